@@ -1,0 +1,205 @@
+//! What can be wrong with an archive: every reason for which the reader refuses one.
+
+use std::{error, fmt, io};
+
+use crate::{
+    error::{Failure, Kind},
+    model::{
+        digest::Digest,
+        entry_name::{EntryName, printable},
+        limits::MAX_FAULTS,
+    },
+};
+
+/// One reason to refuse an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the fields are what the messages below say of them"
+)]
+pub enum Fault {
+    /// The file ends before the archive does.
+    Truncated { offset: u64 },
+    /// A gzip member is damaged.
+    Gzip {
+        member: u64,
+        offset: u64,
+        reason: String,
+    },
+    /// Something that is no gzip member follows the last one.
+    TrailingBytes { offset: u64 },
+    /// It is not an archive at all.
+    NotAnArchive(String),
+    /// The tar inside is damaged, or uses what no archive may use.
+    Tar(String),
+    /// A member of the tar has a path that no entry may have.
+    Path { path: String, reason: String },
+    /// A member of the tar is not a regular file.
+    Special { path: String, what: &'static str },
+    /// There is more than one root folder.
+    SecondRoot { path: String, root: String },
+    /// There is no manifest.
+    NoManifest,
+    /// The manifest says something that no manifest may say.
+    Manifest(String),
+    /// The manifest is of another major version.
+    Version(String),
+    /// The manifest does not list it.
+    Unlisted(String),
+    /// The manifest lists it, and it is not there.
+    Missing(EntryName),
+    /// It stands in the archive twice.
+    Twice(String),
+    /// It has another size than the manifest says.
+    Size {
+        name: EntryName,
+        expected: u64,
+        found: u64,
+    },
+    /// It has another digest than the manifest says.
+    Checksum {
+        name: EntryName,
+        expected: Digest,
+        found: Digest,
+    },
+    /// The archive inflates to more than its manifest promises.
+    TooMuch { promised: u64 },
+    /// The index at the end is not there.
+    NoIndex,
+    /// Entries behind another fault that could not be looked at.
+    NotReached(usize),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Truncated { offset } => write!(
+                f,
+                "truncated: the file ends at byte {offset}, in the middle of the archive"
+            ),
+            Fault::Gzip {
+                member,
+                offset,
+                reason,
+            } => {
+                write!(
+                    f,
+                    "damaged: gzip member {member} at byte {offset}: {reason}"
+                )
+            }
+            Fault::TrailingBytes { offset } => write!(
+                f,
+                "bytes after the end: at byte {offset} follows something that is no gzip member"
+            ),
+            Fault::NotAnArchive(reason) => write!(f, "not a hookshot archive: {reason}"),
+            Fault::Tar(reason) => write!(f, "damaged tar: {reason}"),
+            Fault::Path { path, reason } => {
+                write!(f, "forbidden path {}: it {reason}", printable(path))
+            }
+            Fault::Special { path, what } => {
+                write!(
+                    f,
+                    "forbidden kind of file: {} is {what}, and an archive holds regular files only",
+                    printable(path)
+                )
+            }
+            Fault::SecondRoot { path, root } => {
+                write!(
+                    f,
+                    "second root folder: {} lies outside {}",
+                    printable(path),
+                    printable(root)
+                )
+            }
+            Fault::NoManifest => f.write_str("no manifest.json in its root folder"),
+            Fault::Manifest(reason) => write!(f, "manifest.json {reason}"),
+            Fault::Version(reason) => f.write_str(reason),
+            Fault::Unlisted(path) => write!(
+                f,
+                "unlisted: the manifest does not list {}",
+                printable(path)
+            ),
+            Fault::Missing(name) => write!(
+                f,
+                "missing: the manifest lists {name}, and the archive does not hold it"
+            ),
+            Fault::Twice(path) => write!(
+                f,
+                "duplicate: {} stands in the archive twice",
+                printable(path)
+            ),
+            Fault::Size {
+                name,
+                expected,
+                found,
+            } => {
+                write!(
+                    f,
+                    "size mismatch for file {name}: expected {expected} bytes, got {found}"
+                )
+            }
+            Fault::Checksum {
+                name,
+                expected,
+                found,
+            } => {
+                write!(
+                    f,
+                    "checksum mismatch for file {name}: expected {expected}, got {found}"
+                )
+            }
+            Fault::TooMuch { promised } => {
+                write!(
+                    f,
+                    "the archive inflates to more than the {promised} bytes that its manifest promises"
+                )
+            }
+            Fault::NoIndex => {
+                f.write_str("truncated: the index at the end of the archive is missing")
+            }
+            Fault::NotReached(count) => {
+                write!(f, "{count} entries behind the fault could not be checked")
+            }
+        }
+    }
+}
+
+impl error::Error for Fault {}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, fault)
+    }
+}
+
+/// The fault that `error` carries, if it is one.
+pub(super) fn fault_of(error: &io::Error) -> Option<Fault> {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Fault>())
+        .cloned()
+}
+
+/// The failure that says everything that is wrong with the archive called `shown`.
+pub fn refusal(shown: &str, faults: &[Fault]) -> Failure {
+    let mut named: Vec<String> = faults
+        .iter()
+        .take(MAX_FAULTS)
+        .map(Fault::to_string)
+        .collect();
+    if faults.len() > MAX_FAULTS {
+        named.push(format!("and {} more", faults.len() - MAX_FAULTS));
+    }
+    let first = named.first().cloned().unwrap_or_default();
+    if faults
+        .iter()
+        .any(|fault| matches!(fault, Fault::Version(_)))
+    {
+        return Failure::new(Kind::Version, first)
+            .hint("use a hookshot of the archive's version; `hookshot version` shows this one's")
+            .faults(named);
+    }
+    Failure::new(Kind::Refused, format!("archive {shown} refused: {first}"))
+        .hint("the archive cannot be trusted: fetch it again from where it is kept, or use another one; nothing was changed")
+        .faults(named)
+}

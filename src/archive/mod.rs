@@ -1,0 +1,14 @@
+//! The bytes of an archive, over `Read` and `Write` only: gzip members, their index, the tar, and the reader that
+//! guards the border.
+
+pub mod fault;
+pub mod head;
+mod index;
+mod inflate;
+mod members;
+pub mod reader;
+mod tar_stream;
+pub mod writer;
+
+pub use fault::Fault;
+pub use reader::{Input, Sink, Verified, read};

@@ -1,0 +1,468 @@
+//! The one reader that guards the border: everything that is read from an archive has passed every check here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    fault::{Fault, fault_of, refusal},
+    head::{Head, look},
+    inflate::Inflated,
+    tar_stream::{HeaderAttributes, Member, TarStream, What},
+};
+use crate::model::{
+    digest::Hashing,
+    entry_name::{EntryName, NameFault},
+    limits::{
+        BUFFER_BYTES, HEAD_BYTES, MAX_FAULTS, MAX_MANIFEST_BYTES, TAR_OVERHEAD_BYTES,
+        TAR_SLACK_BYTES,
+    },
+    manifest::{FileRecord, MANIFEST_NAME, Manifest, ManifestFault},
+};
+
+/// Where an archive is read from.
+pub enum Input {
+    /// Something that can be read again from its beginning.
+    Seekable(Box<dyn ReadSeek>),
+    /// Something that passes by once.
+    Stream(Box<dyn Read>),
+}
+
+/// A seekable reader.
+pub trait ReadSeek: Read + Seek {}
+impl<T: Read + Seek> ReadSeek for T {}
+
+/// Where the entries go while they are checked. Nothing that it is given may be used before [`read`] has returned.
+pub trait Sink {
+    /// Called once, with the manifest, before any entry.
+    fn begin(&mut self, manifest: &Manifest) -> Result<()>;
+    /// A place for the content of an entry.
+    fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>>;
+}
+
+/// A sink that keeps nothing.
+pub struct Discard;
+
+impl Sink for Discard {
+    fn begin(&mut self, _: &Manifest) -> Result<()> {
+        Ok(())
+    }
+
+    fn entry(&mut self, _: &EntryName, _: &FileRecord) -> Result<Box<dyn Write + '_>> {
+        Ok(Box::new(io::sink()))
+    }
+}
+
+/// An archive that was read to its end and found to be what its manifest says. Only [`read`] makes one.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    manifest: Manifest,
+    root: String,
+    headers: BTreeMap<EntryName, HeaderAttributes>,
+}
+
+impl Verified {
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The name of the root folder.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// What the tar says of an entry's owner and permissions: less to be trusted than the manifest, and there where
+    /// an archive of version 1.0 says nothing.
+    pub fn header(&self, name: &EntryName) -> HeaderAttributes {
+        self.headers.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// Reads the archive called `shown` to its very end, gives its entries to `sink`, and names every fault.
+pub fn read(shown: &str, input: Input, sink: &mut dyn Sink) -> Result<Verified> {
+    match input {
+        Input::Seekable(mut file) => {
+            let (head, _) = read_head(&mut file).with_context(|| format!("cannot read {shown}"))?;
+            let mut known = None;
+            if head == Head::ManifestLater {
+                file.rewind()?;
+                known = find_manifest(shown, &mut file)?;
+            }
+            file.seek(SeekFrom::Start(0))
+                .with_context(|| format!("cannot read {shown}"))?;
+            Passage::new(sink, known).run(shown, file)
+        }
+        Input::Stream(mut stream) => {
+            let (head, bytes) =
+                read_head(&mut stream).with_context(|| format!("cannot read {shown}"))?;
+            let whole = Cursor::new(bytes).chain(stream);
+            if head == Head::ManifestLater {
+                return read(shown, Input::Seekable(Box::new(spool(whole)?)), sink);
+            }
+            Passage::new(sink, None).run(shown, whole)
+        }
+    }
+}
+
+/// Keeps a stream in a file without a name: the manifest must be known before the entries are read.
+fn spool(mut stream: impl Read) -> Result<std::fs::File> {
+    let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+    io::copy(&mut stream, &mut file).context("cannot keep the stream in a temporary file")?;
+    Ok(file)
+}
+
+fn read_head(reader: &mut dyn Read) -> io::Result<(Head, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    reader.take(HEAD_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok((look(&bytes), bytes))
+}
+
+/// Looks for a manifest that does not come first. A fault on the way is left to the reading proper.
+fn find_manifest(shown: &str, file: &mut dyn Read) -> Result<Option<Vec<u8>>> {
+    let mut tar = TarStream::new(Inflated::new(BufReader::with_capacity(BUFFER_BYTES, file)));
+    loop {
+        match tar.next_member() {
+            Ok(Some(member)) => {
+                let path = member.path.trim_start_matches("./");
+                if member.what == What::File
+                    && path
+                        .split_once('/')
+                        .is_some_and(|(_, rest)| rest == MANIFEST_NAME)
+                {
+                    let mut bytes = Vec::new();
+                    let read = tar.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes);
+                    return Ok(read.is_ok().then_some(bytes));
+                }
+            }
+            Ok(None) => return Ok(None),
+            Err(error) if fault_of(&error).is_some() => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
+        }
+    }
+}
+
+/// One passage through the border.
+struct Passage<'a> {
+    sink: &'a mut dyn Sink,
+    known: Option<Vec<u8>>,
+    manifest: Option<Manifest>,
+    manifest_seen: bool,
+    root: Option<String>,
+    by_path: BTreeMap<EntryName, EntryName>,
+    seen: BTreeSet<EntryName>,
+    headers: BTreeMap<EntryName, HeaderAttributes>,
+    faults: Vec<Fault>,
+    buffer: Vec<u8>,
+}
+
+/// Why a passage ends early.
+enum Stop {
+    Fault(Fault),
+    Error(anyhow::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        match fault_of(&error) {
+            Some(fault) => Stop::Fault(fault),
+            None => Stop::Error(error.into()),
+        }
+    }
+}
+
+type Tar<R> = TarStream<Budget<Inflated<BufReader<R>>>>;
+
+impl<'a> Passage<'a> {
+    fn new(sink: &'a mut dyn Sink, known: Option<Vec<u8>>) -> Passage<'a> {
+        Passage {
+            sink,
+            known,
+            manifest: None,
+            manifest_seen: false,
+            root: None,
+            by_path: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            headers: BTreeMap::new(),
+            faults: Vec::new(),
+            buffer: vec![0; BUFFER_BYTES],
+        }
+    }
+
+    fn run<R: Read>(mut self, shown: &str, compressed: R) -> Result<Verified> {
+        let inflated = Inflated::new(BufReader::with_capacity(BUFFER_BYTES, compressed));
+        let mut tar = TarStream::new(Budget {
+            inner: inflated,
+            left: MAX_MANIFEST_BYTES + TAR_SLACK_BYTES,
+            promised: 0,
+        });
+        match self.members(&mut tar) {
+            Ok(()) => self.complete(&mut tar),
+            Err(Stop::Error(error)) => return Err(error.context(format!("cannot read {shown}"))),
+            Err(Stop::Fault(fault)) => {
+                self.faults.push(fault);
+                let reached = self.seen.len();
+                if let Some(listed) = self.manifest.as_ref().map(|manifest| manifest.files.len())
+                    && listed > reached
+                {
+                    self.faults.push(Fault::NotReached(listed - reached));
+                }
+            }
+        }
+        match (self.manifest, self.root) {
+            (Some(manifest), Some(root)) if self.faults.is_empty() => Ok(Verified {
+                manifest,
+                root,
+                headers: self.headers,
+            }),
+            _ => Err(refusal(shown, &self.faults).into()),
+        }
+    }
+
+    fn members<R: Read>(&mut self, tar: &mut Tar<R>) -> Result<(), Stop> {
+        if let Some(bytes) = self.known.clone() {
+            self.take_manifest(&bytes, tar)?;
+        }
+        while let Some(member) = tar.next_member()? {
+            if self.faults.len() > MAX_FAULTS {
+                return Err(Stop::Fault(Fault::Tar("too many faults to go on".into())));
+            }
+            self.member(member, tar)?;
+        }
+        Ok(())
+    }
+
+    fn member<R: Read>(&mut self, member: Member, tar: &mut Tar<R>) -> Result<(), Stop> {
+        if let What::Special(what) = member.what {
+            self.faults.push(Fault::Special {
+                path: member.path,
+                what,
+            });
+            return Ok(());
+        }
+        let Some(inside) = self.inside_root(&member) else {
+            return Ok(());
+        };
+        if member.what == What::Folder {
+            return Ok(());
+        }
+        if inside.as_str() == MANIFEST_NAME {
+            return self.manifest_member(&member, tar);
+        }
+        let Some(manifest) = &self.manifest else {
+            return Err(Stop::Fault(Fault::NoManifest));
+        };
+        let Some((name, record)) = self
+            .by_path
+            .get(&inside)
+            .and_then(|name| manifest.files.get_key_value(name))
+        else {
+            self.faults
+                .push(Fault::Unlisted(inside.as_str().to_owned()));
+            return Ok(());
+        };
+        if !self.seen.insert(name.clone()) {
+            self.faults.push(Fault::Twice(member.path));
+            return Ok(());
+        }
+        if member.size != record.size {
+            let fault = Fault::Size {
+                name: name.clone(),
+                expected: record.size,
+                found: member.size,
+            };
+            if member.size > record.size {
+                return Err(Stop::Fault(fault));
+            }
+            self.faults.push(fault);
+            return Ok(());
+        }
+        let mut hashing = Hashing::new(self.sink.entry(name, record).map_err(Stop::Error)?);
+        loop {
+            let count = match tar.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.seen.remove(name);
+                    return Err(error.into());
+                }
+            };
+            hashing
+                .write_all(&self.buffer[..count])
+                .with_context(|| format!("cannot write {name}"))
+                .map_err(Stop::Error)?;
+        }
+        let (found, _) = hashing.finish();
+        if found != record.checksum {
+            self.faults.push(Fault::Checksum {
+                name: name.clone(),
+                expected: record.checksum,
+                found,
+            });
+        }
+        self.headers.insert(name.clone(), member.attributes);
+        Ok(())
+    }
+
+    /// The member's path below the root folder; `None` where there is nothing to look at, or a fault was noted.
+    fn inside_root(&mut self, member: &Member) -> Option<EntryName> {
+        let mut path = member.path.as_str();
+        while let Some(rest) = path.strip_prefix("./") {
+            path = rest.trim_start_matches('/');
+        }
+        if member.what == What::Folder {
+            path = path.trim_end_matches('/');
+            if path.is_empty() || path == "." {
+                return None;
+            }
+        }
+        // The root folder stands before the name and counts for its own.
+        let (root, inside) = path
+            .split_once('/')
+            .map_or((path, None), |(root, inside)| (root, Some(inside)));
+        let checked = match inside {
+            _ if root.is_empty() => Err(NameFault::Absolute),
+            Some(inside) => EntryName::new(root).and_then(|_| EntryName::new(inside)),
+            None => EntryName::new(root),
+        };
+        let name = match checked {
+            Ok(name) => name,
+            Err(fault) => {
+                self.faults.push(Fault::Path {
+                    path: member.path.clone(),
+                    reason: fault.to_string(),
+                });
+                return None;
+            }
+        };
+        let expected = self.root.get_or_insert_with(|| root.to_owned());
+        if expected != root {
+            self.faults.push(Fault::SecondRoot {
+                path: member.path.clone(),
+                root: expected.clone(),
+            });
+            return None;
+        }
+        if inside.is_none() {
+            if member.what == What::File {
+                self.faults.push(Fault::Path {
+                    path: member.path.clone(),
+                    reason: "lies outside a root folder".into(),
+                });
+            }
+            return None;
+        }
+        Some(name)
+    }
+
+    fn manifest_member<R: Read>(&mut self, member: &Member, tar: &mut Tar<R>) -> Result<(), Stop> {
+        if std::mem::replace(&mut self.manifest_seen, true) {
+            self.faults.push(Fault::Twice(member.path.clone()));
+            return Ok(());
+        }
+        if member.size > MAX_MANIFEST_BYTES {
+            return Err(Stop::Fault(Fault::Manifest(format!(
+                "is larger than {MAX_MANIFEST_BYTES} bytes"
+            ))));
+        }
+        let mut bytes = Vec::new();
+        tar.read_to_end(&mut bytes)?;
+        match &self.known {
+            None => self.take_manifest(&bytes, tar),
+            Some(known) if *known == bytes => Ok(()),
+            Some(_) => Err(Stop::Fault(Fault::Manifest(
+                "changed while it was read".into(),
+            ))),
+        }
+    }
+
+    fn take_manifest<R: Read>(&mut self, bytes: &[u8], tar: &mut Tar<R>) -> Result<(), Stop> {
+        let manifest = Manifest::parse(bytes).map_err(|mut faults| {
+            let last = faults.pop();
+            self.faults.extend(faults.into_iter().map(manifest_fault));
+            Stop::Fault(last.map_or(Fault::NoManifest, manifest_fault))
+        })?;
+        self.sink.begin(&manifest).map_err(Stop::Error)?;
+        self.by_path = manifest
+            .files
+            .iter()
+            .map(|(name, record)| (record.path.clone(), name.clone()))
+            .collect();
+        let content = manifest.total_bytes();
+        let overhead = (manifest.files.len() as u64)
+            .saturating_mul(TAR_OVERHEAD_BYTES)
+            .saturating_add(TAR_SLACK_BYTES);
+        let manifest_bytes = if self.known.is_some() {
+            bytes.len() as u64
+        } else {
+            0
+        };
+        tar.inner().allow(
+            content,
+            content
+                .saturating_add(overhead)
+                .saturating_add(manifest_bytes),
+        );
+        self.manifest = Some(manifest);
+        Ok(())
+    }
+
+    /// What can only be said at the end.
+    fn complete<R: Read>(&mut self, tar: &mut Tar<R>) {
+        let Some(manifest) = &self.manifest else {
+            self.faults.push(Fault::NoManifest);
+            return;
+        };
+        let missing = manifest
+            .files
+            .keys()
+            .filter(|name| !self.seen.contains(*name));
+        self.faults.extend(missing.cloned().map(Fault::Missing));
+        let inflated = &tar.inner().inner;
+        // Format 1.1 made by hookshot ends with an index; the same content packed anew by plain tar has none.
+        if inflated.is_sized() && manifest.version.minor >= 1 && !inflated.has_index() {
+            self.faults.push(Fault::NoIndex);
+        }
+    }
+}
+
+fn manifest_fault(fault: ManifestFault) -> Fault {
+    match fault {
+        ManifestFault::Malformed(reason) => Fault::Manifest(reason),
+        ManifestFault::Version(reason) => Fault::Version(reason),
+    }
+}
+
+/// A reader that refuses to give more than was promised, so that a bomb is found while it inflates.
+struct Budget<R> {
+    inner: R,
+    left: u64,
+    promised: u64,
+}
+
+impl<R> Budget<R> {
+    fn allow(&mut self, promised: u64, bytes: u64) {
+        self.promised = promised;
+        self.left = bytes;
+    }
+}
+
+impl<R: Read> Read for Budget<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = match self.left.checked_sub(count as u64) {
+            Some(left) => left,
+            None => {
+                return Err(Fault::TooMuch {
+                    promised: self.promised,
+                }
+                .into());
+            }
+        };
+        Ok(count)
+    }
+}

@@ -1,0 +1,331 @@
+//! Reads a tar member by member, with every extension record in sight and under a bound.
+//!
+//! The `tar` crate's own iterator applies extensions before anyone can bound them, so only its header parser is used.
+//! Formats: POSIX ustar and pax (IEEE Std 1003.1, pax), GNU long names, v7.
+
+use std::io::{self, Read};
+
+use tar::{EntryType, Header, PaxExtensions};
+
+use super::Fault;
+use crate::model::limits::{MAX_ENTRY_BYTES, MAX_TAR_EXTENSION_BYTES};
+
+const BLOCK: usize = 512;
+
+/// A member of the tar: what its header says.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The path as it stands there.
+    pub path: String,
+    /// Bytes of content.
+    pub size: u64,
+    /// What kind of file.
+    pub what: What,
+    /// Owner and permissions.
+    pub attributes: HeaderAttributes,
+}
+
+/// What kind of file a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// Anything that no archive may hold.
+    Special(&'static str),
+}
+
+/// Owner and permissions as a tar header has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderAttributes {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Name of the owner.
+    pub user: Option<String>,
+    /// Name of the group.
+    pub group: Option<String>,
+}
+
+/// The members of a tar, in order; reading from it gives the content of the current one.
+pub struct TarStream<R> {
+    inner: R,
+    remaining: u64,
+    padding: u64,
+}
+
+impl<R: Read> TarStream<R> {
+    /// Reads the tar that `inner` gives.
+    pub fn new(inner: R) -> TarStream<R> {
+        TarStream {
+            inner,
+            remaining: 0,
+            padding: 0,
+        }
+    }
+
+    /// What the tar is read from.
+    pub fn inner(&mut self) -> &mut R {
+        &mut self.inner
+    }
+
+    /// The next member; `None` behind the two closing blocks, when nothing but zeros followed them.
+    pub fn next_member(&mut self) -> io::Result<Option<Member>> {
+        let mut extensions = Extensions::default();
+        loop {
+            self.skip_rest()?;
+            let Some(header) = self.header()? else {
+                return if extensions.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(tar_fault("an extension record describes nothing"))
+                };
+            };
+            let stated = header
+                .entry_size()
+                .map_err(|_| tar_fault("a header states no size"))?;
+            match header.entry_type() {
+                EntryType::XHeader => extensions.add_pax(&self.extension(stated)?)?,
+                EntryType::GNULongName => {
+                    extensions.path = Some(long_name(self.extension(stated)?)?)
+                }
+                EntryType::GNULongLink => drop(self.extension(stated)?),
+                // Global headers (git archive writes one) may not name a single file; nothing in them matters here.
+                EntryType::XGlobalHeader => drop(self.extension(stated)?),
+                kind => return self.member(&header, kind, stated, extensions).map(Some),
+            }
+        }
+    }
+
+    fn member(
+        &mut self,
+        header: &Header,
+        kind: EntryType,
+        stated: u64,
+        extensions: Extensions,
+    ) -> io::Result<Member> {
+        let path = match extensions.path {
+            Some(path) => path,
+            None => String::from_utf8(header.path_bytes().into_owned()).map_err(|error| {
+                Fault::Path {
+                    path: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                    reason: "is not UTF-8".into(),
+                }
+            })?,
+        };
+        let what = match kind {
+            _ if extensions.sparse => What::Special("a sparse file"),
+            EntryType::Regular if path.ends_with('/') => What::Folder,
+            EntryType::Regular => What::File,
+            EntryType::Directory => What::Folder,
+            EntryType::Symlink => What::Special("a symbolic link"),
+            EntryType::Link => What::Special("a hard link"),
+            EntryType::Char => What::Special("a character device"),
+            EntryType::Block => What::Special("a block device"),
+            EntryType::Fifo => What::Special("a fifo"),
+            EntryType::GNUSparse => What::Special("a sparse file"),
+            _ => What::Special("of an unknown kind"),
+        };
+        // Links and devices have no content, whatever their size says (pax, "ustar Interchange Format").
+        let has_content = matches!(
+            kind,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse
+        ) || what == What::Special("of an unknown kind");
+        let size = if has_content {
+            extensions.size.unwrap_or(stated)
+        } else {
+            0
+        };
+        if size > MAX_ENTRY_BYTES {
+            return Err(tar_fault("a header states an absurd size"));
+        }
+        self.set_content(size);
+        let text = |bytes: Option<&[u8]>| {
+            bytes
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        let attributes = HeaderAttributes {
+            mode: header.mode().ok(),
+            user: text(header.username_bytes()),
+            group: text(header.groupname_bytes()),
+        };
+        Ok(Member {
+            path,
+            size,
+            what,
+            attributes,
+        })
+    }
+
+    fn set_content(&mut self, size: u64) {
+        self.remaining = size;
+        self.padding = size.next_multiple_of(BLOCK as u64) - size;
+    }
+
+    fn extension(&mut self, size: u64) -> io::Result<Vec<u8>> {
+        if size > MAX_TAR_EXTENSION_BYTES {
+            return Err(tar_fault("an extension record is larger than 1 MiB"));
+        }
+        self.set_content(size);
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn skip_rest(&mut self) -> io::Result<()> {
+        io::copy(self, &mut io::sink())?;
+        let mut block = [0; BLOCK];
+        let padding = std::mem::take(&mut self.padding) as usize;
+        fill(&mut self.inner, &mut block[..padding])
+    }
+
+    /// The next header; `None` at the closing blocks.
+    fn header(&mut self) -> io::Result<Option<Header>> {
+        let mut header = Header::new_old();
+        fill(&mut self.inner, header.as_mut_bytes())?;
+        if header.as_bytes().iter().all(|byte| *byte == 0) {
+            let mut second = [0; BLOCK];
+            fill(&mut self.inner, &mut second)?;
+            if second.iter().any(|byte| *byte != 0) {
+                return Err(tar_fault(
+                    "a single block of zeros stands among its members",
+                ));
+            }
+            self.closing_zeros()?;
+            return Ok(None);
+        }
+        // POSIX: the sum of the header's bytes, its own field taken as spaces.
+        let field = 148..156;
+        let sum = header.as_bytes().iter().enumerate().map(|(at, byte)| {
+            if field.contains(&at) {
+                32
+            } else {
+                u32::from(*byte)
+            }
+        });
+        if header.cksum().ok() != Some(sum.sum()) {
+            return Err(tar_fault("a header does not match its checksum"));
+        }
+        Ok(Some(header))
+    }
+
+    fn closing_zeros(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 8192];
+        loop {
+            match self.inner.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) if buffer[..count].iter().all(|byte| *byte == 0) => {}
+                Ok(_) => return Err(tar_fault("something follows its closing blocks")),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for TarStream<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.remaining == 0 || buffer.is_empty() {
+            return Ok(0);
+        }
+        let most = usize::try_from(self.remaining)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let count = self.inner.read(&mut buffer[..most])?;
+        if count == 0 {
+            return Err(tar_fault("it ends in the middle of a file"));
+        }
+        self.remaining -= count as u64;
+        Ok(count)
+    }
+}
+
+#[derive(Default)]
+struct Extensions {
+    path: Option<String>,
+    size: Option<u64>,
+    sparse: bool,
+    any: bool,
+}
+
+impl Extensions {
+    fn is_empty(&self) -> bool {
+        !self.any && self.path.is_none()
+    }
+
+    fn add_pax(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.any = true;
+        for record in PaxExtensions::new(bytes) {
+            let record = record.map_err(|_| tar_fault("a pax record is malformed"))?;
+            match record.key() {
+                Ok("path") => self.path = Some(long_name(record.value_bytes().to_vec())?),
+                Ok("size") => {
+                    let size = record.value().ok().and_then(|value| value.parse().ok());
+                    self.size = Some(size.ok_or_else(|| tar_fault("a pax record states no size"))?);
+                }
+                Ok(key) if key.starts_with("GNU.sparse.") => self.sparse = true,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn long_name(mut bytes: Vec<u8>) -> io::Result<String> {
+    // GNU tar ends a long name with a NUL.
+    if bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let path = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        Fault::Path {
+            path,
+            reason: "is not UTF-8".into(),
+        }
+        .into()
+    })
+}
+
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<()> {
+    reader
+        .read_exact(buffer)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                tar_fault("it ends without its two closing blocks of zeros")
+            }
+            _ => error,
+        })
+}
+
+fn tar_fault(reason: &str) -> io::Error {
+    Fault::Tar(reason.to_owned()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_loop(mut bytes in proptest::collection::vec(any::<u8>(), 0..2048), kind in any::<u8>(), fix in any::<bool>()) {
+            if fix && bytes.len() >= BLOCK {
+                // A header whose checksum is right, so that what is behind the checksum is reached.
+                let mut header = Header::new_ustar();
+                header.as_mut_bytes().copy_from_slice(&bytes[..BLOCK]);
+                header.as_mut_bytes()[156] = kind;
+                header.set_size(700);
+                header.set_cksum();
+                bytes[..BLOCK].copy_from_slice(header.as_bytes());
+            }
+            let mut tar = TarStream::new(bytes.as_slice());
+            for _ in 0..10 {
+                if !matches!(tar.next_member(), Ok(Some(_))) {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! `hookshot verify`, `inspect`, `diff` and `extract`: the verbs that look into archives.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use chrono::DateTime;
+use clap::Args;
+
+use super::{
+    App,
+    output::{size, table},
+};
+use crate::{
+    disk::publish::Existing,
+    error::{Failure, Kind},
+    model::entry_name::{EntryName, printable},
+    ops::{
+        archive_input::Location,
+        diff::{Other, Text, diff},
+        extract::{Output, extract},
+        inspect::{self, inspect},
+        verify::verify,
+    },
+};
+
+/// Prove archives good, changing nothing
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot verify /var/backups/hookshot/*.tar.gz\n  ssh backup cat state.tar.gz | hookshot verify -"
+)]
+pub struct Verify {
+    /// Files, or `-` for standard input
+    #[arg(required = true)]
+    archives: Vec<PathBuf>,
+}
+
+impl Verify {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let locations: Vec<Location> = self
+            .archives
+            .iter()
+            .map(|path| Location::parse(path))
+            .collect();
+        let report = verify(&app.context, &locations)?;
+        app.output.report_with(&report, report.worst.as_ref(), || {
+            let line = |archive: &crate::ops::verify::Archive| match archive.good {
+                true => format!(
+                    "{}: good, {} files\n",
+                    archive.archive,
+                    archive.files.unwrap_or_default()
+                ),
+                false => {
+                    let faults: String = archive
+                        .faults
+                        .iter()
+                        .map(|fault| format!("  - {fault}\n"))
+                        .collect();
+                    format!("{}: NOT GOOD\n{faults}", archive.archive)
+                }
+            };
+            report.archives.iter().map(line).collect()
+        })?;
+        Ok(report.worst.map_or(0, |worst| worst.kind.code()))
+    }
+}
+
+/// Show what an archive says of itself and what it holds
+#[derive(Debug, Args)]
+#[command(
+    alias = "show",
+    after_help = "Examples:\n  hookshot inspect state.tar.gz\n  hookshot inspect state.tar.gz --json | jq .manifest.tags"
+)]
+pub struct Inspect {
+    /// A file, or `-` for standard input
+    archive: PathBuf,
+}
+
+impl Inspect {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let report = inspect(&app.context, &Location::parse(&self.archive))?;
+        app.output.report(&report, || describe(&report))?;
+        Ok(0)
+    }
+}
+
+fn describe(report: &inspect::Report) -> String {
+    let manifest = &report.manifest;
+    let text = |value: &serde_json::Value| {
+        printable(
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+                .as_str(),
+        )
+    };
+    let mut out = format!(
+        "archive   {}\nroot      {}\n",
+        report.archive,
+        printable(&report.root)
+    );
+    if let Some(created) = manifest["created_at"]
+        .as_i64()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+    {
+        out.push_str(&format!(
+            "created   {}\n",
+            created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        ));
+    }
+    for (key, label) in [
+        ("hookshot_version", "hookshot"),
+        ("version", "format"),
+        ("hostname", "host"),
+        ("app", "app"),
+        ("app_version", "version"),
+    ] {
+        if !manifest[key].is_null() {
+            out.push_str(&format!("{label:9} {}\n", text(&manifest[key])));
+        }
+    }
+    for (key, value) in manifest["tags"].as_object().into_iter().flatten() {
+        out.push_str(&format!("tag       {}={}\n", printable(key), text(value)));
+    }
+    let row = |(name, file): (&String, &serde_json::Value)| {
+        let mode = file["mode"].as_str().unwrap_or("-").to_owned();
+        let owner = file["user"]
+            .as_str()
+            .map_or_else(|| "-".to_owned(), printable);
+        let digest = file["checksum"].as_str().unwrap_or_default().to_owned();
+        vec![
+            printable(name),
+            size(file["size"].as_u64().unwrap_or_default()),
+            mode,
+            owner,
+            digest,
+        ]
+    };
+    let files = manifest["files"].as_object().into_iter().flatten();
+    out.push('\n');
+    out.push_str(&table(
+        &["ENTRY", "SIZE", "MODE", "OWNER", "SHA-256"],
+        files.map(row),
+    ));
+    out
+}
+
+/// Show what differs between an archive and this machine's state, or between two archives
+///
+/// Here is this machine, or the first of two archives; there is the other. Exits with 0 when nothing differs and
+/// with 1 when something does.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot diff state.tar.gz\n  hookshot diff state.tar.gz --text                  # lines of configuration, never of secrets\n  hookshot diff monday.tar.gz tuesday.tar.gz"
+)]
+pub struct Diff {
+    /// A file, or `-` for standard input
+    archive: PathBuf,
+    /// A second archive, instead of this machine's state
+    pub other: Option<PathBuf>,
+    /// Show which lines of text files differ; values of keys that sound like secrets are masked
+    #[arg(long)]
+    text: bool,
+}
+
+impl Diff {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let archive = Location::parse(&self.archive);
+        let text = if self.text { Text::Shown } else { Text::Hidden };
+        let report = match &self.other {
+            Some(other) => diff(
+                &app.context,
+                &archive,
+                &Other::Archive(&Location::parse(other)),
+                text,
+            )?,
+            None => diff(
+                &app.context,
+                &archive,
+                &Other::Machine(&app.settings()?),
+                text,
+            )?,
+        };
+        app.output.report(&report, || {
+            let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), size);
+            let row = |entry: &crate::ops::diff::Entry| {
+                vec![
+                    printable(&entry.entry),
+                    entry.state.replace('_', " "),
+                    bytes(entry.here_bytes),
+                    bytes(entry.there_bytes),
+                ]
+            };
+            let mut out = table(
+                &["ENTRY", "STATE", "HERE", "THERE"],
+                report.entries.iter().map(row),
+            );
+            for text in report
+                .entries
+                .iter()
+                .filter_map(|entry| entry.text.as_ref())
+            {
+                out.push('\n');
+                out.push_str(text);
+            }
+            out
+        })?;
+        Ok(u8::from(report.differs()))
+    }
+}
+
+/// Take single entries out of an archive
+///
+/// The whole archive is proven before anything appears. Files keep their mode, secrets are never wider than 0600.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot extract state.tar.gz state.redb -o /tmp/look\n  hookshot extract state.tar.gz config.toml -o - | less"
+)]
+pub struct Extract {
+    /// A file, or `-` for standard input
+    archive: PathBuf,
+    /// Names of entries, as `hookshot inspect` shows them
+    #[arg(required = true)]
+    entries: Vec<EntryName>,
+    /// A folder, or `-` for standard output
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Replace files that are there already
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl Extract {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let output = if self.output.as_os_str() == "-" {
+            Output::Stdout
+        } else {
+            Output::Folder(self.output)
+        };
+        if output == Output::Stdout && app.output.is_json() {
+            let failure = Failure::new(
+                Kind::Usage,
+                "standard output cannot be both the entries and JSON",
+            );
+            return Err(failure
+                .hint("extract to a folder, or leave out --json")
+                .into());
+        }
+        let existing = if self.overwrite {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        };
+        let report = extract(
+            &app.context,
+            &Location::parse(&self.archive),
+            &self.entries,
+            &output,
+            existing,
+        )?;
+        if output != Output::Stdout {
+            let line = |entry: &crate::ops::extract::Extracted| {
+                format!(
+                    "{} ({})\n",
+                    entry.path.as_deref().unwrap_or_default(),
+                    size(entry.size_bytes)
+                )
+            };
+            app.output
+                .report(&report, || report.entries.iter().map(line).collect())?;
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,161 @@
+//! The command line: verbs, and the options that all of them share.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use super::{archive_verbs, demo, export, import, machine_verbs};
+use crate::config::Choices;
+
+/// The whole state of a service in one file that you can trust.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hookshot",
+    version,
+    propagate_version = true,
+    max_term_width = 120,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part, 10 not found, 11 blocked,\n\
+    13 archive refused, 14 version incompatible, 15 no consistent snapshot, 18 not enough space,\n\
+    20 import failed and the old state is back, 130 and 143 interrupted.\n\n\
+    See it work: hookshot demo"
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Export(export::Export),
+    Import(import::Import),
+    Rollback(import::Rollback),
+    Verify(archive_verbs::Verify),
+    Inspect(archive_verbs::Inspect),
+    Diff(archive_verbs::Diff),
+    Extract(archive_verbs::Extract),
+    Validate(machine_verbs::Validate),
+    Init(machine_verbs::Init),
+    Demo(demo::Demo),
+    Version(machine_verbs::Version),
+    Completions(machine_verbs::Completions),
+    Man(machine_verbs::Man),
+}
+
+impl Verb {
+    /// Whether it works on the state of this machine.
+    pub fn needs_state(&self) -> bool {
+        matches!(self, Verb::Export(_) | Verb::Import(_) | Verb::Rollback(_))
+            || matches!(self, Verb::Diff(diff) if diff.other.is_none())
+    }
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The service's configuration [default: /etc/hookshot/config.toml]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        global = true,
+        env = "HOOKSHOT_CONFIG",
+        hide_env_values = true
+    )]
+    pub config: Option<PathBuf>,
+    /// The services file [default: services.toml beside the configuration]
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        env = "HOOKSHOT_SERVICES",
+        hide_env_values = true
+    )]
+    pub services: Option<PathBuf>,
+    /// The secrets file [default: [secrets] file, else `secrets` beside the configuration]
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        env = "HOOKSHOT_SECRETS",
+        hide_env_values = true
+    )]
+    pub secrets: Option<PathBuf>,
+    /// The folder of state.redb [default: [storage] data_dir, else /var/lib/hookshot]
+    #[arg(
+        long,
+        value_name = "DIR",
+        global = true,
+        env = "HOOKSHOT_DATA_DIR",
+        hide_env_values = true
+    )]
+    pub data_dir: Option<PathBuf>,
+    /// Print the result as JSON on standard output, errors too
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show how far long work is
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub progress: Progress,
+    /// Use colour in messages
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub color: Color,
+    /// Say more; twice for everything
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say only what is wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// How messages look [default: [logging] format, else text]
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// When to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// On a terminal.
+    Auto,
+    /// Never.
+    Never,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How messages look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Global {
+    /// Where the state lies, as far as the command line says. An empty variable says nothing.
+    pub fn choices(&self) -> Choices {
+        let said =
+            |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        Choices {
+            config: said(&self.config),
+            services: said(&self.services),
+            secrets: said(&self.secrets),
+            data_dir: said(&self.data_dir),
+        }
+    }
+}

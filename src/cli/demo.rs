@@ -1,0 +1,142 @@
+//! `hookshot demo`: a made-up service, exported, broken and restored, by the very commands that a person would type.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde_json::json;
+
+use super::{App, output::print};
+use crate::{
+    error::{Failure, Kind},
+    ops::demo::{DEPLOYMENT_COUNT, Service},
+};
+
+/// A small made-up service, exported and restored: see it work in one command
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot demo\n  hookshot demo ./playground                         # stays for you to look at"
+)]
+pub struct Demo {
+    /// A folder that does not exist yet [default: a temporary one, removed at the end]
+    dir: Option<PathBuf>,
+}
+
+impl Demo {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let temporary = tempfile::Builder::new()
+            .prefix("hookshot-demo-")
+            .tempdir_in(&app.context.scratch)
+            .context("cannot make a temporary folder")?;
+        let folder = self
+            .dir
+            .clone()
+            .unwrap_or_else(|| temporary.path().join("service"));
+        let service = Service::create(&folder)?;
+        let story = Story {
+            app,
+            service: &service,
+        };
+        story.say(&format!("A service with {DEPLOYMENT_COUNT} deployments, two services and a secrets file in {}\n", service.folder().display()))?;
+        let archive = service.folder().join("state.tar.gz");
+        let archive = archive.to_str().context("the folder's name is not UTF-8")?;
+        let before = service.digests()?;
+        story.hookshot(&["export", archive])?;
+        story.hookshot(&["verify", archive])?;
+        story.say("\nNow the night goes wrong: the database is overwritten with noise, services.toml is emptied.\n")?;
+        service.break_it()?;
+        story.hookshot_may_differ(&["diff", archive])?;
+        story.hookshot(&["import", archive, "--dry-run", "--force"])?;
+        story.hookshot(&["import", archive, "--force"])?;
+        if service.digests()? != before {
+            return Err(Failure::new(
+                Kind::Failed,
+                "the restored state is not the one that was exported",
+            )
+            .into());
+        }
+        story.say("\nEvery file is byte for byte what it was. A rollback would bring the broken state back:\n")?;
+        story.hookshot(&["rollback", "--dry-run", "--force"])?;
+        if self.dir.is_some() {
+            story.say(&format!(
+                "\nLook around in {}\n",
+                service.folder().display()
+            ))?;
+        }
+        if app.output.is_json() {
+            app.output.report(&json!({ "folder": service.folder(), "restored": true, "kept": self.dir.is_some() }), String::new)?;
+        }
+        Ok(0)
+    }
+}
+
+struct Story<'a> {
+    app: &'a App,
+    service: &'a Service,
+}
+
+impl Story<'_> {
+    fn say(&self, text: &str) -> Result<()> {
+        if self.app.output.is_json() {
+            Ok(())
+        } else {
+            print(text)
+        }
+    }
+
+    fn hookshot(&self, arguments: &[&str]) -> Result<()> {
+        match self.run(arguments)? {
+            Some(0) => Ok(()),
+            code => Err(failed(arguments, code).into()),
+        }
+    }
+
+    fn hookshot_may_differ(&self, arguments: &[&str]) -> Result<()> {
+        match self.run(arguments)? {
+            Some(0 | 1) => Ok(()),
+            code => Err(failed(arguments, code).into()),
+        }
+    }
+
+    /// Shows a command and runs it, as a person would.
+    fn run(&self, arguments: &[&str]) -> Result<Option<i32>> {
+        self.app.context.stop.check()?;
+        let config = self.service.config();
+        self.say(&format!(
+            "\n$ hookshot --config {} {}\n",
+            config.display(),
+            arguments.join(" ")
+        ))?;
+        let executable = self
+            .app
+            .executable
+            .as_ref()
+            .context("cannot find this program")?;
+        let mut command = Command::new(executable);
+        command
+            .arg("--config")
+            .arg(&config)
+            .args(arguments)
+            .env_remove("HOOKSHOT_SERVICES")
+            .env_remove("HOOKSHOT_SECRETS")
+            .env_remove("HOOKSHOT_DATA_DIR");
+        if self.app.output.is_json() {
+            command.stdout(std::process::Stdio::null());
+        }
+        let status = command
+            .status()
+            .with_context(|| format!("cannot run {}", executable.display()))?;
+        Ok(status.code())
+    }
+}
+
+fn failed(arguments: &[&str], code: Option<i32>) -> Failure {
+    Failure::new(
+        Kind::Failed,
+        format!(
+            "hookshot {} ended with {}",
+            arguments.join(" "),
+            code.map_or_else(|| "a signal".to_owned(), |code| code.to_string())
+        ),
+    )
+}

@@ -1,0 +1,91 @@
+//! `hookshot export`.
+
+use std::{collections::BTreeMap, io::IsTerminal as _, path::PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::App;
+use crate::{
+    archive::writer::Level,
+    error::{Failure, Kind},
+    ops::export::{Output, Overwrite, Request, Secrets, export},
+};
+
+/// Make an archive of this machine's state
+///
+/// The archive holds state.redb, config.toml, services.toml and the secrets file. It is read back and proven before it
+/// appears under its name, 0600. An archive that is there already is replaced in one step; any other file is not.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    hookshot export /var/backups/hookshot/             # a file with the default name in that folder\n  \
+    hookshot export before-upgrade.tar.gz --tag why=upgrade\n  \
+    hookshot export - | ssh backup 'cat > state.tar.gz'")]
+pub struct Export {
+    /// A file, a folder (existing, or with a `/` at its end), or `-` for standard output
+    output: PathBuf,
+    /// Replace a file that is no archive
+    #[arg(long)]
+    overwrite: bool,
+    /// Leave the secrets file out
+    #[arg(long)]
+    exclude_secrets: bool,
+    /// A label for the manifest; may be given several times
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
+    tags: Vec<(String, String)>,
+    /// How hard to compress, 0 (store) to 12 (smallest) [default: [backup] level, else 5]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=i64::from(Level::MAX)))]
+    level: Option<u8>,
+}
+
+fn parse_tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a tag is KEY=VALUE".to_owned()),
+    }
+}
+
+impl Export {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let output = if self.output.as_os_str() == "-" {
+            Output::Stdout
+        } else {
+            Output::Path(self.output)
+        };
+        if output == Output::Stdout && app.output.is_json() {
+            let failure = Failure::new(
+                Kind::Usage,
+                "standard output cannot be both the archive and JSON",
+            );
+            return Err(failure.hint("export to a file, or leave out --json").into());
+        }
+        if output == Output::Stdout && std::io::stdout().is_terminal() {
+            let failure = Failure::new(Kind::Usage, "an archive is nothing for a terminal");
+            return Err(failure
+                .hint("send it on with a pipe or a redirection: hookshot export - > state.tar.gz")
+                .into());
+        }
+        let settings = app.settings()?;
+        let request = Request {
+            output,
+            overwrite: if self.overwrite {
+                Overwrite::AnyFile
+            } else {
+                Overwrite::Archives
+            },
+            secrets: if self.exclude_secrets {
+                Secrets::Excluded
+            } else {
+                Secrets::Included
+            },
+            tags: self.tags.into_iter().collect::<BTreeMap<_, _>>(),
+            level: self.level.and_then(Level::new),
+        };
+        let report = export(&app.context, &settings, &request, app.begun)?;
+        // For people, the log lines have said it all.
+        if request.output != Output::Stdout {
+            app.output.report(&report, String::new)?;
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,116 @@
+//! `hookshot import` and `hookshot rollback`: what they ask and how they report is the same.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{App, partial};
+use crate::{
+    model::entry_name::EntryName,
+    ops::{
+        archive_input::Location,
+        import::{Keep, Request, import},
+        preflight::Force,
+        replace::{Rehearsal, Report},
+        rollback::rollback,
+    },
+};
+
+/// Replace this machine's state by an archive's: all of it, or nothing
+///
+/// Everything is checked first: digests, version, whether the database opens, who has the old one open, and whether
+/// deployments are active. What is replaced stays beside its place as .bak. Where files go is decided by this
+/// machine's configuration, never by the archive.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    hookshot import state.tar.gz --dry-run             # what would happen\n  \
+    hookshot import state.tar.gz                       # undo it with: hookshot rollback\n  \
+    hookshot import state.tar.gz --only config.toml --only services.toml\n  \
+    ssh backup cat state.tar.gz | hookshot import -")]
+pub struct Import {
+    /// The archive: a file, or `-` for standard input
+    archive: PathBuf,
+    /// Check everything and show what would happen; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace the state although deployments are active, or the old database cannot be read
+    #[arg(long)]
+    force: bool,
+    /// Import this entry only; may be given several times
+    #[arg(long, value_name = "ENTRY")]
+    only: Vec<EntryName>,
+    /// Keep the folder with the unpacked archive
+    #[arg(long)]
+    keep_staging: bool,
+}
+
+impl Import {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let settings = app.settings()?;
+        let request = Request {
+            archive: Location::parse(&self.archive),
+            rehearsal: rehearsal(self.dry_run),
+            force: force(self.force),
+            only: self.only,
+            staging: if self.keep_staging {
+                Keep::Yes
+            } else {
+                Keep::No
+            },
+        };
+        let report = import(&app.context, &settings, &request)?;
+        finish(app, &report)
+    }
+}
+
+/// Undo the last import
+///
+/// What it replaced comes back from the .bak files, what it created goes; all of it, or nothing. What the rollback
+/// replaces stays as .bak in turn: a second rollback undoes the first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hookshot rollback --dry-run\n  hookshot rollback")]
+pub struct Rollback {
+    /// Check everything and show what would happen; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace the state although deployments are active, or the database cannot be read
+    #[arg(long)]
+    force: bool,
+}
+
+impl Rollback {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let settings = app.settings()?;
+        let report = rollback(
+            &app.context,
+            &settings,
+            rehearsal(self.dry_run),
+            force(self.force),
+        )?;
+        finish(app, &report)
+    }
+}
+
+fn rehearsal(dry_run: bool) -> Rehearsal {
+    if dry_run {
+        Rehearsal::DryRun
+    } else {
+        Rehearsal::Real
+    }
+}
+
+fn force(force: bool) -> Force {
+    if force { Force::Yes } else { Force::No }
+}
+
+fn finish(app: &App, report: &Report) -> Result<u8> {
+    let refusal = report.refusal();
+    // For people, the log lines have said it all.
+    app.output
+        .report_with(report, refusal.as_ref(), String::new)?;
+    Ok(match refusal {
+        Some(refusal) => refusal.kind.code(),
+        None => partial(report.steps.iter().any(|step| step.action == "skip")),
+    })
+}

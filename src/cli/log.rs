@@ -1,0 +1,137 @@
+//! Log lines on standard error: `LEVEL message, key=value, key=value`, or one JSON object each.
+
+use std::{fmt, io};
+
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    filter::LevelFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+use super::{
+    arguments::{Global, LogFormat},
+    output::wants_color,
+    progress,
+};
+use crate::{
+    config::{DEFAULT_CONFIG, read_text, schema::Schema},
+    model::entry_name::printable_lines,
+};
+
+/// Starts logging as command line and configuration say.
+pub fn start(global: &Global) {
+    let schema = configured(global);
+    let said = |text: Option<&String>| text.map(|text| text.to_ascii_lowercase());
+    let (level, format) = (
+        said(schema.as_ref().and_then(|schema| schema.log_level.as_ref())),
+        said(
+            schema
+                .as_ref()
+                .and_then(|schema| schema.log_format.as_ref()),
+        ),
+    );
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, 2..) => LevelFilter::TRACE,
+        // A service that is quieter than that says nothing of what hookshot should say to the person who runs it.
+        (false, 0) => match level.as_deref() {
+            Some("debug") => LevelFilter::DEBUG,
+            Some("trace") => LevelFilter::TRACE,
+            _ => LevelFilter::INFO,
+        },
+    };
+    let json = match global.log_format {
+        Some(format) => format == LogFormat::Json,
+        None => format.as_deref() == Some("json"),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(|| progress::above(io::stderr()));
+    // A second start, in a test, keeps the first one's.
+    let _ = if json {
+        tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+    } else {
+        let lines = Lines {
+            color: wants_color(global.color),
+        };
+        tracing::subscriber::set_global_default(builder.event_format(lines).finish())
+    };
+}
+
+/// What the configuration says of logging; nothing where it cannot be read: the verb will say why.
+fn configured(global: &Global) -> Option<Schema> {
+    let config = global
+        .choices()
+        .config
+        .unwrap_or_else(|| DEFAULT_CONFIG.into());
+    Schema::parse(&read_text(&config).ok()??).ok()
+}
+
+struct Lines {
+    color: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = *event.metadata().level();
+        let color = match level {
+            Level::ERROR => "\x1b[31m",
+            Level::WARN => "\x1b[33m",
+            Level::INFO => "\x1b[32m",
+            _ => "\x1b[2m",
+        };
+        if self.color {
+            write!(writer, "{color}{level}\x1b[0m ")?;
+        } else {
+            write!(writer, "{level} ")?;
+        }
+        let mut line = Line::default();
+        event.record(&mut line);
+        writeln!(
+            writer,
+            "{}{}",
+            printable_lines(&line.message),
+            printable_lines(&line.fields)
+        )
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Line {
+    fn add(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+        } else {
+            self.fields.push_str(&format!(", {}={value}", field.name()));
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, &format!("{value:?}"));
+    }
+}

@@ -1,0 +1,150 @@
+//! `hookshot validate`, `init`, `version`, `completions` and `man`: the small verbs.
+
+use anyhow::{Context as _, Result};
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+use serde_json::json;
+
+use super::{App, arguments::Arguments};
+use crate::{
+    error::{Failure, Kind},
+    model::version::FormatVersion,
+    ops::{init::init, validate::validate},
+};
+
+/// Is the configuration good?
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot validate\n  hookshot validate --config ./config.toml"
+)]
+pub struct Validate {}
+
+impl Validate {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let report = validate(&app.choices)?;
+        let failure = (!report.good).then(|| {
+            let count = report.faults.len();
+            let message = if count == 1 {
+                report.faults[0].clone()
+            } else {
+                format!("{count} faults in the configuration")
+            };
+            Failure::new(Kind::Usage, message)
+                .hint("correct the files and run `hookshot validate` again")
+                .faults(report.faults.clone())
+        });
+        app.output.report_with(&report, failure.as_ref(), || {
+            let mut out = String::new();
+            if report.good {
+                out.extend(report.files.iter().map(|file| format!("{file}: good\n")));
+            }
+            out.extend(
+                report
+                    .warnings
+                    .iter()
+                    .map(|warning| format!("warning: {warning}\n")),
+            );
+            out
+        })?;
+        Ok(failure.map_or(0, |failure| failure.kind.code()))
+    }
+}
+
+/// Write a starter configuration and an empty database
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot init\n  hookshot init --config ./etc/config.toml --data-dir ./data"
+)]
+pub struct Init {}
+
+impl Init {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let report = init(&app.choices)?;
+        app.output.report(&report, || {
+            report
+                .created
+                .iter()
+                .map(|file| format!("{file}\n"))
+                .collect()
+        })?;
+        Ok(0)
+    }
+}
+
+/// Show the version
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hookshot version\n  hookshot version --json | jq -r .version")]
+pub struct Version {}
+
+impl Version {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let version = env!("CARGO_PKG_VERSION");
+        let report =
+            json!({ "version": version, "archive_format": FormatVersion::CURRENT.to_string() });
+        app.output
+            .report(&report, || format!("hookshot {version}\n"))?;
+        Ok(0)
+    }
+}
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot completions bash > /etc/bash_completion.d/hookshot\n  hookshot completions zsh > ~/.zfunc/_hookshot"
+)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(
+            self.shell,
+            &mut Arguments::command(),
+            "hookshot",
+            &mut script,
+        );
+        let script = String::from_utf8(script)?;
+        app.output
+            .report(&json!({ "completions": script }), || script.clone())?;
+        Ok(0)
+    }
+}
+
+/// Print the manual page
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot man | man -l -\n  hookshot man export > hookshot-export.1"
+)]
+pub struct Man {
+    /// A verb, for the page of its own
+    verb: Option<String>,
+}
+
+impl Man {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let mut command = Arguments::command();
+        command.build();
+        let command = match &self.verb {
+            None => command,
+            Some(verb) => {
+                let found = command.find_subcommand(verb).cloned();
+                let found = found.ok_or_else(|| {
+                    Failure::new(Kind::Usage, format!("there is no verb {verb:?}"))
+                        .hint("`hookshot --help` lists them")
+                })?;
+                found.name(format!("hookshot-{verb}"))
+            }
+        };
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command)
+            .render(&mut page)
+            .context("cannot write the manual page")?;
+        let page = String::from_utf8(page)?;
+        app.output
+            .report(&json!({ "man": page }), || page.clone())?;
+        Ok(0)
+    }
+}

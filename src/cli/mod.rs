@@ -1,0 +1,154 @@
+//! The face: arguments in, reports out. The only layer that prints.
+
+mod archive_verbs;
+mod arguments;
+mod demo;
+mod export;
+mod import;
+mod log;
+mod machine_verbs;
+mod output;
+mod progress;
+
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use clap::Parser as _;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
+
+use self::{
+    arguments::{Arguments, Verb},
+    output::Output,
+};
+use crate::{
+    config::{Choices, Settings},
+    error::{Failure, Kind},
+    ops::{
+        Context,
+        context::Stop,
+        recovery::{self, Need},
+    },
+};
+
+/// What the process knows of the world.
+pub struct World {
+    /// The command line, the program's name first.
+    pub arguments: Vec<OsString>,
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// When the process began.
+    pub begun: Instant,
+    /// The folder for temporary files.
+    pub scratch: PathBuf,
+    /// This program.
+    pub executable: Option<PathBuf>,
+    /// Tells this run apart from any other on this machine.
+    pub unique: String,
+}
+
+/// Everything that a verb works with.
+struct App {
+    choices: Choices,
+    context: Context,
+    output: Output,
+    begun: Instant,
+    executable: Option<PathBuf>,
+}
+
+impl App {
+    /// The settings, once an interrupted import is finished.
+    fn settings(&self) -> Result<Settings> {
+        recovery::settled(&self.choices, Need::State)
+    }
+}
+
+/// Runs the command line and gives the exit code.
+pub fn run(world: World) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(&world.arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error, &world.arguments),
+    };
+    let output = Output::new(&arguments.global);
+    log::start(&arguments.global);
+    let code = match dispatch(arguments, output.clone(), world) {
+        Ok(code) => code,
+        Err(error) => output.failure(&Failure::of(&error)),
+    };
+    ExitCode::from(code)
+}
+
+fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
+    let choices = arguments.global.choices();
+    let stop = Stop::default();
+    watch_signals(&stop)?;
+    let context = Context {
+        now: world.now,
+        hostname: nix::unistd::gethostname()
+            .ok()
+            .and_then(|name| name.into_string().ok()),
+        version: semver::Version::parse(env!("CARGO_PKG_VERSION"))?,
+        scratch: world.scratch,
+        unique: world.unique,
+        privileged: nix::unistd::geteuid().is_root(),
+        stop,
+        progress: progress::start(&arguments.global),
+    };
+    let app = App {
+        choices,
+        context,
+        output,
+        begun: world.begun,
+        executable: world.executable,
+    };
+    // Verbs that need the state end unfinished work themselves, and fail where they cannot; here it is only tried.
+    if !arguments.verb.needs_state() {
+        let config = app
+            .choices
+            .config
+            .clone()
+            .unwrap_or_else(|| crate::config::DEFAULT_CONFIG.into());
+        recovery::recover(&config, Need::Nothing)?;
+    }
+    match arguments.verb {
+        Verb::Export(verb) => verb.run(&app),
+        Verb::Import(verb) => verb.run(&app),
+        Verb::Rollback(verb) => verb.run(&app),
+        Verb::Verify(verb) => verb.run(&app),
+        Verb::Inspect(verb) => verb.run(&app),
+        Verb::Diff(verb) => verb.run(&app),
+        Verb::Extract(verb) => verb.run(&app),
+        Verb::Validate(verb) => verb.run(&app),
+        Verb::Init(verb) => verb.run(&app),
+        Verb::Demo(verb) => verb.run(&app),
+        Verb::Version(verb) => verb.run(&app),
+        Verb::Completions(verb) => verb.run(&app),
+        Verb::Man(verb) => verb.run(&app),
+    }
+}
+
+/// The first signal asks to stop, the second one does not ask.
+fn watch_signals(stop: &Stop) -> Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let number = usize::try_from(signal).unwrap_or_default();
+        let again = Arc::new(AtomicBool::new(false));
+        flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
+        flag::register(signal, again)?;
+        flag::register_usize(signal, stop.signal(), number)?;
+    }
+    Ok(())
+}
+
+/// The exit code of something that is done, with a part left undone.
+fn partial(undone: bool) -> u8 {
+    if undone { Kind::Partial.code() } else { 0 }
+}

@@ -1,0 +1,25 @@
+//! The right name that was most likely meant.
+
+/// The one of `known` that is nearest to `name`, if any is near at all.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let scored = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate));
+    scored
+        .filter(|(score, _)| *score > 0.7)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_found_and_a_stranger_is_not() {
+        let known = ["prefix", "app", "app_version", "level"];
+        assert_eq!(nearest("prefx", &known), Some("prefix"));
+        assert_eq!(nearest("appversion", &known), Some("app_version"));
+        assert_eq!(nearest("zzz", &known), None);
+    }
+}

@@ -1,0 +1,240 @@
+//! What hookshot reads of config.toml, with every fault named and no value ever repeated: it may be a secret.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use toml::{Table, Value};
+
+use super::nearest::nearest;
+use crate::{
+    archive::writer::Level,
+    model::archive_name::{DEFAULT_PREFIX, is_prefix},
+};
+
+/// The keys under `[backup]`.
+const BACKUP_KEYS: [&str; 5] = ["app", "app_version", "level", "prefix", "tags"];
+
+/// What the file says; what it does not say has its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// `[storage] data_dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `[secrets] file`.
+    pub secrets_file: Option<PathBuf>,
+    /// `[logging] level`.
+    pub log_level: Option<String>,
+    /// `[logging] format`.
+    pub log_format: Option<String>,
+    /// `[backup] app`: the name of what is exported.
+    pub app: String,
+    /// `[backup] app_version`.
+    pub app_version: Option<String>,
+    /// `[backup] prefix`: what names of archives start with.
+    pub prefix: String,
+    /// `[backup] level`: how hard to compress.
+    pub level: Level,
+    /// `[backup.tags]`: labels of every archive.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Schema {
+    /// Reads the text of a configuration file, or names every fault in it.
+    pub fn parse(text: &str) -> Result<Schema, Vec<String>> {
+        let table = parse_toml(text).map_err(|fault| vec![fault])?;
+        let mut faults = Vec::new();
+        let mut reader = Reader {
+            faults: &mut faults,
+        };
+        let storage = reader.section(&table, "storage");
+        let secrets = reader.section(&table, "secrets");
+        let logging = reader.section(&table, "logging");
+        let backup = reader.section(&table, "backup");
+        for key in backup
+            .keys()
+            .filter(|key| !BACKUP_KEYS.contains(&key.as_str()))
+        {
+            let meant = nearest(key, &BACKUP_KEYS)
+                .map(|name| format!("; did you mean `{name}`?"))
+                .unwrap_or_default();
+            reader
+                .faults
+                .push(format!("unknown key `{key}` under [backup]{meant}"));
+        }
+        let schema = Schema {
+            data_dir: reader.path(&storage, "storage", "data_dir"),
+            secrets_file: reader.path(&secrets, "secrets", "file"),
+            // The service may know more levels and formats than hookshot: those are its own affair.
+            log_level: logging
+                .get("level")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            log_format: logging
+                .get("format")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            app: reader
+                .text(&backup, "backup", "app")
+                .unwrap_or_else(|| "hookshot".to_owned()),
+            app_version: reader.text(&backup, "backup", "app_version"),
+            prefix: reader.prefix(&backup),
+            level: reader.level(&backup),
+            tags: reader.tags(&backup),
+        };
+        if faults.is_empty() {
+            Ok(schema)
+        } else {
+            Err(faults)
+        }
+    }
+}
+
+/// Parses TOML. The fault names the line and not its content.
+pub fn parse_toml(text: &str) -> Result<Table, String> {
+    text.parse::<Table>().map_err(|error| {
+        let line = error
+            .span()
+            .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let line = line
+            .map(|line| format!("line {line}: "))
+            .unwrap_or_default();
+        format!("{line}not valid TOML: {}", without_quotes(error.message()))
+    })
+}
+
+/// The parser's message up to the first thing that it repeats from the file.
+fn without_quotes(message: &str) -> &str {
+    message
+        .split(['\n', '`', '"', '\''])
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+        .trim_end_matches(':')
+}
+
+struct Reader<'a> {
+    faults: &'a mut Vec<String>,
+}
+
+impl Reader<'_> {
+    fn section(&mut self, table: &Table, name: &str) -> Table {
+        match table.get(name) {
+            None => Table::new(),
+            Some(Value::Table(section)) => section.clone(),
+            Some(_) => {
+                self.faults
+                    .push(format!("`{name}` must be a section, [{name}]"));
+                Table::new()
+            }
+        }
+    }
+
+    fn text(&mut self, section: &Table, name: &str, key: &str) -> Option<String> {
+        match section.get(key)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            _ => {
+                self.faults.push(format!(
+                    "`{key}` under [{name}] must be a string that is not empty"
+                ));
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, section: &Table, name: &str, key: &str) -> Option<PathBuf> {
+        self.text(section, name, key).map(PathBuf::from)
+    }
+
+    fn prefix(&mut self, backup: &Table) -> String {
+        let prefix = self
+            .text(backup, "backup", "prefix")
+            .unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
+        if !is_prefix(&prefix) {
+            self.faults.push(
+                "`prefix` under [backup] may have letters, digits, `.`, `_` and `-`, at most 100"
+                    .to_owned(),
+            );
+        }
+        prefix
+    }
+
+    fn level(&mut self, backup: &Table) -> Level {
+        let Some(value) = backup.get("level") else {
+            return Level::DEFAULT;
+        };
+        let level = value
+            .as_integer()
+            .and_then(|level| Level::new(u8::try_from(level).ok()?));
+        if level.is_none() {
+            self.faults.push(format!(
+                "`level` under [backup] must be a number from 0 to {}",
+                Level::MAX
+            ));
+        }
+        level.unwrap_or(Level::DEFAULT)
+    }
+
+    fn tags(&mut self, backup: &Table) -> BTreeMap<String, String> {
+        let mut tags = BTreeMap::new();
+        match backup.get("tags") {
+            None => {}
+            Some(Value::Table(table)) => {
+                for (key, value) in table {
+                    match value {
+                        Value::String(text) => drop(tags.insert(key.clone(), text.clone())),
+                        _ => self
+                            .faults
+                            .push(format!("`{key}` under [backup.tags] must be a string")),
+                    }
+                }
+            }
+            Some(_) => self
+                .faults
+                .push("`tags` under [backup] must be a section, [backup.tags]".to_owned()),
+        }
+        tags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sections_of_the_service_are_let_be() {
+        let schema = Schema::parse(
+            "[server]\nlisten = \"x\"\n[storage]\ndata_dir = \"/srv\"\nother = 1\n[logging]\nformat = \"pretty\"\n",
+        );
+        assert_eq!(schema.expect("good").data_dir, Some(PathBuf::from("/srv")));
+        assert_eq!(Schema::parse("").expect("good").prefix, DEFAULT_PREFIX);
+    }
+
+    #[test]
+    fn every_fault_is_named_with_the_nearest_right_key() {
+        let faults = Schema::parse("storage = 1\n[backup]\nprefx = \"a\"\nlevel = 13\nprefix = \"a/b\"\ntags = { a = 1 }\n").expect_err("bad");
+        let all = faults.join("\n");
+        for says in [
+            "`storage` must be a section",
+            "unknown key `prefx` under [backup]; did you mean `prefix`?",
+            "`level`",
+            "`prefix` under",
+            "`a` under [backup.tags]",
+        ] {
+            assert!(all.contains(says), "{says}: {all}");
+        }
+        assert_eq!(faults.len(), 5);
+    }
+
+    #[test]
+    fn a_fault_names_the_line_and_never_the_value() {
+        for text in [
+            "a = 1\nkey = hunter2\n",
+            "a = 1\nkey = \"hunter2\n",
+            "a = 1\nhunter2\n",
+            "a = 1\n[hunter2\n",
+            "x = 1\nhunter2 = 1\nhunter2 = 2\n",
+        ] {
+            let fault = parse_toml(text).expect_err(text);
+            assert!(!fault.contains("hunter2"), "{fault}");
+            assert!(fault.starts_with("line "), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Who holds a file: the processes that have a lock on it or have it open, from /proc (proc_locks(5), proc_pid_fd(5)).
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
+
+/// A process that holds a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its number; `None` where the kernel does not tell us.
+    pub pid: Option<u32>,
+    /// Its name, where we may see it.
+    pub command: Option<String>,
+}
+
+impl Holder {
+    fn of(pid: u32) -> Holder {
+        let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        Holder {
+            pid: Some(pid),
+            command: command.map(|name| name.trim_end().to_owned()),
+        }
+    }
+
+    /// A process that we know to exist and cannot name.
+    pub fn unknown() -> Holder {
+        Holder {
+            pid: None,
+            command: None,
+        }
+    }
+}
+
+/// `process 123 (hookshotd)`, for messages.
+pub fn describe(holders: &[Holder]) -> String {
+    let one = |holder: &Holder| match (holder.pid, &holder.command) {
+        (Some(pid), Some(command)) => format!(
+            "process {pid} ({})",
+            crate::model::entry_name::printable(command)
+        ),
+        (Some(pid), None) => format!("process {pid}"),
+        (None, _) => "a process that cannot be seen from here (root sees it)".to_owned(),
+    };
+    match holders {
+        [] => one(&Holder::unknown()),
+        _ => holders.iter().map(one).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A whole-file lock of the kind flock(2) makes, as /proc/locks lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listed {
+    pid: Option<u32>,
+    flock: bool,
+    inode: u64,
+    device: (u64, u64),
+}
+
+/// The processes that hold a flock(2) lock on `file`, ourselves left out unless nobody else does.
+pub fn lock_holders(file: &File) -> io::Result<Vec<Holder>> {
+    let mut pids: Vec<u32> = flocks_on(file)?
+        .into_iter()
+        .filter_map(|lock| lock.pid)
+        .collect();
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids.into_iter().map(Holder::of).collect())
+}
+
+/// Whether anybody holds a flock(2) lock on `file`. A pure query: nothing is locked for it.
+pub fn is_flocked(file: &File) -> io::Result<bool> {
+    Ok(!flocks_on(file)?.is_empty())
+}
+
+fn flocks_on(file: &File) -> io::Result<Vec<Listed>> {
+    let metadata = file.metadata()?;
+    let device = (
+        nix::libc::major(metadata.dev()).into(),
+        nix::libc::minor(metadata.dev()).into(),
+    );
+    let table = fs::read_to_string("/proc/locks")?;
+    let candidates = table
+        .lines()
+        .filter_map(parse_lock)
+        .filter(|lock| lock.flock && lock.inode == metadata.ino());
+    // btrfs and overlayfs give files another device than the one their locks are listed under: there the process
+    // must really have the file open.
+    Ok(candidates
+        .filter(|lock| {
+            lock.device == device
+                || lock
+                    .pid
+                    .is_some_and(|pid| has_open(pid, metadata.dev(), metadata.ino()).is_some())
+        })
+        .collect())
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 123 08:01:456 0 EOF`; waiting locks (`->`) hold nothing.
+fn parse_lock(line: &str) -> Option<Listed> {
+    let mut fields = line.split_whitespace().skip(1);
+    let kind = fields.next().filter(|kind| *kind != "->")?;
+    let pid: i64 = fields.nth(2)?.parse().ok()?;
+    let mut place = fields.next()?.split(':');
+    let mut hex = || u64::from_str_radix(place.next()?, 16).ok();
+    let device = (hex()?, hex()?);
+    let inode = place.next()?.parse().ok()?;
+    Some(Listed {
+        pid: u32::try_from(pid).ok().filter(|pid| *pid > 0),
+        flock: kind == "FLOCK",
+        inode,
+        device,
+    })
+}
+
+/// How a process has a file open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// For reading only.
+    Reads,
+    /// For writing as well.
+    Writes,
+}
+
+/// The other processes that have the file at `path` open, as far as we may see them.
+pub fn open_by(path: &Path) -> io::Result<Vec<(Holder, Mode)>> {
+    let metadata = path.metadata()?;
+    let mut found = BTreeMap::new();
+    for process in fs::read_dir("/proc")? {
+        let name = process?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if pid != std::process::id()
+            && let Some(mode) = has_open(pid, metadata.dev(), metadata.ino())
+        {
+            found.insert(pid, mode);
+        }
+    }
+    Ok(found
+        .into_iter()
+        .map(|(pid, mode)| (Holder::of(pid), mode))
+        .collect())
+}
+
+fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let matching = descriptors.flatten().filter(|entry| {
+        fs::metadata(entry.path())
+            .is_ok_and(|metadata| metadata.dev() == device && metadata.ino() == inode)
+    });
+    // The link's own mode tells how it was opened: its owner write bit is set for writers.
+    matching
+        .map(|entry| match entry.path().symlink_metadata() {
+            Ok(link) if link.mode() & 0o200 == 0 => Mode::Reads,
+            _ => Mode::Writes,
+        })
+        .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_lock_table_are_understood() {
+        let lock = parse_lock("12: FLOCK  ADVISORY  WRITE 2345 fe:01:1311 0 EOF").expect("a lock");
+        assert_eq!(
+            lock,
+            Listed {
+                pid: Some(2345),
+                flock: true,
+                inode: 1311,
+                device: (0xfe, 1)
+            }
+        );
+        let lock = parse_lock("3: OFDLCK ADVISORY  READ -1 00:2a:77 0 4611686018427387904")
+            .expect("a lock");
+        assert_eq!((lock.pid, lock.flock), (None, false));
+        for line in [
+            "",
+            "1: -> FLOCK ADVISORY WRITE 7 fe:01:1311 0 EOF",
+            "1: FLOCK ADVISORY WRITE x fe:01:1 0 EOF",
+            "1: FLOCK",
+        ] {
+            assert_eq!(parse_lock(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_seen_with_the_file_that_it_has_open() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let path = file.path().to_owned();
+        assert_eq!(open_by(&path).expect("readable"), vec![]);
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdout(file.as_file_mut().try_clone().expect("a handle"))
+            .spawn()
+            .expect("sleep");
+        let found = open_by(&path).expect("readable");
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].0.pid, found[0].1),
+            (Some(child.id()), Mode::Writes)
+        );
+    }
+}

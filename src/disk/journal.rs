@@ -1,0 +1,203 @@
+//! The journal: the record that makes several replacements one (docs/architecture.md, "The transaction").
+//!
+//! It lies in `.hookshot` beside the configuration file, because that place does not change with what an import
+//! restores. Its phase says what the next hookshot has to do; every change of phase is one atomic replacement.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    create_folders, exists, folder_of,
+    publish::{Existing, publish},
+    sync_folder,
+};
+use crate::{
+    error::{Failure, Kind},
+    model::digest::Digest,
+};
+
+const FOLDER: &str = ".hookshot";
+const JOURNAL: &str = "journal.json";
+const RECORD: &str = "last-import.json";
+const VERSION: u32 = 1;
+
+/// What the next hookshot has to do when it finds the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing was replaced yet: remove the litter.
+    Preparing,
+    /// The commit point is behind: finish the work.
+    Committed,
+    /// The work failed: bring the old state back.
+    Undoing,
+    /// The old state is back: put the backups in order.
+    Undone,
+}
+
+/// One file of the transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The entry's name.
+    pub entry: String,
+    /// The file that is replaced, created or removed.
+    pub target: PathBuf,
+    /// The new file beside it; `None` for a removal. That it is gone says that it was put in place.
+    pub staged: Option<PathBuf>,
+    /// Where the old file stays.
+    pub backup: PathBuf,
+    /// The new backup before it has its name.
+    pub fresh_backup: PathBuf,
+    /// The earlier backup, until the transaction is over.
+    pub earlier_backup: PathBuf,
+    /// SHA-256 of the old file; `None` where there was none.
+    pub before: Option<String>,
+    /// SHA-256 of the new file; `None` for a removal.
+    pub after: Option<String>,
+}
+
+/// The journal's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    version: u32,
+    /// What has to be done.
+    pub phase: Phase,
+    /// The verb that began it: `import` or `rollback`.
+    pub verb: String,
+    /// When, RFC 3339 UTC.
+    pub time: String,
+    /// The archive, for people.
+    pub archive: Option<String>,
+    /// What is removed when nothing came of it.
+    pub litter: Vec<PathBuf>,
+    /// The files.
+    pub steps: Vec<Step>,
+}
+
+impl Journal {
+    /// The journal of work that is about to begin.
+    pub fn new(verb: &str, time: String, archive: Option<String>, litter: Vec<PathBuf>) -> Journal {
+        Journal {
+            version: VERSION,
+            phase: Phase::Preparing,
+            verb: verb.to_owned(),
+            time,
+            archive,
+            litter,
+            steps: Vec::new(),
+        }
+    }
+}
+
+/// The content with its digest, as it lies on the disk.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    sha256: String,
+    journal: serde_json::Value,
+}
+
+/// The folder that holds the journal and the record of the last import.
+#[derive(Debug, Clone)]
+pub struct Home {
+    folder: PathBuf,
+}
+
+impl Home {
+    /// The home beside the configuration file `config`.
+    pub fn beside(config: &Path) -> Home {
+        Home {
+            folder: folder_of(config).join(FOLDER),
+        }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.folder.join(JOURNAL)
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.folder.join(RECORD)
+    }
+
+    /// Whether work was begun and not ended.
+    pub fn has_journal(&self) -> bool {
+        exists(&self.journal_path())
+    }
+
+    /// The journal, if there is one.
+    pub fn journal(&self) -> Result<Option<Journal>> {
+        load(&self.journal_path())
+    }
+
+    /// What the last import or rollback did, if there was one.
+    pub fn record(&self) -> Result<Option<Journal>> {
+        load(&self.record_path())
+    }
+
+    /// Makes `journal` durable. Returns the folders that had to be created.
+    pub fn write(&self, journal: &Journal) -> Result<Vec<PathBuf>> {
+        let content = serde_json::to_value(journal)
+            .context("cannot keep a journal of paths that are not UTF-8")?;
+        let sealed = Sealed {
+            sha256: Digest::of(content.to_string().as_bytes()).to_string(),
+            journal: content,
+        };
+        let created = create_folders(&self.folder)
+            .with_context(|| format!("cannot create {}", self.folder.display()))?;
+        let mut text = format!("{:#}", serde_json::to_value(&sealed)?);
+        text.push('\n');
+        publish(&self.journal_path(), text.as_bytes(), Existing::Replace)?;
+        Ok(created)
+    }
+
+    /// Ends the work: the journal becomes the record of the last import, in one step.
+    pub fn end(&self) -> io::Result<()> {
+        std::fs::rename(self.journal_path(), self.record_path())?;
+        sync_folder(&self.folder)
+    }
+
+    /// Ends work that came to nothing; the record of an earlier import stays.
+    pub fn forget(&self) -> io::Result<()> {
+        super::remove_file(&self.journal_path())?;
+        if self.folder.is_dir() {
+            sync_folder(&self.folder)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Option<Journal>> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let damaged = |reason: &str| {
+        Failure::new(Kind::Failed, format!("{} is damaged: {reason}", path.display()))
+            .hint("docs/recovery.md, \"A damaged journal\", says how to finish by hand; the .bak files hold the old state")
+    };
+    let sealed: Sealed =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(&error.to_string()))?;
+    if Digest::of(sealed.journal.to_string().as_bytes()).to_string() != sealed.sha256 {
+        return Err(damaged("it does not match its checksum").into());
+    }
+    let journal: Journal =
+        serde_json::from_value(sealed.journal).map_err(|error| damaged(&error.to_string()))?;
+    if journal.version != VERSION {
+        return Err(damaged(&format!(
+            "it is of version {}, written by another hookshot",
+            journal.version
+        ))
+        .into());
+    }
+    Ok(Some(journal))
+}

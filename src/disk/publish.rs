@@ -1,0 +1,172 @@
+//! One way to make a file durable: a private draft beside its place, synced, then put under its name in one step.
+//!
+//! Promised: whoever looks under the name sees nothing, the old file or the whole new one, before and after a power
+//! cut. Not promised: that a network file system keeps what it acknowledged.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    fcntl::{AT_FDCWD, AtFlags},
+    libc,
+    unistd::linkat,
+};
+use tempfile::NamedTempFile;
+
+use super::{folder_of, sync_folder};
+
+/// A file that is being written, 0600 from its first byte, and gone when it is dropped or the process dies.
+pub struct Draft {
+    folder: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Without a name until it is published (open(2), `O_TMPFILE`): a kill leaves nothing.
+    Nameless(File),
+    /// For file systems that cannot do that.
+    Named(NamedTempFile),
+}
+
+/// What to do with a file that already has the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It is replaced in one step.
+    Replace,
+    /// It stays, and publishing fails with `AlreadyExists`.
+    Keep,
+}
+
+impl Draft {
+    /// A draft for a file that will be published in `folder`.
+    pub fn create(folder: &Path) -> io::Result<Draft> {
+        let nameless = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(libc::O_TMPFILE)
+            .open(folder);
+        let kind = match nameless {
+            Ok(file) => Kind::Nameless(file),
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
+                ) =>
+            {
+                Kind::Named(named_in(folder)?)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Draft {
+            folder: folder.to_owned(),
+            kind,
+        })
+    }
+
+    /// The draft's content.
+    pub fn file(&mut self) -> &mut File {
+        match &mut self.kind {
+            Kind::Nameless(file) => file,
+            Kind::Named(named) => named.as_file_mut(),
+        }
+    }
+
+    /// Syncs the draft and puts it at `path`, which must lie in the draft's folder.
+    pub fn publish(mut self, path: &Path, existing: Existing) -> io::Result<()> {
+        self.file().sync_all()?;
+        match (self.kind, existing) {
+            (Kind::Nameless(file), Existing::Keep) => link(&file, path)?,
+            (Kind::Nameless(file), Existing::Replace) => {
+                let temporary = tempfile::Builder::new()
+                    .prefix(".hookshot-")
+                    .make_in(&self.folder, |path| link(&file, path))?;
+                temporary.persist(path).map_err(|error| error.error)?;
+            }
+            (Kind::Named(named), Existing::Keep) => {
+                drop(named.persist_noclobber(path).map_err(|error| error.error)?)
+            }
+            (Kind::Named(named), Existing::Replace) => {
+                drop(named.persist(path).map_err(|error| error.error)?)
+            }
+        }
+        sync_folder(&self.folder)
+    }
+}
+
+fn named_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let private = std::fs::Permissions::from_mode(0o600);
+    tempfile::Builder::new()
+        .prefix(".hookshot-")
+        .permissions(private)
+        .tempfile_in(folder)
+}
+
+/// Gives a name to a file that has none (open(2), `O_TMPFILE`, second example).
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    linkat(
+        AT_FDCWD,
+        descriptor.as_str(),
+        AT_FDCWD,
+        path,
+        AtFlags::AT_SYMLINK_FOLLOW,
+    )
+    .map_err(io::Error::from)
+}
+
+/// Publishes `bytes` at `path`, 0600.
+pub fn publish(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut draft = Draft::create(&folder_of(path))?;
+        draft.file().write_all(bytes)?;
+        draft.publish(path, existing)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_is_private_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut draft = Draft::create(folder.path()).expect("a draft");
+        assert_eq!(
+            draft
+                .file()
+                .metadata()
+                .expect("metadata")
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
+        drop(draft);
+        assert_eq!(folder.path().read_dir().expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn publishing_replaces_or_keeps_as_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        publish(&path, b"one", Existing::Keep).expect("published");
+        let kept = publish(&path, b"two", Existing::Keep).expect_err("kept");
+        assert_eq!(
+            kept.downcast_ref::<io::Error>().expect("io").kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        publish(&path, b"three", Existing::Replace).expect("replaced");
+        assert_eq!(std::fs::read(&path).expect("the file"), b"three");
+        assert_eq!(folder.path().read_dir().expect("a folder").count(), 1);
+    }
+}

@@ -1,0 +1,32 @@
+//! Whether there is room, asked before anything is written.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::error::{Failure, Kind};
+
+/// Room that stays free beside what is asked for: metadata, a journal, a log line of somebody else.
+const RESERVE_BYTES: u64 = 1 << 20;
+
+/// Fails with [`Kind::Space`] where the file system of `path` has no room for `bytes` more.
+///
+/// Not promised: that the room is still there a moment later; writing fails with the same kind then.
+pub fn require(path: &Path, bytes: u64, what: &str) -> Result<()> {
+    let folder = path
+        .ancestors()
+        .find(|ancestor| ancestor.is_dir())
+        .unwrap_or(Path::new("."));
+    let free = fs2::available_space(folder)
+        .with_context(|| format!("cannot ask for the free space of {}", folder.display()))?;
+    if free >= bytes.saturating_add(RESERVE_BYTES) {
+        return Ok(());
+    }
+    let message = format!(
+        "not enough space for {what} in {}: {bytes} bytes are needed, {free} are free",
+        folder.display()
+    );
+    Err(Failure::new(Kind::Space, message)
+        .hint("free some space and try again; nothing was changed")
+        .into())
+}

@@ -1,0 +1,83 @@
+//! The private folder where an archive is unpacked and proven before anything moves.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::model::entry_name::EntryName;
+
+/// A folder, 0700, whose files are 0600; it goes with everything in it when it is dropped, unless it is kept.
+#[derive(Debug)]
+pub struct Staging {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Staging {
+    /// Creates the folder `path`, which must not exist.
+    pub fn create(path: &Path) -> Result<Staging> {
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Staging {
+            path: path.to_owned(),
+            keep: false,
+        })
+    }
+
+    /// Leaves the folder where it is when this value goes.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where an entry lies; its name cannot lead out of the folder.
+    pub fn place(&self, name: &EntryName) -> PathBuf {
+        self.path.join(name.as_str())
+    }
+
+    /// A new file for an entry.
+    pub fn file(&self, name: &EntryName) -> Result<File> {
+        let place = self.place(name);
+        let create = || -> io::Result<File> {
+            if let Some(folder) = place.parent() {
+                std::fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(folder)?;
+            }
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&place)
+        };
+        create().with_context(|| format!("cannot create {}", place.display()))
+    }
+
+    /// A writer for an entry.
+    pub fn writer(&self, name: &EntryName) -> Result<Box<dyn Write>> {
+        Ok(Box::new(self.file(name)?))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.keep
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(folder = %self.path.display(), %error, "The staging folder could not be removed");
+        }
+    }
+}

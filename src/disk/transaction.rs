@@ -1,0 +1,486 @@
+//! Several files replaced as one: all of them or none, whenever the process or the machine dies.
+//!
+//! A redo journal. Every new file is placed beside its target and synced, then the journal is: the commit point.
+//! After it the backups get their names, then the new files theirs; each step may be repeated, and at no instant is a
+//! replaced target missing. Until the caller has looked at the result it can still be undone.
+//!
+//! Not promised: that nobody sees the new first file beside the old second one between two renames; the lock of the
+//! database keeps the service out meanwhile.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    create_folders, exists, folder_of,
+    journal::{Home, Journal, Phase, Step},
+    remove_file, sync_folder,
+};
+use crate::model::{digest::Digest, entry_name::EntryName, plan::Attributes};
+
+/// Names of the files that a transaction makes, told apart from those of any other.
+#[derive(Debug, Clone)]
+pub struct Names {
+    unique: String,
+}
+
+impl Names {
+    /// `unique` tells this transaction apart: file name characters only.
+    pub fn new(unique: &str) -> Names {
+        Names {
+            unique: unique.to_owned(),
+        }
+    }
+
+    /// The staging folder in `folder`.
+    pub fn staging(&self, folder: &Path) -> PathBuf {
+        folder.join(format!(".hookshot-{}.staging", self.unique))
+    }
+
+    /// A file of this transaction beside `target`: `new`, `old` or `earlier`. The name is short whatever the
+    /// target's, and known before anything is made.
+    fn beside(&self, target: &Path, what: &str) -> PathBuf {
+        let tag = Digest::of(target.as_os_str().as_encoded_bytes()).to_string();
+        folder_of(target).join(format!(".hookshot-{}-{}.{what}", self.unique, &tag[..8]))
+    }
+}
+
+/// The path at which the old file stays: the target's with `.bak` at its end.
+pub fn backup_path(target: &Path) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".bak");
+    PathBuf::from(name)
+}
+
+/// What becomes of one target.
+pub struct Change {
+    /// The entry.
+    pub entry: EntryName,
+    /// The target, links resolved.
+    pub target: PathBuf,
+    /// SHA-256 of what is there now.
+    pub before: Option<Digest>,
+    /// What comes there.
+    pub new: New,
+}
+
+/// What comes to a target's place.
+pub enum New {
+    /// This file, with these attributes.
+    File {
+        /// Where the content lies now.
+        source: PathBuf,
+        /// Whether the source may be used up or must stay.
+        origin: Origin,
+        /// SHA-256 of it.
+        digest: Digest,
+        /// Owner and permissions.
+        attributes: Attributes,
+        /// Time of the last change, Unix seconds.
+        mtime: Option<i64>,
+    },
+    /// Nothing.
+    Nothing,
+}
+
+/// What may happen to the file that a new one is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It is renamed: what was proven is what comes into place.
+    Moved,
+    /// It is copied, and stays as it is.
+    Copied,
+    /// It gets a second name, or a copy where the file system has no links.
+    Linked,
+}
+
+/// A transaction that has begun. Dropped before [`Transaction::commit`], it leaves nothing behind.
+#[must_use]
+pub struct Transaction {
+    home: Home,
+    journal: Journal,
+    names: Names,
+    created: Vec<PathBuf>,
+    committed: bool,
+}
+
+impl Transaction {
+    /// Begins: writes down what would have to be removed if we were killed right now.
+    pub fn begin(
+        home: Home,
+        names: Names,
+        mut journal: Journal,
+        targets: &[PathBuf],
+    ) -> Result<Transaction> {
+        journal
+            .litter
+            .extend(targets.iter().map(|target| names.beside(target, "new")));
+        let created = home.write(&journal)?;
+        Ok(Transaction {
+            home,
+            journal,
+            names,
+            created,
+            committed: false,
+        })
+    }
+
+    /// Creates a folder that the transaction needs; it goes again if nothing comes of it.
+    pub fn create_folder(&mut self, folder: &Path) -> Result<()> {
+        let created = create_folders(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        self.created.extend(created);
+        Ok(())
+    }
+
+    /// Places the new files beside their targets and makes them durable. Nothing that was there changes.
+    pub fn prepare(&mut self, changes: &[Change]) -> Result<()> {
+        let mut steps = Vec::new();
+        for change in changes {
+            let folder = folder_of(&change.target);
+            let first_new_folder = self.created.len();
+            self.create_folder(&folder)?;
+            let staged = match &change.new {
+                New::Nothing => None,
+                New::File {
+                    source,
+                    origin,
+                    attributes,
+                    mtime,
+                    ..
+                } => {
+                    let placed = self.names.beside(&change.target, "new");
+                    place(source, *origin, &placed, *attributes, *mtime).with_context(|| {
+                        format!("cannot place the new {}", change.target.display())
+                    })?;
+                    // A service must be able to enter the folder of a file that it owns.
+                    for folder in &self.created[first_new_folder..] {
+                        if let Some((uid, gid)) = attributes.owner {
+                            std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
+                        }
+                    }
+                    Some(placed)
+                }
+            };
+            steps.push(Step {
+                entry: change.entry.as_str().to_owned(),
+                target: change.target.clone(),
+                staged,
+                backup: backup_path(&change.target),
+                fresh_backup: self.names.beside(&change.target, "old"),
+                earlier_backup: self.names.beside(&change.target, "earlier"),
+                before: change.before.map(|digest| digest.to_string()),
+                after: match &change.new {
+                    New::File { digest, .. } => Some(digest.to_string()),
+                    New::Nothing => None,
+                },
+            });
+        }
+        sync_folders(steps.iter().map(|step| step.target.as_path()))?;
+        self.journal.steps = steps;
+        Ok(())
+    }
+
+    /// Where the new file for `target` was placed, for those who want to lock it before it gets its name.
+    pub fn placed(&self, target: &Path) -> Option<&Path> {
+        let step = self
+            .journal
+            .steps
+            .iter()
+            .find(|step| step.target == target)?;
+        step.staged.as_deref()
+    }
+
+    /// The commit point: from here on the work is finished, by us or by the next hookshot.
+    pub fn commit(mut self) -> Result<Committed> {
+        self.journal.phase = Phase::Committed;
+        // The folders that came with the transaction stay from here on.
+        self.home.write(&self.journal)?;
+        self.committed = true;
+        Ok(Committed {
+            home: self.home.clone(),
+            journal: self.journal.clone(),
+        })
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        let result = remove_litter(&self.journal).and_then(|()| self.home.forget());
+        if let Err(error) = result {
+            tracing::warn!(%error, "What was prepared could not be removed; the next hookshot removes it");
+            return;
+        }
+        // `.hookshot` itself goes too, when it was made for this and holds nothing else.
+        for folder in self.created.iter().rev() {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// A transaction behind its commit point.
+#[must_use]
+pub struct Committed {
+    home: Home,
+    journal: Journal,
+}
+
+impl Committed {
+    /// Puts everything in its place. May be repeated.
+    pub fn apply(&self) -> Result<()> {
+        apply(&self.journal)
+    }
+
+    /// Ends the transaction: from here on only `rollback` brings the old state back.
+    pub fn finish(self) -> Result<()> {
+        finish(&self.home, &self.journal)
+    }
+
+    /// Brings the old state back.
+    pub fn undo(mut self) -> Result<()> {
+        self.journal.phase = Phase::Undoing;
+        self.home.write(&self.journal)?;
+        undo(&self.home, self.journal)
+    }
+}
+
+/// What [`recover`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    /// The new state is complete.
+    Finished(Journal),
+    /// The old state is back; or nothing had been changed.
+    Undone(Journal),
+}
+
+/// Ends what an earlier hookshot left in `journal`. The caller holds the state's lock, and made sure that no process
+/// has the targets open.
+pub fn recover(home: &Home, journal: Journal) -> Result<Recovered> {
+    match journal.phase {
+        Phase::Preparing => {
+            remove_litter(&journal)?;
+            home.forget()?;
+            Ok(Recovered::Undone(journal))
+        }
+        Phase::Committed => {
+            apply(&journal)?;
+            finish(home, &journal)?;
+            Ok(Recovered::Finished(journal))
+        }
+        Phase::Undoing | Phase::Undone => {
+            undo(home, journal.clone())?;
+            Ok(Recovered::Undone(journal))
+        }
+    }
+}
+
+fn apply(journal: &Journal) -> Result<()> {
+    let pending: Vec<&Step> = journal
+        .steps
+        .iter()
+        .filter(|step| is_pending(step))
+        .collect();
+    for step in &pending {
+        keep_backup(step).with_context(|| format!("cannot keep {}", step.backup.display()))?;
+    }
+    // The old file must have its second name on the disk before its first one is taken away.
+    sync_folders(pending.iter().map(|step| step.target.as_path()))?;
+    for step in &pending {
+        match &step.staged {
+            Some(staged) => fs::rename(staged, &step.target),
+            None => remove_file(&step.target),
+        }
+        .with_context(|| format!("cannot put the new {} in place", step.target.display()))?;
+    }
+    sync_folders(pending.iter().map(|step| step.target.as_path()))
+}
+
+fn is_pending(step: &Step) -> bool {
+    match &step.staged {
+        Some(staged) => exists(staged),
+        None => exists(&step.target),
+    }
+}
+
+/// Gives the old file its second name, and keeps the backup of an earlier import until this one is over.
+fn keep_backup(step: &Step) -> Result<()> {
+    if !exists(&step.target) || is_same_file(&step.target, &step.backup) {
+        return Ok(remove_file(&step.fresh_backup)?);
+    }
+    if exists(&step.backup) && !exists(&step.earlier_backup) {
+        fs::rename(&step.backup, &step.earlier_backup)?;
+    }
+    remove_file(&step.fresh_backup)?;
+    link_or_copy(&step.target, &step.fresh_backup)?;
+    fs::rename(&step.fresh_backup, &step.backup)?;
+    Ok(())
+}
+
+fn finish(home: &Home, journal: &Journal) -> Result<()> {
+    for step in &journal.steps {
+        remove_file(&step.earlier_backup)?;
+        remove_file(&step.fresh_backup)?;
+    }
+    home.end().context("cannot end the journal")
+}
+
+fn undo(home: &Home, mut journal: Journal) -> Result<()> {
+    if journal.phase != Phase::Undone {
+        for step in &journal.steps {
+            restore(step)
+                .with_context(|| format!("cannot bring back {}", step.target.display()))?;
+        }
+        sync_folders(journal.steps.iter().map(|step| step.target.as_path()))?;
+        // From here on the backups may change: what they hold is not needed any more.
+        journal.phase = Phase::Undone;
+        home.write(&journal)?;
+    }
+    for step in &journal.steps {
+        if exists(&step.earlier_backup) {
+            fs::rename(&step.earlier_backup, &step.backup)?;
+        } else if is_same_file(&step.target, &step.backup) {
+            remove_file(&step.backup)?;
+        }
+        remove_file(&step.fresh_backup)?;
+    }
+    sync_folders(journal.steps.iter().map(|step| step.target.as_path()))?;
+    remove_litter(&journal)?;
+    Ok(home.forget()?)
+}
+
+/// Brings the old file of one step back, from its backup.
+fn restore(step: &Step) -> Result<()> {
+    let untouched = match &step.staged {
+        Some(staged) => exists(staged),
+        None => exists(&step.target),
+    };
+    if untouched {
+        return Ok(());
+    }
+    if step.before.is_none() {
+        return Ok(remove_file(&step.target)?);
+    }
+    if is_same_file(&step.target, &step.backup) {
+        return Ok(());
+    }
+    remove_file(&step.fresh_backup)?;
+    link_or_copy(&step.backup, &step.fresh_backup)?;
+    fs::rename(&step.fresh_backup, &step.target)?;
+    Ok(())
+}
+
+fn remove_litter(journal: &Journal) -> io::Result<()> {
+    for path in &journal.litter {
+        match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path)?,
+            Ok(_) => fs::remove_file(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // The folder that would hold it is not there either, or is no folder.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for step in &journal.steps {
+        if let Some(staged) = &step.staged {
+            remove_file(staged)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a new file beside its target: 0600 until its owner is right, durable when this returns.
+fn place(
+    source: &Path,
+    origin: Origin,
+    placed: &Path,
+    attributes: Attributes,
+    mtime: Option<i64>,
+) -> Result<()> {
+    let renamed = match origin {
+        Origin::Moved => fs::rename(source, placed),
+        Origin::Linked => fs::hard_link(source, placed),
+        Origin::Copied => Err(io::ErrorKind::CrossesDevices.into()),
+    };
+    match renamed {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error.into()),
+        // Another file system, or one without links: the copy is compared with the digest after it is in place.
+        Err(_) => copy_private(source, placed)?,
+    }
+    let file = File::open(placed)?;
+    if origin == Origin::Linked {
+        // A second name of a file that has its attributes already.
+        return Ok(file.sync_all()?);
+    }
+    if let Some((uid, gid)) = attributes.owner {
+        fchown(&file, Some(uid), Some(gid))?;
+    }
+    file.set_permissions(fs::Permissions::from_mode(attributes.mode))?;
+    if let Some(mtime) = mtime.and_then(time_of) {
+        file.set_modified(mtime)?;
+    }
+    Ok(file.sync_all()?)
+}
+
+fn time_of(seconds: i64) -> Option<SystemTime> {
+    let span = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(span)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(span)
+    }
+}
+
+fn copy_private(source: &Path, to: &Path) -> io::Result<()> {
+    let mut from = File::open(source)?;
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    io::copy(&mut from, &mut copy)?;
+    Ok(())
+}
+
+/// A second name for a file; a copy with the same attributes where the file system has no links.
+fn link_or_copy(file: &Path, to: &Path) -> Result<()> {
+    if fs::hard_link(file, to).is_ok() {
+        return Ok(());
+    }
+    let metadata = file.metadata()?;
+    copy_private(file, to)?;
+    let copy = File::open(to)?;
+    // An unprivileged owner cannot give files away, and then the copy is its own as the original was.
+    let _ = fchown(&copy, Some(metadata.uid()), Some(metadata.gid()));
+    copy.set_permissions(metadata.permissions())?;
+    copy.set_modified(metadata.modified()?)?;
+    Ok(copy.sync_all()?)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.symlink_metadata(), other.symlink_metadata()) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    }
+}
+
+fn sync_folders<'a>(targets: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let mut folders: Vec<PathBuf> = targets.map(folder_of).collect();
+    folders.sort();
+    folders.dedup();
+    for folder in folders {
+        sync_folder(&folder).with_context(|| format!("cannot sync {}", folder.display()))?;
+    }
+    Ok(())
+}

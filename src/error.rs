@@ -1,0 +1,198 @@
+//! What somebody branches on: the kinds of failure, with the exit code, the JSON name and the hint of each.
+//!
+//! Everything below `cli` returns `anyhow::Result`; where the kind matters, the innermost cause is a [`Failure`].
+
+use std::{fmt, io};
+
+/// The kinds of failure. Exit codes are part of the interface (docs/cli.md, "Exit codes").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Not covered by another kind: an I/O error, say.
+    Failed,
+    /// Wrong usage or configuration.
+    Usage,
+    /// Finished, with parts left undone that the output names.
+    Partial,
+    /// An archive, an entry, a source or a destination does not exist.
+    NotFound,
+    /// An active deployment, a process that holds the database, another hookshot at work.
+    Blocked,
+    /// The archive is damaged, truncated, hostile, or does not match its manifest.
+    Refused,
+    /// The archive's version and this hookshot's do not go together.
+    Version,
+    /// No consistent snapshot could be taken.
+    Snapshot,
+    /// Not enough space.
+    Space,
+    /// An import failed after it began; the old state is back.
+    RolledBack,
+    /// A signal ended the work; the number is the signal's.
+    Interrupted(u8),
+}
+
+impl Kind {
+    /// The process exit code of this kind.
+    pub fn code(self) -> u8 {
+        match self {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Partial => 3,
+            Kind::NotFound => 10,
+            Kind::Blocked => 11,
+            Kind::Refused => 13,
+            Kind::Version => 14,
+            Kind::Snapshot => 15,
+            Kind::Space => 18,
+            Kind::RolledBack => 20,
+            // 128 + signal number, as shells report it.
+            Kind::Interrupted(signal) => 128u8.saturating_add(signal),
+        }
+    }
+
+    /// The name of this kind in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Failed => "failed",
+            Kind::Usage => "usage",
+            Kind::Partial => "partial",
+            Kind::NotFound => "not_found",
+            Kind::Blocked => "blocked",
+            Kind::Refused => "archive_refused",
+            Kind::Version => "version_incompatible",
+            Kind::Snapshot => "no_snapshot",
+            Kind::Space => "no_space",
+            Kind::RolledBack => "import_failed",
+            Kind::Interrupted(_) => "interrupted",
+        }
+    }
+}
+
+/// A failure with its kind, its message, every fault that was found, and what to do about it.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What somebody branches on.
+    pub kind: Kind,
+    /// What failed, lower case, without a full stop.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Every single fault, where there can be several.
+    pub faults: Vec<String>,
+}
+
+impl Failure {
+    /// A failure of `kind` that says `message`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
+        Failure {
+            kind,
+            message: message.into(),
+            hint: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the single faults.
+    #[must_use]
+    pub fn faults(mut self, faults: Vec<String>) -> Failure {
+        self.faults = faults;
+        self
+    }
+
+    /// The failure that `error` comes down to: the [`Failure`] in its chain, or what its I/O cause means.
+    pub fn of(error: &anyhow::Error) -> Failure {
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            let message = format!("{error:#}");
+            return Failure {
+                message,
+                ..failure.clone()
+            };
+        }
+        for cause in error.chain() {
+            let Some(io) = cause.downcast_ref::<io::Error>() else {
+                continue;
+            };
+            if let Some(failure) = io
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<Failure>())
+            {
+                return failure.clone();
+            }
+            let (kind, hint) = match io.kind() {
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => (
+                    Kind::Space,
+                    Some("free some space (or raise the quota) and try again"),
+                ),
+                io::ErrorKind::PermissionDenied => (
+                    Kind::Failed,
+                    Some("run as the user who owns these files, or as root"),
+                ),
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    (Kind::Failed, Some("the file system is mounted read-only"))
+                }
+                _ => (Kind::Failed, None),
+            };
+            return Failure {
+                kind,
+                message: format!("{error:#}"),
+                hint: hint.map(str::to_owned),
+                faults: Vec::new(),
+            };
+        }
+        Failure::new(Kind::Failed, format!("{error:#}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Lets a failure travel through interfaces that only know `io::Error` (readers, writers).
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> io::Error {
+        io::Error::other(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_full_disk_is_told_apart_wherever_it_happened() {
+        let error = Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
+            .context("cannot write /x")
+            .expect_err("it is an error");
+        assert_eq!(Failure::of(&error).kind, Kind::Space);
+    }
+
+    #[test]
+    fn a_failure_survives_context_and_io_errors() {
+        let refused = Failure::new(Kind::Refused, "damaged").hint("try another");
+        let error = anyhow::Error::new(refused.clone()).context("reading a.tar.gz");
+        assert_eq!(Failure::of(&error).kind, Kind::Refused);
+        assert_eq!(Failure::of(&error).message, "reading a.tar.gz: damaged");
+        let error = anyhow::Error::new(io::Error::from(refused));
+        assert_eq!(Failure::of(&error).hint.as_deref(), Some("try another"));
+    }
+
+    #[test]
+    fn signals_map_to_the_codes_of_the_shell() {
+        assert_eq!(Kind::Interrupted(2).code(), 130);
+        assert_eq!(Kind::Interrupted(15).code(), 143);
+    }
+}

@@ -1,0 +1,24 @@
+//! The binary: the only reader of clock, environment and process; everything else is in the library.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "clock, environment and process are read here and nowhere else"
+)]
+
+use std::{process::ExitCode, time::Instant};
+
+use hookshot::cli::{World, run};
+
+fn main() -> ExitCode {
+    let now = chrono::DateTime::from(std::time::SystemTime::now());
+    let nanoseconds = std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .map_or(0, |span| span.as_nanos());
+    run(World {
+        arguments: std::env::args_os().collect(),
+        now,
+        begun: Instant::now(),
+        scratch: std::env::temp_dir(),
+        executable: std::env::current_exe().ok(),
+        unique: format!("{:x}{nanoseconds:x}", std::process::id()),
+    })
+}

@@ -1,0 +1,218 @@
+//! Names of entries: what may be a path inside an archive's root folder.
+
+use std::{borrow::Borrow, fmt, str::FromStr};
+
+use super::limits::MAX_NAME_BYTES;
+
+/// The name of an entry: UTF-8, relative, normal components only, at most [`MAX_NAME_BYTES`] bytes.
+///
+/// `Display` escapes control characters, so that a hostile name cannot drive a terminal.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryName(String);
+
+impl EntryName {
+    /// Checks `text` against every rule for names.
+    pub fn new(text: &str) -> Result<EntryName, NameFault> {
+        if text.is_empty() {
+            return Err(NameFault::Empty);
+        }
+        if text.len() > MAX_NAME_BYTES {
+            return Err(NameFault::TooLong);
+        }
+        if text.contains('\0') {
+            return Err(NameFault::Nul);
+        }
+        if text.starts_with('/') || text.starts_with('\\') {
+            return Err(NameFault::Absolute);
+        }
+        let bytes = text.as_bytes();
+        if bytes.len() >= 2
+            && bytes[0].is_ascii_alphabetic()
+            && bytes[1] == b':'
+            && matches!(bytes.get(2), None | Some(b'\\' | b'/'))
+        {
+            return Err(NameFault::Drive);
+        }
+        // A backslash separates nothing here, but it does for others who unpack the same archive.
+        if text.split(['/', '\\']).any(|part| part == "..") {
+            return Err(NameFault::Climbs);
+        }
+        if text.split('/').any(|part| part.is_empty() || part == ".") {
+            return Err(NameFault::Component);
+        }
+        Ok(EntryName(text.to_owned()))
+    }
+
+    /// The name as it stands in the archive; not escaped.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `self` is a folder above `other`.
+    pub fn is_above(&self, other: &EntryName) -> bool {
+        other
+            .0
+            .strip_prefix(&self.0)
+            .is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printable(&self.0))
+    }
+}
+
+impl fmt::Debug for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl Borrow<str> for EntryName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EntryName {
+    type Err = NameFault;
+
+    fn from_str(text: &str) -> Result<EntryName, NameFault> {
+        EntryName::new(text)
+    }
+}
+
+/// `text` with control characters escaped, and cut where it is absurdly long: for messages.
+pub fn printable(text: &str) -> String {
+    const LONGEST: usize = 256;
+    let mut out = String::with_capacity(text.len());
+    for (count, character) in text.chars().enumerate() {
+        if count == LONGEST {
+            out.push('…');
+            break;
+        }
+        if character.is_control() || is_invisible(character) {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// A line of text with everything escaped that could drive a terminal, but tabs and its line feed.
+pub fn printable_lines(line: &str) -> String {
+    let escape = |character: char| match character {
+        '\t' | '\n' => character.to_string(),
+        _ if character.is_control() || is_invisible(character) => {
+            character.escape_default().to_string()
+        }
+        _ => character.to_string(),
+    };
+    line.chars().map(escape).collect()
+}
+
+/// Characters that reorder or hide text around them (Unicode TR 36, "bidirectional text spoofing").
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Why a text is no entry name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameFault {
+    /// Nothing there.
+    Empty,
+    /// Longer than [`MAX_NAME_BYTES`].
+    TooLong,
+    /// Contains a NUL byte.
+    Nul,
+    /// Starts at the root.
+    Absolute,
+    /// Starts with a drive letter.
+    Drive,
+    /// Has a `..` component.
+    Climbs,
+    /// Has an empty or a `.` component.
+    Component,
+}
+
+impl fmt::Display for NameFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NameFault::Empty => "is empty",
+            NameFault::TooLong => "is longer than 1024 bytes",
+            NameFault::Nul => "contains a NUL byte",
+            NameFault::Absolute => "is an absolute path",
+            NameFault::Drive => "starts with a drive letter",
+            NameFault::Climbs => "climbs out of its folder with `..`",
+            NameFault::Component => "has an empty or `.` component",
+        })
+    }
+}
+
+impl std::error::Error for NameFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::{Component, Path};
+
+    #[test]
+    fn each_kind_of_bad_name_has_its_own_fault() {
+        let long = "a".repeat(MAX_NAME_BYTES + 1);
+        for (text, fault) in [
+            ("", NameFault::Empty),
+            (long.as_str(), NameFault::TooLong),
+            ("a\0b", NameFault::Nul),
+            ("/etc/passwd", NameFault::Absolute),
+            ("\\\\server\\share", NameFault::Absolute),
+            ("C:\\windows", NameFault::Drive),
+            ("c:/windows", NameFault::Drive),
+            ("..", NameFault::Climbs),
+            ("a/../b", NameFault::Climbs),
+            ("a\\..\\b", NameFault::Climbs),
+            ("a//b", NameFault::Component),
+            ("a/", NameFault::Component),
+            ("./a", NameFault::Component),
+        ] {
+            assert_eq!(EntryName::new(text), Err(fault), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ordinary_names_are_accepted_as_they_are() {
+        let longest = "a".repeat(MAX_NAME_BYTES);
+        for text in [
+            "state.redb",
+            "a/b/c",
+            "..a",
+            "a..",
+            "dev\\x2dsda.mount",
+            "x: y",
+            "ä ö\n",
+            &longest,
+        ] {
+            assert_eq!(EntryName::new(text).expect("a good name").as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_drive_the_terminal() {
+        let name = EntryName::new("a\u{1b}[2J\u{202e}b").expect("a good name");
+        assert_eq!(name.to_string(), "a\\u{1b}[2J\\u{202e}b");
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_name_never_leaves_its_folder(text in "[a-c./\\\\:\\x00]{0,12}|\\PC{0,40}") {
+            if let Ok(name) = EntryName::new(&text) {
+                let path = Path::new(name.as_str());
+                prop_assert!(path.components().all(|part| matches!(part, Component::Normal(_))));
+                let rebuilt: std::path::PathBuf = path.components().collect();
+                prop_assert_eq!(rebuilt.as_os_str(), path.as_os_str());
+            }
+        }
+    }
+}

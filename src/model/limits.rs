@@ -1,0 +1,34 @@
+//! Every bound of the format and of what a reader will hold in memory, in one place.
+
+/// The longest entry name, in bytes (docs/format.md, "Names").
+pub const MAX_NAME_BYTES: usize = 1024;
+/// The largest manifest, in bytes.
+pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+/// The most entries of an archive.
+pub const MAX_ENTRIES: usize = 1_000_000;
+/// The largest entry, in bytes: 1 EiB, far below what any arithmetic on sizes overflows at.
+pub const MAX_ENTRY_BYTES: u64 = 1 << 60;
+/// 9999-12-31T23:59:59Z, the last second that RFC 3339 can say.
+pub const LAST_SECOND: i64 = 253_402_300_799;
+/// The most bytes that one gzip member holds, inflated.
+pub const MEMBER_BYTES: usize = 512 << 10;
+/// The largest extra field of a gzip header that we write; BusyBox fails on 4 KiB and more.
+pub const MAX_EXTRA_BYTES: usize = 4095;
+/// The largest tar extension record (pax header, GNU long name) that is read.
+pub const MAX_TAR_EXTENSION_BYTES: u64 = 1 << 20;
+/// What a tar may hold beside the content of its entries, for each entry: header, extension records, padding.
+pub const TAR_OVERHEAD_BYTES: u64 = 8 << 10;
+/// What a tar may hold beside its entries altogether: the root folder, folders, the padding of the last record.
+pub const TAR_SLACK_BYTES: u64 = 4 << 20;
+/// The most faults that one refusal names; the rest is counted.
+pub const MAX_FAULTS: usize = 100;
+/// Compressed bytes that are looked at to tell how an archive begins.
+pub const HEAD_BYTES: usize = 64 << 10;
+/// A source up to this size is read once, into memory.
+pub const SMALL_SOURCE_BYTES: u64 = 1 << 20;
+/// The buffer for reading and writing files.
+pub const BUFFER_BYTES: usize = 256 << 10;
+/// The largest configuration file that is read.
+pub const MAX_CONFIG_BYTES: u64 = 16 << 20;
+/// Memory that redb may use for its page cache while it judges a copy.
+pub const REDB_CACHE_BYTES: usize = 32 << 20;

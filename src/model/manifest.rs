@@ -1,0 +1,594 @@
+//! The manifest: an archive's table of contents with the digest of every entry (docs/format.md, "manifest.json").
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde_json::{Map, Value, json};
+
+use super::{
+    digest::Digest,
+    entry_name::{EntryName, printable},
+    json,
+    limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES},
+    version::FormatVersion,
+};
+
+/// The manifest's name inside the root folder; no entry may have it.
+pub const MANIFEST_NAME: &str = "manifest.json";
+
+/// An archive's table of contents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The version of the format.
+    pub version: FormatVersion,
+    /// Time of the snapshot, Unix seconds.
+    pub created_at: i64,
+    /// The hookshot that wrote the archive.
+    pub hookshot_version: Version,
+    /// The entries by name, in the order in which they stand in the archive.
+    pub files: BTreeMap<EntryName, FileRecord>,
+    /// The root folder's name; absent in version 1.0.
+    pub root: Option<String>,
+    /// Where the archive was made.
+    pub hostname: Option<String>,
+    /// Name of what was exported.
+    pub app: Option<String>,
+    /// Its version.
+    pub app_version: Option<String>,
+    /// Free labels.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What the manifest says of one entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileRecord {
+    /// Where it lies below the root folder.
+    pub path: EntryName,
+    /// SHA-256 of the content.
+    pub checksum: Digest,
+    /// Size of the content in bytes.
+    pub size: u64,
+    /// Permission bits, at most `0o7777`.
+    pub mode: Option<u32>,
+    /// Name of the owner.
+    pub user: Option<String>,
+    /// Name of the group.
+    pub group: Option<String>,
+    /// Number of the owner.
+    pub uid: Option<u32>,
+    /// Number of the group.
+    pub gid: Option<u32>,
+    /// Time of the last change, Unix seconds.
+    pub mtime: Option<i64>,
+    /// What it is: `redb`, `file`; unknown kinds are plain files.
+    pub kind: Option<String>,
+    /// Where it came from; information only, an import never follows it.
+    pub target: Option<String>,
+    /// How a database's copy was taken and proven.
+    pub snapshot: Option<Value>,
+}
+
+impl FileRecord {
+    /// A record with the three keys of version 1.0.
+    pub fn new(path: EntryName, checksum: Digest, size: u64) -> FileRecord {
+        FileRecord {
+            path,
+            checksum,
+            size,
+            mode: None,
+            user: None,
+            group: None,
+            uid: None,
+            gid: None,
+            mtime: None,
+            kind: None,
+            target: None,
+            snapshot: None,
+        }
+    }
+
+    /// Whether the archive says that this database was checked page by page before it was archived.
+    pub fn is_proven_database(&self) -> bool {
+        let checked = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.get("check_integrity"));
+        checked == Some(&Value::Bool(true))
+    }
+}
+
+impl Manifest {
+    /// Bytes of all entries together. Never overflows: both factors are bounded on reading.
+    pub fn total_bytes(&self) -> u64 {
+        self.files
+            .values()
+            .fold(0, |sum, file| sum.saturating_add(file.size))
+    }
+
+    /// The manifest as JSON.
+    pub fn to_json(&self) -> Value {
+        let mut top = Map::new();
+        top.insert("version".into(), self.version.to_string().into());
+        top.insert("created_at".into(), self.created_at.into());
+        top.insert(
+            "hookshot_version".into(),
+            self.hookshot_version.to_string().into(),
+        );
+        let files = self
+            .files
+            .iter()
+            .map(|(name, file)| (name.as_str().to_owned(), file.to_json()));
+        top.insert("files".into(), Value::Object(files.collect()));
+        put(&mut top, "root", self.root.as_deref());
+        put(&mut top, "hostname", self.hostname.as_deref());
+        put(&mut top, "app", self.app.as_deref());
+        put(&mut top, "app_version", self.app_version.as_deref());
+        if !self.tags.is_empty() {
+            top.insert("tags".into(), json!(self.tags));
+        }
+        Value::Object(top)
+    }
+
+    /// The bytes of `manifest.json`: indented, ended by a line feed.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut text = format!("{:#}", self.to_json());
+        text.push('\n');
+        text.into_bytes()
+    }
+
+    /// Reads a manifest and names every fault in it.
+    pub fn parse(bytes: &[u8]) -> Result<Manifest, Vec<ManifestFault>> {
+        let value = json::parse(bytes)
+            .map_err(|error| vec![ManifestFault::Malformed(format!("is not JSON: {error}"))])?;
+        let Value::Object(top) = value else {
+            return Err(vec![ManifestFault::Malformed(
+                "is not a JSON object".into(),
+            )]);
+        };
+        let mut faults = Vec::new();
+        let manifest = read_manifest(&top, &mut faults);
+        match manifest {
+            Some(manifest) if faults.is_empty() => Ok(manifest),
+            _ => Err(faults),
+        }
+    }
+}
+
+impl FileRecord {
+    fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("path".into(), self.path.as_str().into());
+        map.insert("checksum".into(), self.checksum.to_string().into());
+        map.insert("size".into(), self.size.into());
+        put(
+            &mut map,
+            "mode",
+            self.mode.map(|mode| format!("{mode:04o}")),
+        );
+        put(&mut map, "user", self.user.as_deref());
+        put(&mut map, "group", self.group.as_deref());
+        put(&mut map, "uid", self.uid);
+        put(&mut map, "gid", self.gid);
+        put(&mut map, "mtime", self.mtime);
+        put(&mut map, "kind", self.kind.as_deref());
+        put(&mut map, "target", self.target.as_deref());
+        put(&mut map, "snapshot", self.snapshot.clone());
+        Value::Object(map)
+    }
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManifestFault {
+    /// It says something that no manifest may say.
+    Malformed(String),
+    /// It is a manifest of another major version.
+    Version(String),
+}
+
+fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        map.insert(key.to_owned(), value.into());
+    }
+}
+
+fn read_manifest(top: &Map<String, Value>, faults: &mut Vec<ManifestFault>) -> Option<Manifest> {
+    let mut keys = Keys {
+        map: top,
+        of: String::new(),
+        faults,
+    };
+    let version = keys.required(
+        "version",
+        |value| value.as_str()?.parse::<FormatVersion>().ok(),
+        "a version, as in \"1.1\"",
+    );
+    if let Some(version) = version.filter(|version| !version.is_readable()) {
+        keys.faults.push(ManifestFault::Version(format!(
+            "version incompatibility: the archive's format {version} cannot be read by this hookshot, which reads {}.x",
+            FormatVersion::CURRENT.major
+        )));
+        return None;
+    }
+    let created_at = keys.required(
+        "created_at",
+        |value| {
+            value
+                .as_i64()
+                .filter(|time| (0..=LAST_SECOND).contains(time))
+        },
+        "a time in Unix seconds",
+    );
+    let hookshot_version = keys.required(
+        "hookshot_version",
+        |value| Version::parse(value.as_str()?).ok(),
+        "a semantic version, as in \"1.2.3\"",
+    );
+    let root = keys.optional("root", is_string, "a string");
+    let hostname = keys.optional("hostname", is_string, "a string");
+    let app = keys.optional("app", is_string, "a string");
+    let app_version = keys.optional("app_version", is_string, "a string");
+    let tags = keys
+        .optional("tags", read_tags, "an object of strings")
+        .unwrap_or_default();
+    let files = keys.required("files", |value| value.as_object().cloned(), "an object")?;
+    if files.len() > MAX_ENTRIES {
+        faults.push(ManifestFault::Malformed(format!(
+            "lists more than {MAX_ENTRIES} entries"
+        )));
+        return None;
+    }
+    let files = read_files(&files, faults);
+    Some(Manifest {
+        version: version?,
+        created_at: created_at?,
+        hookshot_version: hookshot_version?,
+        files,
+        root,
+        hostname,
+        app,
+        app_version,
+        tags,
+    })
+}
+
+fn read_files(
+    files: &Map<String, Value>,
+    faults: &mut Vec<ManifestFault>,
+) -> BTreeMap<EntryName, FileRecord> {
+    let mut records = BTreeMap::new();
+    let mut paths: BTreeMap<EntryName, &str> = BTreeMap::new();
+    for (name, value) in files {
+        let shown = printable(name);
+        let Some(map) = value.as_object() else {
+            faults.push(ManifestFault::Malformed(format!(
+                "entry {shown}: is not an object"
+            )));
+            continue;
+        };
+        let key = match entry_name(name) {
+            Ok(key) => Some(key),
+            Err(fault) => {
+                faults.push(ManifestFault::Malformed(format!(
+                    "entry {shown}: its name {fault}"
+                )));
+                None
+            }
+        };
+        let Some(record) = read_file(&shown, map, faults) else {
+            continue;
+        };
+        if let Some(other) = paths.insert(record.path.clone(), name) {
+            let other = printable(other);
+            faults.push(ManifestFault::Malformed(format!(
+                "entries {other} and {shown} have the same path {}",
+                record.path
+            )));
+        }
+        if let Some(key) = key {
+            records.insert(key, record);
+        }
+    }
+    for pair in paths.keys().collect::<Vec<_>>().windows(2) {
+        if pair[0].is_above(pair[1]) {
+            faults.push(ManifestFault::Malformed(format!(
+                "{} is both an entry and the folder of {}",
+                pair[0], pair[1]
+            )));
+        }
+    }
+    records
+}
+
+fn read_file(
+    shown: &str,
+    map: &Map<String, Value>,
+    faults: &mut Vec<ManifestFault>,
+) -> Option<FileRecord> {
+    let mut keys = Keys {
+        map,
+        of: format!("entry {shown}: "),
+        faults,
+    };
+    let path = keys.required(
+        "path",
+        |value| value.as_str().map(str::to_owned),
+        "a string",
+    );
+    let path = path.and_then(|path| match entry_name(&path) {
+        Ok(path) => Some(path),
+        Err(fault) => {
+            keys.fault(format!("its path {} {fault}", printable(&path)));
+            None
+        }
+    });
+    let checksum = keys.required(
+        "checksum",
+        |value| value.as_str()?.parse::<Digest>().ok(),
+        "64 hex characters (SHA-256)",
+    );
+    let size = keys.required(
+        "size",
+        |value| value.as_u64().filter(|size| *size <= MAX_ENTRY_BYTES),
+        "a number of bytes from 0 to 2^60",
+    );
+    let mode = keys.optional("mode", read_mode, "an octal string, as in \"0600\"");
+    let user = keys.optional("user", is_string, "a string");
+    let group = keys.optional("group", is_string, "a string");
+    let uid = keys.optional("uid", read_id, "a number from 0 to 2^32 - 2");
+    let gid = keys.optional("gid", read_id, "a number from 0 to 2^32 - 2");
+    let mtime = keys.optional("mtime", Value::as_i64, "a time in Unix seconds");
+    let kind = keys.optional("kind", is_string, "a string");
+    let target = keys.optional("target", is_string, "a string");
+    let snapshot = keys.optional(
+        "snapshot",
+        |value| value.is_object().then(|| value.clone()),
+        "an object",
+    );
+    Some(FileRecord {
+        path: path?,
+        checksum: checksum?,
+        size: size?,
+        mode,
+        user,
+        group,
+        uid,
+        gid,
+        mtime,
+        kind,
+        target,
+        snapshot,
+    })
+}
+
+fn entry_name(text: &str) -> Result<EntryName, String> {
+    let name = EntryName::new(text).map_err(|fault| fault.to_string())?;
+    if name.as_str() == MANIFEST_NAME {
+        return Err("is the manifest's own".to_owned());
+    }
+    Ok(name)
+}
+
+fn is_string(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn read_mode(value: &Value) -> Option<u32> {
+    let text = value.as_str()?;
+    let octal =
+        !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| octal && *mode <= 0o7777)
+}
+
+fn read_id(value: &Value) -> Option<u32> {
+    // 2^32 - 1 means "do not change" to chown(2).
+    u32::try_from(value.as_u64()?)
+        .ok()
+        .filter(|id| *id != u32::MAX)
+}
+
+fn read_tags(value: &Value) -> Option<BTreeMap<String, String>> {
+    let tags = value.as_object()?.iter();
+    tags.map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+struct Keys<'a> {
+    map: &'a Map<String, Value>,
+    of: String,
+    faults: &'a mut Vec<ManifestFault>,
+}
+
+impl Keys<'_> {
+    fn fault(&mut self, fault: String) {
+        let fault = format!("{}{fault}", self.of);
+        self.faults.push(ManifestFault::Malformed(fault));
+    }
+
+    fn required<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        let Some(value) = self.map.get(key) else {
+            self.fault(format!("the key `{key}` is missing"));
+            return None;
+        };
+        let value = read(value);
+        if value.is_none() {
+            self.fault(format!("`{key}` must be {expected}"));
+        }
+        value
+    }
+
+    fn optional<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        match self.map.get(key) {
+            None | Some(Value::Null) => None,
+            Some(_) => self.required(key, read, expected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GUIDE: &str = r#"{"version":"1.0","created_at":1738252822,"hookshot_version":"0.0.1","files":{"state.redb":
+        {"path":"state.redb","checksum":"a3b2c1d4e5f67890abcdef1234567890abcdef1234567890abcdef1234567890","size":98304}}}"#;
+
+    fn faults(text: &str) -> String {
+        let faults = Manifest::parse(text.as_bytes()).expect_err(text);
+        format!("{faults:?}")
+    }
+
+    #[test]
+    fn a_manifest_of_version_1_0_is_read() {
+        let manifest = Manifest::parse(GUIDE.as_bytes()).expect("a good manifest");
+        assert_eq!(manifest.version.to_string(), "1.0");
+        assert_eq!(manifest.files["state.redb"].size, 98304);
+    }
+
+    #[test]
+    fn keys_that_are_not_known_are_ignored_in_every_1_x() {
+        let text = GUIDE.replace("\"1.0\"", "\"1.7\",\"later\":{\"x\":[1]}");
+        assert!(Manifest::parse(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn another_major_version_is_its_own_fault() {
+        let found =
+            Manifest::parse(GUIDE.replace("\"1.0\"", "\"2.0\"").as_bytes()).expect_err("refused");
+        assert!(
+            matches!(found[..], [ManifestFault::Version(_)]),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn each_broken_value_is_named() {
+        for (good, bad, says) in [
+            ("\"1.0\"", "\"one\"", "`version` must be"),
+            ("\"0.0.1\"", "\"latest\"", "`hookshot_version` must be"),
+            ("1738252822", "-1", "`created_at` must be"),
+            ("1738252822", "1e300", "`created_at` must be"),
+            ("98304", "-98304", "`size` must be"),
+            ("98304", "98304.5", "`size` must be"),
+            ("98304", "18446744073709551616", "`size` must be"),
+            ("98304", "1152921504606846977", "`size` must be"),
+            ("a3b2", "a3b", "`checksum` must be 64 hex"),
+            ("a3b2", "zzzz", "`checksum` must be 64 hex"),
+            (
+                "\"path\":\"state.redb\"",
+                "\"path\":\"../state.redb\"",
+                "climbs",
+            ),
+            (
+                "\"path\":\"state.redb\"",
+                "\"path\":\"/state.redb\"",
+                "absolute",
+            ),
+            (
+                "\"path\":\"state.redb\"",
+                "\"path\":\"manifest.json\"",
+                "manifest's own",
+            ),
+            ("\"size\":98304", "\"sise\":98304", "`size` is missing"),
+            (
+                "\"size\":98304",
+                "\"size\":98304,\"mode\":\"0999\"",
+                "`mode` must be",
+            ),
+            (
+                "\"size\":98304",
+                "\"size\":98304,\"size\":98304",
+                "stands twice",
+            ),
+            ("{\"version\"", "[{\"version\"", "is not JSON"),
+        ] {
+            let text = GUIDE.replacen(good, bad, 1);
+            assert_ne!(text, GUIDE);
+            assert!(faults(&text).contains(says), "{bad}: {}", faults(&text));
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named_and_not_only_the_first() {
+        let text = GUIDE
+            .replace("98304", "-1")
+            .replace("a3b2", "xxxx")
+            .replace("\"0.0.1\"", "1");
+        let found = faults(&text);
+        for key in ["`size`", "`checksum`", "`hookshot_version`"] {
+            assert!(found.contains(key), "{found}");
+        }
+    }
+
+    #[test]
+    fn two_entries_cannot_share_a_path_nor_lie_below_one_another() {
+        let file = r#"{"path":"P","checksum":"a3b2c1d4e5f67890abcdef1234567890abcdef1234567890abcdef1234567890","size":1}"#;
+        let with = |one: &str, two: &str| {
+            let files = format!(
+                r#"{{"a":{},"b":{}}}"#,
+                file.replace('P', one),
+                file.replace('P', two)
+            );
+            faults(&format!(
+                r#"{{"version":"1.1","created_at":0,"hookshot_version":"0.1.0","files":{files}}}"#
+            ))
+        };
+        assert!(with("x", "x").contains("same path"));
+        assert!(with("x", "x/y").contains("both an entry and the folder"));
+    }
+
+    prop_compose! {
+        fn record()(
+            size in 0..MAX_ENTRY_BYTES, content in any::<[u8; 4]>(), mode in proptest::option::of(0..0o10000u32),
+            uid in proptest::option::of(0..u32::MAX), user in proptest::option::of("\\PC{0,8}"), mtime in any::<Option<i64>>(),
+        ) -> FileRecord {
+            let path = EntryName::new("placeholder").expect("a good name");
+            FileRecord { mode, uid, user, mtime, ..FileRecord::new(path, Digest::of(&content), size) }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_manifest_reads_back_as_it_was_written(
+            created_at in 0..=LAST_SECOND,
+            files in proptest::collection::btree_map("[a-z\\\\ \"é\n]{1,12}", record(), 0..8),
+            tags in proptest::collection::btree_map("\\PC{0,8}", "\\PC{0,8}", 0..4),
+            root in proptest::option::of("[a-z]{1,8}"),
+        ) {
+            let files = files.into_iter().filter_map(|(name, mut file)| {
+                let name = EntryName::new(&name).ok()?;
+                file.path = name.clone();
+                Some((name, file))
+            });
+            let manifest = Manifest {
+                version: FormatVersion::CURRENT, created_at, hookshot_version: Version::new(0, 1, 0), files: files.collect(),
+                root, hostname: None, app: None, app_version: None, tags,
+            };
+            prop_assert_eq!(Manifest::parse(&manifest.to_bytes()), Ok(manifest));
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Manifest::parse(&bytes);
+        }
+
+        #[test]
+        fn no_mutation_of_a_good_manifest_makes_the_parser_panic(at in 0..GUIDE.len(), byte in any::<u8>()) {
+            let mut bytes = GUIDE.as_bytes().to_vec();
+            bytes[at] = byte;
+            let _ = Manifest::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Pure values and decisions: no clock, no environment, no file.
+
+pub mod archive_name;
+pub mod digest;
+pub mod entry_name;
+mod json;
+pub mod limits;
+pub mod manifest;
+pub mod plan;
+pub mod version;

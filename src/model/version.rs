@@ -1,0 +1,115 @@
+//! Which versions go together: of the archive format, and of the hookshot that wrote an archive.
+
+use std::{fmt, str::FromStr};
+
+use semver::Version;
+
+/// The version of the archive format, `MAJOR.MINOR` (docs/format.md, "Versions").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FormatVersion {
+    /// Readers accept one major version only.
+    pub major: u32,
+    /// A higher minor version only adds keys.
+    pub minor: u32,
+}
+
+impl FormatVersion {
+    /// What this hookshot writes.
+    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 1 };
+
+    /// Whether this hookshot can read the format.
+    pub fn is_readable(self) -> bool {
+        self.major == Self::CURRENT.major
+    }
+}
+
+impl fmt::Display for FormatVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for FormatVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<FormatVersion, String> {
+        let number = |part: &str| {
+            let plain = !part.is_empty()
+                && part.len() <= 9
+                && part.bytes().all(|byte| byte.is_ascii_digit());
+            if plain { part.parse().ok() } else { None }
+        };
+        text.split_once('.')
+            .and_then(|(major, minor)| {
+                Some(FormatVersion {
+                    major: number(major)?,
+                    minor: number(minor)?,
+                })
+            })
+            .ok_or_else(|| "a format version is MAJOR.MINOR, as in \"1.1\"".to_owned())
+    }
+}
+
+/// Whether an archive of one hookshot may be imported by another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compatibility {
+    /// Nothing to say.
+    Same,
+    /// The archive's minor version is newer: it is imported, with a warning.
+    Newer,
+    /// Another major version: it is refused.
+    Incompatible,
+}
+
+/// Compares the writer's version with the reader's (semver.org): the major version decides.
+pub fn compatibility(archive: &Version, here: &Version) -> Compatibility {
+    if archive.major != here.major {
+        Compatibility::Incompatible
+    } else if archive.minor > here.minor {
+        Compatibility::Newer
+    } else {
+        Compatibility::Same
+    }
+}
+
+/// The message for archives that [`compatibility`] refuses.
+pub fn incompatible(archive: &Version, here: &Version) -> String {
+    format!("version incompatibility: backup version {archive} cannot be restored to {here}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_major_version_is_incompatible_and_a_newer_minor_is_noted() {
+        let here = Version::new(1, 5, 0);
+        for (archive, expected) in [
+            (Version::new(1, 5, 9), Compatibility::Same),
+            (Version::new(1, 0, 0), Compatibility::Same),
+            (Version::new(1, 6, 0), Compatibility::Newer),
+            (Version::new(2, 0, 0), Compatibility::Incompatible),
+            (Version::new(0, 5, 0), Compatibility::Incompatible),
+        ] {
+            assert_eq!(compatibility(&archive, &here), expected, "{archive}");
+        }
+    }
+
+    #[test]
+    fn a_format_version_is_two_plain_numbers() {
+        assert_eq!("1.0".parse(), Ok(FormatVersion { major: 1, minor: 0 }));
+        for text in [
+            "",
+            "1",
+            "1.",
+            ".1",
+            "1.0.0",
+            "v1.0",
+            "1.-1",
+            "+1.0",
+            "1.99999999999",
+        ] {
+            assert!(text.parse::<FormatVersion>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a verb reads an archive from: a file, or standard input.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Context, context::Stop};
+use crate::{
+    archive::{Input, Sink, Verified, read},
+    error::{Failure, Kind},
+};
+
+/// How often a silent standard input is left to look whether we are to stop, in milliseconds.
+const PATIENCE_MS: u16 = 100;
+
+/// An archive as the command line names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// `-`.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Location {
+    /// Parses an argument.
+    pub fn parse(text: &Path) -> Location {
+        if text.as_os_str() == "-" {
+            Location::Stdin
+        } else {
+            Location::File(text.to_owned())
+        }
+    }
+
+    /// The location for messages.
+    pub fn shown(&self) -> String {
+        match self {
+            Location::Stdin => "-".to_owned(),
+            Location::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Reads the archive through the border, entries going to `sink`.
+    pub fn read(
+        &self,
+        context: &Context,
+        what: &'static str,
+        sink: &mut dyn Sink,
+    ) -> Result<Verified> {
+        match self {
+            Location::Stdin => {
+                context.begin(what, None);
+                // Unbuffered: what poll(2) sees is all there is.
+                let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+                let stdin = context.watch(Patient {
+                    inner,
+                    stop: context.stop.clone(),
+                });
+                read("-", Input::Stream(Box::new(stdin)), sink)
+            }
+            Location::File(path) => {
+                let file = open(path)?;
+                let metadata = file.metadata()?;
+                context.begin(what, Some(metadata.len()));
+                let input: Input = if metadata.is_file() {
+                    Input::Seekable(Box::new(context.watch(file)))
+                } else {
+                    Input::Stream(Box::new(context.watch(file)))
+                };
+                read(&self.shown(), input, sink)
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow::Error::new(
+            Failure::new(
+                Kind::NotFound,
+                format!("there is no archive {}", path.display()),
+            )
+            .hint("look at the path; `ls -l` shows what is there"),
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+    })?;
+    if file
+        .metadata()
+        .with_context(|| format!("cannot look at {}", path.display()))?
+        .is_dir()
+    {
+        let failure = Failure::new(
+            Kind::NotFound,
+            format!("{} is a folder, not an archive", path.display()),
+        );
+        return Err(failure.hint("name one of the archives in it").into());
+    }
+    Ok(file)
+}
+
+/// A reader that does not sleep through a signal.
+struct Patient {
+    inner: File,
+    stop: Stop,
+}
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.stop.check()?;
+            let mut fds = [PollFd::new(self.inner.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
+                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+                Ok(_) => return self.inner.read(buffer),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

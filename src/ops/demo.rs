@@ -1,0 +1,169 @@
+//! A small made-up service for `demo`: what it has, how it breaks, and whether it is whole again.
+
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use redb::Database;
+
+use crate::{
+    disk::{
+        create_folders, exists,
+        publish::{Existing, publish},
+    },
+    error::{Failure, Kind},
+    model::digest::Digest,
+    state::{DEPLOYMENTS, Deployment, SERVICES, Status},
+};
+
+/// How many deployments the service remembers.
+pub const DEPLOYMENT_COUNT: usize = 200;
+
+/// The made-up service in a folder.
+pub struct Service {
+    folder: PathBuf,
+}
+
+impl Service {
+    /// Makes the service in `folder`, which must be empty or not exist.
+    pub fn create(folder: &Path) -> Result<Service> {
+        let folder = std::path::absolute(folder)?;
+        let is_empty = |folder: &Path| {
+            folder
+                .read_dir()
+                .is_ok_and(|mut entries| entries.next().is_none())
+        };
+        if exists(&folder) && !is_empty(&folder) {
+            let failure = Failure::new(
+                Kind::Usage,
+                format!("{} is not an empty folder", folder.display()),
+            );
+            return Err(failure
+                .hint("name a folder that does not exist yet, or none at all")
+                .into());
+        }
+        let service = Service { folder };
+        create_folders(&service.folder.join("etc"))?;
+        create_folders(&service.folder.join("data"))?;
+        let config = format!(
+            "[server]\nlisten = \"127.0.0.1:8080\"\n\n[storage]\ndata_dir = {}\n\n[secrets]\nfile = \"secrets\"\n\n[logging]\nlevel = \"info\"\n",
+            toml::Value::String(service.folder.join("data").display().to_string())
+        );
+        let services = "[services.web]\nrepository = \"https://git.example/web.git\"\nbranch = \"main\"\n\n\
+            [services.api]\nrepository = \"https://git.example/api.git\"\nbranch = \"release\"\n";
+        publish(&service.config(), config.as_bytes(), Existing::Keep)?;
+        publish(
+            &service.folder.join("etc/services.toml"),
+            services.as_bytes(),
+            Existing::Keep,
+        )?;
+        publish(
+            &service.folder.join("etc/secrets"),
+            b"hmac_key = not-a-real-key\n",
+            Existing::Keep,
+        )?;
+        for readable in [service.config(), service.folder.join("etc/services.toml")] {
+            std::fs::set_permissions(readable, Permissions::from_mode(0o644))?;
+        }
+        service
+            .fill_database()
+            .context("cannot make the database")?;
+        Ok(service)
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("etc/config.toml")
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn files(&self) -> [PathBuf; 4] {
+        [
+            "etc/config.toml",
+            "etc/services.toml",
+            "etc/secrets",
+            "data/state.redb",
+        ]
+        .map(|file| self.folder.join(file))
+    }
+
+    /// The digest of every file, in a fixed order.
+    pub fn digests(&self) -> Result<Vec<(PathBuf, Digest)>> {
+        let digest = |path: PathBuf| {
+            let file = std::fs::File::open(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            Ok((path, Digest::of_reader(file)?.0))
+        };
+        self.files().into_iter().map(digest).collect()
+    }
+
+    /// What goes wrong in the night: the database is overwritten with noise, and a configuration is emptied.
+    pub fn break_it(&self) -> Result<()> {
+        let noise: Vec<u8> = (0..4096u32)
+            .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        publish(
+            &self.folder.join("data/state.redb"),
+            &noise,
+            Existing::Replace,
+        )?;
+        publish(
+            &self.folder.join("etc/services.toml"),
+            b"",
+            Existing::Replace,
+        )
+    }
+
+    fn fill_database(&self) -> Result<()> {
+        let db = Database::create(self.folder.join("data/state.redb"))?;
+        let tx = db.begin_write()?;
+        {
+            let mut deployments = tx.open_table(DEPLOYMENTS)?;
+            for number in 0..DEPLOYMENT_COUNT {
+                let deployment = deployment(number);
+                deployments.insert(
+                    deployment.id.as_str(),
+                    serde_json::to_string(&deployment)?.as_str(),
+                )?;
+            }
+            let mut services = tx.open_table(SERVICES)?;
+            services.insert("web", r#"{"name":"web","branch":"main"}"#)?;
+            services.insert("api", r#"{"name":"api","branch":"release"}"#)?;
+        }
+        tx.commit()?;
+        drop(db);
+        std::fs::set_permissions(
+            self.folder.join("data/state.redb"),
+            Permissions::from_mode(0o600),
+        )?;
+        Ok(())
+    }
+}
+
+fn deployment(number: usize) -> Deployment {
+    let service = ["web", "api"][number % 2];
+    let (day, minute) = (number / 20 + 1, number % 60);
+    Deployment {
+        id: format!("d{number:04}"),
+        service: service.to_owned(),
+        status: if number.is_multiple_of(17) {
+            Status::Failed
+        } else {
+            Status::Succeeded
+        },
+        git_ref: Some(format!("v1.{}.{}", number / 20, number % 20)),
+        started_at: Some(format!("2026-01-{day:02}T09:{minute:02}:00Z")),
+        finished_at: Some(format!("2026-01-{day:02}T09:{minute:02}:42Z")),
+        log: Some(format!(
+            "fetching {service}\nbuilding {service}\nstarting {service}\nhealthy after {} s\n",
+            number % 9 + 1
+        )),
+    }
+}

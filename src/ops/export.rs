@@ -1,0 +1,405 @@
+//! `export`: the whole state into one archive, read back and proven before it has its name.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufWriter, Read, Seek as _, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::Value;
+use tracing::{info, warn};
+
+use super::{Context, entries::Role};
+use crate::{
+    archive::{
+        Input,
+        head::{Head, look},
+        reader::{Discard, read},
+        writer::{self, Level},
+    },
+    config::Settings,
+    disk::{
+        create_folders, folder_of,
+        lock::{Hold, StateLock},
+        publish::{Draft, Existing},
+    },
+    error::{Failure, Kind},
+    model::{
+        archive_name::ArchiveName,
+        digest::{Digest, HashingReader},
+        limits::{BUFFER_BYTES, HEAD_BYTES},
+        manifest::Manifest,
+        version::FormatVersion,
+    },
+    source::{
+        files::{self, Staged},
+        redb::copy,
+    },
+};
+
+/// What is asked for.
+pub struct Request {
+    /// Where the archive goes.
+    pub output: Output,
+    /// What may happen to a file that is there already.
+    pub overwrite: Overwrite,
+    /// Which secrets go along.
+    pub secrets: Secrets,
+    /// Further labels.
+    pub tags: BTreeMap<String, String>,
+    /// How hard to compress; `None` as configured.
+    pub level: Option<Level>,
+}
+
+/// Where an archive goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// A file, or a folder in which it gets its default name.
+    Path(PathBuf),
+}
+
+/// What may happen to a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Only an archive is replaced.
+    Archives,
+    /// Any regular file is replaced.
+    AnyFile,
+}
+
+/// Which secrets go along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// The secrets file, if there is one.
+    Included,
+    /// None.
+    Excluded,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The archive, `-` for standard output.
+    pub archive: String,
+    /// How many entries it has.
+    pub files: usize,
+    /// Its size.
+    pub size_bytes: u64,
+    /// SHA-256 of the whole file.
+    pub sha256: String,
+    /// Its root folder.
+    pub root: String,
+    /// How the database was copied.
+    pub snapshot: Value,
+    /// That it was read back and found good. Never false: an archive that is not good is an error.
+    pub verified: bool,
+    /// How long it took.
+    pub duration_seconds: f64,
+}
+
+/// Exports the state that `settings` describe. `begun` is when the run began, for the report.
+pub fn export(
+    context: &Context,
+    settings: &Settings,
+    request: &Request,
+    begun: Instant,
+) -> Result<Report> {
+    info!("Starting state export");
+    if !settings.config_exists {
+        return Err(no_config(&settings.config).into());
+    }
+    let name = ArchiveName::new(&settings.schema.prefix, context.now)
+        .map_err(|fault| Failure::new(Kind::Usage, fault))?;
+    let place = Place::find(&request.output, settings, request.overwrite)?;
+    let _lock = StateLock::acquire(&settings.folders(), Hold::Shared)?;
+    let staged = stage(context, settings, request)?;
+    let manifest = describe(context, settings, request, &name, &staged);
+    let snapshot = manifest
+        .files
+        .values()
+        .find_map(|file| file.snapshot.clone())
+        .unwrap_or(Value::Null);
+
+    let mut draft = place.draft(context)?;
+    let level = request.level.unwrap_or(settings.schema.level);
+    context.begin("compressing", Some(manifest.total_bytes()));
+    let out = BufWriter::with_capacity(BUFFER_BYTES, draft.file());
+    writer::write(out, &manifest, level, |entry| {
+        let source = staged
+            .iter()
+            .find(|staged| staged.name == *entry)
+            .context("an entry without a source")?;
+        Ok(context.watch(source.content.open()?))
+    })
+    .with_context(|| format!("cannot write {}", place.shown()))?;
+    drop(staged);
+
+    let (digest, size_bytes) = prove(context, &place.shown(), draft.file(), &manifest)?;
+    let archive = place.publish(context, draft, &name)?;
+    info!(output = %archive, files = manifest.files.len(), size_bytes, "Backup created successfully");
+    Ok(Report {
+        archive,
+        files: manifest.files.len(),
+        size_bytes,
+        sha256: digest.to_string(),
+        root: name.to_string(),
+        snapshot,
+        verified: true,
+        duration_seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+fn no_config(path: &Path) -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        format!("config.toml is missing: there is no {}", path.display()),
+    )
+    .hint("name it with --config, or make a first one with `hookshot init`")
+}
+
+/// Copies the database and reads the files: everything that the archive will hold, with its digest.
+fn stage(context: &Context, settings: &Settings, request: &Request) -> Result<Vec<Staged>> {
+    let database = settings.database();
+    context.begin(
+        "copying the database",
+        database.metadata().ok().map(|metadata| metadata.len()),
+    );
+    let snapshot = copy::locked_copy(&database, Role::Database.name(), &context.scratch, |file| {
+        Box::new(context.watch(file))
+    })?;
+    info!("Added database to backup");
+    match &snapshot.active {
+        Ok(active) if active.is_empty() => {}
+        Ok(active) => {
+            warn!(deployments = %active.describe().join("; "), "The archive holds deployments that are at work")
+        }
+        Err(reason) => info!(%reason, "The database does not tell whether deployments are at work"),
+    }
+    let mut staged = vec![snapshot.staged];
+    for (role, message) in [
+        (Role::Config, "Added system config to backup"),
+        (Role::Services, "Added services config to backup"),
+    ] {
+        context.stop.check()?;
+        staged.push(files::stage(&role.path(settings), role.name())?);
+        info!("{message}");
+    }
+    match request.secrets {
+        Secrets::Excluded => info!("Left the secrets file out, as asked"),
+        Secrets::Included if settings.secrets.symlink_metadata().is_ok() => {
+            staged.push(files::stage(&settings.secrets, Role::Secrets.name())?);
+            info!("Added secrets file to backup");
+        }
+        Secrets::Included => {
+            warn!(looked_at = %settings.secrets.display(), "No secrets file found, the archive has none (--secrets FILE, HOOKSHOT_SECRETS or [secrets] file name it)");
+        }
+    }
+    Ok(staged)
+}
+
+fn describe(
+    context: &Context,
+    settings: &Settings,
+    request: &Request,
+    name: &ArchiveName,
+    staged: &[Staged],
+) -> Manifest {
+    let mut tags = settings.schema.tags.clone();
+    tags.extend(request.tags.clone());
+    Manifest {
+        version: FormatVersion::CURRENT,
+        created_at: context.now.timestamp(),
+        hookshot_version: context.version.clone(),
+        files: staged
+            .iter()
+            .map(|staged| (staged.name.clone(), staged.record.clone()))
+            .collect(),
+        root: Some(name.to_string()),
+        hostname: context.hostname.clone(),
+        app: Some(settings.schema.app.clone()),
+        app_version: settings.schema.app_version.clone(),
+        tags,
+    }
+}
+
+/// Reads the archive back, as any reader would, and compares it with what was meant.
+fn prove(
+    context: &Context,
+    shown: &str,
+    file: &mut File,
+    manifest: &Manifest,
+) -> Result<(Digest, u64)> {
+    file.rewind()?;
+    context.begin("reading back", Some(file.metadata()?.len()));
+    let hashing = std::rc::Rc::new(std::cell::RefCell::new(HashingReader::new(
+        context.watch(file.try_clone()?),
+    )));
+    let verified = read(
+        shown,
+        Input::Stream(Box::new(Shared(hashing.clone()))),
+        &mut Discard,
+    )
+    .context("the archive that was just written cannot be read back")?;
+    if verified.manifest() != manifest {
+        return Err(Failure::new(
+            Kind::Failed,
+            "the archive that was just written has another manifest when it is read back",
+        )
+        .into());
+    }
+    let hashing = std::rc::Rc::into_inner(hashing).context("the archive is still being read")?;
+    Ok(hashing.into_inner().finish())
+}
+
+struct Shared<R>(std::rc::Rc<std::cell::RefCell<R>>);
+
+impl<R: Read> Read for Shared<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.borrow_mut().read(buffer)
+    }
+}
+
+/// Where exactly the archive goes, found fit before any work is done.
+enum Place {
+    Stdout,
+    Folder(PathBuf),
+    File { path: PathBuf, existing: Existing },
+}
+
+impl Place {
+    fn find(output: &Output, settings: &Settings, overwrite: Overwrite) -> Result<Place> {
+        let Output::Path(path) = output else {
+            return Ok(Place::Stdout);
+        };
+        let wants_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if path.is_dir() {
+            return Ok(Place::Folder(path.clone()));
+        }
+        if wants_folder {
+            create_folders(path).with_context(|| format!("cannot create {}", path.display()))?;
+            return Ok(Place::Folder(path.clone()));
+        }
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            let failure = Failure::new(
+                Kind::NotFound,
+                format!("there is no folder {} for the archive", folder.display()),
+            );
+            return Err(failure
+                .hint(format!("create it first: mkdir -p {}", folder.display()))
+                .into());
+        }
+        let existing = match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Existing::Keep,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot look at {}", path.display()));
+            }
+            Ok(metadata) => {
+                may_replace(path, &metadata, settings, overwrite)?;
+                Existing::Replace
+            }
+        };
+        Ok(Place::File {
+            path: path.clone(),
+            existing,
+        })
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Place::Stdout => "-".to_owned(),
+            Place::Folder(folder) => folder.display().to_string(),
+            Place::File { path, .. } => path.display().to_string(),
+        }
+    }
+
+    fn draft(&self, context: &Context) -> Result<Draft> {
+        let folder = match self {
+            Place::Stdout => context.scratch.clone(),
+            Place::Folder(folder) => folder.clone(),
+            Place::File { path, .. } => folder_of(path),
+        };
+        Draft::create(&folder).with_context(|| format!("cannot write in {}", folder.display()))
+    }
+
+    /// Gives the archive its name, or passes it on; returns what it is called.
+    fn publish(self, context: &Context, mut draft: Draft, name: &ArchiveName) -> Result<String> {
+        context.stop.check()?;
+        let shown = self.shown();
+        let publishing = || format!("cannot write {shown}");
+        match self {
+            Place::Stdout => {
+                let file = draft.file();
+                file.rewind()?;
+                let mut out = io::stdout().lock();
+                io::copy(&mut context.watch(file), &mut out).with_context(publishing)?;
+                out.flush().with_context(publishing)?;
+                Ok(shown)
+            }
+            Place::File { path, existing } => {
+                draft.publish(&path, existing).with_context(publishing)?;
+                Ok(shown)
+            }
+            Place::Folder(folder) => {
+                // Two archives of one second are two archives.
+                let free = (0..1000)
+                    .map(|number| folder.join(name.file_name(number)))
+                    .find(|path| !crate::disk::exists(path));
+                let path = free.with_context(publishing)?;
+                draft
+                    .publish(&path, Existing::Keep)
+                    .with_context(publishing)?;
+                Ok(path.display().to_string())
+            }
+        }
+    }
+}
+
+/// Refuses to replace what is no archive, and whatever belongs to the state itself.
+fn may_replace(
+    path: &Path,
+    metadata: &std::fs::Metadata,
+    settings: &Settings,
+    overwrite: Overwrite,
+) -> Result<()> {
+    let refuse =
+        |message: String, hint: &str| Err(Failure::new(Kind::Usage, message).hint(hint).into());
+    if !metadata.is_file() {
+        return refuse(
+            format!("{} is not a regular file", path.display()),
+            "name a file or a folder; `-` is standard output",
+        );
+    }
+    let is_source = |role: &Role| {
+        let source = role.path(settings).metadata();
+        source.is_ok_and(|source| (source.dev(), source.ino()) == (metadata.dev(), metadata.ino()))
+    };
+    if let Some(role) = Role::ALL.iter().find(|role| is_source(role)) {
+        return refuse(
+            format!("{} is this machine's {}", path.display(), role.name()),
+            "name another output",
+        );
+    }
+    if overwrite == Overwrite::AnyFile {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if look(&head) == Head::Unknown {
+        return refuse(
+            format!("{} exists and is no hookshot archive", path.display()),
+            "name another output, or replace it with --overwrite",
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! `init`: a starter configuration and an empty database.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::{
+    config::{Choices, DEFAULT_CONFIG, DEFAULT_DATA_DIR},
+    disk::{
+        create_folders, exists, folder_of,
+        publish::{Draft, Existing, publish},
+    },
+    error::{Failure, Kind},
+    state,
+};
+
+/// What was made.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The files.
+    pub created: Vec<String>,
+}
+
+/// Makes configuration, services file and database where none of them is yet.
+pub fn init(choices: &Choices) -> Result<Report> {
+    let config = choices
+        .config
+        .clone()
+        .unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let services = choices
+        .services
+        .clone()
+        .unwrap_or_else(|| folder_of(&config).join("services.toml"));
+    let data_dir = choices
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| DEFAULT_DATA_DIR.into());
+    let database = data_dir.join("state.redb");
+    if let Some(there) = [&config, &services, &database]
+        .into_iter()
+        .find(|path| exists(path))
+    {
+        let failure = Failure::new(
+            Kind::Usage,
+            format!("{} exists already, nothing was made", there.display()),
+        );
+        return Err(failure.hint("`init` is for a machine that has nothing yet; `hookshot validate` looks at what is there").into());
+    }
+    let data_dir = std::path::absolute(&data_dir)?;
+    for folder in [folder_of(&config), folder_of(&services), data_dir.clone()] {
+        create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    publish(
+        &config,
+        starter_config(&data_dir).as_bytes(),
+        Existing::Keep,
+    )?;
+    publish(&services, STARTER_SERVICES.as_bytes(), Existing::Keep)?;
+    empty_database(&database)?;
+    let created = [config, services, database]
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    Ok(Report { created })
+}
+
+fn starter_config(data_dir: &Path) -> String {
+    let data_dir = toml::Value::String(data_dir.display().to_string());
+    format!(
+        "# The configuration of the service. hookshot reads [storage], [logging], [secrets] and [backup],\n\
+         # and lets every other section be.\n\
+         \n\
+         [storage]\n\
+         # Where state.redb lies.\n\
+         data_dir = {data_dir}\n\
+         \n\
+         [logging]\n\
+         level = \"info\"\n\
+         # text or json\n\
+         format = \"text\"\n\
+         \n\
+         [secrets]\n\
+         # Relative to this file. Keep it 0600.\n\
+         file = \"secrets\"\n\
+         \n\
+         [backup]\n\
+         # Names of archives start with this: PREFIX-YYYYMMDD-HHMMSS.tar.gz\n\
+         prefix = \"hookshot-state\"\n\
+         # 0 (store) to 12 (smallest)\n\
+         level = 5\n"
+    )
+}
+
+const STARTER_SERVICES: &str = "# One section for each service that is deployed.\n\
+    #\n\
+    # [services.web]\n\
+    # repository = \"https://git.example/web.git\"\n\
+    # branch = \"main\"\n";
+
+/// An empty database with the tables of [`state`], whole when it gets its name.
+fn empty_database(path: &Path) -> Result<()> {
+    let make = || -> Result<()> {
+        let mut draft = Draft::create(&folder_of(path))?;
+        let db = redb::Builder::new().create_file(draft.file().try_clone()?)?;
+        let tx = db.begin_write()?;
+        for table in [state::DEPLOYMENTS, state::SERVICES, state::LOCKS] {
+            tx.open_table(table)?;
+        }
+        tx.commit()?;
+        drop(db);
+        Ok(draft.publish(path, Existing::Keep)?)
+    };
+    make().with_context(|| format!("cannot make the database {}", path.display()))
+}

@@ -1,0 +1,200 @@
+//! The part that import and rollback share: carrying out a plan, looking at the result, and going back if it is wrong.
+
+use std::{fs::File, os::unix::fs::MetadataExt as _, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use tracing::{error, info};
+
+use super::{Context, entries::Role, preflight::Blocked};
+use crate::{
+    disk::{
+        survey,
+        transaction::{Change, Names, New, Transaction, backup_path},
+    },
+    error::{Failure, Kind},
+    model::plan::{Action, Step},
+    source::redb::{
+        judge,
+        lock::{Against, DatabaseLock},
+    },
+};
+
+/// What an import or a rollback did, or would do.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whether it was only a rehearsal.
+    pub dry_run: bool,
+    /// Whether the state is now the new one.
+    pub applied: bool,
+    /// What happens to which target.
+    pub steps: Vec<StepReport>,
+    /// Why nothing happens.
+    pub blocked: Vec<Blocked>,
+    /// Where the unpacked archive was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub staging: Option<String>,
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+pub struct StepReport {
+    /// The entry.
+    pub entry: String,
+    /// The file on this machine.
+    pub target: Option<String>,
+    /// What happens to it.
+    pub action: &'static str,
+    /// What the target is, for people.
+    #[serde(skip)]
+    pub description: &'static str,
+    /// Where the old file stays.
+    pub backup: Option<String>,
+}
+
+impl Report {
+    /// The report of a plan that is not carried out yet.
+    pub fn new(rehearsal: Rehearsal, steps: &[Step], blocked: Vec<Blocked>) -> Report {
+        let step = |step: &Step| StepReport {
+            entry: step.entry.as_str().to_owned(),
+            target: step
+                .target
+                .as_ref()
+                .map(|target| target.display().to_string()),
+            action: step.action.name(),
+            description: step.action.description(),
+            backup: match (&step.target, step.action) {
+                (Some(target), Action::Replace | Action::Remove) => {
+                    Some(backup_path(target).display().to_string())
+                }
+                _ => None,
+            },
+        };
+        Report {
+            dry_run: rehearsal == Rehearsal::DryRun,
+            applied: false,
+            steps: steps.iter().map(step).collect(),
+            blocked,
+            staging: None,
+        }
+    }
+
+    /// What the reasons in the way come down to; the worst of them decides the exit code.
+    pub fn refusal(&self) -> Option<Failure> {
+        let rank = |blocked: &&Blocked| match blocked.failure {
+            Kind::Refused => 2,
+            Kind::Version => 1,
+            _ => 0,
+        };
+        let worst = self.blocked.iter().rev().max_by_key(rank)?;
+        let messages: Vec<String> = self
+            .blocked
+            .iter()
+            .map(|blocked| blocked.message.clone())
+            .collect();
+        Some(
+            Failure::new(worst.failure, messages.join("; "))
+                .hint(worst.hint)
+                .faults(messages),
+        )
+    }
+}
+
+/// Whether the plan is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rehearsal {
+    /// It is.
+    Real,
+    /// It is only shown.
+    DryRun,
+}
+
+/// Names of the files of this run.
+pub fn names(context: &Context) -> Names {
+    Names::new(&context.unique)
+}
+
+/// Carries out `changes`: all of them, or none and an error that says so.
+pub fn carry_out(
+    context: &Context,
+    mut transaction: Transaction,
+    changes: &[Change],
+) -> Result<()> {
+    transaction.prepare(changes)?;
+    // The service must not start on the new database before it was looked at.
+    let _locks = changes
+        .iter()
+        .filter(|change| Role::of(&change.entry) == Some(Role::Database))
+        .filter_map(|change| transaction.placed(&change.target))
+        .map(lock_new)
+        .collect::<Result<Vec<_>>>()?;
+    context.stop.check()?;
+    let committed = transaction.commit()?;
+    match committed.apply().and_then(|()| look(changes)) {
+        Ok(()) => committed.finish(),
+        Err(cause) => {
+            error!("The import failed after it began, bringing the old state back: {cause:#}");
+            let undone = committed.undo();
+            Err(match undone {
+                Ok(()) => Failure::new(Kind::RolledBack, format!("import failed after it began; the old state is back: {cause:#}"))
+                    .hint("nothing is lost: correct the cause and import again"),
+                Err(second) => Failure::new(
+                    Kind::Failed,
+                    format!("import failed after it began ({cause:#}), and the old state could not be brought back yet: {second:#}"),
+                )
+                .hint("do not start the service: correct the cause, then run any hookshot verb; it finishes bringing the old state back from the .bak files"),
+            }
+            .into())
+        }
+    }
+}
+
+fn lock_new(placed: &Path) -> Result<DatabaseLock> {
+    let file = File::open(placed)?;
+    match DatabaseLock::acquire(&file, Against::Writers)? {
+        Ok(lock) => Ok(lock),
+        Err(_) => bail!(
+            "the new database {} is locked by somebody else",
+            placed.display()
+        ),
+    }
+}
+
+/// Looks at every target again: content, mode, and whether the database opens.
+fn look(changes: &[Change]) -> Result<()> {
+    for change in changes {
+        let target = &change.target;
+        match &change.new {
+            New::Nothing if crate::disk::exists(target) => {
+                bail!("{} is still there", target.display())
+            }
+            New::Nothing => {}
+            New::File {
+                digest, attributes, ..
+            } => {
+                let found = survey::present(target, |file| Box::new(file))?
+                    .with_context(|| format!("{} is not there", target.display()))?;
+                if found.digest != *digest {
+                    bail!(
+                        "{} does not have the content that was written",
+                        target.display()
+                    );
+                }
+                let mode = target.metadata()?.mode() & 0o7777;
+                if mode != attributes.mode {
+                    bail!(
+                        "{} has mode {mode:04o} instead of {:04o}",
+                        target.display(),
+                        attributes.mode
+                    );
+                }
+                if Role::of(&change.entry) == Some(Role::Database) {
+                    judge::open_read_only(target)
+                        .with_context(|| format!("the new {} does not open", target.display()))?;
+                }
+            }
+        }
+        info!("  {} -> {}", change.entry, target.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! `verify`: proves archives good, and names every fault of those that are not.
+
+use serde::Serialize;
+
+use super::{Context, archive_input::Location};
+use crate::{
+    archive::reader::Discard,
+    error::{Failure, Kind},
+};
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// One for each archive, in the order in which they were named.
+    pub archives: Vec<Archive>,
+    /// The worst that was found.
+    #[serde(skip)]
+    pub worst: Option<Failure>,
+}
+
+/// What was found of one archive.
+#[derive(Debug, Serialize)]
+pub struct Archive {
+    /// Its name.
+    pub archive: String,
+    /// Whether it is good.
+    pub good: bool,
+    /// Everything that is wrong with it.
+    pub faults: Vec<String>,
+    /// Its root folder, where it is good.
+    pub root: Option<String>,
+    /// How many entries it has.
+    pub files: Option<usize>,
+    /// The bytes of its entries.
+    pub content_bytes: Option<u64>,
+}
+
+/// Reads every archive to its end.
+pub fn verify(context: &Context, locations: &[Location]) -> Result<Report, Failure> {
+    let mut report = Report {
+        archives: Vec::new(),
+        worst: None,
+    };
+    for location in locations {
+        context.stop.check()?;
+        let (archive, failure) = one(context, location);
+        if matches!(
+            &failure,
+            Some(Failure {
+                kind: Kind::Interrupted(_),
+                ..
+            })
+        ) {
+            return Err(failure.unwrap_or_else(|| Failure::new(Kind::Failed, "interrupted")));
+        }
+        report.archives.push(archive);
+        // A damaged archive says more than a missing one.
+        if let Some(failure) = failure
+            && report
+                .worst
+                .as_ref()
+                .is_none_or(|worst| worst.kind != Kind::Refused)
+        {
+            report.worst = Some(failure);
+        }
+    }
+    Ok(report)
+}
+
+fn one(context: &Context, location: &Location) -> (Archive, Option<Failure>) {
+    match location.read(context, "verifying", &mut Discard) {
+        Ok(verified) => {
+            let manifest = verified.manifest();
+            let archive = Archive {
+                archive: location.shown(),
+                good: true,
+                faults: Vec::new(),
+                root: Some(verified.root().to_owned()),
+                files: Some(manifest.files.len()),
+                content_bytes: Some(manifest.total_bytes()),
+            };
+            (archive, None)
+        }
+        Err(error) => {
+            let failure = Failure::of(&error);
+            let faults = if failure.faults.is_empty() {
+                vec![failure.message.clone()]
+            } else {
+                failure.faults.clone()
+            };
+            let archive = Archive {
+                archive: location.shown(),
+                good: false,
+                faults,
+                root: None,
+                files: None,
+                content_bytes: None,
+            };
+            (archive, Some(failure))
+        }
+    }
+}

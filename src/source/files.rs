@@ -1,0 +1,122 @@
+//! Plain files as sources: read with their digest, owner and mode.
+
+use std::{
+    fs::File,
+    io::{Read, Seek as _},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::{
+    error::{Failure, Kind},
+    model::{
+        digest::{Digest, Hashing},
+        entry_name::EntryName,
+        limits::SMALL_SOURCE_BYTES,
+        manifest::FileRecord,
+    },
+};
+
+/// The content of a source that stays as it was when its digest was taken.
+pub enum Content {
+    /// In memory.
+    Bytes(Vec<u8>),
+    /// In a file of our own, or in one that is too large for memory: the archive's writer compares it.
+    File(File),
+}
+
+impl Content {
+    /// The content from its beginning.
+    pub fn open(&self) -> Result<Box<dyn Read + '_>> {
+        match self {
+            Content::Bytes(bytes) => Ok(Box::new(bytes.as_slice())),
+            Content::File(file) => {
+                let mut file = file;
+                file.rewind()?;
+                Ok(Box::new(file))
+            }
+        }
+    }
+}
+
+/// A source that is ready for the archive. Only the functions of `source` make one.
+pub struct Staged {
+    /// The entry's name.
+    pub name: EntryName,
+    /// What the manifest will say of it.
+    pub record: FileRecord,
+    /// What goes into the archive.
+    pub content: Content,
+}
+
+/// Opens the file at `path` for an entry; that it is missing is [`Kind::NotFound`].
+pub fn open(path: &Path, name: &EntryName) -> Result<File> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow::Error::new(
+            Failure::new(Kind::NotFound, format!("{name} is missing: there is no {}", path.display()))
+                .hint("is this the right machine, and do --config, --services and --data-dir (or the configuration) name the right places?"),
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+    })?;
+    let metadata = file
+        .metadata()
+        .with_context(|| format!("cannot look at {}", path.display()))?;
+    if !metadata.is_file() {
+        return Err(Failure::new(
+            Kind::Usage,
+            format!("{} is not a regular file", path.display()),
+        )
+        .into());
+    }
+    Ok(file)
+}
+
+/// Reads a plain file for the archive.
+pub fn stage(path: &Path, name: EntryName) -> Result<Staged> {
+    let mut file = open(path, &name)?;
+    let metadata = file.metadata()?;
+    let reading = || format!("cannot read {}", path.display());
+    let (content, digest, size) = if metadata.len() <= SMALL_SOURCE_BYTES {
+        let mut bytes = Vec::new();
+        (&mut file)
+            .take(SMALL_SOURCE_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .with_context(reading)?;
+        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+        (Content::Bytes(bytes), digest, size)
+    } else {
+        let mut hashing = Hashing::new(std::io::sink());
+        std::io::copy(&mut file, &mut hashing).with_context(reading)?;
+        let (digest, size) = hashing.finish();
+        (Content::File(file), digest, size)
+    };
+    let mut record = FileRecord::new(name.clone(), digest, size);
+    record.kind = Some("file".to_owned());
+    describe(&mut record, path, &metadata);
+    Ok(Staged {
+        name,
+        record,
+        content,
+    })
+}
+
+/// Puts mode, owner and times of the source into its record.
+pub fn describe(record: &mut FileRecord, path: &Path, metadata: &std::fs::Metadata) {
+    record.mode = Some(metadata.mode() & 0o7777);
+    record.uid = Some(metadata.uid());
+    record.gid = Some(metadata.gid());
+    record.user = User::from_uid(Uid::from_raw(metadata.uid()))
+        .ok()
+        .flatten()
+        .map(|user| user.name);
+    record.group = Group::from_gid(Gid::from_raw(metadata.gid()))
+        .ok()
+        .flatten()
+        .map(|group| group.name);
+    record.mtime = Some(metadata.mtime());
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    record.target = absolute.to_str().map(str::to_owned);
+}

@@ -1,0 +1,4 @@
+//! Where state comes from: files, and databases that have to be copied with care.
+
+pub mod files;
+pub mod redb;
