@@ -112,12 +112,7 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
     };
     // Verbs that need the state end unfinished work themselves, and fail where they cannot; here it is only tried.
     if !arguments.verb.needs_state() {
-        let config = app
-            .choices
-            .config
-            .clone()
-            .unwrap_or_else(|| crate::config::DEFAULT_CONFIG.into());
-        recovery::recover(&config, Need::Nothing)?;
+        recovery::recover(&app.choices.config_path()?, Need::Nothing)?;
     }
     match arguments.verb {
         Verb::Export(verb) => verb.run(&app),

@@ -38,6 +38,17 @@ pub struct Choices {
     pub data_dir: Option<PathBuf>,
 }
 
+impl Choices {
+    /// The configuration file, absolute: what is written down of it must hold in any folder.
+    pub fn config_path(&self) -> Result<PathBuf> {
+        absolute(self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG)))
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()))
+}
+
 /// Where everything of this machine's state lies, and how hookshot treats it.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -58,32 +69,28 @@ pub struct Settings {
 impl Settings {
     /// Merges what `choices` say with the file that they name. A missing file counts as an empty one.
     pub fn load(choices: &Choices) -> Result<Settings> {
-        let config = choices
-            .config
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+        let config = choices.config_path()?;
         let text = read_text(&config)?;
         let config_exists = text.is_some();
         let schema =
             Schema::parse(&text.unwrap_or_default()).map_err(|faults| refused(&config, &faults))?;
         let folder = folder_of(&config);
-        // Paths in the file are relative to the file.
-        let inside = |path: &PathBuf| folder.join(path);
+        // What the command line names is relative to the current folder, what the file names to the file.
+        let place = |said: &Option<PathBuf>, written: Option<&PathBuf>, default: &str| match (
+            said, written,
+        ) {
+            (Some(path), _) => absolute(path),
+            (None, Some(path)) => Ok(folder.join(path)),
+            (None, None) => Ok(folder.join(default)),
+        };
         Ok(Settings {
-            services: choices
-                .services
-                .clone()
-                .unwrap_or_else(|| folder.join("services.toml")),
-            secrets: choices
-                .secrets
-                .clone()
-                .or_else(|| schema.secrets_file.as_ref().map(inside))
-                .unwrap_or_else(|| folder.join("secrets")),
-            data_dir: choices
-                .data_dir
-                .clone()
-                .or_else(|| schema.data_dir.as_ref().map(inside))
-                .unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR)),
+            services: place(&choices.services, None, "services.toml")?,
+            secrets: place(&choices.secrets, schema.secrets_file.as_ref(), "secrets")?,
+            data_dir: place(
+                &choices.data_dir,
+                schema.data_dir.as_ref(),
+                DEFAULT_DATA_DIR,
+            )?,
             config,
             config_exists,
             schema,

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    create_folders, exists, folder_of,
+    exists, folder_of,
     publish::{Existing, publish},
     sync_folder,
 };
@@ -129,8 +129,27 @@ impl Home {
     }
 
     /// Whether work was begun and not ended.
-    pub fn has_journal(&self) -> bool {
-        exists(&self.journal_path())
+    pub fn is_unsettled(&self) -> bool {
+        exists(&self.journal_path()) || !self.strays().is_empty()
+    }
+
+    /// What a kill left here that is neither journal nor record: one of them, before it had its name.
+    fn strays(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
+        entries
+            .filter(|path| *path != self.journal_path() && *path != self.record_path())
+            .collect()
+    }
+
+    /// Removes what a kill left here. The caller holds the state's lock.
+    pub fn sweep(&self) -> io::Result<()> {
+        self.strays()
+            .iter()
+            .try_for_each(|path| super::remove_file(path))
     }
 
     /// The journal, if there is one.
@@ -143,20 +162,17 @@ impl Home {
         load(&self.record_path())
     }
 
-    /// Makes `journal` durable. Returns the folders that had to be created.
-    pub fn write(&self, journal: &Journal) -> Result<Vec<PathBuf>> {
+    /// Makes `journal` durable. The folder is there.
+    pub fn write(&self, journal: &Journal) -> Result<()> {
         let content = serde_json::to_value(journal)
             .context("cannot keep a journal of paths that are not UTF-8")?;
         let sealed = Sealed {
             sha256: Digest::of(content.to_string().as_bytes()).to_string(),
             journal: content,
         };
-        let created = create_folders(&self.folder)
-            .with_context(|| format!("cannot create {}", self.folder.display()))?;
         let mut text = format!("{:#}", serde_json::to_value(&sealed)?);
         text.push('\n');
-        publish(&self.journal_path(), text.as_bytes(), Existing::Replace)?;
-        Ok(created)
+        publish(&self.journal_path(), text.as_bytes(), Existing::Replace)
     }
 
     /// Ends the work: the journal becomes the record of the last import, in one step.

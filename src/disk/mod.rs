@@ -58,28 +58,77 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates `folder` and those above it that are missing, 0700, and tells which, outermost first.
-pub fn create_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut missing = Vec::new();
-    for ancestor in folder
-        .ancestors()
-        .filter(|ancestor| !ancestor.as_os_str().is_empty())
-    {
-        match ancestor.metadata() {
-            Ok(_) => break,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                missing.push(ancestor.to_owned())
+/// Creates `folder` and those above it that are missing, 0700 and durable.
+pub fn create_folders(folder: &Path) -> io::Result<()> {
+    let mut new = NewFolders::default();
+    new.create(folder)?;
+    new.keep();
+    Ok(())
+}
+
+/// Folders that are made for something that may come to nothing: when this value goes, those that are still empty go
+/// with it.
+#[derive(Debug, Default)]
+pub struct NewFolders {
+    created: Vec<PathBuf>,
+}
+
+impl NewFolders {
+    /// Creates `folder` and those above it that are missing, 0700 and durable.
+    pub fn create(&mut self, folder: &Path) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let mut missing = Vec::new();
+        for ancestor in folder
+            .ancestors()
+            .filter(|ancestor| !ancestor.as_os_str().is_empty())
+        {
+            match ancestor.metadata() {
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    missing.push(ancestor.to_owned())
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+        }
+        for folder in missing.into_iter().rev() {
+            match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
+                // Somebody else was faster: then it is not ours to remove.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    sync_folder(&folder_of(&folder))?;
+                    self.created.push(folder);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the new folders above `file` to the owner of the file: a service must be able to reach what is its own.
+    pub fn give(&self, file: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
+        for folder in self
+            .created
+            .iter()
+            .filter(|folder| file.starts_with(folder))
+        {
+            std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves them where they are, empty or not.
+    pub fn keep(mut self) {
+        self.created.clear();
+    }
+}
+
+impl Drop for NewFolders {
+    fn drop(&mut self) {
+        for folder in self.created.iter().rev() {
+            // One that holds something stays, and so does everything above it.
+            if std::fs::remove_dir(folder).is_err() {
+                break;
+            }
         }
     }
-    missing.reverse();
-    for folder in &missing {
-        match std::fs::DirBuilder::new().mode(0o700).create(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => sync_folder(&folder_of(folder))?,
-        }
-    }
-    Ok(missing)
 }

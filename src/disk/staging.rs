@@ -74,8 +74,12 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if !self.keep
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        if self.keep {
+            return;
+        }
+        // A transaction that ended has removed it already.
+        if let Err(error) = std::fs::remove_dir_all(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(folder = %self.path.display(), %error, "The staging folder could not be removed");
         }

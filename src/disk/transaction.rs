@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    create_folders, exists, folder_of,
+    NewFolders, exists, folder_of,
     journal::{Home, Journal, Phase, Step},
     remove_file, sync_folder,
 };
@@ -106,37 +106,36 @@ pub struct Transaction {
     home: Home,
     journal: Journal,
     names: Names,
-    created: Vec<PathBuf>,
+    folders: NewFolders,
     committed: bool,
 }
 
 impl Transaction {
-    /// Begins: writes down what would have to be removed if we were killed right now.
+    /// Begins: writes down what would have to be removed if we were killed right now. `folders` were made for it, and
+    /// go again if nothing comes of it.
     pub fn begin(
         home: Home,
         names: Names,
         mut journal: Journal,
         targets: &[PathBuf],
+        mut folders: NewFolders,
     ) -> Result<Transaction> {
         journal
             .litter
             .extend(targets.iter().map(|target| names.beside(target, "new")));
-        let created = home.write(&journal)?;
-        Ok(Transaction {
+        folders
+            .create(home.folder())
+            .with_context(|| format!("cannot create {}", home.folder().display()))?;
+        let transaction = Transaction {
             home,
             journal,
             names,
-            created,
+            folders,
             committed: false,
-        })
-    }
-
-    /// Creates a folder that the transaction needs; it goes again if nothing comes of it.
-    pub fn create_folder(&mut self, folder: &Path) -> Result<()> {
-        let created = create_folders(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        self.created.extend(created);
-        Ok(())
+        };
+        // Where even this fails half-way, dropping the value cleans up.
+        transaction.home.write(&transaction.journal)?;
+        Ok(transaction)
     }
 
     /// Places the new files beside their targets and makes them durable. Nothing that was there changes.
@@ -144,8 +143,9 @@ impl Transaction {
         let mut steps = Vec::new();
         for change in changes {
             let folder = folder_of(&change.target);
-            let first_new_folder = self.created.len();
-            self.create_folder(&folder)?;
+            self.folders
+                .create(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
             let staged = match &change.new {
                 New::Nothing => None,
                 New::File {
@@ -159,11 +159,8 @@ impl Transaction {
                     place(source, *origin, &placed, *attributes, *mtime).with_context(|| {
                         format!("cannot place the new {}", change.target.display())
                     })?;
-                    // A service must be able to enter the folder of a file that it owns.
-                    for folder in &self.created[first_new_folder..] {
-                        if let Some((uid, gid)) = attributes.owner {
-                            std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
-                        }
+                    if let Some(owner) = attributes.owner {
+                        self.folders.give(&change.target, owner)?;
                     }
                     Some(placed)
                 }
@@ -200,8 +197,15 @@ impl Transaction {
     /// The commit point: from here on the work is finished, by us or by the next hookshot.
     pub fn commit(mut self) -> Result<Committed> {
         self.journal.phase = Phase::Committed;
-        // The folders that came with the transaction stay from here on.
-        self.home.write(&self.journal)?;
+        if let Err(error) = self.home.write(&self.journal) {
+            // The journal may have its new phase all the same: it must be taken back before anything else is.
+            self.journal.phase = Phase::Preparing;
+            if self.home.write(&self.journal).is_err() && self.home.forget().is_err() {
+                self.committed = true;
+                return Err(error.context("it is not known whether the commit point was reached; any hookshot verb finishes the work"));
+            }
+            return Err(error);
+        }
         self.committed = true;
         Ok(Committed {
             home: self.home.clone(),
@@ -215,16 +219,8 @@ impl Drop for Transaction {
         if self.committed {
             return;
         }
-        let result = remove_litter(&self.journal).and_then(|()| self.home.forget());
-        if let Err(error) = result {
-            tracing::warn!(%error, "What was prepared could not be removed; the next hookshot removes it");
-            return;
-        }
-        // `.hookshot` itself goes too, when it was made for this and holds nothing else.
-        for folder in self.created.iter().rev() {
-            if fs::remove_dir(folder).is_err() {
-                break;
-            }
+        if let Err(error) = remove_litter(&self.journal).and_then(|()| self.home.forget()) {
+            tracing::warn!(%error, "What was prepared cannot be removed now; the next hookshot removes it");
         }
     }
 }
@@ -242,8 +238,9 @@ impl Committed {
         apply(&self.journal)
     }
 
-    /// Ends the transaction: from here on only `rollback` brings the old state back.
-    pub fn finish(self) -> Result<()> {
+    /// Ends the transaction: from here on only `rollback` brings the old state back. Where that fails, it is not ended
+    /// and can be undone.
+    pub fn finish(&self) -> Result<()> {
         finish(&self.home, &self.journal)
     }
 
@@ -327,11 +324,13 @@ fn keep_backup(step: &Step) -> Result<()> {
     Ok(())
 }
 
+/// Nothing may be left when the journal is gone: nobody would know of it.
 fn finish(home: &Home, journal: &Journal) -> Result<()> {
     for step in &journal.steps {
         remove_file(&step.earlier_backup)?;
         remove_file(&step.fresh_backup)?;
     }
+    remove_litter(journal)?;
     home.end().context("cannot end the journal")
 }
 

@@ -24,7 +24,7 @@ use crate::{
     archive::{Sink, Verified},
     config::{Settings, schema::Schema, schema::parse_toml},
     disk::{
-        folder_of,
+        NewFolders, folder_of,
         journal::{Home, Journal},
         lock::{Hold, StateLock},
         space,
@@ -72,6 +72,16 @@ pub fn import(context: &Context, settings: &Settings, request: &Request) -> Resu
         Rehearsal::Real => Hold::Exclusive,
         Rehearsal::DryRun => Hold::Shared,
     };
+    let mut folders = NewFolders::default();
+    if request.rehearsal == Rehearsal::Real {
+        // What is locked must be there; on a machine that has nothing yet it is made, and goes again if nothing comes
+        // of it.
+        for folder in settings.folders() {
+            folders
+                .create(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+    }
     let _lock = StateLock::acquire(&settings.folders(), hold)?;
     if !settings.config_exists {
         warn!(config = %settings.config.display(), data_dir = %settings.data_dir.display(), "This machine has no configuration yet, the places are the default ones");
@@ -96,10 +106,14 @@ pub fn import(context: &Context, settings: &Settings, request: &Request) -> Resu
                 litter,
             );
             let paths: Vec<PathBuf> = targets.paths.values().cloned().collect();
-            let mut begun =
-                Transaction::begin(Home::beside(&settings.config), names, journal, &paths)?;
-            begun.create_folder(&settings.data_dir)?;
-            transaction = Some(begun);
+            let home = Home::beside(&settings.config);
+            transaction = Some(Transaction::begin(
+                home,
+                names,
+                journal,
+                &paths,
+                std::mem::take(&mut folders),
+            )?);
             Staging::create(&folder)?
         }
     };

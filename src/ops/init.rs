@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
-    config::{Choices, DEFAULT_CONFIG, DEFAULT_DATA_DIR},
+    config::{Choices, DEFAULT_DATA_DIR},
     disk::{
         create_folders, exists, folder_of,
         publish::{Draft, Existing, publish},
@@ -24,10 +24,7 @@ pub struct Report {
 
 /// Makes configuration, services file and database where none of them is yet.
 pub fn init(choices: &Choices) -> Result<Report> {
-    let config = choices
-        .config
-        .clone()
-        .unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let config = choices.config_path()?;
     let services = choices
         .services
         .clone()

@@ -29,7 +29,7 @@ pub enum Need {
 /// Ends unfinished work on the state whose configuration file is `config`.
 pub fn recover(config: &Path, need: Need) -> Result<()> {
     let home = Home::beside(config);
-    if !home.has_journal() {
+    if !home.is_unsettled() {
         return Ok(());
     }
     match (run(&home, config), need) {
@@ -50,6 +50,7 @@ fn run(home: &Home, config: &Path) -> Result<()> {
         folders.extend(journal.steps.iter().map(|step| folder_of(&step.target)));
     }
     let _lock = StateLock::acquire(&folders, Hold::Exclusive)?;
+    home.sweep()?;
     // Whoever held the lock before us may have ended it.
     let Some(journal) = home.journal()? else {
         return Ok(());
@@ -98,10 +99,6 @@ fn nobody_has_it_open(journal: &Journal) -> Result<()> {
 
 /// The settings, with everything before them whole.
 pub fn settled(choices: &crate::config::Choices, need: Need) -> Result<Settings> {
-    let config = choices
-        .config
-        .clone()
-        .unwrap_or_else(|| crate::config::DEFAULT_CONFIG.into());
-    recover(&config, need)?;
+    recover(&choices.config_path()?, need)?;
     Settings::load(choices)
 }

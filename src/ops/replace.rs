@@ -130,8 +130,12 @@ pub fn carry_out(
         .collect::<Result<Vec<_>>>()?;
     context.stop.check()?;
     let committed = transaction.commit()?;
-    match committed.apply().and_then(|()| look(changes)) {
-        Ok(()) => committed.finish(),
+    match committed
+        .apply()
+        .and_then(|()| look(changes))
+        .and_then(|()| committed.finish())
+    {
+        Ok(()) => Ok(()),
         Err(cause) => {
             error!("The import failed after it began, bringing the old state back: {cause:#}");
             let undone = committed.undo();
@@ -142,7 +146,7 @@ pub fn carry_out(
                     Kind::Failed,
                     format!("import failed after it began ({cause:#}), and the old state could not be brought back yet: {second:#}"),
                 )
-                .hint("do not start the service: correct the cause, then run any hookshot verb; it finishes bringing the old state back from the .bak files"),
+                .hint("do not start the service: correct the cause, then run any hookshot verb; it makes the state whole, the old one or the new one"),
             }
             .into())
         }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::Settings,
     disk::{
+        NewFolders,
         journal::{self, Home, Journal},
         lock::{Hold, StateLock},
         survey,
@@ -80,7 +81,13 @@ pub fn rollback(
             Vec::new(),
         );
         let paths: Vec<PathBuf> = changes.iter().map(|change| change.target.clone()).collect();
-        let transaction = Transaction::begin(home, replace::names(context), journal, &paths)?;
+        let transaction = Transaction::begin(
+            home,
+            replace::names(context),
+            journal,
+            &paths,
+            NewFolders::default(),
+        )?;
         replace::carry_out(context, transaction, &changes)?;
         report.applied = true;
         info!(

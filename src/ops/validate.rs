@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::config::{
-    Choices, DEFAULT_CONFIG, Settings, read_text, schema::Schema, schema::parse_toml,
-};
+use crate::config::{Choices, Settings, read_text, schema::Schema, schema::parse_toml};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -30,10 +28,7 @@ pub fn validate(choices: &Choices) -> Result<Report> {
         faults: Vec::new(),
         warnings: Vec::new(),
     };
-    let config = choices
-        .config
-        .clone()
-        .unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let config = choices.config_path()?;
     report.files.push(config.display().to_string());
     match read_text(&config)? {
         None => report

@@ -1,0 +1,410 @@
+//! An import or a rollback that is killed at any system call, or that meets an error at any: all or nothing.
+//!
+//! strace(1) kills the real binary, or lets a call fail, at its n-th mutating system call, for every n. Afterwards one
+//! more run of any verb must leave the old state or the new one, byte for byte and with modes; and at no instant is a
+//! target missing.
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "how much was tried is said; tests may do what hookshot may not"
+)]
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use support::{Machine, Run, finish};
+
+/// System calls that change something that lasts, and those that make it last.
+const MUTATING: [&str; 22] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "copy_file_range",
+    "sendfile",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "fchmod",
+    "fchown",
+    "utimensat",
+    "chmod",
+];
+/// Calls whose failure is worth a try of its own: reading a library that is not there proves nothing.
+const FAILING: [&str; 14] = [
+    "write",
+    "pwrite64",
+    "copy_file_range",
+    "rename",
+    "renameat2",
+    "link",
+    "linkat",
+    "unlink",
+    "mkdir",
+    "fsync",
+    "fdatasync",
+    "fchmod",
+    "fchown",
+    "utimensat",
+];
+
+type Targets = std::collections::BTreeMap<&'static str, Option<(u32, Vec<u8>)>>;
+
+/// A machine before the verb, which can be had again and again, and what the verb makes of it.
+struct Scenario {
+    machine: Machine,
+    template: PathBuf,
+    arguments: Vec<String>,
+    old: Targets,
+    new: Targets,
+}
+
+impl Scenario {
+    fn new(machine: Machine, arguments: &[&str]) -> Scenario {
+        let template = machine.path("template");
+        let old = machine.targets();
+        fs::create_dir(&template).expect("a folder");
+        for name in ["etc", "data"] {
+            copy(&machine.path(name), &template.join(name));
+        }
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
+        let mut scenario = Scenario {
+            machine,
+            template,
+            arguments,
+            old,
+            new: Targets::new(),
+        };
+        scenario.command(None).exits(0);
+        scenario.new = scenario.machine.targets();
+        assert_ne!(scenario.old, scenario.new, "the verb must change something");
+        scenario
+    }
+
+    /// Old state B, archive of state A with one file more and one mode other: something is replaced, created and kept.
+    fn import() -> Scenario {
+        let machine = Machine::new();
+        let archive = machine.export("a.tar.gz");
+        machine.fill_database(40);
+        machine.write("etc/config.toml", machine.config_text("# changed\n"), 0o600);
+        machine.write("etc/services.toml", "", 0o644);
+        fs::remove_file(machine.path("etc/secrets")).expect("removed");
+        machine.write(
+            "etc/config.toml.bak",
+            "the backup of an earlier import",
+            0o644,
+        );
+        Scenario::new(machine, &["import", &archive])
+    }
+
+    /// The state that such an import leaves, about to be rolled back.
+    fn rollback() -> Scenario {
+        let Scenario {
+            machine,
+            template,
+            arguments,
+            ..
+        } = Scenario::import();
+        fs::remove_dir_all(template).expect("removed");
+        assert_eq!(arguments[0], "import");
+        Scenario::new(machine, &["rollback"])
+    }
+
+    fn reset(&self) {
+        for name in ["etc", "data", "tmp"] {
+            fs::remove_dir_all(self.machine.path(name)).expect("removed");
+        }
+        for name in ["etc", "data"] {
+            copy(&self.template.join(name), &self.machine.path(name));
+        }
+        fs::create_dir(self.machine.path("tmp")).expect("a folder");
+    }
+
+    /// Runs the verb, under strace where something is to be injected.
+    fn command(&self, inject: Option<&str>) -> Run {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        traced(&self.machine, &arguments, inject)
+    }
+
+    /// What must hold right after a kill, before anybody repairs anything.
+    #[track_caller]
+    fn no_target_is_missing(&self, at: &str) {
+        let now = self.machine.targets();
+        for (name, old) in &self.old {
+            let gone = old.is_some() && self.new[name].is_some() && now[name].is_none();
+            assert!(!gone, "{at}: {name} is missing");
+        }
+    }
+
+    /// What must hold after one more run of any verb. Tells whether the state is the new one.
+    #[track_caller]
+    fn all_or_nothing(&self, at: &str) -> bool {
+        let now = self.machine.targets();
+        let is_new = now == self.new;
+        assert!(
+            is_new || now == self.old,
+            "{at}: a mixture: {}",
+            self.describe(&now)
+        );
+        let mut names: Vec<PathBuf> = self.machine.state().into_keys().collect();
+        names.retain(|name| {
+            name.to_string_lossy().contains(".hookshot-")
+                || name.ends_with(".hookshot/journal.json")
+        });
+        assert_eq!(names, Vec::<PathBuf>::new(), "{at}: litter");
+        is_new
+    }
+
+    fn describe(&self, now: &Targets) -> String {
+        let which = |name: &&'static str| match &now[name] {
+            found if *found == self.old[name] => "old",
+            found if *found == self.new[name] => "new",
+            None => "missing",
+            Some(_) => "neither",
+        };
+        now.keys()
+            .map(|name| format!("{name} {} ", which(name)))
+            .collect()
+    }
+}
+
+fn traced(machine: &Machine, arguments: &[&str], inject: Option<&str>) -> Run {
+    let plain = machine.command();
+    let Some(inject) = inject else {
+        let mut command = plain;
+        command.args(arguments);
+        return finish(command, b"");
+    };
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        &format!("inject={inject}"),
+        "-e",
+    ]);
+    let (call, _) = inject.split_once(':').expect("a call");
+    command
+        .arg(format!("trace={call}"))
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .args(arguments);
+    for (key, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    command.current_dir(plain.get_current_dir().expect("a folder"));
+    finish(command, b"")
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp")
+        .arg("-a")
+        .arg(from)
+        .arg(to)
+        .status()
+        .expect("cp");
+    assert!(status.success());
+}
+
+/// Whether strace can be used here; says why if not. A complete run insists.
+fn can_trace() -> bool {
+    let works = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let works = works.is_ok_and(|status| status.success());
+    assert!(
+        works || std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_none(),
+        "strace is missing, or may not trace"
+    );
+    if !works {
+        println!("skipped: strace is missing, or may not trace; tests/run installs it");
+    }
+    works
+}
+
+/// Kills the verb at every mutating call; after each, `healer` is run once.
+fn kill_everywhere(scenario: &Scenario, healer: &[&str]) -> (usize, usize) {
+    let (mut points, mut finished) = (0, 0);
+    for call in MUTATING {
+        for number in 1.. {
+            scenario.reset();
+            let run = scenario.command(Some(&format!("{call}:signal=KILL:when={number}")));
+            if run.code != -1 {
+                // It came to its end: this call is not made so often. An unknown call (a machine without it) is none.
+                break;
+            }
+            let at = format!("killed at {call} {number}");
+            points += 1;
+            scenario.no_target_is_missing(&at);
+            scenario.machine.run(healer);
+            if scenario.all_or_nothing(&at) {
+                finished += 1;
+                // The old state is still there for the asking.
+                scenario.machine.run(&["rollback", "--force"]).exits(0);
+                assert_eq!(
+                    scenario.machine.targets(),
+                    scenario.old,
+                    "{at}, then rolled back"
+                );
+            }
+        }
+    }
+    (points, finished)
+}
+
+#[test]
+fn an_import_that_is_killed_at_any_call_is_all_or_nothing() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::import();
+    let (points, finished) = kill_everywhere(&scenario, &["version"]);
+    println!("import: killed at {points} points, {finished} of them behind the commit point");
+    assert!(points > 100 && finished > 5, "{points} {finished}");
+}
+
+#[test]
+fn a_rollback_that_is_killed_at_any_call_is_all_or_nothing() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::rollback();
+    let (points, finished) = kill_everywhere(&scenario, &["validate"]);
+    println!("rollback: killed at {points} points, {finished} of them behind the commit point");
+    assert!(points > 100 && finished > 5, "{points} {finished}");
+}
+
+#[test]
+fn a_recovery_that_is_killed_at_any_call_is_finished_by_the_next() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::import();
+    let mut points = 0;
+    for first in scenario.interesting_kills() {
+        let first = first.as_str();
+        // What an `openat` made is seen by the kill at the call behind it.
+        for call in MUTATING.into_iter().filter(|call| *call != "openat") {
+            for number in 1.. {
+                scenario.reset();
+                assert_eq!(scenario.command(Some(first)).code, -1, "{first} must kill");
+                let run = traced(
+                    &scenario.machine,
+                    &["version"],
+                    Some(&format!("{call}:signal=KILL:when={number}")),
+                );
+                if run.code != -1 {
+                    break;
+                }
+                let at = format!("{first}, then recovery killed at {call} {number}");
+                points += 1;
+                scenario.no_target_is_missing(&at);
+                scenario.machine.run(&["version"]).exits(0);
+                scenario.all_or_nothing(&at);
+            }
+        }
+    }
+    println!("recovery: killed at {points} points");
+    assert!(points > 100, "{points}");
+}
+
+#[test]
+fn an_import_that_meets_an_error_at_any_call_leaves_the_old_state_or_succeeds() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::import();
+    let (mut points, mut undone) = (0, 0);
+    for error in ["EIO", "ENOSPC"] {
+        for call in FAILING {
+            let mut untouched = 0;
+            for number in 1.. {
+                scenario.reset();
+                let run = scenario.command(Some(&format!("{call}:error={error}:when={number}")));
+                let at = format!(
+                    "{call} {number} fails with {error}: exit {} {}",
+                    run.code, run.stderr
+                );
+                assert!([0, 1, 18, 20].contains(&run.code), "{at}");
+                // No second run here: what failed has put itself in order.
+                let is_new = scenario.all_or_nothing_or_unfinished(&at);
+                assert_eq!(is_new, run.code == 0, "{at}");
+                undone += usize::from(run.code == 20);
+                // A call that is not made so often changes nothing; a few in a row mean that there are no more.
+                untouched = if run.code == 0 { untouched + 1 } else { 0 };
+                if untouched > 12 {
+                    break;
+                }
+                points += 1;
+            }
+        }
+    }
+    println!("import: {points} failing calls, {undone} of them behind the commit point and undone");
+    assert!(points > 50 && undone > 3, "{points} {undone}");
+}
+
+impl Scenario {
+    /// Kills that leave something to do: one before the commit point, the first and the last behind it.
+    fn interesting_kills(&self) -> Vec<String> {
+        let mut preparing = None;
+        let mut committed = Vec::new();
+        for call in ["rename", "unlink", "unlinkat"] {
+            for number in 1.. {
+                self.reset();
+                let inject = format!("{call}:signal=KILL:when={number}");
+                if self.command(Some(&inject)).code != -1 {
+                    break;
+                }
+                let journal = fs::read_to_string(self.machine.path("etc/.hookshot/journal.json"))
+                    .unwrap_or_default();
+                match journal {
+                    journal if journal.contains("\"phase\": \"preparing\"") => {
+                        preparing = Some(inject)
+                    }
+                    journal if journal.contains("\"phase\": \"committed\"") => {
+                        committed.push(inject)
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let last = committed.pop();
+        let first = committed.into_iter().next();
+        [preparing, first, last]
+            .map(|kill| kill.expect("each phase can be met"))
+            .to_vec()
+    }
+
+    /// As [`Scenario::all_or_nothing`]; but where even the removal of litter was made to fail, the next run does it.
+    #[track_caller]
+    fn all_or_nothing_or_unfinished(&self, at: &str) -> bool {
+        if at.contains("cannot be removed") || at.contains("could not be") {
+            self.machine.run(&["version"]);
+        }
+        self.all_or_nothing(at)
+    }
+}
