@@ -4,16 +4,26 @@
     reason = "clock, environment and process are read here and nowhere else"
 )]
 
-use std::{process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use hookshot::cli::{World, run};
+use hookshot::{
+    cli::{World, run},
+    config::Choices,
+};
 
 fn main() -> ExitCode {
     let now = chrono::DateTime::from(std::time::SystemTime::now());
     let nanoseconds = std::time::SystemTime::now()
         .duration_since(std::time::SystemTime::UNIX_EPOCH)
         .map_or(0, |span| span.as_nanos());
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     run(World {
+        environment: Choices {
+            config: variable("HOOKSHOT_CONFIG"),
+            services: variable("HOOKSHOT_SERVICES"),
+            secrets: variable("HOOKSHOT_SECRETS"),
+            data_dir: variable("HOOKSHOT_DATA_DIR"),
+        },
         arguments: std::env::args_os().collect(),
         now,
         begun: Instant::now(),

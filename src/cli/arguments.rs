@@ -60,42 +60,17 @@ impl Verb {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The service's configuration [default: /etc/hookshot/config.toml]
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        global = true,
-        env = "HOOKSHOT_CONFIG",
-        hide_env_values = true
-    )]
+    /// The service's configuration [env: HOOKSHOT_CONFIG] [default: /etc/hookshot/config.toml]
+    #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// The services file [default: services.toml beside the configuration]
-    #[arg(
-        long,
-        value_name = "FILE",
-        global = true,
-        env = "HOOKSHOT_SERVICES",
-        hide_env_values = true
-    )]
+    /// The services file [env: HOOKSHOT_SERVICES] [default: services.toml beside the configuration]
+    #[arg(long, value_name = "FILE", global = true)]
     pub services: Option<PathBuf>,
-    /// The secrets file [default: [secrets] file, else `secrets` beside the configuration]
-    #[arg(
-        long,
-        value_name = "FILE",
-        global = true,
-        env = "HOOKSHOT_SECRETS",
-        hide_env_values = true
-    )]
+    /// The secrets file [env: HOOKSHOT_SECRETS] [default: [secrets] file, else `secrets` beside the configuration]
+    #[arg(long, value_name = "FILE", global = true)]
     pub secrets: Option<PathBuf>,
-    /// The folder of state.redb [default: [storage] data_dir, else /var/lib/hookshot]
-    #[arg(
-        long,
-        value_name = "DIR",
-        global = true,
-        env = "HOOKSHOT_DATA_DIR",
-        hide_env_values = true
-    )]
+    /// The folder of state.redb [env: HOOKSHOT_DATA_DIR] [default: [storage] data_dir, else /var/lib/hookshot]
+    #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
     /// Print the result as JSON on standard output, errors too
     #[arg(long, global = true)]
@@ -147,15 +122,17 @@ pub enum LogFormat {
 }
 
 impl Global {
-    /// Where the state lies, as far as the command line says. An empty variable says nothing.
-    pub fn choices(&self) -> Choices {
-        let said =
-            |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+    /// Where the state lies, as far as the command line says, or else `environment`. Something empty says nothing.
+    pub fn choices(&self, environment: &Choices) -> Choices {
+        let said = |flag: &Option<PathBuf>, variable: &Option<PathBuf>| {
+            let mut said = [flag, variable].into_iter().flatten();
+            said.find(|path| !path.as_os_str().is_empty()).cloned()
+        };
         Choices {
-            config: said(&self.config),
-            services: said(&self.services),
-            secrets: said(&self.secrets),
-            data_dir: said(&self.data_dir),
+            config: said(&self.config, &environment.config),
+            services: said(&self.services, &environment.services),
+            secrets: said(&self.secrets, &environment.secrets),
+            data_dir: said(&self.data_dir, &environment.data_dir),
         }
     }
 }

@@ -18,13 +18,13 @@ use super::{
     progress,
 };
 use crate::{
-    config::{DEFAULT_CONFIG, read_text, schema::Schema},
+    config::{Choices, read_text, schema::Schema},
     model::entry_name::printable_lines,
 };
 
 /// Starts logging as command line and configuration say.
-pub fn start(global: &Global) {
-    let schema = configured(global);
+pub fn start(global: &Global, environment: &Choices) {
+    let schema = configured(&global.choices(environment));
     let said = |text: Option<&String>| text.map(|text| text.to_ascii_lowercase());
     let (level, format) = (
         said(schema.as_ref().and_then(|schema| schema.log_level.as_ref())),
@@ -64,12 +64,8 @@ pub fn start(global: &Global) {
 }
 
 /// What the configuration says of logging; nothing where it cannot be read: the verb will say why.
-fn configured(global: &Global) -> Option<Schema> {
-    let config = global
-        .choices()
-        .config
-        .unwrap_or_else(|| DEFAULT_CONFIG.into());
-    Schema::parse(&read_text(&config).ok()??).ok()
+fn configured(choices: &Choices) -> Option<Schema> {
+    Schema::parse(&read_text(&choices.config_path().ok()?).ok()??).ok()
 }
 
 struct Lines {

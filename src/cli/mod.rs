@@ -44,6 +44,8 @@ use crate::{
 pub struct World {
     /// The command line, the program's name first.
     pub arguments: Vec<OsString>,
+    /// What the environment says of where the state lies.
+    pub environment: Choices,
     /// The time.
     pub now: DateTime<Utc>,
     /// When the process began.
@@ -79,7 +81,7 @@ pub fn run(world: World) -> ExitCode {
         Err(error) => return output::usage(&error, &world.arguments),
     };
     let output = Output::new(&arguments.global);
-    log::start(&arguments.global);
+    log::start(&arguments.global, &world.environment);
     let code = match dispatch(arguments, output.clone(), world) {
         Ok(code) => code,
         Err(error) => output.failure(&Failure::of(&error)),
@@ -88,7 +90,7 @@ pub fn run(world: World) -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
-    let choices = arguments.global.choices();
+    let choices = arguments.global.choices(&world.environment);
     let stop = Stop::default();
     watch_signals(&stop)?;
     let context = Context {
