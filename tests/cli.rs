@@ -8,7 +8,7 @@ mod support;
 
 use std::{fs, os::unix::fs::symlink, process::Command};
 
-use support::{Machine, SECRET};
+use support::{Content, Machine, SECRET};
 
 #[test]
 fn export_makes_one_private_archive_and_says_what_it_did() {
@@ -283,7 +283,7 @@ fn import_restores_what_was_exported_and_keeps_what_was_there() {
         assert_eq!(
             Some((
                 machine.mode(&format!("{name}.bak")),
-                machine.read(&format!("{name}.bak"))
+                Content(machine.read(&format!("{name}.bak")))
             )),
             before[name]
         );
@@ -575,6 +575,57 @@ fn rollback_undoes_an_import_and_is_undone_itself() {
         .exits(11)
         .says("is not the file that the last import replaced");
     assert_eq!(machine.targets(), after);
+}
+
+#[test]
+fn an_import_that_changes_nothing_can_still_be_followed_by_a_rollback() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    machine.write("etc/services.toml", "old = 1\n", 0o640);
+    machine.run(&["import", &archive]).exits(0);
+    machine
+        .run(&["import", &archive])
+        .exits(0)
+        .says("Nothing to restore");
+    machine.run(&["rollback"]).exits(0);
+    assert_eq!(machine.read("etc/services.toml"), b"old = 1\n");
+}
+
+#[test]
+fn rollback_brings_back_a_database_that_was_broken_before() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    machine.write("data/state.redb", "noise", 0o600);
+    machine
+        .run(&["import", &archive])
+        .exits(11)
+        .says("cannot tell whether deployments are active");
+    machine.run(&["import", &archive, "--force"]).exits(0);
+    machine.run(&["rollback"]).exits(0);
+    assert_eq!(machine.read("data/state.redb"), b"noise");
+}
+
+#[test]
+fn paths_on_the_command_line_hold_in_any_folder() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    machine.write("etc/services.toml", "old = 1\n", 0o640);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookshot"));
+    command
+        .args(["--config", "etc/config.toml", "import", &archive])
+        .current_dir(machine.path("."));
+    support::finish(command, b"").exits(0);
+    machine.run(&["rollback"]).exits(0);
+    assert_eq!(machine.read("etc/services.toml"), b"old = 1\n");
+}
+
+#[test]
+fn what_somebody_else_keeps_beside_the_journal_stays() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.path("etc/.hookshot/notes")).expect("a folder");
+    machine.export("a.tar.gz");
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    assert!(machine.path("etc/.hookshot/notes").is_dir());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use support::{Machine, Run, finish};
+use support::{Machine, Run, Targets, finish};
 
 /// System calls that change something that lasts, and those that make it last.
 const MUTATING: [&str; 22] = [
@@ -61,8 +61,6 @@ const FAILING: [&str; 14] = [
     "fchown",
     "utimensat",
 ];
-
-type Targets = std::collections::BTreeMap<&'static str, Option<(u32, Vec<u8>)>>;
 
 /// A machine before the verb, which can be had again and again, and what the verb makes of it.
 struct Scenario {

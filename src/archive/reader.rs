@@ -161,15 +161,19 @@ struct Passage<'a> {
 
 /// Why a passage ends early.
 enum Stop {
+    /// The archive is not good.
     Fault(Fault),
-    Error(anyhow::Error),
+    /// It cannot be read.
+    Reading(anyhow::Error),
+    /// What is made of it cannot be: the failure speaks for itself.
+    Sink(anyhow::Error),
 }
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Stop {
         match fault_of(&error) {
             Some(fault) => Stop::Fault(fault),
-            None => Stop::Error(error.into()),
+            None => Stop::Reading(error.into()),
         }
     }
 }
@@ -201,7 +205,8 @@ impl<'a> Passage<'a> {
         });
         match self.members(&mut tar) {
             Ok(()) => self.complete(&mut tar),
-            Err(Stop::Error(error)) => return Err(error.context(format!("cannot read {shown}"))),
+            Err(Stop::Reading(error)) => return Err(error.context(format!("cannot read {shown}"))),
+            Err(Stop::Sink(error)) => return Err(error),
             Err(Stop::Fault(fault)) => {
                 self.faults.push(fault);
                 let reached = self.seen.len();
@@ -280,7 +285,7 @@ impl<'a> Passage<'a> {
             self.faults.push(fault);
             return Ok(());
         }
-        let mut hashing = Hashing::new(self.sink.entry(name, record).map_err(Stop::Error)?);
+        let mut hashing = Hashing::new(self.sink.entry(name, record).map_err(Stop::Sink)?);
         loop {
             let count = match tar.read(&mut self.buffer) {
                 Ok(0) => break,
@@ -294,7 +299,7 @@ impl<'a> Passage<'a> {
             hashing
                 .write_all(&self.buffer[..count])
                 .with_context(|| format!("cannot write {name}"))
-                .map_err(Stop::Error)?;
+                .map_err(Stop::Sink)?;
         }
         let (found, _) = hashing.finish();
         if found != record.checksum {
@@ -386,7 +391,7 @@ impl<'a> Passage<'a> {
             self.faults.extend(faults.into_iter().map(manifest_fault));
             Stop::Fault(last.map_or(Fault::NoManifest, manifest_fault))
         })?;
-        self.sink.begin(&manifest).map_err(Stop::Error)?;
+        self.sink.begin(&manifest).map_err(Stop::Sink)?;
         self.by_path = manifest
             .files
             .iter()

@@ -19,7 +19,7 @@ use crate::{
         diff::{Other, Text, diff},
         extract::{Output, extract},
         inspect::{self, inspect},
-        verify::verify,
+        verify::{self, verify},
     },
 };
 
@@ -42,26 +42,53 @@ impl Verify {
             .map(|path| Location::parse(path))
             .collect();
         let report = verify(&app.context, &locations)?;
-        app.output.report_with(&report, report.worst.as_ref(), || {
-            let line = |archive: &crate::ops::verify::Archive| match archive.good {
-                true => format!(
-                    "{}: good, {} files\n",
-                    archive.archive,
-                    archive.files.unwrap_or_default()
-                ),
-                false => {
-                    let faults: String = archive
-                        .faults
-                        .iter()
-                        .map(|fault| format!("  - {fault}\n"))
-                        .collect();
-                    format!("{}: NOT GOOD\n{faults}", archive.archive)
-                }
+        let Some(worst) = &report.worst else {
+            app.output.report(&report, || lines(&report))?;
+            return Ok(0);
+        };
+        if app.output.is_json() {
+            app.output.report_with(&report, Some(worst), String::new)?;
+        } else {
+            // The faults stand in the lines; the failure counts them.
+            let bad = report
+                .archives
+                .iter()
+                .filter(|archive| !archive.good)
+                .count();
+            let message = match report.archives.len() {
+                1 => worst.message.clone(),
+                all => format!("{bad} of {all} archives cannot be trusted"),
             };
-            report.archives.iter().map(line).collect()
-        })?;
-        Ok(report.worst.map_or(0, |worst| worst.kind.code()))
+            let failure = Failure {
+                message,
+                faults: Vec::new(),
+                ..worst.clone()
+            };
+            app.output
+                .report_with(&report, Some(&failure), || lines(&report))?;
+        }
+        Ok(worst.kind.code())
     }
+}
+
+fn lines(report: &verify::Report) -> String {
+    let line = |archive: &verify::Archive| match (archive.good, archive.root.as_deref()) {
+        (true, root) => format!(
+            "{}: good, {} files of {}\n",
+            archive.archive,
+            archive.files.unwrap_or_default(),
+            printable(root.unwrap_or_default())
+        ),
+        (false, _) => {
+            let faults: String = archive
+                .faults
+                .iter()
+                .map(|fault| format!("  - {fault}\n"))
+                .collect();
+            format!("{}: NOT GOOD\n{faults}", archive.archive)
+        }
+    };
+    report.archives.iter().map(line).collect()
 }
 
 /// Show what an archive says of itself and what it holds

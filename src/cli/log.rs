@@ -22,8 +22,8 @@ use crate::{
     model::entry_name::printable_lines,
 };
 
-/// Starts logging as command line and configuration say.
-pub fn start(global: &Global, environment: &Choices) {
+/// Starts logging as command line and configuration say, and tells how lines look.
+pub fn start(global: &Global, environment: &Choices) -> LogFormat {
     let schema = configured(&global.choices(environment));
     let said = |text: Option<&String>| text.map(|text| text.to_ascii_lowercase());
     let (level, format) = (
@@ -45,15 +45,16 @@ pub fn start(global: &Global, environment: &Choices) {
             _ => LevelFilter::INFO,
         },
     };
-    let json = match global.log_format {
-        Some(format) => format == LogFormat::Json,
-        None => format.as_deref() == Some("json"),
+    let format = match (global.log_format, format.as_deref()) {
+        (Some(format), _) => format,
+        (None, Some("json")) => LogFormat::Json,
+        (None, _) => LogFormat::Text,
     };
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(|| progress::above(io::stderr()));
     // A second start, in a test, keeps the first one's.
-    let _ = if json {
+    let _ = if format == LogFormat::Json {
         tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
     } else {
         let lines = Lines {
@@ -61,6 +62,7 @@ pub fn start(global: &Global, environment: &Choices) {
         };
         tracing::subscriber::set_global_default(builder.event_format(lines).finish())
     };
+    format
 }
 
 /// What the configuration says of logging; nothing where it cannot be read: the verb will say why.

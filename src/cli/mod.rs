@@ -22,7 +22,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Parser as _;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag,
 };
 
@@ -80,8 +80,8 @@ pub fn run(world: World) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error, &world.arguments),
     };
-    let output = Output::new(&arguments.global);
-    log::start(&arguments.global, &world.environment);
+    let format = log::start(&arguments.global, &world.environment);
+    let output = Output::new(&arguments.global, format);
     let code = match dispatch(arguments, output.clone(), world) {
         Ok(code) => code,
         Err(error) => output.failure(&Failure::of(&error)),
@@ -142,6 +142,8 @@ fn watch_signals(stop: &Stop) -> Result<()> {
         flag::register(signal, again)?;
         flag::register_usize(signal, stop.signal(), number)?;
     }
+    // A file size limit is an error of the write that meets it, not the end of the process (setrlimit(2)).
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::arguments::{Color, Global};
+use super::arguments::{Color, Global, LogFormat};
 use crate::{
     error::{Failure, Kind},
     model::entry_name::printable_lines,
@@ -22,14 +22,16 @@ use crate::{
 pub struct Output {
     json: bool,
     color: bool,
+    log: LogFormat,
 }
 
 impl Output {
     /// As the command line says.
-    pub fn new(global: &Global) -> Output {
+    pub fn new(global: &Global, log: LogFormat) -> Output {
         Output {
             json: global.json,
             color: wants_color(global.color),
+            log,
         }
     }
 
@@ -76,6 +78,19 @@ impl Output {
     }
 
     fn say(&self, failure: &Failure) {
+        if self.log == LogFormat::Json {
+            let faults = failure.faults.join("; ");
+            let hint = failure.hint.as_deref().unwrap_or_default();
+            tracing::error!(
+                code = failure.kind.code(),
+                kind = failure.kind.name(),
+                hint,
+                faults,
+                "{}",
+                failure.message
+            );
+            return;
+        }
         let (red, plain) = if self.color {
             ("\x1b[31m", "\x1b[0m")
         } else {

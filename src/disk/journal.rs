@@ -133,23 +133,28 @@ impl Home {
         exists(&self.journal_path()) || !self.strays().is_empty()
     }
 
-    /// What a kill left here that is neither journal nor record: one of them, before it had its name.
+    /// What a kill left here of a journal that did not have its name yet. Anything else is somebody's, and stays.
     fn strays(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder)
             .into_iter()
             .flatten()
-            .flatten()
-            .map(|entry| entry.path());
-        entries
-            .filter(|path| *path != self.journal_path() && *path != self.record_path())
-            .collect()
+            .flatten();
+        let ours = entries.filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(b".hookshot-")
+        });
+        ours.map(|entry| entry.path()).collect()
     }
 
     /// Removes what a kill left here. The caller holds the state's lock.
-    pub fn sweep(&self) -> io::Result<()> {
-        self.strays()
-            .iter()
-            .try_for_each(|path| super::remove_file(path))
+    pub fn sweep(&self) -> Result<()> {
+        for path in self.strays() {
+            super::remove_file(&path)
+                .with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// The journal, if there is one.

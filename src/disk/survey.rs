@@ -50,3 +50,14 @@ pub fn present(path: &Path, watch: impl FnOnce(File) -> Box<dyn Read>) -> Result
         owner: (metadata.uid(), metadata.gid()),
     }))
 }
+
+/// Whether two places, or the nearest folders above them that exist, are on one file system.
+pub fn share_file_system(one: &Path, other: &Path) -> bool {
+    let device = |path: &Path| {
+        let metadata = path
+            .ancestors()
+            .find_map(|ancestor| ancestor.metadata().ok());
+        metadata.map(|metadata| metadata.dev())
+    };
+    device(one) == device(other)
+}

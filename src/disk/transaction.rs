@@ -184,6 +184,11 @@ impl Transaction {
         Ok(())
     }
 
+    /// The verb that began it.
+    pub fn verb(&self) -> &str {
+        &self.journal.verb
+    }
+
     /// Where the new file for `target` was placed, for those who want to lock it before it gets its name.
     pub fn placed(&self, target: &Path) -> Option<&Path> {
         let step = self

@@ -2,12 +2,7 @@
 //!
 //! Everything is checked before anything moves, and every reason that stands in the way is named at once.
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{Group, User};
@@ -18,29 +13,24 @@ use super::{
     archive_input::Location,
     entries::Role,
     preflight::{self, Blocked, Force, Locks},
-    replace::{self, Rehearsal, Report},
+    replace::{self, Databases, Rehearsal, Report},
+    unpacked::{Targets, Unpacked},
 };
 use crate::{
-    archive::{Sink, Verified},
-    config::{Settings, schema::Schema, schema::parse_toml},
+    config::Settings,
     disk::{
-        NewFolders, folder_of,
+        NewFolders,
         journal::{Home, Journal},
         lock::{Hold, StateLock},
-        space,
         staging::Staging,
         survey,
         transaction::{Change, New, Origin, Transaction, backup_path},
     },
-    error::{Failure, Kind},
+    error::Kind,
     model::{
-        digest::Digest,
         entry_name::EntryName,
-        manifest::{FileRecord, Manifest},
         plan::{self, Action, Attributes, Present, Step},
-        version::{Compatibility, compatibility, incompatible},
     },
-    source::redb::{header::Header, judge},
 };
 
 /// What is asked for.
@@ -120,7 +110,7 @@ pub fn import(context: &Context, settings: &Settings, request: &Request) -> Resu
     if request.staging == Keep::Yes {
         staging.keep();
     }
-    let unpacked = Unpacked::new(context, request, &staging, &targets)?;
+    let unpacked = Unpacked::new(context, request, &staging, &settings.data_dir, &targets)?;
     let mut blocked = unpacked.faults(context, settings)?;
     let database = targets
         .path(Role::Database)
@@ -134,7 +124,7 @@ pub fn import(context: &Context, settings: &Settings, request: &Request) -> Resu
         Some(path) => preflight::database(path, request.force, locks, &mut blocked)?,
         None => None,
     };
-    let (steps, changes) = plan(context, &unpacked, &targets, &mut blocked)?;
+    let (steps, changes) = plan(context, request.staging, &unpacked, &targets, &mut blocked)?;
     let mut report = Report::new(request.rehearsal, &steps, blocked);
     if request.staging == Keep::Yes {
         report.staging = Some(staging.path().display().to_string());
@@ -143,9 +133,13 @@ pub fn import(context: &Context, settings: &Settings, request: &Request) -> Resu
     if let Some(transaction) = transaction
         && report.blocked.is_empty()
     {
-        info!("Restoring {} of {} files", changes.len(), steps.len());
-        replace::carry_out(context, transaction, &changes)?;
         report.applied = true;
+        if changes.is_empty() {
+            info!("Nothing to restore: every file is what the archive holds");
+            return Ok(report);
+        }
+        info!("Restoring {} of {} files", changes.len(), steps.len());
+        replace::carry_out(context, transaction, &changes, Databases::Open)?;
         info!(
             files = changes.len(),
             "Restore completed successfully, what was replaced stays as .bak (`hookshot rollback` brings it back)"
@@ -154,255 +148,10 @@ pub fn import(context: &Context, settings: &Settings, request: &Request) -> Resu
     Ok(report)
 }
 
-/// The files that entries replace on this machine, links resolved.
-struct Targets {
-    paths: BTreeMap<EntryName, PathBuf>,
-}
-
-impl Targets {
-    fn find(settings: &Settings) -> Result<Targets> {
-        let mut paths = BTreeMap::new();
-        for role in Role::ALL {
-            paths.insert(role.name(), survey::resolve(&role.path(settings))?);
-        }
-        for (name, path) in &paths {
-            let clash = paths.iter().find(|(other, place)| {
-                *other != name && (*place == path || **place == backup_path(path))
-            });
-            if let Some((other, _)) = clash {
-                let failure = Failure::new(
-                    Kind::Usage,
-                    format!(
-                        "{name} and {other} cannot both be kept at {}",
-                        path.display()
-                    ),
-                );
-                return Err(failure.hint("give each entry a place of its own with --config, --services, --secrets and --data-dir").into());
-            }
-        }
-        Ok(Targets { paths })
-    }
-
-    fn path(&self, role: Role) -> Option<&Path> {
-        self.paths.get(&role.name()).map(PathBuf::as_path)
-    }
-}
-
-/// An archive that was proven and lies in staging.
-struct Unpacked<'a> {
-    verified: Verified,
-    staging: &'a Staging,
-    selected: Vec<EntryName>,
-    keep: Keep,
-    /// Digest of each staged entry: the manifest's, unless a database had to be repaired.
-    digests: BTreeMap<EntryName, Digest>,
-    broken: Vec<Blocked>,
-}
-
-impl<'a> Unpacked<'a> {
-    fn new(
-        context: &Context,
-        request: &Request,
-        staging: &'a Staging,
-        targets: &Targets,
-    ) -> Result<Unpacked<'a>> {
-        let mut sink = Unpack {
-            staging,
-            only: &request.only,
-            targets,
-        };
-        let verified = request.archive.read(context, "unpacking", &mut sink)?;
-        let manifest = verified.manifest();
-        info!(
-            version = %manifest.hookshot_version, created_at = manifest.created_at, files = manifest.files.len(),
-            "Backup validated successfully"
-        );
-        let selected: Vec<EntryName> = manifest
-            .files
-            .keys()
-            .filter(|name| is_selected(&request.only, name))
-            .cloned()
-            .collect();
-        let digests = selected
-            .iter()
-            .filter_map(|name| Some((name.clone(), manifest.files.get(name)?.checksum)))
-            .collect();
-        let mut unpacked = Unpacked {
-            verified,
-            staging,
-            selected,
-            keep: request.staging,
-            digests,
-            broken: Vec::new(),
-        };
-        context.stop.check()?;
-        unpacked.open_database()?;
-        Ok(unpacked)
-    }
-
-    fn wants(&self, role: Role) -> bool {
-        self.selected.contains(&role.name())
-    }
-
-    fn record(&self, name: &EntryName) -> Option<&FileRecord> {
-        self.verified.manifest().files.get(name)
-    }
-
-    /// Makes sure that the archived database opens cleanly; one that nobody had closed is repaired here, in staging.
-    fn open_database(&mut self) -> Result<()> {
-        let name = Role::Database.name();
-        if !self.wants(Role::Database) {
-            return Ok(());
-        }
-        let place = self.staging.place(&name);
-        let proven = self
-            .record(&name)
-            .is_some_and(FileRecord::is_proven_database);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&place)
-            .with_context(|| format!("cannot open {}", place.display()))?;
-        let result = match Header::read(File::open(&place)?)? {
-            None => Err(anyhow::anyhow!("it is not a redb database")),
-            Some(header) if header.needs_repair => judge::repair(file).map(|()| warn!("The archived database had not been closed: repaired it before it is put in place")),
-            Some(_) if proven => judge::peek(file).map(drop),
-            Some(_) => judge::examine(file).map(drop),
-        };
-        match result {
-            Ok(()) => {
-                let (digest, _) = Digest::of_reader(File::open(&place)?)?;
-                self.digests.insert(name, digest);
-            }
-            Err(error) => self.broken.push(Blocked {
-                kind: "restored_database",
-                message: format!("the database in the archive does not open cleanly: {error:#}"),
-                failure: Kind::Refused,
-                hint: "use another archive; --force does not override this",
-            }),
-        }
-        Ok(())
-    }
-
-    /// What is wrong with the archive's content although its bytes are what they should be.
-    fn faults(&self, context: &Context, settings: &Settings) -> Result<Vec<Blocked>> {
-        let mut blocked = self.broken.clone();
-        let manifest = self.verified.manifest();
-        match compatibility(&manifest.hookshot_version, &context.version) {
-            Compatibility::Same => {}
-            Compatibility::Newer => {
-                warn!(archive = %manifest.hookshot_version, here = %context.version, "The archive is of a newer hookshot")
-            }
-            Compatibility::Incompatible => blocked.push(Blocked {
-                kind: "version",
-                message: incompatible(&manifest.hookshot_version, &context.version),
-                failure: Kind::Version,
-                hint: "use a hookshot of the archive's version; --force does not override this",
-            }),
-        }
-        for role in [Role::Config, Role::Services] {
-            if !self.wants(role) {
-                continue;
-            }
-            let text = std::fs::read(self.staging.place(&role.name()))?;
-            for fault in self.toml_faults(role, text, settings) {
-                blocked.push(Blocked {
-                    kind: "configuration",
-                    message: format!("{} in the archive: {fault}", role.name()),
-                    failure: Kind::Refused,
-                    hint: "leave the file out with --only, or use another archive",
-                });
-            }
-        }
-        Ok(blocked)
-    }
-
-    fn toml_faults(&self, role: Role, text: Vec<u8>, settings: &Settings) -> Vec<String> {
-        let Ok(text) = String::from_utf8(text) else {
-            return vec!["not UTF-8".to_owned()];
-        };
-        match role {
-            Role::Config => match Schema::parse(&text) {
-                Ok(schema) => {
-                    warn_of_moves(&schema, settings);
-                    Vec::new()
-                }
-                Err(faults) => faults,
-            },
-            _ => parse_toml(&text).err().into_iter().collect(),
-        }
-    }
-}
-
-/// The restored configuration may send the service to other places than those that were restored to.
-fn warn_of_moves(schema: &Schema, settings: &Settings) {
-    let folder = folder_of(&settings.config);
-    let data_dir = schema.data_dir.as_ref().map_or_else(
-        || PathBuf::from(crate::config::DEFAULT_DATA_DIR),
-        |path| folder.join(path),
-    );
-    if data_dir != settings.data_dir {
-        warn!(
-            archive = %data_dir.display(), here = %settings.data_dir.display(),
-            "The archive's config.toml names another data_dir: the service would look there, and the database is restored here"
-        );
-    }
-    let secrets = schema
-        .secrets_file
-        .as_ref()
-        .map_or_else(|| folder.join("secrets"), |path| folder.join(path));
-    if secrets != settings.secrets {
-        warn!(archive = %secrets.display(), here = %settings.secrets.display(), "The archive's config.toml names another secrets file");
-    }
-}
-
-fn is_selected(only: &[EntryName], name: &EntryName) -> bool {
-    only.is_empty() || only.contains(name)
-}
-
-/// Unpacks into staging what is asked for and has a target; the rest is only proven.
-struct Unpack<'a> {
-    staging: &'a Staging,
-    only: &'a [EntryName],
-    targets: &'a Targets,
-}
-
-impl Sink for Unpack<'_> {
-    fn begin(&mut self, manifest: &Manifest) -> Result<()> {
-        for name in self.only {
-            if !manifest.files.contains_key(name) {
-                return Err(super::extract::no_such_entry(name).into());
-            }
-        }
-        let wanted = manifest
-            .files
-            .iter()
-            .filter(|(name, _)| is_selected(self.only, name));
-        let bytes = wanted
-            .clone()
-            .fold(0u64, |sum, (_, file)| sum.saturating_add(file.size));
-        space::require(self.staging.path(), bytes, "the unpacked archive")?;
-        // A target on another file system needs room there as well.
-        for (name, record) in wanted {
-            if let Some(target) = self.targets.paths.get(name) {
-                space::require(&folder_of(target), record.size, "the new file")?;
-            }
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, name: &EntryName, _: &FileRecord) -> Result<Box<dyn Write + '_>> {
-        if is_selected(self.only, name) && self.targets.paths.contains_key(name) {
-            self.staging.writer(name)
-        } else {
-            Ok(Box::new(io::sink()))
-        }
-    }
-}
-
 /// What happens to each target, and how.
 fn plan(
     context: &Context,
+    keep: Keep,
     unpacked: &Unpacked<'_>,
     targets: &Targets,
     blocked: &mut Vec<Blocked>,
@@ -450,7 +199,7 @@ fn plan(
                 hint: "move the folder away",
             });
         }
-        let origin = if unpacked.keep == Keep::Yes {
+        let origin = if keep == Keep::Yes {
             Origin::Copied
         } else {
             Origin::Moved

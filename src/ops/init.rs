@@ -29,10 +29,13 @@ pub fn init(choices: &Choices) -> Result<Report> {
         .services
         .clone()
         .unwrap_or_else(|| folder_of(&config).join("services.toml"));
-    let data_dir = choices
-        .data_dir
-        .clone()
-        .unwrap_or_else(|| DEFAULT_DATA_DIR.into());
+    let services = std::path::absolute(services)?;
+    let data_dir = std::path::absolute(
+        choices
+            .data_dir
+            .as_deref()
+            .unwrap_or(Path::new(DEFAULT_DATA_DIR)),
+    )?;
     let database = data_dir.join("state.redb");
     if let Some(there) = [&config, &services, &database]
         .into_iter()
@@ -44,7 +47,6 @@ pub fn init(choices: &Choices) -> Result<Report> {
         );
         return Err(failure.hint("`init` is for a machine that has nothing yet; `hookshot validate` looks at what is there").into());
     }
-    let data_dir = std::path::absolute(&data_dir)?;
     for folder in [folder_of(&config), folder_of(&services), data_dir.clone()] {
         create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }

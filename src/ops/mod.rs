@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod recovery;
 pub mod replace;
 pub mod rollback;
+mod unpacked;
 pub mod validate;
 pub mod verify;
 

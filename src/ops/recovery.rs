@@ -14,7 +14,7 @@ use crate::{
         transaction::{self, Recovered},
     },
     error::{Failure, Kind},
-    source::redb::lock,
+    source::redb::lock::{self, Against, DatabaseLock},
 };
 
 /// How much a verb needs the state to be whole.
@@ -55,9 +55,10 @@ fn run(home: &Home, config: &Path) -> Result<()> {
     let Some(journal) = home.journal()? else {
         return Ok(());
     };
-    if journal.phase != Phase::Preparing {
-        nobody_has_it_open(&journal)?;
-    }
+    let _locks = match journal.phase {
+        Phase::Preparing => Vec::new(),
+        _ => hold(&journal)?,
+    };
     let verb = journal.verb.clone();
     let phase = journal.phase;
     match transaction::recover(home, journal)
@@ -76,13 +77,21 @@ fn run(home: &Home, config: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A service may have started on the half-done state: what it has open is never replaced.
-fn nobody_has_it_open(journal: &Journal) -> Result<()> {
+/// Keeps a service from starting on the half-done state. One that has started already has its files open, and those
+/// are never replaced.
+fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
+    let mut locks = Vec::new();
     for step in &journal.steps {
         let Ok(file) = File::open(&step.target) else {
             continue;
         };
-        let holders = lock::probe(&step.target, &file)?;
+        let mut holders = lock::probe(&step.target, &file)?;
+        if holders.is_empty() {
+            match DatabaseLock::acquire(&file, Against::Everybody)? {
+                Ok(lock) => locks.push(lock),
+                Err(found) => holders = found,
+            }
+        }
         if !holders.is_empty() {
             let message = format!(
                 "an earlier {} was interrupted, and {} is open in {}",
@@ -93,8 +102,16 @@ fn nobody_has_it_open(journal: &Journal) -> Result<()> {
             let hint = "stop that process, then run any hookshot verb: it finishes the work";
             return Err(Failure::new(Kind::Blocked, message).hint(hint).into());
         }
+        // The new file becomes the target: nobody may start on it before everything is in place.
+        if let Some(file) = step
+            .staged
+            .as_ref()
+            .and_then(|staged| File::open(staged).ok())
+        {
+            locks.extend(DatabaseLock::acquire(&file, Against::Everybody)?.ok());
+        }
     }
-    Ok(())
+    Ok(locks)
 }
 
 /// The settings, with everything before them whole.

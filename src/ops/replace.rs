@@ -109,6 +109,15 @@ pub enum Rehearsal {
     DryRun,
 }
 
+/// Whether a database that was put in place must open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Databases {
+    /// It must: an archive that was proven holds nothing else.
+    Open,
+    /// It comes back as it was, and it may have been what the import was for.
+    AsTheyWere,
+}
+
 /// Names of the files of this run.
 pub fn names(context: &Context) -> Names {
     Names::new(&context.unique)
@@ -119,7 +128,9 @@ pub fn carry_out(
     context: &Context,
     mut transaction: Transaction,
     changes: &[Change],
+    databases: Databases,
 ) -> Result<()> {
+    let verb = transaction.verb().to_owned();
     transaction.prepare(changes)?;
     // The service must not start on the new database before it was looked at.
     let _locks = changes
@@ -132,19 +143,19 @@ pub fn carry_out(
     let committed = transaction.commit()?;
     match committed
         .apply()
-        .and_then(|()| look(changes))
+        .and_then(|()| look(changes, databases))
         .and_then(|()| committed.finish())
     {
         Ok(()) => Ok(()),
         Err(cause) => {
-            error!("The import failed after it began, bringing the old state back: {cause:#}");
+            error!("The {verb} failed after it began, bringing the old state back: {cause:#}");
             let undone = committed.undo();
             Err(match undone {
-                Ok(()) => Failure::new(Kind::RolledBack, format!("import failed after it began; the old state is back: {cause:#}"))
-                    .hint("nothing is lost: correct the cause and import again"),
+                Ok(()) => Failure::new(Kind::RolledBack, format!("{verb} failed after it began; the old state is back: {cause:#}"))
+                    .hint("nothing is lost: correct the cause and try again"),
                 Err(second) => Failure::new(
                     Kind::Failed,
-                    format!("import failed after it began ({cause:#}), and the old state could not be brought back yet: {second:#}"),
+                    format!("{verb} failed after it began ({cause:#}), and the old state could not be brought back yet: {second:#}"),
                 )
                 .hint("do not start the service: correct the cause, then run any hookshot verb; it makes the state whole, the old one or the new one"),
             }
@@ -165,7 +176,7 @@ fn lock_new(placed: &Path) -> Result<DatabaseLock> {
 }
 
 /// Looks at every target again: content, mode, and whether the database opens.
-fn look(changes: &[Change]) -> Result<()> {
+fn look(changes: &[Change], databases: Databases) -> Result<()> {
     for change in changes {
         let target = &change.target;
         match &change.new {
@@ -192,7 +203,7 @@ fn look(changes: &[Change]) -> Result<()> {
                         attributes.mode
                     );
                 }
-                if Role::of(&change.entry) == Some(Role::Database) {
+                if databases == Databases::Open && Role::of(&change.entry) == Some(Role::Database) {
                     judge::open_read_only(target)
                         .with_context(|| format!("the new {} does not open", target.display()))?;
                 }

@@ -9,7 +9,7 @@ use super::{
     Context,
     entries::Role,
     preflight::{self, Blocked, Force, Locks},
-    replace::{self, Rehearsal, Report},
+    replace::{self, Databases, Rehearsal, Report},
 };
 use crate::{
     config::Settings,
@@ -88,7 +88,7 @@ pub fn rollback(
             &paths,
             NewFolders::default(),
         )?;
-        replace::carry_out(context, transaction, &changes)?;
+        replace::carry_out(context, transaction, &changes, Databases::AsTheyWere)?;
         report.applied = true;
         info!(
             files = changes.len(),

@@ -1,11 +1,13 @@
 //! `verify`: proves archives good, and names every fault of those that are not.
 
 use serde::Serialize;
+use tracing::warn;
 
 use super::{Context, archive_input::Location};
 use crate::{
     archive::reader::Discard,
     error::{Failure, Kind},
+    model::version::{Compatibility, compatibility, incompatible},
 };
 
 /// What was found.
@@ -71,6 +73,11 @@ fn one(context: &Context, location: &Location) -> (Archive, Option<Failure>) {
     match location.read(context, "verifying", &mut Discard) {
         Ok(verified) => {
             let manifest = verified.manifest();
+            if compatibility(&manifest.hookshot_version, &context.version)
+                == Compatibility::Incompatible
+            {
+                warn!(archive = %location.shown(), "Good, but not for this hookshot: {}", incompatible(&manifest.hookshot_version, &context.version));
+            }
             let archive = Archive {
                 archive: location.shown(),
                 good: true,

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -72,8 +72,22 @@ impl Run {
     }
 }
 
-/// Every file below a folder with content, mode and owner; folders too.
-pub type Tree = BTreeMap<PathBuf, (u32, u32, Option<Vec<u8>>)>;
+/// The content of a file; a failing test shows its size and digest, not a screen of numbers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content(pub Vec<u8>);
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digest = hookshot::model::digest::Digest::of(&self.0).to_string();
+        write!(f, "{} bytes {}", self.0.len(), &digest[..8])
+    }
+}
+
+/// Every file below a folder with mode, owner and content; folders too.
+pub type Tree = BTreeMap<PathBuf, (u32, u32, Option<Content>)>;
+
+/// The four files of a state with mode and content; `None` where there is none.
+pub type Targets = BTreeMap<&'static str, Option<(u32, Content)>>;
 
 impl Machine {
     /// A machine with a whole service: configuration, services, secrets, and a database with some deployments.
@@ -226,12 +240,12 @@ impl Machine {
     }
 
     /// The four files of the state alone: content and mode.
-    pub fn targets(&self) -> BTreeMap<&'static str, Option<(u32, Vec<u8>)>> {
+    pub fn targets(&self) -> Targets {
         let one = |name: &'static str| {
             let path = self.path(name);
             let file = fs::read(&path)
                 .ok()
-                .map(|content| (self.mode(name), content));
+                .map(|content| (self.mode(name), Content(content)));
             (name, file)
         };
         [
@@ -297,7 +311,7 @@ fn tree_of(base: &Path, folder: &Path) -> Tree {
         let name = entry.strip_prefix(base).expect("below").to_owned();
         let content = metadata
             .is_file()
-            .then(|| fs::read(&entry).expect("a file"));
+            .then(|| Content(fs::read(&entry).expect("a file")));
         found.insert(name, (metadata.mode(), metadata.uid(), content));
         if metadata.is_dir() {
             found.extend(tree_of(base, &entry));

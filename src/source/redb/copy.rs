@@ -131,7 +131,7 @@ fn held(path: &Path, holders: &[holder::Holder]) -> Failure {
 
 fn not_a_database(path: &Path) -> Failure {
     Failure::new(Kind::Snapshot, format!("{} is not a redb database", path.display()))
-        .hint("is data_dir the folder of the service's state? an empty or overwritten file cannot be exported; restore the last archive with `hookshot import`")
+        .hint("is data_dir the folder of the service's state? an empty or overwritten file cannot be exported; restore the last archive with `hookshot import --force`")
 }
 
 fn other_format(path: &Path, format: u8) -> Failure {
@@ -145,5 +145,5 @@ fn other_format(path: &Path, format: u8) -> Failure {
 
 fn damaged(path: &Path, error: &anyhow::Error) -> Failure {
     Failure::new(Kind::Snapshot, format!("{} is damaged: {error:#}", path.display()))
-        .hint("no archive was written; look at the disk, and restore the last good archive with `hookshot import`")
+        .hint("no archive was written; look at the disk, and restore the last good archive with `hookshot import --force`")
 }

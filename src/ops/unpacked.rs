@@ -1,0 +1,294 @@
+//! An archive in staging: unpacked, proven, and looked at before anything moves.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use tracing::{info, warn};
+
+use super::{Context, entries::Role, import::Request, preflight::Blocked};
+use crate::{
+    archive::{Sink, Verified},
+    config::{Settings, schema::Schema, schema::parse_toml},
+    disk::{folder_of, space, staging::Staging, survey, transaction::backup_path},
+    error::{Failure, Kind},
+    model::{
+        digest::Digest,
+        entry_name::EntryName,
+        manifest::{FileRecord, Manifest},
+        version::{Compatibility, compatibility, incompatible},
+    },
+    source::redb::{header::Header, judge},
+};
+
+/// The files that entries replace on this machine, links resolved.
+pub struct Targets {
+    /// By the entry's name.
+    pub paths: BTreeMap<EntryName, PathBuf>,
+}
+
+impl Targets {
+    /// Finds them, and refuses places that would get in each other's way.
+    pub fn find(settings: &Settings) -> Result<Targets> {
+        let mut paths = BTreeMap::new();
+        for role in Role::ALL {
+            paths.insert(role.name(), survey::resolve(&role.path(settings))?);
+        }
+        for (name, path) in &paths {
+            let clash = paths.iter().find(|(other, place)| {
+                *other != name && (*place == path || **place == backup_path(path))
+            });
+            if let Some((other, _)) = clash {
+                let failure = Failure::new(
+                    Kind::Usage,
+                    format!(
+                        "{name} and {other} cannot both be kept at {}",
+                        path.display()
+                    ),
+                );
+                return Err(failure.hint("give each entry a place of its own with --config, --services, --secrets and --data-dir").into());
+            }
+        }
+        Ok(Targets { paths })
+    }
+
+    /// Where this machine has the entry of a role.
+    pub fn path(&self, role: Role) -> Option<&Path> {
+        self.paths.get(&role.name()).map(PathBuf::as_path)
+    }
+}
+
+/// An archive that was proven and lies in staging.
+pub struct Unpacked<'a> {
+    /// The archive.
+    pub verified: Verified,
+    /// Where it lies.
+    pub staging: &'a Staging,
+    /// The entries that are asked for.
+    pub selected: Vec<EntryName>,
+    /// Digest of each staged entry: the manifest's, unless a database had to be repaired.
+    pub digests: BTreeMap<EntryName, Digest>,
+    broken: Vec<Blocked>,
+}
+
+impl<'a> Unpacked<'a> {
+    /// Unpacks and proves the archive that `request` names; `home` is the folder in which an import stages.
+    pub fn new(
+        context: &Context,
+        request: &Request,
+        staging: &'a Staging,
+        home: &Path,
+        targets: &Targets,
+    ) -> Result<Unpacked<'a>> {
+        let mut sink = Unpack {
+            staging,
+            home,
+            only: &request.only,
+            targets,
+        };
+        let verified = request.archive.read(context, "unpacking", &mut sink)?;
+        let manifest = verified.manifest();
+        info!(
+            version = %manifest.hookshot_version, created_at = manifest.created_at, files = manifest.files.len(),
+            "Backup validated successfully"
+        );
+        let selected: Vec<EntryName> = manifest
+            .files
+            .keys()
+            .filter(|name| is_selected(&request.only, name))
+            .cloned()
+            .collect();
+        let digests = selected
+            .iter()
+            .filter_map(|name| Some((name.clone(), manifest.files.get(name)?.checksum)))
+            .collect();
+        let mut unpacked = Unpacked {
+            verified,
+            staging,
+            selected,
+            digests,
+            broken: Vec::new(),
+        };
+        context.stop.check()?;
+        unpacked.open_database()?;
+        Ok(unpacked)
+    }
+
+    /// Whether the entry of a role is there and asked for.
+    pub fn wants(&self, role: Role) -> bool {
+        self.selected.contains(&role.name())
+    }
+
+    /// What the manifest says of an entry.
+    pub fn record(&self, name: &EntryName) -> Option<&FileRecord> {
+        self.verified.manifest().files.get(name)
+    }
+
+    /// Makes sure that the archived database opens cleanly; one that nobody had closed is repaired here, in staging.
+    fn open_database(&mut self) -> Result<()> {
+        let name = Role::Database.name();
+        if !self.wants(Role::Database) {
+            return Ok(());
+        }
+        let place = self.staging.place(&name);
+        let proven = self
+            .record(&name)
+            .is_some_and(FileRecord::is_proven_database);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&place)
+            .with_context(|| format!("cannot open {}", place.display()))?;
+        let result = match Header::read(File::open(&place)?)? {
+            None => Err(anyhow::anyhow!("it is not a redb database")),
+            Some(header) if header.needs_repair => judge::repair(file).map(|()| warn!("The archived database had not been closed: repaired it before it is put in place")),
+            Some(_) if proven => judge::peek(file).map(drop),
+            Some(_) => judge::examine(file).map(drop),
+        };
+        match result {
+            Ok(()) => {
+                let (digest, _) = Digest::of_reader(File::open(&place)?)?;
+                self.digests.insert(name, digest);
+            }
+            Err(error) => self.broken.push(Blocked {
+                kind: "restored_database",
+                message: format!("the database in the archive does not open cleanly: {error:#}"),
+                failure: Kind::Refused,
+                hint: "use another archive; --force does not override this",
+            }),
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the archive's content although its bytes are what they should be.
+    pub fn faults(&self, context: &Context, settings: &Settings) -> Result<Vec<Blocked>> {
+        let mut blocked = self.broken.clone();
+        let manifest = self.verified.manifest();
+        match compatibility(&manifest.hookshot_version, &context.version) {
+            Compatibility::Same => {}
+            Compatibility::Newer => {
+                warn!(archive = %manifest.hookshot_version, here = %context.version, "The archive is of a newer hookshot")
+            }
+            Compatibility::Incompatible => blocked.push(Blocked {
+                kind: "version",
+                message: incompatible(&manifest.hookshot_version, &context.version),
+                failure: Kind::Version,
+                hint: "use a hookshot of the archive's version; --force does not override this",
+            }),
+        }
+        for role in [Role::Config, Role::Services] {
+            if !self.wants(role) {
+                continue;
+            }
+            let text = std::fs::read(self.staging.place(&role.name()))?;
+            for fault in self.toml_faults(role, text, settings) {
+                blocked.push(Blocked {
+                    kind: "configuration",
+                    message: format!("{} in the archive: {fault}", role.name()),
+                    failure: Kind::Refused,
+                    hint: "leave the file out with --only, or use another archive",
+                });
+            }
+        }
+        Ok(blocked)
+    }
+
+    fn toml_faults(&self, role: Role, text: Vec<u8>, settings: &Settings) -> Vec<String> {
+        let Ok(text) = String::from_utf8(text) else {
+            return vec!["not UTF-8".to_owned()];
+        };
+        match role {
+            Role::Config => match Schema::parse(&text) {
+                Ok(schema) => {
+                    warn_of_moves(&schema, settings);
+                    Vec::new()
+                }
+                Err(faults) => faults,
+            },
+            _ => parse_toml(&text).err().into_iter().collect(),
+        }
+    }
+}
+
+/// The restored configuration may send the service to other places than those that were restored to.
+fn warn_of_moves(schema: &Schema, settings: &Settings) {
+    let folder = folder_of(&settings.config);
+    let data_dir = schema.data_dir.as_ref().map_or_else(
+        || PathBuf::from(crate::config::DEFAULT_DATA_DIR),
+        |path| folder.join(path),
+    );
+    if data_dir != settings.data_dir {
+        warn!(
+            archive = %data_dir.display(), here = %settings.data_dir.display(),
+            "The archive's config.toml names another data_dir: the service would look there, and the database is restored here"
+        );
+    }
+    let secrets = schema
+        .secrets_file
+        .as_ref()
+        .map_or_else(|| folder.join("secrets"), |path| folder.join(path));
+    if secrets != settings.secrets {
+        warn!(archive = %secrets.display(), here = %settings.secrets.display(), "The archive's config.toml names another secrets file");
+    }
+}
+
+fn is_selected(only: &[EntryName], name: &EntryName) -> bool {
+    only.is_empty() || only.contains(name)
+}
+
+/// Unpacks into staging what is asked for and has a target; the rest is only proven.
+struct Unpack<'a> {
+    staging: &'a Staging,
+    home: &'a Path,
+    only: &'a [EntryName],
+    targets: &'a Targets,
+}
+
+impl Sink for Unpack<'_> {
+    fn begin(&mut self, manifest: &Manifest) -> Result<()> {
+        for name in self.only {
+            if !manifest.files.contains_key(name) {
+                return Err(super::extract::no_such_entry(name).into());
+            }
+        }
+        let wanted = manifest
+            .files
+            .iter()
+            .filter(|(name, _)| is_selected(self.only, name));
+        let placed: Vec<(&PathBuf, u64)> = wanted
+            .filter_map(|(name, record)| Some((self.targets.paths.get(name)?, record.size)))
+            .collect();
+        let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
+        let total = sum(&mut placed.iter().map(|(_, size)| *size));
+        space::require(self.staging.path(), total, "the unpacked archive")?;
+        // A rehearsal stages elsewhere, and still tells whether there would be room.
+        space::require(self.home, total, "the unpacked archive")?;
+        // On the file system where it is staged a file is moved; on another one it needs room as well.
+        for (target, _) in placed
+            .iter()
+            .filter(|(target, _)| !survey::share_file_system(target, self.home))
+        {
+            let beside = placed
+                .iter()
+                .filter(|(other, _)| folder_of(other) == folder_of(target));
+            space::require(
+                &folder_of(target),
+                sum(&mut beside.map(|(_, size)| *size)),
+                "the new files",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, name: &EntryName, _: &FileRecord) -> Result<Box<dyn Write + '_>> {
+        if is_selected(self.only, name) && self.targets.paths.contains_key(name) {
+            self.staging.writer(name)
+        } else {
+            Ok(Box::new(io::sink()))
+        }
+    }
+}
