@@ -406,3 +406,82 @@ impl Scenario {
         self.all_or_nothing(at)
     }
 }
+
+/// A power cut keeps what was synced and any part of what was not. So the order of syncs is the promise itself: new
+/// files, then the journal, then the second names of the old files, then the renames, then the end of the journal.
+#[test]
+fn everything_is_synced_before_what_relies_on_it() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::import();
+    scenario.reset();
+    let log = scenario.machine.path("tmp/log");
+    let plain = scenario.machine.command();
+    let mut command = Command::new("strace");
+    command
+        .args([
+            "-f",
+            "-qq",
+            "-y",
+            "-e",
+            "trace=rename,renameat,linkat,fsync,fdatasync",
+            "-o",
+        ])
+        .arg(&log);
+    command
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .args(&scenario.arguments);
+    finish(command, b"").exits(0);
+    let log = fs::read_to_string(log).expect("a log");
+    let lines: Vec<&str> = log.lines().collect();
+    let first = |what: &str, from: usize| {
+        let found = lines.iter().skip(from).position(|line| line.contains(what));
+        found
+            .map(|at| at + from)
+            .unwrap_or_else(|| panic!("{what} is not behind line {from} of:\n{log}"))
+    };
+    let folders = [scenario.machine.path("etc"), scenario.machine.path("data")];
+    let synced = |folder: &Path| format!("<{}>)", folder.display());
+    let is_final_rename = |line: &&str| line.contains("rename(") && line.contains(".new\", ");
+    let renames: Vec<usize> = (0..lines.len())
+        .filter(|at| is_final_rename(&lines[*at]))
+        .collect();
+    assert_eq!(renames.len(), 4, "{log}");
+    // The journal gets its name twice, before and at the commit point; its file is synced before, its folder after.
+    let journals: Vec<usize> = (0..lines.len())
+        .filter(|at| lines[*at].contains("journal.json\")"))
+        .collect();
+    let commit = *journals.last().expect("a journal");
+    assert_eq!(journals.len(), 2, "{log}");
+    let sealed = first(&synced(&scenario.machine.path("etc/.hookshot")), commit);
+    // New files: synced with their folders before the commit.
+    let new = (0..commit)
+        .filter(|at| lines[*at].contains("fsync(") && lines[*at].contains(".new>"))
+        .count();
+    assert_eq!(new, 4, "{log}");
+    for folder in &folders {
+        assert!(
+            (0..commit)
+                .any(|at| lines[at].contains("fsync(") && lines[at].contains(&synced(folder))),
+            "{log}"
+        );
+    }
+    // Second names: behind the commit, and synced before the first rename.
+    let backups: Vec<usize> = (0..lines.len())
+        .filter(|at| lines[*at].contains("rename(") && lines[*at].contains(".bak\")"))
+        .collect();
+    assert_eq!(backups.len(), 3, "{log}");
+    assert!(backups.iter().all(|at| *at > sealed), "{log}");
+    for folder in &folders {
+        let at = first(&synced(folder), *backups.last().expect("a backup"));
+        assert!(at < renames[0], "{log}");
+    }
+    // The renames are synced before the journal ends.
+    let end = first("last-import.json\")", 0);
+    for folder in &folders {
+        let at = first(&synced(folder), *renames.last().expect("a rename"));
+        assert!(at < end, "{log}");
+    }
+}

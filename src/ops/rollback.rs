@@ -74,6 +74,11 @@ pub fn rollback(
     let mut report = Report::new(rehearsal, &steps, blocked);
     announce(&report);
     if rehearsal == Rehearsal::Real && report.blocked.is_empty() {
+        report.applied = true;
+        if changes.is_empty() {
+            info!("Nothing to bring back: every file is what it was before");
+            return Ok(report);
+        }
         let journal = Journal::new(
             "rollback",
             context.time(),
@@ -89,7 +94,6 @@ pub fn rollback(
             NewFolders::default(),
         )?;
         replace::carry_out(context, transaction, &changes, Databases::AsTheyWere)?;
-        report.applied = true;
         info!(
             files = changes.len(),
             "Rollback completed successfully, what it replaced stays as .bak (a second rollback brings it back)"
