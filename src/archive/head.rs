@@ -25,11 +25,16 @@ pub fn look(bytes: &[u8]) -> Head {
     while let Ok(Some(member)) = tar.next_member() {
         match member.what {
             What::Folder => {}
-            What::File if member.path.rsplit('/').next() == Some(MANIFEST_NAME) => {
-                return Head::ManifestFirst;
-            }
+            What::File if is_manifest(&member.path) => return Head::ManifestFirst,
             _ => return Head::ManifestLater,
         }
     }
     Head::Unknown
+}
+
+/// Whether a member's path is that of a manifest: directly in a root folder, whatever `./` stands before it.
+pub fn is_manifest(path: &str) -> bool {
+    let path = path.trim_start_matches("./");
+    path.split_once('/')
+        .is_some_and(|(_, inside)| inside == MANIFEST_NAME)
 }

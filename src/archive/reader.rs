@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     fault::{Fault, fault_of, refusal},
-    head::{Head, look},
+    head::{Head, is_manifest, look},
     inflate::Inflated,
     tar_stream::{HeaderAttributes, Member, TarStream, What},
 };
@@ -112,6 +112,7 @@ pub fn read(shown: &str, input: Input, sink: &mut dyn Sink) -> Result<Verified> 
 fn spool(mut stream: impl Read) -> Result<std::fs::File> {
     let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
     io::copy(&mut stream, &mut file).context("cannot keep the stream in a temporary file")?;
+    file.rewind()?;
     Ok(file)
 }
 
@@ -127,12 +128,7 @@ fn find_manifest(shown: &str, file: &mut dyn Read) -> Result<Option<Vec<u8>>> {
     loop {
         match tar.next_member() {
             Ok(Some(member)) => {
-                let path = member.path.trim_start_matches("./");
-                if member.what == What::File
-                    && path
-                        .split_once('/')
-                        .is_some_and(|(_, rest)| rest == MANIFEST_NAME)
-                {
+                if member.what == What::File && is_manifest(&member.path) {
                     let mut bytes = Vec::new();
                     let read = tar.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes);
                     return Ok(read.is_ok().then_some(bytes));
