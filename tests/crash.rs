@@ -366,7 +366,7 @@ fn an_import_that_meets_an_error_at_any_call_leaves_the_old_state_or_succeeds() 
 }
 
 impl Scenario {
-    /// Kills that leave something to do: one before the commit point, the first and the last behind it.
+    /// Kills that leave something to do: one before the commit point, every third behind it, and the last.
     fn interesting_kills(&self) -> Vec<String> {
         let mut preparing = None;
         let mut committed = Vec::new();
@@ -390,11 +390,14 @@ impl Scenario {
                 }
             }
         }
+        let preparing = preparing.expect("the phase can be met");
+        assert!(committed.len() > 6, "{committed:?}");
         let last = committed.pop();
-        let first = committed.into_iter().next();
-        [preparing, first, last]
-            .map(|kill| kill.expect("each phase can be met"))
-            .to_vec()
+        [preparing]
+            .into_iter()
+            .chain(committed.into_iter().step_by(3))
+            .chain(last)
+            .collect()
     }
 
     /// As [`Scenario::all_or_nothing`]; but where even the removal of litter was made to fail, the next run does it.

@@ -83,13 +83,15 @@ impl IndexCheck {
         if self.ended {
             return Err("a member follows the last member of the index".into());
         }
-        if let Some(stated) = extra.size
-            && stated != size.packed
-        {
-            return Err(format!(
-                "a member states a size of {stated} bytes and has {}",
-                size.packed
-            ));
+        match extra.size {
+            Some(stated) if stated == size.packed => {}
+            Some(stated) => {
+                return Err(format!(
+                    "a member states a size of {stated} bytes and has {}",
+                    size.packed
+                ));
+            }
+            None => return Err("a member does not state its size".into()),
         }
         let piece = extra.piece.as_deref();
         let end = extra.end.as_deref();
@@ -218,12 +220,14 @@ mod tests {
         for (id, content) in fields {
             let extra = match *id {
                 PIECE_ID => Extra {
+                    size: Some(100),
                     piece: Some(content.clone()),
-                    ..Extra::default()
+                    end: None,
                 },
                 _ => Extra {
+                    size: Some(100),
+                    piece: None,
                     end: Some(content.clone()),
-                    ..Extra::default()
                 },
             };
             check.member(

@@ -4,6 +4,8 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
+use crate::model::limits::MEMBER_BYTES;
+
 use super::{
     Fault,
     index::{Extra, IndexCheck, MemberSize},
@@ -19,6 +21,9 @@ pub struct Inflated<R> {
     inflated: u64,
     index: IndexCheck,
     sized: bool,
+    /// A member that states its size, once its checksum was found right, and how much of it was given away.
+    block: Vec<u8>,
+    given: usize,
 }
 
 enum State<R> {
@@ -40,6 +45,8 @@ impl<R: BufRead> Inflated<R> {
             inflated: 0,
             index: IndexCheck::default(),
             sized: false,
+            block: Vec::new(),
+            given: 0,
         }
     }
 
@@ -99,6 +106,29 @@ impl<R: BufRead> Inflated<R> {
         Ok(Some(Box::new(GzDecoder::new(reader))))
     }
 
+    /// Reads a member that states its size to its end before anything of it is given away: nobody acts on what does
+    /// not match its checksum. A larger one than ours, or one of plain gzip, streams.
+    fn begin_member(&mut self, mut decoder: Box<GzDecoder<Counted<R>>>) -> io::Result<()> {
+        self.block.clear();
+        self.given = 0;
+        let extra = decoder.header().and_then(|header| header.extra());
+        if extra.is_some_and(|extra| Extra::parse(extra).size.is_some()) {
+            // One byte more than fits, so that the end, where the checksum is compared, is reached.
+            let read = decoder
+                .by_ref()
+                .take(MEMBER_BYTES as u64 + 1)
+                .read_to_end(&mut self.block);
+            self.inflated = self.block.len() as u64;
+            if let Err(error) = read {
+                self.block.clear();
+                self.state = State::Within(decoder);
+                return Err(self.explain(error));
+            }
+        }
+        self.state = State::Within(decoder);
+        Ok(())
+    }
+
     fn end_member(&mut self, decoder: GzDecoder<Counted<R>>) -> io::Result<Counted<R>> {
         let extra = decoder
             .header()
@@ -142,9 +172,15 @@ impl<R: BufRead> Read for Inflated<R> {
             return Ok(0);
         }
         loop {
+            if self.given < self.block.len() {
+                let count = buffer.len().min(self.block.len() - self.given);
+                buffer[..count].copy_from_slice(&self.block[self.given..self.given + count]);
+                self.given += count;
+                return Ok(count);
+            }
             match std::mem::replace(&mut self.state, State::Moving) {
                 State::Between(reader) => match self.next_member(reader)? {
-                    Some(decoder) => self.state = State::Within(decoder),
+                    Some(decoder) => self.begin_member(decoder)?,
                     None => return Ok(0),
                 },
                 State::Within(mut decoder) => match decoder.read(buffer) {

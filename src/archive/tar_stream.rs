@@ -106,12 +106,7 @@ impl<R: Read> TarStream<R> {
     ) -> io::Result<Member> {
         let path = match extensions.path {
             Some(path) => path,
-            None => String::from_utf8(header.path_bytes().into_owned()).map_err(|error| {
-                Fault::Path {
-                    path: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-                    reason: "is not UTF-8".into(),
-                }
-            })?,
+            None => utf8(header.path_bytes().into_owned())?,
         };
         let what = match kind {
             _ if extensions.sparse => What::Special("a sparse file"),
@@ -260,7 +255,7 @@ impl Extensions {
         for record in PaxExtensions::new(bytes) {
             let record = record.map_err(|_| tar_fault("a pax record is malformed"))?;
             match record.key() {
-                Ok("path") => self.path = Some(long_name(record.value_bytes().to_vec())?),
+                Ok("path") => self.path = Some(utf8(record.value_bytes().to_vec())?),
                 Ok("size") => {
                     let size = record.value().ok().and_then(|value| value.parse().ok());
                     self.size = Some(size.ok_or_else(|| tar_fault("a pax record states no size"))?);
@@ -273,11 +268,15 @@ impl Extensions {
     }
 }
 
+/// A GNU long name ends with a NUL.
 fn long_name(mut bytes: Vec<u8>) -> io::Result<String> {
-    // GNU tar ends a long name with a NUL.
     if bytes.last() == Some(&0) {
         bytes.pop();
     }
+    utf8(bytes)
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let path = String::from_utf8_lossy(error.as_bytes()).into_owned();
         Fault::Path {

@@ -47,14 +47,6 @@ impl EntryName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Whether `self` is a folder above `other`.
-    pub fn is_above(&self, other: &EntryName) -> bool {
-        other
-            .0
-            .strip_prefix(&self.0)
-            .is_some_and(|rest| rest.starts_with('/'))
-    }
 }
 
 impl fmt::Display for EntryName {

@@ -1,79 +1,161 @@
-//! JSON that cannot say two things at once: a parser that refuses duplicate keys at any depth.
+//! JSON of a manifest that cannot say two things at once, read in bounded memory.
 //!
-//! RFC 8259 section 4 leaves the meaning of a duplicate key open; two readers of one manifest must not differ.
+//! RFC 8259 section 4 leaves the meaning of a duplicate key open; two readers of one manifest must not differ. So
+//! duplicate keys are refused at any depth. What no reader needs is checked and not kept, and the entries are given
+//! away one by one: a manifest of many values costs no more memory than its entries do.
 
-use std::fmt;
+use std::{cell::Cell, collections::HashSet, fmt};
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Parses `bytes` as one JSON value without duplicate keys.
-pub fn parse(bytes: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice::<Strict>(bytes)
-        .map(|strict| strict.0)
-        .map_err(|error| error.to_string())
+use super::{entry_name::printable, limits::MAX_FREE_VALUES};
+
+/// Which keys are kept where.
+pub struct Keys {
+    /// At the top; `entries` is always one of them, and its value is given away.
+    pub top: &'static [&'static str],
+    /// The key at the top whose value is an object of entries.
+    pub entries: &'static str,
+    /// In each entry.
+    pub entry: &'static [&'static str],
 }
 
-struct Strict(Value);
+/// Parses a manifest: gives each entry to `each`, and returns the rest. The value of `entries` is an empty object in
+/// it, or what stands there instead of one.
+pub fn parse(
+    bytes: &[u8],
+    keys: &Keys,
+    each: &mut dyn FnMut(String, Value),
+) -> Result<Value, String> {
+    let free = Cell::new(MAX_FREE_VALUES);
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let place = Place::Top(keys, &free, each);
+    let value = place
+        .deserialize(&mut deserializer)
+        .map_err(|error| error.to_string())?;
+    deserializer.end().map_err(|error| error.to_string())?;
+    Ok(value)
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strict, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
+/// Where in the manifest a value stands.
+enum Place<'a> {
+    Top(&'a Keys, &'a Cell<usize>, &'a mut dyn FnMut(String, Value)),
+    Entries(&'a Keys, &'a Cell<usize>, &'a mut dyn FnMut(String, Value)),
+    Entry(&'a Keys, &'a Cell<usize>),
+    /// Kept, whatever it is, as long as there is not too much of it.
+    Free(&'a Cell<usize>),
+    /// Checked and not kept.
+    Skipped,
+}
+
+impl<'a> Place<'a> {
+    /// The place of the value of `key`.
+    fn below(&mut self, key: &str) -> Place<'_> {
+        match self {
+            Place::Top(keys, free, each) if key == keys.entries => {
+                Place::Entries(keys, free, *each)
+            }
+            Place::Top(keys, free, _) if keys.top.contains(&key) => Place::Free(free),
+            Place::Entries(keys, free, _) => Place::Entry(keys, free),
+            Place::Entry(keys, free) if keys.entry.contains(&key) => Place::Free(free),
+            Place::Free(free) => Place::Free(free),
+            _ => Place::Skipped,
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        !matches!(self, Place::Skipped)
+    }
+
+    /// Counts a value that is kept.
+    fn count<E: de::Error>(&self) -> Result<(), E> {
+        let Place::Free(free) = self else {
+            return Ok(());
+        };
+        match free.get().checked_sub(1) {
+            Some(left) => free.set(left),
+            None => return Err(E::custom("it holds too many values")),
+        }
+        Ok(())
+    }
+
+    fn scalar<E: de::Error>(self, value: impl FnOnce() -> Value) -> Result<Value, E> {
+        self.count()?;
+        Ok(if self.is_kept() { value() } else { Value::Null })
     }
 }
 
-struct StrictVisitor;
+impl<'de> DeserializeSeed<'de> for Place<'_> {
+    type Value = Value;
 
-impl<'de> Visitor<'de> for StrictVisitor {
+    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Place<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        self.scalar(|| Value::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        self.scalar(|| Value::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        self.scalar(|| value.into())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        self.scalar(|| value.into())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        self.scalar(|| Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        self.scalar(|| value.into())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
+        self.count()?;
         let mut items = Vec::new();
-        while let Some(Strict(item)) = seq.next_element()? {
-            items.push(item);
+        // A list has the place of something that no key names.
+        while let Some(item) = seq.next_element_seed(self.below(""))? {
+            if matches!(self, Place::Free(_)) {
+                items.push(item);
+            }
         }
         Ok(Value::Array(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+        self.count()?;
         let mut map = Map::new();
+        let mut seen = HashSet::new();
         while let Some(key) = access.next_key::<String>()? {
-            let Strict(value) = access.next_value()?;
-            if map.contains_key(&key) {
-                let key = super::entry_name::printable(&key);
+            if !seen.insert(key.clone()) {
                 return Err(de::Error::custom(format_args!(
-                    "the key {key:?} stands twice"
+                    "the key {:?} stands twice",
+                    printable(&key)
                 )));
             }
-            map.insert(key, value);
+            let below = self.below(&key);
+            let kept = below.is_kept();
+            let value = access.next_value_seed(below)?;
+            match &mut self {
+                Place::Entries(_, _, each) => each(key, value),
+                _ if kept => drop(map.insert(key, value)),
+                _ => {}
+            }
         }
         Ok(Value::Object(map))
     }
@@ -83,22 +165,53 @@ impl<'de> Visitor<'de> for StrictVisitor {
 mod tests {
     use super::*;
 
+    const KEYS: Keys = Keys {
+        top: &["kept", "files"],
+        entries: "files",
+        entry: &["size"],
+    };
+
+    fn read(text: &str) -> Result<(Value, Vec<(String, Value)>), String> {
+        let mut entries = Vec::new();
+        let top = parse(text.as_bytes(), &KEYS, &mut |name, value| {
+            entries.push((name, value))
+        })?;
+        Ok((top, entries))
+    }
+
+    #[test]
+    fn what_is_known_is_kept_and_entries_are_given_away() {
+        let text =
+            r#"{"kept":{"a":[1]},"other":[1,{"b":2}],"files":{"x":{"size":1,"later":[[]]},"y":7}}"#;
+        let (top, entries) = read(text).expect("good");
+        assert_eq!(top.to_string(), r#"{"files":{},"kept":{"a":[1]}}"#);
+        assert_eq!(entries[0].1.to_string(), r#"{"size":1}"#);
+        assert_eq!(entries[1].1, 7);
+    }
+
     #[test]
     fn duplicate_keys_are_refused_at_any_depth() {
-        assert!(parse(br#"{"a":1,"b":{"a":[{"a":1}]}}"#).is_ok());
         for text in [
             r#"{"a":1,"a":1}"#,
-            r#"{"b":[{"a":1,"a":2}]}"#,
-            r#"{"x":{"\u0061":1,"a":2}}"#,
+            r#"{"files":{"x":1,"x":2}}"#,
+            r#"{"files":{"x":{"size":1,"size":2}}}"#,
+            r#"{"other":[{"a":1,"a":2}]}"#,
+            r#"{"kept":{"\u0061":1,"a":2}}"#,
         ] {
-            let fault = parse(text.as_bytes()).expect_err(text);
+            let fault = read(text).expect_err(text);
             assert!(fault.contains("stands twice"), "{fault}");
         }
     }
 
     #[test]
-    fn deep_nesting_is_an_error_and_not_an_overflow() {
-        let text = "[".repeat(1_000_000);
-        assert!(parse(text.as_bytes()).is_err());
+    fn deep_nesting_trailing_text_and_too_much_are_errors() {
+        assert!(read(&"[".repeat(1_000_000)).is_err());
+        assert!(read("{} {}").is_err());
+        let many = format!(r#"{{"kept":[{}1]}}"#, "1,".repeat(MAX_FREE_VALUES));
+        assert!(
+            read(&many)
+                .expect_err("too much")
+                .contains("too many values")
+        );
     }
 }

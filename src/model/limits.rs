@@ -8,6 +8,8 @@ pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 pub const MAX_ENTRIES: usize = 1_000_000;
 /// The largest entry, in bytes: 1 EiB, far below what any arithmetic on sizes overflows at.
 pub const MAX_ENTRY_BYTES: u64 = 1 << 60;
+/// The most JSON values of a manifest that are kept as they are: tags, snapshots, and what each known key holds.
+pub const MAX_FREE_VALUES: usize = 16 * MAX_ENTRIES;
 /// 9999-12-31T23:59:59Z, the last second that RFC 3339 can say.
 pub const LAST_SECOND: i64 = 253_402_300_799;
 /// The most bytes that one gzip member holds, inflated.

@@ -9,12 +9,32 @@ use super::{
     digest::Digest,
     entry_name::{EntryName, printable},
     json,
-    limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES},
+    limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_FAULTS},
     version::FormatVersion,
 };
 
 /// The manifest's name inside the root folder; no entry may have it.
 pub const MANIFEST_NAME: &str = "manifest.json";
+
+/// The keys that mean something.
+const KEYS: json::Keys = json::Keys {
+    top: &[
+        "version",
+        "created_at",
+        "hookshot_version",
+        "files",
+        "root",
+        "hostname",
+        "app",
+        "app_version",
+        "tags",
+    ],
+    entries: "files",
+    entry: &[
+        "path", "checksum", "size", "mode", "user", "group", "uid", "gid", "mtime", "kind",
+        "target", "snapshot",
+    ],
+};
 
 /// An archive's table of contents.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,15 +158,17 @@ impl Manifest {
 
     /// Reads a manifest and names every fault in it.
     pub fn parse(bytes: &[u8]) -> Result<Manifest, Vec<ManifestFault>> {
-        let value = json::parse(bytes)
+        let mut faults = Vec::new();
+        let mut files = Files::default();
+        let value = json::parse(bytes, &KEYS, &mut |name, value| files.add(name, &value));
+        let value = value
             .map_err(|error| vec![ManifestFault::Malformed(format!("is not JSON: {error}"))])?;
         let Value::Object(top) = value else {
             return Err(vec![ManifestFault::Malformed(
                 "is not a JSON object".into(),
             )]);
         };
-        let mut faults = Vec::new();
-        let manifest = read_manifest(&top, &mut faults);
+        let manifest = read_manifest(&top, files, &mut faults);
         match manifest {
             Some(manifest) if faults.is_empty() => Ok(manifest),
             _ => Err(faults),
@@ -192,7 +214,11 @@ fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>)
     }
 }
 
-fn read_manifest(top: &Map<String, Value>, faults: &mut Vec<ManifestFault>) -> Option<Manifest> {
+fn read_manifest(
+    top: &Map<String, Value>,
+    files: Files,
+    faults: &mut Vec<ManifestFault>,
+) -> Option<Manifest> {
     let mut keys = Keys {
         map: top,
         of: String::new(),
@@ -231,19 +257,21 @@ fn read_manifest(top: &Map<String, Value>, faults: &mut Vec<ManifestFault>) -> O
     let tags = keys
         .optional("tags", read_tags, "an object of strings")
         .unwrap_or_default();
-    let files = keys.required("files", |value| value.as_object().cloned(), "an object")?;
-    if files.len() > MAX_ENTRIES {
+    let listed = keys.required("files", |value| value.as_object().map(drop), "an object");
+    if files.count > MAX_ENTRIES {
         faults.push(ManifestFault::Malformed(format!(
             "lists more than {MAX_ENTRIES} entries"
         )));
         return None;
     }
-    let files = read_files(&files, faults);
+    faults.extend(files.faults);
+    listed?;
+    shared_paths(&files.records, faults);
     Some(Manifest {
         version: version?,
         created_at: created_at?,
         hookshot_version: hookshot_version?,
-        files,
+        files: files.records,
         root,
         hostname,
         app,
@@ -252,52 +280,59 @@ fn read_manifest(top: &Map<String, Value>, faults: &mut Vec<ManifestFault>) -> O
     })
 }
 
-fn read_files(
-    files: &Map<String, Value>,
-    faults: &mut Vec<ManifestFault>,
-) -> BTreeMap<EntryName, FileRecord> {
-    let mut records = BTreeMap::new();
-    let mut paths: BTreeMap<EntryName, &str> = BTreeMap::new();
-    for (name, value) in files {
-        let shown = printable(name);
+/// The entries as they are read, with the faults of each.
+#[derive(Default)]
+struct Files {
+    records: BTreeMap<EntryName, FileRecord>,
+    faults: Vec<ManifestFault>,
+    count: usize,
+}
+
+impl Files {
+    fn add(&mut self, name: String, value: &Value) {
+        self.count += 1;
+        // What is refused anyway need not be kept.
+        if self.count > MAX_ENTRIES || self.faults.len() > MAX_FAULTS {
+            return;
+        }
+        let shown = printable(&name);
         let Some(map) = value.as_object() else {
-            faults.push(ManifestFault::Malformed(format!(
+            self.faults.push(ManifestFault::Malformed(format!(
                 "entry {shown}: is not an object"
             )));
-            continue;
+            return;
         };
-        let key = match entry_name(name) {
-            Ok(key) => Some(key),
-            Err(fault) => {
-                faults.push(ManifestFault::Malformed(format!(
-                    "entry {shown}: its name {fault}"
-                )));
-                None
-            }
-        };
-        let Some(record) = read_file(&shown, map, faults) else {
-            continue;
-        };
-        if let Some(other) = paths.insert(record.path.clone(), name) {
-            let other = printable(other);
+        let key = entry_name(&name)
+            .map_err(|fault| ManifestFault::Malformed(format!("entry {shown}: its name {fault}")));
+        let record = read_file(&shown, map, &mut self.faults);
+        match (key, record) {
+            (Ok(key), Some(record)) => drop(self.records.insert(key, record)),
+            (Err(fault), _) => self.faults.push(fault),
+            (Ok(_), None) => {}
+        }
+    }
+}
+
+/// Two entries that would be one file, or one of which would be the folder of the other.
+fn shared_paths(records: &BTreeMap<EntryName, FileRecord>, faults: &mut Vec<ManifestFault>) {
+    let mut paths: BTreeMap<&str, &EntryName> = BTreeMap::new();
+    for (name, record) in records {
+        if let Some(other) = paths.insert(record.path.as_str(), name) {
             faults.push(ManifestFault::Malformed(format!(
-                "entries {other} and {shown} have the same path {}",
+                "entries {other} and {name} have the same path {}",
                 record.path
             )));
         }
-        if let Some(key) = key {
-            records.insert(key, record);
-        }
     }
-    for pair in paths.keys().collect::<Vec<_>>().windows(2) {
-        if pair[0].is_above(pair[1]) {
+    for (path, name) in &paths {
+        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        for other in folders.filter_map(|folder| paths.get(folder)) {
             faults.push(ManifestFault::Malformed(format!(
-                "{} is both an entry and the folder of {}",
-                pair[0], pair[1]
+                "{other} is both an entry and the folder of {name}"
             )));
         }
     }
-    records
+    faults.truncate(MAX_FAULTS);
 }
 
 fn read_file(

@@ -14,7 +14,7 @@ use super::{Context, archive_input::Location, entries::Role};
 use crate::{
     archive::Sink,
     disk::{
-        create_folders, folder_of,
+        NewFolders, folder_of,
         publish::{Draft, Existing},
         space,
     },
@@ -73,10 +73,13 @@ pub fn extract(
         output,
         existing,
         drafts: BTreeMap::new(),
+        folders: NewFolders::default(),
     };
     let verified = location.read(context, "extracting", &mut sink)?;
     context.stop.check()?;
     let mut drafts = sink.drafts;
+    // What gets a file stays, and what stays empty goes.
+    let _folders = sink.folders;
     let mut entries = Vec::new();
     for name in names {
         // The same name twice is asked for once.
@@ -125,6 +128,7 @@ struct Selected<'a> {
     output: &'a Output,
     existing: Existing,
     drafts: BTreeMap<EntryName, Draft>,
+    folders: NewFolders,
 }
 
 impl Sink for Selected<'_> {
@@ -155,7 +159,9 @@ impl Sink for Selected<'_> {
             Output::Stdout => self.folder.clone(),
             Output::Folder(_) => folder_of(&self.folder.join(name.as_str())),
         };
-        create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        self.folders
+            .create(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         let draft = Draft::create(&folder)
             .with_context(|| format!("cannot write in {}", folder.display()))?;
         let draft = self.drafts.entry(name.clone()).or_insert(draft);
