@@ -29,6 +29,6 @@ fn main() -> ExitCode {
         begun: Instant::now(),
         scratch: std::env::temp_dir(),
         executable: std::env::current_exe().ok(),
-        unique: format!("{:x}{nanoseconds:x}", std::process::id()),
+        unique: format!("{:x}-{nanoseconds:x}", std::process::id()),
     })
 }

@@ -8,6 +8,7 @@ mod support;
 
 use std::{fs, os::unix::fs::symlink, process::Command};
 
+use hookshot::model::{digest::Digest, entry_name::EntryName, manifest::Manifest};
 use support::{Content, Machine, SECRET};
 
 #[test]
@@ -300,6 +301,149 @@ fn import_restores_what_was_exported_and_keeps_what_was_there() {
     );
 }
 
+/// The archive with another content of one entry: good, though export would not have made it.
+fn with_other_content(machine: &Machine, archive: &str, name: &str, content: &[u8]) -> String {
+    let mut manifest =
+        machine.run(&["inspect", archive, "--json"]).exits(0).json()["manifest"].clone();
+    manifest["files"][name]["size"] = content.len().into();
+    manifest["files"][name]["checksum"] = Digest::of(content).to_string().into();
+    let manifest = Manifest::parse(manifest.to_string().as_bytes()).expect("a good manifest");
+    let path = machine.path("out/other.tar.gz");
+    let file = fs::File::create(&path).expect("a file");
+    let open = |entry: &EntryName| {
+        let bytes = if entry.as_str() == name {
+            content.to_vec()
+        } else {
+            machine
+                .run(&["extract", archive, entry.as_str(), "-o", "-"])
+                .exits(0)
+                .stdout
+        };
+        Ok(std::io::Cursor::new(bytes))
+    };
+    hookshot::archive::writer::write(
+        file,
+        &manifest,
+        hookshot::archive::writer::Level::DEFAULT,
+        open,
+    )
+    .expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn export_refuses_what_an_import_would_refuse() {
+    let machine = Machine::new();
+    machine.write("etc/services.toml", "not toml\n", 0o640);
+    machine
+        .run(&["export", "a.tar.gz"])
+        .exits(2)
+        .says("an import would refuse it: line 1");
+    machine.write("etc/services.toml", "#".repeat(2 << 20), 0o640);
+    machine
+        .run(&["export", "a.tar.gz"])
+        .exits(2)
+        .says("larger than 1 MiB");
+    assert!(!machine.path("out/a.tar.gz").exists());
+}
+
+#[test]
+fn a_configuration_of_any_size_in_an_archive_costs_nothing() {
+    let machine = Machine::new();
+    let good = machine.export("good.tar.gz");
+    let archive = with_other_content(&machine, &good, "services.toml", &vec![b'\n'; 64 << 20]);
+    let state = machine.state();
+    machine
+        .run(&["import", &archive])
+        .exits(13)
+        .says("larger than 1 MiB");
+    assert_eq!(machine.state(), state);
+}
+
+#[test]
+fn export_does_not_take_every_tar_for_an_archive() {
+    let machine = Machine::new();
+    for script in [
+        "mkdir photos && echo 1 > photos/1.jpg && tar -czf photos.tar.gz photos",
+        "mkdir -p app && echo '{}' > app/manifest.json && tar -czf app.tar.gz app/manifest.json",
+    ] {
+        assert!(
+            Command::new("sh")
+                .args(["-c", script])
+                .current_dir(machine.path("out"))
+                .status()
+                .expect("sh")
+                .success()
+        );
+    }
+    for name in ["photos.tar.gz", "app.tar.gz"] {
+        let before = machine.read(&format!("out/{name}"));
+        machine
+            .run(&["export", name])
+            .exits(2)
+            .says("is no hookshot archive");
+        assert!(machine.read(&format!("out/{name}")) == before);
+    }
+}
+
+#[test]
+fn a_verb_that_is_refused_leaves_no_folder() {
+    let machine = Machine::new();
+    let holder = machine.holder("write");
+    machine.run(&["export", "new/folder/"]).exits(15);
+    drop(holder);
+    assert!(!machine.path("out/new").exists());
+}
+
+#[test]
+fn rollback_does_not_follow_a_backup_that_became_a_link() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    machine.write("etc/services.toml", "old = 1\n", 0o640);
+    machine.run(&["import", &archive]).exits(0);
+    fs::rename(
+        machine.path("etc/services.toml.bak"),
+        machine.path("out/moved"),
+    )
+    .expect("moved");
+    machine
+        .run(&["rollback"])
+        .exits(11)
+        .says("services.toml.bak is gone");
+    symlink(
+        machine.path("out/moved"),
+        machine.path("etc/services.toml.bak"),
+    )
+    .expect("a link");
+    machine
+        .run(&["rollback"])
+        .exits(11)
+        .says("is not a regular file");
+}
+
+#[test]
+fn only_the_places_of_selected_entries_matter() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    fs::remove_file(machine.path("etc/secrets")).expect("removed");
+    symlink("/none/where", machine.path("etc/secrets")).expect("a link");
+    machine.write("etc/services.toml", "old = 1\n", 0o640);
+    machine
+        .run(&["import", &archive])
+        .exits(2)
+        .says("cannot follow the link");
+    machine
+        .run(&["import", &archive, "--only", "services.toml"])
+        .exits(0);
+    // Two names of one file are one place.
+    symlink(machine.path("etc"), machine.path("etc2")).expect("a link");
+    let same = machine.path("etc2/services.toml").display().to_string();
+    machine
+        .run(&["--secrets", &same, "import", &archive])
+        .exits(2)
+        .says("cannot both be kept");
+}
+
 #[test]
 fn import_reads_standard_input() {
     let machine = Machine::new();
@@ -387,8 +531,8 @@ fn a_dry_run_prints_the_plan_and_touches_nothing() {
 #[test]
 fn import_names_every_reason_at_once_and_changes_nothing() {
     let machine = Machine::new();
-    machine.write("etc/services.toml", "not toml\n", 0o640);
-    let archive = machine.export("a.tar.gz");
+    let good = machine.export("good.tar.gz");
+    let archive = with_other_content(&machine, &good, "services.toml", b"not toml\n");
     machine.write("etc/services.toml", "", 0o640);
     machine.put_deployment("d77", "running");
     machine.put_lock("api", "d78");
@@ -573,7 +717,7 @@ fn rollback_undoes_an_import_and_is_undone_itself() {
     machine
         .run(&["rollback"])
         .exits(11)
-        .says("is not the file that the last import replaced");
+        .says("is not the file that the last rollback replaced");
     assert_eq!(machine.targets(), after);
 }
 
@@ -664,7 +808,8 @@ fn diff_tells_what_differs_and_never_shows_secrets() {
     let run = machine.run(&["diff", &archive, "--text"]).exits(1);
     let text = run.text();
     assert!(
-        text.contains("-branch = \"next\"") && text.contains("+branch = \"main\""),
+        text.contains("-services.web.branch = \"next\"")
+            && text.contains("+services.web.branch = \"main\""),
         "{text}"
     );
     for hidden in [SECRET, "other-secret-value", "tok-12345"] {

@@ -410,6 +410,176 @@ impl Scenario {
     }
 }
 
+/// An import that was killed between its renames: some targets are new, some old.
+fn between_the_renames(scenario: &Scenario) {
+    for number in 1.. {
+        scenario.reset();
+        assert_eq!(
+            scenario
+                .command(Some(&format!("rename:signal=KILL:when={number}")))
+                .code,
+            -1,
+            "no such moment"
+        );
+        let now = scenario.machine.targets();
+        let journal = fs::read_to_string(scenario.machine.path("etc/.hookshot/journal.json"))
+            .unwrap_or_default();
+        if journal.contains("\"committed\"") && now != scenario.old && now != scenario.new {
+            return;
+        }
+    }
+}
+
+fn leftovers(machine: &Machine, end: &str) -> Vec<PathBuf> {
+    let folders = ["etc", "data"].map(|name| machine.path(name));
+    let entries = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("a folder"));
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .filter(|path| {
+            path.to_string_lossy().contains(".hookshot-") && path.to_string_lossy().ends_with(end)
+        })
+        .collect()
+}
+
+#[test]
+fn an_interrupted_import_whose_new_files_are_lost_is_undone() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::import();
+    between_the_renames(&scenario);
+    for path in leftovers(&scenario.machine, ".new") {
+        fs::remove_file(path).expect("removed");
+    }
+    scenario
+        .machine
+        .run(&["version"])
+        .exits(0)
+        .says("brought the old state back");
+    assert!(!scenario.all_or_nothing("new files lost"));
+}
+
+#[test]
+fn an_interrupted_import_is_undone_when_the_service_has_worked_since() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::import();
+    between_the_renames(&scenario);
+    scenario.machine.put_deployment("since", "succeeded");
+    let worked = scenario.machine.read("data/state.redb");
+    scenario
+        .machine
+        .run(&["version"])
+        .exits(0)
+        .says("brought the old state back")
+        .says("worked on since");
+    // What the service did is there, and everything around it is the old state.
+    assert!(scenario.machine.read("data/state.redb") == worked);
+    let mut now = scenario.machine.targets();
+    now.insert("data/state.redb", scenario.old["data/state.redb"].clone());
+    assert_eq!(now, scenario.old);
+}
+
+#[test]
+fn nobody_works_beside_the_unfinished_import_of_another() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::import();
+    between_the_renames(&scenario);
+    let machine = &scenario.machine;
+    // Another configuration with the same data folder, whose journal lies elsewhere.
+    fs::create_dir(machine.path("elsewhere")).expect("a folder");
+    copy(
+        &machine.path("etc/config.toml"),
+        &machine.path("elsewhere/config.toml"),
+    );
+    copy(
+        &machine.path("template/etc/services.toml"),
+        &machine.path("elsewhere/services.toml"),
+    );
+    let export = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookshot"));
+        command
+            .arg("--config")
+            .arg(machine.path("elsewhere/config.toml"))
+            .args(["export", "x.tar.gz"]);
+        finish(
+            {
+                command.current_dir(machine.path("out"));
+                command
+            },
+            b"",
+        )
+    };
+    export()
+        .exits(11)
+        .says("belongs to an import that is not finished");
+    machine.run(&["version"]).exits(0).says("finished it");
+    export().exits(0);
+}
+
+#[test]
+fn a_journal_that_names_other_files_or_belongs_to_somebody_else_is_not_followed() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::import();
+    between_the_renames(&scenario);
+    let machine = &scenario.machine;
+    let path = machine.path("etc/.hookshot/journal.json");
+    let good = fs::read(&path).expect("a journal");
+    let sealed: serde_json::Value = serde_json::from_slice(&good).expect("JSON");
+    let victim = machine.path("victim");
+    fs::write(&victim, "precious").expect("written");
+    let mut journals = Vec::new();
+    for (phase, pointer) in [
+        ("preparing", "/litter/0"),
+        ("committed", "/litter/0"),
+        ("committed", "/steps/0/backup"),
+        ("undoing", "/steps/0/earlier_backup"),
+    ] {
+        let mut journal = sealed["journal"].clone();
+        journal["phase"] = phase.into();
+        *journal.pointer_mut(pointer).expect("a path") = victim.to_str().expect("UTF-8").into();
+        let sha256 =
+            hookshot::model::digest::Digest::of(journal.to_string().as_bytes()).to_string();
+        journals.push(serde_json::json!({ "journal": journal, "sha256": sha256 }).to_string());
+    }
+    journals.push("{}".to_owned());
+    journals.push(String::from_utf8_lossy(&good).replace("committed", "preparing"));
+    for journal in journals {
+        fs::write(&path, &journal).expect("written");
+        machine
+            .run(&["export", "x.tar.gz"])
+            .exits(1)
+            .says("damaged");
+        machine.run(&["version"]).exits(0).says("damaged");
+        assert_eq!(fs::read(&victim).expect("the victim"), b"precious");
+    }
+    fs::write(&path, &good).expect("written");
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("a mode");
+    machine
+        .run(&["export", "x.tar.gz"])
+        .exits(1)
+        .says("cannot be trusted");
+    if nix::unistd::geteuid().is_root() {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        std::os::unix::fs::chown(&path, Some(65534), None).expect("given");
+        machine
+            .run(&["export", "x.tar.gz"])
+            .exits(1)
+            .says("cannot be trusted");
+        std::os::unix::fs::chown(&path, Some(0), None).expect("given");
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+    machine.run(&["version"]).exits(0).says("finished it");
+}
+
 /// A power cut keeps what was synced and any part of what was not. So the order of syncs is the promise itself: new
 /// files, then the journal, then the second names of the old files, then the renames, then the end of the journal.
 #[test]
@@ -447,7 +617,10 @@ fn everything_is_synced_before_what_relies_on_it() {
     };
     let folders = [scenario.machine.path("etc"), scenario.machine.path("data")];
     let synced = |folder: &Path| format!("<{}>)", folder.display());
-    let is_final_rename = |line: &&str| line.contains("rename(") && line.contains(".new\", ");
+    // A file that was not there is linked, so that nothing that has appeared is replaced.
+    let is_final_rename = |line: &&str| {
+        (line.contains("rename(") || line.contains("linkat(")) && line.contains(".new\", ")
+    };
     let renames: Vec<usize> = (0..lines.len())
         .filter(|at| is_final_rename(&lines[*at]))
         .collect();

@@ -76,11 +76,7 @@ fn export_to_a_full_disk_leaves_nothing_behind() {
         return;
     }
     let machine = Machine::new();
-    machine.write(
-        "etc/services.toml",
-        format!("# {}\n", hex::encode(noise(2 << 20))),
-        0o600,
-    );
+    machine.write("etc/secrets", noise(4 << 20), 0o600);
     let small = Mounted::tmpfs(&machine.path("out"), "1m");
     for output in ["a.tar.gz", "folder/", "."] {
         let run = machine.run(&["export", output]).exits(18);
@@ -118,13 +114,9 @@ fn import_onto_a_full_disk_changes_nothing() {
         return;
     }
     let machine = Machine::new();
-    machine.write(
-        "etc/services.toml",
-        format!("# {}\n", hex::encode(noise(1 << 20))),
-        0o600,
-    );
+    machine.write("etc/secrets", noise(2 << 20), 0o600);
     let archive = machine.export("a.tar.gz");
-    machine.write("etc/services.toml", "", 0o600);
+    machine.write("etc/secrets", "", 0o600);
     for folder in ["data", "etc"] {
         let kept = machine.path("kept");
         assert!(
@@ -519,7 +511,7 @@ fn an_interrupted_import_is_not_finished_under_a_running_service() {
     let journal =
         fs::read_to_string(machine.path("etc/.hookshot/journal.json")).expect("a journal");
     assert!(journal.contains("\"committed\""), "{journal}");
-    let holder = machine.holder("write");
+    let holder = machine.holder("ranges");
     machine
         .run(&["export", "b.tar.gz"])
         .exits(11)

@@ -11,6 +11,8 @@ pub const PIECE_ID: [u8; 2] = *b"HX";
 pub const END_ID: [u8; 2] = *b"HE";
 /// The length of one record of the index: compressed size and inflated size, little-endian u32 each.
 const RECORD_BYTES: u16 = 8;
+/// The longest record that a later version may have.
+const MAX_RECORD_BYTES: usize = 64;
 /// The length of the last subfield's content.
 const END_BYTES: usize = 28;
 /// Records in one member: what fits below the bound beside two subfield headers and the size.
@@ -99,6 +101,9 @@ impl IndexCheck {
             if self.index_offset.is_some() {
                 return Err("a member with content follows the index".into());
             }
+            if size.inflated == 0 {
+                return Err("a member of nothing stands before the index".into());
+            }
             self.sizes.push(size);
             return Ok(());
         }
@@ -107,6 +112,10 @@ impl IndexCheck {
         }
         let begins = *self.index_offset.get_or_insert(offset);
         self.pieces.extend_from_slice(piece.unwrap_or_default());
+        // Later versions may have longer records, though not any length: what is kept must have a bound.
+        if self.pieces.len() > self.sizes.len() * MAX_RECORD_BYTES {
+            return Err("the index describes more members than there are".into());
+        }
         if let Some(end) = end {
             self.ended = true;
             return self.compare(begins, end);

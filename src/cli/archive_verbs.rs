@@ -19,6 +19,7 @@ use crate::{
         diff::{Other, Text, diff},
         extract::{Output, extract},
         inspect::{self, inspect},
+        recovery::Access,
         verify::{self, verify},
     },
 };
@@ -200,12 +201,15 @@ impl Diff {
                 &Other::Archive(&Location::parse(other)),
                 text,
             )?,
-            None => diff(
-                &app.context,
-                &archive,
-                &Other::Machine(&app.settings()?),
-                text,
-            )?,
+            None => {
+                let entered = app.enter(Access::Read)?;
+                diff(
+                    &app.context,
+                    &archive,
+                    &Other::Machine(&entered.settings),
+                    text,
+                )?
+            }
         };
         app.output.report(&report, || {
             let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), size);

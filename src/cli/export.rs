@@ -10,6 +10,7 @@ use crate::{
     archive::writer::Level,
     error::{Failure, Kind},
     ops::export::{Output, Overwrite, Request, Secrets, export},
+    ops::recovery::Access,
 };
 
 /// Make an archive of this machine's state
@@ -65,7 +66,7 @@ impl Export {
                 .hint("send it on with a pipe or a redirection: hookshot export - > state.tar.gz")
                 .into());
         }
-        let settings = app.settings()?;
+        let entered = app.enter(Access::Read)?;
         let request = Request {
             output,
             overwrite: if self.overwrite {
@@ -81,7 +82,7 @@ impl Export {
             tags: self.tags.into_iter().collect::<BTreeMap<_, _>>(),
             level: self.level.and_then(Level::new),
         };
-        let report = export(&app.context, &settings, &request, app.begun)?;
+        let report = export(&app.context, &entered, &request, app.begun)?;
         // For people, the log lines have said it all.
         if request.output != Output::Stdout {
             app.output.report(&report, String::new)?;

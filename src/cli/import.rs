@@ -12,6 +12,7 @@ use crate::{
         archive_input::Location,
         import::{Keep, Request, import},
         preflight::Force,
+        recovery::Access,
         replace::{Rehearsal, Report},
         rollback::rollback,
     },
@@ -47,7 +48,7 @@ pub struct Import {
 
 impl Import {
     pub fn run(self, app: &App) -> Result<u8> {
-        let settings = app.settings()?;
+        let mut entered = app.enter(access(self.dry_run))?;
         let request = Request {
             archive: Location::parse(&self.archive),
             rehearsal: rehearsal(self.dry_run),
@@ -59,7 +60,7 @@ impl Import {
                 Keep::No
             },
         };
-        let report = import(&app.context, &settings, &request)?;
+        let report = import(&app.context, &mut entered, &request)?;
         finish(app, &report)
     }
 }
@@ -81,15 +82,19 @@ pub struct Rollback {
 
 impl Rollback {
     pub fn run(self, app: &App) -> Result<u8> {
-        let settings = app.settings()?;
+        let entered = app.enter(access(self.dry_run))?;
         let report = rollback(
             &app.context,
-            &settings,
+            &entered,
             rehearsal(self.dry_run),
             force(self.force),
         )?;
         finish(app, &report)
     }
+}
+
+fn access(dry_run: bool) -> Access {
+    if dry_run { Access::Read } else { Access::Write }
 }
 
 fn rehearsal(dry_run: bool) -> Rehearsal {

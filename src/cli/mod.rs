@@ -31,12 +31,12 @@ use self::{
     output::Output,
 };
 use crate::{
-    config::{Choices, Settings},
+    config::Choices,
     error::{Failure, Kind},
     ops::{
         Context,
         context::Stop,
-        recovery::{self, Need},
+        recovery::{self, Access, Entered, Need},
     },
 };
 
@@ -68,9 +68,9 @@ struct App {
 }
 
 impl App {
-    /// The settings, once an interrupted import is finished.
-    fn settings(&self) -> Result<Settings> {
-        recovery::settled(&self.choices, Need::State)
+    /// The state, whole and locked.
+    fn enter(&self, access: Access) -> Result<Entered> {
+        recovery::enter(&self.choices, access)
     }
 }
 

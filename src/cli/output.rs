@@ -146,12 +146,12 @@ pub fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
     if wants_json {
         let text = error.render().to_string();
-        let message = text
+        let said = text
             .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ")
-            .to_owned();
+            .take_while(|line| !line.starts_with("Usage:"))
+            .map(str::trim);
+        let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
+        let message = said.join(" ").trim_start_matches("error: ").to_owned();
         let failure = Failure::new(Kind::Usage, message)
             .hint("`hookshot --help` and `hookshot VERB --help` show what there is");
         let _ = print(&format!("{:#}\n", json!({ "error": describe(&failure) })));

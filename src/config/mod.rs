@@ -50,7 +50,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// Where everything of this machine's state lies, and how hookshot treats it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The configuration file.
     pub config: PathBuf,
@@ -129,7 +129,7 @@ pub fn read_text(path: &Path) -> Result<Option<String>> {
     if bytes.len() as u64 > MAX_CONFIG_BYTES {
         return Err(Failure::new(
             Kind::Usage,
-            format!("{} is larger than 16 MiB", path.display()),
+            format!("{} is larger than 1 MiB", path.display()),
         )
         .into());
     }

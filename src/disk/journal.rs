@@ -4,7 +4,9 @@
 //! restores. Its phase says what the next hookshot has to do; every change of phase is one atomic replacement.
 
 use std::{
-    io,
+    fs::OpenOptions,
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -15,10 +17,11 @@ use super::{
     exists, folder_of,
     publish::{Existing, publish},
     sync_folder,
+    transaction::backup_path,
 };
 use crate::{
     error::{Failure, Kind},
-    model::digest::Digest,
+    model::{digest::Digest, limits::MAX_MANIFEST_BYTES},
 };
 
 const FOLDER: &str = ".hookshot";
@@ -91,6 +94,26 @@ impl Journal {
             litter,
             steps: Vec::new(),
         }
+    }
+}
+
+impl Journal {
+    /// Whether every path is one that a transaction makes: nothing else is ever removed or replaced for a journal.
+    fn names_only_its_own(&self) -> bool {
+        let ours = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.as_encoded_bytes());
+            path.is_absolute() && name.is_some_and(|name| name.starts_with(b".hookshot-"))
+        };
+        let step = |step: &Step| {
+            let beside = [&step.fresh_backup, &step.earlier_backup]
+                .into_iter()
+                .chain(&step.staged);
+            let mut beside = beside.map(|path| ours(path) && path.parent() == step.target.parent());
+            beside.all(|good| good)
+                && step.target.is_absolute()
+                && step.backup == backup_path(&step.target)
+        };
+        self.litter.iter().all(ours) && self.steps.iter().all(step)
     }
 }
 
@@ -198,14 +221,37 @@ impl Home {
 }
 
 fn load(path: &Path) -> Result<Option<Journal>> {
-    let bytes = match std::fs::read(path) {
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path)
+    {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.with_context(|| format!("cannot read {}", path.display()))?,
     };
+    let hint = "docs/recovery.md, \"A damaged journal\", says how to finish by hand; the .bak files hold the old state";
     let damaged = |reason: &str| {
-        Failure::new(Kind::Failed, format!("{} is damaged: {reason}", path.display()))
-            .hint("docs/recovery.md, \"A damaged journal\", says how to finish by hand; the .bak files hold the old state")
+        Failure::new(
+            Kind::Failed,
+            format!("{} is damaged: {reason}", path.display()),
+        )
+        .hint(hint)
     };
+    for metadata in [file.metadata()?, folder_of(path).symlink_metadata()?] {
+        if let Some(reason) = distrust(&metadata) {
+            let message = format!(
+                "{} cannot be trusted: it, or its folder, {reason}",
+                path.display()
+            );
+            return Err(Failure::new(Kind::Failed, message)
+                .hint("run hookshot as the user who ran the import")
+                .into());
+        }
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_MANIFEST_BYTES)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     let sealed: Sealed =
         serde_json::from_slice(&bytes).map_err(|error| damaged(&error.to_string()))?;
     if Digest::of(sealed.journal.to_string().as_bytes()).to_string() != sealed.sha256 {
@@ -220,5 +266,23 @@ fn load(path: &Path) -> Result<Option<Journal>> {
         ))
         .into());
     }
+    if !journal.names_only_its_own() {
+        return Err(damaged("it names files that no journal names").into());
+    }
     Ok(Some(journal))
+}
+
+/// Why what `metadata` describes is not taken for ours: whoever could write it could have any file removed or replaced.
+fn distrust(metadata: &std::fs::Metadata) -> Option<String> {
+    let us = nix::unistd::geteuid().as_raw();
+    if metadata.uid() != us && metadata.uid() != 0 {
+        return Some(format!(
+            "belongs to the user with number {}",
+            metadata.uid()
+        ));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Some("can be written by others".to_owned());
+    }
+    None
 }

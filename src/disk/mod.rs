@@ -10,6 +10,7 @@ pub mod holder;
 pub mod journal;
 pub mod lock;
 pub mod publish;
+pub mod redo;
 pub mod space;
 pub mod staging;
 pub mod survey;
@@ -20,6 +21,8 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
+
+use anyhow::Context as _;
 
 /// Makes the names in `folder` durable (fsync(2): a file's own sync does not cover its name).
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -35,6 +38,17 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
         }
         result => result,
     }
+}
+
+/// Makes the names of `files` durable, each folder once.
+fn sync_folders(files: impl Iterator<Item = PathBuf>) -> anyhow::Result<()> {
+    let mut folders: Vec<PathBuf> = files.map(|file| folder_of(&file)).collect();
+    folders.sort();
+    folders.dedup();
+    for folder in folders {
+        sync_folder(&folder).with_context(|| format!("cannot sync {}", folder.display()))?;
+    }
+    Ok(())
 }
 
 /// The folder that `path` lies in; `.` for a bare name.

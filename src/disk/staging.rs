@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -69,6 +69,25 @@ impl Staging {
     /// A writer for an entry.
     pub fn writer(&self, name: &EntryName) -> Result<Box<dyn Write>> {
         Ok(Box::new(self.file(name)?))
+    }
+}
+
+/// Removes from `scratch` what rehearsals of ours left that were killed: their names begin with the process's number.
+/// As far as that goes; a folder that cannot be removed now is tried again by the next.
+pub fn sweep(scratch: &Path) {
+    for entry in scratch.read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let unique = name
+            .strip_prefix(".hookshot-")
+            .and_then(|name| name.strip_suffix(".staging"));
+        let pid = unique.and_then(|unique| u32::from_str_radix(unique.split_once('-')?.0, 16).ok());
+        let ours = entry.metadata().is_ok_and(|metadata| {
+            metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw()
+        });
+        if ours && pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

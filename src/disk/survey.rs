@@ -7,30 +7,46 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
-use crate::model::{digest::Digest, plan::Present};
+use crate::{
+    error::{Failure, Kind},
+    model::{digest::Digest, plan::Present},
+};
 
 /// The file that an import replaces for the configured path: links are followed, so that a link stays a link.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
     let metadata = match path.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(in_real_folder(path)),
         result => result.with_context(|| format!("cannot look at {}", path.display()))?,
     };
     let resolved = if metadata.is_symlink() {
-        path.canonicalize()
-            .with_context(|| format!("cannot follow the link {}", path.display()))?
+        path.canonicalize().map_err(|error| {
+            let message = format!("cannot follow the link {}: {error}", path.display());
+            Failure::new(Kind::Usage, message).hint("let the link lead to a file, or remove it")
+        })?
     } else {
-        path.to_owned()
+        in_real_folder(path)
     };
     if !resolved
         .metadata()
         .with_context(|| format!("cannot look at {}", resolved.display()))?
         .is_file()
     {
-        bail!("{} is not a regular file", resolved.display());
+        let message = format!("{} is not a regular file", resolved.display());
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("nothing but a regular file is replaced")
+            .into());
     }
     Ok(resolved)
+}
+
+/// Links in the folders above may give one file two names; here it has one.
+fn in_real_folder(path: &Path) -> PathBuf {
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
 }
 
 /// The file at `path`, if there is one. `watch` sees every byte that is read.
@@ -49,6 +65,29 @@ pub fn present(path: &Path, watch: impl FnOnce(File) -> Box<dyn Read>) -> Result
         mode: metadata.mode() & 0o7777,
         owner: (metadata.uid(), metadata.gid()),
     }))
+}
+
+/// What tells whether a file is still the one that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    place: (u64, u64),
+    size: u64,
+    changed: (i64, i64),
+}
+
+/// The stamp of the file at `path`; `None` where there is none.
+pub fn stamp(path: &Path) -> Result<Option<Stamp>> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => {
+            let metadata = result.with_context(|| format!("cannot look at {}", path.display()))?;
+            Ok(Some(Stamp {
+                place: (metadata.dev(), metadata.ino()),
+                size: metadata.len(),
+                changed: (metadata.mtime(), metadata.mtime_nsec()),
+            }))
+        }
+    }
 }
 
 /// Whether two places, or the nearest folders above them that exist, are on one file system.

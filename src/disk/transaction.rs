@@ -1,6 +1,6 @@
 //! Several files replaced as one: all of them or none, whenever the process or the machine dies.
 //!
-//! A redo journal. Every new file is placed beside its target and synced, then the journal is: the commit point.
+//! A redo journal; `redo` is what happens behind the commit point. Every new file is placed beside its target and synced, then the journal is: the commit point.
 //! After it the backups get their names, then the new files theirs; each step may be repeated, and at no instant is a
 //! replaced target missing. Until the caller has looked at the result it can still be undone.
 //!
@@ -10,7 +10,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -18,11 +18,16 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    NewFolders, exists, folder_of,
+    NewFolders, folder_of,
     journal::{Home, Journal, Phase, Step},
-    remove_file, sync_folder,
+    redo,
+    survey::Stamp,
+    sync_folders,
 };
-use crate::model::{digest::Digest, entry_name::EntryName, plan::Attributes};
+use crate::{
+    error::{Failure, Kind},
+    model::{digest::Digest, entry_name::EntryName, plan::Attributes},
+};
 
 /// Names of the files that a transaction makes, told apart from those of any other.
 #[derive(Debug, Clone)]
@@ -41,6 +46,11 @@ impl Names {
     /// The staging folder in `folder`.
     pub fn staging(&self, folder: &Path) -> PathBuf {
         folder.join(format!(".hookshot-{}.staging", self.unique))
+    }
+
+    /// A staging folder that somebody wants to look at: nobody takes it for litter.
+    pub fn kept_staging(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("hookshot-staging-{}", self.unique))
     }
 
     /// A file of this transaction beside `target`: `new`, `old` or `earlier`. The name is short whatever the
@@ -66,6 +76,8 @@ pub struct Change {
     pub target: PathBuf,
     /// SHA-256 of what is there now.
     pub before: Option<Digest>,
+    /// What tells whether it is still the same when it is replaced.
+    pub stamp: Option<Stamp>,
     /// What comes there.
     pub new: New,
 }
@@ -126,6 +138,12 @@ impl Transaction {
         folders
             .create(home.folder())
             .with_context(|| format!("cannot create {}", home.folder().display()))?;
+        if home.is_unsettled() {
+            let failure = Failure::new(Kind::Blocked, "an earlier import is not finished");
+            return Err(failure
+                .hint("run hookshot again: it finishes the work first")
+                .into());
+        }
         let transaction = Transaction {
             home,
             journal,
@@ -179,7 +197,7 @@ impl Transaction {
                 },
             });
         }
-        sync_folders(steps.iter().map(|step| step.target.as_path()))?;
+        sync_folders(steps.iter().map(|step| step.target.clone()))?;
         self.journal.steps = steps;
         Ok(())
     }
@@ -224,7 +242,7 @@ impl Drop for Transaction {
         if self.committed {
             return;
         }
-        if let Err(error) = remove_litter(&self.journal).and_then(|()| self.home.forget()) {
+        if let Err(error) = redo::forget(&self.home, &self.journal) {
             tracing::warn!(%error, "What was prepared cannot be removed now; the next hookshot removes it");
         }
     }
@@ -240,167 +258,21 @@ pub struct Committed {
 impl Committed {
     /// Puts everything in its place. May be repeated.
     pub fn apply(&self) -> Result<()> {
-        apply(&self.journal)
+        redo::apply(&self.journal)
     }
 
     /// Ends the transaction: from here on only `rollback` brings the old state back. Where that fails, it is not ended
     /// and can be undone.
     pub fn finish(&self) -> Result<()> {
-        finish(&self.home, &self.journal)
+        redo::finish(&self.home, &self.journal)
     }
 
     /// Brings the old state back.
     pub fn undo(mut self) -> Result<()> {
         self.journal.phase = Phase::Undoing;
         self.home.write(&self.journal)?;
-        undo(&self.home, self.journal)
+        redo::undo(&self.home, self.journal)
     }
-}
-
-/// What [`recover`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recovered {
-    /// The new state is complete.
-    Finished(Journal),
-    /// The old state is back; or nothing had been changed.
-    Undone(Journal),
-}
-
-/// Ends what an earlier hookshot left in `journal`. The caller holds the state's lock, and made sure that no process
-/// has the targets open.
-pub fn recover(home: &Home, journal: Journal) -> Result<Recovered> {
-    match journal.phase {
-        Phase::Preparing => {
-            remove_litter(&journal)?;
-            home.forget()?;
-            Ok(Recovered::Undone(journal))
-        }
-        Phase::Committed => {
-            apply(&journal)?;
-            finish(home, &journal)?;
-            Ok(Recovered::Finished(journal))
-        }
-        Phase::Undoing | Phase::Undone => {
-            undo(home, journal.clone())?;
-            Ok(Recovered::Undone(journal))
-        }
-    }
-}
-
-fn apply(journal: &Journal) -> Result<()> {
-    let pending: Vec<&Step> = journal
-        .steps
-        .iter()
-        .filter(|step| is_pending(step))
-        .collect();
-    for step in &pending {
-        keep_backup(step).with_context(|| format!("cannot keep {}", step.backup.display()))?;
-    }
-    // The old file must have its second name on the disk before its first one is taken away.
-    sync_folders(pending.iter().map(|step| step.target.as_path()))?;
-    for step in &pending {
-        match &step.staged {
-            Some(staged) => fs::rename(staged, &step.target),
-            None => remove_file(&step.target),
-        }
-        .with_context(|| format!("cannot put the new {} in place", step.target.display()))?;
-    }
-    sync_folders(pending.iter().map(|step| step.target.as_path()))
-}
-
-fn is_pending(step: &Step) -> bool {
-    match &step.staged {
-        Some(staged) => exists(staged),
-        None => exists(&step.target),
-    }
-}
-
-/// Gives the old file its second name, and keeps the backup of an earlier import until this one is over.
-fn keep_backup(step: &Step) -> Result<()> {
-    if !exists(&step.target) || is_same_file(&step.target, &step.backup) {
-        return Ok(remove_file(&step.fresh_backup)?);
-    }
-    if exists(&step.backup) && !exists(&step.earlier_backup) {
-        fs::rename(&step.backup, &step.earlier_backup)?;
-    }
-    remove_file(&step.fresh_backup)?;
-    link_or_copy(&step.target, &step.fresh_backup)?;
-    fs::rename(&step.fresh_backup, &step.backup)?;
-    Ok(())
-}
-
-/// Nothing may be left when the journal is gone: nobody would know of it.
-fn finish(home: &Home, journal: &Journal) -> Result<()> {
-    for step in &journal.steps {
-        remove_file(&step.earlier_backup)?;
-        remove_file(&step.fresh_backup)?;
-    }
-    remove_litter(journal)?;
-    home.end().context("cannot end the journal")
-}
-
-fn undo(home: &Home, mut journal: Journal) -> Result<()> {
-    if journal.phase != Phase::Undone {
-        for step in &journal.steps {
-            restore(step)
-                .with_context(|| format!("cannot bring back {}", step.target.display()))?;
-        }
-        sync_folders(journal.steps.iter().map(|step| step.target.as_path()))?;
-        // From here on the backups may change: what they hold is not needed any more.
-        journal.phase = Phase::Undone;
-        home.write(&journal)?;
-    }
-    for step in &journal.steps {
-        if exists(&step.earlier_backup) {
-            fs::rename(&step.earlier_backup, &step.backup)?;
-        } else if is_same_file(&step.target, &step.backup) {
-            remove_file(&step.backup)?;
-        }
-        remove_file(&step.fresh_backup)?;
-    }
-    sync_folders(journal.steps.iter().map(|step| step.target.as_path()))?;
-    remove_litter(&journal)?;
-    Ok(home.forget()?)
-}
-
-/// Brings the old file of one step back, from its backup.
-fn restore(step: &Step) -> Result<()> {
-    let untouched = match &step.staged {
-        Some(staged) => exists(staged),
-        None => exists(&step.target),
-    };
-    if untouched {
-        return Ok(());
-    }
-    if step.before.is_none() {
-        return Ok(remove_file(&step.target)?);
-    }
-    if is_same_file(&step.target, &step.backup) {
-        return Ok(());
-    }
-    remove_file(&step.fresh_backup)?;
-    link_or_copy(&step.backup, &step.fresh_backup)?;
-    fs::rename(&step.fresh_backup, &step.target)?;
-    Ok(())
-}
-
-fn remove_litter(journal: &Journal) -> io::Result<()> {
-    for path in &journal.litter {
-        match path.symlink_metadata() {
-            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path)?,
-            Ok(_) => fs::remove_file(path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // The folder that would hold it is not there either, or is no folder.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-            Err(error) => return Err(error),
-        }
-    }
-    for step in &journal.steps {
-        if let Some(staged) = &step.staged {
-            remove_file(staged)?;
-        }
-    }
-    Ok(())
 }
 
 /// Puts a new file beside its target: 0600 until its owner is right, durable when this returns.
@@ -446,7 +318,8 @@ fn time_of(seconds: i64) -> Option<SystemTime> {
     }
 }
 
-fn copy_private(source: &Path, to: &Path) -> io::Result<()> {
+/// A copy of a file's content, 0600.
+pub(super) fn copy_private(source: &Path, to: &Path) -> io::Result<()> {
     let mut from = File::open(source)?;
     let mut copy = OpenOptions::new()
         .write(true)
@@ -454,37 +327,5 @@ fn copy_private(source: &Path, to: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(to)?;
     io::copy(&mut from, &mut copy)?;
-    Ok(())
-}
-
-/// A second name for a file; a copy with the same attributes where the file system has no links.
-fn link_or_copy(file: &Path, to: &Path) -> Result<()> {
-    if fs::hard_link(file, to).is_ok() {
-        return Ok(());
-    }
-    let metadata = file.metadata()?;
-    copy_private(file, to)?;
-    let copy = File::open(to)?;
-    // An unprivileged owner cannot give files away, and then the copy is its own as the original was.
-    let _ = fchown(&copy, Some(metadata.uid()), Some(metadata.gid()));
-    copy.set_permissions(metadata.permissions())?;
-    copy.set_modified(metadata.modified()?)?;
-    Ok(copy.sync_all()?)
-}
-
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    match (one.symlink_metadata(), other.symlink_metadata()) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        _ => false,
-    }
-}
-
-fn sync_folders<'a>(targets: impl Iterator<Item = &'a Path>) -> Result<()> {
-    let mut folders: Vec<PathBuf> = targets.map(folder_of).collect();
-    folders.sort();
-    folders.dedup();
-    for folder in folders {
-        sync_folder(&folder).with_context(|| format!("cannot sync {}", folder.display()))?;
-    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Result;
 use serde::Serialize;
 use similar::TextDiff;
+use toml::{Table, Value};
 
 use super::{Context, archive_input::Location, entries::Role};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     error::{Failure, Kind},
     model::{
         digest::Digest,
-        entry_name::EntryName,
+        entry_name::{EntryName, printable_lines},
         limits::SMALL_SOURCE_BYTES,
         manifest::{FileRecord, Manifest},
         plan::Privacy,
@@ -125,47 +126,93 @@ fn compare(name: &EntryName, here: &Side, there: &Side) -> Entry {
     }
 }
 
+/// What differs between two TOML files, key by key. Lines are not compared as they stand: they may hold secrets in
+/// ways that no line shows, and comments.
 fn unified(name: &EntryName, here: &[u8], there: &[u8]) -> Option<String> {
-    let (here, there) = (
-        std::str::from_utf8(here).ok()?,
-        std::str::from_utf8(there).ok()?,
-    );
-    let (here, there) = (masked(here), masked(there));
+    let keys = |bytes: &[u8]| {
+        let table = std::str::from_utf8(bytes).ok()?.parse::<Table>().ok()?;
+        let mut lines = Vec::new();
+        flatten("", &Value::Table(table), false, &mut lines);
+        lines.sort();
+        Some(lines.concat())
+    };
+    let (here, there) = (keys(here)?, keys(there)?);
     let diff = TextDiff::from_lines(&here, &there);
+    let header = (format!("here/{name}"), format!("there/{name}"));
     Some(
         diff.unified_diff()
             .context_radius(3)
-            .header(&format!("here/{name}"), &format!("there/{name}"))
+            .header(&header.0, &header.1)
             .to_string(),
     )
 }
 
-/// The text without the values of keys that sound like secrets: they may stand in a configuration, and a diff is
-/// pasted into chats. Whether such a value changed is told by the entry's state.
-fn masked(text: &str) -> String {
-    const WORDS: [&str; 9] = [
-        "secret",
-        "password",
-        "passwd",
-        "passphrase",
-        "token",
-        "api_key",
-        "apikey",
-        "private_key",
-        "access_key",
-    ];
-    let line = |line: &str| match line.split_once('=') {
-        Some((key, value))
-            if WORDS
-                .iter()
-                .any(|word| key.to_ascii_lowercase().replace('-', "_").contains(word)) =>
-        {
-            let end = if value.ends_with('\n') { "\n" } else { "" };
-            format!("{key}= ***{end}")
+/// Parts of keys whose values are not shown, nor anything below them. A diff is pasted into chats.
+const PRIVATE: [&str; 17] = [
+    "secret",
+    "pass",
+    "pwd",
+    "token",
+    "key",
+    "credential",
+    "auth",
+    "cert",
+    "private",
+    "salt",
+    "hmac",
+    "sign",
+    "dsn",
+    "cookie",
+    "webhook",
+    "pin",
+    "env",
+];
+
+/// One line for each value, `a.b.c = value`.
+fn flatten(path: &str, value: &Value, private: bool, lines: &mut Vec<String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let name = key.to_ascii_lowercase();
+                let private = private || PRIVATE.iter().any(|word| name.contains(word));
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                flatten(&path, value, private, lines);
+            }
         }
-        _ => crate::model::entry_name::printable_lines(line),
+        Value::Array(values) => {
+            for (number, value) in values.iter().enumerate() {
+                flatten(&format!("{path}[{number}]"), value, private, lines);
+            }
+        }
+        _ => {
+            let shown = if private || is_telling(value) {
+                "***".to_owned()
+            } else {
+                value.to_string()
+            };
+            lines.push(printable_lines(&format!("{path} = {shown}").replace('\n', " ")) + "\n");
+        }
+    }
+}
+
+/// Whether a value looks like a secret whatever its key: an address with a password in it, a key, a long random word.
+fn is_telling(value: &Value) -> bool {
+    let Value::String(text) = value else {
+        return false;
     };
-    text.split_inclusive('\n').map(line).collect()
+    let random = |word: &str| {
+        let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        word.len() >= 20 && letters > 0 && digits > 2 && !word.contains(['/', '.'])
+    };
+    text.contains('@')
+        || text.contains('\n')
+        || text.contains("-----BEGIN")
+        || text.split([' ', '?', '&', '=']).any(random)
 }
 
 /// Whether the content of an entry may be looked at.
@@ -235,12 +282,39 @@ impl Sink for Texts {
 mod tests {
     use super::*;
 
+    fn shown(text: &str) -> String {
+        let name = EntryName::new("config.toml").expect("a name");
+        unified(&name, b"", text.as_bytes()).expect("TOML")
+    }
+
     #[test]
-    fn values_that_sound_like_secrets_are_masked() {
-        let text = masked(
-            "listen = \"x\"\nhmac_secret = \"hunter2\"\nAPI-Key= \"hunter2\"\n[a]\ntoken=\"hunter2\"",
+    fn no_secret_is_shown_however_it_is_written() {
+        for text in [
+            "hmac_key = \"hunter2\"",
+            "db = { user = \"x\", password = \"hunter2\" }",
+            "url = \"postgres://u:hunter2@host/db\"",
+            "private_key = \"\"\"\nhunter2\n\"\"\"",
+            "tokens = [\n  \"hunter2\",\n]",
+            "[secrets.deep]\nvalue = \"hunter2\"",
+            "\"API-Key\" = 'hunter2'",
+            "x = 1 # hunter2",
+            "header = \"X-hunter2aaaaaaaaaa1234567890\"",
+        ] {
+            assert!(!shown(text).contains("hunter2"), "{}", shown(text));
+        }
+    }
+
+    #[test]
+    fn ordinary_values_are_shown() {
+        let text = shown(
+            "[server]\nlisten = \"127.0.0.1:8080\"\nworkers = 4\npath = \"/var/lib/hookshot\"\n",
         );
-        assert!(!text.contains("hunter2"), "{text}");
-        assert!(text.contains("listen = \"x\"\n"), "{text}");
+        for line in [
+            "+server.listen = \"127.0.0.1:8080\"\n",
+            "+server.workers = 4\n",
+            "+server.path = \"/var/lib/hookshot\"\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

@@ -14,18 +14,17 @@ use serde::Serialize;
 use serde_json::Value;
 use tracing::{info, warn};
 
-use super::{Context, entries::Role};
+use super::{Context, contents, entries::Role, recovery::Entered};
 use crate::{
     archive::{
         Input,
-        head::{Head, look},
+        head::is_archive,
         reader::{Discard, read},
         writer::{self, Level},
     },
     config::Settings,
     disk::{
-        create_folders, folder_of,
-        lock::{Hold, StateLock},
+        NewFolders, folder_of,
         publish::{Draft, Existing},
     },
     error::{Failure, Kind},
@@ -37,7 +36,7 @@ use crate::{
         version::FormatVersion,
     },
     source::{
-        files::{self, Staged},
+        files::{self, Content, Staged},
         redb::copy,
     },
 };
@@ -107,18 +106,18 @@ pub struct Report {
 /// Exports the state that `settings` describe. `begun` is when the run began, for the report.
 pub fn export(
     context: &Context,
-    settings: &Settings,
+    entered: &Entered,
     request: &Request,
     begun: Instant,
 ) -> Result<Report> {
     info!("Starting state export");
+    let settings = &entered.settings;
     if !settings.config_exists {
         return Err(no_config(&settings.config).into());
     }
     let name = ArchiveName::new(&settings.schema.prefix, context.now)
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
     let place = Place::find(&request.output, settings, request.overwrite)?;
-    let _lock = StateLock::acquire(&settings.folders(), Hold::Shared)?;
     let staged = stage(context, settings, request)?;
     let manifest = describe(context, settings, request, &name, &staged);
     let snapshot = manifest
@@ -188,7 +187,20 @@ fn stage(context: &Context, settings: &Settings, request: &Request) -> Result<Ve
         (Role::Services, "Added services config to backup"),
     ] {
         context.stop.check()?;
-        staged.push(files::stage(&role.path(settings), role.name())?);
+        let path = role.path(settings);
+        let file = files::stage(&path, role.name())?;
+        if let Content::Bytes(bytes) = &file.content {
+            contents::require(role, bytes, &path)?;
+        } else {
+            let message = format!(
+                "{} is larger than 1 MiB, which no configuration is",
+                path.display()
+            );
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("is this the right file?")
+                .into());
+        }
+        staged.push(file);
         info!("{message}");
     }
     match request.secrets {
@@ -269,8 +281,12 @@ impl<R: Read> Read for Shared<R> {
 /// Where exactly the archive goes, found fit before any work is done.
 enum Place {
     Stdout,
-    Folder(PathBuf),
-    File { path: PathBuf, existing: Existing },
+    /// A folder, and what was made of it.
+    Folder(PathBuf, NewFolders),
+    File {
+        path: PathBuf,
+        existing: Existing,
+    },
 }
 
 impl Place {
@@ -280,11 +296,14 @@ impl Place {
         };
         let wants_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         if path.is_dir() {
-            return Ok(Place::Folder(path.clone()));
+            return Ok(Place::Folder(path.clone(), NewFolders::default()));
         }
         if wants_folder {
-            create_folders(path).with_context(|| format!("cannot create {}", path.display()))?;
-            return Ok(Place::Folder(path.clone()));
+            let mut folders = NewFolders::default();
+            folders
+                .create(path)
+                .with_context(|| format!("cannot create {}", path.display()))?;
+            return Ok(Place::Folder(path.clone(), folders));
         }
         let folder = folder_of(path);
         if !folder.is_dir() {
@@ -315,7 +334,7 @@ impl Place {
     fn shown(&self) -> String {
         match self {
             Place::Stdout => "-".to_owned(),
-            Place::Folder(folder) => folder.display().to_string(),
+            Place::Folder(folder, _) => folder.display().to_string(),
             Place::File { path, .. } => path.display().to_string(),
         }
     }
@@ -323,7 +342,7 @@ impl Place {
     fn draft(&self, context: &Context) -> Result<Draft> {
         let folder = match self {
             Place::Stdout => context.scratch.clone(),
-            Place::Folder(folder) => folder.clone(),
+            Place::Folder(folder, _) => folder.clone(),
             Place::File { path, .. } => folder_of(path),
         };
         Draft::create(&folder).with_context(|| format!("cannot write in {}", folder.display()))
@@ -347,7 +366,7 @@ impl Place {
                 draft.publish(&path, existing).with_context(publishing)?;
                 Ok(shown)
             }
-            Place::Folder(folder) => {
+            Place::Folder(folder, _made) => {
                 // Two archives of one second are two archives.
                 let free = (0..1000)
                     .map(|number| folder.join(name.file_name(number)))
@@ -395,7 +414,7 @@ fn may_replace(
     file.take(HEAD_BYTES as u64)
         .read_to_end(&mut head)
         .with_context(|| format!("cannot read {}", path.display()))?;
-    if look(&head) == Head::Unknown {
+    if !is_archive(&head) {
         return refuse(
             format!("{} exists and is no hookshot archive", path.display()),
             "name another output, or replace it with --overwrite",

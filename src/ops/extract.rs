@@ -92,9 +92,11 @@ pub fn extract(
             Output::Stdout => {
                 draft.file().rewind()?;
                 let mut out = io::stdout().lock();
-                io::copy(draft.file(), &mut out)
-                    .and_then(|_| out.flush())
-                    .context("cannot write to standard output")?;
+                match io::copy(draft.file(), &mut out).and_then(|_| out.flush()) {
+                    // Who closes the pipe has read enough.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                    result => result.context("cannot write to standard output")?,
+                }
                 None
             }
             Output::Folder(folder) => {

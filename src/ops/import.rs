@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use nix::unistd::{Group, User};
 use tracing::{info, warn};
 
@@ -13,16 +13,14 @@ use super::{
     archive_input::Location,
     entries::Role,
     preflight::{self, Blocked, Force, Locks},
+    recovery::Entered,
     replace::{self, Databases, Rehearsal, Report},
     unpacked::{Targets, Unpacked},
 };
 use crate::{
-    config::Settings,
     disk::{
-        NewFolders,
         journal::{Home, Journal},
-        lock::{Hold, StateLock},
-        staging::Staging,
+        staging::{self, Staging},
         survey,
         transaction::{Change, New, Origin, Transaction, backup_path},
     },
@@ -56,70 +54,61 @@ pub enum Keep {
     Yes,
 }
 
-/// Imports an archive into the state that `settings` describe.
-pub fn import(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
-    let hold = match request.rehearsal {
-        Rehearsal::Real => Hold::Exclusive,
-        Rehearsal::DryRun => Hold::Shared,
-    };
-    let mut folders = NewFolders::default();
-    if request.rehearsal == Rehearsal::Real {
-        // What is locked must be there; on a machine that has nothing yet it is made, and goes again if nothing comes
-        // of it.
-        for folder in settings.folders() {
-            folders
-                .create(&folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
-        }
-    }
-    let _lock = StateLock::acquire(&settings.folders(), hold)?;
+/// Imports an archive into the state that was entered.
+pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Result<Report> {
+    let settings = &entered.settings;
     if !settings.config_exists {
         warn!(config = %settings.config.display(), data_dir = %settings.data_dir.display(), "This machine has no configuration yet, the places are the default ones");
     }
-    let targets = Targets::find(settings)?;
+    let targets = Targets::find(settings, &request.only)?;
     let names = replace::names(context);
     let mut transaction = None;
-    let mut staging = match request.rehearsal {
+    let place = match (request.staging, request.rehearsal) {
+        (Keep::Yes, Rehearsal::Real) => names.kept_staging(&settings.data_dir),
+        (Keep::Yes, Rehearsal::DryRun) => names.kept_staging(&context.scratch),
+        (Keep::No, Rehearsal::Real) => names.staging(&settings.data_dir),
         // A rehearsal leaves the folders of the state alone.
-        Rehearsal::DryRun => Staging::create(&names.staging(&context.scratch))?,
-        Rehearsal::Real => {
-            let folder = names.staging(&settings.data_dir);
-            let litter = if request.staging == Keep::Yes {
-                Vec::new()
-            } else {
-                vec![folder.clone()]
-            };
-            let journal = Journal::new(
-                "import",
-                context.time(),
-                Some(request.archive.shown()),
-                litter,
-            );
-            let paths: Vec<PathBuf> = targets.paths.values().cloned().collect();
-            let home = Home::beside(&settings.config);
-            transaction = Some(Transaction::begin(
-                home,
-                names,
-                journal,
-                &paths,
-                std::mem::take(&mut folders),
-            )?);
-            Staging::create(&folder)?
+        (Keep::No, Rehearsal::DryRun) => {
+            staging::sweep(&context.scratch);
+            names.staging(&context.scratch)
         }
     };
+    if request.rehearsal == Rehearsal::Real {
+        let litter = if request.staging == Keep::Yes {
+            Vec::new()
+        } else {
+            vec![place.clone()]
+        };
+        let journal = Journal::new(
+            "import",
+            context.time(),
+            Some(request.archive.shown()),
+            litter,
+        );
+        let paths: Vec<PathBuf> = targets.paths.values().cloned().collect();
+        let home = Home::beside(&settings.config);
+        transaction = Some(Transaction::begin(
+            home,
+            names,
+            journal,
+            &paths,
+            std::mem::take(&mut entered.folders),
+        )?);
+    }
+    let mut staging = Staging::create(&place)?;
     if request.staging == Keep::Yes {
         staging.keep();
     }
     let unpacked = Unpacked::new(context, request, &staging, &settings.data_dir, &targets)?;
     let mut blocked = unpacked.faults(context, settings)?;
-    let database = targets
-        .path(Role::Database)
-        .filter(|_| unpacked.wants(Role::Database));
     let locks = if transaction.is_some() {
         Locks::Held
     } else {
         Locks::Asked
     };
+    let database = targets
+        .path(Role::Database)
+        .filter(|_| unpacked.wants(Role::Database));
     let _database_lock = match database {
         Some(path) => preflight::database(path, request.force, locks, &mut blocked)?,
         None => None,
@@ -133,19 +122,24 @@ pub fn import(context: &Context, settings: &Settings, request: &Request) -> Resu
     if let Some(transaction) = transaction
         && report.blocked.is_empty()
     {
+        carry_out(context, transaction, &changes)?;
         report.applied = true;
-        if changes.is_empty() {
-            info!("Nothing to restore: every file is what the archive holds");
-            return Ok(report);
-        }
-        info!("Restoring {} of {} files", changes.len(), steps.len());
-        replace::carry_out(context, transaction, &changes, Databases::Open)?;
-        info!(
-            files = changes.len(),
-            "Restore completed successfully, what was replaced stays as .bak (`hookshot rollback` brings it back)"
-        );
     }
     Ok(report)
+}
+
+fn carry_out(context: &Context, transaction: Transaction, changes: &[Change]) -> Result<()> {
+    if changes.is_empty() {
+        info!("Nothing to restore: every file is what the archive holds");
+        return Ok(());
+    }
+    info!("Restoring {} files", changes.len());
+    replace::carry_out(context, transaction, changes, Databases::Open)?;
+    info!(
+        files = changes.len(),
+        "Restore completed successfully, what was replaced stays as .bak (`hookshot rollback` brings it back)"
+    );
+    Ok(())
 }
 
 /// What happens to each target, and how.
@@ -177,6 +171,7 @@ fn plan(
             "comparing",
             target.metadata().ok().map(|metadata| metadata.len()),
         );
+        let stamp = survey::stamp(target)?;
         let present = survey::present(target, |file| Box::new(context.watch(file)))?;
         let attributes = attributes(context, unpacked, name, role, present);
         let action = plan::decide(digest, attributes, present);
@@ -209,6 +204,7 @@ fn plan(
             entry: name.clone(),
             target: target.clone(),
             before: present.map(|present| present.digest),
+            stamp,
             new: New::File {
                 source,
                 origin,

@@ -1,6 +1,7 @@
 //! The verbs: one recipe a file, each returns a report. Nothing here prints.
 
 pub mod archive_input;
+mod contents;
 pub mod context;
 pub mod demo;
 pub mod diff;

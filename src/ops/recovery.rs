@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
 use crate::{
-    config::Settings,
+    config::{Choices, Settings},
     disk::{
-        folder_of, holder,
+        NewFolders, folder_of, holder,
         journal::{Home, Journal, Phase},
         lock::{Hold, StateLock},
-        transaction::{self, Recovered},
+        redo::{self, Recovered},
     },
     error::{Failure, Kind},
     source::redb::lock::{self, Against, DatabaseLock},
@@ -32,49 +32,59 @@ pub fn recover(config: &Path, need: Need) -> Result<()> {
     if !home.is_unsettled() {
         return Ok(());
     }
-    match (run(&home, config), need) {
+    let result = run(&home, config);
+    match (result, need) {
+        (Ok(Outcome::Busy(_)), Need::Nothing) | (Ok(Outcome::Settled), _) => Ok(()),
+        (Ok(Outcome::Busy(error)), Need::State) => Err(error),
+        (Err(error), Need::State) => Err(error),
         (Err(error), Need::Nothing) => {
-            // An import that is at work right now has a journal too.
-            if Failure::of(&error).kind != Kind::Blocked {
-                warn!("An earlier import is not finished: {error:#}");
-            }
+            warn!("An earlier import is not finished: {error:#}");
             Ok(())
         }
-        (result, _) => result,
     }
 }
 
-fn run(home: &Home, config: &Path) -> Result<()> {
+/// What became of the unfinished work.
+enum Outcome {
+    /// There is none any more.
+    Settled,
+    /// Another hookshot is at work: it may be its own.
+    Busy(anyhow::Error),
+}
+
+fn run(home: &Home, config: &Path) -> Result<Outcome> {
     let mut folders = vec![folder_of(config)];
     if let Some(journal) = home.journal()? {
         folders.extend(journal.steps.iter().map(|step| folder_of(&step.target)));
     }
-    let _lock = StateLock::acquire(&folders, Hold::Exclusive)?;
+    let _lock = match StateLock::acquire(&folders, Hold::Exclusive) {
+        Err(error) if Failure::of(&error).kind == Kind::Blocked => return Ok(Outcome::Busy(error)),
+        result => result?,
+    };
     home.sweep()?;
     // Whoever held the lock before us may have ended it.
     let Some(journal) = home.journal()? else {
-        return Ok(());
+        return Ok(Outcome::Settled);
     };
     let _locks = match journal.phase {
         Phase::Preparing => Vec::new(),
         _ => hold(&journal)?,
     };
     let verb = journal.verb.clone();
-    let phase = journal.phase;
-    match transaction::recover(home, journal)
-        .context("an earlier import was interrupted and cannot be finished now")?
-    {
-        Recovered::Finished(_) => {
-            warn!("An earlier {verb} was interrupted: finished it, the new state is in place")
-        }
-        Recovered::Undone(_) if phase == Phase::Preparing => info!(
+    let recovered = redo::recover(home, journal)
+        .context("an earlier import was interrupted and cannot be finished now")?;
+    match recovered {
+        Recovered::Nothing => info!(
             "An earlier {verb} was interrupted before it changed anything: removed what it left"
         ),
-        Recovered::Undone(_) => {
-            warn!("An earlier {verb} was interrupted: brought the old state back")
+        Recovered::Finished => {
+            warn!("An earlier {verb} was interrupted: finished it, the new state is in place")
+        }
+        Recovered::Undone(reason) => {
+            warn!("An earlier {verb} was interrupted: brought the old state back, because {reason}")
         }
     }
-    Ok(())
+    Ok(Outcome::Settled)
 }
 
 /// Keeps a service from starting on the half-done state. One that has started already has its files open, and those
@@ -114,8 +124,81 @@ fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
     Ok(locks)
 }
 
-/// The settings, with everything before them whole.
-pub fn settled(choices: &crate::config::Choices, need: Need) -> Result<Settings> {
-    recover(&choices.config_path()?, need)?;
-    Settings::load(choices)
+/// What a verb will do with the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only read it; others may as well.
+    Read,
+    /// Change it; nobody else is at work. Folders that are missing are made, so that they can be locked.
+    Write,
+}
+
+/// A state that is whole and locked, and the settings that describe it.
+pub struct Entered {
+    /// What the configuration says, read under the lock.
+    pub settings: Settings,
+    /// Folders that were made for the lock.
+    pub folders: NewFolders,
+    _lock: StateLock,
+}
+
+/// How often somebody else may be faster before we give up.
+const ATTEMPTS: usize = 5;
+
+/// Makes the state whole, locks it, and reads its settings, so that all three hold at the same time.
+pub fn enter(choices: &Choices, access: Access) -> Result<Entered> {
+    let config = choices.config_path()?;
+    for _ in 0..ATTEMPTS {
+        recover(&config, Need::State)?;
+        let settings = Settings::load(choices)?;
+        let mut folders = NewFolders::default();
+        let hold = match access {
+            Access::Read => Hold::Shared,
+            Access::Write => {
+                for folder in settings.folders() {
+                    folders
+                        .create(&folder)
+                        .with_context(|| format!("cannot create {}", folder.display()))?;
+                }
+                Hold::Exclusive
+            }
+        };
+        let lock = StateLock::acquire(&settings.folders(), hold)?;
+        // Before we had the lock, somebody may have begun, died, or replaced the configuration.
+        if Home::beside(&config).is_unsettled() || Settings::load(choices)? != settings {
+            continue;
+        }
+        no_strangers(&settings)?;
+        return Ok(Entered {
+            settings,
+            folders,
+            _lock: lock,
+        });
+    }
+    Err(
+        Failure::new(Kind::Blocked, "other hookshots are at work on this state")
+            .hint("try again in a moment")
+            .into(),
+    )
+}
+
+/// Refuses to work beside the unfinished import of another configuration, or of another user whose journal we cannot
+/// see.
+fn no_strangers(settings: &Settings) -> Result<()> {
+    const LEFT: [&str; 4] = [".new", ".old", ".earlier", ".staging"];
+    for folder in settings.folders() {
+        for entry in folder.read_dir().into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(".hookshot-") && LEFT.iter().any(|end| name.ends_with(end)) {
+                let message = format!(
+                    "{} belongs to an import that is not finished",
+                    entry.path().display()
+                );
+                let hint = "run hookshot with the configuration, and as the user, that the import was run with (or as root): it finishes the work";
+                return Err(Failure::new(Kind::Blocked, message).hint(hint).into());
+            }
+        }
+    }
+    Ok(())
 }

@@ -140,6 +140,7 @@ pub fn carry_out(
         .map(lock_new)
         .collect::<Result<Vec<_>>>()?;
     context.stop.check()?;
+    nothing_has_moved(changes)?;
     let committed = transaction.commit()?;
     match committed
         .apply()
@@ -162,6 +163,22 @@ pub fn carry_out(
             .into())
         }
     }
+}
+
+/// What was planned on is what is there: a service that has started, or an editor that has saved, is not overrun.
+fn nothing_has_moved(changes: &[Change]) -> Result<()> {
+    for change in changes {
+        if survey::stamp(&change.target)? != change.stamp {
+            let message = format!(
+                "{} changed while hookshot was at work",
+                change.target.display()
+            );
+            return Err(Failure::new(Kind::Blocked, message)
+                .hint("stop whoever changes it, and try again; nothing was changed")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 fn lock_new(placed: &Path) -> Result<DatabaseLock> {

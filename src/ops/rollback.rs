@@ -1,6 +1,6 @@
 //! `rollback`: undoes the last import, by the same transaction; a second rollback undoes the first.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use tracing::info;
@@ -9,6 +9,7 @@ use super::{
     Context,
     entries::Role,
     preflight::{self, Blocked, Force, Locks},
+    recovery::Entered,
     replace::{self, Databases, Rehearsal, Report},
 };
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     disk::{
         NewFolders,
         journal::{self, Home, Journal},
-        lock::{Hold, StateLock},
         survey,
         transaction::{Change, New, Origin, Transaction},
     },
@@ -31,15 +31,11 @@ use crate::{
 /// Brings back what the last import or rollback replaced, and takes away what it created.
 pub fn rollback(
     context: &Context,
-    settings: &Settings,
+    entered: &Entered,
     rehearsal: Rehearsal,
     force: Force,
 ) -> Result<Report> {
-    let hold = match rehearsal {
-        Rehearsal::Real => Hold::Exclusive,
-        Rehearsal::DryRun => Hold::Shared,
-    };
-    let _lock = StateLock::acquire(&settings.folders(), hold)?;
+    let settings = &entered.settings;
     let home = Home::beside(&settings.config);
     let record = home
         .record()?
@@ -55,7 +51,7 @@ pub fn rollback(
     let mut steps = Vec::new();
     let mut changes = Vec::new();
     for done in &record.steps {
-        let (step, change) = reverse(done, &mut blocked)?;
+        let (step, change) = reverse(done, &record.verb, &mut blocked)?;
         steps.push(step);
         changes.extend(change);
     }
@@ -111,63 +107,77 @@ fn nothing_to_undo(settings: &Settings) -> Failure {
 }
 
 /// What undoes one step.
-fn reverse(done: &journal::Step, blocked: &mut Vec<Blocked>) -> Result<(Step, Option<Change>)> {
+fn reverse(
+    done: &journal::Step,
+    verb: &str,
+    blocked: &mut Vec<Blocked>,
+) -> Result<(Step, Option<Change>)> {
     let entry = EntryName::new(&done.entry)
         .with_context(|| format!("the record of the last import names {:?}", done.entry))?;
-    let target = done.target.clone();
+    let target = survey::resolve(&done.target)?;
+    let stamp = survey::stamp(&target)?;
     let now = survey::present(&target, |file| Box::new(file))?;
+    let before = now.map(|now| now.digest);
     let step = |action| Step {
         entry: entry.clone(),
         target: Some(target.clone()),
         action,
     };
-    let Some(before) = &done.before else {
-        // It was created: it goes, and stays as .bak.
-        let change = now.map(|now| Change {
-            entry: entry.clone(),
-            target: target.clone(),
-            before: Some(now.digest),
-            new: New::Nothing,
-        });
-        let action = if change.is_some() {
-            Action::Remove
-        } else {
-            Action::Unchanged
-        };
-        return Ok((step(action), change));
+    let change = |new| Change {
+        entry: entry.clone(),
+        target: target.clone(),
+        before,
+        stamp,
+        new,
     };
-    let before: Digest = before.parse().map_err(anyhow::Error::msg)?;
-    let kept = survey::present(&done.backup, |file| Box::new(file))?;
+    let Some(wanted) = &done.before else {
+        // It was created: it goes, and stays as .bak.
+        return Ok(match now {
+            Some(_) => (step(Action::Remove), Some(change(New::Nothing))),
+            None => (step(Action::Unchanged), None),
+        });
+    };
+    let wanted: Digest = wanted.parse().map_err(anyhow::Error::msg)?;
     let action = if now.is_some() {
         Action::Replace
     } else {
         Action::Create
     };
-    let Some(kept) = kept.filter(|kept| kept.digest == before) else {
+    let mut block = |message: String| {
         blocked.push(Blocked {
             kind: "backup",
-            message: format!("{} is not the file that the last {} replaced any more", done.backup.display(), "import"),
+            message,
             failure: Kind::Blocked,
             hint: "a rollback brings back everything or nothing: import an archive instead, or copy the .bak files by hand",
         });
-        return Ok((step(action), None));
+        Ok((step(action), None))
     };
-    let change = Change {
-        entry: entry.clone(),
-        target: target.clone(),
-        before: now.map(|now| now.digest),
-        new: New::File {
-            source: done.backup.clone(),
-            origin: Origin::Linked,
-            digest: kept.digest,
-            attributes: Attributes {
-                mode: kept.mode,
-                owner: Some(kept.owner),
-            },
-            mtime: None,
+    let shown = done.backup.display();
+    match done.backup.symlink_metadata() {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return block(format!("{shown} is not a regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return block(format!("{shown} is gone"));
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
+    }
+    let kept = survey::present(&done.backup, |file| Box::new(file))?;
+    let Some(kept) = kept.filter(|kept| kept.digest == wanted) else {
+        return block(format!(
+            "{shown} is not the file that the last {verb} replaced any more"
+        ));
+    };
+    let file = New::File {
+        source: done.backup.clone(),
+        origin: Origin::Linked,
+        digest: kept.digest,
+        attributes: Attributes {
+            mode: kept.mode,
+            owner: Some(kept.owner),
         },
+        mtime: None,
     };
-    Ok((step(action), Some(change)))
+    Ok((step(action), Some(change(file))))
 }
 
 fn announce(report: &Report) {

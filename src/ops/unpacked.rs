@@ -10,10 +10,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
-use super::{Context, entries::Role, import::Request, preflight::Blocked};
+use super::{Context, contents, entries::Role, import::Request, preflight::Blocked};
 use crate::{
     archive::{Sink, Verified},
-    config::{Settings, schema::Schema, schema::parse_toml},
+    config::{Settings, schema::Schema},
     disk::{folder_of, space, staging::Staging, survey, transaction::backup_path},
     error::{Failure, Kind},
     model::{
@@ -33,9 +33,12 @@ pub struct Targets {
 
 impl Targets {
     /// Finds them, and refuses places that would get in each other's way.
-    pub fn find(settings: &Settings) -> Result<Targets> {
+    pub fn find(settings: &Settings, only: &[EntryName]) -> Result<Targets> {
         let mut paths = BTreeMap::new();
-        for role in Role::ALL {
+        for role in Role::ALL
+            .into_iter()
+            .filter(|role| is_selected(only, &role.name()))
+        {
             paths.insert(role.name(), survey::resolve(&role.path(settings))?);
         }
         for (name, path) in &paths {
@@ -184,8 +187,17 @@ impl<'a> Unpacked<'a> {
             if !self.wants(role) {
                 continue;
             }
-            let text = std::fs::read(self.staging.place(&role.name()))?;
-            for fault in self.toml_faults(role, text, settings) {
+            let bytes = std::fs::read(self.staging.place(&role.name()))?;
+            let faults = match contents::check(role, &bytes) {
+                Ok(schema) => {
+                    schema
+                        .iter()
+                        .for_each(|schema| warn_of_moves(schema, settings));
+                    Vec::new()
+                }
+                Err(faults) => faults,
+            };
+            for fault in faults {
                 blocked.push(Blocked {
                     kind: "configuration",
                     message: format!("{} in the archive: {fault}", role.name()),
@@ -195,22 +207,6 @@ impl<'a> Unpacked<'a> {
             }
         }
         Ok(blocked)
-    }
-
-    fn toml_faults(&self, role: Role, text: Vec<u8>, settings: &Settings) -> Vec<String> {
-        let Ok(text) = String::from_utf8(text) else {
-            return vec!["not UTF-8".to_owned()];
-        };
-        match role {
-            Role::Config => match Schema::parse(&text) {
-                Ok(schema) => {
-                    warn_of_moves(&schema, settings);
-                    Vec::new()
-                }
-                Err(faults) => faults,
-            },
-            _ => parse_toml(&text).err().into_iter().collect(),
-        }
     }
 }
 
@@ -255,6 +251,7 @@ impl Sink for Unpack<'_> {
                 return Err(super::extract::no_such_entry(name).into());
             }
         }
+        contents::check_sizes(manifest)?;
         let wanted = manifest
             .files
             .iter()

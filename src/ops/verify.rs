@@ -56,17 +56,26 @@ pub fn verify(context: &Context, locations: &[Location]) -> Result<Report, Failu
             return Err(failure.unwrap_or_else(|| Failure::new(Kind::Failed, "interrupted")));
         }
         report.archives.push(archive);
-        // A damaged archive says more than a missing one.
         if let Some(failure) = failure
             && report
                 .worst
                 .as_ref()
-                .is_none_or(|worst| worst.kind != Kind::Refused)
+                .is_none_or(|worst| rank(&failure) > rank(worst))
         {
             report.worst = Some(failure);
         }
     }
     Ok(report)
+}
+
+/// A damaged archive says more than one of another version, and that more than a missing one.
+fn rank(failure: &Failure) -> u8 {
+    match failure.kind {
+        Kind::Refused => 3,
+        Kind::Version => 2,
+        Kind::NotFound => 0,
+        _ => 1,
+    }
 }
 
 fn one(context: &Context, location: &Location) -> (Archive, Option<Failure>) {

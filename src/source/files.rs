@@ -13,10 +13,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 use crate::{
     error::{Failure, Kind},
     model::{
-        digest::{Digest, Hashing},
-        entry_name::EntryName,
-        limits::SMALL_SOURCE_BYTES,
-        manifest::FileRecord,
+        digest::Digest, entry_name::EntryName, limits::SMALL_SOURCE_BYTES, manifest::FileRecord,
     },
 };
 
@@ -74,11 +71,30 @@ pub fn open(path: &Path, name: &EntryName) -> Result<File> {
     Ok(file)
 }
 
-/// Reads a plain file for the archive.
+/// How often a file that changes while it is read is read again.
+const ATTEMPTS: usize = 3;
+
+/// Reads a plain file for the archive: as it was at one moment, as far as its size and time tell.
 pub fn stage(path: &Path, name: EntryName) -> Result<Staged> {
-    let mut file = open(path, &name)?;
-    let metadata = file.metadata()?;
+    for _ in 0..ATTEMPTS {
+        if let Some(staged) = stage_once(path, &name)? {
+            return Ok(staged);
+        }
+    }
+    let failure = Failure::new(
+        Kind::Failed,
+        format!("{} changes while it is read", path.display()),
+    );
+    Err(failure
+        .hint("export again when nobody is writing it")
+        .into())
+}
+
+/// `None` where the file changed meanwhile.
+fn stage_once(path: &Path, name: &EntryName) -> Result<Option<Staged>> {
+    let mut file = open(path, name)?;
     let reading = || format!("cannot read {}", path.display());
+    let metadata = file.metadata().with_context(reading)?;
     let (content, digest, size) = if metadata.len() <= SMALL_SOURCE_BYTES {
         let mut bytes = Vec::new();
         (&mut file)
@@ -88,19 +104,39 @@ pub fn stage(path: &Path, name: EntryName) -> Result<Staged> {
         let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
         (Content::Bytes(bytes), digest, size)
     } else {
-        let mut hashing = Hashing::new(std::io::sink());
-        std::io::copy(&mut file, &mut hashing).with_context(reading)?;
-        let (digest, size) = hashing.finish();
-        (Content::File(file), digest, size)
+        let (digest, size) = Digest::of_reader(&file).with_context(reading)?;
+        (
+            Content::File(file.try_clone().with_context(reading)?),
+            digest,
+            size,
+        )
     };
+    let stamp = |metadata: &std::fs::Metadata| {
+        (
+            metadata.ino(),
+            metadata.len(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+        )
+    };
+    // Both the file that was read and the one that has the name now.
+    let after = [file.metadata(), path.metadata()];
+    let unchanged = after.iter().all(|after| {
+        after
+            .as_ref()
+            .is_ok_and(|after| stamp(after) == stamp(&metadata))
+    });
+    if !unchanged || size != metadata.len() {
+        return Ok(None);
+    }
     let mut record = FileRecord::new(name.clone(), digest, size);
     record.kind = Some("file".to_owned());
     describe(&mut record, path, &metadata);
-    Ok(Staged {
-        name,
+    Ok(Some(Staged {
+        name: name.clone(),
         record,
         content,
-    })
+    }))
 }
 
 /// Puts mode, owner and times of the source into its record.

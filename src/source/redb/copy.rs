@@ -59,7 +59,7 @@ pub fn locked_copy(
     // Read again under the lock: a service may have closed it since.
     let mut original = original;
     original.rewind()?;
-    let header = Header::read(&original)?.ok_or_else(|| not_a_database(path))?;
+    let mut header = Header::read(&original)?.ok_or_else(|| not_a_database(path))?;
     original.rewind()?;
     space::require(scratch, metadata.len(), "a copy of the database")?;
     let mut copy = tempfile::tempfile_in(scratch)
@@ -69,6 +69,10 @@ pub fn locked_copy(
     drop(lock);
     if header.needs_repair {
         judge::repair(copy.try_clone()?).map_err(|error| damaged(path, &error))?;
+        copy.rewind()?;
+        // Where the last commit was not whole, redb went back to the one before.
+        let repaired = Header::read(&copy)?.ok_or_else(|| not_a_database(path))?;
+        header.transaction_id = repaired.transaction_id;
         copy.rewind()?;
         (digest, size) = Digest::of_reader(io::BufReader::with_capacity(BUFFER_BYTES, &copy))?;
     }

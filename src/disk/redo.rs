@@ -1,0 +1,292 @@
+//! What happens behind the commit point of a transaction, and who ends it after a crash: going forward, or back.
+//!
+//! Every step may be repeated. Going forward needs every new file and an old state that nobody has worked on since;
+//! where that is not so, the old state comes back.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt as _, fchown},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    exists, folder_of,
+    journal::{Home, Journal, Phase, Step},
+    remove_file, sync_folders,
+    transaction::copy_private,
+};
+use crate::{
+    error::{Failure, Kind},
+    model::digest::Digest,
+};
+
+/// What [`recover`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    /// Nothing had been changed; what was prepared is gone.
+    Nothing,
+    /// The new state is complete.
+    Finished,
+    /// The old state is back, for this reason.
+    Undone(String),
+}
+
+/// Ends what an earlier hookshot left in `journal`. The caller holds the state's lock, and made sure that no process
+/// has the targets open.
+pub fn recover(home: &Home, mut journal: Journal) -> Result<Recovered> {
+    match journal.phase {
+        Phase::Preparing => {
+            forget(home, &journal)?;
+            Ok(Recovered::Nothing)
+        }
+        Phase::Committed => match obstacle(&journal)? {
+            None => {
+                apply(&journal)?;
+                finish(home, &journal)?;
+                Ok(Recovered::Finished)
+            }
+            Some(reason) => {
+                nothing_is_lost_by_going_back(&journal)?;
+                journal.phase = Phase::Undoing;
+                home.write(&journal)?;
+                undo(home, journal)?;
+                Ok(Recovered::Undone(reason))
+            }
+        },
+        Phase::Undoing | Phase::Undone => {
+            undo(home, journal)?;
+            Ok(Recovered::Undone("it had failed".to_owned()))
+        }
+    }
+}
+
+/// Why the work cannot go forward, if it cannot: a new file is gone or is not what it was, or the old state has been
+/// worked on since.
+fn obstacle(journal: &Journal) -> Result<Option<String>> {
+    for step in &journal.steps {
+        let Some(staged) = &step.staged else {
+            continue;
+        };
+        let target = step.target.display();
+        let now = digest(&step.target)?;
+        if !exists(staged) {
+            // In place, and perhaps worked on since; unless it is still the old one.
+            if now == step.before && step.before != step.after {
+                return Ok(Some(format!("the new {target} is not there any more")));
+            }
+        } else if !is_same_file(staged, &step.target) {
+            if digest(staged)? != step.after {
+                return Ok(Some(format!("the new {target} is not what it was")));
+            }
+            if now != step.before {
+                return Ok(Some(format!("{target} has been worked on since")));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Fails where going back would overwrite what somebody made of a new file.
+fn nothing_is_lost_by_going_back(journal: &Journal) -> Result<()> {
+    for step in journal
+        .steps
+        .iter()
+        .filter(|step| step.staged.as_ref().is_some_and(|staged| !exists(staged)))
+    {
+        let now = digest(&step.target)?;
+        if now != step.before && now != step.after {
+            let message = format!(
+                "an earlier {} was interrupted, and both old and new files have been worked on since: {}",
+                journal.verb,
+                step.target.display()
+            );
+            let hint = "docs/recovery.md, \"A damaged journal\", says how to finish by hand; the .bak files hold the old state";
+            return Err(Failure::new(Kind::Blocked, message).hint(hint).into());
+        }
+    }
+    Ok(())
+}
+
+/// Gives the old files their second names and the new ones their places.
+pub fn apply(journal: &Journal) -> Result<()> {
+    let mut pending = Vec::new();
+    for step in &journal.steps {
+        if is_pending(step)? {
+            pending.push(step);
+        }
+    }
+    for step in &pending {
+        keep_backup(step).with_context(|| format!("cannot keep {}", step.backup.display()))?;
+    }
+    // The old file must have its second name on the disk before its first one is taken away.
+    sync_folders(pending.iter().map(|step| step.target.clone()))?;
+    for step in &pending {
+        put(step)
+            .with_context(|| format!("cannot put the new {} in place", step.target.display()))?;
+    }
+    sync_folders(pending.iter().map(|step| step.target.clone()))
+}
+
+fn is_pending(step: &Step) -> Result<bool> {
+    match &step.staged {
+        Some(staged) => Ok(exists(staged)),
+        // What is there after a removal, and is not what was removed, is somebody's new file.
+        None => Ok(step.before.is_some() && digest(&step.target)? == step.before),
+    }
+}
+
+fn put(step: &Step) -> io::Result<()> {
+    let Some(staged) = &step.staged else {
+        return remove_file(&step.target);
+    };
+    if step.before.is_some() {
+        return fs::rename(staged, &step.target);
+    }
+    // Nothing was there: what has appeared meanwhile is not ours to replace.
+    match fs::hard_link(staged, &step.target) {
+        Ok(()) => remove_file(staged),
+        Err(_) if is_same_file(staged, &step.target) => remove_file(staged),
+        Err(_) if exists(&step.target) => Err(io::ErrorKind::AlreadyExists.into()),
+        // A file system without links.
+        Err(_) => fs::rename(staged, &step.target),
+    }
+}
+
+/// Gives the old file its second name, and keeps the backup of an earlier import until this one is over.
+fn keep_backup(step: &Step) -> Result<()> {
+    if step.before.is_none() || !exists(&step.target) || is_same_file(&step.target, &step.backup) {
+        return Ok(remove_file(&step.fresh_backup)?);
+    }
+    if exists(&step.backup) && !exists(&step.earlier_backup) {
+        fs::rename(&step.backup, &step.earlier_backup)?;
+    }
+    remove_file(&step.fresh_backup)?;
+    link_or_copy(&step.target, &step.fresh_backup)?;
+    fs::rename(&step.fresh_backup, &step.backup)?;
+    Ok(())
+}
+
+/// Ends the work. Everything that is to go is gone, durably, before the journal is: nobody would know of it.
+pub fn finish(home: &Home, journal: &Journal) -> Result<()> {
+    for step in &journal.steps {
+        remove_file(&step.earlier_backup)?;
+        remove_file(&step.fresh_backup)?;
+    }
+    remove_litter(journal)?;
+    home.end().context("cannot end the journal")
+}
+
+/// Removes what was prepared, and the journal.
+pub fn forget(home: &Home, journal: &Journal) -> Result<()> {
+    remove_litter(journal)?;
+    Ok(home.forget()?)
+}
+
+/// Brings the old state back.
+pub fn undo(home: &Home, mut journal: Journal) -> Result<()> {
+    if journal.phase != Phase::Undone {
+        for step in &journal.steps {
+            restore(step)
+                .with_context(|| format!("cannot bring back {}", step.target.display()))?;
+        }
+        sync_folders(journal.steps.iter().map(|step| step.target.clone()))?;
+        // From here on the backups may change: what they hold is not needed any more.
+        journal.phase = Phase::Undone;
+        home.write(&journal)?;
+    }
+    for step in &journal.steps {
+        if exists(&step.earlier_backup) {
+            fs::rename(&step.earlier_backup, &step.backup)?;
+        } else if is_same_file(&step.target, &step.backup) {
+            remove_file(&step.backup)?;
+        }
+        remove_file(&step.fresh_backup)?;
+    }
+    forget(home, &journal)
+}
+
+/// Brings the old file of one step back, from its backup.
+fn restore(step: &Step) -> Result<()> {
+    let untouched = match &step.staged {
+        Some(staged) => exists(staged) && !is_same_file(staged, &step.target),
+        None => is_pending(step)?,
+    };
+    if untouched {
+        return Ok(());
+    }
+    if step.before.is_none() {
+        return Ok(remove_file(&step.target)?);
+    }
+    if is_same_file(&step.target, &step.backup) || digest(&step.target)? == step.before {
+        return Ok(());
+    }
+    remove_file(&step.fresh_backup)?;
+    link_or_copy(&step.backup, &step.fresh_backup)?;
+    fs::rename(&step.fresh_backup, &step.target)?;
+    Ok(())
+}
+
+/// Removes what was prepared, durably.
+fn remove_litter(journal: &Journal) -> Result<()> {
+    let staged = journal.steps.iter().filter_map(|step| step.staged.as_ref());
+    for path in journal.litter.iter().chain(staged) {
+        let result = match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
+            // The folder that would hold it is not there either, or is no folder.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        result.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    let gone = journal
+        .litter
+        .iter()
+        .cloned()
+        .chain(journal.steps.iter().map(|step| step.target.clone()));
+    sync_folders(gone.filter(|path| folder_of(path).is_dir()))
+}
+
+/// SHA-256 of a file as the journal has it; `None` where there is no file.
+fn digest(path: &Path) -> Result<Option<String>> {
+    match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => {
+            let reading = || format!("cannot read {}", path.display());
+            let (digest, _) =
+                Digest::of_reader(result.with_context(reading)?).with_context(reading)?;
+            Ok(Some(digest.to_string()))
+        }
+    }
+}
+
+/// A second name for a file; a copy with the same attributes where the file system has no links.
+fn link_or_copy(file: &Path, to: &Path) -> Result<()> {
+    if fs::hard_link(file, to).is_ok() {
+        return Ok(());
+    }
+    let metadata = file.metadata()?;
+    copy_private(file, to)?;
+    let copy = fs::File::open(to)?;
+    // An unprivileged owner cannot give files away, and then the copy is its own as the original was.
+    let _ = fchown(&copy, Some(metadata.uid()), Some(metadata.gid()));
+    copy.set_permissions(metadata.permissions())?;
+    copy.set_modified(metadata.modified()?)?;
+    Ok(copy.sync_all()?)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.symlink_metadata(), other.symlink_metadata()) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    }
+}
