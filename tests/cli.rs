@@ -529,6 +529,52 @@ fn a_dry_run_prints_the_plan_and_touches_nothing() {
 }
 
 #[test]
+fn a_dry_run_removes_what_a_killed_one_left_and_nothing_else() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    let mut gone = Command::new("true").spawn().expect("true");
+    gone.wait().expect("an end");
+    let dead = machine.path(&format!("tmp/.hookshot-{:x}-1.staging", gone.id()));
+    let alive = machine.path(&format!("tmp/.hookshot-{:x}-1.staging", std::process::id()));
+    for folder in [&dead, &alive] {
+        fs::create_dir(folder).expect("a folder");
+        fs::write(folder.join("secrets"), SECRET).expect("written");
+    }
+    machine.run(&["import", &archive, "--dry-run"]).exits(0);
+    assert!(!dead.exists() && alive.join("secrets").exists());
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    for name in [
+        "data/state.redb",
+        "etc/services.toml",
+        "etc/secrets",
+        "etc/config.toml",
+    ] {
+        let kept = machine.path("kept");
+        fs::rename(machine.path(name), &kept).expect("moved");
+        let made = Command::new("mkfifo")
+            .arg(machine.path(name))
+            .status()
+            .expect("mkfifo");
+        assert!(made.success());
+        for verb in [
+            &["export", "b.tar.gz"][..],
+            &["import", &archive],
+            &["import", &archive, "--dry-run"],
+            &["diff", &archive],
+        ] {
+            machine.run(verb).exits(2).says("not a regular file");
+        }
+        fs::rename(&kept, machine.path(name)).expect("moved back");
+    }
+    machine.run(&["diff", &archive]).exits(0);
+}
+
+#[test]
 fn import_names_every_reason_at_once_and_changes_nothing() {
     let machine = Machine::new();
     let good = machine.export("good.tar.gz");

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
@@ -27,8 +28,8 @@ use crate::model::{
 pub enum Input {
     /// Something that can be read again from its beginning.
     Seekable(Box<dyn ReadSeek>),
-    /// Something that passes by once.
-    Stream(Box<dyn Read>),
+    /// Something that passes by once, and a folder where it may be kept if it has to be read twice.
+    Stream(Box<dyn Read>, PathBuf),
 }
 
 /// A seekable reader.
@@ -96,12 +97,16 @@ pub fn read(shown: &str, input: Input, sink: &mut dyn Sink) -> Result<Verified> 
                 .with_context(|| format!("cannot read {shown}"))?;
             Passage::new(sink, known).run(shown, file)
         }
-        Input::Stream(mut stream) => {
+        Input::Stream(mut stream, scratch) => {
             let (head, bytes) =
                 read_head(&mut stream).with_context(|| format!("cannot read {shown}"))?;
             let whole = Cursor::new(bytes).chain(stream);
             if head == Head::ManifestLater {
-                return read(shown, Input::Seekable(Box::new(spool(whole)?)), sink);
+                return read(
+                    shown,
+                    Input::Seekable(Box::new(spool(whole, &scratch)?)),
+                    sink,
+                );
             }
             Passage::new(sink, None).run(shown, whole)
         }
@@ -109,8 +114,9 @@ pub fn read(shown: &str, input: Input, sink: &mut dyn Sink) -> Result<Verified> 
 }
 
 /// Keeps a stream in a file without a name: the manifest must be known before the entries are read.
-fn spool(mut stream: impl Read) -> Result<std::fs::File> {
-    let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+fn spool(mut stream: impl Read, scratch: &Path) -> Result<std::fs::File> {
+    let mut file = tempfile::tempfile_in(scratch)
+        .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
     io::copy(&mut stream, &mut file).context("cannot keep the stream in a temporary file")?;
     file.rewind()?;
     Ok(file)

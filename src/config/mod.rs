@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    disk::folder_of,
+    disk::{folder_of, open_regular},
     error::{Failure, Kind},
     model::limits::MAX_CONFIG_BYTES,
 };
@@ -111,17 +111,10 @@ impl Settings {
 /// The text of a configuration file; `None` where there is none.
 pub fn read_text(path: &Path) -> Result<Option<String>> {
     let reading = || format!("cannot read {}", path.display());
-    let file = match std::fs::File::open(path) {
+    let file = match open_regular(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.with_context(reading)?,
     };
-    if !file.metadata().with_context(reading)?.is_file() {
-        return Err(Failure::new(
-            Kind::Usage,
-            format!("{} is not a regular file", path.display()),
-        )
-        .into());
-    }
     let mut bytes = Vec::new();
     file.take(MAX_CONFIG_BYTES + 1)
         .read_to_end(&mut bytes)

@@ -19,10 +19,13 @@ pub mod transaction;
 use std::{
     fs::File,
     io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
+
+use crate::error::{Failure, Kind};
 
 /// Makes the names in `folder` durable (fsync(2): a file's own sync does not cover its name).
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -57,6 +60,22 @@ pub fn folder_of(path: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// Opens a regular file for reading. Anything else is [`Kind::Usage`], at once: a fifo would wait for a writer.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        let failure = Failure::new(
+            Kind::Usage,
+            format!("{} is not a regular file", path.display()),
+        );
+        return Err(failure.hint("name a regular file").into());
+    }
+    Ok(file)
 }
 
 /// Whether something is at `path`, a dangling link included.

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use super::open_regular;
 use crate::{
     error::{Failure, Kind},
     model::{digest::Digest, plan::Present},
@@ -51,7 +52,7 @@ fn in_real_folder(path: &Path) -> PathBuf {
 
 /// The file at `path`, if there is one. `watch` sees every byte that is read.
 pub fn present(path: &Path, watch: impl FnOnce(File) -> Box<dyn Read>) -> Result<Option<Present>> {
-    let file = match File::open(path) {
+    let file = match open_regular(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.with_context(|| format!("cannot read {}", path.display()))?,
     };

@@ -62,7 +62,11 @@ impl Location {
                     inner,
                     stop: context.stop.clone(),
                 });
-                read("-", Input::Stream(Box::new(stdin)), sink)
+                read(
+                    "-",
+                    Input::Stream(Box::new(stdin), context.scratch.clone()),
+                    sink,
+                )
             }
             Location::File(path) => {
                 let file = open(path)?;
@@ -71,7 +75,7 @@ impl Location {
                 let input: Input = if metadata.is_file() {
                     Input::Seekable(Box::new(context.watch(file)))
                 } else {
-                    Input::Stream(Box::new(context.watch(file)))
+                    Input::Stream(Box::new(context.watch(file)), context.scratch.clone())
                 };
                 read(&self.shown(), input, sink)
             }

@@ -255,7 +255,7 @@ fn prove(
     )));
     let verified = read(
         shown,
-        Input::Stream(Box::new(Shared(hashing.clone()))),
+        Input::Stream(Box::new(Shared(hashing.clone())), context.scratch.clone()),
         &mut Discard,
     )
     .context("the archive that was just written cannot be read back")?;

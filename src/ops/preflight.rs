@@ -7,7 +7,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use crate::{
-    disk::holder,
+    disk::{holder, open_regular},
     error::Kind,
     source::redb::{
         header::Header,
@@ -57,7 +57,7 @@ pub fn database(
     locks: Locks,
     blocked: &mut Vec<Blocked>,
 ) -> Result<Option<DatabaseLock>> {
-    let file = match File::open(path) {
+    let file = match open_regular(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         result => result?,
     };

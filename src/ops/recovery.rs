@@ -1,6 +1,6 @@
 //! Before any verb: ends what an import or a rollback that was killed has left.
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
@@ -11,6 +11,7 @@ use crate::{
         NewFolders, folder_of, holder,
         journal::{Home, Journal, Phase},
         lock::{Hold, StateLock},
+        open_regular,
         redo::{self, Recovered},
     },
     error::{Failure, Kind},
@@ -92,7 +93,7 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
 fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
     let mut locks = Vec::new();
     for step in &journal.steps {
-        let Ok(file) = File::open(&step.target) else {
+        let Ok(file) = open_regular(&step.target) else {
             continue;
         };
         let mut holders = lock::probe(&step.target, &file)?;
@@ -116,7 +117,7 @@ fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
         if let Some(file) = step
             .staged
             .as_ref()
-            .and_then(|staged| File::open(staged).ok())
+            .and_then(|staged| open_regular(staged).ok())
         {
             locks.extend(DatabaseLock::acquire(&file, Against::Everybody)?.ok());
         }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::{
+    disk::open_regular,
     error::{Failure, Kind},
     model::{
         digest::Digest, entry_name::EntryName, limits::SMALL_SOURCE_BYTES, manifest::FileRecord,
@@ -51,23 +52,13 @@ pub struct Staged {
 
 /// Opens the file at `path` for an entry; that it is missing is [`Kind::NotFound`].
 pub fn open(path: &Path, name: &EntryName) -> Result<File> {
-    let file = File::open(path).map_err(|error| match error.kind() {
+    let file = open_regular(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => anyhow::Error::new(
             Failure::new(Kind::NotFound, format!("{name} is missing: there is no {}", path.display()))
                 .hint("is this the right machine, and do --config, --services and --data-dir (or the configuration) name the right places?"),
         ),
         _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
     })?;
-    let metadata = file
-        .metadata()
-        .with_context(|| format!("cannot look at {}", path.display()))?;
-    if !metadata.is_file() {
-        return Err(Failure::new(
-            Kind::Usage,
-            format!("{} is not a regular file", path.display()),
-        )
-        .into());
-    }
     Ok(file)
 }
 

@@ -330,7 +330,7 @@ pub fn read(archive: &[u8], seekable: bool, sink: &mut dyn Sink) -> Result<Verif
     let input = if seekable {
         Input::Seekable(Box::new(bytes))
     } else {
-        Input::Stream(Box::new(bytes))
+        Input::Stream(Box::new(bytes), tempfile::env::temp_dir())
     };
     archive::read("archive", input, sink)
 }
