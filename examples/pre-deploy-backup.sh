@@ -1,8 +1,7 @@
 #!/bin/bash
 # Makes a restore point before a deployment: pre-deploy-backup.sh SERVICE
 #
-# A process that holds the database makes export refuse with exit code 15, so call this while the service that owns
-# the database is stopped. FOLDER may be set in the environment. Standard output is the archive's path and nothing else.
+# The service may go on meanwhile. FOLDER may be set in the environment. Standard output is the archive's path and nothing else.
 set -euo pipefail
 
 service=${1:?usage: pre-deploy-backup.sh SERVICE}

@@ -165,11 +165,40 @@ fn export_without_secrets_says_where_it_looked() {
 }
 
 #[test]
-fn export_of_a_database_that_is_open_names_the_process() {
+fn export_of_a_database_that_is_open_goes_along_its_checksums() {
     let machine = Machine::new();
     for how in ["write", "ranges"] {
         let holder = machine.holder(how);
-        let run = machine.run(&["export", "a.tar.gz"]).exits(15);
+        let report = machine
+            .run(&["export", "a.tar.gz", "--json"])
+            .exits(0)
+            .json();
+        assert_eq!(report["snapshot"]["method"], "merkle-walk", "{how}");
+        assert_eq!(report["snapshot"]["rounds"], 1);
+        assert_eq!(report["snapshot"]["writer_pid"], holder.pid());
+        machine.run(&["verify", "a.tar.gz"]).exits(0);
+    }
+    let _reader = machine.holder("read");
+    let report = machine
+        .run(&["export", "a.tar.gz", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(report["snapshot"]["method"], "locked-copy");
+    let report = machine
+        .run(&["export", "a.tar.gz", "--json", "--snapshot", "walk"])
+        .exits(0)
+        .json();
+    assert_eq!(report["snapshot"]["method"], "merkle-walk");
+}
+
+#[test]
+fn export_under_a_lock_alone_names_the_process_that_has_it() {
+    let machine = Machine::new();
+    for how in ["write", "ranges"] {
+        let holder = machine.holder(how);
+        let run = machine
+            .run(&["export", "a.tar.gz", "--snapshot", "locked"])
+            .exits(15);
         assert!(
             run.stderr.contains(&format!("process {}", holder.pid())),
             "{how}: {}",
@@ -177,14 +206,38 @@ fn export_of_a_database_that_is_open_names_the_process() {
         );
         assert!(run.stderr.contains("stop the service"), "{}", run.stderr);
         let error = machine
-            .run(&["export", "a.tar.gz", "--json"])
+            .run(&["export", "a.tar.gz", "--snapshot", "locked", "--json"])
             .exits(15)
             .json();
         assert_eq!(error["error"]["kind"], "no_snapshot");
     }
     assert!(!machine.path("out/a.tar.gz").exists());
-    let _reader = machine.holder("read");
-    machine.run(&["export", "a.tar.gz"]).exits(0);
+}
+
+#[test]
+fn the_walk_leaves_damage_and_deleted_rows_out_or_says_so() {
+    let machine = Machine::new();
+    machine.fill_database(2000);
+    let mut bytes = machine.read("data/state.redb");
+    let middle = bytes.len() / 4;
+    bytes[middle..middle + 60_000].fill(0x5a);
+    machine.write("data/state.redb", bytes, 0o600);
+    let run = machine
+        .run(&[
+            "export",
+            "a.tar.gz",
+            "--snapshot",
+            "walk",
+            "--snapshot-timeout",
+            "0",
+        ])
+        .exits(15);
+    assert!(
+        run.stderr.contains("no consistent snapshot") && run.stderr.contains("5 rounds"),
+        "{}",
+        run.stderr
+    );
+    assert!(!machine.path("out/a.tar.gz").exists());
 }
 
 #[test]
@@ -390,7 +443,9 @@ fn export_does_not_take_every_tar_for_an_archive() {
 fn a_verb_that_is_refused_leaves_no_folder() {
     let machine = Machine::new();
     let holder = machine.holder("write");
-    machine.run(&["export", "new/folder/"]).exits(15);
+    machine
+        .run(&["export", "new/folder/", "--snapshot", "locked"])
+        .exits(15);
     drop(holder);
     assert!(!machine.path("out/new").exists());
 }
@@ -534,8 +589,11 @@ fn a_dry_run_removes_what_a_killed_one_left_and_nothing_else() {
     let archive = machine.export("a.tar.gz");
     let mut gone = Command::new("true").spawn().expect("true");
     gone.wait().expect("an end");
-    let dead = machine.path(&format!("tmp/.hookshot-{:x}-1.staging", gone.id()));
-    let alive = machine.path(&format!("tmp/.hookshot-{:x}-1.staging", std::process::id()));
+    let dead = machine.path(&format!("tmp/.hookshot-{:x}-1.rehearsal", gone.id()));
+    let alive = machine.path(&format!(
+        "tmp/.hookshot-{:x}-1.rehearsal",
+        std::process::id()
+    ));
     for folder in [&dead, &alive] {
         fs::create_dir(folder).expect("a folder");
         fs::write(folder.join("secrets"), SECRET).expect("written");

@@ -178,14 +178,14 @@ fn describe(report: &inspect::Report) -> String {
 /// with 1 when something does.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookshot diff state.tar.gz\n  hookshot diff state.tar.gz --text                  # lines of configuration, never of secrets\n  hookshot diff monday.tar.gz tuesday.tar.gz"
+    after_help = "Examples:\n  hookshot diff state.tar.gz\n  hookshot diff state.tar.gz --text                  # keys of configuration, never secrets\n  hookshot diff monday.tar.gz tuesday.tar.gz"
 )]
 pub struct Diff {
     /// A file, or `-` for standard input
     archive: PathBuf,
     /// A second archive, instead of this machine's state
     pub other: Option<PathBuf>,
-    /// Show which lines of text files differ; values of keys that sound like secrets are masked
+    /// Show which keys of configuration files differ; values that may be secrets are masked
     #[arg(long)]
     text: bool,
 }

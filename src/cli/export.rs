@@ -1,9 +1,9 @@
 //! `hookshot export`.
 
-use std::{collections::BTreeMap, io::IsTerminal as _, path::PathBuf};
+use std::{collections::BTreeMap, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::App;
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     error::{Failure, Kind},
     ops::export::{Output, Overwrite, Request, Secrets, export},
     ops::recovery::Access,
+    source::redb::snapshot::{Method, Wish},
 };
 
 /// Make an archive of this machine's state
@@ -37,6 +38,33 @@ pub struct Export {
     /// How hard to compress, 0 (store) to 12 (smallest) [default: [backup] level, else 5]
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=i64::from(Level::MAX)))]
     level: Option<u8>,
+    /// How the database is copied
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
+    snapshot: Snapshot,
+    /// How long the copy of a database that a service writes to may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    snapshot_timeout: u64,
+}
+
+/// How the database is copied.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Snapshot {
+    /// Under a lock where nobody has it open, else page by page along its checksums while the service works.
+    Auto,
+    /// Under a lock, or not at all.
+    Locked,
+    /// Page by page along its checksums, whoever has it open.
+    Walk,
+}
+
+impl Snapshot {
+    fn method(self) -> Method {
+        match self {
+            Snapshot::Auto => Method::Auto,
+            Snapshot::Locked => Method::Locked,
+            Snapshot::Walk => Method::Walk,
+        }
+    }
 }
 
 fn parse_tag(text: &str) -> Result<(String, String), String> {
@@ -81,6 +109,10 @@ impl Export {
             },
             tags: self.tags.into_iter().collect::<BTreeMap<_, _>>(),
             level: self.level.and_then(Level::new),
+            snapshot: Wish {
+                method: self.snapshot.method(),
+                timeout: Duration::from_secs(self.snapshot_timeout),
+            },
         };
         let report = export(&app.context, &entered, &request, app.begun)?;
         // For people, the log lines have said it all.

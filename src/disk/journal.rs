@@ -206,7 +206,11 @@ impl Home {
     /// Ends the work: the journal becomes the record of the last import, in one step.
     pub fn end(&self) -> io::Result<()> {
         std::fs::rename(self.journal_path(), self.record_path())?;
-        sync_folder(&self.folder)
+        // The work is done. Should a power cut bring the journal back, it is found done once more.
+        if let Err(error) = sync_folder(&self.folder) {
+            tracing::warn!(folder = %self.folder.display(), %error, "The record of the import could not be synced");
+        }
+        Ok(())
     }
 
     /// Ends work that came to nothing; the record of an earlier import stays.
@@ -229,7 +233,7 @@ fn load(path: &Path) -> Result<Option<Journal>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    let hint = "docs/recovery.md, \"A damaged journal\", says how to finish by hand; the .bak files hold the old state";
+    let hint = "docs/recovery.md, \"A damaged journal\", says how to finish by hand";
     let damaged = |reason: &str| {
         Failure::new(
             Kind::Failed,
@@ -244,7 +248,7 @@ fn load(path: &Path) -> Result<Option<Journal>> {
                 path.display()
             );
             return Err(Failure::new(Kind::Failed, message)
-                .hint("run hookshot as the user who ran the import")
+                .hint("run hookshot as the user who ran the import; a journal that others could write is looked at first: docs/recovery.md, \"A damaged journal\"")
                 .into());
         }
     }

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
     exists, folder_of,
@@ -73,7 +73,7 @@ fn obstacle(journal: &Journal) -> Result<Option<String>> {
         let now = digest(&step.target)?;
         if !exists(staged) {
             // In place, and perhaps worked on since; unless it is still the old one.
-            if now == step.before && step.before != step.after {
+            if now.is_none() || (now == step.before && step.before != step.after) {
                 return Ok(Some(format!("the new {target} is not there any more")));
             }
         } else if !is_same_file(staged, &step.target) {
@@ -88,21 +88,20 @@ fn obstacle(journal: &Journal) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Fails where going back would overwrite what somebody made of a new file.
+/// Fails where going back would overwrite what somebody made of a new file, or in the place of a removed one.
 fn nothing_is_lost_by_going_back(journal: &Journal) -> Result<()> {
-    for step in journal
-        .steps
-        .iter()
-        .filter(|step| step.staged.as_ref().is_some_and(|staged| !exists(staged)))
-    {
+    for step in &journal.steps {
+        if step.staged.as_ref().is_some_and(|staged| exists(staged)) {
+            continue;
+        }
         let now = digest(&step.target)?;
-        if now != step.before && now != step.after {
+        if now.is_some() && now != step.before && now != step.after {
             let message = format!(
                 "an earlier {} was interrupted, and both old and new files have been worked on since: {}",
                 journal.verb,
                 step.target.display()
             );
-            let hint = "docs/recovery.md, \"A damaged journal\", says how to finish by hand; the .bak files hold the old state";
+            let hint = "docs/recovery.md, \"A damaged journal\", says how to finish by hand";
             return Err(Failure::new(Kind::Blocked, message).hint(hint).into());
         }
     }
@@ -221,6 +220,9 @@ fn restore(step: &Step) -> Result<()> {
     }
     if is_same_file(&step.target, &step.backup) || digest(&step.target)? == step.before {
         return Ok(());
+    }
+    if digest(&step.backup)? != step.before {
+        bail!("{} is not the old file any more", step.backup.display());
     }
     remove_file(&step.fresh_backup)?;
     link_or_copy(&step.backup, &step.fresh_backup)?;

@@ -80,7 +80,7 @@ pub fn sweep(scratch: &Path) {
         let name = name.to_string_lossy();
         let unique = name
             .strip_prefix(".hookshot-")
-            .and_then(|name| name.strip_suffix(".staging"));
+            .and_then(|name| name.strip_suffix(".rehearsal"));
         let pid = unique.and_then(|unique| u32::from_str_radix(unique.split_once('-')?.0, 16).ok());
         let ours = entry.metadata().is_ok_and(|metadata| {
             metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw()

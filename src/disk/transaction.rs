@@ -48,6 +48,11 @@ impl Names {
         folder.join(format!(".hookshot-{}.staging", self.unique))
     }
 
+    /// The staging folder of a rehearsal in `folder`.
+    pub fn rehearsal(&self, folder: &Path) -> PathBuf {
+        folder.join(format!(".hookshot-{}.rehearsal", self.unique))
+    }
+
     /// A staging folder that somebody wants to look at: nobody takes it for litter.
     pub fn kept_staging(&self, folder: &Path) -> PathBuf {
         folder.join(format!("hookshot-staging-{}", self.unique))

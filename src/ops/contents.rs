@@ -7,7 +7,7 @@ use super::entries::Role;
 use crate::{
     config::schema::{Schema, parse_toml},
     error::{Failure, Kind},
-    model::{limits::MAX_CONFIG_BYTES, manifest::Manifest},
+    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest},
 };
 
 /// Checks the content of a configuration file; every fault where it is not good. `config.toml` gives its schema.
@@ -26,8 +26,12 @@ pub fn check(role: Role, bytes: &[u8]) -> Result<Option<Schema>, Vec<String>> {
 }
 
 /// Refuses configuration files that are too large to be looked at, before anything of them is unpacked.
-pub fn check_sizes(manifest: &Manifest) -> Result<()> {
-    for role in [Role::Config, Role::Services] {
+pub fn check_sizes(manifest: &Manifest, only: &[EntryName]) -> Result<()> {
+    let wanted = |name: &EntryName| only.is_empty() || only.contains(name);
+    for role in [Role::Config, Role::Services]
+        .into_iter()
+        .filter(|role| wanted(&role.name()))
+    {
         if manifest
             .files
             .get(&role.name())

@@ -37,7 +37,7 @@ use crate::{
     },
     source::{
         files::{self, Content, Staged},
-        redb::copy,
+        redb::snapshot::{self, Follow, Wish},
     },
 };
 
@@ -53,6 +53,8 @@ pub struct Request {
     pub tags: BTreeMap<String, String>,
     /// How hard to compress; `None` as configured.
     pub level: Option<Level>,
+    /// How the database is copied.
+    pub snapshot: Wish,
 }
 
 /// Where an archive goes.
@@ -170,9 +172,17 @@ fn stage(context: &Context, settings: &Settings, request: &Request) -> Result<Ve
         "copying the database",
         database.metadata().ok().map(|metadata| metadata.len()),
     );
-    let snapshot = copy::locked_copy(&database, Role::Database.name(), &context.scratch, |file| {
-        Box::new(context.watch(file))
-    })?;
+    let follow = Follow {
+        watch: &|file| Box::new(context.watch(file)),
+        stop: &|| context.stop.check(),
+    };
+    let snapshot = snapshot::take(
+        &database,
+        &Role::Database.name(),
+        &context.scratch,
+        request.snapshot,
+        &follow,
+    )?;
     info!("Added database to backup");
     match &snapshot.active {
         Ok(active) if active.is_empty() => {}

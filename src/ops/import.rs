@@ -70,7 +70,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         // A rehearsal leaves the folders of the state alone.
         (Keep::No, Rehearsal::DryRun) => {
             staging::sweep(&context.scratch);
-            names.staging(&context.scratch)
+            names.rehearsal(&context.scratch)
         }
     };
     if request.rehearsal == Rehearsal::Real {

@@ -72,8 +72,13 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
         _ => hold(&journal)?,
     };
     let verb = journal.verb.clone();
-    let recovered = redo::recover(home, journal)
-        .context("an earlier import was interrupted and cannot be finished now")?;
+    let recovered =
+        redo::recover(home, journal).map_err(|error| match error.downcast_ref::<Failure>() {
+            Some(_) => error,
+            None => error.context(format!(
+                "an earlier {verb} was interrupted and cannot be finished now"
+            )),
+        })?;
     match recovered {
         Recovered::Nothing => info!(
             "An earlier {verb} was interrupted before it changed anything: removed what it left"
@@ -186,8 +191,9 @@ pub fn enter(choices: &Choices, access: Access) -> Result<Entered> {
 /// Refuses to work beside the unfinished import of another configuration, or of another user whose journal we cannot
 /// see.
 fn no_strangers(settings: &Settings) -> Result<()> {
+    let places = [&settings.services, &settings.secrets].map(|path| folder_of(path));
     const LEFT: [&str; 4] = [".new", ".old", ".earlier", ".staging"];
-    for folder in settings.folders() {
+    for folder in settings.folders().into_iter().chain(places) {
         for entry in folder.read_dir().into_iter().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
@@ -196,7 +202,7 @@ fn no_strangers(settings: &Settings) -> Result<()> {
                     "{} belongs to an import that is not finished",
                     entry.path().display()
                 );
-                let hint = "run hookshot with the configuration, and as the user, that the import was run with (or as root): it finishes the work";
+                let hint = "run hookshot with the configuration, and as the user, that the import was run with: it finishes the work";
                 return Err(Failure::new(Kind::Blocked, message).hint(hint).into());
             }
         }

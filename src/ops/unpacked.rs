@@ -251,7 +251,7 @@ impl Sink for Unpack<'_> {
                 return Err(super::extract::no_such_entry(name).into());
             }
         }
-        contents::check_sizes(manifest)?;
+        contents::check_sizes(manifest, self.only)?;
         let wanted = manifest
             .files
             .iter()
