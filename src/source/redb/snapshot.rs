@@ -1,7 +1,7 @@
 //! The snapshot of a database: a copy of one commit, proven by redb, however the original is held.
 //!
 //! Nobody has it open: it is copied under a lock that keeps every service from starting meanwhile. A service has it
-//! open: it is copied along its checksums ([`walk`](super::walk)). A plain copy of a live file is never taken.
+//! open: it is copied along its checksums ([`walk`]). A plain copy of a live file is never taken.
 
 use std::{
     fs::File,
@@ -52,7 +52,7 @@ pub enum Method {
 pub struct Wish {
     /// How.
     pub method: Method,
-    /// How long a walk may take; at least [`LEAST_ROUNDS`] rounds are made.
+    /// How long a walk may take; at least five rounds are made.
     pub timeout: Duration,
 }
 
