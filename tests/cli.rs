@@ -134,7 +134,7 @@ fn export_replaces_archives_and_nothing_else() {
     machine
         .run(&["export", &database, "--overwrite"])
         .exits(2)
-        .says("this machine's state.redb");
+        .says("this machine's state");
     machine
         .run(&["export", "/dev/null", "--overwrite"])
         .exits(2)
@@ -143,6 +143,45 @@ fn export_replaces_archives_and_nothing_else() {
         .run(&["export", "no/such/folder/a.tar.gz"])
         .exits(10)
         .says("mkdir -p");
+}
+
+#[test]
+fn export_writes_over_nothing_that_an_import_or_a_rollback_needs() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    machine.write("etc/services.toml", "old = 1\n", 0o640);
+    machine.run(&["import", &archive]).exits(0);
+    fs::remove_file(machine.path("etc/secrets")).expect("removed");
+    let state = machine.state();
+    for place in [
+        "etc/.hookshot/journal.json",
+        "etc/.hookshot/last-import.json",
+        "etc/.hookshot/new/",
+        "etc/services.toml.bak",
+        "etc/secrets",
+    ] {
+        let place = machine.path("").join(place).display().to_string();
+        machine
+            .run(&["export", &place, "--overwrite"])
+            .exits(2)
+            .says("is a place of this machine's state");
+    }
+    assert_eq!(machine.state(), state);
+}
+
+#[test]
+fn a_slip_in_the_path_of_the_configuration_restores_nothing_elsewhere() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookshot"));
+    command
+        .arg("--config")
+        .arg(machine.path("etc/confg.toml"))
+        .args(["import", &archive, "--dry-run"])
+        .env_remove("HOOKSHOT_DATA_DIR");
+    support::finish(command, b"")
+        .exits(2)
+        .says("name the right --config");
 }
 
 #[test]

@@ -397,6 +397,111 @@ fn a_signal_ends_the_work_and_leaves_nothing() {
 }
 
 #[test]
+fn messages_that_nobody_can_read_change_nothing() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    let silent = |arguments: &[&str]| {
+        let full = fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("a full device");
+        let status = machine
+            .command()
+            .args(arguments)
+            .stderr(full)
+            .stdout(Stdio::null())
+            .status()
+            .expect("the binary");
+        status.code()
+    };
+    assert_eq!(silent(&["-vv", "export", "b.tar.gz"]), Some(0));
+    assert_eq!(silent(&["verify", "none.tar.gz"]), Some(10));
+    assert_eq!(silent(&["--frobnicate"]), Some(2));
+    machine.write("etc/services.toml", "", 0o640);
+    assert_eq!(silent(&["import", &archive]), Some(0));
+    assert_eq!(silent(&["rollback"]), Some(0));
+    assert_eq!(machine.read("etc/services.toml"), b"");
+}
+
+#[test]
+fn a_fifo_that_nobody_writes_to_is_waited_for_and_left_at_a_signal() {
+    let machine = Machine::new();
+    machine.export("a.tar.gz");
+    assert!(
+        Command::new("mkfifo")
+            .arg(machine.path("out/fifo"))
+            .status()
+            .expect("mkfifo")
+            .success()
+    );
+    let before = machine.state();
+    for verb in [&["verify", "fifo"][..], &["import", "fifo"]] {
+        let mut child = machine
+            .command()
+            .args(verb)
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary");
+        // It has the fifo open once it waits.
+        let fifo = machine.path("out/fifo");
+        while !hookshot::disk::holder::open_by(&fifo)
+            .expect("readable")
+            .iter()
+            .any(|(holder, _)| holder.pid == Some(child.id()))
+        {
+            std::thread::yield_now();
+        }
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("sent");
+        assert_eq!(child.wait().expect("an end").code(), Some(143), "{verb:?}");
+        assert_eq!(machine.state(), before);
+        // And with a writer it is an archive like any other.
+        let mut child = machine
+            .command()
+            .args(verb)
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary");
+        let mut writer = fs::File::options()
+            .write(true)
+            .open(&fifo)
+            .expect("a reader is there");
+        writer
+            .write_all(&machine.read("out/a.tar.gz"))
+            .expect("fed");
+        drop(writer);
+        assert_eq!(child.wait().expect("an end").code(), Some(0), "{verb:?}");
+    }
+}
+
+#[test]
+fn a_folder_for_the_journal_that_is_not_surely_ours_is_not_used() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    machine.write("etc/services.toml", "", 0o640);
+    fs::create_dir(machine.path("elsewhere")).expect("a folder");
+    std::os::unix::fs::symlink(machine.path("elsewhere"), machine.path("etc/.hookshot"))
+        .expect("a link");
+    machine
+        .run(&["import", &archive])
+        .exits(1)
+        .says("it is a link");
+    fs::remove_file(machine.path("etc/.hookshot")).expect("removed");
+    fs::create_dir(machine.path("etc/.hookshot")).expect("a folder");
+    fs::set_permissions(
+        machine.path("etc/.hookshot"),
+        fs::Permissions::from_mode(0o777),
+    )
+    .expect("a mode");
+    machine
+        .run(&["import", &archive])
+        .exits(1)
+        .says("can be written by others");
+    assert_eq!(machine.read("etc/services.toml"), b"");
+}
+
+#[test]
 fn secrets_are_said_nowhere_and_everything_made_is_private() {
     let machine = Machine::new();
     let archive = machine.export("a.tar.gz");

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{App, partial};
 use crate::{
+    error::{Failure, Kind},
     model::entry_name::EntryName,
     ops::{
         archive_input::Location,
@@ -49,6 +50,15 @@ pub struct Import {
 impl Import {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut entered = app.enter(access(self.dry_run))?;
+        if !entered.settings.config_exists
+            && app.choices.config.is_some()
+            && app.choices.data_dir.is_none()
+        {
+            // A slip in a path must not send the database to the default place.
+            let message = format!("there is no {}", entered.settings.config.display());
+            let hint = "name the right --config; on a machine that has nothing yet, say with --data-dir where the database goes";
+            return Err(Failure::new(Kind::Usage, message).hint(hint).into());
+        }
         let request = Request {
             archive: Location::parse(&self.archive),
             rehearsal: rehearsal(self.dry_run),

@@ -133,14 +133,14 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
     }
 }
 
-/// The first signal asks to stop, the second one does not ask.
+/// A signal asks to stop; the work ends where it leaves nothing behind.
 fn watch_signals(stop: &Stop) -> Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        let number = usize::try_from(signal).unwrap_or_default();
-        let again = Arc::new(AtomicBool::new(false));
-        flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
-        flag::register(signal, again)?;
-        flag::register_usize(signal, stop.signal(), number)?;
+        flag::register_usize(
+            signal,
+            stop.signal(),
+            usize::try_from(signal).unwrap_or_default(),
+        )?;
     }
     // A file size limit is an error of the write that meets it, not the end of the process (setrlimit(2)).
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;

@@ -1,5 +1,4 @@
 //! What people and programs read: results on standard output, failures on standard error or as JSON.
-#![expect(clippy::print_stderr, reason = "failures are said here")]
 
 use std::{
     ffi::OsString,
@@ -69,8 +68,14 @@ impl Output {
     /// Shows a failure and gives its exit code.
     pub fn failure(&self, failure: &Failure) -> u8 {
         if self.json {
-            // What cannot be printed has its exit code all the same.
-            let _ = print(&format!("{:#}\n", json!({ "error": describe(failure) })));
+            let text = format!(
+                "{:#}
+",
+                json!({ "error": describe(failure) })
+            );
+            if print(&text).is_err() {
+                self.say(failure);
+            }
         } else {
             self.say(failure);
         }
@@ -96,15 +101,28 @@ impl Output {
         } else {
             ("", "")
         };
-        eprintln!("{red}ERROR{plain} {}", printable_lines(&failure.message));
+        let mut text = format!(
+            "{red}ERROR{plain} {}
+",
+            printable_lines(&failure.message)
+        );
         if failure.faults.len() > 1 {
             for fault in &failure.faults {
-                eprintln!("  - {}", printable_lines(fault));
+                text.push_str(&format!(
+                    "  - {}
+",
+                    printable_lines(fault)
+                ));
             }
         }
         if let Some(hint) = &failure.hint {
-            eprintln!("  hint: {}", printable_lines(hint));
+            text.push_str(&format!(
+                "  hint: {}
+",
+                printable_lines(hint)
+            ));
         }
+        say(&text);
     }
 }
 
@@ -125,6 +143,11 @@ pub fn print(text: &str) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),
     }
+}
+
+/// Writes to standard error, at once. That nobody can read it changes nothing.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Whether messages are coloured (no-color.org).
@@ -156,7 +179,7 @@ pub fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             .hint("`hookshot --help` and `hookshot VERB --help` show what there is");
         let _ = print(&format!("{:#}\n", json!({ "error": describe(&failure) })));
     } else {
-        eprint!("{}", error.render());
+        say(&error.render().to_string());
     }
     ExitCode::from(Kind::Usage.code())
 }

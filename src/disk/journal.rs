@@ -192,6 +192,14 @@ impl Home {
 
     /// Makes `journal` durable. The folder is there.
     pub fn write(&self, journal: &Journal) -> Result<()> {
+        // What would not be followed after a crash is not begun.
+        trust(
+            &self.folder,
+            &self
+                .folder
+                .symlink_metadata()
+                .with_context(|| format!("cannot look at {}", self.folder.display()))?,
+        )?;
         let content = serde_json::to_value(journal)
             .context("cannot keep a journal of paths that are not UTF-8")?;
         let sealed = Sealed {
@@ -227,7 +235,7 @@ impl Home {
 fn load(path: &Path) -> Result<Option<Journal>> {
     let file = match OpenOptions::new()
         .read(true)
-        .custom_flags(nix::libc::O_NOFOLLOW)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
         .open(path)
     {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -241,16 +249,11 @@ fn load(path: &Path) -> Result<Option<Journal>> {
         )
         .hint(hint)
     };
-    for metadata in [file.metadata()?, folder_of(path).symlink_metadata()?] {
-        if let Some(reason) = distrust(&metadata) {
-            let message = format!(
-                "{} cannot be trusted: it, or its folder, {reason}",
-                path.display()
-            );
-            return Err(Failure::new(Kind::Failed, message)
-                .hint("run hookshot as the user who ran the import; a journal that others could write is looked at first: docs/recovery.md, \"A damaged journal\"")
-                .into());
-        }
+    for (path, metadata) in [
+        (path.to_owned(), file.metadata()?),
+        (folder_of(path), folder_of(path).symlink_metadata()?),
+    ] {
+        trust(&path, &metadata)?;
     }
     let mut bytes = Vec::new();
     file.take(MAX_MANIFEST_BYTES)
@@ -276,17 +279,29 @@ fn load(path: &Path) -> Result<Option<Journal>> {
     Ok(Some(journal))
 }
 
-/// Why what `metadata` describes is not taken for ours: whoever could write it could have any file removed or replaced.
-fn distrust(metadata: &std::fs::Metadata) -> Option<String> {
+/// Fails where a journal or its folder is not surely ours: whoever could write it could have any file removed or
+/// replaced.
+fn trust(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Failure> {
     let us = nix::unistd::geteuid().as_raw();
-    if metadata.uid() != us && metadata.uid() != 0 {
-        return Some(format!(
-            "belongs to the user with number {}",
-            metadata.uid()
-        ));
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Some("can be written by others".to_owned());
-    }
-    None
+    let (reason, hint) = if metadata.is_symlink() {
+        ("is a link".to_owned(), "put the folder itself in its place")
+    } else if metadata.uid() != us && metadata.uid() != 0 {
+        let reason = format!("belongs to the user with number {}", metadata.uid());
+        (
+            reason,
+            "run hookshot as that user, or look at it first: docs/recovery.md, \"A damaged journal\"",
+        )
+    } else if metadata.mode() & 0o022 != 0 {
+        let hint = "look at it first (docs/recovery.md, \"A damaged journal\"), then take the permission away with chmod go-w";
+        ("can be written by others".to_owned(), hint)
+    } else if !metadata.is_dir() && !metadata.is_file() {
+        ("is no regular file".to_owned(), "remove it")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Kind::Failed,
+        format!("{} cannot be trusted: it {reason}", path.display()),
+    )
+    .hint(hint))
 }

@@ -19,7 +19,8 @@ pub fn require(path: &Path, bytes: u64, what: &str) -> Result<()> {
         .unwrap_or(Path::new("."));
     let free = fs2::available_space(folder)
         .with_context(|| format!("cannot ask for the free space of {}", folder.display()))?;
-    if free >= bytes.saturating_add(RESERVE_BYTES) {
+    let bytes = bytes.saturating_add(RESERVE_BYTES);
+    if free >= bytes {
         return Ok(());
     }
     let message = format!(

@@ -43,7 +43,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
 }
 
 /// Links in the folders above may give one file two names; here it has one.
-fn in_real_folder(path: &Path) -> PathBuf {
+pub fn in_real_folder(path: &Path) -> PathBuf {
     match (path.parent().map(Path::canonicalize), path.file_name()) {
         (Some(Ok(folder)), Some(name)) => folder.join(name),
         _ => path.to_owned(),

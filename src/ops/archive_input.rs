@@ -3,12 +3,15 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::fd::AsFd as _,
+    os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
 use super::{Context, context::Stop};
 use crate::{
@@ -75,7 +78,13 @@ impl Location {
                 let input: Input = if metadata.is_file() {
                     Input::Seekable(Box::new(context.watch(file)))
                 } else {
-                    Input::Stream(Box::new(context.watch(file)), context.scratch.clone())
+                    Input::Stream(
+                        Box::new(context.watch(Patient {
+                            inner: file,
+                            stop: context.stop.clone(),
+                        })),
+                        context.scratch.clone(),
+                    )
                 };
                 read(&self.shown(), input, sink)
             }
@@ -84,16 +93,21 @@ impl Location {
 }
 
 fn open(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow::Error::new(
-            Failure::new(
-                Kind::NotFound,
-                format!("there is no archive {}", path.display()),
-            )
-            .hint("look at the path; `ls -l` shows what is there"),
-        ),
-        _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
-    })?;
+    // A fifo without a writer is not waited for here, where no signal would be heard.
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => anyhow::Error::new(
+                Failure::new(
+                    Kind::NotFound,
+                    format!("there is no archive {}", path.display()),
+                )
+                .hint("look at the path; `ls -l` shows what is there"),
+            ),
+            _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+        })?;
     if file
         .metadata()
         .with_context(|| format!("cannot look at {}", path.display()))?
@@ -121,7 +135,10 @@ impl Read for Patient {
             let mut fds = [PollFd::new(self.inner.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
                 Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-                Ok(_) => return self.inner.read(buffer),
+                Ok(_) => match self.inner.read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return result,
+                },
                 Err(error) => return Err(error.into()),
             }
         }

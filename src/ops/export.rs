@@ -25,7 +25,10 @@ use crate::{
     config::Settings,
     disk::{
         NewFolders, folder_of,
+        journal::Home,
         publish::{Draft, Existing},
+        survey,
+        transaction::backup_path,
     },
     error::{Failure, Kind},
     model::{
@@ -304,6 +307,7 @@ impl Place {
         let Output::Path(path) = output else {
             return Ok(Place::Stdout);
         };
+        belongs_to_state(path, settings)?;
         let wants_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         if path.is_dir() {
             return Ok(Place::Folder(path.clone(), NewFolders::default()));
@@ -373,7 +377,13 @@ impl Place {
                 Ok(shown)
             }
             Place::File { path, existing } => {
-                draft.publish(&path, existing).with_context(publishing)?;
+                draft.publish(&path, existing).map_err(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => {
+                        let failure = Failure::new(Kind::Usage, format!("{shown} has appeared meanwhile"));
+                        anyhow::Error::new(failure.hint("another export may have made it; name another output, or try again"))
+                    }
+                    _ => anyhow::Error::new(error).context(publishing()),
+                })?;
                 Ok(shown)
             }
             Place::Folder(folder, _made) => {
@@ -389,6 +399,29 @@ impl Place {
             }
         }
     }
+}
+
+/// Refuses the places of the state itself, empty or not: targets, their backups, and what hookshot keeps for itself.
+fn belongs_to_state(path: &Path, settings: &Settings) -> Result<()> {
+    let place = survey::in_real_folder(&std::path::absolute(path)?);
+    let is_target = |role: &Role| {
+        let target = survey::in_real_folder(&role.path(settings));
+        place == target || place == backup_path(&target)
+    };
+    let home = Home::beside(&settings.config);
+    if Role::ALL.iter().any(is_target)
+        || place.starts_with(home.folder())
+        || place
+            .components()
+            .any(|part| part.as_os_str() == ".hookshot")
+    {
+        let failure = Failure::new(
+            Kind::Usage,
+            format!("{} is a place of this machine's state", path.display()),
+        );
+        return Err(failure.hint("name another output").into());
+    }
+    Ok(())
 }
 
 /// Refuses to replace what is no archive, and whatever belongs to the state itself.

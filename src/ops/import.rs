@@ -2,7 +2,7 @@
 //!
 //! Everything is checked before anything moves, and every reason that stands in the way is named at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use nix::unistd::{Group, User};
@@ -18,6 +18,7 @@ use super::{
     unpacked::{Targets, Unpacked},
 };
 use crate::{
+    config::DEFAULT_DATA_DIR,
     disk::{
         journal::{Home, Journal},
         staging::{self, Staging},
@@ -59,6 +60,12 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let settings = &entered.settings;
     if !settings.config_exists {
         warn!(config = %settings.config.display(), data_dir = %settings.data_dir.display(), "This machine has no configuration yet, the places are the default ones");
+    }
+    if settings.config_exists
+        && settings.schema.data_dir.is_none()
+        && settings.data_dir == Path::new(DEFAULT_DATA_DIR)
+    {
+        warn!(data_dir = %settings.data_dir.display(), "The configuration does not say [storage] data_dir, the place of the database is the default one");
     }
     let targets = Targets::find(settings, &request.only)?;
     let names = replace::names(context);
