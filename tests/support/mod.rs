@@ -232,7 +232,7 @@ impl Machine {
         path
     }
 
-    /// Everything that an import may replace, with what lies beside it; not what hookshot keeps for itself.
+    /// Everything below the folders of configuration and data, what hookshot keeps for itself included.
     pub fn state(&self) -> Tree {
         let mut tree = tree(&self.path("etc"));
         tree.extend(tree_of(&self.path("data"), &self.path("data")));
