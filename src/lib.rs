@@ -8,7 +8,7 @@
 //!        (talks)  (recipes)   (the outside)      (bytes)    (values, decisions)
 //! ```
 //!
-//! docs/architecture.md has the invariants and why they hold. A service links to [`state`].
+//! docs/architecture.md has the invariants and why they hold. A service links to [`state`] and [`snapshot`].
 
 pub mod error;
 pub mod model;
@@ -23,3 +23,5 @@ pub mod config;
 pub mod ops;
 
 pub mod cli;
+
+pub use source::redb::in_process::{Copy, snapshot};

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         now,
         begun: Instant::now(),
         scratch: std::env::temp_dir(),
-        executable: std::env::current_exe().ok(),
+        executable: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hookshot")),
         unique: format!("{:x}-{nanoseconds:x}", std::process::id()),
     })
 }

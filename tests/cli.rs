@@ -1113,7 +1113,7 @@ fn demo_shows_an_export_and_an_import() {
     let machine = Machine::empty();
     let run = machine.run(&["demo", "play"]).exits(0);
     assert!(
-        run.text().contains("$ hookshot") && run.text().contains("byte for byte"),
+        run.text().contains("$ hookshot") && run.text().contains("every row is what it was"),
         "{}",
         run.text()
     );

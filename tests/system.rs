@@ -14,49 +14,15 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _, chown},
         process::CommandExt as _,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, geteuid},
+    unistd::Pid,
 };
-use support::{Machine, SECRET, finish, tree};
-
-/// Whether what needs root can be tried. A complete run as root leaves nothing out.
-fn is_root(what: &str) -> bool {
-    if !geteuid().is_root() {
-        println!("skipped: {what} needs root");
-    }
-    geteuid().is_root()
-}
-
-/// A small file system at a folder, until this value goes.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn tmpfs(folder: &Path, size: &str) -> Mounted {
-        let status = Command::new("mount")
-            .args([
-                "-t",
-                "tmpfs",
-                "-o",
-                &format!("size={size},mode=0755"),
-                "tmpfs",
-            ])
-            .arg(folder)
-            .status();
-        assert!(status.expect("mount").success(), "cannot mount a tmpfs");
-        Mounted(folder.to_owned())
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
+use support::{Machine, Mounted, SECRET, finish, is_root, tree};
 
 /// Bytes that do not shrink.
 fn noise(count: usize) -> Vec<u8> {

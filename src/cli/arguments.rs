@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::{archive_verbs, demo, export, import, machine_verbs};
+use super::{archive_verbs, demo, export, guard, import, machine_verbs};
 use crate::config::Choices;
 
 /// The whole state of a service in one file that you can trust.
@@ -46,6 +46,8 @@ pub enum Verb {
     Version(machine_verbs::Version),
     Completions(machine_verbs::Completions),
     Man(machine_verbs::Man),
+    #[command(hide = true)]
+    Guard(guard::Guard),
 }
 
 impl Verb {

@@ -55,7 +55,7 @@ impl Demo {
             )
             .into());
         }
-        story.say("\nEvery file is byte for byte what it was. A rollback would bring the broken state back:\n")?;
+        story.say("\nEvery file and every row is what it was. A rollback would bring the broken state back:\n")?;
         story.hookshot(&["rollback", "--dry-run", "--force"])?;
         if self.dir.is_some() {
             story.say(&format!(
@@ -107,11 +107,7 @@ impl Story<'_> {
             config.display(),
             arguments.join(" ")
         ))?;
-        let executable = self
-            .app
-            .executable
-            .as_ref()
-            .context("cannot find this program")?;
+        let executable = &self.app.context.program;
         let mut command = Command::new(executable);
         command
             .arg("--config")

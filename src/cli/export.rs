@@ -11,7 +11,7 @@ use crate::{
     error::{Failure, Kind},
     ops::export::{Output, Overwrite, Request, Secrets, export},
     ops::recovery::Access,
-    source::redb::snapshot::{Method, Wish},
+    source::redb::snapshot::Method,
 };
 
 /// Make an archive of this machine's state
@@ -38,9 +38,9 @@ pub struct Export {
     /// How hard to compress, 0 (store) to 12 (smallest) [default: [backup] level, else 5]
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=i64::from(Level::MAX)))]
     level: Option<u8>,
-    /// How the database is copied
-    #[arg(long, value_name = "METHOD", default_value = "auto")]
-    snapshot: Snapshot,
+    /// How the database is copied [default: [backup] snapshot, else auto]
+    #[arg(long, value_name = "METHOD")]
+    snapshot: Option<Snapshot>,
     /// How long the copy of a database that a service writes to may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     snapshot_timeout: u64,
@@ -49,12 +49,16 @@ pub struct Export {
 /// How the database is copied.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Snapshot {
-    /// Under a lock where nobody has it open, else page by page along its checksums while the service works.
+    /// Under a lock where nobody has it open, else along its checksums while the service works, else from a clone.
     Auto,
     /// Under a lock, or not at all.
     Locked,
-    /// Page by page along its checksums, whoever has it open.
+    /// Along its checksums while the service works.
     Walk,
+    /// From a clone that the file system makes in a moment (btrfs, xfs).
+    Reflink,
+    /// Along its checksums; what changed meanwhile while the service is stopped for a moment (SIGSTOP).
+    Pause,
 }
 
 impl Snapshot {
@@ -63,6 +67,8 @@ impl Snapshot {
             Snapshot::Auto => Method::Auto,
             Snapshot::Locked => Method::Locked,
             Snapshot::Walk => Method::Walk,
+            Snapshot::Reflink => Method::Reflink,
+            Snapshot::Pause => Method::Pause,
         }
     }
 }
@@ -109,10 +115,8 @@ impl Export {
             },
             tags: self.tags.into_iter().collect::<BTreeMap<_, _>>(),
             level: self.level.and_then(Level::new),
-            snapshot: Wish {
-                method: self.snapshot.method(),
-                timeout: Duration::from_secs(self.snapshot_timeout),
-            },
+            snapshot: self.snapshot.map(Snapshot::method),
+            snapshot_timeout: Duration::from_secs(self.snapshot_timeout),
         };
         let report = export(&app.context, &entered, &request, app.begun)?;
         // For people, the log lines have said it all.

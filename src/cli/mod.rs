@@ -4,6 +4,7 @@ mod archive_verbs;
 mod arguments;
 mod demo;
 mod export;
+mod guard;
 mod import;
 mod log;
 mod machine_verbs;
@@ -53,7 +54,7 @@ pub struct World {
     /// The folder for temporary files.
     pub scratch: PathBuf,
     /// This program.
-    pub executable: Option<PathBuf>,
+    pub executable: PathBuf,
     /// Tells this run apart from any other on this machine.
     pub unique: String,
 }
@@ -64,7 +65,6 @@ struct App {
     context: Context,
     output: Output,
     begun: Instant,
-    executable: Option<PathBuf>,
 }
 
 impl App {
@@ -90,9 +90,12 @@ pub fn run(world: World) -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
-    let choices = arguments.global.choices(&world.environment);
     let stop = Stop::default();
     watch_signals(&stop)?;
+    if let Verb::Guard(verb) = arguments.verb {
+        return verb.run();
+    }
+    let choices = arguments.global.choices(&world.environment);
     let context = Context {
         now: world.now,
         hostname: nix::unistd::gethostname()
@@ -100,6 +103,7 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
             .and_then(|name| name.into_string().ok()),
         version: semver::Version::parse(env!("CARGO_PKG_VERSION"))?,
         scratch: world.scratch,
+        program: world.executable,
         unique: world.unique,
         privileged: nix::unistd::geteuid().is_root(),
         stop,
@@ -110,7 +114,6 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
         context,
         output,
         begun: world.begun,
-        executable: world.executable,
     };
     // Verbs that need the state end unfinished work themselves, and fail where they cannot; here it is only tried.
     if !arguments.verb.needs_state() {
@@ -130,6 +133,7 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
         Verb::Version(verb) => verb.run(&app),
         Verb::Completions(verb) => verb.run(&app),
         Verb::Man(verb) => verb.run(&app),
+        Verb::Guard(verb) => verb.run(),
     }
 }
 

@@ -8,10 +8,19 @@ use super::nearest::nearest;
 use crate::{
     archive::writer::Level,
     model::archive_name::{DEFAULT_PREFIX, is_prefix},
+    source::redb::snapshot::Method,
 };
 
 /// The keys under `[backup]`.
-const BACKUP_KEYS: [&str; 5] = ["app", "app_version", "level", "prefix", "tags"];
+const BACKUP_KEYS: [&str; 7] = [
+    "app",
+    "app_version",
+    "compact",
+    "level",
+    "prefix",
+    "snapshot",
+    "tags",
+];
 
 /// What the file says; what it does not say has its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +41,10 @@ pub struct Schema {
     pub prefix: String,
     /// `[backup] level`: how hard to compress.
     pub level: Level,
+    /// `[backup] snapshot`: how the database is copied.
+    pub snapshot: Method,
+    /// `[backup] compact`: whether its copy is made as small as redb can make it.
+    pub compact: bool,
     /// `[backup.tags]`: labels of every archive.
     pub tags: BTreeMap<String, String>,
 }
@@ -77,6 +90,8 @@ impl Schema {
             app_version: reader.text(&backup, "backup", "app_version"),
             prefix: reader.prefix(&backup),
             level: reader.level(&backup),
+            snapshot: reader.snapshot(&backup),
+            compact: reader.flag(&backup, "backup", "compact"),
             tags: reader.tags(&backup),
         };
         if faults.is_empty() {
@@ -170,6 +185,34 @@ impl Reader<'_> {
             ));
         }
         level.unwrap_or(Level::DEFAULT)
+    }
+
+    fn snapshot(&mut self, backup: &Table) -> Method {
+        let Some(name) = self.text(backup, "backup", "snapshot") else {
+            return Method::Auto;
+        };
+        let found = Method::NAMES.iter().find(|(known, _)| *known == name);
+        found.map_or_else(
+            || {
+                let names = Method::NAMES.map(|(name, _)| name).join(", ");
+                self.faults
+                    .push(format!("`snapshot` under [backup] must be one of {names}"));
+                Method::Auto
+            },
+            |(_, method)| *method,
+        )
+    }
+
+    fn flag(&mut self, section: &Table, name: &str, key: &str) -> bool {
+        match section.get(key) {
+            None => false,
+            Some(Value::Boolean(flag)) => *flag,
+            Some(_) => {
+                self.faults
+                    .push(format!("`{key}` under [{name}] must be true or false"));
+                false
+            }
+        }
     }
 
     fn tags(&mut self, backup: &Table) -> BTreeMap<String, String> {

@@ -25,6 +25,8 @@ pub struct Context {
     pub version: Version,
     /// Where copies that nobody keeps may lie.
     pub scratch: PathBuf,
+    /// This program, for the helpers that it starts.
+    pub program: PathBuf,
     /// Tells the files of this run apart from those of any other.
     pub unique: String,
     /// Whether we may give files away.
@@ -47,6 +49,14 @@ impl Context {
             inner,
             stop: self.stop.clone(),
             progress: self.progress.clone(),
+        }
+    }
+
+    /// Reports bytes that were read, and ends the work when we are to stop.
+    pub fn step(&self) -> impl Fn(u64) -> anyhow::Result<()> + '_ {
+        |bytes| {
+            self.progress.advance(bytes);
+            Ok(self.stop.check()?)
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use redb::Database;
+use redb::{Database, ReadOnlyDatabase, ReadableDatabase as _, ReadableTable as _};
 
 use crate::{
     disk::{
@@ -84,24 +84,28 @@ impl Service {
         &self.folder
     }
 
-    fn files(&self) -> [PathBuf; 4] {
-        [
-            "etc/config.toml",
-            "etc/services.toml",
-            "etc/secrets",
-            "data/state.redb",
-        ]
-        .map(|file| self.folder.join(file))
+    fn database(&self) -> PathBuf {
+        self.folder.join("data/state.redb")
     }
 
-    /// The digest of every file, in a fixed order.
-    pub fn digests(&self) -> Result<Vec<(PathBuf, Digest)>> {
-        let digest = |path: PathBuf| {
-            let file = std::fs::File::open(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            Ok((path, Digest::of_reader(file)?.0))
-        };
-        self.files().into_iter().map(digest).collect()
+    /// A digest of every file and of every row, in a fixed order.
+    pub fn digests(&self) -> Result<Vec<Digest>> {
+        let mut digests = Vec::new();
+        for file in ["config.toml", "services.toml", "secrets"] {
+            let path = self.folder.join("etc").join(file);
+            let bytes =
+                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            digests.push(Digest::of(&bytes));
+        }
+        let tx = ReadOnlyDatabase::open(self.database())?.begin_read()?;
+        for table in [DEPLOYMENTS, SERVICES] {
+            for row in tx.open_table(table)?.iter()? {
+                let (key, value) = row?;
+                digests.push(Digest::of(key.value().as_bytes()));
+                digests.push(Digest::of(value.value().as_bytes()));
+            }
+        }
+        Ok(digests)
     }
 
     /// What goes wrong in the night: the database is overwritten with noise, and a configuration is emptied.
@@ -109,11 +113,7 @@ impl Service {
         let noise: Vec<u8> = (0..4096u32)
             .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
-        publish(
-            &self.folder.join("data/state.redb"),
-            &noise,
-            Existing::Replace,
-        )?;
+        publish(&self.database(), &noise, Existing::Replace)?;
         publish(
             &self.folder.join("etc/services.toml"),
             b"",
@@ -122,7 +122,7 @@ impl Service {
     }
 
     fn fill_database(&self) -> Result<()> {
-        let db = Database::create(self.folder.join("data/state.redb"))?;
+        let db = Database::create(self.database())?;
         let tx = db.begin_write()?;
         {
             let mut deployments = tx.open_table(DEPLOYMENTS)?;
@@ -139,10 +139,7 @@ impl Service {
         }
         tx.commit()?;
         drop(db);
-        std::fs::set_permissions(
-            self.folder.join("data/state.redb"),
-            Permissions::from_mode(0o600),
-        )?;
+        std::fs::set_permissions(self.database(), Permissions::from_mode(0o600))?;
         Ok(())
     }
 }

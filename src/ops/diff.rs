@@ -23,6 +23,11 @@ use crate::{
         manifest::{FileRecord, Manifest},
         plan::Privacy,
     },
+    source::redb::{
+        header::{HEADER_BYTES, Header},
+        same,
+        walk::Scope,
+    },
 };
 
 /// What an archive is compared with.
@@ -77,6 +82,7 @@ impl Report {
 struct Side {
     files: BTreeMap<EntryName, (Digest, u64)>,
     texts: BTreeMap<EntryName, Vec<u8>>,
+    databases: BTreeMap<EntryName, Header>,
 }
 
 /// Compares an archive with something else.
@@ -90,10 +96,10 @@ pub fn diff(
         return Err(Failure::new(Kind::Usage, "standard input is one archive, not two").into());
     }
     let (here, there) = match other {
-        Other::Machine(settings) => (
-            machine(context, settings, text)?,
-            read(context, archive, text)?,
-        ),
+        Other::Machine(settings) => {
+            let there = read(context, archive, text)?;
+            (machine(context, settings, text, &there)?, there)
+        }
         Other::Archive(second) => (read(context, archive, text)?, read(context, second, text)?),
     };
     let names: BTreeSet<&EntryName> = here.files.keys().chain(there.files.keys()).collect();
@@ -223,7 +229,8 @@ fn is_text(name: &EntryName, record_kind: Option<&str>) -> bool {
     !private && role != Some(Role::Database) && record_kind != Some("redb")
 }
 
-fn machine(context: &Context, settings: &Settings, text: Text) -> Result<Side> {
+/// What the machine has. A database whose tables are those of `archived` counts as the same, although its file differs.
+fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) -> Result<Side> {
     let mut side = Side::default();
     for role in Role::ALL {
         let (name, path) = (role.name(), role.path(settings));
@@ -234,17 +241,30 @@ fn machine(context: &Context, settings: &Settings, text: Text) -> Result<Side> {
         if text == Text::Shown && is_text(&name, None) && size <= SMALL_SOURCE_BYTES {
             side.texts.insert(name.clone(), std::fs::read(&path)?);
         }
-        side.files.insert(name, (present.digest, size));
+        let found = (present.digest, size);
+        let same = match (archived.files.get(&name), archived.databases.get(&name)) {
+            (Some(there), Some(header)) if *there != found => same::holds(
+                &path,
+                header,
+                Scope::Tables,
+                &context.scratch,
+                &context.step(),
+            )?
+            .then_some(*there),
+            _ => None,
+        };
+        side.files.insert(name, same.unwrap_or(found));
     }
     Ok(side)
 }
 
 fn read(context: &Context, archive: &Location, text: Text) -> Result<Side> {
-    let mut texts = Texts {
+    let mut kept = Kept {
         text,
-        kept: BTreeMap::new(),
+        texts: BTreeMap::new(),
+        heads: BTreeMap::new(),
     };
-    let verified = archive.read(context, "reading", &mut texts)?;
+    let verified = archive.read(context, "reading", &mut kept)?;
     let files = verified
         .manifest()
         .files
@@ -252,17 +272,39 @@ fn read(context: &Context, archive: &Location, text: Text) -> Result<Side> {
         .map(|(name, record)| (name.clone(), (record.checksum, record.size)));
     Ok(Side {
         files: files.collect(),
-        texts: texts.kept,
+        texts: kept.texts,
+        databases: kept
+            .heads
+            .into_iter()
+            .filter_map(|(name, head)| Some((name, Header::parse(&head.0)?)))
+            .collect(),
     })
 }
 
-/// Keeps the text files of an archive in memory, as far as somebody wants to see them.
-struct Texts {
+/// Keeps the text files of an archive in memory, as far as somebody wants to see them, and the heads of databases.
+struct Kept {
     text: Text,
-    kept: BTreeMap<EntryName, Vec<u8>>,
+    texts: BTreeMap<EntryName, Vec<u8>>,
+    heads: BTreeMap<EntryName, Head>,
 }
 
-impl Sink for Texts {
+/// The first bytes of what is written to it.
+#[derive(Default)]
+struct Head(Vec<u8>);
+
+impl Write for Head {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = HEADER_BYTES - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Kept {
     fn begin(&mut self, _: &Manifest) -> Result<()> {
         Ok(())
     }
@@ -272,7 +314,10 @@ impl Sink for Texts {
             && is_text(name, record.kind.as_deref())
             && record.size <= SMALL_SOURCE_BYTES
         {
-            return Ok(Box::new(self.kept.entry(name.clone()).or_default()));
+            return Ok(Box::new(self.texts.entry(name.clone()).or_default()));
+        }
+        if record.kind.as_deref() == Some("redb") {
+            return Ok(Box::new(self.heads.entry(name.clone()).or_default()));
         }
         Ok(Box::new(io::sink()))
     }

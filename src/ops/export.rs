@@ -6,7 +6,7 @@ use std::{
     io::{self, BufWriter, Read, Seek as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -40,7 +40,7 @@ use crate::{
     },
     source::{
         files::{self, Content, Staged},
-        redb::snapshot::{self, Follow, Wish},
+        redb::snapshot::{self, Caller, Compaction, Method, Wish},
     },
 };
 
@@ -56,8 +56,10 @@ pub struct Request {
     pub tags: BTreeMap<String, String>,
     /// How hard to compress; `None` as configured.
     pub level: Option<Level>,
-    /// How the database is copied.
-    pub snapshot: Wish,
+    /// How the database is copied; `None` as configured.
+    pub snapshot: Option<Method>,
+    /// How long its copy beside a writing service may take.
+    pub snapshot_timeout: Duration,
 }
 
 /// Where an archive goes.
@@ -175,17 +177,21 @@ fn stage(context: &Context, settings: &Settings, request: &Request) -> Result<Ve
         "copying the database",
         database.metadata().ok().map(|metadata| metadata.len()),
     );
-    let follow = Follow {
-        watch: &|file| Box::new(context.watch(file)),
-        stop: &|| context.stop.check(),
+    let caller = Caller {
+        step: &context.step(),
+        scratch: &context.scratch,
+        program: &context.program,
     };
-    let snapshot = snapshot::take(
-        &database,
-        &Role::Database.name(),
-        &context.scratch,
-        request.snapshot,
-        &follow,
-    )?;
+    let wish = Wish {
+        method: request.snapshot.unwrap_or(settings.schema.snapshot),
+        timeout: request.snapshot_timeout,
+        compaction: if settings.schema.compact {
+            Compaction::Compact
+        } else {
+            Compaction::Keep
+        },
+    };
+    let snapshot = snapshot::take(&database, &Role::Database.name(), wish, &caller)?;
     info!("Added database to backup");
     match &snapshot.active {
         Ok(active) if active.is_empty() => {}

@@ -179,7 +179,14 @@ fn plan(
             target.metadata().ok().map(|metadata| metadata.len()),
         );
         let stamp = survey::stamp(target)?;
-        let present = survey::present(target, |file| Box::new(context.watch(file)))?;
+        let mut present = survey::present(target, |file| Box::new(context.watch(file)))?;
+        if let Some(present) = &mut present
+            && present.digest != digest
+            && role == Role::Database
+            && unpacked.is_held_by(context, name, target)?
+        {
+            present.digest = digest;
+        }
         let attributes = attributes(context, unpacked, name, role, present);
         let action = plan::decide(digest, attributes, present);
         steps.push(Step {

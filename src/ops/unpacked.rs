@@ -22,7 +22,7 @@ use crate::{
         manifest::{FileRecord, Manifest},
         version::{Compatibility, compatibility, incompatible},
     },
-    source::redb::{header::Header, judge},
+    source::redb::{header::Header, judge, same, walk::Scope},
 };
 
 /// The files that entries replace on this machine, links resolved.
@@ -129,6 +129,20 @@ impl<'a> Unpacked<'a> {
     /// What the manifest says of an entry.
     pub fn record(&self, name: &EntryName) -> Option<&FileRecord> {
         self.verified.manifest().files.get(name)
+    }
+
+    /// Whether the database at `target` holds every commit of the archived one, although the files differ.
+    pub fn is_held_by(&self, context: &Context, name: &EntryName, target: &Path) -> Result<bool> {
+        match Header::read(File::open(self.staging.place(name))?)? {
+            Some(header) => same::holds(
+                target,
+                &header,
+                Scope::Everything,
+                &context.scratch,
+                &context.step(),
+            ),
+            None => Ok(false),
+        }
     }
 
     /// Makes sure that the archived database opens cleanly; one that nobody had closed is repaired here, in staging.

@@ -1,7 +1,9 @@
-//! A process that holds a redb database, for tests: `holder write|read|ranges|crash FILE`.
+//! A process that holds a redb database, for tests: `holder write|read|ranges|crash FILE`, and with other versions of
+//! redb `write-3|write-2.6|format-2 FILE`.
 //!
-//! `torture-immediate|two-phase|quick-repair|none FILE` commits as fast as it can until then, and keeps an invariant:
-//! what `ledger` says of the rows of `items` is true after every commit.
+//! `torture-immediate|two-phase|quick-repair|none FILE [ITEMS RATE]` commits as fast as it can, or so often a second, until
+//! then, and keeps an invariant: what `ledger` says of the rows of `items` is true after every commit. In the end it tells
+//! how long its commits took.
 //!
 //! It prints `ready` once it holds the file, and lets go when its standard input ends. `crash` dies at once and leaves
 //! a database that nobody closed.
@@ -42,6 +44,31 @@ fn main() {
             wait();
             drop(db);
         }
+        "write-3" => {
+            let db = redb_3::Database::create(path).expect("a free database");
+            let tx = db.begin_write().expect("a transaction");
+            let notes = redb_3::TableDefinition::<&str, &str>::new("notes");
+            tx.open_table(notes)
+                .expect("a table")
+                .insert("by", "redb 3")
+                .expect("a row");
+            tx.commit().expect("committed");
+            wait();
+        }
+        "write-2.6" | "format-2" => {
+            let db = redb_2::Builder::new()
+                .create_with_file_format_v3(how == "write-2.6")
+                .create(path)
+                .expect("a free database");
+            let tx = db.begin_write().expect("a transaction");
+            let notes = redb_2::TableDefinition::<&str, &str>::new("notes");
+            tx.open_table(notes)
+                .expect("a table")
+                .insert("by", "redb 2.6")
+                .expect("a row");
+            tx.commit().expect("committed");
+            wait();
+        }
         // What the next redb does: byte ranges only, no flock.
         "ranges" => {
             let file = File::options()
@@ -71,7 +98,13 @@ fn main() {
             std::process::abort();
         }
         torture if torture.starts_with("torture-") => {
-            torture::run(&path, &torture["torture-".len()..])
+            let mut number = |default| {
+                arguments
+                    .next()
+                    .map_or(default, |text| text.parse().expect("a number"))
+            };
+            let (items, rate) = (number(3000), number(0));
+            torture::run(&path, &torture["torture-".len()..], items, rate)
         }
         other => panic!("{other}?"),
     }
@@ -84,6 +117,7 @@ mod torture {
             Arc,
             atomic::{AtomicBool, Ordering},
         },
+        time::{Duration, Instant},
     };
 
     use redb::{
@@ -96,7 +130,8 @@ mod torture {
     const INDEX: MultimapTableDefinition<u64, u64> = MultimapTableDefinition::new("index");
     const GROWTH: TableDefinition<u64, &[u8]> = TableDefinition::new("growth");
 
-    pub fn run(path: &str, mode: &str) {
+    /// Commits `rate` times a second, or as often as it can where that is 0.
+    pub fn run(path: &str, mode: &str, items: u64, rate: u64) {
         let db = Database::create(path).expect("a free database");
         let mut random = 0x9e37_79b9_7f4a_7c15u64;
         if db
@@ -105,11 +140,13 @@ mod torture {
             .open_table(invariant::LEDGER)
             .is_err()
         {
-            commit(&db, "immediate", 0, &mut |tx| {
-                for key in 0..3000 {
-                    invariant::put(tx, key, &value(&mut random, 900));
-                }
-            });
+            for from in (0..items).step_by(20_000) {
+                commit(&db, "immediate", 0, &mut |tx| {
+                    for key in from..items.min(from + 20_000) {
+                        invariant::put(tx, key, &value(&mut random, 900));
+                    }
+                });
+            }
         }
         println!("ready");
         std::io::stdout().flush().expect("somebody listens");
@@ -119,12 +156,17 @@ mod torture {
             let _ = std::io::stdin().read_to_end(&mut Vec::new());
             ended.store(true, Ordering::Relaxed);
         });
-        let mut number = 0;
+        let (mut number, mut took, begun) = (0, Vec::new(), Instant::now());
         while !stop.load(Ordering::Relaxed) {
             number += 1;
+            if rate > 0 {
+                let due = Duration::from_secs_f64(number as f64 / rate as f64);
+                std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            }
+            let before = Instant::now();
             commit(&db, mode, number, &mut |tx| {
                 for _ in 0..4 {
-                    let (key, length) = (next(&mut random) % 3000, next(&mut random) % 1800);
+                    let (key, length) = (next(&mut random) % items, next(&mut random) % 1800);
                     // Now and then a value of many pages.
                     let length = if number % 40 == 0 { 60_000 } else { length };
                     invariant::put(tx, key, &value(&mut random, length as usize));
@@ -139,7 +181,22 @@ mod torture {
                     .insert(number, [7u8; 300].as_slice())
                     .expect("a row");
             });
+            took.push(before.elapsed());
         }
+        took.sort_unstable();
+        let at = |part: usize| {
+            took.get(took.len() * part / 100)
+                .copied()
+                .unwrap_or_default()
+        };
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(
+            out,
+            "{number} commits, {:.0} a second; half took less than {:.1?}, 99 of 100 less than {:.1?}",
+            number as f64 / begun.elapsed().as_secs_f64(),
+            at(50),
+            at(99)
+        );
         drop(db);
     }
 

@@ -2,19 +2,27 @@
 #![allow(
     dead_code,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "each test program uses its part; tests may do what hookshot may not"
 )]
 
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
-use hookshot::state::{DEPLOYMENTS, LOCKS, SERVICES};
+use hookshot::{
+    source::redb::{
+        at_rest::{self, Rest},
+        header::Seal,
+        walk::{Scope, Walk},
+    },
+    state::{DEPLOYMENTS, LOCKS, SERVICES},
+};
 use redb::Database;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -165,6 +173,25 @@ impl Machine {
                 .expect("a row");
         }
         tx.commit().expect("committed");
+        drop(db);
+        self.settle_database();
+    }
+
+    /// Gives the database the form that it has in an archive, where only live pages are: what comes back from one is then
+    /// the same file, byte for byte.
+    fn settle_database(&self) {
+        let path = self.path("data/state.redb");
+        let (original, copy) = (
+            fs::File::open(&path).expect("a database"),
+            tempfile::NamedTempFile::new_in(self.path("data")).expect("a file"),
+        );
+        let mut walk = Walk::new(&original, copy.as_file(), Scope::Everything, &|_| Ok(()));
+        let rest = at_rest::settle(&mut walk).expect("readable");
+        assert!(matches!(rest, Rest::Whole { .. }), "{rest:?}");
+        walk.finish(Seal::Closed).expect("written");
+        let mode = fs::metadata(&path).expect("a database").permissions();
+        fs::set_permissions(copy.path(), mode).expect("changed");
+        copy.persist(path).expect("replaced");
     }
 
     /// Puts one row into the database.
@@ -177,6 +204,8 @@ impl Machine {
             .insert(id, row.as_str())
             .expect("a row");
         tx.commit().expect("committed");
+        drop(db);
+        self.settle_database();
     }
 
     /// Puts a lock into the database.
@@ -189,6 +218,8 @@ impl Machine {
             .insert(service, row.as_str())
             .expect("a row");
         tx.commit().expect("committed");
+        drop(db);
+        self.settle_database();
     }
 
     /// The binary, pointed at this machine and at nothing else.
@@ -320,26 +351,94 @@ fn tree_of(base: &Path, folder: &Path) -> Tree {
     found
 }
 
+/// Whether what needs root can be tried. A complete run as root leaves nothing out.
+pub fn is_root(what: &str) -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        println!("skipped: {what} needs root");
+    }
+    is_root
+}
+
+/// A file system at a folder, until this value goes.
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    /// A small one in memory.
+    pub fn tmpfs(folder: &Path, size: &str) -> Mounted {
+        let options = format!("size={size},mode=0755");
+        mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], folder).expect("cannot mount a tmpfs");
+        Mounted(folder.to_owned())
+    }
+
+    /// A fresh one of a `kind` that shares blocks between files, in the file `image`; says why where the machine has
+    /// none.
+    pub fn image(kind: &str, image: &Path, folder: &Path) -> Result<Mounted, String> {
+        let file = fs::File::create(image).expect("a file");
+        file.set_len(320 << 20).expect("room");
+        let made = Command::new(format!("mkfs.{kind}"))
+            .arg("-q")
+            .arg(image)
+            .output();
+        let made = made.map_err(|error| format!("mkfs.{kind}: {error}"))?;
+        if !made.status.success() {
+            return Err(String::from_utf8_lossy(&made.stderr).into_owned());
+        }
+        mount(&["-o", "loop", &image.display().to_string()], folder)?;
+        Ok(Mounted(folder.to_owned()))
+    }
+}
+
+fn mount(arguments: &[&str], folder: &Path) -> Result<(), String> {
+    let run = Command::new("mount").args(arguments).arg(folder).output();
+    let run = run.map_err(|error| format!("mount: {error}"))?;
+    if run.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&run.stderr).into_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
 /// A process that holds a database until this value goes.
 pub struct Holder {
     child: Child,
+    says: BufReader<ChildStdout>,
 }
 
 impl Holder {
     pub fn start(how: &str, path: &Path) -> Holder {
+        Holder::start_with(how, path, &[])
+    }
+
+    /// With further arguments.
+    pub fn start_with(how: &str, path: &Path, further: &[&str]) -> Holder {
         let mut child = Command::new(holder_program())
             .arg(how)
             .arg(path)
+            .args(further)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the holder");
+        let mut says = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe"))
-            .read_line(&mut line)
-            .expect("a line");
+        says.read_line(&mut line).expect("a line");
         assert_eq!(line, "ready\n");
-        Holder { child }
+        Holder { child, says }
+    }
+
+    /// Lets go; what it says in the end.
+    pub fn end(mut self) -> String {
+        drop(self.child.stdin.take());
+        let mut said = String::new();
+        self.says.read_to_string(&mut said).expect("text");
+        said.trim_end().to_owned()
     }
 
     pub fn pid(&self) -> u32 {

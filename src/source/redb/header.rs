@@ -9,7 +9,10 @@ use std::io::{self, Read};
 
 use twox_hash::XxHash3_128;
 
-use super::pages::{Geometry, Root};
+use super::{
+    pages::{Geometry, Root},
+    walk::Scope,
+};
 
 const MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
 /// The header's bytes.
@@ -17,11 +20,17 @@ pub const HEADER_BYTES: usize = 320;
 const GOD: usize = MAGIC.len();
 const SLOTS: [usize; 2] = [64, 192];
 const SLOT_BYTES: usize = 128;
+/// Where a slot says whether there is a system tree, and where its root stands.
+const HAS_SYSTEM: usize = 2;
+const USER_ROOT: usize = 8;
+const SYSTEM_ROOT: usize = 40;
+const ROOT_BYTES: usize = 32;
 /// Bytes of a slot that its checksum covers.
 const SLOT_COVERED: usize = 112;
-/// The god byte of a sealed copy: slot 0, recovery required, not two-phase. redb verifies the whole tree of such a
-/// file when it opens it, and trusts no shortcut.
-const SEALED: u8 = 2;
+/// Bits of the god byte.
+const PRIMARY: u8 = 1;
+const NEEDS_REPAIR: u8 = 2;
+const TWO_PHASE: u8 = 4;
 /// The file format that redb 3 and 4 read.
 pub const SUPPORTED_FORMAT: u8 = 3;
 
@@ -34,12 +43,32 @@ pub struct Header {
     pub transaction_id: u64,
     /// Whether nobody closed the database: it must be repaired before it is used.
     pub needs_repair: bool,
+    /// Whether the primary slot was written when all of its pages were on the disk. Where it was not, a crash may have
+    /// cut its commit short, and the other slot counts.
+    pub is_two_phase: bool,
     /// Where pages lie.
     pub geometry: Geometry,
-    /// The primary slot's number.
-    pub primary: usize,
+    primary: usize,
     slots: [Slot; 2],
     raw: [u8; HEADER_BYTES],
+}
+
+/// One of the two slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// That of the last commit.
+    Primary,
+    /// That of the commit before it.
+    Other,
+}
+
+/// What a copy's header says of how it was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal {
+    /// As the original's says, which somebody closed.
+    Closed,
+    /// That nobody did: redb verifies everything before it uses the copy, and trusts no shortcut.
+    Verify,
 }
 
 /// One of the two commits that a header names.
@@ -60,12 +89,12 @@ impl Slot {
         Some(Slot {
             transaction_id: u64::from_le_bytes(*bytes[104..].first_chunk()?),
             user: if bytes[1] != 0 {
-                Root::parse(&bytes[8..])
+                Root::parse(&bytes[USER_ROOT..])
             } else {
                 None
             },
-            system: if bytes[2] != 0 {
-                Root::parse(&bytes[40..])
+            system: if bytes[HAS_SYSTEM] != 0 {
+                Root::parse(&bytes[SYSTEM_ROOT..])
             } else {
                 None
             },
@@ -83,7 +112,7 @@ impl Header {
             return None;
         }
         let number = |at: usize| Some(u32::from_le_bytes(*raw[at..].first_chunk()?));
-        let primary = usize::from(raw[GOD] & 1);
+        let primary = usize::from(raw[GOD] & PRIMARY);
         let slots = [
             Slot::parse(raw[SLOTS[0]..].first_chunk()?)?,
             Slot::parse(raw[SLOTS[1]..].first_chunk()?)?,
@@ -91,7 +120,8 @@ impl Header {
         Some(Header {
             format: raw[SLOTS[primary]],
             transaction_id: slots[primary].transaction_id,
-            needs_repair: raw[GOD] & 2 != 0,
+            needs_repair: raw[GOD] & NEEDS_REPAIR != 0,
+            is_two_phase: raw[GOD] & TWO_PHASE != 0,
             geometry: Geometry {
                 page_size: number(12)?,
                 region_header_pages: number(16)?,
@@ -110,9 +140,16 @@ impl Header {
         Ok(Header::parse(&bytes))
     }
 
-    /// The commit of slot `number`, 0 or 1.
-    pub fn slot(&self, number: usize) -> &Slot {
-        &self.slots[number & 1]
+    /// The commit of a slot.
+    pub fn slot(&self, which: Which) -> &Slot {
+        &self.slots[self.number(which)]
+    }
+
+    fn number(&self, which: Which) -> usize {
+        match which {
+            Which::Primary => self.primary,
+            Which::Other => 1 - self.primary,
+        }
     }
 
     /// Whether `other` names the same commits.
@@ -120,16 +157,35 @@ impl Header {
         self.raw[GOD] == other.raw[GOD] && self.raw[SLOTS[0]..] == other.raw[SLOTS[0]..]
     }
 
-    /// The header of a copy that holds the commit of slot `number` and nothing else: both slots name it, and redb is
-    /// made to verify everything before it uses the copy.
-    pub fn sealed(&self, number: usize) -> [u8; HEADER_BYTES] {
+    /// Says why the pages cannot be walked, where they cannot.
+    pub fn is_walkable(&self) -> Result<(), String> {
+        if self.format != SUPPORTED_FORMAT {
+            return Err(format!("it has file format {}", self.format));
+        }
+        match self.geometry.page_size {
+            size if u64::from(size) == Geometry::PAGE_BYTES => Ok(()),
+            size => Err(format!("it has pages of {size} bytes")),
+        }
+    }
+
+    /// The header of a copy that holds one commit and nothing else: both slots name it.
+    pub fn sealed(&self, which: Which, seal: Seal, scope: Scope) -> [u8; HEADER_BYTES] {
         let mut raw = self.raw;
-        let from = SLOTS[number & 1];
-        let slot: Vec<u8> = self.raw[from..from + SLOT_BYTES].to_vec();
+        let from = SLOTS[self.number(which)];
+        let mut slot: Vec<u8> = self.raw[from..from + SLOT_BYTES].to_vec();
+        if scope == Scope::Tables {
+            slot[HAS_SYSTEM] = 0;
+            slot[SYSTEM_ROOT..SYSTEM_ROOT + ROOT_BYTES].fill(0);
+            let checksum = XxHash3_128::oneshot(&slot[..SLOT_COVERED]);
+            slot[SLOT_COVERED..].copy_from_slice(&checksum.to_le_bytes());
+        }
         for at in SLOTS {
             raw[at..at + SLOT_BYTES].copy_from_slice(&slot);
         }
-        raw[GOD] = SEALED;
+        raw[GOD] = match seal {
+            Seal::Closed => raw[GOD] & !PRIMARY,
+            Seal::Verify => NEEDS_REPAIR,
+        };
         raw
     }
 }

@@ -9,9 +9,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use redb::{Builder, Database, ReadOnlyDatabase, ReadableDatabase as _};
+use redb::{Builder, CompactionError, Database, ReadOnlyDatabase, ReadableDatabase as _};
 
-use super::overlay::Overlay;
+use super::{overlay::Overlay, snapshot::Compaction};
 use crate::{
     model::limits::REDB_CACHE_BYTES,
     state::{self, Active},
@@ -68,6 +68,22 @@ pub fn repair(file: File) -> Result<()> {
             bail!("redb cannot repair it");
         }
         Ok(())
+    })
+}
+
+/// Has redb close the copy in `file`: one that nobody has closed is verified as a whole first. Tells whether it was
+/// compacted; one with persistent savepoints cannot be.
+pub fn close(file: File, compaction: Compaction) -> Result<bool> {
+    guarded(|| {
+        let mut db = builder().create_file(file).context("redb cannot open it")?;
+        match compaction {
+            Compaction::Keep => Ok(false),
+            Compaction::Compact => match db.compact() {
+                Ok(_) => Ok(true),
+                Err(CompactionError::PersistentSavepointExists) => Ok(false),
+                Err(error) => Err(error).context("redb cannot compact it"),
+            },
+        }
     })
 }
 

@@ -1,9 +1,15 @@
 //! redb databases: their header, their locks, copies that are proven before anyone trusts them.
 
+pub mod at_rest;
 pub mod header;
+pub mod in_process;
 pub mod judge;
+pub mod live;
 pub mod lock;
 mod overlay;
 pub mod pages;
+pub mod pause;
+pub mod reflink;
+pub mod same;
 pub mod snapshot;
 pub mod walk;

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use twox_hash::XxHash3_128;
+
 const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
 /// The largest order: pages of 2^20 times the page size.
@@ -104,8 +106,31 @@ impl Tree {
     }
 }
 
+/// How many bytes `page` uses, where it is the page of `tree` that `root` names; else `None`.
+pub fn proven(page: &[u8], root: Root, tree: Tree) -> Option<usize> {
+    covered(page, tree)
+        .filter(|used| XxHash3_128::oneshot(used) == root.checksum)
+        .map(<[u8]>::len)
+}
+
+/// The name of the table whose definition in `page`, a leaf of `tree`, points to `child`.
+pub fn table_at(page: &[u8], tree: Tree, child: u64) -> Option<String> {
+    let leaf = Leaf {
+        page,
+        count: count(page)?,
+        widths: tree.widths(),
+    };
+    let name = (0..leaf.count).find_map(|entry| {
+        let (key, value) = leaf.entry(entry)?;
+        let key = page.get(key)?;
+        let points = pointer(key, page.get(value)?, tree)??.0.page == child;
+        points.then_some(key)
+    })?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
 /// The bytes of `page` that its checksum covers; `None` where it is no page of this tree.
-pub fn covered(page: &[u8], tree: Tree) -> Option<&[u8]> {
+fn covered(page: &[u8], tree: Tree) -> Option<&[u8]> {
     let count = count(page)?;
     let widths = tree.widths();
     let end = match *page.first()? {

@@ -1,11 +1,13 @@
 //! The snapshot of a database: a copy of one commit, proven by redb, however the original is held.
 //!
-//! Nobody has it open: it is copied under a lock that keeps every service from starting meanwhile. A service has it
-//! open: it is copied along its checksums ([`walk`]). A plain copy of a live file is never taken.
+//! It is always copied along its checksums ([`walk`]): what no commit needs stays out, and damage is found. Nobody has
+//! it open: under a lock that keeps every service from starting meanwhile ([`at_rest`]). A service has it open: while it
+//! writes ([`live`]), from a clone that the file system makes in a moment ([`reflink`]), or while the service stands
+//! still ([`pause`](super::pause)). A plain copy of a live file is never taken.
 
 use std::{
     fs::File,
-    io::{self, Read, Seek as _, Write as _},
+    io::{self, Seek as _},
     os::unix::fs::MetadataExt as _,
     path::Path,
     time::Duration,
@@ -13,12 +15,16 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::{
-    header::{Header, SUPPORTED_FORMAT},
+    at_rest::{self, Rest},
+    header::{Header, SUPPORTED_FORMAT, Seal},
     judge,
+    live::{self, Ended},
     lock::{self, Against, DatabaseLock},
-    walk::{self, Budget, Gave, Walked},
+    reflink,
+    walk::{self, Missed, Scope, Walk, Walked},
 };
 use crate::{
     disk::{
@@ -26,12 +32,7 @@ use crate::{
         space,
     },
     error::{Failure, Kind},
-    model::{
-        digest::{Digest, Hashing},
-        entry_name::EntryName,
-        limits::BUFFER_BYTES,
-        manifest::FileRecord,
-    },
+    model::{digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord},
     source::files::{self, Content, Staged},
     state::Active,
 };
@@ -39,12 +40,36 @@ use crate::{
 /// How a snapshot is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Under a lock where nobody has the database open, else along its checksums.
+    /// Under a lock where nobody has the database open, else while the service writes, else from a clone.
     Auto,
     /// Under a lock, or not at all.
     Locked,
-    /// Along its checksums.
+    /// While the service writes.
     Walk,
+    /// From a clone that the file system makes in a moment.
+    Reflink,
+    /// While the service stands still for a moment.
+    Pause,
+}
+
+impl Method {
+    /// The methods by their names in the configuration and on the command line.
+    pub const NAMES: [(&str, Method); 5] = [
+        ("auto", Method::Auto),
+        ("locked", Method::Locked),
+        ("walk", Method::Walk),
+        ("reflink", Method::Reflink),
+        ("pause", Method::Pause),
+    ];
+}
+
+/// Whether the copy is made as small as redb can make it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compaction {
+    /// It is.
+    Compact,
+    /// Its pages stay where they are.
+    Keep,
 }
 
 /// What is asked for.
@@ -52,15 +77,13 @@ pub enum Method {
 pub struct Wish {
     /// How.
     pub method: Method,
-    /// How long a walk may take; at least five rounds are made.
+    /// How long a walk beside a writing service may take; at least five rounds are made.
     pub timeout: Duration,
+    /// What becomes of the copy.
+    pub compaction: Compaction,
 }
 
-/// Rounds that a walk makes whatever they take.
-const LEAST_ROUNDS: u64 = 5;
-/// Rounds after which a walk waits a little between them: two that run in step never meet otherwise.
-const PATIENT_ROUNDS: u64 = 10;
-/// How often a file that is replaced while it is walked is begun anew.
+/// How often a file that is replaced while it is walked is begun anew, and a clone is made.
 const ATTEMPTS: usize = 3;
 
 /// A database that is ready for the archive, and what is going on in it.
@@ -71,25 +94,34 @@ pub struct Snapshot {
     pub active: Result<Active, String>,
 }
 
-/// Somebody who follows the work.
-pub struct Follow<'a> {
-    /// Sees every byte that is copied under the lock.
-    pub watch: &'a dyn Fn(File) -> Box<dyn Read>,
-    /// Is asked between the rounds of a walk whether to go on.
-    pub stop: &'a dyn Fn() -> Result<(), Failure>,
+/// What a snapshot needs of its caller.
+pub struct Caller<'a> {
+    /// Is told how many bytes were read, and may end the work with an error.
+    pub step: &'a walk::Step<'a>,
+    /// The folder for the copy, which gets no name in it.
+    pub scratch: &'a Path,
+    /// This program, to be started as the guard of a service that is paused.
+    pub program: &'a Path,
 }
 
-/// Copies the database at `path` into a file without a name in `scratch`, and proves the copy.
+/// One commit in a file of our own.
+struct Copied {
+    copy: File,
+    /// The original.
+    metadata: std::fs::Metadata,
+    seal: Seal,
+    walked: Walked,
+    method: &'static str,
+    writer_pid: Option<u32>,
+    rolled_back_from: Option<u64>,
+    paused: Option<Duration>,
+}
+
+/// Copies the database at `path` into a file without a name, and proves the copy.
 ///
 /// Fails with [`Kind::Snapshot`] where that cannot be done, or redb does not find the copy good. The original is only
 /// read.
-pub fn take(
-    path: &Path,
-    name: &EntryName,
-    scratch: &Path,
-    wish: Wish,
-    follow: &Follow<'_>,
-) -> Result<Snapshot> {
+pub fn take(path: &Path, name: &EntryName, wish: Wish, caller: &Caller<'_>) -> Result<Snapshot> {
     let original = files::open(path, name)?;
     let header =
         Header::read(&original).with_context(|| format!("cannot read {}", path.display()))?;
@@ -98,16 +130,21 @@ pub fn take(
         return Err(other_format(path, header.format).into());
     }
     space::require(
-        scratch,
+        caller.scratch,
         original.metadata()?.len(),
         "a copy of the database",
     )?;
-    let locking = || format!("cannot lock {}", path.display());
     let holders = match wish.method {
-        Method::Walk => lock::probe(path, &original)?,
-        Method::Auto | Method::Locked => {
-            match DatabaseLock::acquire(&original, Against::Writers).with_context(locking)? {
-                Ok(lock) => return locked(path, name, scratch, original, lock, follow),
+        Method::Walk | Method::Reflink => lock::probe(path, &original)?,
+        Method::Auto | Method::Locked | Method::Pause => {
+            let lock = DatabaseLock::acquire(&original, Against::Writers)
+                .with_context(|| format!("cannot lock {}", path.display()))?;
+            match lock {
+                Ok(lock) => {
+                    let copied = resting(path, original, "locked-copy", None, caller)?;
+                    drop(lock);
+                    return proven(path, name, copied, wish.compaction);
+                }
                 Err(holders) if wish.method == Method::Locked => {
                     return Err(held(path, &holders).into());
                 }
@@ -115,71 +152,79 @@ pub fn take(
             }
         }
     };
-    walked(path, name, scratch, wish.timeout, &holders, follow)
+    let writer = holders.iter().find_map(|holder| holder.pid);
+    let copied = match wish.method {
+        Method::Reflink => cloned(path, name, writer, caller)?.map_err(|reason| {
+            let message = format!("no consistent snapshot of {}: {reason}", path.display());
+            Failure::new(Kind::Snapshot, message).hint(
+                "clones need btrfs, xfs or another file system that shares blocks, and a folder that we may write in; leave out --snapshot reflink",
+            )
+        })?,
+        _ => match written(path, name, wish, &holders, caller)? {
+            Ok(copied) => copied,
+            Err((walked, missed)) => {
+                let clone = match wish.method {
+                    Method::Auto => cloned(path, name, writer, caller)?.ok(),
+                    _ => None,
+                };
+                clone.ok_or_else(|| gave_up(path, &walked, &missed, wish.timeout, &holders))?
+            }
+        },
+    };
+    proven(path, name, copied, wish.compaction)
 }
 
-/// A copy while nobody can write.
-fn locked(
+/// A copy of a file that nobody writes: the original under a lock, or a clone.
+fn resting(
     path: &Path,
-    name: &EntryName,
-    scratch: &Path,
-    mut original: File,
-    lock: DatabaseLock,
-    follow: &Follow<'_>,
-) -> Result<Snapshot> {
-    let metadata = original.metadata()?;
-    // Read again under the lock: a service may have closed it since.
-    original.rewind()?;
-    let mut header = Header::read(&original)?.ok_or_else(|| not_a_database(path))?;
-    original.rewind()?;
-    let mut copy = temporary(scratch)?;
-    let (mut digest, mut size) = copy_hashed((follow.watch)(original), &mut copy)
-        .with_context(|| format!("cannot copy {}", path.display()))?;
-    drop(lock);
-    if header.needs_repair {
-        (digest, size) = repaired(path, &mut copy)?;
-        // Where the last commit was not whole, redb went back to the one before.
-        copy.rewind()?;
-        header.transaction_id = Header::read(&copy)?
-            .ok_or_else(|| not_a_database(path))?
-            .transaction_id;
-    }
-    let description = json!({
-        "method": "locked-copy",
-        "format": header.format,
-        "transaction_id": header.transaction_id,
-        "rounds": 1,
-        "repaired": header.needs_repair,
-    });
-    proven(path, name, copy, digest, size, &metadata, description)
+    source: File,
+    method: &'static str,
+    writer_pid: Option<u32>,
+    caller: &Caller<'_>,
+) -> Result<Copied> {
+    let metadata = source.metadata()?;
+    let copy = temporary(caller.scratch)?;
+    let mut walk = Walk::new(&source, &copy, Scope::Everything, caller.step);
+    let rest =
+        at_rest::settle(&mut walk).with_context(|| format!("cannot copy {}", path.display()))?;
+    let rolled_back_from = match rest {
+        Rest::Whole { rolled_back_from } => rolled_back_from,
+        Rest::Damaged(damage) => return Err(damage.failure(&path.display().to_string()).into()),
+        Rest::Unfit(reason) => return Err(unfit(path, &reason).into()),
+    };
+    // A file that somebody has closed is kept as it is.
+    let seal = match walk.header() {
+        Some(header) if !header.needs_repair => Seal::Closed,
+        _ => Seal::Verify,
+    };
+    let walked = walk.finish(seal)?;
+    Ok(Copied {
+        copy,
+        metadata,
+        seal,
+        walked,
+        method,
+        writer_pid,
+        rolled_back_from,
+        paused: None,
+    })
 }
 
-/// A copy while a service writes.
-fn walked(
+/// A copy while a service writes, or what the last round missed.
+fn written(
     path: &Path,
     name: &EntryName,
-    scratch: &Path,
-    timeout: Duration,
+    wish: Wish,
     holders: &[Holder],
-    follow: &Follow<'_>,
-) -> Result<Snapshot> {
-    let budget = Budget {
-        time: timeout,
-        rounds: LEAST_ROUNDS,
-    };
-    let mut between = |round: u64| -> Result<()> {
-        (follow.stop)()?;
-        if round > PATIENT_ROUNDS {
-            std::thread::sleep(Duration::from_millis(1 + round * 7 % 20));
-        }
-        Ok(())
-    };
+    caller: &Caller<'_>,
+) -> Result<Result<Copied, (Walked, Missed)>> {
+    let pause = (wish.method == Method::Pause).then_some(caller.program);
     for _ in 0..ATTEMPTS {
         let original = files::open(path, name)?;
         let metadata = original.metadata()?;
-        let mut copy = temporary(scratch)?;
-        let walked = walk::walk(&original, &copy, budget, &mut between)
-            .with_context(|| format!("cannot copy {}", path.display()))?;
+        let copy = temporary(caller.scratch)?;
+        let mut walk = Walk::new(&original, &copy, Scope::Everything, caller.step);
+        let ended = live::rounds(&mut walk, path, holders, wish.timeout, pause);
         // What has the name now must be what was walked.
         if path
             .metadata()
@@ -187,45 +232,63 @@ fn walked(
         {
             continue;
         }
-        let walked = match walked {
-            Ok(walked) => walked,
-            Err(gave) => return Err(gave_up(path, &gave, timeout, holders).into()),
+        let ended = ended.with_context(|| format!("cannot copy {}", path.display()))?;
+        let (rolled_back_from, paused) = match ended {
+            Ended::Copied {
+                rolled_back_from,
+                paused,
+            } => (rolled_back_from, paused),
+            Ended::GaveUp(missed) => return Ok(Err((walk.walked(), missed))),
         };
-        let (digest, size) = repaired(path, &mut copy)?;
-        return proven(
-            path,
-            name,
+        let walked = walk.finish(Seal::Verify)?;
+        return Ok(Ok(Copied {
             copy,
-            digest,
-            size,
-            &metadata,
-            description(&walked, holders),
-        );
+            metadata,
+            seal: Seal::Verify,
+            walked,
+            method: if paused.is_some() {
+                "paused"
+            } else {
+                "merkle-walk"
+            },
+            writer_pid: holders.iter().find_map(|holder| holder.pid),
+            rolled_back_from,
+            paused,
+        }));
     }
-    let failure = Failure::new(
-        Kind::Snapshot,
-        format!(
-            "{} is replaced again and again while it is read",
-            path.display()
-        ),
+    let message = format!(
+        "{} is replaced again and again while it is read",
+        path.display()
     );
-    Err(failure
+    Err(Failure::new(Kind::Snapshot, message)
         .hint("stop whoever replaces it, and export again")
         .into())
 }
 
-fn description(walked: &Walked, holders: &[Holder]) -> Value {
-    json!({
-        "method": "merkle-walk",
-        "format": SUPPORTED_FORMAT,
-        "transaction_id": walked.transaction_id,
-        "rounds": walked.rounds,
-        "live_pages": walked.live_pages,
-        "bytes_read": walked.bytes_read,
-        "mismatches": walked.mismatches,
-        "writer_pid": holders.iter().find_map(|holder| holder.pid),
-        "repaired": true,
-    })
+/// A copy of a clone, or why the file cannot be cloned.
+fn cloned(
+    path: &Path,
+    name: &EntryName,
+    writer_pid: Option<u32>,
+    caller: &Caller<'_>,
+) -> Result<Result<Copied, String>> {
+    let mut attempt = 1;
+    loop {
+        let original = files::open(path, name)?;
+        let metadata = original.metadata()?;
+        let clone = match reflink::clone_beside(path, &original) {
+            Ok(clone) => clone,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        match resting(path, clone, "reflink", writer_pid, caller) {
+            Ok(copied) => return Ok(Ok(Copied { metadata, ..copied })),
+            // A clone may catch a commit whose first pages were written over those of an older one.
+            Err(error) if attempt == ATTEMPTS || Failure::of(&error).kind != Kind::Snapshot => {
+                return Err(error);
+            }
+            Err(_) => attempt += 1,
+        }
+    }
 }
 
 fn temporary(scratch: &Path) -> Result<File> {
@@ -233,41 +296,76 @@ fn temporary(scratch: &Path) -> Result<File> {
         .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))
 }
 
-/// Has redb verify the whole tree of a copy and close it; the digest and size of what it is then.
-fn repaired(path: &Path, copy: &mut File) -> Result<(Digest, u64)> {
-    judge::repair(copy.try_clone()?).map_err(|error| damaged(path, &error))?;
-    copy.rewind()?;
-    Ok(Digest::of_reader(io::BufReader::with_capacity(
-        BUFFER_BYTES,
-        copy,
-    ))?)
-}
-
-/// redb opens the copy and checks every page of it: what it does not find good is no snapshot.
+/// redb closes the copy where nobody has, then opens it and checks every page of it: what it does not find good is no
+/// snapshot.
 fn proven(
     path: &Path,
     name: &EntryName,
-    copy: File,
-    digest: Digest,
-    size: u64,
-    metadata: &std::fs::Metadata,
-    mut description: Value,
+    mut copied: Copied,
+    compaction: Compaction,
 ) -> Result<Snapshot> {
-    let judgement = judge::examine(copy.try_clone()?).map_err(|error| damaged(path, &error))?;
-    if judgement.repaired {
-        let error = anyhow::anyhow!("redb had to repair it although it was closed");
-        return Err(damaged(path, &error).into());
+    let damaged = |error: anyhow::Error| damaged(path, &error);
+    if let Some(from) = copied.rolled_back_from {
+        warn!(
+            transaction = from,
+            instead = copied.walked.transaction_id,
+            "The last commit was cut short by a crash, as redb would see it too: the archive holds the one before it"
+        );
     }
-    description["check_integrity"] = true.into();
-    description["active_deployments"] = json!(judgement.active.as_ref().ok().map(Active::names));
+    let mut is_closed = copied.seal == Seal::Closed;
+    let mut compacted = false;
+    let (judgement, digest, size) = loop {
+        if !is_closed || (compaction == Compaction::Compact && !compacted) {
+            compacted = judge::close(copied.copy.try_clone()?, compaction).map_err(damaged)?;
+        }
+        copied.copy.rewind()?;
+        let reader = io::BufReader::with_capacity(BUFFER_BYTES, &copied.copy);
+        let (digest, size) = Digest::of_reader(reader)?;
+        let judgement = judge::examine(copied.copy.try_clone()?).map_err(damaged)?;
+        match (judgement.repaired, is_closed) {
+            (false, _) => break (judgement, digest, size),
+            // Other versions of redb close a file in ways that this one has to repair.
+            (true, true) => is_closed = false,
+            (true, false) => {
+                let error = anyhow::anyhow!("redb had to repair it although it was closed");
+                return Err(damaged(error).into());
+            }
+        }
+    };
+    let walked = &copied.walked;
+    let mut description = json!({
+        "method": copied.method,
+        "format": SUPPORTED_FORMAT,
+        "transaction_id": walked.transaction_id,
+        "rounds": walked.rounds,
+        "live_pages": walked.live_pages,
+        "live_bytes": walked.live_bytes,
+        "bytes_read": walked.bytes_read,
+        "mismatches": walked.mismatches,
+        "repaired": copied.seal == Seal::Verify,
+        "compacted": compacted,
+        "check_integrity": true,
+        "active_deployments": judgement.active.as_ref().ok().map(Active::names),
+    });
+    let mut also = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            description[key] = value;
+        }
+    };
+    also("writer_pid", copied.writer_pid.map(Value::from));
+    also("rolled_back_from", copied.rolled_back_from.map(Value::from));
+    also(
+        "paused_seconds",
+        copied.paused.map(|paused| paused.as_secs_f64().into()),
+    );
     let mut record = FileRecord::new(name.clone(), digest, size);
-    files::describe(&mut record, path, metadata);
+    files::describe(&mut record, path, &copied.metadata);
     record.kind = Some("redb".to_owned());
     record.snapshot = Some(description);
     let staged = Staged {
         name: name.clone(),
         record,
-        content: Content::File(copy),
+        content: Content::File(copied.copy),
     };
     Ok(Snapshot {
         staged,
@@ -275,37 +373,32 @@ fn proven(
     })
 }
 
-fn copy_hashed(mut from: impl Read, to: &mut File) -> io::Result<(Digest, u64)> {
-    let mut hashing = Hashing::new(to);
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(hashing.finish()),
-            Ok(count) => hashing.write_all(&buffer[..count])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+fn gave_up(
+    path: &Path,
+    walked: &Walked,
+    missed: &Missed,
+    timeout: Duration,
+    holders: &[Holder],
+) -> Failure {
+    let message = format!(
+        "no consistent snapshot of {}: {} committed faster than it can be copied ({} rounds, {} s, the last round missed {} pages)",
+        path.display(),
+        holder::describe(holders),
+        walked.rounds,
+        timeout.as_secs(),
+        missed.pages,
+    );
+    Failure::new(Kind::Snapshot, message).hint(
+        "give it more time with --snapshot-timeout, export when the service is quieter, let it stand still for a moment with --snapshot pause, stop it meanwhile, or put the database on btrfs or xfs",
+    )
 }
 
-fn gave_up(path: &Path, gave: &Gave, timeout: Duration, holders: &[Holder]) -> Failure {
-    match gave {
-        Gave::Out(reason) => Failure::new(
-            Kind::Snapshot,
-            format!("no consistent snapshot of {}: {reason}", path.display()),
-        )
-        .hint("stop the service, export, and start it again; nothing was written"),
-        Gave::Up(walked, missed) => {
-            let message = format!(
-                "no consistent snapshot of {}: {} committed faster than it can be copied ({} rounds, {} s, the last round missed {missed} pages)",
-                path.display(),
-                holder::describe(holders),
-                walked.rounds,
-                timeout.as_secs(),
-            );
-            Failure::new(Kind::Snapshot, message).hint("give it more time with --snapshot-timeout, export when the service is quieter, or stop it meanwhile")
-        }
-    }
+pub(super) fn unfit(path: &Path, reason: &str) -> Failure {
+    Failure::new(
+        Kind::Snapshot,
+        format!("no consistent snapshot of {}: {reason}", path.display()),
+    )
+    .hint("is it a database of redb 3 or 4? nothing was written")
 }
 
 fn held(path: &Path, holders: &[holder::Holder]) -> Failure {

@@ -1,24 +1,23 @@
-//! A snapshot of a database that a service is writing to: its pages are copied along their checksums.
+//! A copy of one commit of a database, taken along its checksums, whoever writes to it meanwhile.
 //!
 //! A commit slot carries its own checksum and names the roots of two trees with theirs; every page names its children
 //! with theirs; and no page of a commit is written again while the commit is the current one. So when every page of the
 //! copy hashes to what its parent says, up to a slot that is whole, the copy is exactly that one commit
 //! (docs/snapshots.md has the argument). A page that does not match was already used again: the round goes on, since
 //! what it has copied need not be read again, and the next one begins at the new root.
+//!
+//! This is the mechanism, round by round; how many rounds there are, and what is tried then, is [`super::snapshot`]'s
+//! affair.
 
 use std::{
-    collections::HashMap,
-    fs::File,
-    io,
-    os::unix::fs::FileExt as _,
-    time::{Duration, Instant},
+    collections::HashMap, fs::File, io, ops::Range, os::unix::fs::FileExt as _, time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use twox_hash::XxHash3_128;
+use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::{
-    header::{HEADER_BYTES, Header, SUPPORTED_FORMAT},
+    header::{HEADER_BYTES, Header, Seal, Which},
     pages::{self, Geometry, Root, Tree},
 };
 
@@ -29,8 +28,8 @@ const HEADER_READINGS: usize = 1000;
 /// How often missing pages are looked for again while the header stays as it is: a commit may be on its way to the file.
 const FLUSH_WAITS: usize = 20;
 const FLUSH_WAIT: Duration = Duration::from_micros(100);
-/// A level of more pages than this is read in the order of the file.
-const SORT_FROM: usize = 64;
+/// Pages that lie side by side are read together, up to so many bytes.
+const RUN_BYTES: u64 = 512 << 10;
 
 /// Something that bytes can be read from at any place.
 pub trait ReadAt {
@@ -50,13 +49,55 @@ impl ReadAt for File {
     }
 }
 
-/// How long a walk may take.
+/// What of a commit is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// In time; at least [`Budget::rounds`] are made whatever they take.
-    pub time: Duration,
-    /// In rounds.
-    pub rounds: u64,
+pub enum Scope {
+    /// Both trees: tables, persistent savepoints, and what redb keeps for itself.
+    Everything,
+    /// The tables alone. A read transaction of the service pins exactly these pages.
+    Tables,
+}
+
+/// Whether somebody may be writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A commit may be on its way to the file: what does not match may match in a moment.
+    Live,
+    /// What does not match now never will.
+    AtRest,
+}
+
+/// How a round ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Round {
+    /// Every page of the commit is in the copy, and proven.
+    Whole,
+    /// Some pages did not match.
+    Missed(Missed),
+    /// There is nothing to walk, and why.
+    Unfit(String),
+}
+
+/// The pages that a round did not get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// How many; what lies below them is not counted.
+    pub pages: u64,
+    /// The first of them.
+    pub first: Fault,
+    /// Whether the header names the same commits as when the round before began.
+    pub is_steady: bool,
+}
+
+/// A page that does not hash to what its parent says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it lies; `None` for the commit slot itself, or a page number that no page has.
+    pub offset: Option<u64>,
+    /// The table that it belongs to; `None` for what belongs to none.
+    pub table: Option<String>,
+    /// The commit whose page it is.
+    pub transaction_id: u64,
 }
 
 /// What a walk did.
@@ -68,92 +109,12 @@ pub struct Walked {
     pub rounds: u64,
     /// Pages of the commit.
     pub live_pages: u64,
+    /// Bytes of the commit's pages.
+    pub live_bytes: u64,
     /// Bytes that were read from the source.
     pub bytes_read: u64,
     /// Pages that did not match, over all rounds.
     pub mismatches: u64,
-}
-
-/// Why there is no copy.
-#[derive(Debug)]
-pub enum Gave {
-    /// The budget was used up; the last round missed so many pages.
-    Up(Walked, u64),
-    /// It is not, or not any more, a database that can be walked.
-    Out(String),
-}
-
-/// Copies one commit of the database in `source` to `copy`, an empty file. `pause` is called between rounds with their
-/// number, and may end the walk with an error.
-pub fn walk(
-    source: &dyn ReadAt,
-    copy: &File,
-    budget: Budget,
-    pause: &mut dyn FnMut(u64) -> Result<()>,
-) -> Result<Result<Walked, Gave>> {
-    let begun = Instant::now();
-    let Some(header) = stable_header(source)? else {
-        return Ok(Err(Gave::Out("it is not a redb database".into())));
-    };
-    if u64::from(header.geometry.page_size) != Geometry::PAGE_BYTES {
-        return Ok(Err(Gave::Out(format!(
-            "it has pages of {} bytes",
-            header.geometry.page_size
-        ))));
-    }
-    let mut walker = Walker {
-        source,
-        copy,
-        header,
-        known: HashMap::new(),
-        walked: Walked::default(),
-        missed: 0,
-    };
-    let mut length = 0;
-    loop {
-        let Some(header) = stable_header(source)? else {
-            return Ok(Err(Gave::Out("it is not a redb database any more".into())));
-        };
-        if header.format != SUPPORTED_FORMAT || header.geometry != walker.header.geometry {
-            return Ok(Err(Gave::Out(
-                "it became another file while it was read".into(),
-            )));
-        }
-        walker.header = header;
-        length = source.length()?.max(length);
-        copy.set_len(length)
-            .context("cannot make room for the copy")?;
-        walker.walked.rounds += 1;
-        if walker.round()? {
-            copy.write_all_at(&header.sealed(header.primary), 0)
-                .context("cannot write the copy")?;
-            walker.walked.transaction_id = header.transaction_id;
-            return Ok(Ok(walker.walked));
-        }
-        if begun.elapsed() > budget.time && walker.walked.rounds >= budget.rounds {
-            return Ok(Err(Gave::Up(walker.walked, walker.missed)));
-        }
-        pause(walker.walked.rounds)?;
-    }
-}
-
-/// Reads the header until two readings agree: a single one may be torn.
-fn stable_header(source: &dyn ReadAt) -> Result<Option<Header>> {
-    let mut before = [0; HEADER_BYTES];
-    if source.length()? < HEADER_BYTES as u64 {
-        return Ok(None);
-    }
-    for reading in 0..HEADER_READINGS {
-        let mut bytes = [0; HEADER_BYTES];
-        source
-            .read_exact_at(&mut bytes, 0)
-            .context("cannot read the header")?;
-        if reading > 0 && bytes == before {
-            return Ok(Header::parse(&bytes));
-        }
-        before = bytes;
-    }
-    Ok(None)
 }
 
 /// What is known of a page that was copied: half of its checksum, and whether everything below it was copied too. What
@@ -185,6 +146,16 @@ struct Node {
 }
 
 impl Node {
+    fn new(root: Root, parent: u32, tree: u32) -> Node {
+        Node {
+            page: root.page,
+            checksum: [root.checksum as u64, (root.checksum >> 64) as u64],
+            parent,
+            tree,
+            found: false,
+        }
+    }
+
     fn root(&self) -> Root {
         Root {
             page: self.page,
@@ -195,15 +166,6 @@ impl Node {
 
 const NO_PARENT: u32 = u32::MAX;
 
-struct Walker<'a> {
-    source: &'a dyn ReadAt,
-    copy: &'a File,
-    header: Header,
-    known: HashMap<u64, Known>,
-    walked: Walked,
-    missed: u64,
-}
-
 /// Whether pages that are known to be whole are taken for granted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trust {
@@ -211,150 +173,433 @@ enum Trust {
     Nothing,
 }
 
-impl Walker<'_> {
-    /// One round: down from the primary slot, and once more over the copy, trusting nothing, when nothing was missed.
-    fn round(&mut self) -> Result<bool> {
+/// Where a page is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Source,
+    Copy,
+}
+
+/// Is told how many bytes were read, and may end the walk with an error.
+pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
+
+/// A walk over `source`, with all that its rounds have found so far.
+pub struct Walk<'a> {
+    source: &'a dyn ReadAt,
+    copy: &'a File,
+    scope: Scope,
+    step: &'a Step<'a>,
+    header: Option<Header>,
+    which: Which,
+    known: HashMap<u64, Known>,
+    trees: Vec<Tree>,
+    nodes: Vec<Node>,
+    first_missed: Option<usize>,
+    buffer: Vec<u8>,
+    length: u64,
+    missed: u64,
+    walked: Walked,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk that will fill `copy`, an empty file.
+    pub fn new(
+        source: &'a dyn ReadAt,
+        copy: &'a File,
+        scope: Scope,
+        step: &'a Step<'a>,
+    ) -> Walk<'a> {
+        Walk {
+            source,
+            copy,
+            scope,
+            step,
+            header: None,
+            which: Which::Primary,
+            known: HashMap::new(),
+            trees: Vec::new(),
+            nodes: Vec::new(),
+            first_missed: None,
+            buffer: Vec::new(),
+            length: 0,
+            missed: 0,
+            walked: Walked::default(),
+        }
+    }
+
+    /// What was done so far.
+    pub fn walked(&self) -> Walked {
+        self.walked
+    }
+
+    /// The header that the last round began with.
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// One round: down from a slot of the header, and once more over the copy, trusting nothing, where earlier rounds
+    /// have left anything in it.
+    pub fn round(&mut self, which: Which, source: Source) -> Result<Round> {
+        let header = match stable_header(self.source)? {
+            Some(header) => header,
+            None => return Ok(Round::Unfit("it is not a redb database".to_owned())),
+        };
+        if let Err(reason) = header.is_walkable() {
+            return Ok(Round::Unfit(reason));
+        }
+        let before = self.header.replace(header);
+        if before.is_some_and(|before| before.geometry != header.geometry) {
+            return Ok(Round::Unfit(
+                "it became another file while it was read".to_owned(),
+            ));
+        }
+        let is_steady = before.is_none_or(|before| before.names_the_same(&header));
+        self.which = which;
+        self.length = self.source.length()?.max(self.length);
+        self.copy
+            .set_len(self.length)
+            .context("cannot make room for the copy")?;
+        self.walked.rounds += 1;
         let mut complete = self.descend(Trust::Known)?;
+        // One descent, with nothing known before it, has proven every page just before it was written.
+        let is_proven = complete && self.walked.rounds == 1;
+        let waits = match source {
+            Source::Live => FLUSH_WAITS,
+            Source::AtRest => 0,
+        };
         // The header may be in the file before the pages that it names: a look again is cheap.
-        for _ in 0..FLUSH_WAITS {
+        for _ in 0..waits {
             if complete {
                 break;
             }
             match stable_header(self.source)? {
-                Some(now) if now.names_the_same(&self.header) => {}
-                _ => return Ok(false),
+                Some(now) if now.names_the_same(&header) => {}
+                _ => return Ok(self.missed(false)),
             }
             std::thread::sleep(FLUSH_WAIT);
             complete = self.descend(Trust::Known)?;
         }
-        Ok(complete && self.descend(Trust::Nothing)?)
+        if complete && !is_proven {
+            complete = self.descend(Trust::Nothing)?;
+        }
+        if !complete {
+            return Ok(self.missed(is_steady));
+        }
+        self.walked.transaction_id = header.slot(which).transaction_id;
+        Ok(Round::Whole)
     }
 
-    /// Level by level: the few upper pages, which change most, are caught at once; the many leaves follow in the order
-    /// of the file.
+    /// Ends a walk whose last round was [`Round::Whole`]: the copy gets its header, and loses what earlier rounds left.
+    pub fn finish(mut self, seal: Seal) -> Result<Walked> {
+        let header = self.header.context("no round was made")?;
+        self.known = HashMap::new();
+        let ranges = self.live_ranges();
+        self.walked.live_bytes = ranges.iter().map(|range| range.end - range.start).sum();
+        if self.walked.rounds > 1 {
+            clear_between(self.copy, &ranges, self.copy.length()?)?;
+        }
+        self.copy
+            .write_all_at(&header.sealed(self.which, seal, self.scope), 0)
+            .context("cannot write the copy")?;
+        Ok(self.walked)
+    }
+
+    fn missed(&self, is_steady: bool) -> Round {
+        let transaction_id = self
+            .header
+            .map_or(0, |header| header.slot(self.which).transaction_id);
+        let node = self.first_missed.and_then(|number| self.nodes.get(number));
+        let place = self
+            .header
+            .zip(node)
+            .and_then(|(header, node)| header.geometry.locate(node.page));
+        Round::Missed(Missed {
+            pages: self.missed,
+            first: Fault {
+                offset: place.map(|(offset, _)| offset),
+                table: self.first_missed.and_then(|number| self.table_of(number)),
+                transaction_id,
+            },
+            is_steady,
+        })
+    }
+
+    /// The table that a node belongs to, from the definition above it.
+    fn table_of(&self, number: usize) -> Option<String> {
+        let geometry = self.header?.geometry;
+        let mut below = self.nodes.get(number)?;
+        loop {
+            let above = self.nodes.get(below.parent as usize)?;
+            let tree = *self.trees.get(above.tree as usize)?;
+            if tree != *self.trees.get(below.tree as usize)? && tree == Tree::Tables {
+                let (offset, length) = geometry.locate(above.page)?;
+                let mut page = vec![0; usize::try_from(length).ok()?];
+                ReadAt::read_exact_at(self.copy, &mut page, offset).ok()?;
+                return pages::table_at(&page, tree, below.page);
+            }
+            below = above;
+        }
+    }
+
+    /// Level by level, each in the order of the file: the few upper pages, which change most, are caught at once, and
+    /// the many leaves follow.
     fn descend(&mut self, trust: Trust) -> Result<bool> {
-        let slot = *self.header.slot(self.header.primary);
+        let Some(header) = self.header else {
+            return Ok(false);
+        };
+        let slot = *header.slot(self.which);
+        self.nodes.clear();
+        self.first_missed = None;
+        self.missed = 0;
         if !slot.is_whole {
             self.missed = 1;
             return Ok(false);
         }
         let most = self.source.length()? / Geometry::PAGE_BYTES;
-        let mut trees: Vec<Tree> = vec![Tree::SystemTables, Tree::Tables];
-        let mut nodes: Vec<Node> = Vec::new();
-        let tops = [(slot.system, 0), (slot.user, 1)];
-        nodes.extend(
-            tops.into_iter()
-                .filter_map(|(root, tree)| Some(node(root?, NO_PARENT, tree))),
-        );
+        self.trees = vec![Tree::SystemTables, Tree::Tables];
+        let system = slot.system.filter(|_| self.scope == Scope::Everything);
+        for (root, tree) in [(system, 0), (slot.user, 1)] {
+            self.nodes
+                .extend(root.map(|root| Node::new(root, NO_PARENT, tree)));
+        }
         let (mut low, mut depth) = (0, 0);
-        self.missed = 0;
-        while low < nodes.len() {
-            if depth > MAX_DEPTH || nodes.len() as u64 > most {
+        while low < self.nodes.len() {
+            if depth > MAX_DEPTH || self.nodes.len() as u64 > most {
                 self.missed += 1;
+                self.first_missed = Some(low);
                 return Ok(false);
             }
-            let high = nodes.len();
-            if high - low > SORT_FROM {
-                let geometry = self.header.geometry;
-                nodes[low..high].sort_unstable_by_key(|node| geometry.locate(node.page));
-            }
-            for number in low..high {
-                let root = nodes[number].root();
-                let tree = trees[nodes[number].tree as usize];
-                let known = self
-                    .known
-                    .get(&root.page)
-                    .filter(|known| known.is(root.checksum));
-                if trust == Trust::Known && known.is_some_and(|known| known.is_whole()) {
-                    continue;
-                }
-                let below = self
-                    .page(root, tree, known.is_some())?
-                    .and_then(|page| pages::children(&page, tree));
-                let Some(below) = below else {
-                    nodes[number].found = false;
-                    self.missed += 1;
-                    continue;
-                };
-                for (child, tree) in below {
-                    nodes.push(node(child, number as u32, tree_number(&mut trees, tree)));
-                }
-            }
+            let high = self.nodes.len();
+            let geometry = header.geometry;
+            self.nodes[low..high].sort_unstable_by_key(|node| geometry.locate(node.page));
+            self.level(low..high, geometry, trust)?;
             low = high;
             depth += 1;
         }
         self.walked.mismatches += self.missed;
-        self.walked.live_pages = nodes.len() as u64;
-        Ok(self.remember(&mut nodes))
+        self.walked.live_pages = self.nodes.len() as u64;
+        Ok(self.remember())
+    }
+
+    /// Takes the pages of one level, those that lie side by side together.
+    fn level(&mut self, level: Range<usize>, geometry: Geometry, trust: Trust) -> Result<()> {
+        let lengths = (self.source.length()?, self.copy.length()?);
+        let mut run = Run::default();
+        for number in level {
+            let root = self.nodes[number].root();
+            let known = self
+                .known
+                .get(&root.page)
+                .filter(|known| known.is(root.checksum));
+            if trust == Trust::Known && known.is_some_and(|known| known.is_whole()) {
+                self.nodes[number].found = true;
+                continue;
+            }
+            let place = geometry
+                .locate(root.page)
+                .and_then(|(offset, length)| Some(offset..offset.checked_add(length)?));
+            // A page behind the end is one that was cut off, or never was.
+            let (from, place) = match place {
+                Some(place) if known.is_some() && place.end <= lengths.1 => (From::Copy, place),
+                Some(place) if place.end <= lengths.0 => (From::Source, place),
+                _ => {
+                    self.miss(number);
+                    continue;
+                }
+            };
+            if !run.takes(from, &place) {
+                self.take(&mut run)?;
+            }
+            run.add(number, from, place);
+        }
+        self.take(&mut run)
+    }
+
+    /// Reads a run of pages, proves each, and writes to the copy what it did not hold.
+    fn take(&mut self, run: &mut Run) -> Result<()> {
+        let Some(from) = run.from.take() else {
+            return Ok(());
+        };
+        let place = std::mem::take(&mut run.place);
+        let length = place.end - place.start;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(
+            usize::try_from(length).context("a page is larger than memory")?,
+            0,
+        );
+        let reader: &dyn ReadAt = match from {
+            From::Source => self.source,
+            From::Copy => self.copy,
+        };
+        let is_read = match reader.read_exact_at(&mut buffer, place.start) {
+            // The file became shorter meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+            result => result.context("cannot read a page").map(|()| true)?,
+        };
+        if from == From::Source {
+            self.walked.bytes_read += length;
+        }
+        (self.step)(if from == From::Source { length } else { 0 })?;
+        let mut good: Range<usize> = 0..0;
+        let mut again = Vec::new();
+        for (number, range) in run.pages.drain(..) {
+            let within = (range.start - place.start) as usize..(range.end - place.start) as usize;
+            if is_read && self.accept(number, &mut buffer[within.clone()]) {
+                if from == From::Source && good.end != within.start {
+                    self.write(&buffer, &good, place.start)?;
+                    good.start = within.start;
+                }
+                good.end = within.end;
+            } else if from == From::Copy {
+                again.push((number, range));
+            } else {
+                self.miss(number);
+            }
+        }
+        if from == From::Source {
+            self.write(&buffer, &good, place.start)?;
+        }
+        // Between rounds there is nothing to gain from a buffer as large as the largest page.
+        buffer.truncate(RUN_BYTES as usize);
+        buffer.shrink_to(RUN_BYTES as usize);
+        self.buffer = buffer;
+        // What was known of the copy is not so: the source has it, or nobody.
+        for (number, place) in again {
+            if place.end <= self.source.length()? {
+                run.add(number, From::Source, place);
+                self.take(run)?;
+            } else {
+                self.miss(number);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, buffer: &[u8], good: &Range<usize>, base: u64) -> Result<()> {
+        if good.is_empty() {
+            return Ok(());
+        }
+        self.copy
+            .write_all_at(&buffer[good.clone()], base + good.start as u64)
+            .context("cannot write the copy")
+    }
+
+    /// Whether `page` is what its parent says. What it does not use is cleared: rows that were deleted may lie there.
+    fn accept(&mut self, number: usize, page: &mut [u8]) -> bool {
+        let (root, tree) = (
+            self.nodes[number].root(),
+            self.trees[self.nodes[number].tree as usize],
+        );
+        let Some(used) = pages::proven(page, root, tree) else {
+            return false;
+        };
+        let Some(below) = pages::children(page, tree) else {
+            return false;
+        };
+        for (child, tree) in below {
+            let tree = tree_number(&mut self.trees, tree);
+            self.nodes.push(Node::new(child, number as u32, tree));
+        }
+        page[used..].fill(0);
+        self.nodes[number].found = true;
+        self.known
+            .entry(root.page)
+            .and_modify(|known| {
+                if !known.is(root.checksum) {
+                    *known = Known::of(root.checksum, false);
+                }
+            })
+            .or_insert(Known::of(root.checksum, false));
+        true
+    }
+
+    fn miss(&mut self, number: usize) {
+        self.nodes[number].found = false;
+        self.missed += 1;
+        self.first_missed.get_or_insert(number);
     }
 
     /// Passes what was not found up to the root, and remembers what is whole.
-    fn remember(&mut self, nodes: &mut [Node]) -> bool {
+    fn remember(&mut self) -> bool {
         let mut all = true;
-        for number in (0..nodes.len()).rev() {
-            let (root, parent) = (nodes[number].root(), nodes[number].parent);
-            if nodes[number].found {
+        for number in (0..self.nodes.len()).rev() {
+            let node = &self.nodes[number];
+            let (root, parent) = (node.root(), node.parent);
+            if node.found {
                 self.known.insert(root.page, Known::of(root.checksum, true));
             } else {
                 all = false;
                 if parent != NO_PARENT {
-                    nodes[parent as usize].found = false;
+                    self.nodes[parent as usize].found = false;
                 }
             }
         }
         all
     }
 
-    /// The content of a page, proven, and in the copy; `None` where it is not to be had.
-    fn page(&mut self, root: Root, tree: Tree, is_known: bool) -> Result<Option<Vec<u8>>> {
-        let Some((offset, length)) = self.header.geometry.locate(root.page) else {
-            return Ok(None);
+    /// Where the pages of the last descent lie, in the order of the file.
+    fn live_ranges(&self) -> Vec<Range<u64>> {
+        let Some(header) = self.header else {
+            return Vec::new();
         };
-        // A page behind the end is one that was cut off, or never was.
-        let Some(end) = offset
-            .checked_add(length)
-            .filter(|end| u64::try_from(usize::MAX).is_ok_and(|most| *end <= most))
-        else {
-            return Ok(None);
-        };
-        if is_known && end <= self.copy.length()? {
-            let bytes = read(self.copy, offset, length)?;
-            if let Some(bytes) = bytes.filter(|bytes| proves(bytes, root, tree)) {
-                return Ok(Some(bytes));
+        let places = self
+            .nodes
+            .iter()
+            .filter_map(|node| header.geometry.locate(node.page));
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        let mut places: Vec<(u64, u64)> = places.collect();
+        places.sort_unstable();
+        for (offset, length) in places {
+            match ranges.last_mut() {
+                Some(last) if last.end == offset => last.end += length,
+                _ => ranges.push(offset..offset + length),
             }
         }
-        if end > self.source.length()? {
-            return Ok(None);
-        }
-        let Some(bytes) = read(self.source, offset, length)? else {
-            return Ok(None);
-        };
-        self.walked.bytes_read += length;
-        if !proves(&bytes, root, tree) {
-            return Ok(None);
-        }
-        if end > self.copy.length()? {
-            self.copy
-                .set_len(end)
-                .context("cannot make room for the copy")?;
-        }
-        self.copy
-            .write_all_at(&bytes, offset)
-            .context("cannot write the copy")?;
-        self.known
-            .insert(root.page, Known::of(root.checksum, false));
-        Ok(Some(bytes))
+        ranges
     }
 }
 
-fn node(root: Root, parent: u32, tree: u32) -> Node {
-    Node {
-        page: root.page,
-        checksum: [root.checksum as u64, (root.checksum >> 64) as u64],
-        parent,
-        tree,
-        found: true,
+/// Pages that lie side by side and are read from one place.
+#[derive(Default)]
+struct Run {
+    from: Option<From>,
+    place: Range<u64>,
+    pages: Vec<(usize, Range<u64>)>,
+}
+
+impl Run {
+    fn takes(&self, from: From, place: &Range<u64>) -> bool {
+        self.from.is_none()
+            || self.from == Some(from)
+                && self.place.end == place.start
+                && place.end - self.place.start <= RUN_BYTES
     }
+
+    fn add(&mut self, number: usize, from: From, place: Range<u64>) {
+        if self.from.is_none() {
+            self.from = Some(from);
+            self.place = place.clone();
+        }
+        self.place.end = place.end;
+        self.pages.push((number, place));
+    }
+}
+
+/// Reads the header until two readings agree: a single one may be torn.
+fn stable_header(source: &dyn ReadAt) -> Result<Option<Header>> {
+    let mut before = [0; HEADER_BYTES];
+    for reading in 0..HEADER_READINGS {
+        let mut bytes = [0; HEADER_BYTES];
+        match source.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            result => result.context("cannot read the header")?,
+        }
+        if reading > 0 && bytes == before {
+            return Ok(Header::parse(&bytes));
+        }
+        before = bytes;
+    }
+    Ok(None)
 }
 
 /// The number of `tree` in the list of those that were met; there are few.
@@ -366,179 +611,39 @@ fn tree_number(trees: &mut Vec<Tree>, tree: Tree) -> u32 {
     }) as u32
 }
 
-fn proves(bytes: &[u8], root: Root, tree: Tree) -> bool {
-    pages::covered(bytes, tree)
-        .is_some_and(|covered| XxHash3_128::oneshot(covered) == root.checksum)
+/// Makes everything between the pages of a copy read as zeros: pages of commits that the copy does not hold.
+fn clear_between(copy: &File, live: &[Range<u64>], end: u64) -> Result<()> {
+    let mut from = HEADER_BYTES as u64;
+    let tail = end..end;
+    for range in live.iter().chain([&tail]) {
+        if range.start > from {
+            clear(copy, from, range.start - from).context("cannot clear a part of the copy")?;
+        }
+        from = range.end;
+    }
+    Ok(())
 }
 
-/// `None` where the file became shorter meanwhile.
-fn read(from: &dyn ReadAt, offset: u64, length: u64) -> Result<Option<Vec<u8>>> {
-    let mut bytes = vec![0; usize::try_from(length).context("a page is larger than memory")?];
-    match from.read_exact_at(&mut bytes, offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        result => result.context("cannot read a page").map(|()| Some(bytes)),
+fn clear(copy: &File, offset: u64, length: u64) -> io::Result<()> {
+    let (from, count) = (
+        i64::try_from(offset).map_err(io::Error::other)?,
+        i64::try_from(length).map_err(io::Error::other)?,
+    );
+    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    match fallocate(copy, flags, from, count) {
+        Err(nix::errno::Errno::EOPNOTSUPP | nix::errno::Errno::ENOSYS) => {
+            let zeros = vec![0; RUN_BYTES as usize];
+            let mut at = offset;
+            while at < offset + length {
+                let count = (offset + length - at).min(RUN_BYTES);
+                copy.write_all_at(&zeros[..count as usize], at)?;
+                at += count;
+            }
+            Ok(())
+        }
+        result => Ok(result?),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read as _, Seek as _, Write as _};
-
-    use proptest::prelude::*;
-    use redb::{Database, MultimapTableDefinition, TableDefinition};
-
-    use super::{super::judge, *};
-
-    const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
-    const NUMBERS: TableDefinition<u64, u64> = TableDefinition::new("numbers");
-    const INDEX: MultimapTableDefinition<u64, &str> = MultimapTableDefinition::new("index");
-    const ONCE: Budget = Budget {
-        time: Duration::ZERO,
-        rounds: 1,
-    };
-
-    impl ReadAt for Vec<u8> {
-        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-            let from = usize::try_from(offset)
-                .ok()
-                .and_then(|offset| self.get(offset..)?.get(..buffer.len()));
-            buffer.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
-            Ok(())
-        }
-
-        fn length(&self) -> io::Result<u64> {
-            Ok(self.len() as u64)
-        }
-    }
-
-    /// A closed database with every kind of tree: rows of any and of fixed width, large values, a multimap whose
-    /// collections are inline and trees, a persistent savepoint.
-    fn database() -> Vec<u8> {
-        database_with(Savepoint::Kept)
-    }
-
-    /// Whether a commit in the middle is kept by a savepoint.
-    #[derive(Clone, Copy, PartialEq, Eq)]
-    enum Savepoint {
-        Kept,
-        None,
-    }
-
-    fn database_with(savepoint: Savepoint) -> Vec<u8> {
-        let mut file = tempfile::NamedTempFile::new().expect("a file");
-        let db = Database::create(file.path()).expect("a database");
-        for round in 0..12u64 {
-            let tx = db.begin_write().expect("a transaction");
-            {
-                let mut rows = tx.open_table(ROWS).expect("a table");
-                let mut numbers = tx.open_table(NUMBERS).expect("a table");
-                let mut index = tx.open_multimap_table(INDEX).expect("a table");
-                for row in 0..40u64 {
-                    let key = format!("row {}", row * 7 % 40 + round);
-                    let length = if row == 3 { 20_000 } else { 200 };
-                    rows.insert(key.as_str(), vec![round as u8; length].as_slice())
-                        .expect("a row");
-                    numbers.insert(row * 1000 + round, row).expect("a row");
-                    index
-                        .insert(
-                            row % 2,
-                            format!("{key} of a long collection {}", "x".repeat(60)).as_str(),
-                        )
-                        .expect("a value");
-                }
-            }
-            tx.commit().expect("committed");
-            if round == 5 && savepoint == Savepoint::Kept {
-                let tx = db.begin_write().expect("a transaction");
-                tx.persistent_savepoint().expect("a savepoint");
-                tx.commit().expect("committed");
-            }
-        }
-        drop(db);
-        let mut bytes = Vec::new();
-        file.rewind().expect("a file");
-        file.read_to_end(&mut bytes).expect("readable");
-        bytes
-    }
-
-    fn walked(bytes: &Vec<u8>, budget: Budget) -> (File, Result<Walked, Gave>) {
-        let copy = tempfile::tempfile().expect("a file");
-        let result = walk(bytes, &copy, budget, &mut |_| Ok(())).expect("no I/O fails");
-        (copy, result)
-    }
-
-    #[test]
-    fn the_copy_of_a_database_at_rest_is_whole_after_one_round() {
-        let bytes = database();
-        let (mut copy, result) = walked(&bytes, ONCE);
-        let walked = result.expect("a copy");
-        assert_eq!((walked.rounds, walked.mismatches), (1, 0));
-        assert!(
-            walked.live_pages > 30 && walked.bytes_read < bytes.len() as u64,
-            "{walked:?}"
-        );
-        judge::repair(copy.try_clone().expect("a handle")).expect("redb finds it good");
-        let mut content = Vec::new();
-        copy.rewind().expect("a file");
-        copy.read_to_end(&mut content).expect("readable");
-        let mut named = tempfile::NamedTempFile::new().expect("a file");
-        named.write_all(&content).expect("written");
-        let db = Database::open(named.path()).expect("a database");
-        use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
-        let tx = db.begin_read().expect("a transaction");
-        assert_eq!(
-            tx.open_table(NUMBERS)
-                .expect("a table")
-                .len()
-                .expect("a length"),
-            480
-        );
-        assert_eq!(
-            db.begin_write()
-                .expect("a transaction")
-                .list_persistent_savepoints()
-                .expect("savepoints")
-                .count(),
-            1
-        );
-    }
-
-    #[test]
-    fn this_walk_and_the_check_of_redb_agree_on_every_flipped_bit() {
-        // redb does not check what only a savepoint reaches; this walk does.
-        let bytes = database_with(Savepoint::None);
-        let (mut found, mut fine) = (0, 0);
-        let mut random = 88_172_645_463_325_252u64;
-        for _ in 0..300 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let at = 4096 + (random >> 8) as usize % (bytes.len() - 4096);
-            let mut flipped = bytes.clone();
-            flipped[at] ^= 1 << (random & 7);
-            let ours = walked(&flipped, ONCE).1.is_ok();
-            let mut file = tempfile::tempfile().expect("a file");
-            file.write_all(&flipped).expect("written");
-            let theirs = judge::examine(file).is_ok_and(|judgement| !judgement.repaired);
-            assert_eq!(ours, theirs, "a flip in byte {at}");
-            if ours { fine += 1 } else { found += 1 }
-        }
-        assert!(found > 30 && fine > 30, "{found} {fine}");
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-        #[test]
-        fn no_bytes_make_the_walk_panic_or_run_for_ever(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..40), cut in any::<prop::sample::Index>(), in_the_head in any::<bool>()) {
-            static GOOD: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-            let mut bytes = GOOD.get_or_init(database).clone();
-            for (at, byte) in changes {
-                let within = if in_the_head { 400 } else { bytes.len() };
-                let at = at.index(within);
-                bytes[at] = byte;
-            }
-            bytes.truncate(bytes.len() - cut.index(8192));
-            let _ = walked(&bytes, ONCE);
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,89 @@
+//! A database that nobody writes to: one look tells whether its last commit is whole, and if not, whether the one before
+//! it is.
+
+use anyhow::Result;
+
+use super::{
+    header::Which,
+    walk::{Fault, Round, Source, Walk},
+};
+use crate::error::{Failure, Kind};
+
+/// What a database at rest holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rest {
+    /// A commit that is whole. Where that is not the last one, because a crash cut the last one short, it says which was.
+    Whole {
+        /// The commit that a crash cut short.
+        rolled_back_from: Option<u64>,
+    },
+    /// A commit that should be whole and is not.
+    Damaged(Damage),
+    /// Nothing that can be walked, and why.
+    Unfit(String),
+}
+
+/// Damage that no crash explains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The first page of the last commit that does not match.
+    pub fault: Fault,
+    /// The commit before it, and whether that is whole; `None` where there is none.
+    pub before: Option<(u64, bool)>,
+}
+
+/// Copies the last commit, or as redb would the one before it, where a crash came before the last one's pages were all
+/// on the disk: that is, nobody has closed the file, and it was not a two-phase commit.
+pub fn settle(walk: &mut Walk<'_>) -> Result<Rest> {
+    let fault = match walk.round(Which::Primary, Source::AtRest)? {
+        Round::Whole => {
+            return Ok(Rest::Whole {
+                rolled_back_from: None,
+            });
+        }
+        Round::Unfit(reason) => return Ok(Rest::Unfit(reason)),
+        Round::Missed(missed) => missed.first,
+    };
+    let is_whole = walk.round(Which::Other, Source::AtRest)? == Round::Whole;
+    let header = walk.header();
+    if is_whole && header.is_some_and(|header| header.needs_repair && !header.is_two_phase) {
+        return Ok(Rest::Whole {
+            rolled_back_from: Some(fault.transaction_id),
+        });
+    }
+    let before = header.map(|header| header.slot(Which::Other).transaction_id);
+    Ok(Rest::Damaged(Damage {
+        before: before
+            .filter(|before| *before > 0 && *before < fault.transaction_id)
+            .map(|before| (before, is_whole)),
+        fault,
+    }))
+}
+
+impl Damage {
+    /// The failure of an export that met it in the file that `shown` names.
+    pub fn failure(&self, shown: &str) -> Failure {
+        let table = self.fault.table.as_ref().map(|table| {
+            let table = crate::model::entry_name::printable(table);
+            format!(" of table `{table}`")
+        });
+        let what = match self.fault.offset {
+            Some(offset) => format!("the page at offset {offset}{}", table.unwrap_or_default()),
+            None => "the commit slot".to_owned(),
+        };
+        let before = match self.before {
+            Some((before, true)) => format!("the commit before it, transaction {before}, is whole"),
+            Some((before, false)) => {
+                format!("the commit before it, transaction {before}, is damaged too")
+            }
+            None => "there is no commit before it to go back to".to_owned(),
+        };
+        let message = format!(
+            "{shown} is damaged: {what} in transaction {} does not match its checksum; {before}",
+            self.fault.transaction_id
+        );
+        Failure::new(Kind::Snapshot, message).hint(
+            "no archive was written; look at the disk, keep a copy of the file, and restore the last good archive with `hookshot import --force`",
+        )
+    }
+}

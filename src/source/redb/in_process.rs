@@ -1,0 +1,101 @@
+//! The snapshot that a service takes of its own database, from inside.
+
+use std::{
+    fs::File,
+    io::{self, Seek as _},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use redb::{Database, ReadableDatabase as _};
+
+use super::{
+    header::Seal,
+    judge,
+    live::{self, Ended},
+    snapshot::{Compaction, unfit},
+    walk::{Scope, Walk, Walked},
+};
+use crate::{
+    disk::{
+        folder_of, open_regular,
+        publish::{Draft, Existing},
+    },
+    error::{Failure, Kind},
+};
+
+/// How long commits may keep a snapshot from being whole; a pinned one needs a round or two.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One commit of a database, proven, in a file without a name until it is saved.
+pub struct Copy {
+    file: File,
+    walked: Walked,
+}
+
+/// Copies the last durable commit of `database`, which this process has open, from its file at `path`.
+///
+/// A read transaction pins the pages of its tables meanwhile, so that commits do not get in the way: they go on, and
+/// the file grows by what they free. redb verifies the copy. Persistent savepoints are left out.
+///
+/// Fails with [`Kind::Snapshot`] where `path` is another file than the database's, or its file is damaged.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let (path, copy) = (folder.path().join("state.redb"), folder.path().join("copy.redb"));
+/// let database = redb::Database::create(&path)?;
+/// hookshot::snapshot(&database, &path)?.save(&copy)?;
+/// redb::Database::open(&copy)?;
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn snapshot(database: &Database, path: &Path) -> Result<Copy> {
+    let copying = || format!("cannot copy {}", path.display());
+    let source = open_regular(path).with_context(copying)?;
+    let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+    let pin = database.begin_read()?;
+    let go_on = |_| Ok(());
+    let mut walk = Walk::new(&source, &file, Scope::Tables, &go_on);
+    match live::rounds(&mut walk, path, &[], TIMEOUT, None).with_context(copying)? {
+        Ended::Copied { .. } => {}
+        Ended::GaveUp(missed) => {
+            let reason = format!("{} pages of it are used again and again", missed.pages);
+            return Err(unfit(path, &reason).into());
+        }
+    }
+    drop(pin);
+    let walked = walk.finish(Seal::Verify)?;
+    judge::close(file.try_clone()?, Compaction::Keep).map_err(|error| {
+        Failure::new(
+            Kind::Snapshot,
+            format!("the copy of {} is not good: {error:#}", path.display()),
+        )
+    })?;
+    file.rewind()?;
+    Ok(Copy { file, walked })
+}
+
+impl Copy {
+    /// The commit that it holds.
+    pub fn transaction_id(&self) -> u64 {
+        self.walked.transaction_id
+    }
+
+    /// How it was made.
+    pub fn walked(&self) -> Walked {
+        self.walked
+    }
+
+    /// The copy itself, a database of redb, at its beginning.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
+    /// Puts it under a name, 0600 and synced, in one step; what was there is replaced.
+    pub fn save(mut self, path: &Path) -> Result<()> {
+        let saving = || format!("cannot write {}", path.display());
+        let mut draft = Draft::create(&folder_of(path)).with_context(saving)?;
+        io::copy(&mut self.file, draft.file()).with_context(saving)?;
+        draft.publish(path, Existing::Replace).with_context(saving)
+    }
+}

@@ -1,0 +1,165 @@
+//! Processes that are stopped for a moment, and run on whatever becomes of us.
+//!
+//! A guard, a process of its own, is started first. It holds the other end of a pipe: when that ends, because we are
+//! done or dead, or when the longest time is over, it lets the processes run on. Only then are they stopped. Correctness
+//! never rests on the pause: what is read meanwhile is proven like everything else.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// The longest pause; a service's watchdog may bark at a longer one.
+pub const LONGEST: Duration = Duration::from_secs(10);
+/// How long a process may take to come to a stop: it may be in the middle of a write.
+const STOPPING: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// What a guard says when it is ready.
+const READY: &str = "ready";
+
+/// Stopped processes. They run on when this is dropped.
+#[derive(Debug)]
+pub struct Paused {
+    processes: Vec<Process>,
+    guard: Child,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Process {
+    number: u32,
+    /// Names this very process, never another one that gets its number later (pidfd_open(2)).
+    handle: OwnedFd,
+}
+
+impl Process {
+    fn open(number: u32) -> Result<Process> {
+        let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
+        let pid = pid.with_context(|| format!("{number} is no process"))?;
+        let handle = pidfd_open(pid, PidfdFlags::empty())
+            .with_context(|| format!("cannot watch process {number}"))?;
+        Ok(Process { number, handle })
+    }
+
+    fn send(&self, signal: Signal) -> Result<()> {
+        pidfd_send_signal(&self.handle, signal)
+            .with_context(|| format!("cannot stop process {}", self.number))
+    }
+
+    /// Whether none of its threads runs (proc_pid_stat(5), the third field).
+    fn has_stopped(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.number)) else {
+            return true;
+        };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = stat
+                .rsplit_once(") ")
+                .and_then(|(_, rest)| rest.chars().next());
+            state.is_none_or(|state| "TtXZ".contains(state))
+        })
+    }
+}
+
+impl Paused {
+    /// Stops processes, and waits until they have stopped. `program` is hookshot, which is started as the guard.
+    ///
+    /// Fails where one may not be stopped, and then none is.
+    pub fn stop(program: &Path, numbers: &[u32]) -> Result<Paused> {
+        // What somebody else has stopped is not ours to let run.
+        let processes = numbers
+            .iter()
+            .filter(|number| **number != std::process::id())
+            .map(|number| Process::open(*number))
+            .filter(|process| !process.as_ref().is_ok_and(Process::has_stopped))
+            .collect::<Result<Vec<_>>>()?;
+        let paused = Paused {
+            guard: start_guard(program, &processes)?,
+            processes,
+            since: Instant::now(),
+        };
+        for process in &paused.processes {
+            process.send(Signal::STOP)?;
+        }
+        while !paused.processes.iter().all(Process::has_stopped) {
+            if paused.since.elapsed() > STOPPING {
+                bail!("it does not come to a stop");
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        Ok(paused)
+    }
+
+    /// How long they have been stopped.
+    pub fn lasts(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        for process in &self.processes {
+            // It may be gone; the guard tries as well.
+            let _ = process.send(Signal::CONT);
+        }
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+fn start_guard(program: &Path, processes: &[Process]) -> Result<Child> {
+    let mut guard = Command::new(program)
+        .arg("guard")
+        .args(processes.iter().map(|process| process.number.to_string()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        // Ctrl-C on the terminal ends us, not the guard.
+        .process_group(0)
+        .spawn()
+        .context("cannot start the guard that would let the service run on")?;
+    let mut line = String::new();
+    if let Some(said) = guard.stdout.take() {
+        BufReader::new(said).read_line(&mut line)?;
+    }
+    if line.trim_end() != READY {
+        drop(guard.stdin.take());
+        let _ = guard.wait();
+        bail!("the guard that would let the service run on did not start");
+    }
+    Ok(guard)
+}
+
+/// What a guard does: it waits for the end of its standard input, but not longer than `longest`, and lets the processes
+/// run on. `ready` is called once it watches them.
+pub fn guard(
+    numbers: &[u32],
+    longest: Duration,
+    ready: impl FnOnce(&str) -> Result<()>,
+) -> Result<()> {
+    let processes = numbers
+        .iter()
+        .map(|number| Process::open(*number))
+        .collect::<Result<Vec<_>>>()?;
+    ready(READY)?;
+    let (end, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        let _ = end.send(());
+    });
+    let _ = ended.recv_timeout(longest);
+    for process in &processes {
+        // One that is gone needs nothing.
+        let _ = process.send(Signal::CONT);
+    }
+    Ok(())
+}

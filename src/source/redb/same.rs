@@ -1,0 +1,51 @@
+//! Whether a database holds what another one does, although their files differ: free pages, and what redb wrote when it
+//! closed them.
+
+use std::{fs::File, path::Path};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    header::{Header, Which},
+    walk::{Round, Scope, Source, Step, Walk},
+};
+use crate::disk::open_regular;
+
+/// Whether the database at `path` holds the commit of `other`, as far as `scope` goes: its roots name the same pages with
+/// the same checksums, and every page is what they say. `scratch` is a folder for what is read.
+///
+/// A service that writes meanwhile makes that false.
+pub fn holds(
+    path: &Path,
+    other: &Header,
+    scope: Scope,
+    scratch: &Path,
+    step: &Step<'_>,
+) -> Result<bool> {
+    let comparing = || format!("cannot read {}", path.display());
+    let file = open_regular(path).with_context(comparing)?;
+    if !Header::read(&file)
+        .with_context(comparing)?
+        .is_some_and(|header| names(&header, other, scope))
+    {
+        return Ok(false);
+    }
+    let copy: File = tempfile::tempfile_in(scratch)
+        .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
+    let mut walk = Walk::new(&file, &copy, scope, step);
+    let round = walk
+        .round(Which::Primary, Source::AtRest)
+        .with_context(comparing)?;
+    Ok(round == Round::Whole
+        && walk
+            .header()
+            .is_some_and(|header| names(header, other, scope)))
+}
+
+fn names(header: &Header, other: &Header, scope: Scope) -> bool {
+    let (one, two) = (header.slot(Which::Primary), other.slot(Which::Primary));
+    match scope {
+        Scope::Everything => one == two && header.needs_repair == other.needs_repair,
+        Scope::Tables => one.user.is_some() && one.user == two.user,
+    }
+}
