@@ -97,7 +97,7 @@ fn active(
         None => Err("it is not a redb database".to_owned()),
         Some(_) => judge::peek(file)
             .map_err(|error| format!("{error:#}"))
-            .and_then(|active| active),
+            .and_then(|judgement| judgement.active),
     };
     let (kind, message, hint) = match found {
         Ok(active) if active.is_empty() => return Ok(()),

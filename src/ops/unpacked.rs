@@ -162,9 +162,14 @@ impl<'a> Unpacked<'a> {
             .with_context(|| format!("cannot open {}", place.display()))?;
         let result = match Header::read(File::open(&place)?)? {
             None => Err(anyhow::anyhow!("it is not a redb database")),
-            Some(header) if header.needs_repair => judge::repair(file).map(|()| warn!("The archived database had not been closed: repaired it before it is put in place")),
-            Some(_) if proven => judge::peek(file).map(drop),
-            Some(_) => judge::examine(file).map(drop),
+            Some(_) => {
+                let judged = if proven {
+                    judge::peek(file.try_clone()?)
+                } else {
+                    judge::examine(file.try_clone()?)
+                };
+                judged.and_then(|judgement| close(judgement.repaired, file))
+            }
         };
         match result {
             Ok(()) => {
@@ -244,6 +249,15 @@ fn warn_of_moves(schema: &Schema, settings: &Settings) {
     if secrets != settings.secrets {
         warn!(archive = %secrets.display(), here = %settings.secrets.display(), "The archive's config.toml names another secrets file");
     }
+}
+
+/// Repairs a database in staging that redb would have to repair when it is opened.
+fn close(needs_repair: bool, file: File) -> Result<()> {
+    if needs_repair {
+        judge::repair(file)?;
+        warn!("The archived database had not been closed: repaired it before it is put in place");
+    }
+    Ok(())
 }
 
 fn is_selected(only: &[EntryName], name: &EntryName) -> bool {

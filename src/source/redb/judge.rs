@@ -5,7 +5,10 @@ use std::{
     fs::File,
     panic::{self, AssertUnwindSafe},
     path::Path,
-    sync::Once,
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -31,16 +34,13 @@ pub struct Judgement {
 /// Repairs that redb makes stay in memory.
 pub fn examine(file: File) -> Result<Judgement> {
     guarded(|| {
-        let repaired = Cell::new(false);
-        let mut db = builder()
-            .create_with_backend(Overlay::new(file)?)
-            .context("redb cannot open it")?;
-        repaired.set(!db.check_integrity().context("redb finds it damaged")?);
-        if repaired.get() && !db.check_integrity().context("redb finds it damaged")? {
+        let (mut db, repaired) = open(file)?;
+        let is_clean = db.check_integrity().context("redb finds it damaged")?;
+        if !is_clean && !db.check_integrity().context("redb finds it damaged")? {
             bail!("redb cannot repair it");
         }
         Ok(Judgement {
-            repaired: repaired.get(),
+            repaired: repaired || !is_clean,
             active: active(&db),
         })
     })
@@ -48,13 +48,26 @@ pub fn examine(file: File) -> Result<Judgement> {
 
 /// Opens the database in `file` without changing the file, and reads what is active; pages that this does not touch
 /// are not checked.
-pub fn peek(file: File) -> Result<Result<Active, String>> {
+pub fn peek(file: File) -> Result<Judgement> {
     guarded(|| {
-        let db = builder()
-            .create_with_backend(Overlay::new(file)?)
-            .context("redb cannot open it")?;
-        Ok(active(&db))
+        let (db, repaired) = open(file)?;
+        Ok(Judgement {
+            repaired,
+            active: active(&db),
+        })
     })
+}
+
+/// Opens a database without changing its file; tells whether redb had to repair it for that, as it does with files that
+/// nobody closed, or that redb 2 did.
+fn open(file: File) -> Result<(Database, bool)> {
+    let repaired = Arc::new(AtomicBool::new(false));
+    let seen = repaired.clone();
+    let db = builder()
+        .set_repair_callback(move |_| seen.store(true, Ordering::Relaxed))
+        .create_with_backend(Overlay::new(file)?)
+        .context("redb cannot open it")?;
+    Ok((db, repaired.load(Ordering::Relaxed)))
 }
 
 /// Repairs the database in `file`, in place: only ever for a copy of our own.
