@@ -156,6 +156,107 @@ fn this_walk_and_the_check_of_redb_agree_on_every_flipped_bit() {
     assert!(found > 30 && fine > 30, "{found} {fine}");
 }
 
+/// A file that becomes another one between two rounds, and whose first state cannot be had whole.
+struct Changing {
+    first: Vec<u8>,
+    then: Vec<u8>,
+    has_changed: std::cell::Cell<bool>,
+}
+
+impl ReadAt for Changing {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self.has_changed.get() {
+            false => self.first.read_exact_at(buffer, offset),
+            true => self.then.read_exact_at(buffer, offset),
+        }
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.then.len() as u64)
+    }
+}
+
+#[test]
+fn what_earlier_rounds_copied_does_not_stay_in_the_copy() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let db = Database::create(file.path()).expect("a database");
+    let put = |text: &str| {
+        let tx = db.begin_write().expect("a transaction");
+        let mut rows = tx.open_table(ROWS).expect("a table");
+        for row in 0..300u32 {
+            let value = format!("{text} {row}").repeat(20);
+            rows.insert(row.to_string().as_str(), value.as_bytes())
+                .expect("a row");
+        }
+        drop(rows);
+        tx.commit().expect("committed");
+        std::fs::read(file.path()).expect("the file")
+    };
+    let mut first = put("an earlier commit");
+    let then = put("the last commit");
+    first.resize(then.len(), 0);
+    let alone = tempfile::tempfile().expect("a file");
+    let mut walk = Walk::new(&then, &alone, Scope::Everything, &|_| Ok(()));
+    assert_eq!(
+        walk.round(Which::Primary, Source::AtRest).expect("read"),
+        Round::Whole
+    );
+    walk.finish(Seal::Verify).expect("written");
+
+    let needle = b"an earlier commit 299".repeat(2);
+    let torn = first
+        .windows(needle.len())
+        .position(|window| window == needle)
+        .expect("the row");
+    first[torn] ^= 1;
+    let source = Changing {
+        first,
+        then,
+        has_changed: false.into(),
+    };
+    let copy = tempfile::tempfile().expect("a file");
+    let mut walk = Walk::new(&source, &copy, Scope::Everything, &|_| Ok(()));
+    let missed = walk.round(Which::Primary, Source::AtRest).expect("read");
+    assert!(
+        matches!(&missed, Round::Missed(missed) if missed.pages == 1 && missed.first.table.as_deref() == Some("rows")),
+        "{missed:?}"
+    );
+    source.has_changed.set(true);
+    assert_eq!(
+        walk.round(Which::Primary, Source::AtRest).expect("read"),
+        Round::Whole
+    );
+    walk.finish(Seal::Verify).expect("written");
+    assert!(content(copy) == content(alone));
+}
+
+fn content(mut file: File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.rewind().expect("a file");
+    file.read_to_end(&mut bytes).expect("readable");
+    bytes
+}
+
+#[test]
+fn what_a_page_does_not_use_is_cleared() {
+    let mut bytes = database();
+    let (copy, rest, _) = walked(&bytes, Seal::Closed);
+    assert_eq!(rest, WHOLE);
+    let clean = content(copy);
+    let mut changed = 0;
+    for (page, clean) in bytes.chunks_exact_mut(4096).zip(clean.chunks_exact(4096)) {
+        // A live page that ends in nothing.
+        if clean[0] != 0 && clean.ends_with(&[0; 64]) {
+            page[4095] = !page[4095];
+            changed += 1;
+        }
+    }
+    assert!(changed > 5, "{changed}");
+    let (copy, rest, _) = walked(&bytes, Seal::Closed);
+    assert_eq!(rest, WHOLE, "only bytes that no page uses were changed");
+    assert!(content(copy) == clean);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
