@@ -33,4 +33,4 @@ pub const BUFFER_BYTES: usize = 256 << 10;
 /// The largest configuration file that is read; parsed TOML needs some 25 times the memory of its text.
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Memory that redb may use for its page cache while it judges a copy.
-pub const REDB_CACHE_BYTES: usize = 32 << 20;
+pub const REDB_CACHE_BYTES: usize = 16 << 20;

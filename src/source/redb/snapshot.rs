@@ -10,7 +10,8 @@ use std::{
     io::{self, Seek as _},
     os::unix::fs::MetadataExt as _,
     path::Path,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -115,6 +116,9 @@ struct Copied {
     writer_pid: Option<u32>,
     rolled_back_from: Option<u64>,
     paused: Option<Duration>,
+    /// When the walk began, and how long it took.
+    begun: Instant,
+    took: Duration,
 }
 
 /// Copies the database at `path` into a file without a name, and proves the copy.
@@ -182,6 +186,7 @@ fn resting(
     writer_pid: Option<u32>,
     caller: &Caller<'_>,
 ) -> Result<Copied> {
+    let begun = Instant::now();
     let metadata = source.metadata()?;
     let copy = temporary(caller.scratch)?;
     let mut walk = Walk::new(&source, &copy, Scope::Everything, caller.step);
@@ -207,6 +212,8 @@ fn resting(
         writer_pid,
         rolled_back_from,
         paused: None,
+        begun,
+        took: begun.elapsed(),
     })
 }
 
@@ -220,6 +227,7 @@ fn written(
 ) -> Result<Result<Copied, (Walked, Missed)>> {
     let pause = (wish.method == Method::Pause).then_some(caller.program);
     for _ in 0..ATTEMPTS {
+        let begun = Instant::now();
         let original = files::open(path, name)?;
         let metadata = original.metadata()?;
         let copy = temporary(caller.scratch)?;
@@ -254,6 +262,8 @@ fn written(
             writer_pid: holders.iter().find_map(|holder| holder.pid),
             rolled_back_from,
             paused,
+            begun,
+            took: begun.elapsed(),
         }));
     }
     let message = format!(
@@ -318,10 +328,14 @@ fn proven(
         if !is_closed || (compaction == Compaction::Compact && !compacted) {
             compacted = judge::close(copied.copy.try_clone()?, compaction).map_err(damaged)?;
         }
-        copied.copy.rewind()?;
-        let reader = io::BufReader::with_capacity(BUFFER_BYTES, &copied.copy);
-        let (digest, size) = Digest::of_reader(reader)?;
-        let judgement = judge::examine(copied.copy.try_clone()?).map_err(damaged)?;
+        let judged = copied.copy.try_clone()?;
+        let (digest, judgement) = thread::scope(|scope| {
+            let digest = scope.spawn(|| digest(&copied.copy));
+            let judgement = judge::examine(judged);
+            (digest.join(), judgement)
+        });
+        let (digest, size) = digest.map_err(|_| anyhow::anyhow!("cannot read the copy"))??;
+        let judgement = judgement.map_err(damaged)?;
         match (judgement.repaired, is_closed) {
             (false, _) => break (judgement, digest, size),
             // Other versions of redb close a file in ways that this one has to repair.
@@ -344,6 +358,8 @@ fn proven(
         "mismatches": walked.mismatches,
         "repaired": copied.seal == Seal::Verify,
         "compacted": compacted,
+        "walk_seconds": seconds(copied.took),
+        "seconds": seconds(copied.begun.elapsed()),
         "check_integrity": true,
         "active_deployments": judgement.active.as_ref().ok().map(Active::names),
     });
@@ -354,10 +370,7 @@ fn proven(
     };
     also("writer_pid", copied.writer_pid.map(Value::from));
     also("rolled_back_from", copied.rolled_back_from.map(Value::from));
-    also(
-        "paused_seconds",
-        copied.paused.map(|paused| paused.as_secs_f64().into()),
-    );
+    also("paused_seconds", copied.paused.map(seconds));
     let mut record = FileRecord::new(name.clone(), digest, size);
     files::describe(&mut record, path, &copied.metadata);
     record.kind = Some("redb".to_owned());
@@ -371,6 +384,16 @@ fn proven(
         staged,
         active: judgement.active,
     })
+}
+
+fn digest(mut copy: &File) -> io::Result<(Digest, u64)> {
+    copy.rewind()?;
+    Digest::of_reader(io::BufReader::with_capacity(BUFFER_BYTES, copy))
+}
+
+/// A duration in whole milliseconds, which every JSON reader reads back as it was written.
+fn seconds(duration: Duration) -> Value {
+    (duration.as_millis() as f64 / 1000.0).into()
 }
 
 fn gave_up(
