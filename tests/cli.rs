@@ -417,6 +417,7 @@ fn with_other_content(machine: &Machine, archive: &str, name: &str, content: &[u
         file,
         &manifest,
         hookshot::archive::writer::Level::DEFAULT,
+        hookshot::archive::Threads::ONE,
         open,
     )
     .expect("written");

@@ -19,6 +19,7 @@ use std::{
 use forge::{EntryType, ROOT, Tar, Xorshift, gzip};
 use hookshot::{
     archive::{
+        Threads,
         reader::Discard,
         writer::{self, Level},
     },
@@ -916,8 +917,8 @@ mod extremes {
         }
         let manifest = forge::current(files.clone());
         let open = |name: &EntryName| Ok(std::io::Cursor::new(content(name)));
-        let archive =
-            writer::write(Vec::new(), &manifest, Level::DEFAULT, open).expect("an archive");
+        let archive = writer::write(Vec::new(), &manifest, Level::DEFAULT, Threads::ONE, open)
+            .expect("an archive");
         (archive, files)
     }
 
@@ -1065,7 +1066,15 @@ mod golden {
             let entry = entries.iter().find(|(other, _)| *other == name.as_str());
             Ok(entry.expect("a content").1)
         };
-        writer::write(Vec::new(), &manifest, level, open).expect("an archive")
+        let one =
+            writer::write(Vec::new(), &manifest, level, Threads::ONE, open).expect("an archive");
+        for count in [2, 3, 16] {
+            let threads = Threads::new(count).expect("some");
+            let many =
+                writer::write(Vec::new(), &manifest, level, threads, open).expect("an archive");
+            assert!(one == many, "{count} threads make another archive");
+        }
+        one
     }
 
     /// Changes only with the format: the members are stored, so no compressor has a say in it.

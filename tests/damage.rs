@@ -252,8 +252,14 @@ mod gzip_layer {
         let manifest = forge::current(Default::default());
         let stored = archive::writer::Level::new(0).expect("a level");
         let nothing = |_: &EntryName| Ok(std::io::empty());
-        let archive =
-            archive::writer::write(Vec::new(), &manifest, stored, nothing).expect("an archive");
+        let archive = archive::writer::write(
+            Vec::new(),
+            &manifest,
+            stored,
+            archive::Threads::ONE,
+            nothing,
+        )
+        .expect("an archive");
         let version = b"\"version\": \"1.1\"";
         let at = archive
             .windows(version.len())

@@ -453,6 +453,16 @@ fn a_service_takes_a_snapshot_of_its_own_database_while_it_works() {
     assert!(hookshot::snapshot(&db, &other).is_err());
 }
 
+#[test]
+fn the_example_of_such_a_service_works() {
+    let program =
+        Path::new(env!("CARGO_BIN_EXE_hookshot")).with_file_name("examples/self_snapshot");
+    let run = Command::new(program).output().expect("the example");
+    assert!(run.status.success());
+    let said = String::from_utf8(run.stdout).expect("text");
+    assert_eq!(said.matches("and the service goes on").count(), 5, "{said}");
+}
+
 /// A commit that a crash cut short: the header is in the file, a page of it is not.
 #[test]
 fn a_commit_that_a_crash_cut_short_gives_way_to_the_one_before() {

@@ -5,6 +5,7 @@ use std::io::Read;
 use super::{
     inflate::Inflated,
     tar_stream::{TarStream, What},
+    workers::Threads,
 };
 use crate::model::manifest::{MANIFEST_NAME, Manifest};
 
@@ -21,7 +22,7 @@ pub enum Head {
 
 /// Looks at the first bytes of a file, of which [`crate::model::limits::HEAD_BYTES`] always suffice.
 pub fn look(bytes: &[u8]) -> Head {
-    let mut tar = TarStream::new(Inflated::new(bytes).take(4 << 20));
+    let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     while let Ok(Some(member)) = tar.next_member() {
         match member.what {
             What::Folder => {}
@@ -45,7 +46,7 @@ pub fn is_archive(bytes: &[u8]) -> bool {
     if look(bytes) != Head::ManifestFirst {
         return false;
     }
-    let mut tar = TarStream::new(Inflated::new(bytes).take(4 << 20));
+    let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     while let Ok(Some(member)) = tar.next_member() {
         if member.what == What::File {
             let mut manifest = Vec::new();

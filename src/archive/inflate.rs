@@ -1,21 +1,38 @@
 //! Inflates a sequence of gzip members to its very end, and knows where each member begins and ends.
+//!
+//! Members that state their size, as ours do, are inflated ahead by several threads; nothing of one is given away before
+//! its checksum was found right. Whatever is not exactly as we write it (another tool's member, a damaged one) goes
+//! through the one decoder that names faults, byte for byte from where it begins.
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
-
-use crate::model::limits::MEMBER_BYTES;
+use libdeflater::{Decompressor, crc32};
+use memchr::memmem;
 
 use super::{
     Fault,
     index::{Extra, IndexCheck, MemberSize},
+    members::{PLAIN_HEADER_BYTES, TRAILER_BYTES, stated_size},
+    workers::{Threads, Workers},
 };
+use crate::model::limits::MEMBER_BYTES;
+
+/// The largest member that is inflated ahead: a block that does not shrink is a little larger than it was.
+const MAX_AHEAD_BYTES: usize = MEMBER_BYTES + (64 << 10);
 
 /// The inflated content of every member, one after the other (RFC 1952 section 2.2).
 ///
 /// Any fault of the compressed layer comes out as an `io::Error` that carries a [`Fault`].
 pub struct Inflated<R> {
     state: State<R>,
+    threads: Threads,
+    /// Members that are inflated ahead; there are none as long as none states its size.
+    ahead: Option<Workers<Raw, Tried>>,
+    /// Buffers to be used again.
+    spare: Vec<Raw>,
+    /// The next member is not one that can be inflated ahead.
+    is_odd: bool,
     members: u64,
     start: u64,
     inflated: u64,
@@ -26,20 +43,39 @@ pub struct Inflated<R> {
     given: usize,
 }
 
+/// A member as it stands in the archive, and room for what it inflates to.
+#[derive(Default)]
+struct Raw {
+    member: Vec<u8>,
+    block: Vec<u8>,
+}
+
+/// A member that was inflated ahead, or one that the decoder must look at.
+struct Tried {
+    raw: Raw,
+    is_good: bool,
+}
+
 enum State<R> {
-    Between(Counted<R>),
-    Within(Box<GzDecoder<Counted<R>>>),
+    Between(Source<R>),
+    Within(Box<GzDecoder<Source<R>>>),
     Moving,
 }
 
 impl<R: BufRead> Inflated<R> {
     /// Inflates what `compressed` gives.
-    pub fn new(compressed: R) -> Inflated<R> {
+    pub fn new(compressed: R, threads: Threads) -> Inflated<R> {
         Inflated {
-            state: State::Between(Counted {
+            state: State::Between(Source {
                 inner: compressed,
+                back: Vec::new(),
+                at: 0,
                 count: 0,
             }),
+            threads,
+            ahead: None,
+            spare: Vec::new(),
+            is_odd: false,
             members: 0,
             start: 0,
             inflated: 0,
@@ -60,15 +96,6 @@ impl<R: BufRead> Inflated<R> {
         self.index.is_complete()
     }
 
-    /// Compressed bytes that are done with.
-    pub fn compressed_bytes(&self) -> u64 {
-        match &self.state {
-            State::Between(reader) => reader.count,
-            State::Within(decoder) => decoder.get_ref().count,
-            State::Moving => 0,
-        }
-    }
-
     fn fault(&self, reason: impl Into<String>) -> io::Error {
         Fault::Gzip {
             member: self.members,
@@ -78,11 +105,91 @@ impl<R: BufRead> Inflated<R> {
         .into()
     }
 
+    /// Reads members and has them inflated, as far as the window lets us and they are as we write them.
+    fn look_ahead(&mut self, source: &mut Source<R>) -> io::Result<()> {
+        while !self.is_odd && !self.ahead.as_ref().is_some_and(Workers::is_full) {
+            let mut raw = self.spare.pop().unwrap_or_default();
+            raw.member.clear();
+            let header = source.by_ref().take(PLAIN_HEADER_BYTES as u64);
+            read_all(header, &mut raw.member)?;
+            let size = stated_size(&raw.member).filter(|size| *size <= MAX_AHEAD_BYTES);
+            if let Some(size) = size {
+                let rest = source.by_ref().take((size - PLAIN_HEADER_BYTES) as u64);
+                read_all(rest, &mut raw.member)?;
+            }
+            if size != Some(raw.member.len()) {
+                source.give_back(&raw.member);
+                self.is_odd = true;
+                break;
+            }
+            let threads = self.threads;
+            let ahead = self.ahead.get_or_insert_with(|| {
+                Workers::start(threads, || {
+                    let mut decompressor = Decompressor::new();
+                    Box::new(move |raw| try_inflate(&mut decompressor, raw))
+                })
+            });
+            ahead.give(raw);
+        }
+        Ok(())
+    }
+
+    /// Takes the next member that was inflated ahead; false where there is none.
+    fn take_ahead(&mut self, source: &mut Source<R>) -> io::Result<bool> {
+        let Some(ahead) = &mut self.ahead else {
+            return Ok(false);
+        };
+        let Some(tried) = ahead.take() else {
+            return Ok(false);
+        };
+        let Tried { mut raw, is_good } = tried?;
+        if !is_good {
+            // The decoder sees it, and all that comes after it, as if nobody had looked ahead.
+            let mut back = raw.member;
+            while let Some(next) = ahead.take() {
+                back.extend_from_slice(&next?.raw.member);
+            }
+            source.give_back(&back);
+            self.is_odd = true;
+            return Ok(false);
+        }
+        let packed = raw.member.len() as u32;
+        let extra = Extra {
+            size: Some(packed),
+            ..Extra::default()
+        };
+        self.inflated = raw.block.len() as u64;
+        self.note_member(u64::from(packed), &extra)?;
+        self.start += u64::from(packed);
+        std::mem::swap(&mut self.block, &mut raw.block);
+        self.given = 0;
+        self.spare.push(raw);
+        Ok(true)
+    }
+
+    /// Compares a member that was read to its end with what the format and the index say.
+    fn note_member(&mut self, packed: u64, extra: &Extra) -> io::Result<()> {
+        if self.members == 0 {
+            self.sized = extra.size.is_some();
+        }
+        if self.sized {
+            let (Ok(packed), Ok(inflated)) = (u32::try_from(packed), u32::try_from(self.inflated))
+            else {
+                return Err(self.fault("the member is larger than the format allows"));
+            };
+            self.index
+                .member(self.start, MemberSize { packed, inflated }, extra)
+                .map_err(|reason| self.fault(reason))?;
+        }
+        self.members += 1;
+        Ok(())
+    }
+
     /// Begins the next member; `None` at the end of the file.
     fn next_member(
         &mut self,
-        mut reader: Counted<R>,
-    ) -> io::Result<Option<Box<GzDecoder<Counted<R>>>>> {
+        mut reader: Source<R>,
+    ) -> io::Result<Option<Box<GzDecoder<Source<R>>>>> {
         let offset = reader.count;
         let head = reader.fill_buf()?;
         if head.is_empty() {
@@ -108,7 +215,7 @@ impl<R: BufRead> Inflated<R> {
 
     /// Reads a member that states its size to its end before anything of it is given away: nobody acts on what does
     /// not match its checksum. A larger one than ours, or one of plain gzip, streams.
-    fn begin_member(&mut self, mut decoder: Box<GzDecoder<Counted<R>>>) -> io::Result<()> {
+    fn begin_member(&mut self, mut decoder: Box<GzDecoder<Source<R>>>) -> io::Result<()> {
         self.block.clear();
         self.given = 0;
         let extra = decoder.header().and_then(|header| header.extra());
@@ -129,33 +236,25 @@ impl<R: BufRead> Inflated<R> {
         Ok(())
     }
 
-    fn end_member(&mut self, decoder: GzDecoder<Counted<R>>) -> io::Result<Counted<R>> {
+    fn end_member(&mut self, decoder: GzDecoder<Source<R>>) -> io::Result<Source<R>> {
         let extra = decoder
             .header()
             .and_then(|header| header.extra())
             .map(Extra::parse)
             .unwrap_or_default();
         let reader = decoder.into_inner();
-        if self.members == 0 {
-            self.sized = extra.size.is_some();
-        }
-        if self.sized {
-            let packed = u32::try_from(reader.count - self.start);
-            let inflated = u32::try_from(self.inflated);
-            let (Ok(packed), Ok(inflated)) = (packed, inflated) else {
-                return Err(self.fault("the member is larger than the format allows"));
-            };
-            let size = MemberSize { packed, inflated };
-            self.index
-                .member(self.start, size, &extra)
-                .map_err(|reason| self.fault(reason))?;
-        }
-        self.members += 1;
+        self.note_member(reader.count - self.start, &extra)?;
+        self.start = reader.count;
+        self.is_odd = false;
         Ok(reader)
     }
 
     fn explain(&self, error: io::Error) -> io::Error {
-        let offset = self.compressed_bytes();
+        let offset = match &self.state {
+            State::Between(source) => source.count,
+            State::Within(decoder) => decoder.get_ref().count,
+            State::Moving => self.start,
+        };
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Fault::Truncated { offset }.into(),
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
@@ -179,10 +278,17 @@ impl<R: BufRead> Read for Inflated<R> {
                 return Ok(count);
             }
             match std::mem::replace(&mut self.state, State::Moving) {
-                State::Between(reader) => match self.next_member(reader)? {
-                    Some(decoder) => self.begin_member(decoder)?,
-                    None => return Ok(0),
-                },
+                State::Between(mut source) => {
+                    self.look_ahead(&mut source)?;
+                    if self.take_ahead(&mut source)? {
+                        self.state = State::Between(source);
+                        continue;
+                    }
+                    match self.next_member(source)? {
+                        Some(decoder) => self.begin_member(decoder)?,
+                        None => return Ok(0),
+                    }
+                }
                 State::Within(mut decoder) => match decoder.read(buffer) {
                     Ok(0) => self.state = State::Between(self.end_member(*decoder)?),
                     Ok(count) => {
@@ -204,27 +310,87 @@ impl<R: BufRead> Read for Inflated<R> {
     }
 }
 
-/// Counts the bytes that are consumed, not those that are buffered.
-struct Counted<R> {
+/// Inflates a member whose header is as we write it. It is good only if it is a whole gzip member and nothing else: its
+/// checksum and length are right, and stand at its very end and nowhere before, where they might end it as well.
+fn try_inflate(decompressor: &mut Decompressor, mut raw: Raw) -> Tried {
+    let is_good = match raw.member.split_last_chunk::<TRAILER_BYTES>() {
+        Some((before, trailer)) => {
+            let length =
+                u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]]) as usize;
+            length <= MEMBER_BYTES && {
+                raw.block.resize(length, 0);
+                decompressor.gzip_decompress(&raw.member, &mut raw.block) == Ok(length)
+                    && trailer[..4] == crc32(&raw.block).to_le_bytes()
+                    && memmem::find(&raw.member, trailer) == Some(before.len())
+            }
+        }
+        None => false,
+    };
+    Tried { raw, is_good }
+}
+
+/// Appends what `reader` has to `bytes`, up to its end.
+fn read_all(mut reader: impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
+    reader.read_to_end(bytes).map(drop)
+}
+
+/// Counts the bytes that are consumed, not those that are buffered, and takes bytes back.
+struct Source<R> {
     inner: R,
+    /// What was given back, and how much of it was read again.
+    back: Vec<u8>,
+    at: usize,
     count: u64,
 }
 
-impl<R: BufRead> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
+impl<R> Source<R> {
+    fn advance(&mut self, count: usize, from_back: bool) {
         self.count += count as u64;
+        if from_back {
+            self.at += count;
+            if self.at == self.back.len() {
+                self.back = Vec::new();
+                self.at = 0;
+            }
+        }
+    }
+
+    /// Puts bytes back that were read last.
+    fn give_back(&mut self, bytes: &[u8]) {
+        self.count -= bytes.len() as u64;
+        let left = self.back.split_off(self.at);
+        self.back = bytes.to_vec();
+        self.back.extend(left);
+        self.at = 0;
+    }
+}
+
+impl<R: BufRead> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = if self.at < self.back.len() {
+            (&self.back[self.at..]).read(buffer)?
+        } else {
+            self.inner.read(buffer)?
+        };
+        self.advance(count, self.at < self.back.len());
         Ok(count)
     }
 }
 
-impl<R: BufRead> BufRead for Counted<R> {
+impl<R: BufRead> BufRead for Source<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.inner.fill_buf()
+        if self.at < self.back.len() {
+            Ok(&self.back[self.at..])
+        } else {
+            self.inner.fill_buf()
+        }
     }
 
     fn consume(&mut self, amount: usize) {
-        self.count += amount as u64;
-        self.inner.consume(amount);
+        let from_back = self.at < self.back.len();
+        self.advance(amount, from_back);
+        if !from_back {
+            self.inner.consume(amount);
+        }
     }
 }

@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use libdeflater::{CompressionLvl, Compressor, crc32};
 
-use super::index::{self, MemberSize};
+use super::{
+    index::{self, MemberSize},
+    workers::{Threads, Workers},
+};
 use crate::model::limits::MEMBER_BYTES;
 
 /// Header of a member up to its extra field: deflate, extra field there, no time, no flags, unknown system
@@ -29,25 +32,35 @@ impl Level {
     }
 }
 
-/// Compresses what is written to it, member by member.
+/// Compresses what is written to it, member by member. Its output does not depend on the number of threads.
 pub struct MemberWriter<W> {
     out: W,
-    compressor: Compressor,
-    buffer: Vec<u8>,
-    packed: Vec<u8>,
+    workers: Workers<Vec<u8>, io::Result<Packed>>,
+    block: Vec<u8>,
+    spare: Vec<Vec<u8>>,
     sizes: Vec<MemberSize>,
     offset: u64,
 }
 
+/// One compressed member.
+struct Packed {
+    /// What it was made of.
+    block: Vec<u8>,
+    deflated: Vec<u8>,
+    crc: u32,
+}
+
 impl<W: Write> MemberWriter<W> {
     /// Writes to `out`.
-    pub fn new(out: W, level: Level) -> MemberWriter<W> {
-        let level = CompressionLvl::new(i32::from(level.0)).unwrap_or_default();
+    pub fn new(out: W, level: Level, threads: Threads) -> MemberWriter<W> {
         MemberWriter {
             out,
-            compressor: Compressor::new(level),
-            buffer: Vec::with_capacity(MEMBER_BYTES),
-            packed: Vec::new(),
+            workers: Workers::start(threads, || {
+                let mut packer = Packer::new(level);
+                Box::new(move |block| packer.pack(block))
+            }),
+            block: Vec::with_capacity(MEMBER_BYTES),
+            spare: Vec::new(),
             sizes: Vec::new(),
             offset: 0,
         }
@@ -55,37 +68,45 @@ impl<W: Write> MemberWriter<W> {
 
     /// Ends the current member, so that what follows starts a new one.
     pub fn boundary(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
+        if self.block.is_empty() {
             return Ok(());
         }
-        self.packed
-            .resize(self.compressor.deflate_compress_bound(self.buffer.len()), 0);
-        let length = self
-            .compressor
-            .deflate_compress(&self.buffer, &mut self.packed)
-            .map_err(|error| io::Error::other(format!("cannot compress: {error:?}")))?;
-        let inflated = self.buffer.len() as u32;
-        let size = member_size(0, length);
-        write_member(
-            &mut self.out,
-            size,
-            None,
-            &self.packed[..length],
-            crc32(&self.buffer),
-            inflated,
-        )?;
+        while self.workers.is_full() {
+            self.write_next()?;
+        }
+        let next = self.spare.pop().unwrap_or_default();
+        let block = std::mem::replace(&mut self.block, next);
+        self.workers.give(block);
+        Ok(())
+    }
+
+    /// Waits for the next member and writes it; false where there is none.
+    fn write_next(&mut self) -> io::Result<bool> {
+        let Some(packed) = self.workers.take() else {
+            return Ok(false);
+        };
+        let Packed {
+            mut block,
+            deflated,
+            crc,
+        } = packed??;
+        let inflated = block.len() as u32;
+        let size = member_size(0, deflated.len());
+        write_member(&mut self.out, size, None, &deflated, crc, inflated)?;
         self.sizes.push(MemberSize {
             packed: size,
             inflated,
         });
         self.offset += u64::from(size);
-        self.buffer.clear();
-        Ok(())
+        block.clear();
+        self.spare.push(block);
+        Ok(true)
     }
 
     /// Writes the last member and the index, and gives back what was written to.
     pub fn finish(mut self) -> io::Result<W> {
         self.boundary()?;
+        while self.write_next()? {}
         for (id, content) in index::subfields(&self.sizes, self.offset) {
             let size = member_size(4 + content.len(), NOTHING.len());
             write_member(&mut self.out, size, Some((id, &content)), &NOTHING, 0, 0)?;
@@ -97,9 +118,9 @@ impl<W: Write> MemberWriter<W> {
 
 impl<W: Write> Write for MemberWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(MEMBER_BYTES - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..taken]);
-        if self.buffer.len() == MEMBER_BYTES {
+        let taken = bytes.len().min(MEMBER_BYTES - self.block.len());
+        self.block.extend_from_slice(&bytes[..taken]);
+        if self.block.len() == MEMBER_BYTES {
             self.boundary()?;
         }
         Ok(taken)
@@ -109,6 +130,89 @@ impl<W: Write> Write for MemberWriter<W> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Samples of a block that are tried before the whole is, and their length.
+const SAMPLES: usize = 8;
+const SAMPLE_BYTES: usize = 2 << 10;
+
+/// What one thread compresses with.
+struct Packer {
+    compressor: Compressor,
+    quick: Compressor,
+    store: Compressor,
+    buffer: Vec<u8>,
+}
+
+impl Packer {
+    fn new(level: Level) -> Packer {
+        let compressor =
+            |level| Compressor::new(CompressionLvl::new(i32::from(level)).unwrap_or_default());
+        Packer {
+            compressor: compressor(level.0),
+            quick: compressor(1),
+            store: compressor(0),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Compresses a block, or stores it where that would not make it smaller.
+    fn pack(&mut self, block: Vec<u8>) -> io::Result<Packed> {
+        let crc = crc32(&block);
+        let bound = self.compressor.deflate_compress_bound(block.len());
+        self.buffer.resize(bound, 0);
+        let mut length = None;
+        if self.may_shrink(&block) {
+            let packed = self.compressor.deflate_compress(&block, &mut self.buffer);
+            length = packed.ok().filter(|length| *length < block.len());
+        }
+        let deflated = match length {
+            Some(length) => self.buffer[..length].to_vec(),
+            None => {
+                let mut stored = vec![0; self.store.deflate_compress_bound(block.len())];
+                let length = self
+                    .store
+                    .deflate_compress(&block, &mut stored)
+                    .map_err(|error| io::Error::other(format!("cannot compress: {error:?}")))?;
+                stored.truncate(length);
+                stored
+            }
+        };
+        Ok(Packed {
+            block,
+            deflated,
+            crc,
+        })
+    }
+
+    /// Whether any sample of the block shrinks: most data that does not is found out at a thirtieth of the cost.
+    fn may_shrink(&mut self, block: &[u8]) -> bool {
+        if block.len() < 2 * SAMPLES * SAMPLE_BYTES {
+            return true;
+        }
+        let step = (block.len() - SAMPLE_BYTES) / (SAMPLES - 1);
+        (0..SAMPLES).any(|number| {
+            let sample = &block[number * step..number * step + SAMPLE_BYTES];
+            self.quick
+                .deflate_compress(sample, &mut self.buffer)
+                .is_ok_and(|length| length < SAMPLE_BYTES - SAMPLE_BYTES / 64)
+        })
+    }
+}
+
+/// The header of a member that carries its size and nothing else: the fixed part, the extra field's length, one subfield.
+pub const PLAIN_HEADER_BYTES: usize = HEADER.len() + 2 + 8;
+/// CRC-32 and length at the end of a member (RFC 1952 section 2.3.1).
+pub const TRAILER_BYTES: usize = 8;
+
+/// The size that a header of [`PLAIN_HEADER_BYTES`] states; `None` where it is another one, or too small to be true.
+pub fn stated_size(header: &[u8]) -> Option<usize> {
+    let rest = header.strip_prefix(&HEADER)?;
+    let rest = rest.strip_prefix(&8u16.to_le_bytes())?;
+    let rest = rest.strip_prefix(&index::SIZE_ID)?;
+    let size = rest.strip_prefix(&4u16.to_le_bytes())?;
+    let size = u32::from_le_bytes(size.try_into().ok()?) as usize;
+    (size > PLAIN_HEADER_BYTES + TRAILER_BYTES).then_some(size)
 }
 
 /// The whole size of a member with `extra` bytes of further subfields. Far below 2^32 by the bound on members.

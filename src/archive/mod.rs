@@ -8,7 +8,9 @@ mod inflate;
 mod members;
 pub mod reader;
 mod tar_stream;
+mod workers;
 pub mod writer;
 
 pub use fault::Fault;
 pub use reader::{Input, Sink, Verified, read};
+pub use workers::Threads;

@@ -13,6 +13,7 @@ use super::{
     head::{Head, is_manifest, look},
     inflate::Inflated,
     tar_stream::{HeaderAttributes, Member, TarStream, What},
+    workers::Threads,
 };
 use crate::model::{
     digest::Hashing,
@@ -84,18 +85,18 @@ impl Verified {
 }
 
 /// Reads the archive called `shown` to its very end, gives its entries to `sink`, and names every fault.
-pub fn read(shown: &str, input: Input, sink: &mut dyn Sink) -> Result<Verified> {
+pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) -> Result<Verified> {
     match input {
         Input::Seekable(mut file) => {
             let (head, _) = read_head(&mut file).with_context(|| format!("cannot read {shown}"))?;
             let mut known = None;
             if head == Head::ManifestLater {
                 file.rewind()?;
-                known = find_manifest(shown, &mut file)?;
+                known = find_manifest(shown, &mut file, threads)?;
             }
             file.seek(SeekFrom::Start(0))
                 .with_context(|| format!("cannot read {shown}"))?;
-            Passage::new(sink, known).run(shown, file)
+            Passage::new(sink, known).run(shown, file, threads)
         }
         Input::Stream(mut stream, scratch) => {
             let (head, bytes) =
@@ -105,10 +106,11 @@ pub fn read(shown: &str, input: Input, sink: &mut dyn Sink) -> Result<Verified> 
                 return read(
                     shown,
                     Input::Seekable(Box::new(spool(whole, &scratch)?)),
+                    threads,
                     sink,
                 );
             }
-            Passage::new(sink, None).run(shown, whole)
+            Passage::new(sink, None).run(shown, whole, threads)
         }
     }
 }
@@ -129,8 +131,9 @@ fn read_head(reader: &mut dyn Read) -> io::Result<(Head, Vec<u8>)> {
 }
 
 /// Looks for a manifest that does not come first. A fault on the way is left to the reading proper.
-fn find_manifest(shown: &str, file: &mut dyn Read) -> Result<Option<Vec<u8>>> {
-    let mut tar = TarStream::new(Inflated::new(BufReader::with_capacity(BUFFER_BYTES, file)));
+fn find_manifest(shown: &str, file: &mut dyn Read, threads: Threads) -> Result<Option<Vec<u8>>> {
+    let compressed = BufReader::with_capacity(BUFFER_BYTES, file);
+    let mut tar = TarStream::new(Inflated::new(compressed, threads));
     loop {
         match tar.next_member() {
             Ok(Some(member)) => {
@@ -198,8 +201,9 @@ impl<'a> Passage<'a> {
         }
     }
 
-    fn run<R: Read>(mut self, shown: &str, compressed: R) -> Result<Verified> {
-        let inflated = Inflated::new(BufReader::with_capacity(BUFFER_BYTES, compressed));
+    fn run<R: Read>(mut self, shown: &str, compressed: R, threads: Threads) -> Result<Verified> {
+        let compressed = BufReader::with_capacity(BUFFER_BYTES, compressed);
+        let inflated = Inflated::new(compressed, threads);
         let mut tar = TarStream::new(Budget {
             inner: inflated,
             left: MAX_MANIFEST_BYTES + TAR_SLACK_BYTES,

@@ -6,11 +6,10 @@ use anyhow::{Context as _, Result};
 use tar::{EntryType, Header};
 
 pub use super::members::Level;
-use super::members::MemberWriter;
+use super::{members::MemberWriter, workers::Threads};
 use crate::{
     error::{Failure, Kind},
     model::{
-        digest::Hashing,
         entry_name::EntryName,
         limits::{BUFFER_BYTES, MEMBER_BYTES},
         manifest::{FileRecord, MANIFEST_NAME, Manifest},
@@ -21,11 +20,13 @@ const BLOCK: u64 = 512;
 
 /// Writes the archive that `manifest` describes to `out`; `open` gives the content of each entry.
 ///
-/// An entry whose content is not what the manifest says is an error: its source changed meanwhile.
+/// An entry of another size than the manifest says is an error: its source changed meanwhile. Digests are not computed
+/// here; who reads the archive back finds content that changed.
 pub fn write<W: Write, R: Read>(
     out: W,
     manifest: &Manifest,
     level: Level,
+    threads: Threads,
     mut open: impl FnMut(&EntryName) -> Result<R>,
 ) -> Result<W> {
     let root = manifest
@@ -33,7 +34,7 @@ pub fn write<W: Write, R: Read>(
         .as_deref()
         .context("an archive needs a root folder")?;
     let mut writer = Writer {
-        members: MemberWriter::new(out, level),
+        members: MemberWriter::new(out, level, threads),
         buffer: vec![0; BUFFER_BYTES],
     };
     let bytes = manifest.to_bytes();
@@ -110,7 +111,7 @@ impl<W: Write> Writer<W> {
         if record.size > MEMBER_BYTES as u64 {
             self.members.boundary()?;
         }
-        let mut hashing = Hashing::new(&mut self.members);
+        let mut left = record.size;
         loop {
             let count = match content.read(&mut self.buffer) {
                 Ok(0) => break,
@@ -118,16 +119,15 @@ impl<W: Write> Writer<W> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
             };
-            if hashing.size() + count as u64 > record.size {
-                return Err(changed(name));
-            }
-            hashing.write_all(&self.buffer[..count])?;
+            left = left
+                .checked_sub(count as u64)
+                .ok_or_else(|| changed(name))?;
+            self.members.write_all(&self.buffer[..count])?;
         }
-        let (digest, size) = hashing.finish();
-        if digest != record.checksum || size != record.size {
+        if left > 0 {
             return Err(changed(name));
         }
-        Ok(self.pad(size)?)
+        Ok(self.pad(record.size)?)
     }
 
     /// A ustar header, with a pax record before it for what ustar cannot say.

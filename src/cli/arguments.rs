@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{archive_verbs, demo, export, guard, import, machine_verbs};
-use crate::config::Choices;
+use crate::{archive::Threads, config::Choices};
 
 /// The whole state of a service in one file that you can trust.
 #[derive(Debug, Parser)]
@@ -74,6 +74,9 @@ pub struct Global {
     /// The folder of state.redb [env: HOOKSHOT_DATA_DIR] [default: [storage] data_dir, else /var/lib/hookshot]
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
+    /// How many threads compress and inflate [default: one for each processor]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..), global = true)]
+    pub threads: Option<u16>,
     /// Print the result as JSON on standard output, errors too
     #[arg(long, global = true)]
     pub json: bool,
@@ -124,6 +127,12 @@ pub enum LogFormat {
 }
 
 impl Global {
+    /// How many threads compress and inflate.
+    pub fn threads(&self) -> Threads {
+        let asked = self.threads.and_then(|count| Threads::new(count.into()));
+        asked.unwrap_or_else(Threads::available)
+    }
+
     /// Where the state lies, as far as the command line says, or else `environment`. Something empty says nothing.
     pub fn choices(&self, environment: &Choices) -> Choices {
         let said = |flag: &Option<PathBuf>, variable: &Option<PathBuf>| {

@@ -106,6 +106,7 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
         program: world.executable,
         unique: world.unique,
         privileged: nix::unistd::geteuid().is_root(),
+        threads: arguments.global.threads(),
         stop,
         progress: progress::start(&arguments.global),
     };

@@ -68,6 +68,7 @@ impl Location {
                 read(
                     "-",
                     Input::Stream(Box::new(stdin), context.scratch.clone()),
+                    context.threads,
                     sink,
                 )
             }
@@ -86,7 +87,7 @@ impl Location {
                         context.scratch.clone(),
                     )
                 };
-                read(&self.shown(), input, sink)
+                read(&self.shown(), input, context.threads, sink)
             }
         }
     }

@@ -12,7 +12,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use semver::Version;
 
-use crate::error::{Failure, Kind};
+use crate::{
+    archive::Threads,
+    error::{Failure, Kind},
+};
 
 /// Everything that a verb may know of the world beside files.
 #[derive(Clone)]
@@ -31,6 +34,8 @@ pub struct Context {
     pub unique: String,
     /// Whether we may give files away.
     pub privileged: bool,
+    /// How many threads compress and inflate.
+    pub threads: Threads,
     /// When to stop.
     pub stop: Stop,
     /// Who wants to know how far we are.

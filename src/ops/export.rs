@@ -137,7 +137,7 @@ pub fn export(
     let level = request.level.unwrap_or(settings.schema.level);
     context.begin("compressing", Some(manifest.total_bytes()));
     let out = BufWriter::with_capacity(BUFFER_BYTES, draft.file());
-    writer::write(out, &manifest, level, |entry| {
+    writer::write(out, &manifest, level, context.threads, |entry| {
         let source = staged
             .iter()
             .find(|staged| staged.name == *entry)
@@ -275,9 +275,10 @@ fn prove(
     let verified = read(
         shown,
         Input::Stream(Box::new(Shared(hashing.clone())), context.scratch.clone()),
+        context.threads,
         &mut Discard,
     )
-    .context("the archive that was just written cannot be read back")?;
+    .map_err(|error| unlike(&error))?;
     if verified.manifest() != manifest {
         return Err(Failure::new(
             Kind::Failed,
@@ -287,6 +288,18 @@ fn prove(
     }
     let hashing = std::rc::Rc::into_inner(hashing).context("the archive is still being read")?;
     Ok(hashing.into_inner().finish())
+}
+
+/// The failure where the archive does not hold what was read at first.
+fn unlike(error: &anyhow::Error) -> Failure {
+    let found = Failure::of(error);
+    if found.kind != Kind::Refused {
+        return found;
+    }
+    let message = "the archive that was just written does not hold what its manifest says: a file changed while it was exported, or this machine's memory or disk fails";
+    Failure::new(Kind::Failed, message)
+        .hint("export again when nobody is editing the files; nothing was written")
+        .faults(found.faults)
 }
 
 struct Shared<R>(std::rc::Rc<std::cell::RefCell<R>>);

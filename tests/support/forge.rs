@@ -17,7 +17,7 @@ use std::{
 use anyhow::Result;
 use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
 use hookshot::{
-    archive::{self, Input, Sink, Verified, writer::Level},
+    archive::{self, Input, Sink, Threads, Verified, reader::Discard, writer::Level},
     model::{
         digest::Digest,
         entry_name::EntryName,
@@ -299,7 +299,8 @@ pub fn write(manifest: &Manifest, entries: &[Entry<'_>]) -> Vec<u8> {
         let entry = entries.iter().find(|(other, _)| *other == name.as_str());
         Ok(entry.expect("a content for each entry").1)
     };
-    archive::writer::write(Vec::new(), manifest, Level::DEFAULT, open).expect("written to memory")
+    archive::writer::write(Vec::new(), manifest, Level::DEFAULT, Threads::ONE, open)
+        .expect("written to memory")
 }
 
 /// A sink that keeps everything in memory.
@@ -324,15 +325,29 @@ impl Sink for Collect {
     }
 }
 
-/// Reads an archive in memory, as a file or as a stream.
+/// Reads an archive in memory, as a file or as a stream, with one thread and with several: they must agree.
 pub fn read(archive: &[u8], seekable: bool, sink: &mut dyn Sink) -> Result<Verified> {
-    let bytes = Cursor::new(archive.to_vec());
-    let input = if seekable {
-        Input::Seekable(Box::new(bytes))
-    } else {
-        Input::Stream(Box::new(bytes), tempfile::env::temp_dir())
+    let input = || -> Input {
+        let bytes = Cursor::new(archive.to_vec());
+        if seekable {
+            Input::Seekable(Box::new(bytes))
+        } else {
+            Input::Stream(Box::new(bytes), tempfile::env::temp_dir())
+        }
     };
-    archive::read("archive", input, sink)
+    let several = Threads::new(3).expect("some");
+    let again = archive::read("archive", input(), several, &mut Discard);
+    let once = archive::read("archive", input(), Threads::ONE, sink);
+    let said = |result: &Result<Verified>| match result {
+        Ok(verified) => Ok(verified.manifest().clone()),
+        Err(error) => Err(format!("{error:?}")),
+    };
+    assert_eq!(
+        said(&once),
+        said(&again),
+        "with one thread, and with several"
+    );
+    once
 }
 
 /// Numbers that look random and are the same in every run (Marsaglia, "Xorshift RNGs", 2003).

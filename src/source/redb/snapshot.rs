@@ -311,7 +311,7 @@ fn temporary(scratch: &Path) -> Result<File> {
 fn proven(
     path: &Path,
     name: &EntryName,
-    mut copied: Copied,
+    copied: Copied,
     compaction: Compaction,
 ) -> Result<Snapshot> {
     let damaged = |error: anyhow::Error| damaged(path, &error);
