@@ -24,4 +24,4 @@ pub mod ops;
 
 pub mod cli;
 
-pub use source::redb::in_process::{Copy, snapshot};
+pub use source::redb::in_process::{DatabaseCopy, snapshot};

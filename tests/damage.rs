@@ -455,11 +455,25 @@ mod gzip_layer {
             &[&own[..], &gzip(b"")].concat(),
             refused(&["follows the last member of the index"]),
         );
+        // Bytes between two trailers that both fit: the size that the member states hides them from who trusts it.
+        let size = u32::from_le_bytes(own[16..20].try_into().expect("a size")) as usize;
+        let (first, rest) = own.split_at(size);
+        let mut hiding = [first, b"hidden", &first[size - 8..], rest].concat();
+        hiding[16..20].copy_from_slice(&(size as u32 + 14).to_le_bytes());
+        check(
+            &machine,
+            "bytes hidden in a member",
+            &hiding,
+            refused(&[&format!(
+                "a member states a size of {} bytes and has {size}",
+                size + 14
+            )]),
+        );
         check(
             &machine,
             "our archive twice",
             &[&own[..], &own[..]].concat(),
-            refused(&["something follows its closing blocks"]),
+            refused(&["a member follows the last member of the index"]),
         );
     }
 

@@ -149,6 +149,33 @@ fn damage_is_named_with_its_page_and_its_transaction() {
 }
 
 #[test]
+fn damage_is_found_beside_a_service_that_commits_all_the_time() {
+    let machine = without_database();
+    let file = machine.path("data/state.redb");
+    let writer = Holder::start_with("torture-immediate", &file, &["40000", "100"]);
+    // A page of the many rows that this writer hardly ever touches.
+    let handle = fs::File::options()
+        .write(true)
+        .read(true)
+        .open(&file)
+        .expect("a file");
+    let middle = 24 << 20;
+    let mut bytes = [0; 512];
+    handle.read_exact_at(&mut bytes, middle).expect("readable");
+    bytes.iter_mut().for_each(|byte| *byte = !*byte);
+    handle.write_all_at(&bytes, middle).expect("written");
+    let begun = Instant::now();
+    let run = machine.run(&["export", "a.tar.gz"]).exits(15);
+    run.says("is damaged: the page at offset")
+        .says("of table `items` in transaction");
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "it needs no time-out"
+    );
+    println!("{}", writer.end());
+}
+
+#[test]
 fn what_was_deleted_is_not_in_the_archive() {
     let machine = Machine::new();
     let word = "deleted-7c9e-and-never-to-be-seen";

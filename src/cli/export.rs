@@ -9,9 +9,9 @@ use super::App;
 use crate::{
     archive::writer::Level,
     error::{Failure, Kind},
+    model::method::Method,
     ops::export::{Output, Overwrite, Request, Secrets, export},
     ops::recovery::Access,
-    source::redb::snapshot::Method,
 };
 
 /// Make an archive of this machine's state

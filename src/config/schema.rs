@@ -7,8 +7,10 @@ use toml::{Table, Value};
 use super::nearest::nearest;
 use crate::{
     archive::writer::Level,
-    model::archive_name::{DEFAULT_PREFIX, is_prefix},
-    source::redb::snapshot::Method,
+    model::{
+        archive_name::{DEFAULT_PREFIX, is_prefix},
+        method::Method,
+    },
 };
 
 /// The keys under `[backup]`.

@@ -6,5 +6,6 @@ pub mod entry_name;
 mod json;
 pub mod limits;
 pub mod manifest;
+pub mod method;
 pub mod plan;
 pub mod version;

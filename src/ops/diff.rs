@@ -114,7 +114,7 @@ pub fn diff(
 fn compare(name: &EntryName, here: &Side, there: &Side) -> Entry {
     let (one, two) = (here.files.get(name), there.files.get(name));
     let state = match (one, two) {
-        (Some(one), Some(two)) if one == two => "unchanged",
+        (Some((one, _)), Some((two, _))) if one == two => "unchanged",
         (Some(_), Some(_)) => "changed",
         (Some(_), None) => "only_here",
         (None, _) => "only_there",
@@ -241,19 +241,15 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         if text == Text::Shown && is_text(&name, None) && size <= SMALL_SOURCE_BYTES {
             side.texts.insert(name.clone(), std::fs::read(&path)?);
         }
-        let found = (present.digest, size);
+        let mut digest = present.digest;
         let same = match (archived.files.get(&name), archived.databases.get(&name)) {
-            (Some(there), Some(header)) if *there != found => same::holds(
-                &path,
-                header,
-                Scope::Tables,
-                &context.scratch,
-                &context.step(),
-            )?
-            .then_some(*there),
+            (Some((there, _)), Some(header)) if *there != digest => {
+                same::holds(&path, header, Scope::Tables, &context.step())?.then_some(*there)
+            }
             _ => None,
         };
-        side.files.insert(name, same.unwrap_or(found));
+        digest = same.unwrap_or(digest);
+        side.files.insert(name, (digest, size));
     }
     Ok(side)
 }

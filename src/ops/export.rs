@@ -36,11 +36,12 @@ use crate::{
         digest::{Digest, HashingReader},
         limits::{BUFFER_BYTES, HEAD_BYTES},
         manifest::Manifest,
+        method::Method,
         version::FormatVersion,
     },
     source::{
         files::{self, Content, Staged},
-        redb::snapshot::{self, Caller, Compaction, Method, Wish},
+        redb::snapshot::{self, Caller, Compaction, Wish},
     },
 };
 

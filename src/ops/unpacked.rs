@@ -134,13 +134,7 @@ impl<'a> Unpacked<'a> {
     /// Whether the database at `target` holds every commit of the archived one, although the files differ.
     pub fn is_held_by(&self, context: &Context, name: &EntryName, target: &Path) -> Result<bool> {
         match Header::read(File::open(self.staging.place(name))?)? {
-            Some(header) => same::holds(
-                target,
-                &header,
-                Scope::Everything,
-                &context.scratch,
-                &context.step(),
-            ),
+            Some(header) => same::holds(target, &header, Scope::Everything, &context.step()),
             None => Ok(false),
         }
     }

@@ -18,6 +18,7 @@ use anyhow::Result;
 use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
 use hookshot::{
     archive::{self, Input, Sink, Threads, Verified, reader::Discard, writer::Level},
+    error::Failure,
     model::{
         digest::Digest,
         entry_name::EntryName,
@@ -340,7 +341,10 @@ pub fn read(archive: &[u8], seekable: bool, sink: &mut dyn Sink) -> Result<Verif
     let once = archive::read("archive", input(), Threads::ONE, sink);
     let said = |result: &Result<Verified>| match result {
         Ok(verified) => Ok(verified.manifest().clone()),
-        Err(error) => Err(format!("{error:?}")),
+        Err(error) => {
+            let failure = Failure::of(error);
+            Err((failure.message, failure.faults))
+        }
     };
     assert_eq!(
         said(&once),

@@ -28,8 +28,21 @@ pub enum Rest {
 pub struct Damage {
     /// The first page of the last commit that does not match.
     pub fault: Fault,
-    /// The commit before it, and whether that is whole; `None` where there is none.
-    pub before: Option<(u64, bool)>,
+    /// The commit before it.
+    pub before: Before,
+}
+
+/// The commit before a damaged one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// There is none.
+    None,
+    /// Its pages all match.
+    Whole(u64),
+    /// It is damaged too.
+    Damaged(u64),
+    /// It was not looked at: a service is at work.
+    Unknown,
 }
 
 /// Copies the last commit, or as redb would the one before it, where a crash came before the last one's pages were all
@@ -51,13 +64,13 @@ pub fn settle(walk: &mut Walk<'_>) -> Result<Rest> {
             rolled_back_from: Some(fault.transaction_id),
         });
     }
-    let before = header.map(|header| header.slot(Which::Other).transaction_id);
-    Ok(Rest::Damaged(Damage {
-        before: before
-            .filter(|before| *before > 0 && *before < fault.transaction_id)
-            .map(|before| (before, is_whole)),
-        fault,
-    }))
+    let before = header.map_or(0, |header| header.slot(Which::Other).transaction_id);
+    let before = match before {
+        before if before == 0 || before >= fault.transaction_id => Before::None,
+        before if is_whole => Before::Whole(before),
+        before => Before::Damaged(before),
+    };
+    Ok(Rest::Damaged(Damage { fault, before }))
 }
 
 impl Damage {
@@ -72,14 +85,17 @@ impl Damage {
             None => "the commit slot".to_owned(),
         };
         let before = match self.before {
-            Some((before, true)) => format!("the commit before it, transaction {before}, is whole"),
-            Some((before, false)) => {
-                format!("the commit before it, transaction {before}, is damaged too")
+            Before::Whole(before) => {
+                format!("; the commit before it, transaction {before}, is whole")
             }
-            None => "there is no commit before it to go back to".to_owned(),
+            Before::Damaged(before) => {
+                format!("; the commit before it, transaction {before}, is damaged too")
+            }
+            Before::None => "; there is no commit before it to go back to".to_owned(),
+            Before::Unknown => String::new(),
         };
         let message = format!(
-            "{shown} is damaged: {what} in transaction {} does not match its checksum; {before}",
+            "{shown} is damaged: {what} in transaction {} does not match its checksum{before}",
             self.fault.transaction_id
         );
         Failure::new(Kind::Snapshot, message).hint(

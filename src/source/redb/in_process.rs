@@ -14,7 +14,7 @@ use super::{
     header::Seal,
     judge,
     live::{self, Ended},
-    snapshot::{Compaction, unfit},
+    snapshot::Compaction,
     walk::{Scope, Walk, Walked},
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One commit of a database, proven, in a file without a name until it is saved.
-pub struct Copy {
+pub struct DatabaseCopy {
     file: File,
     walked: Walked,
 }
@@ -49,7 +49,7 @@ pub struct Copy {
 /// redb::Database::open(&copy)?;
 /// # Ok::<(), anyhow::Error>(())
 /// ```
-pub fn snapshot(database: &Database, path: &Path) -> Result<Copy> {
+pub fn snapshot(database: &Database, path: &Path) -> Result<DatabaseCopy> {
     let copying = || format!("cannot copy {}", path.display());
     let source = open_regular(path).with_context(copying)?;
     let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
@@ -59,8 +59,15 @@ pub fn snapshot(database: &Database, path: &Path) -> Result<Copy> {
     match live::rounds(&mut walk, path, &[], TIMEOUT, None).with_context(copying)? {
         Ended::Copied { .. } => {}
         Ended::GaveUp(missed) => {
-            let reason = format!("{} pages of it are used again and again", missed.pages);
-            return Err(unfit(path, &reason).into());
+            let message = format!(
+                "no consistent snapshot of {}: after {} s, {} pages of it still do not match",
+                path.display(),
+                TIMEOUT.as_secs(),
+                missed.pages
+            );
+            return Err(Failure::new(Kind::Snapshot, message)
+                .hint("is it the file of this database?")
+                .into());
         }
     }
     drop(pin);
@@ -72,10 +79,10 @@ pub fn snapshot(database: &Database, path: &Path) -> Result<Copy> {
         )
     })?;
     file.rewind()?;
-    Ok(Copy { file, walked })
+    Ok(DatabaseCopy { file, walked })
 }
 
-impl Copy {
+impl DatabaseCopy {
     /// The commit that it holds.
     pub fn transaction_id(&self) -> u64 {
         self.walked.transaction_id

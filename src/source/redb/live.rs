@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use tracing::warn;
 
 use super::{
-    at_rest::{self, Rest},
+    at_rest::{self, Before, Damage, Rest},
     header::Which,
     lock,
     pause::{self, Paused},
@@ -45,7 +46,7 @@ pub enum Ended {
 /// Goes round by round for as long as `timeout` says, and at least five rounds. With `pause`, the program to start as a
 /// guard, those who hold the file are stopped for the third.
 ///
-/// Fails with [`Kind::Snapshot`] where the file is damaged or no database, or nobody can be stopped.
+/// Where they cannot be stopped, it goes on without. Fails with [`Kind::Snapshot`] where the file is damaged or no database.
 pub fn rounds(
     walk: &mut Walk<'_>,
     path: &Path,
@@ -55,8 +56,12 @@ pub fn rounds(
 ) -> Result<Ended> {
     let begun = Instant::now();
     let mut steady_since = None;
+    let mut pause = pause;
     loop {
-        let missed = match walk.round(Which::Primary, Source::Live)? {
+        let round = walk
+            .round(Which::Primary, Source::Live)
+            .with_context(|| format!("cannot copy {}", path.display()))?;
+        let missed = match round {
             Round::Whole => {
                 return Ok(Ended::Copied {
                     rolled_back_from: None,
@@ -66,6 +71,13 @@ pub fn rounds(
             Round::Unfit(reason) => return Err(unfit(path, &reason).into()),
             Round::Missed(missed) => missed,
         };
+        if missed.is_damage {
+            let damage = Damage {
+                fault: missed.first,
+                before: Before::Unknown,
+            };
+            return Err(damage.failure(&path.display().to_string()).into());
+        }
         steady_since = missed
             .is_steady
             .then(|| steady_since.unwrap_or_else(Instant::now));
@@ -78,7 +90,14 @@ pub fn rounds(
         if let Some(program) = pause
             && rounds >= ROUNDS_BEFORE_PAUSE
         {
-            return paused(walk, path, holders, program);
+            match stop(holders, program) {
+                Ok(paused) => return at_standstill(walk, path, holders, &paused),
+                Err(reason) => {
+                    let who = holder::describe(holders);
+                    warn!("{who} cannot be paused, the copy goes on beside it: {reason:#}");
+                    pause = None;
+                }
+            }
         }
         if is_over {
             return Ok(Ended::GaveUp(missed));
@@ -96,7 +115,8 @@ fn is_abandoned(path: &Path) -> Result<bool> {
 }
 
 fn at_rest(walk: &mut Walk<'_>, path: &Path, paused: Option<&Paused>) -> Result<Ended> {
-    match at_rest::settle(walk)? {
+    let rest = at_rest::settle(walk).with_context(|| format!("cannot copy {}", path.display()))?;
+    match rest {
         Rest::Whole { rolled_back_from } => Ok(Ended::Copied {
             rolled_back_from,
             paused: paused.map(Paused::lasts),
@@ -106,23 +126,22 @@ fn at_rest(walk: &mut Walk<'_>, path: &Path, paused: Option<&Paused>) -> Result<
     }
 }
 
-fn paused(walk: &mut Walk<'_>, path: &Path, holders: &[Holder], program: &Path) -> Result<Ended> {
-    let unstoppable = |reason: String| {
-        let message = format!(
-            "no consistent snapshot of {}: {} cannot be paused: {reason}",
-            path.display(),
-            holder::describe(holders)
-        );
-        Failure::new(Kind::Snapshot, message)
-            .hint("run it as the service's user or as root, or leave out --snapshot pause")
-    };
+/// Stops those who hold the file.
+fn stop(holders: &[Holder], program: &Path) -> Result<Paused> {
     let numbers: Option<Vec<u32>> = holders.iter().map(|holder| holder.pid).collect();
     let numbers = numbers
         .filter(|numbers| !numbers.is_empty())
-        .ok_or_else(|| unstoppable("its number cannot be seen from here".to_owned()))?;
-    let paused =
-        Paused::stop(program, &numbers).map_err(|error| unstoppable(format!("{error:#}")))?;
-    let ended = at_rest(walk, path, Some(&paused));
+        .context("its number cannot be seen from here (root sees it)")?;
+    Paused::stop(program, &numbers)
+}
+
+fn at_standstill(
+    walk: &mut Walk<'_>,
+    path: &Path,
+    holders: &[Holder],
+    paused: &Paused,
+) -> Result<Ended> {
+    let ended = at_rest(walk, path, Some(paused));
     if ended.is_err() && paused.lasts() >= pause::LONGEST {
         let message = format!(
             "no consistent snapshot of {}: what is left to copy takes longer than {} may be paused, {} s",

@@ -82,7 +82,7 @@ impl Paused {
             .map(|number| Process::open(*number))
             .filter(|process| !process.as_ref().is_ok_and(Process::has_stopped))
             .collect::<Result<Vec<_>>>()?;
-        let paused = Paused {
+        let mut paused = Paused {
             guard: start_guard(program, &processes)?,
             processes,
             since: Instant::now(),
@@ -95,6 +95,10 @@ impl Paused {
                 bail!("it does not come to a stop");
             }
             thread::sleep(LOOK_AGAIN);
+        }
+        // We may have been stopped ourselves meanwhile, longer than the guard waits.
+        if paused.guard.try_wait()?.is_some() {
+            bail!("the guard that would let it run on has ended");
         }
         Ok(paused)
     }

@@ -1,7 +1,7 @@
 //! Whether a database holds what another one does, although their files differ: free pages, and what redb wrote when it
 //! closed them.
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -12,16 +12,10 @@ use super::{
 use crate::disk::open_regular;
 
 /// Whether the database at `path` holds the commit of `other`, as far as `scope` goes: its roots name the same pages with
-/// the same checksums, and every page is what they say. `scratch` is a folder for what is read.
+/// the same checksums, and every page is what they say.
 ///
 /// A service that writes meanwhile makes that false.
-pub fn holds(
-    path: &Path,
-    other: &Header,
-    scope: Scope,
-    scratch: &Path,
-    step: &Step<'_>,
-) -> Result<bool> {
+pub fn holds(path: &Path, other: &Header, scope: Scope, step: &Step<'_>) -> Result<bool> {
     let comparing = || format!("cannot read {}", path.display());
     let file = open_regular(path).with_context(comparing)?;
     if !Header::read(&file)
@@ -30,9 +24,7 @@ pub fn holds(
     {
         return Ok(false);
     }
-    let copy: File = tempfile::tempfile_in(scratch)
-        .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
-    let mut walk = Walk::new(&file, &copy, scope, step);
+    let mut walk = Walk::over(&file, scope, step);
     let round = walk
         .round(Which::Primary, Source::AtRest)
         .with_context(comparing)?;

@@ -33,36 +33,13 @@ use crate::{
         space,
     },
     error::{Failure, Kind},
-    model::{digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord},
+    model::{
+        digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord,
+        method::Method,
+    },
     source::files::{self, Content, Staged},
     state::Active,
 };
-
-/// How a snapshot is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Under a lock where nobody has the database open, else while the service writes, else from a clone.
-    Auto,
-    /// Under a lock, or not at all.
-    Locked,
-    /// While the service writes.
-    Walk,
-    /// From a clone that the file system makes in a moment.
-    Reflink,
-    /// While the service stands still for a moment.
-    Pause,
-}
-
-impl Method {
-    /// The methods by their names in the configuration and on the command line.
-    pub const NAMES: [(&str, Method); 5] = [
-        ("auto", Method::Auto),
-        ("locked", Method::Locked),
-        ("walk", Method::Walk),
-        ("reflink", Method::Reflink),
-        ("pause", Method::Pause),
-    ];
-}
 
 /// Whether the copy is made as small as redb can make it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +93,8 @@ struct Copied {
     writer_pid: Option<u32>,
     rolled_back_from: Option<u64>,
     paused: Option<Duration>,
+    /// Whether it shows one moment of a service that was at work.
+    is_momentary: bool,
     /// When the walk began, and how long it took.
     begun: Instant,
     took: Duration,
@@ -197,11 +176,7 @@ fn resting(
         Rest::Damaged(damage) => return Err(damage.failure(&path.display().to_string()).into()),
         Rest::Unfit(reason) => return Err(unfit(path, &reason).into()),
     };
-    // A file that somebody has closed is kept as it is.
-    let seal = match walk.header() {
-        Some(header) if !header.needs_repair => Seal::Closed,
-        _ => Seal::Verify,
-    };
+    let seal = seal(&walk);
     let walked = walk.finish(seal)?;
     Ok(Copied {
         copy,
@@ -212,6 +187,7 @@ fn resting(
         writer_pid,
         rolled_back_from,
         paused: None,
+        is_momentary: method == "reflink",
         begun,
         took: begun.elapsed(),
     })
@@ -240,19 +216,19 @@ fn written(
         {
             continue;
         }
-        let ended = ended.with_context(|| format!("cannot copy {}", path.display()))?;
-        let (rolled_back_from, paused) = match ended {
+        let (rolled_back_from, paused) = match ended? {
             Ended::Copied {
                 rolled_back_from,
                 paused,
             } => (rolled_back_from, paused),
             Ended::GaveUp(missed) => return Ok(Err((walk.walked(), missed))),
         };
-        let walked = walk.finish(Seal::Verify)?;
+        let seal = seal(&walk);
+        let walked = walk.finish(seal)?;
         return Ok(Ok(Copied {
             copy,
             metadata,
-            seal: Seal::Verify,
+            seal,
             walked,
             method: if paused.is_some() {
                 "paused"
@@ -262,6 +238,7 @@ fn written(
             writer_pid: holders.iter().find_map(|holder| holder.pid),
             rolled_back_from,
             paused,
+            is_momentary: paused.is_some(),
             begun,
             took: begun.elapsed(),
         }));
@@ -301,6 +278,14 @@ fn cloned(
     }
 }
 
+/// A file that somebody has closed is kept as it is.
+fn seal(walk: &Walk<'_>) -> Seal {
+    match walk.header() {
+        Some(header) if !header.needs_repair => Seal::Closed,
+        _ => Seal::Verify,
+    }
+}
+
 fn temporary(scratch: &Path) -> Result<File> {
     tempfile::tempfile_in(scratch)
         .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))
@@ -315,7 +300,10 @@ fn proven(
     compaction: Compaction,
 ) -> Result<Snapshot> {
     let damaged = |error: anyhow::Error| damaged(path, &error);
-    if let Some(from) = copied.rolled_back_from {
+    // A clone, or a service that stands still, may be in the middle of a commit: that is no crash.
+    if let Some(from) = copied.rolled_back_from
+        && !copied.is_momentary
+    {
         warn!(
             transaction = from,
             instead = copied.walked.transaction_id,
@@ -356,7 +344,7 @@ fn proven(
         "live_bytes": walked.live_bytes,
         "bytes_read": walked.bytes_read,
         "mismatches": walked.mismatches,
-        "repaired": copied.seal == Seal::Verify,
+        "repaired": copied.seal == Seal::Verify || !is_closed,
         "compacted": compacted,
         "walk_seconds": seconds(copied.took),
         "seconds": seconds(copied.begun.elapsed()),
@@ -421,7 +409,7 @@ pub(super) fn unfit(path: &Path, reason: &str) -> Failure {
         Kind::Snapshot,
         format!("no consistent snapshot of {}: {reason}", path.display()),
     )
-    .hint("is it a database of redb 3 or 4? nothing was written")
+    .hint("is it a database of redb 3 or 4, and whole? nothing was written")
 }
 
 fn held(path: &Path, holders: &[holder::Holder]) -> Failure {

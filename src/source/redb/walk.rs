@@ -87,6 +87,8 @@ pub struct Missed {
     pub first: Fault,
     /// Whether the header names the same commits as when the round before began.
     pub is_steady: bool,
+    /// Whether the first page is damaged, for sure: an earlier commit needed it as well, and did not get it either.
+    pub is_damage: bool,
 }
 
 /// A page that does not hash to what its parent says.
@@ -186,7 +188,7 @@ pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
 /// A walk over `source`, with all that its rounds have found so far.
 pub struct Walk<'a> {
     source: &'a dyn ReadAt,
-    copy: &'a File,
+    copy: Option<&'a File>,
     scope: Scope,
     step: &'a Step<'a>,
     header: Option<Header>,
@@ -198,6 +200,9 @@ pub struct Walk<'a> {
     buffer: Vec<u8>,
     length: u64,
     missed: u64,
+    /// Pages that did not match: half of what they should hash to, and the first commit that needs them.
+    absent: HashMap<u64, (u64, u64)>,
+    is_damaged: bool,
     walked: Walked,
 }
 
@@ -210,8 +215,16 @@ impl<'a> Walk<'a> {
         step: &'a Step<'a>,
     ) -> Walk<'a> {
         Walk {
+            copy: Some(copy),
+            ..Walk::over(source, scope, step)
+        }
+    }
+
+    /// A walk that looks and copies nothing; its first round is the one that counts.
+    pub fn over(source: &'a dyn ReadAt, scope: Scope, step: &'a Step<'a>) -> Walk<'a> {
+        Walk {
             source,
-            copy,
+            copy: None,
             scope,
             step,
             header: None,
@@ -223,6 +236,8 @@ impl<'a> Walk<'a> {
             buffer: Vec::new(),
             length: 0,
             missed: 0,
+            absent: HashMap::new(),
+            is_damaged: false,
             walked: Walked::default(),
         }
     }
@@ -256,9 +271,10 @@ impl<'a> Walk<'a> {
         let is_steady = before.is_none_or(|before| before.names_the_same(&header));
         self.which = which;
         self.length = self.source.length()?.max(self.length);
-        self.copy
-            .set_len(self.length)
-            .context("cannot make room for the copy")?;
+        if let Some(copy) = self.copy {
+            copy.set_len(self.length)
+                .context("cannot make room for the copy")?;
+        }
         self.walked.rounds += 1;
         let mut complete = self.descend(Trust::Known)?;
         // One descent, with nothing known before it, has proven every page just before it was written.
@@ -292,14 +308,14 @@ impl<'a> Walk<'a> {
     /// Ends a walk whose last round was [`Round::Whole`]: the copy gets its header, and loses what earlier rounds left.
     pub fn finish(mut self, seal: Seal) -> Result<Walked> {
         let header = self.header.context("no round was made")?;
+        let copy = self.copy.context("nothing was copied")?;
         self.known = HashMap::new();
         let ranges = self.live_ranges();
         self.walked.live_bytes = ranges.iter().map(|range| range.end - range.start).sum();
         if self.walked.rounds > 1 {
-            clear_between(self.copy, &ranges, self.copy.length()?)?;
+            clear_between(copy, &ranges, copy.length()?)?;
         }
-        self.copy
-            .write_all_at(&header.sealed(self.which, seal, self.scope), 0)
+        copy.write_all_at(&header.sealed(self.which, seal, self.scope), 0)
             .context("cannot write the copy")?;
         Ok(self.walked)
     }
@@ -321,6 +337,7 @@ impl<'a> Walk<'a> {
                 transaction_id,
             },
             is_steady,
+            is_damage: self.is_damaged,
         })
     }
 
@@ -334,7 +351,9 @@ impl<'a> Walk<'a> {
             if tree != *self.trees.get(below.tree as usize)? && tree == Tree::Tables {
                 let (offset, length) = geometry.locate(above.page)?;
                 let mut page = vec![0; usize::try_from(length).ok()?];
-                ReadAt::read_exact_at(self.copy, &mut page, offset).ok()?;
+                self.reader(From::Copy)
+                    .read_exact_at(&mut page, offset)
+                    .ok()?;
                 return pages::table_at(&page, tree, below.page);
             }
             below = above;
@@ -383,7 +402,10 @@ impl<'a> Walk<'a> {
 
     /// Takes the pages of one level, those that lie side by side together.
     fn level(&mut self, level: Range<usize>, geometry: Geometry, trust: Trust) -> Result<()> {
-        let lengths = (self.source.length()?, self.copy.length()?);
+        let lengths = (
+            self.source.length()?,
+            self.copy.map_or(Ok(0), ReadAt::length)?,
+        );
         let mut run = Run::default();
         for number in level {
             let root = self.nodes[number].root();
@@ -427,11 +449,7 @@ impl<'a> Walk<'a> {
             usize::try_from(length).context("a page is larger than memory")?,
             0,
         );
-        let reader: &dyn ReadAt = match from {
-            From::Source => self.source,
-            From::Copy => self.copy,
-        };
-        let is_read = match reader.read_exact_at(&mut buffer, place.start) {
+        let is_read = match self.reader(from).read_exact_at(&mut buffer, place.start) {
             // The file became shorter meanwhile.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
             result => result.context("cannot read a page").map(|()| true)?,
@@ -475,12 +493,18 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn write(&self, buffer: &[u8], good: &Range<usize>, base: u64) -> Result<()> {
-        if good.is_empty() {
-            return Ok(());
+    fn reader(&self, from: From) -> &dyn ReadAt {
+        match (from, self.copy) {
+            (From::Copy, Some(copy)) => copy,
+            _ => self.source,
         }
-        self.copy
-            .write_all_at(&buffer[good.clone()], base + good.start as u64)
+    }
+
+    fn write(&self, buffer: &[u8], good: &Range<usize>, base: u64) -> Result<()> {
+        let Some(copy) = self.copy.filter(|_| !good.is_empty()) else {
+            return Ok(());
+        };
+        copy.write_all_at(&buffer[good.clone()], base + good.start as u64)
             .context("cannot write the copy")
     }
 
@@ -516,6 +540,19 @@ impl<'a> Walk<'a> {
     fn miss(&mut self, number: usize) {
         self.nodes[number].found = false;
         self.missed += 1;
+        let (page, half) = (self.nodes[number].page, self.nodes[number].checksum[0]);
+        let commit = self
+            .header
+            .map_or(0, |header| header.slot(self.which).transaction_id);
+        let (known, first) = *self.absent.entry(page).or_insert((half, commit));
+        if known != half {
+            self.absent.insert(page, (half, commit));
+        }
+        // What one commit needs and a later one still needs was never used again in between: it is damaged.
+        if known == half && first < commit && !self.is_damaged {
+            self.is_damaged = true;
+            self.first_missed = Some(number);
+        }
         self.first_missed.get_or_insert(number);
     }
 
