@@ -28,7 +28,8 @@ fn main() -> ExitCode {
         now,
         begun: Instant::now(),
         scratch: std::env::temp_dir(),
-        executable: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hookshot")),
+        // This very program, even if another one has its name by then (proc_pid_exe(5)).
+        executable: PathBuf::from("/proc/self/exe"),
         unique: format!("{:x}-{nanoseconds:x}", std::process::id()),
     })
 }

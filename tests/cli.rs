@@ -254,32 +254,6 @@ fn export_under_a_lock_alone_names_the_process_that_has_it() {
 }
 
 #[test]
-fn the_walk_leaves_damage_and_deleted_rows_out_or_says_so() {
-    let machine = Machine::new();
-    machine.fill_database(2000);
-    let mut bytes = machine.read("data/state.redb");
-    let middle = bytes.len() / 4;
-    bytes[middle..middle + 60_000].fill(0x5a);
-    machine.write("data/state.redb", bytes, 0o600);
-    let run = machine
-        .run(&[
-            "export",
-            "a.tar.gz",
-            "--snapshot",
-            "walk",
-            "--snapshot-timeout",
-            "0",
-        ])
-        .exits(15);
-    assert!(
-        run.stderr.contains("no consistent snapshot") && run.stderr.contains("5 rounds"),
-        "{}",
-        run.stderr
-    );
-    assert!(!machine.path("out/a.tar.gz").exists());
-}
-
-#[test]
 fn export_repairs_what_a_crashed_service_left_on_the_copy_only() {
     let machine = Machine::new();
     machine.crash_service();

@@ -400,34 +400,162 @@ fn a_file_system_without_clones_is_named() {
         .says("cannot clone files");
 }
 
-/// A file that takes the place of the database while it is walked, again and again.
+#[test]
+fn a_broken_file_with_good_pages_is_restored() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    let good = machine.read("data/state.redb");
+    let broken = |how: &str| {
+        let mut bytes = good.clone();
+        match how {
+            "counts of regions" => bytes[28..30].fill(0xff),
+            "bytes behind the end" => bytes.extend([0x5a; 12_345]),
+            "the other slot" => bytes[192..320].fill(0),
+            other => panic!("{other}?"),
+        }
+        bytes
+    };
+    for how in [
+        "counts of regions",
+        "bytes behind the end",
+        "the other slot",
+    ] {
+        machine.write("data/state.redb", broken(how), 0o600);
+        machine.run(&["diff", &archive]).exits(1);
+        machine.run(&["import", &archive, "--force"]).exits(0);
+        assert!(machine.read("data/state.redb") == good, "{how}");
+    }
+}
+
+#[test]
+fn persistent_savepoints_go_along() {
+    let machine = without_database();
+    let file = machine.path("data/state.redb");
+    let db = Database::create(&file).expect("a database");
+    let tx = db.begin_write().expect("a transaction");
+    for key in 0..8000 {
+        invariant::put(&tx, key, &[3; 500]);
+    }
+    tx.commit().expect("committed");
+    for _ in 0..3 {
+        let tx = db.begin_write().expect("a transaction");
+        tx.persistent_savepoint().expect("a savepoint");
+        tx.commit().expect("committed");
+    }
+    let kept = |db: &Database| {
+        let tx = db.begin_write().expect("a transaction");
+        tx.list_persistent_savepoints().expect("savepoints").count()
+    };
+    assert_eq!(kept(&db), 3);
+    drop(db);
+    let live_bytes = |snapshot: &Value| snapshot["live_bytes"].as_u64().expect("a number");
+    let (snapshot, db) = export(&machine, &[]);
+    assert_eq!(kept(&db), 3);
+    assert!(live_bytes(&snapshot) <= fs::metadata(&file).expect("a file").len());
+    drop(db);
+    let _holder = machine.holder("write");
+    let (snapshot, db) = export(&machine, &[]);
+    assert_eq!(
+        (snapshot["method"].as_str(), kept(&db)),
+        (Some("merkle-walk"), 3)
+    );
+}
+
+#[test]
+fn a_service_that_does_not_stay_stopped_is_not_called_damaged() {
+    let machine = without_database();
+    let writer = Holder::start("torture-immediate", &machine.path("data/state.redb"));
+    let pid = nix::unistd::Pid::from_raw(writer.pid().cast_signed());
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).expect("sent");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        for _ in 0..20 {
+            let (_, db) = export(&machine, &["--snapshot", "pause"]);
+            assert_eq!(invariant::check(db), Ok(3000));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    println!("{}", writer.end());
+}
+
+#[test]
+fn two_exports_may_pause_one_service() {
+    let machine = without_database();
+    let writer = Holder::start("torture-immediate", &machine.path("data/state.redb"));
+    std::thread::scope(|scope| {
+        for number in 0..3 {
+            let machine = &machine;
+            scope.spawn(move || {
+                for _ in 0..6 {
+                    let archive = format!("{number}.tar.gz");
+                    let run = machine.run(&["export", &archive, "--snapshot", "pause"]);
+                    run.exits(0);
+                    machine.run(&["verify", &archive]).exits(0);
+                }
+            });
+        }
+    });
+    assert_ne!(state_of(writer.pid()), 'T');
+    println!("{}", writer.end());
+}
+
+#[test]
+fn who_only_reads_the_file_is_neither_named_nor_paused() {
+    let machine = Machine::new();
+    let writer = machine.holder("ranges");
+    let reader = fs::File::open(machine.path("data/state.redb")).expect("a file");
+    let mut sleeper = Command::new("sleep")
+        .arg("60")
+        .stdin(reader)
+        .spawn()
+        .expect("sleep");
+    let (snapshot, _) = export(&machine, &["--snapshot", "pause"]);
+    assert_eq!(snapshot["writer_pid"], writer.pid());
+    sleeper.kill().expect("killed");
+    sleeper.wait().expect("an end");
+}
+
+/// A file that takes the place of the database while it is copied, again and again.
 #[test]
 fn a_database_that_is_replaced_meanwhile_is_begun_anew() {
     let machine = Machine::new();
     machine.fill_database(200);
-    let bytes = machine.read("data/state.redb");
+    let one = machine.read("data/state.redb");
+    machine.fill_database(4000);
+    let two = machine.read("data/state.redb");
     let stop = AtomicBool::new(false);
+    let (mut good, mut refused) = (0, 0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let next = machine.path("data/next");
-            while !stop.load(Ordering::Relaxed) {
-                fs::write(&next, &bytes).expect("written");
+            let contents = [&one, &two].into_iter().cycle();
+            for content in contents.take_while(|_| !stop.load(Ordering::Relaxed)) {
+                fs::write(&next, content).expect("written");
                 fs::rename(&next, machine.path("data/state.redb")).expect("replaced");
+                std::thread::sleep(Duration::from_millis(20));
             }
         });
-        for _ in 0..10 {
-            let run = machine.run(&["export", "a.tar.gz", "--snapshot", "walk"]);
-            assert!(
-                run.code == 0 || run.stderr.contains("replaced again and again"),
-                "{}",
-                run.stderr
-            );
+        for method in ["walk", "locked"].repeat(15) {
+            let run = machine.run(&["export", "a.tar.gz", "--snapshot", method]);
             if run.code == 0 {
-                machine.run(&["verify", "a.tar.gz"]).exits(0);
+                good += 1;
+                let take = ["extract", "a.tar.gz", "state.redb", "-o", "-"];
+                let copy = machine.run(&take).exits(0).stdout;
+                assert!(copy == one || copy == two, "neither of the two");
+            } else {
+                refused += 1;
+                run.exits(15).says("replaced again and again");
             }
         }
         stop.store(true, Ordering::Relaxed);
     });
+    println!("replaced meanwhile: {good} exports good, {refused} refused");
+    assert!(good > 0);
 }
 
 fn put_some(db: &Database, number: u64) {
@@ -475,8 +603,9 @@ fn a_service_takes_a_snapshot_of_its_own_database_while_it_works() {
     rounds.sort_unstable();
     println!("rounds of snapshots from inside: {rounds:?}");
     assert_eq!(rounds[rounds.len() / 2], 1);
+    // Another database, though a good one, is not this one.
     let other = folder.path().join("other");
-    fs::write(&other, b"no database").expect("written");
+    fs::copy(&copy, &other).expect("copied");
     assert!(hookshot::snapshot(&db, &other).is_err());
 }
 

@@ -146,7 +146,8 @@ pub fn open_by(path: &Path) -> io::Result<Vec<(Holder, Mode)>> {
         .collect())
 }
 
-fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
+/// How a process has a file open, if it has.
+pub fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let matching = descriptors.flatten().filter(|entry| {
         fs::metadata(entry.path())

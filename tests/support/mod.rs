@@ -186,7 +186,7 @@ impl Machine {
             tempfile::NamedTempFile::new_in(self.path("data")).expect("a file"),
         );
         let mut walk = Walk::new(&original, copy.as_file(), Scope::Everything, &|_| Ok(()));
-        let rest = at_rest::settle(&mut walk).expect("readable");
+        let rest = at_rest::settle(&mut walk, (), |()| true).expect("readable");
         assert!(matches!(rest, Rest::Whole { .. }), "{rest:?}");
         walk.finish(Seal::Closed).expect("written");
         let mode = fs::metadata(&path).expect("a database").permissions();

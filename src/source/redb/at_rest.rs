@@ -19,6 +19,8 @@ pub enum Rest {
     },
     /// A commit that should be whole and is not.
     Damaged(Damage),
+    /// It is not at rest: somebody has written to it meanwhile.
+    Disturbed,
     /// Nothing that can be walked, and why.
     Unfit(String),
 }
@@ -47,22 +49,22 @@ pub enum Before {
 
 /// Copies the last commit, or as redb would the one before it, where a crash came before the last one's pages were all
 /// on the disk: that is, nobody has closed the file, and it was not a two-phase commit.
-pub fn settle(walk: &mut Walk<'_>) -> Result<Rest> {
-    let fault = match walk.round(Which::Primary, Source::AtRest)? {
-        Round::Whole => {
-            return Ok(Rest::Whole {
-                rolled_back_from: None,
-            });
-        }
+///
+/// `standstill` is what keeps the database at rest; it is dropped as soon as nothing is read any more, and asked whether
+/// it still holds before anything is called damaged.
+pub fn settle<T>(walk: &mut Walk<'_>, standstill: T, holds: impl Fn(&T) -> bool) -> Result<Rest> {
+    let fault = match walk.catch(Which::Primary, Source::AtRest)? {
+        Round::Whole => return proven(walk, standstill, None),
         Round::Unfit(reason) => return Ok(Rest::Unfit(reason)),
         Round::Missed(missed) => missed.first,
     };
-    let is_whole = walk.round(Which::Other, Source::AtRest)? == Round::Whole;
+    let is_whole = walk.catch(Which::Other, Source::AtRest)? == Round::Whole;
+    if !holds(&standstill) || !walk.is_undisturbed()? {
+        return Ok(Rest::Disturbed);
+    }
     let header = walk.header();
     if is_whole && header.is_some_and(|header| header.needs_repair && !header.is_two_phase) {
-        return Ok(Rest::Whole {
-            rolled_back_from: Some(fault.transaction_id),
-        });
+        return proven(walk, standstill, Some(fault.transaction_id));
     }
     let before = header.map_or(0, |header| header.slot(Which::Other).transaction_id);
     let before = match before {
@@ -71,6 +73,15 @@ pub fn settle(walk: &mut Walk<'_>) -> Result<Rest> {
         before => Before::Damaged(before),
     };
     Ok(Rest::Damaged(Damage { fault, before }))
+}
+
+fn proven<T>(walk: &mut Walk<'_>, standstill: T, rolled_back_from: Option<u64>) -> Result<Rest> {
+    drop(standstill);
+    Ok(if walk.prove()? {
+        Rest::Whole { rolled_back_from }
+    } else {
+        Rest::Disturbed
+    })
 }
 
 impl Damage {

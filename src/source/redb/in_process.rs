@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Seek as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
     time::Duration,
 };
@@ -19,7 +20,9 @@ use super::{
 };
 use crate::{
     disk::{
-        folder_of, open_regular,
+        folder_of,
+        holder::{self, Mode},
+        open_regular,
         publish::{Draft, Existing},
     },
     error::{Failure, Kind},
@@ -39,7 +42,7 @@ pub struct DatabaseCopy {
 /// A read transaction pins the pages of its tables meanwhile, so that commits do not get in the way: they go on, and
 /// the file grows by what they free. redb verifies the copy. Persistent savepoints are left out.
 ///
-/// Fails with [`Kind::Snapshot`] where `path` is another file than the database's, or its file is damaged.
+/// Fails with [`Kind::Snapshot`] where this process does not have `path` open, or the file is damaged.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -52,11 +55,19 @@ pub struct DatabaseCopy {
 pub fn snapshot(database: &Database, path: &Path) -> Result<DatabaseCopy> {
     let copying = || format!("cannot copy {}", path.display());
     let source = open_regular(path).with_context(copying)?;
+    let place = source.metadata()?;
+    let ours = holder::has_open(std::process::id(), place.dev(), place.ino());
+    if ours != Some(Mode::Writes) {
+        let message = format!("{} is not open in this process", path.display());
+        return Err(Failure::new(Kind::Snapshot, message)
+            .hint("name the file of the database that is given")
+            .into());
+    }
     let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
     let pin = database.begin_read()?;
     let go_on = |_| Ok(());
     let mut walk = Walk::new(&source, &file, Scope::Tables, &go_on);
-    match live::rounds(&mut walk, path, &[], TIMEOUT, None).with_context(copying)? {
+    match live::rounds(&mut walk, path, TIMEOUT, None)? {
         Ended::Copied { .. } => {}
         Ended::GaveUp(missed) => {
             let message = format!(

@@ -1,6 +1,7 @@
 //! A database that a service is writing to: rounds of a walk until one misses nothing.
 
 use std::{
+    cell::Cell,
     path::Path,
     time::{Duration, Instant},
 };
@@ -11,20 +12,19 @@ use tracing::warn;
 use super::{
     at_rest::{self, Before, Damage, Rest},
     header::Which,
-    lock,
-    pause::{self, Paused},
+    lock::{self, Against, DatabaseLock},
+    pause::Paused,
     snapshot::unfit,
     walk::{Missed, Round, Source, Walk},
 };
-use crate::{
-    disk::holder::{self, Holder},
-    error::{Failure, Kind},
-};
+use crate::disk::open_regular;
 
 /// Rounds that a walk makes whatever they take.
 const LEAST_ROUNDS: u64 = 5;
 /// Rounds after which a walk waits a little between them: two that run in step never meet otherwise.
 const PATIENT_ROUNDS: u64 = 10;
+/// How often a service is stopped, where it does not stand still.
+const MOST_PAUSES: u32 = 3;
 /// Rounds before a service is stopped: what they copy need not be read while it stands still.
 const ROUNDS_BEFORE_PAUSE: u64 = 2;
 /// A header that stays as it is for so long, while pages do not match and nobody has the file, is no commit on its way.
@@ -50,13 +50,12 @@ pub enum Ended {
 pub fn rounds(
     walk: &mut Walk<'_>,
     path: &Path,
-    holders: &[Holder],
     timeout: Duration,
     pause: Option<&Path>,
 ) -> Result<Ended> {
     let begun = Instant::now();
     let mut steady_since = None;
-    let mut pause = pause;
+    let (mut pause, mut pauses) = (pause, 0);
     loop {
         let round = walk
             .round(Which::Primary, Source::Live)
@@ -84,19 +83,34 @@ pub fn rounds(
         let rounds = walk.walked().rounds;
         let is_steady = steady_since.is_some_and(|since| since.elapsed() >= STEADY);
         let is_over = begun.elapsed() > timeout && rounds >= LEAST_ROUNDS;
-        if is_steady && (is_over || is_abandoned(path)?) {
-            return at_rest(walk, path, None);
+        if missed.is_steady && (is_over || is_steady) {
+            let lock = lock_abandoned(path)?;
+            if is_over || lock.is_some() {
+                let rest = at_rest::settle(walk, lock, |_| true);
+                match ended(rest, path, None)? {
+                    Some(ended) => return Ok(ended),
+                    // Somebody has begun to write.
+                    None => steady_since = None,
+                }
+            }
         }
         if let Some(program) = pause
             && rounds >= ROUNDS_BEFORE_PAUSE
         {
-            match stop(holders, program) {
-                Ok(paused) => return at_standstill(walk, path, holders, &paused),
+            pauses += 1;
+            match stop(path, program) {
+                Ok(paused) => {
+                    if let Some(ended) = at_standstill(walk, path, paused)? {
+                        return Ok(ended);
+                    }
+                }
                 Err(reason) => {
-                    let who = holder::describe(holders);
-                    warn!("{who} cannot be paused, the copy goes on beside it: {reason:#}");
+                    warn!("The service cannot be paused, the copy goes on beside it: {reason:#}");
                     pause = None;
                 }
+            }
+            if pauses == MOST_PAUSES {
+                pause = None;
             }
         }
         if is_over {
@@ -108,50 +122,58 @@ pub fn rounds(
     }
 }
 
-fn is_abandoned(path: &Path) -> Result<bool> {
+/// The lock of a database that nobody has open any more.
+fn lock_abandoned(path: &Path) -> Result<Option<DatabaseLock>> {
     let reading = || format!("cannot read {}", path.display());
-    let file = crate::disk::open_regular(path).with_context(reading)?;
-    Ok(lock::probe(path, &file)?.is_empty())
+    let file = open_regular(path).with_context(reading)?;
+    if !lock::probe(path, &file)?.is_empty() {
+        return Ok(None);
+    }
+    Ok(DatabaseLock::acquire(&file, Against::Writers)
+        .with_context(reading)?
+        .ok())
 }
 
-fn at_rest(walk: &mut Walk<'_>, path: &Path, paused: Option<&Paused>) -> Result<Ended> {
-    let rest = at_rest::settle(walk).with_context(|| format!("cannot copy {}", path.display()))?;
-    match rest {
-        Rest::Whole { rolled_back_from } => Ok(Ended::Copied {
+/// What a database that was taken for one at rest came to; `None` where it was not.
+fn ended(rest: Result<Rest>, path: &Path, paused: Option<Duration>) -> Result<Option<Ended>> {
+    match rest.with_context(|| format!("cannot copy {}", path.display()))? {
+        Rest::Whole { rolled_back_from } => Ok(Some(Ended::Copied {
             rolled_back_from,
-            paused: paused.map(Paused::lasts),
-        }),
+            paused,
+        })),
         Rest::Damaged(damage) => Err(damage.failure(&path.display().to_string()).into()),
+        Rest::Disturbed => Ok(None),
         Rest::Unfit(reason) => Err(unfit(path, &reason).into()),
     }
 }
 
-/// Stops those who hold the file.
-fn stop(holders: &[Holder], program: &Path) -> Result<Paused> {
+/// Stops those who have the file open for writing now.
+fn stop(path: &Path, program: &Path) -> Result<Paused> {
+    let file = open_regular(path)?;
+    let holders = lock::probe(path, &file)?;
     let numbers: Option<Vec<u32>> = holders.iter().map(|holder| holder.pid).collect();
-    let numbers = numbers
-        .filter(|numbers| !numbers.is_empty())
-        .context("its number cannot be seen from here (root sees it)")?;
-    Paused::stop(program, &numbers)
+    let numbers = numbers.context("its number cannot be seen from here (root sees it)")?;
+    Paused::stop(program, &numbers, &file.metadata()?)
 }
 
-fn at_standstill(
-    walk: &mut Walk<'_>,
-    path: &Path,
-    holders: &[Holder],
-    paused: &Paused,
-) -> Result<Ended> {
-    let ended = at_rest(walk, path, Some(paused));
-    if ended.is_err() && paused.lasts() >= pause::LONGEST {
-        let message = format!(
-            "no consistent snapshot of {}: what is left to copy takes longer than {} may be paused, {} s",
-            path.display(),
-            holder::describe(holders),
-            pause::LONGEST.as_secs()
-        );
-        return Err(Failure::new(Kind::Snapshot, message)
-            .hint("export when the service is quieter, or stop it meanwhile")
-            .into());
+fn at_standstill(walk: &mut Walk<'_>, path: &Path, paused: Paused) -> Result<Option<Ended>> {
+    let lasted = Cell::new(Duration::ZERO);
+    let standstill = Standstill {
+        paused,
+        lasted: &lasted,
+    };
+    let rest = at_rest::settle(walk, standstill, |standstill| standstill.paused.holds());
+    ended(rest, path, Some(lasted.get()))
+}
+
+/// A pause that tells how long it was.
+struct Standstill<'a> {
+    paused: Paused,
+    lasted: &'a Cell<Duration>,
+}
+
+impl Drop for Standstill<'_> {
+    fn drop(&mut self) {
+        self.lasted.set(self.paused.lasts());
     }
-    ended
 }

@@ -98,11 +98,12 @@ fn holders(file: &File) -> io::Result<Vec<Holder>> {
             "/proc/self/fd/{}",
             std::os::fd::AsRawFd::as_raw_fd(file)
         ))?;
-        found = holder::open_by(&path)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(holder, _)| holder)
-            .collect();
+        let mut open = holder::open_by(&path).unwrap_or_default();
+        // Who reads beside one who writes holds no lock that matters.
+        if open.iter().any(|(_, mode)| *mode == Mode::Writes) {
+            open.retain(|(_, mode)| *mode == Mode::Writes);
+        }
+        found = open.into_iter().map(|(holder, _)| holder).collect();
     }
     if found.is_empty() {
         found.push(Holder::unknown());

@@ -69,7 +69,7 @@ impl Geometry {
 }
 
 /// Widths of keys and values in bytes, where they are fixed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Widths {
     /// Of keys.
     pub key: Option<u32>,
@@ -78,7 +78,7 @@ pub struct Widths {
 }
 
 /// What the leaves of a tree hold, as far as they point further.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tree {
     /// Definitions of the user's tables.
     Tables,
@@ -111,6 +111,11 @@ pub fn proven(page: &[u8], root: Root, tree: Tree) -> Option<usize> {
     covered(page, tree)
         .filter(|used| XxHash3_128::oneshot(used) == root.checksum)
         .map(<[u8]>::len)
+}
+
+/// Whether a page may begin with these bytes.
+pub fn is_page(head: [u8; 4]) -> bool {
+    matches!(head[0], LEAF | BRANCH) && head[2..] != [0; 2]
 }
 
 /// The name of the table whose definition in `page`, a leaf of `tree`, points to `child`.

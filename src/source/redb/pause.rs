@@ -5,9 +5,12 @@
 //! never rests on the pause: what is read meanwhile is proven like everything else.
 
 use std::{
-    fs,
+    fs::{self, Metadata},
     io::{BufRead as _, BufReader, Read as _},
-    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::MetadataExt as _, process::CommandExt as _},
+    },
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -17,6 +20,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::disk::holder::{self, Mode};
 
 /// The longest pause; a service's watchdog may bark at a longer one.
 pub const LONGEST: Duration = Duration::from_secs(10);
@@ -29,8 +34,9 @@ const READY: &str = "ready";
 /// Stopped processes. They run on when this is dropped.
 #[derive(Debug)]
 pub struct Paused {
-    processes: Vec<Process>,
-    guard: Child,
+    ours: Vec<Process>,
+    others: Vec<Process>,
+    guard: Option<Child>,
     since: Instant,
 }
 
@@ -71,36 +77,55 @@ impl Process {
 }
 
 impl Paused {
-    /// Stops processes, and waits until they have stopped. `program` is hookshot, which is started as the guard.
+    /// Stops processes that have `file` open for writing, and waits until they have stopped. `program` is hookshot, which
+    /// is started as the guard.
     ///
     /// Fails where one may not be stopped, and then none is.
-    pub fn stop(program: &Path, numbers: &[u32]) -> Result<Paused> {
+    pub fn stop(program: &Path, numbers: &[u32], file: &Metadata) -> Result<Paused> {
+        let open = |number: &u32| {
+            let process = Process::open(*number)?;
+            // The number may have been given to another process since it was seen; the handle stays with this one.
+            if holder::has_open(*number, file.dev(), file.ino()) != Some(Mode::Writes) {
+                bail!("process {number} does not have the file open any more");
+            }
+            Ok(process)
+        };
+        let processes = numbers.iter().map(open).collect::<Result<Vec<_>>>()?;
         // What somebody else has stopped is not ours to let run.
-        let processes = numbers
-            .iter()
-            .filter(|number| **number != std::process::id())
-            .map(|number| Process::open(*number))
-            .filter(|process| !process.as_ref().is_ok_and(Process::has_stopped))
-            .collect::<Result<Vec<_>>>()?;
+        let (others, ours): (Vec<_>, Vec<_>) =
+            processes.into_iter().partition(Process::has_stopped);
+        let guard = match ours.as_slice() {
+            [] => None,
+            _ => Some(start_guard(program, &ours)?),
+        };
         let mut paused = Paused {
-            guard: start_guard(program, &processes)?,
-            processes,
+            guard,
+            ours,
+            others,
             since: Instant::now(),
         };
-        for process in &paused.processes {
+        for process in &paused.ours {
             process.send(Signal::STOP)?;
         }
-        while !paused.processes.iter().all(Process::has_stopped) {
+        while !paused.holds() {
             if paused.since.elapsed() > STOPPING {
                 bail!("it does not come to a stop");
             }
             thread::sleep(LOOK_AGAIN);
         }
         // We may have been stopped ourselves meanwhile, longer than the guard waits.
-        if paused.guard.try_wait()?.is_some() {
+        if let Some(guard) = &mut paused.guard
+            && guard.try_wait()?.is_some()
+        {
             bail!("the guard that would let it run on has ended");
         }
         Ok(paused)
+    }
+
+    /// Whether they still stand still.
+    pub fn holds(&self) -> bool {
+        let mut all = self.ours.iter().chain(&self.others);
+        all.all(Process::has_stopped)
     }
 
     /// How long they have been stopped.
@@ -111,17 +136,20 @@ impl Paused {
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        for process in &self.processes {
+        for process in &self.ours {
             // It may be gone; the guard tries as well.
             let _ = process.send(Signal::CONT);
         }
-        drop(self.guard.stdin.take());
-        let _ = self.guard.wait();
+        if let Some(guard) = &mut self.guard {
+            drop(guard.stdin.take());
+            let _ = guard.wait();
+        }
     }
 }
 
 fn start_guard(program: &Path, processes: &[Process]) -> Result<Child> {
     let mut guard = Command::new(program)
+        .arg0("hookshot")
         .arg("guard")
         .args(processes.iter().map(|process| process.number.to_string()))
         .stdin(Stdio::piped())

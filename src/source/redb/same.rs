@@ -7,12 +7,13 @@ use anyhow::{Context as _, Result};
 
 use super::{
     header::{Header, Which},
+    judge,
     walk::{Round, Scope, Source, Step, Walk},
 };
 use crate::disk::open_regular;
 
 /// Whether the database at `path` holds the commit of `other`, as far as `scope` goes: its roots name the same pages with
-/// the same checksums, and every page is what they say.
+/// the same checksums, every page is what they say, and redb opens the file as it is.
 ///
 /// A service that writes meanwhile makes that false.
 pub fn holds(path: &Path, other: &Header, scope: Scope, step: &Step<'_>) -> Result<bool> {
@@ -28,10 +29,13 @@ pub fn holds(path: &Path, other: &Header, scope: Scope, step: &Step<'_>) -> Resu
     let round = walk
         .round(Which::Primary, Source::AtRest)
         .with_context(comparing)?;
-    Ok(round == Round::Whole
-        && walk
-            .header()
-            .is_some_and(|header| names(header, other, scope)))
+    let Some(header) = walk.header().filter(|_| round == Round::Whole) else {
+        return Ok(false);
+    };
+    // Pages are not everything: redb must open the file as it is. One that a service has open it would repair.
+    let opens =
+        header.needs_repair || judge::peek(file.try_clone()?).is_ok_and(|found| !found.repaired);
+    Ok(opens && names(header, other, scope))
 }
 
 fn names(header: &Header, other: &Header, scope: Scope) -> bool {

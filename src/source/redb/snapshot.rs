@@ -6,7 +6,7 @@
 //! still ([`pause`](super::pause)). A plain copy of a live file is never taken.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Seek as _},
     os::unix::fs::MetadataExt as _,
     path::Path,
@@ -86,7 +86,7 @@ pub struct Caller<'a> {
 struct Copied {
     copy: File,
     /// The original.
-    metadata: std::fs::Metadata,
+    metadata: Metadata,
     seal: Seal,
     walked: Walked,
     method: &'static str,
@@ -105,29 +105,69 @@ struct Copied {
 /// Fails with [`Kind::Snapshot`] where that cannot be done, or redb does not find the copy good. The original is only
 /// read.
 pub fn take(path: &Path, name: &EntryName, wish: Wish, caller: &Caller<'_>) -> Result<Snapshot> {
-    let original = files::open(path, name)?;
-    let header =
-        Header::read(&original).with_context(|| format!("cannot read {}", path.display()))?;
+    for _ in 0..ATTEMPTS {
+        let original = Original::open(path, name)?;
+        let copied = copy(&original, wish, caller);
+        // What has the name now must be what was copied.
+        if original.is_in_place() {
+            return proven(path, name, copied?, wish.compaction);
+        }
+    }
+    let message = format!(
+        "{} is replaced again and again while it is read",
+        path.display()
+    );
+    Err(Failure::new(Kind::Snapshot, message)
+        .hint("stop whoever replaces it, and export again")
+        .into())
+}
+
+/// The database that is copied.
+struct Original<'a> {
+    path: &'a Path,
+    file: File,
+    metadata: Metadata,
+}
+
+impl Original<'_> {
+    fn open<'a>(path: &'a Path, name: &EntryName) -> Result<Original<'a>> {
+        let file = files::open(path, name)?;
+        let metadata = file.metadata()?;
+        Ok(Original {
+            path,
+            file,
+            metadata,
+        })
+    }
+
+    /// Whether its name still leads to it.
+    fn is_in_place(&self) -> bool {
+        let place = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        self.path
+            .metadata()
+            .is_ok_and(|now| place(&now) == place(&self.metadata))
+    }
+}
+
+fn copy(original: &Original<'_>, wish: Wish, caller: &Caller<'_>) -> Result<Copied> {
+    let (path, file) = (original.path, &original.file);
+    let header = Header::read(file).with_context(|| format!("cannot read {}", path.display()))?;
     let header = header.ok_or_else(|| not_a_database(path))?;
     if header.format != SUPPORTED_FORMAT {
         return Err(other_format(path, header.format).into());
     }
     space::require(
         caller.scratch,
-        original.metadata()?.len(),
+        original.metadata.len(),
         "a copy of the database",
     )?;
     let holders = match wish.method {
-        Method::Walk | Method::Reflink => lock::probe(path, &original)?,
+        Method::Walk | Method::Reflink => lock::probe(path, file)?,
         Method::Auto | Method::Locked | Method::Pause => {
-            let lock = DatabaseLock::acquire(&original, Against::Writers)
+            let lock = DatabaseLock::acquire(file, Against::Writers)
                 .with_context(|| format!("cannot lock {}", path.display()))?;
             match lock {
-                Ok(lock) => {
-                    let copied = resting(path, original, "locked-copy", None, caller)?;
-                    drop(lock);
-                    return proven(path, name, copied, wish.compaction);
-                }
+                Ok(lock) => return resting(original, file, "locked-copy", None, lock, caller),
                 Err(holders) if wish.method == Method::Locked => {
                     return Err(held(path, &holders).into());
                 }
@@ -136,51 +176,54 @@ pub fn take(path: &Path, name: &EntryName, wish: Wish, caller: &Caller<'_>) -> R
         }
     };
     let writer = holders.iter().find_map(|holder| holder.pid);
-    let copied = match wish.method {
-        Method::Reflink => cloned(path, name, writer, caller)?.map_err(|reason| {
+    if wish.method == Method::Reflink {
+        return cloned(original, writer, caller)?.map_err(|reason| {
             let message = format!("no consistent snapshot of {}: {reason}", path.display());
             Failure::new(Kind::Snapshot, message).hint(
                 "clones need btrfs, xfs or another file system that shares blocks, and a folder that we may write in; leave out --snapshot reflink",
-            )
-        })?,
-        _ => match written(path, name, wish, &holders, caller)? {
-            Ok(copied) => copied,
-            Err((walked, missed)) => {
-                let clone = match wish.method {
-                    Method::Auto => cloned(path, name, writer, caller)?.ok(),
-                    _ => None,
-                };
-                clone.ok_or_else(|| gave_up(path, &walked, &missed, wish.timeout, &holders))?
-            }
-        },
-    };
-    proven(path, name, copied, wish.compaction)
+            ).into()
+        });
+    }
+    match written(original, wish, writer, caller)? {
+        Ok(copied) => Ok(copied),
+        Err((walked, missed)) => {
+            let clone = match wish.method {
+                Method::Auto => cloned(original, writer, caller)?.ok(),
+                _ => None,
+            };
+            Ok(clone.ok_or_else(|| gave_up(path, &walked, &missed, wish.timeout, &holders))?)
+        }
+    }
 }
 
 /// A copy of a file that nobody writes: the original under a lock, or a clone.
-fn resting(
-    path: &Path,
-    source: File,
+fn resting<T>(
+    original: &Original<'_>,
+    source: &File,
     method: &'static str,
     writer_pid: Option<u32>,
+    standstill: T,
     caller: &Caller<'_>,
 ) -> Result<Copied> {
     let begun = Instant::now();
-    let metadata = source.metadata()?;
+    let path = original.path;
     let copy = temporary(caller.scratch)?;
-    let mut walk = Walk::new(&source, &copy, Scope::Everything, caller.step);
-    let rest =
-        at_rest::settle(&mut walk).with_context(|| format!("cannot copy {}", path.display()))?;
+    let mut walk = Walk::new(source, &copy, Scope::Everything, caller.step);
+    let rest = at_rest::settle(&mut walk, standstill, |_| true)
+        .with_context(|| format!("cannot copy {}", path.display()))?;
     let rolled_back_from = match rest {
         Rest::Whole { rolled_back_from } => rolled_back_from,
         Rest::Damaged(damage) => return Err(damage.failure(&path.display().to_string()).into()),
+        Rest::Disturbed => {
+            return Err(unfit(path, "somebody writes to it without the locks of redb").into());
+        }
         Rest::Unfit(reason) => return Err(unfit(path, &reason).into()),
     };
     let seal = seal(&walk);
     let walked = walk.finish(seal)?;
     Ok(Copied {
         copy,
-        metadata,
+        metadata: original.metadata.clone(),
         seal,
         walked,
         method,
@@ -195,80 +238,58 @@ fn resting(
 
 /// A copy while a service writes, or what the last round missed.
 fn written(
-    path: &Path,
-    name: &EntryName,
+    original: &Original<'_>,
     wish: Wish,
-    holders: &[Holder],
+    writer_pid: Option<u32>,
     caller: &Caller<'_>,
 ) -> Result<Result<Copied, (Walked, Missed)>> {
+    let begun = Instant::now();
     let pause = (wish.method == Method::Pause).then_some(caller.program);
-    for _ in 0..ATTEMPTS {
-        let begun = Instant::now();
-        let original = files::open(path, name)?;
-        let metadata = original.metadata()?;
-        let copy = temporary(caller.scratch)?;
-        let mut walk = Walk::new(&original, &copy, Scope::Everything, caller.step);
-        let ended = live::rounds(&mut walk, path, holders, wish.timeout, pause);
-        // What has the name now must be what was walked.
-        if path
-            .metadata()
-            .is_ok_and(|now| (now.dev(), now.ino()) != (metadata.dev(), metadata.ino()))
-        {
-            continue;
-        }
-        let (rolled_back_from, paused) = match ended? {
-            Ended::Copied {
-                rolled_back_from,
-                paused,
-            } => (rolled_back_from, paused),
-            Ended::GaveUp(missed) => return Ok(Err((walk.walked(), missed))),
-        };
-        let seal = seal(&walk);
-        let walked = walk.finish(seal)?;
-        return Ok(Ok(Copied {
-            copy,
-            metadata,
-            seal,
-            walked,
-            method: if paused.is_some() {
-                "paused"
-            } else {
-                "merkle-walk"
-            },
-            writer_pid: holders.iter().find_map(|holder| holder.pid),
+    let copy = temporary(caller.scratch)?;
+    let mut walk = Walk::new(&original.file, &copy, Scope::Everything, caller.step);
+    let ended = live::rounds(&mut walk, original.path, wish.timeout, pause)?;
+    let (rolled_back_from, paused) = match ended {
+        Ended::Copied {
             rolled_back_from,
             paused,
-            is_momentary: paused.is_some(),
-            begun,
-            took: begun.elapsed(),
-        }));
-    }
-    let message = format!(
-        "{} is replaced again and again while it is read",
-        path.display()
-    );
-    Err(Failure::new(Kind::Snapshot, message)
-        .hint("stop whoever replaces it, and export again")
-        .into())
+        } => (rolled_back_from, paused),
+        Ended::GaveUp(missed) => return Ok(Err((walk.walked(), missed))),
+    };
+    let seal = seal(&walk);
+    let walked = walk.finish(seal)?;
+    Ok(Ok(Copied {
+        copy,
+        metadata: original.metadata.clone(),
+        seal,
+        walked,
+        method: if paused.is_some() {
+            "paused"
+        } else {
+            "merkle-walk"
+        },
+        writer_pid,
+        rolled_back_from,
+        paused,
+        is_momentary: paused.is_some(),
+        begun,
+        took: begun.elapsed(),
+    }))
 }
 
 /// A copy of a clone, or why the file cannot be cloned.
 fn cloned(
-    path: &Path,
-    name: &EntryName,
+    original: &Original<'_>,
     writer_pid: Option<u32>,
     caller: &Caller<'_>,
 ) -> Result<Result<Copied, String>> {
     let mut attempt = 1;
     loop {
-        let original = files::open(path, name)?;
-        let metadata = original.metadata()?;
-        let clone = match reflink::clone_beside(path, &original) {
+        let clone = match reflink::clone_beside(original.path, &original.file) {
             Ok(clone) => clone,
             Err(reason) => return Ok(Err(reason)),
         };
-        match resting(path, clone, "reflink", writer_pid, caller) {
-            Ok(copied) => return Ok(Ok(Copied { metadata, ..copied })),
+        match resting(original, &clone, "reflink", writer_pid, (), caller) {
+            Ok(copied) => return Ok(Ok(copied)),
             // A clone may catch a commit whose first pages were written over those of an older one.
             Err(error) if attempt == ATTEMPTS || Failure::of(&error).kind != Kind::Snapshot => {
                 return Err(error);
@@ -391,6 +412,13 @@ fn gave_up(
     timeout: Duration,
     holders: &[Holder],
 ) -> Failure {
+    if holders.is_empty() {
+        let reason = format!(
+            "nobody is seen to have it open, and {} of its pages do not match",
+            missed.pages
+        );
+        return unfit(path, &reason);
+    }
     let message = format!(
         "no consistent snapshot of {}: {} committed faster than it can be copied ({} rounds, {} s, the last round missed {} pages)",
         path.display(),

@@ -10,7 +10,12 @@
 //! affair.
 
 use std::{
-    collections::HashMap, fs::File, io, ops::Range, os::unix::fs::FileExt as _, time::Duration,
+    collections::{HashMap, HashSet},
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::FileExt as _,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -30,6 +35,12 @@ const FLUSH_WAITS: usize = 20;
 const FLUSH_WAIT: Duration = Duration::from_micros(100);
 /// Pages that lie side by side are read together, up to so many bytes.
 const RUN_BYTES: u64 = 512 << 10;
+
+/// Pages that are remembered as missing, and commits that must miss one before it counts as damaged.
+const MOST_SUSPECTS: usize = 16;
+const ENOUGH_COMMITS: u32 = 3;
+/// A page of this size and more is looked at before it is read as a whole.
+const LARGE_PAGE_BYTES: u64 = 4 << 20;
 
 /// Something that bytes can be read from at any place.
 pub trait ReadAt {
@@ -87,7 +98,7 @@ pub struct Missed {
     pub first: Fault,
     /// Whether the header names the same commits as when the round before began.
     pub is_steady: bool,
-    /// Whether the first page is damaged, for sure: an earlier commit needed it as well, and did not get it either.
+    /// Whether the first page is damaged: commits before this one needed it as well, and did not get it either.
     pub is_damage: bool,
 }
 
@@ -194,15 +205,22 @@ pub struct Walk<'a> {
     header: Option<Header>,
     which: Which,
     known: HashMap<u64, Known>,
-    trees: Vec<Tree>,
+    trees: Trees,
+    most: u64,
     nodes: Vec<Node>,
     first_missed: Option<usize>,
     buffer: Vec<u8>,
     length: u64,
     missed: u64,
-    /// Pages that did not match: half of what they should hash to, and the first commit that needs them.
-    absent: HashMap<u64, (u64, u64)>,
+    /// The first pages that the last descent did not get, as numbers of nodes.
+    absent: Vec<usize>,
+    /// Pages that commits missed: half of what they should hash to, the last commit, and how many there were.
+    suspects: HashMap<u64, (u64, u64, u32)>,
     is_damaged: bool,
+    is_proven: bool,
+    is_overfull: bool,
+    /// Pages met in this descent; only kept where savepoints share pages with the tables.
+    met: Option<HashSet<(u64, u64)>>,
     walked: Walked,
 }
 
@@ -230,14 +248,19 @@ impl<'a> Walk<'a> {
             header: None,
             which: Which::Primary,
             known: HashMap::new(),
-            trees: Vec::new(),
+            trees: Trees::default(),
+            most: 0,
             nodes: Vec::new(),
             first_missed: None,
             buffer: Vec::new(),
             length: 0,
             missed: 0,
-            absent: HashMap::new(),
+            absent: Vec::new(),
+            suspects: HashMap::new(),
             is_damaged: false,
+            is_proven: false,
+            is_overfull: false,
+            met: None,
             walked: Walked::default(),
         }
     }
@@ -255,9 +278,17 @@ impl<'a> Walk<'a> {
     /// One round: down from a slot of the header, and once more over the copy, trusting nothing, where earlier rounds
     /// have left anything in it.
     pub fn round(&mut self, which: Which, source: Source) -> Result<Round> {
+        match self.catch(which, source)? {
+            Round::Whole if !self.prove()? => Ok(self.missed(false)),
+            round => Ok(round),
+        }
+    }
+
+    /// The part of a round that reads the source.
+    pub fn catch(&mut self, which: Which, source: Source) -> Result<Round> {
         let header = match stable_header(self.source)? {
-            Some(header) => header,
-            None => return Ok(Round::Unfit("it is not a redb database".to_owned())),
+            Ok(header) => header,
+            Err(reason) => return Ok(Round::Unfit(reason.to_owned())),
         };
         if let Err(reason) = header.is_walkable() {
             return Ok(Round::Unfit(reason));
@@ -278,31 +309,76 @@ impl<'a> Walk<'a> {
         self.walked.rounds += 1;
         let mut complete = self.descend(Trust::Known)?;
         // One descent, with nothing known before it, has proven every page just before it was written.
-        let is_proven = complete && self.walked.rounds == 1;
+        self.is_proven = complete && self.walked.rounds == 1;
         let waits = match source {
             Source::Live => FLUSH_WAITS,
             Source::AtRest => 0,
         };
         // The header may be in the file before the pages that it names: a look again is cheap.
         for _ in 0..waits {
-            if complete {
+            if complete || self.is_overfull {
                 break;
             }
-            match stable_header(self.source)? {
-                Some(now) if now.names_the_same(&header) => {}
-                _ => return Ok(self.missed(false)),
+            if !self.is_undisturbed()? {
+                return Ok(self.missed(false));
             }
             std::thread::sleep(FLUSH_WAIT);
             complete = self.descend(Trust::Known)?;
         }
-        if complete && !is_proven {
-            complete = self.descend(Trust::Nothing)?;
+        if self.is_overfull {
+            return Ok(Round::Unfit(
+                "its trees are deeper or have more pages than its size allows".to_owned(),
+            ));
         }
         if !complete {
+            if source == Source::Live && self.is_undisturbed()? {
+                self.suspect();
+            }
             return Ok(self.missed(is_steady));
         }
         self.walked.transaction_id = header.slot(which).transaction_id;
         Ok(Round::Whole)
+    }
+
+    /// Reads the copy from its roots, trusting nothing that is remembered, where that is not known to be needless.
+    pub fn prove(&mut self) -> Result<bool> {
+        if !self.is_proven {
+            self.is_proven = self.descend(Trust::Nothing)?;
+        }
+        Ok(self.is_proven)
+    }
+
+    /// Whether the source names the same commits as when the last round began.
+    pub fn is_undisturbed(&self) -> Result<bool> {
+        let now = stable_header(self.source)?;
+        let before = self.header.as_ref();
+        Ok(now.is_ok_and(|now| before.is_some_and(|before| before.names_the_same(&now))))
+    }
+
+    /// Remembers which pages a commit misses although there was time for them to come: a commit that is on its way needs
+    /// no more. What several commits miss one after the other is damaged.
+    fn suspect(&mut self) {
+        let commit = self
+            .header
+            .map_or(0, |header| header.slot(self.which).transaction_id);
+        let missing = (0..self.nodes.len()).filter(|number| !self.nodes[*number].found);
+        let mut damaged = None;
+        for number in missing.take(MOST_SUSPECTS) {
+            let (page, half) = (self.nodes[number].page, self.nodes[number].checksum[0]);
+            let suspect = self.suspects.entry(page).or_insert((half, commit, 1));
+            if suspect.0 != half {
+                *suspect = (half, commit, 1);
+            } else if suspect.1 != commit {
+                *suspect = (half, commit, suspect.2 + 1);
+            }
+            if suspect.2 >= ENOUGH_COMMITS && self.absent.contains(&number) {
+                damaged = Some(number);
+            }
+        }
+        if damaged.is_some() {
+            self.is_damaged = true;
+            self.first_missed = damaged;
+        }
     }
 
     /// Ends a walk whose last round was [`Round::Whole`]: the copy gets its header, and loses what earlier rounds left.
@@ -347,8 +423,8 @@ impl<'a> Walk<'a> {
         let mut below = self.nodes.get(number)?;
         loop {
             let above = self.nodes.get(below.parent as usize)?;
-            let tree = *self.trees.get(above.tree as usize)?;
-            if tree != *self.trees.get(below.tree as usize)? && tree == Tree::Tables {
+            let tree = self.trees.get(above.tree)?;
+            if tree != self.trees.get(below.tree)? && tree == Tree::Tables {
                 let (offset, length) = geometry.locate(above.page)?;
                 let mut page = vec![0; usize::try_from(length).ok()?];
                 self.reader(From::Copy)
@@ -370,22 +446,25 @@ impl<'a> Walk<'a> {
         self.nodes.clear();
         self.first_missed = None;
         self.missed = 0;
+        self.absent.clear();
+        self.met = None;
         if !slot.is_whole {
             self.missed = 1;
             return Ok(false);
         }
-        let most = self.source.length()? / Geometry::PAGE_BYTES;
-        self.trees = vec![Tree::SystemTables, Tree::Tables];
+        self.most = self.source.length()? / Geometry::PAGE_BYTES;
+        self.trees = Trees::default();
         let system = slot.system.filter(|_| self.scope == Scope::Everything);
-        for (root, tree) in [(system, 0), (slot.user, 1)] {
+        for (root, tree) in [(system, Tree::SystemTables), (slot.user, Tree::Tables)] {
+            let tree = self.trees.number(tree);
             self.nodes
                 .extend(root.map(|root| Node::new(root, NO_PARENT, tree)));
         }
         let (mut low, mut depth) = (0, 0);
         while low < self.nodes.len() {
-            if depth > MAX_DEPTH || self.nodes.len() as u64 > most {
+            self.is_overfull |= depth > MAX_DEPTH;
+            if self.is_overfull {
                 self.missed += 1;
-                self.first_missed = Some(low);
                 return Ok(false);
             }
             let high = self.nodes.len();
@@ -444,6 +523,12 @@ impl<'a> Walk<'a> {
         };
         let place = std::mem::take(&mut run.place);
         let length = place.end - place.start;
+        if length >= LARGE_PAGE_BYTES && !self.is_page_at(from, place.start)? {
+            for (number, _) in run.pages.drain(..) {
+                self.miss(number);
+            }
+            return Ok(());
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(
             usize::try_from(length).context("a page is larger than memory")?,
@@ -493,6 +578,17 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Whether a page begins here, as far as its first bytes tell: a hole in the file is none.
+    fn is_page_at(&self, from: From, offset: u64) -> Result<bool> {
+        let mut head = [0; 4];
+        match self.reader(from).read_exact_at(&mut head, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            result => result
+                .context("cannot read a page")
+                .map(|()| pages::is_page(head)),
+        }
+    }
+
     fn reader(&self, from: From) -> &dyn ReadAt {
         match (from, self.copy) {
             (From::Copy, Some(copy)) => copy,
@@ -510,10 +606,10 @@ impl<'a> Walk<'a> {
 
     /// Whether `page` is what its parent says. What it does not use is cleared: rows that were deleted may lie there.
     fn accept(&mut self, number: usize, page: &mut [u8]) -> bool {
-        let (root, tree) = (
-            self.nodes[number].root(),
-            self.trees[self.nodes[number].tree as usize],
-        );
+        let root = self.nodes[number].root();
+        let Some(tree) = self.trees.get(self.nodes[number].tree) else {
+            return false;
+        };
         let Some(used) = pages::proven(page, root, tree) else {
             return false;
         };
@@ -521,8 +617,7 @@ impl<'a> Walk<'a> {
             return false;
         };
         for (child, tree) in below {
-            let tree = tree_number(&mut self.trees, tree);
-            self.nodes.push(Node::new(child, number as u32, tree));
+            self.meet(child, number, tree);
         }
         page[used..].fill(0);
         self.nodes[number].found = true;
@@ -537,21 +632,36 @@ impl<'a> Walk<'a> {
         true
     }
 
+    /// Puts a page on the way down, unless it is there already: savepoints share pages with the tables.
+    fn meet(&mut self, child: Root, parent: usize, tree: Tree) {
+        if self.nodes.len() as u64 >= self.most {
+            self.is_overfull = true;
+            return;
+        }
+        if matches!(
+            self.trees.get(self.nodes[parent].tree),
+            Some(Tree::Savepoints(_))
+        ) && self.met.is_none()
+        {
+            let met = self.nodes.iter().map(|node| (node.page, node.checksum[0]));
+            self.met = Some(met.collect());
+        }
+        let tree = self.trees.number(tree);
+        let node = Node::new(child, parent as u32, tree);
+        let is_new = match &mut self.met {
+            Some(met) => met.insert((node.page, node.checksum[0])),
+            None => true,
+        };
+        if is_new {
+            self.nodes.push(node);
+        }
+    }
+
     fn miss(&mut self, number: usize) {
         self.nodes[number].found = false;
         self.missed += 1;
-        let (page, half) = (self.nodes[number].page, self.nodes[number].checksum[0]);
-        let commit = self
-            .header
-            .map_or(0, |header| header.slot(self.which).transaction_id);
-        let (known, first) = *self.absent.entry(page).or_insert((half, commit));
-        if known != half {
-            self.absent.insert(page, (half, commit));
-        }
-        // What one commit needs and a later one still needs was never used again in between: it is damaged.
-        if known == half && first < commit && !self.is_damaged {
-            self.is_damaged = true;
-            self.first_missed = Some(number);
+        if self.absent.len() < MOST_SUSPECTS {
+            self.absent.push(number);
         }
         self.first_missed.get_or_insert(number);
     }
@@ -622,30 +732,43 @@ impl Run {
     }
 }
 
-/// Reads the header until two readings agree: a single one may be torn.
-fn stable_header(source: &dyn ReadAt) -> Result<Option<Header>> {
+/// Reads the header until two readings agree: a single one may be torn. Says why there is none.
+fn stable_header(source: &dyn ReadAt) -> Result<Result<Header, &'static str>> {
     let mut before = [0; HEADER_BYTES];
     for reading in 0..HEADER_READINGS {
         let mut bytes = [0; HEADER_BYTES];
         match source.read_exact_at(&mut bytes, 0) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(Err("it is too short for a redb database"));
+            }
             result => result.context("cannot read the header")?,
         }
         if reading > 0 && bytes == before {
-            return Ok(Header::parse(&bytes));
+            return Ok(Header::parse(&bytes).ok_or("it is not a redb database"));
         }
         before = bytes;
     }
-    Ok(None)
+    Ok(Err("its header changes all the time"))
 }
 
-/// The number of `tree` in the list of those that were met; there are few.
-fn tree_number(trees: &mut Vec<Tree>, tree: Tree) -> u32 {
-    let known = trees.iter().rposition(|known| *known == tree);
-    known.unwrap_or_else(|| {
-        trees.push(tree);
-        trees.len() - 1
-    }) as u32
+/// The kinds of tree that a descent has met; a page carries a number for its own.
+#[derive(Default)]
+struct Trees {
+    list: Vec<Tree>,
+    numbers: HashMap<Tree, u32>,
+}
+
+impl Trees {
+    fn number(&mut self, tree: Tree) -> u32 {
+        *self.numbers.entry(tree).or_insert_with(|| {
+            self.list.push(tree);
+            self.list.len() as u32 - 1
+        })
+    }
+
+    fn get(&self, number: u32) -> Option<Tree> {
+        self.list.get(number as usize).copied()
+    }
 }
 
 /// Makes everything between the pages of a copy read as zeros: pages of commits that the copy does not hold.
@@ -656,7 +779,7 @@ fn clear_between(copy: &File, live: &[Range<u64>], end: u64) -> Result<()> {
         if range.start > from {
             clear(copy, from, range.start - from).context("cannot clear a part of the copy")?;
         }
-        from = range.end;
+        from = from.max(range.end);
     }
     Ok(())
 }

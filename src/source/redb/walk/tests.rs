@@ -84,7 +84,7 @@ fn database_with(savepoint: Savepoint) -> Vec<u8> {
 fn walked(bytes: &Vec<u8>, seal: Seal) -> (File, Rest, Walked) {
     let copy = tempfile::tempfile().expect("a file");
     let mut walk = Walk::new(bytes, &copy, Scope::Everything, &|_| Ok(()));
-    let rest = at_rest::settle(&mut walk).expect("no I/O fails");
+    let rest = at_rest::settle(&mut walk, (), |()| true).expect("no I/O fails");
     let walked = match rest {
         Rest::Whole { .. } => walk.finish(seal).expect("no I/O fails"),
         _ => walk.walked(),
@@ -154,6 +154,62 @@ fn this_walk_and_the_check_of_redb_agree_on_every_flipped_bit() {
         if ours { fine += 1 } else { found += 1 }
     }
     assert!(found > 30 && fine > 30, "{found} {fine}");
+}
+
+/// Pages that name one page below them many times, each with the right checksum: a tree of more pages than any file has.
+#[test]
+fn a_tree_that_is_larger_than_its_file_is_refused_at_once() {
+    const BELOW: u16 = 100;
+    let mut bytes = database();
+    let places = bytes.len() / 4096;
+    bytes.resize((places + 8) * 4096, 0);
+    let mut below = None;
+    for level in 0..6 {
+        let mut page = vec![0; 4096];
+        let at = places + level;
+        let used = match below {
+            // A leaf with the definition of one table without rows.
+            None => {
+                page[..12].copy_from_slice(&[1, 0, 1, 0, 16, 0, 0, 0, 26, 0, 0, 0]);
+                26
+            }
+            // A branch whose keys reach to its end.
+            Some((checksum, number)) => {
+                page[0] = 2;
+                page[2..4].copy_from_slice(&(BELOW - 1).to_le_bytes());
+                let (sums, numbers) = (8, 8 + 16 * usize::from(BELOW));
+                let ends = numbers + 8 * usize::from(BELOW);
+                for child in 0..usize::from(BELOW) {
+                    let (sum, place) = (sums + 16 * child, numbers + 8 * child);
+                    page[sum..sum + 16].copy_from_slice(&u128::to_le_bytes(checksum));
+                    page[place..place + 8].copy_from_slice(&u64::to_le_bytes(number));
+                }
+                for key in 0..usize::from(BELOW) - 1 {
+                    page[ends + 4 * key..][..4].copy_from_slice(&4096u32.to_le_bytes());
+                }
+                4096
+            }
+        };
+        let covered = &page[..used];
+        let checksum = twox_hash::XxHash3_128::oneshot(covered);
+        bytes[at * 4096..(at + 1) * 4096].copy_from_slice(&page);
+        below = Some((checksum, at as u64 - 1));
+    }
+    let (checksum, number) = below.expect("a root");
+    for slot in [64, 192] {
+        bytes[slot + 1] = 1;
+        bytes[slot + 2] = 0;
+        bytes[slot + 8..slot + 16].copy_from_slice(&number.to_le_bytes());
+        bytes[slot + 16..slot + 32].copy_from_slice(&checksum.to_le_bytes());
+        let sum = twox_hash::XxHash3_128::oneshot(&bytes[slot..slot + 112]);
+        bytes[slot + 112..slot + 128].copy_from_slice(&sum.to_le_bytes());
+    }
+    let (_, rest, walked) = walked(&bytes, Seal::Verify);
+    assert!(
+        matches!(&rest, Rest::Unfit(reason) if reason.contains("more pages")),
+        "{rest:?}"
+    );
+    assert!(walked.bytes_read <= bytes.len() as u64 * 2, "{walked:?}");
 }
 
 /// A file that becomes another one between two rounds, and whose first state cannot be had whole.
