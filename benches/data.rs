@@ -147,8 +147,10 @@ fn configuration(folder: &Path) -> Result<Database> {
 }
 
 fn state(folder: &Path, random: &mut Random, megabytes: u64) -> Result<()> {
-    let database = configuration(folder)?;
-    records(&database, random, 0..megabytes * 1_000_000 / RECORD_BYTES)
+    let mut database = configuration(folder)?;
+    records(&database, random, 0..megabytes * 1_000_000 / RECORD_BYTES)?;
+    database.compact()?;
+    Ok(())
 }
 
 fn records(database: &Database, random: &mut Random, numbers: std::ops::Range<u64>) -> Result<()> {

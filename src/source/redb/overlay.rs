@@ -10,12 +10,51 @@ use std::{
 };
 
 const BLOCK: u64 = 4096;
+/// What is read at once where one page is read after the other.
+const AHEAD_BYTES: u64 = 256 << 10;
 
 /// A file under a layer of changes that go when this value goes.
 #[derive(Debug)]
 pub struct Overlay {
     file: File,
+    ahead: Mutex<Ahead>,
     changes: Mutex<Changes>,
+}
+
+/// A part of the file in memory: redb reads page by page, mostly in the order of the file.
+#[derive(Debug, Default)]
+struct Ahead {
+    offset: u64,
+    bytes: Vec<u8>,
+    /// Where the last reading beside it ended.
+    last: u64,
+}
+
+impl Ahead {
+    fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+
+    fn read(&mut self, file: &File, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let end = offset + out.len() as u64;
+        if (offset == self.end() || offset == self.last) && (out.len() as u64) < AHEAD_BYTES {
+            let length = file.metadata()?.len().saturating_sub(offset);
+            self.bytes.resize(length.min(AHEAD_BYTES) as usize, 0);
+            self.offset = offset;
+            let read = file.read_exact_at(&mut self.bytes, offset);
+            if let Err(error) = read {
+                self.bytes.clear();
+                return Err(error);
+            }
+        }
+        if self.offset <= offset && end <= self.end() {
+            let from = (offset - self.offset) as usize;
+            out.copy_from_slice(&self.bytes[from..from + out.len()]);
+            return Ok(());
+        }
+        self.last = end;
+        file.read_exact_at(out, offset)
+    }
 }
 
 #[derive(Debug)]
@@ -32,6 +71,7 @@ impl Overlay {
         let len = file.metadata()?.len();
         Ok(Overlay {
             file,
+            ahead: Mutex::default(),
             changes: Mutex::new(Changes {
                 len,
                 visible: len,
@@ -48,7 +88,8 @@ impl Overlay {
         let shown = usize::try_from(visible.saturating_sub(offset))
             .unwrap_or(usize::MAX)
             .min(out.len());
-        self.file.read_exact_at(&mut out[..shown], offset)?;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        ahead.read(&self.file, offset, &mut out[..shown])?;
         out[shown..].fill(0);
         Ok(())
     }
