@@ -1,6 +1,9 @@
 //! The index behind the tar: empty gzip members whose extra fields tell the size of every member
 //! (docs/format.md, "The index").
 
+use std::io;
+
+use super::read_at::ReadAt;
 use crate::model::limits::MAX_EXTRA_BYTES;
 
 /// The subfield of RFC 1952 section 2.3.1.1 that holds a member's whole size, as mgzip has it.
@@ -155,6 +158,65 @@ impl IndexCheck {
             Err("the index does not describe this archive's members".into())
         }
     }
+}
+
+/// Length of the last member: header, the two subfields, nothing inflated, trailer.
+pub const LAST_MEMBER_BYTES: usize = 12 + 8 + 4 + END_BYTES + 2 + 8;
+/// The largest index that is read at once: that of some 4 TB.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
+
+/// Reads the index from the end of an archive; `None` where there is none that describes it.
+pub fn load(source: &dyn ReadAt) -> io::Result<Option<Vec<MemberSize>>> {
+    let length = source.length()?;
+    let Some(last) = length.checked_sub(LAST_MEMBER_BYTES as u64) else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; LAST_MEMBER_BYTES];
+    source.read_exact_at(&mut bytes, last)?;
+    let end = next_extra(&mut &bytes[..]).and_then(|extra| parse_end(&extra.end?));
+    let Some(end) = end.filter(|end| end.record_bytes >= RECORD_BYTES) else {
+        return Ok(None);
+    };
+    let Some(size) = length
+        .checked_sub(end.index_offset)
+        .filter(|size| *size <= MAX_INDEX_BYTES)
+    else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; size as usize];
+    source.read_exact_at(&mut bytes, end.index_offset)?;
+    let mut rest = &bytes[..];
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        let Some(extra) = next_extra(&mut rest) else {
+            return Ok(None);
+        };
+        pieces.extend(extra.piece.unwrap_or_default());
+    }
+    let records = pieces.chunks(usize::from(end.record_bytes));
+    let sizes: Option<Vec<MemberSize>> = records.map(parse_record).collect();
+    Ok(sizes.filter(|sizes| {
+        End::of(sizes, end.index_offset)
+            == (End {
+                record_bytes: RECORD_BYTES,
+                ..end
+            })
+            && sizes.iter().map(|size| u64::from(size.packed)).sum::<u64>() == end.index_offset
+    }))
+}
+
+/// The extra field of the member that `bytes` begins with, which states its size; goes on behind it.
+fn next_extra(bytes: &mut &[u8]) -> Option<Extra> {
+    let fixed = bytes.first_chunk::<12>()?;
+    if fixed[..4] != [0x1f, 0x8b, 8, 4] {
+        return None;
+    }
+    let length = usize::from(u16::from_le_bytes([fixed[10], fixed[11]]));
+    let extra = Extra::parse(bytes.get(12..12 + length)?);
+    *bytes = bytes
+        .get(extra.size? as usize..)
+        .filter(|_| extra.size != Some(0))?;
+    Some(extra)
 }
 
 fn parse_end(bytes: &[u8]) -> Option<End> {

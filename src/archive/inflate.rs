@@ -45,15 +45,15 @@ pub struct Inflated<R> {
 
 /// A member as it stands in the archive, and room for what it inflates to.
 #[derive(Default)]
-struct Raw {
-    member: Vec<u8>,
-    block: Vec<u8>,
+pub(super) struct Raw {
+    pub member: Vec<u8>,
+    pub block: Vec<u8>,
 }
 
 /// A member that was inflated ahead, or one that the decoder must look at.
-struct Tried {
-    raw: Raw,
-    is_good: bool,
+pub(super) struct Tried {
+    pub raw: Raw,
+    pub is_good: bool,
 }
 
 enum State<R> {
@@ -312,7 +312,7 @@ impl<R: BufRead> Read for Inflated<R> {
 
 /// Inflates a member whose header is as we write it. It is good only if it is a whole gzip member and nothing else: its
 /// checksum and length are right, and stand at its very end and nowhere before, where they might end it as well.
-fn try_inflate(decompressor: &mut Decompressor, mut raw: Raw) -> Tried {
+pub(super) fn try_inflate(decompressor: &mut Decompressor, mut raw: Raw) -> Tried {
     let is_good = match raw.member.split_last_chunk::<TRAILER_BYTES>() {
         Some((before, trailer)) => {
             let length =

@@ -6,11 +6,14 @@ pub mod head;
 mod index;
 mod inflate;
 mod members;
+mod read_at;
 pub mod reader;
+pub mod select;
 mod tar_stream;
 mod workers;
 pub mod writer;
 
 pub use fault::Fault;
+pub use read_at::ReadAt;
 pub use reader::{Input, Sink, Verified, read};
 pub use workers::Threads;

@@ -1,6 +1,9 @@
 //! Writes an archive: root folder, manifest, entries in the manifest's order (docs/format.md, "The tar").
 
-use std::io::{self, Read, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+};
 
 use anyhow::{Context as _, Result};
 use tar::{EntryType, Header};
@@ -130,7 +133,6 @@ impl<W: Write> Writer<W> {
         Ok(self.pad(record.size)?)
     }
 
-    /// A ustar header, with a pax record before it for what ustar cannot say.
     fn header(
         &mut self,
         path: &str,
@@ -138,52 +140,8 @@ impl<W: Write> Writer<W> {
         size: u64,
         attributes: &Attributes<'_>,
     ) -> Result<()> {
-        let mut header = Header::new_ustar();
-        let mut pax: Vec<(&str, String)> = Vec::new();
-        header.set_entry_type(kind);
-        header.set_mode(attributes.mode & 0o7777);
-        match u64::try_from(attributes.mtime) {
-            Ok(mtime) if mtime < OCTAL_11 => header.set_mtime(mtime),
-            _ => {
-                header.set_mtime(0);
-                pax.push(("mtime", attributes.mtime.to_string()));
-            }
-        }
-        if size < OCTAL_11 {
-            header.set_size(size);
-        } else {
-            header.set_size(0);
-            pax.push(("size", size.to_string()));
-        }
-        set_owner(&mut header, attributes, &mut pax)?;
-        if !set_ustar_path(&mut header, path) {
-            pax.push(("path", path.to_owned()));
-            set_ustar_path(&mut header, "pax-long-name");
-        }
-        if !pax.is_empty() {
-            self.pax(&pax)?;
-        }
-        header.set_cksum();
-        Ok(self.members.write_all(header.as_bytes())?)
-    }
-
-    fn pax(&mut self, records: &[(&str, String)]) -> Result<()> {
-        let content: String = records
-            .iter()
-            .map(|(key, value)| pax_record(key, value))
-            .collect();
-        let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::XHeader);
-        header.set_mode(0o600);
-        header.set_size(content.len() as u64);
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
-        set_ustar_path(&mut header, "pax-header");
-        header.set_cksum();
-        self.members.write_all(header.as_bytes())?;
-        self.members.write_all(content.as_bytes())?;
-        Ok(self.pad(content.len() as u64)?)
+        let blocks = header_blocks(path, kind, size, attributes)?;
+        Ok(self.members.write_all(&blocks)?)
     }
 
     fn pad(&mut self, size: u64) -> io::Result<()> {
@@ -191,6 +149,89 @@ impl<W: Write> Writer<W> {
         self.members
             .write_all(&[0; BLOCK as usize][..padding as usize])
     }
+}
+
+/// A ustar header, with a pax record before it for what ustar cannot say.
+fn header_blocks(
+    path: &str,
+    kind: EntryType,
+    size: u64,
+    attributes: &Attributes<'_>,
+) -> Result<Vec<u8>> {
+    let mut header = Header::new_ustar();
+    let mut pax: Vec<(&str, String)> = Vec::new();
+    header.set_entry_type(kind);
+    header.set_mode(attributes.mode & 0o7777);
+    match u64::try_from(attributes.mtime) {
+        Ok(mtime) if mtime < OCTAL_11 => header.set_mtime(mtime),
+        _ => {
+            header.set_mtime(0);
+            pax.push(("mtime", attributes.mtime.to_string()));
+        }
+    }
+    if size < OCTAL_11 {
+        header.set_size(size);
+    } else {
+        header.set_size(0);
+        pax.push(("size", size.to_string()));
+    }
+    set_owner(&mut header, attributes, &mut pax)?;
+    if !set_ustar_path(&mut header, path) {
+        pax.push(("path", path.to_owned()));
+        set_ustar_path(&mut header, "pax-long-name");
+    }
+    header.set_cksum();
+    let mut blocks = if pax.is_empty() {
+        Vec::new()
+    } else {
+        pax_blocks(&pax)
+    };
+    blocks.extend_from_slice(header.as_bytes());
+    Ok(blocks)
+}
+
+fn pax_blocks(records: &[(&str, String)]) -> Vec<u8> {
+    let content: String = records
+        .iter()
+        .map(|(key, value)| pax_record(key, value))
+        .collect();
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::XHeader);
+    header.set_mode(0o600);
+    header.set_size(content.len() as u64);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    set_ustar_path(&mut header, "pax-header");
+    header.set_cksum();
+    let mut blocks = header.as_bytes().to_vec();
+    blocks.extend_from_slice(content.as_bytes());
+    blocks.resize(blocks.len().next_multiple_of(BLOCK as usize), 0);
+    blocks
+}
+
+/// Where the header of each entry stands in the tar that [`write`] makes of `manifest`, whose text has `manifest_bytes`.
+pub(super) fn places<'a>(
+    manifest: &'a Manifest,
+    root: &str,
+    manifest_bytes: u64,
+) -> Result<BTreeMap<&'a EntryName, u64>> {
+    let own = |mode| Attributes::own(mode, manifest.created_at);
+    let folder = header_blocks(&format!("{root}/"), EntryType::Directory, 0, &own(0o700))?;
+    let path = format!("{root}/{MANIFEST_NAME}");
+    let head = header_blocks(&path, EntryType::Regular, manifest_bytes, &own(0o600))?;
+    let mut at = (folder.len() + head.len()) as u64 + manifest_bytes.next_multiple_of(BLOCK);
+    let mut places = BTreeMap::new();
+    for (name, record) in &manifest.files {
+        places.insert(name, at);
+        let path = format!("{root}/{}", record.path.as_str());
+        let attributes = Attributes::of(record);
+        let header = header_blocks(&path, EntryType::Regular, record.size, &attributes)?;
+        at = at
+            .saturating_add(header.len() as u64)
+            .saturating_add(record.size.next_multiple_of(BLOCK));
+    }
+    Ok(places)
 }
 
 /// The first number that eleven octal digits cannot say.

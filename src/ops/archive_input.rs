@@ -15,12 +15,16 @@ use nix::{
 
 use super::{Context, context::Stop};
 use crate::{
-    archive::{Input, Sink, Verified, read},
+    archive::{Input, Sink, Verified, read, select::select},
     error::{Failure, Kind},
+    model::{entry_name::EntryName, manifest::Manifest},
 };
 
 /// How often a silent standard input is left to look whether we are to stop, in milliseconds.
 const PATIENCE_MS: u16 = 100;
+
+/// A smaller archive is always read through: that costs nothing, and proves all of it.
+const LARGE_ARCHIVE_BYTES: u64 = 16 << 20;
 
 /// An archive as the command line names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,20 @@ impl Location {
             Location::Stdin => "-".to_owned(),
             Location::File(path) => path.display().to_string(),
         }
+    }
+
+    /// Gives single entries, or only the manifest, of a large file to `sink` without reading all of it; `None` where that
+    /// cannot be done: it has to be read through.
+    pub fn select(&self, names: &[EntryName], sink: &mut dyn Sink) -> Result<Option<Manifest>> {
+        let Location::File(path) = self else {
+            return Ok(None);
+        };
+        let file = open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() < LARGE_ARCHIVE_BYTES {
+            return Ok(None);
+        }
+        select(&file, names, sink)
     }
 
     /// Reads the archive through the border, entries going to `sink`.

@@ -1,4 +1,5 @@
-//! `extract`: single entries out of an archive, given away only when the whole archive is proven.
+//! `extract`: single entries out of an archive. Out of one that is not large they are given away only when the whole
+//! archive is proven; of a large one, when they themselves are.
 
 use std::{
     collections::BTreeMap,
@@ -67,15 +68,23 @@ pub fn extract(
         Output::Stdout => context.scratch.clone(),
         Output::Folder(folder) => folder.clone(),
     };
-    let mut sink = Selected {
+    let begin = || Selected {
         names,
-        folder,
+        folder: folder.clone(),
         output,
         existing,
         drafts: BTreeMap::new(),
         folders: NewFolders::default(),
     };
-    let verified = location.read(context, "extracting", &mut sink)?;
+    let mut sink = begin();
+    let (manifest, verified) = match location.select(names, &mut sink)? {
+        Some(manifest) => (manifest, None),
+        None => {
+            sink = begin();
+            let verified = location.read(context, "extracting", &mut sink)?;
+            (verified.manifest().clone(), Some(verified))
+        }
+    };
     context.stop.check()?;
     let mut drafts = sink.drafts;
     // What gets a file stays, and what stays empty goes.
@@ -83,8 +92,7 @@ pub fn extract(
     let mut entries = Vec::new();
     for name in names {
         // The same name twice is asked for once.
-        let (Some(mut draft), Some(record)) =
-            (drafts.remove(name), verified.manifest().files.get(name))
+        let (Some(mut draft), Some(record)) = (drafts.remove(name), manifest.files.get(name))
         else {
             continue;
         };
@@ -102,7 +110,9 @@ pub fn extract(
             Output::Folder(folder) => {
                 let path = folder.join(name.as_str());
                 let privacy = Role::of(name).map_or(Privacy::Ordinary, Role::privacy);
-                let mode = restored_mode(record.mode, verified.header(name).mode, 0o600, privacy);
+                // Only archives of version 1.0 leave the mode to the tar, and those are read through.
+                let in_tar = verified.as_ref().and_then(|all| all.header(name).mode);
+                let mode = restored_mode(record.mode, in_tar, 0o600, privacy);
                 draft
                     .file()
                     .set_permissions(std::fs::Permissions::from_mode(mode))?;

@@ -46,7 +46,8 @@ pub enum Ended {
 /// Goes round by round for as long as `timeout` says, and at least five rounds. With `pause`, the program to start as a
 /// guard, those who hold the file are stopped for the third.
 ///
-/// Where they cannot be stopped, it goes on without. Fails with [`Kind::Snapshot`] where the file is damaged or no database.
+/// Where they cannot be stopped, it goes on without. Fails with [`Kind::Snapshot`](crate::error::Kind::Snapshot)
+/// where the file is damaged or no database.
 pub fn rounds(
     walk: &mut Walk<'_>,
     path: &Path,

@@ -21,6 +21,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use nix::fcntl::{FallocateFlags, fallocate};
 
+use crate::archive::ReadAt;
+
 use super::{
     header::{HEADER_BYTES, Header, Seal, Which},
     pages::{self, Geometry, Root, Tree},
@@ -41,24 +43,6 @@ const MOST_SUSPECTS: usize = 16;
 const ENOUGH_COMMITS: u32 = 3;
 /// A page of this size and more is looked at before it is read as a whole.
 const LARGE_PAGE_BYTES: u64 = 4 << 20;
-
-/// Something that bytes can be read from at any place.
-pub trait ReadAt {
-    /// Fills `buffer` from `offset` on.
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
-    /// How long it is now.
-    fn length(&self) -> io::Result<u64>;
-}
-
-impl ReadAt for File {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(self, buffer, offset)
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
-    }
-}
 
 /// What of a commit is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
