@@ -54,13 +54,15 @@ fn pack(folder: &Path, archive: &Path) -> Result<()> {
         hostname: None,
         app: None,
         app_version: None,
+        compression: None,
         tags: BTreeMap::new(),
     };
     let out = BufWriter::with_capacity(1 << 20, File::create(archive)?);
     let threads = Threads::available();
-    let out = writer::write(out, &manifest, Level::DEFAULT, threads, |name| {
+    let out = writer::write(out, &manifest, Level::DEFAULT, threads, None, |name| {
         Ok(File::open(folder.join(name.as_str()))?)
-    })?;
+    })?
+    .out;
     out.into_inner()?.sync_all()?;
     let verified = read(archive, &mut Discard)?;
     ensure!(*verified.manifest() == manifest, "another manifest");

@@ -387,14 +387,15 @@ fn with_other_content(machine: &Machine, archive: &str, name: &str, content: &[u
         };
         Ok(std::io::Cursor::new(bytes))
     };
-    hookshot::archive::writer::write(
+    let written = hookshot::archive::writer::write(
         file,
         &manifest,
         hookshot::archive::writer::Level::DEFAULT,
         hookshot::archive::Threads::ONE,
+        None,
         open,
-    )
-    .expect("written");
+    );
+    written.expect("written");
     path.display().to_string()
 }
 

@@ -917,8 +917,16 @@ mod extremes {
         }
         let manifest = forge::current(files.clone());
         let open = |name: &EntryName| Ok(std::io::Cursor::new(content(name)));
-        let archive = writer::write(Vec::new(), &manifest, Level::DEFAULT, Threads::ONE, open)
-            .expect("an archive");
+        let archive = writer::write(
+            Vec::new(),
+            &manifest,
+            Level::DEFAULT,
+            Threads::ONE,
+            None,
+            open,
+        )
+        .expect("an archive")
+        .out;
         (archive, files)
     }
 
@@ -1066,12 +1074,14 @@ mod golden {
             let entry = entries.iter().find(|(other, _)| *other == name.as_str());
             Ok(entry.expect("a content").1)
         };
-        let one =
-            writer::write(Vec::new(), &manifest, level, Threads::ONE, open).expect("an archive");
+        let one = writer::write(Vec::new(), &manifest, level, Threads::ONE, None, open)
+            .expect("an archive")
+            .out;
         for count in [2, 3, 16] {
             let threads = Threads::new(count).expect("some");
-            let many =
-                writer::write(Vec::new(), &manifest, level, threads, open).expect("an archive");
+            let many = writer::write(Vec::new(), &manifest, level, threads, None, open)
+                .expect("an archive")
+                .out;
             assert!(one == many, "{count} threads make another archive");
         }
         one

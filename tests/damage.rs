@@ -257,9 +257,11 @@ mod gzip_layer {
             &manifest,
             stored,
             archive::Threads::ONE,
+            None,
             nothing,
         )
-        .expect("an archive");
+        .expect("an archive")
+        .out;
         let version = b"\"version\": \"1.1\"";
         let at = archive
             .windows(version.len())

@@ -70,9 +70,9 @@ fn archive(large: usize) -> (Counting, BTreeMap<EntryName, Vec<u8>>) {
     let manifest = forge::current(contents.iter().map(record).collect());
     let open = |name: &EntryName| Ok(Cursor::new(contents[name].clone()));
     let threads = Threads::available();
-    let bytes = writer::write(Vec::new(), &manifest, Level::DEFAULT, threads, open);
+    let archive = writer::write(Vec::new(), &manifest, Level::DEFAULT, threads, None, open);
     let source = Counting {
-        bytes: bytes.expect("an archive"),
+        bytes: archive.expect("an archive").out,
         read: Cell::new(0),
     };
     (source, contents)

@@ -1,11 +1,15 @@
 //! Writes a stream as independent gzip members of at most 512 KiB each, and their index (docs/format.md, "Members").
 
-use std::io::{self, Write};
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+};
 
 use libdeflater::{CompressionLvl, Compressor, crc32};
 
 use super::{
     index::{self, MemberSize},
+    reuse::{Candidate, Scratch},
     workers::{Threads, Workers},
 };
 use crate::model::limits::MEMBER_BYTES;
@@ -26,6 +30,11 @@ impl Level {
     /// The smallest result.
     pub const MAX: u8 = 12;
 
+    /// What the manifest says of how blocks are compressed.
+    pub fn name(self) -> String {
+        format!("libdeflate {}", self.0)
+    }
+
     /// Accepts 0 to 12.
     pub fn new(level: u8) -> Option<Level> {
         (level <= Level::MAX).then_some(Level(level))
@@ -35,15 +44,25 @@ impl Level {
 /// Compresses what is written to it, member by member. Its output does not depend on the number of threads.
 pub struct MemberWriter<W> {
     out: W,
-    workers: Workers<Vec<u8>, io::Result<Packed>>,
+    workers: Workers<Block, io::Result<Packed>>,
+    /// Members of an earlier archive that may hold the blocks that come next.
+    expected: VecDeque<Option<Candidate>>,
+    reused_bytes: u64,
     block: Vec<u8>,
     spare: Vec<Vec<u8>>,
     sizes: Vec<MemberSize>,
     offset: u64,
 }
 
+/// What one member is made of, and a member that may be made of the same.
+struct Block {
+    bytes: Vec<u8>,
+    candidate: Option<Candidate>,
+}
+
 /// One compressed member.
 struct Packed {
+    is_reused: bool,
     /// What it was made of.
     block: Vec<u8>,
     deflated: Vec<u8>,
@@ -59,11 +78,18 @@ impl<W: Write> MemberWriter<W> {
                 let mut packer = Packer::new(level);
                 Box::new(move |block| packer.pack(block))
             }),
+            expected: VecDeque::new(),
+            reused_bytes: 0,
             block: Vec::with_capacity(MEMBER_BYTES),
             spare: Vec::new(),
             sizes: Vec::new(),
             offset: 0,
         }
+    }
+
+    /// Says which members of an earlier archive may hold the blocks that come next, one for each.
+    pub fn expect(&mut self, candidates: VecDeque<Option<Candidate>>) {
+        self.expected = candidates;
     }
 
     /// Ends the current member, so that what follows starts a new one.
@@ -75,8 +101,13 @@ impl<W: Write> MemberWriter<W> {
             self.write_next()?;
         }
         let next = self.spare.pop().unwrap_or_default();
-        let block = std::mem::replace(&mut self.block, next);
-        self.workers.give(block);
+        let bytes = std::mem::replace(&mut self.block, next);
+        let candidate = self
+            .expected
+            .pop_front()
+            .flatten()
+            .filter(|_| bytes.len() == MEMBER_BYTES);
+        self.workers.give(Block { bytes, candidate });
         Ok(())
     }
 
@@ -89,8 +120,12 @@ impl<W: Write> MemberWriter<W> {
             mut block,
             deflated,
             crc,
+            is_reused,
         } = packed??;
         let inflated = block.len() as u32;
+        if is_reused {
+            self.reused_bytes += u64::from(inflated);
+        }
         let size = member_size(0, deflated.len());
         write_member(&mut self.out, size, None, &deflated, crc, inflated)?;
         self.sizes.push(MemberSize {
@@ -103,8 +138,9 @@ impl<W: Write> MemberWriter<W> {
         Ok(true)
     }
 
-    /// Writes the last member and the index, and gives back what was written to.
-    pub fn finish(mut self) -> io::Result<W> {
+    /// Writes the last member and the index; gives back what was written to, and how many bytes of blocks were taken
+    /// over.
+    pub fn finish(mut self) -> io::Result<(W, u64)> {
         self.boundary()?;
         while self.write_next()? {}
         for (id, content) in index::subfields(&self.sizes, self.offset) {
@@ -112,7 +148,7 @@ impl<W: Write> MemberWriter<W> {
             write_member(&mut self.out, size, Some((id, &content)), &NOTHING, 0, 0)?;
         }
         self.out.flush()?;
-        Ok(self.out)
+        Ok((self.out, self.reused_bytes))
     }
 }
 
@@ -142,6 +178,7 @@ struct Packer {
     quick: Compressor,
     store: Compressor,
     buffer: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl Packer {
@@ -153,12 +190,26 @@ impl Packer {
             quick: compressor(1),
             store: compressor(0),
             buffer: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
     /// Compresses a block, or stores it where that would not make it smaller.
-    fn pack(&mut self, block: Vec<u8>) -> io::Result<Packed> {
+    fn pack(&mut self, block: Block) -> io::Result<Packed> {
+        let Block {
+            bytes: block,
+            candidate,
+        } = block;
         let crc = crc32(&block);
+        let same = candidate.and_then(|member| member.deflated(&block, &mut self.scratch));
+        if let Some(deflated) = same {
+            return Ok(Packed {
+                is_reused: true,
+                block,
+                deflated,
+                crc,
+            });
+        }
         let bound = self.compressor.deflate_compress_bound(block.len());
         self.buffer.resize(bound, 0);
         let mut length = None;
@@ -179,6 +230,7 @@ impl Packer {
             }
         };
         Ok(Packed {
+            is_reused: false,
             block,
             deflated,
             crc,

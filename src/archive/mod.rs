@@ -8,6 +8,7 @@ mod inflate;
 mod members;
 mod read_at;
 pub mod reader;
+pub mod reuse;
 pub mod select;
 mod tar_stream;
 mod workers;

@@ -65,7 +65,7 @@ fn try_select(
         let (Some(record), Some(place)) = (manifest.files.get(name), places.get(name)) else {
             return Ok(None);
         };
-        let mut tar = TarStream::new(Members::new(source, &sizes, *place));
+        let mut tar = TarStream::new(Members::new(source, &sizes, place.header));
         let member = tar.next_member()?;
         let path = format!("{root}/{}", record.path.as_str());
         let is_it = member.is_some_and(|member| {
@@ -94,7 +94,10 @@ fn try_select(
 }
 
 /// The root folder's name and the manifest's text, where they are the first that the tar has.
-fn manifest(source: &dyn ReadAt, sizes: &[MemberSize]) -> Result<Option<(String, Vec<u8>)>> {
+pub(super) fn manifest(
+    source: &dyn ReadAt,
+    sizes: &[MemberSize],
+) -> Result<Option<(String, Vec<u8>)>> {
     let mut tar = TarStream::new(Members::new(source, sizes, 0));
     let folder = tar
         .next_member()?

@@ -1,7 +1,7 @@
 //! Writes an archive: root folder, manifest, entries in the manifest's order (docs/format.md, "The tar").
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{self, Read, Write},
 };
 
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use tar::{EntryType, Header};
 
 pub use super::members::Level;
-use super::{members::MemberWriter, workers::Threads};
+use super::{members::MemberWriter, reuse::Earlier, workers::Threads};
 use crate::{
     error::{Failure, Kind},
     model::{
@@ -23,15 +23,16 @@ const BLOCK: u64 = 512;
 
 /// Writes the archive that `manifest` describes to `out`; `open` gives the content of each entry.
 ///
-/// An entry of another size than the manifest says is an error: its source changed meanwhile. Digests are not computed
+/// Blocks that `earlier` has compressed already are taken over from it; that changes nothing of what is written. An entry of another size than the manifest says is an error: its source changed meanwhile. Digests are not computed
 /// here; who reads the archive back finds content that changed.
 pub fn write<W: Write, R: Read>(
     out: W,
     manifest: &Manifest,
     level: Level,
     threads: Threads,
+    earlier: Option<&Earlier>,
     mut open: impl FnMut(&EntryName) -> Result<R>,
-) -> Result<W> {
+) -> Result<Written<W>> {
     let root = manifest
         .root
         .as_deref()
@@ -58,11 +59,21 @@ pub fn write<W: Write, R: Read>(
     for (name, record) in &manifest.files {
         let content = open(name)?;
         writer
-            .entry(root, name, record, content)
+            .entry(root, name, record, earlier, content)
             .with_context(|| format!("cannot archive {name}"))?;
     }
     writer.members.write_all(&[0; 2 * BLOCK as usize])?;
-    Ok(writer.members.finish()?)
+    let (out, reused_bytes) = writer.members.finish()?;
+    Ok(Written { out, reused_bytes })
+}
+
+/// An archive that was written.
+#[derive(Debug)]
+pub struct Written<W> {
+    /// Where it was written to.
+    pub out: W,
+    /// Bytes of content whose compressed form was taken over from an earlier archive.
+    pub reused_bytes: u64,
 }
 
 struct Writer<W> {
@@ -102,6 +113,7 @@ impl<W: Write> Writer<W> {
         root: &str,
         name: &EntryName,
         record: &FileRecord,
+        earlier: Option<&Earlier>,
         mut content: impl Read,
     ) -> Result<()> {
         let path = format!("{root}/{}", record.path.as_str());
@@ -113,6 +125,8 @@ impl<W: Write> Writer<W> {
         )?;
         if record.size > MEMBER_BYTES as u64 {
             self.members.boundary()?;
+            let blocks = earlier.map(|earlier| earlier.blocks(name, record));
+            self.members.expect(blocks.unwrap_or_default());
         }
         let mut left = record.size;
         loop {
@@ -130,6 +144,7 @@ impl<W: Write> Writer<W> {
         if left > 0 {
             return Err(changed(name));
         }
+        self.members.expect(VecDeque::new());
         Ok(self.pad(record.size)?)
     }
 
@@ -210,12 +225,21 @@ fn pax_blocks(records: &[(&str, String)]) -> Vec<u8> {
     blocks
 }
 
-/// Where the header of each entry stands in the tar that [`write`] makes of `manifest`, whose text has `manifest_bytes`.
+/// Where an entry stands in a tar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its header.
+    pub header: u64,
+    /// Its content.
+    pub content: u64,
+}
+
+/// Where each entry stands in the tar that [`write`] makes of `manifest`, whose text has `manifest_bytes`.
 pub(super) fn places<'a>(
     manifest: &'a Manifest,
     root: &str,
     manifest_bytes: u64,
-) -> Result<BTreeMap<&'a EntryName, u64>> {
+) -> Result<BTreeMap<&'a EntryName, Place>> {
     let own = |mode| Attributes::own(mode, manifest.created_at);
     let folder = header_blocks(&format!("{root}/"), EntryType::Directory, 0, &own(0o700))?;
     let path = format!("{root}/{MANIFEST_NAME}");
@@ -223,13 +247,18 @@ pub(super) fn places<'a>(
     let mut at = (folder.len() + head.len()) as u64 + manifest_bytes.next_multiple_of(BLOCK);
     let mut places = BTreeMap::new();
     for (name, record) in &manifest.files {
-        places.insert(name, at);
         let path = format!("{root}/{}", record.path.as_str());
         let attributes = Attributes::of(record);
         let header = header_blocks(&path, EntryType::Regular, record.size, &attributes)?;
-        at = at
-            .saturating_add(header.len() as u64)
-            .saturating_add(record.size.next_multiple_of(BLOCK));
+        let content = at.saturating_add(header.len() as u64);
+        places.insert(
+            name,
+            Place {
+                header: at,
+                content,
+            },
+        );
+        at = content.saturating_add(record.size.next_multiple_of(BLOCK));
     }
     Ok(places)
 }

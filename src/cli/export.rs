@@ -10,7 +10,7 @@ use crate::{
     archive::writer::Level,
     error::{Failure, Kind},
     model::method::Method,
-    ops::export::{Output, Overwrite, Request, Secrets, export},
+    ops::export::{Output, Overwrite, Request, Secrets, Since, export},
     ops::recovery::Access,
 };
 
@@ -38,6 +38,12 @@ pub struct Export {
     /// How hard to compress, 0 (store) to 12 (smallest) [default: [backup] level, else 5]
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=i64::from(Level::MAX)))]
     level: Option<u8>,
+    /// An earlier archive: what has not changed since is not compressed again [default: the newest one in the folder]
+    #[arg(long, value_name = "ARCHIVE", conflicts_with = "no_since")]
+    since: Option<PathBuf>,
+    /// Compress everything
+    #[arg(long)]
+    no_since: bool,
     /// How the database is copied [default: [backup] snapshot, else auto]
     #[arg(long, value_name = "METHOD")]
     snapshot: Option<Snapshot>,
@@ -112,6 +118,11 @@ impl Export {
                 Secrets::Excluded
             } else {
                 Secrets::Included
+            },
+            since: match self.since {
+                _ if self.no_since => Since::Nothing,
+                Some(archive) => Since::Archive(archive),
+                None => Since::Newest,
             },
             tags: self.tags.into_iter().collect::<BTreeMap<_, _>>(),
             level: self.level.and_then(Level::new),

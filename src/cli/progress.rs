@@ -1,12 +1,13 @@
-//! A bar with throughput and the time that is left, on a terminal.
+//! How far long work is: a bar with throughput and the time that is left on a terminal, else a line every ten seconds.
 
 use std::{
     io::{self, IsTerminal as _, Write},
-    sync::{Arc, OnceLock},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing::info;
 
 use super::arguments::{Global, Progress as When};
 use crate::ops::context::{Progress, Quiet};
@@ -15,13 +16,85 @@ static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
 /// The bar, where somebody looks.
 pub fn start(global: &Global) -> Arc<dyn Progress> {
-    if global.progress == When::Never || global.quiet || !io::stderr().is_terminal() {
+    if global.progress == When::Never || global.quiet {
         return Arc::new(Quiet);
+    }
+    if !io::stderr().is_terminal() {
+        return Arc::new(Lines::new());
     }
     let bar = BAR.get_or_init(|| {
         ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10))
     });
     Arc::new(Bar(bar.clone()))
+}
+
+/// How often somebody who reads a log is told how far long work is.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// A line now and then, where there is no terminal.
+struct Lines(Mutex<Line>);
+
+struct Line {
+    what: &'static str,
+    total: Option<u64>,
+    done: u64,
+    begun: Instant,
+    said: Instant,
+}
+
+impl Lines {
+    fn new() -> Lines {
+        let now = Instant::now();
+        Lines(Mutex::new(Line {
+            what: "working",
+            total: None,
+            done: 0,
+            begun: now,
+            said: now,
+        }))
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress for Lines {
+    fn begin(&self, what: &'static str, total: Option<u64>) {
+        let now = Instant::now();
+        let mut line = self.line();
+        *line = Line {
+            what,
+            total,
+            done: 0,
+            begun: now,
+            // Phases of a few seconds each are still long work.
+            said: line.said,
+        };
+    }
+
+    fn advance(&self, bytes: u64) {
+        let mut line = self.line();
+        line.done += bytes;
+        if line.said.elapsed() < PERIOD {
+            return;
+        }
+        line.said = Instant::now();
+        let speed = line.done as f64 / line.begun.elapsed().as_secs_f64().max(0.001);
+        let left = line
+            .total
+            .map(|total| total.saturating_sub(line.done) as f64 / speed.max(1.0));
+        let done = HumanBytes(line.done);
+        let speed = HumanBytes(speed as u64);
+        match (line.total, left) {
+            (Some(total), Some(left)) => info!(
+                "{}: {done} of {}, {speed} a second, {left:.0} s left",
+                line.what,
+                HumanBytes(total)
+            ),
+            _ => info!("{}: {done}, {speed} a second", line.what),
+        }
+    }
 }
 
 struct Bar(ProgressBar);

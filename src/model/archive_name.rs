@@ -42,6 +42,11 @@ impl ArchiveName {
         (name.to_string() == stem).then_some(name)
     }
 
+    /// What it starts with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The default file name; a `number` above zero tells archives of the same second apart.
     pub fn file_name(&self, number: u32) -> String {
         match number {

@@ -27,6 +27,7 @@ const KEYS: json::Keys = json::Keys {
         "hostname",
         "app",
         "app_version",
+        "compression",
         "tags",
     ],
     entries: "files",
@@ -55,6 +56,8 @@ pub struct Manifest {
     pub app: Option<String>,
     /// Its version.
     pub app_version: Option<String>,
+    /// How its blocks are compressed. The same hookshot that compresses in the same way writes the same bytes.
+    pub compression: Option<String>,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
 }
@@ -143,6 +146,7 @@ impl Manifest {
         put(&mut top, "hostname", self.hostname.as_deref());
         put(&mut top, "app", self.app.as_deref());
         put(&mut top, "app_version", self.app_version.as_deref());
+        put(&mut top, "compression", self.compression.as_deref());
         if !self.tags.is_empty() {
             top.insert("tags".into(), json!(self.tags));
         }
@@ -254,6 +258,7 @@ fn read_manifest(
     let hostname = keys.optional("hostname", is_string, "a string");
     let app = keys.optional("app", is_string, "a string");
     let app_version = keys.optional("app_version", is_string, "a string");
+    let compression = keys.optional("compression", is_string, "a string");
     let tags = keys
         .optional("tags", read_tags, "an object of strings")
         .unwrap_or_default();
@@ -276,6 +281,7 @@ fn read_manifest(
         hostname,
         app,
         app_version,
+        compression,
         tags,
     })
 }
@@ -609,7 +615,7 @@ mod tests {
             });
             let manifest = Manifest {
                 version: FormatVersion::CURRENT, created_at, hookshot_version: Version::new(0, 1, 0), files: files.collect(),
-                root, hostname: None, app: None, app_version: None, tags,
+                root, hostname: None, app: None, app_version: None, compression: None, tags,
             };
             prop_assert_eq!(Manifest::parse(&manifest.to_bytes()), Ok(manifest));
         }

@@ -20,12 +20,14 @@ use crate::{
         Input,
         head::is_archive,
         reader::{Discard, read},
+        reuse::Earlier,
         writer::{self, Level},
     },
     config::Settings,
     disk::{
         NewFolders, folder_of,
         journal::Home,
+        open_regular,
         publish::{Draft, Existing},
         survey,
         transaction::backup_path,
@@ -55,6 +57,8 @@ pub struct Request {
     pub secrets: Secrets,
     /// Further labels.
     pub tags: BTreeMap<String, String>,
+    /// Which earlier archive may save compressing again what has not changed.
+    pub since: Since,
     /// How hard to compress; `None` as configured.
     pub level: Option<Level>,
     /// How the database is copied; `None` as configured.
@@ -81,6 +85,17 @@ pub enum Overwrite {
     AnyFile,
 }
 
+/// Which earlier archive may save compressing again what has not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Since {
+    /// The newest one in the folder that the new one goes to.
+    Newest,
+    /// This one.
+    Archive(PathBuf),
+    /// None.
+    Nothing,
+}
+
 /// Which secrets go along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrets {
@@ -103,6 +118,8 @@ pub struct Report {
     pub sha256: String,
     /// Its root folder.
     pub root: String,
+    /// Bytes of content that were not compressed again, because an earlier archive had them.
+    pub reused_bytes: u64,
     /// How the database was copied.
     pub snapshot: Value,
     /// That it was read back and found good. Never false: an archive that is not good is an error.
@@ -127,7 +144,9 @@ pub fn export(
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
     let place = Place::find(&request.output, settings, request.overwrite)?;
     let staged = stage(context, settings, request)?;
-    let manifest = describe(context, settings, request, &name, &staged);
+    let level = request.level.unwrap_or(settings.schema.level);
+    let manifest = describe(context, settings, request, &name, level, &staged);
+    let earlier = place.earlier(&request.since, &manifest, &settings.schema.prefix)?;
     let snapshot = manifest
         .files
         .values()
@@ -135,10 +154,10 @@ pub fn export(
         .unwrap_or(Value::Null);
 
     let mut draft = place.draft(context)?;
-    let level = request.level.unwrap_or(settings.schema.level);
     context.begin("compressing", Some(manifest.total_bytes()));
     let out = BufWriter::with_capacity(BUFFER_BYTES, draft.file());
-    writer::write(out, &manifest, level, context.threads, |entry| {
+    let earlier = earlier.as_ref();
+    let written = writer::write(out, &manifest, level, context.threads, earlier, |entry| {
         let source = staged
             .iter()
             .find(|staged| staged.name == *entry)
@@ -146,7 +165,8 @@ pub fn export(
         Ok(context.watch(source.content.open()?))
     })
     .with_context(|| format!("cannot write {}", place.shown()))?;
-    drop(staged);
+    let reused_bytes = written.reused_bytes;
+    drop((written, staged));
 
     let (digest, size_bytes) = prove(context, &place.shown(), draft.file(), &manifest)?;
     let archive = place.publish(context, draft, &name)?;
@@ -157,6 +177,7 @@ pub fn export(
         size_bytes,
         sha256: digest.to_string(),
         root: name.to_string(),
+        reused_bytes,
         snapshot,
         verified: true,
         duration_seconds: begun.elapsed().as_secs_f64(),
@@ -241,6 +262,7 @@ fn describe(
     settings: &Settings,
     request: &Request,
     name: &ArchiveName,
+    level: Level,
     staged: &[Staged],
 ) -> Manifest {
     let mut tags = settings.schema.tags.clone();
@@ -257,6 +279,7 @@ fn describe(
         hostname: context.hostname.clone(),
         app: Some(settings.schema.app.clone()),
         app_version: settings.schema.app_version.clone(),
+        compression: Some(level.name()),
         tags,
     }
 }
@@ -365,6 +388,33 @@ impl Place {
         })
     }
 
+    /// The earlier archive whose members may be taken over, where there is one.
+    fn earlier(&self, since: &Since, manifest: &Manifest, prefix: &str) -> Result<Option<Earlier>> {
+        let path = match (since, self) {
+            (Since::Archive(path), _) => Some(path.clone()),
+            (Since::Newest, Place::Folder(folder, _)) => newest_in(folder, prefix),
+            (Since::Newest, Place::File { path, .. }) => newest_in(&folder_of(path), prefix),
+            (Since::Nothing, _) | (Since::Newest, Place::Stdout) => None,
+        };
+        let Some(path) = path else {
+            return Ok(None);
+        };
+        match open_regular(&path) {
+            Ok(file) => Ok(Earlier::open(file, manifest)),
+            Err(error) if matches!(since, Since::Archive(_)) => {
+                let kind = match error.kind() {
+                    io::ErrorKind::NotFound => Kind::NotFound,
+                    _ => Kind::Failed,
+                };
+                let message = format!("cannot read {}: {error}", path.display());
+                Err(Failure::new(kind, message)
+                    .hint("leave out --since, or name an archive")
+                    .into())
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
     fn shown(&self) -> String {
         match self {
             Place::Stdout => "-".to_owned(),
@@ -419,6 +469,17 @@ impl Place {
             }
         }
     }
+}
+
+/// The archive with the latest time in its name, among those in a folder that have this prefix.
+fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
+    let names = folder.read_dir().ok()?.flatten();
+    let archives = names.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let is_ours = ArchiveName::parse(&name)?.prefix() == prefix;
+        is_ours.then_some(name)
+    });
+    archives.max().map(|name| folder.join(name))
 }
 
 /// Refuses the places of the state itself, empty or not: targets, their backups, and what hookshot keeps for itself.

@@ -162,11 +162,14 @@ impl<'a> Unpacked<'a> {
                 } else {
                     judge::examine(file.try_clone()?)
                 };
-                judged.and_then(|judgement| close(judgement.repaired, file))
+                judged.and_then(|judgement| {
+                    close(judgement.repaired, file).map(|()| judgement.repaired)
+                })
             }
         };
         match result {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 let (digest, _) = Digest::of_reader(File::open(&place)?)?;
                 self.digests.insert(name, digest);
             }

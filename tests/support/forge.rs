@@ -290,6 +290,7 @@ pub fn current(files: BTreeMap<EntryName, FileRecord>) -> Manifest {
         hostname: None,
         app: None,
         app_version: None,
+        compression: None,
         tags: BTreeMap::new(),
     }
 }
@@ -300,8 +301,16 @@ pub fn write(manifest: &Manifest, entries: &[Entry<'_>]) -> Vec<u8> {
         let entry = entries.iter().find(|(other, _)| *other == name.as_str());
         Ok(entry.expect("a content for each entry").1)
     };
-    archive::writer::write(Vec::new(), manifest, Level::DEFAULT, Threads::ONE, open)
-        .expect("written to memory")
+    archive::writer::write(
+        Vec::new(),
+        manifest,
+        Level::DEFAULT,
+        Threads::ONE,
+        None,
+        open,
+    )
+    .expect("written to memory")
+    .out
 }
 
 /// A sink that keeps everything in memory.

@@ -1,0 +1,148 @@
+//! Members of an earlier archive that a new one may take over: compressing a block again that has not changed would give
+//! the same bytes.
+//!
+//! A block is looked for where the same entry had it before. It is taken over only if the earlier member is whole and
+//! inflates to exactly the new block, byte for byte; and only from an archive of the same hookshot at the same level, so
+//! that the result is what compressing would have given.
+
+use std::{collections::VecDeque, fs::File, sync::Arc};
+
+use super::{
+    ReadAt,
+    index::{self, MemberSize},
+    inflate::{Raw, try_inflate},
+    members::{PLAIN_HEADER_BYTES, TRAILER_BYTES, stated_size},
+    select, writer,
+};
+use crate::model::{
+    entry_name::EntryName,
+    limits::MEMBER_BYTES,
+    manifest::{FileRecord, Manifest},
+};
+
+/// An archive whose members may be taken over.
+pub struct Earlier {
+    file: Arc<File>,
+    sizes: Vec<MemberSize>,
+    /// Where each member begins: in the archive, and inflated.
+    starts: Vec<(u64, u64)>,
+    manifest: Manifest,
+    /// Where the content of each entry begins, inflated.
+    contents: Vec<(EntryName, u64)>,
+}
+
+/// A member that may hold the block that is compressed next.
+pub struct Candidate {
+    file: Arc<File>,
+    offset: u64,
+    size: usize,
+}
+
+impl Earlier {
+    /// Opens an earlier archive of what `manifest` describes; `None` where nothing can be taken over from it: no index, or
+    /// another way of compressing.
+    pub fn open(file: File, manifest: &Manifest) -> Option<Earlier> {
+        let sizes = index::load(&file).ok()??;
+        let (root, bytes) = select::manifest(&file, &sizes).ok()??;
+        let earlier = Manifest::parse(&bytes).ok()?;
+        if earlier.compression.is_none()
+            || earlier.compression != manifest.compression
+            || earlier.hookshot_version != manifest.hookshot_version
+        {
+            return None;
+        }
+        let places = writer::places(&earlier, &root, bytes.len() as u64).ok()?;
+        let contents = places
+            .iter()
+            .map(|(name, place)| ((*name).clone(), place.content))
+            .collect();
+        let starts = sizes
+            .iter()
+            .scan((0, 0), |next, size| {
+                let start = *next;
+                next.0 += u64::from(size.packed);
+                next.1 += u64::from(size.inflated);
+                Some(start)
+            })
+            .collect();
+        Some(Earlier {
+            file: Arc::new(file),
+            sizes,
+            starts,
+            manifest: earlier,
+            contents,
+        })
+    }
+
+    /// For each block of an entry, from its beginning, the member that may hold it.
+    pub(super) fn blocks(
+        &self,
+        name: &EntryName,
+        record: &FileRecord,
+    ) -> VecDeque<Option<Candidate>> {
+        let blocks = self.first_member(name).map_or(0..0, |first| {
+            let earlier = self
+                .manifest
+                .files
+                .get(name)
+                .map_or(0, |record| record.size);
+            let count = record.size.min(earlier) / MEMBER_BYTES as u64;
+            first..self.sizes.len().min(first.saturating_add(count as usize))
+        });
+        let candidate = |number: usize| {
+            let size = self.sizes[number];
+            (size.inflated as usize == MEMBER_BYTES).then(|| Candidate {
+                file: self.file.clone(),
+                offset: self.starts[number].0,
+                size: size.packed as usize,
+            })
+        };
+        blocks.map(candidate).collect()
+    }
+
+    /// The member with which the content of an entry begins.
+    fn first_member(&self, name: &EntryName) -> Option<usize> {
+        let (_, place) = self.contents.iter().find(|(other, _)| other == name)?;
+        self.starts
+            .binary_search_by_key(place, |(_, inflated)| *inflated)
+            .ok()
+    }
+}
+
+impl Candidate {
+    /// The compressed content of the member, where it inflates to `block`. Another archive may lie there by now, or a
+    /// damaged one: nothing is trusted.
+    pub(super) fn deflated(&self, block: &[u8], scratch: &mut Scratch) -> Option<Vec<u8>> {
+        if self.size > 2 * MEMBER_BYTES {
+            return None;
+        }
+        let mut raw = std::mem::take(&mut scratch.raw);
+        raw.member.resize(self.size, 0);
+        self.file.read_exact_at(&mut raw.member, self.offset).ok()?;
+        let header = raw.member.get(..PLAIN_HEADER_BYTES)?;
+        if stated_size(header) != Some(self.size) {
+            return None;
+        }
+        let tried = try_inflate(&mut scratch.decompressor, raw);
+        let is_same = tried.is_good && tried.raw.block == block;
+        let end = self.size - TRAILER_BYTES;
+        let found = is_same.then(|| tried.raw.member[PLAIN_HEADER_BYTES..end].to_vec());
+        scratch.raw = tried.raw;
+        found
+    }
+}
+
+/// What one thread inflates candidates with.
+pub(super) struct Scratch {
+    raw: Raw,
+    decompressor: libdeflater::Decompressor,
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch {
+            raw: Raw::default(),
+            decompressor: libdeflater::Decompressor::new(),
+        }
+    }
+}
