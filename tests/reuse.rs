@@ -79,7 +79,8 @@ fn write(contents: &Contents, level: Level, earlier: Option<&Earlier>) -> Writte
 fn earlier(bytes: &[u8], manifest: &Manifest) -> Option<Earlier> {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(bytes).expect("written");
-    Earlier::open(file, manifest)
+    let compression = manifest.compression.as_deref().expect("told");
+    Earlier::open(file, &manifest.hookshot_version, compression)
 }
 
 #[test]

@@ -174,7 +174,9 @@ pub fn load(source: &dyn ReadAt) -> io::Result<Option<Vec<MemberSize>>> {
     let mut bytes = vec![0; LAST_MEMBER_BYTES];
     source.read_exact_at(&mut bytes, last)?;
     let end = next_extra(&mut &bytes[..]).and_then(|extra| parse_end(&extra.end?));
-    let Some(end) = end.filter(|end| end.record_bytes >= RECORD_BYTES) else {
+    let Some(end) = end.filter(|end| {
+        end.record_bytes >= RECORD_BYTES && usize::from(end.record_bytes) <= MAX_RECORD_BYTES
+    }) else {
         return Ok(None);
     };
     let Some(size) = length
@@ -192,6 +194,9 @@ pub fn load(source: &dyn ReadAt) -> io::Result<Option<Vec<MemberSize>>> {
             return Ok(None);
         };
         pieces.extend(extra.piece.unwrap_or_default());
+    }
+    if pieces.len() as u64 != end.members.saturating_mul(end.record_bytes.into()) {
+        return Ok(None);
     }
     let records = pieces.chunks(usize::from(end.record_bytes));
     let sizes: Option<Vec<MemberSize>> = records.map(parse_record).collect();
@@ -213,9 +218,9 @@ fn next_extra(bytes: &mut &[u8]) -> Option<Extra> {
     }
     let length = usize::from(u16::from_le_bytes([fixed[10], fixed[11]]));
     let extra = Extra::parse(bytes.get(12..12 + length)?);
-    *bytes = bytes
-        .get(extra.size? as usize..)
-        .filter(|_| extra.size != Some(0))?;
+    // Members do not overlap: behind the extra field stand at least an empty block and the trailer.
+    let size = extra.size? as usize;
+    *bytes = bytes.get(size..).filter(|_| size >= 12 + length + 10)?;
     Some(extra)
 }
 

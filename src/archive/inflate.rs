@@ -33,6 +33,8 @@ pub struct Inflated<R> {
     spare: Vec<Raw>,
     /// The next member is not one that can be inflated ahead.
     is_odd: bool,
+    /// A member that looked as if it could be was not good: from there on, one is taken after the other.
+    is_suspect: bool,
     members: u64,
     start: u64,
     inflated: u64,
@@ -76,6 +78,7 @@ impl<R: BufRead> Inflated<R> {
             ahead: None,
             spare: Vec::new(),
             is_odd: false,
+            is_suspect: false,
             members: 0,
             start: 0,
             inflated: 0,
@@ -107,7 +110,8 @@ impl<R: BufRead> Inflated<R> {
 
     /// Reads members and has them inflated, as far as the window lets us and they are as we write them.
     fn look_ahead(&mut self, source: &mut Source<R>) -> io::Result<()> {
-        while !self.is_odd && !self.ahead.as_ref().is_some_and(Workers::is_full) {
+        let is_ours = (self.members == 0 || self.sized) && !self.is_suspect;
+        while is_ours && !self.is_odd && !self.ahead.as_ref().is_some_and(Workers::is_full) {
             let mut raw = self.spare.pop().unwrap_or_default();
             raw.member.clear();
             let header = source.by_ref().take(PLAIN_HEADER_BYTES as u64);
@@ -118,7 +122,7 @@ impl<R: BufRead> Inflated<R> {
                 read_all(rest, &mut raw.member)?;
             }
             if size != Some(raw.member.len()) {
-                source.give_back(&raw.member);
+                source.give_back(raw.member);
                 self.is_odd = true;
                 break;
             }
@@ -149,8 +153,8 @@ impl<R: BufRead> Inflated<R> {
             while let Some(next) = ahead.take() {
                 back.extend_from_slice(&next?.raw.member);
             }
-            source.give_back(&back);
-            self.is_odd = true;
+            source.give_back(back);
+            self.is_suspect = true;
             return Ok(false);
         }
         let packed = raw.member.len() as u32;
@@ -310,7 +314,7 @@ impl<R: BufRead> Read for Inflated<R> {
     }
 }
 
-/// Inflates a member whose header is as we write it. It is good only if it is a whole gzip member and nothing else: its
+/// Inflates a member. It is good only if it is a whole gzip member and nothing else: its
 /// checksum and length are right, and stand at its very end and nowhere before, where they might end it as well.
 pub(super) fn try_inflate(decompressor: &mut Decompressor, mut raw: Raw) -> Tried {
     let is_good = match raw.member.split_last_chunk::<TRAILER_BYTES>() {
@@ -356,11 +360,10 @@ impl<R> Source<R> {
     }
 
     /// Puts bytes back that were read last.
-    fn give_back(&mut self, bytes: &[u8]) {
+    fn give_back(&mut self, mut bytes: Vec<u8>) {
         self.count -= bytes.len() as u64;
-        let left = self.back.split_off(self.at);
-        self.back = bytes.to_vec();
-        self.back.extend(left);
+        bytes.extend_from_slice(&self.back[self.at..]);
+        self.back = bytes;
         self.at = 0;
     }
 }

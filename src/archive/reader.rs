@@ -1,4 +1,5 @@
-//! The one reader that guards the border: everything that is read from an archive has passed every check here.
+//! The one reader that guards the border: what is read from an archive has passed every check here. (Single entries of a
+//! large one are taken by [`super::select`], and have passed their own.)
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,15 +2,17 @@
 //! the same bytes.
 //!
 //! A block is looked for where the same entry had it before. It is taken over only if the earlier member is whole and
-//! inflates to exactly the new block, byte for byte; and only from an archive of the same hookshot at the same level, so
-//! that the result is what compressing would have given.
+//! inflates to exactly the new block, byte for byte; and only from an archive that says that the same hookshot made it at
+//! the same level: then the result is what compressing would have given. Where it lies, the content is right all the same.
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
+
+use flate2::{Decompress, FlushDecompress, Status};
+use semver::Version;
 
 use super::{
     ReadAt,
     index::{self, MemberSize},
-    inflate::{Raw, try_inflate},
     members::{PLAIN_HEADER_BYTES, TRAILER_BYTES, stated_size},
     select, writer,
 };
@@ -39,15 +41,14 @@ pub struct Candidate {
 }
 
 impl Earlier {
-    /// Opens an earlier archive of what `manifest` describes; `None` where nothing can be taken over from it: no index, or
-    /// another way of compressing.
-    pub fn open(file: File, manifest: &Manifest) -> Option<Earlier> {
+    /// Opens an earlier archive; `None` where nothing can be taken over from it: it has no index, or was not made by the
+    /// hookshot of this `version`, or was compressed in another way.
+    pub fn open(file: File, version: &Version, compression: &str) -> Option<Earlier> {
         let sizes = index::load(&file).ok()??;
         let (root, bytes) = select::manifest(&file, &sizes).ok()??;
         let earlier = Manifest::parse(&bytes).ok()?;
-        if earlier.compression.is_none()
-            || earlier.compression != manifest.compression
-            || earlier.hookshot_version != manifest.hookshot_version
+        if earlier.compression.as_deref() != Some(compression)
+            || earlier.hookshot_version != *version
         {
             return None;
         }
@@ -116,33 +117,40 @@ impl Candidate {
         if self.size > 2 * MEMBER_BYTES {
             return None;
         }
-        let mut raw = std::mem::take(&mut scratch.raw);
-        raw.member.resize(self.size, 0);
-        self.file.read_exact_at(&mut raw.member, self.offset).ok()?;
-        let header = raw.member.get(..PLAIN_HEADER_BYTES)?;
-        if stated_size(header) != Some(self.size) {
+        let Scratch {
+            member,
+            content,
+            decoder,
+        } = scratch;
+        member.resize(self.size, 0);
+        self.file.read_exact_at(member, self.offset).ok()?;
+        if stated_size(member.get(..PLAIN_HEADER_BYTES)?) != Some(self.size) {
             return None;
         }
-        let tried = try_inflate(&mut scratch.decompressor, raw);
-        let is_same = tried.is_good && tried.raw.block == block;
-        let end = self.size - TRAILER_BYTES;
-        let found = is_same.then(|| tried.raw.member[PLAIN_HEADER_BYTES..end].to_vec());
-        scratch.raw = tried.raw;
-        found
+        let deflated = &member[PLAIN_HEADER_BYTES..self.size - TRAILER_BYTES];
+        content.resize(block.len(), 0);
+        decoder.reset(false);
+        let status = decoder.decompress(deflated, content, FlushDecompress::Finish);
+        let is_whole = status.is_ok_and(|status| status == Status::StreamEnd)
+            && decoder.total_in() == deflated.len() as u64
+            && decoder.total_out() == block.len() as u64;
+        (is_whole && content == block).then(|| deflated.to_vec())
     }
 }
 
-/// What one thread inflates candidates with.
+/// What one thread inflates candidates with: the decoder that takes nothing that other programs would not.
 pub(super) struct Scratch {
-    raw: Raw,
-    decompressor: libdeflater::Decompressor,
+    member: Vec<u8>,
+    content: Vec<u8>,
+    decoder: Decompress,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
         Scratch {
-            raw: Raw::default(),
-            decompressor: libdeflater::Decompressor::new(),
+            member: Vec::new(),
+            content: Vec::new(),
+            decoder: Decompress::new(false),
         }
     }
 }

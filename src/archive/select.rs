@@ -11,7 +11,6 @@ use libdeflater::Decompressor;
 use super::{
     ReadAt, Sink,
     fault::fault_of,
-    head::is_manifest,
     index::{self, MemberSize},
     inflate::{Raw, try_inflate},
     members::stated_size,
@@ -21,8 +20,8 @@ use super::{
 use crate::model::{
     digest::Hashing,
     entry_name::EntryName,
-    limits::{BUFFER_BYTES, MAX_MANIFEST_BYTES, MEMBER_BYTES},
-    manifest::Manifest,
+    limits::{BUFFER_BYTES, MAX_MANIFEST_BYTES, MEMBER_BYTES, TAR_OVERHEAD_BYTES, TAR_SLACK_BYTES},
+    manifest::{MANIFEST_NAME, Manifest},
 };
 
 /// Gives the entries called `names`, or only the manifest where there are none, to `sink`; `None` where the archive has to
@@ -60,12 +59,19 @@ fn try_select(
         return Ok(None);
     };
     sink.begin(&manifest)?;
-    let places = writer::places(&manifest, &root, bytes.len() as u64)?;
+    let Ok(places) = writer::places(&manifest, &root, bytes.len() as u64) else {
+        return Ok(None);
+    };
     for name in names {
         let (Some(record), Some(place)) = (manifest.files.get(name), places.get(name)) else {
             return Ok(None);
         };
-        let mut tar = TarStream::new(Members::new(source, &sizes, place.header));
+        // What leaves the mode to the tar is the reader's affair.
+        if record.mode.is_none() {
+            return Ok(None);
+        }
+        let most = record.size.saturating_add(TAR_OVERHEAD_BYTES);
+        let mut tar = TarStream::new(Members::new(source, &sizes, place.header).take(most));
         let member = tar.next_member()?;
         let path = format!("{root}/{}", record.path.as_str());
         let is_it = member.is_some_and(|member| {
@@ -98,19 +104,22 @@ pub(super) fn manifest(
     source: &dyn ReadAt,
     sizes: &[MemberSize],
 ) -> Result<Option<(String, Vec<u8>)>> {
-    let mut tar = TarStream::new(Members::new(source, sizes, 0));
-    let folder = tar
-        .next_member()?
-        .filter(|member| member.what == What::Folder);
-    let file = tar.next_member()?.filter(|member| {
-        member.what == What::File && is_manifest(&member.path) && member.size <= MAX_MANIFEST_BYTES
-    });
-    let (Some(folder), Some(_)) = (folder, file) else {
+    let most = MAX_MANIFEST_BYTES + TAR_SLACK_BYTES;
+    let mut tar = TarStream::new(Members::new(source, sizes, 0).take(most));
+    let folder = tar.next_member()?;
+    let Some(folder) = folder.filter(|member| member.what == What::Folder) else {
         return Ok(None);
     };
+    let root = folder.path.trim_end_matches('/').to_owned();
+    let path = format!("{root}/{MANIFEST_NAME}");
+    let file = tar.next_member()?.filter(|member| {
+        member.what == What::File && member.path == path && member.size <= MAX_MANIFEST_BYTES
+    });
+    if file.is_none() {
+        return Ok(None);
+    }
     let mut bytes = Vec::new();
     tar.read_to_end(&mut bytes)?;
-    let root = folder.path.trim_end_matches('/').to_owned();
     Ok(EntryName::new(&root).is_ok().then_some((root, bytes)))
 }
 

@@ -33,7 +33,8 @@ impl Threads {
 
     /// One for each processor that we may use.
     pub fn available() -> Threads {
-        thread::available_parallelism().map_or(Threads::ONE, Threads)
+        let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Threads::new(count).unwrap_or(Threads::ONE)
     }
 }
 
@@ -224,12 +225,22 @@ mod tests {
 
     #[test]
     fn workers_that_are_dropped_with_jobs_on_their_way_end() {
-        within_seconds(60, || {
-            let mut workers = Workers::start(Threads::new(4).expect("some"), || {
-                Box::new(|number: u64| number)
-            });
-            for number in 0..10 {
-                workers.give(number);
+        let alive = Arc::new(());
+        let held = alive.clone();
+        let mut workers = Workers::start(Threads::new(4).expect("some"), || {
+            let held = held.clone();
+            Box::new(move |number: u64| {
+                let _ = &held;
+                number
+            })
+        });
+        for number in 0..10 {
+            workers.give(number);
+        }
+        drop((workers, held));
+        within_seconds(60, move || {
+            while Arc::strong_count(&alive) > 1 {
+                thread::sleep(Duration::from_millis(1));
             }
         });
     }

@@ -241,7 +241,7 @@ impl Diff {
 
 /// Take single entries out of an archive
 ///
-/// The whole archive is proven before anything appears. Files keep their mode, secrets are never wider than 0600.
+/// The whole archive is proven before anything appears; of one above 16 MiB, the entries that are taken out. Files keep their mode, secrets are never wider than 0600.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookshot extract state.tar.gz state.redb -o /tmp/look\n  hookshot extract state.tar.gz config.toml -o - | less"

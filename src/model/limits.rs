@@ -25,7 +25,7 @@ pub const TAR_SLACK_BYTES: u64 = 4 << 20;
 /// The most faults that one refusal names; the rest is counted.
 pub const MAX_FAULTS: usize = 100;
 /// Compressed bytes that are looked at to tell how an archive begins.
-pub const HEAD_BYTES: usize = 64 << 10;
+pub const HEAD_BYTES: usize = MEMBER_BYTES + (128 << 10);
 /// A source up to this size is read once, into memory.
 pub const SMALL_SOURCE_BYTES: u64 = 1 << 20;
 /// The buffer for reading and writing files.

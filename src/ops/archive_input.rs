@@ -15,7 +15,7 @@ use nix::{
 
 use super::{Context, context::Stop};
 use crate::{
-    archive::{Input, Sink, Verified, read, select::select},
+    archive::{Input, ReadAt, Sink, Verified, read, select::select},
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::Manifest},
 };
@@ -55,7 +55,12 @@ impl Location {
 
     /// Gives single entries, or only the manifest, of a large file to `sink` without reading all of it; `None` where that
     /// cannot be done: it has to be read through.
-    pub fn select(&self, names: &[EntryName], sink: &mut dyn Sink) -> Result<Option<Manifest>> {
+    pub fn select(
+        &self,
+        context: &Context,
+        names: &[EntryName],
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Manifest>> {
         let Location::File(path) = self else {
             return Ok(None);
         };
@@ -64,7 +69,8 @@ impl Location {
         if !metadata.is_file() || metadata.len() < LARGE_ARCHIVE_BYTES {
             return Ok(None);
         }
-        select(&file, names, sink)
+        context.begin("extracting", None);
+        select(&Watching { file, context }, names, sink)
     }
 
     /// Reads the archive through the border, entries going to `sink`.
@@ -139,6 +145,24 @@ fn open(path: &Path) -> Result<File> {
         return Err(failure.hint("name one of the archives in it").into());
     }
     Ok(file)
+}
+
+/// A file whose reading is reported, and ends when we are to stop.
+struct Watching<'a> {
+    file: File,
+    context: &'a Context,
+}
+
+impl ReadAt for Watching<'_> {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.context.stop.check()?;
+        self.context.progress.advance(buffer.len() as u64);
+        ReadAt::read_exact_at(&self.file, buffer, offset)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
 }
 
 /// A reader that does not sleep through a signal.

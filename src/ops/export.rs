@@ -34,7 +34,7 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        archive_name::ArchiveName,
+        archive_name::{ArchiveName, SUFFIX},
         digest::{Digest, HashingReader},
         limits::{BUFFER_BYTES, HEAD_BYTES},
         manifest::Manifest,
@@ -143,10 +143,10 @@ pub fn export(
     let name = ArchiveName::new(&settings.schema.prefix, context.now)
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
     let place = Place::find(&request.output, settings, request.overwrite)?;
-    let staged = stage(context, settings, request)?;
     let level = request.level.unwrap_or(settings.schema.level);
+    let earlier = place.earlier(context, &request.since, level, &settings.schema.prefix)?;
+    let staged = stage(context, settings, request)?;
     let manifest = describe(context, settings, request, &name, level, &staged);
-    let earlier = place.earlier(&request.since, &manifest, &settings.schema.prefix)?;
     let snapshot = manifest
         .files
         .values()
@@ -389,30 +389,38 @@ impl Place {
     }
 
     /// The earlier archive whose members may be taken over, where there is one.
-    fn earlier(&self, since: &Since, manifest: &Manifest, prefix: &str) -> Result<Option<Earlier>> {
-        let path = match (since, self) {
-            (Since::Archive(path), _) => Some(path.clone()),
-            (Since::Newest, Place::Folder(folder, _)) => newest_in(folder, prefix),
-            (Since::Newest, Place::File { path, .. }) => newest_in(&folder_of(path), prefix),
-            (Since::Nothing, _) | (Since::Newest, Place::Stdout) => None,
+    fn earlier(
+        &self,
+        context: &Context,
+        since: &Since,
+        level: Level,
+        prefix: &str,
+    ) -> Result<Option<Earlier>> {
+        let open = |path: &Path| -> Result<Option<Earlier>> {
+            let file = open_regular(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    let message = format!("there is no archive {}", path.display());
+                    let failure = Failure::new(Kind::NotFound, message);
+                    anyhow::Error::new(failure.hint("leave out --since, or name an archive"))
+                }
+                _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+            })?;
+            Ok(Earlier::open(file, &context.version, &level.name()))
         };
-        let Some(path) = path else {
-            return Ok(None);
-        };
-        match open_regular(&path) {
-            Ok(file) => Ok(Earlier::open(file, manifest)),
-            Err(error) if matches!(since, Since::Archive(_)) => {
-                let kind = match error.kind() {
-                    io::ErrorKind::NotFound => Kind::NotFound,
-                    _ => Kind::Failed,
-                };
-                let message = format!("cannot read {}: {error}", path.display());
-                Err(Failure::new(kind, message)
-                    .hint("leave out --since, or name an archive")
-                    .into())
+        let folder = match (since, self) {
+            (Since::Archive(path), _) => {
+                let earlier = open(path)?;
+                if earlier.is_none() {
+                    warn!(archive = %path.display(), "Nothing can be taken over from this file: it is no archive of this hookshot at this level");
+                }
+                return Ok(earlier);
             }
-            Err(_) => Ok(None),
-        }
+            (Since::Nothing, _) | (Since::Newest, Place::Stdout) => return Ok(None),
+            (Since::Newest, Place::Folder(folder, _)) => folder.clone(),
+            (Since::Newest, Place::File { path, .. }) => folder_of(path),
+        };
+        let newest = newest_in(&folder, prefix);
+        Ok(newest.and_then(|path| open(&path).ok().flatten()))
     }
 
     fn shown(&self) -> String {
@@ -471,13 +479,16 @@ impl Place {
     }
 }
 
-/// The archive with the latest time in its name, among those in a folder that have this prefix.
+/// The archive with the latest time in its name, among those in a folder that have this prefix and are ours or root's:
+/// who else may write there does not choose what we take over.
 fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
     let names = folder.read_dir().ok()?.flatten();
     let archives = names.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
-        let is_ours = ArchiveName::parse(&name)?.prefix() == prefix;
-        is_ours.then_some(name)
+        let is_named = name.ends_with(SUFFIX) && ArchiveName::parse(&name)?.prefix() == prefix;
+        let metadata = is_named.then(|| entry.metadata().ok())??;
+        let is_ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
+        (metadata.is_file() && is_ours).then_some(name)
     });
     archives.max().map(|name| folder.join(name))
 }

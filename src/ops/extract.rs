@@ -64,6 +64,14 @@ pub fn extract(
     output: &Output,
     existing: Existing,
 ) -> Result<Report> {
+    // The same name twice is asked for once.
+    let mut unique: Vec<EntryName> = Vec::new();
+    for name in names {
+        if !unique.contains(name) {
+            unique.push(name.clone());
+        }
+    }
+    let names = unique.as_slice();
     let folder = match output {
         Output::Stdout => context.scratch.clone(),
         Output::Folder(folder) => folder.clone(),
@@ -77,7 +85,7 @@ pub fn extract(
         folders: NewFolders::default(),
     };
     let mut sink = begin();
-    let (manifest, verified) = match location.select(names, &mut sink)? {
+    let (manifest, verified) = match location.select(context, names, &mut sink)? {
         Some(manifest) => (manifest, None),
         None => {
             sink = begin();
@@ -91,7 +99,6 @@ pub fn extract(
     let _folders = sink.folders;
     let mut entries = Vec::new();
     for name in names {
-        // The same name twice is asked for once.
         let (Some(mut draft), Some(record)) = (drafts.remove(name), manifest.files.get(name))
         else {
             continue;
@@ -110,7 +117,7 @@ pub fn extract(
             Output::Folder(folder) => {
                 let path = folder.join(name.as_str());
                 let privacy = Role::of(name).map_or(Privacy::Ordinary, Role::privacy);
-                // Only archives of version 1.0 leave the mode to the tar, and those are read through.
+                // What leaves the mode to the tar is always read through.
                 let in_tar = verified.as_ref().and_then(|all| all.header(name).mode);
                 let mode = restored_mode(record.mode, in_tar, 0o600, privacy);
                 draft
