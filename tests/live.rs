@@ -474,7 +474,7 @@ fn a_service_that_does_not_stay_stopped_is_not_called_damaged() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        for _ in 0..20 {
+        for _ in 0..8 {
             let (_, db) = export(&machine, &["--snapshot", "pause"]);
             assert_eq!(invariant::check(db), Ok(3000));
         }
