@@ -1,7 +1,7 @@
 //! `hookshot validate`, `init`, `version`, `completions` and `man`: the small verbs.
 
 use anyhow::{Context as _, Result};
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
 use serde_json::json;
 
@@ -97,15 +97,21 @@ pub struct Completions {
     shell: Shell,
 }
 
+/// The command line without what only hookshot itself calls.
+fn shown() -> Command {
+    let all = Arguments::command();
+    let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set());
+    Command::new("hookshot")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .args(all.get_arguments().cloned())
+        .subcommands(verbs.cloned())
+}
+
 impl Completions {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut script = Vec::new();
-        clap_complete::generate(
-            self.shell,
-            &mut Arguments::command(),
-            "hookshot",
-            &mut script,
-        );
+        clap_complete::generate(self.shell, &mut shown(), "hookshot", &mut script);
         let script = String::from_utf8(script)?;
         app.output
             .report(&json!({ "completions": script }), || script.clone())?;
