@@ -1120,7 +1120,7 @@ fn the_small_verbs_print_what_they_are_for() {
     );
     for shell in ["bash", "zsh", "fish"] {
         let script = machine.run(&["completions", shell]).exits(0).text();
-        assert!(script.contains("rollback") && script.contains("--snapshot-timeout"));
+        assert!(script.contains("rollback") && script.contains("snapshot-timeout"));
         assert!(
             !script.contains("guard"),
             "what nobody types is not offered"
