@@ -1,7 +1,7 @@
 //! Makes what the benchmarks work on, the same bytes at each run: `bench_data FOLDER state|small|random [MEGABYTES]`.
 //!
 //! `state` is the state of a service: a redb database of deployment records of about so many megabytes with its
-//! configuration, `etc/` and `data/`. `random` is the same with a database that does not shrink. `small` is 20,000
+//! configuration, `etc/` and `data/`. `aged` is the same with the oldest records deleted. `random` is the same with a database that does not shrink. `small` is 20,000
 //! configuration files in `files/`. `change FOLDER PERCENT` writes the newest records of a database again.
 #![expect(
     clippy::disallowed_methods,
@@ -16,24 +16,29 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use hookshot::state::DEPLOYMENTS;
-use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    TableDefinition,
+};
 
 const BLOBS: TableDefinition<u64, &[u8]> = TableDefinition::new("blobs");
 const SMALL_FILES: usize = 20_000;
 /// Bytes of the database that one record takes, about.
 const RECORD_BYTES: u64 = 1560;
-const BLOB_BYTES: u64 = 1 << 20;
+/// With its key and the page's head it fills a page of 1 MiB, nearly.
+const BLOB_BYTES: u64 = (1 << 20) - 256;
 const RECORDS_PER_COMMIT: u64 = 20_000;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let folder = PathBuf::from(arguments.next().context("which folder?")?);
     let mut text = || arguments.next().and_then(|word| word.into_string().ok());
-    let kind = text().context("state, small, random or change?")?;
+    let kind = text().context("state, aged, small, random or change?")?;
     let number: u64 = text().map_or(Ok(256), |number| number.parse())?;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     match kind.as_str() {
         "state" => state(&folder, &mut random, number),
+        "aged" => aged(&folder, &mut random, number),
         "random" => blobs(&folder, &mut random, number),
         "small" => small(&folder, &mut random),
         "change" => change(&folder, &mut random, number),
@@ -167,12 +172,29 @@ fn records(database: &Database, random: &mut Random, numbers: std::ops::Range<u6
     Ok(())
 }
 
+/// A state whose oldest records the service has deleted: it has room for new ones.
+fn aged(folder: &Path, random: &mut Random, megabytes: u64) -> Result<()> {
+    state(folder, random, megabytes)?;
+    let database = Database::open(folder.join("data/state.redb"))?;
+    let tx = database.begin_write()?;
+    let mut table = tx.open_table(DEPLOYMENTS)?;
+    let kept = format!("dep-{:09}", table.len()? / 20);
+    table.retain_in(..kept.as_str(), |_, _| false)?;
+    drop(table);
+    tx.commit()?;
+    Ok(())
+}
+
 /// Writes the newest `percent` of the records again, as a service does that works on what is new.
 fn change(folder: &Path, random: &mut Random, percent: u64) -> Result<()> {
     let database = Database::open(folder.join("data/state.redb"))?;
     random.next();
-    let count = database.begin_read()?.open_table(DEPLOYMENTS)?.len()?;
-    records(&database, random, count - count * percent / 100..count)
+    let table = database.begin_read()?.open_table(DEPLOYMENTS)?;
+    let last = table.last()?.context("no records")?.0.value().to_owned();
+    let end = 1 + last.trim_start_matches("dep-").parse::<u64>()?;
+    let changed = table.len()? * percent / 100;
+    drop(table);
+    records(&database, random, end - changed..end)
 }
 
 fn blobs(folder: &Path, random: &mut Random, megabytes: u64) -> Result<()> {

@@ -23,6 +23,8 @@ pub enum Kind {
     Version,
     /// No consistent snapshot could be taken.
     Snapshot,
+    /// The archive is good here, but a destination did not prove that it holds it.
+    Unproven,
     /// Not enough space.
     Space,
     /// An import failed after it began; the old state is back.
@@ -43,6 +45,7 @@ impl Kind {
             Kind::Refused => 13,
             Kind::Version => 14,
             Kind::Snapshot => 15,
+            Kind::Unproven => 17,
             Kind::Space => 18,
             Kind::RolledBack => 20,
             // 128 + signal number, as shells report it.
@@ -61,6 +64,7 @@ impl Kind {
             Kind::Refused => "archive_refused",
             Kind::Version => "version_incompatible",
             Kind::Snapshot => "no_snapshot",
+            Kind::Unproven => "not_proven",
             Kind::Space => "no_space",
             Kind::RolledBack => "import_failed",
             Kind::Interrupted(_) => "interrupted",

@@ -4,8 +4,8 @@
 //! export   source::stage -> [Staged] -> archive::writer -> disk::publish -> archive::read (back)
 //! import   archive::read (into Staging) -> Verified -> model::plan -> disk::transaction
 //!
-//!          cli ----> ops ----> source, disk ----> archive ----> model
-//!        (talks)  (recipes)   (the outside)      (bytes)    (values, decisions)
+//!          cli ----> ops ----> source, store, disk ----> archive ----> model
+//!        (talks)  (recipes)      (the outside)        (bytes)    (values, decisions)
 //! ```
 //!
 //! docs/architecture.md has the invariants and why they hold. A service links to [`state`] and [`snapshot`].
@@ -18,6 +18,7 @@ pub mod archive;
 pub mod disk;
 pub mod source;
 pub mod state;
+pub mod store;
 
 pub mod config;
 pub mod ops;

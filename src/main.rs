@@ -24,6 +24,9 @@ fn main() -> ExitCode {
             secrets: variable("HOOKSHOT_SECRETS"),
             data_dir: variable("HOOKSHOT_DATA_DIR"),
         },
+        variables: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
         arguments: std::env::args_os().collect(),
         now,
         begun: Instant::now(),

@@ -2,11 +2,11 @@
 //!
 //! A service links to this module, so that it and hookshot agree. Every value is JSON.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use anyhow::{Context as _, Result};
 use redb::{ReadTransaction, TableDefinition, TableError};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 /// Deployments by id; the value is a [`Deployment`].
 pub const DEPLOYMENTS: TableDefinition<&str, &str> = TableDefinition::new("deployments");
@@ -147,37 +147,50 @@ impl Active {
 /// that is no such record, is an error: it cannot be told.
 pub fn active(transaction: &ReadTransaction) -> Result<Active> {
     let mut active = Active::default();
-    for row in rows::<Deployment>(transaction, DEPLOYMENTS)? {
-        let (_, deployment) = row?;
-        if deployment.status.is_active() {
-            active.deployments.push(deployment);
+    each_row(transaction, DEPLOYMENTS, |_, value| {
+        // Nearly all of them have ended long ago; their logs are not copied.
+        let glance: Glance = serde_json::from_str(value)?;
+        if glance.status.is_active() {
+            active.deployments.push(serde_json::from_str(value)?);
         }
-    }
-    for row in rows::<Lock>(transaction, LOCKS)? {
-        active.locks.push(row?);
-    }
+        Ok(())
+    })?;
+    each_row(transaction, LOCKS, |service, value| {
+        let lock = serde_json::from_str(value)?;
+        active.locks.push((service.to_owned(), lock));
+        Ok(())
+    })?;
     Ok(active)
 }
 
-type Rows<T> = Box<dyn Iterator<Item = Result<(String, T)>>>;
+/// What every [`Deployment`] must have.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(rename = "id", borrow)]
+    _id: Cow<'a, str>,
+    #[serde(rename = "service", borrow)]
+    _service: Cow<'a, str>,
+    status: Status,
+}
 
-fn rows<T: DeserializeOwned + 'static>(
+fn each_row(
     transaction: &ReadTransaction,
     definition: TableDefinition<&'static str, &'static str>,
-) -> Result<Rows<T>> {
+    mut take: impl FnMut(&str, &str) -> serde_json::Result<()>,
+) -> Result<()> {
     let table = match transaction.open_table(definition) {
         Ok(table) => table,
-        Err(TableError::TableDoesNotExist(_)) => return Ok(Box::new(std::iter::empty())),
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
         Err(error) => return Err(error).context("it does not have the schema of hookshot"),
     };
-    Ok(Box::new(table.range::<&str>(..)?.map(|row| {
+    for row in table.range::<&str>(..)? {
         let (key, value) = row?;
-        let key = key.value().to_owned();
+        let key = key.value();
         // The value may hold a log with anything in it: a fault names the row, not its content.
-        let record = serde_json::from_str(value.value())
+        take(key, value.value())
             .map_err(|_| anyhow::anyhow!("row {key:?} is not a record of hookshot's schema"))?;
-        Ok((key, record))
-    })))
+    }
+    Ok(())
 }
 
 #[cfg(test)]

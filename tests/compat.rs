@@ -1120,7 +1120,7 @@ mod golden {
     fn an_archive_of_the_default_level_stays_the_same_from_release_to_release() {
         assert_eq!(
             forge::digest(&archive(Level::DEFAULT)),
-            "ff0e97f85654a034e629c3c04e7a20e070ca217931a3650c926354731e3546a4"
+            "b4c63cb1bdcacbde70625d0b0b2700d1542aceeda7f544723ed937620d24e546"
         );
     }
 }

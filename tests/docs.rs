@@ -108,6 +108,28 @@ fn the_example_configuration_is_good() {
 }
 
 #[test]
+fn the_destinations_that_the_document_shows_are_good_and_every_key_is_named() {
+    let document = text("docs/destinations.md");
+    let mut count = 0;
+    for example in document.split("```toml\n").skip(1) {
+        let example = example.split("```").next().expect("an end");
+        let machine = Machine::new();
+        machine.write("etc/config.toml", machine.config_text(example), 0o600);
+        machine.run(&["validate"]).exits(0);
+        count += 1;
+    }
+    assert!(count >= 6);
+    let source = text("src/config/destinations.rs");
+    let keys = source.split("const COMMON").nth(1).expect("the keys");
+    let keys = keys.split("/// A destination").next().expect("an end");
+    let keys: Vec<_> = keys.split('"').skip(1).step_by(2).collect();
+    assert!(keys.len() > 25, "{keys:?}");
+    for key in keys {
+        assert!(document.contains(&format!("`{key}`")), "{key}");
+    }
+}
+
+#[test]
 fn the_example_scripts_are_scripts() {
     for script in [
         "examples/pre-deploy-backup.sh",

@@ -19,6 +19,7 @@ use forge::Xorshift;
 use hookshot::{
     archive::{
         Threads,
+        reader::Discard,
         reuse::Earlier,
         writer::{self, Level, Written},
     },
@@ -156,6 +157,49 @@ fn taking_over_changes_nothing_of_what_is_written() {
     }
 }
 
+/// A manifest of many digests does not shrink: it fills several members before the first entry, and small entries share
+/// members with it.
+#[test]
+fn entries_behind_a_manifest_of_several_members_are_taken_over() {
+    let level = Level::DEFAULT;
+    let mut old = contents();
+    for number in 0..4000 {
+        old.insert(name(&format!("b/{number}")), lines(number + 100, 60));
+    }
+    let archive = write(&old, level, None).out;
+    let first = forge::members(&archive)[0].clone();
+    assert!(first.len() > 64 << 10, "{first:?}");
+    let text = manifest(&old, level).to_bytes().len();
+    assert!(text > 512 << 10, "{text}");
+    let mut new = old.clone();
+    new.get_mut(&name("large")).expect("it")[3 << 20] ^= 1;
+    new.insert(name("b/7"), lines(7, 61));
+    let earlier = earlier(&archive, &manifest(&new, level)).expect("an earlier archive");
+    let with = write(&new, level, Some(&earlier));
+    assert!(with.out == write(&new, level, None).out);
+    assert_eq!(with.reused_bytes, 15 << 19);
+}
+
+/// What does not shrink is stored, and a member of it is larger than its block: it is taken over all the same.
+#[test]
+fn stored_members_are_taken_over_at_every_level() {
+    let noise = Xorshift::new(8).bytes((2 << 20) + 5);
+    let mixed = [lines(4, 700_000), Xorshift::new(9).bytes(700_000)].concat();
+    let old = Contents::from([
+        (name("mixed"), mixed),
+        (name("noise"), noise),
+        (name("zeros"), vec![0; 1 << 20]),
+    ]);
+    for level in [0, 1, 5, 9, Level::MAX] {
+        let level = Level::new(level).expect("a level");
+        let archive = write(&old, level, None).out;
+        let earlier = earlier(&archive, &manifest(&old, level)).expect("an earlier archive");
+        let with = write(&old, level, Some(&earlier));
+        assert!(with.out == archive, "{level:?}");
+        assert_eq!(with.reused_bytes, (2 + 4 + 2) << 19, "{level:?}");
+    }
+}
+
 #[test]
 fn nothing_is_taken_over_from_another_way_of_compressing() {
     let old = contents();
@@ -169,12 +213,12 @@ fn nothing_is_taken_over_from_another_way_of_compressing() {
 }
 
 #[test]
-fn a_damaged_earlier_archive_does_no_harm() {
+fn a_damaged_earlier_archive_gives_the_same_archive_or_one_that_is_refused() {
     let level = Level::DEFAULT;
     let old = contents();
     let archive = write(&old, level, None).out;
     let mut random = Xorshift::new(42);
-    let (mut taken, mut left) = (0, 0);
+    let (mut taken, mut left, mut bad) = (0, 0, 0);
     for number in 0..60 {
         let mut damaged = archive.clone();
         for _ in 0..1 + number % 9 {
@@ -186,15 +230,17 @@ fn a_damaged_earlier_archive_does_no_harm() {
         }
         let found = earlier(&damaged, &manifest(&old, level));
         let with = write(&old, level, found.as_ref());
-        assert!(with.out == archive, "damage {number}");
+        let is_good = forge::read(&with.out, true, &mut Discard).is_ok();
+        assert_eq!(is_good, with.out == archive, "damage {number}");
         if with.reused_bytes == 16 << 19 {
             taken += 1
         } else {
             left += 1
         }
+        bad += u32::from(!is_good);
     }
-    println!("{taken} taken over whole, {left} in part or not");
-    assert!(left > 20);
+    println!("{taken} taken over whole, {left} in part or not, {bad} of them refused");
+    assert!(left > 2 && bad > 20);
 }
 
 #[test]

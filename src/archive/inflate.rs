@@ -381,12 +381,20 @@ impl<R: BufRead> Read for Source<R> {
 }
 
 impl<R: BufRead> BufRead for Source<R> {
+    /// Interrupted reading goes on: the decoder forgets where it was when it meets one.
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at < self.back.len() {
-            Ok(&self.back[self.at..])
-        } else {
-            self.inner.fill_buf()
+            return Ok(&self.back[self.at..]);
         }
+        loop {
+            match self.inner.fill_buf() {
+                Ok([]) => return Ok(&[]),
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.inner.fill_buf()
     }
 
     fn consume(&mut self, amount: usize) {

@@ -9,7 +9,7 @@ use libdeflater::{CompressionLvl, Compressor, crc32};
 
 use super::{
     index::{self, MemberSize},
-    reuse::{Candidate, Scratch},
+    reuse::Candidate,
     workers::{Threads, Workers},
 };
 use crate::model::limits::MEMBER_BYTES;
@@ -20,31 +20,55 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255];
 /// Deflate's shortest stream of nothing: one final block of fixed codes, ended at once (RFC 1951 section 3.2.6).
 const NOTHING: [u8; 2] = [3, 0];
 
-/// A compression level of libdeflate: 0 (store) to 12 (smallest).
+/// Compression levels of libdeflate, 0 (store) to 12 (smallest): of the blocks that one large entry fills, and of those
+/// that small entries share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Level(u8);
+pub struct Level {
+    filled: u8,
+    shared: u8,
+}
 
 impl Level {
-    /// The default: within 1 % of gzip -6 in size, at half its cost.
-    pub const DEFAULT: Level = Level(5);
+    /// The default: about as small as gzip -6, at half its cost. Small entries shrink less, and there are fewer bytes of
+    /// them: they get a level more.
+    pub const DEFAULT: Level = Level {
+        filled: 5,
+        shared: 6,
+    };
     /// The smallest result.
     pub const MAX: u8 = 12;
 
     /// What the manifest says of how blocks are compressed.
     pub fn name(self) -> String {
-        format!("libdeflate {}", self.0)
+        match self {
+            Level { filled, shared } if filled == shared => format!("libdeflate {filled}"),
+            Level { filled, shared } => format!("libdeflate {filled}/{shared}"),
+        }
     }
 
-    /// Accepts 0 to 12.
+    /// One level for all blocks: 0 to 12.
     pub fn new(level: u8) -> Option<Level> {
-        (level <= Level::MAX).then_some(Level(level))
+        (level <= Level::MAX).then_some(Level {
+            filled: level,
+            shared: level,
+        })
     }
+}
+
+/// Whose bytes a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Those of one entry alone.
+    OneEntry,
+    /// Those of several, and of the tar between them.
+    Several,
 }
 
 /// Compresses what is written to it, member by member. Its output does not depend on the number of threads.
 pub struct MemberWriter<W> {
     out: W,
     workers: Workers<Block, io::Result<Packed>>,
+    owner: Owner,
     /// Members of an earlier archive that may hold the blocks that come next.
     expected: VecDeque<Option<Candidate>>,
     reused_bytes: u64,
@@ -57,6 +81,7 @@ pub struct MemberWriter<W> {
 /// What one member is made of, and a member that may be made of the same.
 struct Block {
     bytes: Vec<u8>,
+    owner: Owner,
     candidate: Option<Candidate>,
 }
 
@@ -78,6 +103,7 @@ impl<W: Write> MemberWriter<W> {
                 let mut packer = Packer::new(level);
                 Box::new(move |block| packer.pack(block))
             }),
+            owner: Owner::Several,
             expected: VecDeque::new(),
             reused_bytes: 0,
             block: Vec::with_capacity(MEMBER_BYTES),
@@ -87,13 +113,23 @@ impl<W: Write> MemberWriter<W> {
         }
     }
 
-    /// Says which members of an earlier archive may hold the blocks that come next, one for each.
-    pub fn expect(&mut self, candidates: VecDeque<Option<Candidate>>) {
+    /// Says that the blocks that come next hold one entry alone, and which members of an earlier archive may hold the
+    /// same, one for each.
+    pub fn begin_entry(&mut self, candidates: VecDeque<Option<Candidate>>) -> io::Result<()> {
+        self.boundary()?;
+        self.owner = Owner::OneEntry;
         self.expected = candidates;
+        Ok(())
+    }
+
+    /// Says that the blocks from the current one on hold several entries.
+    pub fn end_entry(&mut self) {
+        self.owner = Owner::Several;
+        self.expected.clear();
     }
 
     /// Ends the current member, so that what follows starts a new one.
-    pub fn boundary(&mut self) -> io::Result<()> {
+    fn boundary(&mut self) -> io::Result<()> {
         if self.block.is_empty() {
             return Ok(());
         }
@@ -107,7 +143,11 @@ impl<W: Write> MemberWriter<W> {
             .pop_front()
             .flatten()
             .filter(|_| bytes.len() == MEMBER_BYTES);
-        self.workers.give(Block { bytes, candidate });
+        self.workers.give(Block {
+            bytes,
+            owner: self.owner,
+            candidate,
+        });
         Ok(())
     }
 
@@ -174,11 +214,13 @@ const SAMPLE_BYTES: usize = 2 << 10;
 
 /// What one thread compresses with.
 struct Packer {
-    compressor: Compressor,
+    filled: Compressor,
+    shared: Compressor,
     quick: Compressor,
     store: Compressor,
     buffer: Vec<u8>,
-    scratch: Scratch,
+    /// What a whole block of zeros becomes, once there was one: files have holes.
+    zeros: Option<Vec<u8>>,
 }
 
 impl Packer {
@@ -186,11 +228,12 @@ impl Packer {
         let compressor =
             |level| Compressor::new(CompressionLvl::new(i32::from(level)).unwrap_or_default());
         Packer {
-            compressor: compressor(level.0),
+            filled: compressor(level.filled),
+            shared: compressor(level.shared),
             quick: compressor(1),
             store: compressor(0),
             buffer: Vec::new(),
-            scratch: Scratch::default(),
+            zeros: None,
         }
     }
 
@@ -198,43 +241,52 @@ impl Packer {
     fn pack(&mut self, block: Block) -> io::Result<Packed> {
         let Block {
             bytes: block,
+            owner,
             candidate,
         } = block;
         let crc = crc32(&block);
-        let same = candidate.and_then(|member| member.deflated(&block, &mut self.scratch));
-        if let Some(deflated) = same {
-            return Ok(Packed {
-                is_reused: true,
-                block,
-                deflated,
-                crc,
-            });
-        }
-        let bound = self.compressor.deflate_compress_bound(block.len());
-        self.buffer.resize(bound, 0);
-        let mut length = None;
-        if self.may_shrink(&block) {
-            let packed = self.compressor.deflate_compress(&block, &mut self.buffer);
-            length = packed.ok().filter(|length| *length < block.len());
-        }
-        let deflated = match length {
-            Some(length) => self.buffer[..length].to_vec(),
-            None => {
-                let mut stored = vec![0; self.store.deflate_compress_bound(block.len())];
-                let length = self
-                    .store
-                    .deflate_compress(&block, &mut stored)
-                    .map_err(|error| io::Error::other(format!("cannot compress: {error:?}")))?;
-                stored.truncate(length);
-                stored
+        let same = candidate.and_then(|member| member.deflated(crc, block.len()));
+        let is_reused = same.is_some();
+        let is_hole = owner == Owner::OneEntry && block.len() == MEMBER_BYTES && is_zero(&block);
+        let deflated = match (same, &self.zeros) {
+            (Some(deflated), _) => deflated,
+            (None, Some(zeros)) if is_hole => zeros.clone(),
+            (None, _) => {
+                let deflated = self.deflate(&block, owner)?;
+                if is_hole {
+                    self.zeros = Some(deflated.clone());
+                }
+                deflated
             }
         };
         Ok(Packed {
-            is_reused: false,
+            is_reused,
             block,
             deflated,
             crc,
         })
+    }
+
+    fn deflate(&mut self, block: &[u8], owner: Owner) -> io::Result<Vec<u8>> {
+        if self.may_shrink(block) {
+            let compressor = match owner {
+                Owner::OneEntry => &mut self.filled,
+                Owner::Several => &mut self.shared,
+            };
+            let bound = compressor.deflate_compress_bound(block.len());
+            self.buffer.resize(bound, 0);
+            let length = compressor.deflate_compress(block, &mut self.buffer);
+            if let Some(length) = length.ok().filter(|length| *length < block.len()) {
+                return Ok(self.buffer[..length].to_vec());
+            }
+        }
+        let mut stored = vec![0; self.store.deflate_compress_bound(block.len())];
+        let length = self
+            .store
+            .deflate_compress(block, &mut stored)
+            .map_err(|error| io::Error::other(format!("cannot compress: {error:?}")))?;
+        stored.truncate(length);
+        Ok(stored)
     }
 
     /// Whether any sample of the block shrinks: most data that does not is found out at a thirtieth of the cost.
@@ -242,6 +294,8 @@ impl Packer {
         if block.len() < 2 * SAMPLES * SAMPLE_BYTES {
             return true;
         }
+        let bound = self.quick.deflate_compress_bound(SAMPLE_BYTES);
+        self.buffer.resize(self.buffer.len().max(bound), 0);
         let step = (block.len() - SAMPLE_BYTES) / (SAMPLES - 1);
         (0..SAMPLES).any(|number| {
             let sample = &block[number * step..number * step + SAMPLE_BYTES];
@@ -250,6 +304,10 @@ impl Packer {
                 .is_ok_and(|length| length < SAMPLE_BYTES - SAMPLE_BYTES / 64)
         })
     }
+}
+
+fn is_zero(block: &[u8]) -> bool {
+    block.first() == Some(&0) && block[1..] == block[..block.len() - 1]
 }
 
 /// The header of a member that carries its size and nothing else: the fixed part, the extra field's length, one subfield.

@@ -1,13 +1,13 @@
 //! Members of an earlier archive that a new one may take over: compressing a block again that has not changed would give
 //! the same bytes.
 //!
-//! A block is looked for where the same entry had it before. It is taken over only if the earlier member is whole and
-//! inflates to exactly the new block, byte for byte; and only from an archive that says that the same hookshot made it at
-//! the same level: then the result is what compressing would have given. Where it lies, the content is right all the same.
+//! A block is looked for where the same entry had it before. It is taken over if the earlier member states its length and
+//! CRC-32, and only from an archive that says that the same hookshot made it at the same level: then the result is what
+//! compressing would have given. Where the earlier archive lies or is damaged, the new one does not hold what its manifest
+//! says: nothing that was taken over counts before the new archive is read back, every digest compared.
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
-use flate2::{Decompress, FlushDecompress, Status};
 use semver::Version;
 
 use super::{
@@ -111,46 +111,28 @@ impl Earlier {
 }
 
 impl Candidate {
-    /// The compressed content of the member, where it inflates to `block`. Another archive may lie there by now, or a
-    /// damaged one: nothing is trusted.
-    pub(super) fn deflated(&self, block: &[u8], scratch: &mut Scratch) -> Option<Vec<u8>> {
-        if self.size > 2 * MEMBER_BYTES {
+    /// The compressed content of the member, where the member says that it inflates to `length` bytes with this `crc`.
+    /// Another archive may lie there by now, or a damaged one: only who reads the new archive back knows.
+    pub(super) fn deflated(&self, crc: u32, length: usize) -> Option<Vec<u8>> {
+        let bounds = PLAIN_HEADER_BYTES + TRAILER_BYTES..=2 * MEMBER_BYTES;
+        if !bounds.contains(&self.size) {
             return None;
         }
-        let Scratch {
-            member,
-            content,
-            decoder,
-        } = scratch;
-        member.resize(self.size, 0);
-        self.file.read_exact_at(member, self.offset).ok()?;
-        if stated_size(member.get(..PLAIN_HEADER_BYTES)?) != Some(self.size) {
+        let end = self.offset.checked_add(self.size as u64)?;
+        let mut trailer = [0; TRAILER_BYTES];
+        let trailer_at = end - TRAILER_BYTES as u64;
+        self.file.read_exact_at(&mut trailer, trailer_at).ok()?;
+        if trailer[..4] != crc.to_le_bytes() || trailer[4..] != (length as u32).to_le_bytes() {
             return None;
         }
-        let deflated = &member[PLAIN_HEADER_BYTES..self.size - TRAILER_BYTES];
-        content.resize(block.len(), 0);
-        decoder.reset(false);
-        let status = decoder.decompress(deflated, content, FlushDecompress::Finish);
-        let is_whole = status.is_ok_and(|status| status == Status::StreamEnd)
-            && decoder.total_in() == deflated.len() as u64
-            && decoder.total_out() == block.len() as u64;
-        (is_whole && content == block).then(|| deflated.to_vec())
-    }
-}
-
-/// What one thread inflates candidates with: the decoder that takes nothing that other programs would not.
-pub(super) struct Scratch {
-    member: Vec<u8>,
-    content: Vec<u8>,
-    decoder: Decompress,
-}
-
-impl Default for Scratch {
-    fn default() -> Scratch {
-        Scratch {
-            member: Vec::new(),
-            content: Vec::new(),
-            decoder: Decompress::new(false),
+        let mut header = [0; PLAIN_HEADER_BYTES];
+        self.file.read_exact_at(&mut header, self.offset).ok()?;
+        if stated_size(&header) != Some(self.size) {
+            return None;
         }
+        let mut deflated = vec![0; self.size - PLAIN_HEADER_BYTES - TRAILER_BYTES];
+        let content_at = self.offset + PLAIN_HEADER_BYTES as u64;
+        self.file.read_exact_at(&mut deflated, content_at).ok()?;
+        Some(deflated)
     }
 }

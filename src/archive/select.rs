@@ -24,13 +24,22 @@ use crate::model::{
     manifest::{MANIFEST_NAME, Manifest},
 };
 
+/// What an archive says of itself, where only a part of it was read.
+#[derive(Debug)]
+pub struct Selected {
+    /// Its root folder.
+    pub root: String,
+    /// Its manifest.
+    pub manifest: Manifest,
+}
+
 /// Gives the entries called `names`, or only the manifest where there are none, to `sink`; `None` where the archive has to
 /// be read through for that. A name that the manifest does not have is the sink's affair.
 pub fn select(
     source: &dyn ReadAt,
     names: &[EntryName],
     sink: &mut dyn Sink,
-) -> Result<Option<Manifest>> {
+) -> Result<Option<Selected>> {
     match try_select(source, names, sink) {
         Err(error) if error.chain().any(is_fault) => Ok(None),
         result => result,
@@ -48,7 +57,7 @@ fn try_select(
     source: &dyn ReadAt,
     names: &[EntryName],
     sink: &mut dyn Sink,
-) -> Result<Option<Manifest>> {
+) -> Result<Option<Selected>> {
     let Some(sizes) = index::load(source).context("cannot read the index")? else {
         return Ok(None);
     };
@@ -96,7 +105,7 @@ fn try_select(
             return Ok(None);
         }
     }
-    Ok(Some(manifest))
+    Ok(Some(Selected { root, manifest }))
 }
 
 /// The root folder's name and the manifest's text, where they are the first that the tar has.

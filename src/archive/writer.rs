@@ -1,7 +1,7 @@
 //! Writes an archive: root folder, manifest, entries in the manifest's order (docs/format.md, "The tar").
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     io::{self, Read, Write},
 };
 
@@ -14,7 +14,7 @@ use crate::{
     error::{Failure, Kind},
     model::{
         entry_name::EntryName,
-        limits::{BUFFER_BYTES, MEMBER_BYTES},
+        limits::{BUFFER_BYTES, MEMBER_BYTES, TAR_OVERHEAD_BYTES},
         manifest::{FileRecord, MANIFEST_NAME, Manifest},
     },
 };
@@ -65,6 +65,18 @@ pub fn write<W: Write, R: Read>(
     writer.members.write_all(&[0; 2 * BLOCK as usize])?;
     let (out, reused_bytes) = writer.members.finish()?;
     Ok(Written { out, reused_bytes })
+}
+
+/// The most bytes that the archive of `manifest` can have: nothing shrinks, and every header is a long one.
+pub fn most_bytes(manifest: &Manifest) -> u64 {
+    let text = manifest.to_bytes().len() as u64;
+    let headers = TAR_OVERHEAD_BYTES.saturating_mul(manifest.files.len() as u64 + 2);
+    let tar = manifest
+        .total_bytes()
+        .saturating_add(headers)
+        .saturating_add(2 * text);
+    // Stored blocks, members and index add far less than a hundredth.
+    tar.saturating_add(tar / 100).saturating_add(1 << 20)
 }
 
 /// An archive that was written.
@@ -124,9 +136,8 @@ impl<W: Write> Writer<W> {
             &Attributes::of(record),
         )?;
         if record.size > MEMBER_BYTES as u64 {
-            self.members.boundary()?;
             let blocks = earlier.map(|earlier| earlier.blocks(name, record));
-            self.members.expect(blocks.unwrap_or_default());
+            self.members.begin_entry(blocks.unwrap_or_default())?;
         }
         let mut left = record.size;
         loop {
@@ -144,7 +155,7 @@ impl<W: Write> Writer<W> {
         if left > 0 {
             return Err(changed(name));
         }
-        self.members.expect(VecDeque::new());
+        self.members.end_entry();
         Ok(self.pad(record.size)?)
     }
 

@@ -30,7 +30,7 @@ use crate::{
     after_help = "Examples:\n  hookshot verify /var/backups/hookshot/*.tar.gz\n  ssh backup cat state.tar.gz | hookshot verify -"
 )]
 pub struct Verify {
-    /// Files, or `-` for standard input
+    /// Files, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     #[arg(required = true)]
     archives: Vec<PathBuf>,
 }
@@ -40,8 +40,8 @@ impl Verify {
         let locations: Vec<Location> = self
             .archives
             .iter()
-            .map(|path| Location::parse(path))
-            .collect();
+            .map(|path| app.location(path))
+            .collect::<Result<_>>()?;
         let report = verify(&app.context, &locations)?;
         let Some(worst) = &report.worst else {
             app.output.report(&report, || lines(&report))?;
@@ -105,7 +105,7 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(self, app: &App) -> Result<u8> {
-        let report = inspect(&app.context, &Location::parse(&self.archive))?;
+        let report = inspect(&app.context, &app.location(&self.archive)?)?;
         app.output.report(&report, || describe(&report))?;
         Ok(0)
     }
@@ -126,6 +126,11 @@ fn describe(report: &inspect::Report) -> String {
         report.archive,
         printable(&report.root)
     );
+    if !report.verified {
+        out.push_str(
+            "proven    no, only its manifest was read (`hookshot verify` reads all of it)\n",
+        );
+    }
     if let Some(created) = manifest["created_at"]
         .as_i64()
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
@@ -192,13 +197,13 @@ pub struct Diff {
 
 impl Diff {
     pub fn run(self, app: &App) -> Result<u8> {
-        let archive = Location::parse(&self.archive);
+        let archive = app.location(&self.archive)?;
         let text = if self.text { Text::Shown } else { Text::Hidden };
         let report = match &self.other {
             Some(other) => diff(
                 &app.context,
                 &archive,
-                &Other::Archive(&Location::parse(other)),
+                &Other::Archive(&app.location(other)?),
                 text,
             )?,
             None => {
@@ -283,7 +288,7 @@ impl Extract {
         };
         let report = extract(
             &app.context,
-            &Location::parse(&self.archive),
+            &app.location(&self.archive)?,
             &self.entries,
             &output,
             existing,

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::{archive_verbs, demo, export, guard, import, machine_verbs};
+use super::{
+    archive_verbs, catalog_verbs, check, copy, demo, export, guard, import, machine_verbs, prune,
+};
 use crate::{archive::Threads, config::Choices};
 
 /// The whole state of a service in one file that you can trust.
@@ -19,8 +21,8 @@ use crate::{archive::Threads, config::Choices};
 )]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part, 10 not found, 11 blocked,\n\
-    13 archive refused, 14 version incompatible, 15 no consistent snapshot, 18 not enough space,\n\
-    20 import failed and the old state is back, 130 and 143 interrupted.\n\n\
+    13 archive refused, 14 version incompatible, 15 no consistent snapshot, 17 not proven by a destination,\n\
+    18 not enough space, 20 import failed and the old state is back, 130 and 143 interrupted.\n\n\
     See it work: hookshot demo"
 )]
 pub struct Arguments {
@@ -40,6 +42,11 @@ pub enum Verb {
     Inspect(archive_verbs::Inspect),
     Diff(archive_verbs::Diff),
     Extract(archive_verbs::Extract),
+    Copy(copy::Copy),
+    Check(check::Check),
+    List(catalog_verbs::List),
+    Prune(prune::Prune),
+    Keep(catalog_verbs::Keep),
     Validate(machine_verbs::Validate),
     Init(machine_verbs::Init),
     Demo(demo::Demo),

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, io::IsTerminal as _, path::PathBuf, time::Durat
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use tracing::error;
 
 use super::App;
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     error::{Failure, Kind},
     model::method::Method,
     ops::export::{Output, Overwrite, Request, Secrets, Since, export},
-    ops::recovery::Access,
+    ops::{destination::ReadBack, recovery::Access},
 };
 
 /// Make an archive of this machine's state
@@ -21,11 +22,15 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     hookshot export /var/backups/hookshot/             # a file with the default name in that folder\n  \
+    hookshot export                                    # to every destination that [backup] to names\n  \
+    hookshot export @offsite s3://bucket/prefix /mnt/usb/\n  \
     hookshot export before-upgrade.tar.gz --tag why=upgrade\n  \
     hookshot export - | ssh backup 'cat > state.tar.gz'")]
 pub struct Export {
-    /// A file, a folder (existing, or with a `/` at its end), or `-` for standard output
-    output: PathBuf,
+    /// Files, folders (existing, or with a `/` at the end), URLs, `@DESTINATION`, or `-` for standard output [default:
+    /// [backup] to]
+    #[arg(value_name = "OUTPUT")]
+    outputs: Vec<PathBuf>,
     /// Replace a file that is no archive
     #[arg(long)]
     overwrite: bool,
@@ -44,6 +49,9 @@ pub struct Export {
     /// Compress everything
     #[arg(long)]
     no_since: bool,
+    /// Read back what destinations hold, even where they tell a checksum of their own
+    #[arg(long)]
+    read_back: bool,
     /// How the database is copied [default: [backup] snapshot, else auto]
     #[arg(long, value_name = "METHOD")]
     snapshot: Option<Snapshot>,
@@ -88,19 +96,33 @@ fn parse_tag(text: &str) -> Result<(String, String), String> {
 
 impl Export {
     pub fn run(self, app: &App) -> Result<u8> {
-        let output = if self.output.as_os_str() == "-" {
-            Output::Stdout
+        let (context, choices) = (&app.context, &app.choices);
+        let read_back = if self.read_back {
+            ReadBack::Always
         } else {
-            Output::Path(self.output)
+            ReadBack::AsConfigured
         };
-        if output == Output::Stdout && app.output.is_json() {
+        let mut outputs: Vec<Output> = self
+            .outputs
+            .iter()
+            .map(|text| Output::parse(context, choices, text, read_back))
+            .collect::<Result<_>>()?;
+        if outputs.is_empty() {
+            outputs = Output::configured(context, choices, read_back)?;
+        }
+        let stdout = |output: &&Output| matches!(output, Output::Stdout);
+        let to_stdout = outputs.iter().filter(stdout).count();
+        if to_stdout > 1 {
+            return Err(Failure::new(Kind::Usage, "there is one standard output").into());
+        }
+        if to_stdout == 1 && app.output.is_json() {
             let failure = Failure::new(
                 Kind::Usage,
                 "standard output cannot be both the archive and JSON",
             );
             return Err(failure.hint("export to a file, or leave out --json").into());
         }
-        if output == Output::Stdout && std::io::stdout().is_terminal() {
+        if to_stdout == 1 && std::io::stdout().is_terminal() {
             let failure = Failure::new(Kind::Usage, "an archive is nothing for a terminal");
             return Err(failure
                 .hint("send it on with a pipe or a redirection: hookshot export - > state.tar.gz")
@@ -108,7 +130,7 @@ impl Export {
         }
         let entered = app.enter(Access::Read)?;
         let request = Request {
-            output,
+            outputs,
             overwrite: if self.overwrite {
                 Overwrite::AnyFile
             } else {
@@ -129,11 +151,23 @@ impl Export {
             snapshot: self.snapshot.map(Snapshot::method),
             snapshot_timeout: Duration::from_secs(self.snapshot_timeout),
         };
-        let report = export(&app.context, &entered, &request, app.begun)?;
+        let report = export(&app.context, &entered, request, app.begun)?;
+        let missing: Vec<&str> = report
+            .outputs
+            .iter()
+            .filter_map(|arrival| arrival.error.as_deref())
+            .collect();
         // For people, the log lines have said it all.
-        if request.output != Output::Stdout {
+        if to_stdout == 0 {
             app.output.report(&report, String::new)?;
         }
-        Ok(0)
+        for fault in &missing {
+            error!("Not proven to be there: {fault}");
+        }
+        Ok(if missing.is_empty() {
+            0
+        } else {
+            Kind::Unproven.code()
+        })
     }
 }

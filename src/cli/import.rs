@@ -10,7 +10,6 @@ use crate::{
     error::{Failure, Kind},
     model::entry_name::EntryName,
     ops::{
-        archive_input::Location,
         import::{Keep, Request, import},
         preflight::Force,
         recovery::Access,
@@ -60,7 +59,7 @@ impl Import {
             return Err(Failure::new(Kind::Usage, message).hint(hint).into());
         }
         let request = Request {
-            archive: Location::parse(&self.archive),
+            archive: app.location(&self.archive)?,
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
             only: self.only,

@@ -2,6 +2,9 @@
 
 mod archive_verbs;
 mod arguments;
+mod catalog_verbs;
+mod check;
+mod copy;
 mod demo;
 mod export;
 mod guard;
@@ -10,10 +13,11 @@ mod log;
 mod machine_verbs;
 mod output;
 mod progress;
+mod prune;
 
 use std::{
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
     time::Instant,
@@ -36,9 +40,11 @@ use crate::{
     error::{Failure, Kind},
     ops::{
         Context,
+        archive_input::Location,
         context::Stop,
         recovery::{self, Access, Entered, Need},
     },
+    store::Environment,
 };
 
 /// What the process knows of the world.
@@ -47,6 +53,8 @@ pub struct World {
     pub arguments: Vec<OsString>,
     /// What the environment says of where the state lies.
     pub environment: Choices,
+    /// Every variable of the environment that is text.
+    pub variables: Vec<(String, String)>,
     /// The time.
     pub now: DateTime<Utc>,
     /// When the process began.
@@ -71,6 +79,11 @@ impl App {
     /// The state, whole and locked.
     fn enter(&self, access: Access) -> Result<Entered> {
         recovery::enter(&self.choices, access)
+    }
+
+    /// The archive that a word of the command line names.
+    fn location(&self, text: &Path) -> Result<Location> {
+        Location::parse(&self.context, &self.choices, text)
     }
 }
 
@@ -105,6 +118,9 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
         scratch: world.scratch,
         program: world.executable,
         unique: world.unique,
+        environment: Environment {
+            variables: world.variables,
+        },
         privileged: nix::unistd::geteuid().is_root(),
         threads: arguments.global.threads(),
         stop,
@@ -128,6 +144,11 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
         Verb::Inspect(verb) => verb.run(&app),
         Verb::Diff(verb) => verb.run(&app),
         Verb::Extract(verb) => verb.run(&app),
+        Verb::Copy(verb) => verb.run(&app),
+        Verb::Check(verb) => verb.run(&app),
+        Verb::List(verb) => verb.run(&app),
+        Verb::Prune(verb) => verb.run(&app),
+        Verb::Keep(verb) => verb.run(&app),
         Verb::Validate(verb) => verb.run(&app),
         Verb::Init(verb) => verb.run(&app),
         Verb::Demo(verb) => verb.run(&app),

@@ -3,7 +3,10 @@
 //! The file belongs to the service. hookshot reads `[storage] data_dir`, `[logging]`, `[secrets] file` and
 //! `[backup]`, and lets every other section be.
 
+pub mod destinations;
 mod nearest;
+mod quantity;
+pub mod retention;
 pub mod schema;
 
 use std::{

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use toml::{Table, Value};
 
-use super::nearest::nearest;
+use super::{
+    destinations::{self, Destination},
+    nearest::nearest,
+    retention::{self, Retention},
+};
 use crate::{
     archive::writer::Level,
     model::{
@@ -14,14 +18,17 @@ use crate::{
 };
 
 /// The keys under `[backup]`.
-const BACKUP_KEYS: [&str; 7] = [
+const BACKUP_KEYS: [&str; 10] = [
     "app",
     "app_version",
     "compact",
+    "destinations",
     "level",
     "prefix",
+    "retention",
     "snapshot",
     "tags",
+    "to",
 ];
 
 /// What the file says; what it does not say has its default.
@@ -49,6 +56,12 @@ pub struct Schema {
     pub compact: bool,
     /// `[backup.tags]`: labels of every archive.
     pub tags: BTreeMap<String, String>,
+    /// `[backup.destinations.NAME]`: where archives are kept.
+    pub destinations: BTreeMap<String, Destination>,
+    /// `[backup.retention]`: which archives stay, where a destination does not say otherwise.
+    pub retention: Retention,
+    /// `[backup] to`: the destinations that exports and backups go to unless something else is said.
+    pub to: Vec<String>,
 }
 
 impl Schema {
@@ -63,17 +76,11 @@ impl Schema {
         let secrets = reader.section(&table, "secrets");
         let logging = reader.section(&table, "logging");
         let backup = reader.section(&table, "backup");
-        for key in backup
-            .keys()
-            .filter(|key| !BACKUP_KEYS.contains(&key.as_str()))
-        {
-            let meant = nearest(key, &BACKUP_KEYS)
-                .map(|name| format!("; did you mean `{name}`?"))
-                .unwrap_or_default();
-            reader
-                .faults
-                .push(format!("unknown key `{key}` under [backup]{meant}"));
-        }
+        reader.unknown(&backup, "backup", &BACKUP_KEYS);
+        let retention = reader.section(&backup, "retention");
+        let retention = retention::read(&mut reader, &retention, "backup.retention");
+        let destinations = destinations::read(&mut reader, &backup);
+        let to = destinations::read_to(&mut reader, &backup, &destinations);
         let schema = Schema {
             data_dir: reader.path(&storage, "storage", "data_dir"),
             secrets_file: reader.path(&secrets, "secrets", "file"),
@@ -94,7 +101,10 @@ impl Schema {
             level: reader.level(&backup),
             snapshot: reader.snapshot(&backup),
             compact: reader.flag(&backup, "backup", "compact"),
-            tags: reader.tags(&backup),
+            tags: reader.strings(&backup, "backup", "tags"),
+            destinations,
+            retention,
+            to,
         };
         if faults.is_empty() {
             Ok(schema)
@@ -127,7 +137,8 @@ fn without_quotes(message: &str) -> &str {
         .trim_end_matches(':')
 }
 
-struct Reader<'a> {
+/// Takes values out of sections, and collects what is wrong with them.
+pub(super) struct Reader<'a> {
     faults: &'a mut Vec<String>,
 }
 
@@ -144,7 +155,7 @@ impl Reader<'_> {
         }
     }
 
-    fn text(&mut self, section: &Table, name: &str, key: &str) -> Option<String> {
+    pub(super) fn text(&mut self, section: &Table, name: &str, key: &str) -> Option<String> {
         match section.get(key)? {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
             _ => {
@@ -205,7 +216,7 @@ impl Reader<'_> {
         )
     }
 
-    fn flag(&mut self, section: &Table, name: &str, key: &str) -> bool {
+    pub(super) fn flag(&mut self, section: &Table, name: &str, key: &str) -> bool {
         match section.get(key) {
             None => false,
             Some(Value::Boolean(flag)) => *flag,
@@ -217,25 +228,44 @@ impl Reader<'_> {
         }
     }
 
-    fn tags(&mut self, backup: &Table) -> BTreeMap<String, String> {
-        let mut tags = BTreeMap::new();
-        match backup.get("tags") {
+    /// A table of strings.
+    pub(super) fn strings(
+        &mut self,
+        section: &Table,
+        name: &str,
+        key: &str,
+    ) -> BTreeMap<String, String> {
+        let mut strings = BTreeMap::new();
+        match section.get(key) {
             None => {}
             Some(Value::Table(table)) => {
-                for (key, value) in table {
+                for (word, value) in table {
                     match value {
-                        Value::String(text) => drop(tags.insert(key.clone(), text.clone())),
-                        _ => self
-                            .faults
-                            .push(format!("`{key}` under [backup.tags] must be a string")),
+                        Value::String(text) => drop(strings.insert(word.clone(), text.clone())),
+                        _ => self.fault(format!("`{word}` under [{name}.{key}] must be a string")),
                     }
                 }
             }
-            Some(_) => self
-                .faults
-                .push("`tags` under [backup] must be a section, [backup.tags]".to_owned()),
+            Some(_) => self.fault(format!(
+                "`{key}` under [{name}] must be a section, [{name}.{key}]"
+            )),
         }
-        tags
+        strings
+    }
+
+    /// Names the keys that are not known, with the nearest that is.
+    pub(super) fn unknown(&mut self, section: &Table, name: &str, known: &[&str]) {
+        for key in section.keys().filter(|key| !known.contains(&key.as_str())) {
+            let meant = nearest(key, known)
+                .map(|name| format!("; did you mean `{name}`?"))
+                .unwrap_or_default();
+            self.fault(format!("unknown key `{key}` under [{name}]{meant}"));
+        }
+    }
+
+    /// Something that is not right.
+    pub(super) fn fault(&mut self, fault: impl Into<String>) {
+        self.faults.push(fault.into());
     }
 }
 

@@ -47,6 +47,11 @@ impl ArchiveName {
         &self.prefix
     }
 
+    /// When the snapshot was taken.
+    pub fn time(&self) -> DateTime<Utc> {
+        self.time
+    }
+
     /// The default file name; a `number` above zero tells archives of the same second apart.
     pub fn file_name(&self, number: u32) -> String {
         match number {

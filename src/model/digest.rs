@@ -70,7 +70,13 @@ impl<W> Hashing<W> {
 
     /// The digest and the number of bytes of everything written.
     pub fn finish(self) -> (Digest, u64) {
-        (Digest(self.hasher.finalize().into()), self.size)
+        let (digest, size, _) = self.into_parts();
+        (digest, size)
+    }
+
+    /// The same, and what was written to.
+    pub fn into_parts(self) -> (Digest, u64, W) {
+        (Digest(self.hasher.finalize().into()), self.size, self.inner)
     }
 }
 

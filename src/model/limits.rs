@@ -34,3 +34,13 @@ pub const BUFFER_BYTES: usize = 256 << 10;
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Memory that redb may use for its page cache while it judges a copy.
 pub const REDB_CACHE_BYTES: usize = 16 << 20;
+/// The most archives that a simulated policy is asked about: twelve years of hourly ones.
+pub const MAX_SIMULATED_ARCHIVES: usize = 105_192;
+/// The most verdicts of a simulation: some seconds of work. Two years of hourly archives that all stay need 154 million.
+pub const MAX_SIMULATED_VERDICTS: usize = 200_000_000;
+/// The most days that are simulated: the hundred years of a service that does well.
+pub const MAX_SIMULATED_DAYS: u32 = 36_525;
+/// No archive is smaller, in bytes: header and trailer of gzip, and the headers of two tar members, however well they shrink.
+pub const MIN_ARCHIVE_BYTES: u64 = 64;
+/// What is read of the mark of an archive, in bytes; `forever` and every date are shorter.
+pub const MAX_MARK_BYTES: u64 = 64;

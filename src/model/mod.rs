@@ -8,4 +8,5 @@ pub mod limits;
 pub mod manifest;
 pub mod method;
 pub mod plan;
+pub mod retention;
 pub mod version;

@@ -1,10 +1,11 @@
-//! Where a verb reads an archive from: a file, or standard input.
+//! Where a verb reads an archive from: a file, standard input, or a place where archives are kept.
 
 use std::{
     fs::File,
     io::{self, Read},
     os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
@@ -13,11 +14,16 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use super::{Context, context::Stop};
+use super::{Context, context::Stop, destination::ArchiveAt};
 use crate::{
-    archive::{Input, ReadAt, Sink, Verified, read, select::select},
+    archive::{
+        Input, ReadAt, Sink, Verified, read,
+        select::{Selected, select},
+    },
+    config::{Choices, Settings},
     error::{Failure, Kind},
-    model::{entry_name::EntryName, manifest::Manifest},
+    model::entry_name::EntryName,
+    store::{Pages, Store},
 };
 
 /// How often a silent standard input is left to look whether we are to stop, in milliseconds.
@@ -26,23 +32,45 @@ const PATIENCE_MS: u16 = 100;
 /// A smaller archive is always read through: that costs nothing, and proves all of it.
 const LARGE_ARCHIVE_BYTES: u64 = 16 << 20;
 
+/// The same where every byte has to come over a network.
+const LARGE_STORED_BYTES: u64 = 1 << 20;
+
 /// An archive as the command line names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Location {
     /// `-`.
     Stdin,
     /// A file.
     File(PathBuf),
+    /// An archive in a store.
+    Stored(Kept),
+}
+
+/// An archive in a store.
+#[derive(Clone)]
+pub struct Kept {
+    store: Arc<dyn Store>,
+    name: String,
+    shown: String,
 }
 
 impl Location {
-    /// Parses an argument.
-    pub fn parse(text: &Path) -> Location {
+    /// Parses an argument: `-`, a path, a URL, `@NAME/ARCHIVE`, `@NAME/latest`. For the last three the settings are read,
+    /// and for `latest` the destination is asked.
+    pub fn parse(context: &Context, choices: &Choices, text: &Path) -> Result<Location> {
         if text.as_os_str() == "-" {
-            Location::Stdin
-        } else {
-            Location::File(text.to_owned())
+            return Ok(Location::Stdin);
         }
+        let stored = text.to_str().map_or(Ok(None), ArchiveAt::parse);
+        let Some(at) = stored.map_err(|fault| Failure::new(Kind::Usage, fault))? else {
+            return Ok(Location::File(text.to_owned()));
+        };
+        let (destination, name) = at.open(context, &Settings::load(choices)?)?;
+        Ok(Location::Stored(Kept {
+            shown: format!("{}/{name}", destination.shown()),
+            store: destination.store,
+            name,
+        }))
     }
 
     /// The location for messages.
@@ -50,6 +78,7 @@ impl Location {
         match self {
             Location::Stdin => "-".to_owned(),
             Location::File(path) => path.display().to_string(),
+            Location::Stored(kept) => kept.shown.clone(),
         }
     }
 
@@ -59,18 +88,37 @@ impl Location {
         &self,
         context: &Context,
         names: &[EntryName],
+        what: &'static str,
         sink: &mut dyn Sink,
-    ) -> Result<Option<Manifest>> {
-        let Location::File(path) = self else {
-            return Ok(None);
-        };
-        let file = open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() < LARGE_ARCHIVE_BYTES {
-            return Ok(None);
+    ) -> Result<Option<Selected>> {
+        match self {
+            Location::Stdin => Ok(None),
+            Location::File(path) => {
+                let file = open(path)?;
+                let metadata = file.metadata()?;
+                if !metadata.is_file() || metadata.len() < LARGE_ARCHIVE_BYTES {
+                    return Ok(None);
+                }
+                context.begin(what, None);
+                select(
+                    &Watching {
+                        source: &file,
+                        context,
+                    },
+                    names,
+                    sink,
+                )
+            }
+            Location::Stored(kept) => {
+                let source = kept.store.open(&kept.name)?;
+                if source.length()? < LARGE_STORED_BYTES {
+                    return Ok(None);
+                }
+                context.begin(what, None);
+                let source = &*source;
+                select(&Watching { source, context }, names, sink)
+            }
         }
-        context.begin("extracting", None);
-        select(&Watching { file, context }, names, sink)
     }
 
     /// Reads the archive through the border, entries going to `sink`.
@@ -113,6 +161,13 @@ impl Location {
                 };
                 read(&self.shown(), input, context.threads, sink)
             }
+            Location::Stored(kept) => {
+                let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(kept.store.open(&kept.name)?);
+                context.begin(what, Some(source.length()?));
+                let pages = context.watch(Pages::new(source)?);
+                let input = Input::Stream(Box::new(pages), context.scratch.clone());
+                read(&self.shown(), input, context.threads, sink)
+            }
         }
     }
 }
@@ -147,21 +202,21 @@ fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// A file whose reading is reported, and ends when we are to stop.
-struct Watching<'a> {
-    file: File,
+/// Something whose reading is reported, and ends when we are to stop.
+struct Watching<'a, S: ?Sized> {
+    source: &'a S,
     context: &'a Context,
 }
 
-impl ReadAt for Watching<'_> {
+impl<S: ReadAt + ?Sized> ReadAt for Watching<'_, S> {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.context.stop.check()?;
         self.context.progress.advance(buffer.len() as u64);
-        ReadAt::read_exact_at(&self.file, buffer, offset)
+        self.source.read_exact_at(buffer, offset)
     }
 
     fn length(&self) -> io::Result<u64> {
-        self.file.length()
+        self.source.length()
     }
 }
 

@@ -15,6 +15,7 @@ use semver::Version;
 use crate::{
     archive::Threads,
     error::{Failure, Kind},
+    store::Environment,
 };
 
 /// Everything that a verb may know of the world beside files.
@@ -32,6 +33,8 @@ pub struct Context {
     pub program: PathBuf,
     /// Tells the files of this run apart from those of any other.
     pub unique: String,
+    /// The variables of the environment.
+    pub environment: Environment,
     /// Whether we may give files away.
     pub privileged: bool,
     /// How many threads compress and inflate.

@@ -92,7 +92,10 @@ pub fn diff(
     other: &Other<'_>,
     text: Text,
 ) -> Result<Report> {
-    if *archive == Location::Stdin && matches!(other, Other::Archive(Location::Stdin)) {
+    if matches!(
+        (archive, other),
+        (Location::Stdin, Other::Archive(Location::Stdin))
+    ) {
         return Err(Failure::new(Kind::Usage, "standard input is one archive, not two").into());
     }
     let (here, there) = match other {

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{Context, archive_input::Location, entries::Role};
+use super::{Context, archive_input::Location, entries::Role, stdout::Stdout};
 use crate::{
     archive::Sink,
     disk::{
@@ -85,8 +85,8 @@ pub fn extract(
         folders: NewFolders::default(),
     };
     let mut sink = begin();
-    let (manifest, verified) = match location.select(context, names, &mut sink)? {
-        Some(manifest) => (manifest, None),
+    let (manifest, verified) = match location.select(context, names, "extracting", &mut sink)? {
+        Some(selected) => (selected.manifest, None),
         None => {
             sink = begin();
             let verified = location.read(context, "extracting", &mut sink)?;
@@ -106,7 +106,7 @@ pub fn extract(
         let path = match output {
             Output::Stdout => {
                 draft.file().rewind()?;
-                let mut out = io::stdout().lock();
+                let mut out = Stdout::open(&context.stop)?;
                 match io::copy(draft.file(), &mut out).and_then(|_| out.flush()) {
                     // Who closes the pipe has read enough.
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}

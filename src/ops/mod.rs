@@ -1,9 +1,13 @@
 //! The verbs: one recipe a file, each returns a report. Nothing here prints.
 
 pub mod archive_input;
+pub mod catalog;
+pub mod check;
 mod contents;
 pub mod context;
+pub mod copy;
 pub mod demo;
+pub mod destination;
 pub mod diff;
 pub mod entries;
 pub mod export;
@@ -11,10 +15,17 @@ pub mod extract;
 pub mod import;
 pub mod init;
 pub mod inspect;
+pub mod keep;
+pub mod list;
 pub mod preflight;
+pub mod prune;
 pub mod recovery;
 pub mod replace;
 pub mod rollback;
+mod secret;
+pub mod shipment;
+pub mod simulate;
+mod stdout;
 mod unpacked;
 pub mod validate;
 pub mod verify;

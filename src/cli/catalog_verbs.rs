@@ -1,0 +1,215 @@
+//! `hookshot list` and `keep`: what destinations hold, and what is to stay there.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use super::{
+    App,
+    output::{size, table},
+};
+use crate::{
+    config::Settings,
+    model::{entry_name::printable, retention::Mark},
+    ops::{
+        catalog::Hosts,
+        keep::keep,
+        list::{self, Depth, Direction, Request, list},
+    },
+};
+
+/// Show the archives of destinations
+///
+/// Shows those whose names begin with `[backup] prefix`. With --long the manifest of each is read, and the retention
+/// policy is asked.
+#[derive(Debug, Args)]
+#[command(
+    alias = "ls",
+    after_help = "Examples:\n  \
+    hookshot list                                  # everything that [backup] to names\n  \
+    hookshot list @offsite --long\n  \
+    hookshot list /var/backups/hookshot --sort size\n  \
+    hookshot list @offsite --json | jq -r '.archives[0].location'"
+)]
+pub struct List {
+    /// @NAME, URLs, or folders [default: [backup] to]
+    #[arg(value_name = "DESTINATION")]
+    destinations: Vec<String>,
+    /// Read the manifest of each archive, and say why the policy keeps it
+    #[arg(short, long)]
+    long: bool,
+    /// What comes first: the newest, the largest, or by name
+    #[arg(long, value_name = "WHAT", default_value = "time")]
+    sort: Sort,
+    /// The other way round
+    #[arg(short, long)]
+    reverse: bool,
+    /// The archives of other hosts and services, too
+    #[arg(long)]
+    all_hosts: bool,
+}
+
+/// What archives are sorted by.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sort {
+    /// Their names.
+    Name,
+    /// Their times, the newest first.
+    Time,
+    /// Their sizes, the largest first.
+    Size,
+}
+
+/// Whose archives a flag `--all-hosts` means.
+pub fn hosts(all_hosts: bool) -> Hosts {
+    if all_hosts { Hosts::All } else { Hosts::Ours }
+}
+
+impl List {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let settings = Settings::load(&app.choices)?;
+        let request = Request {
+            places: self.destinations,
+            hosts: hosts(self.all_hosts),
+            depth: if self.long {
+                Depth::Manifests
+            } else {
+                Depth::Listing
+            },
+            sort: match self.sort {
+                Sort::Name => list::Sort::Name,
+                Sort::Time => list::Sort::Time,
+                Sort::Size => list::Sort::Size,
+            },
+            direction: if self.reverse {
+                Direction::Reverse
+            } else {
+                Direction::Usual
+            },
+        };
+        let report = list(&app.context, &settings, &request)?;
+        let failure = report.failure.as_ref();
+        app.output
+            .report_with(&report, failure, || shown(&report, &settings.schema.prefix))?;
+        Ok(failure.map_or(0, |failure| failure.kind.code()))
+    }
+}
+
+fn shown(report: &list::Report, prefix: &str) -> String {
+    if report.archives.is_empty() {
+        return match report.others {
+            0 => "there are no archives\n".to_owned(),
+            others => format!(
+                "there are no archives of {prefix}; with --all-hosts there are {others} of others\n"
+            ),
+        };
+    }
+    let is_long = report.archives.iter().any(|one| one.detail.is_some());
+    let is_marked = report.archives.iter().any(|one| one.mark.is_some());
+    let mut header = vec!["NAME", "TIME", "SIZE", "AGE"];
+    if report.places > 1 {
+        header.push("PLACE");
+    }
+    if is_marked {
+        header.push("MARK");
+    }
+    if is_long {
+        header.extend(["ENTRIES", "VERSION", "HOST", "VERIFIED", "POLICY"]);
+    }
+    let row = |one: &list::Archive| {
+        let mut row = vec![
+            one.name.clone(),
+            one.time.clone(),
+            size(one.size_bytes),
+            age(one.age_seconds),
+        ];
+        if report.places > 1 {
+            row.push(printable(&one.destination));
+        }
+        if is_marked {
+            row.push(one.mark.clone().unwrap_or_else(none));
+        }
+        row.extend(one.detail.as_ref().map(detail).into_iter().flatten());
+        row
+    };
+    table(&header, report.archives.iter().map(row))
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+fn detail(detail: &list::Detail) -> [String; 5] {
+    let text = |text: &Option<String>| text.as_deref().map_or_else(none, printable);
+    let version = match (&detail.app, &detail.app_version) {
+        (Some(app), Some(version)) => format!("{} {}", printable(app), printable(version)),
+        (app, version) => text(if app.is_some() { app } else { version }),
+    };
+    [
+        detail
+            .entries
+            .map_or_else(none, |entries| entries.to_string()),
+        version,
+        text(&detail.hostname),
+        match &detail.fault {
+            Some(fault) => format!("{}: {}", detail.verified, printable(fault)),
+            None => detail.verified.to_owned(),
+        },
+        format!("{}: {}", detail.verdict, detail.reasons.join("; ")),
+    ]
+}
+
+/// How long ago, in the largest unit that is full.
+fn age(seconds: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    if seconds < 0 {
+        return "in the future".to_owned();
+    }
+    let unit = UNITS.iter().find(|(length, _)| seconds >= *length);
+    unit.map_or_else(
+        || "now".to_owned(),
+        |(length, name)| format!("{} {name}", seconds / length),
+    )
+}
+
+/// Mark an archive, so that no policy removes it
+///
+/// The mark is a small object beside the archive, NAME.keep. Without a flag it holds forever.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    hookshot keep @offsite/hookshot-state-20261121-030000.tar.gz\n  \
+    hookshot keep @offsite/latest --until 2027-12-31\n  \
+    hookshot keep /var/backups/hookshot/hookshot-state-20261121-030000.tar.gz --remove")]
+pub struct Keep {
+    /// A file, a URL, @NAME/ARCHIVE, or @NAME/latest
+    archive: String,
+    /// For good
+    #[arg(long, conflicts_with_all = ["until", "remove"])]
+    forever: bool,
+    /// Until this day begins (UTC), or until a time of RFC 3339
+    #[arg(long, value_name = "DATE", conflicts_with = "remove")]
+    until: Option<Mark>,
+    /// Take the mark away: the policy decides again
+    #[arg(long)]
+    remove: bool,
+}
+
+impl Keep {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let settings = Settings::load(&app.choices)?;
+        let mark = if self.remove {
+            None
+        } else {
+            Some(self.until.unwrap_or(Mark::Forever))
+        };
+        let report = keep(&app.context, &settings, &self.archive, mark)?;
+        app.output.report(&report, || {
+            let says = match (mark, &report.before) {
+                (Some(mark), _) => format!("kept {mark}"),
+                (None, Some(_)) => "not marked any more".to_owned(),
+                (None, None) => "had no mark".to_owned(),
+            };
+            format!("{}: {says}\n", printable(&report.archive))
+        })?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,72 @@
+//! `hookshot copy`.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{
+    App,
+    output::{size, table},
+};
+use crate::{
+    config::Settings,
+    model::entry_name::printable,
+    ops::copy::{Report, Request, Whose, copy},
+};
+
+/// Copy archives between places, proven on arrival
+///
+/// An archive is proven good while it passes, and the other place proves that it holds it. What is there already, with the
+/// same name and size, is skipped; nothing is ever replaced.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    hookshot copy @local/latest @offsite\n  \
+    hookshot copy @local @offsite                      # what is there and not here\n  \
+    hookshot copy s3://bucket/host/state-20261121-030000.tar.gz /tmp/")]
+pub struct Copy {
+    /// An archive, or a place for all archives of this prefix there: @NAME[/ARCHIVE|/latest], a URL, a file or a folder
+    from: String,
+    /// A place: @NAME, a URL or a folder
+    to: String,
+    /// Of a place, the archives of every prefix
+    #[arg(long)]
+    all_hosts: bool,
+}
+
+impl Copy {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let settings = Settings::load(&app.choices)?;
+        let request = Request {
+            from: self.from,
+            to: self.to,
+            whose: if self.all_hosts {
+                Whose::Everybodys
+            } else {
+                Whose::Ours
+            },
+        };
+        let report = copy(&app.context, &settings, &request)?;
+        let failure = report.failure.as_ref();
+        app.output
+            .report_with(&report, failure, || lines(&report))?;
+        Ok(failure.map_or(0, |failure| failure.kind.code()))
+    }
+}
+
+fn lines(report: &Report) -> String {
+    let copied = report.copied.iter().map(|one| {
+        let result = format!("copied, proven by {}", one.proof);
+        vec![printable(&one.name), size(one.size_bytes), result]
+    });
+    let skipped = report.skipped.iter().map(|one| {
+        let result = "there already".to_owned();
+        vec![printable(&one.name), size(one.size_bytes), result]
+    });
+    let failed = report.failed.iter().map(|one| {
+        let result = "NOT COPIED".to_owned();
+        vec![printable(&one.name), "-".to_owned(), result]
+    });
+    table(
+        &["ARCHIVE", "SIZE", "RESULT"],
+        copied.chain(skipped).chain(failed),
+    )
+}

@@ -1,0 +1,355 @@
+//! `[backup.destinations.NAME]`: where archives are kept off this machine, and how that is talked to.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use toml::{Table, Value};
+
+use super::{
+    nearest::nearest,
+    quantity,
+    retention::{self, Retention},
+    schema::Reader,
+};
+use crate::store::{
+    Address, Options, Secret,
+    address::Service,
+    options::{Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
+};
+
+/// The keys of every destination.
+const COMMON: [&str; 8] = [
+    "url",
+    "timeout",
+    "retry_attempts",
+    "parallel_uploads",
+    "chunk_size",
+    "bandwidth_limit",
+    "read_back",
+    "retention",
+];
+const S3: [&str; 11] = [
+    "endpoint",
+    "region",
+    "path_style",
+    "allow_http",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "storage_class",
+    "sse",
+    "sse_kms_key_id",
+    "tags",
+];
+const GCS: [&str; 4] = [
+    "endpoint",
+    "allow_http",
+    "service_account_key",
+    "storage_class",
+];
+const AZURE: [&str; 6] = [
+    "endpoint",
+    "allow_http",
+    "account",
+    "account_key",
+    "storage_class",
+    "tags",
+];
+const SFTP: [&str; 3] = ["identity_file", "known_hosts_file", "ssh_config"];
+
+/// A destination as the file says it; values that are secret are not looked up yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Where it is.
+    pub address: Address,
+    /// How it is talked to, but for what is secret.
+    pub options: Options,
+    /// What is secret, as it is written: a value, or where it is found.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Its own retention, where it has one.
+    pub retention: Option<Retention>,
+}
+
+impl Destination {
+    /// A destination that only an address is known of.
+    pub fn at(address: Address) -> Destination {
+        Destination {
+            address,
+            options: Options::default(),
+            secrets: BTreeMap::new(),
+            retention: None,
+        }
+    }
+}
+
+/// Reads `[backup.destinations]`.
+pub(super) fn read(reader: &mut Reader<'_>, backup: &Table) -> BTreeMap<String, Destination> {
+    let mut destinations = BTreeMap::new();
+    let table = match backup.get("destinations") {
+        None => return destinations,
+        Some(Value::Table(table)) => table,
+        Some(_) => {
+            reader.fault(
+                "`destinations` under [backup] must be sections, [backup.destinations.NAME]",
+            );
+            return destinations;
+        }
+    };
+    for (name, value) in table {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if name.is_empty() || !name.bytes().all(is_name) {
+            reader.fault("names under [backup.destinations] have letters, digits, `_` and `-`");
+            continue;
+        }
+        let section = format!("backup.destinations.{name}");
+        let Value::Table(table) = value else {
+            reader.fault(format!(
+                "`{name}` under [backup.destinations] must be a section"
+            ));
+            continue;
+        };
+        let Some(url) = reader.text(table, &section, "url") else {
+            if !table.contains_key("url") {
+                reader.fault(format!("`url` is missing under [{section}]"));
+            }
+            continue;
+        };
+        match Address::parse(&url) {
+            Ok(address) => {
+                let destination = one(reader, table, &section, address);
+                destinations.insert(name.clone(), destination);
+            }
+            Err(fault) => reader.fault(format!("`url` under [{section}]: {fault}")),
+        }
+    }
+    destinations
+}
+
+/// Reads `[backup] to`: names of destinations.
+pub(super) fn read_to(
+    reader: &mut Reader<'_>,
+    backup: &Table,
+    destinations: &BTreeMap<String, Destination>,
+) -> Vec<String> {
+    let names: Option<Vec<String>> = match backup.get("to") {
+        None => return Vec::new(),
+        Some(Value::Array(names)) => names
+            .iter()
+            .map(|name| name.as_str().map(str::to_owned))
+            .collect(),
+        Some(_) => None,
+    };
+    let Some(names) = names else {
+        reader.fault("`to` under [backup] must be a list of names of destinations");
+        return Vec::new();
+    };
+    let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
+    for name in &names {
+        if !known.contains(&name.as_str()) {
+            let meant = nearest(name, &known)
+                .map(|name| format!("; did you mean `{name}`?"))
+                .unwrap_or_default();
+            reader.fault(format!(
+                "`to` under [backup] names no destination `{name}`{meant}"
+            ));
+        }
+    }
+    names
+}
+
+fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) -> Destination {
+    let own: &[&str] = match &address {
+        Address::Folder(_) => &[],
+        Address::Bucket { service, .. } => match service {
+            Service::S3 => &S3,
+            Service::Gcs => &GCS,
+            Service::Azure => &AZURE,
+        },
+        Address::Sftp { .. } => &SFTP,
+    };
+    let known: Vec<&str> = COMMON.iter().chain(own).copied().collect();
+    reader.unknown(table, section, &known);
+    let mut options = Options::default();
+    let mut text = |key: &str| {
+        own.contains(&key)
+            .then(|| reader.text(table, section, key))
+            .flatten()
+    };
+    options.endpoint = text("endpoint");
+    options.region = text("region");
+    options.storage_class = text("storage_class");
+    options.account = text("account");
+    options.identity_file = text("identity_file").map(Into::into);
+    options.known_hosts_file = text("known_hosts_file").map(Into::into);
+    options.ssh_config = text("ssh_config").map(Into::into);
+    let (sse, kms_key) = (text("sse"), text("sse_kms_key_id"));
+    options.sse = match (sse.as_deref(), kms_key) {
+        (None, None) => None,
+        (Some("AES256"), None) => Some(Encryption::Server),
+        (Some("aws:kms") | None, key) => Some(Encryption::Kms(key)),
+        _ => {
+            reader.fault(format!(
+                "`sse` under [{section}] must be \"AES256\" or \"aws:kms\"; `sse_kms_key_id` goes with the latter"
+            ));
+            None
+        }
+    };
+    if table.contains_key("path_style") {
+        options.path_style = Some(reader.flag(table, section, "path_style"));
+    }
+    options.allow_http = reader.flag(table, section, "allow_http");
+    options.read_back = reader.flag(table, section, "read_back");
+    options.tags = reader.strings(table, section, "tags");
+    numbers(reader, table, section, &mut options);
+    let mut secrets = BTreeMap::new();
+    for key in [
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "account_key",
+        "service_account_key",
+    ] {
+        if own.contains(&key)
+            && let Some(value) = reader.text(table, section, key)
+        {
+            secrets.insert(key.to_owned(), Secret::new(value));
+        }
+    }
+    let retention = match table.get("retention") {
+        None => None,
+        Some(Value::Table(own)) => Some(retention::read(
+            reader,
+            own,
+            &format!("{section}.retention"),
+        )),
+        Some(_) => {
+            reader.fault(format!("`retention` under [{section}] must be a section"));
+            None
+        }
+    };
+    Destination {
+        address,
+        options,
+        secrets,
+        retention,
+    }
+}
+
+fn numbers(reader: &mut Reader<'_>, table: &Table, section: &str, options: &mut Options) {
+    let mut number = |key: &str, range: std::ops::RangeInclusive<u64>, says: &str, value| {
+        let found = table.get(key)?;
+        let value: Option<u64> = if value == Unit::Seconds {
+            quantity::duration(found).map(|duration| duration.as_secs())
+        } else {
+            quantity::size(found)
+        };
+        let value = value.filter(|value| range.contains(value));
+        if value.is_none() {
+            reader.fault(format!("`{key}` under [{section}] must be {says}"));
+        }
+        value
+    };
+    let says = "a time from 1 s to 1 h, such as \"90s\"";
+    if let Some(seconds) = number("timeout", 1..=3600, says, Unit::Seconds) {
+        options.timeout = Duration::from_secs(seconds);
+    }
+    let says = "a number from 0 to 100";
+    if let Some(attempts) = number("retry_attempts", 0..=100, says, Unit::None) {
+        options.retry_attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+    }
+    let says = "a number from 1 to 64";
+    let most = MAX_PARALLEL_UPLOADS as u64;
+    if let Some(parallel) = number("parallel_uploads", 1..=most, says, Unit::None) {
+        options.parallel_uploads = usize::try_from(parallel).unwrap_or(1);
+    }
+    let says = "a size from 5 MiB to 512 MiB, such as \"8 MiB\"";
+    let sizes = MIN_CHUNK_BYTES as u64..=MAX_CHUNK_BYTES as u64;
+    if let Some(bytes) = number("chunk_size", sizes, says, Unit::Bytes) {
+        options.chunk_bytes = usize::try_from(bytes).unwrap_or(MIN_CHUNK_BYTES);
+    }
+    let says = "bytes for each second, 1 kB at least, such as \"5 MB\"";
+    options.bandwidth_limit = number("bandwidth_limit", 1000..=u64::MAX, says, Unit::Bytes);
+}
+
+#[derive(PartialEq, Eq)]
+enum Unit {
+    None,
+    Seconds,
+    Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::schema::Schema;
+
+    #[test]
+    fn destinations_are_read_and_their_secrets_not_shown() {
+        let schema = Schema::parse(
+            r#"
+            [backup]
+            to = ["local", "offsite"]
+            [backup.destinations.local]
+            url = "/var/backups"
+            [backup.destinations.offsite]
+            url = "s3://bucket/host"
+            endpoint = "http://127.0.0.1:9000"
+            allow_http = true
+            path_style = true
+            access_key_id = "env:KEY"
+            secret_access_key = "hunter2"
+            sse = "aws:kms"
+            chunk_size = "16 MiB"
+            timeout = "2m"
+            bandwidth_limit = "5 MB"
+            tags = { team = "ops" }
+            retention = { keep_last = 3 }
+            "#,
+        )
+        .expect("good");
+        assert_eq!(schema.to, ["local", "offsite"]);
+        let offsite = &schema.destinations["offsite"];
+        assert_eq!(offsite.address.to_string(), "s3://bucket/host");
+        assert_eq!(offsite.options.chunk_bytes, 16 << 20);
+        assert_eq!(offsite.options.timeout.as_secs(), 120);
+        assert_eq!(offsite.options.bandwidth_limit, Some(5_000_000));
+        assert_eq!(offsite.secrets.len(), 2);
+        assert!(!format!("{schema:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn every_fault_is_named_and_no_value_repeated() {
+        let faults = Schema::parse(
+            r#"
+            [backup]
+            to = ["ofsite"]
+            [backup.destinations.offsite]
+            url = "s3://bucket"
+            regoin = "hunter2"
+            identity_file = "hunter2"
+            chunk_size = "1 MiB"
+            timeout = "hunter2"
+            sse = "hunter2"
+            parallel_uploads = 0
+            [backup.destinations.other]
+            url = "sftp://me:hunter2@host/x"
+            [backup.destinations.none]
+            "#,
+        )
+        .expect_err("bad");
+        let all = faults.join("\n");
+        for says in [
+            "did you mean `offsite`?",
+            "unknown key `regoin` under [backup.destinations.offsite]; did you mean `region`?",
+            "unknown key `identity_file`",
+            "`chunk_size`",
+            "`timeout`",
+            "`sse`",
+            "`parallel_uploads`",
+            "a password does not belong",
+            "`url` is missing under [backup.destinations.none]",
+        ] {
+            assert!(all.contains(says), "{says}: {all}");
+        }
+        assert!(!all.contains("hunter2"), "{all}");
+        assert_eq!(faults.len(), 9, "{all}");
+    }
+}

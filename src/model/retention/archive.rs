@@ -1,0 +1,149 @@
+//! An archive as retention sees it: its time, what is known of it, and whether somebody marked it.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
+
+/// What is known of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// Read and found good.
+    Good,
+    /// Nobody has looked. It counts like a good one, and verdicts that rest on it say so.
+    Unproven,
+    /// Read and refused.
+    Damaged,
+    /// Known not to be all there: an upload that ended early, say.
+    Incomplete,
+}
+
+impl Standing {
+    /// Whether it may stand for a day or a month, and use up a count.
+    pub fn counts(self) -> bool {
+        matches!(self, Standing::Good | Standing::Unproven)
+    }
+
+    /// The word for it in JSON and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Good => "good",
+            Standing::Unproven => "unproven",
+            Standing::Damaged => "damaged",
+            Standing::Incomplete => "incomplete",
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Somebody's word that an archive stays, whatever the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// Until this moment; from it on the policy decides.
+    Until(DateTime<Utc>),
+    /// For good.
+    Forever,
+}
+
+impl Mark {
+    /// Whether it holds at `now`.
+    pub fn holds(self, now: DateTime<Utc>) -> bool {
+        match self {
+            Mark::Until(end) => now < end,
+            Mark::Forever => true,
+        }
+    }
+}
+
+impl FromStr for Mark {
+    type Err = String;
+
+    /// Reads `forever`, a date (until it begins, in UTC), or a time of RFC 3339.
+    fn from_str(text: &str) -> Result<Mark, String> {
+        if text == "forever" {
+            return Ok(Mark::Forever);
+        }
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+            .ok()
+            .filter(|date| date.to_string() == text)
+            .map(|date| date.and_time(NaiveTime::MIN).and_utc());
+        date.or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()))
+            .map(Mark::Until)
+            .ok_or_else(|| {
+                "a mark is `forever`, a date such as `2027-01-01`, or a time of RFC 3339".to_owned()
+            })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mark::Forever => f.write_str("forever"),
+            Mark::Until(end) => write!(f, "until {}", moment(*end)),
+        }
+    }
+}
+
+/// A date where a day of UTC begins, else a time of RFC 3339.
+pub(super) fn moment(time: DateTime<Utc>) -> String {
+    if time.time() == NaiveTime::MIN {
+        time.date_naive().to_string()
+    } else {
+        time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    }
+}
+
+/// An archive that a policy is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Archive {
+    /// Its name, unlike that of every other archive in the same place.
+    pub name: String,
+    /// When its snapshot was taken.
+    pub time: DateTime<Utc>,
+    /// What is known of it.
+    pub standing: Standing,
+    /// Whether somebody said that it stays.
+    pub mark: Option<Mark>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_reads_back_and_ends_when_its_date_begins() {
+        for (text, shown) in [
+            ("forever", "forever"),
+            ("2027-01-01", "until 2027-01-01"),
+            ("2027-01-01T00:00:00Z", "until 2027-01-01"),
+            ("2027-01-01T12:00:00+01:00", "until 2027-01-01T11:00:00Z"),
+        ] {
+            assert_eq!(text.parse::<Mark>().expect(text).to_string(), shown);
+        }
+        let mark: Mark = "2027-01-01".parse().expect("a mark");
+        let at = |text: &str| text.parse().expect("a time");
+        assert!(mark.holds(at("2026-12-31T23:59:59Z")));
+        assert!(!mark.holds(at("2027-01-01T00:00:00Z")));
+        assert!(Mark::Forever.holds(DateTime::<Utc>::MAX_UTC));
+    }
+
+    #[test]
+    fn what_is_no_mark_is_refused() {
+        for text in [
+            "",
+            "Forever",
+            "2027-1-1",
+            "2027-02-30",
+            "2027",
+            "until 2027-01-01",
+            "2027-01-01T12:00:00",
+        ] {
+            let fault = text.parse::<Mark>().expect_err(text);
+            assert!(fault.starts_with("a mark is `forever`"), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The verdict on every archive, with its reasons: pure, and in the same order whatever the order of the question.
+
+use std::{cmp::Reverse, collections::HashMap, fmt};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    archive::{Archive, Mark, Standing, moment},
+    calendar::Bucket,
+    policy::{Count, Policy, Rule},
+    rules::{self, Ground, Grounds, Placed},
+    span::Span,
+};
+
+/// An archive and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The archive.
+    pub archive: Archive,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// What becomes of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays, for each of these reasons; never without one.
+    Keep(Vec<Reason>),
+    /// It goes.
+    Remove(Removal),
+}
+
+/// Why an archive stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no rule, so nothing is removed.
+    NoPolicy,
+    /// It is dated in the future: a wrong clock, here or where it was made. No rule looks at it.
+    Future,
+    /// Somebody said so.
+    Marked(Mark),
+    /// One of the newest.
+    Last {
+        /// Counted from the newest, which is 1.
+        position: usize,
+        /// How many the rule keeps.
+        count: Count,
+    },
+    /// The newest of its hour, day, week, month or year.
+    Newest(Bucket),
+    /// The oldest, while the rule has counts left.
+    Oldest(Rule),
+    /// Newer than the newest archive less a span.
+    Within(Span),
+    /// The newest that is known to be good, whatever the rules say.
+    NewestGood,
+    /// The newest that may be good, newer than every one that is known to be.
+    NewestUnproven,
+    /// Damaged or incomplete, and nothing that counts is as new.
+    NothingBetter(Standing),
+}
+
+/// Why an archive goes, and which one took its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Why it goes.
+    pub cause: Cause,
+    /// When its mark ended, if it had one.
+    pub mark_ended: Option<DateTime<Utc>>,
+    /// The name of the archive that took its place, one that is kept and counts.
+    pub replacement: String,
+    /// What is known of that one: [`Standing::Good`] or [`Standing::Unproven`].
+    pub replacement_standing: Standing,
+}
+
+/// Why an archive goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its bucket keeps a newer one, in the finest rule where a bucket of it keeps any.
+    Outdone(Bucket),
+    /// No rule reaches back to it; the next newer archive that is kept took its place.
+    BeyondRules,
+    /// It is damaged or incomplete, and something that counts is as new: the archive that its bucket keeps took its place,
+    /// else the next newer one that is kept.
+    Bad(Standing),
+}
+
+/// Judges every archive: newest first, those of the same time by name.
+///
+/// Archives that are damaged, incomplete, or dated after `now` use up no count, and nothing is counted from them: without
+/// them the verdicts on the others are the same. Of them, those of the future stay. The damaged and the incomplete go as
+/// soon as an archive that counts is as new: they are no good for a restore, and until then they are all there is.
+///
+/// What is promised of every policy that has a rule: the newest good archive stays, so does the newest of all that count,
+/// and so does whatever has a mark that holds. What is not: that an archive which nobody has proven is good.
+pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) -> Vec<Judged> {
+    archives.sort_by(|one, other| {
+        let key = |archive: &Archive| Reverse(archive.time);
+        (key(one), one).cmp(&(key(other), other))
+    });
+    let verdicts = if policy.is_empty() {
+        let keep = |archive: &Archive| {
+            let mut reasons = vec![Reason::NoPolicy];
+            reasons.extend(standing_reasons(archive, now));
+            Verdict::Keep(reasons)
+        };
+        archives.iter().map(keep).collect()
+    } else {
+        Court::new(&archives, policy, now).verdicts()
+    };
+    let judged = archives.into_iter().zip(verdicts);
+    judged
+        .map(|(archive, verdict)| Judged { archive, verdict })
+        .collect()
+}
+
+/// Why an archive stays whatever the rules are.
+fn standing_reasons(archive: &Archive, now: DateTime<Utc>) -> impl Iterator<Item = Reason> {
+    let future = (archive.time > now).then_some(Reason::Future);
+    let mark = archive.mark.filter(|mark| mark.holds(now));
+    future.into_iter().chain(mark.map(Reason::Marked))
+}
+
+/// One archive that counts, with what the rules say of it.
+struct Counting<'a> {
+    archive: &'a Archive,
+    placed: Placed,
+    grounds: Grounds,
+    /// Counted from the newest of those that count, which is 1.
+    position: usize,
+    /// Whether it stays by being the newest.
+    crown: Option<Reason>,
+}
+
+impl Counting<'_> {
+    fn is_kept(&self, now: DateTime<Utc>) -> bool {
+        self.grounds.is_kept()
+            || self.crown.is_some()
+            || self.archive.mark.is_some_and(|mark| mark.holds(now))
+    }
+
+    fn reasons(&self, policy: &Policy) -> impl Iterator<Item = Reason> {
+        let within = policy.within().filter(|_| self.grounds.is_within);
+        let rules = self
+            .grounds
+            .rules()
+            .map(|(rule, ground)| match (rule, ground) {
+                (Rule::Last, _) => Reason::Last {
+                    position: self.position,
+                    count: policy.count(rule),
+                },
+                (Rule::Each(period), Ground::Newest) => Reason::Newest(self.placed.bucket(period)),
+                (Rule::Each(_), Ground::Oldest) => Reason::Oldest(rule),
+            });
+        rules.chain(within.map(Reason::Within)).chain(self.crown)
+    }
+}
+
+/// Everything that a verdict looks at.
+struct Court<'a> {
+    archives: &'a [Archive],
+    policy: &'a Policy,
+    now: DateTime<Utc>,
+    counting: Vec<Counting<'a>>,
+    /// For each bucket that a rule keeps an archive of: its place among those that count.
+    keepers: HashMap<Bucket, usize>,
+    /// Places among those that count, of those that are kept; newest first.
+    kept: Vec<usize>,
+}
+
+impl<'a> Court<'a> {
+    fn new(archives: &'a [Archive], policy: &'a Policy, now: DateTime<Utc>) -> Court<'a> {
+        let counting: Vec<(&Archive, Placed)> = archives
+            .iter()
+            .filter(|archive| archive.time <= now && archive.standing.counts())
+            .map(|archive| (archive, Placed::new(archive.time, policy.zone())))
+            .collect();
+        let grounds = rules::apply(counting.iter().map(|(_, placed)| placed), policy);
+        let newest_good = counting
+            .iter()
+            .position(|(archive, _)| archive.standing == Standing::Good);
+        let crown = |place| match place {
+            _ if newest_good == Some(place) => Some(Reason::NewestGood),
+            0 => Some(Reason::NewestUnproven),
+            _ => None,
+        };
+        let counting: Vec<Counting> = counting
+            .into_iter()
+            .zip(grounds)
+            .enumerate()
+            .map(|(place, ((archive, placed), grounds))| Counting {
+                archive,
+                placed,
+                grounds,
+                position: place + 1,
+                crown: crown(place),
+            })
+            .collect();
+        let mut keepers = HashMap::new();
+        for (place, one) in counting.iter().enumerate() {
+            for (rule, ground) in one.grounds.rules() {
+                if let (Rule::Each(period), Ground::Newest) = (rule, ground) {
+                    keepers.insert(one.placed.bucket(period), place);
+                }
+            }
+        }
+        let kept = (0..counting.len())
+            .filter(|place| counting[*place].is_kept(now))
+            .collect();
+        Court {
+            archives,
+            policy,
+            now,
+            counting,
+            keepers,
+            kept,
+        }
+    }
+
+    fn verdicts(&self) -> Vec<Verdict> {
+        let mut counting = self.counting.iter().peekable();
+        let verdict = |archive: &Archive| {
+            let counted = counting.next_if(|one| std::ptr::eq(one.archive, archive));
+            let mut reasons: Vec<Reason> = standing_reasons(archive, self.now).collect();
+            reasons.extend(counted.into_iter().flat_map(|one| one.reasons(self.policy)));
+            if !reasons.is_empty() {
+                return Verdict::Keep(reasons);
+            }
+            match self.removal(archive) {
+                Some(removal) => Verdict::Remove(removal),
+                None => Verdict::Keep(vec![Reason::NothingBetter(archive.standing)]),
+            }
+        };
+        self.archives.iter().map(verdict).collect()
+    }
+
+    /// Why an archive goes that nothing keeps. `None` where nothing that counts is as new: of those that count the newest
+    /// is always kept.
+    fn removal(&self, archive: &Archive) -> Option<Removal> {
+        let as_new = self
+            .kept
+            .partition_point(|place| self.counting[*place].archive.time >= archive.time);
+        let next_newer = *self.kept[..as_new].last()?;
+        let placed = Placed::new(archive.time, self.policy.zone());
+        let in_bucket = Rule::ALL.into_iter().find_map(|rule| match rule {
+            Rule::Last => None,
+            Rule::Each(period) => {
+                let bucket = placed.bucket(period);
+                Some((bucket, *self.keepers.get(&bucket)?))
+            }
+        });
+        let cause = match in_bucket {
+            _ if !archive.standing.counts() => Cause::Bad(archive.standing),
+            Some((bucket, _)) => Cause::Outdone(bucket),
+            None => Cause::BeyondRules,
+        };
+        let replacement = in_bucket.map_or(next_newer, |(_, place)| place);
+        let replacement = self.counting[replacement].archive;
+        Some(Removal {
+            cause,
+            mark_ended: archive.mark.and_then(|mark| match mark {
+                Mark::Until(end) => Some(end),
+                Mark::Forever => None,
+            }),
+            replacement: replacement.name.clone(),
+            replacement_standing: replacement.standing,
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NoPolicy => f.write_str("no policy"),
+            Reason::Future => f.write_str("dated in the future"),
+            Reason::Marked(mark) => write!(f, "marked: keep {mark}"),
+            Reason::Last { position, count } => write!(f, "last {position} of {count}"),
+            Reason::Newest(bucket) => write!(f, "{bucket}"),
+            Reason::Oldest(rule) => write!(f, "oldest, {rule} counts remain"),
+            Reason::Within(span) => write!(f, "within {span}"),
+            Reason::NewestGood => f.write_str("newest good archive"),
+            Reason::NewestUnproven => f.write_str("newest archive, unproven"),
+            Reason::NothingBetter(standing) => {
+                write!(f, "{standing}, but no good archive is as new")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::Outdone(bucket) => write!(f, "{bucket}: replaced by {}", self.replacement)?,
+            Cause::BeyondRules => write!(f, "beyond every rule: replaced by {}", self.replacement)?,
+            Cause::Bad(standing) => write!(f, "{standing}: replaced by {}", self.replacement)?,
+        }
+        if self.replacement_standing != Standing::Good {
+            write!(f, " ({})", self.replacement_standing)?;
+        }
+        if let Some(end) = self.mark_ended {
+            write!(f, "; its mark ended {}", moment(end))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Retention: which archives a policy keeps, which it removes, and why (docs/retention.md).
+//!
+//! ```text
+//! [Archive], Policy, now ---judge---> [Judged]: keep with reasons, remove with the archive that took its place
+//!                                        |
+//!                                    Share::permits ---> TooMany: nothing is removed before somebody says yes
+//! ```
+//!
+//! Time comes in as an argument: the same archives, policy and moment give the same verdicts, whatever their order.
+
+mod archive;
+mod calendar;
+mod judge;
+mod policy;
+mod rules;
+mod share;
+mod simulate;
+mod span;
+
+pub use archive::{Archive, Mark, Standing};
+pub use calendar::{Bucket, Period, Zone};
+pub use judge::{Cause, Judged, Reason, Removal, Verdict, judge};
+pub use policy::{Count, Counts, Policy, Rule};
+pub use share::{Share, TooMany};
+pub use simulate::{Day, Simulation, simulate};
+pub use span::Span;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Which rules of a policy keep which of the archives that count. After restic's `forget`, as its documentation has it:
+//! a bucket keeps its newest archive, gaps do not use up counts, the oldest archive stays while counts remain.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    calendar::{Bucket, Period, Zone},
+    policy::{Count, Policy, Rule},
+};
+
+/// An archive that counts, with its place on the calendar: looked up once, however often it is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    /// When its snapshot was taken.
+    pub time: DateTime<Utc>,
+    buckets: [Bucket; 5],
+}
+
+impl Placed {
+    /// Places a moment on the calendar of a zone.
+    pub fn new(time: DateTime<Utc>, zone: Zone) -> Placed {
+        let local = zone.local(time);
+        Placed {
+            time,
+            buckets: Period::ALL.map(|period| Bucket::of(period, local)),
+        }
+    }
+
+    /// The bucket that it is in.
+    pub fn bucket(&self, period: Period) -> Bucket {
+        self.buckets[period as usize]
+    }
+}
+
+/// Why a rule keeps an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// It is the newest of its bucket.
+    Newest,
+    /// It is the oldest of all, and the rule has counts left.
+    Oldest,
+}
+
+/// What the rules say of one archive.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Grounds {
+    /// In the order of [`Rule::ALL`].
+    rules: [Option<Ground>; 6],
+    /// Whether it lies within the span.
+    pub is_within: bool,
+}
+
+impl Grounds {
+    /// Whether any rule keeps it.
+    pub fn is_kept(&self) -> bool {
+        self.is_within || self.rules.iter().any(Option::is_some)
+    }
+
+    /// The rules that keep it, finest first.
+    pub fn rules(&self) -> impl Iterator<Item = (Rule, Ground)> {
+        let named = Rule::ALL.into_iter().zip(self.rules);
+        named.filter_map(|(rule, ground)| Some((rule, ground?)))
+    }
+}
+
+/// Applies every rule to the archives that count, newest first; the answers are in the same order.
+pub fn apply<'a, I>(newest_first: I, policy: &Policy) -> Vec<Grounds>
+where
+    I: ExactSizeIterator<Item = &'a Placed> + Clone,
+{
+    let mut grounds = vec![Grounds::default(); newest_first.len()];
+    // Counted from the newest archive, as restic does, and not from now: when backups have stopped, nothing may age away.
+    if let (Some(span), Some(newest)) = (policy.within(), newest_first.clone().next()) {
+        let since = span.before(newest.time, policy.zone());
+        for (archive, grounds) in newest_first.clone().zip(&mut grounds) {
+            grounds.is_within = archive.time > since;
+        }
+    }
+    for (number, rule) in Rule::ALL.into_iter().enumerate() {
+        let mut counter = Counter::new(policy.count(rule));
+        for (archive, grounds) in newest_first.clone().zip(&mut grounds) {
+            if counter.is_used_up() {
+                break;
+            }
+            let is_counted = match rule {
+                Rule::Last => counter.count(None),
+                Rule::Each(period) => counter.count(Some(archive.bucket(period))),
+            };
+            grounds.rules[number] = is_counted.then_some(Ground::Newest);
+        }
+        if let Some(oldest) = grounds.last_mut()
+            && !counter.is_used_up()
+        {
+            oldest.rules[number].get_or_insert(Ground::Oldest);
+        }
+    }
+    grounds
+}
+
+/// What is left of a rule's count.
+struct Counter {
+    /// `None` for a rule that keeps all.
+    left: Option<u32>,
+    /// Buckets that have their archive, in the order in which they were met.
+    seen: Vec<Bucket>,
+    earliest: Option<Bucket>,
+}
+
+impl Counter {
+    fn new(count: Count) -> Counter {
+        Counter {
+            left: match count {
+                Count::Absent => Some(0),
+                Count::Of(number) => Some(number.get()),
+                Count::All => None,
+            },
+            seen: Vec::new(),
+            earliest: None,
+        }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// Counts an archive, if its bucket has none yet; without a bucket, always.
+    fn count(&mut self, bucket: Option<Bucket>) -> bool {
+        if let Some(bucket) = bucket {
+            if !self.is_new(bucket) {
+                return false;
+            }
+            self.seen.push(bucket);
+            self.earliest = Some(
+                self.earliest
+                    .map_or(bucket, |earliest| earliest.min(bucket)),
+            );
+        }
+        self.left = self.left.map(|left| left - 1);
+        true
+    }
+
+    /// Whether a bucket was never met. Walls go back in time at most some hours, so nearly always the earliest bucket
+    /// tells; where clocks go back over midnight, a date comes again after another one.
+    fn is_new(&self, bucket: Bucket) -> bool {
+        self.earliest.is_none_or(|earliest| bucket < earliest)
+            || (self.seen.last() != Some(&bucket) && !self.seen.contains(&bucket))
+    }
+}

@@ -1,0 +1,148 @@
+//! What a policy would hold over time, if an archive were made every so often and the policy applied after each.
+
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
+
+use super::{
+    archive::{Archive, Standing},
+    judge::{Judged, judge},
+    policy::Policy,
+    rules::{self, Placed},
+    span::Span,
+};
+use crate::model::limits::{MAX_SIMULATED_ARCHIVES, MAX_SIMULATED_DAYS, MAX_SIMULATED_VERDICTS};
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Simulation {
+    /// How many archives were made.
+    pub made: usize,
+    /// The most that were held at once after a run, and when that was first so.
+    pub most: Most,
+    /// Each day of the policy's calendar, from that of the first archive on.
+    pub days: Vec<Day>,
+    /// What is held in the end, newest first, each with the reasons.
+    pub held: Vec<Judged>,
+}
+
+/// The most archives that were held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// How many.
+    pub archives: usize,
+    /// Since when.
+    pub time: DateTime<Utc>,
+}
+
+/// One day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    /// Its date.
+    pub date: NaiveDate,
+    /// How many archives were held when it ended.
+    pub held: usize,
+}
+
+/// Makes an archive at `start` and `every` so often behind it, for `days` days, all of them good, and applies the policy
+/// after each. Refuses more than a computer can do while somebody waits.
+pub fn simulate(
+    policy: &Policy,
+    start: DateTime<Utc>,
+    days: u32,
+    every: Span,
+) -> Result<Simulation, String> {
+    if days == 0 || days > MAX_SIMULATED_DAYS {
+        return Err(format!(
+            "from 1 to {MAX_SIMULATED_DAYS} days can be simulated"
+        ));
+    }
+    let times = times(policy, start, days, every)?;
+    let date = |time: &DateTime<Utc>| policy.zone().local(*time).date();
+    let last_date = times.last().map_or(NaiveDate::MIN, date);
+    let dates = date(&start).iter_days().enumerate();
+    let mut simulation = Simulation {
+        made: times.len(),
+        most: Most {
+            archives: 0,
+            time: start,
+        },
+        days: dates
+            .take_while(|(number, date)| *number < days as usize || *date <= last_date)
+            .map(|(_, date)| Day { date, held: 0 })
+            .collect(),
+        held: Vec::new(),
+    };
+    // Oldest first, so that a new one goes to the end.
+    let mut held: Vec<Placed> = Vec::new();
+    let (mut day, mut verdicts) = (0, 0);
+    for time in &times {
+        let today = date(time);
+        while simulation.days.get(day).is_some_and(|day| day.date < today) {
+            simulation.days[day].held = held.len();
+            day += 1;
+        }
+        held.push(Placed::new(*time, policy.zone()));
+        if !policy.is_empty() {
+            verdicts += held.len();
+            if verdicts > MAX_SIMULATED_VERDICTS {
+                return Err(too_many("so many archives that stay"));
+            }
+            let grounds = rules::apply(held.iter().rev(), policy);
+            let mut oldest_first = grounds.iter().rev();
+            held.retain(|_| oldest_first.next().is_some_and(rules::Grounds::is_kept));
+        }
+        if held.len() > simulation.most.archives {
+            simulation.most = Most {
+                archives: held.len(),
+                time: *time,
+            };
+        }
+    }
+    for day in &mut simulation.days[day..] {
+        day.held = held.len();
+    }
+    let archive = |placed: &Placed| Archive {
+        name: placed.time.to_rfc3339_opts(SecondsFormat::Secs, true),
+        time: placed.time,
+        standing: Standing::Good,
+        mark: None,
+    };
+    let now = times.last().copied().unwrap_or(start);
+    simulation.held = judge(held.iter().map(archive).collect(), policy, now);
+    Ok(simulation)
+}
+
+/// When archives are made; the first one always is.
+fn times(
+    policy: &Policy,
+    start: DateTime<Utc>,
+    days: u32,
+    every: Span,
+) -> Result<Vec<DateTime<Utc>>, String> {
+    let end = (policy.zone().local(start))
+        .checked_add_days(Days::new(u64::from(days)))
+        .and_then(|end| policy.zone().instant(end))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let mut times = vec![start];
+    for number in 1.. {
+        let Some(time) = every.after(start, number, policy.zone()) else {
+            break;
+        };
+        if time >= end {
+            break;
+        }
+        // A date that a zone left out has the moment of the next one.
+        if times.last().is_some_and(|last| *last < time) {
+            times.push(time);
+        }
+        if times.len() > MAX_SIMULATED_ARCHIVES {
+            return Err(too_many(&format!(
+                "more than {MAX_SIMULATED_ARCHIVES} archives"
+            )));
+        }
+    }
+    Ok(times)
+}
+
+fn too_many(what: &str) -> String {
+    format!("{what} cannot be simulated: ask for fewer days, or for archives less often")
+}

@@ -1,0 +1,352 @@
+//! Where archives are kept, as command line and configuration say it: `@NAME`, a URL, or the path of a folder.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Result;
+use tracing::{info, warn};
+
+use super::{Context, secret};
+use crate::{
+    archive::{reader::Discard, select::select},
+    config::{Settings, destinations, retention::Retention},
+    disk::folder_of,
+    error::{Failure, Kind},
+    model::archive_name::{ArchiveName, SUFFIX},
+    store::{self, Address, Maker, Store, Stored, Upload, address::is_url},
+};
+
+/// The word for the newest archive that is good.
+const LATEST: &str = "latest";
+
+/// Whether what arrives is read back although the store tells a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBack {
+    /// Where the destination's `read_back` says so.
+    AsConfigured,
+    /// Always.
+    Always,
+}
+
+/// A place that archives are kept at.
+pub struct Destination {
+    /// Its name in the configuration.
+    pub name: Option<String>,
+    /// Where it is.
+    pub address: Address,
+    /// How it is reached.
+    pub store: Arc<dyn Store>,
+    /// What is kept there.
+    pub retention: Retention,
+}
+
+/// A place and a name there, for an archive that is to be sent.
+#[derive(Clone)]
+pub struct Slot {
+    /// The place.
+    pub store: Arc<dyn Store>,
+    /// The name.
+    pub name: String,
+    /// Both, for messages and reports.
+    pub shown: String,
+}
+
+impl Slot {
+    /// Begins to send something of at most `most_bytes`, once what dead uploads have left there is gone.
+    pub fn begin(&self, context: &Context, most_bytes: u64) -> Result<Box<dyn Upload>> {
+        let maker = context.maker();
+        match self.store.sweep(&maker) {
+            Ok(swept) => swept.iter().for_each(|name| {
+                info!(archive = %name, place = %self.store.shown(), "Removed what an upload had left that did not end")
+            }),
+            Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_)) => return Err(error),
+            // Whether it can be written to is seen at once.
+            Err(error) => warn!("Cannot look for what unfinished uploads left: {error:#}"),
+        }
+        self.store.create(&self.name, most_bytes, &maker)
+    }
+}
+
+/// A word of the command line that names one archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveAt {
+    place: Place,
+    archive: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Named(String),
+    Address(Address),
+}
+
+impl Destination {
+    /// Opens the destination that `text` names; nothing is asked of it yet.
+    pub fn open(context: &Context, settings: &Settings, text: &str) -> Result<Destination> {
+        match text.strip_prefix('@') {
+            Some(name) => Destination::open_place(
+                context,
+                settings,
+                &Place::Named(name.to_owned()),
+                ReadBack::AsConfigured,
+            ),
+            None => {
+                let address = Address::parse(text).map_err(usage)?;
+                Destination::open_place(
+                    context,
+                    settings,
+                    &Place::Address(address),
+                    ReadBack::AsConfigured,
+                )
+            }
+        }
+    }
+
+    /// Opens the destination that an output names, and the archive's name there, where one is given: a URL that ends like
+    /// an archive, `@NAME/ARCHIVE`.
+    pub fn open_output(
+        context: &Context,
+        settings: &Settings,
+        text: &str,
+        read_back: ReadBack,
+    ) -> Result<(Destination, Option<String>)> {
+        let named = match text.strip_prefix('@') {
+            Some(named) => named
+                .split_once('/')
+                .map(|(name, archive)| (Place::Named(name.to_owned()), archive.to_owned())),
+            None => Address::parse_archive(text)
+                .map_err(usage)?
+                .map(|(address, archive)| (Place::Address(address), archive)),
+        };
+        match named.filter(|(_, archive)| archive.ends_with(SUFFIX)) {
+            Some((place, archive)) => Ok((
+                Destination::open_place(context, settings, &place, read_back)?,
+                Some(archive),
+            )),
+            None => {
+                let text = text.trim_end_matches('/');
+                let place = match text.strip_prefix('@') {
+                    Some(name) => Place::Named(name.to_owned()),
+                    None => Place::Address(Address::parse(text).map_err(usage)?),
+                };
+                Ok((
+                    Destination::open_place(context, settings, &place, read_back)?,
+                    None,
+                ))
+            }
+        }
+    }
+
+    fn open_place(
+        context: &Context,
+        settings: &Settings,
+        place: &Place,
+        read_back: ReadBack,
+    ) -> Result<Destination> {
+        let (name, written) = match place {
+            Place::Named(name) => {
+                let found = settings.schema.destinations.get(name);
+                let found = found.ok_or_else(|| unknown(settings, name))?;
+                let mut found = found.clone();
+                // What the file names is relative to the file.
+                if let Address::Folder(folder) = &mut found.address {
+                    *folder = folder_of(&settings.config).join(&*folder);
+                }
+                (Some(name.clone()), found)
+            }
+            Place::Address(address) => (None, destinations::Destination::at(address.clone())),
+        };
+        let mut options = written.options;
+        options.read_back |= read_back == ReadBack::Always;
+        for (key, value) in &written.secrets {
+            let value = secret::look_up(value, key, settings, &context.environment)?;
+            let place = match key.as_str() {
+                "access_key_id" => &mut options.access_key_id,
+                "secret_access_key" => &mut options.secret_access_key,
+                "session_token" => &mut options.session_token,
+                "account_key" => &mut options.account_key,
+                _ => &mut options.service_account_key,
+            };
+            *place = Some(value);
+        }
+        let stop = context.stop.clone();
+        let store = store::open(
+            &written.address,
+            &options,
+            &context.environment,
+            Arc::new(move || Ok(stop.check()?)),
+        )?;
+        Ok(Destination {
+            name,
+            address: written.address,
+            store: Arc::from(store),
+            retention: written.retention.unwrap_or(settings.schema.retention),
+        })
+    }
+
+    /// For messages: `@NAME`, or where it is.
+    pub fn shown(&self) -> String {
+        match &self.name {
+            Some(name) => format!("@{name}"),
+            None => self.store.shown(),
+        }
+    }
+
+    /// The folder, where it is one of this machine; with a slash at its end.
+    pub fn folder(&self) -> Option<PathBuf> {
+        match &self.address {
+            Address::Folder(folder) => Some(folder.join("")),
+            _ => None,
+        }
+    }
+
+    /// The archives that are there, by the time that their names say, the newest first: those of `prefix`, or all.
+    pub fn archives(&self, prefix: Option<&str>) -> Result<Vec<(ArchiveName, Stored)>> {
+        let mut found = Vec::new();
+        self.store.list(&mut |stored| {
+            if let Some(name) = archive_name(&stored.name)
+                && prefix.is_none_or(|prefix| name.prefix() == prefix)
+            {
+                found.push((name, stored));
+            }
+            Ok(())
+        })?;
+        found.sort_by(|(a, first), (b, second)| {
+            (b.time(), &second.name).cmp(&(a.time(), &first.name))
+        });
+        Ok(found)
+    }
+
+    /// The newest archive of `prefix` whose end and manifest are good; who uses it proves the rest.
+    fn latest(&self, prefix: &str) -> Result<String> {
+        for (_, stored) in self.archives(Some(prefix))? {
+            let source = self.store.open(&stored.name)?;
+            if select(&*source, &[], &mut Discard).is_ok_and(|found| found.is_some()) {
+                return Ok(stored.name);
+            }
+            warn!(archive = %stored.name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
+        }
+        let message = format!("there is no good archive of {prefix} in {}", self.shown());
+        Err(Failure::new(Kind::NotFound, message)
+            .hint("`hookshot list --all-hosts` shows what is there")
+            .into())
+    }
+}
+
+/// Reads the name of an archive's file, with the number that tells archives of one second apart.
+pub fn archive_name(file: &str) -> Option<ArchiveName> {
+    let stem = file.strip_suffix(SUFFIX)?;
+    ArchiveName::parse(stem).or_else(|| {
+        let (stem, number) = stem.rsplit_once('.')?;
+        number.parse::<u32>().ok()?;
+        ArchiveName::parse(stem)
+    })
+}
+
+impl ArchiveAt {
+    /// Reads a word; `None` where it is a path.
+    pub fn parse(text: &str) -> Result<Option<ArchiveAt>, String> {
+        if let Some(named) = text.strip_prefix('@') {
+            let (name, archive) = match named.split_once('/') {
+                Some((name, archive)) => {
+                    (name, Some(archive).filter(|archive| !archive.is_empty()))
+                }
+                None => (named, None),
+            };
+            return Ok(Some(ArchiveAt {
+                place: Place::Named(name.to_owned()),
+                archive: archive.map(str::to_owned),
+            }));
+        }
+        if !is_url(text) {
+            return Ok(None);
+        }
+        match Address::parse_archive(text)? {
+            Some((address, archive)) => Ok(Some(ArchiveAt {
+                place: Place::Address(address),
+                archive: Some(archive),
+            })),
+            None => Err(format!(
+                "{text} names no archive; `hookshot list {text}` shows what is there"
+            )),
+        }
+    }
+
+    /// Opens the place, and tells the archive's name there; where none is named, the newest good one's.
+    pub fn open(&self, context: &Context, settings: &Settings) -> Result<(Destination, String)> {
+        let destination =
+            Destination::open_place(context, settings, &self.place, ReadBack::AsConfigured)?;
+        let archive = match &self.archive {
+            Some(archive) if archive != LATEST => archive.clone(),
+            _ => destination.latest(&settings.schema.prefix)?,
+        };
+        Ok((destination, archive))
+    }
+}
+
+impl Context {
+    /// Who this run is, for what it leaves in stores.
+    pub fn maker(&self) -> Maker {
+        Maker {
+            host: self.hostname.clone().unwrap_or_default(),
+            pid: std::process::id(),
+            begun: self.now,
+            run: self.unique.clone(),
+        }
+    }
+}
+
+fn usage(fault: String) -> Failure {
+    Failure::new(Kind::Usage, fault)
+}
+
+fn unknown(settings: &Settings, name: &str) -> Failure {
+    let known: Vec<String> = settings
+        .schema
+        .destinations
+        .keys()
+        .map(|name| format!("@{name}"))
+        .collect();
+    let message = format!("there is no destination @{name}");
+    Failure::new(Kind::NotFound, message).hint(if known.is_empty() {
+        format!(
+            "{} names none; they stand under [backup.destinations.NAME]",
+            settings.config.display()
+        )
+    } else {
+        format!("there are {}", known.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_name_archives_are_told_from_paths() {
+        for path in ["a.tar.gz", "/x/a.tar.gz", "./@x"] {
+            assert_eq!(ArchiveAt::parse(path), Ok(None), "{path}");
+        }
+        let named = |text: &str| ArchiveAt::parse(text).expect(text).expect("no path");
+        assert_eq!(named("@a"), named("@a/"));
+        assert_eq!(named("@a/latest").archive.as_deref(), Some(LATEST));
+        assert_eq!(
+            named("s3://b/c/x.tar.gz").archive.as_deref(),
+            Some("x.tar.gz")
+        );
+        assert!(ArchiveAt::parse("s3://b").is_err());
+    }
+
+    #[test]
+    fn numbered_names_are_archives_too() {
+        for name in ["a-20261121-030000.tar.gz", "a-20261121-030000.2.tar.gz"] {
+            assert_eq!(archive_name(name).expect(name).prefix(), "a");
+        }
+        for name in [
+            "a-20261121-030000",
+            "a.tar.gz",
+            "a-20261121-030000.x.tar.gz",
+        ] {
+            assert!(archive_name(name).is_none(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Making the archive: compressed, proven by reading it back, and brought to where it belongs.
+
+use std::{
+    cell::RefCell,
+    fs::File,
+    io::{self, BufWriter, Read, Seek as _, Write},
+    rc::Rc,
+};
+
+use anyhow::{Context as _, Result};
+use tracing::warn;
+
+use super::{
+    super::{
+        Context,
+        destination::Slot,
+        shipment::{self, Shipment},
+    },
+    Arrival,
+    place::Place,
+};
+use crate::{
+    archive::{
+        Input,
+        reader::{Discard, read},
+        reuse::Earlier,
+        writer::{self, Level},
+    },
+    disk::publish::Draft,
+    error::{Failure, Kind},
+    model::{
+        archive_name::ArchiveName,
+        digest::{Digest, HashingReader},
+        limits::BUFFER_BYTES,
+        manifest::Manifest,
+    },
+    source::files::Staged,
+};
+
+/// Everything that an archive is made of.
+pub struct Making<'a> {
+    pub context: &'a Context,
+    pub manifest: &'a Manifest,
+    pub level: Level,
+    pub staged: &'a [Staged],
+    pub earlier: Option<Earlier>,
+}
+
+/// An archive that was made and is good.
+pub struct Made {
+    pub digest: Digest,
+    pub size_bytes: u64,
+    pub reused_bytes: u64,
+    pub outputs: Vec<Arrival>,
+}
+
+/// An archive that is good in a draft.
+struct Proven {
+    draft: Draft,
+    /// The draft's content, also once it is published.
+    content: File,
+    digest: Digest,
+    size_bytes: u64,
+    reused_bytes: u64,
+}
+
+impl Making<'_> {
+    /// Makes the archive and brings it to every place. A place that fails does not stop the others; where none is left,
+    /// what the last one failed with is the failure.
+    pub fn make(&self, here: Vec<Place>, away: Vec<Slot>, name: &ArchiveName) -> Result<Made> {
+        let mut missed = Vec::new();
+        let mut here = here.into_iter();
+        while let Some(first) = here.next() {
+            let shown = first.shown();
+            match self.draft(&first) {
+                Ok(draft) => {
+                    let mut made = self.bring(draft, first, here, &away, name)?;
+                    made.outputs.extend(missed);
+                    return Ok(made);
+                }
+                Err(error) if is_interruption(&error) || is_refusal(&error) => {
+                    return Err(unlike(&error).into());
+                }
+                Err(error) if here.len() == 0 && away.is_empty() => return Err(error),
+                Err(error) => missed.push(failed(shown, format!("{error:#}"))),
+            }
+        }
+        let mut made = self.away(&away)?;
+        made.outputs.extend(missed);
+        Ok(made)
+    }
+
+    /// Makes the archive in a draft at `place` and proves it there.
+    fn draft(&self, place: &Place) -> Result<Proven> {
+        let mut draft = place.draft(self.context)?;
+        let shown = place.shown();
+        let writing = || format!("cannot write {shown}");
+        let mut reused_bytes = self
+            .pack(draft.file(), self.earlier.as_ref())
+            .with_context(writing)?;
+        let mut proof = self.prove(&shown, draft.file());
+        if reused_bytes > 0 && proof.as_ref().is_err_and(is_refusal) {
+            warn_of_earlier();
+            draft.file().rewind()?;
+            draft.file().set_len(0)?;
+            reused_bytes = self.pack(draft.file(), None).with_context(writing)?;
+            proof = self.prove(&shown, draft.file());
+        }
+        let (digest, size_bytes) = proof?;
+        Ok(Proven {
+            content: draft.file().try_clone().with_context(writing)?,
+            draft,
+            digest,
+            size_bytes,
+            reused_bytes,
+        })
+    }
+
+    /// Brings an archive that is good in a draft of `first` to all the places.
+    fn bring(
+        &self,
+        proven: Proven,
+        first: Place,
+        others: impl ExactSizeIterator<Item = Place>,
+        away: &[Slot],
+        name: &ArchiveName,
+    ) -> Result<Made> {
+        let context = self.context;
+        let Proven {
+            draft,
+            content,
+            digest,
+            size_bytes,
+            reused_bytes,
+        } = proven;
+        let is_only = others.len() == 0 && away.is_empty();
+        let shown = first.shown();
+        let published = first.publish(context, draft, name);
+        let mut outputs = match published {
+            Err(error) if is_only => return Err(error),
+            published => vec![reported(shown, published)?],
+        };
+        for place in others {
+            let shown = place.shown();
+            let published = self.duplicate(&content, &digest, &place);
+            let published = published.and_then(|draft| place.publish(context, draft, name));
+            outputs.push(reported(shown, published)?);
+        }
+        if !away.is_empty() {
+            (&content).rewind()?;
+            context.begin("sending", Some(size_bytes));
+            let arrivals = begin(context, away, size_bytes).and_then(|mut sending| {
+                io::copy(&mut context.watch(&content), &mut sending)?;
+                arrived(sending.prove()?)
+            });
+            outputs.extend(match arrivals {
+                // It is good here; nobody else has it.
+                Err(error) if Failure::of(&error).kind == Kind::Unproven => {
+                    let message = Failure::of(&error).message;
+                    let failed = |slot: &Slot| failed(slot.shown.clone(), message.clone());
+                    away.iter().map(failed).collect()
+                }
+                arrivals => arrivals?,
+            });
+        }
+        Ok(Made {
+            digest,
+            size_bytes,
+            reused_bytes,
+            outputs,
+        })
+    }
+
+    /// A draft at `place` of what is in `content`, read back.
+    fn duplicate(&self, mut content: &File, digest: &Digest, place: &Place) -> Result<Draft> {
+        let context = self.context;
+        let writing = || format!("cannot write {}", place.shown());
+        let mut draft = place.draft(context)?;
+        content.rewind()?;
+        context.begin("writing", Some(content.metadata()?.len()));
+        io::copy(&mut context.watch(content), draft.file()).with_context(writing)?;
+        draft.file().rewind()?;
+        let (found, _) = Digest::of_reader(context.watch(draft.file())).with_context(writing)?;
+        if found != *digest {
+            let message = "what was read back is not what was written";
+            return Err(Failure::new(Kind::Unproven, message).into());
+        }
+        Ok(draft)
+    }
+
+    /// Makes the archive while it is sent, and reads it while it passes; what does not read back as it was meant has no
+    /// name anywhere.
+    fn away(&self, away: &[Slot]) -> Result<Made> {
+        match self.send(away, self.earlier.as_ref()) {
+            Err(error) if self.earlier.is_some() && is_refusal(&error) => {
+                warn_of_earlier();
+                self.send(away, None)
+            }
+            result => result,
+        }
+        .map_err(|error| match is_refusal(&error) {
+            true => unlike(&error).into(),
+            false => error,
+        })
+    }
+
+    fn send(&self, away: &[Slot], earlier: Option<&Earlier>) -> Result<Made> {
+        let most_bytes = writer::most_bytes(self.manifest);
+        let mut sending = begin(self.context, away, most_bytes)?;
+        let reused_bytes = self.pack(&mut sending, earlier)?;
+        let proven = sending.prove()?;
+        if proven.verified().manifest() != self.manifest {
+            return Err(other_manifest().into());
+        }
+        Ok(Made {
+            digest: proven.digest(),
+            size_bytes: proven.size_bytes(),
+            reused_bytes,
+            outputs: arrived(proven)?,
+        })
+    }
+
+    /// Writes the archive to `out`; returns how many bytes of content were taken over from `earlier`.
+    fn pack(&self, out: &mut impl Write, earlier: Option<&Earlier>) -> Result<u64> {
+        let context = self.context;
+        context.begin("compressing", Some(self.manifest.total_bytes()));
+        let out = BufWriter::with_capacity(BUFFER_BYTES, out);
+        let (manifest, threads) = (self.manifest, context.threads);
+        let written = writer::write(out, manifest, self.level, threads, earlier, |entry| {
+            let source = self
+                .staged
+                .iter()
+                .find(|staged| staged.name == *entry)
+                .context("an entry without a source")?;
+            Ok(context.watch(source.content.open()?))
+        })?;
+        Ok(written.reused_bytes)
+    }
+
+    /// Reads the archive back, as any reader would, and compares it with what was meant.
+    fn prove(&self, shown: &str, file: &mut File) -> Result<(Digest, u64)> {
+        let context = self.context;
+        file.rewind()?;
+        context.begin("reading back", Some(file.metadata()?.len()));
+        let reader = HashingReader::new(context.watch(file.try_clone()?));
+        let hashing = Rc::new(RefCell::new(reader));
+        let verified = read(
+            shown,
+            Input::Stream(Box::new(Shared(hashing.clone())), context.scratch.clone()),
+            context.threads,
+            &mut Discard,
+        )?;
+        if verified.manifest() != self.manifest {
+            return Err(other_manifest().into());
+        }
+        let hashing = Rc::into_inner(hashing).context("the archive is still being read")?;
+        Ok(hashing.into_inner().finish())
+    }
+}
+
+/// A shipment whose failures are those of destinations.
+struct Sending(Shipment);
+
+/// Begins to send to each of `away`; fails where none takes it.
+fn begin(context: &Context, away: &[Slot], most_bytes: u64) -> Result<Sending> {
+    let mut uploads = Vec::new();
+    for slot in away {
+        let upload = match slot.begin(context, most_bytes) {
+            Err(error) if is_interruption(&error) => return Err(error),
+            upload => upload,
+        };
+        uploads.push((slot.shown.clone(), upload));
+    }
+    let shipment = Shipment::begin(context, "the archive on its way", uploads);
+    Ok(Sending(shipment.map_err(|error| of_destinations(&error))?))
+}
+
+impl Sending {
+    fn prove(self) -> Result<shipment::Proven> {
+        Ok(self.0.prove().map_err(|error| of_destinations(&error))?)
+    }
+}
+
+impl Write for Sending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .write(bytes)
+            .map_err(|error| of_destinations(&error.into()).into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0
+            .flush()
+            .map_err(|error| of_destinations(&error.into()).into())
+    }
+}
+
+/// What a shipment fails with: an interruption, an archive that is not good, or else its destinations.
+fn of_destinations(error: &anyhow::Error) -> Failure {
+    let failure = Failure::of(error);
+    match failure.kind {
+        Kind::Interrupted(_) | Kind::Refused => failure,
+        _ => Failure {
+            kind: Kind::Unproven,
+            ..failure
+        },
+    }
+}
+
+/// Gives the archive its names; what became of it, for the report.
+fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
+    let mut reports = Vec::new();
+    for arrival in proven.deliver() {
+        let archive = arrival.place;
+        reports.push(match arrival.result {
+            Ok(proof) => Arrival {
+                archive,
+                good: true,
+                proof: Some(proof.name()),
+                error: None,
+            },
+            Err(error) if is_interruption(&error) => return Err(error),
+            Err(error) => failed(archive, format!("{error:#}")),
+        });
+    }
+    Ok(reports)
+}
+
+/// What became of the archive at a place of this machine; only an interruption ends it all.
+fn reported(shown: String, published: Result<String>) -> Result<Arrival> {
+    match published {
+        Ok(archive) => Ok(Arrival {
+            archive,
+            good: true,
+            proof: Some("read-back"),
+            error: None,
+        }),
+        Err(error) if is_interruption(&error) => Err(error),
+        Err(error) => Ok(failed(shown, format!("{error:#}"))),
+    }
+}
+
+/// What became of the archive at a place that does not have it.
+pub fn failed(archive: String, message: String) -> Arrival {
+    let error = Some(format!("{archive}: {message}"));
+    Arrival {
+        archive,
+        good: false,
+        proof: None,
+        error,
+    }
+}
+
+fn is_interruption(error: &anyhow::Error) -> bool {
+    matches!(Failure::of(error).kind, Kind::Interrupted(_))
+}
+
+fn warn_of_earlier() {
+    warn!(
+        "An earlier archive, of which unchanged blocks were taken over, is damaged; everything is compressed anew"
+    );
+}
+
+fn other_manifest() -> Failure {
+    Failure::new(
+        Kind::Failed,
+        "the archive that was just written has another manifest when it is read back",
+    )
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    Failure::of(error).kind == Kind::Refused
+}
+
+/// The failure where the archive does not hold what was read at first.
+fn unlike(error: &anyhow::Error) -> Failure {
+    let found = Failure::of(error);
+    if found.kind != Kind::Refused {
+        return found;
+    }
+    let message = "the archive that was just written does not hold what its manifest says: a file changed while it was exported, or this machine's memory or disk fails";
+    Failure::new(Kind::Failed, message)
+        .hint("export again when nobody is editing the files; nothing was written")
+        .faults(found.faults)
+}
+
+struct Shared<R>(Rc<RefCell<R>>);
+
+impl<R: Read> Read for Shared<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.borrow_mut().read(buffer)
+    }
+}

@@ -1,0 +1,271 @@
+//! `export`: the whole state into one archive, read back and proven before it has its name.
+
+mod making;
+mod place;
+mod stage;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+use tracing::info;
+
+use self::{
+    making::Making,
+    place::Outputs,
+    stage::{describe, stage},
+};
+use super::{
+    Context,
+    destination::{Destination, ReadBack},
+    recovery::Entered,
+};
+use crate::{
+    archive::writer::Level,
+    config::{Choices, Settings},
+    error::{Failure, Kind},
+    model::{archive_name::ArchiveName, method::Method},
+    store::address::is_url,
+};
+
+/// What is asked for.
+pub struct Request {
+    /// Where the archive goes; at least one place.
+    pub outputs: Vec<Output>,
+    /// What may happen to a file that is there already.
+    pub overwrite: Overwrite,
+    /// Which secrets go along.
+    pub secrets: Secrets,
+    /// Further labels.
+    pub tags: BTreeMap<String, String>,
+    /// Which earlier archive may save compressing again what has not changed.
+    pub since: Since,
+    /// How hard to compress; `None` as configured.
+    pub level: Option<Level>,
+    /// How the database is copied; `None` as configured.
+    pub snapshot: Option<Method>,
+    /// How long its copy beside a writing service may take.
+    pub snapshot_timeout: Duration,
+}
+
+/// Where an archive goes.
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// A file, or a folder in which it gets its default name.
+    Path(PathBuf),
+    /// A place where archives are kept, under this name or its default one.
+    Stored(Destination, Option<String>),
+    /// A destination that cannot be used, and why.
+    Unusable(String, Failure),
+}
+
+impl Output {
+    /// The destinations that the configuration names.
+    pub fn configured(
+        context: &Context,
+        choices: &Choices,
+        read_back: ReadBack,
+    ) -> Result<Vec<Output>> {
+        let settings = Settings::load(choices)?;
+        let names = settings.schema.to.iter().map(|name| format!("@{name}"));
+        let outputs: Vec<Output> = names
+            .map(|name| Output::open(context, &settings, &name, read_back))
+            .collect::<Result<_>>()?;
+        if outputs.is_empty() {
+            let failure = Failure::new(Kind::Usage, "where does the archive go?");
+            return Err(failure
+                .hint("name a file, a folder, a URL or a destination, or write `to` under [backup]")
+                .into());
+        }
+        Ok(outputs)
+    }
+
+    /// A destination that is there but cannot be used, because its secret cannot be had, say, does not stop the others.
+    fn open(
+        context: &Context,
+        settings: &Settings,
+        word: &str,
+        read_back: ReadBack,
+    ) -> Result<Output> {
+        match Destination::open_output(context, settings, word, read_back) {
+            Ok((destination, name)) => Ok(match destination.folder() {
+                Some(folder) => Output::Path(folder.join(name.unwrap_or_default())),
+                None => Output::Stored(destination, name),
+            }),
+            Err(error) => match Failure::of(&error) {
+                Failure {
+                    kind: Kind::NotFound | Kind::Interrupted(_),
+                    ..
+                } => Err(error),
+                failure => Ok(Output::Unusable(word.to_owned(), failure)),
+            },
+        }
+    }
+
+    /// Reads a word of the command line: `-`, a path, a URL, `@NAME`, `@NAME/ARCHIVE`. For the last three the settings are
+    /// read. A folder of this machine is one however it is called.
+    pub fn parse(
+        context: &Context,
+        choices: &Choices,
+        text: &Path,
+        read_back: ReadBack,
+    ) -> Result<Output> {
+        if text.as_os_str() == "-" {
+            return Ok(Output::Stdout);
+        }
+        let word = text
+            .to_str()
+            .filter(|word| word.starts_with('@') || is_url(word));
+        let Some(word) = word else {
+            return Ok(Output::Path(text.to_owned()));
+        };
+        Output::open(context, &Settings::load(choices)?, word, read_back)
+    }
+}
+
+/// What may happen to a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Only an archive is replaced.
+    Archives,
+    /// Any regular file is replaced.
+    AnyFile,
+}
+
+/// Which earlier archive may save compressing again what has not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Since {
+    /// The newest one in the folder that the new one goes to.
+    Newest,
+    /// This one.
+    Archive(PathBuf),
+    /// None.
+    Nothing,
+}
+
+/// Which secrets go along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// The secrets file, if there is one.
+    Included,
+    /// None.
+    Excluded,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The archive, `-` for standard output; with several outputs the first that holds it.
+    pub archive: String,
+    /// What became of each output.
+    pub outputs: Vec<Arrival>,
+    /// How many entries it has.
+    pub files: usize,
+    /// Its size.
+    pub size_bytes: u64,
+    /// SHA-256 of the whole file.
+    pub sha256: String,
+    /// Its root folder.
+    pub root: String,
+    /// Bytes of content that were not compressed again, because an earlier archive had them.
+    pub reused_bytes: u64,
+    /// How the database was copied.
+    pub snapshot: Value,
+    /// That it was read back and found good. Never false: an archive that is not good is an error.
+    pub verified: bool,
+    /// How long it took.
+    pub duration_seconds: f64,
+}
+
+/// What became of one output.
+#[derive(Debug, Serialize)]
+pub struct Arrival {
+    /// The archive there.
+    pub archive: String,
+    /// Whether it is proven to be there.
+    pub good: bool,
+    /// How that was proven.
+    pub proof: Option<&'static str>,
+    /// What failed.
+    pub error: Option<String>,
+}
+
+/// The failure of an archive that no destination holds.
+fn nowhere(faults: Vec<String>) -> Failure {
+    let first = faults.first().cloned().unwrap_or_default();
+    Failure::new(Kind::Unproven, first)
+        .hint("no archive was stored; `hookshot check` tells what the destination can do")
+        .faults(faults)
+}
+
+/// Exports the state that `settings` describe. `begun` is when the run began, for the report.
+///
+/// With a file or folder of this machine among the outputs, the archive is proven there before it goes anywhere else;
+/// without one it is sent while it is made, and has no name anywhere before it is proven.
+pub fn export(
+    context: &Context,
+    entered: &Entered,
+    request: Request,
+    begun: Instant,
+) -> Result<Report> {
+    info!("Starting state export");
+    let settings = &entered.settings;
+    if !settings.config_exists {
+        return Err(no_config(&settings.config).into());
+    }
+    let name = ArchiveName::new(&settings.schema.prefix, context.now)
+        .map_err(|fault| Failure::new(Kind::Usage, fault))?;
+    let Outputs { here, away, missed } = Outputs::find(settings, &request, &name)?;
+    let level = request.level.unwrap_or(settings.schema.level);
+    let prefix = &settings.schema.prefix;
+    let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
+    let staged = stage(context, settings, &request)?;
+    let manifest = describe(context, settings, &request, &name, level, &staged);
+    let snapshot = manifest
+        .files
+        .values()
+        .find_map(|file| file.snapshot.clone())
+        .unwrap_or(Value::Null);
+    let making = Making {
+        context,
+        manifest: &manifest,
+        level,
+        staged: &staged,
+        earlier,
+    };
+    let mut made = making.make(here, away, &name)?;
+    made.outputs.extend(missed);
+    let arrived = made.outputs.iter().find(|arrival| arrival.good);
+    let archive = arrived.map(|arrival| arrival.archive.clone());
+    let archive = archive.ok_or_else(|| {
+        let faults = made.outputs.iter();
+        nowhere(faults.filter_map(|arrival| arrival.error.clone()).collect())
+    })?;
+    info!(output = %archive, files = manifest.files.len(), size_bytes = made.size_bytes, "Backup created successfully");
+    Ok(Report {
+        archive,
+        outputs: made.outputs,
+        files: manifest.files.len(),
+        size_bytes: made.size_bytes,
+        sha256: made.digest.to_string(),
+        root: name.to_string(),
+        reused_bytes: made.reused_bytes,
+        snapshot,
+        verified: true,
+        duration_seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+fn no_config(path: &Path) -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        format!("config.toml is missing: there is no {}", path.display()),
+    )
+    .hint("name it with --config, or make a first one with `hookshot init`")
+}

@@ -1,0 +1,317 @@
+//! Where on this machine an archive goes, found fit before any work is done.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use tracing::warn;
+
+use super::{
+    super::{Context, destination::Slot, entries::Role, stdout::Stdout},
+    Arrival, Output, Overwrite, Request, Since,
+    making::failed,
+};
+use crate::{
+    archive::{head::is_archive, reuse::Earlier, writer::Level},
+    config::Settings,
+    disk::{
+        NewFolders, folder_of,
+        journal::Home,
+        open_regular,
+        publish::{Draft, Existing},
+        survey,
+        transaction::backup_path,
+    },
+    error::{Failure, Kind},
+    model::{
+        archive_name::{ArchiveName, SUFFIX},
+        limits::HEAD_BYTES,
+    },
+};
+
+/// Where the archive goes: on this machine, and elsewhere.
+pub struct Outputs {
+    pub here: Vec<Place>,
+    pub away: Vec<Slot>,
+    /// What cannot be used; not all of them.
+    pub missed: Vec<Arrival>,
+}
+
+impl Outputs {
+    /// Looks whether the archive called `name` may go where it is asked to. Wrong usage is an error; another failure is one
+    /// where nothing else is left.
+    pub fn find(settings: &Settings, request: &Request, name: &ArchiveName) -> Result<Outputs> {
+        let mut outputs = Outputs {
+            here: Vec::new(),
+            away: Vec::new(),
+            missed: Vec::new(),
+        };
+        let mut last = None;
+        for output in &request.outputs {
+            let (shown, error) = match output {
+                Output::Stdout => {
+                    outputs.here.push(Place::Stdout);
+                    continue;
+                }
+                Output::Path(path) => match Place::find(path, settings, request.overwrite) {
+                    Ok(place) => {
+                        outputs.here.push(place);
+                        continue;
+                    }
+                    Err(error) if Failure::of(&error).kind == Kind::Usage => return Err(error),
+                    Err(error) => (path.display().to_string(), error),
+                },
+                Output::Stored(destination, archive) => {
+                    let file = archive.clone().unwrap_or_else(|| name.file_name(0));
+                    outputs.away.push(Slot {
+                        store: destination.store.clone(),
+                        shown: format!("{}/{file}", destination.shown()),
+                        name: file,
+                    });
+                    continue;
+                }
+                Output::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
+            };
+            outputs.missed.push(failed(shown, format!("{error:#}")));
+            last = Some(error);
+        }
+        match last {
+            Some(error) if outputs.here.is_empty() && outputs.away.is_empty() => Err(error),
+            _ => Ok(outputs),
+        }
+    }
+}
+
+/// The earlier archive whose members may be taken over, where there is one: the one that is named, or the newest in the
+/// folder of the output.
+pub fn earlier(
+    place: Option<&Place>,
+    context: &Context,
+    since: &Since,
+    level: Level,
+    prefix: &str,
+) -> Result<Option<Earlier>> {
+    let open = |path: &Path| -> Result<Option<Earlier>> {
+        let file = open_regular(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                let message = format!("there is no archive {}", path.display());
+                let failure = Failure::new(Kind::NotFound, message);
+                anyhow::Error::new(failure.hint("leave out --since, or name an archive"))
+            }
+            _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+        })?;
+        Ok(Earlier::open(file, &context.version, &level.name()))
+    };
+    let folder = match (since, place) {
+        (Since::Archive(path), _) => {
+            let earlier = open(path)?;
+            if earlier.is_none() {
+                warn!(archive = %path.display(), "Nothing can be taken over from this file: it is no archive of this hookshot at this level");
+            }
+            return Ok(earlier);
+        }
+        (Since::Nothing, _) | (Since::Newest, None | Some(Place::Stdout)) => return Ok(None),
+        (Since::Newest, Some(Place::Folder(folder, _))) => folder.clone(),
+        (Since::Newest, Some(Place::File { path, .. })) => folder_of(path),
+    };
+    let newest = newest_in(&folder, prefix);
+    Ok(newest.and_then(|path| open(&path).ok().flatten()))
+}
+
+/// A place on this machine.
+pub enum Place {
+    Stdout,
+    /// A folder, and what was made of it.
+    Folder(PathBuf, NewFolders),
+    File {
+        path: PathBuf,
+        existing: Existing,
+    },
+}
+
+impl Place {
+    /// Looks whether the archive may go there; folders that it names are made.
+    pub fn find(path: &Path, settings: &Settings, overwrite: Overwrite) -> Result<Place> {
+        belongs_to_state(path, settings)?;
+        let wants_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if path.is_dir() {
+            return Ok(Place::Folder(path.to_owned(), NewFolders::default()));
+        }
+        if wants_folder {
+            let mut folders = NewFolders::default();
+            folders
+                .create(path)
+                .with_context(|| format!("cannot create {}", path.display()))?;
+            return Ok(Place::Folder(path.to_owned(), folders));
+        }
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            let failure = Failure::new(
+                Kind::NotFound,
+                format!("there is no folder {} for the archive", folder.display()),
+            );
+            return Err(failure
+                .hint(format!("create it first: mkdir -p {}", folder.display()))
+                .into());
+        }
+        let existing = match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Existing::Keep,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot look at {}", path.display()));
+            }
+            Ok(metadata) => {
+                may_replace(path, &metadata, settings, overwrite)?;
+                Existing::Replace
+            }
+        };
+        Ok(Place::File {
+            path: path.to_owned(),
+            existing,
+        })
+    }
+
+    /// The place for messages.
+    pub fn shown(&self) -> String {
+        match self {
+            Place::Stdout => "-".to_owned(),
+            Place::Folder(folder, _) => folder.display().to_string(),
+            Place::File { path, .. } => path.display().to_string(),
+        }
+    }
+
+    /// A draft of the archive, on the file system where it will be.
+    pub fn draft(&self, context: &Context) -> Result<Draft> {
+        let folder = match self {
+            Place::Stdout => context.scratch.clone(),
+            Place::Folder(folder, _) => folder.clone(),
+            Place::File { path, .. } => folder_of(path),
+        };
+        Draft::create(&folder).with_context(|| format!("cannot write in {}", folder.display()))
+    }
+
+    /// Gives the archive its name, or passes it on; returns what it is called.
+    pub fn publish(
+        self,
+        context: &Context,
+        mut draft: Draft,
+        name: &ArchiveName,
+    ) -> Result<String> {
+        context.stop.check()?;
+        let shown = self.shown();
+        let publishing = || format!("cannot write {shown}");
+        match self {
+            Place::Stdout => {
+                let file = draft.file();
+                file.rewind()?;
+                let mut out = Stdout::open(&context.stop)?;
+                io::copy(&mut context.watch(file), &mut out).with_context(publishing)?;
+                out.flush().with_context(publishing)?;
+                Ok(shown)
+            }
+            Place::File { path, existing } => {
+                draft.publish(&path, existing).map_err(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => {
+                        let failure = Failure::new(Kind::Usage, format!("{shown} has appeared meanwhile"));
+                        anyhow::Error::new(failure.hint("another export may have made it; name another output, or try again"))
+                    }
+                    _ => anyhow::Error::new(error).context(publishing()),
+                })?;
+                Ok(shown)
+            }
+            Place::Folder(folder, _made) => {
+                // Two archives of one second are two archives.
+                let free = (0..1000)
+                    .map(|number| folder.join(name.file_name(number)))
+                    .find(|path| !crate::disk::exists(path));
+                let path = free.with_context(publishing)?;
+                draft
+                    .publish(&path, Existing::Keep)
+                    .with_context(publishing)?;
+                Ok(path.display().to_string())
+            }
+        }
+    }
+}
+
+/// The archive with the latest time in its name, among those in a folder that have this prefix and are ours or root's:
+/// who else may write there does not choose what we take over.
+fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
+    let names = folder.read_dir().ok()?.flatten();
+    let archives = names.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let is_named = name.ends_with(SUFFIX) && ArchiveName::parse(&name)?.prefix() == prefix;
+        let metadata = is_named.then(|| entry.metadata().ok())??;
+        let is_ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
+        (metadata.is_file() && is_ours).then_some(name)
+    });
+    archives.max().map(|name| folder.join(name))
+}
+
+/// Refuses the places of the state itself, empty or not: targets, their backups, and what hookshot keeps for itself.
+fn belongs_to_state(path: &Path, settings: &Settings) -> Result<()> {
+    let place = survey::in_real_folder(&std::path::absolute(path)?);
+    let is_target = |role: &Role| {
+        let target = survey::in_real_folder(&role.path(settings));
+        place == target || place == backup_path(&target)
+    };
+    let home = Home::beside(&settings.config);
+    if Role::ALL.iter().any(is_target)
+        || place.starts_with(home.folder())
+        || place
+            .components()
+            .any(|part| part.as_os_str() == ".hookshot")
+    {
+        let failure = Failure::new(
+            Kind::Usage,
+            format!("{} is a place of this machine's state", path.display()),
+        );
+        return Err(failure.hint("name another output").into());
+    }
+    Ok(())
+}
+
+/// Refuses to replace what is no archive, and whatever belongs to the state itself.
+fn may_replace(
+    path: &Path,
+    metadata: &std::fs::Metadata,
+    settings: &Settings,
+    overwrite: Overwrite,
+) -> Result<()> {
+    let refuse =
+        |message: String, hint: &str| Err(Failure::new(Kind::Usage, message).hint(hint).into());
+    if !metadata.is_file() {
+        return refuse(
+            format!("{} is not a regular file", path.display()),
+            "name a file or a folder; `-` is standard output",
+        );
+    }
+    let is_source = |role: &Role| {
+        let source = role.path(settings).metadata();
+        source.is_ok_and(|source| (source.dev(), source.ino()) == (metadata.dev(), metadata.ino()))
+    };
+    if let Some(role) = Role::ALL.iter().find(|role| is_source(role)) {
+        return refuse(
+            format!("{} is this machine's {}", path.display(), role.name()),
+            "name another output",
+        );
+    }
+    if overwrite == Overwrite::AnyFile {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if !is_archive(&head) {
+        return refuse(
+            format!("{} exists and is no hookshot archive", path.display()),
+            "name another output, or replace it with --overwrite",
+        );
+    }
+    Ok(())
+}

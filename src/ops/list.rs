@@ -1,0 +1,294 @@
+//! `list`: the archives of destinations, by their names, or with what their manifests say.
+
+use std::{cmp::Ordering, collections::HashMap};
+
+use anyhow::Result;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use super::{
+    Context,
+    catalog::{Catalog, Failed, Hosts, Listed, at_each, failure_of},
+    destination::Destination,
+    keep::text,
+};
+use crate::{
+    archive::{reader::Discard, select::select},
+    config::Settings,
+    error::{Failure, Kind},
+    model::{
+        manifest::Manifest,
+        retention::{self, Policy, Standing, Verdict, judge},
+    },
+};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The places; none for `[backup] to`.
+    pub places: Vec<String>,
+    /// Whose archives.
+    pub hosts: Hosts,
+    /// How much of them is read.
+    pub depth: Depth,
+    /// What they are sorted by.
+    pub sort: Sort,
+    /// Which end comes first.
+    pub direction: Direction,
+}
+
+/// How much of an archive is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Nothing: what the listing says.
+    Listing,
+    /// Its manifest, through its index.
+    Manifests,
+}
+
+/// What archives are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// Their names.
+    Name,
+    /// Their times, the newest first.
+    Time,
+    /// Their sizes, the largest first.
+    Size,
+}
+
+/// Which end comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// As [`Sort`] says.
+    Usual,
+    /// The other way round.
+    Reverse,
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The archives.
+    pub archives: Vec<Archive>,
+    /// How many archives of other hosts lie beside these.
+    pub others: usize,
+    /// Places that could not be listed.
+    pub failed: Vec<Failed>,
+    /// The same, as what the run ends in.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+    /// How many places were to be listed.
+    #[serde(skip)]
+    pub places: usize,
+}
+
+/// One archive.
+#[derive(Debug, Serialize)]
+pub struct Archive {
+    /// Its name.
+    pub name: String,
+    /// What other verbs call it.
+    pub location: String,
+    /// The place, as messages name it.
+    pub destination: String,
+    /// What its name begins with.
+    pub prefix: String,
+    /// When its snapshot was taken, as its name says.
+    pub time: String,
+    /// How long ago that is; negative where it is dated in the future.
+    pub age_seconds: i64,
+    /// Its size.
+    pub size_bytes: u64,
+    /// When the store says that it was written.
+    pub modified: Option<String>,
+    /// Its mark: `forever`, or until when.
+    pub mark: Option<String>,
+    /// What its manifest says, where that was asked for.
+    #[serde(flatten)]
+    pub detail: Option<Detail>,
+}
+
+/// What the manifest of an archive says, and what the policy says of the archive.
+#[derive(Debug, Serialize)]
+pub struct Detail {
+    /// What is proven: `manifest` where its end and its manifest were read and fit its size, `no` where not.
+    pub verified: &'static str,
+    /// Why it could not be read, where the place said so.
+    pub fault: Option<String>,
+    /// How many entries it has.
+    pub entries: Option<usize>,
+    /// The bytes of its entries.
+    pub content_bytes: Option<u64>,
+    /// What was exported.
+    pub app: Option<String>,
+    /// Its version.
+    pub app_version: Option<String>,
+    /// The machine that it was exported on.
+    pub hostname: Option<String>,
+    /// The hookshot that made it.
+    pub hookshot_version: Option<String>,
+    /// What the policy of the place would do: `keep` or `remove`.
+    pub verdict: &'static str,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+/// Lists the archives of every place.
+pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
+    let mut others = 0;
+    let (found, failed) = at_each(context, settings, &request.places, |destination| {
+        let catalog = Catalog::read(&destination, &settings.schema.prefix, request.hosts)?;
+        others += catalog.others;
+        let mut details = match request.depth {
+            Depth::Listing => HashMap::new(),
+            Depth::Manifests => details(context, &destination, &catalog)?,
+        };
+        let one = |listed: &Listed| {
+            let detail = details.remove(&listed.stored.name);
+            archive(context.now, &destination, listed, detail)
+        };
+        Ok(catalog.archives.iter().map(one).collect::<Vec<_>>())
+    })?;
+    let places = found.len() + failed.len();
+    let mut archives: Vec<Archive> = found.into_iter().flatten().collect();
+    // Stable: archives that are alike stay in the order of their places.
+    archives.sort_by(|one, other| {
+        let order = compare(request.sort, one, other);
+        match request.direction {
+            Direction::Usual => order,
+            Direction::Reverse => order.reverse(),
+        }
+    });
+    Ok(Report {
+        archives,
+        others,
+        failure: failure_of(&failed, places),
+        failed,
+        places,
+    })
+}
+
+fn compare(sort: Sort, one: &Archive, other: &Archive) -> Ordering {
+    let by = match sort {
+        Sort::Name => Ordering::Equal,
+        // Times of the same form: as text they are in the order of time.
+        Sort::Time => other.time.cmp(&one.time),
+        Sort::Size => other.size_bytes.cmp(&one.size_bytes),
+    };
+    by.then_with(|| one.name.cmp(&other.name))
+}
+
+/// A time as every report writes it.
+pub(super) fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn archive(
+    now: DateTime<Utc>,
+    destination: &Destination,
+    listed: &Listed,
+    detail: Option<Detail>,
+) -> Archive {
+    let name = &listed.stored.name;
+    Archive {
+        name: name.clone(),
+        location: format!("{}/{name}", destination.shown().trim_end_matches('/')),
+        destination: destination.shown(),
+        prefix: listed.name.prefix().to_owned(),
+        time: written(listed.name.time()),
+        age_seconds: (now - listed.name.time()).num_seconds(),
+        size_bytes: listed.stored.size_bytes,
+        modified: listed.stored.modified.map(written),
+        mark: listed.mark.map(text),
+        detail,
+    }
+}
+
+/// Reads the manifest of every archive, and asks the policy about all of them.
+fn details(
+    context: &Context,
+    destination: &Destination,
+    catalog: &Catalog,
+) -> Result<HashMap<String, Detail>> {
+    let mut details = HashMap::new();
+    let mut hosts: HashMap<&str, Vec<retention::Archive>> = HashMap::new();
+    for listed in &catalog.archives {
+        context.stop.check()?;
+        let mut archive = listed.archive();
+        let detail = match manifest(destination, &archive) {
+            Ok(manifest) => read_detail(manifest),
+            Err(error) => {
+                let failure = Failure::of(&error);
+                if matches!(failure.kind, Kind::Interrupted(_)) {
+                    return Err(error);
+                }
+                Detail {
+                    fault: Some(failure.message),
+                    ..read_detail(None)
+                }
+            }
+        };
+        if detail.verified == MANIFEST {
+            archive.standing = Standing::Good;
+        }
+        details.insert(archive.name.clone(), detail);
+        hosts.entry(listed.name.prefix()).or_default().push(archive);
+    }
+    let policy: &Policy = &destination.retention.policy;
+    for archives in hosts.into_values() {
+        for judged in judge(archives, policy, context.now) {
+            if let Some(detail) = details.get_mut(&judged.archive.name) {
+                (detail.verdict, detail.reasons) = match judged.verdict {
+                    Verdict::Keep(reasons) => {
+                        ("keep", reasons.iter().map(ToString::to_string).collect())
+                    }
+                    Verdict::Remove(removal) => ("remove", vec![removal.to_string()]),
+                };
+            }
+        }
+    }
+    Ok(details)
+}
+
+/// What is proven where index and manifest were read.
+const MANIFEST: &str = "manifest";
+
+/// The manifest of an archive; `None` where it cannot be had without reading all of it.
+fn manifest(destination: &Destination, archive: &retention::Archive) -> Result<Option<Manifest>> {
+    if !archive.standing.counts() {
+        return Ok(None);
+    }
+    let source = destination.store.open(&archive.name)?;
+    Ok(select(&*source, &[], &mut Discard)?.map(|selected| selected.manifest))
+}
+
+fn read_detail(manifest: Option<Manifest>) -> Detail {
+    let (verdict, reasons) = ("keep", Vec::new());
+    match manifest {
+        None => Detail {
+            verified: "no",
+            fault: None,
+            entries: None,
+            content_bytes: None,
+            app: None,
+            app_version: None,
+            hostname: None,
+            hookshot_version: None,
+            verdict,
+            reasons,
+        },
+        Some(manifest) => Detail {
+            verified: MANIFEST,
+            fault: None,
+            entries: Some(manifest.files.len()),
+            content_bytes: Some(manifest.total_bytes()),
+            hookshot_version: Some(manifest.hookshot_version.to_string()),
+            app: manifest.app,
+            app_version: manifest.app_version,
+            hostname: manifest.hostname,
+            verdict,
+            reasons,
+        },
+    }
+}

@@ -1,0 +1,265 @@
+//! `prune`: applies the retention policy to what destinations hold.
+//!
+//! Everything is planned before anything is removed: each place is listed and judged (`plan`), and what would take the
+//! place of a removed archive is looked into. Then the archives go one by one, the oldest first (`remove`).
+
+mod plan;
+mod remove;
+
+use anyhow::Result;
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+
+use self::plan::Plan;
+use super::{
+    Context,
+    catalog::{Failed, Hosts, at_each, failure_of},
+    keep::text,
+    list::written,
+};
+use crate::{
+    config::Settings,
+    error::{Failure, Kind},
+    model::retention::{Judged, Policy, Share, Verdict},
+};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The place; none for each of `[backup] to`.
+    pub place: Option<String>,
+    /// A policy in place of any that is configured.
+    pub policy: Option<Policy>,
+    /// A limit in place of any that is configured.
+    pub max_remove: Option<Share>,
+    /// Whose archives; those of each prefix are judged apart.
+    pub hosts: Hosts,
+    /// Which archives are looked into before anything is removed.
+    pub looks: Looks,
+    /// Whether anything is removed.
+    pub mode: Mode,
+    /// Whether it may be more than the limit.
+    pub limit: Limit,
+}
+
+/// Which archives are looked into before anything is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looks {
+    /// The newest, and those that take the place of removed ones.
+    Needed,
+    /// All of them.
+    All,
+}
+
+/// Whether anything is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing: the plan is shown.
+    Plan,
+    /// What the plan says.
+    Apply,
+}
+
+/// Whether a run may remove more than `max_remove`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// It may not.
+    Held,
+    /// It may: somebody said yes.
+    Waived,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Report {
+    /// One for each place that could be judged.
+    pub places: Vec<Place>,
+    /// Places that could not.
+    pub failed: Vec<Failed>,
+    /// What the run ends in, where something is left undone.
+    pub failure: Option<Failure>,
+}
+
+/// What was done at one place.
+#[derive(Debug, Serialize)]
+pub struct Place {
+    /// The place, as messages name it.
+    pub destination: String,
+    /// Whether nothing was to be removed.
+    pub dry_run: bool,
+    /// The policy.
+    pub policy: Policy,
+    /// The largest part of the archives that might be removed.
+    pub max_remove: String,
+    /// What stays, the newest first.
+    pub keep: Vec<Kept>,
+    /// What goes, the newest first.
+    pub remove: Vec<Doomed>,
+    /// How many archives were removed.
+    pub removed: usize,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// What was to go and is still there, and why.
+    pub undone: Vec<Undone>,
+    /// Archives that had a mark and are not there any more; with the run, the marks go.
+    pub stray_marks: Vec<String>,
+}
+
+/// An archive that stays.
+#[derive(Debug, Serialize)]
+pub struct Kept {
+    /// Its name.
+    pub name: String,
+    /// Its time.
+    pub time: String,
+    /// Why it stays.
+    pub reasons: Vec<String>,
+    /// Its size.
+    pub size_bytes: u64,
+    /// What is known of it: `good`, `unproven`, `damaged` or `incomplete`.
+    pub standing: &'static str,
+    /// Its mark: `forever`, or until when.
+    pub mark: Option<String>,
+}
+
+/// An archive that goes.
+#[derive(Debug, Serialize)]
+pub struct Doomed {
+    /// Its name.
+    pub name: String,
+    /// Its time.
+    pub time: String,
+    /// Why it goes.
+    pub reason: String,
+    /// The archive that took its place.
+    pub replacement: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// What is known of it: `good`, `unproven`, `damaged` or `incomplete`.
+    pub standing: &'static str,
+}
+
+/// An archive that was to go and is still there.
+#[derive(Debug, Serialize)]
+pub struct Undone {
+    /// Its name.
+    pub name: String,
+    /// Why it is still there.
+    pub message: String,
+}
+
+/// One place is one object; several stand in `destinations`.
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let ([place], []) = (&self.places[..], &self.failed[..]) {
+            return place.serialize(serializer);
+        }
+        let mut report = serializer.serialize_struct("Report", 3)?;
+        let removed: usize = self.places.iter().map(|place| place.removed).sum();
+        report.serialize_field("removed", &removed)?;
+        report.serialize_field("destinations", &self.places)?;
+        report.serialize_field("failed", &self.failed)?;
+        report.end()
+    }
+}
+
+/// Plans for every place, then removes.
+///
+/// Nothing is removed anywhere where one place would lose more than it may at once. Not promised: that what is looked into
+/// is good to its last byte; its end and its manifest are.
+pub fn prune(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
+    let words: Vec<String> = request.place.iter().cloned().collect();
+    let (plans, failed) = at_each(context, settings, &words, |destination| {
+        Plan::make(context, destination, &settings.schema.prefix, request)
+    })?;
+    let mut failure = failure_of(&failed, plans.len() + failed.len());
+    let too_many: Vec<String> = plans
+        .iter()
+        .flat_map(|plan| plan.too_many.clone())
+        .collect();
+    let mut places: Vec<Place> = plans.iter().map(|plan| plan.place(request.mode)).collect();
+    if let Some(first) = too_many.first() {
+        let refusal = Failure::new(Kind::Usage, format!("nothing is removed: {first}"))
+            .hint("look at what would go with --dry-run; --yes removes it all the same")
+            .faults(too_many);
+        return Ok(Report {
+            places,
+            failed,
+            failure: Some(refusal),
+        });
+    }
+    if request.mode == Mode::Apply {
+        for (plan, place) in plans.iter().zip(&mut places) {
+            if let Err(error) = remove::apply(context, plan, place) {
+                // Only an interruption ends the rest.
+                failure = Some(Failure::of(&error));
+                break;
+            }
+        }
+        failure = failure.or_else(|| undone(&places));
+    }
+    Ok(Report {
+        places,
+        failed,
+        failure,
+    })
+}
+
+fn undone(places: &[Place]) -> Option<Failure> {
+    let named = |place: &Place| {
+        let shown = place.destination.clone();
+        let one = move |undone: &Undone| format!("{shown}: {}: {}", undone.name, undone.message);
+        place.undone.iter().map(one).collect::<Vec<_>>()
+    };
+    let faults: Vec<String> = places.iter().flat_map(named).collect();
+    let message = match &faults[..] {
+        [] => return None,
+        [only] => format!("one archive was not removed: {only}"),
+        [first, ..] => format!("{} archives were not removed: {first}", faults.len()),
+    };
+    Some(
+        Failure::new(Kind::Partial, message)
+            .hint("look at what the place permits: object lock, permissions; the next run tries again")
+            .faults(faults),
+    )
+}
+
+impl Plan {
+    fn place(&self, mode: Mode) -> Place {
+        let (mut keep, mut remove) = (Vec::new(), Vec::new());
+        for Judged { archive, verdict } in &self.judged {
+            let (name, time) = (archive.name.clone(), written(archive.time));
+            let size_bytes = self.size_bytes(&archive.name);
+            let standing = archive.standing.name();
+            match verdict {
+                Verdict::Keep(reasons) => keep.push(Kept {
+                    name,
+                    time,
+                    reasons: reasons.iter().map(ToString::to_string).collect(),
+                    size_bytes,
+                    standing,
+                    mark: archive.mark.map(text),
+                }),
+                Verdict::Remove(removal) => remove.push(Doomed {
+                    name,
+                    time,
+                    reason: removal.to_string(),
+                    replacement: removal.replacement.clone(),
+                    size_bytes,
+                    standing,
+                }),
+            }
+        }
+        Place {
+            destination: self.destination.shown(),
+            dry_run: mode == Mode::Plan,
+            policy: self.policy,
+            max_remove: self.max_remove.to_string(),
+            keep,
+            remove,
+            removed: 0,
+            removed_bytes: 0,
+            undone: Vec::new(),
+            stray_marks: self.strays.clone(),
+        }
+    }
+}

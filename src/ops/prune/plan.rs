@@ -1,0 +1,208 @@
+//! What is to be removed from one place: its archives judged, and judged again wherever one that others would make room for
+//! turns out to be damaged.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use anyhow::Result;
+use tracing::warn;
+
+use super::{Limit, Looks, Request};
+use crate::{
+    archive::{Input, ReadAt, read, reader::Discard, select::select},
+    error::{Failure, Kind},
+    model::retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
+    ops::{Context, catalog::Catalog, destination::Destination},
+    store::Pages,
+};
+
+/// What is to be done at one place.
+pub struct Plan {
+    /// The place.
+    pub destination: Destination,
+    /// The policy that it is judged by.
+    pub policy: Policy,
+    /// The largest part of the archives of a host that may go at once.
+    pub max_remove: Share,
+    /// Every archive with its verdict: host by host, the newest first.
+    pub judged: Vec<Judged>,
+    /// Archives that have a mark and are not there.
+    pub strays: Vec<String>,
+    /// Hosts that would lose more than they may at once.
+    pub too_many: Vec<String>,
+    sizes: HashMap<String, u64>,
+}
+
+impl Plan {
+    /// Lists and judges a place; of its archives some are looked into.
+    pub fn make(
+        context: &Context,
+        destination: Destination,
+        prefix: &str,
+        request: &Request,
+    ) -> Result<Plan> {
+        let catalog = Catalog::read(&destination, prefix, request.hosts)?;
+        let policy = request.policy.unwrap_or(destination.retention.policy);
+        let max_remove = request
+            .max_remove
+            .unwrap_or(destination.retention.max_remove);
+        let mut sizes = HashMap::new();
+        let mut hosts: BTreeMap<&str, Vec<Archive>> = BTreeMap::new();
+        for listed in &catalog.archives {
+            sizes.insert(listed.stored.name.clone(), listed.stored.size_bytes);
+            let host = hosts.entry(listed.name.prefix()).or_default();
+            host.push(listed.archive());
+        }
+        if policy.is_empty() {
+            warn!(place = %destination.shown(), "There is no retention policy: nothing is removed");
+        }
+        let (mut judged, mut too_many) = (Vec::new(), Vec::new());
+        for (host, archives) in hosts {
+            let looking = Looking {
+                context,
+                destination: &destination,
+                policy: &policy,
+            };
+            let verdicts = looking.judge(archives, request.looks)?;
+            let is_removed = |judged: &&Judged| matches!(judged.verdict, Verdict::Remove(_));
+            let remove = verdicts.iter().filter(is_removed).count();
+            if request.limit == Limit::Held
+                && let Err(refusal) = max_remove.permits(remove, verdicts.len())
+            {
+                too_many.push(format!("{host} in {}: {refusal}", destination.shown()));
+            }
+            judged.extend(verdicts);
+        }
+        Ok(Plan {
+            // What removes nothing leaves the marks, too.
+            strays: if policy.is_empty() {
+                Vec::new()
+            } else {
+                catalog.strays
+            },
+            destination,
+            policy,
+            max_remove,
+            judged,
+            too_many,
+            sizes,
+        })
+    }
+
+    /// The size of an archive when the place was listed.
+    pub fn size_bytes(&self, name: &str) -> u64 {
+        self.sizes.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// What it takes to judge the archives of one host.
+struct Looking<'a> {
+    context: &'a Context,
+    destination: &'a Destination,
+    policy: &'a Policy,
+}
+
+impl Looking<'_> {
+    /// Judges, looks into those that removals rest on, and judges anew until nothing rests on an archive that nobody has
+    /// looked into. Each is looked into once, so this ends.
+    fn judge(&self, mut archives: Vec<Archive>, looks: Looks) -> Result<Vec<Judged>> {
+        let mut looked = BTreeSet::new();
+        if looks == Looks::All {
+            let all = archives
+                .iter()
+                .map(|archive| archive.name.clone())
+                .collect();
+            self.look(&mut archives, &all, &mut looked)?;
+        }
+        loop {
+            let judged = judge(archives.clone(), self.policy, self.context.now);
+            let mut wanted = rests_on(&judged);
+            wanted.retain(|name| !looked.contains(name));
+            if wanted.is_empty() {
+                return Ok(judged);
+            }
+            self.look(&mut archives, &wanted, &mut looked)?;
+        }
+    }
+
+    /// Looks into archives that may be good, and notes what was found; what is not there any more is left out from now on.
+    fn look(
+        &self,
+        archives: &mut Vec<Archive>,
+        wanted: &BTreeSet<String>,
+        looked: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        let mut gone = BTreeSet::new();
+        for archive in &mut *archives {
+            let is_wanted = archive.standing.counts() && wanted.contains(&archive.name);
+            if !is_wanted || !looked.insert(archive.name.clone()) {
+                continue;
+            }
+            self.context.stop.check()?;
+            match standing(self.context, self.destination, &archive.name)? {
+                Some(standing) => archive.standing = standing,
+                None => drop(gone.insert(archive.name.clone())),
+            }
+        }
+        archives.retain(|archive| !gone.contains(&archive.name));
+        Ok(())
+    }
+}
+
+/// Reads the end and the manifest of an archive; all of it where that does not do. `None` where it is not there.
+pub fn standing(
+    context: &Context,
+    destination: &Destination,
+    name: &str,
+) -> Result<Option<Standing>> {
+    let source = match destination.store.open(name) {
+        Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(None),
+        source => source?,
+    };
+    if select(&*source, &[], &mut Discard)?.is_some() {
+        return Ok(Some(Standing::Good));
+    }
+    // Damaged, or without an index: format 1.0, or packed anew.
+    let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(source);
+    let pages = context.watch(Pages::new(source)?);
+    let input = Input::Stream(Box::new(pages), context.scratch.clone());
+    let shown = format!("{}/{name}", destination.shown());
+    let Err(error) = read(&shown, input, context.threads, &mut Discard) else {
+        return Ok(Some(Standing::Good));
+    };
+    let failure = Failure::of(&error);
+    match failure.kind {
+        Kind::Refused => {
+            warn!(archive = %shown, "An archive is damaged and does not count: {}", failure.message);
+            Ok(Some(Standing::Damaged))
+        }
+        Kind::Version => Ok(Some(Standing::Unproven)),
+        _ => Err(error),
+    }
+}
+
+/// The archives that removals rest on: the newest, and those that take the places of others.
+fn rests_on(judged: &[Judged]) -> BTreeSet<String> {
+    let removals = judged.iter().filter_map(|judged| match &judged.verdict {
+        Verdict::Remove(removal) => Some(removal.replacement.clone()),
+        Verdict::Keep(_) => None,
+    });
+    let mut names: BTreeSet<String> = removals.collect();
+    if !names.is_empty() {
+        let is_newest = |judged: &&Judged| match &judged.verdict {
+            Verdict::Keep(reasons) => reasons
+                .iter()
+                .any(|reason| matches!(reason, Reason::NewestGood | Reason::NewestUnproven)),
+            Verdict::Remove(_) => false,
+        };
+        names.extend(
+            judged
+                .iter()
+                .filter(is_newest)
+                .map(|judged| judged.archive.name.clone()),
+        );
+    }
+    names
+}

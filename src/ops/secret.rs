@@ -1,0 +1,161 @@
+//! Values that nobody may see: given as they are, or as where they are found (docs/destinations.md, "Secrets").
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::Result;
+use tracing::warn;
+
+use crate::{
+    config::{Settings, read_text},
+    disk::{folder_of, open_regular},
+    error::{Failure, Kind},
+    store::{Environment, Secret},
+};
+
+/// Looks a value up: `file:PATH`, `credential:NAME`, `env:NAME`, `command:…`, or the value itself.
+///
+/// Errors name the place and never the value.
+pub fn look_up(
+    written: &Secret,
+    key: &str,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<Secret> {
+    let refuse = |why: String| Failure::new(Kind::Usage, format!("`{key}` cannot be had: {why}"));
+    let variable = |name: &str| {
+        let found = environment
+            .variables
+            .iter()
+            .find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let from_file = |path: &Path| -> Result<String> {
+        let text = read_text(path)?;
+        Ok(text.ok_or_else(|| refuse(format!("there is no {}", path.display())))?)
+    };
+    let (kind, rest) = written.reveal().split_once(':').unwrap_or_default();
+    let value = match kind {
+        "file" => {
+            let path = folder_of(&settings.config).join(rest);
+            private(&path).map_err(refuse)?;
+            from_file(&path)?
+        }
+        "credential" => {
+            let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+                refuse("there is no $CREDENTIALS_DIRECTORY; systemd sets it for units with LoadCredential=".to_owned())
+            })?;
+            if rest.is_empty() || rest.contains('/') || rest.starts_with('.') {
+                return Err(refuse("a credential's name has no slash".to_owned()).into());
+            }
+            from_file(&Path::new(folder).join(rest))?
+        }
+        "env" => variable(rest)
+            .ok_or_else(|| refuse(format!("there is no variable {rest}")))?
+            .to_owned(),
+        "command" => output_of(rest).map_err(refuse)?,
+        _ => {
+            // The name of a key is in every log of its provider.
+            if key != "access_key_id" {
+                warn!(
+                    key,
+                    "A secret stands in the configuration itself; file:, credential:, env: or command: would keep it apart"
+                );
+            }
+            return Ok(written.clone());
+        }
+    };
+    let value = value.trim_end_matches(['\n', '\r']);
+    if value.is_empty() {
+        return Err(refuse("it is empty".to_owned()).into());
+    }
+    Ok(Secret::new(value))
+}
+
+/// Refuses a file that others can read.
+fn private(path: &Path) -> Result<(), String> {
+    let file = open_regular(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mode = file
+        .metadata()
+        .map(|metadata| metadata.permissions().mode());
+    match mode {
+        Ok(mode) if mode & 0o077 == 0 => Ok(()),
+        Ok(_) => Err(format!(
+            "others can read {}; `chmod 600` it",
+            path.display()
+        )),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+fn output_of(command: &str) -> Result<String, String> {
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("its command does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("its command failed, {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|_| "its command prints no text".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Choices;
+
+    #[test]
+    fn values_are_found_where_they_are_said_to_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        crate::disk::publish::publish(&path, b"from-file\n", crate::disk::publish::Existing::Keep)
+            .expect("written");
+        let settings = Settings::load(&Choices {
+            config: Some(folder.path().join("config.toml")),
+            ..Choices::default()
+        })
+        .expect("settings");
+        let environment = Environment {
+            variables: vec![
+                ("KEY".to_owned(), "from-env".to_owned()),
+                (
+                    "CREDENTIALS_DIRECTORY".to_owned(),
+                    folder.path().display().to_string(),
+                ),
+            ],
+        };
+        let find = |written: &str| look_up(&Secret::new(written), "key", &settings, &environment);
+        for (written, value) in [
+            ("file:key", "from-file"),
+            ("credential:key", "from-file"),
+            ("env:KEY", "from-env"),
+            ("command:printf from-command", "from-command"),
+            ("hunter2", "hunter2"),
+            ("hunter:2", "hunter:2"),
+        ] {
+            assert_eq!(find(written).expect(written).reveal(), value);
+        }
+        for wrong in [
+            "file:none",
+            "credential:../key",
+            "env:NONE",
+            "command:exit 3",
+            "command:true",
+        ] {
+            let error = find(wrong).expect_err(wrong);
+            assert_eq!(Failure::of(&error).kind, Kind::Usage, "{error:#}");
+        }
+        let open = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&path, open).expect("changed");
+        let error = format!("{:#}", find("file:key").expect_err("others can read it"));
+        assert!(
+            error.contains("chmod 600") && !error.contains("from-file"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,322 @@
+//! Archives go where they should, whole, or nowhere: with uploads that fail at any byte.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use super::*;
+use crate::{
+    archive::{
+        Threads,
+        writer::{self, Level},
+    },
+    error::Kind,
+    model::{
+        manifest::{FileRecord, Manifest},
+        version::FormatVersion,
+    },
+    ops::context::{Quiet, Stop},
+};
+
+fn context() -> Context {
+    Context {
+        now: chrono::DateTime::UNIX_EPOCH,
+        hostname: None,
+        version: semver::Version::new(0, 1, 0),
+        scratch: ".".into(),
+        program: "hookshot".into(),
+        unique: "test".to_owned(),
+        environment: crate::store::Environment::default(),
+        privileged: false,
+        threads: Threads::new(2).expect("some"),
+        stop: Stop::default(),
+        progress: Arc::new(Quiet),
+    }
+}
+
+/// A good archive of some megabytes that do not compress.
+fn archive() -> Vec<u8> {
+    let mut state = 1_u64;
+    let content: Vec<u8> = (0..3_000_000)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .collect();
+    let name: crate::model::entry_name::EntryName = "some".parse().expect("a name");
+    let record = FileRecord::new(name.clone(), Digest::of(&content), content.len() as u64);
+    let manifest = Manifest {
+        version: FormatVersion::CURRENT,
+        created_at: 0,
+        hookshot_version: semver::Version::new(0, 1, 0),
+        files: BTreeMap::from([(name, record)]),
+        root: Some("root-20261121-030000".to_owned()),
+        hostname: None,
+        app: None,
+        app_version: None,
+        compression: None,
+        tags: BTreeMap::new(),
+    };
+    let mut bytes = Vec::new();
+    let level = Level::new(1).expect("a level");
+    writer::write(&mut bytes, &manifest, level, Threads::ONE, None, |_| {
+        Ok(content.as_slice())
+    })
+    .expect("written");
+    bytes
+}
+
+/// A destination of which a test sees what it holds.
+#[derive(Clone, Default)]
+struct Place {
+    taken: Arc<Mutex<Vec<u8>>>,
+    named: Arc<Mutex<Option<Digest>>>,
+    open: Arc<AtomicUsize>,
+}
+
+/// When an upload fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fails {
+    Never,
+    AtByte(usize),
+    AtTheEnd,
+    Panics,
+}
+
+struct Double {
+    place: Place,
+    fails: Fails,
+}
+
+impl Place {
+    fn upload(&self, fails: Fails) -> Result<Box<dyn Upload>> {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(Double {
+            place: self.clone(),
+            fails,
+        }))
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn named(&self) -> Option<Digest> {
+        *self.named.lock().expect("not poisoned")
+    }
+
+    /// Uploads that are neither finished nor gone.
+    fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+}
+
+impl Write for Double {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut taken = self.place.taken.lock().expect("not poisoned");
+        match self.fails {
+            Fails::AtByte(at) if taken.len() + bytes.len() > at => {
+                Err(Failure::new(Kind::Space, "the bucket is full").into())
+            }
+            Fails::Panics => panic!("made to panic"),
+            _ => {
+                taken.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Upload for Double {
+    fn finish(self: Box<Self>, digest: &Digest) -> Result<Proof> {
+        if self.fails == Fails::AtTheEnd {
+            return Err(Failure::new(Kind::Unproven, "it is not there").into());
+        }
+        *self.place.named.lock().expect("not poisoned") = Some(*digest);
+        Ok(Proof::Checksum)
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        self.place.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Sends `bytes` to two destinations.
+fn send(bytes: &[u8], places: [(&Place, Fails); 2]) -> Result<Proven> {
+    let uploads = places.map(|(place, fails)| (String::from("x"), place.upload(fails)));
+    let mut shipment = Shipment::begin(&context(), "a.tar.gz", uploads)?;
+    // Pieces of any size.
+    for piece in bytes.chunks(70_001) {
+        shipment.write_all(piece)?;
+    }
+    shipment.prove()
+}
+
+fn results(proven: Proven) -> Vec<Result<Proof, Kind>> {
+    let arrivals = proven.deliver().into_iter();
+    arrivals
+        .map(|arrival| arrival.result.map_err(|error| Failure::of(&error).kind))
+        .collect()
+}
+
+#[test]
+fn every_destination_gets_every_byte_and_names_it_after_the_proof() {
+    let (bytes, one, two) = (archive(), Place::default(), Place::default());
+    let proven = send(&bytes, [(&one, Fails::Never), (&two, Fails::Never)]).expect("good");
+    assert_eq!((one.named(), two.named()), (None, None));
+    assert_eq!(proven.size_bytes(), bytes.len() as u64);
+    assert_eq!(proven.digest(), Digest::of(&bytes));
+    assert_eq!(proven.verified().root(), "root-20261121-030000");
+    assert_eq!(results(proven), [Ok(Proof::Checksum), Ok(Proof::Checksum)]);
+    for place in [one, two] {
+        assert!(place.bytes() == bytes);
+        assert_eq!((place.named(), place.open()), (Some(Digest::of(&bytes)), 0));
+    }
+}
+
+#[test]
+fn a_destination_that_fails_at_any_byte_does_not_stop_the_others() {
+    let bytes = archive();
+    for at in [0, 1, BUFFER_BYTES, bytes.len() / 2, bytes.len() - 1] {
+        let (good, bad) = (Place::default(), Place::default());
+        let sent = send(&bytes, [(&bad, Fails::AtByte(at)), (&good, Fails::Never)]);
+        assert_eq!(
+            results(sent.expect("good")),
+            [Err(Kind::Space), Ok(Proof::Checksum)],
+            "byte {at}"
+        );
+        assert!(good.bytes() == bytes && good.named().is_some());
+        assert_eq!((bad.named(), bad.open()), (None, 0));
+    }
+    for (fails, kind) in [
+        (Fails::AtTheEnd, Kind::Unproven),
+        (Fails::Panics, Kind::Failed),
+    ] {
+        let (good, bad) = (Place::default(), Place::default());
+        let sent = send(&bytes, [(&good, Fails::Never), (&bad, fails)]);
+        let results = results(sent.expect("good"));
+        assert_eq!(results, [Ok(Proof::Checksum), Err(kind)]);
+        assert!(good.named().is_some() && bad.named().is_none());
+    }
+}
+
+#[test]
+fn nothing_goes_on_where_no_destination_is_left() {
+    let (bytes, one, two) = (archive(), Place::default(), Place::default());
+    let sent = send(
+        &bytes,
+        [(&one, Fails::AtByte(9)), (&two, Fails::AtByte(300_000))],
+    );
+    let failure = Failure::of(&sent.err().expect("nobody takes it"));
+    assert_eq!(failure.kind, Kind::Space);
+    assert_eq!(failure.faults.len(), 2, "{failure:?}");
+    assert_eq!((one.open(), two.open()), (0, 0));
+    let none: [(String, Result<Box<dyn Upload>>); 1] = [(
+        "x".to_owned(),
+        Err(Failure::new(Kind::NotFound, "no bucket").into()),
+    )];
+    let begun = Shipment::begin(&context(), "a.tar.gz", none);
+    assert_eq!(
+        Failure::of(&begun.err().expect("none")).kind,
+        Kind::NotFound
+    );
+}
+
+#[test]
+fn what_is_no_good_archive_arrives_nowhere() {
+    let good = archive();
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    let short = good[..good.len() - 100].to_vec();
+    let long = [good.as_slice(), &[7; 600_000]].concat();
+    for (bytes, what) in [
+        (flipped, "damaged"),
+        (short, "truncated"),
+        (long, "longer"),
+        (vec![7; 5_000_000], "something else"),
+        (Vec::new(), "nothing"),
+    ] {
+        let (one, two) = (Place::default(), Place::default());
+        let sent = send(&bytes, [(&one, Fails::Never), (&two, Fails::Never)]);
+        let failure = Failure::of(&sent.err().expect(what));
+        assert_eq!(failure.kind, Kind::Refused, "{what}: {failure:?}");
+        assert_eq!((one.named(), two.named()), (None, None), "{what}");
+        assert_eq!((one.open(), two.open()), (0, 0), "{what}");
+    }
+}
+
+#[test]
+fn what_is_given_up_is_gone_everywhere_when_that_returns() {
+    let (bytes, place) = (archive(), Place::default());
+    let upload = [("x".to_owned(), place.upload(Fails::Never))];
+    let mut shipment = Shipment::begin(&context(), "a.tar.gz", upload).expect("begun");
+    shipment.write_all(&bytes[..1_000_000]).expect("taken");
+    drop(shipment);
+    assert_eq!((place.named(), place.open()), (None, 0));
+    let proven = send(&bytes, [(&place, Fails::Never), (&place, Fails::Never)]);
+    drop(proven.expect("good"));
+    assert_eq!((place.named(), place.open()), (None, 0));
+}
+
+#[test]
+fn a_slow_destination_is_waited_for_and_memory_stays_bounded() {
+    /// Takes nothing before it is let go.
+    struct Slow(Arc<AtomicBool>);
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            while !self.0.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    impl Upload for Slow {
+        fn finish(self: Box<Self>, _: &Digest) -> Result<Proof> {
+            Ok(Proof::ReadBack)
+        }
+    }
+    let (bytes, go) = (archive(), Arc::new(AtomicBool::new(false)));
+    let upload: Box<dyn Upload> = Box::new(Slow(go.clone()));
+    let uploads = [("slow".to_owned(), Ok(upload))];
+    let mut shipment = Shipment::begin(&context(), "a.tar.gz", uploads).expect("begun");
+    let sent = Arc::new(AtomicUsize::new(0));
+    let most = (AHEAD + 3) * BUFFER_BYTES;
+    assert!(bytes.len() > most);
+    let writer = {
+        let sent = sent.clone();
+        thread::spawn(move || {
+            for piece in bytes.chunks(10_000) {
+                shipment.write_all(piece).expect("taken");
+                sent.fetch_add(piece.len(), Ordering::SeqCst);
+            }
+            shipment.prove().expect("good").deliver().remove(0).result
+        })
+    };
+    let full = (AHEAD + 1) * BUFFER_BYTES;
+    while sent.load(Ordering::SeqCst) < full {
+        thread::yield_now();
+    }
+    thread::sleep(std::time::Duration::from_millis(50));
+    assert!(sent.load(Ordering::SeqCst) <= most);
+    go.store(true, Ordering::SeqCst);
+    let result = writer.join().expect("no panic");
+    assert_eq!(result.expect("delivered"), Proof::ReadBack);
+}

@@ -1,0 +1,111 @@
+//! `prune simulate`: what a policy would hold over time.
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Context, destination::Destination, list::written};
+use crate::{
+    config::Settings,
+    error::{Failure, Kind},
+    model::retention::{self, Policy, Span, Verdict},
+};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The destination whose policy is meant, instead of that of `[backup.retention]`.
+    pub place: Option<String>,
+    /// A policy in place of any that is configured.
+    pub policy: Option<Policy>,
+    /// When the first archive is made; else now.
+    pub start: Option<DateTime<Utc>>,
+    /// For how many days archives are made.
+    pub days: u32,
+    /// How often.
+    pub every: Span,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The policy.
+    pub policy: Policy,
+    /// When the first archive was made.
+    pub start: String,
+    /// For how many days archives were made.
+    pub days: u32,
+    /// How often.
+    pub every: String,
+    /// How many archives were made.
+    pub made: usize,
+    /// The most that were held at once.
+    pub most: Most,
+    /// How many were held when each day ended.
+    pub timeline: Vec<Day>,
+    /// What is held in the end, the newest first.
+    pub held: Vec<Held>,
+}
+
+/// The most archives that were held.
+#[derive(Debug, Serialize)]
+pub struct Most {
+    /// How many.
+    pub archives: usize,
+    /// Since when.
+    pub time: String,
+}
+
+/// One day.
+#[derive(Debug, Serialize)]
+pub struct Day {
+    /// Its date, in the zone of the policy.
+    pub date: String,
+    /// How many archives were held when it ended.
+    pub held: usize,
+}
+
+/// An archive that is held in the end.
+#[derive(Debug, Serialize)]
+pub struct Held {
+    /// When it was made.
+    pub time: String,
+    /// Why it stays.
+    pub reasons: Vec<String>,
+}
+
+/// Lets archives be made and the policy be applied after each.
+pub fn simulate(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
+    let configured = match &request.place {
+        Some(place) => Destination::open(context, settings, place)?.retention,
+        None => settings.schema.retention,
+    };
+    let policy = request.policy.unwrap_or(configured.policy);
+    let start = request.start.unwrap_or(context.now);
+    let simulation = retention::simulate(&policy, start, request.days, request.every)
+        .map_err(|fault| Failure::new(Kind::Usage, fault))?;
+    let day = |day: &retention::Day| Day {
+        date: day.date.to_string(),
+        held: day.held,
+    };
+    let held = simulation.held.into_iter().map(|judged| Held {
+        time: written(judged.archive.time),
+        reasons: match judged.verdict {
+            Verdict::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
+            Verdict::Remove(removal) => vec![removal.to_string()],
+        },
+    });
+    Ok(Report {
+        policy,
+        start: written(start),
+        days: request.days,
+        every: request.every.to_string(),
+        made: simulation.made,
+        most: Most {
+            archives: simulation.most.archives,
+            time: written(simulation.most.time),
+        },
+        timeline: simulation.days.iter().map(day).collect(),
+        held: held.collect(),
+    })
+}

@@ -1,0 +1,60 @@
+//! Standard output for archives and entries, which does not sleep through a signal while nobody reads.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::AsFd as _,
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use super::context::Stop;
+
+/// How often a reader that stalls is left to look whether we are to stop, in milliseconds.
+const PATIENCE_MS: u16 = 100;
+
+/// Standard output, unbuffered. Not promised: to hear a signal within a write to a regular file or a terminal.
+pub struct Stdout {
+    inner: File,
+    /// How much is written at once: a pipe with room takes this without waiting (pipe(7), `PIPE_BUF`).
+    most: usize,
+    stop: Stop,
+}
+
+impl Stdout {
+    /// Ends with a failure once `stop` says so.
+    pub fn open(stop: &Stop) -> io::Result<Stdout> {
+        let inner = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let is_file = inner.metadata()?.is_file();
+        Ok(Stdout {
+            inner,
+            most: if is_file { usize::MAX } else { libc::PIPE_BUF },
+            stop: stop.clone(),
+        })
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            self.stop.check()?;
+            let mut fds = [PollFd::new(self.inner.as_fd(), PollFlags::POLLOUT)];
+            match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => match self.inner.write(&bytes[..bytes.len().min(self.most)]) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return result,
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

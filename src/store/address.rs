@@ -1,0 +1,273 @@
+//! Where archives are kept, as URLs and configuration name it: a folder, a bucket with a prefix, a server with a folder.
+
+use std::{fmt, path::PathBuf};
+
+/// A place for archives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A bucket or container of an object store, and what the keys in it start with.
+    Bucket {
+        /// Which kind of store.
+        service: Service,
+        /// The bucket or container.
+        bucket: String,
+        /// Without slashes at the ends; empty for none.
+        prefix: String,
+    },
+    /// A folder of an SSH server.
+    Sftp {
+        /// Who logs in; else as ssh is configured.
+        user: Option<String>,
+        /// The server, or a name that ssh's configuration knows.
+        host: String,
+        /// Its port; else as ssh is configured.
+        port: Option<u16>,
+        /// The folder; relative to where the login begins unless it starts with a slash.
+        folder: String,
+    },
+}
+
+/// A kind of object store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Amazon S3 and whatever speaks its protocol.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl Service {
+    /// The scheme of its URLs.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Service::S3 => "s3",
+            Service::Gcs => "gs",
+            Service::Azure => "az",
+        }
+    }
+}
+
+/// The schemes that are understood, for messages.
+const SCHEMES: &str = "file, s3, gs, az, sftp";
+
+/// Whether a word of the command line is a URL rather than a path.
+pub fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+impl Address {
+    /// Parses a URL, or the path of a folder. The fault never repeats a password.
+    pub fn parse(text: &str) -> Result<Address, String> {
+        let Some((scheme, rest)) = text.split_once("://").filter(|_| is_url(text)) else {
+            return Ok(Address::Folder(PathBuf::from(text)));
+        };
+        if rest.contains(['?', '#']) || rest.chars().any(char::is_control) {
+            return Err(format!(
+                "a URL of {scheme} has no `?` and no `#`: options belong under [backup.destinations]"
+            ));
+        }
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if scheme == "file" {
+            return if host.is_empty() {
+                Ok(Address::Folder(PathBuf::from(format!("/{path}"))))
+            } else {
+                Err("a URL of file names no host: file:///folder".to_owned())
+            };
+        }
+        if host
+            .rsplit_once('@')
+            .is_some_and(|(user, _)| user.contains(':'))
+        {
+            return Err(format!(
+                "a password does not belong in a URL of {scheme}: others see command lines"
+            ));
+        }
+        let bucket = |service| {
+            if host.is_empty() || host.contains(['@', ':']) {
+                return Err(format!("{scheme}://BUCKET/PREFIX names no bucket here"));
+            }
+            let prefix = path.trim_matches('/');
+            if prefix.split('/').any(|part| matches!(part, "." | "..")) || prefix.contains("//") {
+                return Err(format!("{prefix:?} cannot be the prefix of keys"));
+            }
+            Ok(Address::Bucket {
+                service,
+                bucket: host.to_owned(),
+                prefix: prefix.to_owned(),
+            })
+        };
+        match scheme {
+            "s3" => bucket(Service::S3),
+            "gs" => bucket(Service::Gcs),
+            "az" => bucket(Service::Azure),
+            "sftp" => sftp(host, path),
+            _ => Err(format!(
+                "{scheme}:// is not understood; there are {SCHEMES}"
+            )),
+        }
+    }
+
+    /// Splits the last part off the path: the place of an archive, and its name. `None` where there is no name.
+    pub fn parse_archive(text: &str) -> Result<Option<(Address, String)>, String> {
+        let Some((place, name)) = text.rsplit_once('/').filter(|(_, name)| !name.is_empty()) else {
+            return Ok(None);
+        };
+        // `s3://bucket` alone.
+        if place.ends_with('/') || place.ends_with(':') {
+            return Ok(None);
+        }
+        Ok(Some((Address::parse(place)?, name.to_owned())))
+    }
+}
+
+fn sftp(host: &str, path: &str) -> Result<Address, String> {
+    let (user, host) = match host.rsplit_once('@') {
+        Some((user, host)) => (Some(user.to_owned()), host),
+        None => (None, host),
+    };
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) => {
+            let port = port
+                .parse()
+                .map_err(|_| format!("{port:?} is no port of sftp"))?;
+            (host, Some(port))
+        }
+        None => (host, None),
+    };
+    // What begins with `-` would be an option of ssh.
+    let is_word = |word: &str| !word.is_empty() && !word.starts_with('-');
+    if !is_word(host) || user.as_deref().is_some_and(|user| !is_word(user)) {
+        return Err("sftp://USER@HOST/FOLDER names no host here".to_owned());
+    }
+    // As in scp's URLs: `//` or `/./`-less paths begin at the root, `~` is where the login begins.
+    let folder = match path.strip_prefix("~/") {
+        Some(below) => below.to_owned(),
+        None if path == "~" => ".".to_owned(),
+        None => format!("/{path}"),
+    };
+    let folder = match folder.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        folder => folder.to_owned(),
+    };
+    Ok(Address::Sftp {
+        user,
+        host: host.to_owned(),
+        port,
+        folder,
+    })
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Folder(path) => write!(f, "{}", path.display()),
+            Address::Bucket {
+                service,
+                bucket,
+                prefix,
+            } => {
+                write!(f, "{}://{bucket}", service.scheme())?;
+                if prefix.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, "/{prefix}")
+                }
+            }
+            Address::Sftp {
+                user,
+                host,
+                port,
+                folder,
+            } => {
+                f.write_str("sftp://")?;
+                if let Some(user) = user {
+                    write!(f, "{user}@")?;
+                }
+                f.write_str(host)?;
+                if let Some(port) = port {
+                    write!(f, ":{port}")?;
+                }
+                match folder.strip_prefix('/') {
+                    Some(below) => write!(f, "/{below}"),
+                    None if folder == "." => f.write_str("/~"),
+                    None => write!(f, "/~/{folder}"),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_kind_is_understood_and_shown_as_it_was() {
+        for text in [
+            "s3://bucket",
+            "s3://bucket/a/b",
+            "gs://bucket/a",
+            "az://container/a",
+            "sftp://me@host:2222/srv/backups",
+            "sftp://host/~/backups",
+            "sftp://host/~",
+            "/var/backups",
+            "backups",
+        ] {
+            assert_eq!(Address::parse(text).expect(text).to_string(), text);
+        }
+        let folder = Address::parse("file:///var/x").expect("a folder");
+        assert_eq!(folder, Address::Folder(PathBuf::from("/var/x")));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_and_no_password_repeated() {
+        for text in [
+            "ftp://host/x",
+            "https://host/bucket",
+            "s3:///x",
+            "s3://key:hunter2@bucket/x",
+            "sftp://me:hunter2@host/x",
+            "sftp://-oProxyCommand=x/y",
+            "sftp://host:hunter2/x",
+            "s3://bucket/x?hunter2",
+            "s3://bucket/../x",
+            "file://host/x",
+        ] {
+            let fault = Address::parse(text).expect_err(text);
+            assert!(
+                text.starts_with("sftp://host") || !fault.contains("hunter2"),
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_archive_is_a_place_and_a_name() {
+        let (place, name) = Address::parse_archive("s3://bucket/a/x.tar.gz")
+            .expect("good")
+            .expect("a name");
+        assert_eq!(
+            (place.to_string().as_str(), name.as_str()),
+            ("s3://bucket/a", "x.tar.gz")
+        );
+        for text in ["s3://bucket", "s3://bucket/a/", "s3://"] {
+            assert_eq!(Address::parse_archive(text), Ok(None), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "(s3|gs|az|sftp|file)?(://)?[a-z@:/~.?#-]{0,20}") {
+            let _ = Address::parse(&text);
+            let _ = Address::parse_archive(&text);
+        }
+    }
+}

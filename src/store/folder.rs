@@ -1,0 +1,210 @@
+//! Archives in a folder of this machine.
+//!
+//! An upload is a file without a name until all of it is there and synced ([`Draft`]); where a file system cannot do that,
+//! a kill leaves a file that begins with [`OWN`], which [`sweep`](Store::sweep) removes a day later.
+
+use std::{
+    fs,
+    io::{self, Seek as _, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Maker, OWN, Proof, Store, Stored, Upload, fit, missing, plain, taken, unproven};
+use crate::{
+    archive::ReadAt,
+    disk::{
+        self, create_folders, open_regular,
+        publish::{Draft, Existing},
+    },
+    error::{Failure, Kind},
+    model::digest::Digest,
+};
+
+/// After this long a draft that has a name counts as left behind.
+const PATIENCE: TimeDelta = TimeDelta::hours(24);
+
+/// A folder.
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// The folder at `path`; it is made when something is written to it.
+    pub fn new(path: &Path) -> Folder {
+        Folder {
+            path: path.to_owned(),
+        }
+    }
+
+    fn reading(&self) -> String {
+        format!("cannot read the folder {}", self.path.display())
+    }
+
+    fn each_file(&self, mut take: impl FnMut(&str, &fs::DirEntry) -> Result<()>) -> Result<()> {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(missing_folder(&self.path).into());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                let message = format!("{} is no folder", self.path.display());
+                let failure = Failure::new(Kind::NotFound, message);
+                return Err(failure
+                    .hint("name the folder that the archives are in")
+                    .into());
+            }
+            entries => entries.with_context(|| self.reading())?,
+        };
+        for entry in entries {
+            let entry = entry.with_context(|| self.reading())?;
+            if let Some(name) = entry.file_name().to_str() {
+                take(name, &entry)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for Folder {
+    fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn list(&self, take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()> {
+        self.each_file(|name, entry| {
+            if name.starts_with(OWN) {
+                return Ok(());
+            }
+            match fs::metadata(entry.path()) {
+                Ok(metadata) if metadata.is_file() => take(stored(name, &metadata)),
+                // Folders and the like, and what went away meanwhile.
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Stored>> {
+        plain(name)?;
+        match fs::metadata(self.path.join(name)) {
+            Ok(metadata) => Ok(metadata.is_file().then(|| stored(name, &metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| self.reading()),
+        }
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn ReadAt + Send + Sync>> {
+        if self.find(name)?.is_none() {
+            return Err(missing(&self.shown(), name).into());
+        }
+        match open_regular(&self.path.join(name)) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(missing(&self.shown(), name).into())
+            }
+            Err(error) => Err(error)
+                .with_context(|| format!("cannot read {}", self.path.join(name).display())),
+        }
+    }
+
+    fn create(&self, name: &str, _: u64, _: &Maker) -> Result<Box<dyn Upload>> {
+        fit(name)?;
+        if disk::exists(&self.path.join(name)) {
+            return Err(taken(&self.shown(), name).into());
+        }
+        let writing = || format!("cannot write to the folder {}", self.path.display());
+        create_folders(&self.path).with_context(writing)?;
+        Ok(Box::new(FolderUpload {
+            draft: Draft::create(&self.path).with_context(writing)?,
+            folder: self.path.clone(),
+            name: name.to_owned(),
+        }))
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        plain(name)?;
+        if !self.path.is_dir() {
+            return Ok(());
+        }
+        let path = self.path.join(name);
+        disk::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        disk::sync_folder(&self.path).with_context(|| self.reading())
+    }
+
+    fn sweep(&self, maker: &Maker) -> Result<Vec<String>> {
+        let mut swept = Vec::new();
+        if !self.path.is_dir() {
+            return Ok(swept);
+        }
+        self.each_file(|name, entry| {
+            let is_draft = name.strip_prefix(OWN).is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            });
+            let Ok(metadata) = entry.metadata() else {
+                return Ok(());
+            };
+            let modified = metadata.modified().map(DateTime::<Utc>::from);
+            let is_old = modified.is_ok_and(|modified| maker.begun - modified > PATIENCE);
+            if is_draft && metadata.is_file() && is_old {
+                disk::remove_file(&entry.path())
+                    .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+                swept.push(name.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(swept)
+    }
+}
+
+fn stored(name: &str, metadata: &fs::Metadata) -> Stored {
+    Stored {
+        name: name.to_owned(),
+        size_bytes: metadata.len(),
+        modified: metadata.modified().ok().map(DateTime::from),
+    }
+}
+
+fn missing_folder(path: &Path) -> Failure {
+    let message = format!("there is no folder {}", path.display());
+    Failure::new(Kind::NotFound, message).hint("look at the path; an export makes the folder")
+}
+
+struct FolderUpload {
+    draft: Draft,
+    folder: PathBuf,
+    name: String,
+}
+
+impl Write for FolderUpload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.draft.file().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Upload for FolderUpload {
+    fn finish(self: Box<Self>, digest: &Digest) -> Result<Proof> {
+        let (place, name) = (self.folder.display().to_string(), self.name);
+        let mut draft = self.draft;
+        let path = self.folder.join(&name);
+        let writing = || format!("cannot write {}", path.display());
+        let file = draft.file();
+        file.rewind().with_context(writing)?;
+        let (found, _) = Digest::of_reader(file).with_context(writing)?;
+        if found != *digest {
+            return Err(
+                unproven(&place, &name, "what was read back is not what was written").into(),
+            );
+        }
+        match draft.publish(&path, Existing::Keep) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(taken(&place, &name).into())
+            }
+            result => result.with_context(writing).map(|()| Proof::ReadBack),
+        }
+    }
+}

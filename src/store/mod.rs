@@ -1,0 +1,183 @@
+//! Where archives are kept: folders, object stores, SSH servers; by name, created once, proven on arrival.
+//!
+//! A [`Store`] holds archives side by side under plain names. What is being written has no final name before all of it is
+//! there and proven. Names that begin with [`OWN`] are hookshot's own: uploads at work and what they leave.
+
+pub mod address;
+pub mod folder;
+mod marker;
+mod network;
+pub mod objects;
+pub mod options;
+mod pages;
+pub mod sftp;
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+
+pub use self::{
+    address::Address,
+    marker::Maker,
+    network::Check,
+    options::{Environment, Options, Secret},
+    pages::Pages,
+};
+use crate::{
+    archive::ReadAt,
+    error::{Failure, Kind},
+    model::digest::Digest,
+};
+
+/// What names start with that hookshot makes for itself beside the archives.
+pub const OWN: &str = ".hookshot-";
+
+/// Opens the place that `address` names; an object store or a server is not asked anything yet. `check` ends what waits
+/// for the network. Not for callers inside an async runtime.
+pub fn open(
+    address: &Address,
+    options: &Options,
+    environment: &Environment,
+    check: Check,
+) -> Result<Box<dyn Store>> {
+    Ok(match address {
+        Address::Folder(path) => Box::new(folder::Folder::new(path)),
+        Address::Bucket { .. } => Box::new(objects::Objects::open(
+            address,
+            options,
+            environment,
+            check,
+        )?),
+        Address::Sftp { .. } => Box::new(sftp::Sftp::open(address, options, check)?),
+    })
+}
+
+/// One object, as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name, without the place.
+    pub name: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// When the store says that it was written.
+    pub modified: Option<DateTime<Utc>>,
+}
+
+/// How it is known that a store holds what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The store computed a checksum of its own, and it is that of what was sent.
+    Checksum,
+    /// All of it was read back.
+    ReadBack,
+}
+
+impl Proof {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Proof::Checksum => "checksum",
+            Proof::ReadBack => "read-back",
+        }
+    }
+}
+
+/// A place that keeps archives. Errors: [`Kind::NotFound`] for what is not there; else what the place says.
+pub trait Store: Send + Sync {
+    /// Where it is, for messages; nothing in it is secret.
+    fn shown(&self) -> String;
+
+    /// Gives what is there, page by page, in any order; hookshot's own names and what lies deeper stay out.
+    fn list(&self, take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()>;
+
+    /// What is there under a name.
+    fn find(&self, name: &str) -> Result<Option<Stored>>;
+
+    /// Opens what is there under a name, to read any part of it. What replaces it meanwhile is never mixed in.
+    fn open(&self, name: &str) -> Result<Box<dyn ReadAt + Send + Sync>>;
+
+    /// Begins something new of at most `most_bytes`. It has no name before [`Upload::finish`]; the name must be free.
+    fn create(&self, name: &str, most_bytes: u64, maker: &Maker) -> Result<Box<dyn Upload>>;
+
+    /// Removes what is there under a name; that nothing is there is fine.
+    fn remove(&self, name: &str) -> Result<()>;
+
+    /// Removes what uploads left whose makers are gone, and names it.
+    fn sweep(&self, maker: &Maker) -> Result<Vec<String>>;
+}
+
+/// Something that is being written. Dropped without [`finish`](Upload::finish), nothing of it stays.
+pub trait Upload: Write + Send {
+    /// Gives it its name, and returns when the store has proven that it holds all that was written: `digest` is the
+    /// SHA-256 of that. On an error nothing is there under the name, unless the store does not let us remove it.
+    fn finish(self: Box<Self>, digest: &Digest) -> Result<Proof>;
+}
+
+/// The failure of a name that is taken.
+pub(crate) fn taken(place: &str, name: &str) -> Failure {
+    let message = format!("{place} has {name} already; archives are never overwritten");
+    Failure::new(Kind::Failed, message).hint("give the archive another name, or another `prefix`")
+}
+
+/// The failure of a store that does not hold what was sent.
+fn unproven(place: &str, name: &str, why: &str) -> Failure {
+    let message = format!("{place} did not prove that it holds {name}: {why}");
+    Failure::new(Kind::Unproven, message)
+        .hint("nothing was removed anywhere; look at the store, and export again")
+}
+
+/// The failure of a name that is not there.
+fn missing(place: &str, name: &str) -> Failure {
+    Failure::new(Kind::NotFound, format!("there is no {name} in {place}"))
+        .hint("`hookshot list` shows what is there")
+}
+
+/// Whether a name may be that of an object: one part of a path, in characters that every store takes as they are.
+pub fn is_name(name: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+' | b'=');
+    (1..=255).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('.')
+}
+
+fn fit(name: &str) -> Result<(), Failure> {
+    if is_name(name) {
+        return Ok(());
+    }
+    let message = format!("{name:?} cannot be the name of an archive in a store");
+    Err(Failure::new(Kind::Usage, message)
+        .hint("use letters, digits, `.`, `_` and `-`, and no dot first"))
+}
+
+/// Refuses what names something elsewhere, or nothing; what others have put there may have any other name.
+fn plain(name: &str) -> Result<(), Failure> {
+    let is_part = !name.is_empty() && !name.contains('/') && !matches!(name, "." | "..");
+    if is_part && !name.chars().any(char::is_control) && !name.starts_with(OWN) {
+        return Ok(());
+    }
+    let message = format!("{name:?} is not the name of an archive");
+    Err(Failure::new(Kind::Usage, message).hint("`hookshot list` shows what is there"))
+}
+
+/// Whether all of `source` is what `digest` was computed of.
+fn is_same(source: Arc<dyn ReadAt + Send + Sync>, digest: &Digest) -> Result<bool> {
+    let (found, _) = Digest::of_reader(Pages::new(source)?)?;
+    Ok(found == *digest)
+}
+
+/// What became of a proof that ended in an error: an interruption stays one, everything else proves nothing.
+fn not_proven(place: &str, name: &str, error: &anyhow::Error) -> anyhow::Error {
+    let failure = Failure::of(error);
+    match failure.kind {
+        Kind::Interrupted(_) | Kind::Unproven => failure.into(),
+        _ => unproven(place, name, &failure.message).into(),
+    }
+}
+
+/// An error for those who only know I/O, with its kind and its hint.
+fn io_error(error: anyhow::Error) -> io::Error {
+    Failure::of(&error).into()
+}

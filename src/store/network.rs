@@ -1,0 +1,168 @@
+//! Threads that work on the network, for callers that have none: they wait, and end early where the work is to stop.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::runtime::{Handle, Runtime};
+
+/// Ends the work with an error where it is to stop.
+pub type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
+
+/// How long it may take until a server answers at all.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause before a second attempt; each further one is twice as long.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between two attempts.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// How often work on the network looks whether it is to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long cleaning up may take after an interruption or an error.
+const CLEANUP: Duration = Duration::from_secs(15);
+
+/// Not for callers inside a runtime of their own: they would wait for ever.
+pub struct Network {
+    // Only `drop` takes it.
+    runtime: Option<Runtime>,
+    check: Check,
+}
+
+impl Network {
+    pub fn new(check: Check) -> Result<Network> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("store")
+            .enable_all()
+            .build()
+            .context("cannot start threads for the network")?;
+        Ok(Network {
+            runtime: Some(runtime),
+            check,
+        })
+    }
+
+    pub fn check(&self) -> &Check {
+        &self.check
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("it is there until the drop")
+    }
+
+    /// Where tasks can be started.
+    pub fn handle(&self) -> &Handle {
+        self.runtime().handle()
+    }
+
+    /// Waits for `work`, and ends with an error where the whole is to stop.
+    pub fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T>
+    where
+        E: Into<anyhow::Error>,
+    {
+        self.runtime().block_on(async {
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    result = &mut work => return result.map_err(Into::into),
+                    () = tokio::time::sleep(PATIENCE) => (self.check)()?,
+                }
+            }
+        })
+    }
+
+    /// Waits before the attempt after so many.
+    pub fn pause(&self, attempts: u32) -> Result<()> {
+        let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(16));
+        self.wait(async {
+            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+            anyhow::Ok(())
+        })
+    }
+
+    /// Waits for work that cleans up: it is not interrupted, and does not take long.
+    pub fn clean<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T>
+    where
+        E: Into<anyhow::Error>,
+    {
+        self.runtime().block_on(async {
+            match tokio::time::timeout(CLEANUP, work).await {
+                Ok(result) => result.map_err(Into::into),
+                Err(_) => Err(anyhow!("the store does not answer")),
+            }
+        })
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // A name server that does not answer keeps nobody waiting.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Keeps what goes out within a limit: so many bytes in a second, seen over the pieces that it is asked for. What is sent
+/// a second time is not counted.
+pub struct Pace {
+    limit: Option<u64>,
+    due: Option<Instant>,
+}
+
+impl Pace {
+    pub fn new(limit: Option<u64>) -> Pace {
+        Pace { limit, due: None }
+    }
+
+    /// Waits until a piece of `bytes` may go.
+    pub fn wait(&mut self, bytes: usize, check: &Check) -> Result<()> {
+        let Some(limit) = self.limit else {
+            return Ok(());
+        };
+        let mut now = Instant::now();
+        while let Some(left) = self.due.and_then(|due| due.checked_duration_since(now)) {
+            if left.is_zero() {
+                break;
+            }
+            check()?;
+            thread::sleep(left.min(PATIENCE));
+            now = Instant::now();
+        }
+        let takes = Duration::from_secs_f64(bytes as f64 / limit.max(1) as f64);
+        self.due = now.checked_add(takes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_wait_for_those_before_them() {
+        let check: Check = Arc::new(|| Ok(()));
+        let begun = Instant::now();
+        let mut pace = Pace::new(Some(1000));
+        for _ in 0..3 {
+            pace.wait(100, &check).expect("not stopped");
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(200));
+        let stop: Check = Arc::new(|| Err(anyhow!("stop")));
+        pace.wait(1 << 30, &check).expect("not stopped");
+        assert!(pace.wait(1, &stop).is_err(), "a long wait ends early");
+        Pace::new(None).wait(1 << 30, &stop).expect("no limit");
+    }
+
+    #[test]
+    fn waiting_ends_when_the_work_is_to_stop() {
+        let network = Network::new(Arc::new(|| Err(anyhow!("stop")))).expect("threads");
+        let error = network.wait(std::future::pending::<Result<()>>());
+        assert_eq!(error.expect_err("stopped").to_string(), "stop");
+        assert_eq!(network.clean(async { anyhow::Ok(7) }).expect("cleaned"), 7);
+    }
+}

@@ -1,0 +1,450 @@
+//! One object on its way: at once where it is small, else in parts, several of them at the same time.
+//!
+//! Memory: `parallel_uploads` + 1 parts. Until the last part is there and the upload completed, no store shows anything
+//! under the name. A marker beside the archives keeps the upload's id from before the first part until the object is
+//! proven, so that what a kill leaves can be removed.
+//!
+//! Not promised: that two uploads to one name at the same moment are told apart where they go in parts (the name is looked
+//! at right before an upload is completed; stores' own conditions for that are not available here); that Azure frees the
+//! blocks of an upload that ended early before the week after which it does so itself; and that nothing remains of a kill
+//! between the making of an upload and its marker: it has no part yet, and stores show it only to those who list uploads.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use md5::{Digest as _, Md5};
+use object_store::{
+    Attribute, Attributes, Error, MultipartId, ObjectMeta, ObjectStoreExt as _, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, TagSet, multipart::PartId, path::Path,
+};
+use tokio::task::JoinSet;
+
+use super::{
+    Inner, Object,
+    explain::{is_lost, is_refused},
+};
+use crate::{
+    model::digest::Digest,
+    store::{
+        Maker, Proof, Upload,
+        address::Service,
+        io_error, is_same,
+        marker::{Marker, own_name},
+        network::Pace,
+        not_proven,
+        options::{MAX_CHUNK_BYTES, MIN_CHUNK_BYTES},
+        taken, unproven,
+    },
+};
+
+/// The most parts of which stores make one object (S3: 10,000), less some.
+const MAX_PARTS: u64 = 9_000;
+/// How long parts that are on their way may take to arrive when an upload is given up.
+const GRACE: Duration = Duration::from_secs(2);
+
+pub struct ObjectUpload {
+    inner: Arc<Inner>,
+    name: String,
+    key: Path,
+    maker: Maker,
+    most_bytes: u64,
+    chunk_bytes: usize,
+    chunk: Vec<u8>,
+    pace: Pace,
+    sent: u64,
+    parts: Option<Parts>,
+    named: Named,
+}
+
+/// Whether the object has its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// Nothing of ours is there.
+    No,
+    /// The store was asked to, and has not answered.
+    Perhaps,
+    /// The store says so.
+    Yes,
+    /// It is proven, and stays.
+    Proven,
+}
+
+/// What became of an archive that is not to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Withdrawn {
+    NotThere,
+    Removed,
+    /// Nobody knows.
+    Perhaps,
+}
+
+/// An upload in parts.
+struct Parts {
+    id: MultipartId,
+    marker: String,
+    at_work: JoinSet<(usize, Result<PartId, Error>)>,
+    done: Vec<Option<PartId>>,
+    digests: Vec<[u8; 16]>,
+}
+
+impl ObjectUpload {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        name: &str,
+        most_bytes: u64,
+        maker: &Maker,
+    ) -> ObjectUpload {
+        let fitting = usize::try_from(most_bytes.div_ceil(MAX_PARTS)).unwrap_or(usize::MAX);
+        let chunk_bytes = inner.options.chunk_bytes.max(fitting);
+        ObjectUpload {
+            name: name.to_owned(),
+            key: inner.key(name),
+            maker: maker.clone(),
+            most_bytes,
+            chunk_bytes: chunk_bytes.clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES),
+            chunk: Vec::new(),
+            pace: Pace::new(inner.options.bandwidth_limit),
+            sent: 0,
+            parts: None,
+            named: Named::No,
+            inner,
+        }
+    }
+
+    fn attributes(&self) -> (Attributes, TagSet) {
+        let mut attributes = Attributes::new();
+        if self.inner.service == Service::Azure {
+            // For parts, its client takes none; then it is the same for all archives.
+            return (attributes, TagSet::default());
+        }
+        attributes.insert(Attribute::ContentType, "application/gzip".into());
+        if let Some(class) = &self.inner.options.storage_class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        let mut tags = TagSet::default();
+        for (key, value) in &self.inner.options.tags {
+            tags.push(key, value);
+        }
+        (attributes, tags)
+    }
+
+    /// Says what could not be done, in a few words.
+    fn sending<T>(&self, result: Result<T>) -> Result<T> {
+        let doing = || format!("cannot send {} to {}", self.name, self.inner.shown);
+        result.map_err(|error| self.inner.explained(&doing(), error))
+    }
+
+    /// Begins an upload in parts, and writes down that it is there.
+    fn begin(&self) -> Result<Parts> {
+        let make = || {
+            let (attributes, tags) = self.attributes();
+            let options = PutMultipartOptions {
+                attributes,
+                tags,
+                ..PutMultipartOptions::default()
+            };
+            self.inner.client.create_multipart_opts(&self.key, options)
+        };
+        let id = self.inner.again(make)?;
+        let name = own_name(&[&self.maker.run], &self.name);
+        let marker = Marker {
+            maker: self.maker.clone(),
+            name: self.name.clone(),
+            upload: id.clone(),
+        };
+        if let Err(error) = self.inner.put_marker(&name, &marker) {
+            // Nobody else would know of it. The marker may be there all the same.
+            if self.inner.end_parts(&self.name, &id) {
+                self.inner.clear_away(&name);
+            }
+            return Err(error);
+        }
+        Ok(Parts {
+            id,
+            marker: name,
+            at_work: JoinSet::new(),
+            done: Vec::new(),
+            digests: Vec::new(),
+        })
+    }
+
+    /// Sends the chunk as the next part, once there is room for it.
+    fn send(&mut self) -> Result<()> {
+        self.pace
+            .wait(self.chunk.len(), self.inner.network.check())?;
+        let mut parts = match self.parts.take() {
+            Some(parts) => parts,
+            None => self.begin()?,
+        };
+        let room = parts.settle(&self.inner, self.inner.options.parallel_uploads.max(1) - 1);
+        let parts = self.parts.insert(parts);
+        room?;
+        let chunk = std::mem::take(&mut self.chunk);
+        parts.digests.push(Md5::digest(&chunk).into());
+        let number = parts.done.len();
+        parts.done.push(None);
+        self.sent += chunk.len() as u64;
+        let (client, key, id) = (
+            self.inner.client.clone(),
+            self.key.clone(),
+            parts.id.clone(),
+        );
+        let work = async move {
+            let payload = PutPayload::from(chunk);
+            (number, client.put_part(&key, &id, number, payload).await)
+        };
+        parts.at_work.spawn_on(work, self.inner.network.handle());
+        Ok(())
+    }
+
+    /// Gives a small object its name; returns its MD5 sum.
+    fn put(&mut self, digest: &Digest) -> Result<String> {
+        self.pace
+            .wait(self.chunk.len(), self.inner.network.check())?;
+        let payload = PutPayload::from(std::mem::take(&mut self.chunk));
+        self.sent = payload.content_length() as u64;
+        let checksum = payload
+            .iter()
+            .fold(Md5::new(), |md5, piece| md5.chain_update(piece));
+        let checksum = hex::encode(checksum.finalize());
+        let mut attempts = 0;
+        loop {
+            let (attributes, tags) = self.attributes();
+            let options = PutOptions {
+                mode: PutMode::Create,
+                attributes,
+                tags,
+                ..PutOptions::default()
+            };
+            self.named = Named::Perhaps;
+            let put = self
+                .inner
+                .client
+                .put_opts(&self.key, payload.clone(), options);
+            let error = match self.inner.network.wait(put) {
+                Ok(_) => break,
+                Err(error) => error,
+            };
+            let Some(said) = error.downcast_ref::<Error>() else {
+                return Err(error);
+            };
+            if matches!(said, Error::AlreadyExists { .. }) {
+                // An attempt of ours may have come through without an answer.
+                self.named = Named::No;
+                if self.is_ours(&checksum, digest)? {
+                    break;
+                }
+                return Err(taken(&self.inner.shown, &self.name).into());
+            }
+            if is_refused(said) {
+                if attempts == 0 {
+                    self.named = Named::No;
+                }
+                return Err(error);
+            }
+            if !is_lost(said) || attempts >= self.inner.options.retry_attempts {
+                return Err(error);
+            }
+            self.inner.network.pause(attempts)?;
+            attempts += 1;
+        }
+        self.named = Named::Yes;
+        Ok(checksum)
+    }
+
+    /// Whether what has the name is what was sent.
+    fn is_ours(&self, checksum: &str, digest: &Digest) -> Result<bool> {
+        match self.inner.head(&self.name)? {
+            Some(meta) if meta.size == self.sent => {
+                Ok(tells(&meta, checksum) || self.reads_back(meta, digest)?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Makes one object of the parts; returns what S3's ETag for it is.
+    fn complete(&mut self) -> Result<String> {
+        if !self.chunk.is_empty() {
+            self.send()?;
+        }
+        if self.inner.head(&self.name)?.is_some() {
+            return Err(taken(&self.inner.shown, &self.name).into());
+        }
+        let parts = self.parts.as_mut().context("an upload in parts")?;
+        parts.settle(&self.inner, 0)?;
+        let done: Option<Vec<PartId>> = parts.done.drain(..).collect();
+        let done = done.context("a part was not sent")?;
+        let checksum = Md5::digest(parts.digests.concat());
+        let checksum = format!("{}-{}", hex::encode(checksum), done.len());
+        self.named = Named::Perhaps;
+        let complete = self
+            .inner
+            .client
+            .complete_multipart(&self.key, &parts.id, done);
+        match self.inner.network.wait(complete) {
+            Ok(_) => self.named = Named::Yes,
+            Err(error) => {
+                if error.downcast_ref::<Error>().is_none() {
+                    return Err(error);
+                }
+                // The answer may have been lost; then a second attempt finds no upload any more, or is refused.
+                let found = self.inner.head(&self.name)?;
+                if found.is_none_or(|meta| meta.size != self.sent) {
+                    return Err(error);
+                }
+                self.named = Named::Yes;
+            }
+        }
+        Ok(checksum)
+    }
+
+    /// Asks the store what it holds.
+    fn prove(&self, checksum: &str, digest: &Digest) -> Result<Proof> {
+        let refuse = |why: &str| unproven(&self.inner.shown, &self.name, why);
+        let meta = self.inner.look(&self.name)?;
+        let meta = meta.ok_or_else(|| refuse("it is not there"))?;
+        if meta.size != self.sent {
+            let why = format!("it has {} bytes of {}", meta.size, self.sent);
+            return Err(refuse(&why).into());
+        }
+        // Of encrypted objects, and on Azure, the tag is something else: then it tells nothing.
+        if tells(&meta, checksum) && !self.inner.options.read_back {
+            return Ok(Proof::Checksum);
+        }
+        if self.reads_back(meta, digest)? {
+            return Ok(Proof::ReadBack);
+        }
+        Err(refuse("what was read back is not what was sent").into())
+    }
+
+    fn reads_back(&self, meta: ObjectMeta, digest: &Digest) -> Result<bool> {
+        let object = Object {
+            inner: self.inner.clone(),
+            meta,
+            // The digest tells whether it is one object; a tag that is wrong must not keep anybody from reading.
+            if_match: None,
+        };
+        is_same(Arc::new(object), digest)
+    }
+
+    /// Takes the name away again.
+    fn withdraw(&self) -> Withdrawn {
+        match self.inner.network.clean(self.inner.client.head(&self.key)) {
+            // The name was free just before: what is there is ours, if the store says so, or if it is as long.
+            Ok(meta) if self.named == Named::Yes || meta.size == self.sent => {
+                match self.inner.clear_away(&self.name) {
+                    true => Withdrawn::Removed,
+                    false => Withdrawn::Perhaps,
+                }
+            }
+            Ok(_) => Withdrawn::NotThere,
+            Err(error) if super::is_missing(&error) => Withdrawn::NotThere,
+            Err(_) => Withdrawn::Perhaps,
+        }
+    }
+}
+
+/// Whether a store that computes MD5 sums tells this one.
+fn tells(meta: &ObjectMeta, checksum: &str) -> bool {
+    let told = meta.e_tag.as_deref().map(|tag| tag.trim_matches('"'));
+    told == Some(checksum)
+}
+
+impl Parts {
+    /// Waits until no more than so many parts are on their way.
+    fn settle(&mut self, inner: &Inner, most: usize) -> Result<()> {
+        while self.at_work.len() > most {
+            let next = inner
+                .network
+                .wait(async { anyhow::Ok(self.at_work.join_next().await) })?;
+            match next {
+                None => {}
+                Some(Ok((number, part))) => self.done[number] = Some(part?),
+                Some(Err(error)) => return Err(anyhow!("sending a part ended: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the parts up, and says whether nothing is left of them.
+    fn end(&mut self, inner: &Inner, name: &str) -> bool {
+        let stopped = async {
+            // What the store has received already, it may still keep when the upload has ended: S3 says so
+            // (AbortMultipartUpload). What is cut off is no part.
+            let settled = async { while self.at_work.join_next().await.is_some() {} };
+            drop(tokio::time::timeout(GRACE, settled).await);
+            self.at_work.shutdown().await;
+            anyhow::Ok(())
+        };
+        drop(inner.network.clean(stopped));
+        inner.end_parts(name, &self.id)
+    }
+}
+
+impl Write for ObjectUpload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.chunk.len() == self.chunk_bytes {
+            let sent = self.send();
+            self.sending(sent).map_err(io_error)?;
+        }
+        if self.chunk.capacity() == 0 {
+            // As much as it will be, so that it is never copied to grow; what is not written takes no memory.
+            let most = usize::try_from(self.most_bytes).unwrap_or(usize::MAX);
+            self.chunk.reserve_exact(most.min(self.chunk_bytes));
+        }
+        let taken = bytes.len().min(self.chunk_bytes - self.chunk.len());
+        self.chunk.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Upload for ObjectUpload {
+    fn finish(mut self: Box<Self>, digest: &Digest) -> Result<Proof> {
+        let checksum = if self.parts.is_some() {
+            self.complete()
+        } else {
+            self.put(digest)
+        };
+        let checksum = self.sending(checksum)?;
+        let proof = self
+            .prove(&checksum, digest)
+            .map_err(|error| not_proven(&self.inner.shown, &self.name, &error))?;
+        self.named = Named::Proven;
+        Ok(proof)
+    }
+}
+
+impl Drop for ObjectUpload {
+    fn drop(&mut self) {
+        let parts = self.parts.take();
+        if self.named == Named::Proven {
+            if let Some(parts) = parts {
+                self.inner.clear_away(&parts.marker);
+            }
+            return;
+        }
+        let parts = parts.map(|mut parts| (parts.end(&self.inner, &self.name), parts.marker));
+        // Only now: what was asked for and never answered cannot happen any more.
+        let withdrawn = match self.named {
+            Named::No => Withdrawn::NotThere,
+            _ => self.withdraw(),
+        };
+        let Some((is_ended, marker)) = parts else {
+            return;
+        };
+        // Where that failed, the marker stays: a later run does it. What had become an archive has no parts left.
+        match withdrawn {
+            Withdrawn::Removed => drop(self.inner.clear_away(&marker)),
+            Withdrawn::NotThere if is_ended => drop(self.inner.clear_away(&marker)),
+            Withdrawn::NotThere | Withdrawn::Perhaps => {}
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! How a store is talked to: what configuration says of a destination.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+/// Variables of the environment that the providers' own tools read: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
+#[derive(Clone, Default)]
+pub struct Environment {
+    /// Name and value.
+    pub variables: Vec<(String, String)>,
+}
+
+/// A value that nobody may see.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a value.
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(value.into())
+    }
+
+    /// The value, for those who have to have it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// How a store is talked to. What is not said is up to the store's own defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The server, where it is not the provider's own.
+    pub endpoint: Option<String>,
+    /// S3: the region.
+    pub region: Option<String>,
+    /// S3: whether the bucket stands in the path rather than in the host's name.
+    pub path_style: Option<bool>,
+    /// Whether the server may be talked to without TLS.
+    pub allow_http: bool,
+    /// S3: the key and its secret, and the token that temporary ones have.
+    pub access_key_id: Option<Secret>,
+    /// S3: see there.
+    pub secret_access_key: Option<Secret>,
+    /// S3: see there.
+    pub session_token: Option<Secret>,
+    /// S3: the class of storage that archives go to.
+    pub storage_class: Option<String>,
+    /// S3: encryption by the server.
+    pub sse: Option<Encryption>,
+    /// S3: tags of the objects.
+    pub tags: BTreeMap<String, String>,
+    /// Azure: the account and its key.
+    pub account: Option<String>,
+    /// Azure: see there.
+    pub account_key: Option<Secret>,
+    /// Google: the service account's key, JSON.
+    pub service_account_key: Option<Secret>,
+    /// SFTP: the private key.
+    pub identity_file: Option<PathBuf>,
+    /// SFTP: the file of hosts that are known.
+    pub known_hosts_file: Option<PathBuf>,
+    /// SFTP: a configuration of ssh in place of the user's.
+    pub ssh_config: Option<PathBuf>,
+    /// How long one request may take, its content included.
+    pub timeout: Duration,
+    /// How often a request is tried again.
+    pub retry_attempts: u32,
+    /// How many parts are on their way at once.
+    pub parallel_uploads: usize,
+    /// The size of a part, in bytes.
+    pub chunk_bytes: usize,
+    /// How many bytes go out in a second at most.
+    pub bandwidth_limit: Option<u64>,
+    /// Whether everything is read back even where the store tells a checksum.
+    pub read_back: bool,
+}
+
+/// Encryption by an S3 server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encryption {
+    /// With keys that the server keeps (`AES256`).
+    Server,
+    /// With a key of its key management (`aws:kms`), the default one or this.
+    Kms(Option<String>),
+}
+
+/// The smallest part that every store takes (S3: 5 MiB).
+pub const MIN_CHUNK_BYTES: usize = 5 << 20;
+/// The largest part that is kept in memory.
+pub const MAX_CHUNK_BYTES: usize = 512 << 20;
+/// The most parts on their way at once.
+pub const MAX_PARALLEL_UPLOADS: usize = 64;
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            endpoint: None,
+            region: None,
+            path_style: None,
+            allow_http: false,
+            access_key_id: None,
+            secret_access_key: None,
+            session_token: None,
+            storage_class: None,
+            sse: None,
+            tags: BTreeMap::new(),
+            account: None,
+            account_key: None,
+            service_account_key: None,
+            identity_file: None,
+            known_hosts_file: None,
+            ssh_config: None,
+            // 8 MiB in two minutes: 0.6 Mbit/s for each of the parallel parts.
+            timeout: Duration::from_secs(120),
+            retry_attempts: 5,
+            parallel_uploads: 4,
+            chunk_bytes: 8 << 20,
+            bandwidth_limit: None,
+            read_back: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_sees_a_secret() {
+        let options = Options {
+            secret_access_key: Some(Secret::new("hunter2")),
+            ..Options::default()
+        };
+        assert!(!format!("{options:?}").contains("hunter2"));
+    }
+}

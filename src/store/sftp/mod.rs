@@ -1,0 +1,397 @@
+//! Archives in a folder of an SSH server, over SFTP (draft-ietf-secsh-filexfer-02, version 3).
+//!
+//! An upload is a file that begins with [`OWN`] and tells in its name who makes it, so that a later run can
+//! remove what a kill left. SFTP has no checksums: every archive is read back before it gets its name.
+//!
+//! Not promised: that the name lasts through a power cut right after it was given (SFTP cannot sync a folder; the content
+//! is synced where the server can do that); that servers which rename over a file, against the protocol, keep a file that
+//! got the name in the same moment; files whose names are not UTF-8.
+
+mod session;
+mod upload;
+
+use std::{
+    io,
+    ops::AsyncFn,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::Result;
+use chrono::DateTime;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use self::{
+    session::{About, Fault, FileKind, Handle, Session},
+    upload::SftpUpload,
+};
+use super::{
+    Address, Check, Maker, OWN, Options, Store, Stored, Upload, fit, io_error,
+    marker::{is_alive, told_by},
+    missing,
+    network::Network,
+    plain, taken,
+};
+use crate::{
+    archive::ReadAt,
+    error::{Failure, Kind},
+};
+
+/// How much is on its way at once, in requests that wait for their answers.
+const WINDOW_BYTES: usize = 4 << 20;
+
+/// A folder of an SSH server.
+pub struct Sftp {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    network: Network,
+    address: Address,
+    /// Where the archives are, ending in a slash.
+    folder: String,
+    options: Options,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl Sftp {
+    /// Opens a folder of a server; nobody logs in yet.
+    pub fn open(address: &Address, options: &Options, check: Check) -> Result<Sftp> {
+        let Address::Sftp { folder, .. } = address else {
+            let message = format!("{address} is no SSH server");
+            return Err(Failure::new(Kind::Usage, message).into());
+        };
+        Ok(Sftp {
+            inner: Arc::new(Inner {
+                network: Network::new(check)?,
+                address: address.clone(),
+                folder: format!("{}/", folder.trim_end_matches('/')),
+                options: options.clone(),
+                session: Mutex::new(None),
+            }),
+        })
+    }
+}
+
+impl Inner {
+    fn shown(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.folder)
+    }
+
+    /// The session at work, or a new one.
+    async fn session(&self) -> Result<Arc<Session>, Fault> {
+        let locked = || self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = &*locked()
+            && !session.is_broken()
+        {
+            return Ok(Arc::clone(session));
+        }
+        let session = Session::connect(&self.address, &self.options).await?;
+        let session = Arc::new(session);
+        *locked() = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Does what may be done twice, again where the connection broke; what is wrong in the end is a few words behind
+    /// `doing`.
+    fn again<T>(
+        &self,
+        doing: &str,
+        work: impl AsyncFn(&Arc<Session>) -> Result<T, Fault>,
+    ) -> Result<T> {
+        let mut attempts = 0;
+        loop {
+            let result = self.network.wait(async {
+                let session = self.session().await?;
+                work(&session).await
+            });
+            match result {
+                Err(error)
+                    if attempts < self.options.retry_attempts
+                        && matches!(
+                            error.downcast_ref(),
+                            Some(Fault::Broken(_) | Fault::Late(_))
+                        ) =>
+                {
+                    self.network.pause(attempts)?;
+                    attempts += 1;
+                }
+                result => return result.map_err(|error| explained(doing, error)),
+            }
+        }
+    }
+
+    /// Removes what is hookshot's own; while cleaning up nobody listens.
+    fn clear_away(&self, name: &str) -> Result<()> {
+        self.network.clean(async {
+            let session = self.session().await?;
+            session.remove(&self.path(name)).await
+        })
+    }
+
+    fn find(&self, name: &str) -> Result<Option<About>> {
+        let doing = format!("cannot look at {name} in {}", self.shown());
+        let path = self.path(name);
+        self.again(&doing, async |session: &Arc<Session>| {
+            session.about(&path).await
+        })
+    }
+
+    fn open(self: &Arc<Self>, name: &str) -> Result<Option<Remote>> {
+        let doing = format!("cannot read {name} in {}", self.shown());
+        let path = self.path(name);
+        let opened = self.again(&doing, async |session: &Arc<Session>| {
+            let handle = match session.open(&path).await {
+                Err(Fault::Missing) => return Ok(None),
+                handle => handle?,
+            };
+            let about = session.about_open(&handle).await?;
+            Ok(Some((Arc::clone(session), handle, about)))
+        })?;
+        Ok(opened.map(|(session, handle, about)| Remote {
+            inner: Arc::clone(self),
+            doing,
+            path,
+            about,
+            opened: Mutex::new((session, handle)),
+        }))
+    }
+
+    /// Everything in the folder, with `None` where there is no folder.
+    fn each(&self, mut take: impl FnMut(String, About) -> Result<()>) -> Result<Option<()>> {
+        let doing = format!("cannot list {}", self.shown());
+        let folder = match self.folder.trim_end_matches('/') {
+            "" => "/",
+            folder => folder,
+        };
+        let opened = self.again(&doing, async |session: &Arc<Session>| {
+            match session.open_folder(folder).await {
+                Err(Fault::Missing) => Ok(None),
+                handle => Ok(Some((Arc::clone(session), handle?))),
+            }
+        })?;
+        let Some((session, handle)) = opened else {
+            return Ok(None);
+        };
+        loop {
+            let names = self.network.wait(session.names(&handle));
+            let Some(names) = names.map_err(|error| explained(&doing, error))? else {
+                break;
+            };
+            for (name, about) in names {
+                take(name, about)?;
+            }
+        }
+        // The listing is complete; a handle that stays open goes with the session.
+        drop(self.network.wait(session.close(&handle)));
+        Ok(Some(()))
+    }
+}
+
+impl Store for Sftp {
+    fn shown(&self) -> String {
+        self.inner.shown()
+    }
+
+    fn list(&self, take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()> {
+        let listed = self.inner.each(|name, about| {
+            if name.starts_with(OWN) {
+                return Ok(());
+            }
+            let about = match about.kind {
+                FileKind::Link => self.inner.find(&name)?,
+                _ => Some(about),
+            };
+            match about {
+                Some(about) if about.kind == FileKind::Regular => take(stored(&name, about)),
+                _ => Ok(()),
+            }
+        })?;
+        listed.ok_or_else(|| {
+            let message = format!("there is no folder {}", self.shown());
+            let hint = "look at the path; an export makes the folder";
+            Failure::new(Kind::NotFound, message).hint(hint).into()
+        })
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Stored>> {
+        plain(name)?;
+        let about = self.inner.find(name)?;
+        let about = about.filter(|about| about.kind == FileKind::Regular);
+        Ok(about.map(|about| stored(name, about)))
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn ReadAt + Send + Sync>> {
+        plain(name)?;
+        match self.inner.open(name)? {
+            Some(remote) if remote.about.kind == FileKind::Regular => Ok(Box::new(remote)),
+            _ => Err(missing(&self.shown(), name).into()),
+        }
+    }
+
+    fn create(&self, name: &str, _: u64, maker: &Maker) -> Result<Box<dyn Upload>> {
+        fit(name)?;
+        if self.inner.find(name)?.is_some() {
+            return Err(taken(&self.shown(), name).into());
+        }
+        let upload = SftpUpload::new(Arc::clone(&self.inner), name, maker)?;
+        Ok(Box::new(upload))
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        plain(name)?;
+        let doing = format!("cannot remove {name} from {}", self.shown());
+        let path = self.inner.path(name);
+        self.inner.again(&doing, async |session: &Arc<Session>| {
+            session.remove(&path).await
+        })
+    }
+
+    fn sweep(&self, maker: &Maker) -> Result<Vec<String>> {
+        let mut left = Vec::new();
+        self.inner.each(|name, about| {
+            if let Some((by, archive)) = told_by(&name, maker)
+                && about.kind == FileKind::Regular
+                && by.is_gone(maker, is_alive)
+            {
+                left.push((name, archive));
+            }
+            Ok(())
+        })?;
+        let mut swept = Vec::new();
+        for (name, archive) in left {
+            let doing = format!("cannot remove {name} from {}", self.shown());
+            let path = self.inner.path(&name);
+            self.inner.again(&doing, async |session: &Arc<Session>| {
+                session.remove(&path).await
+            })?;
+            swept.push(archive);
+        }
+        Ok(swept)
+    }
+}
+
+fn stored(name: &str, about: About) -> Stored {
+    Stored {
+        name: name.to_owned(),
+        size_bytes: about.size_bytes,
+        modified: about
+            .modified
+            .and_then(|seconds| DateTime::from_timestamp(seconds.into(), 0)),
+    }
+}
+
+/// What a fault means to people; an interruption stays what it is.
+fn explained(doing: &str, error: anyhow::Error) -> anyhow::Error {
+    let Some(fault) = error.downcast_ref::<Fault>() else {
+        return error;
+    };
+    let text = fault.to_string();
+    let says = |word: &str| text.contains(word);
+    let hint = match fault {
+        Fault::Unreached(_) if says("cannot start ssh") => "install OpenSSH's client (`ssh`)",
+        Fault::Unreached(_) if says("Host key verification failed") => {
+            "compare the server's key with its owner, then log in once with `ssh`, or set `known_hosts_file`"
+        }
+        Fault::Unreached(_) if says("Permission denied") => {
+            "look at `identity_file` and at the keys that the server lets in; a passphrase needs an agent"
+        }
+        Fault::Unreached(_) if says("subsystem request failed") => {
+            "have the server offer SFTP (`Subsystem sftp` in sshd_config)"
+        }
+        Fault::Unreached(_) => {
+            "look at the host, its port and the network; `ssh HOST` must work without a question"
+        }
+        Fault::Broken(_) => "look at the network, and try again",
+        Fault::Late(_) => "look at the network, or raise `timeout`",
+        Fault::Replaced => "try again with what is there now",
+        Fault::Missing | Fault::Refused(_) => {
+            "look at the folder on the server: its owner, its mode, its space"
+        }
+    };
+    Failure::new(Kind::Failed, format!("{doing}: {text}"))
+        .hint(hint)
+        .into()
+}
+
+/// A file on the server as it was when it was opened.
+struct Remote {
+    inner: Arc<Inner>,
+    doing: String,
+    path: String,
+    about: About,
+    opened: Mutex<(Arc<Session>, Handle)>,
+}
+
+impl Remote {
+    /// The file's handle in a session that works: a new one where the old session is over, of the same file.
+    async fn handle(&self) -> Result<(Arc<Session>, Handle), Fault> {
+        let locked = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let (session, handle) = locked().clone();
+        if !session.is_broken() {
+            return Ok((session, handle));
+        }
+        let session = self.inner.session().await?;
+        let handle = match session.open(&self.path).await {
+            Err(Fault::Missing) => return Err(Fault::Replaced),
+            handle => handle?,
+        };
+        if session.about_open(&handle).await? != self.about {
+            return Err(Fault::Replaced);
+        }
+        *locked() = (Arc::clone(&session), handle.clone());
+        Ok((session, handle))
+    }
+}
+
+impl ReadAt for Remote {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let is_inside = offset
+            .checked_add(buffer.len() as u64)
+            .is_some_and(|end| end <= self.about.size_bytes);
+        if !is_inside {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let count = buffer.len();
+        let pieces = self.inner.again(&self.doing, async |_: &Arc<Session>| {
+            let (session, handle) = self.handle().await?;
+            let piece_bytes = session.piece_bytes();
+            let (session, handle) = (&session, &handle);
+            let pieces = (0..count).step_by(piece_bytes).map(|from| async move {
+                let bytes = piece_bytes.min(count - from);
+                session.read(handle, offset + from as u64, bytes).await
+            });
+            let pieces = futures_util::stream::iter(pieces);
+            let at_once = (WINDOW_BYTES / piece_bytes).max(1);
+            pieces.buffered(at_once).try_collect::<Vec<_>>().await
+        });
+        let mut rest = buffer;
+        for piece in pieces.map_err(io_error)? {
+            let (to, behind) = rest.split_at_mut(piece.len());
+            to.copy_from_slice(&piece);
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.about.size_bytes)
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        let opened = self
+            .opened
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (session, handle) = opened.clone();
+        if !session.is_broken() {
+            let close = async move { session.close(&handle).await };
+            drop(self.inner.network.handle().spawn(close));
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! One file on its way to an SSH server: written under a name of hookshot's own, synced, read back, then renamed.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use anyhow::{Result, anyhow};
+use tokio::task::JoinSet;
+
+use super::{
+    Inner, WINDOW_BYTES, explained,
+    session::{Fault, Handle, Session},
+};
+use crate::{
+    model::digest::Digest,
+    store::{
+        Maker, Proof, Upload, io_error, is_same, marker::own_name_of, network::Pace, not_proven,
+        taken, unproven,
+    },
+};
+
+pub struct SftpUpload {
+    inner: Arc<Inner>,
+    session: Arc<Session>,
+    handle: Handle,
+    /// The name until all of it is there.
+    own: String,
+    name: String,
+    piece: Vec<u8>,
+    sent: u64,
+    pace: Pace,
+    at_work: JoinSet<Result<(), Fault>>,
+    stays: Stays,
+}
+
+/// What stays when the upload is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    Nothing,
+    /// Nothing; but the server was asked for the name, and has perhaps given it.
+    NothingNamed,
+    /// The archive, under its name.
+    Archive,
+}
+
+impl SftpUpload {
+    pub(super) fn new(inner: Arc<Inner>, name: &str, maker: &Maker) -> Result<SftpUpload> {
+        let own = own_name_of(maker, name);
+        let path = inner.path(&own);
+        let doing = format!("cannot write to {}", inner.shown());
+        let result = inner.network.wait(async {
+            let session = inner.session().await?;
+            let handle = match session.create(&path).await {
+                Err(Fault::Missing) => {
+                    make_folders(&session, &inner.folder).await?;
+                    session.create(&path).await?
+                }
+                handle => handle?,
+            };
+            Ok::<_, Fault>((session, handle))
+        });
+        let (session, handle) = match result {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Interrupted, it may be there; where it is another upload's, it was refused.
+                if !matches!(
+                    error.downcast_ref(),
+                    Some(Fault::Refused(_) | Fault::Unreached(_))
+                ) {
+                    drop(inner.clear_away(&own));
+                }
+                return Err(explained(&doing, error));
+            }
+        };
+        Ok(SftpUpload {
+            pace: Pace::new(inner.options.bandwidth_limit),
+            inner,
+            session,
+            handle,
+            own,
+            name: name.to_owned(),
+            piece: Vec::new(),
+            sent: 0,
+            at_work: JoinSet::new(),
+            stays: Stays::Nothing,
+        })
+    }
+
+    fn sending<T>(&self, result: Result<T>) -> Result<T> {
+        let doing = || format!("cannot send {} to {}", self.name, self.inner.shown());
+        result.map_err(|error| explained(&doing(), error))
+    }
+
+    /// Sends the piece, once there is room for it.
+    fn send(&mut self) -> Result<()> {
+        self.pace
+            .wait(self.piece.len(), self.inner.network.check())?;
+        let at_once = (WINDOW_BYTES / self.session.piece_bytes()).max(1);
+        self.settle(at_once - 1)?;
+        let piece = std::mem::take(&mut self.piece);
+        let offset = self.sent;
+        self.sent += piece.len() as u64;
+        let (session, handle) = (Arc::clone(&self.session), self.handle.clone());
+        let work = async move { session.write(&handle, offset, piece).await };
+        self.at_work.spawn_on(work, self.inner.network.handle());
+        Ok(())
+    }
+
+    /// Waits until no more than so many pieces are on their way.
+    fn settle(&mut self, most: usize) -> Result<()> {
+        while self.at_work.len() > most {
+            let next = async { anyhow::Ok(self.at_work.join_next().await) };
+            match self.inner.network.wait(next)? {
+                None => {}
+                Some(Ok(written)) => written?,
+                Some(Err(error)) => return Err(anyhow!("sending a piece ended: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Has all of it on the server's disk, under the name of hookshot's own.
+    fn write_out(&mut self) -> Result<()> {
+        if !self.piece.is_empty() {
+            self.send()?;
+        }
+        self.settle(0)?;
+        self.inner.network.wait(async {
+            self.session.sync(&self.handle).await?;
+            self.session.close(&self.handle).await
+        })
+    }
+
+    /// Whether what has a name is what was sent.
+    fn is_there(&self, name: &str, digest: &Digest) -> Result<bool> {
+        match self.inner.open(name)? {
+            Some(remote) if remote.about.size_bytes == self.sent => {
+                is_same(Arc::new(remote), digest)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Gives it its name.
+    fn name(&self, digest: &Digest) -> Result<()> {
+        let (from, to) = (self.inner.path(&self.own), self.inner.path(&self.name));
+        let renamed = self.inner.network.wait(async {
+            let session = self.inner.session().await?;
+            // The protocol says that it fails where the name is taken; not every server reads it.
+            if session.about(&to).await?.is_some() {
+                return Ok(false);
+            }
+            session.rename(&from, &to).await.map(|()| true)
+        });
+        match renamed {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(taken(&self.inner.shown(), &self.name).into()),
+            Err(error) => {
+                if error.downcast_ref::<Fault>().is_none() {
+                    return Err(error);
+                }
+                // The answer may have been lost, or somebody was faster.
+                let is_own_gone = self.inner.find(&self.own)?.is_none();
+                let is_taken = self.inner.find(&self.name)?.is_some();
+                match (is_taken, is_own_gone) {
+                    (true, true) if self.is_there(&self.name, digest)? => Ok(()),
+                    (true, _) => Err(taken(&self.inner.shown(), &self.name).into()),
+                    (false, _) => Err(error),
+                }
+            }
+        }
+    }
+}
+
+/// Makes a folder and those above it that are missing.
+async fn make_folders(session: &Session, folder: &str) -> Result<(), Fault> {
+    let ends = folder.match_indices('/').map(|(end, _)| &folder[..end]);
+    for path in ends.filter(|path| !path.is_empty()) {
+        if session.about(path).await?.is_none()
+            && let Err(fault) = session.make_folder(path).await
+            // Somebody else may have been faster.
+            && session.about(path).await?.is_none()
+        {
+            return Err(fault);
+        }
+    }
+    Ok(())
+}
+
+impl Write for SftpUpload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece_bytes = self.session.piece_bytes();
+        if self.piece.len() == piece_bytes {
+            let sent = self.send();
+            self.sending(sent).map_err(io_error)?;
+        }
+        if self.piece.capacity() == 0 {
+            self.piece.reserve_exact(piece_bytes);
+        }
+        let taken = bytes.len().min(piece_bytes - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Upload for SftpUpload {
+    fn finish(mut self: Box<Self>, digest: &Digest) -> Result<Proof> {
+        let written = self.write_out();
+        self.sending(written)?;
+        let place = self.inner.shown();
+        // Before it has its name: what is damaged never gets it.
+        let is_same = self.is_there(&self.own, digest);
+        match is_same {
+            Ok(true) => {}
+            Ok(false) => {
+                let why = "what was read back is not what was sent";
+                return Err(unproven(&place, &self.name, why).into());
+            }
+            Err(error) => return Err(not_proven(&place, &self.name, &error)),
+        }
+        self.stays = Stays::NothingNamed;
+        let named = self.name(digest);
+        self.sending(named)?;
+        match self.inner.find(&self.name) {
+            Ok(Some(about)) if about.size_bytes == self.sent => {
+                self.stays = Stays::Archive;
+                Ok(Proof::ReadBack)
+            }
+            Ok(_) => Err(unproven(&place, &self.name, "it is not there").into()),
+            Err(error) => Err(not_proven(&place, &self.name, &error)),
+        }
+    }
+}
+
+impl Drop for SftpUpload {
+    fn drop(&mut self) {
+        if self.stays == Stays::Archive {
+            return;
+        }
+        let stopped = async {
+            self.at_work.shutdown().await;
+            anyhow::Ok(())
+        };
+        drop(self.inner.network.clean(stopped));
+        // Where that fails, a later run does it.
+        drop(self.inner.network.clean(self.withdraw()));
+    }
+}
+
+impl SftpUpload {
+    async fn withdraw(&self) -> Result<(), Fault> {
+        let session = self.inner.session().await?;
+        let (own, named) = (self.inner.path(&self.own), self.inner.path(&self.name));
+        // Answers come in the order of the requests: the rename has happened by now, or never will.
+        if self.stays == Stays::NothingNamed && session.about(&own).await?.is_none() {
+            let about = session.about(&named).await?;
+            return match about.is_some_and(|about| about.size_bytes == self.sent) {
+                true => session.remove(&named).await,
+                false => Ok(()),
+            };
+        }
+        session.remove(&own).await
+    }
+}

@@ -1,0 +1,29 @@
+//! Stores on 127.0.0.1 for the tests: S3, Azure, GCS and SFTP servers, and a proxy that breaks what passes through it.
+//!
+//! Each has a free port and a folder of its own, answers when its `start` returns, and is gone with its last process when
+//! it is dropped. A test program takes them in with `#[path = "support/servers/mod.rs"] mod servers;`.
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "each test program uses its part; tests may do what hookshot may not"
+)]
+
+pub mod azurite;
+mod exchange;
+pub mod faults;
+pub mod gcs;
+pub mod http;
+mod listening;
+pub mod moto;
+mod program;
+pub mod s3;
+pub mod sshd;
+
+pub use azurite::Azurite;
+pub use faults::{Fault, Faults, Rule};
+pub use gcs::Gcs;
+pub use moto::Moto;
+pub use s3::S3;
+pub use sshd::Sshd;

@@ -1,0 +1,187 @@
+//! An SSH server with SFTP: OpenSSH as the user who runs the tests, with keys of its own and nothing of the machine's.
+
+use std::{
+    fs,
+    io::Read as _,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::program::{self, Program};
+
+/// The folder that sshd as root insists on; the system makes it when it starts sshd itself.
+const PRIVILEGE_SEPARATION: &str = "/run/sshd";
+
+/// An SSH server. A session begins in `files()`; one that uses absolute paths sees what the user sees.
+pub struct Sshd {
+    program: Program,
+    folder: TempDir,
+    user: String,
+}
+
+impl Sshd {
+    /// The name under which `config()` knows the server.
+    pub const HOST: &str = "store";
+
+    /// `None` where OpenSSH's server or client is not installed.
+    pub fn start() -> Option<Sshd> {
+        let (Some(sshd), Some(keygen), Some(_)) = (
+            program::find("sshd"),
+            program::find("ssh-keygen"),
+            program::find("sftp"),
+        ) else {
+            return program::leave_out("OpenSSH, server and client,");
+        };
+        let folder = tempfile::Builder::new()
+            .prefix("sshd-")
+            .tempdir()
+            .expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["host_key", "client_key"] {
+            let mut command = Command::new(&keygen);
+            command.args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"]);
+            let output = command.arg(path(name)).output().expect("ssh-keygen");
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        fs::copy(path("client_key.pub"), path("authorized_keys")).expect("copied");
+        fs::create_dir(path("files")).expect("a folder");
+        let user = nix::unistd::User::from_uid(nix::unistd::getuid());
+        let user = user
+            .expect("a list of users")
+            .expect("a user with a name")
+            .name;
+        if nix::unistd::getuid().is_root() && !Path::new(PRIVILEGE_SEPARATION).exists() {
+            // Another test may be faster.
+            drop(
+                fs::DirBuilder::new()
+                    .mode(0o755)
+                    .create(PRIVILEGE_SEPARATION),
+            );
+        }
+        let command = |port: u16| {
+            let config = path("sshd_config");
+            fs::write(&config, server_config(folder.path(), port)).expect("written");
+            // It starts itself again for each connection, and wants its whole path for that.
+            let mut command = Command::new(&sshd);
+            command.args(["-D", "-e", "-f"]).arg(config);
+            command
+        };
+        let program = Program::start(folder.path(), command, greets);
+        let server = Sshd {
+            program,
+            folder,
+            user,
+        };
+        fs::write(server.known_hosts(), server.known_host()).expect("written");
+        fs::write(server.config(), server.client_config()).expect("written");
+        Some(server)
+    }
+
+    pub fn host(&self) -> &'static str {
+        "127.0.0.1"
+    }
+
+    pub fn port(&self) -> u16 {
+        self.program.address().port()
+    }
+
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The private key that the server lets in, without a passphrase.
+    pub fn identity_file(&self) -> PathBuf {
+        self.folder.path().join("client_key")
+    }
+
+    /// The file that names the server's key, by address and port.
+    pub fn known_hosts(&self) -> PathBuf {
+        self.folder.path().join("known_hosts")
+    }
+
+    /// The file with which `ssh -F FILE store` and `sftp -F FILE store` reach the server, and ask nothing.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("ssh_config")
+    }
+
+    /// What is in `config()`, for a test that changes it.
+    pub fn client_config(&self) -> String {
+        format!(
+            "Host {host}\n\
+             HostName 127.0.0.1\n\
+             Port {port}\n\
+             User {user}\n\
+             IdentityFile {identity}\n\
+             IdentitiesOnly yes\n\
+             IdentityAgent none\n\
+             UserKnownHostsFile {known_hosts}\n\
+             GlobalKnownHostsFile none\n\
+             StrictHostKeyChecking yes\n\
+             BatchMode yes\n",
+            host = Sshd::HOST,
+            port = self.port(),
+            user = self.user,
+            identity = self.identity_file().display(),
+            known_hosts = self.known_hosts().display(),
+        )
+    }
+
+    /// Where sessions begin.
+    pub fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
+    /// Breaks every connection; the server accepts new ones.
+    pub fn cut_connections(&self) {
+        self.program.kill_children();
+    }
+
+    /// What the server has printed: who came, with which key.
+    pub fn log(&self) -> String {
+        self.program.log()
+    }
+
+    fn known_host(&self) -> String {
+        let key = fs::read_to_string(self.folder.path().join("host_key.pub")).expect("a key");
+        format!("[127.0.0.1]:{} {key}", self.port())
+    }
+}
+
+/// What the server may do, also when it is not root.
+fn server_config(folder: &Path, port: u16) -> String {
+    format!(
+        "ListenAddress 127.0.0.1\n\
+         Port {port}\n\
+         HostKey {folder}/host_key\n\
+         AuthorizedKeysFile {folder}/authorized_keys\n\
+         PidFile none\n\
+         StrictModes no\n\
+         UsePAM no\n\
+         PermitRootLogin prohibit-password\n\
+         PasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\n\
+         LogLevel VERBOSE\n\
+         Subsystem sftp internal-sftp -d {folder}/files\n",
+        folder = folder.display()
+    )
+}
+
+/// Whether an SSH server says its name there.
+fn greets(address: SocketAddr) -> bool {
+    debug_assert_eq!(address.ip(), Ipv4Addr::LOCALHOST);
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return false;
+    };
+    let mut name = [0; 4];
+    let patient = stream.set_read_timeout(Some(Duration::from_secs(10)));
+    patient.and_then(|()| stream.read_exact(&mut name)).is_ok() && name == *b"SSH-"
+}
