@@ -29,7 +29,7 @@ use support::Machine;
 
 /// The name of an archive that is newer than any other.
 const NEWEST: &str = "hookshot-state-20990101-000000.tar.gz";
-/// Of the address space of the whole process with two threads.
+/// Of the memory of the whole process with two threads.
 const MEMORY_MIB: u64 = 128;
 /// Where the earlier archive has a manifest as large as one may be: four times its size, as for any reader.
 const MANIFEST_MEMORY_MIB: u64 = 320;
@@ -109,7 +109,7 @@ impl Story {
         let mut command = self.machine.command();
         command.args(["export", "nightly/", "--json", "--threads", "2"]);
         let limits = [
-            format!("--as={}", memory_mib << 20),
+            format!("--data={}", memory_mib << 20),
             format!("--cpu={CPU_SECONDS}"),
         ];
         let mut command = bounds::limited(&command, &limits);

@@ -506,7 +506,10 @@ mod hostile {
             for count in ["1", "4"] {
                 let mut command = machine.command();
                 command.args(["verify", "--json", "--threads", count, "a.tar.gz"]);
-                let limits = [format!("--cpu={CPU_SECONDS}"), format!("--as={}", 96 << 20)];
+                let limits = [
+                    format!("--cpu={CPU_SECONDS}"),
+                    format!("--data={}", 96 << 20),
+                ];
                 let mut command = bounds::limited(&command, &limits);
                 command.stdout(Stdio::piped()).stderr(Stdio::piped());
                 let output = bounds::end_of(command.spawn().expect("the binary"));

@@ -6,7 +6,7 @@ mod support;
 use std::{collections::BTreeMap, fs, process::Stdio, time::Duration};
 
 use servers::{Fault, Faults, Rule, S3};
-use support::{Machine, Run, finish};
+use support::{Machine, Mounted, Run, finish, is_root};
 
 /// A machine with a destination called `offsite` at `endpoint`, and another folder called `local`.
 fn machine(endpoint: &str) -> Machine {
@@ -144,6 +144,74 @@ fn a_destination_that_fails_does_not_stop_the_others() {
         .json();
     assert_eq!(nowhere["error"]["code"], 17, "{nowhere}");
     assert!(s3.objects().is_empty(), "{:?}", s3.objects());
+}
+
+/// A place of this machine that is full, and a secret that cannot be had.
+#[test]
+fn neither_a_full_disk_nor_a_missing_secret_stops_the_others() {
+    if !is_root("a full file system") {
+        return;
+    }
+    let s3 = S3::start();
+    let machine = machine(&s3.endpoint());
+    large(&machine);
+    fs::create_dir_all(machine.path("out/local")).expect("a folder");
+    let _full = Mounted::tmpfs(&machine.path("out/local"), "6m");
+    let near = machine.path("out/near");
+    fs::create_dir(&near).expect("a folder");
+    let outcome = |report: &serde_json::Value| -> Vec<bool> {
+        let outputs = report["outputs"].as_array();
+        let outputs = outputs.unwrap_or_else(|| panic!("no outputs: {report}"));
+        let good = |output: &serde_json::Value| output["good"].as_bool().expect("said");
+        outputs.iter().map(good).collect()
+    };
+    // Only one is asked for, and it is full.
+    run(&machine, &["export", "local/"]).exits(18);
+    assert_eq!(
+        fs::read_dir(machine.path("out/local")).expect("it").count(),
+        0
+    );
+    // The full one is first, in the middle, the only one of this machine.
+    for (words, good) in [
+        (&["local/", "near/", "@offsite"][..], 2),
+        (&["near/", "local/", "@offsite"], 2),
+        (&["local/", "@offsite"], 1),
+        (&["@offsite", "local/", "near/"], 2),
+    ] {
+        let mut arguments = vec!["export", "--json"];
+        arguments.extend(words);
+        let before = s3.objects().len();
+        let said = run(&machine, &arguments).exits(17);
+        let report = said.json();
+        let outcome = outcome(&report);
+        assert_eq!(outcome.len(), words.len(), "{report}");
+        assert_eq!(
+            outcome.iter().filter(|good| **good).count(),
+            good,
+            "{report}"
+        );
+        assert_eq!(s3.objects().len(), before + 1, "{words:?}");
+        assert!(said.stderr.contains("local"), "{}", said.stderr);
+        let archive = report["archive"].as_str().expect("one that is good");
+        run(&machine, &["verify", archive]).exits(0);
+    }
+    assert_eq!(
+        fs::read_dir(machine.path("out/local")).expect("it").count(),
+        0
+    );
+    // Without its secret a destination cannot be used.
+    let mut command = machine.command();
+    command.args(["export", "near/", "@offsite", "--json"]);
+    let said = finish(command, b"").exits(17);
+    assert_eq!(
+        outcome(&said.json()).iter().filter(|good| **good).count(),
+        1
+    );
+    assert!(said.stderr.contains("TEST_S3_SECRET"), "{}", said.stderr);
+    let mut command = machine.command();
+    command.args(["export", "@offsite"]);
+    let said = finish(command, b"");
+    assert_eq!(said.code, 2, "{}", said.stderr);
 }
 
 #[test]

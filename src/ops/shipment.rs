@@ -6,8 +6,8 @@
 //!  (Write)      +-> Upload (a thread)                ---+
 //! ```
 //!
-//! No destination gives the archive its name before all of it is proven good. A destination that fails is left behind,
-//! the others go on. Memory: a few pieces for each of them, beside what an upload holds itself.
+//! No destination gives the archive its name before all of it is proven good: by the border, or by the digest of an archive
+//! that the border has found good before. A destination that fails is left behind, the others go on. Memory: a few pieces for each of them, beside what an upload holds itself.
 
 use std::{
     io::{self, Read, Write},
@@ -28,7 +28,7 @@ use crate::{
         fault::refusal,
         reader::{Discard, read},
     },
-    error::Failure,
+    error::{Failure, Kind},
     model::{
         digest::{Digest, Hashing},
         limits::BUFFER_BYTES,
@@ -42,7 +42,7 @@ const AHEAD: usize = 4;
 /// An archive that is being written. Dropped before it is delivered, nothing of it stays anywhere.
 #[must_use = "nothing arrives before it is proven and delivered"]
 pub struct Shipment {
-    border: Border,
+    guard: Guard,
     legs: Vec<Leg>,
     hashing: Hashing<io::Sink>,
     piece: Vec<u8>,
@@ -51,7 +51,7 @@ pub struct Shipment {
 /// An archive that was written to its end and found good. Only [`Shipment::prove`] makes one.
 #[must_use = "nothing arrives before it is delivered"]
 pub struct Proven {
-    verified: Verified,
+    verified: Option<Verified>,
     digest: Digest,
     size_bytes: u64,
     legs: Vec<Leg>,
@@ -74,12 +74,27 @@ impl Shipment {
         shown: &str,
         uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
     ) -> Result<Shipment> {
+        Shipment::guarded(Guard::Border(Border::open(context, shown)?), uploads)
+    }
+
+    /// The same for an archive that was found good before, and whose digest is therefore known.
+    pub fn of_known(
+        digest: Digest,
+        uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
+    ) -> Result<Shipment> {
+        Shipment::guarded(Guard::Known(digest), uploads)
+    }
+
+    fn guarded(
+        guard: Guard,
+        uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
+    ) -> Result<Shipment> {
         let legs = uploads
             .into_iter()
             .map(|(place, upload)| Leg::begin(place, upload))
             .collect();
         let shipment = Shipment {
-            border: Border::open(context, shown)?,
+            guard,
             legs,
             hashing: Hashing::new(io::sink()),
             piece: Vec::with_capacity(BUFFER_BYTES),
@@ -88,12 +103,19 @@ impl Shipment {
         Ok(shipment)
     }
 
-    /// Ends the archive, and waits until the border has said that it is good. An archive that is not good is an error, and
-    /// no destination keeps any of it.
+    /// Ends the archive, and waits until it has been found good. An archive that is not good is an error, and no
+    /// destination keeps any of it.
     pub fn prove(mut self) -> Result<Proven> {
         self.pass()?;
-        let verified = self.border.close()?;
         let (digest, size_bytes) = self.hashing.finish();
+        let verified = match &mut self.guard {
+            Guard::Border(border) => Some(border.close()?),
+            Guard::Known(known) if *known == digest => None,
+            Guard::Known(_) => {
+                let message = "it has other bytes than when it was found good";
+                return Err(Failure::new(Kind::Unproven, message).into());
+            }
+        };
         Ok(Proven {
             verified,
             digest,
@@ -108,7 +130,9 @@ impl Shipment {
             let piece = mem::replace(&mut self.piece, Vec::with_capacity(BUFFER_BYTES));
             let piece = Arc::new(piece);
             self.hashing.write_all(&piece)?;
-            self.border.give(&piece, self.hashing.size())?;
+            if let Guard::Border(border) = &mut self.guard {
+                border.give(&piece, self.hashing.size())?;
+            }
             for leg in &mut self.legs {
                 leg.give(Step::Piece(piece.clone()));
             }
@@ -159,9 +183,9 @@ impl Write for Shipment {
 }
 
 impl Proven {
-    /// What was found at the border.
-    pub fn verified(&self) -> &Verified {
-        &self.verified
+    /// What was found at the border, where it was there.
+    pub fn verified(&self) -> Option<&Verified> {
+        self.verified.as_ref()
     }
 
     /// SHA-256 of the whole file.
@@ -275,6 +299,13 @@ fn given_up() -> anyhow::Error {
 fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {
     work.join()
         .unwrap_or_else(|_| Err(anyhow!("a thread failed; this is a defect of hookshot")))
+}
+
+/// Who finds an archive good.
+enum Guard {
+    Border(Border),
+    /// It has the digest of one that is.
+    Known(Digest),
 }
 
 /// The border: a thread that reads the archive as any reader would.

@@ -1,4 +1,4 @@
-//! Bounds on what a test does: wall time, processor time and address space.
+//! Bounds on what a test does: wall time, processor time and memory.
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::{
@@ -57,7 +57,10 @@ pub fn in_time<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 
     }
 }
 
-/// The same command under limits as prlimit(1) names them: `--as=BYTES`, `--cpu=SECONDS`.
+/// The same command under limits as prlimit(1) names them: `--data=BYTES`, `--cpu=SECONDS`.
+///
+/// Memory is bounded by `--data`: writable memory, stacks of threads among it. `--as` also counts the 64 MiB of addresses that
+/// glibc reserves for each thread that allocates, which depends on how threads meet.
 pub fn limited(command: &Command, limits: &[String]) -> Command {
     let mut bounded = Command::new("prlimit");
     bounded.args(limits).arg("--");

@@ -40,6 +40,7 @@ use crate::{
 /// Everything that an archive is made of.
 pub struct Making<'a> {
     pub context: &'a Context,
+    pub name: &'a ArchiveName,
     pub manifest: &'a Manifest,
     pub level: Level,
     pub staged: &'a [Staged],
@@ -67,14 +68,14 @@ struct Proven {
 impl Making<'_> {
     /// Makes the archive and brings it to every place. A place that fails does not stop the others; where none is left,
     /// what the last one failed with is the failure.
-    pub fn make(&self, here: Vec<Place>, away: Vec<Slot>, name: &ArchiveName) -> Result<Made> {
+    pub fn make(&self, here: Vec<Place>, away: Vec<Slot>) -> Result<Made> {
         let mut missed = Vec::new();
         let mut here = here.into_iter();
         while let Some(first) = here.next() {
             let shown = first.shown();
             match self.draft(&first) {
                 Ok(draft) => {
-                    let mut made = self.bring(draft, first, here, &away, name)?;
+                    let mut made = self.bring(draft, first, here, &away)?;
                     made.outputs.extend(missed);
                     return Ok(made);
                 }
@@ -123,9 +124,8 @@ impl Making<'_> {
         first: Place,
         others: impl ExactSizeIterator<Item = Place>,
         away: &[Slot],
-        name: &ArchiveName,
     ) -> Result<Made> {
-        let context = self.context;
+        let (context, name) = (self.context, self.name);
         let Proven {
             draft,
             content,
@@ -149,15 +149,17 @@ impl Making<'_> {
         if !away.is_empty() {
             (&content).rewind()?;
             context.begin("sending", Some(size_bytes));
-            let arrivals = begin(context, away, size_bytes).and_then(|mut sending| {
-                io::copy(&mut context.watch(&content), &mut sending)?;
-                arrived(sending.prove()?)
-            });
+            let arrivals = self
+                .begin(away, size_bytes, Some(digest))
+                .and_then(|mut sending| {
+                    io::copy(&mut context.watch(&content), &mut sending)?;
+                    arrived(sending.prove()?)
+                });
             outputs.extend(match arrivals {
                 // It is good here; nobody else has it.
-                Err(error) if Failure::of(&error).kind == Kind::Unproven => {
+                Err(error) if !is_interruption(&error) => {
                     let message = Failure::of(&error).message;
-                    let failed = |slot: &Slot| failed(slot.shown.clone(), message.clone());
+                    let failed = |slot: &Slot| failed(slot.shown(name), message.clone());
                     away.iter().map(failed).collect()
                 }
                 arrivals => arrivals?,
@@ -206,10 +208,11 @@ impl Making<'_> {
 
     fn send(&self, away: &[Slot], earlier: Option<&Earlier>) -> Result<Made> {
         let most_bytes = writer::most_bytes(self.manifest);
-        let mut sending = begin(self.context, away, most_bytes)?;
+        let mut sending = self.begin(away, most_bytes, None)?;
         let reused_bytes = self.pack(&mut sending, earlier)?;
         let proven = sending.prove()?;
-        if proven.verified().manifest() != self.manifest {
+        let verified = proven.verified();
+        if verified.is_none_or(|verified| verified.manifest() != self.manifest) {
             return Err(other_manifest().into());
         }
         Ok(Made {
@@ -218,6 +221,23 @@ impl Making<'_> {
             reused_bytes,
             outputs: arrived(proven)?,
         })
+    }
+
+    /// Begins to send to each of `away`, an archive that is `known` to be good or one that is found good on its way; fails
+    /// where none takes it.
+    fn begin(&self, away: &[Slot], most_bytes: u64, known: Option<Digest>) -> Result<Sending> {
+        let mut uploads = Vec::new();
+        for slot in away {
+            match slot.begin(self.context, self.name, most_bytes) {
+                (_, Err(error)) if is_interruption(&error) => return Err(error),
+                begun => uploads.push(begun),
+            }
+        }
+        let shipment = match known {
+            Some(digest) => Shipment::of_known(digest, uploads),
+            None => Shipment::begin(self.context, "the archive on its way", uploads),
+        };
+        Ok(Sending(shipment.map_err(|error| of_destinations(&error))?))
     }
 
     /// Writes the archive to `out`; returns how many bytes of content were taken over from `earlier`.
@@ -260,20 +280,6 @@ impl Making<'_> {
 
 /// A shipment whose failures are those of destinations.
 struct Sending(Shipment);
-
-/// Begins to send to each of `away`; fails where none takes it.
-fn begin(context: &Context, away: &[Slot], most_bytes: u64) -> Result<Sending> {
-    let mut uploads = Vec::new();
-    for slot in away {
-        let upload = match slot.begin(context, most_bytes) {
-            Err(error) if is_interruption(&error) => return Err(error),
-            upload => upload,
-        };
-        uploads.push((slot.shown.clone(), upload));
-    }
-    let shipment = Shipment::begin(context, "the archive on its way", uploads);
-    Ok(Sending(shipment.map_err(|error| of_destinations(&error))?))
-}
 
 impl Sending {
     fn prove(self) -> Result<shipment::Proven> {

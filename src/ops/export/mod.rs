@@ -221,7 +221,7 @@ pub fn export(
     }
     let name = ArchiveName::new(&settings.schema.prefix, context.now)
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
-    let Outputs { here, away, missed } = Outputs::find(settings, &request, &name)?;
+    let Outputs { here, away, missed } = Outputs::find(settings, &request)?;
     let level = request.level.unwrap_or(settings.schema.level);
     let prefix = &settings.schema.prefix;
     let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
@@ -234,12 +234,13 @@ pub fn export(
         .unwrap_or(Value::Null);
     let making = Making {
         context,
+        name: &name,
         manifest: &manifest,
         level,
         staged: &staged,
         earlier,
     };
-    let mut made = making.make(here, away, &name)?;
+    let mut made = making.make(here, away)?;
     made.outputs.extend(missed);
     let arrived = made.outputs.iter().find(|arrival| arrival.good);
     let archive = arrived.map(|arrival| arrival.archive.clone());

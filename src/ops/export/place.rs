@@ -42,9 +42,9 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Looks whether the archive called `name` may go where it is asked to. Wrong usage is an error; another failure is one
+    /// Looks whether the archive may go where it is asked to. Wrong usage is an error; another failure is one
     /// where nothing else is left.
-    pub fn find(settings: &Settings, request: &Request, name: &ArchiveName) -> Result<Outputs> {
+    pub fn find(settings: &Settings, request: &Request) -> Result<Outputs> {
         let mut outputs = Outputs {
             here: Vec::new(),
             away: Vec::new(),
@@ -66,11 +66,10 @@ impl Outputs {
                     Err(error) => (path.display().to_string(), error),
                 },
                 Output::Stored(destination, archive) => {
-                    let file = archive.clone().unwrap_or_else(|| name.file_name(0));
                     outputs.away.push(Slot {
                         store: destination.store.clone(),
-                        shown: format!("{}/{file}", destination.shown()),
-                        name: file,
+                        place: destination.shown(),
+                        name: archive.clone(),
                     });
                     continue;
                 }

@@ -181,7 +181,10 @@ fn every_destination_gets_every_byte_and_names_it_after_the_proof() {
     assert_eq!((one.named(), two.named()), (None, None));
     assert_eq!(proven.size_bytes(), bytes.len() as u64);
     assert_eq!(proven.digest(), Digest::of(&bytes));
-    assert_eq!(proven.verified().root(), "root-20261121-030000");
+    assert_eq!(
+        proven.verified().expect("at the border").root(),
+        "root-20261121-030000"
+    );
     assert_eq!(results(proven), [Ok(Proof::Checksum), Ok(Proof::Checksum)]);
     for place in [one, two] {
         assert!(place.bytes() == bytes);
@@ -258,6 +261,29 @@ fn what_is_no_good_archive_arrives_nowhere() {
         assert_eq!((one.named(), two.named()), (None, None), "{what}");
         assert_eq!((one.open(), two.open()), (0, 0), "{what}");
     }
+}
+
+#[test]
+fn an_archive_that_is_known_has_to_have_its_digest() {
+    let bytes = archive();
+    let send = |place: &Place, bytes: &[u8], digest| {
+        let upload = [("x".to_owned(), place.upload(Fails::Never))];
+        let mut shipment = Shipment::of_known(digest, upload).expect("begun");
+        shipment.write_all(bytes).expect("taken");
+        shipment.prove()
+    };
+    let place = Place::default();
+    let proven = send(&place, &bytes, Digest::of(&bytes)).expect("good");
+    assert!(proven.verified().is_none());
+    assert_eq!(results(proven), [Ok(Proof::Checksum)]);
+    assert!(place.bytes() == bytes && place.named() == Some(Digest::of(&bytes)));
+    let place = Place::default();
+    let sent = send(&place, &bytes[..bytes.len() - 1], Digest::of(&bytes));
+    assert_eq!(
+        Failure::of(&sent.err().expect("other bytes")).kind,
+        Kind::Unproven
+    );
+    assert_eq!((place.named(), place.open()), (None, 0));
 }
 
 #[test]
