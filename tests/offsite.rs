@@ -1,4 +1,9 @@
 //! Exports to stores and imports from them, through the real binary and a real S3 protocol on loopback.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests may do what hookshot may not"
+)]
+
 #[path = "support/servers/mod.rs"]
 mod servers;
 mod support;

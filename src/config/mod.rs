@@ -8,6 +8,7 @@ mod nearest;
 mod quantity;
 pub mod retention;
 pub mod schema;
+pub mod sources;
 
 use std::{
     io::{self, Read as _},
@@ -19,9 +20,10 @@ use anyhow::{Context as _, Result};
 use crate::{
     disk::{folder_of, open_regular},
     error::{Failure, Kind},
-    model::limits::MAX_CONFIG_BYTES,
+    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES},
 };
 use schema::Schema;
+use sources::{Source, defaults};
 
 /// Where the configuration lies unless somebody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/hookshot/config.toml";
@@ -67,6 +69,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// What the file says.
     pub schema: Schema,
+    /// What the state consists of, in the order in which it is exported.
+    pub sources: Vec<Source>,
 }
 
 impl Settings {
@@ -86,28 +90,55 @@ impl Settings {
             (None, Some(path)) => Ok(folder.join(path)),
             (None, None) => Ok(folder.join(default)),
         };
+        let services = place(&choices.services, None, "services.toml")?;
+        let secrets = place(&choices.secrets, schema.secrets_file.as_ref(), "secrets")?;
+        let data_dir = place(
+            &choices.data_dir,
+            schema.data_dir.as_ref(),
+            DEFAULT_DATA_DIR,
+        )?;
+        let mut sources: Vec<Source> = match &schema.sources {
+            Some(written) => written
+                .iter()
+                .map(|source| source.within(&folder))
+                .collect(),
+            None => {
+                let database = data_dir.join(sources::DATABASE);
+                defaults(services.clone(), secrets.clone(), database).into()
+            }
+        };
+        if schema.include_config {
+            sources.insert(0, sources::config(config.clone()));
+        }
         Ok(Settings {
-            services: place(&choices.services, None, "services.toml")?,
-            secrets: place(&choices.secrets, schema.secrets_file.as_ref(), "secrets")?,
-            data_dir: place(
-                &choices.data_dir,
-                schema.data_dir.as_ref(),
-                DEFAULT_DATA_DIR,
-            )?,
+            services,
+            secrets,
+            data_dir,
             config,
             config_exists,
             schema,
+            sources,
         })
     }
 
-    /// The database.
-    pub fn database(&self) -> PathBuf {
-        self.data_dir.join("state.redb")
+    /// The source that an entry comes from.
+    pub fn source_of(&self, entry: &EntryName) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == *entry)
+    }
+
+    /// The folder in which an import stages: on the file system of what it replaces, as far as that is one.
+    pub fn home(&self) -> PathBuf {
+        let is_said = self.schema.sources.is_none() || self.schema.data_dir.is_some();
+        let first = self.sources.iter().find_map(Source::path);
+        match first.filter(|_| !is_said) {
+            Some(path) => folder_of(path),
+            None => self.data_dir.clone(),
+        }
     }
 
     /// The folders that are locked while hookshot works on this state.
     pub fn folders(&self) -> [PathBuf; 2] {
-        [folder_of(&self.config), self.data_dir.clone()]
+        [folder_of(&self.config), self.home()]
     }
 }
 

@@ -8,27 +8,33 @@ use super::{
     destinations::{self, Destination},
     nearest::nearest,
     retention::{self, Retention},
+    sources::{self, Source},
 };
 use crate::{
     archive::writer::Level,
     model::{
         archive_name::{DEFAULT_PREFIX, is_prefix},
         method::Method,
+        version::VersionRule,
     },
 };
 
 /// The keys under `[backup]`.
-const BACKUP_KEYS: [&str; 10] = [
+const BACKUP_KEYS: [&str; 14] = [
     "app",
     "app_version",
+    "app_version_command",
     "compact",
     "destinations",
+    "include_config",
     "level",
     "prefix",
     "retention",
     "snapshot",
+    "sources",
     "tags",
     "to",
+    "version_rule",
 ];
 
 /// What the file says; what it does not say has its default.
@@ -46,6 +52,10 @@ pub struct Schema {
     pub app: String,
     /// `[backup] app_version`.
     pub app_version: Option<String>,
+    /// `[backup] app_version_command`: prints it.
+    pub app_version_command: Option<String>,
+    /// `[backup] version_rule`: which versions of it an import accepts.
+    pub version_rule: VersionRule,
     /// `[backup] prefix`: what names of archives start with.
     pub prefix: String,
     /// `[backup] level`: how hard to compress.
@@ -60,6 +70,10 @@ pub struct Schema {
     pub destinations: BTreeMap<String, Destination>,
     /// `[backup.retention]`: which archives stay, where a destination does not say otherwise.
     pub retention: Retention,
+    /// `[[backup.sources]]`: what the state consists of, where it is not that of a hookshot service.
+    pub sources: Option<Vec<Source>>,
+    /// `[backup] include_config`: whether the configuration file goes along.
+    pub include_config: bool,
     /// `[backup] to`: the destinations that exports and backups go to unless something else is said.
     pub to: Vec<String>,
 }
@@ -97,11 +111,20 @@ impl Schema {
                 .text(&backup, "backup", "app")
                 .unwrap_or_else(|| "hookshot".to_owned()),
             app_version: reader.text(&backup, "backup", "app_version"),
+            app_version_command: reader.text(&backup, "backup", "app_version_command"),
+            version_rule: reader
+                .one_of(&backup, "version_rule", &VersionRule::NAMES)
+                .unwrap_or(VersionRule::Any),
             prefix: reader.prefix(&backup),
             level: reader.level(&backup),
-            snapshot: reader.snapshot(&backup),
+            snapshot: reader
+                .one_of(&backup, "snapshot", &Method::NAMES)
+                .unwrap_or(Method::Auto),
             compact: reader.flag(&backup, "backup", "compact"),
             tags: reader.strings(&backup, "backup", "tags"),
+            sources: sources::read(&mut reader, &backup),
+            include_config: !backup.contains_key("include_config")
+                || reader.flag(&backup, "backup", "include_config"),
             destinations,
             retention,
             to,
@@ -200,20 +223,16 @@ impl Reader<'_> {
         level.unwrap_or(Level::DEFAULT)
     }
 
-    fn snapshot(&mut self, backup: &Table) -> Method {
-        let Some(name) = self.text(backup, "backup", "snapshot") else {
-            return Method::Auto;
-        };
-        let found = Method::NAMES.iter().find(|(known, _)| *known == name);
-        found.map_or_else(
-            || {
-                let names = Method::NAMES.map(|(name, _)| name).join(", ");
-                self.faults
-                    .push(format!("`snapshot` under [backup] must be one of {names}"));
-                Method::Auto
-            },
-            |(_, method)| *method,
-        )
+    /// One of the words under [backup] that have a meaning.
+    fn one_of<T: Copy>(&mut self, backup: &Table, key: &str, names: &[(&str, T)]) -> Option<T> {
+        let name = self.text(backup, "backup", key)?;
+        let found = names.iter().find(|(known, _)| *known == name);
+        if found.is_none() {
+            let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+            let names = names.join(", ");
+            self.fault(format!("`{key}` under [backup] must be one of {names}"));
+        }
+        found.map(|(_, value)| *value)
     }
 
     pub(super) fn flag(&mut self, section: &Table, name: &str, key: &str) -> bool {

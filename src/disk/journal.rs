@@ -80,6 +80,9 @@ pub struct Journal {
     pub litter: Vec<PathBuf>,
     /// The files.
     pub steps: Vec<Step>,
+    /// The entries that are given to commands when the files are in their places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<String>,
 }
 
 impl Journal {
@@ -93,6 +96,7 @@ impl Journal {
             archive,
             litter,
             steps: Vec::new(),
+            commands: Vec::new(),
         }
     }
 }

@@ -85,6 +85,19 @@ pub struct Change {
     pub stamp: Option<Stamp>,
     /// What comes there.
     pub new: New,
+    /// What the file is, for those who lock it and look at it.
+    pub form: Form,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A redb database.
+    Redb,
+    /// A SQLite database.
+    Sqlite,
+    /// Anything else.
+    Plain,
 }
 
 /// What comes to a target's place.
@@ -205,6 +218,12 @@ impl Transaction {
         sync_folders(steps.iter().map(|step| step.target.clone()))?;
         self.journal.steps = steps;
         Ok(())
+    }
+
+    /// Names the entries that are given to commands in the end: who finishes the work after a crash cannot tell whether
+    /// they were.
+    pub fn announce_commands<'a>(&mut self, entries: impl Iterator<Item = &'a str>) {
+        self.journal.commands = entries.map(str::to_owned).collect();
     }
 
     /// The verb that began it.

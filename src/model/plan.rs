@@ -15,6 +15,8 @@ pub enum Action {
     Unchanged,
     /// The target goes (a rollback of a creation); it stays as `.bak`.
     Remove,
+    /// A command of this machine takes the entry.
+    Feed,
     /// This machine has no target for the entry.
     Skip,
 }
@@ -24,7 +26,7 @@ impl Action {
     pub fn name(self) -> &'static str {
         match self {
             Action::Create => "create",
-            Action::Replace => "replace",
+            Action::Replace | Action::Feed => "replace",
             Action::Unchanged => "unchanged",
             Action::Remove => "remove",
             Action::Skip => "skip",
@@ -38,6 +40,7 @@ impl Action {
             Action::Replace => "changed",
             Action::Unchanged => "unchanged",
             Action::Remove => "removed",
+            Action::Feed => "given to its import command",
             Action::Skip => "left out: this machine has no place for it",
         }
     }

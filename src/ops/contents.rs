@@ -3,43 +3,51 @@
 
 use anyhow::Result;
 
-use super::entries::Role;
 use crate::{
-    config::schema::{Schema, parse_toml},
+    config::{
+        Settings,
+        schema::{Schema, parse_toml},
+        sources::{Content, Source},
+    },
     error::{Failure, Kind},
     model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest},
 };
 
 /// Checks the content of a configuration file; every fault where it is not good. `config.toml` gives its schema.
-pub fn check(role: Role, bytes: &[u8]) -> Result<Option<Schema>, Vec<String>> {
-    if bytes.len() as u64 > MAX_CONFIG_BYTES {
-        return Err(vec!["larger than 1 MiB".to_owned()]);
-    }
-    let text = || std::str::from_utf8(bytes).map_err(|_| vec!["not UTF-8".to_owned()]);
-    match role {
-        Role::Config => Schema::parse(text()?).map(Some),
-        Role::Services => parse_toml(text()?)
+pub fn check(source: &Source, bytes: &[u8]) -> Result<Option<Schema>, Vec<String>> {
+    let text = || {
+        if bytes.len() as u64 > MAX_CONFIG_BYTES {
+            return Err(vec!["larger than 1 MiB".to_owned()]);
+        }
+        std::str::from_utf8(bytes).map_err(|_| vec!["not UTF-8".to_owned()])
+    };
+    match source.content {
+        Content::Config(_) => Schema::parse(text()?).map(Some),
+        Content::Toml(_) => parse_toml(text()?)
             .map(|_| None)
             .map_err(|fault| vec![fault]),
-        Role::Secrets | Role::Database => Ok(None),
+        _ => Ok(None),
     }
 }
 
+/// Whether an entry has to hold something that [`check`] looks for.
+pub fn is_checked(source: &Source) -> bool {
+    matches!(source.content, Content::Config(_) | Content::Toml(_))
+}
+
 /// Refuses configuration files that are too large to be looked at, before anything of them is unpacked.
-pub fn check_sizes(manifest: &Manifest, only: &[EntryName]) -> Result<()> {
+pub fn check_sizes(settings: &Settings, manifest: &Manifest, only: &[EntryName]) -> Result<()> {
     let wanted = |name: &EntryName| only.is_empty() || only.contains(name);
-    for role in [Role::Config, Role::Services]
-        .into_iter()
-        .filter(|role| wanted(&role.name()))
-    {
+    let sources = settings.sources.iter();
+    for source in sources.filter(|source| is_checked(source) && wanted(&source.name)) {
         if manifest
             .files
-            .get(&role.name())
+            .get(&source.name)
             .is_some_and(|file| file.size > MAX_CONFIG_BYTES)
         {
             let message = format!(
                 "{} in the archive is larger than 1 MiB, which no configuration is",
-                role.name()
+                source.name
             );
             return Err(Failure::new(Kind::Refused, message)
                 .hint("leave the file out with --only, or use another archive")
@@ -50,8 +58,8 @@ pub fn check_sizes(manifest: &Manifest, only: &[EntryName]) -> Result<()> {
 }
 
 /// Fails with [`Kind::Usage`] where this machine's `path` would not be imported again.
-pub fn require(role: Role, bytes: &[u8], path: &std::path::Path) -> Result<()> {
-    match check(role, bytes) {
+pub fn require(source: &Source, bytes: &[u8], path: &std::path::Path) -> Result<()> {
+    match check(source, bytes) {
         Ok(_) => Ok(()),
         Err(faults) => {
             let first = faults.first().map(String::as_str).unwrap_or_default();

@@ -9,11 +9,12 @@ use anyhow::Result;
 use serde::Serialize;
 use similar::TextDiff;
 use toml::{Table, Value};
+use tracing::info;
 
-use super::{Context, archive_input::Location, entries::Role};
+use super::{Context, archive_input::Location};
 use crate::{
     archive::Sink,
-    config::Settings,
+    config::{Settings, sources::DATABASE},
     disk::survey,
     error::{Failure, Kind},
     model::{
@@ -100,8 +101,18 @@ pub fn diff(
     }
     let (here, there) = match other {
         Other::Machine(settings) => {
-            let there = read(context, archive, text)?;
-            (machine(context, settings, text, &there)?, there)
+            let mut there = read(context, archive, text)?;
+            let here = machine(context, settings, text, &there)?;
+            there.files.retain(|name, _| {
+                let is_compared = settings
+                    .source_of(name)
+                    .is_none_or(|source| source.path().is_some());
+                if !is_compared {
+                    info!("{name} is not compared: a command makes it");
+                }
+                is_compared
+            });
+            (here, there)
         }
         Other::Archive(second) => (read(context, archive, text)?, read(context, second, text)?),
     };
@@ -225,29 +236,30 @@ fn is_telling(value: &Value) -> bool {
 }
 
 /// Whether the content of an entry may be looked at.
-fn is_text(name: &EntryName, record_kind: Option<&str>) -> bool {
-    let role = Role::of(name);
-    let private = role.is_some_and(|role| role.privacy() == Privacy::Private)
-        || name.as_str().contains("secret");
-    !private && role != Some(Role::Database) && record_kind != Some("redb")
+fn is_text(name: &EntryName, kind: Option<&str>) -> bool {
+    let is_file = kind.is_none_or(|kind| kind == "file");
+    is_file && !name.as_str().contains("secret") && name.as_str() != DATABASE
 }
 
 /// What the machine has. A database whose tables are those of `archived` counts as the same, although its file differs.
 fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) -> Result<Side> {
     let mut side = Side::default();
-    for role in Role::ALL {
-        let (name, path) = (role.name(), role.path(settings));
-        let Some(present) = survey::present(&path, |file| Box::new(context.watch(file)))? else {
+    for source in &settings.sources {
+        let (name, Some(path)) = (source.name.clone(), source.path()) else {
+            continue;
+        };
+        let Some(present) = survey::present(path, |file| Box::new(context.watch(file)))? else {
             continue;
         };
         let size = path.metadata()?.len();
-        if text == Text::Shown && is_text(&name, None) && size <= SMALL_SOURCE_BYTES {
-            side.texts.insert(name.clone(), std::fs::read(&path)?);
+        let may_show = source.privacy == Privacy::Ordinary && is_text(&name, Some(source.kind()));
+        if text == Text::Shown && may_show && size <= SMALL_SOURCE_BYTES {
+            side.texts.insert(name.clone(), std::fs::read(path)?);
         }
         let mut digest = present.digest;
         let same = match (archived.files.get(&name), archived.databases.get(&name)) {
             (Some((there, _)), Some(header)) if *there != digest => {
-                same::holds(&path, header, Scope::Tables, &context.step())?.then_some(*there)
+                same::holds(path, header, Scope::Tables, &context.step())?.then_some(*there)
             }
             _ => None,
         };

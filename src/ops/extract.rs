@@ -11,9 +11,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{Context, archive_input::Location, entries::Role, stdout::Stdout};
+use super::{Context, archive_input::Location, stdout::Stdout};
 use crate::{
     archive::Sink,
+    config::sources::SECRETS,
     disk::{
         NewFolders, folder_of,
         publish::{Draft, Existing},
@@ -116,7 +117,10 @@ pub fn extract(
             }
             Output::Folder(folder) => {
                 let path = folder.join(name.as_str());
-                let privacy = Role::of(name).map_or(Privacy::Ordinary, Role::privacy);
+                let privacy = match name.as_str() {
+                    SECRETS => Privacy::Private,
+                    _ => Privacy::Ordinary,
+                };
                 // What leaves the mode to the tar is always read through.
                 let in_tar = verified.as_ref().and_then(|all| all.header(name).mode);
                 let mode = restored_mode(record.mode, in_tar, 0o600, privacy);

@@ -4,32 +4,36 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nix::unistd::{Group, User};
 use tracing::{info, warn};
 
 use super::{
     Context,
     archive_input::Location,
-    entries::Role,
+    form::form_for,
     preflight::{self, Blocked, Force, Locks},
     recovery::Entered,
     replace::{self, Databases, Rehearsal, Report},
     unpacked::{Targets, Unpacked},
 };
 use crate::{
-    config::DEFAULT_DATA_DIR,
+    config::{
+        DEFAULT_DATA_DIR, Settings,
+        sources::{Content, Source},
+    },
     disk::{
         journal::{Home, Journal},
         staging::{self, Staging},
         survey,
-        transaction::{Change, New, Origin, Transaction, backup_path},
+        transaction::{Change, Form, New, Origin, Transaction, backup_path},
     },
     error::Kind,
     model::{
         entry_name::EntryName,
         plan::{self, Action, Attributes, Present, Step},
     },
+    source::command,
 };
 
 /// What is asked for.
@@ -62,6 +66,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         warn!(config = %settings.config.display(), data_dir = %settings.data_dir.display(), "This machine has no configuration yet, the places are the default ones");
     }
     if settings.config_exists
+        && settings.schema.sources.is_none()
         && settings.schema.data_dir.is_none()
         && settings.data_dir == Path::new(DEFAULT_DATA_DIR)
     {
@@ -70,10 +75,11 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let targets = Targets::find(settings, &request.only)?;
     let names = replace::names(context);
     let mut transaction = None;
+    let home = settings.home();
     let place = match (request.staging, request.rehearsal) {
-        (Keep::Yes, Rehearsal::Real) => names.kept_staging(&settings.data_dir),
+        (Keep::Yes, Rehearsal::Real) => names.kept_staging(&home),
         (Keep::Yes, Rehearsal::DryRun) => names.kept_staging(&context.scratch),
-        (Keep::No, Rehearsal::Real) => names.staging(&settings.data_dir),
+        (Keep::No, Rehearsal::Real) => names.staging(&home),
         // A rehearsal leaves the folders of the state alone.
         (Keep::No, Rehearsal::DryRun) => {
             staging::sweep(&context.scratch);
@@ -106,42 +112,106 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     if request.staging == Keep::Yes {
         staging.keep();
     }
-    let unpacked = Unpacked::new(context, request, &staging, &settings.data_dir, &targets)?;
-    let mut blocked = unpacked.faults(context, settings)?;
+    let unpacked = Unpacked::new(context, settings, request, &staging, &targets)?;
+    let mut blocked = unpacked.faults(context)?;
     let locks = if transaction.is_some() {
         Locks::Held
     } else {
         Locks::Asked
     };
-    let database = targets
-        .path(Role::Database)
-        .filter(|_| unpacked.wants(Role::Database));
-    let _database_lock = match database {
-        Some(path) => preflight::database(path, request.force, locks, &mut blocked)?,
-        None => None,
-    };
-    let (steps, changes) = plan(context, request.staging, &unpacked, &targets, &mut blocked)?;
+    let mut _held = Vec::new();
+    for source in unpacked.sources() {
+        preflight::activity(context, source, request.force, &mut blocked)?;
+        if let Some(path) = targets.paths.get(&source.name) {
+            let form = form_for(&source.content);
+            _held.extend(preflight::target(
+                path,
+                form,
+                request.force,
+                locks,
+                &mut blocked,
+            )?);
+        }
+    }
+    let (steps, changes) = plan(
+        context,
+        settings,
+        request.staging,
+        &unpacked,
+        &targets,
+        &mut blocked,
+    )?;
+    let commands: Vec<Fed> = unpacked.sources().filter_map(Fed::of).collect();
     let mut report = Report::new(request.rehearsal, &steps, blocked);
     if request.staging == Keep::Yes {
         report.staging = Some(staging.path().display().to_string());
     }
     announce(&unpacked, &report);
-    if let Some(transaction) = transaction
+    if let Some(mut transaction) = transaction
         && report.blocked.is_empty()
     {
-        carry_out(context, transaction, &changes)?;
+        transaction.announce_commands(commands.iter().map(|fed| fed.entry.as_str()));
+        let feed = || feed(context, &staging, &commands);
+        carry_out(context, transaction, &changes, feed)?;
         report.applied = true;
     }
     Ok(report)
 }
 
-fn carry_out(context: &Context, transaction: Transaction, changes: &[Change]) -> Result<()> {
+/// An entry that a command takes.
+struct Fed<'a> {
+    entry: &'a EntryName,
+    command: &'a str,
+}
+
+impl Fed<'_> {
+    fn of(source: &Source) -> Option<Fed<'_>> {
+        match &source.content {
+            Content::Command {
+                import: Some(command),
+                ..
+            } => Some(Fed {
+                entry: &source.name,
+                command,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Gives the entries of commands to them, one after the other.
+fn feed(context: &Context, staging: &Staging, commands: &[Fed<'_>]) -> Result<()> {
+    for fed in commands {
+        context.stop.check()?;
+        let place = staging.place(fed.entry);
+        let length = place.metadata().ok().map(|metadata| metadata.len());
+        context.begin("importing by command", length);
+        command::feed(fed.command, &place, &context.step()).with_context(|| {
+            let entry = fed.entry;
+            format!(
+                "the import command of {entry} failed, and what it did up to then is not undone"
+            )
+        })?;
+        info!("  {} -> its import command", fed.entry);
+    }
+    Ok(())
+}
+
+fn carry_out(
+    context: &Context,
+    transaction: Transaction,
+    changes: &[Change],
+    feed: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     if changes.is_empty() {
         info!("Nothing to restore: every file is what the archive holds");
-        return Ok(());
+        // No file changes: there is nothing to bring back where a command fails.
+        let fed = feed();
+        drop(transaction);
+        return fed;
     }
     info!("Restoring {} files", changes.len());
-    replace::carry_out(context, transaction, changes, Databases::Open)?;
+    replace::carry_out(context, transaction, changes, Databases::Open, feed)?;
     info!(
         files = changes.len(),
         "Restore completed successfully, what was replaced stays as .bak (`hookshot rollback` brings it back)"
@@ -152,6 +222,7 @@ fn carry_out(context: &Context, transaction: Transaction, changes: &[Change]) ->
 /// What happens to each target, and how.
 fn plan(
     context: &Context,
+    settings: &Settings,
     keep: Keep,
     unpacked: &Unpacked<'_>,
     targets: &Targets,
@@ -160,15 +231,23 @@ fn plan(
     let mut steps = Vec::new();
     let mut changes = Vec::new();
     for name in &unpacked.selected {
-        let (Some(target), Some(role)) = (targets.paths.get(name), Role::of(name)) else {
-            warn!("  {name} is left out: this machine has no place for it");
+        let source = settings.source_of(name);
+        let (Some(target), Some(source)) = (targets.paths.get(name), source) else {
+            let action = match source.and_then(Fed::of) {
+                Some(_) => Action::Feed,
+                None => Action::Skip,
+            };
+            if action == Action::Skip {
+                warn!("  {name} is left out: this machine has no place for it");
+            }
             steps.push(Step {
                 entry: name.clone(),
                 target: None,
-                action: Action::Skip,
+                action,
             });
             continue;
         };
+        let form = form_for(&source.content);
         let (Some(record), Some(digest)) =
             (unpacked.record(name), unpacked.digests.get(name).copied())
         else {
@@ -182,12 +261,12 @@ fn plan(
         let mut present = survey::present(target, |file| Box::new(context.watch(file)))?;
         if let Some(present) = &mut present
             && present.digest != digest
-            && role == Role::Database
+            && form == Form::Redb
             && unpacked.is_held_by(context, name, target)?
         {
             present.digest = digest;
         }
-        let attributes = attributes(context, unpacked, name, role, present);
+        let attributes = attributes(context, unpacked, source, present);
         let action = plan::decide(digest, attributes, present);
         steps.push(Step {
             entry: name.clone(),
@@ -226,6 +305,7 @@ fn plan(
                 attributes,
                 mtime: record.mtime,
             },
+            form,
         });
     }
     Ok((steps, changes))
@@ -235,17 +315,17 @@ fn plan(
 fn attributes(
     context: &Context,
     unpacked: &Unpacked<'_>,
-    name: &EntryName,
-    role: Role,
+    source: &Source,
     present: Option<Present>,
 ) -> Attributes {
+    let name = &source.name;
     let record = unpacked.record(name);
     let header = unpacked.verified.header(name);
     let mode = plan::restored_mode(
         record.and_then(|record| record.mode),
         present.map(|present| present.mode),
         header.mode.unwrap_or(0o600),
-        role.privacy(),
+        source.privacy,
     );
     if !context.privileged {
         return Attributes { mode, owner: None };

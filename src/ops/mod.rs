@@ -1,5 +1,6 @@
 //! The verbs: one recipe a file, each returns a report. Nothing here prints.
 
+mod app_version;
 pub mod archive_input;
 pub mod catalog;
 pub mod check;
@@ -9,9 +10,9 @@ pub mod copy;
 pub mod demo;
 pub mod destination;
 pub mod diff;
-pub mod entries;
 pub mod export;
 pub mod extract;
+mod form;
 pub mod import;
 pub mod init;
 pub mod inspect;

@@ -1,18 +1,27 @@
 //! What stands in the way of replacing the state: who has it open, and what is at work in it.
 
-use std::fs::File;
+use std::{fs::File, path::Path};
 
 use anyhow::Result;
 use serde::Serialize;
 use tracing::warn;
 
+use super::Context;
 use crate::{
-    disk::{holder, open_regular},
+    config::sources::Source,
+    disk::{
+        holder::{self, Mode},
+        open_regular,
+        transaction::Form,
+    },
     error::Kind,
-    source::redb::{
-        header::Header,
-        judge,
-        lock::{self, Against, DatabaseLock},
+    source::{
+        command,
+        redb::{
+            header::Header,
+            judge,
+            lock::{self, Against, DatabaseLock},
+        },
     },
 };
 
@@ -49,10 +58,100 @@ pub enum Locks {
     Asked,
 }
 
+/// Looks at a file that would be replaced; what it is decides how. Reasons go to `blocked`; the lock of a redb database
+/// is held where that was asked for and nobody else has it.
+pub fn target(
+    path: &Path,
+    form: Form,
+    force: Force,
+    locks: Locks,
+    blocked: &mut Vec<Blocked>,
+) -> Result<Option<DatabaseLock>> {
+    if form == Form::Redb {
+        return database(path, force, locks, blocked);
+    }
+    let open = holder::open_by(path).unwrap_or_default().into_iter();
+    // Who has a SQLite database open goes on with the old file, and would write to what is not there any more.
+    let is_holder = |mode: Mode| mode == Mode::Writes || form == Form::Sqlite;
+    let holders: Vec<_> = open
+        .filter(|(_, mode)| is_holder(*mode))
+        .map(|(holder, _)| holder)
+        .collect();
+    if !holders.is_empty() {
+        blocked.push(holding("file_held", path, &holders));
+    }
+    Ok(None)
+}
+
+fn holding(kind: &'static str, path: &Path, holders: &[holder::Holder]) -> Blocked {
+    Blocked {
+        kind,
+        message: format!(
+            "{} is open in {}",
+            path.display(),
+            holder::describe(holders)
+        ),
+        failure: Kind::Blocked,
+        hint: "stop the service first; --force does not override this",
+    }
+}
+
+/// Somebody at work, as a command or a query of a source tells: line by line.
+pub fn activity(
+    context: &Context,
+    source: &Source,
+    force: Force,
+    blocked: &mut Vec<Blocked>,
+) -> Result<()> {
+    let Some(command) = &source.active_command else {
+        return Ok(());
+    };
+    let found = command::lines(command, &context.step());
+    let (kind, message, hint) = match found {
+        Ok(lines) if lines.is_empty() => return Ok(()),
+        Ok(lines) => (
+            "active",
+            format!(
+                "{} is in use (use --force to override): {}",
+                source.name,
+                lines.join("; ")
+            ),
+            "wait until it is done, or replace it all the same with --force",
+        ),
+        Err(error) => (
+            "activity_unknown",
+            format!("cannot tell whether {} is in use: {error:#}", source.name),
+            "correct `active_command`, or replace it all the same with --force",
+        ),
+    };
+    context.stop.check()?;
+    overridable(kind, message, hint, force, blocked);
+    Ok(())
+}
+
+/// A reason that force overrides.
+fn overridable(
+    kind: &'static str,
+    message: String,
+    hint: &'static str,
+    force: Force,
+    blocked: &mut Vec<Blocked>,
+) {
+    match force {
+        Force::Yes => warn!("Overridden by --force: {message}"),
+        Force::No => blocked.push(Blocked {
+            kind,
+            message,
+            failure: Kind::Blocked,
+            hint,
+        }),
+    }
+}
+
 /// Looks at the database that would be replaced. Reasons go to `blocked`; the lock is held where that was asked for
 /// and nobody else has it.
-pub fn database(
-    path: &std::path::Path,
+fn database(
+    path: &Path,
     force: Force,
     locks: Locks,
     blocked: &mut Vec<Blocked>,
@@ -70,16 +169,7 @@ pub fn database(
         }
     }
     if !holders.is_empty() {
-        blocked.push(Blocked {
-            kind: "database_held",
-            message: format!(
-                "{} is open in {}",
-                path.display(),
-                holder::describe(&holders)
-            ),
-            failure: Kind::Blocked,
-            hint: "stop the service first; --force does not override this",
-        });
+        blocked.push(holding("database_held", path, &holders));
         // What it holds cannot be read consistently while somebody writes.
         return Ok(None);
     }
@@ -87,12 +177,7 @@ pub fn database(
     Ok(held)
 }
 
-fn active(
-    path: &std::path::Path,
-    file: File,
-    force: Force,
-    blocked: &mut Vec<Blocked>,
-) -> Result<()> {
+fn active(path: &Path, file: File, force: Force, blocked: &mut Vec<Blocked>) -> Result<()> {
     let found = match Header::read(&file)? {
         None => Err("it is not a redb database".to_owned()),
         Some(_) => judge::peek(file)
@@ -118,14 +203,6 @@ fn active(
             "replace it all the same with --force; it stays as .bak",
         ),
     };
-    match force {
-        Force::Yes => warn!("Overridden by --force: {message}"),
-        Force::No => blocked.push(Blocked {
-            kind,
-            message,
-            failure: Kind::Blocked,
-            hint,
-        }),
-    }
+    overridable(kind, message, hint, force, blocked);
     Ok(())
 }

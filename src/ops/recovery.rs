@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
 use crate::{
-    config::{Choices, Settings},
+    config::{Choices, Settings, sources::Source},
     disk::{
         NewFolders, folder_of, holder,
         journal::{Home, Journal, Phase},
@@ -71,7 +71,7 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
         Phase::Preparing => Vec::new(),
         _ => hold(&journal)?,
     };
-    let verb = journal.verb.clone();
+    let (verb, commands) = (journal.verb.clone(), journal.commands.join(", "));
     let recovered =
         redo::recover(home, journal).map_err(|error| match error.downcast_ref::<Failure>() {
             Some(_) => error,
@@ -84,7 +84,10 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
             "An earlier {verb} was interrupted before it changed anything: removed what it left"
         ),
         Recovered::Finished => {
-            warn!("An earlier {verb} was interrupted: finished it, the new state is in place")
+            warn!("An earlier {verb} was interrupted: finished it, the new state is in place");
+            if !commands.is_empty() {
+                warn!(entries = %commands, "Their import commands may not have ended: import these entries again, with --only");
+            }
         }
         Recovered::Undone(reason) => {
             warn!("An earlier {verb} was interrupted: brought the old state back, because {reason}")
@@ -191,7 +194,11 @@ pub fn enter(choices: &Choices, access: Access) -> Result<Entered> {
 /// Refuses to work beside the unfinished import of another configuration, or of another user whose journal we cannot
 /// see.
 fn no_strangers(settings: &Settings) -> Result<()> {
-    let places = [&settings.services, &settings.secrets].map(|path| folder_of(path));
+    let places = settings
+        .sources
+        .iter()
+        .filter_map(Source::path)
+        .map(folder_of);
     const LEFT: [&str; 4] = [".new", ".old", ".earlier", ".staging"];
     for folder in settings.folders().into_iter().chain(places) {
         for entry in folder.read_dir().into_iter().flatten().flatten() {

@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tracing::{error, info};
 
-use super::{Context, entries::Role, preflight::Blocked};
+use super::{Context, preflight::Blocked};
 use crate::{
     disk::{
         survey,
-        transaction::{Change, Names, New, Transaction, backup_path},
+        transaction::{Change, Form, Names, New, Transaction, backup_path},
     },
     error::{Failure, Kind},
     model::plan::{Action, Step},
@@ -123,19 +123,21 @@ pub fn names(context: &Context) -> Names {
     Names::new(&context.unique)
 }
 
-/// Carries out `changes`: all of them, or none and an error that says so.
+/// Carries out `changes`: all of them, or none and an error that says so. `last` is done when everything is in its place
+/// and found good; where it fails, the old state comes back.
 pub fn carry_out(
     context: &Context,
     mut transaction: Transaction,
     changes: &[Change],
     databases: Databases,
+    last: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let verb = transaction.verb().to_owned();
     transaction.prepare(changes)?;
     // The service must not start on the new database before it was looked at.
     let _locks = changes
         .iter()
-        .filter(|change| Role::of(&change.entry) == Some(Role::Database))
+        .filter(|change| change.form == Form::Redb)
         .filter_map(|change| transaction.placed(&change.target))
         .map(lock_new)
         .collect::<Result<Vec<_>>>()?;
@@ -145,6 +147,7 @@ pub fn carry_out(
     match committed
         .apply()
         .and_then(|()| look(changes, databases))
+        .and_then(|()| last())
         .and_then(|()| committed.finish())
     {
         Ok(()) => Ok(()),
@@ -220,7 +223,7 @@ fn look(changes: &[Change], databases: Databases) -> Result<()> {
                         attributes.mode
                     );
                 }
-                if databases == Databases::Open && Role::of(&change.entry) == Some(Role::Database) {
+                if databases == Databases::Open && change.form == Form::Redb {
                     judge::open_read_only(target)
                         .with_context(|| format!("the new {} does not open", target.display()))?;
                 }

@@ -3,11 +3,11 @@
 use std::{io, path::PathBuf};
 
 use anyhow::{Context as _, Result};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     Context,
-    entries::Role,
+    form::form_of,
     preflight::{self, Blocked, Force, Locks},
     recovery::Entered,
     replace::{self, Databases, Rehearsal, Report},
@@ -18,7 +18,7 @@ use crate::{
         NewFolders,
         journal::{self, Home, Journal},
         survey,
-        transaction::{Change, New, Origin, Transaction},
+        transaction::{Change, Form, New, Origin, Transaction},
     },
     error::{Failure, Kind},
     model::{
@@ -60,13 +60,19 @@ pub fn rollback(
     } else {
         Locks::Asked
     };
-    let database = changes
-        .iter()
-        .find(|change| Role::of(&change.entry) == Some(Role::Database));
-    let _database_lock = match database {
-        Some(change) => preflight::database(&change.target, force, locks, &mut blocked)?,
-        None => None,
-    };
+    let mut _held = Vec::new();
+    for change in &changes {
+        _held.extend(preflight::target(
+            &change.target,
+            change.form,
+            force,
+            locks,
+            &mut blocked,
+        )?);
+    }
+    if !record.commands.is_empty() {
+        warn!(entries = %record.commands.join(", "), "What import commands did with these entries is not undone");
+    }
     let mut report = Report::new(rehearsal, &steps, blocked);
     announce(&report);
     if rehearsal == Rehearsal::Real && report.blocked.is_empty() {
@@ -89,7 +95,13 @@ pub fn rollback(
             &paths,
             NewFolders::default(),
         )?;
-        replace::carry_out(context, transaction, &changes, Databases::AsTheyWere)?;
+        replace::carry_out(
+            context,
+            transaction,
+            &changes,
+            Databases::AsTheyWere,
+            || Ok(()),
+        )?;
         info!(
             files = changes.len(),
             "Rollback completed successfully, what it replaced stays as .bak (a second rollback brings it back)"
@@ -123,12 +135,17 @@ fn reverse(
         target: Some(target.clone()),
         action,
     };
+    // What it was, or else what it is: the configuration may have changed since.
+    let form = [&done.backup, &target]
+        .into_iter()
+        .find_map(|path| form_of(path));
     let change = |new| Change {
         entry: entry.clone(),
         target: target.clone(),
         before,
         stamp,
         new,
+        form: form.unwrap_or(Form::Plain),
     };
     let Some(wanted) = &done.before else {
         // It was created: it goes, and stays as .bak.

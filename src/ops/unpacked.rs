@@ -10,10 +10,14 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
-use super::{Context, contents, entries::Role, import::Request, preflight::Blocked};
+use super::{Context, app_version, contents, import::Request, preflight::Blocked};
 use crate::{
     archive::{Sink, Verified},
-    config::{Settings, schema::Schema},
+    config::{
+        Settings,
+        schema::Schema,
+        sources::{Content, Source},
+    },
     disk::{folder_of, space, staging::Staging, survey, transaction::backup_path},
     error::{Failure, Kind},
     model::{
@@ -35,11 +39,10 @@ impl Targets {
     /// Finds them, and refuses places that would get in each other's way.
     pub fn find(settings: &Settings, only: &[EntryName]) -> Result<Targets> {
         let mut paths = BTreeMap::new();
-        for role in Role::ALL
-            .into_iter()
-            .filter(|role| is_selected(only, &role.name()))
-        {
-            paths.insert(role.name(), survey::resolve(&role.path(settings))?);
+        for source in &settings.sources {
+            if let Some(path) = source.path().filter(|_| is_selected(only, &source.name)) {
+                paths.insert(source.name.clone(), survey::resolve(path)?);
+            }
         }
         for (name, path) in &paths {
             let clash = paths.iter().find(|(other, place)| {
@@ -53,15 +56,10 @@ impl Targets {
                         path.display()
                     ),
                 );
-                return Err(failure.hint("give each entry a place of its own with --config, --services, --secrets and --data-dir").into());
+                return Err(failure.hint("give each entry a place of its own: --config, --services, --secrets and --data-dir, or [[backup.sources]]").into());
             }
         }
         Ok(Targets { paths })
-    }
-
-    /// Where this machine has the entry of a role.
-    pub fn path(&self, role: Role) -> Option<&Path> {
-        self.paths.get(&role.name()).map(PathBuf::as_path)
     }
 }
 
@@ -69,6 +67,8 @@ impl Targets {
 pub struct Unpacked<'a> {
     /// The archive.
     pub verified: Verified,
+    /// What this machine's state consists of.
+    settings: &'a Settings,
     /// Where it lies.
     pub staging: &'a Staging,
     /// The entries that are asked for.
@@ -79,17 +79,18 @@ pub struct Unpacked<'a> {
 }
 
 impl<'a> Unpacked<'a> {
-    /// Unpacks and proves the archive that `request` names; `home` is the folder in which an import stages.
+    /// Unpacks and proves the archive that `request` names.
     pub fn new(
         context: &Context,
+        settings: &'a Settings,
         request: &Request,
         staging: &'a Staging,
-        home: &Path,
         targets: &Targets,
     ) -> Result<Unpacked<'a>> {
         let mut sink = Unpack {
+            settings,
             staging,
-            home,
+            home: &settings.home(),
             only: &request.only,
             targets,
         };
@@ -111,19 +112,21 @@ impl<'a> Unpacked<'a> {
             .collect();
         let mut unpacked = Unpacked {
             verified,
+            settings,
             staging,
             selected,
             digests,
             broken: Vec::new(),
         };
         context.stop.check()?;
-        unpacked.open_database()?;
+        unpacked.open_databases()?;
         Ok(unpacked)
     }
 
-    /// Whether the entry of a role is there and asked for.
-    pub fn wants(&self, role: Role) -> bool {
-        self.selected.contains(&role.name())
+    /// The sources whose entries are there and asked for.
+    pub fn sources(&self) -> impl Iterator<Item = &'a Source> {
+        let sources = self.settings.sources.iter();
+        sources.filter(|source| self.selected.contains(&source.name))
     }
 
     /// What the manifest says of an entry.
@@ -139,15 +142,22 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    /// Makes sure that the archived database opens cleanly; one that nobody had closed is repaired here, in staging.
-    fn open_database(&mut self) -> Result<()> {
-        let name = Role::Database.name();
-        if !self.wants(Role::Database) {
-            return Ok(());
+    /// Makes sure that the archived databases open cleanly.
+    fn open_databases(&mut self) -> Result<()> {
+        let sources: Vec<&Source> = self.sources().collect();
+        for source in sources {
+            if let Content::Redb(_) = source.content {
+                self.open_redb(&source.name)?;
+            }
         }
-        let place = self.staging.place(&name);
+        Ok(())
+    }
+
+    /// Opens a redb database; one that nobody had closed is repaired here, in staging.
+    fn open_redb(&mut self, name: &EntryName) -> Result<()> {
+        let place = self.staging.place(name);
         let proven = self
-            .record(&name)
+            .record(name)
             .is_some_and(FileRecord::is_proven_database);
         let file = OpenOptions::new()
             .read(true)
@@ -171,20 +181,15 @@ impl<'a> Unpacked<'a> {
             Ok(false) => {}
             Ok(true) => {
                 let (digest, _) = Digest::of_reader(File::open(&place)?)?;
-                self.digests.insert(name, digest);
+                self.digests.insert(name.clone(), digest);
             }
-            Err(error) => self.broken.push(Blocked {
-                kind: "restored_database",
-                message: format!("the database in the archive does not open cleanly: {error:#}"),
-                failure: Kind::Refused,
-                hint: "use another archive; --force does not override this",
-            }),
+            Err(error) => self.broken.push(broken(name, &error)),
         }
         Ok(())
     }
 
     /// What is wrong with the archive's content although its bytes are what they should be.
-    pub fn faults(&self, context: &Context, settings: &Settings) -> Result<Vec<Blocked>> {
+    pub fn faults(&self, context: &Context) -> Result<Vec<Blocked>> {
         let mut blocked = self.broken.clone();
         let manifest = self.verified.manifest();
         match compatibility(&manifest.hookshot_version, &context.version) {
@@ -199,16 +204,14 @@ impl<'a> Unpacked<'a> {
                 hint: "use a hookshot of the archive's version; --force does not override this",
             }),
         }
-        for role in [Role::Config, Role::Services] {
-            if !self.wants(role) {
-                continue;
-            }
-            let bytes = std::fs::read(self.staging.place(&role.name()))?;
-            let faults = match contents::check(role, &bytes) {
+        blocked.extend(app_version::obstacle(context, self.settings, manifest)?);
+        for source in self.sources().filter(|source| contents::is_checked(source)) {
+            let bytes = std::fs::read(self.staging.place(&source.name))?;
+            let faults = match contents::check(source, &bytes) {
                 Ok(schema) => {
                     schema
                         .iter()
-                        .for_each(|schema| warn_of_moves(schema, settings));
+                        .for_each(|schema| warn_of_moves(schema, self.settings));
                     Vec::new()
                 }
                 Err(faults) => faults,
@@ -216,7 +219,7 @@ impl<'a> Unpacked<'a> {
             for fault in faults {
                 blocked.push(Blocked {
                     kind: "configuration",
-                    message: format!("{} in the archive: {fault}", role.name()),
+                    message: format!("{} in the archive: {fault}", source.name),
                     failure: Kind::Refused,
                     hint: "leave the file out with --only, or use another archive",
                 });
@@ -226,8 +229,26 @@ impl<'a> Unpacked<'a> {
     }
 }
 
+/// The reason of a database that is not good although its bytes are what they should be.
+fn broken(name: &EntryName, error: &anyhow::Error) -> Blocked {
+    Blocked {
+        kind: "restored_database",
+        message: format!("the database {name} in the archive does not open cleanly: {error:#}"),
+        failure: Kind::Refused,
+        hint: "use another archive; --force does not override this",
+    }
+}
+
 /// The restored configuration may send the service to other places than those that were restored to.
 fn warn_of_moves(schema: &Schema, settings: &Settings) {
+    if schema.sources.is_some() || settings.schema.sources.is_some() {
+        if schema.sources != settings.schema.sources {
+            warn!(
+                "The archive's config.toml describes other sources than this machine's: these decide what is restored"
+            );
+        }
+        return;
+    }
     let folder = folder_of(&settings.config);
     let data_dir = schema.data_dir.as_ref().map_or_else(
         || PathBuf::from(crate::config::DEFAULT_DATA_DIR),
@@ -263,6 +284,7 @@ fn is_selected(only: &[EntryName], name: &EntryName) -> bool {
 
 /// Unpacks into staging what is asked for and has a target; the rest is only proven.
 struct Unpack<'a> {
+    settings: &'a Settings,
     staging: &'a Staging,
     home: &'a Path,
     only: &'a [EntryName],
@@ -276,7 +298,7 @@ impl Sink for Unpack<'_> {
                 return Err(super::extract::no_such_entry(name).into());
             }
         }
-        contents::check_sizes(manifest, self.only)?;
+        contents::check_sizes(self.settings, manifest, self.only)?;
         let wanted = manifest
             .files
             .iter()
@@ -307,7 +329,12 @@ impl Sink for Unpack<'_> {
     }
 
     fn entry(&mut self, name: &EntryName, _: &FileRecord) -> Result<Box<dyn Write + '_>> {
-        if is_selected(self.only, name) && self.targets.paths.contains_key(name) {
+        let has_place = || {
+            let source = self.settings.source_of(name);
+            let takes = |source: &Source| matches!(source.content, Content::Command { .. });
+            self.targets.paths.contains_key(name) || source.is_some_and(takes)
+        };
+        if is_selected(self.only, name) && has_place() {
             self.staging.writer(name)
         } else {
             Ok(Box::new(io::sink()))

@@ -5,7 +5,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::config::{Choices, Settings, read_text, schema::Schema, schema::parse_toml};
+use crate::{
+    config::{
+        Choices, Settings, read_text,
+        schema::{Schema, parse_toml},
+        sources::{Content, SECRETS},
+    },
+    model::plan::Privacy,
+};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -51,37 +58,53 @@ pub fn validate(choices: &Choices) -> Result<Report> {
 }
 
 fn places(settings: &Settings, report: &mut Report) -> Result<()> {
-    let services = settings.services.display().to_string();
-    match read_text(&settings.services)? {
-        None => report.faults.push(format!("{services} does not exist")),
-        Some(text) => report.faults.extend(
-            parse_toml(&text)
-                .err()
-                .map(|fault| format!("{services}: {fault}")),
-        ),
-    }
-    report.files.push(services);
-    match settings.secrets.metadata() {
-        Err(_) => report.warnings.push(format!(
-            "there is no secrets file {}",
-            settings.secrets.display()
-        )),
-        Ok(metadata) => {
-            report.files.push(settings.secrets.display().to_string());
-            let mode = metadata.permissions().mode() & 0o777;
-            if mode & 0o077 != 0 {
-                report.warnings.push(format!(
-                    "{} can be read by others (mode {mode:04o}); chmod 600 it",
-                    settings.secrets.display()
-                ));
+    for source in &settings.sources {
+        let Some(path) = source.path() else {
+            continue;
+        };
+        let shown = path.display();
+        match &source.content {
+            // Looked at already.
+            Content::Config(_) => continue,
+            Content::Toml(_) => match read_text(path)? {
+                None => report.faults.push(format!("{shown} does not exist")),
+                Some(text) => report.faults.extend(
+                    parse_toml(&text)
+                        .err()
+                        .map(|fault| format!("{shown}: {fault}")),
+                ),
+            },
+            Content::Redb(_) | Content::Sqlite { .. } => {
+                if !path.is_file() {
+                    let warning = format!("there is no database {shown}");
+                    report.warnings.push(warning);
+                }
+                continue;
             }
+            Content::File(_) => match path.metadata() {
+                Err(_) if source.name.as_str() == SECRETS => {
+                    report
+                        .warnings
+                        .push(format!("there is no secrets file {shown}"));
+                    continue;
+                }
+                Err(_) => {
+                    report.warnings.push(format!("there is no {shown}"));
+                    continue;
+                }
+                Ok(metadata) if source.privacy == Privacy::Private => {
+                    let mode = metadata.permissions().mode() & 0o777;
+                    if mode & 0o077 != 0 {
+                        report.warnings.push(format!(
+                            "{shown} can be read by others (mode {mode:04o}); chmod 600 it"
+                        ));
+                    }
+                }
+                Ok(_) => {}
+            },
+            Content::Command { .. } => continue,
         }
-    }
-    let database = settings.database();
-    if !database.is_file() {
-        report
-            .warnings
-            .push(format!("there is no database {}", database.display()));
+        report.files.push(shown.to_string());
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Where state comes from: files, and databases that have to be copied with care.
+//! Where state comes from: files, what commands print, and databases that have to be copied with care.
 
+pub mod command;
 pub mod files;
 pub mod redb;

@@ -21,7 +21,7 @@ use self::{
     stage::{describe, stage},
 };
 use super::{
-    Context,
+    Context, app_version,
     destination::{Destination, ReadBack},
     recovery::Entered,
 };
@@ -225,8 +225,17 @@ pub fn export(
     let level = request.level.unwrap_or(settings.schema.level);
     let prefix = &settings.schema.prefix;
     let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
+    let app_version = app_version::here(context, settings)?;
     let staged = stage(context, settings, &request)?;
-    let manifest = describe(context, settings, &request, &name, level, &staged);
+    let manifest = describe(
+        context,
+        settings,
+        &request,
+        &name,
+        level,
+        &staged,
+        app_version,
+    );
     let snapshot = manifest
         .files
         .values()

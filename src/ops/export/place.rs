@@ -11,13 +11,13 @@ use anyhow::{Context as _, Result};
 use tracing::warn;
 
 use super::{
-    super::{Context, destination::Slot, entries::Role, stdout::Stdout},
+    super::{Context, destination::Slot, stdout::Stdout},
     Arrival, Output, Overwrite, Request, Since,
     making::failed,
 };
 use crate::{
     archive::{head::is_archive, reuse::Earlier, writer::Level},
-    config::Settings,
+    config::{Settings, sources::Source},
     disk::{
         NewFolders, folder_of,
         journal::Home,
@@ -253,12 +253,16 @@ fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
 /// Refuses the places of the state itself, empty or not: targets, their backups, and what hookshot keeps for itself.
 fn belongs_to_state(path: &Path, settings: &Settings) -> Result<()> {
     let place = survey::in_real_folder(&std::path::absolute(path)?);
-    let is_target = |role: &Role| {
-        let target = survey::in_real_folder(&role.path(settings));
+    let is_target = |path: &Path| {
+        let target = survey::in_real_folder(path);
         place == target || place == backup_path(&target)
     };
     let home = Home::beside(&settings.config);
-    if Role::ALL.iter().any(is_target)
+    if settings
+        .sources
+        .iter()
+        .filter_map(Source::path)
+        .any(is_target)
         || place.starts_with(home.folder())
         || place
             .components()
@@ -288,13 +292,14 @@ fn may_replace(
             "name a file or a folder; `-` is standard output",
         );
     }
-    let is_source = |role: &Role| {
-        let source = role.path(settings).metadata();
-        source.is_ok_and(|source| (source.dev(), source.ino()) == (metadata.dev(), metadata.ino()))
+    let is_this = |source: &&Source| {
+        let source = source.path().and_then(|path| path.metadata().ok());
+        source
+            .is_some_and(|source| (source.dev(), source.ino()) == (metadata.dev(), metadata.ino()))
     };
-    if let Some(role) = Role::ALL.iter().find(|role| is_source(role)) {
+    if let Some(source) = settings.sources.iter().find(is_this) {
         return refuse(
-            format!("{} is this machine's {}", path.display(), role.name()),
+            format!("{} is this machine's {}", path.display(), source.name),
             "name another output",
         );
     }

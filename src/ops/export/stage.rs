@@ -1,30 +1,105 @@
-//! What goes into an archive: the copy of the database, the files, and the manifest that describes them.
+//! What goes into an archive: the copies of the databases, the files, what commands print, and the manifest that
+//! describes them.
+
+use std::path::Path;
 
 use anyhow::Result;
 use tracing::{info, warn};
 
 use super::{
-    super::{Context, contents, entries::Role},
+    super::{Context, contents},
     Request, Secrets,
 };
 use crate::{
     archive::writer::Level,
-    config::Settings,
+    config::{
+        Settings,
+        sources::{Content, DATABASE, Presence, SECRETS, SERVICES, Source},
+    },
     error::{Failure, Kind},
-    model::{archive_name::ArchiveName, manifest::Manifest, version::FormatVersion},
+    model::{
+        archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, plan::Privacy,
+        version::FormatVersion,
+    },
     source::{
-        files::{self, Content, Staged},
+        command,
+        files::{self, Staged},
         redb::snapshot::{self, Caller, Compaction, Wish},
     },
 };
 
-/// Copies the database and reads the files: everything that the archive will hold, with its digest.
+/// Copies the databases, then reads the files, then runs the commands: everything that the archive will hold, with its
+/// digest. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
+/// when it is read.
 pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Result<Vec<Staged>> {
-    let database = settings.database();
-    context.begin(
-        "copying the database",
-        database.metadata().ok().map(|metadata| metadata.len()),
-    );
+    let mut staged = Vec::new();
+    let turn = |source: &&Source| match source.content {
+        Content::Redb(_) | Content::Sqlite { .. } => 0,
+        Content::Config(_) | Content::Toml(_) | Content::File(_) => 1,
+        Content::Command { .. } => 2,
+    };
+    let mut sources: Vec<&Source> = settings.sources.iter().collect();
+    sources.sort_by_key(turn);
+    for source in sources {
+        context.stop.check()?;
+        if source.privacy == Privacy::Private && request.secrets == Secrets::Excluded {
+            info!("Left {} out, as asked: it is secret", source.name);
+            continue;
+        }
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        if source.presence == Presence::Optional && !source.path().is_none_or(is_there) {
+            warn_of_absence(source);
+            continue;
+        }
+        staged.push(one(context, settings, request, source)?);
+        info!("Added {} to backup", described(source));
+    }
+    Ok(staged)
+}
+
+fn one(
+    context: &Context,
+    settings: &Settings,
+    request: &Request,
+    source: &Source,
+) -> Result<Staged> {
+    let name = source.name.clone();
+    match &source.content {
+        Content::Redb(path) => redb(context, settings, request, &name, path),
+        Content::Sqlite { path, .. } => Err(anyhow::anyhow!("sqlite {}", path.display())),
+        Content::File(path) => files::stage(path, name),
+        Content::Config(path) | Content::Toml(path) => {
+            let file = files::stage(path, name)?;
+            let files::Content::Bytes(bytes) = &file.content else {
+                let message = format!(
+                    "{} is larger than 1 MiB, which no configuration is",
+                    path.display()
+                );
+                return Err(Failure::new(Kind::Usage, message)
+                    .hint("is this the right file?")
+                    .into());
+            };
+            contents::require(source, bytes, path)?;
+            Ok(file)
+        }
+        Content::Command { export, .. } => {
+            context.begin("exporting by command", None);
+            let mut staged = command::stage(export, name, &context.scratch, &context.step())?;
+            staged.record.mtime = Some(context.now.timestamp());
+            Ok(staged)
+        }
+    }
+}
+
+fn redb(
+    context: &Context,
+    settings: &Settings,
+    request: &Request,
+    name: &EntryName,
+    path: &Path,
+) -> Result<Staged> {
+    let bytes = path.metadata().ok().map(|metadata| metadata.len());
+    context.begin("copying the database", bytes);
     let caller = Caller {
         step: &context.step(),
         scratch: &context.scratch,
@@ -39,8 +114,7 @@ pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Resul
             Compaction::Keep
         },
     };
-    let snapshot = snapshot::take(&database, &Role::Database.name(), wish, &caller)?;
-    info!("Added database to backup");
+    let snapshot = snapshot::take(path, name, wish, &caller)?;
     match &snapshot.active {
         Ok(active) if active.is_empty() => {}
         Ok(active) => {
@@ -48,39 +122,28 @@ pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Resul
         }
         Err(reason) => info!(%reason, "The database does not tell whether deployments are at work"),
     }
-    let mut staged = vec![snapshot.staged];
-    for (role, message) in [
-        (Role::Config, "Added system config to backup"),
-        (Role::Services, "Added services config to backup"),
-    ] {
-        context.stop.check()?;
-        let path = role.path(settings);
-        let file = files::stage(&path, role.name())?;
-        if let Content::Bytes(bytes) = &file.content {
-            contents::require(role, bytes, &path)?;
-        } else {
-            let message = format!(
-                "{} is larger than 1 MiB, which no configuration is",
-                path.display()
-            );
-            return Err(Failure::new(Kind::Usage, message)
-                .hint("is this the right file?")
-                .into());
-        }
-        staged.push(file);
-        info!("{message}");
+    Ok(snapshot.staged)
+}
+
+/// What was added, in the words that people know.
+fn described(source: &Source) -> String {
+    match (&source.content, source.name.as_str()) {
+        (_, DATABASE) => "database".to_owned(),
+        (_, SERVICES) => "services config".to_owned(),
+        (_, SECRETS) => "secrets file".to_owned(),
+        (Content::Config(_), _) => "system config".to_owned(),
+        (_, _) => source.name.to_string(),
     }
-    match request.secrets {
-        Secrets::Excluded => info!("Left the secrets file out, as asked"),
-        Secrets::Included if settings.secrets.symlink_metadata().is_ok() => {
-            staged.push(files::stage(&settings.secrets, Role::Secrets.name())?);
-            info!("Added secrets file to backup");
+}
+
+fn warn_of_absence(source: &Source) {
+    let looked_at = source.path().unwrap_or(Path::new("")).display();
+    match source.name.as_str() {
+        SECRETS => {
+            warn!(%looked_at, "No secrets file found, the archive has none (--secrets FILE, HOOKSHOT_SECRETS or [secrets] file name it)")
         }
-        Secrets::Included => {
-            warn!(looked_at = %settings.secrets.display(), "No secrets file found, the archive has none (--secrets FILE, HOOKSHOT_SECRETS or [secrets] file name it)");
-        }
+        _ => info!(%looked_at, "There is no {}: the archive has none", source.name),
     }
-    Ok(staged)
 }
 
 /// The manifest of the archive that will hold what is staged.
@@ -91,6 +154,7 @@ pub fn describe(
     name: &ArchiveName,
     level: Level,
     staged: &[Staged],
+    app_version: Option<String>,
 ) -> Manifest {
     let mut tags = settings.schema.tags.clone();
     tags.extend(request.tags.clone());
@@ -105,7 +169,7 @@ pub fn describe(
         root: Some(name.to_string()),
         hostname: context.hostname.clone(),
         app: Some(settings.schema.app.clone()),
-        app_version: settings.schema.app_version.clone(),
+        app_version,
         compression: Some(level.name()),
         tags,
     }

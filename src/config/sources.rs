@@ -1,0 +1,354 @@
+//! What the state of a service consists of: `[[backup.sources]]`, or else the four files of a hookshot service.
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::{nearest::nearest, schema::Reader};
+use crate::model::{entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy};
+
+/// The entry of the configuration file.
+pub const CONFIG: &str = "config.toml";
+/// The entry of the services of a hookshot service.
+pub const SERVICES: &str = "services.toml";
+/// The entry of its secrets.
+pub const SECRETS: &str = "secrets";
+/// The entry of its database.
+pub const DATABASE: &str = "state.redb";
+
+/// The keys of every source.
+const COMMON: [&str; 5] = ["name", "kind", "optional", "secret", "active_command"];
+/// The keys of what lies at a path.
+const AT_PATH: [&str; 1] = ["path"];
+const SQLITE: [&str; 2] = ["path", "active_query"];
+const COMMAND: [&str; 2] = ["export", "import"];
+
+/// Where an entry comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The entry's name.
+    pub name: EntryName,
+    /// What it is, and where.
+    pub content: Content,
+    /// Whether an export goes on without it.
+    pub presence: Presence,
+    /// Whether others may ever read it.
+    pub privacy: Privacy,
+    /// A command that says whether somebody is at work: if it ends well, an import is blocked.
+    pub active_command: Option<String>,
+}
+
+/// What a source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// hookshot's own configuration file.
+    Config(PathBuf),
+    /// A file of TOML, which has to be good.
+    Toml(PathBuf),
+    /// A redb database.
+    Redb(PathBuf),
+    /// A SQLite database.
+    Sqlite {
+        /// Where it is.
+        path: PathBuf,
+        /// A query that says who is at work in it, row by row.
+        active_query: Option<String>,
+    },
+    /// A plain file.
+    File(PathBuf),
+    /// What a command prints.
+    Command {
+        /// Prints the entry.
+        export: String,
+        /// Takes the entry on its standard input.
+        import: Option<String>,
+    },
+}
+
+/// Whether a source has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// An export without it fails.
+    Required,
+    /// An export without it is one without it.
+    Optional,
+}
+
+impl Source {
+    /// A source that has to be there, and that others may read as far as its mode says.
+    pub fn new(name: EntryName, content: Content) -> Source {
+        Source {
+            name,
+            content,
+            presence: Presence::Required,
+            privacy: Privacy::Ordinary,
+            active_command: None,
+        }
+    }
+
+    /// Where this machine has it; nothing for a command.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.content {
+            Content::Config(path)
+            | Content::Toml(path)
+            | Content::Redb(path)
+            | Content::Sqlite { path, .. }
+            | Content::File(path) => Some(path),
+            Content::Command { .. } => None,
+        }
+    }
+
+    /// Its kind in a manifest.
+    pub fn kind(&self) -> &'static str {
+        match &self.content {
+            Content::Config(_) | Content::Toml(_) | Content::File(_) => "file",
+            Content::Redb(_) => "redb",
+            Content::Sqlite { .. } => "sqlite",
+            Content::Command { .. } => "command",
+        }
+    }
+
+    /// The same source, with a path that is relative taken from `folder`.
+    pub(super) fn within(&self, folder: &Path) -> Source {
+        let mut source = self.clone();
+        match &mut source.content {
+            Content::Config(path)
+            | Content::Toml(path)
+            | Content::Redb(path)
+            | Content::Sqlite { path, .. }
+            | Content::File(path) => *path = folder.join(&*path),
+            Content::Command { .. } => {}
+        }
+        source
+    }
+}
+
+/// The sources of a hookshot service, in the order in which they are exported.
+pub(super) fn defaults(services: PathBuf, secrets: PathBuf, database: PathBuf) -> [Source; 3] {
+    [
+        Source::new(plain(DATABASE), Content::Redb(database)),
+        Source::new(plain(SERVICES), Content::Toml(services)),
+        Source {
+            presence: Presence::Optional,
+            privacy: Privacy::Private,
+            ..Source::new(plain(SECRETS), Content::File(secrets))
+        },
+    ]
+}
+
+/// The source of the configuration file.
+pub(super) fn config(path: PathBuf) -> Source {
+    Source::new(plain(CONFIG), Content::Config(path))
+}
+
+fn plain(name: &str) -> EntryName {
+    EntryName::new(name).expect("a plain name")
+}
+
+/// Reads `[[backup.sources]]`; nothing where there are none.
+pub(super) fn read(reader: &mut Reader<'_>, backup: &Table) -> Option<Vec<Source>> {
+    let tables = match backup.get("sources")? {
+        Value::Array(tables) => tables,
+        _ => {
+            reader.fault("`sources` under [backup] must be sections, [[backup.sources]]");
+            return None;
+        }
+    };
+    let mut sources: Vec<Source> = Vec::new();
+    for (number, value) in tables.iter().enumerate() {
+        let Value::Table(table) = value else {
+            reader.fault("`sources` under [backup] must be sections, [[backup.sources]]");
+            continue;
+        };
+        let Some(source) = one(reader, table, number + 1) else {
+            continue;
+        };
+        let clash = sources.iter().find(|other| {
+            is_within(&other.name, &source.name) || is_within(&source.name, &other.name)
+        });
+        if let Some(other) = clash {
+            reader.fault(format!(
+                "the sources {} and {} cannot both have their names",
+                other.name, source.name
+            ));
+        }
+        sources.push(source);
+    }
+    Some(sources)
+}
+
+/// Whether one entry has the name of another, or one below it.
+fn is_within(outer: &EntryName, inner: &EntryName) -> bool {
+    let rest = inner.as_str().strip_prefix(outer.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> {
+    let section = format!("backup.sources {number}");
+    let name = required(reader, table, &section, "name");
+    let kind = required(reader, table, &section, "kind")?;
+    let section = match &name {
+        Some(name) => format!("backup.sources {name}"),
+        None => section,
+    };
+    let own: &[&str] = match kind.as_str() {
+        "redb" | "file" => &AT_PATH,
+        "sqlite" => &SQLITE,
+        "command" => &COMMAND,
+        _ => {
+            const KINDS: [&str; 4] = ["redb", "sqlite", "file", "command"];
+            let meant = nearest(&kind, &KINDS)
+                .map(|name| format!("; did you mean `{name}`?"))
+                .unwrap_or_default();
+            reader.fault(format!(
+                "`kind` under [{section}] must be one of {}{meant}",
+                KINDS.join(", ")
+            ));
+            return None;
+        }
+    };
+    let known: Vec<&str> = COMMON.iter().chain(own).copied().collect();
+    reader.unknown(table, &section, &known);
+    let path =
+        |reader: &mut Reader<'_>| required(reader, table, &section, "path").map(PathBuf::from);
+    let content = match kind.as_str() {
+        "redb" => Content::Redb(path(reader)?),
+        "file" => Content::File(path(reader)?),
+        "sqlite" => Content::Sqlite {
+            path: path(reader)?,
+            active_query: reader.text(table, &section, "active_query"),
+        },
+        _ => Content::Command {
+            export: required(reader, table, &section, "export")?,
+            import: reader.text(table, &section, "import"),
+        },
+    };
+    let presence = match reader.flag(table, &section, "optional") {
+        true => Presence::Optional,
+        false => Presence::Required,
+    };
+    let privacy = match reader.flag(table, &section, "secret") {
+        true => Privacy::Private,
+        false => Privacy::Ordinary,
+    };
+    let name = match EntryName::new(&name?) {
+        Ok(name) if [CONFIG, MANIFEST_NAME].contains(&name.as_str()) => {
+            reader.fault(format!("no source may be called {name}"));
+            return None;
+        }
+        Ok(name) => name,
+        Err(fault) => {
+            reader.fault(format!("`name` under [{section}] {fault}"));
+            return None;
+        }
+    };
+    Some(Source {
+        name,
+        content,
+        presence,
+        privacy,
+        active_command: reader.text(table, &section, "active_command"),
+    })
+}
+
+/// A text that has to be there.
+fn required(reader: &mut Reader<'_>, table: &Table, section: &str, key: &str) -> Option<String> {
+    if !table.contains_key(key) {
+        reader.fault(format!("`{key}` is missing under [{section}]"));
+        return None;
+    }
+    reader.text(table, section, key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::schema::Schema;
+
+    fn sources(text: &str) -> Result<Option<Vec<Source>>, Vec<String>> {
+        Schema::parse(text).map(|schema| schema.sources)
+    }
+
+    #[test]
+    fn each_kind_is_read_with_its_keys() {
+        let text = r#"
+[[backup.sources]]
+name = "db.sqlite3"
+kind = "sqlite"
+path = "data/db.sqlite3"
+active_query = "SELECT name FROM jobs WHERE running"
+[[backup.sources]]
+name = "keys/rsa.pem"
+kind = "file"
+path = "/srv/rsa.pem"
+optional = true
+secret = true
+[[backup.sources]]
+name = "app.dump"
+kind = "command"
+export = "pg_dump -Fc app"
+import = "pg_restore -d app"
+active_command = "pgrep vacuum"
+"#;
+        let sources = sources(text).expect("good").expect("some");
+        assert_eq!(sources.len(), 3);
+        let first = sources[0].within(Path::new("/etc/app"));
+        assert_eq!(first.path(), Some(Path::new("/etc/app/data/db.sqlite3")));
+        assert_eq!(sources[1].presence, Presence::Optional);
+        assert_eq!(sources[1].privacy, Privacy::Private);
+        assert_eq!(sources[2].path(), None);
+        assert_eq!(sources[2].active_command.as_deref(), Some("pgrep vacuum"));
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        let source = |text: &str| format!("[[backup.sources]]\n{text}\n");
+        let file = |name: &str| {
+            source(&format!(
+                "name = \"{name}\"\nkind = \"file\"\npath = \"/x\""
+            ))
+        };
+        for (text, says) in [
+            (
+                "[backup]\nsources = 1".to_owned(),
+                "must be sections, [[backup.sources]]",
+            ),
+            (
+                source("kind = \"file\"\npath = \"/x\""),
+                "`name` is missing",
+            ),
+            (
+                source("name = \"a\""),
+                "`kind` is missing under [backup.sources 1]",
+            ),
+            (
+                source("name = \"a\"\nkind = \"sqlit\"\npath = \"/x\""),
+                "did you mean `sqlite`?",
+            ),
+            (
+                source("name = \"a\"\nkind = \"file\""),
+                "`path` is missing under [backup.sources a]",
+            ),
+            (
+                source("name = \"a\"\nkind = \"command\""),
+                "`export` is missing",
+            ),
+            (
+                source("name = \"a\"\nkind = \"file\"\npath = \"/x\"\nactive_query = \"x\""),
+                "unknown key `active_query`",
+            ),
+            (file("../a"), "climbs out"),
+            (file("config.toml"), "no source may be called config.toml"),
+            (
+                file("manifest.json"),
+                "no source may be called manifest.json",
+            ),
+            (file("a") + &file("a"), "cannot both have their names"),
+            (file("a") + &file("a/b"), "cannot both have their names"),
+        ] {
+            let faults = sources(&text).expect_err(&text).join("\n");
+            assert!(faults.contains(says), "{says}: {faults}");
+        }
+        assert!(sources(&(file("a") + &file("ab"))).is_ok());
+    }
+}

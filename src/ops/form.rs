@@ -1,0 +1,40 @@
+//! What a file is, by its first bytes.
+
+use std::{fs::File, io::Read as _, path::Path};
+
+use crate::{
+    config::sources::Content,
+    disk::{open_regular, transaction::Form},
+    source::redb::header::Header,
+};
+
+/// How a SQLite database begins (sqlite.org, "Database File Format", 1.3.1).
+const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// What the file at `path` is; nothing where there is none.
+pub fn form_of(path: &Path) -> Option<Form> {
+    let file = open_regular(path).ok()?;
+    Some(match Header::read(&file) {
+        Ok(Some(_)) => Form::Redb,
+        _ if is_sqlite(&file) => Form::Sqlite,
+        _ => Form::Plain,
+    })
+}
+
+fn is_sqlite(file: &File) -> bool {
+    use std::io::Seek as _;
+    let mut file = file;
+    let mut head = [0; SQLITE_MAGIC.len()];
+    file.rewind().is_ok() && file.read_exact(&mut head).is_ok() && head == *SQLITE_MAGIC
+}
+
+/// What the files of a source are.
+pub fn form_for(content: &Content) -> Form {
+    match content {
+        Content::Redb(_) => Form::Redb,
+        Content::Sqlite { .. } => Form::Sqlite,
+        Content::Config(_) | Content::Toml(_) | Content::File(_) | Content::Command { .. } => {
+            Form::Plain
+        }
+    }
+}

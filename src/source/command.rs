@@ -1,0 +1,257 @@
+//! Commands as sources: what one prints is an entry, and another one takes it back.
+//!
+//! A command is run by `sh -c` in a process group of its own, which is killed when the work is interrupted. What it says on
+//! standard error goes where ours goes.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, Write as _},
+    os::{fd::AsFd as _, unix::process::CommandExt as _},
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+
+use super::files::{Content, Staged};
+use crate::{
+    disk::publish::Draft,
+    error::{Failure, Kind},
+    model::{
+        digest::Hashing,
+        entry_name::{EntryName, printable},
+        limits::BUFFER_BYTES,
+        manifest::FileRecord,
+    },
+};
+
+/// Is told how many bytes have passed, and may end the work with an error.
+pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
+
+/// How often a command that is silent is left to look whether we are to stop, in milliseconds.
+const PATIENCE_MS: u16 = 100;
+/// How much is kept of what a command says of who is at work.
+const MOST_SAID_BYTES: usize = 4096;
+/// How many lines of that are shown.
+const MOST_LINES: usize = 5;
+
+/// Keeps what `command` prints, in a nameless file in `scratch`. A command that fails or prints nothing is an error.
+pub fn stage(command: &str, name: EntryName, scratch: &Path, step: &Step<'_>) -> Result<Staged> {
+    let mut draft =
+        Draft::create(scratch).with_context(|| format!("cannot write in {}", scratch.display()))?;
+    let mut hashing = Hashing::new(draft.file());
+    let mut keep = |bytes: &[u8]| {
+        step(bytes.len() as u64)?;
+        hashing
+            .write_all(bytes)
+            .context("cannot keep what the command prints")
+    };
+    let status = run(command, Stdio::null(), &mut keep, step)
+        .with_context(|| format!("the export command of {name} failed"))?;
+    let fail = |why: String| {
+        let message = format!("the export command of {name} {why}");
+        Failure::new(Kind::Failed, message)
+            .hint("run it by hand, as the user that hookshot runs as; nothing was written")
+    };
+    if !status.success() {
+        return Err(fail(format!("failed, {status}")).into());
+    }
+    let (digest, size) = hashing.finish();
+    if size == 0 {
+        return Err(fail("printed nothing".to_owned()).into());
+    }
+    let mut record = FileRecord::new(name.clone(), digest, size);
+    record.kind = Some("command".to_owned());
+    let mut file = draft.file().try_clone()?;
+    file.rewind()?;
+    Ok(Staged {
+        name,
+        record,
+        content: Content::File(file),
+    })
+}
+
+/// Gives the file at `content` to `command` on its standard input.
+pub fn feed(command: &str, content: &Path, step: &Step<'_>) -> Result<()> {
+    let file = File::open(content).with_context(|| format!("cannot read {}", content.display()))?;
+    let mut show = |bytes: &[u8]| Ok(io::stderr().write_all(bytes)?);
+    let status = run(command, file.into(), &mut show, step)?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Failure::new(Kind::Failed, format!("it ended with {status}")).into()),
+    }
+}
+
+/// What `command` says of who is at work, line by line: nothing where nobody is. That a search finds nothing, exit code 1
+/// as from grep(1) and pgrep(1), is no failure.
+pub fn lines(command: &str, step: &Step<'_>) -> Result<Vec<String>> {
+    let mut said = Vec::new();
+    let mut keep = |bytes: &[u8]| {
+        let room = MOST_SAID_BYTES - said.len();
+        said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(())
+    };
+    let status = run(command, Stdio::null(), &mut keep, step)?;
+    let said = String::from_utf8_lossy(&said);
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<String> = lines.take(MOST_LINES).map(printable).collect();
+    match status.code() {
+        Some(0 | 1) => Ok(lines),
+        _ if !lines.is_empty() => Ok(lines),
+        _ => {
+            let message = format!("its command ended with {status}");
+            Err(Failure::new(Kind::Failed, message).into())
+        }
+    }
+}
+
+/// Runs a command to its end; `take` gets what it prints.
+fn run(
+    command: &str,
+    stdin: Stdio,
+    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    step: &Step<'_>,
+) -> Result<ExitStatus> {
+    let child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .context("cannot start sh")?;
+    let mut running = Running { child };
+    let stdout = running.child.stdout.take();
+    if let Some(mut stdout) = stdout {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            step(0)?;
+            if !is_readable(&stdout)? {
+                continue;
+            }
+            match stdout.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => take(&buffer[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    // It may have closed its output long before its end.
+    loop {
+        if let Some(status) = running.child.try_wait()? {
+            return Ok(status);
+        }
+        step(0)?;
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn is_readable(stdout: &ChildStdout) -> Result<bool> {
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
+        Ok(0) | Err(Errno::EINTR) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A command at work; it and what it started are killed where nobody waits for its end.
+struct Running {
+    child: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            if let Ok(pid) = i32::try_from(self.child.id()) {
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn go(_: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn staged(command: &str) -> Result<Vec<u8>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name = EntryName::new("dump").expect("a name");
+        let staged = stage(command, name, folder.path(), &go)?;
+        let mut bytes = Vec::new();
+        staged.content.open()?.read_to_end(&mut bytes)?;
+        assert_eq!(staged.record.size, bytes.len() as u64);
+        assert_eq!(
+            staged.record.checksum,
+            crate::model::digest::Digest::of(&bytes)
+        );
+        Ok(bytes)
+    }
+
+    #[test]
+    fn what_a_command_prints_is_the_entry() {
+        assert_eq!(staged("printf 'a\\0b'").expect("good"), b"a\0b");
+        let large = staged("head -c 3000000 /dev/zero; exec 1>&-; sleep 0.1").expect("good");
+        assert_eq!(large.len(), 3_000_000);
+        for (command, says) in [
+            ("true", "printed nothing"),
+            ("echo half; exit 3", "failed, exit status: 3"),
+            ("echo half; kill -9 $$", "failed, signal: 9"),
+            (
+                "no-such-program-here 2>/dev/null",
+                "failed, exit status: 127",
+            ),
+        ] {
+            let error = staged(command).expect_err(command);
+            assert!(error.to_string().contains(says), "{command}: {error:#}");
+        }
+    }
+
+    #[test]
+    fn an_interruption_ends_a_command_and_what_it_started() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mark = folder.path().join("pid");
+        let stop = |_: u64| match mark.exists() {
+            true => Err(anyhow::anyhow!("stop")),
+            false => Ok(()),
+        };
+        let command = format!(
+            "sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait",
+            mark.display()
+        );
+        let name = EntryName::new("dump").expect("a name");
+        assert!(stage(&command, name, folder.path(), &stop).is_err());
+        let pid = std::fs::read_to_string(&mark).expect("a number");
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        // Killed: gone, or waiting for its new parent to look.
+        while state().is_ok_and(|stat| !stat.contains(") Z ")) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn who_is_at_work_is_said_line_by_line() {
+        assert_eq!(lines("true", &go).expect("nobody"), Vec::<String>::new());
+        assert_eq!(
+            lines("printf '\\n \\n'; exit 1", &go).expect("nobody"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            lines("printf 'a\\nb\\033[2J\\n'", &go).expect("two"),
+            ["a", "b\\u{1b}[2J"]
+        );
+        assert!(lines("exit 2", &go).is_err());
+        assert_eq!(lines("seq 9; exit 4", &go).expect("some").len(), MOST_LINES);
+    }
+}

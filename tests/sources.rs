@@ -1,0 +1,294 @@
+//! Services that say themselves what their state consists of, through the real binary.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests may do what hookshot may not"
+)]
+
+mod support;
+
+use std::{fs, process::Stdio};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use support::Machine;
+
+/// A machine whose state is `sources`; `more` stands under `[backup]`.
+fn machine(more: &str, sources: &str) -> Machine {
+    let machine = Machine::new();
+    let text = machine.config_text(&format!("[backup]\n{more}\n{sources}"));
+    machine.write("etc/config.toml", text, 0o600);
+    machine
+}
+
+fn source(name: &str, kind: &str, more: &str) -> String {
+    format!("[[backup.sources]]\nname = \"{name}\"\nkind = \"{kind}\"\n{more}\n")
+}
+
+/// A file, a database and what a command prints.
+fn service() -> Machine {
+    let sources = [
+        source("main.redb", "redb", "path = \"../data/state.redb\""),
+        source("app.ini", "file", "path = \"app.ini\""),
+        source(
+            "keys/rsa",
+            "file",
+            "path = \"rsa\"\nsecret = true\noptional = true",
+        ),
+        source(
+            "app.dump",
+            "command",
+            "export = \"cat live.sql\"\nimport = \"cat > restored.sql\"",
+        ),
+    ];
+    let machine = machine("app = \"shop\"", &sources.concat());
+    machine.fill_database(20);
+    machine.write("etc/app.ini", "color = blue\n", 0o640);
+    machine.write("etc/rsa", "private\n", 0o600);
+    machine.write("out/live.sql", "CREATE TABLE t;\n", 0o600);
+    machine
+}
+
+fn entries(machine: &Machine, archive: &str) -> Vec<String> {
+    let shown = machine.run(&["inspect", archive, "--json"]).exits(0).json();
+    let files = shown["manifest"]["files"].as_object().expect("files");
+    files.keys().cloned().collect()
+}
+
+#[test]
+fn a_state_is_what_the_sources_say() {
+    let machine = service();
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    assert_eq!(
+        entries(&machine, "a.tar.gz"),
+        [
+            "app.dump",
+            "app.ini",
+            "config.toml",
+            "keys/rsa",
+            "main.redb"
+        ]
+    );
+    machine.run(&["diff", "a.tar.gz"]).exits(0);
+    machine.write("etc/app.ini", "color = red\n", 0o600);
+    machine.write("etc/rsa", "lost\n", 0o600);
+    machine.fill_database(3);
+    machine.run(&["diff", "a.tar.gz"]).exits(1);
+    let plan = machine
+        .run(&["import", "a.tar.gz", "--dry-run", "--json"])
+        .exits(0)
+        .json();
+    let fed = plan["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .find(|step| step["entry"] == "app.dump");
+    assert_eq!(fed.expect("it")["action"], "replace");
+    assert!(!machine.path("out/restored.sql").exists());
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    assert_eq!(machine.read("etc/app.ini"), b"color = blue\n");
+    assert_eq!(machine.mode("etc/app.ini"), 0o640);
+    assert_eq!(machine.read("etc/rsa"), b"private\n");
+    assert_eq!(machine.read("out/restored.sql"), b"CREATE TABLE t;\n");
+    assert_eq!(machine.read("etc/app.ini.bak"), b"color = red\n");
+    let undone = machine.run(&["rollback"]).exits(0);
+    assert!(undone.stderr.contains("app.dump"), "{}", undone.stderr);
+    assert_eq!(machine.read("etc/app.ini"), b"color = red\n");
+}
+
+#[test]
+fn what_is_optional_or_secret_may_stay_out() {
+    let machine = service();
+    machine
+        .run(&["export", "a.tar.gz", "--exclude-secrets"])
+        .exits(0);
+    assert!(!entries(&machine, "a.tar.gz").contains(&"keys/rsa".to_owned()));
+    fs::remove_file(machine.path("etc/rsa")).expect("removed");
+    machine.run(&["export", "b.tar.gz"]).exits(0);
+    assert!(!entries(&machine, "b.tar.gz").contains(&"keys/rsa".to_owned()));
+    fs::remove_file(machine.path("etc/app.ini")).expect("removed");
+    let missing = machine.run(&["export", "c.tar.gz"]).exits(10);
+    assert!(missing.stderr.contains("app.ini"), "{}", missing.stderr);
+    let text = String::from_utf8(machine.read("etc/config.toml")).expect("text");
+    let text = text.replace("[backup]\n", "[backup]\ninclude_config = false\n");
+    machine.write("etc/config.toml", text, 0o600);
+    machine.write("etc/app.ini", "", 0o600);
+    machine.run(&["export", "d.tar.gz"]).exits(0);
+    assert_eq!(
+        entries(&machine, "d.tar.gz"),
+        ["app.dump", "app.ini", "main.redb"]
+    );
+}
+
+#[test]
+fn a_command_that_fails_or_prints_nothing_is_no_backup() {
+    for (command, says) in [
+        ("cat live.sql; exit 7", "exit status: 7"),
+        ("true", "printed nothing"),
+        ("kill -9 $$", "signal: 9"),
+    ] {
+        let more = format!("export = \"{command}\"");
+        let machine = machine("", &source("app.dump", "command", &more));
+        machine.write("out/live.sql", "x", 0o600);
+        let run = machine.run(&["export", "a.tar.gz"]).exits(1);
+        assert!(run.stderr.contains(says), "{}", run.stderr);
+        assert!(!machine.path("out/a.tar.gz").exists());
+    }
+}
+
+#[test]
+fn an_import_command_that_fails_brings_the_files_back() {
+    let machine = service();
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    let text = String::from_utf8(machine.read("etc/config.toml")).expect("text");
+    let broken = text.replace("cat > restored.sql", "cat > /dev/null; exit 4");
+    assert_ne!(text, broken);
+    machine.write("etc/config.toml", &broken, 0o600);
+    machine.write("etc/app.ini", "color = red\n", 0o600);
+    let before = machine.read("etc/app.ini");
+    let run = machine
+        .run(&[
+            "import", "a.tar.gz", "--only", "app.ini", "--only", "app.dump",
+        ])
+        .exits(20);
+    assert!(run.stderr.contains("app.dump"), "{}", run.stderr);
+    assert!(machine.read("etc/app.ini") == before);
+    assert!(!machine.path("etc/app.ini.bak").exists());
+    // Where no file changes there is nothing to bring back.
+    machine
+        .run(&["import", "a.tar.gz", "--only", "app.dump"])
+        .exits(1);
+    assert!(machine.read("etc/app.ini") == before);
+    // Without a command there is no place for it.
+    let without = text.replace("\nimport = \"cat > restored.sql\"", "");
+    machine.write("etc/config.toml", &without, 0o600);
+    let plan = machine
+        .run(&["import", "a.tar.gz", "--only", "app.dump", "--json"])
+        .exits(3)
+        .json();
+    assert_eq!(plan["steps"][0]["action"], "skip");
+}
+
+#[test]
+fn whoever_is_at_work_keeps_an_import_out() {
+    let machine = service();
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    machine.write("etc/app.ini", "color = red\n", 0o640);
+    let text = String::from_utf8(machine.read("etc/config.toml")).expect("text");
+    let active = |command: &str| {
+        let text = text.replace(
+            "path = \"app.ini\"",
+            &format!("path = \"app.ini\"\nactive_command = \"{command}\""),
+        );
+        machine.write("etc/config.toml", &text, 0o600);
+    };
+    let import = ["import", "a.tar.gz", "--only", "app.ini", "--json"];
+    active("echo job 17; exit 1");
+    let blocked = machine.run(&import).exits(11).json();
+    assert_eq!(blocked["blocked"][0]["kind"], "active", "{blocked}");
+    assert!(blocked.to_string().contains("job 17"));
+    active("exit 3");
+    let blocked = machine.run(&import).exits(11).json();
+    assert_eq!(blocked["blocked"][0]["kind"], "activity_unknown");
+    // A file that somebody is writing is not replaced, forced or not.
+    active("exit 1");
+    let file = fs::OpenOptions::new()
+        .append(true)
+        .open(machine.path("etc/app.ini"))
+        .expect("it");
+    let mut holder = std::process::Command::new("sleep")
+        .arg("600")
+        .stdout(file)
+        .spawn()
+        .expect("sleep");
+    for force in [&[][..], &["--force"]] {
+        let blocked = machine.run(&[&import, force].concat()).exits(11).json();
+        assert_eq!(blocked["blocked"][0]["kind"], "file_held");
+        assert!(blocked.to_string().contains(&holder.id().to_string()));
+    }
+    holder.kill().expect("killed");
+    holder.wait().expect("gone");
+    active("echo job 17");
+    machine.run(&[&import[..], &["--force"]].concat()).exits(0);
+    assert_eq!(machine.read("etc/app.ini"), b"color = blue\n");
+}
+
+#[test]
+fn an_archive_of_another_version_is_refused_by_the_rule() {
+    let version = |rule: &str, version: &str| {
+        let more = format!(
+            "app = \"shop\"\nversion_rule = \"{rule}\"\napp_version_command = \"echo {version}; echo more\""
+        );
+        machine(&more, &source("app.ini", "file", "path = \"app.ini\""))
+    };
+    let one = version("any", "1.4.2");
+    one.write("etc/app.ini", "color = blue\n", 0o640);
+    one.run(&["export", "a.tar.gz"]).exits(0);
+    for (rule, here, code) in [
+        ("major", "1.9.0", 0),
+        ("minor", "1.9.0", 14),
+        ("minor", "1.4.9", 0),
+        ("exact", "1.4.9", 14),
+        ("major", "2.0.0", 14),
+        ("any", "2.0.0", 0),
+    ] {
+        let other = version(rule, here);
+        fs::copy(one.path("out/a.tar.gz"), other.path("out/a.tar.gz")).expect("copied");
+        let run = other
+            .run(&[
+                "import", "a.tar.gz", "--only", "app.ini", "--force", "--json",
+            ])
+            .exits(code);
+        if code != 0 {
+            let said = run.json();
+            assert_eq!(said["blocked"][0]["kind"], "app_version", "{said}");
+            assert!(
+                said.to_string().contains("the archive is of shop 1.4.2"),
+                "{said}"
+            );
+        }
+    }
+    let silent = machine(
+        "version_rule = \"major\"\napp_version_command = \"true\"",
+        &source("app.ini", "file", "path = \"app.ini\""),
+    );
+    silent.write("etc/app.ini", "", 0o600);
+    silent.run(&["export", "a.tar.gz"]).exits(2);
+}
+
+/// The files are in their places, and nobody can know what the command did: the next hookshot says so.
+#[test]
+fn an_import_that_dies_in_its_command_is_finished_and_says_what_is_open() {
+    let machine = service();
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    let text = String::from_utf8(machine.read("etc/config.toml")).expect("text");
+    let text = text.replace("cat > restored.sql", "touch began; sleep 60");
+    machine.write("etc/config.toml", &text, 0o600);
+    machine.write("etc/app.ini", "color = red\n", 0o640);
+    let mut command = machine.command();
+    command.args([
+        "import", "a.tar.gz", "--only", "app.ini", "--only", "app.dump",
+    ]);
+    let mut import = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary");
+    while !machine.path("out/began").exists() {
+        assert!(import.try_wait().expect("a child").is_none(), "it ended");
+        std::thread::yield_now();
+    }
+    let pid = Pid::from_raw(i32::try_from(import.id()).expect("a number"));
+    kill(pid, Signal::SIGKILL).expect("killed");
+    import.wait().expect("gone");
+    let run = machine.run(&["inspect", "a.tar.gz"]).exits(0);
+    assert!(
+        run.stderr.contains("app.dump") && run.stderr.contains("--only"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(machine.read("etc/app.ini"), b"color = blue\n");
+    let _: Value = machine.run(&["validate", "--json"]).exits(0).json();
+}
