@@ -31,6 +31,27 @@ impl Staging {
         })
     }
 
+    /// Creates a folder in `scratch`, with a name that nothing there has; `what` it is for ends the name.
+    ///
+    /// What a kill leaves goes with the next [`sweep`].
+    pub fn scratch(scratch: &Path, what: &str) -> Result<Staging> {
+        let pid = std::process::id();
+        let mut number = 0u32;
+        loop {
+            let path = scratch.join(format!(".hookshot-{pid:x}-{number:x}.{what}"));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Staging { path, keep: false }),
+                // Another thread's, or what a process left that had our number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    number = number.checked_add(1).context("no name is free")?;
+                }
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot create {}", path.display()));
+                }
+            }
+        }
+    }
+
     /// Leaves the folder where it is when this value goes.
     pub fn keep(&mut self) {
         self.keep = true;
@@ -72,15 +93,20 @@ impl Staging {
     }
 }
 
-/// Removes from `scratch` what rehearsals of ours left that were killed: their names begin with the process's number.
-/// As far as that goes; a folder that cannot be removed now is tried again by the next.
+/// The private folder of a database's snapshot ends its name with this.
+pub const SNAPSHOT: &str = "snapshot";
+
+/// Removes from `scratch` what rehearsals and snapshots of ours left that were killed: their names begin with the
+/// process's number. As far as that goes; a folder that cannot be removed now is tried again by the next.
 pub fn sweep(scratch: &Path) {
     for entry in scratch.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let unique = name
             .strip_prefix(".hookshot-")
-            .and_then(|name| name.strip_suffix(".rehearsal"));
+            .and_then(|name| name.rsplit_once('.'))
+            .filter(|(_, what)| ["rehearsal", SNAPSHOT].contains(what))
+            .map(|(unique, _)| unique);
         let pid = unique.and_then(|unique| u32::from_str_radix(unique.split_once('-')?.0, 16).ok());
         let ours = entry.metadata().is_ok_and(|metadata| {
             metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw()

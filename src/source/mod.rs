@@ -3,3 +3,4 @@
 pub mod command;
 pub mod files;
 pub mod redb;
+pub mod sqlite;

@@ -1,0 +1,111 @@
+//! Connections that change nothing that is not ours.
+
+use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
+
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, config::DbConfig};
+
+/// How a database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// As a reader beside those who have it open in WAL mode. Log and index must be there, else SQLite would make them.
+    /// The index is only read: what a reader says in it of how far it reads, this one leaves out.
+    Beside,
+    /// As a file that nobody changes: no lock, no companions. The caller vouches for it.
+    Still,
+    /// As one of our own: what a crash left is recovered, and the companions go when it is closed.
+    Own,
+}
+
+/// How long SQLite waits for a lock in one go; whoever asks for more waits several times.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Opens the database at `path`, which must be absolute and no link.
+///
+/// Its schema is not trusted: it cannot call what has effects outside of it. Where `access` allows writing, nothing is
+/// synced, because what is written is a private copy.
+pub fn open(path: &Path, access: Access) -> rusqlite::Result<Connection> {
+    let (flags, parameters) = match access {
+        Access::Beside => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&readonly_shm=1"),
+        Access::Still => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&immutable=1"),
+        Access::Own => (OpenFlags::SQLITE_OPEN_READ_WRITE, "?mode=rw"),
+    };
+    let connection = Connection::open_with_flags(
+        uri(path) + parameters,
+        flags | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA synchronous = OFF")?;
+    Ok(connection)
+}
+
+/// `path` as SQLite reads it back byte for byte, whatever is in it (SQLite, "Uniform Resource Identifiers").
+pub fn uri(path: &Path) -> String {
+    let mut text = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => text.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => text.push(char::from(*byte)),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+/// Whether an error is about what is asked for or what is in the database, and not about getting at it.
+pub fn is_about_content(error: &Error) -> bool {
+    let code = match error {
+        Error::SqlInputError { error, .. } | Error::SqliteFailure(error, _) => error.code,
+        _ => return false,
+    };
+    !matches!(
+        code,
+        ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::DiskFull
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::OutOfMemory
+            | ErrorCode::NotADatabase
+            | ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::FileLockingProtocolFailed
+    )
+}
+
+/// What SQLite says, without the statement.
+pub fn said(error: &Error) -> String {
+    match error {
+        Error::SqlInputError { msg, .. } | Error::SqliteFailure(_, Some(msg)) => msg.clone(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn no_name_means_anything_to_a_uri() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in [
+            &b"a?mode=rwc#b.db"[..],
+            b"100%41 'quoted' \"twice\".db",
+            b"\xff\xfe&immutable=0;\n.db",
+            "gr\u{fc}n+\\.db".as_bytes(),
+        ] {
+            let path = folder.path().join(OsStr::from_bytes(name));
+            std::fs::File::create_new(&path).expect("a file");
+            let connection = open(&path, Access::Own).expect("opened");
+            connection
+                .execute_batch("CREATE TABLE notes(text)")
+                .expect("written");
+            drop(connection);
+            assert!(path.metadata().expect("there").len() > 0, "{name:?}");
+            std::fs::File::open(&path).expect("the very file");
+        }
+        assert_eq!(folder.path().read_dir().expect("readable").count(), 4);
+    }
+}

@@ -1,0 +1,123 @@
+//! The locks by which SQLite's processes keep out of each other's way, held and asked for from outside.
+//!
+//! SQLite locks byte ranges with fcntl(2) (its os_unix.c, "Posix Advisory Locking"). Those belong to a process; ours
+//! belong to an open file (`F_OFD_SETLK`), so that SQLite's own handling of its locks cannot lose them. All of them are
+//! advisory. Not seen: services that use another VFS than `unix`, as `unix-dotfile` or `unix-none`.
+
+use std::{fs::File, io, os::fd::AsFd as _};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
+
+/// Who wants to write all of the file alone holds this byte, so that no new reader begins (os.h, `PENDING_BYTE`).
+const PENDING: (i64, i64) = (0x4000_0000, 1);
+/// Who prepares to write holds this byte.
+const RESERVED: (i64, i64) = (PENDING.0 + 1, 1);
+/// Readers share this range; who writes the file in rollback mode, ends the log or changes the mode has it alone.
+const SHARED: (i64, i64) = (PENDING.0 + 2, 510);
+/// Whoever has the index of a log open shares this byte of it (os_unix.c, `UNIX_SHM_DMS`).
+const ATTACHED: (i64, i64) = (128, 1);
+
+/// Takes the lock of a reader on `file`, a database, for as long as the file stays open; tells whether that succeeded.
+///
+/// While it is held nobody can change a database in rollback mode, remove the log of one in WAL mode, or change the
+/// mode. Others can read, and in WAL mode write.
+pub fn share(file: &File) -> io::Result<bool> {
+    if !set(file, libc::F_RDLCK, PENDING)? {
+        return Ok(false);
+    }
+    let shared = set(file, libc::F_RDLCK, SHARED);
+    set(file, libc::F_UNLCK, PENDING)?;
+    shared
+}
+
+/// Whether somebody prepares to write `file`, a database: then a journal beside it is at work, and no rest of a crash.
+pub fn is_reserved(file: &File) -> io::Result<bool> {
+    is_locked(file, RESERVED)
+}
+
+/// Whether somebody has `index`, the index of a log, in use.
+pub fn is_attached(index: &File) -> io::Result<bool> {
+    is_locked(index, ATTACHED)
+}
+
+fn set(file: &File, kind: libc::c_int, range: (i64, i64)) -> io::Result<bool> {
+    match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&flock(kind, range))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether somebody holds a lock of any kind in `range`: a pure query.
+fn is_locked(file: &File, range: (i64, i64)) -> io::Result<bool> {
+    let mut query = flock(libc::F_WRLCK, range);
+    fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut query))?;
+    Ok(libc::c_int::from(query.l_type) != libc::F_UNLCK)
+}
+
+fn flock(kind: libc::c_int, (start, length): (i64, i64)) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start,
+        l_len: length,
+        l_pid: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::{Connection, ErrorCode};
+
+    fn database() -> (tempfile::NamedTempFile, Connection) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let connection = Connection::open(file.path()).expect("a database");
+        connection
+            .busy_timeout(std::time::Duration::ZERO)
+            .expect("set");
+        connection
+            .execute_batch("CREATE TABLE notes(text)")
+            .expect("a table");
+        (file, connection)
+    }
+
+    #[test]
+    fn nobody_writes_the_file_while_a_reader_holds_it() {
+        let (file, connection) = database();
+        let write = || connection.execute("INSERT INTO notes VALUES('x')", []);
+        let held = File::open(file.path()).expect("a file");
+        assert!(share(&held).expect("asked"));
+        let error = write().expect_err("held");
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+        connection
+            .query_row("SELECT count(*) FROM notes", [], |row| row.get::<_, i64>(0))
+            .expect("readers are welcome");
+        drop(held);
+        // Closing our handle has dropped the locks of this process, as it would in a service: begin anew.
+        drop(connection);
+        let connection = Connection::open(file.path()).expect("a database");
+        connection
+            .execute("INSERT INTO notes VALUES('x')", [])
+            .expect("free again");
+    }
+
+    #[test]
+    fn who_writes_is_seen_and_who_writes_alone_keeps_readers_out() {
+        let (file, connection) = database();
+        let asked = File::open(file.path()).expect("a file");
+        assert!(!is_reserved(&asked).expect("asked"));
+        connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+        assert!(is_reserved(&asked).expect("asked"));
+        connection
+            .execute_batch("ROLLBACK; BEGIN EXCLUSIVE")
+            .expect("begun");
+        assert!(!share(&asked).expect("asked"));
+        connection.execute_batch("ROLLBACK").expect("ended");
+        assert!(share(&asked).expect("asked"));
+    }
+}

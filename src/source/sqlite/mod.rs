@@ -1,0 +1,108 @@
+//! SQLite databases: who has them, one committed point of one that others write, whether a copy is good.
+//!
+//! The original and its companions are only read: nothing here creates, changes, checkpoints or removes them, whoever
+//! has them open, and however the service ended ([`reading`] tells how). The only module that knows rusqlite.
+//!
+//! Not for a database that this very process has open: SQLite's locks belong to a process, and go as soon as any handle
+//! of that process on the file is closed (fcntl(2), "Advisory record locking").
+
+pub mod active;
+mod connection;
+mod duplicate;
+mod header;
+pub mod judge;
+mod lock;
+mod reading;
+pub mod snapshot;
+mod work;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::disk::holder::{self, Holder};
+
+/// Is told how many bytes were done, and may end the work with an error.
+pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
+
+/// What reading a database needs of its caller.
+pub struct Caller<'a> {
+    /// Is asked several times a second, also while somebody else keeps the database locked.
+    pub step: &'a Step<'a>,
+    /// The folder for private copies. A live database in rollback mode, and one that a crash left, is copied twice.
+    pub scratch: &'a Path,
+    /// How long a database that somebody keeps locked is waited for.
+    pub patience: Duration,
+}
+
+/// The files that SQLite keeps beside the database at `path`: write-ahead log, its index, rollback journal.
+///
+/// They lie beside the file itself: a link at `path` is not followed here. Whoever replaces a database has to move them
+/// away as well, because SQLite would apply them to the new file.
+pub fn companions(path: &Path) -> [PathBuf; 3] {
+    ["-wal", "-shm", "-journal"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}
+
+/// The other processes that have the database at `path` or one of its companions open, as far as we may see them; a
+/// link at `path` is followed.
+pub fn holders(path: &Path) -> Result<Vec<Holder>> {
+    let asking = || format!("cannot ask who has {} open", path.display());
+    let real = match path.canonicalize() {
+        // Its companions may be there all the same.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        result => result.with_context(asking)?,
+    };
+    let mut found = BTreeMap::new();
+    for file in [real.clone()].into_iter().chain(companions(&real)) {
+        match holder::open_by(&file) {
+            Ok(open) => found.extend(open.into_iter().map(|(holder, _)| (holder.pid, holder))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(asking),
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn companions_lie_beside_the_database_whatever_its_name() {
+        let [wal, shm, journal] = companions(Path::new("/data/a b?#%41.db"));
+        assert_eq!(wal, Path::new("/data/a b?#%41.db-wal"));
+        assert_eq!(shm, Path::new("/data/a b?#%41.db-shm"));
+        assert_eq!(journal, Path::new("/data/a b?#%41.db-journal"));
+    }
+
+    #[test]
+    fn whoever_has_a_companion_open_holds_the_database() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("app.db");
+        assert_eq!(holders(&path).expect("asked"), vec![]);
+        let log = tempfile::Builder::new()
+            .make_in(folder.path(), |_| {
+                std::fs::File::create_new(&companions(&path)[0])
+            })
+            .expect("a file");
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdout(log.as_file().try_clone().expect("a handle"))
+            .spawn()
+            .expect("sleep");
+        let found = holders(&path).expect("asked");
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].pid, Some(child.id()));
+    }
+}

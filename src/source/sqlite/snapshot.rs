@@ -1,0 +1,226 @@
+//! The snapshot of a database: one committed point of it in a file of its own, proven by SQLite.
+//!
+//! `VACUUM INTO` writes it: what is deleted stays out, rowids stay as they are. Where SQLite cannot rebuild the database
+//! without the service (a collation or a function that only the service has), its pages are copied as they are, within
+//! one read transaction. Then SQLite checks the copy; and where it was rebuilt, also what it was made of, because a
+//! damaged page can be rebuilt into a good one that lacks rows.
+//!
+//! The copy is closed: it needs no log and no journal. It has the journal mode of the original, WAL or rollback, which
+//! `VACUUM INTO` does not keep and nobody would miss until the restored service is slower, or reads while it writes.
+//!
+//! Not promised: transactions over several attached databases (each snapshot is of its own moment), and commits that a
+//! crash of the machine would lose (`PRAGMA synchronous`).
+
+use std::{
+    fs::File,
+    io::{self, Seek as _},
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use rusqlite::{
+    Connection,
+    backup::{Backup, StepResult},
+};
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::{
+    Caller, companions,
+    connection::{self, Access, is_about_content, said},
+    header::{Header, Mode},
+    judge,
+    reading::{self, Origin, damaged, explained},
+};
+use crate::{
+    disk::{
+        exists, remove_file, space,
+        staging::{self, SNAPSHOT, Staging},
+    },
+    model::{digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord},
+    source::files::{self, Content, Staged},
+};
+
+/// Pages that are copied before we look whether to stop.
+const PIECE_PAGES: i32 = 2048;
+
+/// How the copy was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    VacuumInto,
+    Backup,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::VacuumInto => "vacuum_into",
+            Method::Backup => "backup",
+        }
+    }
+}
+
+/// Takes a snapshot of the database at `path`; a link is followed.
+///
+/// Fails with [`Kind::NotFound`] where there is none, and with [`Kind::Snapshot`] where it is damaged, no database, or
+/// stays locked. The original and what lies beside it stay as they are, in every case.
+pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged> {
+    staging::sweep(caller.scratch);
+    let begun = Instant::now();
+    let folder = Staging::scratch(caller.scratch, SNAPSHOT)?;
+    // Private from its first byte: SQLite writes into an empty file that is there.
+    let target = EntryName::new("snapshot.db").expect("a plain name is an entry's name");
+    let copy = folder.file(&target)?;
+    let place = folder.place(&target);
+    let open = || files::open(path, name);
+    let work = |connection: &mut Connection, stopping: &AtomicBool| {
+        let size = copy_size(connection)?;
+        space::require(folder.path(), size, "a copy of the database")?;
+        let method = copy_into(connection, &copy, &place, stopping)?;
+        if method == Method::VacuumInto
+            && let Some(finding) = judge::examine(connection)?
+        {
+            return Err(damaged(path, &finding).into());
+        }
+        Ok(method)
+    };
+    let (method, origin) = reading::one_state(path, &open, caller, Some(&place), &work)?;
+    let facts = settle(&place, origin.mode).map_err(|error| explained(error, path))?;
+    let (digest, size) = thread::scope(|scope| {
+        let digest = scope.spawn(|| digest(&copy));
+        if let Some(finding) = judge::verdict(&place, caller.step)? {
+            return Err(damaged(path, &finding).into());
+        }
+        digest
+            .join()
+            .map_err(|_| anyhow!("cannot read the copy"))?
+            .context("cannot read the copy")
+    })?;
+    let mut record = FileRecord::new(name.clone(), digest, size);
+    files::describe(&mut record, path, &origin.metadata);
+    record.kind = Some("sqlite".to_owned());
+    record.snapshot = Some(description(method, &origin, &facts, begun.elapsed()));
+    Ok(Staged {
+        name: name.clone(),
+        record,
+        // The folder goes, and with it the name; the file stays as long as it is open.
+        content: Content::File(copy),
+    })
+}
+
+/// What the copy says of itself.
+struct Facts {
+    page_size: i64,
+    pages: i64,
+    user_version: i64,
+    application_id: i64,
+}
+
+/// Bytes of the state that `connection` sees.
+fn copy_size(connection: &Connection) -> Result<u64> {
+    let pages = number(connection, "page_count")?;
+    let size = number(connection, "page_size")?;
+    Ok(u64::try_from(pages.saturating_mul(size))?)
+}
+
+/// Writes what `connection` sees into `copy`, which lies at `place`.
+fn copy_into(
+    connection: &Connection,
+    copy: &File,
+    place: &Path,
+    stopping: &AtomicBool,
+) -> Result<Method> {
+    // An earlier attempt may have left something.
+    clear(copy, place)?;
+    match connection.execute("VACUUM INTO ?1", [connection::uri(place)]) {
+        Ok(_) => return Ok(Method::VacuumInto),
+        Err(error) if is_about_content(&error) => {
+            let reason = said(&error);
+            info!(
+                reason,
+                "SQLite cannot rebuild the database here: its pages are copied as they are"
+            );
+        }
+        Err(error) => return Err(error.into()),
+    }
+    clear(copy, place)?;
+    // One read transaction around all pieces: they are of one state.
+    connection.execute_batch("BEGIN")?;
+    number(connection, "schema_version")?;
+    let mut target = connection::open(place, Access::Own)?;
+    let backup = Backup::new(connection, &mut target)?;
+    loop {
+        match backup.step(PIECE_PAGES)? {
+            StepResult::Done => break,
+            StepResult::More if !stopping.load(Ordering::Relaxed) => {}
+            StepResult::More => bail!("it was to stop"),
+            _ => bail!("the copy is locked"),
+        }
+    }
+    drop(backup);
+    target.close().map_err(|(_, error)| error)?;
+    connection.execute_batch("ROLLBACK")?;
+    Ok(Method::Backup)
+}
+
+fn clear(copy: &File, place: &Path) -> Result<()> {
+    copy.set_len(0).context("cannot clear the copy")?;
+    for companion in companions(place) {
+        remove_file(&companion).context("cannot clear the copy")?;
+    }
+    Ok(())
+}
+
+/// Gives the copy the journal mode of the original, and has SQLite close it.
+fn settle(place: &Path, mode: Mode) -> Result<Facts> {
+    let connection = connection::open(place, Access::Own)?;
+    let set = format!("PRAGMA journal_mode = {}", mode.name());
+    let now: String = connection.query_row(&set, [], |row| row.get(0))?;
+    let facts = Facts {
+        page_size: number(&connection, "page_size")?,
+        pages: number(&connection, "page_count")?,
+        user_version: number(&connection, "user_version")?,
+        application_id: number(&connection, "application_id")?,
+    };
+    connection.close().map_err(|(_, error)| error)?;
+    let file = File::open(place).context("cannot read the copy")?;
+    let is_set = Header::read(&file).context("cannot read the copy")? == Header::Database(mode);
+    let is_closed = !companions(place).iter().any(|companion| exists(companion));
+    if now != mode.name() || !is_set || !is_closed {
+        bail!(
+            "the copy could not be closed in journal mode {}",
+            mode.name()
+        );
+    }
+    Ok(facts)
+}
+
+fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
+    connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+}
+
+fn digest(mut copy: &File) -> io::Result<(Digest, u64)> {
+    copy.rewind()?;
+    Digest::of_reader(io::BufReader::with_capacity(BUFFER_BYTES, copy))
+}
+
+fn description(method: Method, origin: &Origin, facts: &Facts, took: Duration) -> Value {
+    json!({
+        "method": method.name(),
+        "quick_check": true,
+        "journal_mode": origin.mode.name(),
+        "recovered": origin.recovered,
+        "page_size": facts.page_size,
+        "pages": facts.pages,
+        "user_version": facts.user_version,
+        "application_id": facts.application_id,
+        // Whole milliseconds, which every JSON reader reads back as they were written.
+        "seconds": took.as_millis() as f64 / 1000.0,
+    })
+}
+
+#[cfg(test)]
+mod tests;

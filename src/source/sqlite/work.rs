@@ -1,0 +1,104 @@
+//! SQLite at work in a thread of its own, so that it can be told to stop.
+
+use std::{
+    panic,
+    path::Path,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::Result;
+use rusqlite::Connection;
+
+use super::Step;
+
+/// How often the caller is asked whether to go on.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Ended<T> {
+    /// It came to its end, good or bad.
+    Worked(Result<T>),
+    /// The caller wanted it to stop, with this error.
+    Stopped(anyhow::Error),
+}
+
+/// Does `work` with `connection`, which is closed at its end. `step` is told meanwhile by how much the file at `grows`
+/// has grown, and ends the work by an error; what SQLite does not end by itself has to look at the flag.
+pub fn run<T: Send>(
+    mut connection: Connection,
+    step: &Step<'_>,
+    grows: Option<&Path>,
+    work: impl FnOnce(&mut Connection, &AtomicBool) -> Result<T> + Send,
+) -> Ended<T> {
+    let handle = connection.get_interrupt_handle();
+    let stopping = AtomicBool::new(false);
+    let mut seen = 0;
+    let mut ask = || {
+        let size = grows.and_then(|path| path.metadata().ok());
+        let size = size.map_or(0, |metadata| metadata.len()).max(seen);
+        let grown = size - seen;
+        seen = size;
+        step(grown).err()
+    };
+    let mut stopped = ask();
+    if let Some(error) = stopped {
+        return Ended::Stopped(error);
+    }
+    thread::scope(|scope| {
+        let (running, ended) = mpsc::channel::<()>();
+        let stopping = &stopping;
+        let worker = scope.spawn(move || {
+            let _running = running;
+            work(&mut connection, stopping)
+        });
+        // Nothing is ever sent: the other end goes with the thread.
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            if stopped.is_none() {
+                stopped = ask();
+            }
+            if stopped.is_some() {
+                stopping.store(true, Ordering::Relaxed);
+                // Again and again: what begins after an interruption knows nothing of it.
+                handle.interrupt();
+            }
+        }
+        let result = worker
+            .join()
+            .unwrap_or_else(|payload| panic::resume_unwind(payload));
+        match stopped.or_else(ask) {
+            Some(error) => Ended::Stopped(error),
+            None => Ended::Worked(result),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::bail;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_query_without_an_end_is_ended() {
+        let asked = Cell::new(0);
+        let step = |_| {
+            asked.set(asked.get() + 1);
+            if asked.get() == 3 {
+                bail!("enough");
+            }
+            Ok(())
+        };
+        let connection = Connection::open_in_memory().expect("a database");
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let ended = run(connection, &step, None, |connection, _| {
+            Ok(connection.query_row(endless, [], |row| row.get::<_, i64>(0))?)
+        });
+        assert!(matches!(ended, Ended::Stopped(error) if error.to_string() == "enough"));
+    }
+}
