@@ -6,12 +6,18 @@
 
 mod support;
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use rusqlite::Connection;
 use serde_json::Value;
 use support::Machine;
 
@@ -198,7 +204,7 @@ fn whoever_is_at_work_keeps_an_import_out() {
         .append(true)
         .open(machine.path("etc/app.ini"))
         .expect("it");
-    let mut holder = std::process::Command::new("sleep")
+    let mut holder = Command::new("sleep")
         .arg("600")
         .stdout(file)
         .spawn()
@@ -291,4 +297,187 @@ fn an_import_that_dies_in_its_command_is_finished_and_says_what_is_open() {
     );
     assert_eq!(machine.read("etc/app.ini"), b"color = blue\n");
     let _: Value = machine.run(&["validate", "--json"]).exits(0).json();
+}
+
+/// A process that writes a SQLite database as fast as it can.
+struct Writer(Child);
+
+impl Writer {
+    fn start(how: &str, path: &Path) -> Writer {
+        let program = support::example("sqlite_holder");
+        let mut child = Command::new(program)
+            .args([how.as_ref(), path.as_os_str()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the writer");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        Writer(child)
+    }
+
+    /// As a service dies that nobody asks.
+    fn kill(mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("gone");
+    }
+}
+
+fn rows(path: &Path) -> Vec<String> {
+    let connection = Connection::open(path).expect("a database");
+    let mut query = connection
+        .prepare("SELECT name FROM things ORDER BY name")
+        .expect("a table");
+    let rows = query.query_map([], |row| row.get(0)).expect("rows");
+    rows.map(|row| row.expect("a row")).collect()
+}
+
+fn add(path: &Path, name: &str) {
+    let connection = Connection::open(path).expect("a database");
+    let schema = "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS things (name TEXT, busy INTEGER DEFAULT 0)";
+    connection.execute_batch(schema).expect("a table");
+    connection
+        .execute("INSERT INTO things (name) VALUES (?1)", [name])
+        .expect("a row");
+}
+
+fn sqlite(more: &str) -> Machine {
+    let more = format!("path = \"../data/app.db\"\n{more}");
+    machine("", &source("app.db", "sqlite", &more))
+}
+
+#[test]
+fn a_sqlite_database_goes_along_while_it_is_written_and_comes_back() {
+    let machine = sqlite("");
+    let path = machine.path("data/app.db");
+    let writer = Writer::start("wal", &path);
+    let report = machine
+        .run(&["export", "a.tar.gz", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(report["snapshot"]["method"], "vacuum_into", "{report}");
+    let blocked = machine
+        .run(&["import", "a.tar.gz", "--force", "--json"])
+        .exits(11)
+        .json();
+    assert_eq!(blocked["blocked"][0]["kind"], "file_held", "{blocked}");
+    writer.kill();
+    // It died: what it had written last stands in the log.
+    let log = machine.path("data/app.db-wal");
+    let before = fs::read(&log).expect("a log");
+    assert!(!before.is_empty());
+    let plan = machine
+        .run(&["import", "a.tar.gz", "--json"])
+        .exits(0)
+        .json();
+    let removed = plan["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .filter(|step| step["action"] == "remove");
+    assert!(removed.count() >= 1, "{plan}");
+    assert!(!log.exists() && !machine.path("data/app.db-shm").exists());
+    let restored = machine.path("tmp/restored");
+    fs::copy(&path, &restored).expect("copied");
+    let check: String = Connection::open(&restored)
+        .expect("a database")
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("a verdict");
+    assert_eq!(check, "ok");
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    machine.run(&["diff", "a.tar.gz"]).exits(0);
+}
+
+/// The old log belongs to the old database, and the one that a service has begun since to the new one.
+#[test]
+fn a_rollback_brings_a_database_back_with_its_log() {
+    let machine = sqlite("");
+    let path = machine.path("data/app.db");
+    add(&path, "archived");
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    // A connection that is open keeps the log from being taken in.
+    let keep = |name: &str| {
+        let other = Connection::open(&path).expect("a database");
+        let look = "SELECT count(*) FROM things";
+        other.query_row(look, [], |_| Ok(())).expect("open");
+        add(&path, name);
+        let log = machine.path("data/app.db-wal");
+        let kept = [fs::read(&path), fs::read(&log)].map(|bytes| bytes.expect("a file"));
+        drop(other);
+        fs::write(&path, &kept[0]).expect("written");
+        fs::write(log, &kept[1]).expect("written");
+    };
+    keep("only in the log");
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    keep("after the import");
+    machine.run(&["rollback"]).exits(0);
+    let copy = machine.path("tmp/copy.db");
+    fs::copy(&path, &copy).expect("copied");
+    fs::copy(
+        machine.path("data/app.db-wal"),
+        machine.path("tmp/copy.db-wal"),
+    )
+    .expect("copied");
+    assert_eq!(rows(&copy), ["archived", "only in the log"]);
+    // And back again: with the log that was there then.
+    machine.run(&["rollback"]).exits(0);
+    assert_eq!(rows(&path), ["after the import", "archived"]);
+}
+
+#[test]
+fn rows_that_say_somebody_is_at_work_keep_an_import_out() {
+    let machine = sqlite("active_query = \"SELECT name FROM things WHERE busy\"");
+    let path = machine.path("data/app.db");
+    add(&path, "job 17");
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    let set = |sql: &str| {
+        let connection = Connection::open(&path).expect("a database");
+        connection.execute_batch(sql).expect("done");
+    };
+    set("UPDATE things SET busy = 1");
+    let blocked = machine
+        .run(&["import", "a.tar.gz", "--json"])
+        .exits(11)
+        .json();
+    assert_eq!(blocked["blocked"][0]["kind"], "active", "{blocked}");
+    assert!(blocked.to_string().contains("job 17"));
+    machine.run(&["import", "a.tar.gz", "--force"]).exits(0);
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    set("DROP TABLE things");
+    let blocked = machine
+        .run(&["import", "a.tar.gz", "--json"])
+        .exits(11)
+        .json();
+    assert_eq!(
+        blocked["blocked"][0]["kind"], "activity_unknown",
+        "{blocked}"
+    );
+}
+
+#[test]
+fn a_damaged_sqlite_database_is_not_archived() {
+    let machine = sqlite("");
+    let path = machine.path("data/app.db");
+    for number in 0..2000 {
+        if number == 0 {
+            add(&path, "first");
+        }
+        let connection = Connection::open(&path).expect("a database");
+        connection.execute_batch("INSERT INTO things (name) SELECT hex(randomblob(200)) FROM (VALUES (1), (2), (3), (4))").expect("rows");
+        if number == 60 {
+            break;
+        }
+    }
+    let mut bytes = fs::read(&path).expect("it");
+    let middle = bytes.len() / 2;
+    for byte in &mut bytes[middle..][..4096] {
+        *byte ^= 0x5a;
+    }
+    fs::write(&path, &bytes).expect("written");
+    let run = machine.run(&["export", "a.tar.gz"]);
+    assert!(run.code != 0, "{}", run.stderr);
+    assert!(run.stderr.contains("app.db"), "{}", run.stderr);
+    assert!(!machine.path("out/a.tar.gz").exists());
 }

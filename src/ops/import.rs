@@ -33,7 +33,7 @@ use crate::{
         entry_name::EntryName,
         plan::{self, Action, Attributes, Present, Step},
     },
-    source::command,
+    source::{command, sqlite},
 };
 
 /// What is asked for.
@@ -273,6 +273,15 @@ fn plan(
             target: Some(target.clone()),
             action,
         });
+        if form == Form::Sqlite {
+            // What the old database had not taken in yet is not the new one's.
+            for companion in sqlite::companions(target) {
+                if let Some((step, change)) = removal(name, &companion)? {
+                    steps.push(step);
+                    changes.push(change);
+                }
+            }
+        }
         if !action.changes() {
             continue;
         }
@@ -309,6 +318,32 @@ fn plan(
         });
     }
     Ok((steps, changes))
+}
+
+/// Takes away a file that belongs to a database which is replaced; nothing where it is not there.
+pub fn removal(database: &EntryName, companion: &Path) -> Result<Option<(Step, Change)>> {
+    let stamp = survey::stamp(companion)?;
+    let Some(present) = survey::present(companion, |file| Box::new(file))? else {
+        return Ok(None);
+    };
+    let ending = companion.as_os_str().to_string_lossy();
+    let ending = ending.rsplit('-').next().unwrap_or_default();
+    let entry = EntryName::new(&format!("{}-{ending}", database.as_str()))
+        .with_context(|| format!("cannot name what belongs to {database}"))?;
+    let step = Step {
+        entry: entry.clone(),
+        target: Some(companion.to_owned()),
+        action: Action::Remove,
+    };
+    let change = Change {
+        entry,
+        target: companion.to_owned(),
+        before: Some(present.digest),
+        stamp,
+        new: New::Nothing,
+        form: Form::Plain,
+    };
+    Ok(Some((step, change)))
 }
 
 /// Mode and owner of a restored file: what the manifest says, else what the target has, else what the tar says.

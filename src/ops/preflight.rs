@@ -1,6 +1,6 @@
 //! What stands in the way of replacing the state: who has it open, and what is at work in it.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, path::Path, time::Duration};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,8 +8,9 @@ use tracing::warn;
 
 use super::Context;
 use crate::{
-    config::sources::Source,
+    config::sources::{Content, Source},
     disk::{
+        exists,
         holder::{self, Mode},
         open_regular,
         transaction::Form,
@@ -22,6 +23,7 @@ use crate::{
             judge,
             lock::{self, Against, DatabaseLock},
         },
+        sqlite,
     },
 };
 
@@ -70,13 +72,15 @@ pub fn target(
     if form == Form::Redb {
         return database(path, force, locks, blocked);
     }
-    let open = holder::open_by(path).unwrap_or_default().into_iter();
-    // Who has a SQLite database open goes on with the old file, and would write to what is not there any more.
-    let is_holder = |mode: Mode| mode == Mode::Writes || form == Form::Sqlite;
-    let holders: Vec<_> = open
-        .filter(|(_, mode)| is_holder(*mode))
-        .map(|(holder, _)| holder)
-        .collect();
+    let holders = match form {
+        // Who only reads it goes on with the old file, whose companions are gone.
+        Form::Sqlite => sqlite::holders(path)?,
+        _ => {
+            let open = holder::open_by(path).unwrap_or_default().into_iter();
+            let writers = open.filter(|(_, mode)| *mode == Mode::Writes);
+            writers.map(|(holder, _)| holder).collect()
+        }
+    };
     if !holders.is_empty() {
         blocked.push(holding("file_held", path, &holders));
     }
@@ -96,6 +100,18 @@ fn holding(kind: &'static str, path: &Path, holders: &[holder::Holder]) -> Block
     }
 }
 
+/// How long a SQLite database that somebody keeps locked is waited for.
+const SQLITE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What reading a SQLite database needs of us.
+pub fn sqlite_caller<'a>(context: &'a Context, step: &'a sqlite::Step<'a>) -> sqlite::Caller<'a> {
+    sqlite::Caller {
+        step,
+        scratch: &context.scratch,
+        patience: SQLITE_PATIENCE,
+    }
+}
+
 /// Somebody at work, as a command or a query of a source tells: line by line.
 pub fn activity(
     context: &Context,
@@ -103,12 +119,34 @@ pub fn activity(
     force: Force,
     blocked: &mut Vec<Blocked>,
 ) -> Result<()> {
-    let Some(command) = &source.active_command else {
-        return Ok(());
-    };
-    let found = command::lines(command, &context.step());
+    if let Some(command) = &source.active_command {
+        let found = command::lines(command, &context.step());
+        context.stop.check()?;
+        judge_activity(source, found, force, blocked);
+    }
+    if let Content::Sqlite {
+        path,
+        active_query: Some(query),
+    } = &source.content
+        && exists(path)
+    {
+        let step = context.step();
+        let caller = sqlite_caller(context, &step);
+        let found = sqlite::active::active(path, query, &caller);
+        context.stop.check()?;
+        judge_activity(source, found, force, blocked);
+    }
+    Ok(())
+}
+
+fn judge_activity(
+    source: &Source,
+    found: Result<Vec<String>>,
+    force: Force,
+    blocked: &mut Vec<Blocked>,
+) {
     let (kind, message, hint) = match found {
-        Ok(lines) if lines.is_empty() => return Ok(()),
+        Ok(lines) if lines.is_empty() => return,
         Ok(lines) => (
             "active",
             format!(
@@ -121,12 +159,10 @@ pub fn activity(
         Err(error) => (
             "activity_unknown",
             format!("cannot tell whether {} is in use: {error:#}", source.name),
-            "correct `active_command`, or replace it all the same with --force",
+            "correct `active_command` or `active_query`, or replace it all the same with --force",
         ),
     };
-    context.stop.check()?;
     overridable(kind, message, hint, force, blocked);
-    Ok(())
 }
 
 /// A reason that force overrides.

@@ -14,9 +14,12 @@ use crate::{
     },
     error::{Failure, Kind},
     model::plan::{Action, Step},
-    source::redb::{
-        judge,
-        lock::{Against, DatabaseLock},
+    source::{
+        redb::{
+            judge,
+            lock::{Against, DatabaseLock},
+        },
+        sqlite,
     },
 };
 
@@ -146,7 +149,7 @@ pub fn carry_out(
     let committed = transaction.commit()?;
     match committed
         .apply()
-        .and_then(|()| look(changes, databases))
+        .and_then(|()| look(context, changes, databases))
         .and_then(|()| last())
         .and_then(|()| committed.finish())
     {
@@ -196,7 +199,7 @@ fn lock_new(placed: &Path) -> Result<DatabaseLock> {
 }
 
 /// Looks at every target again: content, mode, and whether the database opens.
-fn look(changes: &[Change], databases: Databases) -> Result<()> {
+fn look(context: &Context, changes: &[Change], databases: Databases) -> Result<()> {
     for change in changes {
         let target = &change.target;
         match &change.new {
@@ -223,10 +226,14 @@ fn look(changes: &[Change], databases: Databases) -> Result<()> {
                         attributes.mode
                     );
                 }
-                if databases == Databases::Open && change.form == Form::Redb {
-                    judge::open_read_only(target)
-                        .with_context(|| format!("the new {} does not open", target.display()))?;
-                }
+                let opened = match (databases, change.form) {
+                    (Databases::Open, Form::Redb) => judge::open_read_only(target).map(drop),
+                    (Databases::Open, Form::Sqlite) => {
+                        sqlite::judge::check(target, &context.step())
+                    }
+                    _ => Ok(()),
+                };
+                opened.with_context(|| format!("the new {} does not open", target.display()))?;
             }
         }
         info!("  {} -> {}", change.entry, target.display());

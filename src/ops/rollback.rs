@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::{
     Context,
     form::form_of,
+    import::removal,
     preflight::{self, Blocked, Force, Locks},
     recovery::Entered,
     replace::{self, Databases, Rehearsal, Report},
@@ -26,6 +27,7 @@ use crate::{
         entry_name::EntryName,
         plan::{Action, Attributes, Step},
     },
+    source::sqlite,
 };
 
 /// Brings back what the last import or rollback replaced, and takes away what it created.
@@ -60,6 +62,23 @@ pub fn rollback(
     } else {
         Locks::Asked
     };
+    // What a service has begun to write beside the database that goes does not belong to the one that comes.
+    let databases: Vec<(EntryName, PathBuf)> = changes
+        .iter()
+        .filter(|change| change.form == Form::Sqlite)
+        .map(|change| (change.entry.clone(), change.target.clone()))
+        .collect();
+    for (entry, target) in databases {
+        for companion in sqlite::companions(&target) {
+            if changes.iter().any(|change| change.target == companion) {
+                continue;
+            }
+            if let Some((step, change)) = removal(&entry, &companion)? {
+                steps.push(step);
+                changes.push(change);
+            }
+        }
+    }
     let mut _held = Vec::new();
     for change in &changes {
         _held.extend(preflight::target(

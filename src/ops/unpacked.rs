@@ -26,7 +26,10 @@ use crate::{
         manifest::{FileRecord, Manifest},
         version::{Compatibility, compatibility, incompatible},
     },
-    source::redb::{header::Header, judge, same, walk::Scope},
+    source::{
+        redb::{header::Header, judge, same, walk::Scope},
+        sqlite,
+    },
 };
 
 /// The files that entries replace on this machine, links resolved.
@@ -119,7 +122,7 @@ impl<'a> Unpacked<'a> {
             broken: Vec::new(),
         };
         context.stop.check()?;
-        unpacked.open_databases()?;
+        unpacked.open_databases(context)?;
         Ok(unpacked)
     }
 
@@ -143,11 +146,18 @@ impl<'a> Unpacked<'a> {
     }
 
     /// Makes sure that the archived databases open cleanly.
-    fn open_databases(&mut self) -> Result<()> {
+    fn open_databases(&mut self, context: &Context) -> Result<()> {
         let sources: Vec<&Source> = self.sources().collect();
         for source in sources {
-            if let Content::Redb(_) = source.content {
-                self.open_redb(&source.name)?;
+            match source.content {
+                Content::Redb(_) => self.open_redb(&source.name)?,
+                Content::Sqlite { .. } => {
+                    let place = self.staging.place(&source.name);
+                    if let Err(error) = sqlite::judge::check(&place, &context.step()) {
+                        self.broken.push(broken(&source.name, &error));
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())

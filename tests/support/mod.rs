@@ -454,7 +454,12 @@ impl Drop for Holder {
 }
 
 fn holder_program() -> PathBuf {
+    example("holder")
+}
+
+/// A program of the tests.
+pub fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_hookshot"))
         .with_file_name("examples")
-        .join("holder")
+        .join(name)
 }

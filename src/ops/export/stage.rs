@@ -7,7 +7,7 @@ use anyhow::Result;
 use tracing::{info, warn};
 
 use super::{
-    super::{Context, contents},
+    super::{Context, contents, preflight::sqlite_caller},
     Request, Secrets,
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         command,
         files::{self, Staged},
         redb::snapshot::{self, Caller, Compaction, Wish},
+        sqlite,
     },
 };
 
@@ -66,7 +67,7 @@ fn one(
     let name = source.name.clone();
     match &source.content {
         Content::Redb(path) => redb(context, settings, request, &name, path),
-        Content::Sqlite { path, .. } => Err(anyhow::anyhow!("sqlite {}", path.display())),
+        Content::Sqlite { path, .. } => sqlite(context, &name, path),
         Content::File(path) => files::stage(path, name),
         Content::Config(path) | Content::Toml(path) => {
             let file = files::stage(path, name)?;
@@ -89,6 +90,13 @@ fn one(
             Ok(staged)
         }
     }
+}
+
+fn sqlite(context: &Context, name: &EntryName, path: &Path) -> Result<Staged> {
+    let bytes = path.metadata().ok().map(|metadata| metadata.len());
+    context.begin("copying the database", bytes);
+    let step = context.step();
+    sqlite::snapshot::take(path, name, &sqlite_caller(context, &step))
 }
 
 fn redb(
