@@ -1,6 +1,7 @@
 //! A process that has an SQLite database open, for tests: `sqlite_holder HOW FILE`.
 //!
 //! - `wal`, `delete`, `truncate`, `persist`: transfers as fast as it can, in this journal mode, and keeps the invariant.
+//! - `own-wal`: as `wal`, with an index in an order that only the service knows.
 //! - `idle-wal`, `idle-delete`: has written, and waits.
 //! - `reader`: a read transaction that does not end, in a database that somebody else writes.
 //! - `exclusive`: keeps the database to itself (`locking_mode = EXCLUSIVE`).
@@ -60,7 +61,23 @@ fn main() {
             write(&connection, &idle["idle-".len()..]);
             wait();
         }
-        mode => torture(path, mode),
+        "own-wal" => {
+            let connection = open(path);
+            write(&connection, "wal");
+            connection
+                .execute_batch(
+                    "ALTER TABLE accounts ADD COLUMN owner TEXT;
+                     CREATE INDEX by_owner ON accounts(owner COLLATE backwards);
+                     UPDATE accounts SET owner = hex(filler)",
+                )
+                .expect("an index");
+            torture(&connection);
+        }
+        mode => {
+            let connection = open(path);
+            write(&connection, mode);
+            torture(&connection);
+        }
     }
 }
 
@@ -69,6 +86,7 @@ fn open(path: &str) -> Connection {
     connection
         .busy_timeout(Duration::from_secs(60))
         .expect("set");
+    invariant::know_order(&connection).expect("an order");
     connection
         .execute_batch("PRAGMA synchronous = OFF")
         .expect("set");
@@ -87,9 +105,7 @@ fn write(connection: &Connection, mode: &str) {
     }
 }
 
-fn torture(path: &str, mode: &str) {
-    let connection = open(path);
-    write(&connection, mode);
+fn torture(connection: &Connection) {
     println!("ready");
     std::io::stdout().flush().expect("somebody listens");
     let stop = Arc::new(AtomicBool::new(false));
@@ -101,7 +117,7 @@ fn torture(path: &str, mode: &str) {
     let mut random = u64::from(std::process::id()) | 1 << 40;
     let mut transfers = 0u64;
     while !stop.load(Ordering::Relaxed) {
-        invariant::transfer(&connection, &mut random).expect("committed");
+        invariant::transfer(connection, &mut random).expect("committed");
         transfers += 1;
     }
     let _ = writeln!(std::io::stdout().lock(), "{transfers} transfers");

@@ -226,6 +226,7 @@ mod tests {
             "SELECT abs(-9223372036854775808)",
             "PRAGMA journal_mode = WAL",
             "PRAGMA writable_schema = ON",
+            "PRAGMA table_list",
             "CREATE TEMP TABLE t(a)",
             "BEGIN EXCLUSIVE",
             &attach,

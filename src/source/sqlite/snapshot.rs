@@ -45,7 +45,7 @@ use crate::{
 };
 
 /// Pages that are copied before we look whether to stop.
-const PIECE_PAGES: i32 = 2048;
+const PIECE_PAGES: i32 = 256;
 
 /// How the copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

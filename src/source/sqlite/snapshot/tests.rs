@@ -407,3 +407,32 @@ fn it_ends_when_its_caller_wants_it_to() {
         );
     }
 }
+
+#[test]
+fn a_database_that_is_replaced_meanwhile_is_read_anew() {
+    for mode in ["wal", "delete"] {
+        let place = Place::new();
+        drop(create(&place.path("app.db"), mode));
+        let connection = create(&place.scratch.path().join("next.db"), mode);
+        connection
+            .execute("DELETE FROM notes WHERE number > 10", [])
+            .expect("deleted");
+        drop(connection);
+        let replace = || fs::rename(place.scratch.path().join("next.db"), place.path("app.db"));
+        let calls = std::cell::Cell::new(0);
+        let step = |_| {
+            if calls.replace(calls.get() + 1) == 0 {
+                replace().expect("renamed");
+            }
+            Ok(())
+        };
+        let caller = Caller {
+            step: &step,
+            scratch: place.scratch.path(),
+            patience: Duration::ZERO,
+        };
+        let name = EntryName::new("app.db").expect("a name");
+        let staged = take(&place.path("app.db"), &name, &caller).expect("a snapshot");
+        assert_eq!(count(&place.restored(&staged)), 7, "{mode}");
+    }
+}
