@@ -108,5 +108,6 @@ pub fn describe(
         app_version: settings.schema.app_version.clone(),
         compression: Some(level.name()),
         tags,
+        trees: std::collections::BTreeMap::new(),
     }
 }
