@@ -128,6 +128,7 @@ fn pack(kind: Kind, threads: Threads) -> Vec<u8> {
         app_version: None,
         compression: None,
         tags: BTreeMap::new(),
+        trees: BTreeMap::new(),
     };
     let open = |_: &EntryName| Ok(content);
     writer::write(Vec::new(), &manifest, Level::DEFAULT, threads, None, open)

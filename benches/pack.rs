@@ -56,6 +56,7 @@ fn pack(folder: &Path, archive: &Path) -> Result<()> {
         app_version: None,
         compression: None,
         tags: BTreeMap::new(),
+        trees: BTreeMap::new(),
     };
     let out = BufWriter::with_capacity(1 << 20, File::create(archive)?);
     let threads = Threads::available();

@@ -36,6 +36,11 @@ impl Threads {
         let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Threads::new(count).unwrap_or(Threads::ONE)
     }
+
+    /// How many.
+    pub fn count(self) -> NonZeroUsize {
+        self.0
+    }
 }
 
 /// What one thread does: a function of its own, with a memory of its own.

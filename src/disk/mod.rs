@@ -15,6 +15,7 @@ pub mod space;
 pub mod staging;
 pub mod survey;
 pub mod transaction;
+pub mod tree;
 
 use std::{
     fs::File,

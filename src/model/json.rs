@@ -2,7 +2,7 @@
 //!
 //! RFC 8259 section 4 leaves the meaning of a duplicate key open; two readers of one manifest must not differ. So
 //! duplicate keys are refused at any depth. What no reader needs is checked and not kept, and the entries are given
-//! away one by one: a manifest of many values costs no more memory than its entries do.
+//! away one by one, as is what directories list: a manifest of many values costs no more memory than these do.
 
 use std::{cell::Cell, collections::HashSet, fmt};
 
@@ -19,15 +19,36 @@ pub struct Keys {
     pub entries: &'static str,
     /// In each entry.
     pub entry: &'static [&'static str],
+    /// The key at the top whose value is an object of directories.
+    pub trees: &'static str,
+    /// In each directory: keys whose values are objects of records, which are given away.
+    pub lists: &'static [&'static str],
+    /// In each directory: the key of one more record, which stays.
+    pub root: &'static str,
+    /// In each of these records.
+    pub record: &'static [&'static str],
 }
 
-/// Parses a manifest: gives each entry to `each`, and returns the rest. The value of `entries` is an empty object in
-/// it, or what stands there instead of one.
-pub fn parse(
-    bytes: &[u8],
-    keys: &Keys,
-    each: &mut dyn FnMut(String, Value),
-) -> Result<Value, String> {
+/// What is given away.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// An entry, by name.
+    Entry(String),
+    /// A record in a list of a directory.
+    Listed {
+        tree: &'a str,
+        list: &'a str,
+        name: String,
+    },
+    /// A directory, by name, after what its lists hold: they are empty objects in it, or what stands there instead.
+    Tree(String),
+}
+
+type Each<'a> = &'a mut dyn FnMut(Item<'_>, Value);
+
+/// Parses a manifest: gives each entry and each part of a directory to `each`, and returns the rest. The values of
+/// `entries` and `trees` are empty objects in it, or what stands there instead of one.
+pub fn parse(bytes: &[u8], keys: &Keys, each: Each<'_>) -> Result<Value, String> {
     let free = Cell::new(MAX_FREE_VALUES);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let place = Place::Top(keys, &free, each);
@@ -40,9 +61,14 @@ pub fn parse(
 
 /// Where in the manifest a value stands.
 enum Place<'a> {
-    Top(&'a Keys, &'a Cell<usize>, &'a mut dyn FnMut(String, Value)),
-    Entries(&'a Keys, &'a Cell<usize>, &'a mut dyn FnMut(String, Value)),
-    Entry(&'a Keys, &'a Cell<usize>),
+    Top(&'a Keys, &'a Cell<usize>, Each<'a>),
+    Entries(&'a Keys, &'a Cell<usize>, Each<'a>),
+    Trees(&'a Keys, &'a Cell<usize>, Each<'a>),
+    Tree(&'a Keys, &'a Cell<usize>, Each<'a>, String),
+    /// A list of a directory: the directory, and the list's key.
+    List(&'a Keys, &'a Cell<usize>, Each<'a>, &'a str, String),
+    /// An entry, or a record of a directory: the keys that are kept in it.
+    Record(&'static [&'static str], &'a Cell<usize>),
     /// Kept, whatever it is, as long as there is not too much of it.
     Free(&'a Cell<usize>),
     /// Checked and not kept.
@@ -53,12 +79,20 @@ impl<'a> Place<'a> {
     /// The place of the value of `key`.
     fn below(&mut self, key: &str) -> Place<'_> {
         match self {
-            Place::Top(keys, free, each) if key == keys.entries => {
-                Place::Entries(keys, free, *each)
+            Place::Top(keys, free, each) => match key {
+                _ if key == keys.entries => Place::Entries(keys, free, *each),
+                _ if key == keys.trees => Place::Trees(keys, free, *each),
+                _ if keys.top.contains(&key) => Place::Free(free),
+                _ => Place::Skipped,
+            },
+            Place::Entries(keys, free, _) => Place::Record(keys.entry, free),
+            Place::Trees(keys, free, each) => Place::Tree(keys, free, *each, key.to_owned()),
+            Place::Tree(keys, free, each, tree) if keys.lists.contains(&key) => {
+                Place::List(keys, free, *each, tree, key.to_owned())
             }
-            Place::Top(keys, free, _) if keys.top.contains(&key) => Place::Free(free),
-            Place::Entries(keys, free, _) => Place::Entry(keys, free),
-            Place::Entry(keys, free) if keys.entry.contains(&key) => Place::Free(free),
+            Place::Tree(keys, free, ..) if key == keys.root => Place::Record(keys.record, free),
+            Place::List(keys, free, ..) => Place::Record(keys.record, free),
+            Place::Record(kept, free) if kept.contains(&key) => Place::Free(free),
             Place::Free(free) => Place::Free(free),
             _ => Place::Skipped,
         }
@@ -152,7 +186,12 @@ impl<'de> Visitor<'de> for Place<'_> {
             let kept = below.is_kept();
             let value = access.next_value_seed(below)?;
             match &mut self {
-                Place::Entries(_, _, each) => each(key, value),
+                Place::Entries(_, _, each) => each(Item::Entry(key), value),
+                Place::Trees(_, _, each) => each(Item::Tree(key), value),
+                Place::List(_, _, each, tree, list) => {
+                    let name = key;
+                    each(Item::Listed { tree, list, name }, value);
+                }
                 _ if kept => drop(map.insert(key, value)),
                 _ => {}
             }
@@ -169,14 +208,42 @@ mod tests {
         top: &["kept", "files"],
         entries: "files",
         entry: &["size"],
+        trees: "trees",
+        lists: &["folders", "links"],
+        root: "root",
+        record: &["mode"],
     };
 
     fn read(text: &str) -> Result<(Value, Vec<(String, Value)>), String> {
         let mut entries = Vec::new();
-        let top = parse(text.as_bytes(), &KEYS, &mut |name, value| {
+        let top = parse(text.as_bytes(), &KEYS, &mut |item, value| {
+            let name = match item {
+                Item::Entry(name) => name,
+                Item::Listed { tree, list, name } => format!("{tree} {list} {name}"),
+                Item::Tree(name) => format!("{name}!"),
+            };
             entries.push((name, value))
         })?;
         Ok((top, entries))
+    }
+
+    #[test]
+    fn what_directories_list_is_given_away_before_them() {
+        let text = r#"{"trees":{"a":{"root":{"mode":1,"x":2},"folders":{"b":{"mode":3,"y":[]}},"links":7,"z":1},"c":8}}"#;
+        let (top, given) = read(text).expect("good");
+        assert_eq!(top.to_string(), r#"{"trees":{}}"#);
+        let given: Vec<String> = given
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            given,
+            [
+                r#"a folders b={"mode":3}"#,
+                r#"a!={"folders":{},"links":7,"root":{"mode":1}}"#,
+                "c!=8"
+            ]
+        );
     }
 
     #[test]
@@ -197,6 +264,8 @@ mod tests {
             r#"{"files":{"x":{"size":1,"size":2}}}"#,
             r#"{"other":[{"a":1,"a":2}]}"#,
             r#"{"kept":{"\u0061":1,"a":2}}"#,
+            r#"{"trees":{"x":1,"x":2}}"#,
+            r#"{"trees":{"x":{"folders":{"a":1,"a":2}}}}"#,
         ] {
             let fault = read(text).expect_err(text);
             assert!(fault.contains("stands twice"), "{fault}");

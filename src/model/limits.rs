@@ -8,6 +8,17 @@ pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 pub const MAX_ENTRIES: usize = 1_000_000;
 /// The largest entry, in bytes: 1 EiB, far below what any arithmetic on sizes overflows at.
 pub const MAX_ENTRY_BYTES: u64 = 1 << 60;
+/// The longest path below the top of a directory source, in bytes (limits.h, `PATH_MAX` without the NUL); what is longer
+/// is refused by name.
+pub const MAX_RELATIVE_BYTES: usize = 4095;
+/// The longest component of such a path (limits.h, `NAME_MAX`), and the longest name of a directory source.
+pub const MAX_COMPONENT_BYTES: usize = 255;
+/// The longest target of a symbolic link (limits.h, `PATH_MAX` without the NUL).
+pub const MAX_LINK_BYTES: usize = 4095;
+/// The longest value of an extended attribute (limits.h, `XATTR_SIZE_MAX`).
+pub const MAX_XATTR_BYTES: usize = 64 << 10;
+/// The most directory sources of an archive.
+pub const MAX_TREES: usize = 1000;
 /// The most JSON values of a manifest that are kept as they are: tags, snapshots, and what each known key holds.
 pub const MAX_FREE_VALUES: usize = 16 * MAX_ENTRIES;
 /// 9999-12-31T23:59:59Z, the last second that RFC 3339 can say.

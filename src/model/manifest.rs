@@ -9,7 +9,9 @@ use super::{
     digest::Digest,
     entry_name::{EntryName, printable},
     json,
-    limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_FAULTS},
+    limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_FAULTS, MAX_TREES},
+    relative::{RelativeName, is_tree_name},
+    tree::{self, Tree, Xattrs},
     version::FormatVersion,
 };
 
@@ -33,8 +35,12 @@ const KEYS: json::Keys = json::Keys {
     entries: "files",
     entry: &[
         "path", "checksum", "size", "mode", "user", "group", "uid", "gid", "mtime", "kind",
-        "target", "snapshot",
+        "target", "snapshot", "name", "mtime_ns", "xattrs", "sparse",
     ],
+    trees: "trees",
+    lists: &[tree::FOLDERS, tree::LINKS],
+    root: tree::ROOT,
+    record: tree::RECORD_KEYS,
 };
 
 /// An archive's table of contents.
@@ -60,6 +66,8 @@ pub struct Manifest {
     pub compression: Option<String>,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
+    /// Directory sources by name; their files are entries.
+    pub trees: BTreeMap<EntryName, Tree>,
 }
 
 /// What the manifest says of one entry.
@@ -89,6 +97,14 @@ pub struct FileRecord {
     pub target: Option<String>,
     /// How a database's copy was taken and proven.
     pub snapshot: Option<Value>,
+    /// The path below its directory source, where the entry's name cannot say it.
+    pub name: Option<Vec<u8>>,
+    /// Nanoseconds of [`FileRecord::mtime`], below 10^9.
+    pub mtime_ns: Option<u32>,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
+    /// Whether it had holes, so that blocks of zeros need not be stored.
+    pub sparse: bool,
 }
 
 impl FileRecord {
@@ -107,6 +123,10 @@ impl FileRecord {
             kind: None,
             target: None,
             snapshot: None,
+            name: None,
+            mtime_ns: None,
+            xattrs: Xattrs::new(),
+            sparse: false,
         }
     }
 
@@ -150,6 +170,11 @@ impl Manifest {
         if !self.tags.is_empty() {
             top.insert("tags".into(), json!(self.tags));
         }
+        if !self.trees.is_empty() {
+            let trees = self.trees.iter();
+            let trees = trees.map(|(name, tree)| (name.as_str().to_owned(), tree.to_json(name)));
+            top.insert("trees".into(), Value::Object(trees.collect()));
+        }
         Value::Object(top)
     }
 
@@ -163,8 +188,12 @@ impl Manifest {
     /// Reads a manifest and names every fault in it.
     pub fn parse(bytes: &[u8]) -> Result<Manifest, Vec<ManifestFault>> {
         let mut faults = Vec::new();
-        let mut files = Files::default();
-        let value = json::parse(bytes, &KEYS, &mut |name, value| files.add(name, &value));
+        let (mut files, mut trees) = (Files::default(), Trees::default());
+        let value = json::parse(bytes, &KEYS, &mut |item, value| match item {
+            json::Item::Entry(name) => files.add(name, &value),
+            json::Item::Listed { tree, list, name } => trees.list(tree, list, name, &value),
+            json::Item::Tree(name) => trees.add(name, &value),
+        });
         let value = value
             .map_err(|error| vec![ManifestFault::Malformed(format!("is not JSON: {error}"))])?;
         let Value::Object(top) = value else {
@@ -172,7 +201,7 @@ impl Manifest {
                 "is not a JSON object".into(),
             )]);
         };
-        let manifest = read_manifest(&top, files, &mut faults);
+        let manifest = read_manifest(&top, files, trees, &mut faults);
         match manifest {
             Some(manifest) if faults.is_empty() => Ok(manifest),
             _ => Err(faults),
@@ -199,6 +228,10 @@ impl FileRecord {
         put(&mut map, "kind", self.kind.as_deref());
         put(&mut map, "target", self.target.as_deref());
         put(&mut map, "snapshot", self.snapshot.clone());
+        put(&mut map, "name", self.name.as_ref().map(hex::encode));
+        put(&mut map, "mtime_ns", self.mtime_ns.filter(|ns| *ns != 0));
+        put(&mut map, "xattrs", tree::xattrs_to_json(&self.xattrs));
+        put(&mut map, "sparse", self.sparse.then_some(true));
         Value::Object(map)
     }
 }
@@ -212,7 +245,7 @@ pub enum ManifestFault {
     Version(String),
 }
 
-fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
+pub(super) fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         map.insert(key.to_owned(), value.into());
     }
@@ -221,6 +254,7 @@ fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>)
 fn read_manifest(
     top: &Map<String, Value>,
     files: Files,
+    trees: Trees,
     faults: &mut Vec<ManifestFault>,
 ) -> Option<Manifest> {
     let mut keys = Keys {
@@ -263,14 +297,22 @@ fn read_manifest(
         .optional("tags", read_tags, "an object of strings")
         .unwrap_or_default();
     let listed = keys.required("files", |value| value.as_object().map(drop), "an object");
-    if files.count > MAX_ENTRIES {
+    keys.optional("trees", |value| value.as_object().map(drop), "an object");
+    if files.count + trees.count > MAX_ENTRIES {
         faults.push(ManifestFault::Malformed(format!(
             "lists more than {MAX_ENTRIES} entries"
         )));
         return None;
     }
     faults.extend(files.faults);
+    faults.extend(trees.faults);
     listed?;
+    if trees.records.len() > MAX_TREES {
+        let fault = format!("lists more than {MAX_TREES} directories");
+        faults.push(ManifestFault::Malformed(fault));
+        return None;
+    }
+    disputed_paths(&trees.records, &files.records, faults);
     shared_paths(&files.records, faults);
     Some(Manifest {
         version: version?,
@@ -283,6 +325,7 @@ fn read_manifest(
         app_version,
         compression,
         tags,
+        trees: trees.records,
     })
 }
 
@@ -317,6 +360,110 @@ impl Files {
             (Ok(_), None) => {}
         }
     }
+}
+
+/// The directories as they are read, with the faults of each.
+#[derive(Default)]
+struct Trees {
+    records: BTreeMap<EntryName, Tree>,
+    faults: Vec<ManifestFault>,
+    /// Folders and links of all of them.
+    count: usize,
+}
+
+impl Trees {
+    fn list(&mut self, tree: &str, list: &str, name: String, value: &Value) {
+        self.count += 1;
+        // What is refused anyway need not be kept.
+        if self.count > MAX_ENTRIES || self.faults.len() > MAX_FAULTS {
+            return;
+        }
+        // A bad name is a fault of the directory, and named where that ends.
+        let Some(tree_name) = self.entry(tree) else {
+            return;
+        };
+        let shown = format!("{list} of {}: {}", printable(tree), printable(&name));
+        let Some(map) = value.as_object() else {
+            return self.fault(&shown, "is not an object");
+        };
+        let mut keys = Keys {
+            map,
+            of: format!("{shown}: "),
+            faults: &mut self.faults,
+        };
+        let escaped = keys.optional("name", tree::read_hex, "a string of hex");
+        let relative = RelativeName::of_key(&name, escaped.as_deref(), &tree_name)
+            .map_err(|fault| keys.fault(format!("its path {fault}")))
+            .ok();
+        let (folder, link) = match list {
+            tree::FOLDERS => (Some(tree::read_folder(&mut keys)), None),
+            _ => (None, tree::read_link(&mut keys)),
+        };
+        let Some(relative) = relative else { return };
+        let tree = self.records.entry(tree_name).or_default();
+        match (folder, link) {
+            (Some(folder), _) => drop(tree.folders.insert(relative, folder)),
+            (_, Some(link)) => drop(tree.links.insert(relative, link)),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, name: String, value: &Value) {
+        if self.records.len() > MAX_TREES || self.faults.len() > MAX_FAULTS {
+            return;
+        }
+        let shown = format!("directory {}", printable(&name));
+        let Some(tree_name) = self.entry(&name) else {
+            return self.fault(&shown, "its name is none that a directory may have");
+        };
+        let Some(map) = value.as_object() else {
+            return self.fault(&shown, "is not an object");
+        };
+        let mut keys = Keys {
+            map,
+            of: format!("{shown}: "),
+            faults: &mut self.faults,
+        };
+        let is_object = |value: &Value| value.as_object().cloned();
+        for list in [tree::FOLDERS, tree::LINKS] {
+            keys.optional(list, is_object, "an object");
+        }
+        let root = keys.required(tree::ROOT, is_object, "an object");
+        let root = root.map(|map| {
+            tree::read_folder(&mut Keys {
+                map: &map,
+                of: format!("{shown}: {}: ", tree::ROOT),
+                faults: &mut self.faults,
+            })
+        });
+        self.records.entry(tree_name).or_default().root = root.unwrap_or_default();
+    }
+
+    fn entry(&self, name: &str) -> Option<EntryName> {
+        entry_name(name).ok().filter(is_tree_name)
+    }
+
+    fn fault(&mut self, shown: &str, fault: &str) {
+        let fault = format!("{shown}: {fault}");
+        self.faults.push(ManifestFault::Malformed(fault));
+    }
+}
+
+/// Paths in directories that two things have, or that lie below what is no folder.
+fn disputed_paths(
+    trees: &BTreeMap<EntryName, Tree>,
+    files: &BTreeMap<EntryName, FileRecord>,
+    faults: &mut Vec<ManifestFault>,
+) {
+    let mut found = Vec::new();
+    for (name, tree) in trees {
+        if files.contains_key(name) {
+            found.push(format!("{name} is both an entry and a directory"));
+        }
+        tree.faults(name, files, &mut found);
+    }
+    found.truncate(MAX_FAULTS);
+    faults.extend(found.into_iter().map(ManifestFault::Malformed));
 }
 
 /// Two entries that would be one file, or one of which would be the folder of the other.
@@ -399,6 +546,14 @@ fn read_file(
         kind,
         target,
         snapshot,
+        name: keys.optional("name", tree::read_hex, "a string of hex"),
+        mtime_ns: keys.optional("mtime_ns", tree::read_nanoseconds, "a number below 10^9"),
+        xattrs: keys
+            .optional("xattrs", tree::read_xattrs, tree::XATTRS)
+            .unwrap_or_default(),
+        sparse: keys
+            .optional("sparse", Value::as_bool, "true or false")
+            .unwrap_or_default(),
     })
 }
 
@@ -414,7 +569,7 @@ fn is_string(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-fn read_mode(value: &Value) -> Option<u32> {
+pub(super) fn read_mode(value: &Value) -> Option<u32> {
     let text = value.as_str()?;
     let octal =
         !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
@@ -423,7 +578,7 @@ fn read_mode(value: &Value) -> Option<u32> {
         .filter(|mode| octal && *mode <= 0o7777)
 }
 
-fn read_id(value: &Value) -> Option<u32> {
+pub(super) fn read_id(value: &Value) -> Option<u32> {
     // 2^32 - 1 means "do not change" to chown(2).
     u32::try_from(value.as_u64()?)
         .ok()
@@ -436,14 +591,15 @@ fn read_tags(value: &Value) -> Option<BTreeMap<String, String>> {
         .collect()
 }
 
-struct Keys<'a> {
+/// The keys of one object, read one by one, with what is wrong with each.
+pub(super) struct Keys<'a> {
     map: &'a Map<String, Value>,
     of: String,
     faults: &'a mut Vec<ManifestFault>,
 }
 
 impl Keys<'_> {
-    fn fault(&mut self, fault: String) {
+    pub(super) fn fault(&mut self, fault: String) {
         let fault = format!("{}{fault}", self.of);
         self.faults.push(ManifestFault::Malformed(fault));
     }
@@ -465,7 +621,7 @@ impl Keys<'_> {
         value
     }
 
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         key: &str,
         read: impl FnOnce(&Value) -> Option<T>,
@@ -615,7 +771,7 @@ mod tests {
             });
             let manifest = Manifest {
                 version: FormatVersion::CURRENT, created_at, hookshot_version: Version::new(0, 1, 0), files: files.collect(),
-                root, hostname: None, app: None, app_version: None, compression: None, tags,
+                root, hostname: None, app: None, app_version: None, compression: None, tags, trees: BTreeMap::new(),
             };
             prop_assert_eq!(Manifest::parse(&manifest.to_bytes()), Ok(manifest));
         }

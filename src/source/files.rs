@@ -16,6 +16,7 @@ use crate::{
     model::{
         digest::Digest, entry_name::EntryName, limits::SMALL_SOURCE_BYTES, manifest::FileRecord,
     },
+    source::tree::{Reopened, Spooled},
 };
 
 /// The content of a source that stays as it was when its digest was taken.
@@ -24,6 +25,10 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// In a file of our own, or in one that is too large for memory: the archive's writer compares it.
     File(File),
+    /// Where it lies, in a directory.
+    Reopened(Reopened),
+    /// In the copy of what somebody may be writing in a directory.
+    Spooled(Spooled),
 }
 
 impl Content {
@@ -36,6 +41,8 @@ impl Content {
                 file.rewind()?;
                 Ok(Box::new(file))
             }
+            Content::Reopened(content) => Ok(Box::new(content.open()?)),
+            Content::Spooled(content) => Ok(Box::new(content.open())),
         }
     }
 }

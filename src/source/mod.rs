@@ -1,6 +1,7 @@
-//! Where state comes from: files, what commands print, and databases that have to be copied with care.
+//! Where state comes from: files, directories, what commands print, and databases that have to be copied with care.
 
 pub mod command;
 pub mod files;
 pub mod redb;
 pub mod sqlite;
+pub mod tree;

@@ -292,6 +292,7 @@ pub fn current(files: BTreeMap<EntryName, FileRecord>) -> Manifest {
         app_version: None,
         compression: None,
         tags: BTreeMap::new(),
+        trees: BTreeMap::new(),
     }
 }
 

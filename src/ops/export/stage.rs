@@ -180,5 +180,6 @@ pub fn describe(
         app_version,
         compression: Some(level.name()),
         tags,
+        trees: std::collections::BTreeMap::new(),
     }
 }

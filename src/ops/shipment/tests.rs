@@ -62,6 +62,7 @@ fn archive() -> Vec<u8> {
         app_version: None,
         compression: None,
         tags: BTreeMap::new(),
+        trees: BTreeMap::new(),
     };
     let mut bytes = Vec::new();
     let level = Level::new(1).expect("a level");

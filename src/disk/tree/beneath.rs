@@ -1,0 +1,339 @@
+//! Access below one folder, component by component: no link is followed, and no path is too long for the kernel.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{self as sys, AtFlags, Dir, FileType, Mode, OFlags, Stat},
+    io::Errno,
+};
+
+use crate::model::{
+    limits::MAX_XATTR_BYTES,
+    relative::shown,
+    tree::{Modified, Xattrs},
+};
+
+/// Open folders that a [`Folders`] keeps beside the last one: those at the top, and some of what is far below, so that
+/// a path of thousands of components is not gone from the top again and again.
+const KEPT_FOLDERS: usize = 8;
+const KEPT_EVERY: usize = 64;
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// The folder below which everything is reached.
+#[derive(Debug)]
+pub struct Top {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Top {
+    /// Opens the folder at `path`; a link there is followed, but none below.
+    pub fn open(path: &Path) -> io::Result<Top> {
+        let flags = FOLDER.difference(OFlags::NOFOLLOW);
+        Ok(Top {
+            fd: sys::open(path, flags, Mode::empty())?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of something below it, for messages.
+    pub fn shown(&self, relative: &[u8]) -> String {
+        match relative {
+            b"" => self.path.display().to_string(),
+            _ => format!("{}/{}", self.path.display(), shown(relative)),
+        }
+    }
+}
+
+impl AsFd for Top {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The folders below a top, opened one in the other; those that were opened last are kept open.
+#[derive(Debug)]
+pub struct Folders<'a> {
+    top: &'a Top,
+    /// Each lies below the one before it.
+    chain: Vec<(Vec<u8>, OwnedFd)>,
+    /// One that is deeper.
+    last: Option<(Vec<u8>, OwnedFd)>,
+}
+
+impl<'a> Folders<'a> {
+    /// Those below `top`.
+    pub fn new(top: &'a Top) -> Folders<'a> {
+        Folders {
+            top,
+            chain: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// The folder at `folder`; the top for nothing.
+    pub fn at(&mut self, folder: &[u8]) -> io::Result<BorrowedFd<'_>> {
+        while let Some((path, _)) = self.chain.last() {
+            if is_at_or_above(path, folder) {
+                break;
+            }
+            self.chain.pop();
+        }
+        let mut open = None;
+        let mut done = self.chain.last().map_or(0, |(path, _)| path.len());
+        if done < folder.len()
+            && let Some((path, fd)) = self.last.take_if(|(path, _)| is_at_or_above(path, folder))
+        {
+            done = path.len();
+            open = Some(fd);
+        }
+        let mut depth = match done {
+            0 => 0,
+            _ => folder[..done].split(|byte| *byte == b'/').count(),
+        };
+        while done < folder.len() {
+            let start = if done == 0 { 0 } else { done + 1 };
+            let slash = folder[start..].iter().position(|byte| *byte == b'/');
+            done = slash.map_or(folder.len(), |slash| start + slash);
+            let parent = match (&open, self.chain.last()) {
+                (Some(fd), _) => fd.as_fd(),
+                (None, Some((_, fd))) => fd.as_fd(),
+                (None, None) => self.top.as_fd(),
+            };
+            let fd = open_folder(parent, &folder[start..done])?;
+            depth += 1;
+            if depth <= KEPT_FOLDERS || depth.is_multiple_of(KEPT_EVERY) {
+                self.chain.push((folder[..done].to_vec(), fd));
+                open = None;
+            } else {
+                open = Some(fd);
+            }
+        }
+        if let Some(fd) = open {
+            let last = self.last.insert((folder.to_vec(), fd));
+            return Ok(last.1.as_fd());
+        }
+        Ok(match self.chain.last() {
+            Some((_, fd)) => fd.as_fd(),
+            None => self.top.as_fd(),
+        })
+    }
+
+    /// The folder that `relative` lies in, and its name there.
+    pub fn parent<'n>(&mut self, relative: &'n [u8]) -> io::Result<(BorrowedFd<'_>, &'n OsStr)> {
+        let (folder, name) = split(relative);
+        Ok((self.at(folder)?, OsStr::from_bytes(name)))
+    }
+}
+
+/// The folder of a path, empty for the top, and its last component.
+pub fn split(relative: &[u8]) -> (&[u8], &[u8]) {
+    match relative.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&relative[..slash], &relative[slash + 1..]),
+        None => (b"", relative),
+    }
+}
+
+/// The path of `name` in `folder`.
+pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    match folder {
+        b"" => name.to_vec(),
+        _ => [folder, b"/", name].concat(),
+    }
+}
+
+fn is_at_or_above(path: &[u8], folder: &[u8]) -> bool {
+    folder
+        .strip_prefix(path)
+        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+fn open_folder(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    Ok(sys::openat(parent, name, FOLDER, Mode::empty())?)
+}
+
+/// Opens a file for reading; not through a link, and without waiting for the writer of a fifo.
+pub fn open_file(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(sys::openat(parent, name, flags, Mode::empty())?.into())
+}
+
+/// Whether an error means that what had the name is gone, or has become something else.
+pub fn is_gone(error: &io::Error) -> bool {
+    let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::STALE];
+    Errno::from_io_error(error).is_some_and(|error| gone.contains(&error))
+}
+
+/// The names in an open folder, sorted.
+pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(name.to_vec());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What kind of thing a name leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum What {
+    /// A folder.
+    Folder,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Link,
+    /// Anything else, by its kind.
+    Special(&'static str),
+}
+
+/// What the file system says of something (inode(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// What it is.
+    pub what: What,
+    /// Permission bits, at most `0o7777`.
+    pub mode: u32,
+    /// Number of the owner.
+    pub uid: u32,
+    /// Number of the group.
+    pub gid: u32,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes that are stored.
+    pub stored: u64,
+    /// The file system, and the number in it.
+    pub inode: (u64, u64),
+    /// How many names it has.
+    pub names: u64,
+    /// When its content was changed.
+    pub mtime: Modified,
+    /// When anything about it was changed; nobody can set this.
+    pub ctime: Modified,
+}
+
+impl Look {
+    /// At what has `name` in `folder`; a link is not followed.
+    pub fn at(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Look> {
+        Ok(Look::from(sys::statat(
+            folder,
+            name,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?))
+    }
+
+    /// At what is open.
+    pub fn of(fd: impl AsFd) -> io::Result<Look> {
+        Ok(Look::from(sys::fstat(fd)?))
+    }
+
+    /// Whether blocks of it are not stored. Small files may lie in their inode, and have none.
+    pub fn has_holes(&self) -> bool {
+        const BLOCK_BYTES: u64 = 4096;
+        self.stored + BLOCK_BYTES <= self.size
+    }
+
+    /// Whether `after` shows the same file with the same content. A name that was given to it or taken from it changes
+    /// the ctime, and nothing else that matters.
+    pub fn is_unchanged(&self, after: &Look) -> bool {
+        let content = |look: &Look| (look.what, look.inode, look.size, look.mtime);
+        content(self) == content(after) && (self.ctime == after.ctime || self.names != after.names)
+    }
+}
+
+#[expect(
+    clippy::unnecessary_cast,
+    clippy::useless_conversion,
+    reason = "the types of the fields differ between architectures"
+)]
+impl From<Stat> for Look {
+    fn from(stat: Stat) -> Look {
+        let what = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => What::Folder,
+            FileType::RegularFile => What::File,
+            FileType::Symlink => What::Link,
+            FileType::Socket => What::Special("a socket"),
+            FileType::Fifo => What::Special("a fifo"),
+            FileType::CharacterDevice | FileType::BlockDevice => What::Special("a device"),
+            _ => What::Special("of an unknown kind"),
+        };
+        let time = |seconds, nanoseconds| Modified {
+            seconds,
+            nanoseconds,
+        };
+        Look {
+            what,
+            mode: stat.st_mode as u32 & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: stat.st_size as u64,
+            stored: stat.st_blocks as u64 * 512,
+            inode: (stat.st_dev as u64, stat.st_ino as u64),
+            names: stat.st_nlink as u64,
+            mtime: time(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+            ctime: time(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        }
+    }
+}
+
+/// POSIX ACLs as the file system shows them (acl(5)).
+pub const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
+
+/// Whether an extended attribute goes along: those of users, and POSIX ACLs. Labels and capabilities belong to the
+/// machine, and capabilities are not restored any more than set-uid bits are.
+pub fn is_carried(name: &str) -> bool {
+    name.starts_with("user.") || ACLS.contains(&name)
+}
+
+/// The extended attributes of what is open that go along; a file system without them has none.
+pub fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Xattrs> {
+    let mut found = Xattrs::new();
+    match sys::flistxattr_query(fd) {
+        Ok(0) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(found),
+        result => result?,
+    };
+    let mut list = vec![0; MAX_XATTR_BYTES];
+    let length = sys::flistxattr(fd, list.as_mut_slice())?;
+    for name in list[..length].split(|byte| *byte == 0) {
+        let Some(name) = std::str::from_utf8(name)
+            .ok()
+            .filter(|name| is_carried(name))
+        else {
+            continue;
+        };
+        let read = || -> io::Result<Vec<u8>> {
+            let mut value = vec![0; MAX_XATTR_BYTES];
+            let length = sys::fgetxattr(fd, name, value.as_mut_slice())?;
+            value.truncate(length);
+            Ok(value)
+        };
+        match read() {
+            // Somebody has just taken it away.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NODATA) => {}
+            value => drop(found.insert(name.to_owned(), value?)),
+        }
+    }
+    Ok(found)
+}

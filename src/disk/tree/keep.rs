@@ -1,0 +1,235 @@
+//! What an archive does not have of a directory stays: it is carried over from the old one into the new one.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::{fd::BorrowedFd, unix::ffi::OsStrExt as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+use rustix::{
+    fs::{self as sys, AtFlags, Mode, OFlags},
+    io::Errno,
+};
+
+use super::{
+    attributes::{Attributes, Privilege, timestamps},
+    beneath::{Folders, Look, Top, What, is_gone, join, names, open_file, split, xattrs},
+    copy_file,
+    walk::{Met, walk},
+};
+use crate::model::{
+    named::Named,
+    rules::Rules,
+    tree::{FolderRecord, LinkRecord, Owner},
+};
+
+/// Carries over what the directory `old` has and an export by `rules` would leave out: what they exclude, what is
+/// hookshot's own, sockets, fifos and devices. Files get a second name in `new`, and are copied where they cannot have
+/// one; folders are made with the attributes that they have. Durable when this returns; names what could not come along.
+///
+/// What `new` already has stays as it is. The old directory is only read. Not promised: that a file which has a second
+/// name stays apart from the old directory's: both are one file.
+pub fn keep_excluded(
+    old: &Path,
+    new: &Path,
+    rules: &Rules,
+    privilege: Privilege,
+) -> Result<Vec<String>> {
+    let open =
+        |path: &Path| Top::open(path).with_context(|| format!("cannot open {}", path.display()));
+    let (old, new) = (open(old)?, open(new)?);
+    let mut keeping = Keeping {
+        old: &old,
+        new: &new,
+        from: Folders::new(&old),
+        to: Folders::new(&new),
+        entered: BTreeMap::new(),
+        attributes: Attributes::new(privilege),
+        warnings: Named::default(),
+    };
+    walk(&old, rules, &mut |relative, met| match met {
+        Met::Excluded | Met::Own | Met::Special(_) => keeping.carry(relative),
+        Met::Failed(reason) => {
+            let path = old.shown(relative);
+            keeping
+                .warnings
+                .add(|| format!("{path} does not come along: {reason}"));
+            Ok(())
+        }
+        Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) => Ok(()),
+    })?;
+    keeping.leave()?;
+    super::sync(&new)?;
+    Ok(keeping.warnings.finish())
+}
+
+struct Keeping<'a> {
+    old: &'a Top,
+    new: &'a Top,
+    from: Folders<'a>,
+    to: Folders<'a>,
+    /// Folders of the new directory, with the mode and the time that they get back.
+    entered: BTreeMap<Vec<u8>, Look>,
+    attributes: Attributes,
+    warnings: Named,
+}
+
+impl Keeping<'_> {
+    /// Carries over `first` and everything below it.
+    fn carry(&mut self, first: &[u8]) -> Result<()> {
+        let mut ahead = vec![first.to_vec()];
+        while let Some(relative) = ahead.pop() {
+            let carried = self.carry_one(&relative, &mut ahead);
+            match carried {
+                Err(error) if is_gone_or_in_the_way(&error) => {
+                    let path = self.old.shown(&relative);
+                    self.warnings
+                        .add(|| format!("{path} does not come along: {error}"));
+                }
+                result => {
+                    result.with_context(|| format!("cannot keep {}", self.old.shown(&relative)))?
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_one(&mut self, relative: &[u8], ahead: &mut Vec<Vec<u8>>) -> io::Result<()> {
+        let (folder, name) = split(relative);
+        self.enter(folder)?;
+        let name = OsStr::from_bytes(name);
+        let from = self.from.at(folder)?;
+        let look = match Look::at(from, name) {
+            // What vanished meanwhile was never there.
+            Err(error) if is_gone(&error) => return Ok(()),
+            look => look?,
+        };
+        if look.what == What::Folder {
+            self.enter(relative)?;
+            let below = names(self.from.at(relative)?)?;
+            ahead.extend(below.iter().map(|name| join(relative, name)));
+            return Ok(());
+        }
+        let to = self.to.at(folder)?;
+        match sys::linkat(from, name, to, name, AtFlags::empty()) {
+            Ok(()) => Ok(()),
+            Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP) => {
+                copy(from, to, name, &look, &mut self.attributes)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes sure that the new directory has `folder`, and that we may write in it.
+    fn enter(&mut self, folder: &[u8]) -> io::Result<()> {
+        let mut missing = Vec::new();
+        let mut path = folder;
+        while !self.entered.contains_key(path) {
+            missing.push(path);
+            if path.is_empty() {
+                break;
+            }
+            path = split(path).0;
+        }
+        for path in missing.into_iter().rev() {
+            let opened = self.to.at(path);
+            let look = match opened {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let (parent, name) = self.to.parent(path)?;
+                    sys::mkdirat(parent, name, Mode::RWXU)?;
+                    let (from, to) = (self.from.at(path)?, self.to.at(path)?);
+                    let look = Look::of(from)?;
+                    let record = FolderRecord {
+                        mode: Some(look.mode),
+                        owner: owner(&look),
+                        mtime: None,
+                        xattrs: xattrs(from)?,
+                    };
+                    self.attributes.set_folder(to, &record)?;
+                    look
+                }
+                fd => Look::of(fd?)?,
+            };
+            if look.mode & 0o700 != 0o700 {
+                let mode = Mode::from_raw_mode(look.mode | 0o700);
+                sys::fchmod(self.to.at(path)?, mode)?;
+            }
+            self.entered.insert(path.to_vec(), look);
+        }
+        Ok(())
+    }
+
+    /// Gives the folders that were entered their mode and their time back, the deepest first.
+    fn leave(&mut self) -> Result<()> {
+        for (folder, look) in self.entered.iter().rev() {
+            let mut leave = || -> io::Result<()> {
+                let fd = self.to.at(folder)?;
+                if look.mode & 0o700 != 0o700 {
+                    sys::fchmod(fd, Mode::from_raw_mode(look.mode))?;
+                }
+                Ok(sys::futimens(fd, &timestamps(look.mtime))?)
+            };
+            leave().with_context(|| format!("cannot restore {}", self.new.shown(folder)))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_gone_or_in_the_way(error: &io::Error) -> bool {
+    is_gone(error)
+        || matches!(
+            error.kind(),
+            io::ErrorKind::AlreadyExists | io::ErrorKind::PermissionDenied
+        )
+}
+
+fn owner(look: &Look) -> Owner {
+    Owner {
+        uid: Some(look.uid),
+        gid: Some(look.gid),
+        ..Owner::default()
+    }
+}
+
+/// Copies what cannot have a second name.
+fn copy(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &OsStr,
+    look: &Look,
+    attributes: &mut Attributes,
+) -> io::Result<()> {
+    match look.what {
+        What::Link => {
+            let target = sys::readlinkat(from, name, Vec::new())?;
+            sys::symlinkat(&target, to, name)?;
+            let record = LinkRecord {
+                target: target.into_bytes(),
+                owner: owner(look),
+                mtime: Some(look.mtime),
+            };
+            attributes.set_link(to, name, &record)?;
+        }
+        What::File => {
+            let original = open_file(from, name)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let copy = File::from(sys::openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
+            copy_file(&original, &copy, look.has_holes())?;
+            let record = FolderRecord {
+                mode: Some(look.mode),
+                owner: owner(look),
+                mtime: Some(look.mtime),
+                xattrs: xattrs(std::os::fd::AsFd::as_fd(&original))?,
+            };
+            attributes.set_folder(std::os::fd::AsFd::as_fd(&copy), &record)?;
+        }
+        What::Folder | What::Special(_) => {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! A digest over what a directory looks like from outside: whether anybody has changed anything since.
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    beneath::{Look, Top, What},
+    walk::{Met, walk},
+};
+use crate::model::{
+    digest::{Digest, Hashing},
+    rules::Rules,
+};
+
+/// A digest over everything in the directory at `path` that `rules` keep: paths, kinds, owners, modes and numbers of all,
+/// sizes and times of what is no folder. (A folder's own time changes with what is excluded as well.)
+///
+/// Not promised: that a change through a shared memory map is seen, whose time comes later.
+pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
+    let top = Top::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut hashing = Hashing::new(io::sink());
+    walk(&top, rules, &mut |relative, met| {
+        let met = match met {
+            Met::Folder(look, _) => describe(&look),
+            Met::Leaf(look) => describe(&look),
+            Met::Special(kind) => kind.to_owned(),
+            Met::Searched(..) | Met::Excluded | Met::Own => return Ok(()),
+            Met::Failed(reason) => bail!("cannot look at {}: {reason}", top.shown(relative)),
+        };
+        // No path has a NUL.
+        hashing.write_all(relative)?;
+        write!(hashing, "\0{met}\0")?;
+        Ok(())
+    })?;
+    Ok(hashing.finish().0)
+}
+
+fn describe(look: &Look) -> String {
+    let (mode, inode) = (look.mode, look.inode.1);
+    let what = format!("{:?} {mode:o} {}:{} {inode}", look.what, look.uid, look.gid);
+    match look.what {
+        What::Folder => what,
+        _ => {
+            let time = look.mtime;
+            let (seconds, nanoseconds) = (time.seconds, time.nanoseconds);
+            format!("{what} {} {seconds}.{nanoseconds:09}", look.size)
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Directories as a whole: a walk over one, and the other way, one that is built from what was staged.
+
+pub mod attributes;
+pub mod beneath;
+pub mod keep;
+pub mod listing;
+pub mod owners;
+pub mod walk;
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read as _},
+    os::{
+        fd::BorrowedFd,
+        unix::{ffi::OsStrExt as _, fs::FileExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use rustix::{
+    fs::{self as sys, CWD, FallocateFlags, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+
+use self::{
+    attributes::Attributes,
+    beneath::{Folders, Look, Top, split},
+};
+pub use self::{attributes::Privilege, keep::keep_excluded, listing::listing};
+use crate::{
+    error::{Failure, Kind},
+    model::{
+        limits::{BUFFER_BYTES, MAX_ENTRIES},
+        manifest::FileRecord,
+        named::Named,
+        relative::RelativeName,
+        tree::{FolderRecord, Tree},
+    },
+};
+
+/// A file of a directory, proven, in the private staging folder.
+#[derive(Debug)]
+pub struct StagedFile<'a> {
+    /// Where it goes.
+    pub name: RelativeName,
+    /// Where it lies.
+    pub staged: PathBuf,
+    /// What the manifest says of it.
+    pub record: &'a FileRecord,
+}
+
+/// What becomes of the staged files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    /// They are renamed into the directory, and copied where they lie on another file system.
+    Move,
+    /// They stay, and are copied.
+    Copy,
+}
+
+/// A directory that is to be built.
+#[derive(Debug)]
+pub struct Restoring<'a> {
+    /// Its folders and links.
+    pub tree: &'a Tree,
+    /// Its files.
+    pub files: &'a [StagedFile<'a>],
+    /// Where it is built: nothing may be there.
+    pub place: &'a Path,
+    /// Where it will lie in the end: links that lead there lead inside.
+    pub target: &'a Path,
+    /// What becomes of the staged files.
+    pub taking: Taking,
+    /// Whether owners can be given.
+    pub privilege: Privilege,
+}
+
+/// Builds a directory, 0700 until everything in it is as it should be, and durable when this returns. Names what could
+/// not be restored: links that lead outside, attributes that the file system refuses.
+///
+/// Set-uid, set-gid and sticky bits of files are dropped; folders keep set-gid and sticky. On an error nothing stays,
+/// and what was moved is gone. Not promised: that an ACL means the same to this machine, because it names users by
+/// number; and before Linux 5.8, that a write error of the disk is seen, because syncfs(2) did not tell.
+pub fn restore(restoring: &Restoring<'_>) -> Result<Vec<String>> {
+    let place = restoring.place;
+    sys::mkdir(place, Mode::RWXU)
+        .map_err(io::Error::from)
+        .with_context(|| format!("cannot create {}", place.display()))?;
+    let built = build(restoring);
+    if built.is_err() {
+        let _ = std::fs::remove_dir_all(place);
+    }
+    built
+}
+
+fn build(restoring: &Restoring<'_>) -> Result<Vec<String>> {
+    let top = Top::open(restoring.place)
+        .with_context(|| format!("cannot open {}", restoring.place.display()))?;
+    let mut building = Building {
+        top: &top,
+        folders: Folders::new(&top),
+        attributes: Attributes::new(restoring.privilege),
+        root: &restoring.tree.root,
+        implied: 0,
+        warnings: Named::default(),
+    };
+    // A default ACL of the folder above would go down into everything.
+    building.attributes.clear_acls(&top)?;
+    let at = |relative: &[u8]| format!("cannot restore {}", top.shown(relative));
+    for folder in restoring.tree.folders.keys() {
+        building
+            .folder(folder.as_bytes())
+            .with_context(|| at(folder.as_bytes()))?;
+    }
+    for file in restoring.files {
+        let name = file.name.as_bytes();
+        building
+            .file(file, restoring.taking)
+            .with_context(|| at(name))?;
+    }
+    for link in restoring.tree.links.keys() {
+        let name = link.as_bytes();
+        building.link(link, restoring).with_context(|| at(name))?;
+    }
+    // Whoever fills a folder changes its time, and some modes would keep us out: the deepest come first.
+    for (folder, record) in restoring.tree.folders.iter().rev() {
+        let name = folder.as_bytes();
+        building
+            .finish_folder(name, record)
+            .with_context(|| at(name))?;
+    }
+    building
+        .finish_folder(b"", &restoring.tree.root)
+        .with_context(|| at(b""))?;
+    sync(&top)?;
+    Ok(building.warnings.finish())
+}
+
+/// Makes everything on the file system of `top` durable: for many files much cheaper than a sync of each.
+fn sync(top: &Top) -> Result<()> {
+    sys::syncfs(top)
+        .map_err(io::Error::from)
+        .with_context(|| format!("cannot sync {}", top.path().display()))
+}
+
+struct Building<'a> {
+    top: &'a Top,
+    folders: Folders<'a>,
+    attributes: Attributes,
+    root: &'a FolderRecord,
+    /// Folders that nobody listed.
+    implied: usize,
+    warnings: Named,
+}
+
+impl Building<'_> {
+    /// Creates a listed folder, private.
+    fn folder(&mut self, folder: &[u8]) -> Result<()> {
+        self.above(folder)?;
+        let (parent, name) = self.folders.parent(folder)?;
+        Ok(sys::mkdirat(parent, name, Mode::RWXU)?)
+    }
+
+    /// Creates the folders above `relative` that nobody listed: they are made like the top.
+    fn above(&mut self, relative: &[u8]) -> Result<()> {
+        let mut missing = Vec::new();
+        let mut folder = split(relative).0;
+        while let Err(error) = self.folders.at(folder) {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error.into());
+            }
+            missing.push(folder);
+            folder = split(folder).0;
+        }
+        for folder in missing.into_iter().rev() {
+            self.implied += 1;
+            if self.implied > MAX_ENTRIES {
+                let message = format!("more than {MAX_ENTRIES} folders are not listed");
+                return Err(Failure::new(Kind::Refused, message).into());
+            }
+            let (parent, name) = self.folders.parent(folder)?;
+            sys::mkdirat(parent, name, Mode::RWXU)?;
+            let record = FolderRecord {
+                mode: Some(self.root.mode.unwrap_or(0) | 0o700),
+                owner: self.root.owner.clone(),
+                ..FolderRecord::default()
+            };
+            let fd = self.folders.at(folder)?;
+            let refused = self.attributes.set_folder(fd, &record)?;
+            name_all(&mut self.warnings, self.top, folder, refused);
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, file: &StagedFile<'_>, taking: Taking) -> Result<()> {
+        let relative = file.name.as_bytes();
+        self.above(relative)?;
+        let (parent, name) = self.folders.parent(relative)?;
+        let file = place_file(parent, name, file, taking)?;
+        let refused = self.attributes.set_file(&file.opened, file.record)?;
+        name_all(&mut self.warnings, self.top, relative, refused);
+        Ok(())
+    }
+
+    fn link(&mut self, link: &RelativeName, restoring: &Restoring<'_>) -> Result<()> {
+        let record = &restoring.tree.links[link];
+        let relative = link.as_bytes();
+        if !restoring.tree.is_inside(link, restoring.target) {
+            self.warnings.add(|| {
+                let target = crate::model::relative::shown(&record.target);
+                let path = self.top.shown(relative);
+                format!("{path} is not restored: it is a link that leads out of the directory, to {target}")
+            });
+            return Ok(());
+        }
+        self.above(relative)?;
+        let (parent, name) = self.folders.parent(relative)?;
+        match sys::symlinkat(OsStr::from_bytes(&record.target), parent, name) {
+            Ok(()) => {}
+            Err(Errno::PERM | Errno::OPNOTSUPP) => {
+                let path = self.top.shown(relative);
+                self.warnings.add(|| {
+                    format!("{path} is not restored: the file system has no symbolic links")
+                });
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let refused = self.attributes.set_link(parent, name, record)?;
+        name_all(&mut self.warnings, self.top, relative, refused);
+        Ok(())
+    }
+
+    fn finish_folder(&mut self, folder: &[u8], record: &FolderRecord) -> Result<()> {
+        let fd = self.folders.at(folder)?;
+        let refused = self.attributes.set_folder(fd, record)?;
+        name_all(&mut self.warnings, self.top, folder, refused);
+        Ok(())
+    }
+}
+
+fn name_all(warnings: &mut Named, top: &Top, relative: &[u8], refused: Vec<String>) {
+    for refused in refused {
+        warnings.add(|| format!("{}: {refused}", top.shown(relative)));
+    }
+}
+
+struct Placed<'a> {
+    opened: File,
+    record: &'a FileRecord,
+}
+
+/// Gives a staged file its name in the directory, 0600 as it was.
+fn place_file<'a>(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    file: &StagedFile<'a>,
+    taking: Taking,
+) -> Result<Placed<'a>> {
+    let record = file.record;
+    let moved = match taking {
+        Taking::Copy => Err(Errno::XDEV),
+        Taking::Move => rename(&file.staged, parent, name),
+    };
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match moved {
+        Ok(()) => {
+            let opened = File::from(sys::openat(parent, name, flags, Mode::empty())?);
+            if record.sparse {
+                punch(&opened)?;
+            }
+            opened
+        }
+        Err(Errno::XDEV) => {
+            let flags = flags | OFlags::CREATE | OFlags::EXCL;
+            let copy = File::from(sys::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?);
+            let staged = File::open(&file.staged)
+                .with_context(|| format!("cannot open {}", file.staged.display()))?;
+            copy_file(&staged, &copy, record.sparse)?;
+            copy
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Placed { opened, record })
+}
+
+/// Renames where nothing is in the way: two names may be one to a file system that does not tell their case apart.
+fn rename(staged: &Path, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
+    match sys::renameat_with(CWD, staged, parent, name, RenameFlags::NOREPLACE) {
+        // Some file systems cannot (rename(2)): then it is asked before, and nobody else is in there.
+        Err(Errno::INVAL | Errno::NOSYS) => match Look::at(parent, name) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(_) => sys::renameat(CWD, staged, parent, name),
+        },
+        result => result,
+    }
+}
+
+/// The unit in which file systems leave out what is not stored.
+const BLOCK_BYTES: usize = 4096;
+
+/// Copies content; blocks of zeros are left out of a sparse file.
+fn copy_file(mut from: &File, to: &File, is_sparse: bool) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut at = 0;
+    loop {
+        let read = fill(&mut from, &mut buffer)?;
+        if read == 0 {
+            return to.set_len(at);
+        }
+        for block in buffer[..read].chunks(BLOCK_BYTES) {
+            if !is_sparse || block.iter().any(|byte| *byte != 0) {
+                to.write_all_at(block, at)?;
+            }
+            at += block.len() as u64;
+        }
+    }
+}
+
+/// Gives back the blocks of zeros of `file`, as far as the file system can.
+fn punch(mut file: &File) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let (mut at, mut hole) = (0, 0..0);
+    loop {
+        let read = fill(&mut file, &mut buffer)?;
+        for block in buffer[..read].chunks(BLOCK_BYTES) {
+            let end = at + block.len() as u64;
+            if block.iter().all(|byte| *byte == 0) {
+                hole = if hole.end == at {
+                    hole.start..end
+                } else {
+                    at..end
+                };
+            } else if !make_hole(file, &mut hole)? {
+                return Ok(());
+            }
+            at = end;
+        }
+        if read == 0 {
+            make_hole(file, &mut hole)?;
+            return Ok(());
+        }
+    }
+}
+
+/// Whether the file system can do it.
+fn make_hole(file: &File, hole: &mut std::ops::Range<u64>) -> io::Result<bool> {
+    let range = std::mem::take(hole);
+    if range.is_empty() {
+        return Ok(true);
+    }
+    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match sys::fallocate(file, how, range.start, range.end - range.start) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        result => Ok(result.map(|()| true)?),
+    }
+}
+
+/// Reads until `buffer` is full or nothing is left.
+fn fill(from: &mut &File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

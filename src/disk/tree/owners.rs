@@ -1,0 +1,53 @@
+//! Owners by number and by name, each asked for once.
+
+use std::collections::HashMap;
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::model::tree::Owner;
+
+/// What this machine knows of users and groups.
+#[derive(Debug, Default)]
+pub struct Owners {
+    users: HashMap<u32, Option<String>>,
+    groups: HashMap<u32, Option<String>>,
+    uids: HashMap<String, Option<u32>>,
+    gids: HashMap<String, Option<u32>>,
+}
+
+impl Owners {
+    /// The owner with these numbers, by name as well.
+    pub fn describe(&mut self, uid: u32, gid: u32) -> Owner {
+        let user = self.users.entry(uid).or_insert_with(|| {
+            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+            user.map(|user| user.name)
+        });
+        let group = self.groups.entry(gid).or_insert_with(|| {
+            let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+            group.map(|group| group.name)
+        });
+        Owner {
+            user: user.clone(),
+            group: group.clone(),
+            uid: Some(uid),
+            gid: Some(gid),
+        }
+    }
+
+    /// The numbers of an owner on this machine: by name; where it knows no such name, as they are.
+    pub fn find(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
+        let user = owner.user.as_ref().and_then(|name| {
+            *self.uids.entry(name.clone()).or_insert_with(|| {
+                let user = User::from_name(name).ok().flatten();
+                user.map(|user| user.uid.as_raw())
+            })
+        });
+        let group = owner.group.as_ref().and_then(|name| {
+            *self.gids.entry(name.clone()).or_insert_with(|| {
+                let group = Group::from_name(name).ok().flatten();
+                group.map(|group| group.gid.as_raw())
+            })
+        });
+        (user.or(owner.uid), group.or(owner.gid))
+    }
+}

@@ -1,0 +1,265 @@
+//! Names of what a directory source holds: paths below its top, as bytes, and the entry names that carry them.
+
+use std::fmt;
+
+use super::{
+    digest::Digest,
+    entry_name::{EntryName, printable},
+    limits::{MAX_COMPONENT_BYTES, MAX_RELATIVE_BYTES},
+};
+
+/// What hookshot calls its own folder, and how its other names begin: no directory source holds such a component.
+const OWN: &[u8] = b".hookshot";
+/// The folder of the entries whose names are escaped. No real file is there, because its name is one of [`OWN`].
+const ESCAPED: &str = ".hookshot-name";
+
+/// A path below the top of a directory source: any bytes, normal components only, at most [`MAX_RELATIVE_BYTES`].
+///
+/// `Display` escapes what could drive a terminal, and what is not UTF-8.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelativeName(Vec<u8>);
+
+/// Whether a component is called as hookshot calls what it makes: `.hookshot`, or beginning with `.hookshot-`.
+pub fn is_own(component: &[u8]) -> bool {
+    component
+        .strip_prefix(OWN)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
+}
+
+/// Whether an entry name can be that of a directory source: one component.
+pub fn is_tree_name(name: &EntryName) -> bool {
+    let name = name.as_str();
+    name.len() <= MAX_COMPONENT_BYTES && !name.contains('/') && !is_own(name.as_bytes())
+}
+
+impl RelativeName {
+    /// Checks `bytes` against every rule for these paths.
+    pub fn new(bytes: &[u8]) -> Result<RelativeName, RelativeFault> {
+        if bytes.is_empty() {
+            return Err(RelativeFault::Empty);
+        }
+        if bytes.len() > MAX_RELATIVE_BYTES {
+            return Err(RelativeFault::TooLong);
+        }
+        if bytes.contains(&0) {
+            return Err(RelativeFault::Nul);
+        }
+        for component in bytes.split(|byte| *byte == b'/') {
+            match component {
+                b"" | b"." => return Err(RelativeFault::Component),
+                b".." => return Err(RelativeFault::Climbs),
+                _ if component.len() > MAX_COMPONENT_BYTES => {
+                    return Err(RelativeFault::LongComponent);
+                }
+                _ if is_own(component) => return Err(RelativeFault::Own),
+                _ => {}
+            }
+        }
+        Ok(RelativeName(bytes.to_owned()))
+    }
+
+    /// The path as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Its components, from the top.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'/')
+    }
+
+    /// The paths of the folders above it, the nearest first; the top itself is not among them.
+    pub fn folders(&self) -> impl Iterator<Item = &[u8]> {
+        let slashes = self.0.iter().enumerate().rev();
+        slashes
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(at, _)| &self.0[..at])
+    }
+
+    /// The key by which the manifest lists it as a part of `tree`, and whether that key is escaped.
+    ///
+    /// The key is the path itself, where `TREE/PATH` is an entry name. Else it is `.hookshot-name/` and the SHA-256 of
+    /// the path in hex, and the record says the path.
+    pub fn key(&self, tree: &EntryName) -> (String, bool) {
+        let plain = std::str::from_utf8(&self.0).ok().filter(|text| {
+            let entry = format!("{}/{text}", tree.as_str());
+            EntryName::new(&entry).is_ok()
+        });
+        match plain {
+            Some(text) => (text.to_owned(), false),
+            None => (format!("{ESCAPED}/{}", Digest::of(&self.0)), true),
+        }
+    }
+
+    /// The entry that holds the file of this path in `tree`, and whether its name is escaped.
+    pub fn entry(&self, tree: &EntryName) -> (EntryName, bool) {
+        let (key, is_escaped) = self.key(tree);
+        let entry = EntryName::new(&format!("{}/{key}", tree.as_str()))
+            .expect("a key that is not escaped was found good, and an escaped one is short ASCII");
+        (entry, is_escaped)
+    }
+
+    /// The path that `key` and the record's `name` stand for in `tree`. Each path has one key only, so another one is a
+    /// fault.
+    pub fn of_key(
+        key: &str,
+        name: Option<&[u8]>,
+        tree: &EntryName,
+    ) -> Result<RelativeName, RelativeFault> {
+        let relative = RelativeName::new(name.unwrap_or(key.as_bytes()))?;
+        let (expected, is_escaped) = relative.key(tree);
+        if expected != key || is_escaped != name.is_some() {
+            return Err(RelativeFault::OtherKey);
+        }
+        Ok(relative)
+    }
+}
+
+impl fmt::Display for RelativeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.0))
+    }
+}
+
+impl fmt::Debug for RelativeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// Bytes of a path for messages: what is not UTF-8 is escaped.
+pub fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.push_str(&chunk.invalid().escape_ascii().to_string());
+    }
+    printable(&text)
+}
+
+/// Why bytes are no path below a directory source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelativeFault {
+    /// Nothing there.
+    Empty,
+    /// Longer than [`MAX_RELATIVE_BYTES`].
+    TooLong,
+    /// Contains a NUL byte.
+    Nul,
+    /// Has an empty or a `.` component.
+    Component,
+    /// Has a `..` component.
+    Climbs,
+    /// Has a component longer than [`MAX_COMPONENT_BYTES`].
+    LongComponent,
+    /// Has a component that is called as hookshot calls what it makes.
+    Own,
+    /// Is listed by a key that is not its own.
+    OtherKey,
+}
+
+impl fmt::Display for RelativeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RelativeFault::Empty => "is empty",
+            RelativeFault::TooLong => "is longer than 4095 bytes",
+            RelativeFault::Nul => "contains a NUL byte",
+            RelativeFault::Component => "has an empty or `.` component",
+            RelativeFault::Climbs => "climbs out of its folder with `..`",
+            RelativeFault::LongComponent => "has a component longer than 255 bytes",
+            RelativeFault::Own => "has a component that is hookshot's own",
+            RelativeFault::OtherKey => "is not listed by the key that its `name` has",
+        })
+    }
+}
+
+impl std::error::Error for RelativeFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tree() -> EntryName {
+        EntryName::new("uploads").expect("a good name")
+    }
+
+    #[test]
+    fn each_kind_of_bad_path_has_its_own_fault() {
+        let long = "a".repeat(MAX_COMPONENT_BYTES + 1);
+        let deep = "a/".repeat(MAX_RELATIVE_BYTES / 2 + 1) + "a";
+        for (bytes, fault) in [
+            ("", RelativeFault::Empty),
+            (deep.as_str(), RelativeFault::TooLong),
+            ("a\0", RelativeFault::Nul),
+            ("/a", RelativeFault::Component),
+            ("a//b", RelativeFault::Component),
+            ("a/", RelativeFault::Component),
+            ("a/./b", RelativeFault::Component),
+            ("a/..", RelativeFault::Climbs),
+            (&long, RelativeFault::LongComponent),
+            (".hookshot/journal.json", RelativeFault::Own),
+            ("a/.hookshot-1-2.new", RelativeFault::Own),
+        ] {
+            assert_eq!(RelativeName::new(bytes.as_bytes()), Err(fault), "{bytes:?}");
+        }
+        for good in [".hookshotrc", "a\n", "..a", "\\", "x/.hook"] {
+            assert!(RelativeName::new(good.as_bytes()).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn names_that_no_entry_can_have_are_escaped() {
+        let long = "a/".repeat(600) + "b";
+        for (bytes, is_escaped) in [
+            (b"a/b".as_slice(), false),
+            (b"a\\b", false),
+            (b"c:/x", false),
+            (b"new\nline", false),
+            (b"a\\..\\b", true),
+            (b"\xff", true),
+            (long.as_bytes(), true),
+        ] {
+            let relative = RelativeName::new(bytes).expect("good");
+            assert_eq!(relative.entry(&tree()).1, is_escaped, "{relative}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_one_key_only() {
+        let relative = RelativeName::new(b"\xff").expect("good");
+        let (key, _) = relative.key(&tree());
+        for (key, name) in [
+            ("a", Some(b"a".as_slice())),
+            ("a", Some(b"b")),
+            ("a", Some(b"\xff")),
+            (key.as_str(), None),
+            (key.as_str(), Some(b"\xfe")),
+            (key.as_str(), Some(b"a")),
+        ] {
+            RelativeName::of_key(key, name, &tree()).expect_err(key);
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_shown_escaped() {
+        assert_eq!(shown(b"a\xff\x1b"), "a\\xff\\u{1b}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_comes_back_from_its_entry(
+            parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..9), 1..400),
+        ) {
+            if let Ok(relative) = RelativeName::new(&parts.join(&b'/')) {
+                let (entry, is_escaped) = relative.entry(&tree());
+                let key = entry.as_str().strip_prefix("uploads/").expect("below the directory");
+                let name = is_escaped.then_some(relative.as_bytes());
+                prop_assert_eq!(RelativeName::of_key(key, name, &tree()), Ok(relative.clone()));
+                for folder in relative.folders() {
+                    prop_assert!(RelativeName::new(folder).is_ok());
+                }
+            }
+        }
+    }
+}

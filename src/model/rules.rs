@@ -1,0 +1,314 @@
+//! What of a directory goes along: patterns as in gitignore(5). The only module that knows the `ignore` crate.
+
+use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+/// What is taken of a directory, and what is not.
+///
+/// Patterns have the meaning that lines of a `.gitignore` at the top of the directory have: the last one that matches
+/// decides, `!` takes back, `/` at the beginning or in the middle ties a pattern to the top, `/` at the end means
+/// folders alone, and nothing brings back what lies below an excluded folder. Where there are patterns to include, a
+/// file is taken only if one of them matches it, or a folder above it. What is excluded is excluded in any case.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    include: Option<Gitignore>,
+    exclude: Gitignore,
+    /// What belongs to somebody else, whatever the patterns say.
+    others: BTreeSet<Vec<u8>>,
+}
+
+/// What becomes of one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is taken.
+    Kept,
+    /// A folder in which something may be taken; it goes along if that is so.
+    Searched,
+    /// It is not, nor is anything below it.
+    Excluded,
+}
+
+impl Rules {
+    /// Reads patterns, or names every one that is no pattern.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Rules, Vec<String>> {
+        let mut faults = Vec::new();
+        let excluding = build(exclude, &mut faults);
+        let including = build(include, &mut faults);
+        match excluding {
+            Some(exclude) if faults.is_empty() => Ok(Rules {
+                include: including.filter(|patterns| !patterns.is_empty()),
+                exclude,
+                others: BTreeSet::new(),
+            }),
+            _ => Err(faults),
+        }
+    }
+
+    /// Everything is taken.
+    pub fn everything() -> Rules {
+        Rules {
+            include: None,
+            exclude: Gitignore::empty(),
+            others: BTreeSet::new(),
+        }
+    }
+
+    /// Excludes `others` as well, paths below the top, and what lies below them: targets of other sources, say.
+    #[must_use]
+    pub fn without(mut self, others: impl IntoIterator<Item = Vec<u8>>) -> Rules {
+        self.others.extend(others);
+        self
+    }
+
+    /// Whether the file or folder at `relative`, a path below the top, is taken, or searched for what is.
+    pub fn keeps(&self, relative: &[u8], is_folder: bool) -> bool {
+        self.verdict(relative, is_folder) != Verdict::Excluded
+    }
+
+    /// What becomes of the file or folder at `relative`, a path below the top.
+    pub fn verdict(&self, relative: &[u8], is_folder: bool) -> Verdict {
+        let slashes = relative.iter().enumerate();
+        let folders = slashes.filter(|(_, byte)| **byte == b'/');
+        // From the top: what is below an excluded folder has no say.
+        let mut above = self.of_top();
+        for (at, _) in folders {
+            above = self.below(above, &relative[..at], true);
+        }
+        self.below(above, relative, is_folder)
+    }
+
+    /// What becomes of the top itself.
+    pub fn of_top(&self) -> Verdict {
+        match self.include {
+            None => Verdict::Kept,
+            Some(_) => Verdict::Searched,
+        }
+    }
+
+    /// What becomes of `relative`, in a folder of which `above` becomes.
+    pub fn below(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
+        let path = Path::new(OsStr::from_bytes(relative));
+        if above == Verdict::Excluded
+            || self.others.contains(relative)
+            || self.exclude.matched(path, is_folder).is_ignore()
+        {
+            return Verdict::Excluded;
+        }
+        let mut is_included = above == Verdict::Kept;
+        if let Some(include) = &self.include {
+            let matched = include.matched(path, is_folder);
+            is_included = (is_included || matched.is_ignore()) && !matched.is_whitelist();
+        }
+        match (is_included, is_folder) {
+            (true, _) => Verdict::Kept,
+            (false, true) => Verdict::Searched,
+            (false, false) => Verdict::Excluded,
+        }
+    }
+}
+
+fn build(patterns: &[String], faults: &mut Vec<String>) -> Option<Gitignore> {
+    let mut builder = GitignoreBuilder::new("");
+    for pattern in patterns {
+        if pattern.contains('\n') {
+            faults.push(format!(
+                "{pattern:?} is no pattern: it is more than one line"
+            ));
+        } else if is_open_class(pattern) {
+            faults.push(format!("{pattern:?} is no pattern: `[` is not closed"));
+        } else if pattern.contains("[:") {
+            faults.push(format!(
+                "{pattern:?} is no pattern: classes as [:alpha:] are not known"
+            ));
+        } else if let Err(error) = builder.add_line(None, &braces_escaped(pattern)) {
+            faults.push(format!("{pattern:?} is no pattern: {}", reason(&error)));
+        }
+    }
+    match builder.build() {
+        Ok(built) => Some(built),
+        Err(error) => {
+            faults.push(format!("the patterns cannot be used: {error}"));
+            None
+        }
+    }
+}
+
+/// Whether a class of characters has no end. Git would match nothing, and the crate the bracket itself.
+fn is_open_class(pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    while let Some(character) = rest.next() {
+        match character {
+            '\\' => drop(rest.next()),
+            '[' => {
+                // A bracket that comes first is one of the class.
+                let mut class = rest.clone();
+                if matches!(class.clone().next(), Some('!' | '^')) {
+                    class.next();
+                }
+                class.next();
+                if class.all(|character| character != ']') {
+                    return true;
+                }
+                rest = class;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The crate reads `{a,b}` as alternatives; to git, braces are letters.
+fn braces_escaped(pattern: &str) -> String {
+    let mut escaped = String::with_capacity(pattern.len());
+    let (mut is_literal, mut is_class) = (false, false);
+    for character in pattern.chars() {
+        if !is_literal && !is_class && matches!(character, '{' | '}') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+        is_class = !is_literal && (character == '[' || is_class && character != ']');
+        is_literal = !is_literal && character == '\\';
+    }
+    escaped
+}
+
+fn reason(error: &ignore::Error) -> String {
+    match error {
+        ignore::Error::Glob { err, .. } => err.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(include: &[&str], exclude: &[&str]) -> Rules {
+        let owned = |patterns: &[&str]| -> Vec<String> {
+            patterns.iter().map(|text| (*text).to_owned()).collect()
+        };
+        Rules::new(&owned(include), &owned(exclude)).expect("good patterns")
+    }
+
+    /// `path/` is a folder.
+    fn excluded(rules: &Rules, path: &str) -> bool {
+        let (path, is_folder) = match path.strip_suffix('/') {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
+        !rules.keeps(path.as_bytes(), is_folder)
+    }
+
+    #[test]
+    fn patterns_exclude_what_git_ignores() {
+        // Patterns, what they exclude, what they keep. Each line was compared with `git check-ignore`.
+        let table: &[(&[&str], &[&str], &[&str])] = &[
+            (
+                &["*.log"],
+                &["a.log", "x/y/a.log", ".log", "d.log/", "d.log/x"],
+                &["a.logs", "log"],
+            ),
+            (&["/a.log"], &["a.log"], &["x/a.log"]),
+            (&["x/a.log"], &["x/a.log"], &["y/x/a.log"]),
+            (&["**/x/a.log"], &["x/a.log", "y/x/a.log"], &["a.log"]),
+            (
+                &["cache/"],
+                &["cache/", "cache/x", "a/cache/x"],
+                &["cache", "a/cache"],
+            ),
+            (&["/cache"], &["cache", "cache/", "cache/x/y"], &["a/cache"]),
+            (
+                &["*.log", "!keep.log"],
+                &["a.log"],
+                &["keep.log", "x/keep.log"],
+            ),
+            (&["!keep.log", "*.log"], &["keep.log"], &["x"]),
+            (&["cache/", "!cache/keep"], &["cache/keep"], &["keep"]),
+            (
+                &["cache/*", "!cache/keep"],
+                &["cache/x"],
+                &["cache/keep", "cache/"],
+            ),
+            (&["a/**"], &["a/b", "a/b/c"], &["a/", "b"]),
+            (
+                &["a/**/z"],
+                &["a/z", "a/b/z", "a/b/c/z"],
+                &["z", "b/a/z", "az"],
+            ),
+            (&["a*b"], &["ab", "axxb", "y/ab", "a\nb"], &["a/b"]),
+            (&["a?b"], &["axb"], &["ab", "a/b", "axxb"]),
+            (&["[a-c].x", "[!0-9].y"], &["b.x", "z.y"], &["d.x", "0.y"]),
+            (&["{a,b}"], &["{a,b}"], &["a", "b"]),
+            (&["#c", "\\#d", "\\!e"], &["#d", "!e"], &["#c", "e"]),
+            (&["tail  ", "two\\ "], &["tail", "two "], &["tail  ", "two"]),
+            (&["*"], &["a", "b/c"], &[]),
+            (
+                &["/*", "!/keep"],
+                &["a", "x/keep"],
+                &["keep", "keep/", "keep/a"],
+            ),
+            (&["é*"], &["était"], &["etait"]),
+            (&["", "   "], &[], &["a", " "]),
+        ];
+        for (patterns, out, kept) in table {
+            let rules = rules(&[], patterns);
+            for path in *out {
+                assert!(excluded(&rules, path), "{patterns:?} keeps {path:?}");
+            }
+            for path in *kept {
+                assert!(!excluded(&rules, path), "{patterns:?} excludes {path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_utf_8_are_matched_by_their_bytes() {
+        let rules = rules(&[], &["*.log", "a?c"]);
+        assert!(!rules.keeps(b"\xff\xfe.log", false));
+        assert!(!rules.keeps(b"a\xffc", false));
+        assert!(rules.keeps(b"\xff\xfe", false));
+    }
+
+    #[test]
+    fn what_is_included_goes_along_and_nothing_else() {
+        let rules = rules(&["*.db", "/conf", "!conf/local"], &["old/", "*.tmp.db"]);
+        for (path, is_folder, verdict) in [
+            ("a.db", false, Verdict::Kept),
+            ("x/a.db", false, Verdict::Kept),
+            ("a.txt", false, Verdict::Excluded),
+            ("x", true, Verdict::Searched),
+            ("conf", true, Verdict::Kept),
+            ("conf/deep/file", false, Verdict::Kept),
+            ("conf/local", false, Verdict::Excluded),
+            ("x/conf", false, Verdict::Excluded),
+            ("old", true, Verdict::Excluded),
+            ("old/a.db", false, Verdict::Excluded),
+            ("a.tmp.db", false, Verdict::Excluded),
+        ] {
+            assert_eq!(rules.verdict(path.as_bytes(), is_folder), verdict, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_excluded_whatever_patterns_say() {
+        let rules =
+            rules(&["*"], &["!state.redb"]).without([b"state.redb".to_vec(), b"x/out".to_vec()]);
+        for path in ["state.redb", "x/out/", "x/out/a"] {
+            assert!(excluded(&rules, path), "{path}");
+        }
+        assert!(!excluded(&rules, "x/state.redb"));
+    }
+
+    #[test]
+    fn every_bad_pattern_is_named() {
+        let bad = [
+            "[a".to_owned(),
+            "good".to_owned(),
+            "[[:alpha:]]".to_owned(),
+            "a\nb".to_owned(),
+        ];
+        let faults = Rules::new(&bad, &bad).expect_err("bad");
+        assert_eq!(faults.len(), 6, "{faults:?}");
+    }
+}

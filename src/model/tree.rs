@@ -1,0 +1,387 @@
+//! What the manifest says of a directory source beyond its files: folders, symbolic links, owners, attributes
+//! (docs/format.md, "Directories").
+
+use std::{collections::BTreeMap, ops::Bound, path::Path};
+
+use serde_json::{Map, Value};
+
+use super::{
+    entry_name::EntryName,
+    limits::{MAX_COMPONENT_BYTES, MAX_FAULTS, MAX_LINK_BYTES, MAX_XATTR_BYTES},
+    manifest::{FileRecord, Keys, put, read_id, read_mode},
+    relative::{RelativeName, shown},
+};
+
+/// The key of the top folder's record in a directory's object.
+pub(super) const ROOT: &str = "root";
+/// The key of the list of folders.
+pub(super) const FOLDERS: &str = "folders";
+/// The key of the list of links.
+pub(super) const LINKS: &str = "links";
+/// The keys that mean something in a record of one of them.
+pub(super) const RECORD_KEYS: &[&str] = &[
+    "name",
+    "target",
+    "target_hex",
+    "mode",
+    "user",
+    "group",
+    "uid",
+    "gid",
+    "mtime",
+    "mtime_ns",
+    "xattrs",
+];
+
+/// Extended attributes by name; POSIX ACLs are among them.
+pub type Xattrs = BTreeMap<String, Vec<u8>>;
+
+/// A directory source: everything but its files, which are entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// The top folder.
+    pub root: FolderRecord,
+    /// The folders below it, empty ones among them. One that lies above something and is missing here is made like the
+    /// top folder.
+    pub folders: BTreeMap<RelativeName, FolderRecord>,
+    /// The symbolic links.
+    pub links: BTreeMap<RelativeName, LinkRecord>,
+}
+
+/// To whom something belongs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// Name of the owner.
+    pub user: Option<String>,
+    /// Name of the group.
+    pub group: Option<String>,
+    /// Number of the owner.
+    pub uid: Option<u32>,
+    /// Number of the group.
+    pub gid: Option<u32>,
+}
+
+/// Time of the last change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Modified {
+    /// Unix seconds.
+    pub seconds: i64,
+    /// Nanoseconds since then, below 10^9.
+    pub nanoseconds: u32,
+}
+
+/// What the manifest says of a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FolderRecord {
+    /// Permission bits, at most `0o7777`.
+    pub mode: Option<u32>,
+    /// To whom it belongs.
+    pub owner: Owner,
+    /// When an entry of it was last made or removed.
+    pub mtime: Option<Modified>,
+    /// Its extended attributes.
+    pub xattrs: Xattrs,
+}
+
+/// What the manifest says of a symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRecord {
+    /// What it says: 1 to [`MAX_LINK_BYTES`] bytes without NUL.
+    pub target: Vec<u8>,
+    /// To whom it belongs.
+    pub owner: Owner,
+    /// When it was made.
+    pub mtime: Option<Modified>,
+}
+
+impl FileRecord {
+    /// To whom the file belongs.
+    pub fn owner(&self) -> Owner {
+        Owner {
+            user: self.user.clone(),
+            group: self.group.clone(),
+            uid: self.uid,
+            gid: self.gid,
+        }
+    }
+
+    /// Its time to the nanosecond, as far as the manifest says it.
+    pub fn modified(&self) -> Option<Modified> {
+        Some(Modified {
+            seconds: self.mtime?,
+            nanoseconds: self.mtime_ns.unwrap_or(0),
+        })
+    }
+}
+
+/// The files of the directory `tree` among `files`, with their entries.
+pub fn files_of<'a>(
+    tree: &'a EntryName,
+    files: &'a BTreeMap<EntryName, FileRecord>,
+) -> impl Iterator<Item = (&'a str, &'a EntryName, &'a FileRecord)> {
+    let below = format!("{}/", tree.as_str());
+    files
+        .range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded))
+        .take_while(move |(name, _)| name.as_str().starts_with(&below))
+        .map(move |(name, record)| (&name.as_str()[tree.as_str().len() + 1..], name, record))
+}
+
+/// The path that an entry, less the directory's own name, stands for.
+pub fn relative_of(
+    key: &str,
+    record: &FileRecord,
+    tree: &EntryName,
+) -> Result<RelativeName, String> {
+    RelativeName::of_key(key, record.name.as_deref(), tree)
+        .map_err(|fault| format!("entry {}/{}: its path {fault}", tree, shown(key.as_bytes())))
+}
+
+impl Tree {
+    /// The value of a directory in the manifest.
+    pub(super) fn to_json(&self, name: &EntryName) -> Value {
+        let mut top = Map::new();
+        top.insert(ROOT.into(), Value::Object(folder_to_json(&self.root)));
+        let keyed = |relative: &RelativeName, mut map: Map<String, Value>| {
+            let (key, is_escaped) = relative.key(name);
+            put(
+                &mut map,
+                "name",
+                is_escaped.then(|| hex::encode(relative.as_bytes())),
+            );
+            (key, Value::Object(map))
+        };
+        let folders = self.folders.iter();
+        let folders = folders.map(|(relative, folder)| keyed(relative, folder_to_json(folder)));
+        top.insert(FOLDERS.into(), Value::Object(folders.collect()));
+        let links = self.links.iter();
+        let links = links.map(|(relative, link)| keyed(relative, link_to_json(link)));
+        top.insert(LINKS.into(), Value::Object(links.collect()));
+        Value::Object(top)
+    }
+
+    /// Whether a symbolic link stays inside the directory: no step of its target leads above the top, through links that
+    /// the directory itself has. `place` is where the directory will lie; a target that begins with it is inside.
+    ///
+    /// Resolved by names alone, against the directory as it will be. A link that leads to nothing, or in a circle, leads
+    /// nowhere outside.
+    pub fn is_inside(&self, link: &RelativeName, place: &Path) -> bool {
+        use std::os::unix::ffi::OsStrExt as _;
+        // A path that is resolved follows no more of them (path_resolution(7)).
+        const MOST_LINKS: usize = 40;
+        let mut at: Vec<&[u8]> = link.components().collect();
+        // What is still to be gone, the next component last.
+        let mut ahead: Vec<&[u8]> = at.pop().into_iter().collect();
+        let mut path = Vec::new();
+        let mut links = 0;
+        while let Some(component) = ahead.pop() {
+            match component {
+                b"" | b"." => continue,
+                b".." => {
+                    if at.pop().is_none() {
+                        return false;
+                    }
+                    continue;
+                }
+                _ => at.push(component),
+            }
+            path.clear();
+            path.extend_from_slice(&at.join(&b'/'));
+            let found = RelativeName::new(&path).ok();
+            let Some(next) = found.and_then(|relative| self.links.get(&relative)) else {
+                continue;
+            };
+            links += 1;
+            if links > MOST_LINKS {
+                return true;
+            }
+            let mut target = next.target.as_slice();
+            at.pop();
+            if target.first() == Some(&b'/') {
+                let place = place.as_os_str().as_bytes();
+                let place = place.strip_suffix(b"/").unwrap_or(place);
+                match target.strip_prefix(place) {
+                    Some(rest) if rest.is_empty() || rest[0] == b'/' => target = rest,
+                    _ => return false,
+                }
+                at.clear();
+            }
+            ahead.extend(target.split(|byte| *byte == b'/').rev());
+        }
+        true
+    }
+
+    /// What cannot be at the same time: two things of one path, or something below a file or a link.
+    pub(super) fn faults(
+        &self,
+        name: &EntryName,
+        files: &BTreeMap<EntryName, FileRecord>,
+        faults: &mut Vec<String>,
+    ) {
+        let mut parts: Vec<(&[u8], &str)> = Vec::new();
+        for (key, _, record) in files_of(name, files) {
+            match relative_of(key, record, name) {
+                Err(fault) if faults.len() <= MAX_FAULTS => faults.push(fault),
+                _ => {}
+            }
+            parts.push((record.name.as_deref().unwrap_or(key.as_bytes()), "a file"));
+        }
+        let folders = self.folders.keys();
+        parts.extend(folders.map(|folder| (folder.as_bytes(), "a folder")));
+        let links = self.links.keys();
+        parts.extend(links.map(|link| (link.as_bytes(), "a link")));
+        // With `/` before every other byte, what lies below something comes directly behind it.
+        parts.sort_by(|(one, _), (other, _)| in_order(one).cmp(in_order(other)));
+        for pair in parts.windows(2) {
+            if pair[0].0 == pair[1].0 && faults.len() <= MAX_FAULTS {
+                let ((path, one), (_, other)) = (pair[0], pair[1]);
+                faults.push(format!("{name}: {} is {one} and {other}", shown(path)));
+            }
+        }
+        let mut above: Option<(&[u8], &str)> = None;
+        for (path, what) in parts {
+            if let Some((leaf, what)) = above
+                && path.len() > leaf.len()
+                && path.starts_with(leaf)
+                && path[leaf.len()] == b'/'
+            {
+                let (path, leaf) = (shown(path), shown(leaf));
+                faults.push(format!("{name}: {path} lies below {leaf}, which is {what}"));
+            } else if what != "a folder" {
+                above = Some((path, what));
+            }
+            if faults.len() > MAX_FAULTS {
+                return;
+            }
+        }
+    }
+}
+
+/// A path for comparing: `/` comes first.
+fn in_order(path: &[u8]) -> impl Iterator<Item = u8> {
+    path.iter()
+        .map(|byte| if *byte == b'/' { 0 } else { *byte })
+}
+
+fn folder_to_json(folder: &FolderRecord) -> Map<String, Value> {
+    let mut map = Map::new();
+    put(
+        &mut map,
+        "mode",
+        folder.mode.map(|mode| format!("{mode:04o}")),
+    );
+    owner_to_json(&folder.owner, folder.mtime, &mut map);
+    put(&mut map, "xattrs", xattrs_to_json(&folder.xattrs));
+    map
+}
+
+fn link_to_json(link: &LinkRecord) -> Map<String, Value> {
+    let mut map = Map::new();
+    match std::str::from_utf8(&link.target) {
+        Ok(target) => put(&mut map, "target", Some(target)),
+        Err(_) => put(&mut map, "target_hex", Some(hex::encode(&link.target))),
+    }
+    owner_to_json(&link.owner, link.mtime, &mut map);
+    map
+}
+
+fn owner_to_json(owner: &Owner, mtime: Option<Modified>, map: &mut Map<String, Value>) {
+    put(map, "user", owner.user.as_deref());
+    put(map, "group", owner.group.as_deref());
+    put(map, "uid", owner.uid);
+    put(map, "gid", owner.gid);
+    put(map, "mtime", mtime.map(|time| time.seconds));
+    let nanoseconds = mtime.map(|time| time.nanoseconds);
+    put(map, "mtime_ns", nanoseconds.filter(|ns| *ns != 0));
+}
+
+/// Extended attributes as an object of hex strings; `None` where there are none.
+pub(super) fn xattrs_to_json(xattrs: &Xattrs) -> Option<Value> {
+    let each = xattrs.iter();
+    let each = each.map(|(name, value)| (name.clone(), hex::encode(value).into()));
+    (!xattrs.is_empty()).then(|| Value::Object(each.collect()))
+}
+
+/// The same read.
+pub(super) fn read_xattrs(value: &Value) -> Option<Xattrs> {
+    let each = value.as_object()?.iter();
+    each.map(|(name, value)| {
+        let is_name = !name.is_empty() && name.len() <= MAX_COMPONENT_BYTES && !name.contains('\0');
+        let value = read_hex(value).filter(|value| value.len() <= MAX_XATTR_BYTES);
+        is_name.then_some((name.clone(), value?))
+    })
+    .collect()
+}
+
+/// What is said of them where they are wrong.
+pub(super) const XATTRS: &str = "an object of names and hex strings of up to 64 KiB";
+
+/// Nanoseconds of a second.
+pub(super) fn read_nanoseconds(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?)
+        .ok()
+        .filter(|nanoseconds| *nanoseconds < 1_000_000_000)
+}
+
+/// Bytes in hex.
+pub(super) fn read_hex(value: &Value) -> Option<Vec<u8>> {
+    hex::decode(value.as_str()?).ok()
+}
+
+/// Reads the record of a folder.
+pub(super) fn read_folder(keys: &mut Keys<'_>) -> FolderRecord {
+    FolderRecord {
+        mode: keys.optional("mode", read_mode, "an octal string, as in \"0755\""),
+        owner: read_owner(keys),
+        mtime: read_modified(keys),
+        xattrs: keys
+            .optional("xattrs", read_xattrs, XATTRS)
+            .unwrap_or_default(),
+    }
+}
+
+/// Reads the record of a link.
+pub(super) fn read_link(keys: &mut Keys<'_>) -> Option<LinkRecord> {
+    let text = |value: &Value| value.as_str().map(|text| text.as_bytes().to_vec());
+    let target = keys.optional("target", text, "a string");
+    let target_hex = keys.optional("target_hex", read_hex, "a string of hex");
+    let good =
+        |target: &Vec<u8>| (1..=MAX_LINK_BYTES).contains(&target.len()) && !target.contains(&0);
+    let target = match (target, target_hex) {
+        (Some(target), None) | (None, Some(target)) if good(&target) => Some(target),
+        _ => {
+            keys.fault(
+                "one of `target` and `target_hex` must be 1 to 4095 bytes without NUL".into(),
+            );
+            None
+        }
+    };
+    let (owner, mtime) = (read_owner(keys), read_modified(keys));
+    Some(LinkRecord {
+        target: target?,
+        owner,
+        mtime,
+    })
+}
+
+fn read_owner(keys: &mut Keys<'_>) -> Owner {
+    let is_string = |value: &Value| value.as_str().map(str::to_owned);
+    Owner {
+        user: keys.optional("user", is_string, "a string"),
+        group: keys.optional("group", is_string, "a string"),
+        uid: keys.optional("uid", read_id, "a number from 0 to 2^32 - 2"),
+        gid: keys.optional("gid", read_id, "a number from 0 to 2^32 - 2"),
+    }
+}
+
+fn read_modified(keys: &mut Keys<'_>) -> Option<Modified> {
+    let seconds = keys.optional("mtime", Value::as_i64, "a time in Unix seconds");
+    let nanoseconds = keys.optional("mtime_ns", read_nanoseconds, "a number below 10^9");
+    Some(Modified {
+        seconds: seconds?,
+        nanoseconds: nanoseconds.unwrap_or(0),
+    })
+}
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

@@ -1,0 +1,248 @@
+//! Hashes files where they lie, on several threads.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsFd as _,
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
+use anyhow::Result;
+
+use super::{Caller, Found, Spooled};
+use crate::{
+    disk::tree::beneath::{Folders, Look, Top, What, is_gone, open_file, xattrs},
+    model::{
+        digest::{Digest, Hashing},
+        limits::BUFFER_BYTES,
+        relative::RelativeName,
+        tree::{Modified, Xattrs},
+    },
+};
+
+/// More threads than that have nothing to gain: a disk does not read faster.
+const MOST_THREADS: usize = 8;
+/// Files that a thread takes at a time: they lie beside one another.
+const BATCH: usize = 32;
+/// How often the caller hears of threads that read large files.
+const TICK: Duration = Duration::from_millis(50);
+const STACK_BYTES: usize = 512 << 10;
+
+/// What was read of a file.
+pub struct Hashed {
+    /// The file, when reading began.
+    pub look: Look,
+    /// Its extended attributes.
+    pub xattrs: Xattrs,
+    /// SHA-256 of the content.
+    pub digest: Digest,
+    /// Bytes of it.
+    pub size: u64,
+}
+
+/// What became of a file.
+pub enum Outcome {
+    /// It stayed as it was while it was read.
+    Hashed(Hashed),
+    /// The copy of it shows one moment.
+    Copied(Hashed, Spooled),
+    /// It changed each time that it was copied.
+    Torn(Hashed, Spooled),
+    /// It was touched a moment ago, or changed while it was read.
+    Unsettled,
+    /// It has vanished.
+    Gone,
+    /// It has become something that is no file.
+    Special(&'static str),
+    /// It cannot be read.
+    Failed(io::Error),
+}
+
+/// Hashes `files`, but those that were touched after `recent`; the outcomes are in the same order.
+pub fn all(
+    top: &Top,
+    files: &[Found],
+    recent: Modified,
+    caller: &Caller<'_>,
+) -> Result<Vec<Outcome>> {
+    let work = Work {
+        top,
+        files,
+        recent,
+        next: AtomicUsize::new(0),
+        bytes: AtomicU64::new(0),
+        is_stopped: AtomicBool::new(false),
+    };
+    let batches = files.len().div_ceil(BATCH);
+    let threads = caller.threads.count().get().min(MOST_THREADS).min(batches);
+    let mut failed = None;
+    let mut tell = || match (caller.step)(work.bytes.swap(0, Ordering::Relaxed)) {
+        Ok(()) => true,
+        Err(error) => {
+            work.is_stopped.store(true, Ordering::Relaxed);
+            failed.get_or_insert(error);
+            false
+        }
+    };
+    let mut done = thread::scope(|scope| {
+        let main = thread::current();
+        let start = |_| {
+            let (work, main) = (&work, main.clone());
+            let helper = thread::Builder::new().stack_size(STACK_BYTES);
+            let helper = helper.spawn_scoped(scope, move || {
+                let done = work.run(&mut || !work.is_stopped.load(Ordering::Relaxed));
+                main.unpark();
+                done
+            });
+            helper.ok()
+        };
+        // A machine that gives us no further thread has one at least.
+        let helpers: Vec<_> = (1..threads).map_while(start).collect();
+        let mut done = work.run(&mut tell);
+        while helpers.iter().any(|helper| !helper.is_finished()) {
+            tell();
+            thread::park_timeout(TICK);
+        }
+        for helper in helpers {
+            match helper.join() {
+                Ok(more) => done.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        tell();
+        done
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    done.sort_unstable_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+struct Work<'a> {
+    top: &'a Top,
+    files: &'a [Found],
+    recent: Modified,
+    /// The first file that nobody has taken.
+    next: AtomicUsize,
+    /// Bytes that were read, and of which the caller has not heard.
+    bytes: AtomicU64,
+    is_stopped: AtomicBool,
+}
+
+impl Work<'_> {
+    /// Hashes files until none is left, or `goes_on` says no.
+    fn run(&self, goes_on: &mut dyn FnMut() -> bool) -> Vec<(usize, Outcome)> {
+        let mut folders = Folders::new(self.top);
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut done = Vec::new();
+        loop {
+            let start = self.next.fetch_add(BATCH, Ordering::Relaxed);
+            let end = self.files.len().min(start.saturating_add(BATCH));
+            if start >= end {
+                return done;
+            }
+            for index in start..end {
+                if !goes_on() {
+                    return done;
+                }
+                let found = &self.files[index];
+                let outcome = if is_after(found.look.ctime, self.recent) {
+                    Ok(Outcome::Unsettled)
+                } else {
+                    self.hash(&mut folders, &found.name, &mut buffer, goes_on)
+                };
+                let outcome = outcome.unwrap_or_else(|error| match is_gone(&error) {
+                    true => Outcome::Gone,
+                    false => Outcome::Failed(error),
+                });
+                done.push((index, outcome));
+            }
+        }
+    }
+
+    fn hash(
+        &self,
+        folders: &mut Folders<'_>,
+        name: &RelativeName,
+        buffer: &mut [u8],
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Outcome> {
+        let (parent, name) = folders.parent(name.as_bytes())?;
+        let file = open_file(parent, name)?;
+        let look = Look::of(&file)?;
+        if let Some(kind) = no_file(&look) {
+            return Ok(Outcome::Special(kind));
+        }
+        if is_after(look.ctime, self.recent) {
+            return Ok(Outcome::Unsettled);
+        }
+        let xattrs = xattrs(file.as_fd())?;
+        let mut hashing = Hashing::new(io::sink());
+        read(&file, look.size, buffer, &mut |bytes| {
+            self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            // The caller's error is what comes of it then.
+            if !goes_on() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            io::Write::write_all(&mut hashing, bytes)
+        })?;
+        let (digest, size) = hashing.finish();
+        if size != look.size || !look.is_unchanged(&Look::of(&file)?) {
+            return Ok(Outcome::Unsettled);
+        }
+        Ok(Outcome::Hashed(Hashed {
+            look,
+            xattrs,
+            digest,
+            size,
+        }))
+    }
+}
+
+/// Whether the name still leads to what was hashed, as it was.
+pub fn is_unchanged(folders: &mut Folders<'_>, name: &RelativeName, hashed: &Hashed) -> bool {
+    let now = folders
+        .parent(name.as_bytes())
+        .and_then(|(parent, name)| Look::at(parent, name));
+    now.is_ok_and(|now| hashed.look.is_unchanged(&now))
+}
+
+/// What it is, where it is no regular file.
+pub fn no_file(look: &Look) -> Option<&'static str> {
+    match look.what {
+        What::File => None,
+        What::Special(kind) => Some(kind),
+        What::Folder => Some("a folder"),
+        What::Link => Some("a link"),
+    }
+}
+
+/// Gives the first `size` bytes of `file` to `take`, or those that there are.
+pub fn read(
+    mut file: &File,
+    size: u64,
+    buffer: &mut [u8],
+    take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut left = size;
+    while left > 0 {
+        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        match io::Read::read(&mut file, &mut buffer[..most]) {
+            Ok(0) => break,
+            Ok(read) => {
+                take(&buffer[..read])?;
+                left -= read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+pub fn is_after(time: Modified, moment: Modified) -> bool {
+    (time.seconds, time.nanoseconds) > (moment.seconds, moment.nanoseconds)
+}

@@ -1,0 +1,339 @@
+//! Directories as sources: every file with its digest, and folders, links and attributes for the manifest.
+//!
+//! Files are hashed where they lie, by several threads, and opened again when they are packed: what has changed by then
+//! is an error. What was touched in the last seconds, or changes while it is read, is copied into one file without a
+//! name first, and hashed on the way: the copy stays as it is.
+
+mod content;
+mod hash;
+mod spool;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Result, bail};
+
+pub use self::content::{Changed, Reopened, Spooled};
+use self::{
+    content::Origin,
+    hash::{Hashed, Outcome},
+    spool::Spool,
+};
+use crate::{
+    archive::Threads,
+    disk::tree::{
+        beneath::{Folders, Look, Top, What, is_gone, xattrs},
+        owners::Owners,
+        walk::{Met, walk},
+    },
+    error::{Failure, Kind},
+    model::{
+        entry_name::EntryName,
+        limits::{MAX_ENTRIES, MAX_LINK_BYTES},
+        manifest::FileRecord,
+        named::Named,
+        relative::{RelativeName, is_tree_name},
+        rules::Rules,
+        tree::{FolderRecord, LinkRecord, Tree},
+    },
+    source::{
+        files::{Content, Staged},
+        redb::walk::Step,
+    },
+};
+
+/// A directory that is ready for the archive.
+pub struct StagedTree {
+    /// Its files, in the order of their entries.
+    pub files: Vec<Staged>,
+    /// Everything else.
+    pub tree: Tree,
+    /// What does not go along although no rule excludes it, and why: sockets, fifos, devices, hookshot's own files.
+    pub left_out: Vec<String>,
+    /// Files that changed each time they were read: the archive has them as they were read last, which may be no state
+    /// that they ever had.
+    pub torn: Vec<EntryName>,
+}
+
+/// What staging a directory needs of its caller.
+pub struct Caller<'a> {
+    /// Is told how many bytes were read, and may end the work with an error.
+    pub step: &'a Step<'a>,
+    /// The folder for the copies, which get no name in it.
+    pub scratch: &'a Path,
+    /// How many threads read.
+    pub threads: Threads,
+    /// How long nobody must have touched a file that is read where it lies; [`QUIET`], if nothing speaks against it.
+    pub quiet: Duration,
+}
+
+/// File systems give times of up to two seconds' coarseness, and whoever writes a file writes it again soon.
+pub const QUIET: Duration = Duration::from_secs(3);
+
+/// A file that was met, before it is read.
+struct Found {
+    name: RelativeName,
+    look: Look,
+}
+
+/// A file that was read, with its content.
+struct Read {
+    hashed: Hashed,
+    content: Content,
+}
+
+/// Reads the directory at `path` for the archive, as the source `name`. Every file that cannot be read is named, and
+/// then nothing comes of it.
+///
+/// Each file is as it was at one moment; not promised is that all of them are of the same one. A file that is written
+/// in place is as any reader may see it, in the middle of a write(2) even; one that is written through a shared memory
+/// map may change without a sign of it, and the archive's writer compares the digest then.
+pub fn stage(
+    path: &Path,
+    name: &EntryName,
+    rules: &Rules,
+    caller: &Caller<'_>,
+) -> Result<StagedTree> {
+    if !is_tree_name(name) {
+        bail!(
+            "{name} cannot be the name of a directory: it must be one component of up to 255 bytes"
+        );
+    }
+    let top = open(path, name)?;
+    let collected = collect(&top, rules)?;
+    let mut faults = collected.faults;
+    let mut left_out = collected.left_out;
+    let origin = Arc::new(Origin {
+        top,
+        name: name.clone(),
+    });
+    let mut spool = Spool::create(caller.scratch)?;
+    let recent = spool.moment_before(caller.quiet)?;
+    let outcomes = hash::all(&origin.top, &collected.files, recent, caller)?;
+    let mut reads: Vec<(&RelativeName, Read)> = Vec::new();
+    let mut torn = Vec::new();
+    let mut folders = Folders::new(&origin.top);
+    for (found, outcome) in collected.files.iter().zip(outcomes) {
+        let relative = &found.name;
+        let shown = || origin.top.shown(relative.as_bytes());
+        let outcome = match outcome {
+            // It may have changed while the others were read.
+            Outcome::Hashed(hashed) if !hash::is_unchanged(&mut folders, relative, &hashed) => {
+                spool.copy(&mut folders, relative, caller.step)?
+            }
+            Outcome::Unsettled => spool.copy(&mut folders, relative, caller.step)?,
+            outcome => outcome,
+        };
+        match outcome {
+            Outcome::Hashed(hashed) => {
+                let content = Content::Reopened(Reopened::new(&origin, relative, &hashed));
+                reads.push((relative, Read { hashed, content }));
+            }
+            Outcome::Copied(hashed, content) => {
+                let content = Content::Spooled(content);
+                reads.push((relative, Read { hashed, content }));
+            }
+            Outcome::Torn(hashed, content) => {
+                torn.push(relative.entry(name).0);
+                let content = Content::Spooled(content);
+                reads.push((relative, Read { hashed, content }));
+            }
+            Outcome::Gone | Outcome::Unsettled => {}
+            Outcome::Special(kind) => left_out.add(|| format!("{} is {kind}", shown())),
+            Outcome::Failed(error) => faults.add(|| format!("{}: {error}", shown())),
+        }
+    }
+    if faults.count() > 0 {
+        let message = format!(
+            "{} of {} cannot be read",
+            count(faults.count(), "file or folder", "files and folders"),
+            path.display()
+        );
+        return Err(Failure::new(Kind::Failed, message)
+            .hint("run as a user who may read them, or exclude them")
+            .faults(faults.finish())
+            .into());
+    }
+    let parts = reads.len() + collected.tree.folders.len() + collected.tree.links.len();
+    if parts > MAX_ENTRIES {
+        let message = format!("{} holds more than {MAX_ENTRIES} things", path.display());
+        return Err(Failure::new(Kind::Failed, message)
+            .hint("exclude some of them, or make several sources of it")
+            .into());
+    }
+    let mut owners = Owners::default();
+    let staged = reads.into_iter().map(|(relative, read)| {
+        let (entry, is_escaped) = relative.entry(name);
+        let mut record = record(&entry, &read.hashed, &mut owners);
+        record.name = is_escaped.then(|| relative.as_bytes().to_vec());
+        Staged {
+            name: entry,
+            record,
+            content: read.content,
+        }
+    });
+    let mut files: Vec<Staged> = staged.collect();
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    torn.sort();
+    Ok(StagedTree {
+        files,
+        tree: collected.tree,
+        left_out: left_out.finish(),
+        torn,
+    })
+}
+
+fn count(count: usize, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {many}"),
+    }
+}
+
+fn open(path: &Path, name: &EntryName) -> Result<Top> {
+    Top::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::new(
+            Kind::NotFound,
+            format!("{name} is missing: there is no {}", path.display()),
+        )
+        .hint("is this the right machine, and does the configuration name the right place?")
+        .into(),
+        std::io::ErrorKind::NotADirectory => Failure::new(
+            Kind::Usage,
+            format!("{} is not a directory", path.display()),
+        )
+        .hint("name a directory")
+        .into(),
+        _ => anyhow::Error::new(error).context(format!("cannot open {}", path.display())),
+    })
+}
+
+/// What the manifest says of a file.
+fn record(entry: &EntryName, hashed: &Hashed, owners: &mut Owners) -> FileRecord {
+    let look = &hashed.look;
+    let mut record = FileRecord::new(entry.clone(), hashed.digest, hashed.size);
+    let owner = owners.describe(look.uid, look.gid);
+    record.kind = Some("file".to_owned());
+    record.mode = Some(look.mode);
+    record.user = owner.user;
+    record.group = owner.group;
+    record.uid = owner.uid;
+    record.gid = owner.gid;
+    record.mtime = Some(look.mtime.seconds);
+    record.mtime_ns = Some(look.mtime.nanoseconds).filter(|ns| *ns != 0);
+    record.xattrs = hashed.xattrs.clone();
+    record.sparse = look.has_holes();
+    record
+}
+
+/// What a walk has found.
+#[derive(Default)]
+struct Collected {
+    files: Vec<Found>,
+    tree: Tree,
+    /// Folders that were searched, and in which nothing was found so far.
+    searched: BTreeMap<Vec<u8>, FolderRecord>,
+    left_out: Named,
+    faults: Named,
+}
+
+fn collect(top: &Top, rules: &Rules) -> Result<Collected> {
+    let mut collected = Collected::default();
+    let mut owners = Owners::default();
+    let mut folders = Folders::new(top);
+    walk(top, rules, &mut |relative, met| {
+        let shown = || top.shown(relative);
+        match met {
+            Met::Folder(look, fd) | Met::Searched(look, fd)
+                if relative.is_empty() || matches!(met, Met::Searched(..)) =>
+            {
+                match folder(&look, fd, &mut owners) {
+                    Ok(record) if relative.is_empty() => collected.tree.root = record,
+                    Ok(record) => drop(collected.searched.insert(relative.to_vec(), record)),
+                    Err(error) => collected.faults.add(|| format!("{}: {error}", shown())),
+                }
+            }
+            Met::Folder(look, fd) => match folder(&look, fd, &mut owners) {
+                Ok(record) => {
+                    let relative = named(relative);
+                    collected.found(&relative);
+                    collected.tree.folders.insert(relative, record);
+                }
+                Err(error) => collected.faults.add(|| format!("{}: {error}", shown())),
+            },
+            Met::Leaf(look) if look.what == What::Link => {
+                match link(&mut folders, relative, &look, &mut owners) {
+                    Ok(record) => {
+                        let relative = named(relative);
+                        collected.found(&relative);
+                        collected.tree.links.insert(relative, record);
+                    }
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => collected.faults.add(|| format!("{}: {error}", shown())),
+                }
+            }
+            Met::Leaf(look) => {
+                let name = named(relative);
+                collected.found(&name);
+                collected.files.push(Found { name, look });
+            }
+            Met::Special(kind) => collected.left_out.add(|| format!("{} is {kind}", shown())),
+            Met::Own => collected
+                .left_out
+                .add(|| format!("{} is hookshot's own", shown())),
+            Met::Excluded => {}
+            Met::Failed(reason) => collected.faults.add(|| format!("{}: {reason}", shown())),
+            Met::Searched(..) => {}
+        }
+        Ok(())
+    })?;
+    Ok(collected)
+}
+
+impl Collected {
+    /// The searched folders above `relative` go along.
+    fn found(&mut self, relative: &RelativeName) {
+        for folder in relative.folders() {
+            let Some(record) = self.searched.remove(folder) else {
+                break;
+            };
+            self.tree.folders.insert(named(folder), record);
+        }
+    }
+}
+
+fn named(relative: &[u8]) -> RelativeName {
+    RelativeName::new(relative).expect("a walk goes only where names are good")
+}
+
+fn folder(
+    look: &Look,
+    fd: std::os::fd::BorrowedFd<'_>,
+    owners: &mut Owners,
+) -> std::io::Result<FolderRecord> {
+    Ok(FolderRecord {
+        mode: Some(look.mode),
+        owner: owners.describe(look.uid, look.gid),
+        mtime: Some(look.mtime),
+        xattrs: xattrs(fd)?,
+    })
+}
+
+fn link(
+    folders: &mut Folders<'_>,
+    relative: &[u8],
+    look: &Look,
+    owners: &mut Owners,
+) -> std::io::Result<LinkRecord> {
+    let (parent, name) = folders.parent(relative)?;
+    let target = rustix::fs::readlinkat(parent, name, Vec::new())?.into_bytes();
+    if target.is_empty() || target.len() > MAX_LINK_BYTES {
+        return Err(std::io::Error::other(
+            "its target is empty, or longer than 4095 bytes",
+        ));
+    }
+    Ok(LinkRecord {
+        target,
+        owner: owners.describe(look.uid, look.gid),
+        mtime: Some(look.mtime),
+    })
+}

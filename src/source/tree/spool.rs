@@ -1,0 +1,192 @@
+//! One file without a name, with a copy of everything that somebody may be writing.
+
+use std::{
+    fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc, thread, time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{self as sys, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
+use super::{
+    content::Spooled,
+    hash::{Hashed, Outcome, no_file, read},
+};
+use crate::{
+    disk::{
+        space,
+        tree::beneath::{Folders, Look, is_gone, open_file, xattrs},
+    },
+    model::{
+        digest::Hashing,
+        limits::{BUFFER_BYTES, SMALL_SOURCE_BYTES},
+        relative::RelativeName,
+        tree::Modified,
+    },
+    source::redb::walk::Step,
+};
+
+/// How often a file that changes while it is copied is copied again.
+const ATTEMPTS: usize = 3;
+/// Times of files are those of the kernel's last tick, every 10 ms at the most: two changes within one look the same.
+const TICK: Duration = Duration::from_millis(20);
+/// In nanoseconds.
+const SECOND: i128 = 1_000_000_000;
+
+/// The copies. The clock is that of its file system: the time that it gives to a file.
+pub struct Spool {
+    file: Arc<File>,
+    end: u64,
+    scratch: std::path::PathBuf,
+    buffer: Vec<u8>,
+}
+
+impl Spool {
+    /// An empty one in the folder `scratch`.
+    pub fn create(scratch: &Path) -> Result<Spool> {
+        let file = tempfile::tempfile_in(scratch)
+            .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
+        Ok(Spool {
+            file: Arc::new(file),
+            end: 0,
+            scratch: scratch.to_owned(),
+            buffer: vec![0; BUFFER_BYTES],
+        })
+    }
+
+    /// The moment so long before now, and a tick at least: what was changed within the last may be changed again, and
+    /// look the same.
+    pub fn moment_before(&self, quiet: Duration) -> io::Result<Modified> {
+        let quiet = i128::try_from(quiet.max(TICK).as_nanos()).unwrap_or(i128::MAX);
+        let moment = nanoseconds(self.now()?).saturating_sub(quiet);
+        let seconds = i64::try_from(moment.div_euclid(SECOND)).unwrap_or(i64::MIN);
+        let nanoseconds = u32::try_from(moment.rem_euclid(SECOND)).unwrap_or(0);
+        Ok(Modified {
+            seconds,
+            nanoseconds,
+        })
+    }
+
+    /// Copies a file, until the copy shows one moment, three times at most. Fails where the copy cannot be written, or
+    /// `step` says so; that the file cannot be read is an outcome.
+    pub fn copy(
+        &mut self,
+        folders: &mut Folders<'_>,
+        name: &RelativeName,
+        step: &Step<'_>,
+    ) -> Result<Outcome> {
+        for attempt in 1.. {
+            let (file, look) = match self.open(folders, name) {
+                Ok(opened) => opened,
+                Err(error) if is_gone(&error) => return Ok(Outcome::Gone),
+                Err(error) => return Ok(Outcome::Failed(error)),
+            };
+            if let Some(kind) = no_file(&look) {
+                return Ok(Outcome::Special(kind));
+            }
+            let is_settled = self.is_settled(&look)?;
+            let taken = match self.take(&file, &look, step)? {
+                Ok(taken) => taken,
+                Err(error) => return Ok(Outcome::Failed(error)),
+            };
+            let after = Look::of(&file)?;
+            let is_whole = is_settled && taken.size == look.size && look.is_unchanged(&after);
+            if is_whole || attempt >= ATTEMPTS {
+                let content = Spooled::new(&self.file, self.end, taken.size);
+                self.end += taken.size;
+                return Ok(match is_whole {
+                    true => Outcome::Copied(taken, content),
+                    false => Outcome::Torn(taken, content),
+                });
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Opens a file, and waits where it was changed within the same tick: a change after a copy would not be seen.
+    fn open(&self, folders: &mut Folders<'_>, name: &RelativeName) -> io::Result<(File, Look)> {
+        let (parent, name) = folders.parent(name.as_bytes())?;
+        let file = open_file(parent, name)?;
+        let look = Look::of(&file)?;
+        if no_file(&look).is_some() || self.is_settled(&look)? {
+            return Ok((file, look));
+        }
+        thread::sleep(TICK);
+        let look = Look::of(&file)?;
+        Ok((file, look))
+    }
+
+    /// Whether a change from now on gets another time than the file has.
+    fn is_settled(&self, look: &Look) -> io::Result<bool> {
+        let now = self.now()?;
+        // Whoever writes sets this time too; a name that is taken away does not.
+        let age = nanoseconds(now) - nanoseconds(look.mtime);
+        // A time far in the future is that of another clock, and says nothing about ours.
+        Ok(!(-SECOND..TICK.as_nanos() as i128).contains(&age))
+    }
+
+    /// Copies the bytes that `look` says there are, behind everything that was copied before.
+    fn take(
+        &mut self,
+        file: &File,
+        look: &Look,
+        step: &Step<'_>,
+    ) -> Result<Result<Hashed, io::Error>> {
+        let xattrs = match xattrs(std::os::fd::AsFd::as_fd(file)) {
+            Ok(xattrs) => xattrs,
+            Err(error) => return Ok(Err(error)),
+        };
+        if look.size > SMALL_SOURCE_BYTES {
+            space::require(
+                &self.scratch,
+                look.size,
+                "a copy of a file that is being written",
+            )?;
+        }
+        let mut hashing = Hashing::new(io::sink());
+        let mut at = self.end;
+        let mut failed = None;
+        let result = read(file, look.size, &mut self.buffer, &mut |bytes| {
+            let take = || -> Result<()> {
+                step(bytes.len() as u64)?;
+                let writing = || format!("cannot write a copy in {}", self.scratch.display());
+                self.file.write_all_at(bytes, at).with_context(writing)?;
+                Ok(())
+            };
+            take().map_err(|error| {
+                failed = Some(error);
+                io::Error::from(io::ErrorKind::Other)
+            })?;
+            at += bytes.len() as u64;
+            io::Write::write_all(&mut hashing, bytes)
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let (digest, size) = hashing.finish();
+        Ok(result.map(|()| Hashed {
+            look: *look,
+            xattrs,
+            digest,
+            size,
+        }))
+    }
+
+    fn now(&self) -> io::Result<Modified> {
+        let times = Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_NOW,
+            },
+        };
+        sys::futimens(&self.file, &times)?;
+        Ok(Look::of(&self.file)?.mtime)
+    }
+}
+
+fn nanoseconds(time: Modified) -> i128 {
+    i128::from(time.seconds) * SECOND + i128::from(time.nanoseconds)
+}

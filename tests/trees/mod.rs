@@ -1,0 +1,317 @@
+//! A directory to stage, and a place to restore it: what is there is looked at with the standard library alone.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests may do what hookshot may not"
+)]
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink},
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Result;
+use hookshot::{
+    archive::Threads,
+    disk::tree::{Privilege, Restoring, StagedFile, Taking, restore},
+    model::{
+        entry_name::EntryName,
+        manifest::Manifest,
+        relative::RelativeName,
+        rules::Rules,
+        tree::{Tree, relative_of},
+        version::FormatVersion,
+    },
+    source::tree::{Caller, StagedTree, stage},
+};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
+use tempfile::TempDir;
+
+/// What a test puts into a directory.
+#[derive(Debug, Clone)]
+pub enum Thing {
+    File {
+        content: Vec<u8>,
+        mode: u32,
+        mtime: (i64, u32),
+        xattr: Option<Vec<u8>>,
+    },
+    Sparse {
+        blocks: u64,
+        byte: u8,
+        mtime: (i64, u32),
+    },
+    Folder {
+        mode: u32,
+        mtime: (i64, u32),
+        xattr: Option<Vec<u8>>,
+    },
+    /// `@` is the directory itself.
+    Link { target: String },
+}
+
+/// What is at a path: kind, mode, owner, time, content or target, an extended attribute.
+pub type State = (char, u32, (u32, u32), (i64, i64), Vec<u8>, Option<Vec<u8>>);
+
+/// A folder with a directory `data`, a place for a new one, and a folder for scratch.
+pub struct Bench {
+    folder: TempDir,
+}
+
+pub fn name() -> EntryName {
+    EntryName::new("data").expect("a good name")
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("data")).expect("made");
+        fs::create_dir(folder.path().join("scratch")).expect("made");
+        Bench { folder }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn source(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
+    /// Where it is restored.
+    pub fn place(&self) -> PathBuf {
+        self.folder().join("new")
+    }
+
+    pub fn privilege(&self) -> Privilege {
+        match nix::unistd::geteuid().is_root() {
+            true => Privilege::Root,
+            false => Privilege::Ours,
+        }
+    }
+
+    pub fn stage(&self, rules: &Rules) -> Result<StagedTree> {
+        self.stage_at(&self.source(), rules)
+    }
+
+    pub fn stage_at(&self, path: &Path, rules: &Rules) -> Result<StagedTree> {
+        self.stage_with(path, rules, Duration::ZERO, &|_| Ok(()))
+    }
+
+    pub fn stage_quiet(&self, quiet: Duration) -> Result<StagedTree> {
+        self.stage_with(&self.source(), &Rules::everything(), quiet, &|_| Ok(()))
+    }
+
+    pub fn stage_until(&self, step: impl Fn(u64) -> Result<()>) -> Result<StagedTree> {
+        self.stage_with(&self.source(), &Rules::everything(), Duration::ZERO, &step)
+    }
+
+    fn stage_with(
+        &self,
+        path: &Path,
+        rules: &Rules,
+        quiet: Duration,
+        step: &dyn Fn(u64) -> Result<()>,
+    ) -> Result<StagedTree> {
+        let caller = Caller {
+            step,
+            scratch: &self.folder().join("scratch"),
+            threads: Threads::new(3).expect("some"),
+            quiet,
+        };
+        stage(path, &name(), rules, &caller)
+    }
+
+    /// Waits until what was written so far is as old as a file must be to be read where it lies.
+    pub fn wait_for_a_tick(&self) {
+        let written = |name: &str| {
+            let path = self.folder().join(name);
+            fs::write(&path, "").expect("written");
+            path.metadata().expect("there").modified().expect("told")
+        };
+        let begun = written("begun");
+        let tick = Duration::from_millis(21);
+        while written("now").duration_since(begun).expect("later") < tick {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Writes every file as an import would have it in its staging folder.
+    pub fn unpack(&self, staged: &StagedTree) -> Vec<(RelativeName, PathBuf)> {
+        let staging = self.folder().join("staging");
+        fs::create_dir(&staging).expect("made");
+        let unpack = |(number, file): (usize, &hookshot::source::files::Staged)| {
+            let key = file.name.as_str().strip_prefix("data/").expect("below it");
+            let relative = relative_of(key, &file.record, &name()).expect("a good name");
+            let path = staging.join(number.to_string());
+            let mut out = fs::File::create(&path).expect("made");
+            let size = std::io::copy(&mut file.content.open().expect("open"), &mut out);
+            assert_eq!(size.expect("copied"), file.record.size);
+            (relative, path)
+        };
+        staged.files.iter().enumerate().map(unpack).collect()
+    }
+
+    pub fn try_restore(
+        &self,
+        staged: &StagedTree,
+        files: &[(RelativeName, PathBuf)],
+        taking: Taking,
+    ) -> Result<Vec<String>> {
+        let files: Vec<StagedFile<'_>> = staged
+            .files
+            .iter()
+            .zip(files)
+            .map(|(file, (name, path))| StagedFile {
+                name: name.clone(),
+                staged: path.clone(),
+                record: &file.record,
+            })
+            .collect();
+        restore(&Restoring {
+            tree: &staged.tree,
+            files: &files,
+            place: &self.place(),
+            target: &self.source(),
+            taking,
+            privilege: self.privilege(),
+        })
+    }
+
+    /// Restores what was staged, by way of the manifest's bytes; returns its folders and links, and the warnings.
+    pub fn restore(&self, mut staged: StagedTree, taking: Taking) -> (Tree, Vec<String>) {
+        let files = self.unpack(&staged);
+        let records = staged.files.iter();
+        let manifest = Manifest {
+            version: FormatVersion::CURRENT,
+            created_at: 0,
+            hookshot_version: semver::Version::new(0, 1, 0),
+            files: records
+                .map(|file| (file.name.clone(), file.record.clone()))
+                .collect(),
+            root: None,
+            hostname: None,
+            app: None,
+            app_version: None,
+            compression: None,
+            tags: BTreeMap::new(),
+            trees: BTreeMap::from([(name(), staged.tree)]),
+        };
+        let read = Manifest::parse(&manifest.to_bytes()).expect("a good manifest");
+        assert_eq!(read, manifest);
+        staged.tree = read.trees[&name()].clone();
+        let warnings = self.try_restore(&staged, &files, taking).expect("restored");
+        (staged.tree, warnings)
+    }
+
+    /// Makes `things`, as far as they go together: what does not is left out.
+    pub fn build(&self, things: &BTreeMap<Vec<u8>, Thing>) {
+        let source = self.source();
+        let real = source.canonicalize().expect("there");
+        let at = |path: &[u8]| source.join(OsStr::from_bytes(path));
+        let mut made = Vec::new();
+        for (path, thing) in things {
+            let place = at(path);
+            let parent = place.parent().expect("a folder").to_owned();
+            // Nothing is made through a link, which may lead outside.
+            let is_linked = parent.ancestors().any(Path::is_symlink);
+            if is_linked
+                || fs::create_dir_all(&parent).is_err()
+                || !parent.canonicalize().expect("there").starts_with(&real)
+                || place.symlink_metadata().is_ok()
+            {
+                continue;
+            }
+            match thing {
+                Thing::File { content, xattr, .. } => {
+                    fs::write(&place, content).expect("written");
+                    set_xattr(&place, xattr);
+                }
+                Thing::Sparse { blocks, byte, .. } => {
+                    let file = fs::File::create(&place).expect("made");
+                    file.set_len(blocks * 4096).expect("long");
+                    file.write_all_at(&[*byte], blocks * 2048).expect("written");
+                }
+                Thing::Folder { xattr, .. } => {
+                    fs::create_dir(&place).expect("made");
+                    set_xattr(&place, xattr);
+                }
+                Thing::Link { target } => {
+                    let target = target.replace('@', source.to_str().expect("UTF-8"));
+                    symlink(target, &place).expect("linked");
+                }
+            }
+            made.push((place, thing));
+        }
+        for (place, thing) in made.iter().rev() {
+            let (mode, (seconds, nanoseconds)) = match thing {
+                Thing::File { mode, mtime, .. } | Thing::Folder { mode, mtime, .. } => {
+                    (*mode, *mtime)
+                }
+                Thing::Sparse { mtime, .. } => (0o640, *mtime),
+                Thing::Link { .. } => continue,
+            };
+            let is_root = nix::unistd::geteuid().is_root();
+            let mode = if is_root { mode } else { mode | 0o400 };
+            fs::set_permissions(place, fs::Permissions::from_mode(mode)).expect("set");
+            let time = Timespec {
+                tv_sec: seconds,
+                tv_nsec: nanoseconds.into(),
+            };
+            let times = Timestamps {
+                last_access: time,
+                last_modification: time,
+            };
+            rustix::fs::utimensat(CWD, place, &times, AtFlags::empty()).expect("set");
+        }
+    }
+
+    /// Everything in `folder`, by path.
+    pub fn snapshot(&self, folder: &Path) -> BTreeMap<Vec<u8>, State> {
+        let mut found = BTreeMap::new();
+        let mut ahead = vec![folder.to_owned()];
+        while let Some(path) = ahead.pop() {
+            let metadata = path.symlink_metadata().expect("there");
+            let mode = metadata.mode() & 0o7777;
+            let owner = (metadata.uid(), metadata.gid());
+            let time = (metadata.mtime(), metadata.mtime_nsec());
+            let (kind, mode, content, xattr) = if metadata.is_symlink() {
+                let target = fs::read_link(&path).expect("a link");
+                ('l', 0, target.as_os_str().as_bytes().to_vec(), None)
+            } else if metadata.is_dir() {
+                let entries = path.read_dir().expect("readable");
+                ahead.extend(entries.map(|entry| entry.expect("readable").path()));
+                ('d', mode, Vec::new(), get_xattr(&path))
+            } else if metadata.is_file() {
+                let content = fs::read(&path).expect("readable");
+                ('f', mode, content, get_xattr(&path))
+            } else {
+                ('s', mode, Vec::new(), None)
+            };
+            let relative = path.strip_prefix(folder).expect("below");
+            let relative = relative.as_os_str().as_bytes().to_vec();
+            found.insert(relative, (kind, mode, owner, time, content, xattr));
+        }
+        found
+    }
+}
+
+/// A file system without them has none.
+fn set_xattr(path: &Path, value: &Option<Vec<u8>>) {
+    if let Some(value) = value {
+        let _ = rustix::fs::setxattr(path, "user.hookshot", value, XattrFlags::empty());
+    }
+}
+
+fn get_xattr(path: &Path) -> Option<Vec<u8>> {
+    let mut value = vec![0; 4096];
+    let length = rustix::fs::getxattr(path, "user.hookshot", &mut value[..]).ok()?;
+    value.truncate(length);
+    Some(value)
+}
