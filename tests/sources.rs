@@ -481,3 +481,154 @@ fn a_damaged_sqlite_database_is_not_archived() {
     assert!(run.stderr.contains("app.db"), "{}", run.stderr);
     assert!(!machine.path("out/a.tar.gz").exists());
 }
+
+/// A service with a folder: files, a link, an empty folder, a cache that nobody needs, and a database in it.
+fn folder_service() -> Machine {
+    let sources = source(
+        "files",
+        "directory",
+        "path = \"../data/app\"\nexclude = [\"/cache/\", \"*.tmp\"]",
+    ) + &source("app.db", "sqlite", "path = \"../data/app/app.db\"");
+    let machine = machine("", &sources);
+    let app = machine.path("data/app");
+    for folder in ["attachments/deep", "empty", "cache"] {
+        fs::create_dir_all(app.join(folder)).expect("a folder");
+    }
+    machine.write("data/app/attachments/one", "1", 0o640);
+    machine.write("data/app/attachments/deep/two", "22", 0o600);
+    machine.write("data/app/cache/big", "cached before", 0o600);
+    machine.write("data/app/scratch.tmp", "scratch", 0o600);
+    std::os::unix::fs::symlink("attachments/one", app.join("link")).expect("a link");
+    add(&app.join("app.db"), "archived");
+    machine
+}
+
+#[test]
+fn a_directory_is_replaced_as_one_with_the_database_in_it() {
+    let machine = folder_service();
+    let app = machine.path("data/app");
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    assert_eq!(
+        entries(&machine, "a.tar.gz"),
+        [
+            "app.db",
+            "config.toml",
+            "files/attachments/deep/two",
+            "files/attachments/one"
+        ]
+    );
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    machine.run(&["diff", "a.tar.gz"]).exits(0);
+    let place = |path: &Path| {
+        use std::os::unix::fs::MetadataExt as _;
+        path.metadata().expect("it").ino()
+    };
+    let before = place(&app);
+    let same = machine
+        .run(&["import", "a.tar.gz", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(same["steps"][2]["action"], "unchanged", "{same}");
+    assert_eq!(place(&app), before);
+    // The service goes on, and goes wrong.
+    fs::remove_file(app.join("attachments/deep/two")).expect("removed");
+    fs::remove_dir(app.join("empty")).expect("removed");
+    machine.write("data/app/attachments/new", "new", 0o600);
+    machine.write("data/app/cache/big", "cached after", 0o600);
+    add(&app.join("app.db"), "later");
+    machine.run(&["diff", "a.tar.gz"]).exits(1);
+    let plan = machine
+        .run(&["import", "a.tar.gz", "--dry-run", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(plan["steps"][2]["action"], "replace", "{plan}");
+    assert_eq!(place(&app), before);
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    assert_ne!(place(&app), before);
+    assert_eq!(machine.read("data/app/attachments/deep/two"), b"22");
+    assert!(!app.join("attachments/new").exists());
+    assert!(app.join("empty").is_dir());
+    assert_eq!(machine.mode("data/app/attachments/one"), 0o640);
+    assert_eq!(
+        fs::read_link(app.join("link")).expect("a link"),
+        Path::new("attachments/one")
+    );
+    assert_eq!(machine.read("data/app/cache/big"), b"cached after");
+    assert_eq!(machine.read("data/app/scratch.tmp"), b"scratch");
+    assert_eq!(machine.read("data/app.bak/attachments/new"), b"new");
+    assert_eq!(rows(&app.join("app.db")), ["archived"]);
+    machine.run(&["diff", "a.tar.gz"]).exits(0);
+    machine.run(&["rollback"]).exits(0);
+    assert_eq!(place(&app), before);
+    assert_eq!(machine.read("data/app/attachments/new"), b"new");
+    assert_eq!(rows(&app.join("app.db")), ["archived", "later"]);
+    machine.run(&["rollback"]).exits(0);
+    assert!(!app.join("attachments/new").exists());
+    // Nothing of ours is left beside it.
+    let left = fs::read_dir(machine.path("data")).expect("it").flatten();
+    let left = left.map(|entry| entry.file_name().into_string().expect("UTF-8"));
+    let ours: Vec<String> = left.filter(|name| name.starts_with(".hookshot")).collect();
+    assert!(ours.is_empty(), "{ours:?}");
+}
+
+#[test]
+fn a_directory_comes_to_a_machine_that_has_none_and_goes_again() {
+    let machine = folder_service();
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    let other = folder_service();
+    fs::remove_dir_all(other.path("data/app")).expect("removed");
+    fs::copy(machine.path("out/a.tar.gz"), other.path("out/a.tar.gz")).expect("copied");
+    other.run(&["import", "a.tar.gz"]).exits(0);
+    assert_eq!(other.read("data/app/attachments/deep/two"), b"22");
+    assert_eq!(rows(&other.path("data/app/app.db")), ["archived"]);
+    other.run(&["rollback"]).exits(0);
+    assert!(!other.path("data/app").exists());
+    assert_eq!(other.read("data/app.bak/attachments/deep/two"), b"22");
+    other.run(&["rollback"]).exits(0);
+    assert_eq!(other.read("data/app/attachments/deep/two"), b"22");
+}
+
+#[test]
+fn a_directory_of_which_a_file_is_open_is_not_replaced() {
+    let machine = folder_service();
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    machine.write("data/app/attachments/one", "changed", 0o640);
+    let file = fs::File::open(machine.path("data/app/attachments/deep/two")).expect("it");
+    let mut holder = Command::new("sleep")
+        .arg("600")
+        .stdin(file)
+        .spawn()
+        .expect("sleep");
+    let blocked = machine
+        .run(&["import", "a.tar.gz", "--force", "--json"])
+        .exits(11)
+        .json();
+    holder.kill().expect("killed");
+    holder.wait().expect("gone");
+    assert_eq!(blocked["blocked"][0]["kind"], "file_held", "{blocked}");
+    assert!(
+        blocked.to_string().contains(&holder.id().to_string()),
+        "{blocked}"
+    );
+    machine
+        .run(&["import", "a.tar.gz", "--only", "files/attachments/one"])
+        .exits(2);
+    machine
+        .run(&["import", "a.tar.gz", "--only", "files"])
+        .exits(0);
+    assert_eq!(machine.read("data/app/attachments/one"), b"1");
+    assert_eq!(rows(&machine.path("data/app/app.db")), ["archived"]);
+}
+
+#[test]
+fn outputs_and_configurations_do_not_lie_in_a_directory_that_is_a_source() {
+    let machine = folder_service();
+    let inside = machine.path("data/app/a.tar.gz");
+    machine
+        .run(&["export", inside.to_str().expect("UTF-8")])
+        .exits(2);
+    let around = source("files", "directory", "path = \"..\"");
+    let text = machine.config_text(&around);
+    machine.write("etc/config.toml", text, 0o600);
+    machine.run(&["export", "a.tar.gz"]).exits(2);
+}

@@ -164,10 +164,10 @@ impl Export {
         for fault in &missing {
             error!("Not proven to be there: {fault}");
         }
-        Ok(if missing.is_empty() {
-            0
-        } else {
-            Kind::Unproven.code()
+        Ok(match (missing.is_empty(), report.torn.is_empty()) {
+            (false, _) => Kind::Unproven.code(),
+            (true, false) => Kind::Partial.code(),
+            (true, true) => 0,
         })
     }
 }

@@ -20,10 +20,10 @@ use anyhow::{Context as _, Result};
 use crate::{
     disk::{folder_of, open_regular},
     error::{Failure, Kind},
-    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES},
+    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, rules::Rules},
 };
 use schema::Schema;
-use sources::{Source, defaults};
+use sources::{Content, Source, defaults};
 
 /// Where the configuration lies unless somebody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/hookshot/config.toml";
@@ -110,6 +110,7 @@ impl Settings {
         if schema.include_config {
             sources.insert(0, sources::config(config.clone()));
         }
+        directories_lie_apart(&config, &sources)?;
         Ok(Settings {
             services,
             secrets,
@@ -123,23 +124,114 @@ impl Settings {
 
     /// The source that an entry comes from.
     pub fn source_of(&self, entry: &EntryName) -> Option<&Source> {
-        self.sources.iter().find(|source| source.name == *entry)
+        let is_in = |directory: &Source| {
+            let rest = entry.as_str().strip_prefix(directory.name.as_str());
+            directory.is_directory() && rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        let mut sources = self.sources.iter();
+        sources.find(|source| source.name == *entry || is_in(source))
+    }
+
+    /// The sources of their own that lie in a directory, with their paths in it: they are no part of it.
+    pub fn within<'a>(
+        &'a self,
+        directory: &'a Source,
+    ) -> impl Iterator<Item = (&'a Source, &'a Path)> {
+        let others = self.sources.iter().filter(|other| !other.is_directory());
+        others.filter_map(|other| {
+            let inside = other.path()?.strip_prefix(directory.path()?).ok()?;
+            Some((other, inside))
+        })
+    }
+
+    /// What of a directory goes along: what its patterns say, but no sources of their own.
+    pub fn rules(&self, directory: &Source) -> Result<Rules> {
+        let Content::Directory {
+            include, exclude, ..
+        } = &directory.content
+        else {
+            return Ok(Rules::everything());
+        };
+        let mut exclude = exclude.clone();
+        for (other, inside) in self.within(directory) {
+            let Some(inside) = inside.to_str() else {
+                continue;
+            };
+            let pattern = format!("/{}", literal(inside));
+            if let Content::Sqlite { .. } = other.content {
+                exclude.extend(["-wal", "-shm", "-journal"].map(|end| format!("{pattern}{end}")));
+            }
+            exclude.push(pattern);
+        }
+        Rules::new(include, &exclude).map_err(|faults| refused(&self.config, &faults).into())
     }
 
     /// The folder in which an import stages: on the file system of what it replaces, as far as that is one.
     pub fn home(&self) -> PathBuf {
         let is_said = self.schema.sources.is_none() || self.schema.data_dir.is_some();
         let first = self.sources.iter().find_map(Source::path);
-        match first.filter(|_| !is_said) {
-            Some(path) => folder_of(path),
-            None => self.data_dir.clone(),
-        }
+        let Some(path) = first.filter(|_| !is_said) else {
+            return self.data_dir.clone();
+        };
+        let directories = self.sources.iter().filter(|source| source.is_directory());
+        let around = directories.filter_map(Source::path);
+        let around = around.filter(|folder| path.starts_with(folder));
+        // What is replaced as one is no place for what replaces it.
+        folder_of(
+            around
+                .min_by_key(|folder| folder.as_os_str().len())
+                .unwrap_or(path),
+        )
     }
 
     /// The folders that are locked while hookshot works on this state.
     pub fn folders(&self) -> [PathBuf; 2] {
         [folder_of(&self.config), self.home()]
     }
+}
+
+/// Refuses a directory in which hookshot would keep its journal, and one that lies in another.
+fn directories_lie_apart(config: &Path, sources: &[Source]) -> Result<()> {
+    let directories: Vec<&Source> = sources
+        .iter()
+        .filter(|source| source.is_directory())
+        .collect();
+    for directory in &directories {
+        let Some(path) = directory.path() else {
+            continue;
+        };
+        let is_in = |other: &&&Source| {
+            other.name != directory.name
+                && other.path().is_some_and(|other| other.starts_with(path))
+        };
+        let message = if config.starts_with(path) {
+            format!(
+                "{} lies in the directory {}: an import could not replace it as one",
+                config.display(),
+                directory.name
+            )
+        } else if let Some(other) = directories.iter().find(is_in) {
+            format!(
+                "the directory {} lies in the directory {}",
+                other.name, directory.name
+            )
+        } else {
+            continue;
+        };
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("give the configuration a folder of its own, and name the outer directory alone")
+            .into());
+    }
+    Ok(())
+}
+
+/// A path as a pattern that matches it alone.
+fn literal(path: &str) -> String {
+    let escape = |character: char| match character {
+        '*' | '?' | '[' | ']' | '{' | '}' | '!' | '#' | '\\' | ' ' => format!("\\{character}"),
+        _ => character.to_string(),
+    };
+    path.chars().map(escape).collect()
 }
 
 /// The text of a configuration file; `None` where there is none.

@@ -247,6 +247,22 @@ impl Reader<'_> {
         }
     }
 
+    /// A list of strings.
+    pub(super) fn list(&mut self, section: &Table, name: &str, key: &str) -> Vec<String> {
+        let texts: Option<Vec<String>> = match section.get(key) {
+            None => return Vec::new(),
+            Some(Value::Array(values)) => {
+                let texts = values.iter().map(|value| value.as_str().map(str::to_owned));
+                texts.collect()
+            }
+            Some(_) => None,
+        };
+        if texts.is_none() {
+            self.fault(format!("`{key}` under [{name}] must be a list of strings"));
+        }
+        texts.unwrap_or_default()
+    }
+
     /// A table of strings.
     pub(super) fn strings(
         &mut self,

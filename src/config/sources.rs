@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::{nearest::nearest, schema::Reader};
-use crate::model::{entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy};
+use crate::model::{
+    entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, relative::is_tree_name,
+    rules::Rules,
+};
 
 /// The entry of the configuration file.
 pub const CONFIG: &str = "config.toml";
@@ -21,6 +24,7 @@ const COMMON: [&str; 5] = ["name", "kind", "optional", "secret", "active_command
 /// The keys of what lies at a path.
 const AT_PATH: [&str; 1] = ["path"];
 const SQLITE: [&str; 2] = ["path", "active_query"];
+const DIRECTORY: [&str; 3] = ["path", "include", "exclude"];
 const COMMAND: [&str; 2] = ["export", "import"];
 
 /// Where an entry comes from.
@@ -56,6 +60,15 @@ pub enum Content {
     },
     /// A plain file.
     File(PathBuf),
+    /// A folder with everything in it.
+    Directory {
+        /// Where it is.
+        path: PathBuf,
+        /// What of it goes along: patterns as in gitignore(5); everything where there are none.
+        include: Vec<String>,
+        /// What of it does not.
+        exclude: Vec<String>,
+    },
     /// What a command prints.
     Command {
         /// Prints the entry.
@@ -93,6 +106,7 @@ impl Source {
             | Content::Toml(path)
             | Content::Redb(path)
             | Content::Sqlite { path, .. }
+            | Content::Directory { path, .. }
             | Content::File(path) => Some(path),
             Content::Command { .. } => None,
         }
@@ -104,8 +118,14 @@ impl Source {
             Content::Config(_) | Content::Toml(_) | Content::File(_) => "file",
             Content::Redb(_) => "redb",
             Content::Sqlite { .. } => "sqlite",
+            Content::Directory { .. } => "directory",
             Content::Command { .. } => "command",
         }
+    }
+
+    /// Whether it is a folder with everything in it.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.content, Content::Directory { .. })
     }
 
     /// The same source, with a path that is relative taken from `folder`.
@@ -116,6 +136,7 @@ impl Source {
             | Content::Toml(path)
             | Content::Redb(path)
             | Content::Sqlite { path, .. }
+            | Content::Directory { path, .. }
             | Content::File(path) => *path = folder.join(&*path),
             Content::Command { .. } => {}
         }
@@ -194,9 +215,10 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
     let own: &[&str] = match kind.as_str() {
         "redb" | "file" => &AT_PATH,
         "sqlite" => &SQLITE,
+        "directory" => &DIRECTORY,
         "command" => &COMMAND,
         _ => {
-            const KINDS: [&str; 4] = ["redb", "sqlite", "file", "command"];
+            const KINDS: [&str; 5] = ["redb", "sqlite", "file", "directory", "command"];
             let meant = nearest(&kind, &KINDS)
                 .map(|name| format!("; did you mean `{name}`?"))
                 .unwrap_or_default();
@@ -218,6 +240,19 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
             path: path(reader)?,
             active_query: reader.text(table, &section, "active_query"),
         },
+        "directory" => {
+            let path = path(reader)?;
+            let include = reader.list(table, &section, "include");
+            let exclude = reader.list(table, &section, "exclude");
+            for fault in Rules::new(&include, &exclude).err().unwrap_or_default() {
+                reader.fault(format!("under [{section}]: {fault}"));
+            }
+            Content::Directory {
+                path,
+                include,
+                exclude,
+            }
+        }
         _ => Content::Command {
             export: required(reader, table, &section, "export")?,
             import: reader.text(table, &section, "import"),
@@ -234,6 +269,10 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
     let name = match EntryName::new(&name?) {
         Ok(name) if [CONFIG, MANIFEST_NAME].contains(&name.as_str()) => {
             reader.fault(format!("no source may be called {name}"));
+            return None;
+        }
+        Ok(name) if kind == "directory" && !is_tree_name(&name) => {
+            reader.fault(format!("the name of a directory has no slash: {name}"));
             return None;
         }
         Ok(name) => name,
@@ -345,6 +384,18 @@ active_command = "pgrep vacuum"
             ),
             (file("a") + &file("a"), "cannot both have their names"),
             (file("a") + &file("a/b"), "cannot both have their names"),
+            (
+                source("name = \"a/b\"\nkind = \"directory\"\npath = \"/x\""),
+                "has no slash",
+            ),
+            (
+                source("name = \"a\"\nkind = \"directory\"\npath = \"/x\"\nexclude = \"x\""),
+                "`exclude` under [backup.sources a] must be a list",
+            ),
+            (
+                source("name = \"a\"\nkind = \"directory\"\npath = \"/x\"\nexclude = [\"{a\"]"),
+                "under [backup.sources a]",
+            ),
         ] {
             let faults = sources(&text).expect_err(&text).join("\n");
             assert!(faults.contains(says), "{says}: {faults}");

@@ -1,11 +1,11 @@
 //! Who holds a file: the processes that have a lock on it or have it open, from /proc (proc_locks(5), proc_pid_fd(5)).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// A process that holds a file.
@@ -144,6 +144,45 @@ pub fn open_by(path: &Path) -> io::Result<Vec<(Holder, Mode)>> {
         .into_iter()
         .map(|(pid, mode)| (Holder::of(pid), mode))
         .collect())
+}
+
+/// The other processes that have anything open in the folder at `path`, as far as we may see them; and the folders in it
+/// at which other file systems are mounted.
+pub fn open_below(path: &Path) -> io::Result<(Vec<Holder>, Vec<PathBuf>)> {
+    let device = path.metadata()?.dev();
+    let mut mounts = Vec::new();
+    let mut inside = HashSet::new();
+    let mut ahead = vec![path.to_owned()];
+    while let Some(folder) = ahead.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            inside.insert((metadata.dev(), metadata.ino()));
+            if metadata.dev() != device {
+                mounts.push(entry.path());
+            } else if metadata.is_dir() {
+                ahead.push(entry.path());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc")?.flatten() {
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+        let holds = |entry: fs::DirEntry| {
+            let metadata = fs::metadata(entry.path());
+            metadata.is_ok_and(|metadata| inside.contains(&(metadata.dev(), metadata.ino())))
+        };
+        let is_other = pid != std::process::id();
+        if is_other && descriptors.into_iter().flatten().flatten().any(holds) {
+            found.push(Holder::of(pid));
+        }
+    }
+    Ok((found, mounts))
 }
 
 /// How a process has a file open, if it has.

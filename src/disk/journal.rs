@@ -62,6 +62,28 @@ pub struct Step {
     pub before: Option<String>,
     /// SHA-256 of the new file; `None` for a removal.
     pub after: Option<String>,
+    /// Where it is a folder that is replaced as one; the digests are those of listings then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<Folder>,
+}
+
+/// What tells the two folders of a step apart, wherever they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// The old one; `None` where there was none.
+    pub old: Option<Place>,
+    /// The new one; `None` for a removal. It is in `staged`, or, where that is nothing, it is the backup that a rollback
+    /// brings back.
+    pub new: Option<Place>,
+}
+
+/// Which folder it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The number of its device.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
 }
 
 /// The journal's content.

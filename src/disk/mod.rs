@@ -14,6 +14,7 @@ pub mod redo;
 pub mod space;
 pub mod staging;
 pub mod survey;
+mod swap;
 pub mod transaction;
 pub mod tree;
 

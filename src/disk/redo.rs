@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{
     exists, folder_of,
     journal::{Home, Journal, Phase, Step},
-    remove_file, sync_folders,
+    remove_file, survey, swap, sync_folders,
     transaction::copy_private,
 };
 use crate::{
@@ -66,10 +66,24 @@ pub fn recover(home: &Home, mut journal: Journal) -> Result<Recovered> {
 /// worked on since.
 fn obstacle(journal: &Journal) -> Result<Option<String>> {
     for step in &journal.steps {
+        let target = step.target.display();
+        if let Some(folder) = &step.folder {
+            if swap::is_in_place(step, folder)? {
+                continue;
+            }
+            let new = step.staged.as_ref().unwrap_or(&step.backup);
+            if folder.new.is_some() && swap::place_of(new)? != folder.new {
+                return Ok(Some(format!("the new {target} is not there any more")));
+            }
+            let is_old = swap::place_of(&step.target)? == folder.old;
+            if is_old && survey::listing(&step.target)? != step.before {
+                return Ok(Some(format!("{target} has been worked on since")));
+            }
+            continue;
+        }
         let Some(staged) = &step.staged else {
             continue;
         };
-        let target = step.target.display();
         let now = digest(&step.target)?;
         if !exists(staged) {
             // In place, and perhaps worked on since; unless it is still the old one.
@@ -91,10 +105,12 @@ fn obstacle(journal: &Journal) -> Result<Option<String>> {
 /// Fails where going back would overwrite what somebody made of a new file, or in the place of a removed one.
 fn nothing_is_lost_by_going_back(journal: &Journal) -> Result<()> {
     for step in &journal.steps {
-        if step.staged.as_ref().is_some_and(|staged| exists(staged)) {
-            continue;
-        }
-        let now = digest(&step.target)?;
+        let now = match &step.folder {
+            Some(folder) if swap::is_in_place(step, folder)? => survey::listing(&step.target)?,
+            Some(_) => continue,
+            None if step.staged.as_ref().is_some_and(|staged| exists(staged)) => continue,
+            None => digest(&step.target)?,
+        };
         if now.is_some() && now != step.before && now != step.after {
             let message = format!(
                 "an earlier {} was interrupted, and both old and new files have been worked on since: {}",
@@ -116,19 +132,26 @@ pub fn apply(journal: &Journal) -> Result<()> {
             pending.push(step);
         }
     }
-    for step in &pending {
+    for step in pending.iter().filter(|step| step.folder.is_none()) {
         keep_backup(step).with_context(|| format!("cannot keep {}", step.backup.display()))?;
     }
     // The old file must have its second name on the disk before its first one is taken away.
     sync_folders(pending.iter().map(|step| step.target.clone()))?;
     for step in &pending {
-        put(step)
-            .with_context(|| format!("cannot put the new {} in place", step.target.display()))?;
+        let put = match &step.folder {
+            Some(folder) => swap::apply(step, folder),
+            None => put(step).map_err(Into::into),
+        };
+        put.with_context(|| format!("cannot put the new {} in place", step.target.display()))?;
     }
     sync_folders(pending.iter().map(|step| step.target.clone()))
 }
 
 fn is_pending(step: &Step) -> Result<bool> {
+    if step.folder.is_some() {
+        // Every part of it looks whether it is done.
+        return Ok(true);
+    }
     match &step.staged {
         Some(staged) => Ok(exists(staged)),
         // What is there after a removal, and is not what was removed, is somebody's new file.
@@ -170,7 +193,7 @@ fn keep_backup(step: &Step) -> Result<()> {
 /// Ends the work. Everything that is to go is gone, durably, before the journal is: nobody would know of it.
 pub fn finish(home: &Home, journal: &Journal) -> Result<()> {
     for step in &journal.steps {
-        remove_file(&step.earlier_backup)?;
+        remove(&step.earlier_backup)?;
         remove_file(&step.fresh_backup)?;
     }
     remove_litter(journal)?;
@@ -198,7 +221,7 @@ pub fn undo(home: &Home, mut journal: Journal) -> Result<()> {
     for step in &journal.steps {
         if exists(&step.earlier_backup) {
             fs::rename(&step.earlier_backup, &step.backup)?;
-        } else if is_same_file(&step.target, &step.backup) {
+        } else if step.folder.is_none() && is_same_file(&step.target, &step.backup) {
             remove_file(&step.backup)?;
         }
         remove_file(&step.fresh_backup)?;
@@ -208,6 +231,9 @@ pub fn undo(home: &Home, mut journal: Journal) -> Result<()> {
 
 /// Brings the old file of one step back, from its backup.
 fn restore(step: &Step) -> Result<()> {
+    if let Some(folder) = &step.folder {
+        return swap::restore(step, folder);
+    }
     let untouched = match &step.staged {
         Some(staged) => exists(staged) && !is_same_file(staged, &step.target),
         None => is_pending(step)?,
@@ -234,21 +260,7 @@ fn restore(step: &Step) -> Result<()> {
 fn remove_litter(journal: &Journal) -> Result<()> {
     let staged = journal.steps.iter().filter_map(|step| step.staged.as_ref());
     for path in journal.litter.iter().chain(staged) {
-        let result = match path.symlink_metadata() {
-            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-            Ok(_) => fs::remove_file(path),
-            // The folder that would hold it is not there either, or is no folder.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        result.with_context(|| format!("cannot remove {}", path.display()))?;
+        remove(path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     let gone = journal
         .litter
@@ -256,6 +268,24 @@ fn remove_litter(journal: &Journal) -> Result<()> {
         .cloned()
         .chain(journal.steps.iter().map(|step| step.target.clone()));
     sync_folders(gone.filter(|path| folder_of(path).is_dir()))
+}
+
+/// Removes a file or a folder with everything in it; that it is not there is fine.
+fn remove(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        // The folder that would hold it is not there either, or is no folder.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// SHA-256 of a file as the journal has it; `None` where there is no file.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use super::open_regular;
 use crate::{
     error::{Failure, Kind},
-    model::{digest::Digest, plan::Present},
+    model::{digest::Digest, plan::Present, rules::Rules},
 };
 
 /// The file that an import replaces for the configured path: links are followed, so that a link stays a link.
@@ -48,6 +48,32 @@ pub fn in_real_folder(path: &Path) -> PathBuf {
         (Some(Ok(folder)), Some(name)) => folder.join(name),
         _ => path.to_owned(),
     }
+}
+
+/// The folder that an import replaces for the configured path: a link is followed, so that it stays one.
+pub fn resolve_folder(path: &Path) -> Result<PathBuf> {
+    let resolved = match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !super::exists(path) => {
+            return Ok(in_real_folder(path));
+        }
+        result => result.with_context(|| format!("cannot look at {}", path.display()))?,
+    };
+    if !resolved.is_dir() {
+        let message = format!("{} is no folder", resolved.display());
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("a source of the kind `directory` is a folder; for one file there is `file`")
+            .into());
+    }
+    Ok(resolved)
+}
+
+/// A digest of what the folder at `path` looks like, hookshot's own files left out; `None` where there is none.
+pub fn listing(path: &Path) -> Result<Option<String>> {
+    if !super::exists(path) {
+        return Ok(None);
+    }
+    let digest = super::tree::listing(path, &Rules::everything())?;
+    Ok(Some(digest.to_string()))
 }
 
 /// The file at `path`, if there is one. `watch` sees every byte that is read.

@@ -10,7 +10,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -18,11 +18,11 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    NewFolders, folder_of,
-    journal::{Home, Journal, Phase, Step},
+    NewFolders, create_folders, folder_of,
+    journal::{Folder, Home, Journal, Phase, Step},
     redo,
-    survey::Stamp,
-    sync_folders,
+    survey::{self, Stamp},
+    swap, sync_folder, sync_folders,
 };
 use crate::{
     error::{Failure, Kind},
@@ -74,17 +74,17 @@ pub fn backup_path(target: &Path) -> PathBuf {
 }
 
 /// What becomes of one target.
-pub struct Change {
+pub struct Change<'a> {
     /// The entry.
     pub entry: EntryName,
     /// The target, links resolved.
     pub target: PathBuf,
-    /// SHA-256 of what is there now.
+    /// SHA-256 of what is there now; of a folder, its listing.
     pub before: Option<Digest>,
     /// What tells whether it is still the same when it is replaced.
     pub stamp: Option<Stamp>,
     /// What comes there.
-    pub new: New,
+    pub new: New<'a>,
     /// What the file is, for those who lock it and look at it.
     pub form: Form,
 }
@@ -96,12 +96,14 @@ pub enum Form {
     Redb,
     /// A SQLite database.
     Sqlite,
+    /// A folder that is replaced as one.
+    Folder,
     /// Anything else.
     Plain,
 }
 
 /// What comes to a target's place.
-pub enum New {
+pub enum New<'a> {
     /// This file, with these attributes.
     File {
         /// Where the content lies now.
@@ -115,9 +117,21 @@ pub enum New {
         /// Time of the last change, Unix seconds.
         mtime: Option<i64>,
     },
+    /// A folder, which `build` makes at the path that it is given, durable when it returns.
+    Folder {
+        /// Makes it.
+        build: Build<'a>,
+        /// Changes whose targets lie in it: they are made in the new folder.
+        within: Vec<Change<'a>>,
+    },
+    /// The folder that stays as the target's backup.
+    Backup,
     /// Nothing.
     Nothing,
 }
+
+/// Makes a folder at a path that nothing has.
+pub type Build<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
 
 /// What may happen to the file that a new one is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,15 +189,30 @@ impl Transaction {
     }
 
     /// Places the new files beside their targets and makes them durable. Nothing that was there changes.
-    pub fn prepare(&mut self, changes: &[Change]) -> Result<()> {
+    pub fn prepare(&mut self, changes: &[Change<'_>]) -> Result<()> {
         let mut steps = Vec::new();
         for change in changes {
             let folder = folder_of(&change.target);
             self.folders
                 .create(&folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
+            let mut new = None;
             let staged = match &change.new {
                 New::Nothing => None,
+                New::Backup => {
+                    new = Some(backup_path(&change.target));
+                    None
+                }
+                New::Folder { build, within } => {
+                    let placed = self.names.beside(&change.target, "new");
+                    let placing = || format!("cannot place the new {}", change.target.display());
+                    build(&placed).with_context(placing)?;
+                    for inner in within {
+                        place_within(inner, &change.target, &placed).with_context(placing)?;
+                    }
+                    new = Some(placed.clone());
+                    Some(placed)
+                }
                 New::File {
                     source,
                     origin,
@@ -209,9 +238,20 @@ impl Transaction {
                 fresh_backup: self.names.beside(&change.target, "old"),
                 earlier_backup: self.names.beside(&change.target, "earlier"),
                 before: change.before.map(|digest| digest.to_string()),
-                after: match &change.new {
-                    New::File { digest, .. } => Some(digest.to_string()),
-                    New::Nothing => None,
+                after: match (&change.new, &new) {
+                    (New::File { digest, .. }, _) => Some(digest.to_string()),
+                    (_, Some(new)) => survey::listing(new)?,
+                    _ => None,
+                },
+                folder: match change.form {
+                    Form::Folder => Some(Folder {
+                        old: swap::place_of(&change.target)?,
+                        new: match &new {
+                            Some(new) => swap::place_of(new)?,
+                            None => None,
+                        },
+                    }),
+                    _ => None,
                 },
             });
         }
@@ -297,6 +337,43 @@ impl Committed {
         self.home.write(&self.journal)?;
         redo::undo(&self.home, self.journal)
     }
+}
+
+/// Makes a change in the new folder that will be at `target` and lies at `placed`.
+fn place_within(change: &Change<'_>, target: &Path, placed: &Path) -> Result<()> {
+    let inside = change.target.strip_prefix(target);
+    let at = placed.join(inside.context("a change that lies elsewhere")?);
+    super::remove_file(&at)?;
+    if let New::File {
+        source,
+        origin,
+        attributes,
+        mtime,
+        ..
+    } = &change.new
+    {
+        let folder = folder_of(&at);
+        create_folders(&folder)?;
+        place(source, *origin, &at, *attributes, *mtime)?;
+    }
+    Ok(sync_folder(&folder_of(&at))?)
+}
+
+/// A file of its own with the content and the attributes of another, at a place where a second name of it may be.
+pub fn separate(original: &Path, at: &Path) -> Result<()> {
+    let metadata = original.symlink_metadata()?;
+    if !metadata.is_file() {
+        return Ok(());
+    }
+    super::remove_file(at)?;
+    create_folders(&folder_of(at))?;
+    copy_private(original, at)?;
+    let copy = File::open(at)?;
+    // An unprivileged owner cannot give files away, and then the copy is its own as the original was.
+    let _ = fchown(&copy, Some(metadata.uid()), Some(metadata.gid()));
+    copy.set_permissions(metadata.permissions())?;
+    copy.set_modified(metadata.modified()?)?;
+    Ok(copy.sync_all()?)
 }
 
 /// Puts a new file beside its target: 0600 until its owner is right, durable when this returns.

@@ -248,6 +248,17 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         let (name, Some(path)) = (source.name.clone(), source.path()) else {
             continue;
         };
+        if source.is_directory() {
+            if path.is_dir() {
+                let files = super::directory::look(context, settings, source, path)?.files;
+                let files = files.into_iter().map(|file| {
+                    let found = (file.record.checksum, file.record.size);
+                    (file.name, found)
+                });
+                side.files.extend(files);
+            }
+            continue;
+        }
         let Some(present) = survey::present(path, |file| Box::new(context.watch(file)))? else {
             continue;
         };

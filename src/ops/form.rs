@@ -13,6 +13,9 @@ const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// What the file at `path` is; nothing where there is none.
 pub fn form_of(path: &Path) -> Option<Form> {
+    if path.is_dir() {
+        return Some(Form::Folder);
+    }
     let file = open_regular(path).ok()?;
     Some(match Header::read(&file) {
         Ok(Some(_)) => Form::Redb,
@@ -33,6 +36,7 @@ pub fn form_for(content: &Content) -> Form {
     match content {
         Content::Redb(_) => Form::Redb,
         Content::Sqlite { .. } => Form::Sqlite,
+        Content::Directory { .. } => Form::Folder,
         Content::Config(_) | Content::Toml(_) | Content::File(_) | Content::Command { .. } => {
             Form::Plain
         }

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::{
     Context,
     archive_input::Location,
+    directory::Directory,
     form::form_for,
     preflight::{self, Blocked, Force, Locks},
     recovery::Entered,
@@ -200,7 +201,7 @@ fn feed(context: &Context, staging: &Staging, commands: &[Fed<'_>]) -> Result<()
 fn carry_out(
     context: &Context,
     transaction: Transaction,
-    changes: &[Change],
+    changes: &[Change<'_>],
     feed: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     if changes.is_empty() {
@@ -220,18 +221,104 @@ fn carry_out(
 }
 
 /// What happens to each target, and how.
-fn plan(
+fn plan<'a>(
+    context: &'a Context,
+    settings: &'a Settings,
+    keep: Keep,
+    unpacked: &'a Unpacked<'a>,
+    targets: &'a Targets,
+    blocked: &mut Vec<Blocked>,
+) -> Result<(Vec<Step>, Vec<Change<'a>>)> {
+    let mut planned = Planned::default();
+    files(
+        context,
+        settings,
+        keep,
+        unpacked,
+        targets,
+        blocked,
+        &mut planned,
+    )?;
+    for name in &unpacked.trees {
+        let source = settings
+            .source_of(name)
+            .filter(|source| source.is_directory());
+        let (Some(source), Some(target)) = (source, targets.paths.get(name)) else {
+            warn!("  {name} is left out: this machine has no place for it");
+            planned.skip(name);
+            continue;
+        };
+        let Some(directory) = Directory::find(context, settings, unpacked, source, target)? else {
+            continue;
+        };
+        let action = match (directory.is_unchanged()?, target.is_dir()) {
+            (true, _) => Action::Unchanged,
+            (false, true) => Action::Replace,
+            (false, false) => Action::Create,
+        };
+        planned.steps.push(Step {
+            entry: name.clone(),
+            target: Some(target.clone()),
+            action,
+        });
+        if action.changes() {
+            // What lies in a directory that is replaced comes into the new one, changed or not.
+            let (within, others) = std::mem::take(&mut planned.changes)
+                .into_iter()
+                .partition(|(change, _)| change.target.starts_with(target));
+            planned.changes = others;
+            let within: Vec<(Change<'a>, Action)> = within;
+            let within = within.into_iter().map(|(change, _)| change).collect();
+            planned
+                .changes
+                .push((directory.change(keep, within)?, action));
+        }
+    }
+    planned
+        .steps
+        .sort_by(|one, other| one.entry.cmp(&other.entry));
+    let changes = planned.changes.into_iter();
+    let changes = changes.filter(|(_, action)| action.changes());
+    Ok((planned.steps, changes.map(|(change, _)| change).collect()))
+}
+
+/// A plan while it is made.
+#[derive(Default)]
+struct Planned<'a> {
+    steps: Vec<Step>,
+    /// What would make each target the archive's, also where it is that already.
+    changes: Vec<(Change<'a>, Action)>,
+}
+
+impl Planned<'_> {
+    fn skip(&mut self, name: &EntryName) {
+        self.steps.push(Step {
+            entry: name.clone(),
+            target: None,
+            action: Action::Skip,
+        });
+    }
+}
+
+/// What happens to single files.
+fn files(
     context: &Context,
     settings: &Settings,
     keep: Keep,
     unpacked: &Unpacked<'_>,
     targets: &Targets,
     blocked: &mut Vec<Blocked>,
-) -> Result<(Vec<Step>, Vec<Change>)> {
-    let mut steps = Vec::new();
-    let mut changes = Vec::new();
-    for name in &unpacked.selected {
-        let source = settings.source_of(name);
+    planned: &mut Planned<'_>,
+) -> Result<()> {
+    let trees = &unpacked.verified.manifest().trees;
+    let is_in_tree = |name: &EntryName| {
+        let first = name.as_str().split_once('/').map(|(first, _)| first);
+        first.is_some_and(|first| trees.contains_key(first))
+    };
+    for name in unpacked.selected.iter().filter(|name| !is_in_tree(name)) {
+        let source = settings
+            .source_of(name)
+            .filter(|source| source.name == *name);
         let (Some(target), Some(source)) = (targets.paths.get(name), source) else {
             let action = match source.and_then(Fed::of) {
                 Some(_) => Action::Feed,
@@ -240,7 +327,7 @@ fn plan(
             if action == Action::Skip {
                 warn!("  {name} is left out: this machine has no place for it");
             }
-            steps.push(Step {
+            planned.steps.push(Step {
                 entry: name.clone(),
                 target: None,
                 action,
@@ -268,7 +355,7 @@ fn plan(
         }
         let attributes = attributes(context, unpacked, source, present);
         let action = plan::decide(digest, attributes, present);
-        steps.push(Step {
+        planned.steps.push(Step {
             entry: name.clone(),
             target: Some(target.clone()),
             action,
@@ -277,15 +364,12 @@ fn plan(
             // What the old database had not taken in yet is not the new one's.
             for companion in sqlite::companions(target) {
                 if let Some((step, change)) = removal(name, &companion)? {
-                    steps.push(step);
-                    changes.push(change);
+                    planned.steps.push(step);
+                    planned.changes.push((change, Action::Remove));
                 }
             }
         }
-        if !action.changes() {
-            continue;
-        }
-        if backup_path(target).is_dir() {
+        if action.changes() && backup_path(target).is_dir() {
             blocked.push(Blocked {
                 kind: "target",
                 message: format!(
@@ -302,7 +386,7 @@ fn plan(
             Origin::Moved
         };
         let source = unpacked.staging.place(name);
-        changes.push(Change {
+        let change = Change {
             entry: name.clone(),
             target: target.clone(),
             before: present.map(|present| present.digest),
@@ -315,13 +399,14 @@ fn plan(
                 mtime: record.mtime,
             },
             form,
-        });
+        };
+        planned.changes.push((change, action));
     }
-    Ok((steps, changes))
+    Ok(())
 }
 
 /// Takes away a file that belongs to a database which is replaced; nothing where it is not there.
-pub fn removal(database: &EntryName, companion: &Path) -> Result<Option<(Step, Change)>> {
+pub fn removal(database: &EntryName, companion: &Path) -> Result<Option<(Step, Change<'static>)>> {
     let stamp = survey::stamp(companion)?;
     let Some(present) = survey::present(companion, |file| Box::new(file))? else {
         return Ok(None);

@@ -10,6 +10,7 @@ pub mod copy;
 pub mod demo;
 pub mod destination;
 pub mod diff;
+mod directory;
 pub mod export;
 pub mod extract;
 mod form;

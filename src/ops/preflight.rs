@@ -1,6 +1,6 @@
 //! What stands in the way of replacing the state: who has it open, and what is at work in it.
 
-use std::{fs::File, path::Path, time::Duration};
+use std::{fs::File, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::Context;
 use crate::{
     config::sources::{Content, Source},
     disk::{
-        exists,
+        exists, folder_of,
         holder::{self, Mode},
         open_regular,
         transaction::Form,
@@ -72,6 +72,9 @@ pub fn target(
     if form == Form::Redb {
         return database(path, force, locks, blocked);
     }
+    if form == Form::Folder {
+        return folder(path, blocked).map(|()| None);
+    }
     let holders = match form {
         // Who only reads it goes on with the old file, whose companions are gone.
         Form::Sqlite => sqlite::holders(path)?,
@@ -85,6 +88,34 @@ pub fn target(
         blocked.push(holding("file_held", path, &holders));
     }
     Ok(None)
+}
+
+/// Looks at a folder that would be replaced as one.
+fn folder(path: &Path, blocked: &mut Vec<Blocked>) -> Result<()> {
+    if !exists(path) {
+        return Ok(());
+    }
+    let (holders, mut mounts) = holder::open_below(path)?;
+    if !holders.is_empty() {
+        blocked.push(holding("file_held", path, &holders));
+    }
+    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev());
+    if device(path)? != device(&folder_of(path))? {
+        mounts.push(path.to_owned());
+    }
+    if let Some(mount) = mounts.first() {
+        blocked.push(Blocked {
+            kind: "mount",
+            message: format!(
+                "another file system is mounted at {}: {} cannot be replaced as one",
+                mount.display(),
+                path.display()
+            ),
+            failure: Kind::Blocked,
+            hint: "unmount it first, or name a folder inside it as the source",
+        });
+    }
+    Ok(())
 }
 
 fn holding(kind: &'static str, path: &Path, holders: &[holder::Holder]) -> Blocked {

@@ -9,7 +9,7 @@ use crate::{
     config::{Choices, Settings, sources::Source},
     disk::{
         NewFolders, folder_of, holder,
-        journal::{Home, Journal, Phase},
+        journal::{self, Home, Journal, Phase},
         lock::{Hold, StateLock},
         open_regular,
         redo::{self, Recovered},
@@ -101,6 +101,13 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
 fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
     let mut locks = Vec::new();
     for step in &journal.steps {
+        if step.folder.is_some() && step.target.is_dir() {
+            let (holders, _) = holder::open_below(&step.target)?;
+            if !holders.is_empty() {
+                return Err(half_done(journal, step, &holders).into());
+            }
+            continue;
+        }
         let Ok(file) = open_regular(&step.target) else {
             continue;
         };
@@ -112,14 +119,7 @@ fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
             }
         }
         if !holders.is_empty() {
-            let message = format!(
-                "an earlier {} was interrupted, and {} is open in {}",
-                journal.verb,
-                step.target.display(),
-                holder::describe(&holders)
-            );
-            let hint = "stop that process, then run any hookshot verb: it finishes the work";
-            return Err(Failure::new(Kind::Blocked, message).hint(hint).into());
+            return Err(half_done(journal, step, &holders).into());
         }
         // The new file becomes the target: nobody may start on it before everything is in place.
         if let Some(file) = step
@@ -131,6 +131,17 @@ fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
         }
     }
     Ok(locks)
+}
+
+fn half_done(journal: &Journal, step: &journal::Step, holders: &[holder::Holder]) -> Failure {
+    let message = format!(
+        "an earlier {} was interrupted, and {} is open in {}",
+        journal.verb,
+        step.target.display(),
+        holder::describe(holders)
+    );
+    let hint = "stop that process, then run any hookshot verb: it finishes the work";
+    Failure::new(Kind::Blocked, message).hint(hint)
 }
 
 /// What a verb will do with the state.

@@ -131,7 +131,7 @@ pub fn names(context: &Context) -> Names {
 pub fn carry_out(
     context: &Context,
     mut transaction: Transaction,
-    changes: &[Change],
+    changes: &[Change<'_>],
     databases: Databases,
     last: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
@@ -172,9 +172,14 @@ pub fn carry_out(
 }
 
 /// What was planned on is what is there: a service that has started, or an editor that has saved, is not overrun.
-fn nothing_has_moved(changes: &[Change]) -> Result<()> {
+fn nothing_has_moved(changes: &[Change<'_>]) -> Result<()> {
     for change in changes {
-        if survey::stamp(&change.target)? != change.stamp {
+        let before = || change.before.map(|digest| digest.to_string());
+        let has_moved = match (&change.new, change.form) {
+            (_, Form::Folder) => survey::listing(&change.target)? != before(),
+            _ => survey::stamp(&change.target)? != change.stamp,
+        };
+        if has_moved {
             let message = format!(
                 "{} changed while hookshot was at work",
                 change.target.display()
@@ -199,7 +204,7 @@ fn lock_new(placed: &Path) -> Result<DatabaseLock> {
 }
 
 /// Looks at every target again: content, mode, and whether the database opens.
-fn look(context: &Context, changes: &[Change], databases: Databases) -> Result<()> {
+fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Result<()> {
     for change in changes {
         let target = &change.target;
         match &change.new {
@@ -207,6 +212,12 @@ fn look(context: &Context, changes: &[Change], databases: Databases) -> Result<(
                 bail!("{} is still there", target.display())
             }
             New::Nothing => {}
+            // What is there was told by its place; what is in it was proven before.
+            New::Folder { .. } | New::Backup if !target.is_dir() => {
+                bail!("{} is not there", target.display())
+            }
+            New::Backup => {}
+            New::Folder { within, .. } => look(context, within, databases)?,
             New::File {
                 digest, attributes, ..
             } => {

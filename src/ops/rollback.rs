@@ -142,9 +142,12 @@ fn reverse(
     done: &journal::Step,
     verb: &str,
     blocked: &mut Vec<Blocked>,
-) -> Result<(Step, Option<Change>)> {
+) -> Result<(Step, Option<Change<'static>>)> {
     let entry = EntryName::new(&done.entry)
         .with_context(|| format!("the record of the last import names {:?}", done.entry))?;
+    if done.folder.is_some() {
+        return reverse_folder(done, entry, verb, blocked);
+    }
     let target = survey::resolve(&done.target)?;
     let stamp = survey::stamp(&target)?;
     let now = survey::present(&target, |file| Box::new(file))?;
@@ -214,6 +217,51 @@ fn reverse(
         mtime: None,
     };
     Ok((step(action), Some(change(file))))
+}
+
+/// What undoes the replacement of a folder: it and its backup change places.
+fn reverse_folder(
+    done: &journal::Step,
+    entry: EntryName,
+    verb: &str,
+    blocked: &mut Vec<Blocked>,
+) -> Result<(Step, Option<Change<'static>>)> {
+    let target = survey::resolve_folder(&done.target)?;
+    let now = survey::listing(&target)?;
+    let (action, new) = match (&done.before, &now) {
+        (None, None) => (Action::Unchanged, None),
+        (None, Some(_)) => (Action::Remove, Some(New::Nothing)),
+        (Some(_), None) => (Action::Create, Some(New::Backup)),
+        (Some(_), Some(_)) => (Action::Replace, Some(New::Backup)),
+    };
+    let step = Step {
+        entry: entry.clone(),
+        target: Some(target.clone()),
+        action,
+    };
+    if done.before.is_some() && survey::listing(&done.backup)? != done.before {
+        blocked.push(Blocked {
+            kind: "backup",
+            message: format!(
+                "{} is not the folder that the last {verb} replaced any more",
+                done.backup.display()
+            ),
+            failure: Kind::Blocked,
+            hint: "a rollback brings back everything or nothing: import an archive instead, or move the .bak folder by hand",
+        });
+        return Ok((step, None));
+    }
+    let before = now.map(|digest| digest.parse().map_err(anyhow::Error::msg));
+    let before = before.transpose()?;
+    let change = new.map(|new| Change {
+        entry,
+        target,
+        before,
+        stamp: None,
+        new,
+        form: Form::Folder,
+    });
+    Ok((step, change))
 }
 
 fn announce(report: &Report) {

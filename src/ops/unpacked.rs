@@ -44,7 +44,11 @@ impl Targets {
         let mut paths = BTreeMap::new();
         for source in &settings.sources {
             if let Some(path) = source.path().filter(|_| is_selected(only, &source.name)) {
-                paths.insert(source.name.clone(), survey::resolve(path)?);
+                let resolved = match source.content {
+                    Content::Directory { .. } => survey::resolve_folder(path)?,
+                    _ => survey::resolve(path)?,
+                };
+                paths.insert(source.name.clone(), resolved);
             }
         }
         for (name, path) in &paths {
@@ -74,8 +78,10 @@ pub struct Unpacked<'a> {
     settings: &'a Settings,
     /// Where it lies.
     pub staging: &'a Staging,
-    /// The entries that are asked for.
+    /// The entries that are asked for, in the order of their names.
     pub selected: Vec<EntryName>,
+    /// The directories that are asked for.
+    pub trees: Vec<EntryName>,
     /// Digest of each staged entry: the manifest's, unless a database had to be repaired.
     pub digests: BTreeMap<EntryName, Digest>,
     broken: Vec<Blocked>,
@@ -109,6 +115,9 @@ impl<'a> Unpacked<'a> {
             .filter(|name| is_selected(&request.only, name))
             .cloned()
             .collect();
+        let trees = manifest.trees.keys();
+        let trees = trees.filter(|name| is_selected(&request.only, name));
+        let trees = trees.cloned().collect();
         let digests = selected
             .iter()
             .filter_map(|name| Some((name.clone(), manifest.files.get(name)?.checksum)))
@@ -118,6 +127,7 @@ impl<'a> Unpacked<'a> {
             settings,
             staging,
             selected,
+            trees,
             digests,
             broken: Vec::new(),
         };
@@ -129,7 +139,10 @@ impl<'a> Unpacked<'a> {
     /// The sources whose entries are there and asked for.
     pub fn sources(&self) -> impl Iterator<Item = &'a Source> {
         let sources = self.settings.sources.iter();
-        sources.filter(|source| self.selected.contains(&source.name))
+        sources.filter(|source| match source.content {
+            Content::Directory { .. } => self.trees.contains(&source.name),
+            _ => self.selected.binary_search(&source.name).is_ok(),
+        })
     }
 
     /// What the manifest says of an entry.
@@ -288,8 +301,11 @@ fn close(needs_repair: bool, file: File) -> Result<()> {
     Ok(())
 }
 
+/// Whether an entry is asked for; a directory stands for all of its entries.
 fn is_selected(only: &[EntryName], name: &EntryName) -> bool {
-    only.is_empty() || only.contains(name)
+    let directory = name.as_str().split_once('/').map(|(first, _)| first);
+    let is_it = |wanted: &EntryName| wanted == name || Some(wanted.as_str()) == directory;
+    only.is_empty() || only.iter().any(is_it)
 }
 
 /// Unpacks into staging what is asked for and has a target; the rest is only proven.
@@ -304,7 +320,19 @@ struct Unpack<'a> {
 impl Sink for Unpack<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
         for name in self.only {
-            if !manifest.files.contains_key(name) {
+            let source = self.settings.source_of(name);
+            if let Some(directory) =
+                source.filter(|source| source.is_directory() && source.name != *name)
+            {
+                let message = format!(
+                    "{name} is a part of the directory {0}, which is imported as one",
+                    directory.name
+                );
+                return Err(Failure::new(Kind::Usage, message)
+                    .hint("name the directory, or take the file out with `hookshot extract`")
+                    .into());
+            }
+            if !manifest.files.contains_key(name) && !manifest.trees.contains_key(name) {
                 return Err(super::extract::no_such_entry(name).into());
             }
         }
@@ -314,7 +342,10 @@ impl Sink for Unpack<'_> {
             .iter()
             .filter(|(name, _)| is_selected(self.only, name));
         let placed: Vec<(&PathBuf, u64)> = wanted
-            .filter_map(|(name, record)| Some((self.targets.paths.get(name)?, record.size)))
+            .filter_map(|(name, record)| {
+                let source = self.settings.source_of(name)?;
+                Some((self.targets.paths.get(&source.name)?, record.size))
+            })
             .collect();
         let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
         let total = sum(&mut placed.iter().map(|(_, size)| *size));
@@ -341,8 +372,10 @@ impl Sink for Unpack<'_> {
     fn entry(&mut self, name: &EntryName, _: &FileRecord) -> Result<Box<dyn Write + '_>> {
         let has_place = || {
             let source = self.settings.source_of(name);
-            let takes = |source: &Source| matches!(source.content, Content::Command { .. });
-            self.targets.paths.contains_key(name) || source.is_some_and(takes)
+            source.is_some_and(|source| {
+                let is_fed = matches!(source.content, Content::Command { .. });
+                is_fed || self.targets.paths.contains_key(&source.name)
+            })
         };
         if is_selected(self.only, name) && has_place() {
             self.staging.writer(name)

@@ -81,6 +81,12 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
                 }
                 continue;
             }
+            Content::Directory { .. } => {
+                if !path.is_dir() {
+                    report.warnings.push(format!("there is no folder {shown}"));
+                }
+                continue;
+            }
             Content::File(_) => match path.metadata() {
                 Err(_) if source.name.as_str() == SECRETS => {
                     report

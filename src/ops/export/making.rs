@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, Read, Seek as _, Write},
     rc::Rc,
@@ -31,10 +32,11 @@ use crate::{
     model::{
         archive_name::ArchiveName,
         digest::{Digest, HashingReader},
+        entry_name::EntryName,
         limits::BUFFER_BYTES,
         manifest::Manifest,
     },
-    source::files::Staged,
+    source::{files::Staged, tree::Changed},
 };
 
 /// Everything that an archive is made of.
@@ -43,7 +45,7 @@ pub struct Making<'a> {
     pub name: &'a ArchiveName,
     pub manifest: &'a Manifest,
     pub level: Level,
-    pub staged: &'a [Staged],
+    pub staged: &'a BTreeMap<EntryName, Staged>,
     pub earlier: Option<Earlier>,
 }
 
@@ -79,6 +81,7 @@ impl Making<'_> {
                     made.outputs.extend(missed);
                     return Ok(made);
                 }
+                Err(error) if Changed::of(&error).is_some() => return Err(error),
                 Err(error) if is_interruption(&error) || is_refusal(&error) => {
                     return Err(unlike(&error).into());
                 }
@@ -249,8 +252,7 @@ impl Making<'_> {
         let written = writer::write(out, manifest, self.level, threads, earlier, |entry| {
             let source = self
                 .staged
-                .iter()
-                .find(|staged| staged.name == *entry)
+                .get(entry)
                 .context("an entry without a source")?;
             Ok(context.watch(source.content.open()?))
         })?;

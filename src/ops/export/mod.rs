@@ -16,7 +16,7 @@ use serde_json::Value;
 use tracing::info;
 
 use self::{
-    making::Making,
+    making::{Made, Making},
     place::Outputs,
     stage::{describe, stage},
 };
@@ -29,7 +29,8 @@ use crate::{
     archive::writer::Level,
     config::{Choices, Settings},
     error::{Failure, Kind},
-    model::{archive_name::ArchiveName, method::Method},
+    model::{archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, method::Method},
+    source::tree::Changed,
     store::address::is_url,
 };
 
@@ -177,6 +178,10 @@ pub struct Report {
     pub reused_bytes: u64,
     /// How the database was copied.
     pub snapshot: Value,
+    /// Entries that changed each time they were read: the archive has them as they were read last, which may be no state
+    /// that they ever had.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub torn: Vec<String>,
     /// That it was read back and found good. Never false: an archive that is not good is an error.
     pub verified: bool,
     /// How long it took.
@@ -221,36 +226,31 @@ pub fn export(
     }
     let name = ArchiveName::new(&settings.schema.prefix, context.now)
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
-    let Outputs { here, away, missed } = Outputs::find(settings, &request)?;
     let level = request.level.unwrap_or(settings.schema.level);
-    let prefix = &settings.schema.prefix;
-    let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
     let app_version = app_version::here(context, settings)?;
-    let staged = stage(context, settings, &request)?;
-    let manifest = describe(
-        context,
-        settings,
-        &request,
-        &name,
-        level,
-        &staged,
-        app_version,
-    );
+    let mut attempt = 1;
+    let (made, manifest, torn) = loop {
+        let made = once(
+            context,
+            settings,
+            &request,
+            &name,
+            level,
+            app_version.clone(),
+        );
+        match made {
+            Err(error) if attempt < ATTEMPTS && Changed::of(&error).is_some() => {
+                attempt += 1;
+                info!("{error:#}: everything is read again");
+            }
+            made => break made?,
+        }
+    };
     let snapshot = manifest
         .files
         .values()
         .find_map(|file| file.snapshot.clone())
         .unwrap_or(Value::Null);
-    let making = Making {
-        context,
-        name: &name,
-        manifest: &manifest,
-        level,
-        staged: &staged,
-        earlier,
-    };
-    let mut made = making.make(here, away)?;
-    made.outputs.extend(missed);
     let arrived = made.outputs.iter().find(|arrival| arrival.good);
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| {
@@ -267,9 +267,49 @@ pub fn export(
         root: name.to_string(),
         reused_bytes: made.reused_bytes,
         snapshot,
+        torn: torn.iter().map(ToString::to_string).collect(),
         verified: true,
         duration_seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// How often everything is read again where a file changes between being read and being packed.
+const ATTEMPTS: usize = 3;
+
+/// Makes the archive of what is there now; fails with [`Changed`] where a file of a directory is another one when it is
+/// packed.
+fn once(
+    context: &Context,
+    settings: &Settings,
+    request: &Request,
+    name: &ArchiveName,
+    level: Level,
+    app_version: Option<String>,
+) -> Result<(Made, Manifest, Vec<EntryName>)> {
+    let Outputs { here, away, missed } = Outputs::find(settings, request)?;
+    let prefix = &settings.schema.prefix;
+    let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
+    let mut gathered = stage(context, settings, request)?;
+    let manifest = describe(
+        context,
+        settings,
+        request,
+        name,
+        level,
+        &mut gathered,
+        app_version,
+    );
+    let making = Making {
+        context,
+        name,
+        manifest: &manifest,
+        level,
+        staged: &gathered.staged,
+        earlier,
+    };
+    let mut made = making.make(here, away)?;
+    made.outputs.extend(missed);
+    Ok((made, manifest, gathered.torn))
 }
 
 fn no_config(path: &Path) -> Failure {

@@ -257,12 +257,19 @@ fn belongs_to_state(path: &Path, settings: &Settings) -> Result<()> {
         let target = survey::in_real_folder(path);
         place == target || place == backup_path(&target)
     };
+    let is_directory = |source: &&Source| source.is_directory();
+    let mut directories = settings.sources.iter().filter(is_directory);
+    let is_in = |source: &Source| {
+        let folder = source.path().map(survey::in_real_folder);
+        folder.is_some_and(|folder| place.starts_with(folder))
+    };
     let home = Home::beside(&settings.config);
     if settings
         .sources
         .iter()
         .filter_map(Source::path)
         .any(is_target)
+        || directories.any(is_in)
         || place.starts_with(home.folder())
         || place
             .components()

@@ -1,9 +1,9 @@
 //! What goes into an archive: the copies of the databases, the files, what commands print, and the manifest that
 //! describes them.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tracing::{info, warn};
 
 use super::{
@@ -19,24 +19,24 @@ use crate::{
     error::{Failure, Kind},
     model::{
         archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, plan::Privacy,
-        version::FormatVersion,
+        tree::Tree, version::FormatVersion,
     },
     source::{
         command,
         files::{self, Staged},
         redb::snapshot::{self, Caller, Compaction, Wish},
-        sqlite,
+        sqlite, tree,
     },
 };
 
 /// Copies the databases, then reads the files, then runs the commands: everything that the archive will hold, with its
 /// digest. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
 /// when it is read.
-pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Result<Vec<Staged>> {
-    let mut staged = Vec::new();
+pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Result<Gathered> {
+    let mut gathered = Gathered::default();
     let turn = |source: &&Source| match source.content {
         Content::Redb(_) | Content::Sqlite { .. } => 0,
-        Content::Config(_) | Content::Toml(_) | Content::File(_) => 1,
+        Content::Config(_) | Content::Toml(_) | Content::File(_) | Content::Directory { .. } => 1,
         Content::Command { .. } => 2,
     };
     let mut sources: Vec<&Source> = settings.sources.iter().collect();
@@ -52,10 +52,58 @@ pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Resul
             warn_of_absence(source);
             continue;
         }
-        staged.push(one(context, settings, request, source)?);
+        match source.path().filter(|_| source.is_directory()) {
+            Some(path) => directory(context, settings, source, path, &mut gathered)?,
+            None => {
+                let staged = one(context, settings, request, source)?;
+                gathered.staged.insert(staged.name.clone(), staged);
+            }
+        }
         info!("Added {} to backup", described(source));
     }
-    Ok(staged)
+    Ok(gathered)
+}
+
+/// Everything that goes into an archive.
+#[derive(Default)]
+pub struct Gathered {
+    /// Its entries.
+    pub staged: BTreeMap<EntryName, Staged>,
+    /// What of directories is no entry.
+    pub trees: BTreeMap<EntryName, Tree>,
+    /// Files that changed each time they were read.
+    pub torn: Vec<EntryName>,
+}
+
+fn directory(
+    context: &Context,
+    settings: &Settings,
+    source: &Source,
+    path: &Path,
+    gathered: &mut Gathered,
+) -> Result<()> {
+    context.begin("reading the directory", None);
+    let caller = tree::Caller {
+        step: &context.step(),
+        scratch: &context.scratch,
+        threads: context.threads,
+        quiet: tree::QUIET,
+    };
+    let rules = settings.rules(source)?;
+    let staged = tree::stage(path, &source.name, &rules, &caller)?;
+    for name in &staged.left_out {
+        info!("Left out: {name}");
+    }
+    for entry in &staged.torn {
+        warn!("{entry} changed each time it was read: the archive has it as it was read last");
+    }
+    gathered.torn.extend(staged.torn);
+    gathered.trees.insert(source.name.clone(), staged.tree);
+    let files = staged.files.into_iter();
+    gathered
+        .staged
+        .extend(files.map(|file| (file.name.clone(), file)));
+    Ok(())
 }
 
 fn one(
@@ -83,6 +131,7 @@ fn one(
             contents::require(source, bytes, path)?;
             Ok(file)
         }
+        Content::Directory { .. } => bail!("{name} is a directory, and many entries"),
         Content::Command { export, .. } => {
             context.begin("exporting by command", None);
             let mut staged = command::stage(export, name, &context.scratch, &context.step())?;
@@ -161,7 +210,7 @@ pub fn describe(
     request: &Request,
     name: &ArchiveName,
     level: Level,
-    staged: &[Staged],
+    gathered: &mut Gathered,
     app_version: Option<String>,
 ) -> Manifest {
     let mut tags = settings.schema.tags.clone();
@@ -170,9 +219,10 @@ pub fn describe(
         version: FormatVersion::CURRENT,
         created_at: context.now.timestamp(),
         hookshot_version: context.version.clone(),
-        files: staged
+        files: gathered
+            .staged
             .iter()
-            .map(|staged| (staged.name.clone(), staged.record.clone()))
+            .map(|(name, staged)| (name.clone(), staged.record.clone()))
             .collect(),
         root: Some(name.to_string()),
         hostname: context.hostname.clone(),
@@ -180,6 +230,6 @@ pub fn describe(
         app_version,
         compression: Some(level.name()),
         tags,
-        trees: std::collections::BTreeMap::new(),
+        trees: std::mem::take(&mut gathered.trees),
     }
 }
