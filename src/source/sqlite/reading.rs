@@ -315,7 +315,7 @@ impl Original {
     }
 }
 
-/// Whether an error only says that the index, the log or a journal needs somebody who may write.
+/// Whether an error only says that somebody else is at work on the index or the log, or has to be.
 fn is_passing(error: &anyhow::Error) -> bool {
     let code = error
         .downcast_ref::<rusqlite::Error>()
@@ -323,7 +323,7 @@ fn is_passing(error: &anyhow::Error) -> bool {
         .map(|error| error.extended_code & 0xff);
     matches!(
         code,
-        Some(ffi::SQLITE_READONLY | ffi::SQLITE_CANTOPEN | ffi::SQLITE_PROTOCOL)
+        Some(ffi::SQLITE_BUSY | ffi::SQLITE_READONLY | ffi::SQLITE_CANTOPEN | ffi::SQLITE_PROTOCOL)
     )
 }
 
