@@ -383,3 +383,61 @@ fn foreign(path: &Path) -> Failure {
     )
     .hint("is it the service's database? what is encrypted can only be exported as a plain file, while the service stands still")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: std::ffi::c_int) -> anyhow::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some("said".to_owned())).into()
+    }
+
+    #[test]
+    fn what_sqlite_says_becomes_a_failure_that_somebody_can_branch_on() {
+        let path = Path::new("/data/app.db");
+        for (code, kind, says) in [
+            (ffi::SQLITE_BUSY, Kind::Snapshot, "keeps it locked"),
+            (
+                ffi::SQLITE_CORRUPT,
+                Kind::Snapshot,
+                "/data/app.db is damaged: said",
+            ),
+            (
+                ffi::SQLITE_NOTADB,
+                Kind::Snapshot,
+                "/data/app.db is damaged: said",
+            ),
+            (
+                ffi::SQLITE_FULL,
+                Kind::Space,
+                "not enough space for a copy of /data/app.db",
+            ),
+            (
+                ffi::SQLITE_IOERR,
+                Kind::Snapshot,
+                "no consistent snapshot of /data/app.db",
+            ),
+        ] {
+            let failure = Failure::of(&explained(of(code).context("at work"), path));
+            assert_eq!(failure.kind, kind, "{code}");
+            assert!(failure.message.contains(says), "{failure}");
+        }
+        let other = explained(io::Error::from(io::ErrorKind::StorageFull).into(), path);
+        assert_eq!(Failure::of(&other).kind, Kind::Space);
+    }
+
+    #[test]
+    fn only_what_somebody_else_may_mend_is_tried_in_another_way() {
+        for code in [
+            ffi::SQLITE_READONLY_RECOVERY,
+            ffi::SQLITE_READONLY_CANTINIT,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_BUSY_RECOVERY,
+        ] {
+            assert!(is_passing(&of(code)), "{code}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_FULL, ffi::SQLITE_ERROR] {
+            assert!(!is_passing(&of(code)), "{code}");
+        }
+    }
+}
