@@ -9,6 +9,7 @@
 pub mod active;
 mod connection;
 mod duplicate;
+mod failure;
 mod header;
 pub mod judge;
 mod lock;

@@ -30,10 +30,11 @@ use tracing::info;
 
 use super::{
     Caller, companions,
-    connection::{self, Access, is_about_content, said},
+    connection::{self, Access},
+    failure::{damaged, explained, is_about_content, said},
     header::{Header, Mode},
     judge,
-    reading::{self, Origin, damaged, explained},
+    reading::{self, Origin},
 };
 use crate::{
     disk::{
