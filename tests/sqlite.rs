@@ -342,28 +342,30 @@ fn nothing_beside_a_live_database_changes() {
 
 #[test]
 fn a_service_that_keeps_its_database_to_itself_is_named() {
-    let place = Place::new();
-    let service = Service::start("exclusive", &place.database());
-    let caller = Caller {
-        step: &|_| Ok(()),
-        scratch: place.scratch.path(),
-        patience: Duration::ZERO,
-    };
-    let before = place.listing();
-    let name = "app.db".parse().expect("a name");
-    let error = snapshot::take(&place.database(), &name, &caller)
-        .err()
-        .expect("locked");
-    let failure = Failure::of(&error);
-    assert_eq!(failure.kind, Kind::Snapshot);
-    let holder = format!(
-        "process {} (sqlite_holder) keeps it locked",
-        service.child.id()
-    );
-    assert!(failure.message.contains(&holder), "{failure}");
-    assert!(place.listing() == before);
-    drop(service);
-    place.take().expect("free again");
+    for how in ["exclusive-delete", "exclusive-wal"] {
+        let place = Place::new();
+        let service = Service::start(how, &place.database());
+        let caller = Caller {
+            step: &|_| Ok(()),
+            scratch: place.scratch.path(),
+            patience: Duration::ZERO,
+        };
+        let before = place.listing();
+        let name = "app.db".parse().expect("a name");
+        let error = snapshot::take(&place.database(), &name, &caller)
+            .err()
+            .expect("locked");
+        let failure = Failure::of(&error);
+        assert_eq!(failure.kind, Kind::Snapshot);
+        let holder = format!(
+            "process {} (sqlite_holder) keeps it locked",
+            service.child.id()
+        );
+        assert!(failure.message.contains(&holder), "{failure}");
+        assert!(place.listing() == before, "{how}");
+        drop(service);
+        place.take().expect("free again");
+    }
 }
 
 #[test]

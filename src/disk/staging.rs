@@ -130,3 +130,31 @@ impl Drop for Staging {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_snapshot_left_is_swept_and_what_is_in_use_stays() {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let mut gone = std::process::Command::new("true")
+            .spawn()
+            .expect("a process");
+        let pid = gone.id();
+        gone.wait().expect("gone");
+        let left = |what: &str| scratch.path().join(format!(".hookshot-{pid:x}-0.{what}"));
+        for what in [SNAPSHOT, "rehearsal", "staging"] {
+            std::fs::create_dir(left(what)).expect("a folder");
+        }
+        let one = Staging::scratch(scratch.path(), SNAPSHOT).expect("a folder");
+        let two = Staging::scratch(scratch.path(), SNAPSHOT).expect("another");
+        sweep(scratch.path());
+        assert!(!left(SNAPSHOT).exists() && !left("rehearsal").exists());
+        assert!(left("staging").exists(), "an import's is not ours to judge");
+        for staging in [&one, &two] {
+            let mode = staging.path().metadata().expect("there").mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+    }
+}

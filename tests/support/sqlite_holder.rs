@@ -4,7 +4,7 @@
 //! - `own-wal`: as `wal`, with an index in an order that only the service knows.
 //! - `idle-wal`, `idle-delete`: has written, and waits.
 //! - `reader`: a read transaction that does not end, in a database that somebody else writes.
-//! - `exclusive`: keeps the database to itself (`locking_mode = EXCLUSIVE`).
+//! - `exclusive-wal`, `exclusive-delete`: keeps the database to itself (`locking_mode = EXCLUSIVE`).
 //! - `begun-delete`: in the middle of a transaction that has gone to the file in part.
 //! - `snapshot FILE SCRATCH`: takes a snapshot, and tells what it says.
 //!
@@ -38,12 +38,12 @@ fn main() {
             invariant::check(&connection).expect("the invariant");
             wait();
         }
-        "exclusive" => {
+        "exclusive-delete" | "exclusive-wal" => {
             let connection = open(path);
             connection
                 .execute_batch("PRAGMA locking_mode = EXCLUSIVE")
                 .expect("set");
-            write(&connection, "delete");
+            write(&connection, &how["exclusive-".len()..]);
             wait();
         }
         "begun-delete" => {

@@ -17,7 +17,7 @@ use rusqlite::{
 
 use super::{
     Caller,
-    connection::{is_about_content, said},
+    failure::{is_about_content, said},
     reading,
 };
 use crate::{

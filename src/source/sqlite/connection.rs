@@ -2,7 +2,7 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 /// How a database is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,35 +51,6 @@ pub fn uri(path: &Path) -> String {
         }
     }
     text
-}
-
-/// Whether an error is about what is asked for or what is in the database, and not about getting at it.
-pub fn is_about_content(error: &Error) -> bool {
-    let code = match error {
-        Error::SqlInputError { error, .. } | Error::SqliteFailure(error, _) => error.code,
-        _ => return false,
-    };
-    !matches!(
-        code,
-        ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::OperationInterrupted
-            | ErrorCode::DiskFull
-            | ErrorCode::SystemIoFailure
-            | ErrorCode::OutOfMemory
-            | ErrorCode::NotADatabase
-            | ErrorCode::ReadOnly
-            | ErrorCode::CannotOpen
-            | ErrorCode::FileLockingProtocolFailed
-    )
-}
-
-/// What SQLite says, without the statement.
-pub fn said(error: &Error) -> String {
-    match error {
-        Error::SqlInputError { msg, .. } | Error::SqliteFailure(_, Some(msg)) => msg.clone(),
-        _ => error.to_string(),
-    }
 }
 
 #[cfg(test)]

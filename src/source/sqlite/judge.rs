@@ -11,7 +11,8 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{
     Step,
-    connection::{self, Access, said},
+    connection::{self, Access},
+    failure::said,
     header::Header,
     work::{self, Ended},
 };

@@ -1,7 +1,7 @@
 //! SQLite databases: who has them, one committed point of one that others write, whether a copy is good.
 //!
 //! The original and its companions are only read: nothing here creates, changes, checkpoints or removes them, whoever
-//! has them open, and however the service ended ([`reading`] tells how). The only module that knows rusqlite.
+//! has them open, and however the service ended (reading.rs tells how). The only module that knows rusqlite.
 //!
 //! Not for a database that this very process has open: SQLite's locks belong to a process, and go as soon as any handle
 //! of that process on the file is closed (fcntl(2), "Advisory record locking").
@@ -9,6 +9,7 @@
 pub mod active;
 mod connection;
 mod duplicate;
+mod failure;
 mod header;
 pub mod judge;
 mod lock;

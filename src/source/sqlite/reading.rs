@@ -26,19 +26,20 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use rusqlite::{Connection, ErrorCode, ffi};
+use rusqlite::Connection;
 
 use super::{
     Caller, companions,
-    connection::{self, Access, said},
+    connection::{self, Access},
     duplicate,
+    failure::{busy, empty, explained, foreign, is_passing},
     header::{Header, Mode},
     holders, lock,
     work::{self, Ended},
 };
 use crate::{
     disk::{
-        holder, open_regular,
+        open_regular,
         staging::{SNAPSHOT, Staging},
     },
     error::{Failure, Kind},
@@ -313,73 +314,4 @@ impl Original {
             recovered,
         }
     }
-}
-
-/// Whether an error only says that the index, the log or a journal needs somebody who may write.
-fn is_passing(error: &anyhow::Error) -> bool {
-    let code = error
-        .downcast_ref::<rusqlite::Error>()
-        .and_then(rusqlite::Error::sqlite_error)
-        .map(|error| error.extended_code & 0xff);
-    matches!(
-        code,
-        Some(ffi::SQLITE_READONLY | ffi::SQLITE_CANTOPEN | ffi::SQLITE_PROTOCOL)
-    )
-}
-
-/// What an error means for whoever wanted the database at `path` read: SQLite's become a [`Failure`], all others stay
-/// what they are.
-pub fn explained(error: anyhow::Error, path: &Path) -> anyhow::Error {
-    let Some(cause) = error.downcast_ref::<rusqlite::Error>() else {
-        return error;
-    };
-    let failure = match cause.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => busy(path),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, &said(cause)),
-        Some(ErrorCode::DiskFull) => {
-            let message = format!("not enough space for a copy of {}", path.display());
-            Failure::new(Kind::Space, message)
-                .hint("free some space and try again; nothing was changed")
-        }
-        _ => {
-            let message = format!(
-                "no consistent snapshot of {}: SQLite says: {}",
-                path.display(),
-                said(cause)
-            );
-            Failure::new(Kind::Snapshot, message).hint("nothing was written")
-        }
-    };
-    failure.into()
-}
-
-/// The failure that says what is wrong with the database at `path`.
-pub fn damaged(path: &Path, finding: &str) -> Failure {
-    Failure::new(
-        Kind::Snapshot,
-        format!("{} is damaged: {finding}", path.display()),
-    )
-    .hint("no archive was written; look at the disk, and restore the last good archive")
-}
-
-fn busy(path: &Path) -> Failure {
-    let message = format!(
-        "no consistent snapshot of {}: {} keeps it locked",
-        path.display(),
-        holder::describe(&holders(path).unwrap_or_default()),
-    );
-    Failure::new(Kind::Snapshot, message).hint("try again when the service is quieter; one with locking_mode = EXCLUSIVE has to be stopped meanwhile; nothing was written")
-}
-
-fn empty(path: &Path) -> Failure {
-    Failure::new(Kind::Snapshot, format!("{} is empty: nobody has ever written a table to it", path.display()))
-        .hint("is it the service's database? start the service once, so that it makes its tables, or restore the last archive")
-}
-
-fn foreign(path: &Path) -> Failure {
-    Failure::new(
-        Kind::Snapshot,
-        format!("{} is not an SQLite database, or it is encrypted", path.display()),
-    )
-    .hint("is it the service's database? what is encrypted can only be exported as a plain file, while the service stands still")
 }

@@ -30,10 +30,11 @@ use tracing::info;
 
 use super::{
     Caller, companions,
-    connection::{self, Access, is_about_content, said},
+    connection::{self, Access},
+    failure::{damaged, explained, is_about_content, said},
     header::{Header, Mode},
     judge,
-    reading::{self, Origin, damaged, explained},
+    reading::{self, Origin},
 };
 use crate::{
     disk::{
@@ -65,8 +66,8 @@ impl Method {
 
 /// Takes a snapshot of the database at `path`; a link is followed.
 ///
-/// Fails with [`Kind::NotFound`] where there is none, and with [`Kind::Snapshot`] where it is damaged, no database, or
-/// stays locked. The original and what lies beside it stay as they are, in every case.
+/// Fails with [`NotFound`](crate::error::Kind::NotFound) where there is none, and with
+/// [`Snapshot`](crate::error::Kind::Snapshot) where it is damaged, no database, or stays locked. The original and what lies beside it stay as they are, in every case.
 pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged> {
     staging::sweep(caller.scratch);
     let begun = Instant::now();
