@@ -111,18 +111,12 @@ impl Rules {
 fn build(patterns: &[String], faults: &mut Vec<String>) -> Option<Gitignore> {
     let mut builder = GitignoreBuilder::new("");
     for pattern in patterns {
-        if pattern.contains('\n') {
-            faults.push(format!(
-                "{pattern:?} is no pattern: it is more than one line"
-            ));
-        } else if is_open_class(pattern) {
-            faults.push(format!("{pattern:?} is no pattern: `[` is not closed"));
-        } else if pattern.contains("[:") {
-            faults.push(format!(
-                "{pattern:?} is no pattern: classes as [:alpha:] are not known"
-            ));
-        } else if let Err(error) = builder.add_line(None, &braces_escaped(pattern)) {
-            faults.push(format!("{pattern:?} is no pattern: {}", reason(&error)));
+        let added = as_git_reads(pattern).and_then(|pattern| {
+            let added = builder.add_line(None, &pattern);
+            added.map(drop).map_err(|error| reason(&error))
+        });
+        if let Err(reason) = added {
+            faults.push(format!("{pattern:?} is no pattern: {reason}"));
         }
     }
     match builder.build() {
@@ -134,43 +128,72 @@ fn build(patterns: &[String], faults: &mut Vec<String>) -> Option<Gitignore> {
     }
 }
 
-/// Whether a class of characters has no end. Git would match nothing, and the crate the bracket itself.
-fn is_open_class(pattern: &str) -> bool {
-    let mut rest = pattern.chars();
-    while let Some(character) = rest.next() {
+/// A pattern so that the crate reads it as git does: braces are letters and no alternatives, more than two stars are two,
+/// and what a class excludes is not a slash. What git reads in yet another way is refused.
+fn as_git_reads(pattern: &str) -> Result<String, String> {
+    if pattern.contains('\n') {
+        return Err("it is more than one line".to_owned());
+    }
+    if pattern.starts_with('#') {
+        return Ok(pattern.to_owned());
+    }
+    if matches!(pattern.trim_end(), "!" | "!/") {
+        return Err("it takes nothing back".to_owned());
+    }
+    if pattern.contains("//") {
+        return Err("no path has two slashes in a row".to_owned());
+    }
+    let mut text = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    // A slash in a class would tie the pattern to the top.
+    if let Some(positive) = rest.strip_prefix('!') {
+        text.push('!');
+        rest = positive;
+    }
+    if rest.contains('[') && !rest.trim_end().trim_end_matches('/').contains('/') {
+        text.push_str("**/");
+    }
+    while let Some(character) = rest.chars().next() {
+        rest = &rest[character.len_utf8()..];
         match character {
-            '\\' => drop(rest.next()),
-            '[' => {
-                // A bracket that comes first is one of the class.
-                let mut class = rest.clone();
-                if matches!(class.clone().next(), Some('!' | '^')) {
-                    class.next();
-                }
-                class.next();
-                if class.all(|character| character != ']') {
-                    return true;
-                }
-                rest = class;
+            '\\' => {
+                let next = rest.chars().next().map_or(0, char::len_utf8);
+                text.push(character);
+                text.push_str(&rest[..next]);
+                rest = &rest[next..];
             }
-            _ => {}
+            '{' | '}' => text.extend(['\\', character]),
+            '*' if text.ends_with("**") => {}
+            '[' => {
+                let (class, behind) = class(rest)?;
+                text.push_str(&class);
+                rest = behind;
+            }
+            _ => text.push(character),
         }
     }
-    false
+    Ok(text)
 }
 
-/// The crate reads `{a,b}` as alternatives; to git, braces are letters.
-fn braces_escaped(pattern: &str) -> String {
-    let mut escaped = String::with_capacity(pattern.len());
-    let (mut is_literal, mut is_class) = (false, false);
-    for character in pattern.chars() {
-        if !is_literal && !is_class && matches!(character, '{' | '}') {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-        is_class = !is_literal && (character == '[' || is_class && character != ']');
-        is_literal = !is_literal && character == '\\';
+/// The class of characters that stands after `[`, and what stands behind it.
+fn class(rest: &str) -> Result<(String, &str), String> {
+    let body = rest.strip_prefix(['!', '^']);
+    let (is_negated, body) = body.map_or((false, rest), |body| (true, body));
+    // A bracket that comes first is one of the class.
+    let first = body.chars().next().map_or(0, char::len_utf8);
+    let Some(end) = body[first..].find(']').map(|end| first + end) else {
+        return Err("`[` is not closed".to_owned());
+    };
+    let (inside, behind) = (&body[..end], &body[end + 1..]);
+    if inside.contains("[:") || inside.contains('\\') {
+        return Err("a class as [:alpha:], or one with a backslash, is not known".to_owned());
     }
-    escaped
+    let class = match (is_negated, inside.starts_with(['-', ']'])) {
+        (false, _) => format!("[{inside}]"),
+        (true, false) => format!("[!/{inside}]"),
+        (true, true) => format!("[!{inside}/]"),
+    };
+    Ok((class, behind))
 }
 
 fn reason(error: &ignore::Error) -> String {
@@ -250,6 +273,9 @@ mod tests {
             ),
             (&["é*"], &["était"], &["etait"]),
             (&["", "   "], &[], &["a", " "]),
+            (&["***/x", "y***"], &["x", "a/b/x", "yy"], &["xy"]),
+            (&["*[!a]e"], &["dbe", "x/dbe"], &["d/e", "dae"]),
+            (&["[]-]", "[!]x]y"], &["]", "-", "ay"], &["]y", "xy", "a/y"]),
         ];
         for (patterns, out, kept) in table {
             let rules = rules(&[], patterns);
@@ -302,13 +328,8 @@ mod tests {
 
     #[test]
     fn every_bad_pattern_is_named() {
-        let bad = [
-            "[a".to_owned(),
-            "good".to_owned(),
-            "[[:alpha:]]".to_owned(),
-            "a\nb".to_owned(),
-        ];
+        let bad = ["a//b", "[a", "good", "[[:alpha:]]", "a\nb", "!", "[\\]]"].map(str::to_owned);
         let faults = Rules::new(&bad, &bad).expect_err("bad");
-        assert_eq!(faults.len(), 6, "{faults:?}");
+        assert_eq!(faults.len(), 12, "{faults:?}");
     }
 }

@@ -265,7 +265,6 @@ impl Look {
 
 #[expect(
     clippy::unnecessary_cast,
-    clippy::useless_conversion,
     reason = "the types of the fields differ between architectures"
 )]
 impl From<Stat> for Look {
