@@ -18,7 +18,10 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    disk::{folder_of, open_regular},
+    disk::{
+        folder_of, open_regular,
+        survey::{in_real_folder, real},
+    },
     error::{Failure, Kind},
     model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, rules::Rules},
 };
@@ -133,18 +136,17 @@ impl Settings {
     }
 
     /// The sources of their own that lie in a directory, with their paths in it: they are no part of it.
-    pub fn within<'a>(
-        &'a self,
-        directory: &'a Source,
-    ) -> impl Iterator<Item = (&'a Source, &'a Path)> {
+    pub fn within<'a>(&'a self, directory: &Source) -> Vec<(&'a Source, PathBuf)> {
+        let top = directory.path().map(real).unwrap_or_default();
         let others = self.sources.iter().filter(|other| !other.is_directory());
-        others.filter_map(|other| {
-            let inside = other.path()?.strip_prefix(directory.path()?).ok()?;
-            Some((other, inside))
-        })
+        let inside = others.filter_map(|other| {
+            let path = in_real_folder(&real(other.path()?));
+            Some((other, path.strip_prefix(&top).ok()?.to_owned()))
+        });
+        inside.collect()
     }
 
-    /// What of a directory goes along: what its patterns say, but no sources of their own.
+    /// What of a directory goes along: what its patterns say, but no sources of their own, and nothing that belongs to them.
     pub fn rules(&self, directory: &Source) -> Result<Rules> {
         let Content::Directory {
             include, exclude, ..
@@ -152,36 +154,43 @@ impl Settings {
         else {
             return Ok(Rules::everything());
         };
-        let mut exclude = exclude.clone();
+        let rules =
+            Rules::new(include, exclude).map_err(|faults| refused(&self.config, &faults))?;
+        let mut others = Vec::new();
         for (other, inside) in self.within(directory) {
-            let Some(inside) = inside.to_str() else {
-                continue;
+            let endings: &[&str] = match other.content {
+                Content::Sqlite { .. } => &["", "-wal", "-shm", "-journal"],
+                _ => &[""],
             };
-            let pattern = format!("/{}", literal(inside));
-            if let Content::Sqlite { .. } = other.content {
-                exclude.extend(["-wal", "-shm", "-journal"].map(|end| format!("{pattern}{end}")));
+            for ending in endings {
+                for backup in ["", ".bak"] {
+                    let mut path = inside.clone().into_os_string().into_encoded_bytes();
+                    path.extend_from_slice(ending.as_bytes());
+                    path.extend_from_slice(backup.as_bytes());
+                    others.push(path);
+                }
             }
-            exclude.push(pattern);
         }
-        Rules::new(include, &exclude).map_err(|faults| refused(&self.config, &faults).into())
+        Ok(rules.without(others))
     }
 
     /// The folder in which an import stages: on the file system of what it replaces, as far as that is one.
     pub fn home(&self) -> PathBuf {
         let is_said = self.schema.sources.is_none() || self.schema.data_dir.is_some();
-        let first = self.sources.iter().find_map(Source::path);
+        let others = self.sources.iter();
+        let first = others
+            .filter(|source| !matches!(source.content, Content::Config(_)))
+            .find_map(Source::path);
         let Some(path) = first.filter(|_| !is_said) else {
             return self.data_dir.clone();
         };
+        let path = real(path);
         let directories = self.sources.iter().filter(|source| source.is_directory());
-        let around = directories.filter_map(Source::path);
+        let around = directories.filter_map(Source::path).map(real);
         let around = around.filter(|folder| path.starts_with(folder));
         // What is replaced as one is no place for what replaces it.
-        folder_of(
-            around
-                .min_by_key(|folder| folder.as_os_str().len())
-                .unwrap_or(path),
-        )
+        let outermost = around.min_by_key(|folder| folder.as_os_str().len());
+        folder_of(&outermost.unwrap_or(path))
     }
 
     /// The folders that are locked while hookshot works on this state.
@@ -192,29 +201,20 @@ impl Settings {
 
 /// Refuses a directory in which hookshot would keep its journal, and one that lies in another.
 fn directories_lie_apart(config: &Path, sources: &[Source]) -> Result<()> {
-    let directories: Vec<&Source> = sources
-        .iter()
-        .filter(|source| source.is_directory())
-        .collect();
-    for directory in &directories {
-        let Some(path) = directory.path() else {
-            continue;
-        };
-        let is_in = |other: &&&Source| {
-            other.name != directory.name
-                && other.path().is_some_and(|other| other.starts_with(path))
-        };
-        let message = if config.starts_with(path) {
+    let directories = sources.iter().filter(|source| source.is_directory());
+    let directories = directories.filter_map(|source| Some((&source.name, real(source.path()?))));
+    let directories: Vec<(&EntryName, PathBuf)> = directories.collect();
+    for (name, path) in &directories {
+        let inner = directories
+            .iter()
+            .find(|(other, inside)| other != name && inside.starts_with(path));
+        let message = if real(config).starts_with(path) {
             format!(
-                "{} lies in the directory {}: an import could not replace it as one",
-                config.display(),
-                directory.name
+                "{} lies in the directory {name}: an import could not replace it as one",
+                config.display()
             )
-        } else if let Some(other) = directories.iter().find(is_in) {
-            format!(
-                "the directory {} lies in the directory {}",
-                other.name, directory.name
-            )
+        } else if let Some((other, _)) = inner {
+            format!("the directory {other} lies in the directory {name}")
         } else {
             continue;
         };
@@ -223,15 +223,6 @@ fn directories_lie_apart(config: &Path, sources: &[Source]) -> Result<()> {
             .into());
     }
     Ok(())
-}
-
-/// A path as a pattern that matches it alone.
-fn literal(path: &str) -> String {
-    let escape = |character: char| match character {
-        '*' | '?' | '[' | ']' | '{' | '}' | '!' | '#' | '\\' | ' ' => format!("\\{character}"),
-        _ => character.to_string(),
-    };
-    path.chars().map(escape).collect()
 }
 
 /// The text of a configuration file; `None` where there is none.

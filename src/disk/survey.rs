@@ -44,9 +44,23 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
 
 /// Links in the folders above may give one file two names; here it has one.
 pub fn in_real_folder(path: &Path) -> PathBuf {
-    match (path.parent().map(Path::canonicalize), path.file_name()) {
-        (Some(Ok(folder)), Some(name)) => folder.join(name),
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => real(folder).join(name),
         _ => path.to_owned(),
+    }
+}
+
+/// A path without links and `..`, as far as it leads to something that is there.
+pub fn real(path: &Path) -> PathBuf {
+    let mut ancestors = path.ancestors();
+    let found = ancestors.find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    match found {
+        Some((ancestor, folder)) => match path.strip_prefix(ancestor) {
+            Ok(rest) if rest.as_os_str().is_empty() => folder,
+            Ok(rest) => folder.join(rest),
+            Err(_) => path.to_owned(),
+        },
+        None => path.to_owned(),
     }
 }
 

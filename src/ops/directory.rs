@@ -176,7 +176,7 @@ impl<'a> Directory<'a> {
     /// what a rollback brings back.
     fn keep_others(&self, place: &Path, made: &[EntryName]) -> Result<()> {
         for (other, inside) in self.settings.within(self.source) {
-            let (old, new) = (self.target.join(inside), place.join(inside));
+            let (old, new) = (self.target.join(&inside), place.join(&inside));
             let mut files = vec![(old.clone(), new.clone())];
             if let Content::Sqlite { .. } = other.content {
                 let companions = sqlite::companions(&old).into_iter();
