@@ -62,19 +62,54 @@ const FAILING: [&str; 14] = [
     "utimensat",
 ];
 
+/// Calls that a directory's replacement makes of those that change something; the many that only read are left out.
+const OF_DIRECTORIES: [&str; 12] = [
+    "rename",
+    "renameat2",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "mkdirat",
+    "symlinkat",
+    "fsync",
+    "syncfs",
+    "fchmod",
+    "utimensat",
+];
+
+/// The four files of a hookshot service.
+const FILES: &[&str] = &[
+    "etc/config.toml",
+    "etc/secrets",
+    "etc/services.toml",
+    "data/state.redb",
+];
+/// The files of a directory that is replaced as one, and of the databases in it.
+const DIRECTORY: &[&str] = &[
+    "etc/config.toml",
+    "data/app/one",
+    "data/app/deep/two",
+    "data/app/new",
+    "data/app/gone",
+    "data/app/state.redb",
+    "data/app/cache/big",
+];
+
 /// A machine before the verb, which can be had again and again, and what the verb makes of it.
 struct Scenario {
     machine: Machine,
     template: PathBuf,
     arguments: Vec<String>,
+    files: &'static [&'static str],
     old: Targets,
     new: Targets,
 }
 
 impl Scenario {
-    fn new(machine: Machine, arguments: &[&str]) -> Scenario {
+    fn new(machine: Machine, arguments: &[&str], files: &'static [&'static str]) -> Scenario {
         let template = machine.path("template");
-        let old = machine.targets();
+        let old = machine.files(files);
         fs::create_dir(&template).expect("a folder");
         for name in ["etc", "data"] {
             copy(&machine.path(name), &template.join(name));
@@ -87,11 +122,12 @@ impl Scenario {
             machine,
             template,
             arguments,
+            files,
             old,
             new: Targets::new(),
         };
         scenario.command(None).exits(0);
-        scenario.new = scenario.machine.targets();
+        scenario.new = scenario.machine.files(files);
         assert_ne!(scenario.old, scenario.new, "the verb must change something");
         scenario
     }
@@ -109,20 +145,55 @@ impl Scenario {
             "the backup of an earlier import",
             0o644,
         );
-        Scenario::new(machine, &["import", &archive])
+        Scenario::new(machine, &["import", &archive], FILES)
+    }
+
+    /// A directory with a database in it: files are replaced, created, removed and kept.
+    fn directory() -> Scenario {
+        let machine = Machine::new();
+        let sources = r#"
+[[backup.sources]]
+name = "app"
+kind = "directory"
+path = "../data/app"
+exclude = ["/cache/"]
+[[backup.sources]]
+name = "state.redb"
+kind = "redb"
+path = "../data/app/state.redb"
+"#;
+        machine.write("etc/config.toml", machine.config_text(sources), 0o600);
+        for folder in ["data/app/deep", "data/app/cache"] {
+            fs::create_dir_all(machine.path(folder)).expect("a folder");
+        }
+        let database = machine.path("data/state.redb");
+        fs::rename(database, machine.path("data/app/state.redb")).expect("moved");
+        machine.write("data/app/one", "1", 0o640);
+        machine.write("data/app/deep/two", "22", 0o600);
+        machine.write("data/app/gone", "again", 0o600);
+        machine.write("data/app/cache/big", "cached", 0o600);
+        std::os::unix::fs::symlink("one", machine.path("data/app/link")).expect("a link");
+        let archive = machine.export("a.tar.gz");
+        fs::remove_file(machine.path("data/app/gone")).expect("removed");
+        machine.write("data/app/one", "changed", 0o600);
+        machine.write("data/app/new", "new", 0o600);
+        fs::create_dir(machine.path("data/app.bak")).expect("a folder");
+        machine.write("data/app.bak/earlier", "of an earlier import", 0o600);
+        Scenario::new(machine, &["import", &archive], DIRECTORY)
     }
 
     /// The state that such an import leaves, about to be rolled back.
-    fn rollback() -> Scenario {
+    fn rollback(of: Scenario) -> Scenario {
         let Scenario {
             machine,
             template,
             arguments,
+            files,
             ..
-        } = Scenario::import();
+        } = of;
         fs::remove_dir_all(template).expect("removed");
         assert_eq!(arguments[0], "import");
-        Scenario::new(machine, &["rollback"])
+        Scenario::new(machine, &["rollback"], files)
     }
 
     fn reset(&self) {
@@ -144,7 +215,7 @@ impl Scenario {
     /// What must hold right after a kill, before anybody repairs anything.
     #[track_caller]
     fn no_target_is_missing(&self, at: &str) {
-        let now = self.machine.targets();
+        let now = self.machine.files(self.files);
         for (name, old) in &self.old {
             let gone = old.is_some() && self.new[name].is_some() && now[name].is_none();
             assert!(!gone, "{at}: {name} is missing");
@@ -154,7 +225,7 @@ impl Scenario {
     /// What must hold after one more run of any verb. Tells whether the state is the new one.
     #[track_caller]
     fn all_or_nothing(&self, at: &str) -> bool {
-        let now = self.machine.targets();
+        let now = self.machine.files(self.files);
         let is_new = now == self.new;
         assert!(
             is_new || now == self.old,
@@ -245,9 +316,9 @@ fn can_trace() -> bool {
 }
 
 /// Kills the verb at every mutating call; after each, `healer` is run once.
-fn kill_everywhere(scenario: &Scenario, healer: &[&str]) -> (usize, usize) {
+fn kill_everywhere(scenario: &Scenario, healer: &[&str], calls: &[&str]) -> (usize, usize) {
     let (mut points, mut finished) = (0, 0);
-    for call in MUTATING {
+    for call in calls {
         for number in 1.. {
             scenario.reset();
             let run = scenario.command(Some(&format!("{call}:signal=KILL:when={number}")));
@@ -264,7 +335,7 @@ fn kill_everywhere(scenario: &Scenario, healer: &[&str]) -> (usize, usize) {
                 // The old state is still there for the asking.
                 scenario.machine.run(&["rollback", "--force"]).exits(0);
                 assert_eq!(
-                    scenario.machine.targets(),
+                    scenario.machine.files(scenario.files),
                     scenario.old,
                     "{at}, then rolled back"
                 );
@@ -280,7 +351,7 @@ fn an_import_that_is_killed_at_any_call_is_all_or_nothing() {
         return;
     }
     let scenario = Scenario::import();
-    let (points, finished) = kill_everywhere(&scenario, &["version"]);
+    let (points, finished) = kill_everywhere(&scenario, &["version"], &MUTATING);
     println!("import: killed at {points} points, {finished} of them behind the commit point");
     assert!(points > 100 && finished > 5, "{points} {finished}");
 }
@@ -290,10 +361,34 @@ fn a_rollback_that_is_killed_at_any_call_is_all_or_nothing() {
     if !can_trace() {
         return;
     }
-    let scenario = Scenario::rollback();
-    let (points, finished) = kill_everywhere(&scenario, &["validate"]);
+    let scenario = Scenario::rollback(Scenario::import());
+    let (points, finished) = kill_everywhere(&scenario, &["validate"], &MUTATING);
     println!("rollback: killed at {points} points, {finished} of them behind the commit point");
     assert!(points > 100 && finished > 5, "{points} {finished}");
+}
+
+#[test]
+fn a_directory_whose_import_is_killed_at_any_call_is_the_old_or_the_new_one() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::directory();
+    let (points, finished) = kill_everywhere(&scenario, &["version"], &OF_DIRECTORIES);
+    println!("directory: killed at {points} points, {finished} of them behind the commit point");
+    assert!(points > 40 && finished > 3, "{points} {finished}");
+}
+
+#[test]
+fn a_directory_whose_rollback_is_killed_at_any_call_is_the_old_or_the_new_one() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::rollback(Scenario::directory());
+    let (points, finished) = kill_everywhere(&scenario, &["version"], &OF_DIRECTORIES);
+    println!(
+        "directory, back: killed at {points} points, {finished} of them behind the commit point"
+    );
+    assert!(points > 10 && finished > 2, "{points} {finished}");
 }
 
 #[test]

@@ -272,6 +272,16 @@ impl Machine {
 
     /// The four files of the state alone: content and mode.
     pub fn targets(&self) -> Targets {
+        self.files(&[
+            "etc/config.toml",
+            "etc/secrets",
+            "etc/services.toml",
+            "data/state.redb",
+        ])
+    }
+
+    /// Files with mode and content; `None` where there is none.
+    pub fn files(&self, names: &[&'static str]) -> Targets {
         let one = |name: &'static str| {
             let path = self.path(name);
             let file = fs::read(&path)
@@ -279,15 +289,7 @@ impl Machine {
                 .map(|content| (self.mode(name), Content(content)));
             (name, file)
         };
-        [
-            "etc/config.toml",
-            "etc/secrets",
-            "etc/services.toml",
-            "data/state.redb",
-        ]
-        .into_iter()
-        .map(one)
-        .collect()
+        names.iter().copied().map(one).collect()
     }
 
     /// A process that holds the database: `write`, `read` or `ranges`.

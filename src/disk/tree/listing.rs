@@ -16,8 +16,8 @@ use crate::model::{
     rules::Rules,
 };
 
-/// A digest over everything in the directory at `path` that `rules` keep: paths, kinds, owners, modes and numbers of all,
-/// sizes and times of what is no folder. (A folder's own time changes with what is excluded as well.)
+/// A digest over everything in the directory at `path` that `rules` keep: paths, kinds, owners and modes of all, sizes and
+/// times of what is no folder. (A folder's own time changes with what is excluded as well.)
 ///
 /// Not promised: that a change through a shared memory map is seen, whose time comes later.
 pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
@@ -40,8 +40,7 @@ pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
 }
 
 fn describe(look: &Look) -> String {
-    let (mode, inode) = (look.mode, look.inode.1);
-    let what = format!("{:?} {mode:o} {}:{} {inode}", look.what, look.uid, look.gid);
+    let what = format!("{:?} {:o} {}:{}", look.what, look.mode, look.uid, look.gid);
     match look.what {
         What::Folder => what,
         _ => {
