@@ -648,7 +648,7 @@ fn owners_and_acls_are_restored_by_root() {
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(bench.snapshot(&bench.place()), before);
     if has_acls {
-        let mut value = vec![0; 100];
+        let mut value = [0; 100];
         let length = rustix::fs::getxattr(bench.place().join("folder"), default, &mut value[..]);
         assert_eq!(value[..length.expect("an ACL")], acl);
     }
