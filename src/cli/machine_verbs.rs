@@ -9,7 +9,10 @@ use super::{App, arguments::Arguments};
 use crate::{
     error::{Failure, Kind},
     model::version::FormatVersion,
-    ops::{init::init, validate::validate},
+    ops::{
+        init::{apps, init},
+        validate::validate,
+    },
 };
 
 /// Is the configuration good?
@@ -53,13 +56,20 @@ impl Validate {
 /// Write a starter configuration and an empty database
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookshot init\n  hookshot init --config ./etc/config.toml --data-dir ./data"
+    after_help = "Examples:\n  hookshot init\n  hookshot init --config ./etc/config.toml --data-dir ./data\n  hookshot init --app vaultwarden --config /etc/hookshot/vaultwarden/config.toml --data-dir /srv/vaultwarden"
 )]
-pub struct Init {}
+pub struct Init {
+    /// Write the configuration of a well-known service instead; --data-dir says where that has its data
+    #[arg(long, value_name = "NAME", value_parser = apps::NAMES)]
+    app: Option<String>,
+}
 
 impl Init {
     pub fn run(self, app: &App) -> Result<u8> {
-        let report = init(&app.choices)?;
+        let report = match &self.app {
+            Some(name) => apps::init(&app.choices, name)?,
+            None => init(&app.choices)?,
+        };
         app.output.report(&report, || {
             report
                 .created

@@ -1,5 +1,7 @@
 //! `init`: a starter configuration and an empty database.
 
+pub mod apps;
+
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
