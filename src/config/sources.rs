@@ -393,7 +393,7 @@ active_command = "pgrep vacuum"
                 "`exclude` under [backup.sources a] must be a list",
             ),
             (
-                source("name = \"a\"\nkind = \"directory\"\npath = \"/x\"\nexclude = [\"{a\"]"),
+                source("name = \"a\"\nkind = \"directory\"\npath = \"/x\"\nexclude = [\"[a\"]"),
                 "under [backup.sources a]",
             ),
         ] {
