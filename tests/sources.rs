@@ -632,3 +632,39 @@ fn outputs_and_configurations_do_not_lie_in_a_directory_that_is_a_source() {
     machine.write("etc/config.toml", text, 0o600);
     machine.run(&["export", "a.tar.gz"]).exits(2);
 }
+
+#[test]
+fn a_machine_that_has_nothing_takes_its_places_from_the_archive() {
+    let machine = folder_service();
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    machine
+        .run(&["import", "a.tar.gz", "--use-archive-config"])
+        .exits(2);
+    for folder in ["etc", "data"] {
+        fs::remove_dir_all(machine.path(folder)).expect("removed");
+    }
+    machine.run(&["import", "a.tar.gz"]).exits(2);
+    let archive = machine.read("out/a.tar.gz");
+    machine
+        .run_with(&["import", "-", "--use-archive-config"], &archive)
+        .exits(2);
+    let plan = machine
+        .run(&[
+            "import",
+            "a.tar.gz",
+            "--use-archive-config",
+            "--dry-run",
+            "--json",
+        ])
+        .exits(0)
+        .json();
+    assert_eq!(plan["steps"].as_array().map(Vec::len), Some(3), "{plan}");
+    assert!(!machine.path("etc").exists() && !machine.path("data").exists());
+    machine
+        .run(&["import", "a.tar.gz", "--use-archive-config"])
+        .exits(0);
+    assert_eq!(machine.read("data/app/attachments/deep/two"), b"22");
+    assert_eq!(rows(&machine.path("data/app/app.db")), ["archived"]);
+    machine.run(&["validate"]).exits(0);
+    machine.run(&["diff", "a.tar.gz"]).exits(0);
+}

@@ -10,9 +10,9 @@ use crate::{
     error::{Failure, Kind},
     model::entry_name::EntryName,
     ops::{
-        import::{Keep, Request, import},
+        import::{Keep, Request, archived_config, import},
         preflight::Force,
-        recovery::Access,
+        recovery::{Access, enter},
         replace::{Rehearsal, Report},
         rollback::rollback,
     },
@@ -22,12 +22,13 @@ use crate::{
 ///
 /// Everything is checked first: digests, version, whether the database opens, who has the old one open, and whether
 /// deployments are active. What is replaced stays beside its place as .bak. Where files go is decided by this
-/// machine's configuration, never by the archive.
+/// machine's configuration, and by the archive only where there is none and --use-archive-config says so.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     hookshot import state.tar.gz --dry-run             # what would happen\n  \
     hookshot import state.tar.gz                       # undo it with: hookshot rollback\n  \
     hookshot import state.tar.gz --only config.toml --only services.toml\n  \
+    hookshot import state.tar.gz --use-archive-config  # on a machine that has nothing yet\n  \
     ssh backup cat state.tar.gz | hookshot import -")]
 pub struct Import {
     /// The archive: a file, or `-` for standard input
@@ -41,6 +42,9 @@ pub struct Import {
     /// Import this entry only; may be given several times
     #[arg(long, value_name = "ENTRY")]
     only: Vec<EntryName>,
+    /// On a machine without a configuration: let the archive's own say where files go
+    #[arg(long)]
+    use_archive_config: bool,
     /// Keep the folder with the unpacked archive
     #[arg(long)]
     keep_staging: bool,
@@ -48,8 +52,19 @@ pub struct Import {
 
 impl Import {
     pub fn run(self, app: &App) -> Result<u8> {
-        let mut entered = app.enter(access(self.dry_run))?;
-        if !entered.settings.config_exists
+        let archive = app.location(&self.archive)?;
+        let mut choices = app.choices.clone();
+        if self.use_archive_config {
+            let config = choices.config_path()?;
+            if crate::disk::exists(&config) {
+                let message = format!("this machine has a configuration, {}", config.display());
+                let hint = "leave out --use-archive-config, or name with --config where the archive's own is to go";
+                return Err(Failure::new(Kind::Usage, message).hint(hint).into());
+            }
+            choices.archived = Some(archived_config(&app.context, &archive)?);
+        }
+        let mut entered = enter(&choices, access(self.dry_run))?;
+        if !entered.settings.is_described
             && app.choices.config.is_some()
             && app.choices.data_dir.is_none()
         {
@@ -59,7 +74,7 @@ impl Import {
             return Err(Failure::new(Kind::Usage, message).hint(hint).into());
         }
         let request = Request {
-            archive: app.location(&self.archive)?,
+            archive,
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
             only: self.only,

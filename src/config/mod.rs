@@ -44,6 +44,8 @@ pub struct Choices {
     pub secrets: Option<PathBuf>,
     /// The folder of the state.
     pub data_dir: Option<PathBuf>,
+    /// The text of an archive's configuration file, where this machine has none.
+    pub archived: Option<String>,
 }
 
 impl Choices {
@@ -64,6 +66,8 @@ pub struct Settings {
     pub config: PathBuf,
     /// Whether it is there.
     pub config_exists: bool,
+    /// Whether somebody has said where things are: it, or that of an archive.
+    pub is_described: bool,
     /// The file of the services.
     pub services: PathBuf,
     /// The secrets file.
@@ -82,6 +86,8 @@ impl Settings {
         let config = choices.config_path()?;
         let text = read_text(&config)?;
         let config_exists = text.is_some();
+        let text = text.or_else(|| choices.archived.clone());
+        let is_described = text.is_some();
         let schema =
             Schema::parse(&text.unwrap_or_default()).map_err(|faults| refused(&config, &faults))?;
         let folder = folder_of(&config);
@@ -120,6 +126,7 @@ impl Settings {
             data_dir,
             config,
             config_exists,
+            is_described,
             schema,
             sources,
         })

@@ -2,7 +2,10 @@
 //!
 //! Everything is checked before anything moves, and every reason that stands in the way is named at once.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{Group, User};
@@ -19,9 +22,10 @@ use super::{
     unpacked::{Targets, Unpacked},
 };
 use crate::{
+    archive::Sink,
     config::{
         DEFAULT_DATA_DIR, Settings,
-        sources::{Content, Source},
+        sources::{CONFIG, Content, Source},
     },
     disk::{
         journal::{Home, Journal},
@@ -29,9 +33,11 @@ use crate::{
         survey,
         transaction::{Change, Form, New, Origin, Transaction, backup_path},
     },
-    error::Kind,
+    error::{Failure, Kind},
     model::{
         entry_name::EntryName,
+        limits::MAX_CONFIG_BYTES,
+        manifest::{FileRecord, Manifest},
         plan::{self, Action, Attributes, Present, Step},
     },
     source::{command, sqlite},
@@ -60,10 +66,56 @@ pub enum Keep {
     Yes,
 }
 
+/// The configuration file in an archive, for a machine that has none.
+pub fn archived_config(context: &Context, archive: &Location) -> Result<String> {
+    if matches!(archive, Location::Stdin) {
+        let message = "an archive on standard input cannot be asked for its configuration first";
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("save it to a file, or name where it is")
+            .into());
+    }
+    let name = EntryName::new(CONFIG).expect("a plain name");
+    let mut taken = Taken(Vec::new());
+    let names = std::slice::from_ref(&name);
+    if archive
+        .select(context, names, "reading", &mut taken)?
+        .is_none()
+    {
+        taken = Taken(Vec::new());
+        archive.read(context, "reading", &mut taken)?;
+    }
+    let text = String::from_utf8(taken.0)
+        .ok()
+        .filter(|text| !text.is_empty());
+    Ok(text.ok_or_else(|| {
+        Failure::new(
+            Kind::NotFound,
+            "the archive has no config.toml that could be read",
+        )
+        .hint("write one for this machine; `hookshot init` makes a first one")
+    })?)
+}
+
+/// Keeps the configuration file of an archive.
+struct Taken(Vec<u8>);
+
+impl Sink for Taken {
+    fn begin(&mut self, _: &Manifest) -> Result<()> {
+        Ok(())
+    }
+
+    fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
+        if name.as_str() == CONFIG && record.size <= MAX_CONFIG_BYTES {
+            return Ok(Box::new(&mut self.0));
+        }
+        Ok(Box::new(io::sink()))
+    }
+}
+
 /// Imports an archive into the state that was entered.
 pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Result<Report> {
     let settings = &entered.settings;
-    if !settings.config_exists {
+    if !settings.is_described {
         warn!(config = %settings.config.display(), data_dir = %settings.data_dir.display(), "This machine has no configuration yet, the places are the default ones");
     }
     if settings.config_exists
