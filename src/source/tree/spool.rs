@@ -110,7 +110,8 @@ impl Spool {
         if no_file(&look).is_some() || self.is_settled(&look)? {
             return Ok((file, look));
         }
-        thread::sleep(TICK);
+        // The clock of times lags behind by up to a tick of its own.
+        thread::sleep(2 * TICK);
         let look = Look::of(&file)?;
         Ok((file, look))
     }
