@@ -668,3 +668,28 @@ fn a_machine_that_has_nothing_takes_its_places_from_the_archive() {
     machine.run(&["validate"]).exits(0);
     machine.run(&["diff", "a.tar.gz"]).exits(0);
 }
+
+/// The log that a service has begun on the imported database says nothing of the one that comes back.
+#[test]
+fn a_rollback_takes_away_a_log_that_was_not_there_before() {
+    let machine = sqlite("");
+    let path = machine.path("data/app.db");
+    add(&path, "archived");
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    add(&path, "before the import");
+    assert!(!machine.path("data/app.db-wal").exists());
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    let other = Connection::open(&path).expect("a database");
+    other
+        .query_row("SELECT count(*) FROM things", [], |_| Ok(()))
+        .expect("open");
+    add(&path, "after the import");
+    let log = machine.path("data/app.db-wal");
+    let kept = [fs::read(&path), fs::read(&log)].map(|bytes| bytes.expect("a file"));
+    drop(other);
+    fs::write(&path, &kept[0]).expect("written");
+    fs::write(&log, &kept[1]).expect("written");
+    machine.run(&["rollback"]).exits(0);
+    assert!(!log.exists());
+    assert_eq!(rows(&path), ["archived", "before the import"]);
+}
