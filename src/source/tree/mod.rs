@@ -143,14 +143,15 @@ pub fn stage(
         }
     }
     if faults.count() > 0 {
-        let message = format!(
-            "{} of {} cannot be read",
-            count(faults.count(), "file or folder", "files and folders"),
-            path.display()
-        );
+        let all = count(faults.count(), "file or folder", "files and folders");
+        let faults = faults.finish();
+        let message = match faults.as_slice() {
+            [only] => format!("cannot read {only}"),
+            _ => format!("{all} of {} cannot be read", path.display()),
+        };
         return Err(Failure::new(Kind::Failed, message)
             .hint("run as a user who may read them, or exclude them")
-            .faults(faults.finish())
+            .faults(faults)
             .into());
     }
     let parts = reads.len() + collected.tree.folders.len() + collected.tree.links.len();
