@@ -601,15 +601,21 @@ fn a_simulation_tells_what_a_policy_holds() {
         .exits(0);
 }
 
-#[test]
-fn a_store_that_refuses_a_removal_is_named_and_the_rest_goes_on() {
+/// A bucket with an archive of each of so many nights, and what answers wrongly in front of it.
+fn nights_behind_faults(nights: u32, more: &str) -> (Shelf, S3, Faults) {
     let shelf = Shelf::new();
     let s3 = S3::start();
     let faults = Faults::in_front_of(&s3.endpoint());
-    shelf.configure_s3(&faults.endpoint(), "[backup.retention]\nkeep_last = 3\n");
-    for number in 1..=6 {
+    shelf.configure_s3(&faults.endpoint(), more);
+    for number in 1..=nights {
         shelf.put_s3(&s3, &night(number));
     }
+    (shelf, s3, faults)
+}
+
+#[test]
+fn a_store_that_refuses_a_removal_is_named_and_the_rest_goes_on() {
+    let (shelf, s3, faults) = nights_behind_faults(6, "[backup.retention]\nkeep_last = 3\n");
     // The first that it is asked to remove, which is the oldest.
     faults.add(Rule::on("*", Fault::Answer(403)).whose(is_removal));
     let run = shelf.machine.run(&["prune", "@s3", "--json"]).exits(3);
@@ -627,11 +633,7 @@ fn a_store_that_refuses_a_removal_is_named_and_the_rest_goes_on() {
 
 #[test]
 fn a_bucket_of_many_pages_is_listed_to_its_end() {
-    let shelf = Shelf::new();
-    let s3 = S3::start();
-    let faults = Faults::in_front_of(&s3.endpoint());
-    shelf.configure_s3(&faults.endpoint(), "");
-    shelf.put_s3(&s3, &night(1));
+    let (shelf, s3, faults) = nights_behind_faults(1, "");
     for number in 0..2_500 {
         let name = format!("hookshot-state-20200401-030000.{number}.tar.gz");
         fs::write(s3.file(&format!("p/{name}")), b"x").expect("written");
@@ -657,13 +659,7 @@ fn a_bucket_of_many_pages_is_listed_to_its_end() {
 
 #[test]
 fn an_interrupted_run_says_what_it_did() {
-    let shelf = Shelf::new();
-    let s3 = S3::start();
-    let faults = Faults::in_front_of(&s3.endpoint());
-    shelf.configure_s3(&faults.endpoint(), "");
-    for number in 1..=4 {
-        shelf.put_s3(&s3, &night(number));
-    }
+    let (shelf, s3, faults) = nights_behind_faults(4, "");
     let child = Arc::new(AtomicI32::new(0));
     let pid = child.clone();
     let interrupts = move |head: &Head| {
@@ -697,13 +693,7 @@ fn an_interrupted_run_says_what_it_did() {
 
 #[test]
 fn a_mark_that_is_set_while_a_run_is_at_work_holds() {
-    let shelf = Shelf::new();
-    let s3 = S3::start();
-    let faults = Faults::in_front_of(&s3.endpoint());
-    shelf.configure_s3(&faults.endpoint(), "");
-    for number in 1..=3 {
-        shelf.put_s3(&s3, &night(number));
-    }
+    let (shelf, s3, faults) = nights_behind_faults(3, "");
     let mark = s3.file(&format!("p/{}.keep", night(1)));
     let first = night(1);
     let marks = move |head: &Head| {
@@ -733,13 +723,7 @@ fn a_mark_that_is_set_while_a_run_is_at_work_holds() {
 
 #[test]
 fn an_archive_that_was_misread_on_its_way_is_not_removed_for_that() {
-    let shelf = Shelf::new();
-    let s3 = S3::start();
-    let faults = Faults::in_front_of(&s3.endpoint());
-    shelf.configure_s3(&faults.endpoint(), "");
-    for number in 1..=3 {
-        shelf.put_s3(&s3, &night(number));
-    }
+    let (shelf, s3, faults) = nights_behind_faults(3, "");
     // Its end, and then all of it, where that does not do; when it is looked at again, all is well.
     let second = night(2);
     let is_read = move |head: &Head| head.method() == "GET" && head.line[1].ends_with(&second);

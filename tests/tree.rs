@@ -615,24 +615,14 @@ fn owners_and_acls_are_restored_by_root() {
     for (name, owner) in [("file", 12345), ("folder", 23456), ("link", 34567)] {
         std::os::unix::fs::lchown(source.join(name), Some(owner), Some(owner + 1)).expect("given");
     }
-    // Version 2; user 7 may read: owner rw, user 7 r, group none, mask r, others none (acl(5), linux/posix_acl_xattr.h).
-    let acl: Vec<u8> = [
+    // User 7 may read: owner rw, user 7 r, group none, mask r, others none.
+    let acl = acl(&[
         (1u16, 6u16, u32::MAX),
         (2, 4, 7),
         (4, 0, u32::MAX),
         (16, 4, u32::MAX),
         (32, 0, u32::MAX),
-    ]
-    .iter()
-    .fold(
-        2u32.to_le_bytes().to_vec(),
-        |mut acl, (tag, permission, id)| {
-            acl.extend(tag.to_le_bytes());
-            acl.extend(permission.to_le_bytes());
-            acl.extend(id.to_le_bytes());
-            acl
-        },
-    );
+    ]);
     let flags = rustix::fs::XattrFlags::empty();
     let has_acls = ["file", "folder"].iter().all(|name| {
         rustix::fs::setxattr(source.join(name), "system.posix_acl_access", &acl, flags).is_ok()
@@ -654,29 +644,31 @@ fn owners_and_acls_are_restored_by_root() {
     }
 }
 
+/// An access control list as the kernel takes it: version 2, then tag, permissions and id of each entry (acl(5),
+/// linux/posix_acl_xattr.h).
+fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut acl = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        acl.extend(tag.to_le_bytes());
+        acl.extend(permissions.to_le_bytes());
+        acl.extend(id.to_le_bytes());
+    }
+    acl
+}
+
 #[test]
 fn a_default_acl_of_the_folder_above_does_not_go_down_into_what_is_restored() {
     let bench = Bench::new();
     fs::create_dir(bench.source().join("folder")).expect("made");
     fs::write(bench.source().join("folder/file"), "x").expect("written");
     let before = bench.snapshot(&bench.source());
-    let acl: Vec<u8> = [
+    let acl = acl(&[
         (1u16, 7u16, u32::MAX),
         (2, 7, 7),
         (4, 7, u32::MAX),
         (16, 7, u32::MAX),
         (32, 7, u32::MAX),
-    ]
-    .iter()
-    .fold(
-        2u32.to_le_bytes().to_vec(),
-        |mut acl, (tag, permission, id)| {
-            acl.extend(tag.to_le_bytes());
-            acl.extend(permission.to_le_bytes());
-            acl.extend(id.to_le_bytes());
-            acl
-        },
-    );
+    ]);
     let flags = rustix::fs::XattrFlags::empty();
     let staged = bench.stage(&Rules::everything()).expect("staged");
     if rustix::fs::setxattr(bench.folder(), "system.posix_acl_default", &acl, flags).is_ok() {

@@ -10,6 +10,7 @@ pub mod holder;
 pub mod journal;
 pub mod lock;
 pub mod publish;
+pub mod range_lock;
 pub mod redo;
 pub mod space;
 pub mod staging;

@@ -3,6 +3,7 @@
 pub mod archive_name;
 pub mod digest;
 pub mod entry_name;
+mod fields;
 mod json;
 pub mod limits;
 pub mod manifest;

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use super::{
     entry_name::EntryName,
+    fields::{Fields, read_id, read_mode},
     limits::{MAX_COMPONENT_BYTES, MAX_FAULTS, MAX_LINK_BYTES, MAX_XATTR_BYTES},
-    manifest::{FileRecord, Keys, put, read_id, read_mode},
+    manifest::{FileRecord, put},
     relative::{RelativeName, shown},
 };
 
@@ -328,34 +329,34 @@ pub(super) fn read_hex(value: &Value) -> Option<Vec<u8>> {
 }
 
 /// Reads the record of a folder.
-pub(super) fn read_folder(keys: &mut Keys<'_>) -> FolderRecord {
+pub(super) fn read_folder(fields: &mut Fields<'_>) -> FolderRecord {
     FolderRecord {
-        mode: keys.optional("mode", read_mode, "an octal string, as in \"0755\""),
-        owner: read_owner(keys),
-        mtime: read_modified(keys),
-        xattrs: keys
+        mode: fields.optional("mode", read_mode, "an octal string, as in \"0755\""),
+        owner: read_owner(fields),
+        mtime: read_modified(fields),
+        xattrs: fields
             .optional("xattrs", read_xattrs, XATTRS)
             .unwrap_or_default(),
     }
 }
 
 /// Reads the record of a link.
-pub(super) fn read_link(keys: &mut Keys<'_>) -> Option<LinkRecord> {
+pub(super) fn read_link(fields: &mut Fields<'_>) -> Option<LinkRecord> {
     let text = |value: &Value| value.as_str().map(|text| text.as_bytes().to_vec());
-    let target = keys.optional("target", text, "a string");
-    let target_hex = keys.optional("target_hex", read_hex, "a string of hex");
+    let target = fields.optional("target", text, "a string");
+    let target_hex = fields.optional("target_hex", read_hex, "a string of hex");
     let good =
         |target: &Vec<u8>| (1..=MAX_LINK_BYTES).contains(&target.len()) && !target.contains(&0);
     let target = match (target, target_hex) {
         (Some(target), None) | (None, Some(target)) if good(&target) => Some(target),
         _ => {
-            keys.fault(
+            fields.fault(
                 "one of `target` and `target_hex` must be 1 to 4095 bytes without NUL".into(),
             );
             None
         }
     };
-    let (owner, mtime) = (read_owner(keys), read_modified(keys));
+    let (owner, mtime) = (read_owner(fields), read_modified(fields));
     Some(LinkRecord {
         target: target?,
         owner,
@@ -363,19 +364,19 @@ pub(super) fn read_link(keys: &mut Keys<'_>) -> Option<LinkRecord> {
     })
 }
 
-fn read_owner(keys: &mut Keys<'_>) -> Owner {
+fn read_owner(fields: &mut Fields<'_>) -> Owner {
     let is_string = |value: &Value| value.as_str().map(str::to_owned);
     Owner {
-        user: keys.optional("user", is_string, "a string"),
-        group: keys.optional("group", is_string, "a string"),
-        uid: keys.optional("uid", read_id, "a number from 0 to 2^32 - 2"),
-        gid: keys.optional("gid", read_id, "a number from 0 to 2^32 - 2"),
+        user: fields.optional("user", is_string, "a string"),
+        group: fields.optional("group", is_string, "a string"),
+        uid: fields.optional("uid", read_id, "a number from 0 to 2^32 - 2"),
+        gid: fields.optional("gid", read_id, "a number from 0 to 2^32 - 2"),
     }
 }
 
-fn read_modified(keys: &mut Keys<'_>) -> Option<Modified> {
-    let seconds = keys.optional("mtime", Value::as_i64, "a time in Unix seconds");
-    let nanoseconds = keys.optional("mtime_ns", read_nanoseconds, "a number below 10^9");
+fn read_modified(fields: &mut Fields<'_>) -> Option<Modified> {
+    let seconds = fields.optional("mtime", Value::as_i64, "a time in Unix seconds");
+    let nanoseconds = fields.optional("mtime_ns", read_nanoseconds, "a number below 10^9");
     Some(Modified {
         seconds: seconds?,
         nanoseconds: nanoseconds.unwrap_or(0),

@@ -250,7 +250,7 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         };
         if source.is_directory() {
             if path.is_dir() {
-                let files = super::directory::look(context, settings, source, path)?.files;
+                let files = super::look::look(context, settings, source, path)?.files;
                 let files = files.into_iter().map(|file| {
                     let found = (file.record.checksum, file.record.size);
                     (file.name, found)

@@ -7,8 +7,8 @@ use tracing::{info, warn};
 
 use super::{
     Context,
+    companion::removal,
     form::form_of,
-    import::removal,
     preflight::{self, Blocked, Force, Locks},
     recovery::Entered,
     replace::{self, Databases, Rehearsal, Report},

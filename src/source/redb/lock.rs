@@ -4,22 +4,20 @@
 //! `F_OFD_SETLK`) and flock(2) as well; its next version holds the byte ranges alone. So both kinds are asked, and
 //! both are held. All of them are advisory and go with the process.
 
-use std::{fs::File, io, os::fd::AsFd as _, path::Path};
+use std::{fs::File, io, path::Path};
 
 use anyhow::{Context as _, Result};
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, fcntl},
-    libc,
-};
 
-use crate::disk::holder::{self, Holder, Mode};
+use crate::disk::{
+    holder::{self, Holder, Mode},
+    range_lock::{self, Range},
+};
 
 /// Where redb 4 has its control bytes; a reader leaves one of them free (redb 4.4, `file_backend`).
 const CONTROL: i64 = 1 << 62;
+const WHOLE: Range = (0, 0);
 /// The ranges that a reader of redb 4 locks: everything but the control bytes that only writers use.
-/// A length of 0 reaches to the end of any file.
-const READER_RANGES: [(i64, i64); 3] = [(0, CONTROL + 1), (CONTROL + 2, 894), (CONTROL + 1024, 0)];
+const READER_RANGES: [Range; 3] = [(0, CONTROL + 1), (CONTROL + 2, 894), (CONTROL + 1024, 0)];
 
 /// The locks that keep every redb from opening a file for writing. Dropping it releases them.
 #[derive(Debug)]
@@ -55,17 +53,12 @@ impl DatabaseLock {
             }
             Err(error) => return Err(error),
         }
-        if against == Against::Everybody && is_range_locked(&own, libc::F_WRLCK)? {
+        if against == Against::Everybody && range_lock::is_locked(&own, WHOLE)? {
             return Ok(Err(holders(file)?));
         }
-        for (start, length) in READER_RANGES {
-            match fcntl(
-                own.as_fd(),
-                FcntlArg::F_OFD_SETLK(&range(libc::F_RDLCK, start, length)),
-            ) {
-                Ok(_) => {}
-                Err(Errno::EAGAIN | Errno::EACCES) => return Ok(Err(holders(file)?)),
-                Err(error) => return Err(error.into()),
+        for range in READER_RANGES {
+            if !range_lock::share(&own, range)? {
+                return Ok(Err(holders(file)?));
             }
         }
         Ok(Ok(DatabaseLock { _file: own }))
@@ -75,7 +68,7 @@ impl DatabaseLock {
 /// The processes that hold a redb lock on `file`, or have it open for writing: a pure query that disturbs nobody.
 pub fn probe(path: &Path, file: &File) -> Result<Vec<Holder>> {
     let asking = || format!("cannot ask who holds {}", path.display());
-    let locked = is_range_locked(file, libc::F_WRLCK).with_context(asking)?
+    let locked = range_lock::is_locked(file, WHOLE).with_context(asking)?
         || holder::is_flocked(file).with_context(asking)?;
     if locked {
         return holders(file).with_context(asking);
@@ -109,23 +102,6 @@ fn holders(file: &File) -> io::Result<Vec<Holder>> {
         found.push(Holder::unknown());
     }
     Ok(found)
-}
-
-/// Whether somebody holds a byte-range lock that `kind` would collide with (fcntl(2), `F_OFD_GETLK`).
-fn is_range_locked(file: &File, kind: libc::c_int) -> io::Result<bool> {
-    let mut query = range(kind, 0, 0);
-    fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut query))?;
-    Ok(libc::c_int::from(query.l_type) != libc::F_UNLCK)
-}
-
-fn range(kind: libc::c_int, start: i64, length: i64) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: start,
-        l_len: length,
-        l_pid: 0,
-    }
 }
 
 #[cfg(test)]

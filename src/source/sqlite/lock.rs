@@ -1,36 +1,32 @@
 //! The locks by which SQLite's processes keep out of each other's way, held and asked for from outside.
 //!
 //! SQLite locks byte ranges with fcntl(2) (its os_unix.c, "Posix Advisory Locking"). Those belong to a process; ours
-//! belong to an open file (`F_OFD_SETLK`), so that SQLite's own handling of its locks cannot lose them. All of them are
+//! belong to an open file ([`range_lock`]), so that SQLite's own handling of its locks cannot lose them. All of them are
 //! advisory. Not seen: services that use another VFS than `unix`, as `unix-dotfile` or `unix-none`.
 
-use std::{fs::File, io, os::fd::AsFd as _};
+use std::{fs::File, io};
 
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, fcntl},
-    libc,
-};
+use crate::disk::range_lock::{self, Range, is_locked};
 
 /// Who wants to write all of the file alone holds this byte, so that no new reader begins (os.h, `PENDING_BYTE`).
-const PENDING: (i64, i64) = (0x4000_0000, 1);
+const PENDING: Range = (0x4000_0000, 1);
 /// Who prepares to write holds this byte.
-const RESERVED: (i64, i64) = (PENDING.0 + 1, 1);
+const RESERVED: Range = (PENDING.0 + 1, 1);
 /// Readers share this range; who writes the file in rollback mode, ends the log or changes the mode has it alone.
-const SHARED: (i64, i64) = (PENDING.0 + 2, 510);
+const SHARED: Range = (PENDING.0 + 2, 510);
 /// Whoever has the index of a log open shares this byte of it (os_unix.c, `UNIX_SHM_DMS`).
-const ATTACHED: (i64, i64) = (128, 1);
+const ATTACHED: Range = (128, 1);
 
 /// Takes the lock of a reader on `file`, a database, for as long as the file stays open; tells whether that succeeded.
 ///
 /// While it is held nobody can change a database in rollback mode, remove the log of one in WAL mode, or change the
 /// mode. Others can read, and in WAL mode write.
 pub fn share(file: &File) -> io::Result<bool> {
-    if !set(file, libc::F_RDLCK, PENDING)? {
+    if !range_lock::share(file, PENDING)? {
         return Ok(false);
     }
-    let shared = set(file, libc::F_RDLCK, SHARED);
-    set(file, libc::F_UNLCK, PENDING)?;
+    let shared = range_lock::share(file, SHARED);
+    range_lock::release(file, PENDING)?;
     shared
 }
 
@@ -42,31 +38,6 @@ pub fn is_reserved(file: &File) -> io::Result<bool> {
 /// Whether somebody has `index`, the index of a log, in use.
 pub fn is_attached(index: &File) -> io::Result<bool> {
     is_locked(index, ATTACHED)
-}
-
-fn set(file: &File, kind: libc::c_int, range: (i64, i64)) -> io::Result<bool> {
-    match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&flock(kind, range))) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether somebody holds a lock of any kind in `range`: a pure query.
-fn is_locked(file: &File, range: (i64, i64)) -> io::Result<bool> {
-    let mut query = flock(libc::F_WRLCK, range);
-    fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut query))?;
-    Ok(libc::c_int::from(query.l_type) != libc::F_UNLCK)
-}
-
-fn flock(kind: libc::c_int, (start, length): (i64, i64)) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: start,
-        l_len: length,
-        l_pid: 0,
-    }
 }
 
 #[cfg(test)]

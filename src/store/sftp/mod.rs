@@ -8,6 +8,7 @@
 //! got the name in the same moment; files whose names are not UTF-8.
 
 mod session;
+mod ssh;
 mod upload;
 
 use std::{

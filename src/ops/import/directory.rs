@@ -1,11 +1,11 @@
 //! A directory of an archive against the one on this machine: whether they are the same, and the change that makes them so.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result};
 use tracing::warn;
 
-use super::{Context, import::Keep, unpacked::Unpacked};
+use super::{Keep, unpacked::Unpacked};
 use crate::{
     config::{
         Settings,
@@ -22,28 +22,9 @@ use crate::{
         relative::RelativeName,
         tree::{Tree, files_of, relative_of},
     },
-    source::{
-        sqlite,
-        tree::{self, StagedTree},
-    },
+    ops::{Context, look::look},
+    source::sqlite,
 };
-
-/// Reads this machine's directory where it lies.
-pub fn look(
-    context: &Context,
-    settings: &Settings,
-    source: &Source,
-    path: &Path,
-) -> Result<StagedTree> {
-    context.begin("comparing", None);
-    let caller = tree::Caller {
-        step: &context.step(),
-        scratch: &context.scratch,
-        threads: context.threads,
-        quiet: Duration::ZERO,
-    };
-    tree::stage(path, &source.name, &settings.rules(source)?, &caller)
-}
 
 /// An archive's directory, and where this machine has it.
 pub struct Directory<'a> {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
-use super::{Context, app_version, contents, import::Request, preflight::Blocked};
+use super::Request;
 use crate::{
     archive::{Sink, Verified},
     config::{
@@ -26,6 +26,7 @@ use crate::{
         manifest::{FileRecord, Manifest},
         version::{Compatibility, compatibility, incompatible},
     },
+    ops::{Context, app_version, contents, preflight::Blocked},
     source::{
         redb::{header::Header, judge, same, walk::Scope},
         sqlite,
@@ -333,7 +334,7 @@ impl Sink for Unpack<'_> {
                     .into());
             }
             if !manifest.files.contains_key(name) && !manifest.trees.contains_key(name) {
-                return Err(super::extract::no_such_entry(name).into());
+                return Err(crate::ops::extract::no_such_entry(name).into());
             }
         }
         contents::check_sizes(self.settings, manifest, self.only)?;

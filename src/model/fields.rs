@@ -1,0 +1,65 @@
+//! The fields of a JSON object, read one by one, with what is wrong with each.
+
+use serde_json::{Map, Value};
+
+use super::manifest::ManifestFault;
+
+/// One object, and where what is wrong with it is said.
+pub(super) struct Fields<'a> {
+    pub(super) map: &'a Map<String, Value>,
+    /// What comes before each fault: whose fields these are.
+    pub(super) of: String,
+    pub(super) faults: &'a mut Vec<ManifestFault>,
+}
+
+impl Fields<'_> {
+    pub(super) fn fault(&mut self, fault: String) {
+        let fault = format!("{}{fault}", self.of);
+        self.faults.push(ManifestFault::Malformed(fault));
+    }
+
+    pub(super) fn required<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        let Some(value) = self.map.get(key) else {
+            self.fault(format!("the key `{key}` is missing"));
+            return None;
+        };
+        let value = read(value);
+        if value.is_none() {
+            self.fault(format!("`{key}` must be {expected}"));
+        }
+        value
+    }
+
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        match self.map.get(key) {
+            None | Some(Value::Null) => None,
+            Some(_) => self.required(key, read, expected),
+        }
+    }
+}
+
+pub(super) fn read_mode(value: &Value) -> Option<u32> {
+    let text = value.as_str()?;
+    let octal =
+        !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| octal && *mode <= 0o7777)
+}
+
+pub(super) fn read_id(value: &Value) -> Option<u32> {
+    // 2^32 - 1 means "do not change" to chown(2).
+    u32::try_from(value.as_u64()?)
+        .ok()
+        .filter(|id| *id != u32::MAX)
+}

@@ -1,0 +1,392 @@
+//! Reads a manifest, and names every fault in it and not only the first.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde_json::{Map, Value};
+
+use super::{FileRecord, MANIFEST_NAME, Manifest, ManifestFault};
+use crate::model::{
+    digest::Digest,
+    entry_name::{EntryName, printable},
+    fields::{Fields, read_id, read_mode},
+    json,
+    limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_FAULTS, MAX_TREES},
+    relative::{RelativeName, is_tree_name},
+    tree::{self, Tree},
+    version::FormatVersion,
+};
+
+/// The keys that mean something.
+const KEYS: json::Keys = json::Keys {
+    top: &[
+        "version",
+        "created_at",
+        "hookshot_version",
+        "files",
+        "root",
+        "hostname",
+        "app",
+        "app_version",
+        "compression",
+        "tags",
+    ],
+    entries: "files",
+    entry: &[
+        "path", "checksum", "size", "mode", "user", "group", "uid", "gid", "mtime", "kind",
+        "target", "snapshot", "name", "mtime_ns", "xattrs", "sparse",
+    ],
+    trees: "trees",
+    lists: &[tree::FOLDERS, tree::LINKS],
+    root: tree::ROOT,
+    record: tree::RECORD_KEYS,
+};
+
+impl Manifest {
+    /// Reads a manifest and names every fault in it.
+    pub fn parse(bytes: &[u8]) -> Result<Manifest, Vec<ManifestFault>> {
+        let mut faults = Vec::new();
+        let (mut files, mut trees) = (Files::default(), Trees::default());
+        let value = json::parse(bytes, &KEYS, &mut |item, value| match item {
+            json::Item::Entry(name) => files.add(name, &value),
+            json::Item::Listed { tree, list, name } => trees.list(tree, list, name, &value),
+            json::Item::Tree(name) => trees.add(name, &value),
+        });
+        let value = value
+            .map_err(|error| vec![ManifestFault::Malformed(format!("is not JSON: {error}"))])?;
+        let Value::Object(top) = value else {
+            return Err(vec![ManifestFault::Malformed(
+                "is not a JSON object".into(),
+            )]);
+        };
+        let manifest = read_manifest(&top, files, trees, &mut faults);
+        match manifest {
+            Some(manifest) if faults.is_empty() => Ok(manifest),
+            _ => Err(faults),
+        }
+    }
+}
+
+fn read_manifest(
+    top: &Map<String, Value>,
+    files: Files,
+    trees: Trees,
+    faults: &mut Vec<ManifestFault>,
+) -> Option<Manifest> {
+    let mut fields = Fields {
+        map: top,
+        of: String::new(),
+        faults,
+    };
+    let version = fields.required(
+        "version",
+        |value| value.as_str()?.parse::<FormatVersion>().ok(),
+        "a version, as in \"1.1\"",
+    );
+    if let Some(version) = version.filter(|version| !version.is_readable()) {
+        fields.faults.push(ManifestFault::Version(format!(
+            "version incompatibility: the archive's format {version} cannot be read by this hookshot, which reads {}.x",
+            FormatVersion::CURRENT.major
+        )));
+        return None;
+    }
+    let created_at = fields.required(
+        "created_at",
+        |value| {
+            value
+                .as_i64()
+                .filter(|time| (0..=LAST_SECOND).contains(time))
+        },
+        "a time in Unix seconds",
+    );
+    let hookshot_version = fields.required(
+        "hookshot_version",
+        |value| Version::parse(value.as_str()?).ok(),
+        "a semantic version, as in \"1.2.3\"",
+    );
+    let root = fields.optional("root", is_string, "a string");
+    let hostname = fields.optional("hostname", is_string, "a string");
+    let app = fields.optional("app", is_string, "a string");
+    let app_version = fields.optional("app_version", is_string, "a string");
+    let compression = fields.optional("compression", is_string, "a string");
+    let tags = fields
+        .optional("tags", read_tags, "an object of strings")
+        .unwrap_or_default();
+    let listed = fields.required("files", |value| value.as_object().map(drop), "an object");
+    fields.optional("trees", |value| value.as_object().map(drop), "an object");
+    if files.count + trees.count > MAX_ENTRIES {
+        faults.push(ManifestFault::Malformed(format!(
+            "lists more than {MAX_ENTRIES} entries"
+        )));
+        return None;
+    }
+    faults.extend(files.faults);
+    faults.extend(trees.faults);
+    listed?;
+    if trees.records.len() > MAX_TREES {
+        let fault = format!("lists more than {MAX_TREES} directories");
+        faults.push(ManifestFault::Malformed(fault));
+        return None;
+    }
+    disputed_paths(&trees.records, &files.records, faults);
+    shared_paths(&files.records, faults);
+    Some(Manifest {
+        version: version?,
+        created_at: created_at?,
+        hookshot_version: hookshot_version?,
+        files: files.records,
+        root,
+        hostname,
+        app,
+        app_version,
+        compression,
+        tags,
+        trees: trees.records,
+    })
+}
+
+/// The entries as they are read, with the faults of each.
+#[derive(Default)]
+struct Files {
+    records: BTreeMap<EntryName, FileRecord>,
+    faults: Vec<ManifestFault>,
+    count: usize,
+}
+
+impl Files {
+    fn add(&mut self, name: String, value: &Value) {
+        self.count += 1;
+        // What is refused anyway need not be kept.
+        if self.count > MAX_ENTRIES || self.faults.len() > MAX_FAULTS {
+            return;
+        }
+        let shown = printable(&name);
+        let Some(map) = value.as_object() else {
+            self.faults.push(ManifestFault::Malformed(format!(
+                "entry {shown}: is not an object"
+            )));
+            return;
+        };
+        let key = entry_name(&name)
+            .map_err(|fault| ManifestFault::Malformed(format!("entry {shown}: its name {fault}")));
+        let record = read_file(&shown, map, &mut self.faults);
+        match (key, record) {
+            (Ok(key), Some(record)) => drop(self.records.insert(key, record)),
+            (Err(fault), _) => self.faults.push(fault),
+            (Ok(_), None) => {}
+        }
+    }
+}
+
+/// The directories as they are read, with the faults of each.
+#[derive(Default)]
+struct Trees {
+    records: BTreeMap<EntryName, Tree>,
+    faults: Vec<ManifestFault>,
+    /// Folders and links of all of them.
+    count: usize,
+}
+
+impl Trees {
+    fn list(&mut self, tree: &str, list: &str, name: String, value: &Value) {
+        self.count += 1;
+        // What is refused anyway need not be kept.
+        if self.count > MAX_ENTRIES || self.faults.len() > MAX_FAULTS {
+            return;
+        }
+        // A bad name is a fault of the directory, and named where that ends.
+        let Some(tree_name) = self.entry(tree) else {
+            return;
+        };
+        let shown = format!("{list} of {}: {}", printable(tree), printable(&name));
+        let Some(map) = value.as_object() else {
+            return self.fault(&shown, "is not an object");
+        };
+        let mut fields = Fields {
+            map,
+            of: format!("{shown}: "),
+            faults: &mut self.faults,
+        };
+        let escaped = fields.optional("name", tree::read_hex, "a string of hex");
+        let relative = RelativeName::of_key(&name, escaped.as_deref(), &tree_name)
+            .map_err(|fault| fields.fault(format!("its path {fault}")))
+            .ok();
+        let (folder, link) = match list {
+            tree::FOLDERS => (Some(tree::read_folder(&mut fields)), None),
+            _ => (None, tree::read_link(&mut fields)),
+        };
+        let Some(relative) = relative else { return };
+        let tree = self.records.entry(tree_name).or_default();
+        match (folder, link) {
+            (Some(folder), _) => drop(tree.folders.insert(relative, folder)),
+            (_, Some(link)) => drop(tree.links.insert(relative, link)),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, name: String, value: &Value) {
+        if self.records.len() > MAX_TREES || self.faults.len() > MAX_FAULTS {
+            return;
+        }
+        let shown = format!("directory {}", printable(&name));
+        let Some(tree_name) = self.entry(&name) else {
+            return self.fault(&shown, "its name is none that a directory may have");
+        };
+        let Some(map) = value.as_object() else {
+            return self.fault(&shown, "is not an object");
+        };
+        let mut fields = Fields {
+            map,
+            of: format!("{shown}: "),
+            faults: &mut self.faults,
+        };
+        let is_object = |value: &Value| value.as_object().cloned();
+        for list in [tree::FOLDERS, tree::LINKS] {
+            fields.optional(list, is_object, "an object");
+        }
+        let root = fields.required(tree::ROOT, is_object, "an object");
+        let root = root.map(|map| {
+            tree::read_folder(&mut Fields {
+                map: &map,
+                of: format!("{shown}: {}: ", tree::ROOT),
+                faults: &mut self.faults,
+            })
+        });
+        self.records.entry(tree_name).or_default().root = root.unwrap_or_default();
+    }
+
+    fn entry(&self, name: &str) -> Option<EntryName> {
+        entry_name(name).ok().filter(is_tree_name)
+    }
+
+    fn fault(&mut self, shown: &str, fault: &str) {
+        let fault = format!("{shown}: {fault}");
+        self.faults.push(ManifestFault::Malformed(fault));
+    }
+}
+
+/// Paths in directories that two things have, or that lie below what is no folder.
+fn disputed_paths(
+    trees: &BTreeMap<EntryName, Tree>,
+    files: &BTreeMap<EntryName, FileRecord>,
+    faults: &mut Vec<ManifestFault>,
+) {
+    let mut found = Vec::new();
+    for (name, tree) in trees {
+        if files.contains_key(name) {
+            found.push(format!("{name} is both an entry and a directory"));
+        }
+        tree.faults(name, files, &mut found);
+    }
+    found.truncate(MAX_FAULTS);
+    faults.extend(found.into_iter().map(ManifestFault::Malformed));
+}
+
+/// Two entries that would be one file, or one of which would be the folder of the other.
+fn shared_paths(records: &BTreeMap<EntryName, FileRecord>, faults: &mut Vec<ManifestFault>) {
+    let mut paths: BTreeMap<&str, &EntryName> = BTreeMap::new();
+    for (name, record) in records {
+        if let Some(other) = paths.insert(record.path.as_str(), name) {
+            faults.push(ManifestFault::Malformed(format!(
+                "entries {other} and {name} have the same path {}",
+                record.path
+            )));
+        }
+    }
+    for (path, name) in &paths {
+        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        for other in folders.filter_map(|folder| paths.get(folder)) {
+            faults.push(ManifestFault::Malformed(format!(
+                "{other} is both an entry and the folder of {name}"
+            )));
+        }
+    }
+    faults.truncate(MAX_FAULTS);
+}
+
+fn read_file(
+    shown: &str,
+    map: &Map<String, Value>,
+    faults: &mut Vec<ManifestFault>,
+) -> Option<FileRecord> {
+    let mut fields = Fields {
+        map,
+        of: format!("entry {shown}: "),
+        faults,
+    };
+    let path = fields.required(
+        "path",
+        |value| value.as_str().map(str::to_owned),
+        "a string",
+    );
+    let path = path.and_then(|path| match entry_name(&path) {
+        Ok(path) => Some(path),
+        Err(fault) => {
+            fields.fault(format!("its path {} {fault}", printable(&path)));
+            None
+        }
+    });
+    let checksum = fields.required(
+        "checksum",
+        |value| value.as_str()?.parse::<Digest>().ok(),
+        "64 hex characters (SHA-256)",
+    );
+    let size = fields.required(
+        "size",
+        |value| value.as_u64().filter(|size| *size <= MAX_ENTRY_BYTES),
+        "a number of bytes from 0 to 2^60",
+    );
+    let mode = fields.optional("mode", read_mode, "an octal string, as in \"0600\"");
+    let user = fields.optional("user", is_string, "a string");
+    let group = fields.optional("group", is_string, "a string");
+    let uid = fields.optional("uid", read_id, "a number from 0 to 2^32 - 2");
+    let gid = fields.optional("gid", read_id, "a number from 0 to 2^32 - 2");
+    let mtime = fields.optional("mtime", Value::as_i64, "a time in Unix seconds");
+    let kind = fields.optional("kind", is_string, "a string");
+    let target = fields.optional("target", is_string, "a string");
+    let snapshot = fields.optional(
+        "snapshot",
+        |value| value.is_object().then(|| value.clone()),
+        "an object",
+    );
+    Some(FileRecord {
+        path: path?,
+        checksum: checksum?,
+        size: size?,
+        mode,
+        user,
+        group,
+        uid,
+        gid,
+        mtime,
+        kind,
+        target,
+        snapshot,
+        name: fields.optional("name", tree::read_hex, "a string of hex"),
+        mtime_ns: fields.optional("mtime_ns", tree::read_nanoseconds, "a number below 10^9"),
+        xattrs: fields
+            .optional("xattrs", tree::read_xattrs, tree::XATTRS)
+            .unwrap_or_default(),
+        sparse: fields
+            .optional("sparse", Value::as_bool, "true or false")
+            .unwrap_or_default(),
+    })
+}
+
+fn entry_name(text: &str) -> Result<EntryName, String> {
+    let name = EntryName::new(text).map_err(|fault| fault.to_string())?;
+    if name.as_str() == MANIFEST_NAME {
+        return Err("is the manifest's own".to_owned());
+    }
+    Ok(name)
+}
+
+fn is_string(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn read_tags(value: &Value) -> Option<BTreeMap<String, String>> {
+    let tags = value.as_object()?.iter();
+    tags.map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}

@@ -1,0 +1,265 @@
+//! What an import does to each target: decided for all of them before anything moves.
+
+use anyhow::Result;
+use nix::unistd::{Group, User};
+use tracing::warn;
+
+use super::{
+    Keep,
+    directory::Directory,
+    feeding::Fed,
+    unpacked::{Targets, Unpacked},
+};
+use crate::{
+    config::{Settings, sources::Source},
+    disk::{
+        survey,
+        transaction::{Change, Form, New, Origin, backup_path},
+    },
+    error::Kind,
+    model::{
+        entry_name::EntryName,
+        plan::{self, Action, Attributes, Present, Step},
+    },
+    ops::{Context, companion::removal, form::form_for, preflight::Blocked},
+    source::sqlite,
+};
+
+/// What happens to each target, and how.
+pub fn plan<'a>(
+    context: &'a Context,
+    settings: &'a Settings,
+    keep: Keep,
+    unpacked: &'a Unpacked<'a>,
+    targets: &'a Targets,
+    blocked: &mut Vec<Blocked>,
+) -> Result<(Vec<Step>, Vec<Change<'a>>)> {
+    let mut planned = Planned::default();
+    files(
+        context,
+        settings,
+        keep,
+        unpacked,
+        targets,
+        blocked,
+        &mut planned,
+    )?;
+    for name in &unpacked.trees {
+        let source = settings
+            .source_of(name)
+            .filter(|source| source.is_directory());
+        let (Some(source), Some(target)) = (source, targets.paths.get(name)) else {
+            warn!("  {name} is left out: this machine has no place for it");
+            planned.skip(name);
+            continue;
+        };
+        let Some(directory) = Directory::find(context, settings, unpacked, source, target)? else {
+            continue;
+        };
+        let action = match (directory.is_unchanged()?, target.is_dir()) {
+            (true, _) => Action::Unchanged,
+            (false, true) => Action::Replace,
+            (false, false) => Action::Create,
+        };
+        planned.steps.push(Step {
+            entry: name.clone(),
+            target: Some(target.clone()),
+            action,
+        });
+        if action.changes() {
+            // What lies in a directory that is replaced comes into the new one, changed or not.
+            let (within, others) = std::mem::take(&mut planned.changes)
+                .into_iter()
+                .partition(|(change, _)| change.target.starts_with(target));
+            planned.changes = others;
+            let within: Vec<(Change<'a>, Action)> = within;
+            let within = within.into_iter().map(|(change, _)| change).collect();
+            planned
+                .changes
+                .push((directory.change(keep, within)?, action));
+        }
+    }
+    planned
+        .steps
+        .sort_by(|one, other| one.entry.cmp(&other.entry));
+    let changes = planned.changes.into_iter();
+    let changes = changes.filter(|(_, action)| action.changes());
+    Ok((planned.steps, changes.map(|(change, _)| change).collect()))
+}
+
+/// A plan while it is made.
+#[derive(Default)]
+struct Planned<'a> {
+    steps: Vec<Step>,
+    /// What would make each target the archive's, also where it is that already.
+    changes: Vec<(Change<'a>, Action)>,
+}
+
+impl Planned<'_> {
+    fn skip(&mut self, name: &EntryName) {
+        self.steps.push(Step {
+            entry: name.clone(),
+            target: None,
+            action: Action::Skip,
+        });
+    }
+}
+
+/// What happens to single files.
+fn files(
+    context: &Context,
+    settings: &Settings,
+    keep: Keep,
+    unpacked: &Unpacked<'_>,
+    targets: &Targets,
+    blocked: &mut Vec<Blocked>,
+    planned: &mut Planned<'_>,
+) -> Result<()> {
+    let trees = &unpacked.verified.manifest().trees;
+    let is_in_tree = |name: &EntryName| {
+        let first = name.as_str().split_once('/').map(|(first, _)| first);
+        first.is_some_and(|first| trees.contains_key(first))
+    };
+    for name in unpacked.selected.iter().filter(|name| !is_in_tree(name)) {
+        let source = settings
+            .source_of(name)
+            .filter(|source| source.name == *name);
+        let (Some(target), Some(source)) = (targets.paths.get(name), source) else {
+            let action = match source.and_then(Fed::of) {
+                Some(_) => Action::Feed,
+                None => Action::Skip,
+            };
+            if action == Action::Skip {
+                warn!("  {name} is left out: this machine has no place for it");
+            }
+            planned.steps.push(Step {
+                entry: name.clone(),
+                target: None,
+                action,
+            });
+            continue;
+        };
+        let form = form_for(&source.content);
+        let (Some(record), Some(digest)) =
+            (unpacked.record(name), unpacked.digests.get(name).copied())
+        else {
+            continue;
+        };
+        context.begin(
+            "comparing",
+            target.metadata().ok().map(|metadata| metadata.len()),
+        );
+        let stamp = survey::stamp(target)?;
+        let mut present = survey::present(target, |file| Box::new(context.watch(file)))?;
+        if let Some(present) = &mut present
+            && present.digest != digest
+            && form == Form::Redb
+            && unpacked.is_held_by(context, name, target)?
+        {
+            present.digest = digest;
+        }
+        let attributes = attributes(context, unpacked, source, present);
+        let action = plan::decide(digest, attributes, present);
+        planned.steps.push(Step {
+            entry: name.clone(),
+            target: Some(target.clone()),
+            action,
+        });
+        if form == Form::Sqlite {
+            // What the old database had not taken in yet is not the new one's.
+            for companion in sqlite::companions(target) {
+                if let Some((step, change)) = removal(name, &companion)? {
+                    planned.steps.push(step);
+                    planned.changes.push((change, Action::Remove));
+                }
+            }
+        }
+        if action.changes() && backup_path(target).is_dir() {
+            blocked.push(Blocked {
+                kind: "target",
+                message: format!(
+                    "{} is a folder, and the old {name} has to stay there",
+                    backup_path(target).display()
+                ),
+                failure: Kind::Blocked,
+                hint: "move the folder away",
+            });
+        }
+        let origin = if keep == Keep::Yes {
+            Origin::Copied
+        } else {
+            Origin::Moved
+        };
+        let source = unpacked.staging.place(name);
+        let change = Change {
+            entry: name.clone(),
+            target: target.clone(),
+            before: present.map(|present| present.digest),
+            stamp,
+            new: New::File {
+                source,
+                origin,
+                digest,
+                attributes,
+                mtime: record.mtime,
+            },
+            form,
+        };
+        planned.changes.push((change, action));
+    }
+    Ok(())
+}
+
+/// Mode and owner of a restored file: what the manifest says, else what the target has, else what the tar says.
+fn attributes(
+    context: &Context,
+    unpacked: &Unpacked<'_>,
+    source: &Source,
+    present: Option<Present>,
+) -> Attributes {
+    let name = &source.name;
+    let record = unpacked.record(name);
+    let header = unpacked.verified.header(name);
+    let mode = plan::restored_mode(
+        record.and_then(|record| record.mode),
+        present.map(|present| present.mode),
+        header.mode.unwrap_or(0o600),
+        source.privacy,
+    );
+    if !context.privileged {
+        return Attributes { mode, owner: None };
+    }
+    let user = |name: Option<&String>| {
+        name.and_then(|name| User::from_name(name).ok().flatten())
+            .map(|user| user.uid.as_raw())
+    };
+    let group = |name: Option<&String>| {
+        name.and_then(|name| Group::from_name(name).ok().flatten())
+            .map(|group| group.gid.as_raw())
+    };
+    let named = (
+        user(record.and_then(|record| record.user.as_ref())),
+        group(record.and_then(|record| record.group.as_ref())),
+    );
+    if let (None, Some(unknown)) = (named.0, record.and_then(|record| record.user.as_ref())) {
+        let unknown = crate::model::entry_name::printable(unknown);
+        warn!(
+            "{name} belonged to {unknown}, whom this machine does not know: it gets the owner of the file that it replaces, or ours"
+        );
+    }
+    let there = present.map(|present| present.owner);
+    let uid = named
+        .0
+        .or(there.map(|owner| owner.0))
+        .or_else(|| user(header.user.as_ref()))
+        .unwrap_or(0);
+    let gid = named
+        .1
+        .or(there.map(|owner| owner.1))
+        .or_else(|| group(header.group.as_ref()))
+        .unwrap_or(0);
+    Attributes {
+        mode,
+        owner: Some((uid, gid)),
+    }
+}

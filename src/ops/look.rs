@@ -1,0 +1,28 @@
+//! A look at a directory of this machine as it would be archived.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+
+use super::Context;
+use crate::{
+    config::{Settings, sources::Source},
+    source::tree::{self, StagedTree},
+};
+
+/// Reads this machine's directory where it lies.
+pub fn look(
+    context: &Context,
+    settings: &Settings,
+    source: &Source,
+    path: &Path,
+) -> Result<StagedTree> {
+    context.begin("comparing", None);
+    let caller = tree::Caller {
+        step: &context.step(),
+        scratch: &context.scratch,
+        threads: context.threads,
+        quiet: Duration::ZERO,
+    };
+    tree::stage(path, &source.name, &settings.rules(source)?, &caller)
+}

@@ -1,0 +1,398 @@
+//! The way down: every page of a commit, level by level, proven and copied.
+
+use std::{collections::HashMap, io, ops::Range, os::unix::fs::FileExt as _};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    super::pages::{self, Geometry, Root, Tree},
+    MOST_SUSPECTS, Scope, Walk,
+};
+use crate::archive::ReadAt;
+
+/// The deepest tree; no real one comes close (redb 4.4, `MAX_BTREE_DEPTH`).
+const MAX_DEPTH: usize = 128;
+/// Pages that lie side by side are read together, up to so many bytes.
+const RUN_BYTES: u64 = 512 << 10;
+/// A page of this size and more is looked at before it is read as a whole.
+const LARGE_PAGE_BYTES: u64 = 4 << 20;
+
+/// What is known of a page that was copied: half of its checksum, and whether everything below it was copied too. What
+/// is known saves reading; what the copy holds is proven in the end, whole checksums and all.
+#[derive(Clone, Copy)]
+pub(super) struct Known(u64);
+
+impl Known {
+    fn of(checksum: u128, whole: bool) -> Known {
+        Known((checksum as u64) << 1 | u64::from(whole))
+    }
+
+    fn is(self, checksum: u128) -> bool {
+        self.0 >> 1 == (checksum as u64) << 1 >> 1
+    }
+
+    fn is_whole(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// A page on the way down. Plain halves of the checksum keep it small.
+pub(super) struct Node {
+    pub(super) page: u64,
+    pub(super) checksum: [u64; 2],
+    pub(super) parent: u32,
+    pub(super) tree: u32,
+    pub(super) found: bool,
+}
+
+impl Node {
+    fn new(root: Root, parent: u32, tree: u32) -> Node {
+        Node {
+            page: root.page,
+            checksum: [root.checksum as u64, (root.checksum >> 64) as u64],
+            parent,
+            tree,
+            found: false,
+        }
+    }
+
+    fn root(&self) -> Root {
+        Root {
+            page: self.page,
+            checksum: u128::from(self.checksum[1]) << 64 | u128::from(self.checksum[0]),
+        }
+    }
+}
+
+const NO_PARENT: u32 = u32::MAX;
+
+/// Whether pages that are known to be whole are taken for granted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    Known,
+    Nothing,
+}
+
+/// Where a page is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Source,
+    Copy,
+}
+
+impl Walk<'_> {
+    /// Level by level, each in the order of the file: the few upper pages, which change most, are caught at once, and
+    /// the many leaves follow.
+    pub(super) fn descend(&mut self, trust: Trust) -> Result<bool> {
+        let Some(header) = self.header else {
+            return Ok(false);
+        };
+        let slot = *header.slot(self.which);
+        self.nodes.clear();
+        self.first_missed = None;
+        self.missed = 0;
+        self.absent.clear();
+        self.met = None;
+        if !slot.is_whole {
+            self.missed = 1;
+            return Ok(false);
+        }
+        self.most = self.source.length()? / Geometry::PAGE_BYTES;
+        self.trees = Trees::default();
+        let system = slot.system.filter(|_| self.scope == Scope::Everything);
+        for (root, tree) in [(system, Tree::SystemTables), (slot.user, Tree::Tables)] {
+            let tree = self.trees.number(tree);
+            self.nodes
+                .extend(root.map(|root| Node::new(root, NO_PARENT, tree)));
+        }
+        let (mut low, mut depth) = (0, 0);
+        while low < self.nodes.len() {
+            self.is_overfull |= depth > MAX_DEPTH;
+            if self.is_overfull {
+                self.missed += 1;
+                return Ok(false);
+            }
+            let high = self.nodes.len();
+            let geometry = header.geometry;
+            self.nodes[low..high].sort_unstable_by_key(|node| geometry.locate(node.page));
+            self.level(low..high, geometry, trust)?;
+            low = high;
+            depth += 1;
+        }
+        self.walked.mismatches += self.missed;
+        self.walked.live_pages = self.nodes.len() as u64;
+        Ok(self.remember())
+    }
+
+    /// Takes the pages of one level, those that lie side by side together.
+    fn level(&mut self, level: Range<usize>, geometry: Geometry, trust: Trust) -> Result<()> {
+        let lengths = (
+            self.source.length()?,
+            self.copy.map_or(Ok(0), ReadAt::length)?,
+        );
+        let mut run = Run::default();
+        for number in level {
+            let root = self.nodes[number].root();
+            let known = self
+                .known
+                .get(&root.page)
+                .filter(|known| known.is(root.checksum));
+            if trust == Trust::Known && known.is_some_and(|known| known.is_whole()) {
+                self.nodes[number].found = true;
+                continue;
+            }
+            let place = geometry
+                .locate(root.page)
+                .and_then(|(offset, length)| Some(offset..offset.checked_add(length)?));
+            // A page behind the end is one that was cut off, or never was.
+            let (from, place) = match place {
+                Some(place) if known.is_some() && place.end <= lengths.1 => (From::Copy, place),
+                Some(place) if place.end <= lengths.0 => (From::Source, place),
+                _ => {
+                    self.miss(number);
+                    continue;
+                }
+            };
+            if !run.takes(from, &place) {
+                self.take(&mut run)?;
+            }
+            run.add(number, from, place);
+        }
+        self.take(&mut run)
+    }
+
+    /// Reads a run of pages, proves each, and writes to the copy what it did not hold.
+    fn take(&mut self, run: &mut Run) -> Result<()> {
+        let Some(from) = run.from.take() else {
+            return Ok(());
+        };
+        let place = std::mem::take(&mut run.place);
+        let length = place.end - place.start;
+        if length >= LARGE_PAGE_BYTES && !self.is_page_at(from, place.start)? {
+            for (number, _) in run.pages.drain(..) {
+                self.miss(number);
+            }
+            return Ok(());
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(
+            usize::try_from(length).context("a page is larger than memory")?,
+            0,
+        );
+        let is_read = match self.reader(from).read_exact_at(&mut buffer, place.start) {
+            // The file became shorter meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+            result => result.context("cannot read a page").map(|()| true)?,
+        };
+        if from == From::Source {
+            self.walked.bytes_read += length;
+        }
+        (self.step)(if from == From::Source { length } else { 0 })?;
+        let mut good: Range<usize> = 0..0;
+        let mut again = Vec::new();
+        for (number, range) in run.pages.drain(..) {
+            let within = (range.start - place.start) as usize..(range.end - place.start) as usize;
+            if is_read && self.accept(number, &mut buffer[within.clone()]) {
+                if from == From::Source && good.end != within.start {
+                    self.write(&buffer, &good, place.start)?;
+                    good.start = within.start;
+                }
+                good.end = within.end;
+            } else if from == From::Copy {
+                again.push((number, range));
+            } else {
+                self.miss(number);
+            }
+        }
+        if from == From::Source {
+            self.write(&buffer, &good, place.start)?;
+        }
+        // Between rounds there is nothing to gain from a buffer as large as the largest page.
+        buffer.truncate(RUN_BYTES as usize);
+        buffer.shrink_to(RUN_BYTES as usize);
+        self.buffer = buffer;
+        // What was known of the copy is not so: the source has it, or nobody.
+        for (number, place) in again {
+            if place.end <= self.source.length()? {
+                run.add(number, From::Source, place);
+                self.take(run)?;
+            } else {
+                self.miss(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a page begins here, as far as its first bytes tell: a hole in the file is none.
+    fn is_page_at(&self, from: From, offset: u64) -> Result<bool> {
+        let mut head = [0; 4];
+        match self.reader(from).read_exact_at(&mut head, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            result => result
+                .context("cannot read a page")
+                .map(|()| pages::is_page(head)),
+        }
+    }
+
+    pub(super) fn reader(&self, from: From) -> &dyn ReadAt {
+        match (from, self.copy) {
+            (From::Copy, Some(copy)) => copy,
+            _ => self.source,
+        }
+    }
+
+    fn write(&self, buffer: &[u8], good: &Range<usize>, base: u64) -> Result<()> {
+        let Some(copy) = self.copy.filter(|_| !good.is_empty()) else {
+            return Ok(());
+        };
+        copy.write_all_at(&buffer[good.clone()], base + good.start as u64)
+            .context("cannot write the copy")
+    }
+
+    /// Whether `page` is what its parent says. What it does not use is cleared: rows that were deleted may lie there.
+    fn accept(&mut self, number: usize, page: &mut [u8]) -> bool {
+        let root = self.nodes[number].root();
+        let Some(tree) = self.trees.get(self.nodes[number].tree) else {
+            return false;
+        };
+        let Some(used) = pages::proven(page, root, tree) else {
+            return false;
+        };
+        let Some(below) = pages::children(page, tree) else {
+            return false;
+        };
+        for (child, tree) in below {
+            self.meet(child, number, tree);
+        }
+        page[used..].fill(0);
+        self.nodes[number].found = true;
+        self.known
+            .entry(root.page)
+            .and_modify(|known| {
+                if !known.is(root.checksum) {
+                    *known = Known::of(root.checksum, false);
+                }
+            })
+            .or_insert(Known::of(root.checksum, false));
+        true
+    }
+
+    /// Puts a page on the way down, unless it is there already: savepoints share pages with the tables.
+    fn meet(&mut self, child: Root, parent: usize, tree: Tree) {
+        if self.nodes.len() as u64 >= self.most {
+            self.is_overfull = true;
+            return;
+        }
+        if matches!(
+            self.trees.get(self.nodes[parent].tree),
+            Some(Tree::Savepoints(_))
+        ) && self.met.is_none()
+        {
+            let met = self.nodes.iter().map(|node| (node.page, node.checksum[0]));
+            self.met = Some(met.collect());
+        }
+        let tree = self.trees.number(tree);
+        let node = Node::new(child, parent as u32, tree);
+        let is_new = match &mut self.met {
+            Some(met) => met.insert((node.page, node.checksum[0])),
+            None => true,
+        };
+        if is_new {
+            self.nodes.push(node);
+        }
+    }
+
+    fn miss(&mut self, number: usize) {
+        self.nodes[number].found = false;
+        self.missed += 1;
+        if self.absent.len() < MOST_SUSPECTS {
+            self.absent.push(number);
+        }
+        self.first_missed.get_or_insert(number);
+    }
+
+    /// Passes what was not found up to the root, and remembers what is whole.
+    fn remember(&mut self) -> bool {
+        let mut all = true;
+        for number in (0..self.nodes.len()).rev() {
+            let node = &self.nodes[number];
+            let (root, parent) = (node.root(), node.parent);
+            if node.found {
+                self.known.insert(root.page, Known::of(root.checksum, true));
+            } else {
+                all = false;
+                if parent != NO_PARENT {
+                    self.nodes[parent as usize].found = false;
+                }
+            }
+        }
+        all
+    }
+
+    /// Where the pages of the last descent lie, in the order of the file.
+    pub(super) fn live_ranges(&self) -> Vec<Range<u64>> {
+        let Some(header) = self.header else {
+            return Vec::new();
+        };
+        let places = self
+            .nodes
+            .iter()
+            .filter_map(|node| header.geometry.locate(node.page));
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        let mut places: Vec<(u64, u64)> = places.collect();
+        places.sort_unstable();
+        for (offset, length) in places {
+            match ranges.last_mut() {
+                Some(last) if last.end == offset => last.end += length,
+                _ => ranges.push(offset..offset + length),
+            }
+        }
+        ranges
+    }
+}
+
+/// Pages that lie side by side and are read from one place.
+#[derive(Default)]
+struct Run {
+    from: Option<From>,
+    place: Range<u64>,
+    pages: Vec<(usize, Range<u64>)>,
+}
+
+impl Run {
+    fn takes(&self, from: From, place: &Range<u64>) -> bool {
+        self.from.is_none()
+            || self.from == Some(from)
+                && self.place.end == place.start
+                && place.end - self.place.start <= RUN_BYTES
+    }
+
+    fn add(&mut self, number: usize, from: From, place: Range<u64>) {
+        if self.from.is_none() {
+            self.from = Some(from);
+            self.place = place.clone();
+        }
+        self.place.end = place.end;
+        self.pages.push((number, place));
+    }
+}
+
+/// The kinds of tree that a descent has met; a page carries a number for its own.
+#[derive(Default)]
+pub(super) struct Trees {
+    list: Vec<Tree>,
+    numbers: HashMap<Tree, u32>,
+}
+
+impl Trees {
+    fn number(&mut self, tree: Tree) -> u32 {
+        *self.numbers.entry(tree).or_insert_with(|| {
+            self.list.push(tree);
+            self.list.len() as u32 - 1
+        })
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<Tree> {
+        self.list.get(number as usize).copied()
+    }
+}
