@@ -43,8 +43,8 @@ pub const SMALL_SOURCE_BYTES: u64 = 1 << 20;
 pub const BUFFER_BYTES: usize = 256 << 10;
 /// The largest configuration file that is read; parsed TOML needs some 25 times the memory of its text.
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
-/// Memory that redb may use for its page cache while it judges a copy.
-pub const REDB_CACHE_BYTES: usize = 16 << 20;
+/// Memory that redb may use for its page cache while it judges a copy: it reads every page once, or twice far apart.
+pub const REDB_CACHE_BYTES: usize = 4 << 20;
 /// The most archives that a simulated policy is asked about: twelve years of hourly ones.
 pub const MAX_SIMULATED_ARCHIVES: usize = 105_192;
 /// The most verdicts of a simulation: some seconds of work. Two years of hourly archives that all stay need 154 million.

@@ -9,6 +9,7 @@ use std::{
         Arc, Once,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -34,14 +35,29 @@ pub struct Judgement {
 /// Repairs that redb makes stay in memory.
 pub fn examine(file: File) -> Result<Judgement> {
     guarded(|| {
+        let beside = file.try_clone()?;
         let (mut db, repaired) = open(file)?;
-        let is_clean = db.check_integrity().context("redb finds it damaged")?;
-        if !is_clean && !db.check_integrity().context("redb finds it damaged")? {
-            bail!("redb cannot repair it");
+        let mut check = || {
+            let is_clean = db.check_integrity().context("redb finds it damaged")?;
+            if !is_clean && !db.check_integrity().context("redb finds it damaged")? {
+                bail!("redb cannot repair it");
+            }
+            Ok(is_clean)
+        };
+        if repaired {
+            check()?;
+            let active = active(&db);
+            return Ok(Judgement { repaired, active });
         }
-        Ok(Judgement {
-            repaired: repaired || !is_clean,
-            active: active(&db),
+        // Both read the whole file: one thread each.
+        thread::scope(|scope| {
+            let peeked = scope.spawn(|| peek(beside));
+            let is_clean = check()?;
+            let peeked = peeked.join().map_err(|_| anyhow!("cannot read it"))??;
+            Ok(Judgement {
+                repaired: !is_clean || peeked.repaired,
+                active: peeked.active,
+            })
         })
     })
 }
