@@ -89,6 +89,17 @@ pub struct Change<'a> {
     pub form: Form,
 }
 
+impl Change<'_> {
+    /// The entry, and those of what lies in a folder that comes there.
+    pub fn entries(&self) -> impl Iterator<Item = &EntryName> {
+        let within = match &self.new {
+            New::Folder { within, .. } => within.as_slice(),
+            _ => &[],
+        };
+        std::iter::once(&self.entry).chain(within.iter().map(|change| &change.entry))
+    }
+}
+
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {

@@ -173,10 +173,15 @@ fn carry_out(
         drop(transaction);
         return fed;
     }
-    info!("Restoring {} files", changes.len());
+    let entries: Vec<&str> = changes
+        .iter()
+        .flat_map(Change::entries)
+        .map(EntryName::as_str)
+        .collect();
+    info!("Restoring {}", entries.join(", "));
     replace::carry_out(context, transaction, changes, Databases::Open, feed)?;
     info!(
-        files = changes.len(),
+        entries = entries.len(),
         "Restore completed successfully, what was replaced stays as .bak (`hookshot rollback` brings it back)"
     );
     Ok(())
