@@ -99,7 +99,7 @@ fn lines(report: &verify::Report) -> String {
     after_help = "Examples:\n  hookshot inspect state.tar.gz\n  hookshot inspect state.tar.gz --json | jq .manifest.tags"
 )]
 pub struct Inspect {
-    /// A file, or `-` for standard input
+    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,
 }
 
@@ -186,7 +186,7 @@ fn describe(report: &inspect::Report) -> String {
     after_help = "Examples:\n  hookshot diff state.tar.gz\n  hookshot diff state.tar.gz --text                  # keys of configuration, never secrets\n  hookshot diff monday.tar.gz tuesday.tar.gz"
 )]
 pub struct Diff {
-    /// A file, or `-` for standard input
+    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,
     /// A second archive, instead of this machine's state
     pub other: Option<PathBuf>,
@@ -252,7 +252,7 @@ impl Diff {
     after_help = "Examples:\n  hookshot extract state.tar.gz state.redb -o /tmp/look\n  hookshot extract state.tar.gz config.toml -o - | less"
 )]
 pub struct Extract {
-    /// A file, or `-` for standard input
+    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,
     /// Names of entries, as `hookshot inspect` shows them
     #[arg(required = true)]

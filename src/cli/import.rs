@@ -10,7 +10,9 @@ use crate::{
     error::{Failure, Kind},
     model::entry_name::EntryName,
     ops::{
-        import::{Keep, Request, archived_config, import},
+        Context,
+        archive_input::Location,
+        import::{Keep, Request, archived_config, damage, import},
         preflight::Force,
         recovery::{Access, enter},
         replace::{Rehearsal, Report},
@@ -31,7 +33,7 @@ use crate::{
     hookshot import state.tar.gz --use-archive-config  # on a machine that has nothing yet\n  \
     ssh backup cat state.tar.gz | hookshot import -")]
 pub struct Import {
-    /// The archive: a file, or `-` for standard input
+    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,
     /// Check everything and show what would happen; change nothing
     #[arg(long)]
@@ -52,7 +54,22 @@ pub struct Import {
 
 impl Import {
     pub fn run(self, app: &App) -> Result<u8> {
-        let archive = app.location(&self.archive)?;
+        let mut attempts = 0;
+        let report = app
+            .location(&self.archive)?
+            .newest_good(damage, |archive| {
+                // What one attempt leaves is not in the way of the next.
+                let context = Context {
+                    unique: format!("{}-{attempts}", app.context.unique),
+                    ..app.context.clone()
+                };
+                attempts += 1;
+                self.attempt(app, &context, archive)
+            })?;
+        finish(app, &report)
+    }
+
+    fn attempt(&self, app: &App, context: &Context, archive: &Location) -> Result<Report> {
         let mut choices = app.choices.clone();
         if self.use_archive_config {
             let config = choices.config_path()?;
@@ -61,7 +78,7 @@ impl Import {
                 let hint = "leave out --use-archive-config, or name with --config where the archive's own is to go";
                 return Err(Failure::new(Kind::Usage, message).hint(hint).into());
             }
-            choices.archived = Some(archived_config(&app.context, &archive)?);
+            choices.archived = Some(archived_config(context, archive)?);
         }
         let mut entered = enter(&choices, access(self.dry_run))?;
         if !entered.settings.is_described
@@ -74,18 +91,17 @@ impl Import {
             return Err(Failure::new(Kind::Usage, message).hint(hint).into());
         }
         let request = Request {
-            archive,
+            archive: archive.clone(),
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
-            only: self.only,
+            only: self.only.clone(),
             staging: if self.keep_staging {
                 Keep::Yes
             } else {
                 Keep::No
             },
         };
-        let report = import(&app.context, &mut entered, &request)?;
-        finish(app, &report)
+        import(context, &mut entered, &request)
     }
 }
 

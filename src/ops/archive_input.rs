@@ -13,6 +13,7 @@ use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
+use tracing::warn;
 
 use super::{Context, context::Stop, destination::ArchiveAt};
 use crate::{
@@ -50,13 +51,22 @@ pub enum Location {
 #[derive(Clone)]
 pub struct Kept {
     store: Arc<dyn Store>,
-    name: String,
-    shown: String,
+    place: String,
+    /// Its name, and those of what may stand in for it where the newest is asked for, the newest first.
+    names: Arc<[String]>,
+    /// Which of them it is.
+    at: usize,
+}
+
+impl Kept {
+    fn name(&self) -> &str {
+        &self.names[self.at]
+    }
 }
 
 impl Location {
     /// Parses an argument: `-`, a path, a URL, `@NAME/ARCHIVE`, `@NAME/latest`. For the last three the settings are read,
-    /// and for `latest` the destination is asked.
+    /// and for `latest` the destination is asked what it has: whether that is good is seen by who reads it.
     pub fn parse(context: &Context, choices: &Choices, text: &Path) -> Result<Location> {
         if text.as_os_str() == "-" {
             return Ok(Location::Stdin);
@@ -65,12 +75,53 @@ impl Location {
         let Some(at) = stored.map_err(|fault| Failure::new(Kind::Usage, fault))? else {
             return Ok(Location::File(text.to_owned()));
         };
-        let (destination, name) = at.open(context, &Settings::load(choices)?)?;
+        let (destination, names) = at.candidates(context, &Settings::load(choices)?)?;
         Ok(Location::Stored(Kept {
-            shown: format!("{}/{name}", destination.shown()),
+            place: destination.shown(),
             store: destination.store,
-            name,
+            names: names.into(),
+            at: 0,
         }))
+    }
+
+    /// The archive to look at where this one is damaged: the next older one, where the newest is asked for.
+    pub fn older(&self) -> Option<Location> {
+        let Location::Stored(kept) = self else {
+            return None;
+        };
+        let at = kept.at + 1;
+        let kept = (at < kept.names.len()).then(|| kept.clone())?;
+        Some(Location::Stored(Kept { at, ..kept }))
+    }
+
+    /// Does `work` with the archive. Where the newest is asked for and `damage` tells that it is not good, the next older one
+    /// has its turn; where none is good, what came of the newest is what comes of all.
+    pub fn newest_good<T>(
+        &self,
+        damage: impl Fn(&Result<T>) -> Option<Failure>,
+        mut work: impl FnMut(&Location) -> Result<T>,
+    ) -> Result<T> {
+        let mut newest = None;
+        let mut location = self.clone();
+        loop {
+            let result = work(&location);
+            let Some(fault) = damage(&result) else {
+                return result;
+            };
+            let older = location.older();
+            if older.is_some() || newest.is_some() {
+                let next = match older {
+                    Some(_) => "the next older one is looked at",
+                    None => "and there is no older one",
+                };
+                warn!(archive = %location.shown(), "An archive is damaged, {next}: {}", fault.message);
+            }
+            let first = newest.take().unwrap_or(result);
+            match older {
+                Some(older) => (location, newest) = (older, Some(first)),
+                None => return first,
+            }
+        }
     }
 
     /// The location for messages.
@@ -78,7 +129,7 @@ impl Location {
         match self {
             Location::Stdin => "-".to_owned(),
             Location::File(path) => path.display().to_string(),
-            Location::Stored(kept) => kept.shown.clone(),
+            Location::Stored(kept) => format!("{}/{}", kept.place, kept.name()),
         }
     }
 
@@ -110,7 +161,7 @@ impl Location {
                 )
             }
             Location::Stored(kept) => {
-                let source = kept.store.open(&kept.name)?;
+                let source = kept.store.open(kept.name())?;
                 if source.length()? < LARGE_STORED_BYTES {
                     return Ok(None);
                 }
@@ -162,7 +213,8 @@ impl Location {
                 read(&self.shown(), input, context.threads, sink)
             }
             Location::Stored(kept) => {
-                let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(kept.store.open(&kept.name)?);
+                let source: Arc<dyn ReadAt + Send + Sync> =
+                    Arc::from(kept.store.open(kept.name())?);
                 context.begin(what, Some(source.length()?));
                 let pages = context.watch(Pages::new(source)?);
                 let input = Input::Stream(Box::new(pages), context.scratch.clone());
@@ -170,6 +222,13 @@ impl Location {
             }
         }
     }
+}
+
+/// What is wrong with an archive that is not what its manifest says. That it is another version's, that it is not there or
+/// that it cannot be read is no damage.
+pub fn damage<T>(result: &Result<T>) -> Option<Failure> {
+    let failure = Failure::of(result.as_ref().err()?);
+    (failure.kind == Kind::Refused).then_some(failure)
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -249,15 +249,18 @@ impl Destination {
     fn latest(&self, prefix: &str) -> Result<String> {
         for (_, stored) in self.archives(Some(prefix))? {
             let source = self.store.open(&stored.name)?;
-            if select(&*source, &[], &mut Discard).is_ok_and(|found| found.is_some()) {
+            if select(&*source, &[], &mut Discard)?.is_some() {
                 return Ok(stored.name);
             }
             warn!(archive = %stored.name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
         }
-        let message = format!("there is no good archive of {prefix} in {}", self.shown());
-        Err(Failure::new(Kind::NotFound, message)
+        Err(self.has_none("good archive", prefix).into())
+    }
+
+    fn has_none(&self, what: &str, prefix: &str) -> Failure {
+        let message = format!("there is no {what} of {prefix} in {}", self.shown());
+        Failure::new(Kind::NotFound, message)
             .hint("`hookshot list --all-hosts` shows what is there")
-            .into())
     }
 }
 
@@ -309,6 +312,27 @@ impl ArchiveAt {
             _ => destination.latest(&settings.schema.prefix)?,
         };
         Ok((destination, archive))
+    }
+
+    /// The same for somebody who finds out what is good: where no archive is named, the names of all, the newest first; at
+    /// least one.
+    pub fn candidates(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<(Destination, Vec<String>)> {
+        let destination =
+            Destination::open_place(context, settings, &self.place, ReadBack::AsConfigured)?;
+        if let Some(archive) = self.archive.as_ref().filter(|archive| *archive != LATEST) {
+            return Ok((destination, vec![archive.clone()]));
+        }
+        let prefix = &settings.schema.prefix;
+        let archives = destination.archives(Some(prefix))?.into_iter();
+        let names: Vec<String> = archives.map(|(_, stored)| stored.name).collect();
+        if names.is_empty() {
+            return Err(destination.has_none("archive", prefix).into());
+        }
+        Ok((destination, names))
     }
 }
 

@@ -11,7 +11,10 @@ use similar::TextDiff;
 use toml::{Table, Value};
 use tracing::info;
 
-use super::{Context, archive_input::Location};
+use super::{
+    Context,
+    archive_input::{Location, damage},
+};
 use crate::{
     archive::Sink,
     config::{Settings, sources::DATABASE},
@@ -281,6 +284,10 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
 }
 
 fn read(context: &Context, archive: &Location, text: Text) -> Result<Side> {
+    archive.newest_good(damage, |archive| one(context, archive, text))
+}
+
+fn one(context: &Context, archive: &Location, text: Text) -> Result<Side> {
     let mut kept = Kept {
         text,
         texts: BTreeMap::new(),

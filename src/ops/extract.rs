@@ -11,7 +11,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{Context, archive_input::Location, stdout::Stdout};
+use super::{
+    Context,
+    archive_input::{Location, damage},
+    stdout::Stdout,
+};
 use crate::{
     archive::Sink,
     config::sources::SECRETS,
@@ -72,7 +76,18 @@ pub fn extract(
             unique.push(name.clone());
         }
     }
-    let names = unique.as_slice();
+    location.newest_good(damage, |location| {
+        one(context, location, &unique, output, existing)
+    })
+}
+
+fn one(
+    context: &Context,
+    location: &Location,
+    names: &[EntryName],
+    output: &Output,
+    existing: Existing,
+) -> Result<Report> {
     let folder = match output {
         Output::Stdout => context.scratch.clone(),
         Output::Folder(folder) => folder.clone(),

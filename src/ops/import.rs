@@ -17,12 +17,12 @@ pub use self::archived_config::archived_config;
 use self::{
     feeding::{Fed, feed},
     planning::plan,
-    unpacked::{Targets, Unpacked},
+    unpacked::{RESTORED_DATABASE, Targets, Unpacked, VERSION},
 };
 
 use super::{
     Context,
-    archive_input::Location,
+    archive_input::{self, Location},
     form::form_for,
     preflight::{self, Force, Locks},
     recovery::Entered,
@@ -35,6 +35,7 @@ use crate::{
         staging::{self, Staging},
         transaction::{Change, Transaction},
     },
+    error::Failure,
     model::entry_name::EntryName,
 };
 
@@ -59,6 +60,17 @@ pub enum Keep {
     No,
     /// It stays for somebody to look at.
     Yes,
+}
+
+/// What is wrong with the archive of an import that came to nothing, where it is the archive's own bytes or database. A
+/// database that another version of hookshot wrote need not open here.
+pub fn damage(result: &Result<Report>) -> Option<Failure> {
+    let Ok(report) = result else {
+        return archive_input::damage(result);
+    };
+    let has = |kind: &str| report.blocked.iter().any(|blocked| blocked.kind == kind);
+    let is_damaged = has(RESTORED_DATABASE) && !has(VERSION);
+    report.refusal().filter(|_| is_damaged)
 }
 
 /// Imports an archive into the state that was entered.
@@ -145,6 +157,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     )?;
     let commands: Vec<Fed> = unpacked.sources().filter_map(Fed::of).collect();
     let mut report = Report::new(request.rehearsal, &steps, blocked);
+    report.archive = Some(request.archive.shown());
     if request.staging == Keep::Yes {
         report.staging = Some(staging.path().display().to_string());
     }

@@ -4,7 +4,10 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Context, archive_input::Location};
+use super::{
+    Context,
+    archive_input::{Location, damage},
+};
 use crate::archive::reader::Discard;
 
 /// What the archive says.
@@ -22,6 +25,10 @@ pub struct Report {
 
 /// Shows the manifest of an archive: of a large one, through its index.
 pub fn inspect(context: &Context, location: &Location) -> Result<Report> {
+    location.newest_good(damage, |location| one(context, location))
+}
+
+fn one(context: &Context, location: &Location) -> Result<Report> {
     let archive = location.shown();
     if let Some(selected) = location.select(context, &[], "reading", &mut Discard)? {
         return Ok(Report {

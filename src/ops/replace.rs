@@ -34,6 +34,9 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// Why nothing happens.
     pub blocked: Vec<Blocked>,
+    /// The archive of an import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     /// Where the unpacked archive was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging: Option<String>,
@@ -78,6 +81,7 @@ impl Report {
             applied: false,
             steps: steps.iter().map(step).collect(),
             blocked,
+            archive: None,
             staging: None,
         }
     }

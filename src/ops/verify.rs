@@ -37,15 +37,17 @@ pub struct Archive {
     pub content_bytes: Option<u64>,
 }
 
-/// Reads every archive to its end.
+/// Reads every archive to its end. Where the newest of a place is asked for and is damaged, the next older one is read as
+/// well, until one is good: each of them is told of.
 pub fn verify(context: &Context, locations: &[Location]) -> Result<Report, Failure> {
     let mut report = Report {
         archives: Vec::new(),
         worst: None,
     };
-    for location in locations {
+    let mut waiting: Vec<Location> = locations.iter().rev().cloned().collect();
+    while let Some(location) = waiting.pop() {
         context.stop.check()?;
-        let (archive, failure) = one(context, location);
+        let (archive, failure) = one(context, &location);
         if matches!(
             &failure,
             Some(Failure {
@@ -56,6 +58,9 @@ pub fn verify(context: &Context, locations: &[Location]) -> Result<Report, Failu
             return Err(failure.unwrap_or_else(|| Failure::new(Kind::Failed, "interrupted")));
         }
         report.archives.push(archive);
+        if matches!(&failure, Some(failure) if failure.kind == Kind::Refused) {
+            waiting.extend(location.older());
+        }
         if let Some(failure) = failure
             && report
                 .worst

@@ -33,6 +33,11 @@ use crate::{
     },
 };
 
+/// The kind of the reason that an archived database does not open.
+pub const RESTORED_DATABASE: &str = "restored_database";
+/// The kind of the reason that an archive is of another major version.
+pub const VERSION: &str = "version";
+
 /// The files that entries replace on this machine, links resolved.
 pub struct Targets {
     /// By the entry's name.
@@ -222,7 +227,7 @@ impl<'a> Unpacked<'a> {
                 warn!(archive = %manifest.hookshot_version, here = %context.version, "The archive is of a newer hookshot")
             }
             Compatibility::Incompatible => blocked.push(Blocked {
-                kind: "version",
+                kind: VERSION,
                 message: incompatible(&manifest.hookshot_version, &context.version),
                 failure: Kind::Version,
                 hint: "use a hookshot of the archive's version; --force does not override this",
@@ -256,7 +261,7 @@ impl<'a> Unpacked<'a> {
 /// The reason of a database that is not good although its bytes are what they should be.
 fn broken(name: &EntryName, error: &anyhow::Error) -> Blocked {
     Blocked {
-        kind: "restored_database",
+        kind: RESTORED_DATABASE,
         message: format!("the database {name} in the archive does not open cleanly: {error:#}"),
         failure: Kind::Refused,
         hint: "use another archive; --force does not override this",
