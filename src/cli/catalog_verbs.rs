@@ -1,11 +1,13 @@
 //! `hookshot list` and `keep`: what destinations hold, and what is to stay there.
 
+use std::io::{self, Write};
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::{
     App,
-    output::{size, table},
+    output::{size, write_table},
 };
 use crate::{
     config::Settings,
@@ -88,18 +90,20 @@ impl List {
         };
         let report = list(&app.context, &settings, &request)?;
         let failure = report.failure.as_ref();
-        app.output
-            .report_with(&report, failure, || shown(&report, &settings.schema.prefix))?;
+        app.output.report_long(&report, failure, |out| {
+            show(out, &report, &settings.schema.prefix)
+        })?;
         Ok(failure.map_or(0, |failure| failure.kind.code()))
     }
 }
 
-fn shown(report: &list::Report, prefix: &str) -> String {
+fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<()> {
     if report.archives.is_empty() {
         return match report.others {
-            0 => "there are no archives\n".to_owned(),
-            others => format!(
-                "there are no archives of {prefix}; with --all-hosts there are {others} of others\n"
+            0 => writeln!(out, "there are no archives"),
+            others => writeln!(
+                out,
+                "there are no archives of {prefix}; with --all-hosts there are {others} of others"
             ),
         };
     }
@@ -115,23 +119,23 @@ fn shown(report: &list::Report, prefix: &str) -> String {
     if is_long {
         header.extend(["ENTRIES", "VERSION", "HOST", "VERIFIED", "POLICY"]);
     }
-    let row = |one: &list::Archive| {
+    let row = |one: list::Archive<'_>| {
         let mut row = vec![
-            one.name.clone(),
-            one.time.clone(),
+            one.name.to_owned(),
+            one.time,
             size(one.size_bytes),
             age(one.age_seconds),
         ];
         if report.places > 1 {
-            row.push(printable(&one.destination));
+            row.push(printable(one.destination));
         }
         if is_marked {
-            row.push(one.mark.clone().unwrap_or_else(none));
+            row.push(one.mark.unwrap_or_else(none));
         }
-        row.extend(one.detail.as_ref().map(detail).into_iter().flatten());
+        row.extend(one.detail.map(detail).into_iter().flatten());
         row
     };
-    table(&header, report.archives.iter().map(row))
+    write_table(out, &header, || report.archives.iter().map(row))
 }
 
 fn none() -> String {

@@ -2,11 +2,12 @@
 
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, BufWriter, IsTerminal as _, Write},
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result};
+use comfy_table::{ColumnConstraint, Table, Width};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,6 +16,9 @@ use crate::{
     error::{Failure, Kind},
     model::entry_name::printable_lines,
 };
+
+/// How many rows of a long table are in memory at once.
+const PART_ROWS: usize = 1000;
 
 /// How results and failures are shown.
 #[derive(Debug, Clone)]
@@ -63,6 +67,28 @@ impl Output {
             map.insert("error".to_owned(), describe(failure));
         }
         print(&format!("{value:#}\n"))
+    }
+
+    /// Shows a report that may be long, each part of it as soon as it is made, together with the failure that it ends in.
+    pub fn report_long(
+        &self,
+        report: &impl Serialize,
+        failure: Option<&Failure>,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
+        if self.json {
+            let error = failure.map(describe);
+            let shown = Ended { report, error };
+            return print_by(|out| {
+                serde_json::to_writer_pretty(&mut *out, &shown)?;
+                out.write_all(b"\n")
+            });
+        }
+        let result = print_by(text);
+        if let Some(failure) = failure {
+            self.say(failure);
+        }
+        result
     }
 
     /// Shows a failure and gives its exit code.
@@ -126,6 +152,15 @@ impl Output {
     }
 }
 
+/// A report, and the failure that it ends in.
+#[derive(Serialize)]
+struct Ended<'a, R> {
+    #[serde(flatten)]
+    report: &'a R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+}
+
 fn describe(failure: &Failure) -> Value {
     json!({
         "code": failure.kind.code(),
@@ -138,8 +173,12 @@ fn describe(failure: &Failure) -> Value {
 
 /// Writes to standard output. That nobody reads it is fine.
 pub fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    print_by(|out| out.write_all(text.as_bytes()))
+}
+
+fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),
     }
@@ -186,13 +225,54 @@ pub fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 
 /// A table with a header, columns aligned, no lines.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = comfy_table::Table::new();
-    table
-        .load_style(comfy_table::presets::NOTHING)
-        .set_header(header.to_vec());
-    for row in rows {
-        table.add_row(row);
+    let mut table = bare(rows);
+    table.set_header(header.to_vec());
+    lines(&table)
+}
+
+/// The same, written as it is made: of many rows a part is in memory. `rows` is asked twice, and must say the same.
+pub fn write_table<R: Iterator<Item = Vec<String>>>(
+    out: &mut dyn Write,
+    header: &[&str],
+    rows: impl Fn() -> R,
+) -> io::Result<()> {
+    let head = || std::iter::once(header.iter().map(|&title| title.to_owned()).collect());
+    let mut widths = vec![0; header.len()];
+    each_part(head().chain(rows()), |part| {
+        for (width, of_part) in widths.iter_mut().zip(part.column_max_content_widths()) {
+            *width = of_part.max(*width);
+        }
+        Ok(())
+    })?;
+    each_part(head().chain(rows()), |mut part| {
+        for (column, width) in part.column_iter_mut().zip(&widths) {
+            let width = width.saturating_add(column.padding_width());
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+        }
+        out.write_all(lines(&part).as_bytes())
+    })
+}
+
+/// Gives tables of no more than [`PART_ROWS`] rows.
+fn each_part(
+    rows: impl Iterator<Item = Vec<String>>,
+    mut take: impl FnMut(Table) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut rows = rows.peekable();
+    while rows.peek().is_some() {
+        take(bare(rows.by_ref().take(PART_ROWS)))?;
     }
+    Ok(())
+}
+
+fn bare(rows: impl IntoIterator<Item = Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.add_rows(rows);
+    table
+}
+
+fn lines(table: &Table) -> String {
     let text = table.to_string();
     text.lines()
         .map(|line| {
@@ -220,4 +300,29 @@ pub fn size(bytes: u64) -> String {
         unit = next;
     }
     format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_table_is_the_one_that_is_made_at_once() {
+        for count in [0, 1, PART_ROWS - 1, PART_ROWS, 3 * PART_ROWS + 7] {
+            let row = |number: usize| {
+                let wide = if number == 2 * PART_ROWS {
+                    "ü".repeat(30)
+                } else {
+                    "x".to_owned()
+                };
+                vec![number.to_string(), wide, "y".repeat(number % 7)]
+            };
+            let rows = || (0..count).map(row);
+            let header = ["NUMBER", "WIDE", "LAST"];
+            let mut written = Vec::new();
+            write_table(&mut written, &header, rows).expect("written to memory");
+            let written = String::from_utf8(written).expect("text");
+            assert!(written == table(&header, rows()), "{count} rows");
+        }
+    }
 }

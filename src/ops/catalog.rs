@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::warn;
 
@@ -43,22 +44,42 @@ pub struct Catalog {
     pub others: usize,
 }
 
-/// One archive.
+/// One archive. There may be many: what its name says is kept as a number where that does.
 pub struct Listed {
-    /// What its name says.
-    pub name: ArchiveName,
     /// What the listing says.
     pub stored: Stored,
     /// Whether somebody said that it stays.
     pub mark: Option<Mark>,
+    time: DateTime<Utc>,
+    prefix_bytes: usize,
 }
 
 impl Listed {
+    /// An archive without a mark, whose name was read as `name`.
+    fn new(name: &ArchiveName, stored: Stored) -> Listed {
+        Listed {
+            stored,
+            mark: None,
+            time: name.time(),
+            prefix_bytes: name.prefix().len(),
+        }
+    }
+
+    /// What its name starts with: the host or the service that it is of.
+    pub fn prefix(&self) -> &str {
+        &self.stored.name[..self.prefix_bytes]
+    }
+
+    /// When its snapshot was taken, as its name says.
+    pub fn time(&self) -> DateTime<Utc> {
+        self.time
+    }
+
     /// The archive as retention sees it, where nobody has looked into it.
     pub fn archive(&self) -> retention::Archive {
         retention::Archive {
             name: self.stored.name.clone(),
-            time: self.name.time(),
+            time: self.time,
             standing: if self.stored.size_bytes < MIN_ARCHIVE_BYTES {
                 Standing::Incomplete
             } else {
@@ -77,11 +98,7 @@ impl Catalog {
         destination.store.list(&mut |stored| {
             if let Some(name) = archive_name(&stored.name) {
                 if is_meant(&name) {
-                    archives.push(Listed {
-                        name,
-                        stored,
-                        mark: None,
-                    });
+                    archives.push(Listed::new(&name, stored));
                 } else {
                     others += 1;
                 }
@@ -98,7 +115,7 @@ impl Catalog {
             }
         }
         archives.sort_by(|one, other| {
-            let time = other.name.time().cmp(&one.name.time());
+            let time = other.time.cmp(&one.time);
             time.then_with(|| one.stored.name.cmp(&other.stored.name))
         });
         Ok(Catalog {

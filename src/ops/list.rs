@@ -1,10 +1,13 @@
 //! `list`: the archives of destinations, by their names, or with what their manifests say.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
+use serde::{
+    Serialize, Serializer,
+    ser::{Error as _, SerializeSeq as _},
+};
 
 use super::{
     Context,
@@ -67,10 +70,10 @@ pub enum Direction {
 }
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Report {
     /// The archives.
-    pub archives: Vec<Archive>,
+    pub archives: Archives,
     /// How many archives of other hosts lie beside these.
     pub others: usize,
     /// Places that could not be listed.
@@ -83,17 +86,53 @@ pub struct Report {
     pub places: usize,
 }
 
+/// Archives in their order. There may be a hundred thousand: what is said of one is made when it is said.
+pub struct Archives {
+    rows: Vec<Row>,
+    now: DateTime<Utc>,
+}
+
+struct Row {
+    listed: Listed,
+    destination: Arc<str>,
+    detail: Option<Box<Detail>>,
+}
+
+impl Archives {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = Archive<'_>> {
+        self.rows.iter().map(|row| row.archive(self.now))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Serialize for Archives {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rows = serializer.serialize_seq(Some(self.rows.len()))?;
+        for archive in self.iter() {
+            // As in every other report, keys are sorted.
+            let value = serde_json::to_value(&archive).map_err(S::Error::custom)?;
+            rows.serialize_element(&value)?;
+        }
+        rows.end()
+    }
+}
+
 /// One archive.
 #[derive(Debug, Serialize)]
-pub struct Archive {
+pub struct Archive<'a> {
     /// Its name.
-    pub name: String,
+    pub name: &'a str,
     /// What other verbs call it.
     pub location: String,
     /// The place, as messages name it.
-    pub destination: String,
+    pub destination: &'a str,
     /// What its name begins with.
-    pub prefix: String,
+    pub prefix: &'a str,
     /// When its snapshot was taken, as its name says.
     pub time: String,
     /// How long ago that is; negative where it is dated in the future.
@@ -106,7 +145,7 @@ pub struct Archive {
     pub mark: Option<String>,
     /// What its manifest says, where that was asked for.
     #[serde(flatten)]
-    pub detail: Option<Detail>,
+    pub detail: Option<&'a Detail>,
 }
 
 /// What the manifest of an archive says, and what the policy says of the archive.
@@ -136,7 +175,7 @@ pub struct Detail {
 
 /// Lists the archives of every place.
 pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
-    let mut others = 0;
+    let (mut rows, mut others) = (Vec::new(), 0);
     let (found, failed) = at_each(context, settings, &request.places, |destination| {
         let catalog = Catalog::read(&destination, &settings.schema.prefix, request.hosts)?;
         others += catalog.others;
@@ -144,24 +183,26 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
             Depth::Listing => HashMap::new(),
             Depth::Manifests => details(context, &destination, &catalog)?,
         };
-        let one = |listed: &Listed| {
-            let detail = details.remove(&listed.stored.name);
-            archive(context.now, &destination, listed, detail)
-        };
-        Ok(catalog.archives.iter().map(one).collect::<Vec<_>>())
+        let shown: Arc<str> = destination.shown().into();
+        rows.extend(catalog.archives.into_iter().map(|listed| Row {
+            detail: details.remove(&listed.stored.name).map(Box::new),
+            destination: shown.clone(),
+            listed,
+        }));
+        Ok(())
     })?;
     let places = found.len() + failed.len();
-    let mut archives: Vec<Archive> = found.into_iter().flatten().collect();
     // Stable: archives that are alike stay in the order of their places.
-    archives.sort_by(|one, other| {
+    rows.sort_by(|one, other| {
         let order = compare(request.sort, one, other);
         match request.direction {
             Direction::Usual => order,
             Direction::Reverse => order.reverse(),
         }
     });
+    let now = context.now;
     Ok(Report {
-        archives,
+        archives: Archives { rows, now },
         others,
         failure: failure_of(&failed, places),
         failed,
@@ -169,14 +210,14 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
     })
 }
 
-fn compare(sort: Sort, one: &Archive, other: &Archive) -> Ordering {
+fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
+    let (one, other) = (&one.listed, &other.listed);
     let by = match sort {
         Sort::Name => Ordering::Equal,
-        // Times of the same form: as text they are in the order of time.
-        Sort::Time => other.time.cmp(&one.time),
-        Sort::Size => other.size_bytes.cmp(&one.size_bytes),
+        Sort::Time => other.time().cmp(&one.time()),
+        Sort::Size => other.stored.size_bytes.cmp(&one.stored.size_bytes),
     };
-    by.then_with(|| one.name.cmp(&other.name))
+    by.then_with(|| one.stored.name.cmp(&other.stored.name))
 }
 
 /// A time as every report writes it.
@@ -184,24 +225,22 @@ pub(super) fn written(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn archive(
-    now: DateTime<Utc>,
-    destination: &Destination,
-    listed: &Listed,
-    detail: Option<Detail>,
-) -> Archive {
-    let name = &listed.stored.name;
-    Archive {
-        name: name.clone(),
-        location: format!("{}/{name}", destination.shown().trim_end_matches('/')),
-        destination: destination.shown(),
-        prefix: listed.name.prefix().to_owned(),
-        time: written(listed.name.time()),
-        age_seconds: (now - listed.name.time()).num_seconds(),
-        size_bytes: listed.stored.size_bytes,
-        modified: listed.stored.modified.map(written),
-        mark: listed.mark.map(text),
-        detail,
+impl Row {
+    fn archive(&self, now: DateTime<Utc>) -> Archive<'_> {
+        let Listed { stored, mark, .. } = &self.listed;
+        let (name, destination) = (stored.name.as_str(), &*self.destination);
+        Archive {
+            name,
+            location: format!("{}/{name}", destination.trim_end_matches('/')),
+            destination,
+            prefix: self.listed.prefix(),
+            time: written(self.listed.time()),
+            age_seconds: (now - self.listed.time()).num_seconds(),
+            size_bytes: stored.size_bytes,
+            modified: stored.modified.map(written),
+            mark: mark.map(text),
+            detail: self.detail.as_deref(),
+        }
     }
 }
 
@@ -233,7 +272,7 @@ fn details(
             archive.standing = Standing::Good;
         }
         details.insert(archive.name.clone(), detail);
-        hosts.entry(listed.name.prefix()).or_default().push(archive);
+        hosts.entry(listed.prefix()).or_default().push(archive);
     }
     let policy: &Policy = &destination.retention.policy;
     for archives in hosts.into_values() {

@@ -52,7 +52,7 @@ impl Plan {
         let mut hosts: BTreeMap<&str, Vec<Archive>> = BTreeMap::new();
         for listed in &catalog.archives {
             sizes.insert(listed.stored.name.clone(), listed.stored.size_bytes);
-            let host = hosts.entry(listed.name.prefix()).or_default();
+            let host = hosts.entry(listed.prefix()).or_default();
             host.push(listed.archive());
         }
         if policy.is_empty() {

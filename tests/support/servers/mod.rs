@@ -11,6 +11,7 @@
 )]
 
 pub mod azurite;
+pub mod crowd;
 mod exchange;
 pub mod faults;
 pub mod gcs;
@@ -22,6 +23,7 @@ pub mod s3;
 pub mod sshd;
 
 pub use azurite::Azurite;
+pub use crowd::Crowd;
 pub use faults::{Fault, Faults, Rule};
 pub use gcs::Gcs;
 pub use moto::Moto;
