@@ -32,7 +32,7 @@ use servers::{Azurite, Fault, Faults, Gcs, Moto, Rule, S3, Sshd, s3::BUCKET};
 use support::{Machine, Run, finish, is_root};
 
 /// Every capability that a check tries.
-const CAPABILITIES: [&str; 7] = [
+const CAPABILITIES: [&str; 9] = [
     "sweep",
     "write",
     "find",
@@ -40,7 +40,11 @@ const CAPABILITIES: [&str; 7] = [
     "list",
     "create_once",
     "delete",
+    "parts",
+    "abort_parts",
 ];
+/// How many of them there are at a place that has no uploads in parts.
+const WITHOUT_PARTS: usize = 7;
 
 /// A machine whose `@bucket` is below `host/` behind `endpoint`, and whose `@folder` is a folder.
 fn machine(endpoint: &str) -> Machine {
@@ -429,7 +433,12 @@ fn a_check_tells_what_can_be_done_and_leaves_nothing() {
     for (checked, name) in destinations.iter().zip(["folder", "bucket"]) {
         assert_eq!(checked["name"], name);
         assert_eq!(checked["good"], true);
-        assert_eq!(capabilities(checked), all);
+        let tried = if name == "folder" {
+            WITHOUT_PARTS
+        } else {
+            all.len()
+        };
+        assert_eq!(capabilities(checked), all[..tried]);
         assert!(
             checked["capabilities"][1]["seconds"]
                 .as_f64()
@@ -538,6 +547,96 @@ fn a_store_that_takes_a_name_twice_is_not_good() {
 }
 
 #[test]
+fn a_store_that_does_not_take_or_end_uploads_in_parts_is_not_good() {
+    let s3 = S3::start();
+    let faults = Faults::in_front_of(&s3.endpoint());
+    let machine = machine(&faults.endpoint());
+    let bad = |report: &Value| -> Vec<String> {
+        let found = capabilities(&report["destinations"][0]).into_iter();
+        let bad = found.filter(|(_, good)| !good);
+        bad.map(|(name, _)| name.to_owned()).collect()
+    };
+    let is_upload = |head: &servers::http::Head| head.parameter("uploadId").is_some();
+    let is_begun = |head: &servers::http::Head| head.parameter("uploads").is_some();
+    let is_second =
+        |head: &servers::http::Head| head.parameter("partNumber").as_deref() == Some("2");
+    let neither = ["parts", "abort_parts"];
+    for (rule, names) in [
+        (
+            Rule::on("POST", Fault::Answer(403)).whose(is_begun),
+            &neither[..],
+        ),
+        (
+            Rule::on("PUT", Fault::Answer(403)).whose(is_upload),
+            &neither,
+        ),
+        (
+            Rule::on("PUT", Fault::FlipRequestByte { at: 7 }).whose(is_second),
+            &neither,
+        ),
+        (Rule::on("POST", Fault::Swallow).whose(is_upload), &neither),
+    ] {
+        faults.add(rule.always());
+        let run = run(&machine, &["check", "--json", "@bucket"]);
+        assert_ne!(run.code, 0);
+        let report = run.json();
+        assert_eq!(bad(&report), names, "{report}");
+        assert_eq!(s3.objects(), Default::default());
+        assert_eq!(s3.leftovers(), [""; 0]);
+        faults.clear();
+    }
+    // What cannot be ended stays, and says so, with a note for the next run.
+    faults.add(
+        Rule::on("DELETE", Fault::Answer(403))
+            .whose(is_upload)
+            .always(),
+    );
+    let report = run(&machine, &["check", "--json", "@bucket"])
+        .exits(1)
+        .json();
+    assert_eq!(bad(&report), ["abort_parts"], "{report}");
+    let message = &report["destinations"][0]["capabilities"][8]["message"];
+    assert!(
+        message
+            .as_str()
+            .is_some_and(|said| said.contains("cannot end")),
+        "{message}"
+    );
+    assert!(!s3.leftovers().is_empty());
+    faults.clear();
+    // One that only says that it has ended it is found out by a part that comes too late.
+    let another = S3::start();
+    let liar = Faults::in_front_of(&another.endpoint());
+    configure(&machine, &liar.endpoint(), S3::SECRET_KEY, "bucket");
+    liar.add(Rule::on("DELETE", Fault::Swallow).whose(is_upload).always());
+    let report = run(&machine, &["check", "--json", "@bucket"])
+        .exits(1)
+        .json();
+    assert_eq!(bad(&report), ["abort_parts"], "{report}");
+}
+
+#[test]
+fn an_interrupted_check_removes_what_it_sends_in_parts() {
+    for is_completion in [false, true] {
+        let s3 = S3::start();
+        let faults = Faults::in_front_of(&s3.endpoint());
+        let machine = machine(&faults.endpoint());
+        let in_the_upload = move |hook| {
+            let is_meant = move |head: &servers::http::Head| {
+                let is_part = head.parameter("partNumber").is_some();
+                head.parameter("uploadId").is_some() && is_part != is_completion
+            };
+            Rule::on("*", Fault::AtAnswerByte { at: 0, hook }).whose(is_meant)
+        };
+        let arguments = ["check", "@bucket"];
+        signalled(&machine, &faults, Signal::SIGINT, in_the_upload, &arguments).exits(130);
+        assert_eq!(faults.struck(), 1);
+        assert_eq!(s3.objects(), Default::default());
+        assert_eq!(s3.leftovers(), [""; 0]);
+    }
+}
+
+#[test]
 fn an_interrupted_check_removes_its_probe() {
     let s3 = S3::start();
     let faults = Faults::in_front_of(&s3.endpoint());
@@ -573,7 +672,10 @@ fn machine_with(lines: &str) -> Machine {
 fn serves(machine: &Machine, proofs: [&str; 2]) {
     let checked = run(machine, &["check", "--json", "@place"]).exits(0).json();
     let all: Vec<_> = CAPABILITIES.iter().map(|name| (*name, true)).collect();
-    assert_eq!(capabilities(&checked["destinations"][0]), all);
+    let config = String::from_utf8(machine.read("etc/config.toml")).expect("text");
+    let is_sftp = config.contains("sftp://");
+    let tried = if is_sftp { WITHOUT_PARTS } else { all.len() };
+    assert_eq!(capabilities(&checked["destinations"][0]), all[..tried]);
     for (day, proof) in [21, 22].into_iter().zip(proofs) {
         if day == 22 {
             enlarge(machine);

@@ -1,24 +1,24 @@
-//! `check`: can a destination be reached, written, found in, read, listed, and deleted from? Tried with an object of its own.
+//! `check`: can a destination be reached, written, found in, read, listed, and deleted from? Tried with objects of its own.
+
+mod parts;
+mod probe;
 
 use std::{
-    io::Write,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use chrono::TimeDelta;
 use serde::Serialize;
 use tracing::warn;
 
+use self::probe::{content, create_once, find, finish, list, reads};
 use super::{Context, context::Stop, destination::Destination};
 use crate::{
-    archive::ReadAt,
     config::Settings,
     error::{Failure, Kind},
-    model::digest::Digest,
-    store::{self, Maker, Pages, Store, Upload},
+    store::{Maker, Store},
 };
 
 /// What the names of probes begin with; no archive has such a name.
@@ -29,8 +29,6 @@ const PATIENCE: TimeDelta = TimeDelta::hours(24);
 const CLEANUP: Duration = Duration::from_secs(15);
 /// Why most is not tried where a probe cannot be written.
 const UNWRITTEN: &str = "nothing could be written";
-/// How many lines a probe has.
-const LINES: usize = 64;
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -60,7 +58,7 @@ pub struct Checked {
 /// One thing that a destination must be able to do.
 #[derive(Debug, Serialize)]
 pub struct Capability {
-    /// `open`, `sweep`, `write`, `find`, `read`, `list`, `create_once` or `delete`.
+    /// `open`, `sweep`, `write`, `find`, `read`, `list`, `create_once`, `delete`, `parts` or `abort_parts`.
     pub name: &'static str,
     /// Whether it can.
     pub good: bool,
@@ -135,7 +133,7 @@ fn examine(
         stop: context.stop.clone(),
         capabilities: Vec::new(),
         swept: Vec::new(),
-        is_written: false,
+        written: Vec::new(),
         failure: None,
     };
     let name = text
@@ -152,8 +150,8 @@ fn examine(
         examination.capabilities.clear();
         let probe = format!("{PROBE}{}", context.unique);
         if let Err(error) = examination.run(context, &*destination.store, &probe) {
-            if examination.is_written {
-                remove_at_last(context, settings, &word, &probe);
+            if !examination.written.is_empty() {
+                remove_at_last(context, settings, &word, &examination.written);
             }
             return Err(error);
         }
@@ -168,8 +166,8 @@ fn examine(
     Ok((checked, examination.failure))
 }
 
-/// Removes the probe although we are to stop; for that the destination is opened anew, by one that is not to stop yet.
-fn remove_at_last(context: &Context, settings: &Settings, word: &str, probe: &str) {
+/// Removes probes although we are to stop; for that the destination is opened anew, by one that is not to stop yet.
+fn remove_at_last(context: &Context, settings: &Settings, word: &str, probes: &[String]) {
     let stop = Stop::default();
     let signal = stop.signal();
     let patience = thread::Builder::new().spawn(move || {
@@ -181,14 +179,14 @@ fn remove_at_last(context: &Context, settings: &Settings, word: &str, probe: &st
         ..context.clone()
     };
     let removed = patience.map_err(anyhow::Error::from).and_then(|_| {
-        Destination::open(&context, settings, word)?
-            .store
-            .remove(probe)
+        let store = Destination::open(&context, settings, word)?.store;
+        probes.iter().try_for_each(|probe| store.remove(probe))
     });
     if let Err(error) = removed {
         let failure = Failure::of(&error);
+        let probes = probes.join(", ");
         warn!(
-            probe,
+            probes,
             "The probe stays: {}; a check after a day removes it", failure.message
         );
     }
@@ -199,7 +197,8 @@ struct Examination {
     stop: Stop,
     capabilities: Vec<Capability>,
     swept: Vec<String>,
-    is_written: bool,
+    /// The probes that may be there.
+    written: Vec<String>,
     failure: Option<Failure>,
 }
 
@@ -252,7 +251,9 @@ impl Examination {
         let maker = context.maker();
         let swept = self.attempt("sweep", || Ok((store.sweep(&maker)?, None)))?;
         if swept.is_none() && self.is_nowhere() {
-            for name in ["write", "find", "read", "list", "create_once", "delete"] {
+            let all = ["write", "find", "read", "list", "create_once", "delete"];
+            let parts = store.part_bytes().map(|_| ["parts", "abort_parts"]);
+            for name in all.into_iter().chain(parts.into_iter().flatten()) {
                 self.not_tried(name, "there is no such place");
             }
             return Ok(());
@@ -271,8 +272,8 @@ impl Examination {
             let proof = finish(first, &content)?;
             Ok((second, Some(format!("proven by {}", proof.name()))))
         })?;
-        self.is_written = second.is_some();
-        if self.is_written {
+        if second.is_some() {
+            self.written.push(probe.to_owned());
             self.attempt("find", || Ok((find(store, probe, content.len())?, None)))?;
             self.attempt("read", || match reads(store, probe, &content)? {
                 true => Ok(((), None)),
@@ -299,18 +300,26 @@ impl Examination {
         let Some(second) = second else {
             self.not_tried("create_once", UNWRITTEN);
             self.not_tried("delete", UNWRITTEN);
+            if store.part_bytes().is_some() {
+                self.not_tried("parts", UNWRITTEN);
+                self.not_tried("abort_parts", UNWRITTEN);
+            }
             return Ok(());
         };
         self.attempt("create_once", || {
             Ok((create_once(store, probe, second, &content, &other)?, None))
         })?;
-        self.attempt("delete", || {
+        let deleted = self.attempt("delete", || {
             store.remove(probe)?;
             match store.find(probe)? {
                 None => Ok(((), None)),
                 Some(_) => Err(anyhow!("{probe} is still in {}", store.shown())),
             }
         })?;
+        if deleted.is_some() {
+            self.written.clear();
+        }
+        self.parts(store, &maker, probe, deleted.is_some())?;
         for name in listed.unwrap_or_default() {
             match store.remove(&name) {
                 Ok(()) => self.swept.push(name),
@@ -319,95 +328,6 @@ impl Examination {
         }
         Ok(())
     }
-}
-
-/// The content of a probe: lines of text, so that whoever finds one knows what it is.
-fn content(probe: &str, which: &str) -> Vec<u8> {
-    let line = format!("{probe}: the {which} upload of a check; it can be removed\n");
-    line.repeat(LINES).into_bytes()
-}
-
-fn finish(mut upload: Box<dyn Upload>, content: &[u8]) -> Result<store::Proof> {
-    upload.write_all(content)?;
-    upload.finish(&Digest::of(content))
-}
-
-fn find(store: &dyn Store, probe: &str, length: usize) -> Result<()> {
-    let found = store.find(probe)?;
-    let place = store.shown();
-    match found.map(|stored| stored.size_bytes) {
-        None => Err(anyhow!("{probe} is not in {place}")),
-        Some(size) if size != length as u64 => {
-            Err(anyhow!("{probe} in {place} has {size} bytes of {length}"))
-        }
-        Some(_) => Ok(()),
-    }
-}
-
-/// Whether a part from the middle, and all of it, are what was written.
-fn reads(store: &dyn Store, probe: &str, content: &[u8]) -> Result<bool> {
-    let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(store.open(probe)?);
-    let reading = || format!("cannot read {probe} in {}", store.shown());
-    let (from, to) = (content.len() / 3, content.len() / 2);
-    let mut part = vec![0; to - from];
-    source
-        .read_exact_at(&mut part, from as u64)
-        .with_context(reading)?;
-    let (whole, _) = Pages::new(source)
-        .and_then(Digest::of_reader)
-        .with_context(reading)?;
-    Ok(part == content[from..to] && whole == Digest::of(content))
-}
-
-struct Listed {
-    count: usize,
-    has_probe: bool,
-    /// Probes of checks that ended long ago.
-    left: Vec<String>,
-}
-
-fn list(context: &Context, store: &dyn Store, probe: &str) -> Result<Listed> {
-    let mut listed = Listed {
-        count: 0,
-        has_probe: false,
-        left: Vec::new(),
-    };
-    store.list(&mut |stored| {
-        listed.count += 1;
-        listed.has_probe |= stored.name == probe;
-        let is_old = |at| context.now - at > PATIENCE;
-        let is_earlier = stored.name.starts_with(PROBE) && stored.name != probe;
-        if is_earlier && stored.modified.is_some_and(is_old) {
-            listed.left.push(stored.name);
-        }
-        Ok(())
-    })?;
-    Ok(listed)
-}
-
-/// Ends the second upload of the name, which must be refused, and change nothing.
-fn create_once(
-    store: &dyn Store,
-    probe: &str,
-    second: Box<dyn Upload>,
-    content: &[u8],
-    other: &[u8],
-) -> Result<()> {
-    let place = store.shown();
-    let taken = store::taken(&place, probe).message;
-    let is_refused = match finish(second, other) {
-        Err(error) if Failure::of(&error).message.ends_with(&taken) => true,
-        Err(error) => return Err(error),
-        Ok(_) => false,
-    };
-    if is_refused && reads(store, probe, content)? {
-        return Ok(());
-    }
-    let message =
-        format!("{place} lets a second upload replace the first: it knows no conditional writes");
-    Err(Failure::new(Kind::Failed, message)
-        .hint("let no two machines export to one prefix, or use another store")
-        .into())
 }
 
 #[cfg(test)]

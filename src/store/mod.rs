@@ -103,6 +103,16 @@ pub trait Store: Send + Sync {
     /// Begins something new of at most `most_bytes`. It has no name before [`Upload::finish`]; the name must be free.
     fn create(&self, name: &str, most_bytes: u64, maker: &Maker) -> Result<Box<dyn Upload>>;
 
+    /// How many bytes the smallest part has, where what is large goes in parts.
+    fn part_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    /// Begins something new as [`create`](Store::create) does, in parts of the smallest size where there are any.
+    fn create_in_parts(&self, name: &str, maker: &Maker) -> Result<Box<dyn Upload>> {
+        self.create(name, u64::MAX, maker)
+    }
+
     /// Removes what is there under a name; that nothing is there is fine.
     fn remove(&self, name: &str) -> Result<()>;
 
@@ -115,6 +125,12 @@ pub trait Upload: Write + Send {
     /// Gives it its name, and returns when the store has proven that it holds all that was written: `digest` is the
     /// SHA-256 of that. On an error nothing is there under the name, unless the store does not let us remove it.
     fn finish(self: Box<Self>, digest: &Digest) -> Result<Proof>;
+
+    /// Gives it up as a drop does, and says so where something of it may stay.
+    fn abandon(self: Box<Self>) -> Result<()> {
+        drop(self);
+        Ok(())
+    }
 }
 
 /// The failure of a name that is taken.

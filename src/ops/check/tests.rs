@@ -2,14 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    io::{self, Write},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use anyhow::Context as _;
 use chrono::DateTime;
 
 use super::*;
-use crate::store::{Proof, Stored};
+use crate::{
+    archive::ReadAt,
+    model::digest::Digest,
+    store::{self, Proof, Stored, Upload},
+};
 
 /// What a store does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +27,10 @@ enum Wrong {
     RefusesToRemove,
     IsNotThere,
     RefusesToWrite,
+    RefusesParts,
+    KeepsParts,
+    NamesWhatIsAborted,
+    HasNoParts,
 }
 
 type Objects = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
@@ -109,6 +118,17 @@ impl Store for Double {
         }))
     }
 
+    fn part_bytes(&self) -> Option<usize> {
+        (self.1 != Wrong::HasNoParts).then_some(100)
+    }
+
+    fn create_in_parts(&self, name: &str, maker: &Maker) -> Result<Box<dyn Upload>> {
+        if self.1 == Wrong::RefusesParts {
+            return failed(Kind::Failed, "forbidden");
+        }
+        self.create(name, 0, maker)
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         match self.1 {
             Wrong::RefusesToRemove => return failed(Kind::Failed, "locked"),
@@ -146,6 +166,17 @@ impl Upload for DoubleUpload {
         objects.insert(self.name, self.bytes);
         Ok(Proof::Checksum)
     }
+
+    fn abandon(self: Box<Self>) -> Result<()> {
+        match self.wrong {
+            Wrong::KeepsParts => failed(Kind::Failed, "it takes parts all the same"),
+            Wrong::NamesWhatIsAborted => {
+                locked(&self.objects).insert(self.name, self.bytes);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn examined(wrong: Wrong) -> (Examination, Objects) {
@@ -167,7 +198,7 @@ fn examined(wrong: Wrong) -> (Examination, Objects) {
         stop: Stop::default(),
         capabilities: Vec::new(),
         swept: Vec::new(),
-        is_written: false,
+        written: Vec::new(),
         failure: None,
     };
     let store = Double(objects.clone(), wrong);
@@ -184,21 +215,48 @@ fn each_thing_that_a_store_cannot_do_is_named() {
         (Wrong::Overwrites, &["create_once"], Some(Kind::Failed), 0),
         (
             Wrong::Garbles,
-            &["read", "create_once"],
+            &["read", "create_once", "parts", "abort_parts"],
+            Some(Kind::Failed),
+            0,
+        ),
+        (Wrong::HasNoParts, &[], None, 0),
+        (
+            Wrong::RefusesParts,
+            &["parts", "abort_parts"],
+            Some(Kind::Failed),
+            0,
+        ),
+        (Wrong::KeepsParts, &["abort_parts"], Some(Kind::Failed), 0),
+        (
+            Wrong::NamesWhatIsAborted,
+            &["abort_parts"],
             Some(Kind::Failed),
             0,
         ),
         (Wrong::ListsNothing, &["list"], Some(Kind::Failed), 0),
         (
             Wrong::KeepsWhatIsRemoved,
-            &["delete"],
+            &["delete", "parts", "abort_parts"],
             Some(Kind::Failed),
             1,
         ),
-        (Wrong::RefusesToRemove, &["delete"], Some(Kind::Failed), 1),
+        (
+            Wrong::RefusesToRemove,
+            &["delete", "parts", "abort_parts"],
+            Some(Kind::Failed),
+            1,
+        ),
         (
             Wrong::RefusesToWrite,
-            &["write", "find", "read", "create_once", "delete"],
+            &[
+                "write",
+                "find",
+                "read",
+                "create_once",
+                "delete",
+                "parts",
+                "abort_parts",
+            ],
             Some(Kind::Failed),
             0,
         ),
@@ -212,6 +270,8 @@ fn each_thing_that_a_store_cannot_do_is_named() {
                 "list",
                 "create_once",
                 "delete",
+                "parts",
+                "abort_parts",
             ],
             Some(Kind::NotFound),
             0,
@@ -227,7 +287,8 @@ fn each_thing_that_a_store_cannot_do_is_named() {
         let failure = examination.failure.map(|failure| failure.kind);
         assert_eq!(failure, kind, "{wrong:?}");
         assert_eq!(locked(&objects).len(), left, "{wrong:?}");
-        assert_eq!(examination.capabilities.len(), 7, "{wrong:?}");
+        let all = if wrong == Wrong::HasNoParts { 7 } else { 9 };
+        assert_eq!(examination.capabilities.len(), all, "{wrong:?}");
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod build;
 mod explain;
+mod parts;
 mod upload;
 
 use std::{borrow::Cow, future::Future, io, sync::Arc};
@@ -30,6 +31,7 @@ use super::{
     marker::{Marker, UPLOAD, is_alive},
     missing,
     network::Network,
+    options::MIN_CHUNK_BYTES,
     plain, taken,
 };
 use crate::{
@@ -131,6 +133,15 @@ impl Inner {
             .map_err(|error| self.explained(&doing(), error))
     }
 
+    /// Fails where a name does not fit, or is taken.
+    fn require_free(&self, name: &str) -> Result<()> {
+        fit(name)?;
+        match self.look(name)? {
+            None => Ok(()),
+            Some(_) => Err(taken(&self.shown, name).into()),
+        }
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         match self.network.wait(self.client.delete(&self.key(name))) {
             Err(error) if !is_missing(&error) => {
@@ -219,11 +230,18 @@ impl Store for Objects {
     }
 
     fn create(&self, name: &str, most_bytes: u64, maker: &Maker) -> Result<Box<dyn Upload>> {
-        fit(name)?;
-        if self.inner.look(name)?.is_some() {
-            return Err(taken(&self.inner.shown, name).into());
-        }
+        self.inner.require_free(name)?;
         let upload = ObjectUpload::new(self.inner.clone(), name, most_bytes, maker);
+        Ok(Box::new(upload))
+    }
+
+    fn part_bytes(&self) -> Option<usize> {
+        Some(MIN_CHUNK_BYTES)
+    }
+
+    fn create_in_parts(&self, name: &str, maker: &Maker) -> Result<Box<dyn Upload>> {
+        self.inner.require_free(name)?;
+        let upload = ObjectUpload::in_smallest_parts(self.inner.clone(), name, maker);
         Ok(Box::new(upload))
     }
 

@@ -12,20 +12,21 @@
 use std::{
     io::{self, Write},
     sync::Arc,
-    time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use md5::{Digest as _, Md5};
 use object_store::{
-    Attribute, Attributes, Error, MultipartId, ObjectMeta, ObjectStoreExt as _, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, TagSet, multipart::PartId, path::Path,
+    Attribute, Attributes, Error, ObjectMeta, ObjectStoreExt as _, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, TagSet, multipart::PartId, path::Path,
 };
 use tokio::task::JoinSet;
 
 use super::{
     Inner, Object,
     explain::{is_lost, is_refused},
+    is_missing,
+    parts::Parts,
 };
 use crate::{
     model::digest::Digest,
@@ -43,9 +44,6 @@ use crate::{
 
 /// The most parts of which stores make one object (S3: 10,000), less some.
 const MAX_PARTS: u64 = 9_000;
-/// How long parts that are on their way may take to arrive when an upload is given up.
-const GRACE: Duration = Duration::from_secs(2);
-
 pub struct ObjectUpload {
     inner: Arc<Inner>,
     name: String,
@@ -82,15 +80,6 @@ enum Withdrawn {
     Perhaps,
 }
 
-/// An upload in parts.
-struct Parts {
-    id: MultipartId,
-    marker: String,
-    at_work: JoinSet<(usize, Result<PartId, Error>)>,
-    done: Vec<Option<PartId>>,
-    digests: Vec<[u8; 16]>,
-}
-
 impl ObjectUpload {
     pub(super) fn new(
         inner: Arc<Inner>,
@@ -113,6 +102,14 @@ impl ObjectUpload {
             named: Named::No,
             inner,
         }
+    }
+
+    /// One that goes in parts as soon as there is more than one of the smallest size.
+    pub(super) fn in_smallest_parts(inner: Arc<Inner>, name: &str, maker: &Maker) -> ObjectUpload {
+        let most_bytes = 2 * MIN_CHUNK_BYTES as u64;
+        let mut upload = ObjectUpload::new(inner, name, most_bytes, maker);
+        upload.chunk_bytes = MIN_CHUNK_BYTES;
+        upload
     }
 
     fn attributes(&self) -> (Attributes, TagSet) {
@@ -342,7 +339,7 @@ impl ObjectUpload {
                 }
             }
             Ok(_) => Withdrawn::NotThere,
-            Err(error) if super::is_missing(&error) => Withdrawn::NotThere,
+            Err(error) if is_missing(&error) => Withdrawn::NotThere,
             Err(_) => Withdrawn::Perhaps,
         }
     }
@@ -352,37 +349,6 @@ impl ObjectUpload {
 fn tells(meta: &ObjectMeta, checksum: &str) -> bool {
     let told = meta.e_tag.as_deref().map(|tag| tag.trim_matches('"'));
     told == Some(checksum)
-}
-
-impl Parts {
-    /// Waits until no more than so many parts are on their way.
-    fn settle(&mut self, inner: &Inner, most: usize) -> Result<()> {
-        while self.at_work.len() > most {
-            let next = inner
-                .network
-                .wait(async { anyhow::Ok(self.at_work.join_next().await) })?;
-            match next {
-                None => {}
-                Some(Ok((number, part))) => self.done[number] = Some(part?),
-                Some(Err(error)) => return Err(anyhow!("sending a part ended: {error}")),
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the parts up, and says whether nothing is left of them.
-    fn end(&mut self, inner: &Inner, name: &str) -> bool {
-        let stopped = async {
-            // What the store has received already, it may still keep when the upload has ended: S3 says so
-            // (AbortMultipartUpload). What is cut off is no part.
-            let settled = async { while self.at_work.join_next().await.is_some() {} };
-            drop(tokio::time::timeout(GRACE, settled).await);
-            self.at_work.shutdown().await;
-            anyhow::Ok(())
-        };
-        drop(inner.network.clean(stopped));
-        inner.end_parts(name, &self.id)
-    }
 }
 
 impl Write for ObjectUpload {
@@ -419,6 +385,17 @@ impl Upload for ObjectUpload {
             .map_err(|error| not_proven(&self.inner.shown, &self.name, &error))?;
         self.named = Named::Proven;
         Ok(proof)
+    }
+
+    fn abandon(mut self: Box<Self>) -> Result<()> {
+        let Some(mut parts) = self.parts.take() else {
+            return Ok(());
+        };
+        let sent = parts.settle(&self.inner, 0);
+        // Where that fails, the marker stays: a later run does it.
+        parts.end_for_good(&self.inner, &self.name)?;
+        self.inner.clear_away(&parts.marker);
+        self.sending(sent)
     }
 }
 

@@ -1,0 +1,88 @@
+//! Uploads in parts, as large archives go: one that becomes an object, and one that is given up.
+
+use std::io::Write as _;
+
+use anyhow::{Result, anyhow};
+use tracing::warn;
+
+use super::{
+    Examination,
+    probe::{LINES, find, reads},
+};
+use crate::{
+    model::digest::Digest,
+    store::{Maker, Store},
+};
+
+impl Examination {
+    /// Tries both, where the store has parts: two of the smallest size that it takes, the second a little shorter. An error
+    /// is an interruption.
+    pub(super) fn parts(
+        &mut self,
+        store: &dyn Store,
+        maker: &Maker,
+        probe: &str,
+        can_delete: bool,
+    ) -> Result<()> {
+        let Some(part_bytes) = store.part_bytes() else {
+            return Ok(());
+        };
+        if !can_delete {
+            self.not_tried("parts", "what is written cannot be deleted");
+            self.not_tried("abort_parts", "what is written cannot be deleted");
+            return Ok(());
+        }
+        let name = format!("{probe}-parts");
+        let content = content(&name, part_bytes);
+        self.written.push(name.clone());
+        let arrived = self.attempt("parts", || {
+            let mut upload = store.create_in_parts(&name, maker)?;
+            upload.write_all(&content)?;
+            let proof = upload.finish(&Digest::of(&content))?;
+            find(store, &name, content.len())?;
+            if !reads(store, &name, &content)? {
+                let place = store.shown();
+                return Err(anyhow!("what {place} gives is not what was written"));
+            }
+            Ok(((), Some(format!("proven by {}", proof.name()))))
+        })?;
+        match store.remove(&name) {
+            Ok(()) => self.written.retain(|written| *written != name),
+            Err(error) => {
+                warn!(
+                    probe = name,
+                    "The probe stays: {error:#}; a check after a day removes it"
+                );
+            }
+        }
+        if arrived.is_none() {
+            self.not_tried("abort_parts", "no upload in parts arrived");
+            return Ok(());
+        }
+        let name = format!("{probe}-aborted");
+        self.attempt("abort_parts", || {
+            let mut upload = store.create_in_parts(&name, maker)?;
+            // More than one part: the first is sent.
+            upload.write_all(&content)?;
+            upload.abandon()?;
+            match store.find(&name)? {
+                None => Ok(((), None)),
+                Some(_) => {
+                    store.remove(&name)?;
+                    let place = store.shown();
+                    Err(anyhow!(
+                        "{name} was in {place} although its upload was given up"
+                    ))
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// Lines of text that are a part and some more.
+fn content(name: &str, part_bytes: usize) -> Vec<u8> {
+    let line = format!("{name}: an upload in parts of a check; it can be removed\n");
+    let lines = part_bytes / line.len() + LINES;
+    line.repeat(lines).into_bytes()
+}
