@@ -1,9 +1,10 @@
 //! `copy`: archives from one place to another, proven good on the way and held by the other in the end.
 
+mod places;
+
 use std::{
     collections::BTreeMap,
     io::{self, Read as _, Write},
-    path::Path,
     sync::Arc,
 };
 
@@ -11,19 +12,22 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tracing::{info, warn};
 
+use self::places::{source, target};
 use super::{
     Context,
-    destination::{ArchiveAt, Destination, archive_name},
+    destination::{Destination, archive_name},
     shipment::Shipment,
 };
 use crate::{
     archive::ReadAt,
     config::Settings,
-    disk::folder_of,
     error::{Failure, Kind},
-    model::{archive_name::SUFFIX, limits::BUFFER_BYTES},
-    store::{Address, Pages, address::is_url},
+    model::limits::BUFFER_BYTES,
+    store::Pages,
 };
+
+/// After so many archives in a row that the other place did not take, no further one is tried.
+const PATIENCE: usize = 3;
 
 /// What is asked for.
 pub struct Request {
@@ -102,7 +106,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
     let (from, named) = source(context, settings, &request.from)?;
     let to = target(context, settings, &request.to)?;
     let copying = Copying { context, from, to };
-    copying.sweep();
+    copying.sweep()?;
     let mut report = Report {
         copied: Vec::new(),
         skipped: Vec::new(),
@@ -112,7 +116,10 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
     match named {
         Some(name) => {
             let there = copying.to.store.find(&name)?;
-            copying.one(&name, there.map(|stored| stored.size_bytes), &mut report)?;
+            let there = there.map(|stored| stored.size_bytes);
+            copying
+                .one(&name, there, &mut report)
+                .map_err(Trouble::cause)?;
             if archive_name(&name).is_none() {
                 warn!(
                     archive = name,
@@ -125,80 +132,28 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
     Ok(report)
 }
 
-/// The place that is read, and the name of the one archive there that is meant, if it is one.
-fn source(
-    context: &Context,
-    settings: &Settings,
-    text: &str,
-) -> Result<(Destination, Option<String>)> {
-    let place = || Ok((Destination::open(context, settings, text)?, None));
-    if let Some(named) = text.strip_prefix('@') {
-        return match named.split_once('/') {
-            None => place(),
-            Some((name, "")) => Ok((
-                Destination::open(context, settings, &format!("@{name}"))?,
-                None,
-            )),
-            Some(_) => archive(context, settings, text),
-        };
-    }
-    if is_url(text) {
-        let is_place = match Address::parse(text).map_err(usage)? {
-            Address::Folder(path) => path.is_dir(),
-            _ => !text.ends_with(SUFFIX),
-        };
-        return if is_place {
-            place()
-        } else {
-            archive(context, settings, text)
-        };
-    }
-    let path = Path::new(text);
-    if path.is_dir() || text.ends_with('/') {
-        return place();
-    }
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| usage(format!("{text:?} names no archive")))?;
-    let folder = folder_of(path);
-    let folder = folder.to_str().unwrap_or(".");
-    // A path stays one, whatever it looks like.
-    let folder = match folder.starts_with('@') {
-        true => format!("./{folder}"),
-        false => folder.to_owned(),
-    };
-    let folder = Destination::open(context, settings, &folder)?;
-    Ok((folder, Some(name.to_owned())))
+/// What kept an archive from being copied, and where it is.
+enum Trouble {
+    /// The archive is not good, or cannot be read.
+    Source(anyhow::Error),
+    /// The other place does not take it.
+    Target(anyhow::Error),
 }
 
-fn archive(
-    context: &Context,
-    settings: &Settings,
-    text: &str,
-) -> Result<(Destination, Option<String>)> {
-    let at = ArchiveAt::parse(text).map_err(usage)?;
-    let at = at.ok_or_else(|| usage(format!("{text} names no archive")))?;
-    let (place, name) = at.open(context, settings)?;
-    Ok((place, Some(name)))
-}
-
-/// The place that is written to.
-fn target(context: &Context, settings: &Settings, text: &str) -> Result<Destination> {
-    let text = match text.strip_prefix('@') {
-        Some(_) => text.strip_suffix('/').unwrap_or(text),
-        None => text,
-    };
-    let names_archive = text.starts_with('@') && text.contains('/') || text.ends_with(SUFFIX);
-    if names_archive && !Path::new(text).is_dir() {
-        let fault = format!("{text} names an archive, and an archive is copied to a place");
-        return Err(usage(fault)
-            .hint("name the destination, the bucket with its prefix, or the folder; the archive keeps its name")
-            .into());
+impl Trouble {
+    fn cause(self) -> anyhow::Error {
+        match self {
+            Trouble::Source(error) | Trouble::Target(error) => error,
+        }
     }
-    Destination::open(context, settings, text)
-}
 
-fn usage(fault: impl Into<String>) -> Failure {
-    Failure::new(Kind::Usage, fault)
+    /// Of what a shipment says: it reads the archive on its way.
+    fn on_the_way(error: anyhow::Error) -> Trouble {
+        match Failure::of(&error).kind {
+            Kind::Refused | Kind::Version => Trouble::Source(error),
+            _ => Trouble::Target(error),
+        }
+    }
 }
 
 struct Copying<'a> {
@@ -208,8 +163,8 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// Removes what earlier uploads left. That this fails is no reason not to copy.
-    fn sweep(&self) {
+    /// Removes what earlier uploads left. That this fails is no reason not to copy, unless there is no such place.
+    fn sweep(&self) -> Result<()> {
         match self.to.store.sweep(&self.context.maker()) {
             Ok(swept) => {
                 for name in swept {
@@ -217,9 +172,14 @@ impl Copying<'_> {
                 }
             }
             Err(error) => {
-                warn!(place = %self.to.shown(), "What earlier uploads may have left stays: {}", Failure::of(&error).message);
+                let failure = Failure::of(&error);
+                if matches!(failure.kind, Kind::NotFound | Kind::Interrupted(_)) {
+                    return Err(error);
+                }
+                warn!(place = %self.to.shown(), "What earlier uploads may have left stays: {}", failure.message);
             }
         }
+        Ok(())
     }
 
     /// Copies what the other place does not have, the newest first.
@@ -249,34 +209,56 @@ impl Copying<'_> {
             Err(error) if Failure::of(&error).kind == Kind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
-        let mut failures = Vec::new();
+        let (mut failures, mut refusals) = (Vec::<Failure>::new(), 0);
         for (_, stored) in &archives {
             let name = &stored.name;
             self.context.stop.check()?;
-            if let Err(error) = self.one(name, there.get(name).copied(), report) {
-                let failure = Failure::of(&error);
-                if matches!(failure.kind, Kind::Interrupted(_)) {
-                    return Err(error);
-                }
-                report.failed.push(Failed {
-                    name: name.clone(),
-                    kind: failure.kind.name(),
-                    message: failure.message.clone(),
-                });
-                failures.push(failure);
+            let there = there.get(name).copied();
+            let failure = match failures.last() {
+                Some(last) if refusals == PATIENCE => self.untried(last.kind),
+                _ => match self.one(name, there, report) {
+                    Ok(()) => {
+                        refusals = 0;
+                        continue;
+                    }
+                    Err(trouble) => {
+                        // That the name is taken says nothing of other names.
+                        let is_refusal = matches!(trouble, Trouble::Target(_)) && there.is_none();
+                        refusals += usize::from(is_refusal);
+                        Failure::of(&trouble.cause())
+                    }
+                },
+            };
+            if matches!(failure.kind, Kind::Interrupted(_)) {
+                return Err(failure.into());
             }
+            report.failed.push(Failed {
+                name: name.clone(),
+                kind: failure.kind.name(),
+                message: failure.message.clone(),
+            });
+            failures.push(failure);
         }
         report.failure = summary(&failures, archives.len());
         Ok(())
     }
 
+    /// The failure of an archive that comes behind too many others.
+    fn untried(&self, kind: Kind) -> Failure {
+        let place = self.to.shown();
+        let message = format!("not tried: {place} did not take the {PATIENCE} before it");
+        Failure::new(kind, message)
+    }
+
     /// Copies one archive, unless the other place has one of the same name and size.
-    fn one(&self, name: &str, there: Option<u64>, report: &mut Report) -> Result<()> {
+    fn one(&self, name: &str, there: Option<u64>, report: &mut Report) -> Result<(), Trouble> {
         let from = location(&self.from, name);
-        let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(self.from.store.open(name)?);
+        let source = self.from.store.open(name).map_err(Trouble::Source)?;
+        let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(source);
         let size_bytes = source
             .length()
-            .with_context(|| format!("cannot read {from}"))?;
+            .with_context(|| format!("cannot read {from}"))
+            .map_err(Trouble::Source)?;
         let to = location(&self.to, name);
         if there == Some(size_bytes) {
             info!(archive = name, place = %self.to.shown(), "There already, with the same name and size");
@@ -291,14 +273,16 @@ impl Copying<'_> {
         let maker = self.context.maker();
         let upload = self.to.store.create(name, size_bytes, &maker);
         let uploads = [(self.to.shown(), upload)];
-        let mut shipment = Shipment::begin(self.context, &from, uploads)?;
+        let mut shipment =
+            Shipment::begin(self.context, &from, uploads).map_err(Trouble::Target)?;
         self.send(source, &from, &mut shipment)?;
-        let proven = shipment.prove()?;
-        self.context.stop.check()?;
+        let proven = shipment.prove().map_err(Trouble::on_the_way)?;
+        let stopped = self.context.stop.check();
+        stopped.map_err(|stopped| Trouble::Source(stopped.into()))?;
         self.context.begin("proving", None);
         let (sha256, size_bytes) = (proven.digest().to_string(), proven.size_bytes());
         for arrival in proven.deliver() {
-            let proof = arrival.result?.name();
+            let proof = arrival.result.map_err(Trouble::Target)?.name();
             info!(archive = name, to, size_bytes, proof, "Copied");
             report.copied.push(Copied {
                 name: name.to_owned(),
@@ -317,17 +301,21 @@ impl Copying<'_> {
         source: Arc<dyn ReadAt + Send + Sync>,
         from: &str,
         to: &mut dyn Write,
-    ) -> Result<()> {
-        let mut pages = self.context.watch(Pages::new(source)?);
+    ) -> Result<(), Trouble> {
+        let unread = |error: io::Error| {
+            Trouble::Source(anyhow::Error::new(error).context(format!("cannot read {from}")))
+        };
+        let mut pages = self.context.watch(Pages::new(source).map_err(unread)?);
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let count = match pages.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).with_context(|| format!("cannot read {from}")),
+                Err(error) => return Err(unread(error)),
             };
-            to.write_all(&buffer[..count])?;
+            let sent = to.write_all(&buffer[..count]);
+            sent.map_err(|error| Trouble::on_the_way(error.into()))?;
         }
     }
 }

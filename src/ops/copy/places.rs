@@ -1,0 +1,93 @@
+//! What the words of a copy name: where it reads, and where it writes.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::{
+    config::Settings,
+    disk::folder_of,
+    error::{Failure, Kind},
+    model::archive_name::SUFFIX,
+    ops::{
+        Context,
+        destination::{ArchiveAt, Destination},
+    },
+    store::{Address, address::is_url},
+};
+
+/// The place that is read, and the name of the one archive there that is meant, if it is one.
+pub fn source(
+    context: &Context,
+    settings: &Settings,
+    text: &str,
+) -> Result<(Destination, Option<String>)> {
+    let place = || Ok((Destination::open(context, settings, text)?, None));
+    if let Some(named) = text.strip_prefix('@') {
+        return match named.split_once('/') {
+            None => place(),
+            Some((name, "")) => Ok((
+                Destination::open(context, settings, &format!("@{name}"))?,
+                None,
+            )),
+            Some(_) => archive(context, settings, text),
+        };
+    }
+    if is_url(text) {
+        let is_place = match Address::parse(text).map_err(usage)? {
+            Address::Folder(path) => path.is_dir(),
+            _ => !text.ends_with(SUFFIX),
+        };
+        return if is_place {
+            place()
+        } else {
+            archive(context, settings, text)
+        };
+    }
+    let path = Path::new(text);
+    if path.is_dir() || text.ends_with('/') {
+        return place();
+    }
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| usage(format!("{text:?} names no archive")))?;
+    let folder = folder_of(path);
+    let folder = folder.to_str().unwrap_or(".");
+    // A path stays one, whatever it looks like.
+    let folder = match folder.starts_with('@') {
+        true => format!("./{folder}"),
+        false => folder.to_owned(),
+    };
+    let folder = Destination::open(context, settings, &folder)?;
+    Ok((folder, Some(name.to_owned())))
+}
+
+fn archive(
+    context: &Context,
+    settings: &Settings,
+    text: &str,
+) -> Result<(Destination, Option<String>)> {
+    let at = ArchiveAt::parse(text).map_err(usage)?;
+    let at = at.ok_or_else(|| usage(format!("{text} names no archive")))?;
+    let (place, name) = at.open(context, settings)?;
+    Ok((place, Some(name)))
+}
+
+/// The place that is written to.
+pub fn target(context: &Context, settings: &Settings, text: &str) -> Result<Destination> {
+    let text = match text.strip_prefix('@') {
+        Some(_) => text.strip_suffix('/').unwrap_or(text),
+        None => text,
+    };
+    let names_archive = text.starts_with('@') && text.contains('/') || text.ends_with(SUFFIX);
+    if names_archive && !Path::new(text).is_dir() {
+        let fault = format!("{text} names an archive, and an archive is copied to a place");
+        return Err(usage(fault)
+            .hint("name the destination, the bucket with its prefix, or the folder; the archive keeps its name")
+            .into());
+    }
+    Destination::open(context, settings, text)
+}
+
+fn usage(fault: impl Into<String>) -> Failure {
+    Failure::new(Kind::Usage, fault)
+}
