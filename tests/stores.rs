@@ -9,6 +9,8 @@ mod servers;
 
 #[path = "stores/faults.rs"]
 mod faults;
+#[path = "stores/once.rs"]
+mod once;
 #[path = "stores/places.rs"]
 mod places;
 #[path = "stores/processes.rs"]

@@ -10,7 +10,7 @@ use object_store::{
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 
-use super::Client;
+use super::{Client, once::Once};
 use crate::{
     error::{Failure, Kind},
     store::{
@@ -101,6 +101,7 @@ fn s3(bucket: &str, options: &Options, environment: &Environment) -> Built {
         .with_checksum_algorithm(Checksum::SHA256)
         .with_retry(retry(options))
         .with_client_options(client_options(options, environment, "AWS_ALLOW_HTTP"))
+        .with_http_connector(Once)
         .build()?;
     Ok(Arc::new(store))
 }

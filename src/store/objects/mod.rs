@@ -5,6 +5,7 @@
 
 mod build;
 mod explain;
+mod once;
 mod parts;
 mod upload;
 

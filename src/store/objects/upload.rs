@@ -4,8 +4,9 @@
 //! under the name. A marker beside the archives keeps the upload's id from before the first part until the object is
 //! proven, so that what a kill leaves can be removed.
 //!
-//! Not promised: that two uploads to one name at the same moment are told apart where they go in parts (the name is looked
-//! at right before an upload is completed; stores' own conditions for that are not available here); that Azure frees the
+//! Not promised: that two uploads to one name at the same moment are told apart where they go in parts and the store is not
+//! S3, or does not know its condition ([`once`](super::once)): the name is looked at right before an upload is completed;
+//! that Azure frees the
 //! blocks of an upload that ended early before the week after which it does so itself; and that nothing remains of a kill
 //! between the making of an upload and its marker: it has no part yet, and stores show it only to those who list uploads.
 
@@ -229,7 +230,7 @@ impl ObjectUpload {
             let Some(said) = error.downcast_ref::<Error>() else {
                 return Err(error);
             };
-            if matches!(said, Error::AlreadyExists { .. }) {
+            if is_taken(said) {
                 // An attempt of ours may have come through without an answer.
                 self.named = Named::No;
                 if self.is_ours(&checksum, digest)? {
@@ -264,7 +265,7 @@ impl ObjectUpload {
     }
 
     /// Makes one object of the parts; returns what S3's ETag for it is.
-    fn complete(&mut self) -> Result<String> {
+    fn complete(&mut self, digest: &Digest) -> Result<String> {
         if !self.chunk.is_empty() {
             self.send()?;
         }
@@ -285,8 +286,17 @@ impl ObjectUpload {
         match self.inner.network.wait(complete) {
             Ok(_) => self.named = Named::Yes,
             Err(error) => {
-                if error.downcast_ref::<Error>().is_none() {
+                let Some(said) = error.downcast_ref::<Error>() else {
                     return Err(error);
+                };
+                if is_taken(said) {
+                    // What has the name is somebody else's, unless an attempt of ours came through without an answer.
+                    self.named = Named::No;
+                    if !self.is_ours(&checksum, digest)? {
+                        return Err(taken(&self.inner.shown, &self.name).into());
+                    }
+                    self.named = Named::Yes;
+                    return Ok(checksum);
                 }
                 // The answer may have been lost; then a second attempt finds no upload any more, or is refused.
                 let found = self.inner.head(&self.name)?;
@@ -345,6 +355,14 @@ impl ObjectUpload {
     }
 }
 
+/// Whether the store says that something has the name.
+fn is_taken(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::AlreadyExists { .. } | Error::Precondition { .. }
+    )
+}
+
 /// Whether a store that computes MD5 sums tells this one.
 fn tells(meta: &ObjectMeta, checksum: &str) -> bool {
     let told = meta.e_tag.as_deref().map(|tag| tag.trim_matches('"'));
@@ -375,7 +393,7 @@ impl Write for ObjectUpload {
 impl Upload for ObjectUpload {
     fn finish(mut self: Box<Self>, digest: &Digest) -> Result<Proof> {
         let checksum = if self.parts.is_some() {
-            self.complete()
+            self.complete(digest)
         } else {
             self.put(digest)
         };
