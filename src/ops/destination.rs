@@ -1,10 +1,13 @@
 //! Where archives are kept, as command line and configuration say it: `@NAME`, a URL, or the path of a folder.
 
+mod slot;
+
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Result;
-use tracing::{info, warn};
+use tracing::warn;
 
+pub use self::slot::Slot;
 use super::{Context, secret};
 use crate::{
     archive::{reader::Discard, select::select},
@@ -12,14 +15,11 @@ use crate::{
     disk::folder_of,
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, SUFFIX},
-    store::{self, Address, Maker, Store, Stored, Upload, address::is_url},
+    store::{self, Address, Maker, Store, Stored, address::is_url},
 };
 
 /// The word for the newest archive that is good.
 const LATEST: &str = "latest";
-
-/// The last number that tells archives of one second apart.
-const MOST_NUMBER: u32 = 999;
 
 /// Whether what arrives is read back although the store tells a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,59 +40,6 @@ pub struct Destination {
     pub store: Arc<dyn Store>,
     /// What is kept there.
     pub retention: Retention,
-}
-
-/// A place and a name there, for an archive that is to be sent.
-pub struct Slot {
-    /// The place.
-    pub store: Arc<dyn Store>,
-    /// The place, for messages and reports.
-    pub place: String,
-    /// The name there; where nobody gave one, the first of the default ones that is free.
-    pub name: Option<String>,
-}
-
-impl Slot {
-    /// Both, where the archive's default name is `default`, for messages and reports.
-    pub fn shown(&self, default: &ArchiveName) -> String {
-        self.shown_as(self.name.as_deref().unwrap_or(&default.file_name(0)))
-    }
-
-    fn shown_as(&self, name: &str) -> String {
-        format!("{}/{name}", self.place)
-    }
-
-    /// Begins to send something of at most `most_bytes`, once what dead uploads have left there is gone; says what it will
-    /// be called.
-    pub fn begin(
-        &self,
-        context: &Context,
-        default: &ArchiveName,
-        most_bytes: u64,
-    ) -> (String, Result<Box<dyn Upload>>) {
-        let maker = context.maker();
-        match self.store.sweep(&maker) {
-            Ok(swept) => swept.iter().for_each(|name| {
-                info!(archive = %name, place = %self.store.shown(), "Removed what an upload had left that did not end")
-            }),
-            Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_)) => return (self.shown(default), Err(error)),
-            // Whether it can be written to is seen at once.
-            Err(error) => warn!("Cannot look for what unfinished uploads left: {error:#}"),
-        }
-        let mut number = 0;
-        loop {
-            let name = self.name.clone();
-            let name = name.unwrap_or_else(|| default.file_name(number));
-            let begun = self.store.create(&name, most_bytes, &maker);
-            // Two archives of one second are two archives.
-            let is_taken = || matches!(self.store.find(&name), Ok(Some(_)));
-            if begun.is_err() && self.name.is_none() && number < MOST_NUMBER && is_taken() {
-                number += 1;
-                continue;
-            }
-            return (self.shown_as(&name), begun);
-        }
-    }
 }
 
 /// A word of the command line that names one archive.

@@ -7,28 +7,29 @@ mod build;
 mod explain;
 mod once;
 mod parts;
+mod reading;
 mod upload;
 
-use std::{borrow::Cow, future::Future, io, sync::Arc};
+use std::{borrow::Cow, future::Future, sync::Arc};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use object_store::{
-    Error, GetOptions, GetRange, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutOptions,
+    Error, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
     list::{PaginatedListOptions, PaginatedListStore},
     multipart::MultipartStore,
     path::Path,
 };
 
 use self::{
-    explain::{explain, is_lost, is_refused, replaced},
+    explain::{explain, is_lost, is_refused},
+    reading::Object,
     upload::ObjectUpload,
 };
 pub use super::network::Check;
 use super::{
     Address, Environment, Maker, OWN, Options, Store, Stored, Upload,
     address::Service,
-    fit, io_error,
+    fit,
     marker::{Marker, UPLOAD, is_alive},
     missing,
     network::Network,
@@ -351,60 +352,4 @@ fn stored(inner: &Inner, meta: &ObjectMeta) -> Option<Stored> {
         size_bytes: meta.size,
         modified: Some(meta.last_modified),
     })
-}
-
-/// One object as it was when it was opened.
-struct Object {
-    inner: Arc<Inner>,
-    meta: ObjectMeta,
-    /// What replaces it meanwhile is not mixed in; `None` where a digest tells that anyway.
-    if_match: Option<String>,
-}
-
-impl ReadAt for Object {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let end = offset
-            .checked_add(buffer.len() as u64)
-            .filter(|end| *end <= self.meta.size)
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        if buffer.is_empty() {
-            return Ok(());
-        }
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(offset..end)),
-            if_match: self.if_match.clone(),
-            ..GetOptions::default()
-        };
-        let read = async {
-            let found = self.inner.client.get_opts(&self.meta.location, options);
-            let found = found.await?;
-            let (tag, size) = (found.meta.e_tag.clone(), found.meta.size);
-            Ok((tag, size, found.bytes().await?))
-        };
-        let doing = format!(
-            "cannot read {} in {}",
-            self.meta.location.filename().unwrap_or_default(),
-            self.inner.shown
-        );
-        let (tag, size, bytes) = self.inner.ask(&doing, read).map_err(io_error)?;
-        // There are stores that do not look at the condition.
-        let is_other = self.if_match.is_some() && tag.is_some() && tag != self.if_match;
-        if is_other || size != self.meta.size {
-            return Err(replaced(&doing).into());
-        }
-        if bytes.len() != buffer.len() {
-            let message = anyhow!(
-                "{doing}: the store gave {} bytes of {}",
-                bytes.len(),
-                buffer.len()
-            );
-            return Err(io_error(message));
-        }
-        buffer.copy_from_slice(&bytes);
-        Ok(())
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.meta.size)
-    }
 }

@@ -24,10 +24,11 @@ use object_store::{
 use tokio::task::JoinSet;
 
 use super::{
-    Inner, Object,
+    Inner,
     explain::{is_lost, is_refused},
     is_missing,
     parts::Parts,
+    reading::Object,
 };
 use crate::{
     model::digest::Digest,

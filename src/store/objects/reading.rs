@@ -1,0 +1,65 @@
+//! Any part of one object, as it was when it was opened.
+
+use std::{io, sync::Arc};
+
+use anyhow::anyhow;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore as _};
+
+use super::{Inner, explain::replaced};
+use crate::{archive::ReadAt, store::io_error};
+
+/// One object as it was when it was opened.
+pub struct Object {
+    pub(super) inner: Arc<Inner>,
+    pub(super) meta: ObjectMeta,
+    /// What replaces it meanwhile is not mixed in; `None` where a digest tells that anyway.
+    pub(super) if_match: Option<String>,
+}
+
+impl ReadAt for Object {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset
+            .checked_add(buffer.len() as u64)
+            .filter(|end| *end <= self.meta.size)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(offset..end)),
+            if_match: self.if_match.clone(),
+            ..GetOptions::default()
+        };
+        let read = async {
+            let found = self.inner.client.get_opts(&self.meta.location, options);
+            let found = found.await?;
+            let (tag, size) = (found.meta.e_tag.clone(), found.meta.size);
+            Ok((tag, size, found.bytes().await?))
+        };
+        let doing = format!(
+            "cannot read {} in {}",
+            self.meta.location.filename().unwrap_or_default(),
+            self.inner.shown
+        );
+        let (tag, size, bytes) = self.inner.ask(&doing, read).map_err(io_error)?;
+        // There are stores that do not look at the condition.
+        let is_other = self.if_match.is_some() && tag.is_some() && tag != self.if_match;
+        if is_other || size != self.meta.size {
+            return Err(replaced(&doing).into());
+        }
+        if bytes.len() != buffer.len() {
+            let message = anyhow!(
+                "{doing}: the store gave {} bytes of {}",
+                bytes.len(),
+                buffer.len()
+            );
+            return Err(io_error(message));
+        }
+        buffer.copy_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.meta.size)
+    }
+}
