@@ -120,16 +120,17 @@ impl Failure {
             };
         }
         for cause in error.chain() {
-            let Some(io) = cause.downcast_ref::<io::Error>() else {
-                continue;
-            };
+            let io = cause.downcast_ref::<io::Error>();
             if let Some(failure) = io
-                .get_ref()
+                .and_then(io::Error::get_ref)
                 .and_then(|inner| inner.downcast_ref::<Failure>())
             {
                 return failure.clone();
             }
-            let (kind, hint) = match io.kind() {
+            let Some(kind) = io.map(io::Error::kind).or_else(|| system_error(cause)) else {
+                continue;
+            };
+            let (kind, hint) = match kind {
                 io::ErrorKind::StorageFull
                 | io::ErrorKind::QuotaExceeded
                 | io::ErrorKind::FileTooLarge => (
@@ -154,6 +155,16 @@ impl Failure {
         }
         Failure::new(Kind::Failed, format!("{error:#}"))
     }
+}
+
+/// What a system call failed with, where a library has a type of its own for that.
+fn system_error(cause: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    let rustix = cause.downcast_ref::<rustix::io::Errno>();
+    let nix = cause.downcast_ref::<nix::errno::Errno>();
+    let number = rustix
+        .map(|error| error.raw_os_error())
+        .or_else(|| nix.map(|error| *error as i32))?;
+    Some(io::Error::from_raw_os_error(number).kind())
 }
 
 impl fmt::Display for Failure {
@@ -182,6 +193,21 @@ mod tests {
             .context("cannot write /x")
             .expect_err("it is an error");
         assert_eq!(Failure::of(&error).kind, Kind::Space);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_apart_whichever_library_met_it() {
+        let errors = [
+            anyhow::Error::new(rustix::io::Errno::NOSPC),
+            anyhow::Error::new(nix::errno::Errno::ENOSPC),
+            anyhow::Error::new(rustix::io::Errno::DQUOT),
+        ];
+        for error in errors {
+            let error = error.context("cannot create /x");
+            assert_eq!(Failure::of(&error).kind, Kind::Space, "{error:#}");
+        }
+        let error = anyhow::Error::new(rustix::io::Errno::IO);
+        assert_eq!(Failure::of(&error).kind, Kind::Failed);
     }
 
     #[test]

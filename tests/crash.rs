@@ -11,13 +11,18 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+#[path = "crash/directories.rs"]
+mod directories;
+#[path = "crash/injection.rs"]
+mod injection;
+#[path = "crash/scenario.rs"]
+mod scenario;
 
-use support::{Machine, Run, Targets, finish};
+use std::{fs, path::Path, process::Command};
+
+use injection::{can_trace, fail_everywhere, kill_everywhere, kill_recoveries};
+use scenario::{Scenario, copy, leftovers};
+use support::finish;
 
 /// System calls that change something that lasts, and those that make it last.
 const MUTATING: [&str; 22] = [
@@ -62,298 +67,14 @@ const FAILING: [&str; 14] = [
     "utimensat",
 ];
 
-/// Calls that a directory's replacement makes of those that change something; the many that only read are left out.
-const OF_DIRECTORIES: [&str; 12] = [
-    "rename",
-    "renameat2",
-    "linkat",
-    "unlink",
-    "unlinkat",
-    "mkdir",
-    "mkdirat",
-    "symlinkat",
-    "fsync",
-    "syncfs",
-    "fchmod",
-    "utimensat",
-];
-
-/// The four files of a hookshot service.
-const FILES: &[&str] = &[
-    "etc/config.toml",
-    "etc/secrets",
-    "etc/services.toml",
-    "data/state.redb",
-];
-/// The files of a directory that is replaced as one, and of the databases in it.
-const DIRECTORY: &[&str] = &[
-    "etc/config.toml",
-    "data/app/one",
-    "data/app/deep/two",
-    "data/app/new",
-    "data/app/gone",
-    "data/app/state.redb",
-    "data/app/cache/big",
-];
-
-/// A machine before the verb, which can be had again and again, and what the verb makes of it.
-struct Scenario {
-    machine: Machine,
-    template: PathBuf,
-    arguments: Vec<String>,
-    files: &'static [&'static str],
-    old: Targets,
-    new: Targets,
-}
-
-impl Scenario {
-    fn new(machine: Machine, arguments: &[&str], files: &'static [&'static str]) -> Scenario {
-        let template = machine.path("template");
-        let old = machine.files(files);
-        fs::create_dir(&template).expect("a folder");
-        for name in ["etc", "data"] {
-            copy(&machine.path(name), &template.join(name));
-        }
-        let arguments: Vec<String> = arguments
-            .iter()
-            .map(|&argument| argument.to_owned())
-            .collect();
-        let mut scenario = Scenario {
-            machine,
-            template,
-            arguments,
-            files,
-            old,
-            new: Targets::new(),
-        };
-        scenario.command(None).exits(0);
-        scenario.new = scenario.machine.files(files);
-        assert_ne!(scenario.old, scenario.new, "the verb must change something");
-        scenario
-    }
-
-    /// Old state B, archive of state A with one file more and one mode other: something is replaced, created and kept.
-    fn import() -> Scenario {
-        let machine = Machine::new();
-        let archive = machine.export("a.tar.gz");
-        machine.fill_database(40);
-        machine.write("etc/config.toml", machine.config_text("# changed\n"), 0o600);
-        machine.write("etc/services.toml", "", 0o644);
-        fs::remove_file(machine.path("etc/secrets")).expect("removed");
-        machine.write(
-            "etc/config.toml.bak",
-            "the backup of an earlier import",
-            0o644,
-        );
-        Scenario::new(machine, &["import", &archive], FILES)
-    }
-
-    /// A directory with a database in it: files are replaced, created, removed and kept.
-    fn directory() -> Scenario {
-        let machine = Machine::new();
-        let sources = r#"
-[[backup.sources]]
-name = "app"
-kind = "directory"
-path = "../data/app"
-exclude = ["/cache/"]
-[[backup.sources]]
-name = "state.redb"
-kind = "redb"
-path = "../data/app/state.redb"
-"#;
-        machine.write("etc/config.toml", machine.config_text(sources), 0o600);
-        for folder in ["data/app/deep", "data/app/cache"] {
-            fs::create_dir_all(machine.path(folder)).expect("a folder");
-        }
-        let database = machine.path("data/state.redb");
-        fs::rename(database, machine.path("data/app/state.redb")).expect("moved");
-        machine.write("data/app/one", "1", 0o640);
-        machine.write("data/app/deep/two", "22", 0o600);
-        machine.write("data/app/gone", "again", 0o600);
-        machine.write("data/app/cache/big", "cached", 0o600);
-        std::os::unix::fs::symlink("one", machine.path("data/app/link")).expect("a link");
-        let archive = machine.export("a.tar.gz");
-        fs::remove_file(machine.path("data/app/gone")).expect("removed");
-        machine.write("data/app/one", "changed", 0o600);
-        machine.write("data/app/new", "new", 0o600);
-        fs::create_dir(machine.path("data/app.bak")).expect("a folder");
-        machine.write("data/app.bak/earlier", "of an earlier import", 0o600);
-        Scenario::new(machine, &["import", &archive], DIRECTORY)
-    }
-
-    /// The state that such an import leaves, about to be rolled back.
-    fn rollback(of: Scenario) -> Scenario {
-        let Scenario {
-            machine,
-            template,
-            arguments,
-            files,
-            ..
-        } = of;
-        fs::remove_dir_all(template).expect("removed");
-        assert_eq!(arguments[0], "import");
-        Scenario::new(machine, &["rollback"], files)
-    }
-
-    fn reset(&self) {
-        for name in ["etc", "data", "tmp"] {
-            fs::remove_dir_all(self.machine.path(name)).expect("removed");
-        }
-        for name in ["etc", "data"] {
-            copy(&self.template.join(name), &self.machine.path(name));
-        }
-        fs::create_dir(self.machine.path("tmp")).expect("a folder");
-    }
-
-    /// Runs the verb, under strace where something is to be injected.
-    fn command(&self, inject: Option<&str>) -> Run {
-        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        traced(&self.machine, &arguments, inject)
-    }
-
-    /// What must hold right after a kill, before anybody repairs anything.
-    #[track_caller]
-    fn no_target_is_missing(&self, at: &str) {
-        let now = self.machine.files(self.files);
-        for (name, old) in &self.old {
-            let gone = old.is_some() && self.new[name].is_some() && now[name].is_none();
-            assert!(!gone, "{at}: {name} is missing");
-        }
-    }
-
-    /// What must hold after one more run of any verb. Tells whether the state is the new one.
-    #[track_caller]
-    fn all_or_nothing(&self, at: &str) -> bool {
-        let now = self.machine.files(self.files);
-        let is_new = now == self.new;
-        assert!(
-            is_new || now == self.old,
-            "{at}: a mixture: {}",
-            self.describe(&now)
-        );
-        let mut names: Vec<PathBuf> = self.machine.state().into_keys().collect();
-        names.retain(|name| {
-            name.to_string_lossy().contains(".hookshot-")
-                || name.ends_with(".hookshot/journal.json")
-        });
-        assert_eq!(names, Vec::<PathBuf>::new(), "{at}: litter");
-        is_new
-    }
-
-    fn describe(&self, now: &Targets) -> String {
-        let which = |name: &&'static str| match &now[name] {
-            found if *found == self.old[name] => "old",
-            found if *found == self.new[name] => "new",
-            None => "missing",
-            Some(_) => "neither",
-        };
-        now.keys()
-            .map(|name| format!("{name} {} ", which(name)))
-            .collect()
-    }
-}
-
-fn traced(machine: &Machine, arguments: &[&str], inject: Option<&str>) -> Run {
-    let plain = machine.command();
-    let Some(inject) = inject else {
-        let mut command = plain;
-        command.args(arguments);
-        return finish(command, b"");
-    };
-    let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        &format!("inject={inject}"),
-        "-e",
-    ]);
-    let (call, _) = inject.split_once(':').expect("a call");
-    command
-        .arg(format!("trace={call}"))
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .args(arguments);
-    for (key, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
-    }
-    command.current_dir(plain.get_current_dir().expect("a folder"));
-    finish(command, b"")
-}
-
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp")
-        .arg("-a")
-        .arg(from)
-        .arg(to)
-        .status()
-        .expect("cp");
-    assert!(status.success());
-}
-
-/// Whether strace can be used here; says why if not. A complete run insists.
-fn can_trace() -> bool {
-    let works = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let works = works.is_ok_and(|status| status.success());
-    assert!(
-        works || std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_none(),
-        "strace is missing, or may not trace"
-    );
-    if !works {
-        println!("skipped: strace is missing, or may not trace; tests/run installs it");
-    }
-    works
-}
-
-/// Kills the verb at every mutating call; after each, `healer` is run once.
-fn kill_everywhere(scenario: &Scenario, healer: &[&str], calls: &[&str]) -> (usize, usize) {
-    let (mut points, mut finished) = (0, 0);
-    for call in calls {
-        for number in 1.. {
-            scenario.reset();
-            let run = scenario.command(Some(&format!("{call}:signal=KILL:when={number}")));
-            if run.code != -1 {
-                // It came to its end: this call is not made so often. An unknown call (a machine without it) is none.
-                break;
-            }
-            let at = format!("killed at {call} {number}");
-            points += 1;
-            scenario.no_target_is_missing(&at);
-            scenario.machine.run(healer);
-            if scenario.all_or_nothing(&at) {
-                finished += 1;
-                // The old state is still there for the asking.
-                scenario.machine.run(&["rollback", "--force"]).exits(0);
-                assert_eq!(
-                    scenario.machine.files(scenario.files),
-                    scenario.old,
-                    "{at}, then rolled back"
-                );
-            }
-        }
-    }
-    (points, finished)
-}
-
 #[test]
 fn an_import_that_is_killed_at_any_call_is_all_or_nothing() {
     if !can_trace() {
         return;
     }
-    let scenario = Scenario::import();
-    let (points, finished) = kill_everywhere(&scenario, &["version"], &MUTATING);
-    println!("import: killed at {points} points, {finished} of them behind the commit point");
-    assert!(points > 100 && finished > 5, "{points} {finished}");
+    let killed = kill_everywhere(&Scenario::import(), &["version"], &MUTATING);
+    println!("import: {killed:?}");
+    assert!(killed.points > 100 && killed.finished > 5, "{killed:?}");
 }
 
 #[test]
@@ -362,33 +83,9 @@ fn a_rollback_that_is_killed_at_any_call_is_all_or_nothing() {
         return;
     }
     let scenario = Scenario::rollback(Scenario::import());
-    let (points, finished) = kill_everywhere(&scenario, &["validate"], &MUTATING);
-    println!("rollback: killed at {points} points, {finished} of them behind the commit point");
-    assert!(points > 100 && finished > 5, "{points} {finished}");
-}
-
-#[test]
-fn a_directory_whose_import_is_killed_at_any_call_is_the_old_or_the_new_one() {
-    if !can_trace() {
-        return;
-    }
-    let scenario = Scenario::directory();
-    let (points, finished) = kill_everywhere(&scenario, &["version"], &OF_DIRECTORIES);
-    println!("directory: killed at {points} points, {finished} of them behind the commit point");
-    assert!(points > 40 && finished > 3, "{points} {finished}");
-}
-
-#[test]
-fn a_directory_whose_rollback_is_killed_at_any_call_is_the_old_or_the_new_one() {
-    if !can_trace() {
-        return;
-    }
-    let scenario = Scenario::rollback(Scenario::directory());
-    let (points, finished) = kill_everywhere(&scenario, &["version"], &OF_DIRECTORIES);
-    println!(
-        "directory, back: killed at {points} points, {finished} of them behind the commit point"
-    );
-    assert!(points > 10 && finished > 2, "{points} {finished}");
+    let killed = kill_everywhere(&scenario, &["validate"], &MUTATING);
+    println!("rollback: {killed:?}");
+    assert!(killed.points > 100 && killed.finished > 5, "{killed:?}");
 }
 
 #[test]
@@ -397,32 +94,13 @@ fn a_recovery_that_is_killed_at_any_call_is_finished_by_the_next() {
         return;
     }
     let scenario = Scenario::import();
-    let mut points = 0;
-    for first in scenario.interesting_kills() {
-        let first = first.as_str();
-        // What an `openat` made is seen by the kill at the call behind it.
-        for call in MUTATING.into_iter().filter(|call| *call != "openat") {
-            for number in 1.. {
-                scenario.reset();
-                assert_eq!(scenario.command(Some(first)).code, -1, "{first} must kill");
-                let run = traced(
-                    &scenario.machine,
-                    &["version"],
-                    Some(&format!("{call}:signal=KILL:when={number}")),
-                );
-                if run.code != -1 {
-                    break;
-                }
-                let at = format!("{first}, then recovery killed at {call} {number}");
-                points += 1;
-                scenario.no_target_is_missing(&at);
-                scenario.machine.run(&["version"]).exits(0);
-                scenario.all_or_nothing(&at);
-            }
-        }
-    }
-    println!("recovery: killed at {points} points");
-    assert!(points > 100, "{points}");
+    let kills = scenario.interesting_kills(&["rename", "unlink", "unlinkat"]);
+    // What an `openat` made is seen by the kill at the call behind it.
+    let mut calls = MUTATING.to_vec();
+    calls.retain(|call| *call != "openat");
+    let killed = kill_recoveries(&scenario, &kills, &calls, |_| {});
+    println!("recovery: {killed:?}");
+    assert!(killed.points > 100, "{killed:?}");
 }
 
 #[test]
@@ -431,77 +109,10 @@ fn an_import_that_meets_an_error_at_any_call_leaves_the_old_state_or_succeeds() 
         return;
     }
     let scenario = Scenario::import();
-    let (mut points, mut undone) = (0, 0);
     for error in ["EIO", "ENOSPC"] {
-        for call in FAILING {
-            let mut untouched = 0;
-            for number in 1.. {
-                scenario.reset();
-                let run = scenario.command(Some(&format!("{call}:error={error}:when={number}")));
-                let at = format!(
-                    "{call} {number} fails with {error}: exit {} {}",
-                    run.code, run.stderr
-                );
-                assert!([0, 1, 18, 20].contains(&run.code), "{at}");
-                // No second run here: what failed has put itself in order.
-                let is_new = scenario.all_or_nothing_or_unfinished(&at);
-                assert_eq!(is_new, run.code == 0, "{at}");
-                undone += usize::from(run.code == 20);
-                // A call that is not made so often changes nothing; a few in a row mean that there are no more.
-                untouched = if run.code == 0 { untouched + 1 } else { 0 };
-                if untouched > 12 {
-                    break;
-                }
-                points += 1;
-            }
-        }
-    }
-    println!("import: {points} failing calls, {undone} of them behind the commit point and undone");
-    assert!(points > 50 && undone > 3, "{points} {undone}");
-}
-
-impl Scenario {
-    /// Kills that leave something to do: one before the commit point, every third behind it, and the last.
-    fn interesting_kills(&self) -> Vec<String> {
-        let mut preparing = None;
-        let mut committed = Vec::new();
-        for call in ["rename", "unlink", "unlinkat"] {
-            for number in 1.. {
-                self.reset();
-                let inject = format!("{call}:signal=KILL:when={number}");
-                if self.command(Some(&inject)).code != -1 {
-                    break;
-                }
-                let journal = fs::read_to_string(self.machine.path("etc/.hookshot/journal.json"))
-                    .unwrap_or_default();
-                match journal {
-                    journal if journal.contains("\"phase\": \"preparing\"") => {
-                        preparing = Some(inject)
-                    }
-                    journal if journal.contains("\"phase\": \"committed\"") => {
-                        committed.push(inject)
-                    }
-                    _ => {}
-                }
-            }
-        }
-        let preparing = preparing.expect("the phase can be met");
-        assert!(committed.len() > 6, "{committed:?}");
-        let last = committed.pop();
-        [preparing]
-            .into_iter()
-            .chain(committed.into_iter().step_by(3))
-            .chain(last)
-            .collect()
-    }
-
-    /// As [`Scenario::all_or_nothing`]; but where even the removal of litter was made to fail, the next run does it.
-    #[track_caller]
-    fn all_or_nothing_or_unfinished(&self, at: &str) -> bool {
-        if at.contains("cannot be removed") || at.contains("could not be") {
-            self.machine.run(&["version"]);
-        }
-        self.all_or_nothing(at)
+        let failed = fail_everywhere(&scenario, &FAILING, error);
+        println!("import, {error}: {failed:?}");
+        assert!(failed.points > 50 && failed.undone > 3, "{failed:?}");
     }
 }
 
@@ -509,33 +120,16 @@ impl Scenario {
 fn between_the_renames(scenario: &Scenario) {
     for number in 1.. {
         scenario.reset();
-        assert_eq!(
-            scenario
-                .command(Some(&format!("rename:signal=KILL:when={number}")))
-                .code,
-            -1,
-            "no such moment"
-        );
+        let kill = format!("rename:signal=KILL:when={number}");
+        assert_eq!(scenario.verb(Some(&kill)).code, -1, "no such moment");
         let now = scenario.machine.targets();
-        let journal = fs::read_to_string(scenario.machine.path("etc/.hookshot/journal.json"))
-            .unwrap_or_default();
-        if journal.contains("\"committed\"") && now != scenario.old && now != scenario.new {
+        if scenario.journal().contains("\"committed\"")
+            && now != scenario.old
+            && now != scenario.new
+        {
             return;
         }
     }
-}
-
-fn leftovers(machine: &Machine, end: &str) -> Vec<PathBuf> {
-    let folders = ["etc", "data"].map(|name| machine.path(name));
-    let entries = folders
-        .iter()
-        .flat_map(|folder| fs::read_dir(folder).expect("a folder"));
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths
-        .filter(|path| {
-            path.to_string_lossy().contains(".hookshot-") && path.to_string_lossy().ends_with(end)
-        })
-        .collect()
 }
 
 #[test]
@@ -685,7 +279,7 @@ fn everything_is_synced_before_what_relies_on_it() {
     let scenario = Scenario::import();
     scenario.reset();
     let log = scenario.machine.path("tmp/log");
-    let plain = scenario.machine.command();
+    let plain = scenario.command();
     let mut command = Command::new("strace");
     command
         .args([
@@ -697,10 +291,7 @@ fn everything_is_synced_before_what_relies_on_it() {
             "-o",
         ])
         .arg(&log);
-    command
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .args(&scenario.arguments);
+    command.arg(plain.get_program()).args(plain.get_args());
     finish(command, b"").exits(0);
     let log = fs::read_to_string(log).expect("a log");
     let lines: Vec<&str> = log.lines().collect();
