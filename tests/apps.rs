@@ -1,13 +1,16 @@
 //! Well-known services by their ready-made configurations: exported while they work, broken, imported, compared.
 //!
 //! Each has the files and the tables, as far as they matter here, that the real one has; a process writes its database
-//! all the while. PostgreSQL's programs are stand-ins that keep what they are given.
+//! all the while. PostgreSQL is in `databases.rs`.
 #![expect(
     clippy::disallowed_methods,
     reason = "tests may do what hookshot may not"
 )]
 
 mod support;
+
+#[path = "support/service.rs"]
+mod service;
 
 use std::{
     fs,
@@ -18,7 +21,8 @@ use std::{
 };
 
 use rusqlite::Connection;
-use support::{Machine, Tree, finish, tree};
+use service::{Service, write};
+use support::{Tree, tree};
 
 /// What of a service a test knows.
 struct App {
@@ -96,60 +100,6 @@ const APPS: [App; 5] = [
         elsewhere: &[],
     },
 ];
-
-fn write(path: &Path, content: &str) {
-    fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
-    fs::write(path, content).expect("written");
-}
-
-/// A machine with the service, and its configuration as `hookshot init --app` makes it.
-struct Service {
-    machine: Machine,
-    config: PathBuf,
-    folder: PathBuf,
-}
-
-impl Service {
-    fn new(app: &str) -> Service {
-        let machine = Machine::empty();
-        let config = machine.path(&format!("hookshot/{app}/config.toml"));
-        let folder = machine.path("srv");
-        fs::create_dir_all(&folder).expect("a folder");
-        let service = Service {
-            machine,
-            config,
-            folder,
-        };
-        let folder = service.folder.to_str().expect("UTF-8").to_owned();
-        service.run(&["init", "--app", app, "--data-dir", &folder], 0);
-        // What it has elsewhere lies on this test's machine.
-        let text = fs::read_to_string(&service.config).expect("it");
-        let etc = service.machine.path("real");
-        let text = text.replace("\"/etc/", &format!("\"{}/etc/", etc.display()));
-        fs::write(&service.config, text).expect("written");
-        service
-    }
-
-    #[track_caller]
-    fn run(&self, arguments: &[&str], code: i32) -> support::Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookshot"));
-        command.arg("--config").arg(&self.config).args(arguments);
-        let path = std::env::var("PATH").expect("a PATH");
-        let path = format!("{}:{path}", self.machine.path("bin").display());
-        let folder = self.machine.path("out");
-        command
-            .env("PATH", path)
-            .env("TMPDIR", self.machine.path("tmp"));
-        finish(
-            {
-                command.current_dir(folder);
-                command
-            },
-            b"",
-        )
-        .exits(code)
-    }
-}
 
 /// What is in a folder, but for the database and what lies beside it.
 fn state(folder: &Path, database: &str) -> Tree {
@@ -245,46 +195,6 @@ fn services_with_sqlite_come_back_as_they_were() {
         service.run(&["rollback"], 0);
         assert!(folder.join("stray").exists(), "{}", app.name);
     }
-}
-
-#[test]
-fn a_service_with_postgres_comes_back_as_it_was() {
-    let service = Service::new("postgres");
-    let server = service.machine.path("server");
-    let scripts = [
-        ("pg_dump", "cat \"$SERVER\""),
-        (
-            "pg_restore",
-            "cat > \"$SERVER.new\" && mv \"$SERVER.new\" \"$SERVER\"",
-        ),
-        ("psql", "cat \"$SERVER.connected\" 2>/dev/null || true"),
-    ];
-    for (name, script) in scripts {
-        let path = service.machine.path(&format!("bin/{name}"));
-        let script = script.replace("$SERVER", server.to_str().expect("UTF-8"));
-        write(&path, &format!("#!/bin/sh\n{script}\n"));
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("set");
-    }
-    write(&server, "PGDMP of one moment");
-    write(&service.folder.join("invoices/1.pdf"), "%PDF");
-    service.run(&["export", "a.tar.gz"], 0);
-    write(&server, "garbage");
-    write(&service.folder.join("invoices/1.pdf"), "garbage");
-    let connected = service.machine.path("server.connected");
-    write(&connected, "shop from 10.0.0.7\n");
-    let blocked = service.run(&["import", "a.tar.gz"], 11);
-    assert!(
-        blocked.stderr.contains("shop from 10.0.0.7"),
-        "{}",
-        blocked.stderr
-    );
-    fs::remove_file(connected).expect("removed");
-    service.run(&["import", "a.tar.gz"], 0);
-    assert_eq!(fs::read(&server).expect("it"), b"PGDMP of one moment");
-    assert_eq!(
-        fs::read(service.folder.join("invoices/1.pdf")).expect("it"),
-        b"%PDF"
-    );
 }
 
 #[test]
