@@ -5,6 +5,7 @@ pub mod fault;
 pub mod head;
 mod index;
 mod inflate;
+pub mod manifest_text;
 mod members;
 mod read_at;
 pub mod reader;

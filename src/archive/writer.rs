@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use tar::{EntryType, Header};
 
 pub use super::members::Level;
-use super::{members::MemberWriter, reuse::Earlier, workers::Threads};
+use super::{manifest_text, members::MemberWriter, reuse::Earlier, workers::Threads};
 use crate::{
     error::{Failure, Kind},
     model::{
@@ -24,7 +24,8 @@ const BLOCK: u64 = 512;
 /// Writes the archive that `manifest` describes to `out`; `open` gives the content of each entry.
 ///
 /// Blocks that `earlier` has compressed already are taken over from it; that changes nothing of what is written. An entry of another size than the manifest says is an error: its source changed meanwhile. Digests are not computed
-/// here; who reads the archive back finds content that changed.
+/// here; who reads the archive back finds content that changed. A manifest that no reader would take is
+/// [`Kind::Usage`], before anything is written.
 pub fn write<W: Write, R: Read>(
     out: W,
     manifest: &Manifest,
@@ -41,7 +42,7 @@ pub fn write<W: Write, R: Read>(
         members: MemberWriter::new(out, level, threads),
         buffer: vec![0; BUFFER_BYTES],
     };
-    let bytes = manifest.to_bytes();
+    let bytes = manifest_text::of(manifest)?;
     writer.header(
         &format!("{root}/"),
         EntryType::Directory,

@@ -23,6 +23,7 @@ pub fn look(
         scratch: &context.scratch,
         threads: context.threads,
         quiet: Duration::ZERO,
+        manifest_bytes: u64::MAX,
     };
     tree::stage(path, &source.name, &settings.rules(source)?, &caller)
 }

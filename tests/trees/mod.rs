@@ -1,7 +1,8 @@
 //! A directory to stage, and a place to restore it: what is there is looked at with the standard library alone.
 #![allow(
+    dead_code,
     clippy::disallowed_methods,
-    reason = "tests may do what hookshot may not"
+    reason = "each test program uses its part; tests may do what hookshot may not"
 )]
 
 use std::{
@@ -22,6 +23,7 @@ use hookshot::{
     disk::tree::{Privilege, Restoring, StagedFile, Taking, restore},
     model::{
         entry_name::EntryName,
+        limits::MAX_MANIFEST_BYTES,
         manifest::Manifest,
         relative::RelativeName,
         rules::Rules,
@@ -124,6 +126,7 @@ impl Bench {
             scratch: &self.folder().join("scratch"),
             threads: Threads::new(3).expect("some"),
             quiet,
+            manifest_bytes: MAX_MANIFEST_BYTES,
         };
         stage(path, &name(), rules, &caller)
     }

@@ -18,8 +18,8 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, plan::Privacy,
-        tree::Tree, version::FormatVersion,
+        archive_name::ArchiveName, entry_name::EntryName, limits::MAX_MANIFEST_BYTES,
+        manifest::Manifest, plan::Privacy, tree::Tree, version::FormatVersion,
     },
     source::{
         command,
@@ -88,6 +88,7 @@ fn directory(
         scratch: &context.scratch,
         threads: context.threads,
         quiet: tree::QUIET,
+        manifest_bytes: MAX_MANIFEST_BYTES,
     };
     let rules = settings.rules(source)?;
     let staged = tree::stage(path, &source.name, &rules, &caller)?;

@@ -19,7 +19,7 @@ use self::{
     spool::Spool,
 };
 use crate::{
-    archive::Threads,
+    archive::{Threads, manifest_text},
     disk::tree::{
         beneath::{Folders, Look, Top, What, is_gone, xattrs},
         owners::Owners,
@@ -28,7 +28,7 @@ use crate::{
     error::{Failure, Kind},
     model::{
         entry_name::EntryName,
-        limits::{MAX_ENTRIES, MAX_LINK_BYTES},
+        limits::MAX_LINK_BYTES,
         manifest::FileRecord,
         named::Named,
         relative::{RelativeName, is_tree_name},
@@ -64,6 +64,8 @@ pub struct Caller<'a> {
     pub threads: Threads,
     /// How long nobody must have touched a file that is read where it lies; [`QUIET`], if nothing speaks against it.
     pub quiet: Duration,
+    /// How many bytes of a manifest the files may take; [`u64::MAX`] where no archive is made of them.
+    pub manifest_bytes: u64,
 }
 
 /// File systems give times of up to two seconds' coarseness, and whoever writes a file writes it again soon.
@@ -82,7 +84,7 @@ struct Read {
 }
 
 /// Reads the directory at `path` for the archive, as the source `name`. Every file that cannot be read is named, and
-/// then nothing comes of it.
+/// then nothing comes of it. More files than the manifest has room for are refused before any is read.
 ///
 /// Each file is as it was at one moment; not promised is that all of them are of the same one. A file that is written
 /// in place is as any reader may see it, in the middle of a write(2) even; one that is written through a shared memory
@@ -100,6 +102,7 @@ pub fn stage(
     }
     let top = open(path, name)?;
     let collected = collect(&top, rules)?;
+    refuse_too_many(&collected.files, name, caller.manifest_bytes)?;
     let mut faults = collected.faults;
     let mut left_out = collected.left_out;
     let origin = Arc::new(Origin {
@@ -154,13 +157,6 @@ pub fn stage(
             .faults(faults)
             .into());
     }
-    let parts = reads.len() + collected.tree.folders.len() + collected.tree.links.len();
-    if parts > MAX_ENTRIES {
-        let message = format!("{} holds more than {MAX_ENTRIES} things", path.display());
-        return Err(Failure::new(Kind::Failed, message)
-            .hint("exclude some of them, or make several sources of it")
-            .into());
-    }
     let mut owners = Owners::default();
     let staged = reads.into_iter().map(|(relative, read)| {
         let (entry, is_escaped) = relative.entry(name);
@@ -181,6 +177,16 @@ pub fn stage(
         left_out: left_out.finish(),
         torn,
     })
+}
+
+/// What no archive can hold is refused before any of it is read. Whoever writes the manifest counts more exactly.
+fn refuse_too_many(files: &[Found], name: &EntryName, most_bytes: u64) -> Result<(), Failure> {
+    let below = name.as_str().len() + 1;
+    let names = files.iter().map(|file| below + file.name.as_bytes().len());
+    if manifest_text::least_bytes(names) > most_bytes {
+        return Err(manifest_text::too_large(Some((name.as_str(), files.len()))));
+    }
+    Ok(())
 }
 
 fn count(count: usize, one: &str, many: &str) -> String {

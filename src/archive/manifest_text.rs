@@ -1,0 +1,113 @@
+//! How large the manifest of many entries becomes, and what is said where no reader would take it (docs/format.md,
+//! "manifest.json").
+
+use crate::{
+    error::{Failure, Kind},
+    model::{
+        entry_name::EntryName, limits::MAX_MANIFEST_BYTES, manifest::Manifest, tree::files_of,
+    },
+};
+
+/// What the record of a directory's file adds to the manifest, at least, beside the file's name, which stands in it twice.
+const LEAST_RECORD_BYTES: usize = 230;
+
+/// Bytes that files with names of these lengths add to the manifest, at least.
+pub fn least_bytes(names: impl Iterator<Item = usize>) -> u64 {
+    names.fold(0, |sum, name| {
+        sum.saturating_add((LEAST_RECORD_BYTES + 2 * name) as u64)
+    })
+}
+
+/// The failure of an export that no reader would take. `directory` is what fills it, with the number of its files.
+pub fn too_large(directory: Option<(&str, usize)>) -> Failure {
+    let most = MAX_MANIFEST_BYTES >> 20;
+    let message = match directory {
+        Some((name, files)) => format!(
+            "the directory {name} has {files} files: the manifest of the archive would be larger than {most} MiB"
+        ),
+        None => format!("the manifest of the archive would be larger than {most} MiB"),
+    };
+    Failure::new(Kind::Usage, message)
+        .hint("nothing was written: exclude what need not go along, or export parts of it by configurations of their own, each into an archive of its own")
+}
+
+/// The text of `manifest`; fails where no reader would take it, and names what fills it.
+pub fn of(manifest: &Manifest) -> Result<Vec<u8>, Failure> {
+    let text = manifest.to_bytes();
+    if text.len() as u64 <= MAX_MANIFEST_BYTES {
+        return Ok(text);
+    }
+    let count = |name: &EntryName| files_of(name, &manifest.files).count();
+    let directories = manifest
+        .trees
+        .keys()
+        .map(|name| (name.as_str(), count(name)));
+    Err(too_large(directories.max_by_key(|(_, files)| *files)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{digest::Digest, manifest::FileRecord, tree::Tree, version::FormatVersion};
+
+    fn manifest(files: impl Iterator<Item = (EntryName, FileRecord)>) -> Manifest {
+        Manifest {
+            version: FormatVersion::CURRENT,
+            created_at: 0,
+            hookshot_version: semver::Version::new(0, 1, 0),
+            files: files.collect(),
+            root: None,
+            hostname: None,
+            app: None,
+            app_version: None,
+            compression: None,
+            tags: BTreeMap::new(),
+            trees: BTreeMap::new(),
+        }
+    }
+
+    fn file(name: String) -> (EntryName, FileRecord) {
+        let name = EntryName::new(&name).expect("a good name");
+        (name.clone(), FileRecord::new(name, Digest::of(b""), 0))
+    }
+
+    #[test]
+    fn no_record_of_a_directory_is_shorter_than_is_reckoned() {
+        let least = |number: usize| {
+            let (name, mut record) = file(format!("data/{number:03}"));
+            record.kind = Some("file".to_owned());
+            record.mode = Some(0o644);
+            (record.uid, record.gid, record.mtime) = (Some(0), Some(0), Some(0));
+            (name, record)
+        };
+        let length = |count| manifest((0..count).map(least)).to_bytes().len() as u64;
+        let reckoned = least_bytes([8; 100].into_iter());
+        let added = length(101) - length(1);
+        assert!(
+            added >= reckoned && added <= reckoned + 200,
+            "{added} {reckoned}"
+        );
+    }
+
+    #[test]
+    fn a_text_that_no_reader_would_take_is_refused_and_what_fills_it_is_named() {
+        let filled = |bytes: usize| {
+            let mut manifest = manifest((0..6).map(|number| file(format!("data/{number}"))));
+            manifest.files.extend([file("data.ini".to_owned())]);
+            for name in ["data", "empty"] {
+                let name = EntryName::new(name).expect("a good name");
+                manifest.trees.insert(name, Tree::default());
+            }
+            manifest.tags.insert("filler".to_owned(), "x".repeat(bytes));
+            manifest
+        };
+        let most = usize::try_from(MAX_MANIFEST_BYTES).expect("it fits");
+        let rest = filled(0).to_bytes().len();
+        assert_eq!(of(&filled(most - rest)).expect("it fits").len(), most);
+        let failure = of(&filled(most - rest + 1)).expect_err("too large");
+        assert_eq!(failure.kind, Kind::Usage);
+        assert!(failure.message.contains("data has 6 files"), "{failure}");
+    }
+}
