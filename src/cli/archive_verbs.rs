@@ -244,17 +244,17 @@ impl Diff {
     }
 }
 
-/// Take single entries out of an archive
+/// Take single entries or directories out of an archive
 ///
-/// The whole archive is proven before anything appears; of one above 16 MiB, the entries that are taken out. Files keep their mode, secrets are never wider than 0600.
+/// The whole archive is proven before anything appears; of one above 16 MiB, the entries that are taken out. Files keep mode and time, secrets are never wider than 0600. A directory comes as a whole, with its folders and the links that stay inside it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookshot extract state.tar.gz state.redb -o /tmp/look\n  hookshot extract state.tar.gz config.toml -o - | less"
+    after_help = "Examples:\n  hookshot extract state.tar.gz state.redb -o /tmp/look\n  hookshot extract state.tar.gz config.toml -o - | less\n  hookshot extract state.tar.gz data -o /tmp/look"
 )]
 pub struct Extract {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,
-    /// Names of entries, as `hookshot inspect` shows them
+    /// Names of entries, as `hookshot inspect` shows them, or of directories
     #[arg(required = true)]
     entries: Vec<EntryName>,
     /// A folder, or `-` for standard output

@@ -52,6 +52,15 @@ impl Staging {
         }
     }
 
+    /// A path beside the folder that nothing else has. What a kill leaves there goes as the folder does.
+    pub fn sibling(&self) -> PathBuf {
+        let name = self.path.file_stem().unwrap_or_default();
+        let mut name = name.to_os_string();
+        name.push("-new.");
+        name.push(self.path.extension().unwrap_or_default());
+        self.path.with_file_name(name)
+    }
+
     /// Leaves the folder where it is when this value goes.
     pub fn keep(&mut self) {
         self.keep = true;
@@ -95,9 +104,11 @@ impl Staging {
 
 /// The private folder of a database's snapshot ends its name with this.
 pub const SNAPSHOT: &str = "snapshot";
+/// The private folder of a directory that is extracted ends its name with this.
+pub const EXTRACT: &str = "extract";
 
-/// Removes from `scratch` what rehearsals and snapshots of ours left that were killed: their names begin with the
-/// process's number. As far as that goes; a folder that cannot be removed now is tried again by the next.
+/// Removes from `scratch` what rehearsals, snapshots and extractions of ours left that were killed: their names begin with
+/// the process's number. As far as that goes; a folder that cannot be removed now is tried again by the next.
 pub fn sweep(scratch: &Path) {
     for entry in scratch.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -105,7 +116,7 @@ pub fn sweep(scratch: &Path) {
         let unique = name
             .strip_prefix(".hookshot-")
             .and_then(|name| name.rsplit_once('.'))
-            .filter(|(_, what)| ["rehearsal", SNAPSHOT].contains(what))
+            .filter(|(_, what)| ["rehearsal", SNAPSHOT, EXTRACT].contains(what))
             .map(|(unique, _)| unique);
         let pid = unique.and_then(|unique| u32::from_str_radix(unique.split_once('-')?.0, 16).ok());
         let ours = entry.metadata().is_ok_and(|metadata| {

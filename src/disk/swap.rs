@@ -16,6 +16,7 @@ use rustix::{
 use super::{
     exists,
     journal::{Folder, Place, Step},
+    rename_to_nothing,
 };
 
 /// Which folder is at `path`; nothing where there is none.
@@ -131,17 +132,6 @@ fn exchange(one: &Path, other: &Path, spare: &Path) -> io::Result<()> {
             rename_to_nothing(one, other)?;
             Ok(())
         }
-        result => Ok(result?),
-    }
-}
-
-/// Renames to a name that nothing has.
-fn rename_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if exists(to) => {
-            Err(io::ErrorKind::AlreadyExists.into())
-        }
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
         result => Ok(result?),
     }
 }

@@ -12,7 +12,6 @@ use std::{
     io,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result};
@@ -26,7 +25,7 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
-    model::{digest::Digest, entry_name::EntryName, plan::Attributes},
+    model::{digest::Digest, entry_name::EntryName, plan::Attributes, tree::Modified},
 };
 
 /// Names of the files that a transaction makes, told apart from those of any other.
@@ -415,19 +414,14 @@ fn place(
         fchown(&file, Some(uid), Some(gid))?;
     }
     file.set_permissions(fs::Permissions::from_mode(attributes.mode))?;
-    if let Some(mtime) = mtime.and_then(time_of) {
-        file.set_modified(mtime)?;
+    let modified = mtime.map(|seconds| Modified {
+        seconds,
+        nanoseconds: 0,
+    });
+    if let Some(time) = modified.and_then(Modified::time) {
+        file.set_modified(time)?;
     }
     Ok(file.sync_all()?)
-}
-
-fn time_of(seconds: i64) -> Option<SystemTime> {
-    let span = Duration::from_secs(seconds.unsigned_abs());
-    if seconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(span)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(span)
-    }
 }
 
 /// A copy of a file's content, 0600.

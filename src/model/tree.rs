@@ -1,7 +1,12 @@
 //! What the manifest says of a directory source beyond its files: folders, symbolic links, owners, attributes
 //! (docs/format.md, "Directories").
 
-use std::{collections::BTreeMap, ops::Bound, path::Path};
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::{Map, Value};
 
@@ -69,6 +74,18 @@ pub struct Modified {
     pub seconds: i64,
     /// Nanoseconds since then, below 10^9.
     pub nanoseconds: u32,
+}
+
+impl Modified {
+    /// The same as the standard library has it; nothing where it cannot say it.
+    pub fn time(self) -> Option<SystemTime> {
+        let span = Duration::from_secs(self.seconds.unsigned_abs());
+        let second = match self.seconds < 0 {
+            true => SystemTime::UNIX_EPOCH.checked_sub(span),
+            false => SystemTime::UNIX_EPOCH.checked_add(span),
+        };
+        second?.checked_add(Duration::from_nanos(self.nanoseconds.into()))
+    }
 }
 
 /// What the manifest says of a folder.

@@ -1,5 +1,7 @@
-//! `extract`: single entries out of an archive. Out of one that is not large they are given away only when the whole
-//! archive is proven; of a large one, when they themselves are.
+//! `extract`: single entries and whole directories out of an archive. They are given away only when the whole archive is
+//! proven; single entries of a large one, when they themselves are.
+
+mod directory;
 
 use std::{
     collections::BTreeMap,
@@ -23,12 +25,14 @@ use crate::{
         NewFolders, folder_of,
         publish::{Draft, Existing},
         space,
+        staging::{self, EXTRACT, Staging},
     },
     error::{Failure, Kind},
     model::{
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
         plan::{Privacy, restored_mode},
+        tree::Modified,
     },
 };
 
@@ -50,18 +54,18 @@ pub struct Report {
     pub entries: Vec<Extracted>,
 }
 
-/// One entry.
+/// One entry, or a directory.
 #[derive(Debug, Serialize)]
 pub struct Extracted {
     /// Its name.
     pub entry: String,
-    /// The file that it became; absent for standard output.
+    /// The file or the folder that it became; absent for standard output.
     pub path: Option<String>,
-    /// Its size.
+    /// Its size; of a directory, that of its files.
     pub size_bytes: u64,
 }
 
-/// Takes the entries called `names` out of an archive.
+/// Takes the entries and directories called `names` out of an archive.
 pub fn extract(
     context: &Context,
     location: &Location,
@@ -98,6 +102,8 @@ fn one(
         output,
         existing,
         drafts: BTreeMap::new(),
+        directories: Vec::new(),
+        staging: None,
         folders: NewFolders::default(),
     };
     let mut sink = begin();
@@ -113,8 +119,15 @@ fn one(
     let mut drafts = sink.drafts;
     // What gets a file stays, and what stays empty goes.
     let _folders = sink.folders;
+    let (directories, staging) = (sink.directories, sink.staging);
     let mut entries = Vec::new();
     for name in names {
+        if let Some(staging) = staging.as_ref().filter(|_| directories.contains(name)) {
+            entries.push(directory::extract(
+                context, name, &manifest, staging, &folder,
+            )?);
+            continue;
+        }
         let (Some(mut draft), Some(record)) = (drafts.remove(name), manifest.files.get(name))
         else {
             continue;
@@ -142,6 +155,9 @@ fn one(
                 draft
                     .file()
                     .set_permissions(std::fs::Permissions::from_mode(mode))?;
+                if let Some(time) = record.modified().and_then(Modified::time) {
+                    draft.file().set_modified(time)?;
+                }
                 draft
                     .publish(&path, existing)
                     .map_err(|error| refuse_existing(error, &path))?;
@@ -166,17 +182,57 @@ struct Selected<'a> {
     output: &'a Output,
     existing: Existing,
     drafts: BTreeMap<EntryName, Draft>,
+    /// Those of the names that are directories.
+    directories: Vec<EntryName>,
+    /// Where the files of directories lie until all are there.
+    staging: Option<Staging>,
     folders: NewFolders,
+}
+
+impl Selected<'_> {
+    /// Makes the folder in which directories are built, when there is something for it.
+    fn stage(&mut self) -> Result<&Staging> {
+        if self.staging.is_none() {
+            let folder = &self.folder;
+            self.folders
+                .create(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+            staging::sweep(folder);
+            self.staging = Some(Staging::scratch(folder, EXTRACT)?);
+        }
+        self.staging.as_ref().context("a staging folder")
+    }
+
+    /// Notes that `name` is a directory; one that is there already is never replaced.
+    fn add_directory(&mut self, name: &EntryName) -> Result<()> {
+        if matches!(self.output, Output::Stdout) {
+            let message = format!("{name} is a directory, which standard output cannot take");
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("name a folder with -o")
+                .into());
+        }
+        let path = self.folder.join(name.as_str());
+        if crate::disk::exists(&path) {
+            return Err(refuse_existing(io::ErrorKind::AlreadyExists.into(), &path));
+        }
+        self.directories.push(name.clone());
+        self.stage().map(drop)
+    }
 }
 
 impl Sink for Selected<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
         let mut bytes = 0u64;
         for name in self.names {
+            if manifest.trees.contains_key(name) {
+                bytes = bytes.saturating_add(directory::total_bytes(name, manifest));
+                self.add_directory(name)?;
+                continue;
+            }
             let record = manifest
                 .files
                 .get(name)
-                .ok_or_else(|| no_such_entry(name))?;
+                .ok_or_else(|| no_such_part(name, manifest))?;
             bytes = bytes.saturating_add(record.size);
             let path = self.folder.join(name.as_str());
             if self.existing == Existing::Keep
@@ -190,6 +246,11 @@ impl Sink for Selected<'_> {
     }
 
     fn entry(&mut self, name: &EntryName, _: &FileRecord) -> Result<Box<dyn Write + '_>> {
+        let first = name.as_str().split_once('/').map(|(first, _)| first);
+        let is_it = |directory: &EntryName| Some(directory.as_str()) == first;
+        if self.directories.iter().any(is_it) {
+            return self.stage()?.writer(name);
+        }
         if !self.names.contains(name) {
             return Ok(Box::new(io::sink()));
         }
@@ -211,6 +272,17 @@ impl Sink for Selected<'_> {
 pub fn no_such_entry(name: &EntryName) -> Failure {
     Failure::new(Kind::NotFound, format!("the archive has no entry {name}"))
         .hint("`hookshot inspect` lists its entries")
+}
+
+/// The same for what may be a folder or a link in a directory: it comes with all of it.
+fn no_such_part(name: &EntryName, manifest: &Manifest) -> Failure {
+    let failure = no_such_entry(name);
+    match name.as_str().split_once('/') {
+        Some((first, _)) if manifest.trees.contains_key(first) => failure.hint(format!(
+            "folders and links come with the whole directory: hookshot extract ARCHIVE {first}"
+        )),
+        _ => failure,
+    }
 }
 
 fn refuse_existing(error: io::Error, path: &std::path::Path) -> anyhow::Error {

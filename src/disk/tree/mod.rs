@@ -95,6 +95,18 @@ pub fn restore(restoring: &Restoring<'_>) -> Result<Vec<String>> {
     built
 }
 
+/// Gives a directory that was built beside `target` its name, durable when this returns. What has the name already stays,
+/// and then the new directory goes.
+pub fn publish(place: &Path, target: &Path) -> io::Result<()> {
+    match super::rename_to_nothing(place, target) {
+        Err(error) => {
+            let _ = std::fs::remove_dir_all(place);
+            Err(error)
+        }
+        Ok(()) => super::sync_folder(&super::folder_of(target)),
+    }
+}
+
 fn build(restoring: &Restoring<'_>) -> Result<Vec<String>> {
     let top = Top::open(restoring.place)
         .with_context(|| format!("cannot open {}", restoring.place.display()))?;
