@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result};
@@ -16,6 +17,8 @@ use crate::model::entry_name::EntryName;
 pub struct Staging {
     path: PathBuf,
     keep: bool,
+    /// The folder in it that was made last: the next file is likely to lie there as well.
+    last: Mutex<PathBuf>,
 }
 
 impl Staging {
@@ -25,10 +28,15 @@ impl Staging {
             .mode(0o700)
             .create(path)
             .with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Staging {
-            path: path.to_owned(),
+        Ok(Staging::at(path.to_owned()))
+    }
+
+    fn at(path: PathBuf) -> Staging {
+        Staging {
+            last: Mutex::new(path.clone()),
+            path,
             keep: false,
-        })
+        }
     }
 
     /// Creates a folder in `scratch`, with a name that nothing there has; `what` it is for ends the name.
@@ -40,7 +48,7 @@ impl Staging {
         loop {
             let path = scratch.join(format!(".hookshot-{pid:x}-{number:x}.{what}"));
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Staging { path, keep: false }),
+                Ok(()) => return Ok(Staging::at(path)),
                 // Another thread's, or what a process left that had our number.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     number = number.checked_add(1).context("no name is free")?;
@@ -80,11 +88,14 @@ impl Staging {
     pub fn file(&self, name: &EntryName) -> Result<File> {
         let place = self.place(name);
         let create = || -> io::Result<File> {
-            if let Some(folder) = place.parent() {
+            let folder = super::folder_of(&place);
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if *last != folder {
                 std::fs::DirBuilder::new()
                     .recursive(true)
                     .mode(0o700)
-                    .create(folder)?;
+                    .create(&folder)?;
+                *last = folder;
             }
             OpenOptions::new()
                 .read(true)

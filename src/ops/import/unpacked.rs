@@ -347,28 +347,32 @@ impl Sink for Unpack<'_> {
             .files
             .iter()
             .filter(|(name, _)| is_selected(self.only, name));
-        let placed: Vec<(&PathBuf, u64)> = wanted
-            .filter_map(|(name, record)| {
-                let source = self.settings.source_of(name)?;
-                Some((self.targets.paths.get(&source.name)?, record.size))
-            })
-            .collect();
+        // A directory is one target of many entries.
+        let mut placed: BTreeMap<&PathBuf, u64> = BTreeMap::new();
+        for (name, record) in wanted {
+            let source = self.settings.source_of(name);
+            let target = source.and_then(|source| self.targets.paths.get(&source.name));
+            if let Some(target) = target {
+                let bytes = placed.entry(target).or_default();
+                *bytes = bytes.saturating_add(record.size);
+            }
+        }
         let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
-        let total = sum(&mut placed.iter().map(|(_, size)| *size));
+        let total = sum(&mut placed.values().copied());
         space::require(self.staging.path(), total, "the unpacked archive")?;
         // A rehearsal stages elsewhere, and still tells whether there would be room.
         space::require(self.home, total, "the unpacked archive")?;
         // On the file system where it is staged a file is moved; on another one it needs room as well.
-        for (target, _) in placed
-            .iter()
-            .filter(|(target, _)| !survey::share_file_system(target, self.home))
+        for target in placed
+            .keys()
+            .filter(|target| !survey::share_file_system(target, self.home))
         {
             let beside = placed
                 .iter()
                 .filter(|(other, _)| folder_of(other) == folder_of(target));
             space::require(
                 &folder_of(target),
-                sum(&mut beside.map(|(_, size)| *size)),
+                sum(&mut beside.map(|(_, bytes)| *bytes)),
                 "the new files",
             )?;
         }

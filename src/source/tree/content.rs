@@ -1,10 +1,20 @@
 //! What a file of a directory holds when it is packed: opened again, or from the copy.
 
-use std::{fmt, fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
+use std::{
+    ffi::OsStr,
+    fmt,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::{ffi::OsStrExt as _, fs::FileExt as _},
+    },
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::hash::{Hashed, no_file};
 use crate::{
-    disk::tree::beneath::{Folders, Look, Top, is_gone, open_file},
+    disk::tree::beneath::{Folders, Look, Top, is_gone, open_file, split},
     model::{entry_name::EntryName, relative::RelativeName},
 };
 
@@ -13,6 +23,31 @@ use crate::{
 pub struct Origin {
     pub top: Top,
     pub name: EntryName,
+    /// The folder in it that a file was opened in last: the next one is likely to lie there as well.
+    last: Mutex<Option<(Vec<u8>, Arc<OwnedFd>)>>,
+}
+
+impl Origin {
+    pub fn new(top: Top, name: EntryName) -> Origin {
+        Origin {
+            top,
+            name,
+            last: Mutex::new(None),
+        }
+    }
+
+    fn folder(&self, folder: &[u8]) -> io::Result<Arc<OwnedFd>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((path, fd)) = &*last
+            && path == folder
+        {
+            return Ok(fd.clone());
+        }
+        let fd = Folders::new(&self.top).at(folder)?.try_clone_to_owned()?;
+        let fd = Arc::new(fd);
+        *last = Some((folder.to_owned(), fd.clone()));
+        Ok(fd)
+    }
 }
 
 /// A file that is opened again when it is packed; that it is no longer what was hashed is [`Changed`].
@@ -34,10 +69,11 @@ impl Reopened {
 
     /// The content from its beginning; reading the last byte fails where the file has changed meanwhile.
     pub fn open(&self) -> anyhow::Result<impl io::Read + '_> {
-        let mut folders = Folders::new(&self.origin.top);
-        let opened = folders
-            .parent(self.name.as_bytes())
-            .and_then(|(parent, name)| open_file(parent, name))
+        let (folder, name) = split(self.name.as_bytes());
+        let opened = self
+            .origin
+            .folder(folder)
+            .and_then(|folder| open_file(folder.as_fd(), OsStr::from_bytes(name)))
             .and_then(|file| Ok((Look::of(&file)?, file)));
         match opened {
             Ok((look, file)) if no_file(&look).is_none() && self.look.is_unchanged(&look) => {

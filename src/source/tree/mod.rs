@@ -105,10 +105,7 @@ pub fn stage(
     refuse_too_many(&collected.files, name, caller.manifest_bytes)?;
     let mut faults = collected.faults;
     let mut left_out = collected.left_out;
-    let origin = Arc::new(Origin {
-        top,
-        name: name.clone(),
-    });
+    let origin = Arc::new(Origin::new(top, name.clone()));
     let mut spool = Spool::create(caller.scratch)?;
     let recent = spool.moment_before(caller.quiet)?;
     let outcomes = hash::all(&origin.top, &collected.files, recent, caller)?;
