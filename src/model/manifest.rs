@@ -7,7 +7,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 use semver::Version;
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::{Map, Value};
 
 use super::{
     digest::Digest,
@@ -126,39 +127,58 @@ impl Manifest {
 
     /// The manifest as JSON.
     pub fn to_json(&self) -> Value {
-        let mut top = Map::new();
-        top.insert("version".into(), self.version.to_string().into());
-        top.insert("created_at".into(), self.created_at.into());
-        top.insert(
-            "hookshot_version".into(),
-            self.hookshot_version.to_string().into(),
-        );
-        let files = self
-            .files
-            .iter()
-            .map(|(name, file)| (name.as_str().to_owned(), file.to_json()));
-        top.insert("files".into(), Value::Object(files.collect()));
-        put(&mut top, "root", self.root.as_deref());
-        put(&mut top, "hostname", self.hostname.as_deref());
-        put(&mut top, "app", self.app.as_deref());
-        put(&mut top, "app_version", self.app_version.as_deref());
-        put(&mut top, "compression", self.compression.as_deref());
-        if !self.tags.is_empty() {
-            top.insert("tags".into(), json!(self.tags));
-        }
-        if !self.trees.is_empty() {
-            let trees = self.trees.iter();
-            let trees = trees.map(|(name, tree)| (name.as_str().to_owned(), tree.to_json(name)));
-            top.insert("trees".into(), Value::Object(trees.collect()));
-        }
-        Value::Object(top)
+        serde_json::to_value(Written(self)).expect("keys are strings, and numbers are integers")
     }
 
     /// The bytes of `manifest.json`: indented, ended by a line feed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut text = format!("{:#}", self.to_json());
-        text.push('\n');
-        text.into_bytes()
+        let text = serde_json::to_vec_pretty(&Written(self));
+        let mut text = text.expect("keys are strings, and numbers are integers");
+        text.push(b'\n');
+        text
+    }
+}
+
+/// A manifest that is written with its keys in order, and one record after the other: all of them as values take many times
+/// the memory of their text.
+struct Written<'a>(&'a Manifest);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Written(manifest) = self;
+        let mut top = serializer.serialize_map(None)?;
+        let optional = |top: &mut S::SerializeMap, key: &str, value: &Option<String>| match value {
+            Some(value) => top.serialize_entry(key, value),
+            None => Ok(()),
+        };
+        optional(&mut top, "app", &manifest.app)?;
+        optional(&mut top, "app_version", &manifest.app_version)?;
+        optional(&mut top, "compression", &manifest.compression)?;
+        top.serialize_entry("created_at", &manifest.created_at)?;
+        top.serialize_entry("files", &WrittenFiles(&manifest.files))?;
+        let writer = manifest.hookshot_version.to_string();
+        top.serialize_entry("hookshot_version", &writer)?;
+        optional(&mut top, "hostname", &manifest.hostname)?;
+        optional(&mut top, "root", &manifest.root)?;
+        if !manifest.tags.is_empty() {
+            top.serialize_entry("tags", &manifest.tags)?;
+        }
+        if !manifest.trees.is_empty() {
+            let trees = manifest.trees.iter();
+            let trees = trees.map(|(name, tree)| (name.as_str(), tree.to_json(name)));
+            top.serialize_entry("trees", &trees.collect::<BTreeMap<_, _>>())?;
+        }
+        top.serialize_entry("version", &manifest.version.to_string())?;
+        top.end()
+    }
+}
+
+struct WrittenFiles<'a>(&'a BTreeMap<EntryName, FileRecord>);
+
+impl Serialize for WrittenFiles<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let files = self.0.iter();
+        serializer.collect_map(files.map(|(name, file)| (name.as_str(), file.to_json())))
     }
 }
 

@@ -134,9 +134,13 @@ proptest! {
         });
         let manifest = Manifest {
             version: FormatVersion::CURRENT, created_at, hookshot_version: Version::new(0, 1, 0), files: files.collect(),
-            root, hostname: None, app: None, app_version: None, compression: None, tags, trees: BTreeMap::new(),
+            root, hostname: Some("here".into()), app: Some("shop".into()), app_version: Some("1".into()), compression: Some("none".into()),
+            tags, trees: BTreeMap::from([(EntryName::new("tree").expect("a good name"), Tree::default())]),
         };
-        prop_assert_eq!(Manifest::parse(&manifest.to_bytes()), Ok(manifest));
+        let text = manifest.to_bytes();
+        // A value has its keys in order.
+        prop_assert_eq!(format!("{:#}\n", manifest.to_json()).into_bytes(), text.clone());
+        prop_assert_eq!(Manifest::parse(&text), Ok(manifest));
     }
 
     #[test]
