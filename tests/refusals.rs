@@ -169,6 +169,34 @@ fn of_many_archives_no_more_than_three_are_tried_where_the_place_takes_none() {
 }
 
 #[test]
+fn what_a_place_has_is_there_although_it_takes_nothing_more() {
+    let places = Places::new(BUCKET);
+    places.fill(7, 1000);
+    for day in [1, 2, 5] {
+        let [near, far] = [0, 1].map(|at| places.stores[at].file(&format!("host/{}", name(day))));
+        fs::create_dir_all(far.parent().expect("a folder")).expect("a folder");
+        fs::copy(near, far).expect("copied");
+    }
+    places.far.add(Rule::on("PUT", Fault::Answer(403)).always());
+    let report = places
+        .run(&["copy", "@near", "@far", "--json"])
+        .exits(3)
+        .json();
+    let names = |key: &str| -> Vec<String> {
+        let list = report[key].as_array().expect("a list").iter();
+        list.map(|one| one["name"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    assert_eq!(names("skipped"), [5, 2, 1].map(name), "{report}");
+    assert_eq!(names("failed"), [7, 6, 4, 3].map(name), "{report}");
+    // That it has the fifth does not say that it takes the fourth and the third.
+    assert_eq!(places.far.count("PUT"), 3);
+    // Of what it has, the other place is not asked.
+    let heads = places.near.count("HEAD");
+    assert_eq!(heads, 3, "{report}");
+}
+
+#[test]
 fn archives_that_fail_for_themselves_do_not_stop_the_others() {
     let places = Places::new(BUCKET);
     places.fill(9, 1000);

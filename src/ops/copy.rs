@@ -214,6 +214,11 @@ impl Copying<'_> {
             let name = &stored.name;
             self.context.stop.check()?;
             let there = there.get(name).copied();
+            if there == Some(stored.size_bytes) {
+                // Whatever else the place refuses, it has this one.
+                self.skip(name, stored.size_bytes, report);
+                continue;
+            }
             let failure = match failures.last() {
                 Some(last) if refusals == PATIENCE => self.untried(last.kind),
                 _ => match self.one(name, there, report) {
@@ -250,6 +255,16 @@ impl Copying<'_> {
         Failure::new(kind, message)
     }
 
+    /// Notes that the other place has an archive of this name and size.
+    fn skip(&self, name: &str, size_bytes: u64, report: &mut Report) {
+        info!(archive = name, place = %self.to.shown(), "There already, with the same name and size");
+        report.skipped.push(Skipped {
+            name: name.to_owned(),
+            to: location(&self.to, name),
+            size_bytes,
+        });
+    }
+
     /// Copies one archive, unless the other place has one of the same name and size.
     fn one(&self, name: &str, there: Option<u64>, report: &mut Report) -> Result<(), Trouble> {
         let from = location(&self.from, name);
@@ -259,16 +274,11 @@ impl Copying<'_> {
             .length()
             .with_context(|| format!("cannot read {from}"))
             .map_err(Trouble::Source)?;
-        let to = location(&self.to, name);
         if there == Some(size_bytes) {
-            info!(archive = name, place = %self.to.shown(), "There already, with the same name and size");
-            report.skipped.push(Skipped {
-                name: name.to_owned(),
-                to,
-                size_bytes,
-            });
+            self.skip(name, size_bytes, report);
             return Ok(());
         }
+        let to = location(&self.to, name);
         self.context.begin("copying", Some(size_bytes));
         let maker = self.context.maker();
         let upload = self.to.store.create(name, size_bytes, &maker);
