@@ -313,3 +313,53 @@ fn what_an_import_takes_from_the_archive_comes_from_the_one_that_is_good() {
     let kept = fs::read_to_string(format!("{folder}/services.toml")).expect("kept");
     assert_eq!(kept, services(NAMES[1]));
 }
+
+#[test]
+fn of_archives_that_are_damaged_no_unpacked_folder_stays() {
+    let staged = |machine: &Machine| -> Vec<String> {
+        let folders = ["data", "tmp"].map(|name| fs::read_dir(machine.path(name)));
+        let entries = folders.into_iter().flat_map(|folder| folder.expect("read"));
+        entries
+            .map(|entry| entry.expect("an entry").path().display().to_string())
+            .filter(|path| path.contains("staging"))
+            .collect()
+    };
+    let broken = [
+        ENTRIES[0],
+        ENTRIES[1],
+        ("state.redb", b"no database".as_slice()),
+    ];
+    for real in [true, false] {
+        let rehearsal = [&["--dry-run"][..], &[]][usize::from(real)];
+        let keeping = |archive: &str, machine: &Machine| {
+            let verb = ["import", archive, "--keep-staging", "--json"];
+            machine.run(&[&verb, rehearsal].concat())
+        };
+        let machine = machine();
+        machine.write(
+            &format!("local/{}", NAMES[0]),
+            forge::written(&broken),
+            0o600,
+        );
+        truncate(&machine, NAMES[1]);
+        let report = keeping("@local/latest", &machine).exits(0).json();
+        let folder = report["staging"].as_str().expect("a folder");
+        assert_eq!(staged(&machine), [folder]);
+        fs::remove_dir_all(folder).expect("removed");
+        // None is good: of none of them.
+        machine.write(
+            &format!("local/{}", NAMES[2]),
+            forge::written(&broken),
+            0o600,
+        );
+        let report = keeping("@local/latest", &machine).exits(13).json();
+        assert!(report["staging"].is_null(), "{report}");
+        assert_eq!(staged(&machine), [""; 0]);
+        // One that is damaged was not unpacked; one whose database does not open can be looked at.
+        keeping(&format!("@local/{}", NAMES[1]), &machine).exits(13);
+        assert_eq!(staged(&machine), [""; 0]);
+        let named = format!("@local/{}", NAMES[0]);
+        let report = keeping(&named, &machine).exits(13).json();
+        assert_eq!(staged(&machine), [report["staging"].as_str().expect("one")]);
+    }
+}

@@ -5,7 +5,10 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result};
@@ -16,7 +19,7 @@ use crate::model::entry_name::EntryName;
 #[derive(Debug)]
 pub struct Staging {
     path: PathBuf,
-    keep: bool,
+    keep: AtomicBool,
     /// The folder in it that was made last: the next file is likely to lie there as well.
     last: Mutex<PathBuf>,
 }
@@ -35,7 +38,7 @@ impl Staging {
         Staging {
             last: Mutex::new(path.clone()),
             path,
-            keep: false,
+            keep: AtomicBool::new(false),
         }
     }
 
@@ -70,8 +73,8 @@ impl Staging {
     }
 
     /// Leaves the folder where it is when this value goes.
-    pub fn keep(&mut self) {
-        self.keep = true;
+    pub fn keep(&self) {
+        self.keep.store(true, Ordering::Relaxed);
     }
 
     /// The folder.
@@ -141,7 +144,7 @@ pub fn sweep(scratch: &Path) {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if self.keep {
+        if self.keep.load(Ordering::Relaxed) {
             return;
         }
         // A transaction that ended has removed it already.

@@ -94,6 +94,11 @@ impl Location {
         Some(Location::Stored(Kept { at, ..kept }))
     }
 
+    /// Whether another archive may have its turn where this one is damaged, or has had it.
+    pub fn is_replaceable(&self) -> bool {
+        matches!(self, Location::Stored(kept) if kept.names.len() > 1)
+    }
+
     /// Does `work` with the archive. Where the newest is asked for and `damage` tells that it is not good, the next older one
     /// has its turn; where none is good, what came of the newest is what comes of all.
     pub fn newest_good<T>(

@@ -68,9 +68,12 @@ pub fn damage(result: &Result<Report>) -> Option<Failure> {
     let Ok(report) = result else {
         return archive_input::damage(result);
     };
+    report.refusal().filter(|_| is_damaged(report))
+}
+
+fn is_damaged(report: &Report) -> bool {
     let has = |kind: &str| report.blocked.iter().any(|blocked| blocked.kind == kind);
-    let is_damaged = has(RESTORED_DATABASE) && !has(VERSION);
-    report.refusal().filter(|_| is_damaged)
+    has(RESTORED_DATABASE) && !has(VERSION)
 }
 
 /// Imports an archive into the state that was entered.
@@ -122,10 +125,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
             std::mem::take(&mut entered.folders),
         )?);
     }
-    let mut staging = Staging::create(&place)?;
-    if request.staging == Keep::Yes {
-        staging.keep();
-    }
+    let staging = Staging::create(&place)?;
     let unpacked = Unpacked::new(context, settings, request, &staging, &targets)?;
     let mut blocked = unpacked.faults(context)?;
     let locks = if transaction.is_some() {
@@ -158,7 +158,9 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let commands: Vec<Fed> = unpacked.sources().filter_map(Fed::of).collect();
     let mut report = Report::new(request.rehearsal, &steps, blocked);
     report.archive = Some(request.archive.shown());
-    if request.staging == Keep::Yes {
+    // Only what the report names stays: it holds secrets, and that of an archive that gives way to another is not shown.
+    if request.staging == Keep::Yes && !(is_damaged(&report) && request.archive.is_replaceable()) {
+        staging.keep();
         report.staging = Some(staging.path().display().to_string());
     }
     announce(&unpacked, &report);
