@@ -363,3 +363,48 @@ fn of_archives_that_are_damaged_no_unpacked_folder_stays() {
         assert_eq!(staged(&machine), [report["staging"].as_str().expect("one")]);
     }
 }
+
+#[test]
+fn a_machine_without_a_configuration_takes_the_newest_of_a_url() {
+    let machine = machine();
+    damage(&machine, NAMES[0]);
+    let url = format!("file://{}/latest", machine.path("local").display());
+    let is_second = |run: Run| {
+        let said = run.exits(0).says(NAMES[0]).json();
+        let archive = said["archive"].as_str().expect("an archive").to_owned();
+        assert!(archive.ends_with(NAMES[1]), "{archive}");
+    };
+    is_second(machine.run(&["inspect", &url, "--json"]));
+    for file in ["etc/config.toml", "etc/services.toml", "etc/secrets"] {
+        fs::remove_file(machine.path(file)).expect("removed");
+    }
+    let verb = ["import", &url, "--use-archive-config", "--json"];
+    is_second(machine.run(&verb));
+    assert_eq!(
+        machine.read("etc/services.toml"),
+        services(NAMES[1]).as_bytes()
+    );
+}
+
+#[test]
+fn the_newest_of_a_bucket_is_one_archive_to_a_copy() {
+    let server = S3::start();
+    let machine = machine();
+    for name in NAMES {
+        let key = server.file(&format!("host/{name}"));
+        fs::create_dir_all(key.parent().expect("a folder")).expect("a folder");
+        fs::copy(machine.path("local").join(name), key).expect("copied");
+    }
+    let mut command = machine.command();
+    command
+        .args(["copy", "s3://bucket/host/latest", "there", "--json"])
+        .env("AWS_ENDPOINT_URL", server.endpoint())
+        .env("AWS_ALLOW_HTTP", "true")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", S3::ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", S3::SECRET_KEY);
+    let said = finish(command, b"").exits(0).json();
+    let copied = said["copied"].as_array().expect("a list");
+    assert_eq!(copied.len(), 1, "{said}");
+    assert_eq!(copied[0]["name"], NAMES[0], "{said}");
+}

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The word for the newest archive that is good.
-const LATEST: &str = "latest";
+pub const LATEST: &str = "latest";
 
 /// Whether what arrives is read back although the store tells a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::{
     model::archive_name::SUFFIX,
     ops::{
         Context,
-        destination::{ArchiveAt, Destination},
+        destination::{ArchiveAt, Destination, LATEST},
     },
     store::{Address, address::is_url},
 };
@@ -36,7 +36,7 @@ pub fn source(
     if is_url(text) {
         let is_place = match Address::parse(text).map_err(usage)? {
             Address::Folder(path) => path.is_dir(),
-            _ => !text.ends_with(SUFFIX),
+            _ => !text.ends_with(SUFFIX) && !names_latest(text),
         };
         return if is_place {
             place()
@@ -59,6 +59,11 @@ pub fn source(
     };
     let folder = Destination::open(context, settings, &folder)?;
     Ok((folder, Some(name.to_owned())))
+}
+
+/// Whether a URL ends in the word for the newest archive, below a bucket or a host.
+fn names_latest(url: &str) -> bool {
+    matches!(Address::parse_archive(url), Ok(Some((_, name))) if name == LATEST)
 }
 
 fn archive(
@@ -90,4 +95,17 @@ pub fn target(context: &Context, settings: &Settings, text: &str) -> Result<Dest
 
 fn usage(fault: impl Into<String>) -> Failure {
     Failure::new(Kind::Usage, fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_may_be_called_latest() {
+        for url in ["s3://latest", "s3://bucket/latest/", "s3://bucket/x-latest"] {
+            assert!(!names_latest(url), "{url}");
+        }
+        assert!(names_latest("s3://bucket/latest"));
+    }
 }
