@@ -408,3 +408,20 @@ fn the_newest_of_a_bucket_is_one_archive_to_a_copy() {
     assert_eq!(copied.len(), 1, "{said}");
     assert_eq!(copied[0]["name"], NAMES[0], "{said}");
 }
+
+#[test]
+fn of_one_second_the_newest_is_the_one_with_the_highest_number() {
+    let machine = machine();
+    for number in [1, 2, 10] {
+        let numbered = NAMES[0].replace(".tar.gz", &format!(".{number}.tar.gz"));
+        fs::copy(
+            machine.path("local").join(NAMES[0]),
+            machine.path("local").join(&numbered),
+        )
+        .expect("copied");
+        let said = machine.run(&["inspect", "@local", "--json"]).exits(0);
+        assert_eq!(said.json()["archive"], format!("@local/{numbered}"));
+        let run = machine.run(&["keep", "@local/latest", "--json"]).exits(0);
+        assert_eq!(run.json()["name"], numbered);
+    }
+}

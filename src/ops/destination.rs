@@ -2,7 +2,7 @@
 
 mod slot;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{cmp::Reverse, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
 use tracing::warn;
@@ -175,7 +175,8 @@ impl Destination {
         }
     }
 
-    /// The archives that are there, by the time that their names say, the newest first: those of `prefix`, or all.
+    /// The archives that are there, by the time that their names say and, within a second, their number, the newest first:
+    /// those of `prefix`, or all.
     pub fn archives(&self, prefix: Option<&str>) -> Result<Vec<(ArchiveName, Stored)>> {
         let mut found = Vec::new();
         self.store.list(&mut |stored| {
@@ -186,8 +187,9 @@ impl Destination {
             }
             Ok(())
         })?;
-        found.sort_by(|(a, first), (b, second)| {
-            (b.time(), &second.name).cmp(&(a.time(), &first.name))
+        found.sort_by_cached_key(|(name, stored)| {
+            let age = (name.time(), number(&stored.name), stored.name.clone());
+            Reverse(age)
         });
         Ok(found)
     }
@@ -219,6 +221,13 @@ pub fn archive_name(file: &str) -> Option<ArchiveName> {
         number.parse::<u32>().ok()?;
         ArchiveName::parse(stem)
     })
+}
+
+/// The number that tells an archive from those of the same second that were there before it; 0 where it was the first.
+fn number(file: &str) -> u32 {
+    let stem = file.strip_suffix(SUFFIX).unwrap_or(file);
+    let number = stem.rsplit_once('.').map(|(_, number)| number.parse());
+    number.and_then(Result::ok).unwrap_or(0)
 }
 
 impl ArchiveAt {
