@@ -77,6 +77,13 @@ pub fn is_prefix(text: &str) -> bool {
         && text.bytes().all(portable)
 }
 
+/// The number that tells an archive from those of the same second that were there before it; 0 where it was the first.
+pub fn number(file: &str) -> u32 {
+    let stem = file.strip_suffix(SUFFIX).unwrap_or(file);
+    let number = stem.rsplit_once('.').map(|(_, number)| number.parse());
+    number.and_then(Result::ok).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

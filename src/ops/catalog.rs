@@ -1,6 +1,6 @@
 //! What places hold: their archives by one listing each, with the marks that stand beside them.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
@@ -15,7 +15,7 @@ use crate::{
     config::Settings,
     error::{Failure, Kind},
     model::{
-        archive_name::ArchiveName,
+        archive_name::{ArchiveName, number},
         limits::{MAX_MARK_BYTES, MIN_ARCHIVE_BYTES},
         retention::{self, Mark, Standing},
     },
@@ -115,8 +115,10 @@ impl Catalog {
             }
         }
         archives.sort_by(|one, other| {
-            let time = other.time.cmp(&one.time);
-            time.then_with(|| one.stored.name.cmp(&other.stored.name))
+            let key = |listed: &Listed| Reverse((listed.time, number(&listed.stored.name)));
+            key(one)
+                .cmp(&key(other))
+                .then_with(|| one.stored.name.cmp(&other.stored.name))
         });
         Ok(Catalog {
             archives,

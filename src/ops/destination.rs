@@ -14,7 +14,7 @@ use crate::{
     config::{Settings, destinations, retention::Retention},
     disk::folder_of,
     error::{Failure, Kind},
-    model::archive_name::{ArchiveName, SUFFIX},
+    model::archive_name::{ArchiveName, SUFFIX, number},
     store::{self, Address, Maker, Store, Stored, address::is_url},
 };
 
@@ -221,13 +221,6 @@ pub fn archive_name(file: &str) -> Option<ArchiveName> {
         number.parse::<u32>().ok()?;
         ArchiveName::parse(stem)
     })
-}
-
-/// The number that tells an archive from those of the same second that were there before it; 0 where it was the first.
-fn number(file: &str) -> u32 {
-    let stem = file.strip_suffix(SUFFIX).unwrap_or(file);
-    let number = stem.rsplit_once('.').map(|(_, number)| number.parse());
-    number.and_then(Result::ok).unwrap_or(0)
 }
 
 impl ArchiveAt {

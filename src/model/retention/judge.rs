@@ -11,6 +11,7 @@ use super::{
     rules::{self, Ground, Grounds, Placed},
     span::Span,
 };
+use crate::model::archive_name::number;
 
 /// An archive and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub enum Cause {
     Bad(Standing),
 }
 
-/// Judges every archive: newest first, those of the same time by name.
+/// Judges every archive: newest first, those of the same time by their number, the highest first, and by name.
 ///
 /// Archives that are damaged, incomplete, or dated after `now` use up no count, and nothing is counted from them: without
 /// them the verdicts on the others are the same. Of them, those of the future stay. The damaged and the incomplete go as
@@ -95,7 +96,7 @@ pub enum Cause {
 /// and so does whatever has a mark that holds. What is not: that an archive which nobody has proven is good.
 pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) -> Vec<Judged> {
     archives.sort_by(|one, other| {
-        let key = |archive: &Archive| Reverse(archive.time);
+        let key = |archive: &Archive| Reverse((archive.time, number(&archive.name)));
         (key(one), one).cmp(&(key(other), other))
     });
     let verdicts = if policy.is_empty() {

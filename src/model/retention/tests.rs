@@ -380,3 +380,18 @@ fn two_years_of_hours_are_simulated_while_somebody_waits() {
     assert_eq!((simulation.made, simulation.most.archives), (17_520, 8760));
     assert_eq!(simulation.most.time, at("2026-12-31T23:00:00Z"));
 }
+
+#[test]
+fn of_one_second_the_highest_number_is_the_newest() {
+    let names = ["a.tar.gz", "a.1.tar.gz", "a.10.tar.gz", "a.2.tar.gz"];
+    let all = names.map(|name| archive(name, "2026-01-01T00:00:00Z", Standing::Good));
+    let counts = Counts {
+        last: 1.into(),
+        ..Counts::default()
+    };
+    let policy = Policy::new(counts, None, Zone::UTC);
+    let judged = judge(all.to_vec(), &policy, at("2026-01-02T00:00:00Z"));
+    let order: Vec<&str> = judged.iter().map(|one| one.archive.name.as_str()).collect();
+    assert_eq!(order, [names[2], names[3], names[1], names[0]]);
+    assert_eq!(kept(&judged), BTreeSet::from([names[2].to_owned()]));
+}

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
-    model::retention::{Archive, Judged, Removal, Standing, Verdict},
+    model::{
+        archive_name::number,
+        retention::{Archive, Judged, Removal, Standing, Verdict},
+    },
     ops::{
         Context,
         catalog::{mark_name, read_mark},
@@ -20,7 +23,7 @@ use crate::{
 /// an interruption is an error, and what is left then is not in the note.
 pub fn apply(context: &Context, plan: &Plan, place: &mut Place) -> Result<()> {
     let mut doomed: Vec<(&Archive, &Removal)> = plan.judged.iter().filter_map(removal).collect();
-    doomed.sort_by_key(|(archive, _)| (archive.time, &archive.name));
+    doomed.sort_by_key(|(archive, _)| (archive.time, number(&archive.name), &archive.name));
     for (archive, removal) in doomed {
         context.stop.check()?;
         match one(context, plan, archive, removal) {
