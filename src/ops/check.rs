@@ -294,7 +294,10 @@ impl Examination {
                     store.shown()
                 ));
             }
-            let message = format!("{} objects", listed.count);
+            let message = match listed.count {
+                1 => "1 object".to_owned(),
+                count => format!("{count} objects"),
+            };
             Ok((listed.left, Some(message)))
         })?;
         let Some(second) = second else {
