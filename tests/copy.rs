@@ -700,25 +700,14 @@ fn serves(machine: &Machine, proofs: [&str; 2]) {
 #[test]
 fn ssh_servers_serve() {
     let Some(server) = Sshd::start() else { return };
-    let machine = machine_with(&format!(
-        "url = \"sftp://{}@{}:{}/~/archives\"\nidentity_file = \"{}\"\nknown_hosts_file = \"{}\"\nssh_config = \"{}\"",
-        server.user(),
-        server.host(),
-        server.port(),
-        server.identity_file().display(),
-        server.known_hosts().display(),
-        server.config().display(),
-    ));
+    let machine = machine_with(&server.destination());
     serves(&machine, ["read-back", "read-back"]);
 }
 
 #[test]
 fn moto_serves() {
     let Some(server) = Moto::start() else { return };
-    let machine = machine_with(&format!(
-        "url = \"s3://{BUCKET}/host\"\nendpoint = \"{}\"\nallow_http = true\naccess_key_id = \"any\"\nsecret_access_key = \"thing\"",
-        server.endpoint(),
-    ));
+    let machine = machine_with(&server.destination());
     serves(&machine, ["checksum", "checksum"]);
 }
 
@@ -727,12 +716,7 @@ fn azurite_serves() {
     let Some(server) = Azurite::start() else {
         return;
     };
-    let machine = machine_with(&format!(
-        "url = \"az://{BUCKET}/host\"\nendpoint = \"{}\"\nallow_http = true\naccount = \"{}\"\naccount_key = \"{}\"",
-        Azurite::account_endpoint(&server.endpoint()),
-        Azurite::ACCOUNT,
-        Azurite::KEY,
-    ));
+    let machine = machine_with(&server.destination());
     serves(&machine, ["read-back", "read-back"]);
 }
 

@@ -183,11 +183,7 @@ fn archives_live_in_s3() {
 #[test]
 fn archives_live_in_moto() {
     let Some(server) = Moto::start() else { return };
-    let machine = machine_with(&format!(
-        "url = \"s3://{BUCKET}/host\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\nallow_http = true\n\
-         access_key_id = \"any\"\nsecret_access_key = \"thing\"",
-        server.endpoint(),
-    ));
+    let machine = machine_with(&server.destination());
     lives(&machine);
     assert_eq!(server.objects().len(), 2, "{:?}", server.objects());
     assert_eq!(server.uploads(), [""; 0]);
@@ -198,12 +194,7 @@ fn archives_live_in_azure() {
     let Some(server) = Azurite::start() else {
         return;
     };
-    let machine = machine_with(&format!(
-        "url = \"az://{BUCKET}/host\"\nendpoint = \"{}\"\nallow_http = true\naccount = \"{}\"\naccount_key = \"{}\"",
-        Azurite::account_endpoint(&server.endpoint()),
-        Azurite::ACCOUNT,
-        Azurite::KEY,
-    ));
+    let machine = machine_with(&server.destination());
     lives(&machine);
     assert_eq!(server.blobs().len(), 2, "{:?}", server.blobs());
 }
@@ -224,15 +215,7 @@ fn archives_live_in_gcs() {
 #[test]
 fn archives_live_on_an_ssh_server() {
     let Some(server) = Sshd::start() else { return };
-    let machine = machine_with(&format!(
-        "url = \"sftp://{}@{}:{}/~/archives\"\nidentity_file = \"{}\"\nknown_hosts_file = \"{}\"\nssh_config = \"{}\"",
-        server.user(),
-        server.host(),
-        server.port(),
-        server.identity_file().display(),
-        server.known_hosts().display(),
-        server.config().display(),
-    ));
+    let machine = machine_with(&server.destination());
     lives(&machine);
     let left = fs::read_dir(server.files().join("archives")).expect("a folder");
     assert_eq!(left.count(), 2, "nothing but the two archives");

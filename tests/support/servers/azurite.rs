@@ -24,6 +24,16 @@ pub struct Azurite {
 }
 
 impl Azurite {
+    /// What a configuration says of a destination here.
+    pub fn destination(&self) -> String {
+        format!(
+            "url = \"az://{BUCKET}/host\"\nendpoint = \"{}\"\nallow_http = true\naccount = \"{}\"\naccount_key = \"{}\"",
+            Azurite::account_endpoint(&self.endpoint()),
+            Azurite::ACCOUNT,
+            Azurite::KEY,
+        )
+    }
+
     /// The account that every Azurite has, and its well-known key.
     pub const ACCOUNT: &str = "devstoreaccount1";
     pub const KEY: &str =

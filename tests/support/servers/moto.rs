@@ -18,6 +18,15 @@ pub struct Moto {
 }
 
 impl Moto {
+    /// What a configuration says of a destination here.
+    pub fn destination(&self) -> String {
+        format!(
+            "url = \"s3://{BUCKET}/host\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\nallow_http = true\n\
+             access_key_id = \"any\"\nsecret_access_key = \"thing\"",
+            self.endpoint(),
+        )
+    }
+
     /// `None` where moto is not installed.
     pub fn start() -> Option<Moto> {
         let Some(moto) = program::find("moto_server") else {

@@ -25,6 +25,19 @@ pub struct Sshd {
 }
 
 impl Sshd {
+    /// What a configuration says of a destination here.
+    pub fn destination(&self) -> String {
+        format!(
+            "url = \"sftp://{}@{}:{}/~/archives\"\nidentity_file = \"{}\"\nknown_hosts_file = \"{}\"\nssh_config = \"{}\"",
+            self.user(),
+            self.host(),
+            self.port(),
+            self.identity_file().display(),
+            self.known_hosts().display(),
+            self.config().display(),
+        )
+    }
+
     /// The name under which `config()` knows the server.
     pub const HOST: &str = "store";
 
