@@ -75,6 +75,25 @@ fn export_to_a_full_disk_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_copy_to_a_full_disk_names_the_folder_and_leaves_nothing_there() {
+    if !is_root("mounting a small file system") {
+        return;
+    }
+    let machine = Machine::new();
+    machine.write("etc/secrets", noise(4 << 20), 0o600);
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    let full = machine.path("out/full");
+    fs::create_dir(&full).expect("a folder");
+    let _full = Mounted::tmpfs(&full, "1m");
+    machine
+        .run(&["copy", "a.tar.gz", "full/"])
+        .exits(18)
+        .says("cannot write to the folder full")
+        .says("hint: free some space");
+    assert!(tree(&full).is_empty());
+}
+
+#[test]
 fn import_onto_a_full_disk_changes_nothing() {
     if !is_root("mounting a small file system") {
         return;

@@ -178,7 +178,14 @@ struct FolderUpload {
 
 impl Write for FolderUpload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.draft.file().write(bytes)
+        let writing = |error: io::Error| {
+            let message = format!(
+                "cannot write to the folder {}: {error}",
+                self.folder.display()
+            );
+            io::Error::new(error.kind(), message)
+        };
+        self.draft.file().write(bytes).map_err(writing)
     }
 
     fn flush(&mut self) -> io::Result<()> {
