@@ -213,7 +213,7 @@ impl Selected<'_> {
         }
         let path = self.folder.join(name.as_str());
         if crate::disk::exists(&path) {
-            return Err(refuse_existing(io::ErrorKind::AlreadyExists.into(), &path));
+            return Err(directory::taken(&path).into());
         }
         self.directories.push(name.clone());
         self.stage().map(drop)

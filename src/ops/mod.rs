@@ -28,6 +28,7 @@ pub mod rollback;
 mod secret;
 pub mod shipment;
 pub mod simulate;
+mod staged;
 mod stdout;
 pub mod validate;
 pub mod verify;

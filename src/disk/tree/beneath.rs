@@ -36,6 +36,7 @@ const FOLDER: OFlags = OFlags::RDONLY
 pub struct Top {
     fd: OwnedFd,
     path: PathBuf,
+    shown: PathBuf,
 }
 
 impl Top {
@@ -45,7 +46,14 @@ impl Top {
         Ok(Top {
             fd: sys::open(path, flags, Mode::empty())?,
             path: path.to_owned(),
+            shown: path.to_owned(),
         })
+    }
+
+    /// The same, but messages name `path` in its place: where it will lie in the end.
+    pub fn shown_as(self, path: &Path) -> Top {
+        let shown = path.to_owned();
+        Top { shown, ..self }
     }
 
     /// Where it was opened.
@@ -56,8 +64,8 @@ impl Top {
     /// The path of something below it, for messages.
     pub fn shown(&self, relative: &[u8]) -> String {
         match relative {
-            b"" => self.path.display().to_string(),
-            _ => format!("{}/{}", self.path.display(), shown(relative)),
+            b"" => self.shown.display().to_string(),
+            _ => format!("{}/{}", self.shown.display(), shown(relative)),
         }
     }
 }

@@ -109,7 +109,8 @@ pub fn publish(place: &Path, target: &Path) -> io::Result<()> {
 
 fn build(restoring: &Restoring<'_>) -> Result<Vec<String>> {
     let top = Top::open(restoring.place)
-        .with_context(|| format!("cannot open {}", restoring.place.display()))?;
+        .with_context(|| format!("cannot open {}", restoring.place.display()))?
+        .shown_as(restoring.target);
     let mut building = Building {
         top: &top,
         folders: Folders::new(&top),

@@ -1,22 +1,20 @@
 //! A directory out of an archive: built as an import builds it, and as whole.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use anyhow::{Context as _, Result};
 use tracing::warn;
 
-use super::{Context, Extracted, refuse_existing};
+use super::{Context, Extracted};
 use crate::{
     disk::{
         staging::Staging,
         survey,
-        tree::{Privilege, Restoring, StagedFile, Taking, publish, restore},
+        tree::{Privilege, Restoring, Taking, publish, restore},
     },
-    model::{
-        entry_name::EntryName,
-        manifest::Manifest,
-        tree::{files_of, relative_of},
-    },
+    error::{Failure, Kind},
+    model::{entry_name::EntryName, manifest::Manifest, tree::files_of},
+    ops::staged::staged_files,
 };
 
 /// Bytes of the files of a directory.
@@ -39,14 +37,7 @@ pub fn extract(
     let target = folder.join(name.as_str());
     let tree = manifest.trees.get(name);
     let tree = tree.context("a directory that the archive does not have")?;
-    let mut files = Vec::new();
-    for (key, entry, record) in files_of(name, &manifest.files) {
-        files.push(StagedFile {
-            name: relative_of(key, record, name).map_err(anyhow::Error::msg)?,
-            staged: staging.place(entry),
-            record,
-        });
-    }
+    let files = staged_files(name, manifest, staging)?;
     context.begin("building the directory", None);
     let place = staging.sibling();
     let warnings = restore(&Restoring {
@@ -57,7 +48,12 @@ pub fn extract(
         taking: Taking::Move,
         privilege: Privilege::Ours,
     })?;
-    publish(&place, &target).map_err(|error| refuse_existing(error, &target))?;
+    match publish(&place, &target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(taken(&target).into());
+        }
+        result => result.with_context(|| format!("cannot write {}", target.display()))?,
+    }
     for warning in warnings {
         warn!("{name}: {warning}");
     }
@@ -66,4 +62,10 @@ pub fn extract(
         path: Some(target.display().to_string()),
         size_bytes: total_bytes(name, manifest),
     })
+}
+
+/// The failure for a directory whose place is taken.
+pub fn taken(target: &Path) -> Failure {
+    Failure::new(Kind::Usage, format!("{} exists already", target.display()))
+        .hint("name another folder with -o: a directory that is there is never replaced")
 }

@@ -20,9 +20,9 @@ use crate::{
         digest::Digest,
         entry_name::EntryName,
         relative::RelativeName,
-        tree::{Tree, files_of, relative_of},
+        tree::{Tree, relative_of},
     },
-    ops::{Context, look::look},
+    ops::{Context, look::look, staged::staged_files},
     source::sqlite,
 };
 
@@ -50,14 +50,7 @@ impl<'a> Directory<'a> {
         let Some(tree) = manifest.trees.get(&source.name) else {
             return Ok(None);
         };
-        let mut files = Vec::new();
-        for (key, entry, record) in files_of(&source.name, &manifest.files) {
-            files.push(StagedFile {
-                name: relative_of(key, record, &source.name).map_err(anyhow::Error::msg)?,
-                staged: unpacked.staging.place(entry),
-                record,
-            });
-        }
+        let files = staged_files(&source.name, manifest, unpacked.staging)?;
         Ok(Some(Directory {
             context,
             settings,
