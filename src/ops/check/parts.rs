@@ -7,12 +7,9 @@ use tracing::warn;
 
 use super::{
     Examination,
-    probe::{LINES, find, reads},
+    probe::{LINES, find, finish, reads},
 };
-use crate::{
-    model::digest::Digest,
-    store::{Maker, Store},
-};
+use crate::store::{Maker, Store};
 
 impl Examination {
     /// Tries both, where the store has parts: two of the smallest size that it takes, the second a little shorter. An error
@@ -36,9 +33,7 @@ impl Examination {
         let content = content(&name, part_bytes);
         self.written.push(name.clone());
         let arrived = self.attempt("parts", || {
-            let mut upload = store.create_in_parts(&name, maker)?;
-            upload.write_all(&content)?;
-            let proof = upload.finish(&Digest::of(&content))?;
+            let proof = finish(store.create_in_parts(&name, maker)?, &content)?;
             find(store, &name, content.len())?;
             if !reads(store, &name, &content)? {
                 let place = store.shown();
