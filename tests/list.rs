@@ -89,3 +89,17 @@ fn a_bucket_of_very_many_archives_is_listed_in_little_memory() {
     machine.write("etc/config.toml", machine.config_text(&bucket), 0o644);
     lists_many(&machine, "@crowd");
 }
+
+#[test]
+fn of_one_second_the_highest_number_is_shown_first() {
+    let machine = Machine::new();
+    let names = [".10", ".2", ".1", ""]
+        .map(|number| format!("hookshot-state-20260101-030000{number}.tar.gz"));
+    for name in &names {
+        File::create(machine.path("out").join(name)).expect("a file");
+    }
+    let json = list(&machine, &["--json", "."]).exits(0).json();
+    let archives = json["archives"].as_array().expect("archives").iter();
+    let shown: Vec<&str> = archives.filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(shown, names);
+}

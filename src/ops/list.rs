@@ -20,6 +20,7 @@ use crate::{
     config::Settings,
     error::{Failure, Kind},
     model::{
+        archive_name::number,
         manifest::Manifest,
         retention::{self, Policy, Standing, Verdict, judge},
     },
@@ -214,7 +215,10 @@ fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
     let (one, other) = (&one.listed, &other.listed);
     let by = match sort {
         Sort::Name => Ordering::Equal,
-        Sort::Time => other.time().cmp(&one.time()),
+        Sort::Time => {
+            let key = |listed: &Listed| (listed.time(), number(&listed.stored.name));
+            key(other).cmp(&key(one))
+        }
         Sort::Size => other.stored.size_bytes.cmp(&one.stored.size_bytes),
     };
     by.then_with(|| one.stored.name.cmp(&other.stored.name))
