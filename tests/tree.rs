@@ -36,7 +36,7 @@ use hookshot::{
     },
 };
 use proptest::prelude::*;
-use trees::{Bench, Thing};
+use trees::{Bench, How, Thing, name};
 
 fn rules(include: &[&str], exclude: &[&str]) -> Rules {
     let owned =
@@ -100,14 +100,14 @@ proptest! {
     #[test]
     fn what_was_staged_is_restored_as_it_was(
         things in proptest::collection::btree_map(path(), thing(), 0..25),
-        taking in prop::sample::select(vec![Taking::Move, Taking::Copy]),
+        how in prop::sample::select(vec![How::Move, How::Copy]),
     ) {
         let bench = Bench::new();
         bench.build(&things);
         let staged = bench.stage(&Rules::everything()).expect("staged");
         prop_assert!(staged.torn.is_empty());
         prop_assert!(staged.left_out.is_empty(), "{:?}", staged.left_out);
-        let (tree, warnings) = bench.restore(staged, taking);
+        let (tree, warnings) = bench.restore(staged, how);
         let mut expected = bench.snapshot(&bench.source());
         let links: Vec<Vec<u8>> = tree.links.keys().map(|link| link.as_bytes().to_vec()).collect();
         let outside: Vec<_> = links.iter().filter(|link| {
@@ -152,7 +152,7 @@ fn paths_of_4000_bytes_survive_with_short_and_with_long_components() {
         assert_eq!(staged.tree.folders.len(), count);
         assert!(staged.files[0].record.name.is_some(), "its name is escaped");
         let before = listing_of_names(&bench.source());
-        bench.restore(staged, Taking::Move);
+        bench.restore(staged, How::Move);
         assert_eq!(listing_of_names(&bench.place()), before);
     }
 }
@@ -541,7 +541,7 @@ fn links_that_lead_outside_are_not_restored_and_named() {
         files: &[],
         place: &place,
         target,
-        taking: Taking::Move,
+        taking: Taking::Copy,
         privilege: Privilege::Ours,
     };
     let warnings = restore(&restoring).expect("restored");
@@ -573,7 +573,7 @@ fn a_folder_that_nobody_listed_is_made_like_the_top() {
         files: &[],
         place: &place,
         target: &place,
-        taking: Taking::Move,
+        taking: Taking::Copy,
         privilege: Privilege::Ours,
     };
     restore(&restoring).expect("restored");
@@ -582,6 +582,33 @@ fn a_folder_that_nobody_listed_is_made_like_the_top() {
         assert_eq!(metadata.mode() & 0o7777, mode, "{path}");
     }
     restore(&restoring).expect_err("nothing that is there is touched");
+}
+
+#[test]
+fn a_folder_of_files_that_nobody_listed_is_made_like_the_top() {
+    for how in [How::Move, How::Copy] {
+        let bench = Bench::new();
+        let mode = |path: PathBuf| path.metadata().expect("there").mode() & 0o7777;
+        fs::create_dir_all(bench.source().join("a/b")).expect("made");
+        for (path, bits) in [("a/b/file", 0o640), ("a/other", 0o400)] {
+            let path = bench.source().join(path);
+            fs::write(&path, "x").expect("written");
+            fs::set_permissions(path, fs::Permissions::from_mode(bits)).expect("set");
+        }
+        let mut staged = bench.stage(&Rules::everything()).expect("staged");
+        staged.tree.folders.clear();
+        staged.tree.root.mode = Some(0o751);
+        bench.restore(staged, how);
+        for (path, expected) in [
+            ("", 0o751),
+            ("a", 0o751),
+            ("a/b", 0o751),
+            ("a/b/file", 0o640),
+            ("a/other", 0o400),
+        ] {
+            assert_eq!(mode(bench.place().join(path)), expected, "{how:?} {path}");
+        }
+    }
 }
 
 #[test]
@@ -595,7 +622,7 @@ fn files_lose_their_special_bits_and_folders_keep_what_they_mean() {
     }
     bench.restore(
         bench.stage(&Rules::everything()).expect("staged"),
-        Taking::Move,
+        How::Move,
     );
     let mode = |name: &str| bench.place().join(name).metadata().expect("there").mode() & 0o7777;
     assert_eq!(mode("file"), 0o755);
@@ -633,7 +660,7 @@ fn owners_and_acls_are_restored_by_root() {
     let before = bench.snapshot(&source);
     let (_, warnings) = bench.restore(
         bench.stage(&Rules::everything()).expect("staged"),
-        Taking::Move,
+        How::Move,
     );
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(bench.snapshot(&bench.place()), before);
@@ -658,42 +685,46 @@ fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
 
 #[test]
 fn a_default_acl_of_the_folder_above_does_not_go_down_into_what_is_restored() {
-    let bench = Bench::new();
-    fs::create_dir(bench.source().join("folder")).expect("made");
-    fs::write(bench.source().join("folder/file"), "x").expect("written");
-    let before = bench.snapshot(&bench.source());
-    let acl = acl(&[
-        (1u16, 7u16, u32::MAX),
-        (2, 7, 7),
-        (4, 7, u32::MAX),
-        (16, 7, u32::MAX),
-        (32, 7, u32::MAX),
-    ]);
-    let flags = rustix::fs::XattrFlags::empty();
-    let staged = bench.stage(&Rules::everything()).expect("staged");
-    if rustix::fs::setxattr(bench.folder(), "system.posix_acl_default", &acl, flags).is_ok() {
-        bench.restore(staged, Taking::Copy);
-        assert_eq!(bench.snapshot(&bench.place()), before);
-        let list = rustix::fs::listxattr_query(bench.place().join("folder/file"));
-        assert_eq!(list.expect("listed"), 0);
+    for how in [How::Move, How::Copy] {
+        let bench = Bench::new();
+        fs::create_dir(bench.source().join("folder")).expect("made");
+        fs::write(bench.source().join("folder/file"), "x").expect("written");
+        let before = bench.snapshot(&bench.source());
+        let acl = acl(&[
+            (1u16, 7u16, u32::MAX),
+            (2, 7, 7),
+            (4, 7, u32::MAX),
+            (16, 7, u32::MAX),
+            (32, 7, u32::MAX),
+        ]);
+        let flags = rustix::fs::XattrFlags::empty();
+        let staged = bench.stage(&Rules::everything()).expect("staged");
+        if rustix::fs::setxattr(bench.folder(), "system.posix_acl_default", &acl, flags).is_ok() {
+            bench.restore(staged, how);
+            assert_eq!(bench.snapshot(&bench.place()), before, "{how:?}");
+            for path in ["", "folder", "folder/file"] {
+                let list = rustix::fs::listxattr_query(bench.place().join(path));
+                assert_eq!(list.expect("listed"), 0, "{how:?} {path}");
+            }
+        }
     }
 }
 
 #[test]
 fn holes_are_holes_again() {
-    for taking in [Taking::Move, Taking::Copy] {
+    for how in [How::Move, How::Copy] {
         let bench = Bench::new();
         let file = fs::File::create(bench.source().join("sparse")).expect("made");
         file.set_len(64 << 20).expect("long");
         std::os::unix::fs::FileExt::write_all_at(&file, b"middle", 32 << 20).expect("written");
         let staged = bench.stage(&Rules::everything()).expect("staged");
         assert!(staged.files[0].record.sparse);
-        bench.restore(staged, taking);
+        bench.restore(staged, how);
         let restored = bench.place().join("sparse").metadata().expect("there");
         assert_eq!(restored.len(), 64 << 20);
         assert!(
             restored.blocks() * 512 < 1 << 20,
-            "{taking:?} {}",
+            "{how:?} {}",
             restored.blocks()
         );
     }
@@ -774,7 +805,7 @@ fn what_is_excluded_stays_when_a_directory_is_replaced() {
     let gone = RelativeName::new(b"only-here").expect("good");
     staged.tree.folders.remove(&gone).expect("it was there");
     let before = bench.snapshot(&source);
-    bench.restore(staged, Taking::Move);
+    bench.restore(staged, How::Move);
     let privilege = bench.privilege();
     let warnings = keep_excluded(&source, &bench.place(), &rules, privilege).expect("kept");
     assert!(warnings.is_empty(), "{warnings:?}");
@@ -790,16 +821,25 @@ fn what_is_excluded_stays_when_a_directory_is_replaced() {
 
 #[test]
 fn an_error_while_building_leaves_nothing() {
-    let bench = Bench::new();
-    fs::write(bench.source().join("a"), "x").expect("written");
-    let staged = bench.stage(&Rules::everything()).expect("staged");
-    let files = bench.unpack(&staged);
-    fs::remove_file(&files[0].1).expect("removed");
-    let error = bench
-        .try_restore(&staged, &files, Taking::Move)
-        .expect_err("it is gone");
-    assert!(format!("{error:#}").contains("cannot restore"), "{error:#}");
-    assert!(!bench.place().exists());
+    for (how, file) in [
+        (How::Copy, b"a".as_slice()),
+        // A name that is its own in staging is not renamed alone.
+        (How::Move, b"\xff"),
+    ] {
+        let bench = Bench::new();
+        let path = bench.source().join(std::ffi::OsStr::from_bytes(file));
+        fs::write(path, "x").expect("written");
+        fs::write(bench.source().join("b"), "y").expect("written");
+        let staged = bench.stage(&Rules::everything()).expect("staged");
+        let unpacked = bench.unpack(&staged, how);
+        let entry = RelativeName::new(file).expect("good").entry(&name()).0;
+        fs::remove_file(unpacked.staging.place(&entry)).expect("removed");
+        let error = bench
+            .try_restore(&staged, &unpacked)
+            .expect_err("it is gone");
+        assert!(format!("{error:#}").contains("cannot restore"), "{error:#}");
+        assert!(!bench.place().exists());
+    }
 }
 
 #[test]
@@ -826,7 +866,7 @@ fn many_small_files_are_staged_and_restored() {
         .collect();
     assert_eq!(found, expected);
     let before = bench.snapshot(&bench.source());
-    bench.restore(staged, Taking::Move);
+    bench.restore(staged, How::Move);
     assert_eq!(bench.snapshot(&bench.place()), before);
 }
 
@@ -850,6 +890,6 @@ fn names_that_are_not_utf_8_are_matched_and_restored() {
     let name = staged.files[0].name.as_str();
     assert!(name.starts_with("data/.hookshot-name/"), "{name}");
     assert_eq!(staged.files[0].record.name.as_deref(), Some(odd.as_bytes()));
-    bench.restore(staged, Taking::Move);
+    bench.restore(staged, How::Move);
     assert_eq!(fs::read(bench.place().join(&odd)).expect("there"), b"odd");
 }

@@ -44,6 +44,10 @@ pub trait Sink {
     fn begin(&mut self, manifest: &Manifest) -> Result<()>;
     /// A place for the content of an entry.
     fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>>;
+    /// Called when the content of the entry that was begun last was given, and is what the manifest says.
+    fn end(&mut self, _: &EntryName, _: &FileRecord) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A sink that keeps nothing.
@@ -309,7 +313,9 @@ impl<'a> Passage<'a> {
                 .map_err(Stop::Sink)?;
         }
         let (found, _) = hashing.finish();
-        if found != record.checksum {
+        if found == record.checksum {
+            self.sink.end(name, record).map_err(Stop::Sink)?;
+        } else {
             self.faults.push(Fault::Checksum {
                 name: name.clone(),
                 expected: record.checksum,

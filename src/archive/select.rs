@@ -104,6 +104,7 @@ fn try_select(
         if hashing.finish() != (record.checksum, record.size) {
             return Ok(None);
         }
+        sink.end(name, record)?;
     }
     Ok(Some(Selected { root, manifest }))
 }

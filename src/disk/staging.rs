@@ -1,9 +1,12 @@
 //! The private folder where an archive is unpacked and proven before anything moves.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    },
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -12,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::fs::{self as sys, Mode, OFlags};
 
 use crate::model::entry_name::EntryName;
 
@@ -21,7 +25,7 @@ pub struct Staging {
     path: PathBuf,
     keep: AtomicBool,
     /// The folder in it that was made last: the next file is likely to lie there as well.
-    last: Mutex<PathBuf>,
+    last: Mutex<Option<(PathBuf, OwnedFd)>>,
 }
 
 impl Staging {
@@ -36,7 +40,7 @@ impl Staging {
 
     fn at(path: PathBuf) -> Staging {
         Staging {
-            last: Mutex::new(path.clone()),
+            last: Mutex::new(None),
             path,
             keep: AtomicBool::new(false),
         }
@@ -89,25 +93,36 @@ impl Staging {
 
     /// A new file for an entry.
     pub fn file(&self, name: &EntryName) -> Result<File> {
+        self.file_of_mode(name, 0o600)
+    }
+
+    /// The same, with this mode as far as the umask allows: only the folder keeps it private then.
+    pub fn file_of_mode(&self, name: &EntryName, mode: u32) -> Result<File> {
         let place = self.place(name);
         let create = || -> io::Result<File> {
             let folder = super::folder_of(&place);
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            if *last != folder {
-                std::fs::DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(&folder)?;
-                *last = folder;
-            }
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&place)
+            let fd = match last.take_if(|(path, _)| *path == folder) {
+                Some((_, fd)) => fd,
+                None => self.folder(&folder)?,
+            };
+            let name = place.file_name().unwrap_or_default();
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let file = sys::openat(&fd, name, flags, Mode::from_raw_mode(mode));
+            *last = Some((folder, fd));
+            Ok(file?.into())
         };
         create().with_context(|| format!("cannot create {}", place.display()))
+    }
+
+    /// Opens a folder in it, which is made where it is missing.
+    fn folder(&self, folder: &Path) -> io::Result<OwnedFd> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(sys::open(folder, flags, Mode::empty())?)
     }
 
     /// A writer for an entry.

@@ -1,6 +1,6 @@
 //! Names of what a directory source holds: paths below its top, as bytes, and the entry names that carry them.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 use super::{
     digest::Digest,
@@ -11,7 +11,7 @@ use super::{
 /// What hookshot calls its own folder, and how its other names begin: no directory source holds such a component.
 const OWN: &[u8] = b".hookshot";
 /// The folder of the entries whose names are escaped. No real file is there, because its name is one of [`OWN`].
-const ESCAPED: &str = ".hookshot-name";
+pub const ESCAPED: &str = ".hookshot-name";
 
 /// A path below the top of a directory source: any bytes, normal components only, at most [`MAX_RELATIVE_BYTES`].
 ///
@@ -112,6 +112,12 @@ impl RelativeName {
             return Err(RelativeFault::OtherKey);
         }
         Ok(relative)
+    }
+}
+
+impl Borrow<[u8]> for RelativeName {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -14,6 +14,7 @@ use semver::Version;
 
 use crate::{
     archive::Threads,
+    disk::tree::Privilege,
     error::{Failure, Kind},
     store::Environment,
 };
@@ -49,6 +50,14 @@ impl Context {
     /// The time in RFC 3339, UTC.
     pub fn time(&self) -> String {
         self.now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    }
+
+    /// Whether what is restored can be given to its owners.
+    pub fn privilege(&self) -> Privilege {
+        match self.privileged {
+            true => Privilege::Root,
+            false => Privilege::Ours,
+        }
     }
 
     /// A reader that reports what passes and ends when we are to stop.

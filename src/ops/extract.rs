@@ -26,6 +26,8 @@ use crate::{
         publish::{Draft, Existing},
         space,
         staging::{self, EXTRACT, Staging},
+        survey,
+        tree::{Privilege, unpack::Unpacking},
     },
     error::{Failure, Kind},
     model::{
@@ -102,7 +104,7 @@ fn one(
         output,
         existing,
         drafts: BTreeMap::new(),
-        directories: Vec::new(),
+        unpacking: Unpacking::new(Privilege::Ours),
         staging: None,
         folders: NewFolders::default(),
     };
@@ -119,12 +121,12 @@ fn one(
     let mut drafts = sink.drafts;
     // What gets a file stays, and what stays empty goes.
     let _folders = sink.folders;
-    let (directories, staging) = (sink.directories, sink.staging);
+    let (directories, staging) = (sink.unpacking.finish(), sink.staging);
     let mut entries = Vec::new();
     for name in names {
-        if let Some(staging) = staging.as_ref().filter(|_| directories.contains(name)) {
+        if let (Some(staging), Some(refused)) = (&staging, directories.get(name)) {
             entries.push(directory::extract(
-                context, name, &manifest, staging, &folder,
+                context, name, &manifest, staging, refused, &folder,
             )?);
             continue;
         }
@@ -183,7 +185,7 @@ struct Selected<'a> {
     existing: Existing,
     drafts: BTreeMap<EntryName, Draft>,
     /// Those of the names that are directories.
-    directories: Vec<EntryName>,
+    unpacking: Unpacking,
     /// Where the files of directories lie until all are there.
     staging: Option<Staging>,
     folders: NewFolders,
@@ -191,7 +193,7 @@ struct Selected<'a> {
 
 impl Selected<'_> {
     /// Makes the folder in which directories are built, when there is something for it.
-    fn stage(&mut self) -> Result<&Staging> {
+    fn stage(&mut self) -> Result<()> {
         if self.staging.is_none() {
             let folder = &self.folder;
             self.folders
@@ -200,7 +202,7 @@ impl Selected<'_> {
             staging::sweep(folder);
             self.staging = Some(Staging::scratch(folder, EXTRACT)?);
         }
-        self.staging.as_ref().context("a staging folder")
+        Ok(())
     }
 
     /// Notes that `name` is a directory; one that is there already is never replaced.
@@ -215,8 +217,9 @@ impl Selected<'_> {
         if crate::disk::exists(&path) {
             return Err(directory::taken(&path).into());
         }
-        self.directories.push(name.clone());
-        self.stage().map(drop)
+        let target = survey::in_real_folder(&path);
+        self.unpacking.add(name.clone(), target);
+        self.stage()
     }
 }
 
@@ -245,11 +248,15 @@ impl Sink for Selected<'_> {
         space::require(&self.folder, bytes, "the entries")
     }
 
-    fn entry(&mut self, name: &EntryName, _: &FileRecord) -> Result<Box<dyn Write + '_>> {
-        let first = name.as_str().split_once('/').map(|(first, _)| first);
-        let is_it = |directory: &EntryName| Some(directory.as_str()) == first;
-        if self.directories.iter().any(is_it) {
-            return self.stage()?.writer(name);
+    fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
+        self.unpacking.end(name, record)
+    }
+
+    fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
+        if let Some(staging) = &self.staging
+            && let Some(writer) = self.unpacking.begin(staging, name, record)?
+        {
+            return Ok(writer);
         }
         if !self.names.contains(name) {
             return Ok(Box::new(io::sink()));

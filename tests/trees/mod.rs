@@ -20,12 +20,14 @@ use std::{
 use anyhow::Result;
 use hookshot::{
     archive::Threads,
-    disk::tree::{Privilege, Restoring, StagedFile, Taking, restore},
+    disk::{
+        staging::Staging,
+        tree::{Privilege, Restoring, StagedFile, Taking, restore, unpack::Unpacking},
+    },
     model::{
         entry_name::EntryName,
         limits::MAX_MANIFEST_BYTES,
         manifest::Manifest,
-        relative::RelativeName,
         rules::Rules,
         tree::{Tree, relative_of},
         version::FormatVersion,
@@ -64,6 +66,19 @@ pub type State = (char, u32, (u32, u32), (i64, i64), Vec<u8>, Option<Vec<u8>>);
 /// A folder with a directory `data`, a place for a new one, and a folder for scratch.
 pub struct Bench {
     folder: TempDir,
+}
+
+/// What becomes of the staged files: they come into place themselves, or copies of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    Move,
+    Copy,
+}
+
+/// Files in staging, with what was refused of their attributes where they have them.
+pub struct Unpacked {
+    pub staging: Staging,
+    refused: Option<Vec<String>>,
 }
 
 pub fn name() -> EntryName {
@@ -146,50 +161,58 @@ impl Bench {
     }
 
     /// Writes every file as an import would have it in its staging folder.
-    pub fn unpack(&self, staged: &StagedTree) -> Vec<(RelativeName, PathBuf)> {
-        let staging = self.folder().join("staging");
-        fs::create_dir(&staging).expect("made");
-        let unpack = |(number, file): (usize, &hookshot::source::files::Staged)| {
-            let key = file.name.as_str().strip_prefix("data/").expect("below it");
-            let relative = relative_of(key, &file.record, &name()).expect("a good name");
-            let path = staging.join(number.to_string());
-            let mut out = fs::File::create(&path).expect("made");
+    pub fn unpack(&self, staged: &StagedTree, how: How) -> Unpacked {
+        let staging = Staging::create(&self.folder().join("staging")).expect("made");
+        let mut unpacking = Unpacking::new(self.privilege());
+        if how == How::Move {
+            unpacking.add(name(), self.source());
+        }
+        for file in &staged.files {
+            let begun = unpacking.begin(&staging, &file.name, &file.record);
+            let mut out = match begun.expect("made") {
+                Some(out) => out,
+                None => staging.writer(&file.name).expect("made"),
+            };
             let size = std::io::copy(&mut file.content.open().expect("open"), &mut out);
             assert_eq!(size.expect("copied"), file.record.size);
-            (relative, path)
-        };
-        staged.files.iter().enumerate().map(unpack).collect()
+            drop(out);
+            unpacking.end(&file.name, &file.record).expect("finished");
+        }
+        Unpacked {
+            staging,
+            refused: unpacking.finish().remove(&name()),
+        }
     }
 
-    pub fn try_restore(
-        &self,
-        staged: &StagedTree,
-        files: &[(RelativeName, PathBuf)],
-        taking: Taking,
-    ) -> Result<Vec<String>> {
-        let files: Vec<StagedFile<'_>> = staged
-            .files
-            .iter()
-            .zip(files)
-            .map(|(file, (name, path))| StagedFile {
-                name: name.clone(),
-                staged: path.clone(),
+    pub fn try_restore(&self, staged: &StagedTree, unpacked: &Unpacked) -> Result<Vec<String>> {
+        let files = staged.files.iter().map(|file| {
+            let key = file.name.as_str().strip_prefix("data/").expect("below it");
+            StagedFile {
+                name: relative_of(key, &file.record, &name()).expect("a good name"),
+                staged: unpacked.staging.place(&file.name),
                 record: &file.record,
-            })
-            .collect();
+            }
+        });
+        let folder = unpacked.staging.place(&name());
         restore(&Restoring {
             tree: &staged.tree,
-            files: &files,
+            files: &files.collect::<Vec<_>>(),
             place: &self.place(),
             target: &self.source(),
-            taking,
+            taking: match &unpacked.refused {
+                Some(refused) => Taking::Move {
+                    folder: &folder,
+                    refused,
+                },
+                None => Taking::Copy,
+            },
             privilege: self.privilege(),
         })
     }
 
     /// Restores what was staged, by way of the manifest's bytes; returns its folders and links, and the warnings.
-    pub fn restore(&self, mut staged: StagedTree, taking: Taking) -> (Tree, Vec<String>) {
-        let files = self.unpack(&staged);
+    pub fn restore(&self, mut staged: StagedTree, how: How) -> (Tree, Vec<String>) {
+        let unpacked = self.unpack(&staged, how);
         let records = staged.files.iter();
         let manifest = Manifest {
             version: FormatVersion::CURRENT,
@@ -209,7 +232,7 @@ impl Bench {
         let read = Manifest::parse(&manifest.to_bytes()).expect("a good manifest");
         assert_eq!(read, manifest);
         staged.tree = read.trees[&name()].clone();
-        let warnings = self.try_restore(&staged, &files, taking).expect("restored");
+        let warnings = self.try_restore(&staged, &unpacked).expect("restored");
         (staged.tree, warnings)
     }
 

@@ -47,11 +47,11 @@ impl Attributes {
         }
     }
 
-    /// Takes the ACLs away that were inherited.
-    pub fn clear_acls(&self, fd: impl AsFd) -> io::Result<()> {
+    /// Takes the ACLs away that were inherited; whether there may have been any.
+    pub fn clear_acls(&self, fd: impl AsFd) -> io::Result<bool> {
         // Most have no attributes at all, which one question tells.
         if sys::flistxattr_query(&fd) == Ok(0) {
-            return Ok(());
+            return Ok(false);
         }
         for name in ACLS {
             match sys::fremovexattr(&fd, name) {
@@ -59,12 +59,17 @@ impl Attributes {
                 result => result?,
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Of a file: set-uid, set-gid and sticky bits are dropped.
+    /// The mode that a file gets: set-uid, set-gid and sticky bits are dropped.
+    pub fn mode_of_file(record: &FileRecord) -> Option<u32> {
+        record.mode.map(|mode| mode & 0o777)
+    }
+
+    /// Of a file.
     pub fn set_file(&mut self, file: &File, record: &FileRecord) -> io::Result<Vec<String>> {
-        let mode = record.mode.map(|mode| mode & 0o777);
+        let mode = Attributes::mode_of_file(record);
         let (owner, mtime) = (record.owner(), record.modified());
         self.set(file.as_fd(), mode, &owner, mtime, &record.xattrs)
     }
@@ -90,13 +95,15 @@ impl Attributes {
         let mut refused = Vec::new();
         // A new owner takes away bits of the mode, and a mode may keep us from setting attributes.
         let look = Look::of(fd)?;
+        let mut is_mode_kept = xattrs.is_empty();
         if let Some((uid, gid)) = self.new_owner(&look, owner) {
+            is_mode_kept = false;
             let given = sys::fchown(fd, Some(uid), Some(gid));
             accept(given, &mut refused, || {
                 format!("its owner cannot be {}:{}", uid.as_raw(), gid.as_raw())
             })?;
         }
-        self.clear_acls(fd)?;
+        is_mode_kept &= !self.clear_acls(fd)?;
         for (name, value) in xattrs {
             let say = || format!("its attribute {} is not restored", shown(name.as_bytes()));
             if is_carried(name) {
@@ -106,7 +113,9 @@ impl Attributes {
                 refused.push(say());
             }
         }
-        if let Some(mode) = mode {
+        if let Some(mode) = mode
+            && !(is_mode_kept && look.mode == mode)
+        {
             sys::fchmod(fd, Mode::from_raw_mode(mode))?;
         }
         if let Some(mtime) = mtime {

@@ -5,12 +5,14 @@ pub mod beneath;
 pub mod keep;
 pub mod listing;
 pub mod owners;
+pub mod unpack;
 pub mod walk;
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read as _, Seek as _},
     os::{
         fd::BorrowedFd,
         unix::{ffi::OsStrExt as _, fs::FileExt as _},
@@ -20,7 +22,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use rustix::{
-    fs::{self as sys, CWD, FallocateFlags, Mode, OFlags, RenameFlags},
+    fs::{self as sys, AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
@@ -35,7 +37,7 @@ use crate::{
         limits::{BUFFER_BYTES, MAX_ENTRIES},
         manifest::FileRecord,
         named::Named,
-        relative::RelativeName,
+        relative::{ESCAPED, RelativeName},
         tree::{FolderRecord, Tree},
     },
 };
@@ -53,9 +55,15 @@ pub struct StagedFile<'a> {
 
 /// What becomes of the staged files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taking {
-    /// They are renamed into the directory, and copied where they lie on another file system.
-    Move,
+pub enum Taking<'a> {
+    /// The folder that holds them, and nothing else, becomes the directory; they are copied where that lies on another file
+    /// system.
+    Move {
+        /// The folder.
+        folder: &'a Path,
+        /// What the file system refused when [`unpack::Unpacking`] gave them their attributes.
+        refused: &'a [String],
+    },
     /// They stay, and are copied.
     Copy,
 }
@@ -72,7 +80,7 @@ pub struct Restoring<'a> {
     /// Where it will lie in the end: links that lead there lead inside.
     pub target: &'a Path,
     /// What becomes of the staged files.
-    pub taking: Taking,
+    pub taking: Taking<'a>,
     /// Whether owners can be given.
     pub privilege: Privilege,
 }
@@ -85,10 +93,8 @@ pub struct Restoring<'a> {
 /// number; and before Linux 5.8, that a write error of the disk is seen, because syncfs(2) did not tell.
 pub fn restore(restoring: &Restoring<'_>) -> Result<Vec<String>> {
     let place = restoring.place;
-    sys::mkdir(place, Mode::RWXU)
-        .map_err(io::Error::from)
-        .with_context(|| format!("cannot create {}", place.display()))?;
-    let built = build(restoring);
+    let begun = begin(restoring).with_context(|| format!("cannot create {}", place.display()))?;
+    let built = build(restoring, begun);
     if built.is_err() {
         let _ = std::fs::remove_dir_all(place);
     }
@@ -107,16 +113,43 @@ pub fn publish(place: &Path, target: &Path) -> io::Result<()> {
     }
 }
 
-fn build(restoring: &Restoring<'_>) -> Result<Vec<String>> {
+/// What a directory begins as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    /// An empty folder.
+    Empty,
+    /// The folder of the staged files, with their attributes.
+    Filled,
+}
+
+fn begin(restoring: &Restoring<'_>) -> io::Result<Begun> {
+    if let Taking::Move { folder, .. } = restoring.taking {
+        match super::rename_to_nothing(folder, restoring.place) {
+            // Another file system; or no file is staged.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::CrossesDevices | io::ErrorKind::NotFound
+                ) => {}
+            result => return result.map(|()| Begun::Filled),
+        }
+    }
+    sys::mkdir(restoring.place, Mode::RWXU)?;
+    Ok(Begun::Empty)
+}
+
+fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Vec<String>> {
     let top = Top::open(restoring.place)
         .with_context(|| format!("cannot open {}", restoring.place.display()))?
         .shown_as(restoring.target);
     let mut building = Building {
+        begun,
+        tree: restoring.tree,
         top: &top,
         folders: Folders::new(&top),
         attributes: Attributes::new(restoring.privilege),
-        root: &restoring.tree.root,
-        implied: 0,
+        implied: BTreeSet::new(),
+        nearest: Vec::new(),
         warnings: Named::default(),
     };
     // A default ACL of the folder above would go down into everything.
@@ -129,9 +162,19 @@ fn build(restoring: &Restoring<'_>) -> Result<Vec<String>> {
     }
     for file in restoring.files {
         let name = file.name.as_bytes();
-        building
-            .file(file, restoring.taking)
-            .with_context(|| at(name))?;
+        let placed = match (begun, restoring.taking) {
+            (Begun::Filled, Taking::Move { folder, .. }) => {
+                building.moved(file, folder, restoring.place)
+            }
+            _ => building.copied(file),
+        };
+        placed.with_context(|| at(name))?;
+    }
+    if let (Begun::Filled, Taking::Move { refused, .. }) = (begun, restoring.taking) {
+        building.tidy()?;
+        for refused in refused {
+            building.warnings.add(|| refused.clone());
+        }
     }
     for link in restoring.tree.links.keys() {
         let name = link.as_bytes();
@@ -159,60 +202,98 @@ fn sync(top: &Top) -> Result<()> {
 }
 
 struct Building<'a> {
+    begun: Begun,
+    tree: &'a Tree,
     top: &'a Top,
     folders: Folders<'a>,
     attributes: Attributes,
-    root: &'a FolderRecord,
     /// Folders that nobody listed.
-    implied: usize,
+    implied: BTreeSet<Vec<u8>>,
+    /// The folder of what was placed last: those above it are there.
+    nearest: Vec<u8>,
     warnings: Named,
 }
 
 impl Building<'_> {
-    /// Creates a listed folder, private.
+    /// Creates a listed folder.
     fn folder(&mut self, folder: &[u8]) -> Result<()> {
         self.above(folder)?;
-        let (parent, name) = self.folders.parent(folder)?;
-        Ok(sys::mkdirat(parent, name, Mode::RWXU)?)
+        self.create(folder)
     }
 
     /// Creates the folders above `relative` that nobody listed: they are made like the top.
     fn above(&mut self, relative: &[u8]) -> Result<()> {
+        let nearest = split(relative).0;
+        if nearest == self.nearest {
+            return Ok(());
+        }
+        let is_known = |folder: &[u8]| {
+            folder.is_empty()
+                || self.tree.folders.contains_key(folder)
+                || self.implied.contains(folder)
+        };
         let mut missing = Vec::new();
-        let mut folder = split(relative).0;
-        while let Err(error) = self.folders.at(folder) {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error.into());
-            }
+        let mut folder = nearest;
+        while !is_known(folder) {
             missing.push(folder);
             folder = split(folder).0;
         }
         for folder in missing.into_iter().rev() {
-            self.implied += 1;
-            if self.implied > MAX_ENTRIES {
+            if self.implied.len() >= MAX_ENTRIES {
                 let message = format!("more than {MAX_ENTRIES} folders are not listed");
                 return Err(Failure::new(Kind::Refused, message).into());
             }
-            let (parent, name) = self.folders.parent(folder)?;
-            sys::mkdirat(parent, name, Mode::RWXU)?;
+            self.create(folder)?;
+            let root = &self.tree.root;
             let record = FolderRecord {
-                mode: Some(self.root.mode.unwrap_or(0) | 0o700),
-                owner: self.root.owner.clone(),
+                mode: Some(root.mode.unwrap_or(0) | 0o700),
+                owner: root.owner.clone(),
                 ..FolderRecord::default()
             };
             let fd = self.folders.at(folder)?;
             let refused = self.attributes.set_folder(fd, &record)?;
             name_all(&mut self.warnings, self.top, folder, refused);
+            self.implied.insert(folder.to_vec());
+        }
+        self.nearest = nearest.to_vec();
+        Ok(())
+    }
+
+    /// Creates a folder, private, unless files were staged in it.
+    fn create(&mut self, folder: &[u8]) -> Result<()> {
+        let (parent, name) = self.folders.parent(folder)?;
+        match sys::mkdirat(parent, name, Mode::RWXU) {
+            Err(Errno::EXIST) if self.begun == Begun::Filled => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Gives a file its place that came with `folder`, which lies at `place` now.
+    fn moved(&mut self, file: &StagedFile<'_>, folder: &Path, place: &Path) -> Result<()> {
+        let relative = file.name.as_bytes();
+        self.above(relative)?;
+        if file.record.name.is_some() {
+            let staged = place.join(file.staged.strip_prefix(folder)?);
+            let (parent, name) = self.folders.parent(relative)?;
+            rename(&staged, parent, name)?;
         }
         Ok(())
     }
 
-    fn file(&mut self, file: &StagedFile<'_>, taking: Taking) -> Result<()> {
+    /// Removes the folder in which names were staged that no entry can have.
+    fn tidy(&self) -> Result<()> {
+        match sys::unlinkat(self.top, ESCAPED, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error).context("cannot remove a folder of staging"),
+        }
+    }
+
+    fn copied(&mut self, file: &StagedFile<'_>) -> Result<()> {
         let relative = file.name.as_bytes();
         self.above(relative)?;
         let (parent, name) = self.folders.parent(relative)?;
-        let file = place_file(parent, name, file, taking)?;
-        let refused = self.attributes.set_file(&file.opened, file.record)?;
+        let copy = copy_staged(file, parent, name)?;
+        let refused = self.attributes.set_file(&copy, file.record)?;
         name_all(&mut self.warnings, self.top, relative, refused);
         Ok(())
     }
@@ -260,43 +341,21 @@ fn name_all(warnings: &mut Named, top: &Top, relative: &[u8], refused: Vec<Strin
     }
 }
 
-struct Placed<'a> {
-    opened: File,
-    record: &'a FileRecord,
-}
-
-/// Gives a staged file its name in the directory, 0600 as it was.
-fn place_file<'a>(
-    parent: BorrowedFd<'_>,
-    name: &OsStr,
-    file: &StagedFile<'a>,
-    taking: Taking,
-) -> Result<Placed<'a>> {
-    let record = file.record;
-    let moved = match taking {
-        Taking::Copy => Err(Errno::XDEV),
-        Taking::Move => rename(&file.staged, parent, name),
-    };
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = match moved {
-        Ok(()) => {
-            let opened = File::from(sys::openat(parent, name, flags, Mode::empty())?);
-            if record.sparse {
-                punch(&opened)?;
-            }
-            opened
+/// A copy of a staged file with a name in the directory, 0600.
+fn copy_staged(file: &StagedFile<'_>, parent: BorrowedFd<'_>, name: &OsStr) -> Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let copy = File::from(sys::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?);
+    let opened = File::open(&file.staged).or_else(|error| {
+        // It may have been given a mode already that keeps us out.
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return Err(error);
         }
-        Err(Errno::XDEV) => {
-            let flags = flags | OFlags::CREATE | OFlags::EXCL;
-            let copy = File::from(sys::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?);
-            let staged = File::open(&file.staged)
-                .with_context(|| format!("cannot open {}", file.staged.display()))?;
-            copy_file(&staged, &copy, record.sparse)?;
-            copy
-        }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Placed { opened, record })
+        sys::chmod(&file.staged, Mode::RUSR)?;
+        File::open(&file.staged)
+    });
+    let staged = opened.with_context(|| format!("cannot open {}", file.staged.display()))?;
+    copy_file(&staged, &copy, file.record.sparse)?;
+    Ok(copy)
 }
 
 /// Renames where nothing is in the way: two names may be one to a file system that does not tell their case apart.
@@ -334,6 +393,7 @@ fn copy_file(mut from: &File, to: &File, is_sparse: bool) -> io::Result<()> {
 
 /// Gives back the blocks of zeros of `file`, as far as the file system can.
 fn punch(mut file: &File) -> io::Result<()> {
+    file.rewind()?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let (mut at, mut hole) = (0, 0..0);
     loop {

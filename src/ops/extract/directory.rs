@@ -23,7 +23,8 @@ pub fn total_bytes(name: &EntryName, manifest: &Manifest) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
-/// Builds the directory called `name` below `folder`, of files that were proven and lie in `staging`.
+/// Builds the directory called `name` below `folder`, of files that were proven and lie in `staging` with their
+/// attributes, but for those that were `refused`.
 ///
 /// Modes, times, attributes and the links that stay inside are those of the archive; what could not be had is warned of.
 /// Everything belongs to who runs it.
@@ -32,6 +33,7 @@ pub fn extract(
     name: &EntryName,
     manifest: &Manifest,
     staging: &Staging,
+    refused: &[String],
     folder: &Path,
 ) -> Result<Extracted> {
     let target = folder.join(name.as_str());
@@ -45,7 +47,10 @@ pub fn extract(
         files: &files,
         place: &place,
         target: &survey::in_real_folder(&target),
-        taking: Taking::Move,
+        taking: Taking::Move {
+            folder: &staging.place(name),
+            refused,
+        },
         privilege: Privilege::Ours,
     })?;
     match publish(&place, &target) {

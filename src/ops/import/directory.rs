@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::{Context as _, Result};
 use tracing::warn;
 
-use super::{Keep, unpacked::Unpacked};
+use super::unpacked::Unpacked;
 use crate::{
     config::{
         Settings,
@@ -14,7 +14,7 @@ use crate::{
     disk::{
         exists, survey,
         transaction::{Change, Form, New, separate},
-        tree::{self as built, Privilege, Restoring, StagedFile, Taking},
+        tree::{self as built, Restoring, StagedFile, Taking},
     },
     model::{
         digest::Digest,
@@ -98,12 +98,12 @@ impl<'a> Directory<'a> {
     }
 
     /// The change that puts the archive's directory in place, with the changes whose targets lie in it.
-    pub fn change(self, keep: Keep, within: Vec<Change<'a>>) -> Result<Change<'a>> {
+    pub fn change(self, within: Vec<Change<'a>>) -> Result<Change<'a>> {
         let before = survey::listing(self.target)?;
         let before = before.map(|digest| digest.parse().map_err(anyhow::Error::msg));
         let (entry, target) = (self.source.name.clone(), self.target.to_owned());
         let made: Vec<EntryName> = within.iter().map(|change| change.entry.clone()).collect();
-        let build = move |place: &Path| self.build(place, keep, &made);
+        let build = move |place: &Path| self.build(place, &made);
         Ok(Change {
             entry,
             target,
@@ -118,20 +118,21 @@ impl<'a> Directory<'a> {
     }
 
     /// Builds the new directory at `place`; what is `made` comes there by changes of its own.
-    fn build(&self, place: &Path, keep: Keep, made: &[EntryName]) -> Result<()> {
-        let privilege = match self.context.privileged {
-            true => Privilege::Root,
-            false => Privilege::Ours,
-        };
+    fn build(&self, place: &Path, made: &[EntryName]) -> Result<()> {
+        let privilege = self.context.privilege();
+        let staged = self.unpacked.staging.place(&self.source.name);
         self.context.begin("building the directory", None);
         let mut warnings = built::restore(&Restoring {
             tree: self.tree,
             files: &self.files,
             place,
             target: self.target,
-            taking: match keep {
-                Keep::Yes => Taking::Copy,
-                Keep::No => Taking::Move,
+            taking: match self.unpacked.finished.get(&self.source.name) {
+                Some(refused) => Taking::Move {
+                    folder: &staged,
+                    refused,
+                },
+                None => Taking::Copy,
             },
             privilege,
         })?;

@@ -74,9 +74,8 @@ pub fn plan<'a>(
             planned.changes = others;
             let within: Vec<(Change<'a>, Action)> = within;
             let within = within.into_iter().map(|(change, _)| change).collect();
-            planned
-                .changes
-                .push((directory.change(keep, within)?, action));
+            let change = directory.change(within)?;
+            planned.changes.push((change, action));
         }
     }
     planned

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
-use super::Request;
+use super::{Keep, Request};
 use crate::{
     archive::{Sink, Verified},
     config::{
@@ -18,7 +18,10 @@ use crate::{
         schema::Schema,
         sources::{Content, Source},
     },
-    disk::{folder_of, space, staging::Staging, survey, transaction::backup_path},
+    disk::{
+        folder_of, space, staging::Staging, survey, transaction::backup_path,
+        tree::unpack::Unpacking,
+    },
     error::{Failure, Kind},
     model::{
         digest::Digest,
@@ -26,7 +29,7 @@ use crate::{
         manifest::{FileRecord, Manifest},
         version::{Compatibility, compatibility, incompatible},
     },
-    ops::{Context, app_version, contents, preflight::Blocked},
+    ops::{Context, app_version, contents, preflight::Blocked, replace::Rehearsal},
     source::{
         redb::{header::Header, judge, same, walk::Scope},
         sqlite,
@@ -90,6 +93,8 @@ pub struct Unpacked<'a> {
     pub trees: Vec<EntryName>,
     /// Digest of each staged entry: the manifest's, unless a database had to be repaired.
     pub digests: BTreeMap<EntryName, Digest>,
+    /// The directories whose files have their attributes already, and what the file system refused of each.
+    pub finished: BTreeMap<EntryName, Vec<String>>,
     broken: Vec<Blocked>,
 }
 
@@ -108,8 +113,13 @@ impl<'a> Unpacked<'a> {
             home: &settings.home(),
             only: &request.only,
             targets,
+            unpacking: Unpacking::new(context.privilege()),
         };
+        if (request.rehearsal, request.staging) == (Rehearsal::Real, Keep::No) {
+            sink.finish_directories();
+        }
         let verified = request.archive.read(context, "unpacking", &mut sink)?;
+        let finished = sink.unpacking.finish();
         let manifest = verified.manifest();
         info!(
             version = %manifest.hookshot_version, created_at = manifest.created_at, files = manifest.files.len(),
@@ -135,6 +145,7 @@ impl<'a> Unpacked<'a> {
             selected,
             trees,
             digests,
+            finished,
             broken: Vec::new(),
         };
         context.stop.check()?;
@@ -321,6 +332,22 @@ struct Unpack<'a> {
     home: &'a Path,
     only: &'a [EntryName],
     targets: &'a Targets,
+    unpacking: Unpacking,
+}
+
+impl Unpack<'_> {
+    /// Files of directories get their attributes while they are unpacked, where what is staged is what comes into place.
+    fn finish_directories(&mut self) {
+        let sources = self.settings.sources.iter();
+        for source in sources.filter(|source| source.is_directory()) {
+            let target = self.targets.paths.get(&source.name);
+            let is_moved =
+                |target: &&PathBuf| survey::share_file_system(&folder_of(target), self.home);
+            if let Some(target) = target.filter(is_moved) {
+                self.unpacking.add(source.name.clone(), target.clone());
+            }
+        }
+    }
 }
 
 impl Sink for Unpack<'_> {
@@ -379,7 +406,7 @@ impl Sink for Unpack<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, name: &EntryName, _: &FileRecord) -> Result<Box<dyn Write + '_>> {
+    fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
         let has_place = || {
             let source = self.settings.source_of(name);
             source.is_some_and(|source| {
@@ -387,10 +414,16 @@ impl Sink for Unpack<'_> {
                 is_fed || self.targets.paths.contains_key(&source.name)
             })
         };
-        if is_selected(self.only, name) && has_place() {
-            self.staging.writer(name)
-        } else {
-            Ok(Box::new(io::sink()))
+        if !is_selected(self.only, name) || !has_place() {
+            return Ok(Box::new(io::sink()));
         }
+        match self.unpacking.begin(self.staging, name, record)? {
+            Some(writer) => Ok(writer),
+            None => self.staging.writer(name),
+        }
+    }
+
+    fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
+        self.unpacking.end(name, record)
     }
 }

@@ -1,0 +1,102 @@
+//! Files of directories while an archive is unpacked: each gets its attributes while it is open, so that the folder where
+//! they are staged can become the directory by one rename.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    attributes::{Attributes, Privilege},
+    punch,
+};
+use crate::{
+    disk::staging::Staging,
+    model::{entry_name::EntryName, manifest::FileRecord, named::Named, relative::shown},
+};
+
+/// Unpacks files of directories into staging. What they hold is not proven yet: only the folder keeps them private.
+#[derive(Debug)]
+pub struct Unpacking {
+    attributes: Attributes,
+    directories: BTreeMap<EntryName, Directory>,
+    open: Option<File>,
+}
+
+#[derive(Debug)]
+struct Directory {
+    /// Where it will lie, for messages.
+    target: PathBuf,
+    refused: Named,
+}
+
+impl Unpacking {
+    /// Of no directory so far; for a process of this privilege.
+    pub fn new(privilege: Privilege) -> Unpacking {
+        Unpacking {
+            attributes: Attributes::new(privilege),
+            directories: BTreeMap::new(),
+            open: None,
+        }
+    }
+
+    /// Adds the directory called `name`, which will lie at `target`.
+    pub fn add(&mut self, name: EntryName, target: PathBuf) {
+        let refused = Named::default();
+        self.directories.insert(name, Directory { target, refused });
+    }
+
+    /// A place for the content of `name`; nothing where it is no file of these directories.
+    pub fn begin(
+        &mut self,
+        staging: &Staging,
+        name: &EntryName,
+        record: &FileRecord,
+    ) -> Result<Option<Box<dyn Write + '_>>> {
+        self.open = None;
+        let directory = name.as_str().split_once('/').map(|(first, _)| first);
+        if !directory.is_some_and(|directory| self.directories.contains_key(directory)) {
+            return Ok(None);
+        }
+        // Attributes cannot be given to what may not be written.
+        let mode = Attributes::mode_of_file(record).filter(|_| record.xattrs.is_empty());
+        let file = staging.file_of_mode(name, mode.unwrap_or(0o600))?;
+        Ok(Some(Box::new(self.open.insert(file))))
+    }
+
+    /// Gives the file that was begun last, and whose content is there, what else the manifest says of it.
+    pub fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
+        let (Some(file), Some((directory, key))) =
+            (self.open.take(), name.as_str().split_once('/'))
+        else {
+            return Ok(());
+        };
+        let Some(directory) = self.directories.get_mut(directory) else {
+            return Ok(());
+        };
+        let relative = record.name.as_deref().unwrap_or(key.as_bytes());
+        let path = || format!("{}/{}", directory.target.display(), shown(relative));
+        let mut finish = || -> io::Result<Vec<String>> {
+            if record.sparse {
+                punch(&file)?;
+            }
+            self.attributes.set_file(&file, record)
+        };
+        for refused in finish().with_context(|| format!("cannot restore {}", path()))? {
+            directory.refused.add(|| format!("{}: {refused}", path()));
+        }
+        Ok(())
+    }
+
+    /// The directories, and what the file system refused of each.
+    pub fn finish(self) -> BTreeMap<EntryName, Vec<String>> {
+        let directories = self.directories.into_iter();
+        directories
+            .map(|(name, directory)| (name, directory.refused.finish()))
+            .collect()
+    }
+}
