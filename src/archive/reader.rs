@@ -2,7 +2,7 @@
 //! large one are taken by [`super::select`], and have passed their own.)
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -82,8 +82,8 @@ impl Verified {
         &self.root
     }
 
-    /// What the tar says of an entry's owner and permissions: less to be trusted than the manifest, and there where
-    /// an archive of version 1.0 says nothing.
+    /// What the tar says of an entry's owner and permissions, where the manifest is silent, as that of an archive of
+    /// version 1.0 is: less to be trusted than the manifest.
     pub fn header(&self, name: &EntryName) -> HeaderAttributes {
         self.headers.get(name).cloned().unwrap_or_default()
     }
@@ -162,8 +162,9 @@ struct Passage<'a> {
     manifest: Option<Manifest>,
     manifest_seen: bool,
     root: Option<String>,
+    /// The entries that are not called as their paths are, by path.
     by_path: BTreeMap<EntryName, EntryName>,
-    seen: BTreeSet<EntryName>,
+    seen: HashSet<EntryName>,
     headers: BTreeMap<EntryName, HeaderAttributes>,
     faults: Vec<Fault>,
     buffer: Vec<u8>,
@@ -199,7 +200,7 @@ impl<'a> Passage<'a> {
             manifest_seen: false,
             root: None,
             by_path: BTreeMap::new(),
-            seen: BTreeSet::new(),
+            seen: HashSet::new(),
             headers: BTreeMap::new(),
             faults: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -271,11 +272,9 @@ impl<'a> Passage<'a> {
         let Some(manifest) = &self.manifest else {
             return Err(Stop::Fault(Fault::NoManifest));
         };
-        let Some((name, record)) = self
-            .by_path
-            .get(&inside)
-            .and_then(|name| manifest.files.get_key_value(name))
-        else {
+        let name = self.by_path.get(&inside).unwrap_or(&inside);
+        let listed = manifest.files.get_key_value(name);
+        let Some((name, record)) = listed.filter(|(_, record)| record.path == inside) else {
             self.faults
                 .push(Fault::Unlisted(inside.as_str().to_owned()));
             return Ok(());
@@ -322,7 +321,10 @@ impl<'a> Passage<'a> {
                 found,
             });
         }
-        self.headers.insert(name.clone(), member.attributes);
+        let is_silent = record.mode.is_none() || record.user.is_none() || record.group.is_none();
+        if is_silent {
+            self.headers.insert(name.clone(), member.attributes);
+        }
         Ok(())
     }
 
@@ -405,9 +407,9 @@ impl<'a> Passage<'a> {
             Stop::Fault(last.map_or(Fault::NoManifest, manifest_fault))
         })?;
         self.sink.begin(&manifest).map_err(Stop::Sink)?;
-        self.by_path = manifest
-            .files
-            .iter()
+        let files = manifest.files.iter();
+        self.by_path = files
+            .filter(|(name, record)| record.path != **name)
             .map(|(name, record)| (record.path.clone(), name.clone()))
             .collect();
         let content = manifest.total_bytes();

@@ -170,7 +170,9 @@ impl<R: Read> TarStream<R> {
     }
 
     fn skip_rest(&mut self) -> io::Result<()> {
-        io::copy(self, &mut io::sink())?;
+        if self.remaining > 0 {
+            io::copy(self, &mut io::sink())?;
+        }
         let mut block = [0; BLOCK];
         let padding = std::mem::take(&mut self.padding) as usize;
         fill(&mut self.inner, &mut block[..padding])
@@ -192,15 +194,10 @@ impl<R: Read> TarStream<R> {
             return Ok(None);
         }
         // POSIX: the sum of the header's bytes, its own field taken as spaces.
-        let field = 148..156;
-        let sum = header.as_bytes().iter().enumerate().map(|(at, byte)| {
-            if field.contains(&at) {
-                32
-            } else {
-                u32::from(*byte)
-            }
-        });
-        if header.cksum().ok() != Some(sum.sum()) {
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+        let bytes = header.as_bytes();
+        let found = sum(&bytes[..148]) + 8 * 32 + sum(&bytes[156..]);
+        if header.cksum().ok() != Some(found) {
             return Err(tar_fault("a header does not match its checksum"));
         }
         Ok(Some(header))

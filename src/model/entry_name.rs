@@ -1,14 +1,14 @@
 //! Names of entries: what may be a path inside an archive's root folder.
 
-use std::{borrow::Borrow, fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use super::limits::MAX_NAME_BYTES;
 
 /// The name of an entry: UTF-8, relative, normal components only, at most [`MAX_NAME_BYTES`] bytes.
 ///
-/// `Display` escapes control characters, so that a hostile name cannot drive a terminal.
+/// `Display` escapes control characters, so that a hostile name cannot drive a terminal. Copies share their text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryName(String);
+pub struct EntryName(Arc<str>);
 
 impl EntryName {
     /// Checks `text` against every rule for names.
@@ -16,16 +16,16 @@ impl EntryName {
         if text.is_empty() {
             return Err(NameFault::Empty);
         }
-        if text.len() > MAX_NAME_BYTES {
+        let bytes = text.as_bytes();
+        if bytes.len() > MAX_NAME_BYTES {
             return Err(NameFault::TooLong);
         }
-        if text.contains('\0') {
+        if bytes.contains(&0) {
             return Err(NameFault::Nul);
         }
-        if text.starts_with('/') || text.starts_with('\\') {
+        if matches!(bytes[0], b'/' | b'\\') {
             return Err(NameFault::Absolute);
         }
-        let bytes = text.as_bytes();
         if bytes.len() >= 2
             && bytes[0].is_ascii_alphabetic()
             && bytes[1] == b':'
@@ -33,20 +33,36 @@ impl EntryName {
         {
             return Err(NameFault::Drive);
         }
-        // A backslash separates nothing here, but it does for others who unpack the same archive.
-        if text.split(['/', '\\']).any(|part| part == "..") {
-            return Err(NameFault::Climbs);
-        }
-        if text.split('/').any(|part| part.is_empty() || part == ".") {
-            return Err(NameFault::Component);
-        }
-        Ok(EntryName(text.to_owned()))
+        check_components(text)?;
+        Ok(EntryName(text.into()))
     }
 
     /// The name as it stands in the archive; not escaped.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether `text`, which is no name by itself, can follow a name and a slash in a name of `longest` bytes at most.
+pub(super) fn can_follow(text: &str, longest: usize) -> bool {
+    !text.is_empty()
+        && text.len() <= longest
+        && !text.as_bytes().contains(&0)
+        && check_components(text).is_ok()
+}
+
+fn check_components(text: &str) -> Result<(), NameFault> {
+    let bytes = text.as_bytes();
+    // A backslash separates nothing here, but it does for others who unpack the same archive.
+    let separates = |byte: &u8| matches!(byte, b'/' | b'\\');
+    if bytes.split(separates).any(|part| part == b"..") {
+        return Err(NameFault::Climbs);
+    }
+    let is_bad = |part: &[u8]| part.is_empty() || part == b".";
+    if bytes.split(|byte| *byte == b'/').any(is_bad) {
+        return Err(NameFault::Component);
+    }
+    Ok(())
 }
 
 impl fmt::Display for EntryName {

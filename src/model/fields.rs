@@ -4,17 +4,28 @@ use serde_json::{Map, Value};
 
 use super::manifest::ManifestFault;
 
+/// A JSON object whose values are looked up.
+pub(super) trait Object {
+    fn value(&self, key: &str) -> Option<&Value>;
+}
+
+impl Object for Map<String, Value> {
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.get(key)
+    }
+}
+
 /// One object, and where what is wrong with it is said.
 pub(super) struct Fields<'a> {
-    pub(super) map: &'a Map<String, Value>,
+    pub(super) object: &'a dyn Object,
     /// What comes before each fault: whose fields these are.
-    pub(super) of: String,
+    pub(super) of: &'a dyn Fn() -> String,
     pub(super) faults: &'a mut Vec<ManifestFault>,
 }
 
 impl Fields<'_> {
     pub(super) fn fault(&mut self, fault: String) {
-        let fault = format!("{}{fault}", self.of);
+        let fault = format!("{}{fault}", (self.of)());
         self.faults.push(ManifestFault::Malformed(fault));
     }
 
@@ -24,7 +35,7 @@ impl Fields<'_> {
         read: impl FnOnce(&Value) -> Option<T>,
         expected: &str,
     ) -> Option<T> {
-        let Some(value) = self.map.get(key) else {
+        let Some(value) = self.object.value(key) else {
             self.fault(format!("the key `{key}` is missing"));
             return None;
         };
@@ -41,7 +52,7 @@ impl Fields<'_> {
         read: impl FnOnce(&Value) -> Option<T>,
         expected: &str,
     ) -> Option<T> {
-        match self.map.get(key) {
+        match self.object.value(key) {
             None | Some(Value::Null) => None,
             Some(_) => self.required(key, read, expected),
         }

@@ -4,12 +4,12 @@
 //! duplicate keys are refused at any depth. What no reader needs is checked and not kept, and the entries are given
 //! away one by one, as is what directories list: a manifest of many values costs no more memory than these do.
 
-use std::{cell::Cell, collections::HashSet, fmt};
+use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
 
-use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{entry_name::printable, limits::MAX_FREE_VALUES};
+use super::{entry_name::printable, fields::Object, limits::MAX_FREE_VALUES};
 
 /// Which keys are kept where.
 pub struct Keys {
@@ -23,28 +23,45 @@ pub struct Keys {
     pub trees: &'static str,
     /// In each directory: keys whose values are objects of records, which are given away.
     pub lists: &'static [&'static str],
-    /// In each directory: the key of one more record, which stays.
+    /// In each directory: the key of one more record, which is given away.
     pub root: &'static str,
     /// In each of these records.
     pub record: &'static [&'static str],
 }
 
 /// What is given away.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Item<'a> {
-    /// An entry, by name.
-    Entry(String),
+    /// An entry, by name; no record where it is no object.
+    Entry(&'a str, Option<Record>),
     /// A record in a list of a directory.
     Listed {
         tree: &'a str,
         list: &'a str,
-        name: String,
+        name: &'a str,
+        record: Option<Record>,
     },
-    /// A directory, by name, after what its lists hold: they are empty objects in it, or what stands there instead.
-    Tree(String),
+    /// The one more record of a directory.
+    Root { tree: &'a str, record: Record },
+    /// A directory, by name, after what its lists hold and its record: they are empty objects in it, or what stands there
+    /// instead.
+    Tree(&'a str, Value),
 }
 
-type Each<'a> = &'a mut dyn FnMut(Item<'_>, Value);
+type Each<'a> = &'a mut dyn FnMut(Item<'_>);
+
+/// An object of which known keys are kept, in the order in which they stand there.
+#[derive(Debug)]
+pub struct Record(Vec<(&'static str, Value)>);
+
+impl Object for Record {
+    fn value(&self, key: &str) -> Option<&Value> {
+        let mut fields = self.0.iter();
+        fields
+            .find(|(known, _)| *known == key)
+            .map(|(_, value)| value)
+    }
+}
 
 /// Parses a manifest: gives each entry and each part of a directory to `each`, and returns the rest. The values of
 /// `entries` and `trees` are empty objects in it, or what stands there instead of one.
@@ -67,8 +84,6 @@ enum Place<'a> {
     Tree(&'a Keys, &'a Cell<usize>, Each<'a>, String),
     /// A list of a directory: the directory, and the list's key.
     List(&'a Keys, &'a Cell<usize>, Each<'a>, &'a str, String),
-    /// An entry, or a record of a directory: the keys that are kept in it.
-    Record(&'static [&'static str], &'a Cell<usize>),
     /// Kept, whatever it is, as long as there is not too much of it.
     Free(&'a Cell<usize>),
     /// Checked and not kept.
@@ -85,17 +100,24 @@ impl<'a> Place<'a> {
                 _ if keys.top.contains(&key) => Place::Free(free),
                 _ => Place::Skipped,
             },
-            Place::Entries(keys, free, _) => Place::Record(keys.entry, free),
             Place::Trees(keys, free, each) => Place::Tree(keys, free, *each, key.to_owned()),
             Place::Tree(keys, free, each, tree) if keys.lists.contains(&key) => {
                 Place::List(keys, free, *each, tree, key.to_owned())
             }
-            Place::Tree(keys, free, ..) if key == keys.root => Place::Record(keys.record, free),
-            Place::List(keys, free, ..) => Place::Record(keys.record, free),
-            Place::Record(kept, free) if kept.contains(&key) => Place::Free(free),
             Place::Free(free) => Place::Free(free),
             _ => Place::Skipped,
         }
+    }
+
+    /// How the records are read whose place this is the place of.
+    fn recording(&self, key: &str) -> Option<Recording<'a>> {
+        let (kept, free) = match self {
+            Place::Entries(keys, free, _) => (keys.entry, *free),
+            Place::List(keys, free, ..) => (keys.record, *free),
+            Place::Tree(keys, free, ..) if key == keys.root => (keys.record, *free),
+            _ => return None,
+        };
+        Some(Recording { kept, free })
     }
 
     fn is_kept(&self) -> bool {
@@ -175,28 +197,145 @@ impl<'de> Visitor<'de> for Place<'_> {
         self.count()?;
         let mut map = Map::new();
         let mut seen = HashSet::new();
-        while let Some(key) = access.next_key::<String>()? {
-            if !seen.insert(key.clone()) {
-                return Err(de::Error::custom(format_args!(
-                    "the key {:?} stands twice",
-                    printable(&key)
-                )));
+        while let Some(Key(key)) = access.next_key()? {
+            if seen.contains(&key) {
+                return Err(twice(&key));
             }
-            let below = self.below(&key);
-            let kept = below.is_kept();
-            let value = access.next_value_seed(below)?;
-            match &mut self {
-                Place::Entries(_, _, each) => each(Item::Entry(key), value),
-                Place::Trees(_, _, each) => each(Item::Tree(key), value),
-                Place::List(_, _, each, tree, list) => {
-                    let name = key;
-                    each(Item::Listed { tree, list, name }, value);
+            if let Some(recording) = self.recording(&key) {
+                let record = access.next_value_seed(recording)?;
+                match (&mut self, record) {
+                    (Place::Entries(_, _, each), record) => each(Item::Entry(&key, record)),
+                    (Place::List(_, _, each, tree, list), record) => each(Item::Listed {
+                        tree,
+                        list,
+                        name: &key,
+                        record,
+                    }),
+                    (Place::Tree(_, _, each, tree), Some(record)) => {
+                        each(Item::Root { tree, record });
+                        map.insert(key.clone().into_owned(), Value::Object(Map::new()));
+                    }
+                    (_, _) => drop(map.insert(key.clone().into_owned(), Value::Null)),
                 }
-                _ if kept => drop(map.insert(key, value)),
-                _ => {}
+            } else {
+                let below = self.below(&key);
+                let kept = below.is_kept();
+                let value = access.next_value_seed(below)?;
+                match &mut self {
+                    Place::Trees(_, _, each) => each(Item::Tree(&key, value)),
+                    _ if kept => drop(map.insert(key.clone().into_owned(), value)),
+                    _ => {}
+                }
             }
+            seen.insert(key);
         }
         Ok(Value::Object(map))
+    }
+}
+
+fn twice<E: de::Error>(key: &str) -> E {
+    E::custom(format_args!("the key {:?} stands twice", printable(key)))
+}
+
+/// A key, copied only where it is escaped.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Key<'de>, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Read)
+    }
+}
+
+/// Reads a record, or nothing where something else stands.
+#[derive(Clone, Copy)]
+struct Recording<'a> {
+    kept: &'static [&'static str],
+    free: &'a Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for Recording<'_> {
+    type Value = Option<Record>;
+
+    fn deserialize<D: de::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Recording<'_> {
+    type Value = Option<Record>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        Place::Skipped.visit_seq(seq).map(|_| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut fields: Vec<(&'static str, Value)> = Vec::with_capacity(self.kept.len());
+        let mut others = HashSet::new();
+        while let Some(Key(key)) = access.next_key()? {
+            let Some(known) = self.kept.iter().find(|known| **known == key) else {
+                if others.contains(&key) {
+                    return Err(twice(&key));
+                }
+                access.next_value_seed(Place::Skipped)?;
+                others.insert(key);
+                continue;
+            };
+            if fields.iter().any(|(other, _)| other == known) {
+                return Err(twice(&key));
+            }
+            let value = access.next_value_seed(Place::Free(self.free))?;
+            fields.push((known, value));
+        }
+        Ok(Some(Record(fields)))
     }
 }
 
@@ -216,13 +355,25 @@ mod tests {
 
     fn read(text: &str) -> Result<(Value, Vec<(String, Value)>), String> {
         let mut entries = Vec::new();
-        let top = parse(text.as_bytes(), &KEYS, &mut |item, value| {
-            let name = match item {
-                Item::Entry(name) => name,
-                Item::Listed { tree, list, name } => format!("{tree} {list} {name}"),
-                Item::Tree(name) => format!("{name}!"),
-            };
-            entries.push((name, value))
+        let value = |record: Option<Record>| match record {
+            Some(Record(fields)) => {
+                let fields = fields.into_iter();
+                fields.map(|(key, value)| (key.to_owned(), value)).collect()
+            }
+            None => Value::Null,
+        };
+        let top = parse(text.as_bytes(), &KEYS, &mut |item| {
+            entries.push(match item {
+                Item::Entry(name, record) => (name.to_owned(), value(record)),
+                Item::Listed {
+                    tree,
+                    list,
+                    name,
+                    record,
+                } => (format!("{tree} {list} {name}"), value(record)),
+                Item::Root { tree, record } => (format!("{tree}."), value(Some(record))),
+                Item::Tree(name, rest) => (format!("{name}!"), rest),
+            })
         })?;
         Ok((top, entries))
     }
@@ -239,8 +390,9 @@ mod tests {
         assert_eq!(
             given,
             [
+                r#"a.={"mode":1}"#,
                 r#"a folders b={"mode":3}"#,
-                r#"a!={"folders":{},"links":7,"root":{"mode":1}}"#,
+                r#"a!={"folders":{},"links":7,"root":{}}"#,
                 "c!=8"
             ]
         );
@@ -253,7 +405,7 @@ mod tests {
         let (top, entries) = read(text).expect("good");
         assert_eq!(top.to_string(), r#"{"files":{},"kept":{"a":[1]}}"#);
         assert_eq!(entries[0].1.to_string(), r#"{"size":1}"#);
-        assert_eq!(entries[1].1, 7);
+        assert_eq!(entries[1].1, Value::Null, "no object");
     }
 
     #[test]

@@ -3,17 +3,17 @@
 mod reading;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::BTreeMap;
 
 use semver::Version;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     digest::Digest,
     entry_name::EntryName,
-    tree::{self, Tree, Xattrs},
+    tree::{Tree, Xattrs},
     version::FormatVersion,
 };
 
@@ -124,89 +124,6 @@ impl Manifest {
             .values()
             .fold(0, |sum, file| sum.saturating_add(file.size))
     }
-
-    /// The manifest as JSON.
-    pub fn to_json(&self) -> Value {
-        serde_json::to_value(Written(self)).expect("keys are strings, and numbers are integers")
-    }
-
-    /// The bytes of `manifest.json`: indented, ended by a line feed.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let text = serde_json::to_vec_pretty(&Written(self));
-        let mut text = text.expect("keys are strings, and numbers are integers");
-        text.push(b'\n');
-        text
-    }
-}
-
-/// A manifest that is written with its keys in order, and one record after the other: all of them as values take many times
-/// the memory of their text.
-struct Written<'a>(&'a Manifest);
-
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Written(manifest) = self;
-        let mut top = serializer.serialize_map(None)?;
-        let optional = |top: &mut S::SerializeMap, key: &str, value: &Option<String>| match value {
-            Some(value) => top.serialize_entry(key, value),
-            None => Ok(()),
-        };
-        optional(&mut top, "app", &manifest.app)?;
-        optional(&mut top, "app_version", &manifest.app_version)?;
-        optional(&mut top, "compression", &manifest.compression)?;
-        top.serialize_entry("created_at", &manifest.created_at)?;
-        top.serialize_entry("files", &WrittenFiles(&manifest.files))?;
-        let writer = manifest.hookshot_version.to_string();
-        top.serialize_entry("hookshot_version", &writer)?;
-        optional(&mut top, "hostname", &manifest.hostname)?;
-        optional(&mut top, "root", &manifest.root)?;
-        if !manifest.tags.is_empty() {
-            top.serialize_entry("tags", &manifest.tags)?;
-        }
-        if !manifest.trees.is_empty() {
-            let trees = manifest.trees.iter();
-            let trees = trees.map(|(name, tree)| (name.as_str(), tree.to_json(name)));
-            top.serialize_entry("trees", &trees.collect::<BTreeMap<_, _>>())?;
-        }
-        top.serialize_entry("version", &manifest.version.to_string())?;
-        top.end()
-    }
-}
-
-struct WrittenFiles<'a>(&'a BTreeMap<EntryName, FileRecord>);
-
-impl Serialize for WrittenFiles<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let files = self.0.iter();
-        serializer.collect_map(files.map(|(name, file)| (name.as_str(), file.to_json())))
-    }
-}
-
-impl FileRecord {
-    fn to_json(&self) -> Value {
-        let mut map = Map::new();
-        map.insert("path".into(), self.path.as_str().into());
-        map.insert("checksum".into(), self.checksum.to_string().into());
-        map.insert("size".into(), self.size.into());
-        put(
-            &mut map,
-            "mode",
-            self.mode.map(|mode| format!("{mode:04o}")),
-        );
-        put(&mut map, "user", self.user.as_deref());
-        put(&mut map, "group", self.group.as_deref());
-        put(&mut map, "uid", self.uid);
-        put(&mut map, "gid", self.gid);
-        put(&mut map, "mtime", self.mtime);
-        put(&mut map, "kind", self.kind.as_deref());
-        put(&mut map, "target", self.target.as_deref());
-        put(&mut map, "snapshot", self.snapshot.clone());
-        put(&mut map, "name", self.name.as_ref().map(hex::encode));
-        put(&mut map, "mtime_ns", self.mtime_ns.filter(|ns| *ns != 0));
-        put(&mut map, "xattrs", tree::xattrs_to_json(&self.xattrs));
-        put(&mut map, "sparse", self.sparse.then_some(true));
-        Value::Object(map)
-    }
 }
 
 /// What is wrong with a manifest.
@@ -216,10 +133,4 @@ pub enum ManifestFault {
     Malformed(String),
     /// It is a manifest of another major version.
     Version(String),
-}
-
-pub(super) fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
-    if let Some(value) = value {
-        map.insert(key.to_owned(), value.into());
-    }
 }

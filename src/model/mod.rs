@@ -9,6 +9,7 @@ pub mod limits;
 pub mod manifest;
 pub mod method;
 pub mod named;
+mod nesting;
 pub mod plan;
 pub mod relative;
 pub mod retention;

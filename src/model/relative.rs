@@ -4,8 +4,8 @@ use std::{borrow::Borrow, fmt};
 
 use super::{
     digest::Digest,
-    entry_name::{EntryName, printable},
-    limits::{MAX_COMPONENT_BYTES, MAX_RELATIVE_BYTES},
+    entry_name::{EntryName, can_follow, printable},
+    limits::{MAX_COMPONENT_BYTES, MAX_NAME_BYTES, MAX_RELATIVE_BYTES},
 };
 
 /// What hookshot calls its own folder, and how its other names begin: no directory source holds such a component.
@@ -81,14 +81,17 @@ impl RelativeName {
     /// The key is the path itself, where `TREE/PATH` is an entry name. Else it is `.hookshot-name/` and the SHA-256 of
     /// the path in hex, and the record says the path.
     pub fn key(&self, tree: &EntryName) -> (String, bool) {
-        let plain = std::str::from_utf8(&self.0).ok().filter(|text| {
-            let entry = format!("{}/{text}", tree.as_str());
-            EntryName::new(&entry).is_ok()
-        });
-        match plain {
+        match self.plain_key(tree) {
             Some(text) => (text.to_owned(), false),
             None => (format!("{ESCAPED}/{}", Digest::of(&self.0)), true),
         }
+    }
+
+    /// The path itself, where it is its key.
+    fn plain_key(&self, tree: &EntryName) -> Option<&str> {
+        let text = std::str::from_utf8(&self.0).ok()?;
+        let longest = MAX_NAME_BYTES.checked_sub(tree.as_str().len() + 1)?;
+        can_follow(text, longest).then_some(text)
     }
 
     /// The entry that holds the file of this path in `tree`, and whether its name is escaped.
@@ -107,6 +110,9 @@ impl RelativeName {
         tree: &EntryName,
     ) -> Result<RelativeName, RelativeFault> {
         let relative = RelativeName::new(name.unwrap_or(key.as_bytes()))?;
+        if name.is_none() && relative.plain_key(tree).is_some() {
+            return Ok(relative);
+        }
         let (expected, is_escaped) = relative.key(tree);
         if expected != key || is_escaped != name.is_some() {
             return Err(RelativeFault::OtherKey);

@@ -14,7 +14,8 @@ use super::{
     entry_name::EntryName,
     fields::{Fields, read_id, read_mode},
     limits::{MAX_COMPONENT_BYTES, MAX_FAULTS, MAX_LINK_BYTES, MAX_XATTR_BYTES},
-    manifest::{FileRecord, put},
+    manifest::FileRecord,
+    nesting::{Disputed, disputed},
     relative::{RelativeName, shown},
 };
 
@@ -247,37 +248,26 @@ impl Tree {
         parts.extend(folders.map(|folder| (folder.as_bytes(), "a folder")));
         let links = self.links.keys();
         parts.extend(links.map(|link| (link.as_bytes(), "a link")));
-        // With `/` before every other byte, what lies below something comes directly behind it.
-        parts.sort_by(|(one, _), (other, _)| in_order(one).cmp(in_order(other)));
-        for pair in parts.windows(2) {
-            if pair[0].0 == pair[1].0 && faults.len() <= MAX_FAULTS {
-                let ((path, one), (_, other)) = (pair[0], pair[1]);
-                faults.push(format!("{name}: {} is {one} and {other}", shown(path)));
-            }
-        }
-        let mut above: Option<(&[u8], &str)> = None;
-        for (path, what) in parts {
-            if let Some((leaf, what)) = above
-                && path.len() > leaf.len()
-                && path.starts_with(leaf)
-                && path[leaf.len()] == b'/'
-            {
-                let (path, leaf) = (shown(path), shown(leaf));
-                faults.push(format!("{name}: {path} lies below {leaf}, which is {what}"));
-            } else if what != "a folder" {
-                above = Some((path, what));
-            }
+        for disputed in disputed(&mut parts, |what| what != "a folder") {
             if faults.len() > MAX_FAULTS {
                 return;
             }
+            faults.push(match disputed {
+                Disputed::Twice(path, one, other) => {
+                    format!("{name}: {} is {one} and {other}", shown(path))
+                }
+                Disputed::Below {
+                    path,
+                    leaf_path,
+                    leaf,
+                    ..
+                } => {
+                    let (path, leaf_path) = (shown(path), shown(leaf_path));
+                    format!("{name}: {path} lies below {leaf_path}, which is {leaf}")
+                }
+            });
         }
     }
-}
-
-/// A path for comparing: `/` comes first.
-fn in_order(path: &[u8]) -> impl Iterator<Item = u8> {
-    path.iter()
-        .map(|byte| if *byte == b'/' { 0 } else { *byte })
 }
 
 fn folder_to_json(folder: &FolderRecord) -> Map<String, Value> {
@@ -310,6 +300,12 @@ fn owner_to_json(owner: &Owner, mtime: Option<Modified>, map: &mut Map<String, V
     put(map, "mtime", mtime.map(|time| time.seconds));
     let nanoseconds = mtime.map(|time| time.nanoseconds);
     put(map, "mtime_ns", nanoseconds.filter(|ns| *ns != 0));
+}
+
+fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        map.insert(key.to_owned(), value.into());
+    }
 }
 
 /// Extended attributes as an object of hex strings; `None` where there are none.

@@ -10,9 +10,10 @@ use crate::model::{
     digest::Digest,
     entry_name::{EntryName, printable},
     fields::{Fields, read_id, read_mode},
-    json,
+    json::{self, Item, Record},
     limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_FAULTS, MAX_TREES},
-    relative::{RelativeName, is_tree_name},
+    nesting::{Disputed, disputed},
+    relative::{RelativeName, is_tree_name, shown},
     tree::{self, Tree},
     version::FormatVersion,
 };
@@ -47,10 +48,16 @@ impl Manifest {
     pub fn parse(bytes: &[u8]) -> Result<Manifest, Vec<ManifestFault>> {
         let mut faults = Vec::new();
         let (mut files, mut trees) = (Files::default(), Trees::default());
-        let value = json::parse(bytes, &KEYS, &mut |item, value| match item {
-            json::Item::Entry(name) => files.add(name, &value),
-            json::Item::Listed { tree, list, name } => trees.list(tree, list, name, &value),
-            json::Item::Tree(name) => trees.add(name, &value),
+        let value = json::parse(bytes, &KEYS, &mut |item| match item {
+            Item::Entry(name, record) => files.add(name, record.as_ref()),
+            Item::Listed {
+                tree,
+                list,
+                name,
+                record,
+            } => trees.list(tree, list, name, record.as_ref()),
+            Item::Root { tree, record } => trees.root(tree, &record),
+            Item::Tree(name, rest) => trees.add(name, &rest),
         });
         let value = value
             .map_err(|error| vec![ManifestFault::Malformed(format!("is not JSON: {error}"))])?;
@@ -74,8 +81,8 @@ fn read_manifest(
     faults: &mut Vec<ManifestFault>,
 ) -> Option<Manifest> {
     let mut fields = Fields {
-        map: top,
-        of: String::new(),
+        object: top,
+        of: &String::new,
         faults,
     };
     let version = fields.required(
@@ -154,22 +161,26 @@ struct Files {
 }
 
 impl Files {
-    fn add(&mut self, name: String, value: &Value) {
+    fn add(&mut self, name: &str, record: Option<&Record>) {
         self.count += 1;
         // What is refused anyway need not be kept.
         if self.count > MAX_ENTRIES || self.faults.len() > MAX_FAULTS {
             return;
         }
-        let shown = printable(&name);
-        let Some(map) = value.as_object() else {
-            self.faults.push(ManifestFault::Malformed(format!(
-                "entry {shown}: is not an object"
-            )));
+        let of = || format!("entry {}: ", printable(name));
+        let Some(record) = record else {
+            let fault = format!("{}is not an object", of());
+            self.faults.push(ManifestFault::Malformed(fault));
             return;
         };
-        let key = entry_name(&name)
-            .map_err(|fault| ManifestFault::Malformed(format!("entry {shown}: its name {fault}")));
-        let record = read_file(&shown, map, &mut self.faults);
+        let key = entry_name(name)
+            .map_err(|fault| ManifestFault::Malformed(format!("{}its name {fault}", of())));
+        let mut fields = Fields {
+            object: record,
+            of: &of,
+            faults: &mut self.faults,
+        };
+        let record = read_file(&mut fields, key.as_ref().ok());
         match (key, record) {
             (Ok(key), Some(record)) => drop(self.records.insert(key, record)),
             (Err(fault), _) => self.faults.push(fault),
@@ -188,7 +199,7 @@ struct Trees {
 }
 
 impl Trees {
-    fn list(&mut self, tree: &str, list: &str, name: String, value: &Value) {
+    fn list(&mut self, tree: &str, list: &str, name: &str, record: Option<&Record>) {
         self.count += 1;
         // What is refused anyway need not be kept.
         if self.count > MAX_ENTRIES || self.faults.len() > MAX_FAULTS {
@@ -198,17 +209,17 @@ impl Trees {
         let Some(tree_name) = self.entry(tree) else {
             return;
         };
-        let shown = format!("{list} of {}: {}", printable(tree), printable(&name));
-        let Some(map) = value.as_object() else {
-            return self.fault(&shown, "is not an object");
+        let of = || format!("{list} of {}: {}: ", printable(tree), printable(name));
+        let Some(record) = record else {
+            return self.fault(&of(), "is not an object");
         };
         let mut fields = Fields {
-            map,
-            of: format!("{shown}: "),
+            object: record,
+            of: &of,
             faults: &mut self.faults,
         };
         let escaped = fields.optional("name", tree::read_hex, "a string of hex");
-        let relative = RelativeName::of_key(&name, escaped.as_deref(), &tree_name)
+        let relative = RelativeName::of_key(name, escaped.as_deref(), &tree_name)
             .map_err(|fault| fields.fault(format!("its path {fault}")))
             .ok();
         let (folder, link) = match list {
@@ -224,43 +235,58 @@ impl Trees {
         }
     }
 
-    fn add(&mut self, name: String, value: &Value) {
-        if self.records.len() > MAX_TREES || self.faults.len() > MAX_FAULTS {
+    /// The record of the top folder, which comes before the rest of its directory.
+    fn root(&mut self, tree: &str, record: &Record) {
+        if self.is_full() {
             return;
         }
-        let shown = format!("directory {}", printable(&name));
-        let Some(tree_name) = self.entry(&name) else {
-            return self.fault(&shown, "its name is none that a directory may have");
+        let of = || format!("directory {}: {}: ", printable(tree), tree::ROOT);
+        let root = tree::read_folder(&mut Fields {
+            object: record,
+            of: &of,
+            faults: &mut self.faults,
+        });
+        // A bad name is a fault of the directory, and named where that ends.
+        if let Some(name) = self.entry(tree) {
+            self.records.entry(name).or_default().root = root;
+        }
+    }
+
+    fn add(&mut self, name: &str, rest: &Value) {
+        if self.is_full() {
+            return;
+        }
+        let of = || format!("directory {}: ", printable(name));
+        let Some(tree_name) = self.entry(name) else {
+            return self.fault(&of(), "its name is none that a directory may have");
         };
-        let Some(map) = value.as_object() else {
-            return self.fault(&shown, "is not an object");
+        let Some(map) = rest.as_object() else {
+            return self.fault(&of(), "is not an object");
         };
         let mut fields = Fields {
-            map,
-            of: format!("{shown}: "),
+            object: map,
+            of: &of,
             faults: &mut self.faults,
         };
-        let is_object = |value: &Value| value.as_object().cloned();
+        let is_object = |value: &Value| value.as_object().map(drop);
         for list in [tree::FOLDERS, tree::LINKS] {
             fields.optional(list, is_object, "an object");
         }
-        let root = fields.required(tree::ROOT, is_object, "an object");
-        let root = root.map(|map| {
-            tree::read_folder(&mut Fields {
-                map: &map,
-                of: format!("{shown}: {}: ", tree::ROOT),
-                faults: &mut self.faults,
-            })
-        });
-        self.records.entry(tree_name).or_default().root = root.unwrap_or_default();
+        fields.required(tree::ROOT, is_object, "an object");
+        self.records.entry(tree_name).or_default();
+    }
+
+    /// What is refused anyway need not be kept.
+    fn is_full(&self) -> bool {
+        self.records.len() > MAX_TREES || self.faults.len() > MAX_FAULTS
     }
 
     fn entry(&self, name: &str) -> Option<EntryName> {
         entry_name(name).ok().filter(is_tree_name)
     }
 
-    fn fault(&mut self, shown: &str, fault: &str) {
-        let fault = format!("{shown}: {fault}");
+    fn fault(&mut self, of: &str, fault: &str) {
+        let fault = format!("{of}{fault}");
         self.faults.push(ManifestFault::Malformed(fault));
     }
 }
@@ -284,43 +310,34 @@ fn disputed_paths(
 
 /// Two entries that would be one file, or one of which would be the folder of the other.
 fn shared_paths(records: &BTreeMap<EntryName, FileRecord>, faults: &mut Vec<ManifestFault>) {
-    let mut paths: BTreeMap<&str, &EntryName> = BTreeMap::new();
-    for (name, record) in records {
-        if let Some(other) = paths.insert(record.path.as_str(), name) {
-            faults.push(ManifestFault::Malformed(format!(
-                "entries {other} and {name} have the same path {}",
-                record.path
-            )));
-        }
-    }
-    for (path, name) in &paths {
-        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
-        for other in folders.filter_map(|folder| paths.get(folder)) {
-            faults.push(ManifestFault::Malformed(format!(
-                "{other} is both an entry and the folder of {name}"
-            )));
-        }
+    let records = records.iter();
+    let paths = records.map(|(name, record)| (record.path.as_str().as_bytes(), name));
+    let mut paths: Vec<(&[u8], &EntryName)> = paths.collect();
+    for disputed in disputed(&mut paths, |_| true).take(MAX_FAULTS) {
+        faults.push(ManifestFault::Malformed(match disputed {
+            Disputed::Twice(path, one, other) => {
+                format!(
+                    "entries {one} and {other} have the same path {}",
+                    shown(path)
+                )
+            }
+            Disputed::Below { name, leaf, .. } => {
+                format!("{leaf} is both an entry and the folder of {name}")
+            }
+        }));
     }
     faults.truncate(MAX_FAULTS);
 }
 
-fn read_file(
-    shown: &str,
-    map: &Map<String, Value>,
-    faults: &mut Vec<ManifestFault>,
-) -> Option<FileRecord> {
-    let mut fields = Fields {
-        map,
-        of: format!("entry {shown}: "),
-        faults,
-    };
+fn read_file(fields: &mut Fields<'_>, name: Option<&EntryName>) -> Option<FileRecord> {
     let path = fields.required(
         "path",
         |value| value.as_str().map(str::to_owned),
         "a string",
     );
     let path = path.and_then(|path| match entry_name(&path) {
-        Ok(path) => Some(path),
+        // Most have one text for both.
+        Ok(path) => Some(name.filter(|name| **name == path).cloned().unwrap_or(path)),
         Err(fault) => {
             fields.fault(format!("its path {} {fault}", printable(&path)));
             None

@@ -1,0 +1,51 @@
+//! Paths of files that cannot all be there at once.
+
+/// Two things that are in each other's way.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Disputed<'a, T> {
+    /// They have one path.
+    Twice(&'a [u8], T, T),
+    /// What has `path` lies below something that is no folder.
+    Below {
+        path: &'a [u8],
+        name: T,
+        leaf_path: &'a [u8],
+        leaf: T,
+    },
+}
+
+/// Sorts `parts` and finds what is in each other's way: below a leaf there can be nothing.
+pub(super) fn disputed<'a, T: Copy>(
+    parts: &mut [(&'a [u8], T)],
+    is_leaf: impl Fn(T) -> bool,
+) -> impl Iterator<Item = Disputed<'a, T>> {
+    // With `/` before every other byte, what lies below something comes directly behind it.
+    parts.sort_by(|(one, _), (other, _)| in_order(one).cmp(in_order(other)));
+    let mut last: Option<(&[u8], T)> = None;
+    let mut above: Option<(&[u8], T)> = None;
+    parts.iter().flat_map(move |&(path, name)| {
+        let twice = last.filter(|(other, _)| *other == path);
+        let twice = twice.map(|(_, other)| Disputed::Twice(path, other, name));
+        let below = above.filter(|(leaf, _)| {
+            let rest = path.strip_prefix(*leaf);
+            rest.is_some_and(|rest| rest.first() == Some(&b'/'))
+        });
+        let below = below.map(|(leaf_path, leaf)| Disputed::Below {
+            path,
+            name,
+            leaf_path,
+            leaf,
+        });
+        last = Some((path, name));
+        if below.is_none() && is_leaf(name) {
+            above = Some((path, name));
+        }
+        twice.into_iter().chain(below)
+    })
+}
+
+/// A path for comparing: `/` comes first.
+fn in_order(path: &[u8]) -> impl Iterator<Item = u8> {
+    path.iter()
+        .map(|byte| if *byte == b'/' { 0 } else { *byte })
+}
