@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, Write},
+    io::{self, Read, Write},
 };
 
 use libdeflater::{CompressionLvl, Compressor, crc32};
@@ -72,7 +72,9 @@ pub struct MemberWriter<W> {
     /// Members of an earlier archive that may hold the blocks that come next.
     expected: VecDeque<Option<Candidate>>,
     reused_bytes: u64,
+    /// The block that is filled, as long as a full one, and how much of it is.
     block: Vec<u8>,
+    filled: usize,
     spare: Vec<Vec<u8>>,
     sizes: Vec<MemberSize>,
     offset: u64,
@@ -106,7 +108,8 @@ impl<W: Write> MemberWriter<W> {
             owner: Owner::Several,
             expected: VecDeque::new(),
             reused_bytes: 0,
-            block: Vec::with_capacity(MEMBER_BYTES),
+            block: vec![0; MEMBER_BYTES],
+            filled: 0,
             spare: Vec::new(),
             sizes: Vec::new(),
             offset: 0,
@@ -130,14 +133,16 @@ impl<W: Write> MemberWriter<W> {
 
     /// Ends the current member, so that what follows starts a new one.
     fn boundary(&mut self) -> io::Result<()> {
-        if self.block.is_empty() {
+        if self.filled == 0 {
             return Ok(());
         }
         while self.workers.is_full() {
             self.write_next()?;
         }
-        let next = self.spare.pop().unwrap_or_default();
-        let bytes = std::mem::replace(&mut self.block, next);
+        let mut next = self.spare.pop().unwrap_or_default();
+        next.resize(MEMBER_BYTES, 0);
+        let mut bytes = std::mem::replace(&mut self.block, next);
+        bytes.truncate(std::mem::take(&mut self.filled));
         let candidate = self
             .expected
             .pop_front()
@@ -151,13 +156,23 @@ impl<W: Write> MemberWriter<W> {
         Ok(())
     }
 
+    /// Takes what one read of `content` gives; 0 at its end.
+    pub fn take(&mut self, content: &mut impl Read) -> io::Result<usize> {
+        let count = content.read(&mut self.block[self.filled..])?;
+        self.filled += count;
+        if self.filled == MEMBER_BYTES {
+            self.boundary()?;
+        }
+        Ok(count)
+    }
+
     /// Waits for the next member and writes it; false where there is none.
     fn write_next(&mut self) -> io::Result<bool> {
         let Some(packed) = self.workers.take() else {
             return Ok(false);
         };
         let Packed {
-            mut block,
+            block,
             deflated,
             crc,
             is_reused,
@@ -173,7 +188,6 @@ impl<W: Write> MemberWriter<W> {
             inflated,
         });
         self.offset += u64::from(size);
-        block.clear();
         self.spare.push(block);
         Ok(true)
     }
@@ -194,12 +208,7 @@ impl<W: Write> MemberWriter<W> {
 
 impl<W: Write> Write for MemberWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(MEMBER_BYTES - self.block.len());
-        self.block.extend_from_slice(&bytes[..taken]);
-        if self.block.len() == MEMBER_BYTES {
-            self.boundary()?;
-        }
-        Ok(taken)
+        self.take(&mut &*bytes)
     }
 
     /// Does nothing: a member is written when it is full or ends at a boundary.

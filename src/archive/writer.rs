@@ -14,7 +14,7 @@ use crate::{
     error::{Failure, Kind},
     model::{
         entry_name::EntryName,
-        limits::{BUFFER_BYTES, MEMBER_BYTES, TAR_OVERHEAD_BYTES},
+        limits::{MEMBER_BYTES, TAR_OVERHEAD_BYTES},
         manifest::{FileRecord, MANIFEST_NAME, Manifest},
     },
 };
@@ -40,7 +40,6 @@ pub fn write<W: Write, R: Read>(
         .context("an archive needs a root folder")?;
     let mut writer = Writer {
         members: MemberWriter::new(out, level, threads),
-        buffer: vec![0; BUFFER_BYTES],
     };
     let bytes = manifest_text::of(manifest)?;
     writer.header(
@@ -91,7 +90,6 @@ pub struct Written<W> {
 
 struct Writer<W> {
     members: MemberWriter<W>,
-    buffer: Vec<u8>,
 }
 
 /// What a tar header says beside path, kind and size.
@@ -142,7 +140,7 @@ impl<W: Write> Writer<W> {
         }
         let mut left = record.size;
         loop {
-            let count = match content.read(&mut self.buffer) {
+            let count = match self.members.take(&mut content) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -151,7 +149,6 @@ impl<W: Write> Writer<W> {
             left = left
                 .checked_sub(count as u64)
                 .ok_or_else(|| changed(name))?;
-            self.members.write_all(&self.buffer[..count])?;
         }
         if left > 0 {
             return Err(changed(name));

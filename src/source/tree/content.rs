@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::hash::{Hashed, no_file};
+use super::hash::Hashed;
 use crate::{
     disk::tree::beneath::{Folders, Look, Top, is_gone, open_file, split},
     model::{entry_name::EntryName, relative::RelativeName},
@@ -67,29 +67,30 @@ impl Reopened {
         }
     }
 
-    /// The content from its beginning; reading the last byte fails where the file has changed meanwhile.
+    /// The content from its beginning; reading the last byte fails where the file has changed meanwhile, or is another one.
     pub fn open(&self) -> anyhow::Result<impl io::Read + '_> {
         let (folder, name) = split(self.name.as_bytes());
         let opened = self
             .origin
             .folder(folder)
-            .and_then(|folder| open_file(folder.as_fd(), OsStr::from_bytes(name)))
-            .and_then(|file| Ok((Look::of(&file)?, file)));
-        match opened {
-            Ok((look, file)) if no_file(&look).is_none() && self.look.is_unchanged(&look) => {
-                Ok(Watched {
-                    reopened: self,
-                    left: look.size,
-                    file,
-                })
-            }
-            Ok(_) => Err(self.changed().into()),
-            Err(error) if is_gone(&error) => Err(self.changed().into()),
-            Err(error) => {
+            .and_then(|folder| open_file(folder.as_fd(), OsStr::from_bytes(name)));
+        let file = opened.map_err(|error| match is_gone(&error) {
+            true => self.changed().into(),
+            false => {
                 let path = self.origin.top.shown(self.name.as_bytes());
-                Err(anyhow::Error::new(error).context(format!("cannot open {path}")))
+                anyhow::Error::new(error).context(format!("cannot open {path}"))
             }
+        })?;
+        let watched = Watched {
+            reopened: self,
+            left: self.look.size,
+            file,
+        };
+        // Of nothing there is no last byte.
+        if watched.left == 0 && !watched.is_unchanged()? {
+            return Err(self.changed().into());
         }
+        Ok(watched)
     }
 
     fn changed(&self) -> Changed {
@@ -105,18 +106,35 @@ struct Watched<'a> {
     left: u64,
 }
 
+impl Watched<'_> {
+    fn is_unchanged(&self) -> io::Result<bool> {
+        Ok(self.reopened.look.is_unchanged(&Look::of(&self.file)?))
+    }
+}
+
 impl io::Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         if most == 0 {
             return Ok(0);
         }
-        let read = self.file.read(&mut buffer[..most])?;
-        self.left -= read as u64;
-        let is_over = read == 0 || self.left == 0;
-        if read == 0 || is_over && !self.reopened.look.is_unchanged(&Look::of(&self.file)?) {
-            return Err(io::Error::other(self.reopened.changed()));
+        let changed = || io::Error::other(self.reopened.changed());
+        let read = match self.file.read(&mut buffer[..most]) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            // What is no file any more cannot be read as one.
+            Err(error) => {
+                return Err(match self.is_unchanged()? {
+                    true => error,
+                    false => changed(),
+                });
+            }
+        };
+        let is_over = read == 0 || self.left == read as u64;
+        if read == 0 || is_over && !self.is_unchanged()? {
+            return Err(changed());
         }
+        self.left -= read as u64;
         Ok(read)
     }
 }

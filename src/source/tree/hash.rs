@@ -44,7 +44,7 @@ pub struct Hashed {
 
 /// What became of a file.
 pub enum Outcome {
-    /// It stayed as it was while it was read.
+    /// It was read as a whole, and counts if it [`is_unchanged`].
     Hashed(Hashed),
     /// The copy of it shows one moment.
     Copied(Hashed, Spooled),
@@ -190,7 +190,8 @@ impl Work<'_> {
             io::Write::write_all(&mut hashing, bytes)
         })?;
         let (digest, size) = hashing.finish();
-        if size != look.size || !look.is_unchanged(&Look::of(&file)?) {
+        // Whether it stayed as it was is asked when all are hashed.
+        if size != look.size {
             return Ok(Outcome::Unsettled);
         }
         Ok(Outcome::Hashed(Hashed {
