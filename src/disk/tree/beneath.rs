@@ -190,17 +190,22 @@ pub fn is_gone(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| gone.contains(&error))
 }
 
-/// The names in an open folder, sorted.
-pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+/// The names in an open folder, sorted, and what each is where the folder itself tells.
+pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Option<What>)>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if !matches!(name, b"." | b"..") {
-            names.push(name.to_vec());
+            let what = match entry.file_type() {
+                // Not every file system tells (readdir(3)).
+                FileType::Unknown => None,
+                known => Some(What::from(known)),
+            };
+            names.push((name.to_vec(), what));
         }
     }
-    names.sort_unstable();
+    names.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     Ok(names)
 }
 
@@ -215,6 +220,20 @@ pub enum What {
     Link,
     /// Anything else, by its kind.
     Special(&'static str),
+}
+
+impl From<FileType> for What {
+    fn from(kind: FileType) -> What {
+        match kind {
+            FileType::Directory => What::Folder,
+            FileType::RegularFile => What::File,
+            FileType::Symlink => What::Link,
+            FileType::Socket => What::Special("a socket"),
+            FileType::Fifo => What::Special("a fifo"),
+            FileType::CharacterDevice | FileType::BlockDevice => What::Special("a device"),
+            _ => What::Special("of an unknown kind"),
+        }
+    }
 }
 
 /// What the file system says of something (inode(7)).
@@ -277,15 +296,7 @@ impl Look {
 )]
 impl From<Stat> for Look {
     fn from(stat: Stat) -> Look {
-        let what = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => What::Folder,
-            FileType::RegularFile => What::File,
-            FileType::Symlink => What::Link,
-            FileType::Socket => What::Special("a socket"),
-            FileType::Fifo => What::Special("a fifo"),
-            FileType::CharacterDevice | FileType::BlockDevice => What::Special("a device"),
-            _ => What::Special("of an unknown kind"),
-        };
+        let what = What::from(FileType::from_raw_mode(stat.st_mode));
         let time = |seconds, nanoseconds| Modified {
             seconds,
             nanoseconds,

@@ -111,7 +111,7 @@ impl Keeping<'_> {
         if look.what == What::Folder {
             self.enter(relative)?;
             let below = names(self.from.at(relative)?)?;
-            ahead.extend(below.iter().map(|name| join(relative, name)));
+            ahead.extend(below.iter().map(|(name, _)| join(relative, name)));
             return Ok(());
         }
         let to = self.to.at(folder)?;

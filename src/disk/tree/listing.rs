@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    beneath::{Look, Top, What},
+    beneath::{Look, Top, What, is_gone},
     walk::{Met, walk},
 };
 use crate::model::{
@@ -26,7 +26,11 @@ pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
     walk(&top, rules, &mut |relative, met| {
         let met = match met {
             Met::Folder(look, _) => describe(&look),
-            Met::Leaf(look) => describe(&look),
+            Met::Leaf(leaf) => match leaf.look() {
+                Ok(look) => describe(&look),
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) => bail!("cannot look at {}: {error}", top.shown(relative)),
+            },
             Met::Special(kind) => kind.to_owned(),
             Met::Searched(..) | Met::Excluded | Met::Own => return Ok(()),
             Met::Failed(reason) => bail!("cannot look at {}: {reason}", top.shown(relative)),

@@ -1,6 +1,11 @@
 //! A walk over a folder and everything below it that the rules keep; links are not followed.
 
-use std::{io, os::fd::BorrowedFd, path::Path, path::PathBuf};
+use std::{
+    ffi::OsStr,
+    io,
+    os::{fd::BorrowedFd, unix::ffi::OsStrExt as _},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -21,7 +26,7 @@ pub enum Met<'a> {
     /// A folder that is only searched for what is kept.
     Searched(Look, BorrowedFd<'a>),
     /// A regular file or a symbolic link.
-    Leaf(Look),
+    Leaf(Leaf<'a>),
     /// A socket, a fifo, a device.
     Special(&'static str),
     /// Something that the rules exclude; the walk goes not below it.
@@ -30,6 +35,22 @@ pub enum Met<'a> {
     Own,
     /// Something that cannot be looked at, and why.
     Failed(String),
+}
+
+/// A file or a link that a walk meets.
+#[derive(Debug)]
+pub struct Leaf<'a> {
+    /// What it is.
+    pub what: What,
+    folder: BorrowedFd<'a>,
+    name: &'a OsStr,
+}
+
+impl Leaf<'_> {
+    /// What the file system says of it; that it is something else by now, too.
+    pub fn look(&self) -> io::Result<Look> {
+        Look::at(self.folder, self.name)
+    }
 }
 
 /// Tells `visit` of the top (an empty path), and of everything below it: in each folder in the order of names, and
@@ -59,50 +80,45 @@ pub fn walk(
             _ => visit(&folder, Met::Folder(look, fd))?,
         }
         let below = ahead.len();
-        for name in names {
+        for (name, what) in names {
             let relative = join(&folder, &name);
-            let (met, verdict) = meet(fd, &relative, &name, rules, verdict);
-            match met {
-                Some(Met::Leaf(look)) if look.what == What::Folder => {
-                    ahead.push((relative, verdict))
+            let name = OsStr::from_bytes(&name);
+            let what = match what {
+                Some(what) => what,
+                None => match Look::at(fd, name) {
+                    Ok(look) => look.what,
+                    Err(error) if is_gone(&error) => continue,
+                    Err(error) => {
+                        visit(&relative, Met::Failed(error.to_string()))?;
+                        continue;
+                    }
+                },
+            };
+            let verdict = rules.below(verdict, &relative, what == What::Folder);
+            let met = match (RelativeName::new(&relative), verdict, what) {
+                (Err(RelativeFault::Own), ..) => Met::Own,
+                (_, Verdict::Excluded, _) => Met::Excluded,
+                (Err(fault), ..) => Met::Failed(format!("its path {fault}")),
+                (Ok(_), _, What::Special(kind)) => Met::Special(kind),
+                (Ok(_), _, What::Folder) => {
+                    ahead.push((relative, verdict));
+                    continue;
                 }
-                Some(met) => visit(&relative, met)?,
-                None => {}
-            }
+                (Ok(_), _, what) => Met::Leaf(Leaf {
+                    what,
+                    folder: fd,
+                    name,
+                }),
+            };
+            visit(&relative, met)?;
         }
         ahead[below..].reverse();
     }
     Ok(())
 }
 
-/// What `name` is, a folder as a leaf; nothing where it has vanished.
-fn meet<'a>(
-    folder: BorrowedFd<'_>,
-    relative: &[u8],
-    name: &[u8],
-    rules: &Rules,
-    above: Verdict,
-) -> (Option<Met<'a>>, Verdict) {
-    use std::os::unix::ffi::OsStrExt as _;
-    let look = match Look::at(folder, std::ffi::OsStr::from_bytes(name)) {
-        Err(error) if is_gone(&error) => return (None, Verdict::Excluded),
-        Err(error) => return (Some(Met::Failed(error.to_string())), Verdict::Excluded),
-        Ok(look) => look,
-    };
-    let verdict = rules.below(above, relative, look.what == What::Folder);
-    let met = match (RelativeName::new(relative), verdict, look.what) {
-        (Err(RelativeFault::Own), ..) => Met::Own,
-        (_, Verdict::Excluded, _) => Met::Excluded,
-        (Err(fault), ..) => Met::Failed(format!("its path {fault}")),
-        (Ok(_), _, What::Special(kind)) => Met::Special(kind),
-        (Ok(_), ..) => Met::Leaf(look),
-    };
-    (Some(met), verdict)
-}
-
 /// Which of `places` lie below the folder `top`, by their paths there: what [`Rules::without`] takes.
 pub fn below(top: &Path, places: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
-    use std::os::unix::ffi::OsStrExt as _;
     let real = match top.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         real => real.with_context(|| format!("cannot look at {}", top.display()))?,

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Caller, Found, Spooled};
+use super::{Caller, Spooled};
 use crate::{
     disk::tree::beneath::{Folders, Look, Top, What, is_gone, open_file, xattrs},
     model::{
@@ -63,7 +63,7 @@ pub enum Outcome {
 /// Hashes `files`, but those that were touched after `recent`; the outcomes are in the same order.
 pub fn all(
     top: &Top,
-    files: &[Found],
+    files: &[RelativeName],
     recent: Modified,
     caller: &Caller<'_>,
 ) -> Result<Vec<Outcome>> {
@@ -123,7 +123,7 @@ pub fn all(
 
 struct Work<'a> {
     top: &'a Top,
-    files: &'a [Found],
+    files: &'a [RelativeName],
     recent: Modified,
     /// The first file that nobody has taken.
     next: AtomicUsize,
@@ -148,12 +148,7 @@ impl Work<'_> {
                 if !goes_on() {
                     return done;
                 }
-                let found = &self.files[index];
-                let outcome = if is_after(found.look.ctime, self.recent) {
-                    Ok(Outcome::Unsettled)
-                } else {
-                    self.hash(&mut folders, &found.name, &mut buffer, goes_on)
-                };
+                let outcome = self.hash(&mut folders, &self.files[index], &mut buffer, goes_on);
                 let outcome = outcome.unwrap_or_else(|error| match is_gone(&error) {
                     true => Outcome::Gone,
                     false => Outcome::Failed(error),

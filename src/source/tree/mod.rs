@@ -23,7 +23,7 @@ use crate::{
     disk::tree::{
         beneath::{Folders, Look, Top, What, is_gone, xattrs},
         owners::Owners,
-        walk::{Met, walk},
+        walk::{Leaf, Met, walk},
     },
     error::{Failure, Kind},
     model::{
@@ -71,12 +71,6 @@ pub struct Caller<'a> {
 /// File systems give times of up to two seconds' coarseness, and whoever writes a file writes it again soon.
 pub const QUIET: Duration = Duration::from_secs(3);
 
-/// A file that was met, before it is read.
-struct Found {
-    name: RelativeName,
-    look: Look,
-}
-
 /// A file that was read, with its content.
 struct Read {
     hashed: Hashed,
@@ -112,8 +106,7 @@ pub fn stage(
     let mut reads: Vec<(&RelativeName, Read)> = Vec::new();
     let mut torn = Vec::new();
     let mut folders = Folders::new(&origin.top);
-    for (found, outcome) in collected.files.iter().zip(outcomes) {
-        let relative = &found.name;
+    for (relative, outcome) in collected.files.iter().zip(outcomes) {
         let shown = || origin.top.shown(relative.as_bytes());
         let outcome = match outcome {
             // It may have changed while the others were read.
@@ -177,9 +170,9 @@ pub fn stage(
 }
 
 /// What no archive can hold is refused before any of it is read. Whoever writes the manifest counts more exactly.
-fn refuse_too_many(files: &[Found], name: &EntryName, most_bytes: u64) -> Result<(), Failure> {
+fn refuse_too_many(files: &[RelativeName], name: &EntryName, most_bytes: u64) -> Result<(), Failure> {
     let below = name.as_str().len() + 1;
-    let names = files.iter().map(|file| below + file.name.as_bytes().len());
+    let names = files.iter().map(|file| below + file.as_bytes().len());
     if manifest_text::least_bytes(names) > most_bytes {
         return Err(manifest_text::too_large(Some((name.as_str(), files.len()))));
     }
@@ -232,7 +225,7 @@ fn record(entry: &EntryName, hashed: &Hashed, owners: &mut Owners) -> FileRecord
 /// What a walk has found.
 #[derive(Default)]
 struct Collected {
-    files: Vec<Found>,
+    files: Vec<RelativeName>,
     tree: Tree,
     /// Folders that were searched, and in which nothing was found so far.
     searched: BTreeMap<Vec<u8>, FolderRecord>,
@@ -264,8 +257,8 @@ fn collect(top: &Top, rules: &Rules) -> Result<Collected> {
                 }
                 Err(error) => collected.faults.add(|| format!("{}: {error}", shown())),
             },
-            Met::Leaf(look) if look.what == What::Link => {
-                match link(&mut folders, relative, &look, &mut owners) {
+            Met::Leaf(leaf) if leaf.what == What::Link => {
+                match link(&mut folders, relative, &leaf, &mut owners) {
                     Ok(record) => {
                         let relative = named(relative);
                         collected.found(&relative);
@@ -275,10 +268,10 @@ fn collect(top: &Top, rules: &Rules) -> Result<Collected> {
                     Err(error) => collected.faults.add(|| format!("{}: {error}", shown())),
                 }
             }
-            Met::Leaf(look) => {
+            Met::Leaf(_) => {
                 let name = named(relative);
                 collected.found(&name);
-                collected.files.push(Found { name, look });
+                collected.files.push(name);
             }
             Met::Special(kind) => collected.left_out.add(|| format!("{} is {kind}", shown())),
             Met::Own => collected
@@ -325,9 +318,10 @@ fn folder(
 fn link(
     folders: &mut Folders<'_>,
     relative: &[u8],
-    look: &Look,
+    leaf: &Leaf<'_>,
     owners: &mut Owners,
 ) -> std::io::Result<LinkRecord> {
+    let look = leaf.look()?;
     let (parent, name) = folders.parent(relative)?;
     let target = rustix::fs::readlinkat(parent, name, Vec::new())?.into_bytes();
     if target.is_empty() || target.len() > MAX_LINK_BYTES {
