@@ -21,6 +21,9 @@ use crate::model::limits::MEMBER_BYTES;
 /// The largest member that is inflated ahead: a block that does not shrink is a little larger than it was.
 const MAX_AHEAD_BYTES: usize = MEMBER_BYTES + (64 << 10);
 
+/// What is inflated at a time of a member that does not state its size.
+const STREAM_BYTES: usize = 64 << 10;
+
 /// The inflated content of every member, one after the other (RFC 1952 section 2.2).
 ///
 /// Any fault of the compressed layer comes out as an `io::Error` that carries a [`Fault`].
@@ -40,7 +43,8 @@ pub struct Inflated<R> {
     inflated: u64,
     index: IndexCheck,
     sized: bool,
-    /// A member that states its size, once its checksum was found right, and how much of it was given away.
+    /// A member that states its size, once its checksum was found right, or a piece of another; and how much of it was
+    /// given away.
     block: Vec<u8>,
     given: usize,
 }
@@ -269,18 +273,9 @@ impl<R: BufRead> Inflated<R> {
     }
 }
 
-impl<R: BufRead> Read for Inflated<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            if self.given < self.block.len() {
-                let count = buffer.len().min(self.block.len() - self.given);
-                buffer[..count].copy_from_slice(&self.block[self.given..self.given + count]);
-                self.given += count;
-                return Ok(count);
-            }
+impl<R: BufRead> BufRead for Inflated<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.given == self.block.len() {
             match std::mem::replace(&mut self.state, State::Moving) {
                 State::Between(mut source) => {
                     self.look_ahead(&mut source)?;
@@ -290,27 +285,49 @@ impl<R: BufRead> Read for Inflated<R> {
                     }
                     match self.next_member(source)? {
                         Some(decoder) => self.begin_member(decoder)?,
-                        None => return Ok(0),
+                        None => break,
                     }
                 }
-                State::Within(mut decoder) => match decoder.read(buffer) {
-                    Ok(0) => self.state = State::Between(self.end_member(*decoder)?),
-                    Ok(count) => {
-                        self.inflated += count as u64;
-                        self.state = State::Within(decoder);
-                        return Ok(count);
+                State::Within(mut decoder) => {
+                    self.block.resize(STREAM_BYTES, 0);
+                    let read = decoder.read(&mut self.block);
+                    self.block.truncate(*read.as_ref().unwrap_or(&0));
+                    self.given = 0;
+                    match read {
+                        Ok(0) => {
+                            self.state = State::Between(self.end_member(*decoder)?);
+                            continue;
+                        }
+                        Ok(count) => self.inflated += count as u64,
+                        Err(_) => {}
                     }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                        self.state = State::Within(decoder)
+                    self.state = State::Within(decoder);
+                    match read {
+                        Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                            return Err(self.explain(error));
+                        }
+                        _ => {}
                     }
-                    Err(error) => {
-                        self.state = State::Within(decoder);
-                        return Err(self.explain(error));
-                    }
-                },
+                }
                 State::Moving => return Err(io::Error::other("read again after a fault")),
             }
         }
+        Ok(&self.block[self.given..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.given = self.block.len().min(self.given.saturating_add(amount));
+    }
+}
+
+impl<R: BufRead> Read for Inflated<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
     }
 }
 

@@ -77,7 +77,7 @@ mod tests {
     fn no_record_of_a_directory_is_shorter_than_is_reckoned() {
         let least = |number: usize| {
             let (name, mut record) = file(format!("data/{number:03}"));
-            record.kind = Some("file".to_owned());
+            record.kind = Some("file".into());
             record.mode = Some(0o644);
             (record.uid, record.gid, record.mtime) = (Some(0), Some(0), Some(0));
             (name, record)

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -167,7 +167,6 @@ struct Passage<'a> {
     seen: HashSet<EntryName>,
     headers: BTreeMap<EntryName, HeaderAttributes>,
     faults: Vec<Fault>,
-    buffer: Vec<u8>,
 }
 
 /// Why a passage ends early.
@@ -203,7 +202,6 @@ impl<'a> Passage<'a> {
             seen: HashSet::new(),
             headers: BTreeMap::new(),
             faults: Vec::new(),
-            buffer: vec![0; BUFFER_BYTES],
         }
     }
 
@@ -297,9 +295,9 @@ impl<'a> Passage<'a> {
         }
         let mut hashing = Hashing::new(self.sink.entry(name, record).map_err(Stop::Sink)?);
         loop {
-            let count = match tar.read(&mut self.buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
+            let bytes = match tar.fill_buf() {
+                Ok([]) => break,
+                Ok(bytes) => bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     self.seen.remove(name);
@@ -307,9 +305,11 @@ impl<'a> Passage<'a> {
                 }
             };
             hashing
-                .write_all(&self.buffer[..count])
+                .write_all(bytes)
                 .with_context(|| format!("cannot write {name}"))
                 .map_err(Stop::Sink)?;
+            let count = bytes.len();
+            tar.consume(count);
         }
         let (found, _) = hashing.finish();
         if found == record.checksum {
@@ -471,18 +471,30 @@ impl<R> Budget<R> {
     }
 }
 
-impl<R: Read> Read for Budget<R> {
+impl<R: BufRead> BufRead for Budget<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let bytes = self.inner.fill_buf()?;
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        if most == 0 && !bytes.is_empty() {
+            let promised = self.promised;
+            return Err(Fault::TooMuch { promised }.into());
+        }
+        Ok(&bytes[..bytes.len().min(most)])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.inner.consume(amount);
+        self.left = self.left.saturating_sub(amount as u64);
+    }
+}
+
+impl<R: BufRead> Read for Budget<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.left = match self.left.checked_sub(count as u64) {
-            Some(left) => left,
-            None => {
-                return Err(Fault::TooMuch {
-                    promised: self.promised,
-                }
-                .into());
-            }
-        };
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
         Ok(count)
     }
 }

@@ -3,7 +3,7 @@
 //! The `tar` crate's own iterator applies extensions before anyone can bound them, so only its header parser is used.
 //! Formats: POSIX ustar and pax (IEEE Std 1003.1, pax), GNU long names, v7.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use tar::{EntryType, Header, PaxExtensions};
 
@@ -231,6 +231,25 @@ impl<R: Read> Read for TarStream<R> {
         }
         self.remaining -= count as u64;
         Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for TarStream<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.remaining == 0 {
+            return Ok(&[]);
+        }
+        let buffer = self.inner.fill_buf()?;
+        if buffer.is_empty() {
+            return Err(tar_fault("it ends in the middle of a file"));
+        }
+        let most = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+        Ok(&buffer[..buffer.len().min(most)])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.inner.consume(amount);
+        self.remaining = self.remaining.saturating_sub(amount as u64);
     }
 }
 

@@ -5,7 +5,7 @@ mod reading;
 mod tests;
 mod text;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use semver::Version;
 use serde_json::Value;
@@ -59,9 +59,9 @@ pub struct FileRecord {
     /// Permission bits, at most `0o7777`.
     pub mode: Option<u32>,
     /// Name of the owner.
-    pub user: Option<String>,
+    pub user: Option<Arc<str>>,
     /// Name of the group.
-    pub group: Option<String>,
+    pub group: Option<Arc<str>>,
     /// Number of the owner.
     pub uid: Option<u32>,
     /// Number of the group.
@@ -69,7 +69,7 @@ pub struct FileRecord {
     /// Time of the last change, Unix seconds.
     pub mtime: Option<i64>,
     /// What it is: `redb`, `file`; unknown kinds are plain files.
-    pub kind: Option<String>,
+    pub kind: Option<Arc<str>>,
     /// Where it came from; information only, an import never follows it.
     pub target: Option<String>,
     /// How a database's copy was taken and proven.

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     ops::Bound,
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -59,9 +60,9 @@ pub struct Tree {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owner {
     /// Name of the owner.
-    pub user: Option<String>,
+    pub user: Option<Arc<str>>,
     /// Name of the group.
-    pub group: Option<String>,
+    pub group: Option<Arc<str>>,
     /// Number of the owner.
     pub uid: Option<u32>,
     /// Number of the group.
@@ -378,7 +379,7 @@ pub(super) fn read_link(fields: &mut Fields<'_>) -> Option<LinkRecord> {
 }
 
 fn read_owner(fields: &mut Fields<'_>) -> Owner {
-    let is_string = |value: &Value| value.as_str().map(str::to_owned);
+    let is_string = |value: &Value| value.as_str().map(Arc::from);
     Owner {
         user: fields.optional("user", is_string, "a string"),
         group: fields.optional("group", is_string, "a string"),

@@ -228,7 +228,7 @@ prop_compose! {
         xattrs in proptest::collection::btree_map("[a-z.]{1,9}", proptest::collection::vec(any::<u8>(), 0..9), 0..3),
     ) -> FolderRecord {
         let mtime = mtime.map(|(seconds, nanoseconds)| Modified { seconds, nanoseconds });
-        FolderRecord { mode, owner: Owner { uid, user, ..Owner::default() }, mtime, xattrs }
+        FolderRecord { mode, owner: Owner { uid, user: user.map(Into::into), ..Owner::default() }, mtime, xattrs }
     }
 }
 

@@ -67,7 +67,7 @@ pub fn stage(command: &str, name: EntryName, scratch: &Path, step: &Step<'_>) ->
         return Err(fail("printed nothing".to_owned()).into());
     }
     let mut record = FileRecord::new(name.clone(), digest, size);
-    record.kind = Some("command".to_owned());
+    record.kind = Some("command".into());
     let mut file = draft.file().try_clone()?;
     file.rewind()?;
     Ok(Staged {

@@ -128,7 +128,7 @@ fn stage_once(path: &Path, name: &EntryName) -> Result<Option<Staged>> {
         return Ok(None);
     }
     let mut record = FileRecord::new(name.clone(), digest, size);
-    record.kind = Some("file".to_owned());
+    record.kind = Some("file".into());
     describe(&mut record, path, &metadata);
     Ok(Some(Staged {
         name: name.clone(),
@@ -145,11 +145,11 @@ pub fn describe(record: &mut FileRecord, path: &Path, metadata: &std::fs::Metada
     record.user = User::from_uid(Uid::from_raw(metadata.uid()))
         .ok()
         .flatten()
-        .map(|user| user.name);
+        .map(|user| user.name.into());
     record.group = Group::from_gid(Gid::from_raw(metadata.gid()))
         .ok()
         .flatten()
-        .map(|group| group.name);
+        .map(|group| group.name.into());
     record.mtime = Some(metadata.mtime());
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     record.target = absolute.to_str().map(str::to_owned);

@@ -1,6 +1,6 @@
 //! Owners by number and by name, each asked for once.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -9,10 +9,10 @@ use crate::model::tree::Owner;
 /// What this machine knows of users and groups.
 #[derive(Debug, Default)]
 pub struct Owners {
-    users: HashMap<u32, Option<String>>,
-    groups: HashMap<u32, Option<String>>,
-    uids: HashMap<String, Option<u32>>,
-    gids: HashMap<String, Option<u32>>,
+    users: HashMap<u32, Option<Arc<str>>>,
+    groups: HashMap<u32, Option<Arc<str>>>,
+    uids: HashMap<Arc<str>, Option<u32>>,
+    gids: HashMap<Arc<str>, Option<u32>>,
 }
 
 impl Owners {
@@ -20,11 +20,11 @@ impl Owners {
     pub fn describe(&mut self, uid: u32, gid: u32) -> Owner {
         let user = self.users.entry(uid).or_insert_with(|| {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-            user.map(|user| user.name)
+            user.map(|user| user.name.into())
         });
         let group = self.groups.entry(gid).or_insert_with(|| {
             let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-            group.map(|group| group.name)
+            group.map(|group| group.name.into())
         });
         Owner {
             user: user.clone(),

@@ -1,6 +1,6 @@
 //! Reads a manifest, and names every fault in it and not only the first.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use semver::Version;
 use serde_json::{Map, Value};
@@ -158,6 +158,27 @@ struct Files {
     records: BTreeMap<EntryName, FileRecord>,
     faults: Vec<ManifestFault>,
     count: usize,
+    texts: Texts,
+}
+
+/// Texts that many records have, each kept once: owners, and what entries are.
+#[derive(Default)]
+struct Texts(Vec<Arc<str>>);
+
+impl Texts {
+    /// So many are remembered: one after the other is compared.
+    const MOST: usize = 16;
+
+    fn share(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.iter().find(|known| ***known == *text) {
+            return known.clone();
+        }
+        let text: Arc<str> = text.into();
+        if self.0.len() < Texts::MOST {
+            self.0.push(text.clone());
+        }
+        text
+    }
 }
 
 impl Files {
@@ -180,7 +201,7 @@ impl Files {
             of: &of,
             faults: &mut self.faults,
         };
-        let record = read_file(&mut fields, key.as_ref().ok());
+        let record = read_file(&mut fields, key.as_ref().ok(), &mut self.texts);
         match (key, record) {
             (Ok(key), Some(record)) => drop(self.records.insert(key, record)),
             (Err(fault), _) => self.faults.push(fault),
@@ -329,7 +350,12 @@ fn shared_paths(records: &BTreeMap<EntryName, FileRecord>, faults: &mut Vec<Mani
     faults.truncate(MAX_FAULTS);
 }
 
-fn read_file(fields: &mut Fields<'_>, name: Option<&EntryName>) -> Option<FileRecord> {
+fn read_file(
+    fields: &mut Fields<'_>,
+    name: Option<&EntryName>,
+    texts: &mut Texts,
+) -> Option<FileRecord> {
+    let mut share = |value: &Value| value.as_str().map(|text| texts.share(text));
     let path = fields.required(
         "path",
         |value| value.as_str().map(str::to_owned),
@@ -354,12 +380,12 @@ fn read_file(fields: &mut Fields<'_>, name: Option<&EntryName>) -> Option<FileRe
         "a number of bytes from 0 to 2^60",
     );
     let mode = fields.optional("mode", read_mode, "an octal string, as in \"0600\"");
-    let user = fields.optional("user", is_string, "a string");
-    let group = fields.optional("group", is_string, "a string");
+    let user = fields.optional("user", &mut share, "a string");
+    let group = fields.optional("group", &mut share, "a string");
     let uid = fields.optional("uid", read_id, "a number from 0 to 2^32 - 2");
     let gid = fields.optional("gid", read_id, "a number from 0 to 2^32 - 2");
     let mtime = fields.optional("mtime", Value::as_i64, "a time in Unix seconds");
-    let kind = fields.optional("kind", is_string, "a string");
+    let kind = fields.optional("kind", &mut share, "a string");
     let target = fields.optional("target", is_string, "a string");
     let snapshot = fields.optional(
         "snapshot",

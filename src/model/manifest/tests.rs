@@ -175,7 +175,7 @@ prop_compose! {
         uid in proptest::option::of(0..u32::MAX), user in proptest::option::of("\\PC{0,8}"), mtime in any::<Option<i64>>(),
     ) -> FileRecord {
         let path = EntryName::new("placeholder").expect("a good name");
-        FileRecord { mode, uid, user, mtime, ..FileRecord::new(path, Digest::of(&content), size) }
+        FileRecord { mode, uid, user: user.map(Into::into), mtime, ..FileRecord::new(path, Digest::of(&content), size) }
     }
 }
 

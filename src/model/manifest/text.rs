@@ -86,14 +86,14 @@ impl Serialize for WrittenFile<'_> {
         map.serialize_entry("path", file.path.as_str())?;
         map.serialize_entry("size", &file.size)?;
         map.serialize_entry("checksum", &file.checksum.to_string())?;
-        put(&mut map, "kind", &file.kind)?;
+        put(&mut map, "kind", &file.kind.as_deref())?;
         put(
             &mut map,
             "mode",
             &file.mode.map(|mode| format!("{mode:04o}")),
         )?;
-        put(&mut map, "user", &file.user)?;
-        put(&mut map, "group", &file.group)?;
+        put(&mut map, "user", &file.user.as_deref())?;
+        put(&mut map, "group", &file.group.as_deref())?;
         put(&mut map, "uid", &file.uid)?;
         put(&mut map, "gid", &file.gid)?;
         put(&mut map, "mtime", &file.mtime)?;

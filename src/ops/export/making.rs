@@ -36,7 +36,7 @@ use crate::{
         limits::BUFFER_BYTES,
         manifest::Manifest,
     },
-    source::{files::Staged, tree::Changed},
+    source::{files::Content, tree::Changed},
 };
 
 /// Everything that an archive is made of.
@@ -45,7 +45,7 @@ pub struct Making<'a> {
     pub name: &'a ArchiveName,
     pub manifest: &'a Manifest,
     pub level: Level,
-    pub staged: &'a BTreeMap<EntryName, Staged>,
+    pub contents: &'a BTreeMap<EntryName, Content>,
     pub earlier: Option<Earlier>,
 }
 
@@ -250,11 +250,9 @@ impl Making<'_> {
         let out = BufWriter::with_capacity(BUFFER_BYTES, out);
         let (manifest, threads) = (self.manifest, context.threads);
         let written = writer::write(out, manifest, self.level, threads, earlier, |entry| {
-            let source = self
-                .staged
-                .get(entry)
-                .context("an entry without a source")?;
-            Ok(context.watch(source.content.open()?))
+            let content = self.contents.get(entry);
+            let content = content.context("an entry without a source")?;
+            Ok(context.watch(content.open()?))
         })?;
         Ok(written.reused_bytes)
     }

@@ -304,7 +304,7 @@ fn once(
         name,
         manifest: &manifest,
         level,
-        staged: &gathered.staged,
+        contents: &gathered.contents,
         earlier,
     };
     let mut made = making.make(here, away)?;

@@ -18,8 +18,13 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        archive_name::ArchiveName, entry_name::EntryName, limits::MAX_MANIFEST_BYTES,
-        manifest::Manifest, plan::Privacy, tree::Tree, version::FormatVersion,
+        archive_name::ArchiveName,
+        entry_name::EntryName,
+        limits::MAX_MANIFEST_BYTES,
+        manifest::{FileRecord, Manifest},
+        plan::Privacy,
+        tree::Tree,
+        version::FormatVersion,
     },
     source::{
         command,
@@ -55,8 +60,7 @@ pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Resul
         match source.path().filter(|_| source.is_directory()) {
             Some(path) => directory(context, settings, source, path, &mut gathered)?,
             None => {
-                let staged = one(context, settings, request, source)?;
-                gathered.staged.insert(staged.name.clone(), staged);
+                gathered.add(one(context, settings, request, source)?);
             }
         }
         info!("Added {} to backup", described(source));
@@ -67,12 +71,21 @@ pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Resul
 /// Everything that goes into an archive.
 #[derive(Default)]
 pub struct Gathered {
-    /// Its entries.
-    pub staged: BTreeMap<EntryName, Staged>,
+    /// What the manifest will say of its entries.
+    records: BTreeMap<EntryName, FileRecord>,
+    /// What they hold.
+    pub contents: BTreeMap<EntryName, files::Content>,
     /// What of directories is no entry.
     pub trees: BTreeMap<EntryName, Tree>,
     /// Files that changed each time they were read.
     pub torn: Vec<EntryName>,
+}
+
+impl Gathered {
+    fn add(&mut self, staged: Staged) {
+        self.records.insert(staged.name.clone(), staged.record);
+        self.contents.insert(staged.name, staged.content);
+    }
 }
 
 fn directory(
@@ -100,10 +113,7 @@ fn directory(
     }
     gathered.torn.extend(staged.torn);
     gathered.trees.insert(source.name.clone(), staged.tree);
-    let files = staged.files.into_iter();
-    gathered
-        .staged
-        .extend(files.map(|file| (file.name.clone(), file)));
+    staged.files.into_iter().for_each(|file| gathered.add(file));
     Ok(())
 }
 
@@ -220,11 +230,7 @@ pub fn describe(
         version: FormatVersion::CURRENT,
         created_at: context.now.timestamp(),
         hookshot_version: context.version.clone(),
-        files: gathered
-            .staged
-            .iter()
-            .map(|(name, staged)| (name.clone(), staged.record.clone()))
-            .collect(),
+        files: std::mem::take(&mut gathered.records),
         root: Some(name.to_string()),
         hostname: context.hostname.clone(),
         app: Some(settings.schema.app.clone()),

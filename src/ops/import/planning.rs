@@ -228,19 +228,19 @@ fn attributes(
     if !context.privileged {
         return Attributes { mode, owner: None };
     }
-    let user = |name: Option<&String>| {
+    let user = |name: Option<&str>| {
         name.and_then(|name| User::from_name(name).ok().flatten())
             .map(|user| user.uid.as_raw())
     };
-    let group = |name: Option<&String>| {
+    let group = |name: Option<&str>| {
         name.and_then(|name| Group::from_name(name).ok().flatten())
             .map(|group| group.gid.as_raw())
     };
     let named = (
-        user(record.and_then(|record| record.user.as_ref())),
-        group(record.and_then(|record| record.group.as_ref())),
+        user(record.and_then(|record| record.user.as_deref())),
+        group(record.and_then(|record| record.group.as_deref())),
     );
-    if let (None, Some(unknown)) = (named.0, record.and_then(|record| record.user.as_ref())) {
+    if let (None, Some(unknown)) = (named.0, record.and_then(|record| record.user.as_deref())) {
         let unknown = crate::model::entry_name::printable(unknown);
         warn!(
             "{name} belonged to {unknown}, whom this machine does not know: it gets the owner of the file that it replaces, or ours"
@@ -250,12 +250,12 @@ fn attributes(
     let uid = named
         .0
         .or(there.map(|owner| owner.0))
-        .or_else(|| user(header.user.as_ref()))
+        .or_else(|| user(header.user.as_deref()))
         .unwrap_or(0);
     let gid = named
         .1
         .or(there.map(|owner| owner.1))
-        .or_else(|| group(header.group.as_ref()))
+        .or_else(|| group(header.group.as_deref()))
         .unwrap_or(0);
     Attributes {
         mode,

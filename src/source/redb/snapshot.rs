@@ -382,7 +382,7 @@ fn proven(
     also("paused_seconds", copied.paused.map(seconds));
     let mut record = FileRecord::new(name.clone(), digest, size);
     files::describe(&mut record, path, &copied.metadata);
-    record.kind = Some("redb".to_owned());
+    record.kind = Some("redb".into());
     record.snapshot = Some(description);
     let staged = Staged {
         name: name.clone(),

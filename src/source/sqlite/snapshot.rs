@@ -102,7 +102,7 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
     })?;
     let mut record = FileRecord::new(name.clone(), digest, size);
     files::describe(&mut record, path, &origin.metadata);
-    record.kind = Some("sqlite".to_owned());
+    record.kind = Some("sqlite".into());
     record.snapshot = Some(description(method, &origin, &facts, begun.elapsed()));
     Ok(Staged {
         name: name.clone(),

@@ -86,7 +86,7 @@ pub fn all(
             false
         }
     };
-    let mut done = thread::scope(|scope| {
+    let done = thread::scope(|scope| {
         let main = thread::current();
         let start = |_| {
             let (work, main) = (&work, main.clone());
@@ -117,8 +117,13 @@ pub fn all(
     if let Some(error) = failed {
         return Err(error);
     }
-    done.sort_unstable_by_key(|(index, _)| *index);
-    Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
+    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+    outcomes.resize_with(files.len(), || None);
+    for (index, outcome) in done {
+        outcomes[index] = Some(outcome);
+    }
+    // Nobody has stopped: each has its outcome.
+    Ok(outcomes.into_iter().flatten().collect())
 }
 
 struct Work<'a> {

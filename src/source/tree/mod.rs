@@ -148,9 +148,11 @@ pub fn stage(
             .into());
     }
     let mut owners = Owners::default();
+    let kind: Arc<str> = "file".into();
     let staged = reads.into_iter().map(|(relative, read)| {
         let (entry, is_escaped) = relative.entry(name);
         let mut record = record(&entry, &read.hashed, &mut owners);
+        record.kind = Some(kind.clone());
         record.name = is_escaped.then(|| relative.as_bytes().to_vec());
         Staged {
             name: entry,
@@ -170,7 +172,11 @@ pub fn stage(
 }
 
 /// What no archive can hold is refused before any of it is read. Whoever writes the manifest counts more exactly.
-fn refuse_too_many(files: &[RelativeName], name: &EntryName, most_bytes: u64) -> Result<(), Failure> {
+fn refuse_too_many(
+    files: &[RelativeName],
+    name: &EntryName,
+    most_bytes: u64,
+) -> Result<(), Failure> {
     let below = name.as_str().len() + 1;
     let names = files.iter().map(|file| below + file.as_bytes().len());
     if manifest_text::least_bytes(names) > most_bytes {
@@ -209,7 +215,6 @@ fn record(entry: &EntryName, hashed: &Hashed, owners: &mut Owners) -> FileRecord
     let look = &hashed.look;
     let mut record = FileRecord::new(entry.clone(), hashed.digest, hashed.size);
     let owner = owners.describe(look.uid, look.gid);
-    record.kind = Some("file".to_owned());
     record.mode = Some(look.mode);
     record.user = owner.user;
     record.group = owner.group;
