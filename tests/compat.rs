@@ -1098,7 +1098,7 @@ mod golden {
         );
         assert_eq!(
             forge::digest(&stored),
-            "5904151cfaef3871ce4e171240ee222e53415522937a455c8400dd30633cfcfe"
+            "1c4e0cfe95591d79edd0c92f2a7f08e51da5e354168ad38a73651461d7fc5901"
         );
     }
 
@@ -1109,7 +1109,7 @@ mod golden {
             let tar = forge::inflate(&archive(Level::new(level).expect("a level")));
             assert_eq!(
                 forge::digest(&tar),
-                "d60aacc004ddb3ec30447edf1ccc0e7e92b8758a77c1b362cdd389c158dc19e6",
+                "ea3fd2a844872145e2202563fc8017ffa3e07d5ac29cf916d513b79af1b02e67",
                 "level {level}"
             );
         }
@@ -1120,7 +1120,7 @@ mod golden {
     fn an_archive_of_the_default_level_stays_the_same_from_release_to_release() {
         assert_eq!(
             forge::digest(&archive(Level::DEFAULT)),
-            "b4c63cb1bdcacbde70625d0b0b2700d1542aceeda7f544723ed937620d24e546"
+            "cafd445a0e63a52a0ceb013e93b8366b317b94ba13eff552c564fafe0dd26e83"
         );
     }
 }

@@ -8,9 +8,12 @@ mod support;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
 };
 
 use nix::{
@@ -692,4 +695,45 @@ fn a_rollback_takes_away_a_log_that_was_not_there_before() {
     machine.run(&["rollback"]).exits(0);
     assert!(!log.exists());
     assert_eq!(rows(&path), ["archived", "before the import"]);
+}
+
+/// Whoever packs for longer than others write meets files that were quiet when they were hashed.
+#[test]
+fn files_that_are_written_every_few_seconds_keep_no_export_from_ending() {
+    const LOGS: usize = 24;
+    let directory = source("data", "directory", "path = \"../data\"");
+    let machine = machine("", &directory);
+    // Level 12 takes some seconds for it, and the logs are packed after it.
+    let word = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    let text: String = (0..1_200_000).map(|n| format!("{:x} ", word(n))).collect();
+    machine.write("data/a", text, 0o600);
+    let log = |number: usize| machine.path(&format!("data/log{number:02}"));
+    (0..LOGS).for_each(|number| fs::write(log(number), "0\n").expect("written"));
+    let is_over = AtomicBool::new(false);
+    let exported = thread::scope(|scope| {
+        scope.spawn(|| {
+            for line in 1.. {
+                for number in 0..LOGS {
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let mut file = fs::OpenOptions::new().append(true).open(log(number));
+                    writeln!(file.as_mut().expect("open"), "{line}").expect("written");
+                    // Each is quiet for a second longer than hashing in place asks for.
+                    thread::sleep(Duration::from_millis(4000 / LOGS as u64));
+                }
+            }
+        });
+        thread::sleep(Duration::from_secs(4));
+        let exported = machine.run(&["export", "a.tar.gz", "--level", "12", "--threads", "1"]);
+        is_over.store(true, Ordering::Relaxed);
+        exported
+    });
+    let exported = exported.exits(0);
+    assert!(
+        exported.stderr.contains("everything is read again"),
+        "the test shows nothing where packing is fast: {}",
+        exported.stderr
+    );
+    machine.run(&["verify", "a.tar.gz"]).exits(0);
 }

@@ -10,7 +10,7 @@ use super::{
 
 /// What hookshot calls its own folder, and how its other names begin: no directory source holds such a component.
 const OWN: &[u8] = b".hookshot";
-/// The folder of the entries whose names are escaped. No real file is there, because its name is one of [`OWN`].
+/// The folder of the entries whose names are escaped. No real file is there, because its name is one of hookshot's own.
 pub const ESCAPED: &str = ".hookshot-name";
 
 /// A path below the top of a directory source: any bytes, normal components only, at most [`MAX_RELATIVE_BYTES`].

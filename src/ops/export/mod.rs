@@ -30,7 +30,7 @@ use crate::{
     config::{Choices, Settings},
     error::{Failure, Kind},
     model::{archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, method::Method},
-    source::tree::Changed,
+    source::tree::{self, Changed},
     store::address::is_url,
 };
 
@@ -228,22 +228,25 @@ pub fn export(
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
     let level = request.level.unwrap_or(settings.schema.level);
     let app_version = app_version::here(context, settings)?;
-    let mut attempt = 1;
+    let mut further = FURTHER_ATTEMPTS.into_iter();
+    let mut quiet = tree::QUIET;
     let (made, manifest, torn) = loop {
+        let (started, app_version) = (Instant::now(), app_version.clone());
         let made = once(
             context,
             settings,
             &request,
             &name,
             level,
-            app_version.clone(),
+            app_version,
+            quiet,
         );
-        match made {
-            Err(error) if attempt < ATTEMPTS && Changed::of(&error).is_some() => {
-                attempt += 1;
+        match (made, further.next()) {
+            (Err(error), Some(times)) if Changed::of(&error).is_some() => {
+                quiet = quiet.max(started.elapsed().saturating_mul(times));
                 info!("{error:#}: everything is read again");
             }
-            made => break made?,
+            (made, _) => break made?,
         }
     };
     let snapshot = manifest
@@ -273,11 +276,12 @@ pub fn export(
     })
 }
 
-/// How often everything is read again where a file changes between being read and being packed.
-const ATTEMPTS: usize = 3;
+/// Everything is read again where a file changes between being read and being packed: so often, and then what was touched
+/// within so many times as long as the attempt before took is copied aside, because it may be touched within the next.
+const FURTHER_ATTEMPTS: [u32; 2] = [20, 400];
 
 /// Makes the archive of what is there now; fails with [`Changed`] where a file of a directory is another one when it is
-/// packed.
+/// packed. A file that nobody has touched for `quiet` is read where it lies.
 fn once(
     context: &Context,
     settings: &Settings,
@@ -285,11 +289,12 @@ fn once(
     name: &ArchiveName,
     level: Level,
     app_version: Option<String>,
+    quiet: Duration,
 ) -> Result<(Made, Manifest, Vec<EntryName>)> {
     let Outputs { here, away, missed } = Outputs::find(settings, request)?;
     let prefix = &settings.schema.prefix;
     let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
-    let mut gathered = stage(context, settings, request)?;
+    let mut gathered = stage(context, settings, request, quiet)?;
     let manifest = describe(
         context,
         settings,

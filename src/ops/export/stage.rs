@@ -1,7 +1,7 @@
 //! What goes into an archive: the copies of the databases, the files, what commands print, and the manifest that
 //! describes them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Result, bail};
 use tracing::{info, warn};
@@ -37,7 +37,14 @@ use crate::{
 /// Copies the databases, then reads the files, then runs the commands: everything that the archive will hold, with its
 /// digest. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
 /// when it is read.
-pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Result<Gathered> {
+///
+/// A directory's file that nobody has touched for `quiet` is read where it lies, others are copied aside.
+pub fn stage(
+    context: &Context,
+    settings: &Settings,
+    request: &Request,
+    quiet: Duration,
+) -> Result<Gathered> {
     let mut gathered = Gathered::default();
     let turn = |source: &&Source| match source.content {
         Content::Redb(_) | Content::Sqlite { .. } => 0,
@@ -58,7 +65,7 @@ pub fn stage(context: &Context, settings: &Settings, request: &Request) -> Resul
             continue;
         }
         match source.path().filter(|_| source.is_directory()) {
-            Some(path) => directory(context, settings, source, path, &mut gathered)?,
+            Some(path) => directory(context, settings, source, path, quiet, &mut gathered)?,
             None => {
                 gathered.add(one(context, settings, request, source)?);
             }
@@ -93,6 +100,7 @@ fn directory(
     settings: &Settings,
     source: &Source,
     path: &Path,
+    quiet: Duration,
     gathered: &mut Gathered,
 ) -> Result<()> {
     context.begin("reading the directory", None);
@@ -100,7 +108,7 @@ fn directory(
         step: &context.step(),
         scratch: &context.scratch,
         threads: context.threads,
-        quiet: tree::QUIET,
+        quiet,
         manifest_bytes: MAX_MANIFEST_BYTES,
     };
     let rules = settings.rules(source)?;

@@ -44,7 +44,7 @@ pub struct Hashed {
 
 /// What became of a file.
 pub enum Outcome {
-    /// It was read as a whole, and counts if it [`is_unchanged`].
+    /// It was read as a whole, and is good as long as the file stays the one that was looked at.
     Hashed(Hashed),
     /// The copy of it shows one moment.
     Copied(Hashed, Spooled),
@@ -190,7 +190,7 @@ impl Work<'_> {
             io::Write::write_all(&mut hashing, bytes)
         })?;
         let (digest, size) = hashing.finish();
-        // Whether it stayed as it was is asked when all are hashed.
+        // Whether it stayed as it was is asked when all are hashed, or packed.
         if size != look.size {
             return Ok(Outcome::Unsettled);
         }

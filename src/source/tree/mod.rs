@@ -8,7 +8,12 @@ mod content;
 mod hash;
 mod spool;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 
@@ -102,7 +107,10 @@ pub fn stage(
     let origin = Arc::new(Origin::new(top, name.clone()));
     let mut spool = Spool::create(caller.scratch)?;
     let recent = spool.moment_before(caller.quiet)?;
+    let begun = Instant::now();
     let outcomes = hash::all(&origin.top, &collected.files, recent, caller)?;
+    // What nobody had touched for longer than that is hardly touched now, and who packs it asks as well.
+    let is_soon = begun.elapsed() < caller.quiet;
     let mut reads: Vec<(&RelativeName, Read)> = Vec::new();
     let mut torn = Vec::new();
     let mut folders = Folders::new(&origin.top);
@@ -110,7 +118,9 @@ pub fn stage(
         let shown = || origin.top.shown(relative.as_bytes());
         let outcome = match outcome {
             // It may have changed while the others were read.
-            Outcome::Hashed(hashed) if !hash::is_unchanged(&mut folders, relative, &hashed) => {
+            Outcome::Hashed(hashed)
+                if !is_soon && !hash::is_unchanged(&mut folders, relative, &hashed) =>
+            {
                 spool.copy(&mut folders, relative, caller.step)?
             }
             Outcome::Unsettled => spool.copy(&mut folders, relative, caller.step)?,
