@@ -163,7 +163,7 @@ fn taking_over_changes_nothing_of_what_is_written() {
 fn entries_behind_a_manifest_of_several_members_are_taken_over() {
     let level = Level::DEFAULT;
     let mut old = contents();
-    for number in 0..4000 {
+    for number in 0..4500 {
         old.insert(name(&format!("b/{number}")), lines(number + 100, 60));
     }
     let archive = write(&old, level, None).out;

@@ -262,7 +262,7 @@ fn a_directory_that_is_missing_and_one_that_is_none_fail_differently() {
 
 #[test]
 fn what_changes_after_it_was_hashed_is_an_error_that_can_be_told_apart() {
-    let change: [&dyn Fn(&Path); 5] = [
+    let change: [&dyn Fn(&Path); 7] = [
         &|file| fs::write(file, "other").expect("written"),
         &|file| fs::write(file, "longer than it was").expect("written"),
         &|file| fs::remove_file(file).expect("removed"),
@@ -274,32 +274,38 @@ fn what_changes_after_it_was_hashed_is_an_error_that_can_be_told_apart() {
             fs::write(file.with_extension("new"), "first").expect("written");
             fs::rename(file.with_extension("new"), file).expect("renamed");
         },
+        &|file| {
+            fs::remove_file(file).expect("removed");
+            nix::unistd::mkfifo(file, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+        },
+        &|file| {
+            fs::remove_file(file).expect("removed");
+            fs::create_dir(file).expect("made");
+        },
     ];
     for (number, change) in change.iter().enumerate() {
-        let bench = Bench::new();
-        let file = bench.source().join("file");
-        fs::write(&file, "first").expect("written");
-        bench.wait_for_a_tick();
-        let staged = bench.stage(&Rules::everything()).expect("staged");
-        let content = &staged.files[0].content;
-        assert!(
-            matches!(content, Content::Reopened(_)),
-            "{number}: it is old"
-        );
-        let mut text = String::new();
-        content
-            .open()
-            .expect("open")
-            .read_to_string(&mut text)
-            .expect("read");
-        assert_eq!(text, "first");
-        change(&file);
-        let opened = content.open().map(drop).expect_err("it changed");
-        assert_eq!(
-            Changed::of(&opened).expect("told").entry.as_str(),
-            "data/file",
-            "{number}"
-        );
+        for before in ["first", ""] {
+            let bench = Bench::new();
+            let file = bench.source().join("file");
+            fs::write(&file, before).expect("written");
+            bench.wait_for_a_tick();
+            let staged = bench.stage(&Rules::everything()).expect("staged");
+            let content = &staged.files[0].content;
+            assert!(
+                matches!(content, Content::Reopened(_)),
+                "{number}: it is old"
+            );
+            let read = || -> anyhow::Result<String> {
+                let mut text = String::new();
+                content.open()?.read_to_string(&mut text)?;
+                Ok(text)
+            };
+            assert_eq!(read().expect("read"), before);
+            change(&file);
+            let error = read().expect_err("it changed");
+            let changed = Changed::of(&error).expect("told");
+            assert_eq!(changed.entry.as_str(), "data/file", "{number} {before:?}");
+        }
     }
 }
 
