@@ -56,6 +56,7 @@ pub fn write<W: Write, R: Read>(
     )?;
     writer.members.write_all(&bytes)?;
     writer.pad(bytes.len() as u64)?;
+    drop(bytes);
     for (name, record) in &manifest.files {
         let content = open(name)?;
         writer

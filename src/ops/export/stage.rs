@@ -67,7 +67,8 @@ pub fn stage(
         match source.path().filter(|_| source.is_directory()) {
             Some(path) => directory(context, settings, source, path, quiet, &mut gathered)?,
             None => {
-                gathered.add(one(context, settings, request, source)?);
+                let staged = one(context, settings, request, source)?;
+                gathered.add(std::iter::once(staged));
             }
         }
         info!("Added {} to backup", described(source));
@@ -89,9 +90,15 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, staged: Staged) {
-        self.records.insert(staged.name.clone(), staged.record);
-        self.contents.insert(staged.name, staged.content);
+    /// Adds entries that are in the order of their names: maps that are built in one go have no gaps.
+    fn add(&mut self, staged: impl Iterator<Item = Staged>) {
+        let parts = |staged: Staged| {
+            let name = staged.name;
+            ((name.clone(), staged.record), (name, staged.content))
+        };
+        let (records, contents): (Vec<_>, Vec<_>) = staged.map(parts).unzip();
+        self.records.append(&mut records.into_iter().collect());
+        self.contents.append(&mut contents.into_iter().collect());
     }
 }
 
@@ -121,7 +128,7 @@ fn directory(
     }
     gathered.torn.extend(staged.torn);
     gathered.trees.insert(source.name.clone(), staged.tree);
-    staged.files.into_iter().for_each(|file| gathered.add(file));
+    gathered.add(staged.files.into_iter());
     Ok(())
 }
 
