@@ -2,7 +2,7 @@
 //! large one are taken by [`super::select`], and have passed their own.)
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::model::{
     digest::Hashing,
+    distinct::Distinct,
     entry_name::{EntryName, NameFault},
     limits::{
         BUFFER_BYTES, HEAD_BYTES, MAX_FAULTS, MAX_MANIFEST_BYTES, TAR_OVERHEAD_BYTES,
@@ -164,7 +165,7 @@ struct Passage<'a> {
     root: Option<String>,
     /// The entries that are not called as their paths are, by path.
     by_path: BTreeMap<EntryName, EntryName>,
-    seen: HashSet<EntryName>,
+    seen: Distinct<EntryName>,
     headers: BTreeMap<EntryName, HeaderAttributes>,
     faults: Vec<Fault>,
 }
@@ -199,7 +200,7 @@ impl<'a> Passage<'a> {
             manifest_seen: false,
             root: None,
             by_path: BTreeMap::new(),
-            seen: HashSet::new(),
+            seen: Distinct::default(),
             headers: BTreeMap::new(),
             faults: Vec::new(),
         }
@@ -219,7 +220,7 @@ impl<'a> Passage<'a> {
             Err(Stop::Sink(error)) => return Err(error),
             Err(Stop::Fault(fault)) => {
                 self.faults.push(fault);
-                let reached = self.seen.len();
+                let reached = self.seen.count();
                 if let Some(listed) = self.manifest.as_ref().map(|manifest| manifest.files.len())
                     && listed > reached
                 {
@@ -323,7 +324,7 @@ impl<'a> Passage<'a> {
         }
         let is_silent = record.mode.is_none() || record.user.is_none() || record.group.is_none();
         if is_silent {
-            self.headers.insert(name.clone(), member.attributes);
+            self.headers.insert(name.clone(), member.attributes());
         }
         Ok(())
     }
@@ -344,8 +345,10 @@ impl<'a> Passage<'a> {
         let (root, inside) = path
             .split_once('/')
             .map_or((path, None), |(root, inside)| (root, Some(inside)));
+        let is_known = self.root.as_deref() == Some(root);
         let checked = match inside {
             _ if root.is_empty() => Err(NameFault::Absolute),
+            Some(inside) if is_known => EntryName::new(inside),
             Some(inside) => EntryName::new(root).and_then(|_| EntryName::new(inside)),
             None => EntryName::new(root),
         };

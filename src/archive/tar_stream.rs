@@ -21,8 +21,24 @@ pub struct Member {
     pub size: u64,
     /// What kind of file.
     pub what: What,
+    header: Header,
+}
+
+impl Member {
     /// Owner and permissions.
-    pub attributes: HeaderAttributes,
+    pub fn attributes(&self) -> HeaderAttributes {
+        let text = |bytes: Option<&[u8]>| {
+            bytes
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        HeaderAttributes {
+            mode: self.header.mode().ok(),
+            user: text(self.header.username_bytes()),
+            group: text(self.header.groupname_bytes()),
+        }
+    }
 }
 
 /// What kind of file a member is.
@@ -92,14 +108,14 @@ impl<R: Read> TarStream<R> {
                 EntryType::GNULongLink => drop(self.extension(stated)?),
                 // Global headers (git archive writes one) may not name a single file; nothing in them matters here.
                 EntryType::XGlobalHeader => drop(self.extension(stated)?),
-                kind => return self.member(&header, kind, stated, extensions).map(Some),
+                kind => return self.member(header, kind, stated, extensions).map(Some),
             }
         }
     }
 
     fn member(
         &mut self,
-        header: &Header,
+        header: Header,
         kind: EntryType,
         stated: u64,
         extensions: Extensions,
@@ -135,22 +151,11 @@ impl<R: Read> TarStream<R> {
             return Err(tar_fault("a header states an absurd size"));
         }
         self.set_content(size);
-        let text = |bytes: Option<&[u8]>| {
-            bytes
-                .and_then(|bytes| std::str::from_utf8(bytes).ok())
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-        };
-        let attributes = HeaderAttributes {
-            mode: header.mode().ok(),
-            user: text(header.username_bytes()),
-            group: text(header.groupname_bytes()),
-        };
         Ok(Member {
             path,
             size,
             what,
-            attributes,
+            header,
         })
     }
 

@@ -4,12 +4,12 @@
 //! duplicate keys are refused at any depth. What no reader needs is checked and not kept, and the entries are given
 //! away one by one, as is what directories list: a manifest of many values costs no more memory than these do.
 
-use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
+use std::{borrow::Cow, cell::Cell, fmt};
 
 use serde::de::{self, Deserialize, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{entry_name::printable, fields::Object, limits::MAX_FREE_VALUES};
+use super::{distinct::Distinct, entry_name::printable, fields::Object, limits::MAX_FREE_VALUES};
 
 /// Which keys are kept where.
 pub struct Keys {
@@ -196,9 +196,9 @@ impl<'de> Visitor<'de> for Place<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
         self.count()?;
         let mut map = Map::new();
-        let mut seen = HashSet::new();
+        let mut seen = Distinct::default();
         while let Some(Key(key)) = access.next_key()? {
-            if seen.contains(&key) {
+            if !seen.insert(key.clone()) {
                 return Err(twice(&key));
             }
             if let Some(recording) = self.recording(&key) {
@@ -227,7 +227,6 @@ impl<'de> Visitor<'de> for Place<'_> {
                     _ => {}
                 }
             }
-            seen.insert(key);
         }
         Ok(Value::Object(map))
     }
@@ -319,14 +318,13 @@ impl<'de> Visitor<'de> for Recording<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut fields: Vec<(&'static str, Value)> = Vec::with_capacity(self.kept.len());
-        let mut others = HashSet::new();
+        let mut others = Distinct::default();
         while let Some(Key(key)) = access.next_key()? {
             let Some(known) = self.kept.iter().find(|known| **known == key) else {
-                if others.contains(&key) {
+                if !others.insert(key.clone()) {
                     return Err(twice(&key));
                 }
                 access.next_value_seed(Place::Skipped)?;
-                others.insert(key);
                 continue;
             };
             if fields.iter().any(|(other, _)| other == known) {

@@ -2,6 +2,7 @@
 
 pub mod archive_name;
 pub mod digest;
+pub mod distinct;
 pub mod entry_name;
 mod fields;
 mod json;

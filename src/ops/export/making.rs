@@ -249,8 +249,12 @@ impl Making<'_> {
         context.begin("compressing", Some(self.manifest.total_bytes()));
         let out = BufWriter::with_capacity(BUFFER_BYTES, out);
         let (manifest, threads) = (self.manifest, context.threads);
+        // They are asked for in order.
+        let mut contents = self.contents.iter();
         let written = writer::write(out, manifest, self.level, threads, earlier, |entry| {
-            let content = self.contents.get(entry);
+            let next = contents.next().filter(|(name, _)| *name == entry);
+            let content = next.map(|(_, content)| content);
+            let content = content.or_else(|| self.contents.get(entry));
             let content = content.context("an entry without a source")?;
             Ok(context.watch(content.open()?))
         })?;
