@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
+    budget::Budget,
     fault::{Fault, fault_of, refusal},
     head::{Head, is_manifest, look},
     inflate::Inflated,
@@ -209,11 +210,8 @@ impl<'a> Passage<'a> {
     fn run<R: Read>(mut self, shown: &str, compressed: R, threads: Threads) -> Result<Verified> {
         let compressed = BufReader::with_capacity(BUFFER_BYTES, compressed);
         let inflated = Inflated::new(compressed, threads);
-        let mut tar = TarStream::new(Budget {
-            inner: inflated,
-            left: MAX_MANIFEST_BYTES + TAR_SLACK_BYTES,
-            promised: 0,
-        });
+        let most = MAX_MANIFEST_BYTES + TAR_SLACK_BYTES;
+        let mut tar = TarStream::new(Budget::new(inflated, most));
         match self.members(&mut tar) {
             Ok(()) => self.complete(&mut tar),
             Err(Stop::Reading(error)) => return Err(error.context(format!("cannot read {shown}"))),
@@ -445,7 +443,7 @@ impl<'a> Passage<'a> {
             .keys()
             .filter(|name| !self.seen.contains(*name));
         self.faults.extend(missing.cloned().map(Fault::Missing));
-        let inflated = &tar.inner().inner;
+        let inflated = tar.inner().inner();
         // Format 1.1 made by hookshot ends with an index; the same content packed anew by plain tar has none.
         if inflated.is_sized() && manifest.version.minor >= 1 && !inflated.has_index() {
             self.faults.push(Fault::NoIndex);
@@ -457,47 +455,5 @@ fn manifest_fault(fault: ManifestFault) -> Fault {
     match fault {
         ManifestFault::Malformed(reason) => Fault::Manifest(reason),
         ManifestFault::Version(reason) => Fault::Version(reason),
-    }
-}
-
-/// A reader that refuses to give more than was promised, so that a bomb is found while it inflates.
-struct Budget<R> {
-    inner: R,
-    left: u64,
-    promised: u64,
-}
-
-impl<R> Budget<R> {
-    fn allow(&mut self, promised: u64, bytes: u64) {
-        self.promised = promised;
-        self.left = bytes;
-    }
-}
-
-impl<R: BufRead> BufRead for Budget<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let bytes = self.inner.fill_buf()?;
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        if most == 0 && !bytes.is_empty() {
-            let promised = self.promised;
-            return Err(Fault::TooMuch { promised }.into());
-        }
-        Ok(&bytes[..bytes.len().min(most)])
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.inner.consume(amount);
-        self.left = self.left.saturating_sub(amount as u64);
-    }
-}
-
-impl<R: BufRead> Read for Budget<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
     }
 }

@@ -109,7 +109,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// How the records are read whose place this is the place of.
+    /// How the value of `key` is read, where a record is expected.
     fn recording(&self, key: &str) -> Option<Recording<'a>> {
         let (kept, free) = match self {
             Place::Entries(keys, free, _) => (keys.entry, *free),

@@ -18,7 +18,7 @@ use rustix::{
 use super::{
     attributes::{Attributes, Privilege, timestamps},
     beneath::{Folders, Look, Top, What, is_gone, join, names, open_file, split, xattrs},
-    copy_file,
+    holes::copy_file,
     walk::{Met, walk},
 };
 use crate::model::{

@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod beneath;
+mod holes;
 pub mod keep;
 pub mod listing;
 pub mod owners;
@@ -12,29 +13,27 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs::File,
-    io::{self, Read as _, Seek as _},
-    os::{
-        fd::BorrowedFd,
-        unix::{ffi::OsStrExt as _, fs::FileExt as _},
-    },
+    io,
+    os::{fd::BorrowedFd, unix::ffi::OsStrExt as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 use rustix::{
-    fs::{self as sys, AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags},
+    fs::{self as sys, AtFlags, CWD, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
 use self::{
     attributes::Attributes,
     beneath::{Folders, Look, Top, split},
+    holes::copy_file,
 };
 pub use self::{attributes::Privilege, keep::keep_excluded, listing::listing};
 use crate::{
     error::{Failure, Kind},
     model::{
-        limits::{BUFFER_BYTES, MAX_ENTRIES},
+        limits::MAX_ENTRIES,
         manifest::FileRecord,
         named::Named,
         relative::{ESCAPED, RelativeName},
@@ -368,79 +367,4 @@ fn rename(staged: &Path, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Err
         },
         result => result,
     }
-}
-
-/// The unit in which file systems leave out what is not stored.
-const BLOCK_BYTES: usize = 4096;
-
-/// Copies content; blocks of zeros are left out of a sparse file.
-fn copy_file(mut from: &File, to: &File, is_sparse: bool) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    let mut at = 0;
-    loop {
-        let read = fill(&mut from, &mut buffer)?;
-        if read == 0 {
-            return to.set_len(at);
-        }
-        for block in buffer[..read].chunks(BLOCK_BYTES) {
-            if !is_sparse || block.iter().any(|byte| *byte != 0) {
-                to.write_all_at(block, at)?;
-            }
-            at += block.len() as u64;
-        }
-    }
-}
-
-/// Gives back the blocks of zeros of `file`, as far as the file system can.
-fn punch(mut file: &File) -> io::Result<()> {
-    file.rewind()?;
-    let mut buffer = vec![0; BUFFER_BYTES];
-    let (mut at, mut hole) = (0, 0..0);
-    loop {
-        let read = fill(&mut file, &mut buffer)?;
-        for block in buffer[..read].chunks(BLOCK_BYTES) {
-            let end = at + block.len() as u64;
-            if block.iter().all(|byte| *byte == 0) {
-                hole = if hole.end == at {
-                    hole.start..end
-                } else {
-                    at..end
-                };
-            } else if !make_hole(file, &mut hole)? {
-                return Ok(());
-            }
-            at = end;
-        }
-        if read == 0 {
-            make_hole(file, &mut hole)?;
-            return Ok(());
-        }
-    }
-}
-
-/// Whether the file system can do it.
-fn make_hole(file: &File, hole: &mut std::ops::Range<u64>) -> io::Result<bool> {
-    let range = std::mem::take(hole);
-    if range.is_empty() {
-        return Ok(true);
-    }
-    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    match sys::fallocate(file, how, range.start, range.end - range.start) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
-        result => Ok(result.map(|()| true)?),
-    }
-}
-
-/// Reads until `buffer` is full or nothing is left.
-fn fill(from: &mut &File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match from.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     attributes::{Attributes, Privilege},
-    punch,
+    holes::punch,
 };
 use crate::{
     disk::staging::Staging,
