@@ -88,8 +88,8 @@ fn starter_config(data_dir: &Path) -> String {
          [backup]\n\
          # Names of archives start with this: PREFIX-YYYYMMDD-HHMMSS.tar.gz\n\
          prefix = \"hookshot-state\"\n\
-         # 0 (store) to 12 (smallest)\n\
-         level = 5\n"
+         # 0 (store) to 12 (smallest); unless said, 5, and 6 for what is smaller than 512 KiB.\n\
+         # level = 9\n"
     )
 }
 
