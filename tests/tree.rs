@@ -148,9 +148,9 @@ fn paths_of_4000_bytes_survive_with_short_and_with_long_components() {
             .write_all(b"deep")
             .expect("written");
         let staged = bench.stage(&Rules::everything()).expect("staged");
-        assert_eq!(staged.files.len(), 1);
+        assert_eq!(staged.records.len(), 1);
         assert_eq!(staged.tree.folders.len(), count);
-        assert!(staged.files[0].record.name.is_some(), "its name is escaped");
+        assert!(staged.records[0].1.name.is_some(), "its name is escaped");
         let before = listing_of_names(&bench.source());
         bench.restore(staged, How::Move);
         assert_eq!(listing_of_names(&bench.place()), before);
@@ -224,7 +224,11 @@ fn what_cannot_be_in_an_archive_is_left_out_and_named() {
             "{what}"
         );
     }
-    let names: Vec<&str> = staged.files.iter().map(|file| file.name.as_str()).collect();
+    let names: Vec<&str> = staged
+        .records
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(names, ["data/file", "data/second"]);
     assert!(staged.tree.folders.is_empty());
 }
@@ -290,7 +294,7 @@ fn what_changes_after_it_was_hashed_is_an_error_that_can_be_told_apart() {
             fs::write(&file, before).expect("written");
             bench.wait_for_a_tick();
             let staged = bench.stage(&Rules::everything()).expect("staged");
-            let content = &staged.files[0].content;
+            let content = &staged.contents[0].1;
             assert!(
                 matches!(content, Content::Reopened(_)),
                 "{number}: it is old"
@@ -316,7 +320,7 @@ fn what_changes_while_it_is_packed_is_an_error_at_its_last_byte() {
     fs::write(&file, vec![1; 100_000]).expect("written");
     bench.wait_for_a_tick();
     let staged = bench.stage(&Rules::everything()).expect("staged");
-    let mut content = staged.files[0].content.open().expect("open");
+    let mut content = staged.contents[0].1.open().expect("open");
     let mut half = vec![0; 50_000];
     content.read_exact(&mut half).expect("read");
     fs::write(&file, vec![2; 100_000]).expect("written");
@@ -340,16 +344,16 @@ fn what_was_touched_a_moment_ago_is_taken_as_it_was_whatever_comes_later() {
         fs::write(bench.source().join(format!("{number}")), "later").expect("written");
     }
     assert!(staged.torn.is_empty());
-    for file in &staged.files {
-        assert!(matches!(file.content, Content::Spooled(_)), "{}", file.name);
+    for ((name, record), (_, content)) in staged.records.iter().zip(&staged.contents) {
+        assert!(matches!(content, Content::Spooled(_)), "{name}");
         let mut text = String::new();
-        file.content
+        content
             .open()
             .expect("open")
             .read_to_string(&mut text)
             .expect("read");
         assert!(text.starts_with("first "), "{text}");
-        assert_eq!(Digest::of(text.as_bytes()), file.record.checksum);
+        assert_eq!(Digest::of(text.as_bytes()), record.checksum);
     }
 }
 
@@ -416,10 +420,9 @@ fn nobody_who_writes_meanwhile_makes_an_error_or_a_mixture() {
                     Duration::ZERO
                 };
                 let staged = bench.stage_quiet(quiet)?;
-                for file in &staged.files {
+                for ((name, record), (_, content)) in staged.records.iter().zip(&staged.contents) {
                     let mut bytes = Vec::new();
-                    let read = file
-                        .content
+                    let read = content
                         .open()
                         .map(|mut open| open.read_to_end(&mut bytes).map(drop));
                     match read {
@@ -434,27 +437,16 @@ fn nobody_who_writes_meanwhile_makes_an_error_or_a_mixture() {
                             continue;
                         }
                     }
-                    anyhow::ensure!(
-                        Digest::of(&bytes) == file.record.checksum,
-                        "not what was hashed"
-                    );
+                    anyhow::ensure!(Digest::of(&bytes) == record.checksum, "not what was hashed");
                     let is_one = bytes
                         .chunks(4)
                         .all(|version| Some(version) == bytes.get(..4));
-                    let is_replaced = file.name.as_str().starts_with("data/replaced-");
+                    let is_replaced = name.as_str().starts_with("data/replaced-");
                     if is_replaced {
-                        anyhow::ensure!(
-                            is_one && bytes.len() == 80_000,
-                            "a mixture of {}",
-                            file.name
-                        );
-                        anyhow::ensure!(
-                            !staged.torn.contains(&file.name),
-                            "{} is whole",
-                            file.name
-                        );
+                        anyhow::ensure!(is_one && bytes.len() == 80_000, "a mixture of {name}");
+                        anyhow::ensure!(!staged.torn.contains(name), "{name} is whole");
                     }
-                    if file.name.as_str() == "data/in-place" {
+                    if name.as_str() == "data/in-place" {
                         // The first four bytes are written before the last four, with the next version. One write(2)
                         // may be seen half done, as every reader may see it.
                         let version =
@@ -462,15 +454,15 @@ fn nobody_who_writes_meanwhile_makes_an_error_or_a_mixture() {
                         let first = version(&bytes[..4]);
                         let last = version(&bytes[bytes.len() - 4..]);
                         let is_near = first.abs_diff(last) <= 1;
-                        let is_told = staged.torn.contains(&file.name);
+                        let is_told = staged.torn.contains(name);
                         anyhow::ensure!(is_near || is_told, "torn and not told");
                     }
                 }
                 anyhow::ensure!(
                     staged
-                        .files
+                        .records
                         .iter()
-                        .filter(|file| file.name.as_str().starts_with("data/replaced"))
+                        .filter(|(name, _)| name.as_str().starts_with("data/replaced"))
                         .count()
                         == 8
                 );
@@ -492,7 +484,11 @@ fn includes_take_along_the_folders_that_they_need_and_no_others() {
         fs::write(source.join(path), path).expect("written");
     }
     let staged = bench.stage(&rules(&["*.db"], &["tmp/"])).expect("staged");
-    let names: Vec<&str> = staged.files.iter().map(|file| file.name.as_str()).collect();
+    let names: Vec<&str> = staged
+        .records
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(names, ["data/a/b/x.db", "data/d/z.db"]);
     let folders: Vec<String> = staged
         .tree
@@ -724,7 +720,7 @@ fn holes_are_holes_again() {
         file.set_len(64 << 20).expect("long");
         std::os::unix::fs::FileExt::write_all_at(&file, b"middle", 32 << 20).expect("written");
         let staged = bench.stage(&Rules::everything()).expect("staged");
-        assert!(staged.files[0].record.sparse);
+        assert!(staged.records[0].1.sparse);
         bench.restore(staged, how);
         let restored = bench.place().join("sparse").metadata().expect("there");
         assert_eq!(restored.len(), 64 << 20);
@@ -866,9 +862,9 @@ fn many_small_files_are_staged_and_restored() {
     }
     let staged = bench.stage(&Rules::everything()).expect("staged");
     let found: BTreeMap<String, Digest> = staged
-        .files
+        .records
         .iter()
-        .map(|file| (file.name.as_str().to_owned(), file.record.checksum))
+        .map(|(name, record)| (name.as_str().to_owned(), record.checksum))
         .collect();
     assert_eq!(found, expected);
     let before = bench.snapshot(&bench.source());
@@ -893,9 +889,9 @@ fn names_that_are_not_utf_8_are_matched_and_restored() {
     let odd = std::ffi::OsString::from_vec(b"\xff\n\xfe".to_vec());
     fs::write(bench.source().join(&odd), "odd").expect("written");
     let staged = bench.stage(&Rules::everything()).expect("staged");
-    let name = staged.files[0].name.as_str();
+    let name = staged.records[0].0.as_str();
     assert!(name.starts_with("data/.hookshot-name/"), "{name}");
-    assert_eq!(staged.files[0].record.name.as_deref(), Some(odd.as_bytes()));
+    assert_eq!(staged.records[0].1.name.as_deref(), Some(odd.as_bytes()));
     bench.restore(staged, How::Move);
     assert_eq!(fs::read(bench.place().join(&odd)).expect("there"), b"odd");
 }

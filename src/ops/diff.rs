@@ -253,12 +253,11 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         };
         if source.is_directory() {
             if path.is_dir() {
-                let files = super::look::look(context, settings, source, path)?.files;
-                let files = files.into_iter().map(|file| {
-                    let found = (file.record.checksum, file.record.size);
-                    (file.name, found)
-                });
-                side.files.extend(files);
+                let records = super::look::look(context, settings, source, path)?.records;
+                let found = |record: FileRecord| (record.checksum, record.size);
+                let files = records.into_iter();
+                side.files
+                    .extend(files.map(|(name, record)| (name, found(record))));
             }
             continue;
         }

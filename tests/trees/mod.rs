@@ -167,16 +167,17 @@ impl Bench {
         if how == How::Move {
             unpacking.add(name(), self.source());
         }
-        for file in &staged.files {
-            let begun = unpacking.begin(&staging, &file.name, &file.record);
+        for ((name, record), (other, content)) in staged.records.iter().zip(&staged.contents) {
+            assert_eq!(name, other);
+            let begun = unpacking.begin(&staging, name, record);
             let mut out = match begun.expect("made") {
                 Some(out) => out,
-                None => staging.writer(&file.name).expect("made"),
+                None => staging.writer(name).expect("made"),
             };
-            let size = std::io::copy(&mut file.content.open().expect("open"), &mut out);
-            assert_eq!(size.expect("copied"), file.record.size);
+            let size = std::io::copy(&mut content.open().expect("open"), &mut out);
+            assert_eq!(size.expect("copied"), record.size);
             drop(out);
-            unpacking.end(&file.name, &file.record).expect("finished");
+            unpacking.end(name, record).expect("finished");
         }
         Unpacked {
             staging,
@@ -185,12 +186,12 @@ impl Bench {
     }
 
     pub fn try_restore(&self, staged: &StagedTree, unpacked: &Unpacked) -> Result<Vec<String>> {
-        let files = staged.files.iter().map(|file| {
-            let key = file.name.as_str().strip_prefix("data/").expect("below it");
+        let files = staged.records.iter().map(|(entry, record)| {
+            let key = entry.as_str().strip_prefix("data/").expect("below it");
             StagedFile {
-                name: relative_of(key, &file.record, &name()).expect("a good name"),
-                staged: unpacked.staging.place(&file.name),
-                record: &file.record,
+                name: relative_of(key, record, &name()).expect("a good name"),
+                staged: unpacked.staging.place(entry),
+                record,
             }
         });
         let folder = unpacked.staging.place(&name());
@@ -213,14 +214,11 @@ impl Bench {
     /// Restores what was staged, by way of the manifest's bytes; returns its folders and links, and the warnings.
     pub fn restore(&self, mut staged: StagedTree, how: How) -> (Tree, Vec<String>) {
         let unpacked = self.unpack(&staged, how);
-        let records = staged.files.iter();
         let manifest = Manifest {
             version: FormatVersion::CURRENT,
             created_at: 0,
             hookshot_version: semver::Version::new(0, 1, 0),
-            files: records
-                .map(|file| (file.name.clone(), file.record.clone()))
-                .collect(),
+            files: staged.records.iter().cloned().collect(),
             root: None,
             hostname: None,
             app: None,

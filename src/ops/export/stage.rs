@@ -66,10 +66,7 @@ pub fn stage(
         }
         match source.path().filter(|_| source.is_directory()) {
             Some(path) => directory(context, settings, source, path, quiet, &mut gathered)?,
-            None => {
-                let staged = one(context, settings, request, source)?;
-                gathered.add(std::iter::once(staged));
-            }
+            None => gathered.add(one(context, settings, request, source)?),
         }
         info!("Added {} to backup", described(source));
     }
@@ -90,15 +87,9 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Adds entries that are in the order of their names: maps that are built in one go have no gaps.
-    fn add(&mut self, staged: impl Iterator<Item = Staged>) {
-        let parts = |staged: Staged| {
-            let name = staged.name;
-            ((name.clone(), staged.record), (name, staged.content))
-        };
-        let (records, contents): (Vec<_>, Vec<_>) = staged.map(parts).unzip();
-        self.records.append(&mut records.into_iter().collect());
-        self.contents.append(&mut contents.into_iter().collect());
+    fn add(&mut self, staged: Staged) {
+        self.records.insert(staged.name.clone(), staged.record);
+        self.contents.insert(staged.name, staged.content);
     }
 }
 
@@ -128,7 +119,12 @@ fn directory(
     }
     gathered.torn.extend(staged.torn);
     gathered.trees.insert(source.name.clone(), staged.tree);
-    gathered.add(staged.files.into_iter());
+    // Maps that are built in one go of what is in order have no gaps.
+    let (records, contents) = (staged.records, staged.contents);
+    gathered.records.append(&mut records.into_iter().collect());
+    gathered
+        .contents
+        .append(&mut contents.into_iter().collect());
     Ok(())
 }
 

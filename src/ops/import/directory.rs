@@ -69,11 +69,11 @@ impl<'a> Directory<'a> {
         }
         let here = look(self.context, self.settings, self.source, self.target)?;
         let mut files: BTreeMap<RelativeName, (Digest, Option<u32>)> = BTreeMap::new();
-        for staged in &here.files {
-            let key = &staged.name.as_str()[self.source.name.as_str().len() + 1..];
-            let name = relative_of(key, &staged.record, &self.source.name);
+        for (entry, record) in &here.records {
+            let key = &entry.as_str()[self.source.name.as_str().len() + 1..];
+            let name = relative_of(key, record, &self.source.name);
             let name = name.map_err(anyhow::Error::msg)?;
-            files.insert(name, (staged.record.checksum, staged.record.mode));
+            files.insert(name, (record.checksum, record.mode));
         }
         let wanted = self.files.iter().map(|file| {
             let (record, name) = (file.record, file.name.clone());

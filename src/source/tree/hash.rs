@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io,
     os::fd::AsFd as _,
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -66,10 +69,14 @@ pub fn all(
     files: &[RelativeName],
     recent: Modified,
     caller: &Caller<'_>,
-) -> Result<Vec<Outcome>> {
+) -> Result<impl Iterator<Item = Outcome> + use<>> {
+    let outcomes: Vec<_> = std::iter::repeat_with(OnceLock::new)
+        .take(files.len())
+        .collect();
     let work = Work {
         top,
         files,
+        outcomes: &outcomes,
         recent,
         next: AtomicUsize::new(0),
         bytes: AtomicU64::new(0),
@@ -86,49 +93,43 @@ pub fn all(
             false
         }
     };
-    let done = thread::scope(|scope| {
+    thread::scope(|scope| {
         let main = thread::current();
         let start = |_| {
             let (work, main) = (&work, main.clone());
             let helper = thread::Builder::new().stack_size(STACK_BYTES);
             let helper = helper.spawn_scoped(scope, move || {
-                let done = work.run(&mut || !work.is_stopped.load(Ordering::Relaxed));
+                work.run(&mut || !work.is_stopped.load(Ordering::Relaxed));
                 main.unpark();
-                done
             });
             helper.ok()
         };
         // A machine that gives us no further thread has one at least.
         let helpers: Vec<_> = (1..threads).map_while(start).collect();
-        let mut done = work.run(&mut tell);
+        work.run(&mut tell);
         while helpers.iter().any(|helper| !helper.is_finished()) {
             tell();
             thread::park_timeout(TICK);
         }
         for helper in helpers {
-            match helper.join() {
-                Ok(more) => done.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
+            if let Err(panic) = helper.join() {
+                std::panic::resume_unwind(panic);
             }
         }
         tell();
-        done
     });
-    if let Some(error) = failed {
-        return Err(error);
+    match failed {
+        Some(error) => Err(error),
+        // Nobody has stopped: each has its outcome.
+        None => Ok(outcomes.into_iter().filter_map(OnceLock::into_inner)),
     }
-    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
-    outcomes.resize_with(files.len(), || None);
-    for (index, outcome) in done {
-        outcomes[index] = Some(outcome);
-    }
-    // Nobody has stopped: each has its outcome.
-    Ok(outcomes.into_iter().flatten().collect())
 }
 
 struct Work<'a> {
     top: &'a Top,
     files: &'a [RelativeName],
+    /// What became of each; who takes a file sets it.
+    outcomes: &'a [OnceLock<Outcome>],
     recent: Modified,
     /// The first file that nobody has taken.
     next: AtomicUsize,
@@ -139,26 +140,26 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Hashes files until none is left, or `goes_on` says no.
-    fn run(&self, goes_on: &mut dyn FnMut() -> bool) -> Vec<(usize, Outcome)> {
+    fn run(&self, goes_on: &mut dyn FnMut() -> bool) {
         let mut folders = Folders::new(self.top);
         let mut buffer = vec![0; BUFFER_BYTES];
-        let mut done = Vec::new();
         loop {
             let start = self.next.fetch_add(BATCH, Ordering::Relaxed);
             let end = self.files.len().min(start.saturating_add(BATCH));
             if start >= end {
-                return done;
+                return;
             }
             for index in start..end {
                 if !goes_on() {
-                    return done;
+                    return;
                 }
-                let outcome = self.hash(&mut folders, &self.files[index], &mut buffer, goes_on);
-                let outcome = outcome.unwrap_or_else(|error| match is_gone(&error) {
-                    true => Outcome::Gone,
-                    false => Outcome::Failed(error),
+                self.outcomes[index].get_or_init(|| {
+                    let outcome = self.hash(&mut folders, &self.files[index], &mut buffer, goes_on);
+                    outcome.unwrap_or_else(|error| match is_gone(&error) {
+                        true => Outcome::Gone,
+                        false => Outcome::Failed(error),
+                    })
                 });
-                done.push((index, outcome));
             }
         }
     }

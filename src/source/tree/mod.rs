@@ -40,16 +40,15 @@ use crate::{
         rules::Rules,
         tree::{FolderRecord, LinkRecord, Tree},
     },
-    source::{
-        files::{Content, Staged},
-        redb::walk::Step,
-    },
+    source::{files::Content, redb::walk::Step},
 };
 
 /// A directory that is ready for the archive.
 pub struct StagedTree {
-    /// Its files, in the order of their entries.
-    pub files: Vec<Staged>,
+    /// What the manifest will say of its files, in the order of their names.
+    pub records: Vec<(EntryName, FileRecord)>,
+    /// What they hold, in the same order.
+    pub contents: Vec<(EntryName, Content)>,
     /// Everything else.
     pub tree: Tree,
     /// What does not go along although no rule excludes it, and why: sockets, fifos, devices, hookshot's own files.
@@ -75,12 +74,6 @@ pub struct Caller<'a> {
 
 /// File systems give times of up to two seconds' coarseness, and whoever writes a file writes it again soon.
 pub const QUIET: Duration = Duration::from_secs(3);
-
-/// A file that was read, with its content.
-struct Read {
-    hashed: Hashed,
-    content: Content,
-}
 
 /// Reads the directory at `path` for the archive, as the source `name`. Every file that cannot be read is named, and
 /// then nothing comes of it. More files than the manifest has room for are refused before any is read.
@@ -111,7 +104,13 @@ pub fn stage(
     let outcomes = hash::all(&origin.top, &collected.files, recent, caller)?;
     // What nobody had touched for longer than that is hardly touched now, and who packs it asks as well.
     let is_soon = begun.elapsed() < caller.quiet;
-    let mut reads: Vec<(&RelativeName, Read)> = Vec::new();
+    let mut staging = Staging {
+        name,
+        owners: Owners::default(),
+        kind: "file".into(),
+        records: Vec::with_capacity(collected.files.len()),
+        contents: Vec::with_capacity(collected.files.len()),
+    };
     let mut torn = Vec::new();
     let mut folders = Folders::new(&origin.top);
     for (relative, outcome) in collected.files.iter().zip(outcomes) {
@@ -129,16 +128,14 @@ pub fn stage(
         match outcome {
             Outcome::Hashed(hashed) => {
                 let content = Content::Reopened(Reopened::new(&origin, relative, &hashed));
-                reads.push((relative, Read { hashed, content }));
+                staging.add(relative, hashed, content);
             }
             Outcome::Copied(hashed, content) => {
-                let content = Content::Spooled(content);
-                reads.push((relative, Read { hashed, content }));
+                staging.add(relative, hashed, Content::Spooled(content));
             }
             Outcome::Torn(hashed, content) => {
                 torn.push(relative.entry(name).0);
-                let content = Content::Spooled(content);
-                reads.push((relative, Read { hashed, content }));
+                staging.add(relative, hashed, Content::Spooled(content));
             }
             Outcome::Gone | Outcome::Unsettled => {}
             Outcome::Special(kind) => left_out.add(|| format!("{} is {kind}", shown())),
@@ -157,24 +154,13 @@ pub fn stage(
             .faults(faults)
             .into());
     }
-    let mut owners = Owners::default();
-    let kind: Arc<str> = "file".into();
-    let staged = reads.into_iter().map(|(relative, read)| {
-        let (entry, is_escaped) = relative.entry(name);
-        let mut record = record(&entry, &read.hashed, &mut owners);
-        record.kind = Some(kind.clone());
-        record.name = is_escaped.then(|| relative.as_bytes().to_vec());
-        Staged {
-            name: entry,
-            record,
-            content: read.content,
-        }
-    });
-    let mut files: Vec<Staged> = staged.collect();
-    files.sort_by(|one, other| one.name.cmp(&other.name));
+    let (mut records, mut contents) = (staging.records, staging.contents);
+    records.sort_by(|(one, _), (other, _)| one.cmp(other));
+    contents.sort_by(|(one, _), (other, _)| one.cmp(other));
     torn.sort();
     Ok(StagedTree {
-        files,
+        records,
+        contents,
         tree: collected.tree,
         left_out: left_out.finish(),
         torn,
@@ -220,21 +206,36 @@ fn open(path: &Path, name: &EntryName) -> Result<Top> {
     })
 }
 
-/// What the manifest says of a file.
-fn record(entry: &EntryName, hashed: &Hashed, owners: &mut Owners) -> FileRecord {
-    let look = &hashed.look;
-    let mut record = FileRecord::new(entry.clone(), hashed.digest, hashed.size);
-    let owner = owners.describe(look.uid, look.gid);
-    record.mode = Some(look.mode);
-    record.user = owner.user;
-    record.group = owner.group;
-    record.uid = owner.uid;
-    record.gid = owner.gid;
-    record.mtime = Some(look.mtime.seconds);
-    record.mtime_ns = Some(look.mtime.nanoseconds).filter(|ns| *ns != 0);
-    record.xattrs = hashed.xattrs.clone();
-    record.sparse = look.has_holes();
-    record
+/// The files of a directory that were read.
+struct Staging<'a> {
+    name: &'a EntryName,
+    owners: Owners,
+    /// Each record says it.
+    kind: Arc<str>,
+    records: Vec<(EntryName, FileRecord)>,
+    contents: Vec<(EntryName, Content)>,
+}
+
+impl Staging<'_> {
+    fn add(&mut self, relative: &RelativeName, hashed: Hashed, content: Content) {
+        let (name, is_escaped) = relative.entry(self.name);
+        let look = &hashed.look;
+        let mut record = FileRecord::new(name.clone(), hashed.digest, hashed.size);
+        let owner = self.owners.describe(look.uid, look.gid);
+        record.mode = Some(look.mode);
+        record.user = owner.user;
+        record.group = owner.group;
+        record.uid = owner.uid;
+        record.gid = owner.gid;
+        record.mtime = Some(look.mtime.seconds);
+        record.mtime_ns = Some(look.mtime.nanoseconds).filter(|ns| *ns != 0);
+        record.kind = Some(self.kind.clone());
+        record.name = is_escaped.then(|| relative.as_bytes().to_vec());
+        record.xattrs = hashed.xattrs;
+        record.sparse = look.has_holes();
+        self.records.push((name.clone(), record));
+        self.contents.push((name, content));
+    }
 }
 
 /// What a walk has found.
