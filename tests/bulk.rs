@@ -1,9 +1,12 @@
-//! More files than the manifest of an archive has room for: refused by the export, not by the import of a bad day.
+//! Many files: more than the manifest of an archive has room for are refused by the export, not by the import of a bad day,
+//! and as many as an archive may well have take memory by their number alone.
 #![expect(
     clippy::disallowed_methods,
     reason = "tests may do what hookshot may not"
 )]
 
+#[path = "support/bounds.rs"]
+mod bounds;
 mod support;
 mod trees;
 
@@ -11,7 +14,7 @@ use std::{cell::Cell, fs, io::Write as _, path::Path};
 
 use hookshot::error::{Failure, Kind};
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
-use support::Machine;
+use support::{Machine, Run, finish};
 use trees::Bench;
 
 /// Makes files of one byte each whose paths below `folder` have 3,825 bytes: few of them fill a manifest.
@@ -83,4 +86,43 @@ fn an_export_that_no_import_would_take_says_what_to_leave_out_and_writes_nothing
         .run(&["import", &archive, "--only", "data"])
         .exits(0);
     assert!(machine.path("srv.bak").is_dir());
+}
+
+/// Of the memory of the whole process with two threads: 30 MiB, and some 1.4 KiB for each file.
+const EXPORT_MIB: u64 = 192;
+/// Of whoever reads the archive: some 0.8 KiB for each file.
+const READER_MIB: u64 = 136;
+
+#[test]
+fn a_hundred_thousand_files_take_memory_by_their_number_alone() {
+    let machine = Machine::new();
+    let sources = "include_config = false\n[[backup.sources]]\nname = \"data\"\nkind = \"directory\"\npath = \"../srv\"\n";
+    let config = format!("[backup]\n{sources}");
+    machine.write("etc/config.toml", machine.config_text(&config), 0o600);
+    for folder in 0..500 {
+        let folder = machine.path(&format!("srv/group{folder:03}"));
+        fs::create_dir_all(&folder).expect("a folder");
+        for number in 0..200 {
+            let file = folder.join(format!("service{number:05}.toml"));
+            fs::write(file, format!("port = {number}\n")).expect("written");
+        }
+    }
+    let run = |mib: u64, arguments: &[&str]| -> Run {
+        let mut command = machine.command();
+        command.args(["--threads", "2"]).args(arguments);
+        let limits = [format!("--data={}", mib << 20)];
+        finish(bounds::limited(&command, &limits), b"")
+    };
+    run(EXPORT_MIB, &["export", "a.tar.gz"]).exits(0);
+    run(READER_MIB, &["verify", "a.tar.gz"]).exits(0);
+    fs::rename(machine.path("srv"), machine.path("was")).expect("renamed");
+    run(READER_MIB, &["import", "a.tar.gz"]).exits(0);
+    let files = |folder: &str| {
+        let folders = machine.path(folder).read_dir().expect("a folder");
+        let each = folders.map(|folder| folder.expect("an entry").path());
+        let each = each.map(|folder| folder.read_dir().expect("a folder").count());
+        each.sum::<usize>()
+    };
+    assert_eq!(files("srv"), 100_000);
+    run(EXPORT_MIB, &["diff", "a.tar.gz"]).exits(0);
 }
