@@ -1076,6 +1076,9 @@ fn init_makes_a_state_that_can_be_exported_and_never_touches_one() {
         .run(&["export", "a.tar.gz"])
         .exits(0)
         .says("files=3");
+    let inspected = machine.run(&["inspect", "a.tar.gz", "--json"]).exits(0);
+    let level = hookshot::archive::writer::Level::DEFAULT.name();
+    assert!(inspected.text().contains(&format!("\"{level}\"")));
     let state = machine.state();
     machine
         .run(&["--data-dir", &data, "init"])

@@ -104,7 +104,7 @@ pub fn stage(
     let outcomes = hash::all(&origin.top, &collected.files, recent, caller)?;
     // What nobody had touched for longer than that is hardly touched now, and who packs it asks as well.
     let is_soon = begun.elapsed() < caller.quiet;
-    let mut staging = Staging {
+    let mut read = Read {
         name,
         owners: Owners::default(),
         kind: "file".into(),
@@ -128,14 +128,14 @@ pub fn stage(
         match outcome {
             Outcome::Hashed(hashed) => {
                 let content = Content::Reopened(Reopened::new(&origin, relative, &hashed));
-                staging.add(relative, hashed, content);
+                read.add(relative, hashed, content);
             }
             Outcome::Copied(hashed, content) => {
-                staging.add(relative, hashed, Content::Spooled(content));
+                read.add(relative, hashed, Content::Spooled(content));
             }
             Outcome::Torn(hashed, content) => {
                 torn.push(relative.entry(name).0);
-                staging.add(relative, hashed, Content::Spooled(content));
+                read.add(relative, hashed, Content::Spooled(content));
             }
             Outcome::Gone | Outcome::Unsettled => {}
             Outcome::Special(kind) => left_out.add(|| format!("{} is {kind}", shown())),
@@ -154,7 +154,7 @@ pub fn stage(
             .faults(faults)
             .into());
     }
-    let (mut records, mut contents) = (staging.records, staging.contents);
+    let (mut records, mut contents) = (read.records, read.contents);
     records.sort_by(|(one, _), (other, _)| one.cmp(other));
     contents.sort_by(|(one, _), (other, _)| one.cmp(other));
     torn.sort();
@@ -207,7 +207,7 @@ fn open(path: &Path, name: &EntryName) -> Result<Top> {
 }
 
 /// The files of a directory that were read.
-struct Staging<'a> {
+struct Read<'a> {
     name: &'a EntryName,
     owners: Owners,
     /// Each record says it.
@@ -216,7 +216,7 @@ struct Staging<'a> {
     contents: Vec<(EntryName, Content)>,
 }
 
-impl Staging<'_> {
+impl Read<'_> {
     fn add(&mut self, relative: &RelativeName, hashed: Hashed, content: Content) {
         let (name, is_escaped) = relative.entry(self.name);
         let look = &hashed.look;
