@@ -164,7 +164,8 @@ impl Export {
         for fault in &missing {
             error!("Not proven to be there: {fault}");
         }
-        Ok(match (missing.is_empty(), report.torn.is_empty()) {
+        let is_complete = report.torn.is_empty() && report.remarks.is_complete();
+        Ok(match (missing.is_empty(), is_complete) {
             (false, _) => Kind::Unproven.code(),
             (true, false) => Kind::Partial.code(),
             (true, true) => 0,

@@ -156,6 +156,8 @@ fn finish(app: &App, report: &Report) -> Result<u8> {
         .report_with(report, refusal.as_ref(), String::new)?;
     Ok(match refusal {
         Some(refusal) => refusal.kind.code(),
-        None => partial(report.steps.iter().any(|step| step.action == "skip")),
+        None => partial(
+            !report.remarks.is_complete() || report.steps.iter().any(|step| step.action == "skip"),
+        ),
     })
 }

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::{
     destinations::{self, Destination},
     nearest::nearest,
+    quantity,
     retention::{self, Retention},
     sources::{self, Source},
 };
@@ -113,12 +114,12 @@ impl Schema {
             app_version: reader.text(&backup, "backup", "app_version"),
             app_version_command: reader.text(&backup, "backup", "app_version_command"),
             version_rule: reader
-                .one_of(&backup, "version_rule", &VersionRule::NAMES)
+                .word(&backup, "backup", "version_rule", &VersionRule::NAMES)
                 .unwrap_or(VersionRule::Any),
             prefix: reader.prefix(&backup),
             level: reader.level(&backup),
             snapshot: reader
-                .one_of(&backup, "snapshot", &Method::NAMES)
+                .word(&backup, "backup", "snapshot", &Method::NAMES)
                 .unwrap_or(Method::Auto),
             compact: reader.flag(&backup, "backup", "compact"),
             tags: reader.strings(&backup, "backup", "tags"),
@@ -223,16 +224,50 @@ impl Reader<'_> {
         level.unwrap_or(Level::DEFAULT)
     }
 
-    /// One of the words under [backup] that have a meaning.
-    fn one_of<T: Copy>(&mut self, backup: &Table, key: &str, names: &[(&str, T)]) -> Option<T> {
-        let name = self.text(backup, "backup", key)?;
-        let found = names.iter().find(|(known, _)| *known == name);
+    /// One of the words that have a meaning.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        table: &Table,
+        section: &str,
+        key: &str,
+        words: &[(&str, T)],
+    ) -> Option<T> {
+        let word = self.text(table, section, key)?;
+        let found = words.iter().find(|(known, _)| *known == word);
         if found.is_none() {
-            let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-            let names = names.join(", ");
-            self.fault(format!("`{key}` under [backup] must be one of {names}"));
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let words = words.join(", ");
+            self.fault(format!("`{key}` under [{section}] must be one of {words}"));
         }
         found.map(|(_, value)| *value)
+    }
+
+    /// A number of things; 0 if it is not there.
+    pub(super) fn count(&mut self, table: &Table, section: &str, key: &str) -> u64 {
+        let Some(value) = table.get(key) else {
+            return 0;
+        };
+        let count = value
+            .as_integer()
+            .and_then(|number| u64::try_from(number).ok());
+        if count.is_none() {
+            self.fault(format!("`{key}` under [{section}] must be a number"));
+        }
+        count.unwrap_or(0)
+    }
+
+    /// A size in bytes; 0 if it is not there.
+    pub(super) fn size(&mut self, table: &Table, section: &str, key: &str) -> u64 {
+        let Some(value) = table.get(key) else {
+            return 0;
+        };
+        let size = quantity::size(value);
+        if size.is_none() {
+            self.fault(format!(
+                "`{key}` under [{section}] must be a size, as in \"10 MB\""
+            ));
+        }
+        size.unwrap_or(0)
     }
 
     pub(super) fn flag(&mut self, section: &Table, name: &str, key: &str) -> bool {

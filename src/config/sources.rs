@@ -20,12 +20,31 @@ pub const SECRETS: &str = "secrets";
 pub const DATABASE: &str = "state.redb";
 
 /// The keys of every source.
-const COMMON: [&str; 5] = ["name", "kind", "optional", "secret", "active_command"];
+const COMMON: [&str; 10] = [
+    "name",
+    "kind",
+    "optional",
+    "secret",
+    "active_command",
+    "service",
+    "order",
+    "prepare",
+    "cleanup",
+    "shell",
+];
 /// The keys of what lies at a path.
-const AT_PATH: [&str; 1] = ["path"];
-const SQLITE: [&str; 2] = ["path", "active_query"];
-const DIRECTORY: [&str; 3] = ["path", "include", "exclude"];
-const COMMAND: [&str; 2] = ["export", "import"];
+const AT_PATH: [&str; 3] = ["path", "min_bytes", "mounted"];
+const SQLITE: [&str; 4] = ["path", "active_query", "min_bytes", "mounted"];
+const DIRECTORY: [&str; 7] = [
+    "path",
+    "include",
+    "exclude",
+    "links",
+    "min_files",
+    "min_bytes",
+    "mounted",
+];
+const COMMAND: [&str; 3] = ["export", "import", "min_bytes"];
 
 /// Where an entry comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +59,51 @@ pub struct Source {
     pub privacy: Privacy,
     /// A command that says whether somebody is at work: if it ends well, an import is blocked.
     pub active_command: Option<String>,
+    /// The systemd unit (a name that ends in `.service`, say), or the command, that tells whether the service runs: an
+    /// import is refused while it does.
+    pub service: Option<String>,
+    /// When an export reads it.
+    pub order: Order,
+    /// A command that an export runs before it reads the source.
+    pub prepare: Option<String>,
+    /// A command that an export runs after it has read the source, whatever became of it.
+    pub cleanup: Option<String>,
+    /// The shell that runs the source's commands; `/bin/sh` if there is none.
+    pub shell: Option<String>,
+    /// What an export asks of it before it believes that it is there.
+    pub expected: Expected,
+}
+
+/// When an export reads a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Order {
+    /// Before files and directories, so that the files that it names are there later.
+    BeforeFiles,
+    /// With the files.
+    WithFiles,
+    /// After files and directories.
+    AfterFiles,
+}
+
+/// What an export asks of a source before it believes that the source is there: an empty mount point is no empty source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expected {
+    /// At least so many files.
+    pub min_files: u64,
+    /// At least so many bytes.
+    pub min_bytes: u64,
+    /// Another file system than the one of `/` holds it.
+    pub mounted: bool,
+}
+
+/// Which symbolic links of a directory an import restores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Links {
+    /// Those that stay inside; one that leads out stays if the same link is on this machine.
+    #[default]
+    Keep,
+    /// All of them.
+    All,
 }
 
 /// What a source is.
@@ -68,6 +132,8 @@ pub enum Content {
         include: Vec<String>,
         /// What of it does not.
         exclude: Vec<String>,
+        /// Which links an import restores.
+        links: Links,
     },
     /// What a command prints.
     Command {
@@ -87,15 +153,37 @@ pub enum Presence {
     Optional,
 }
 
+impl Content {
+    /// When an export reads it unless the configuration says otherwise.
+    fn default_order(&self) -> Order {
+        match self {
+            Content::Redb(_) | Content::Sqlite { .. } | Content::Command { .. } => {
+                Order::BeforeFiles
+            }
+            Content::Config(_)
+            | Content::Toml(_)
+            | Content::File(_)
+            | Content::Directory { .. } => Order::WithFiles,
+        }
+    }
+}
+
 impl Source {
     /// A source that has to be there, and that others may read as far as its mode says.
     pub fn new(name: EntryName, content: Content) -> Source {
+        let order = content.default_order();
         Source {
             name,
             content,
             presence: Presence::Required,
             privacy: Privacy::Ordinary,
             active_command: None,
+            service: None,
+            order,
+            prepare: None,
+            cleanup: None,
+            shell: None,
+            expected: Expected::default(),
         }
     }
 
@@ -247,10 +335,17 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
             for fault in Rules::new(&include, &exclude).err().unwrap_or_default() {
                 reader.fault(format!("under [{section}]: {fault}"));
             }
+            let links = reader.word(
+                table,
+                &section,
+                "links",
+                &[("keep", Links::Keep), ("all", Links::All)],
+            );
             Content::Directory {
                 path,
                 include,
                 exclude,
+                links: links.unwrap_or_default(),
             }
         }
         _ => Content::Command {
@@ -281,12 +376,31 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
             return None;
         }
     };
+    let order = reader.word(
+        table,
+        &section,
+        "order",
+        &[
+            ("before-files", Order::BeforeFiles),
+            ("after-files", Order::AfterFiles),
+        ],
+    );
     Some(Source {
+        order: order.unwrap_or_else(|| content.default_order()),
         name,
         content,
         presence,
         privacy,
         active_command: reader.text(table, &section, "active_command"),
+        service: reader.text(table, &section, "service"),
+        prepare: reader.text(table, &section, "prepare"),
+        cleanup: reader.text(table, &section, "cleanup"),
+        shell: reader.text(table, &section, "shell"),
+        expected: Expected {
+            min_files: reader.count(table, &section, "min_files"),
+            min_bytes: reader.size(table, &section, "min_bytes"),
+            mounted: reader.flag(table, &section, "mounted"),
+        },
     })
 }
 

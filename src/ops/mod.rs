@@ -23,6 +23,7 @@ mod look;
 pub mod preflight;
 pub mod prune;
 pub mod recovery;
+pub mod remark;
 pub mod replace;
 pub mod rollback;
 mod secret;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tracing::{error, info};
 
-use super::{Context, preflight::Blocked};
+use super::{Context, preflight::Blocked, remark::Remarks};
 use crate::{
     disk::{
         survey,
@@ -34,6 +34,9 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// Why nothing happens.
     pub blocked: Vec<Blocked>,
+    /// What was left undone, and what is worth knowing.
+    #[serde(flatten)]
+    pub remarks: Remarks,
     /// The archive of an import.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
@@ -81,6 +84,7 @@ impl Report {
             applied: false,
             steps: steps.iter().map(step).collect(),
             blocked,
+            remarks: Remarks::default(),
             archive: None,
             staging: None,
         }

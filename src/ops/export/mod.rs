@@ -24,6 +24,7 @@ use super::{
     Context, app_version,
     destination::{Destination, ReadBack},
     recovery::Entered,
+    remark::Remarks,
 };
 use crate::{
     archive::writer::Level,
@@ -182,6 +183,9 @@ pub struct Report {
     /// that they ever had.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub torn: Vec<String>,
+    /// What was left undone, and what is worth knowing.
+    #[serde(flatten)]
+    pub remarks: Remarks,
     /// That it was read back and found good. Never false: an archive that is not good is an error.
     pub verified: bool,
     /// How long it took.
@@ -230,7 +234,7 @@ pub fn export(
     let app_version = app_version::here(context, settings)?;
     let mut further = FURTHER_ATTEMPTS.into_iter();
     let mut quiet = tree::QUIET;
-    let (made, manifest, torn) = loop {
+    let (made, manifest, torn, remarks) = loop {
         let (started, app_version) = (Instant::now(), app_version.clone());
         let made = once(
             context,
@@ -271,6 +275,7 @@ pub fn export(
         reused_bytes: made.reused_bytes,
         snapshot,
         torn: torn.iter().map(ToString::to_string).collect(),
+        remarks,
         verified: true,
         duration_seconds: begun.elapsed().as_secs_f64(),
     })
@@ -290,7 +295,7 @@ fn once(
     level: Level,
     app_version: Option<String>,
     quiet: Duration,
-) -> Result<(Made, Manifest, Vec<EntryName>)> {
+) -> Result<(Made, Manifest, Vec<EntryName>, Remarks)> {
     let Outputs { here, away, missed } = Outputs::find(settings, request)?;
     let prefix = &settings.schema.prefix;
     let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
@@ -314,7 +319,7 @@ fn once(
     };
     let mut made = making.make(here, away)?;
     made.outputs.extend(missed);
-    Ok((made, manifest, gathered.torn))
+    Ok((made, manifest, gathered.torn, gathered.remarks))
 }
 
 fn no_config(path: &Path) -> Failure {

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use tracing::{info, warn};
 
 use super::{
-    super::{Context, contents, preflight::sqlite_caller},
+    super::{Context, contents, preflight::sqlite_caller, remark::Remarks},
     Request, Secrets,
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// Copies the databases, then reads the files, then runs the commands: everything that the archive will hold, with its
+/// Copies the databases and runs the commands, then reads the files: everything that the archive will hold, with its
 /// digest. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
 /// when it is read.
 ///
@@ -46,11 +46,7 @@ pub fn stage(
     quiet: Duration,
 ) -> Result<Gathered> {
     let mut gathered = Gathered::default();
-    let turn = |source: &&Source| match source.content {
-        Content::Redb(_) | Content::Sqlite { .. } => 0,
-        Content::Config(_) | Content::Toml(_) | Content::File(_) | Content::Directory { .. } => 1,
-        Content::Command { .. } => 2,
-    };
+    let turn = |source: &&Source| source.order;
     let mut sources: Vec<&Source> = settings.sources.iter().collect();
     sources.sort_by_key(turn);
     for source in sources {
@@ -84,6 +80,8 @@ pub struct Gathered {
     pub trees: BTreeMap<EntryName, Tree>,
     /// Files that changed each time they were read.
     pub torn: Vec<EntryName>,
+    /// What was left undone, and what is worth knowing.
+    pub remarks: Remarks,
 }
 
 impl Gathered {

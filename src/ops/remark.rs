@@ -1,0 +1,76 @@
+//! Remarks: what a verb left out, changed or did not check, in words for people and as a kind for programs.
+//!
+//! A verb that finished with something undone ends with exit code 3 (docs/cli.md, "Exit codes"); what is only worth
+//! knowing is a warning and leaves the exit code alone.
+
+use serde::Serialize;
+use tracing::warn;
+
+/// One thing that a verb left undone, or warns of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remark {
+    /// The kind, for programs.
+    pub kind: &'static str,
+    /// The entry or source that it is about; empty if it is about the whole archive.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub entry: String,
+    /// What is undone and why, for people.
+    pub message: String,
+}
+
+/// The remarks of one run, in the order in which they came up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Remarks {
+    /// What was left undone: the verb ends with exit code 3.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_undone: Vec<Remark>,
+    /// What is worth knowing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Remark>,
+}
+
+impl Remarks {
+    /// Records something that was left undone, and logs it.
+    pub fn undone(&mut self, kind: &'static str, entry: impl ToString, message: impl Into<String>) {
+        let remark = Remark::new(kind, entry, message);
+        if !self.left_undone.contains(&remark) {
+            warn!("{}", remark.message);
+            self.left_undone.push(remark);
+        }
+    }
+
+    /// Records a warning, and logs it.
+    pub fn warning(
+        &mut self,
+        kind: &'static str,
+        entry: impl ToString,
+        message: impl Into<String>,
+    ) {
+        let remark = Remark::new(kind, entry, message);
+        if !self.warnings.contains(&remark) {
+            warn!("{}", remark.message);
+            self.warnings.push(remark);
+        }
+    }
+
+    /// Whether everything was done.
+    pub fn is_complete(&self) -> bool {
+        self.left_undone.is_empty()
+    }
+
+    /// Takes over the remarks of a part of the work.
+    pub fn extend(&mut self, other: Remarks) {
+        self.left_undone.extend(other.left_undone);
+        self.warnings.extend(other.warnings);
+    }
+}
+
+impl Remark {
+    fn new(kind: &'static str, entry: impl ToString, message: impl Into<String>) -> Remark {
+        Remark {
+            kind,
+            entry: entry.to_string(),
+            message: message.into(),
+        }
+    }
+}
