@@ -1,51 +1,39 @@
 #!/bin/bash
-# The nightly job where the service may rest for a moment: stop, export, start, then copy the archive elsewhere.
+# The nightly job without systemd: export to every destination of `to` under [backup], then apply the retention policy.
 #
-#   SERVICE    the unit that holds the database; empty for none        [hookshot.service]
-#   FOLDER     where archives are kept                                 [/var/backups/hookshot]
-#   REMOTE     user@host:/folder, where a copy goes; empty for none    []
-#   KEEP_DAYS  older archives in FOLDER go, once the new one is proven; empty keeps all []
+#   nightly-backup.sh [CONFIG]...    [the configuration that hookshot reads anyway: HOOKSHOT_CONFIG or /etc/hookshot/config.toml]
 #
-# Ends with hookshot's exit code when the export fails; the service is started again in every case.
+# Several configurations are several services, one after the other; one that fails does not stop the others. The services
+# go on meanwhile. Archives are removed only by the policy, so that marked ones (`hookshot keep`) stay, and only after an
+# export that every destination has proven to hold.
+#
+# Prints warnings and failures only. Ends with the first exit code that is not 0: 3 means that the archive is there and
+# that what it does not have is named, 17 that a destination does not hold it.
 set -euo pipefail
 
-service=${SERVICE-hookshot.service}
-folder=${FOLDER:-/var/backups/hookshot}
-remote=${REMOTE-}
-keep_days=${KEEP_DAYS-}
+result=0
 
-start_again() {
-    if [ -n "$service" ]; then
-        systemctl start "$service"
+remember() {
+    if [ "$result" = 0 ]; then
+        result=$1
     fi
 }
 
-if [ -n "$service" ]; then
-    # The database is held as long as the service runs, and hookshot copies none that is held.
-    trap start_again EXIT
-    systemctl stop "$service"
-fi
-
-report=$(hookshot --quiet --json export "${folder%/}/" --tag why=nightly) || {
-    code=$?
-    jq --raw-output '.error | .message, (.hint // empty)' <<<"$report" >&2
-    exit "$code"
+nightly() {
+    local code=0
+    hookshot --quiet --progress never "$@" export --tag why=nightly || code=$?
+    if [ "$code" = 0 ] || [ "$code" = 3 ]; then
+        remember "$code"
+        code=0
+        hookshot --quiet --progress never "$@" prune || code=$?
+    fi
+    remember "$code"
 }
-archive=$(jq --raw-output .archive <<<"$report")
-digest=$(jq --raw-output .sha256 <<<"$report")
 
-trap - EXIT
-start_again
-
-if [ -n "$remote" ]; then
-    host=${remote%%:*}
-    path=${remote#*:}
-    scp -q -p "$archive" "$remote/"
-    # The copy is proven where it arrived.
-    # shellcheck disable=SC2029 # both names are meant to be expanded here
-    ssh "$host" "cd '$path' && echo '$digest  ${archive##*/}' | sha256sum --check --quiet"
+if [ $# = 0 ]; then
+    nightly
 fi
-
-if [ -n "$keep_days" ]; then
-    find "$folder" -maxdepth 1 -type f -name '*.tar.gz' -mtime "+$keep_days" ! -path "$archive" -print -delete
-fi
+for config in "$@"; do
+    nightly --config "$config"
+done
+exit "$result"

@@ -154,7 +154,13 @@ fn systemd_accepts_the_units() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     // The program that the unit names need not be installed here.
-    for unit in ["hookshot-export.service", "hookshot-export.timer"] {
+    let units = [
+        "hookshot-export.service",
+        "hookshot-export.timer",
+        "hookshot-export@.service",
+        "hookshot-export@.timer",
+    ];
+    for unit in units {
         let unit_text = text(&format!("systemd-timer/{unit}"))
             .replace("/usr/local/bin/hookshot", env!("CARGO_BIN_EXE_hookshot"));
         fs::write(folder.path().join(unit), unit_text).expect("written");
@@ -164,6 +170,8 @@ fn systemd_accepts_the_units() {
         .args([
             folder.path().join("hookshot-export.service"),
             folder.path().join("hookshot-export.timer"),
+            folder.path().join("hookshot-export@shop.service"),
+            folder.path().join("hookshot-export@shop.timer"),
         ])
         .output()
         .expect("systemd-analyze");
@@ -172,8 +180,10 @@ fn systemd_accepts_the_units() {
         output.status.success() && !said.contains("hookshot-export"),
         "{said}"
     );
-    let timer = text("systemd-timer/hookshot-export.timer");
-    assert!(timer.contains("Persistent=true") && timer.contains("RandomizedDelaySec="));
+    for timer in ["hookshot-export.timer", "hookshot-export@.timer"] {
+        let timer = text(&format!("systemd-timer/{timer}"));
+        assert!(timer.contains("Persistent=true") && timer.contains("RandomizedDelaySec="));
+    }
 }
 
 #[test]

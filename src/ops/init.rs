@@ -89,7 +89,12 @@ fn starter_config(data_dir: &Path) -> String {
          # Names of archives start with this: PREFIX-YYYYMMDD-HHMMSS.tar.gz\n\
          prefix = \"hookshot-state\"\n\
          # 0 (store) to 12 (smallest); unless said, 5, and 6 for what is smaller than 512 KiB.\n\
-         # level = 9\n"
+         # level = 9\n\
+         # Where archives go when an export names no output; several are possible, on other machines too.\n\
+         to = [\"local\"]\n\
+         \n\
+         [backup.destinations.local]\n\
+         url = \"/var/backups/hookshot\"\n"
     )
 }
 
