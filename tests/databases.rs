@@ -28,6 +28,11 @@ fn service_with_postgres(server: &Postgres) -> Service {
     for (key, value) in server.environment() {
         service.set(key, value);
     }
+    if !nix::unistd::geteuid().is_root() {
+        let text = fs::read_to_string(&service.config).expect("it");
+        let text = text.replace("runuser -u postgres -- ", "");
+        fs::write(&service.config, text).expect("written");
+    }
     server.sql(
         "CREATE TABLE customers (id integer PRIMARY KEY, name text NOT NULL UNIQUE);
          CREATE TABLE invoices (id serial PRIMARY KEY, customer integer NOT NULL REFERENCES customers, total numeric(12, 2), scan bytea);
@@ -65,6 +70,28 @@ fn a_service_with_postgres_comes_back_as_it_was() {
     let file = fs::read(service.folder.join("invoices/1.pdf"));
     assert_eq!(file.expect("it"), b"%PDF");
     assert!(server.sql("SELECT nextval('invoices_id_seq')").trim() == "3001");
+}
+
+#[test]
+fn a_server_that_has_nothing_yet_gets_roles_database_and_owners() {
+    let (Some(server), Some(other)) = (Postgres::start(), Postgres::start()) else {
+        return;
+    };
+    let mut service = service_with_postgres(&server);
+    server.sql(
+        "CREATE ROLE clerk LOGIN PASSWORD 'not-a-real-password'; ALTER TABLE invoices OWNER TO clerk;
+         GRANT SELECT ON customers TO clerk",
+    );
+    let before = server.dump();
+    service.run(&["export", "a.tar.gz"], 0);
+    // Another server: it has neither the role nor the tables.
+    for (key, value) in other.environment() {
+        service.set(key, value);
+    }
+    service.run(&["import", "a.tar.gz"], 0);
+    assert_eq!(other.dump(), before);
+    let owner = other.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'invoices'");
+    assert_eq!(owner.trim(), "clerk");
 }
 
 #[test]

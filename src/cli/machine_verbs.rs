@@ -1,7 +1,7 @@
 //! `hookshot validate`, `init`, `version`, `completions` and `man`: the small verbs.
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command, CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use serde_json::json;
 
@@ -60,7 +60,7 @@ impl Validate {
 )]
 pub struct Init {
     /// Write the configuration of a well-known service instead; --data-dir says where that has its data
-    #[arg(long, value_name = "NAME", value_parser = apps::NAMES)]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(apps::names()))]
     app: Option<String>,
 }
 
