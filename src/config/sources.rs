@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::{nearest::nearest, schema::Reader};
-use crate::model::{
-    entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, relative::is_tree_name,
-    rules::Rules,
+use crate::{
+    model::{
+        entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, relative::is_tree_name,
+        rules::Rules,
+    },
+    source::shell::Line,
 };
 
 /// The entry of the configuration file.
@@ -68,7 +71,7 @@ pub struct Source {
     pub prepare: Option<String>,
     /// A command that an export runs after it has read the source, whatever became of it.
     pub cleanup: Option<String>,
-    /// The shell that runs the source's commands; `/bin/sh` if there is none.
+    /// The shell that runs the source's commands, with its options if it has any; `/bin/sh` if there is none.
     pub shell: Option<String>,
     /// What an export asks of it before it believes that it is there.
     pub expected: Expected,
@@ -209,6 +212,29 @@ impl Source {
             Content::Directory { .. } => "directory",
             Content::Command { .. } => "command",
         }
+    }
+
+    /// One of its commands, with its shell.
+    pub fn line<'a>(&'a self, command: &'a str) -> Line<'a> {
+        Line::new(command, self.shell.as_deref())
+    }
+
+    /// Its commands, each with its key.
+    pub fn commands(&self) -> Vec<(&'static str, Line<'_>)> {
+        let (export, import) = match &self.content {
+            Content::Command { export, import } => (Some(export), import.as_ref()),
+            _ => (None, None),
+        };
+        let all = [
+            ("export", export),
+            ("import", import),
+            ("active_command", self.active_command.as_ref()),
+            ("prepare", self.prepare.as_ref()),
+            ("cleanup", self.cleanup.as_ref()),
+        ];
+        let written = all.into_iter();
+        let written = written.filter_map(|(key, command)| Some((key, self.line(command?))));
+        written.collect()
     }
 
     /// Whether it is a folder with everything in it.

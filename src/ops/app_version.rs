@@ -7,7 +7,7 @@ use crate::{
     config::Settings,
     error::{Failure, Kind},
     model::{entry_name::printable, manifest::Manifest, version::VersionRule},
-    source::command,
+    source::{command, shell::Line},
 };
 
 /// The version of the application on this machine, as far as somebody says it.
@@ -20,7 +20,8 @@ pub fn here(context: &Context, settings: &Settings) -> Result<Option<String>> {
     else {
         return Ok(schema.app_version.clone());
     };
-    let lines = command::lines(command, &context.step()).context("cannot ask for the version")?;
+    let lines = command::lines(Line::new(command, None), &context.step())
+        .context("cannot ask for the version")?;
     let version = lines.into_iter().next().ok_or_else(|| {
         Failure::new(Kind::Usage, "`app_version_command` prints no version")
             .hint("run it by hand, as the user that hookshot runs as")

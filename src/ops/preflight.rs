@@ -151,7 +151,7 @@ pub fn activity(
     blocked: &mut Vec<Blocked>,
 ) -> Result<()> {
     if let Some(command) = &source.active_command {
-        let found = command::lines(command, &context.step());
+        let found = command::lines(source.line(command), &context.step());
         context.stop.check()?;
         judge_activity(source, found, force, blocked);
     }

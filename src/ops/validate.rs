@@ -12,6 +12,7 @@ use crate::{
         sources::{Content, SECRETS},
     },
     model::plan::Privacy,
+    source::shell::Line,
 };
 
 /// What was found.
@@ -51,7 +52,9 @@ pub fn validate(choices: &Choices) -> Result<Report> {
         }
     }
     if report.faults.is_empty() {
-        places(&Settings::load(choices)?, &mut report)?;
+        let settings = Settings::load(choices)?;
+        places(&settings, &mut report)?;
+        pipes(&settings, &mut report);
     }
     report.good = report.faults.is_empty();
     Ok(report)
@@ -113,4 +116,19 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
         report.files.push(shown.to_string());
     }
     Ok(())
+}
+
+/// Warns of commands whose failure can pass unseen.
+fn pipes(settings: &Settings, report: &mut Report) {
+    let version = settings.schema.app_version_command.as_deref();
+    let version = version.and_then(|command| Line::new(command, None).pitfall());
+    let version = version.map(|pitfall| format!("`app_version_command` under [backup]: {pitfall}"));
+    report.warnings.extend(version);
+    for source in &settings.sources {
+        for (key, line) in source.commands() {
+            let pitfall = line.pitfall();
+            let warning = pitfall.map(|pitfall| format!("`{key}` of {}: {pitfall}", source.name));
+            report.warnings.extend(warning);
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! Commands as sources: what one prints is an entry, and another one takes it back.
 //!
-//! A command is run by `sh -c` in a process group of its own, which is killed when the work is interrupted. What it says on
-//! standard error goes where ours goes.
+//! A command is run by a shell (`shell`) in a process group of its own, which is killed when the work is interrupted. What it
+//! says on standard error goes where ours goes.
 
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, Write as _},
     os::{fd::AsFd as _, unix::process::CommandExt as _},
     path::Path,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, ExitStatus, Stdio},
 };
 
 use anyhow::{Context as _, Result};
@@ -19,7 +19,10 @@ use nix::{
     unistd::Pid,
 };
 
-use super::files::{Content, Staged};
+use super::{
+    files::{Content, Staged},
+    shell::Line,
+};
 use crate::{
     disk::publish::Draft,
     error::{Failure, Kind},
@@ -42,7 +45,12 @@ const MOST_SAID_BYTES: usize = 4096;
 const MOST_LINES: usize = 5;
 
 /// Keeps what `command` prints, in a nameless file in `scratch`. A command that fails or prints nothing is an error.
-pub fn stage(command: &str, name: EntryName, scratch: &Path, step: &Step<'_>) -> Result<Staged> {
+pub fn stage(
+    command: Line<'_>,
+    name: EntryName,
+    scratch: &Path,
+    step: &Step<'_>,
+) -> Result<Staged> {
     let mut draft =
         Draft::create(scratch).with_context(|| format!("cannot write in {}", scratch.display()))?;
     let mut hashing = Hashing::new(draft.file());
@@ -78,7 +86,7 @@ pub fn stage(command: &str, name: EntryName, scratch: &Path, step: &Step<'_>) ->
 }
 
 /// Gives the file at `content` to `command` on its standard input.
-pub fn feed(command: &str, content: &Path, step: &Step<'_>) -> Result<()> {
+pub fn feed(command: Line<'_>, content: &Path, step: &Step<'_>) -> Result<()> {
     let file = File::open(content).with_context(|| format!("cannot read {}", content.display()))?;
     let mut show = |bytes: &[u8]| Ok(io::stderr().write_all(bytes)?);
     let status = run(command, file.into(), &mut show, step)?;
@@ -90,7 +98,7 @@ pub fn feed(command: &str, content: &Path, step: &Step<'_>) -> Result<()> {
 
 /// What `command` says of who is at work, line by line: nothing where nobody is. That a search finds nothing, exit code 1
 /// as from grep(1) and pgrep(1), is no failure.
-pub fn lines(command: &str, step: &Step<'_>) -> Result<Vec<String>> {
+pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
     let mut said = Vec::new();
     let mut keep = |bytes: &[u8]| {
         let room = MOST_SAID_BYTES - said.len();
@@ -113,18 +121,22 @@ pub fn lines(command: &str, step: &Step<'_>) -> Result<Vec<String>> {
 
 /// Runs a command to its end; `take` gets what it prints.
 fn run(
-    command: &str,
+    command: Line<'_>,
     stdin: Stdio,
     take: &mut dyn FnMut(&[u8]) -> Result<()>,
     step: &Step<'_>,
 ) -> Result<ExitStatus> {
-    let child = Command::new("sh")
-        .args(["-c", command])
+    let child = command
+        .command()
         .stdin(stdin)
         .stdout(Stdio::piped())
         .process_group(0)
         .spawn()
-        .context("cannot start sh")?;
+        .map_err(|error| {
+            let message = format!("cannot start the shell {}: {error}", command.program());
+            Failure::new(Kind::Usage, message)
+                .hint("`shell` of the source names the shell; /bin/sh runs what names none")
+        })?;
     let mut running = Running { child };
     let stdout = running.child.stdout.take();
     if let Some(mut stdout) = stdout {
@@ -188,7 +200,7 @@ mod tests {
     fn staged(command: &str) -> Result<Vec<u8>> {
         let folder = tempfile::tempdir().expect("a folder");
         let name = EntryName::new("dump").expect("a name");
-        let staged = stage(command, name, folder.path(), &go)?;
+        let staged = stage(Line::new(command, None), name, folder.path(), &go)?;
         let mut bytes = Vec::new();
         staged.content.open()?.read_to_end(&mut bytes)?;
         assert_eq!(staged.record.size, bytes.len() as u64);
@@ -207,6 +219,7 @@ mod tests {
         for (command, says) in [
             ("true", "printed nothing"),
             ("echo half; exit 3", "failed, exit status: 3"),
+            ("(echo half; exit 3) | cat", "failed, exit status: 3"),
             ("echo half; kill -9 $$", "failed, signal: 9"),
             (
                 "no-such-program-here 2>/dev/null",
@@ -231,7 +244,8 @@ mod tests {
             mark.display()
         );
         let name = EntryName::new("dump").expect("a name");
-        assert!(stage(&command, name, folder.path(), &stop).is_err());
+        let command = Line::new(&command, None);
+        assert!(stage(command, name, folder.path(), &stop).is_err());
         let pid = std::fs::read_to_string(&mark).expect("a number");
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
         // Killed: gone, or waiting for its new parent to look.
@@ -242,6 +256,7 @@ mod tests {
 
     #[test]
     fn who_is_at_work_is_said_line_by_line() {
+        let lines = |text, step: &Step<'_>| lines(Line::new(text, None), step);
         assert_eq!(lines("true", &go).expect("nobody"), Vec::<String>::new());
         assert_eq!(
             lines("printf '\\n \\n'; exit 1", &go).expect("nobody"),

@@ -3,5 +3,6 @@
 pub mod command;
 pub mod files;
 pub mod redb;
+pub mod shell;
 pub mod sqlite;
 pub mod tree;

@@ -60,6 +60,12 @@ pub fn stage(
             warn_of_absence(source);
             continue;
         }
+        if let Content::Command { export, .. } = &source.content
+            && let Some(pitfall) = source.line(export).pitfall()
+        {
+            let message = format!("the export command of {}: {pitfall}", source.name);
+            gathered.remarks.warning("pipe", &source.name, message);
+        }
         match source.path().filter(|_| source.is_directory()) {
             Some(path) => directory(context, settings, source, path, quiet, &mut gathered)?,
             None => gathered.add(one(context, settings, request, source)?),
@@ -154,6 +160,7 @@ fn one(
         Content::Directory { .. } => bail!("{name} is a directory, and many entries"),
         Content::Command { export, .. } => {
             context.begin("exporting by command", None);
+            let export = source.line(export);
             let mut staged = command::stage(export, name, &context.scratch, &context.step())?;
             staged.record.mtime = Some(context.now.timestamp());
             Ok(staged)

@@ -8,14 +8,14 @@ use crate::{
     disk::staging::Staging,
     model::entry_name::EntryName,
     ops::Context,
-    source::command,
+    source::{command, shell::Line},
 };
 
 /// An entry that a command takes.
 pub struct Fed<'a> {
     /// Which.
     pub entry: &'a EntryName,
-    command: &'a str,
+    command: Line<'a>,
 }
 
 impl Fed<'_> {
@@ -27,7 +27,7 @@ impl Fed<'_> {
                 ..
             } => Some(Fed {
                 entry: &source.name,
-                command,
+                command: source.line(command),
             }),
             _ => None,
         }

@@ -1,0 +1,198 @@
+//! Shells: which one runs a command of the configuration, and whether it reports a failure inside a pipe.
+//!
+//! `dump | gzip` ends with the exit status of gzip(1), so a dump that failed looks like one that is good. The option `pipefail`
+//! (POSIX.1-2024, sh(1)) mends that; Debian's dash did not know it for a long time, and bash(1) is nearly everywhere.
+
+use std::{
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use nix::unistd::{AccessFlags, access};
+
+/// The shell of commands that name none.
+const SH: &str = "/bin/sh";
+/// The places of bash, the first one first.
+const BASH: [&str; 4] = [
+    "/bin/bash",
+    "/usr/bin/bash",
+    "/usr/local/bin/bash",
+    "/run/current-system/sw/bin/bash",
+];
+const PIPEFAIL: [&str; 2] = ["-o", "pipefail"];
+
+/// A command of the configuration, and the shell that the configuration asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    text: &'a str,
+    shell: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// A command for the shell that `shell` names, options included; for the usual one if it names none.
+    pub fn new(text: &'a str, shell: Option<&'a str>) -> Line<'a> {
+        let shell = shell.filter(|shell| !shell.trim().is_empty());
+        Line { text, shell }
+    }
+
+    /// The program that runs it.
+    pub fn program(self) -> String {
+        self.words().swap_remove(0)
+    }
+
+    /// The process that runs it, not started yet.
+    pub fn command(self) -> Command {
+        let mut command = spoken(&self.words());
+        command.arg(self.text);
+        command
+    }
+
+    /// Returns why a failure of the command can pass unseen: it has a pipe, and its shell has no `pipefail`; or its shell
+    /// does not run at all.
+    pub fn pitfall(self) -> Option<String> {
+        let words = self.words();
+        match probe(&words, ":") {
+            None => return Some(format!("its shell {} cannot be run", words[0])),
+            Some(false) => return Some(format!("its shell ({}) runs no command", words.join(" "))),
+            Some(true) => {}
+        }
+        let hides = has_pipe(self.text) && probe(&words, "false | true") == Some(true);
+        hides.then(|| {
+            format!(
+                "it has a pipe, and {} reports the end of the last program alone: if one before it fails, nobody is told; \
+                 install bash, or name a shell that knows it, as in shell = \"/bin/bash -o pipefail\"",
+                words[0]
+            )
+        })
+    }
+
+    /// The shell and its options.
+    fn words(self) -> Vec<String> {
+        let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let with_pipefail = |program: &str| own(&[&[program][..], &PIPEFAIL].concat());
+        let is_piped = has_pipe(self.text);
+        let words: Vec<&str> = match self.shell {
+            Some(shell) => shell.split_whitespace().collect(),
+            None => vec![SH],
+        };
+        let [program] = words.as_slice() else {
+            // Options of its own are the user's affair.
+            return own(&words);
+        };
+        if !is_piped {
+            return own(&words);
+        }
+        if self.shell.is_none()
+            && let Some(bash) = BASH.iter().find(|path| is_executable(path))
+        {
+            return with_pipefail(bash);
+        }
+        let candidate = with_pipefail(program);
+        match probe(&candidate, ":") {
+            Some(true) => candidate,
+            _ => own(&words),
+        }
+    }
+}
+
+/// The shell, ready for the text of a command.
+fn spoken(words: &[String]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg("-c");
+    // Only bash reads a file that this names, before any command.
+    command.env_remove("BASH_ENV");
+    command
+}
+
+/// Whether a small command succeeds in a shell; `None` if the shell does not start.
+fn probe(words: &[String], text: &str) -> Option<bool> {
+    let mut command = spoken(words);
+    command.arg(text).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = command.stderr(Stdio::null()).status().ok()?;
+    Some(status.success())
+}
+
+fn is_executable(path: &str) -> bool {
+    Path::new(path).is_file() && access(path, AccessFlags::X_OK).is_ok()
+}
+
+/// Whether the text connects programs by a pipe, quotes and `||` apart. A text that is in doubt has one: then it is only the
+/// shell that is another.
+fn has_pipe(text: &str) -> bool {
+    let mut quote = None;
+    let mut is_substituted = false;
+    let mut before = ' ';
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some('\''), '\'') => quote = None,
+            (Some('\''), _) => {}
+            (_, '\\') => drop(characters.next()),
+            (Some(_), '"') => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                is_substituted = false;
+            }
+            (_, '`') => is_substituted = true,
+            (_, '(') if before == '$' => is_substituted = true,
+            (_, '|') if characters.peek() == Some(&'|') => drop(characters.next()),
+            // `>|` writes to a file.
+            (None, '|') if before != '>' => return true,
+            (Some(_), '|') if is_substituted => return true,
+            _ => {}
+        }
+        before = character;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_told_from_what_looks_like_one() {
+        for (text, piped) in [
+            ("dump | gzip", true),
+            ("dump|gzip", true),
+            ("a || b", false),
+            ("a || b | c", true),
+            ("a |& b", true),
+            ("grep 'a|b' f", false),
+            ("grep \"a|b\" f", false),
+            ("grep a\\|b f", false),
+            ("date >| f", false),
+            ("x=$(a | b)", true),
+            ("echo \"$(a | b)\"", true),
+            ("echo \"`a | b`\"", true),
+            ("psql -c \"SELECT a || 'b' FROM c\"", false),
+            ("echo 'it''s' | cat", true),
+            ("echo \"a \\\" | b\"", false),
+            ("", false),
+        ] {
+            assert_eq!(has_pipe(text), piped, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shell_runs_what_it_is_named_for() {
+        let words = |text, shell| Line::new(text, shell).words().join(" ");
+        assert_eq!(words("true", None), SH);
+        assert_eq!(words("true", Some(" ")), SH);
+        // Where there is a bash.
+        if BASH.iter().any(|path| is_executable(path)) {
+            assert!(words("a | b", None).ends_with("bash -o pipefail"));
+            assert_eq!(words("a | b", Some("bash")), "bash -o pipefail");
+            assert_eq!(Line::new("false | true", None).pitfall(), None);
+        }
+        assert_eq!(words("a | b", Some("bash -e")), "bash -e");
+        assert_eq!(words("a | b", Some("/no/shell")), "/no/shell");
+        let pitfall = |text, shell| Line::new(text, Some(shell)).pitfall().unwrap_or_default();
+        assert_eq!(pitfall("a; b", "/bin/sh -e"), "");
+        assert!(pitfall("a | b", "/bin/sh +e").contains("it has a pipe"));
+        assert!(pitfall("a", "/no/shell").contains("cannot be run"));
+        assert!(pitfall("a", "/bin/sh --no-option-of-a-shell").contains("runs no command"));
+    }
+}
