@@ -161,8 +161,9 @@ impl Settings {
         else {
             return Ok(Rules::everything());
         };
+        let exclude = [&self.schema.exclude[..], exclude].concat();
         let rules =
-            Rules::new(include, exclude).map_err(|faults| refused(&self.config, &faults))?;
+            Rules::new(include, &exclude).map_err(|faults| refused(&self.config, &faults))?;
         let mut others = Vec::new();
         for (other, inside) in self.within(directory) {
             let endings: &[&str] = match other.content {

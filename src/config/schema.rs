@@ -1,6 +1,6 @@
 //! What hookshot reads of config.toml, with every fault named and no value ever repeated: it may be a secret.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use toml::{Table, Value};
 
@@ -16,20 +16,25 @@ use crate::{
     model::{
         archive_name::{DEFAULT_PREFIX, is_prefix},
         method::Method,
+        rules::Rules,
         version::VersionRule,
     },
 };
 
 /// The keys under `[backup]`.
-const BACKUP_KEYS: [&str; 14] = [
+const BACKUP_KEYS: [&str; 18] = [
     "app",
     "app_version",
     "app_version_command",
+    "cleanup",
     "compact",
     "destinations",
+    "exclude",
     "include_config",
     "level",
     "prefix",
+    "prepare",
+    "prepare_timeout",
     "retention",
     "snapshot",
     "sources",
@@ -77,7 +82,18 @@ pub struct Schema {
     pub include_config: bool,
     /// `[backup] to`: the destinations that exports and backups go to unless something else is said.
     pub to: Vec<String>,
+    /// `[backup] exclude`: what goes along of no directory, as patterns; those of the directory come after them.
+    pub exclude: Vec<String>,
+    /// `[backup] prepare`: a command that an export runs before anything else.
+    pub prepare: Option<String>,
+    /// `[backup] cleanup`: a command that it runs at its end, whatever became of it.
+    pub cleanup: Option<String>,
+    /// `[backup] prepare_timeout`: how long each command around an export may take.
+    pub prepare_timeout: Duration,
 }
+
+/// How long a command around an export may take unless the configuration says otherwise.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl Schema {
     /// Reads the text of a configuration file, or names every fault in it.
@@ -129,6 +145,10 @@ impl Schema {
             destinations,
             retention,
             to,
+            exclude: reader.patterns(&backup, "backup", "exclude"),
+            prepare: reader.text(&backup, "backup", "prepare"),
+            cleanup: reader.text(&backup, "backup", "cleanup"),
+            prepare_timeout: reader.time(&backup, "backup", "prepare_timeout", PREPARE_TIMEOUT),
         };
         if faults.is_empty() {
             Ok(schema)
@@ -296,6 +316,29 @@ impl Reader<'_> {
             self.fault(format!("`{key}` under [{name}] must be a list of strings"));
         }
         texts.unwrap_or_default()
+    }
+
+    /// A list of patterns as in gitignore(5).
+    fn patterns(&mut self, section: &Table, name: &str, key: &str) -> Vec<String> {
+        let patterns = self.list(section, name, key);
+        for fault in Rules::new(&[], &patterns).err().unwrap_or_default() {
+            self.fault(format!("under [{name}]: {fault}"));
+        }
+        patterns
+    }
+
+    /// A time that is not zero.
+    fn time(&mut self, section: &Table, name: &str, key: &str, default: Duration) -> Duration {
+        let Some(value) = section.get(key) else {
+            return default;
+        };
+        let time = quantity::duration(value).filter(|time| !time.is_zero());
+        if time.is_none() {
+            self.fault(format!(
+                "`{key}` under [{name}] must be a time, as in \"90s\""
+            ));
+        }
+        time.unwrap_or(default)
     }
 
     /// A table of strings.

@@ -237,6 +237,17 @@ impl Source {
         written.collect()
     }
 
+    /// Whether an export takes a copy of it before anything is packed; else it is read where it lies.
+    pub fn is_copied(&self) -> bool {
+        match self.content {
+            Content::Redb(_) | Content::Sqlite { .. } | Content::Command { .. } => true,
+            Content::Config(_)
+            | Content::Toml(_)
+            | Content::File(_)
+            | Content::Directory { .. } => false,
+        }
+    }
+
     /// Whether it is a folder with everything in it.
     pub fn is_directory(&self) -> bool {
         matches!(self.content, Content::Directory { .. })

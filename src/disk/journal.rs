@@ -307,7 +307,7 @@ fn load(path: &Path) -> Result<Option<Journal>> {
 
 /// Fails where a journal or its folder is not surely ours: whoever could write it could have any file removed or
 /// replaced.
-fn trust(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Failure> {
+pub(super) fn trust(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Failure> {
     let us = nix::unistd::geteuid().as_raw();
     let (reason, hint) = if metadata.is_symlink() {
         ("is a link".to_owned(), "put the folder itself in its place")

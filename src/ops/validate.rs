@@ -124,6 +124,16 @@ fn pipes(settings: &Settings, report: &mut Report) {
     let version = version.and_then(|command| Line::new(command, None).pitfall());
     let version = version.map(|pitfall| format!("`app_version_command` under [backup]: {pitfall}"));
     report.warnings.extend(version);
+    for (key, command) in [
+        ("prepare", &settings.schema.prepare),
+        ("cleanup", &settings.schema.cleanup),
+    ] {
+        let pitfall = command
+            .as_deref()
+            .and_then(|command| Line::new(command, None).pitfall());
+        let warning = pitfall.map(|pitfall| format!("`{key}` under [backup]: {pitfall}"));
+        report.warnings.extend(warning);
+    }
     for source in &settings.sources {
         for (key, line) in source.commands() {
             let pitfall = line.pitfall();

@@ -1,14 +1,17 @@
 //! Commands as sources: what one prints is an entry, and another one takes it back.
 //!
 //! A command is run by a shell (`shell`) in a process group of its own, which is killed when the work is interrupted. What it
-//! says on standard error goes where ours goes.
+//! says on standard error goes where ours goes. Commands around the work ([`hook`]) have a time limit, and all that they say is
+//! logged.
 
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, Write as _},
-    os::{fd::AsFd as _, unix::process::CommandExt as _},
+    os::{fd::AsFd, unix::process::CommandExt as _},
     path::Path,
-    process::{Child, ChildStdout, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -43,6 +46,13 @@ const PATIENCE_MS: u16 = 100;
 const MOST_SAID_BYTES: usize = 4096;
 /// How many lines of that are shown.
 const MOST_LINES: usize = 5;
+
+/// How long a command that has to end is given between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it has ended.
+const TICK: Duration = Duration::from_millis(5);
+/// A longer line of a command around the work is logged in pieces.
+const MOST_LINE_BYTES: usize = 4096;
 
 /// Keeps what `command` prints, in a nameless file in `scratch`. A command that fails or prints nothing is an error.
 pub fn stage(
@@ -119,6 +129,75 @@ pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
     }
 }
 
+/// Runs a command around the work to its end, within `limit`; `say` gets every line that it prints, on standard output or
+/// standard error. What it leaves in the background goes on.
+///
+/// Fails if the command fails, or takes longer, or `step` says that the work ends: then it, and what it started, gets
+/// SIGTERM, and SIGKILL 10 s later.
+pub fn hook(
+    command: Line<'_>,
+    limit: Duration,
+    say: &mut dyn FnMut(&str),
+    step: &Step<'_>,
+) -> Result<()> {
+    let begun = Instant::now();
+    let (mut output, writer) = io::pipe().context("cannot make a pipe")?;
+    let child = command
+        .command()
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().context("cannot make a pipe")?)
+        .stderr(writer)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| unstarted(command, &error))?;
+    let mut running = Running { child };
+    let mut is_open = true;
+    let mut line = Vec::new();
+    let mut buffer = vec![0; MOST_LINE_BYTES];
+    let status = loop {
+        if let Err(error) = step(0) {
+            running.end();
+            return Err(error);
+        }
+        if begun.elapsed() >= limit {
+            running.end();
+            let message = format!("it takes longer than {} s", limit.as_secs());
+            return Err(Failure::new(Kind::Failed, message).into());
+        }
+        if is_open && is_readable(&output)? {
+            match output.read(&mut buffer) {
+                Ok(0) => is_open = false,
+                Ok(count) => lines_of(&mut line, &buffer[..count], say),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        } else if let Some(status) = running.child.try_wait()? {
+            break status;
+        } else if !is_open {
+            thread::sleep(TICK);
+        }
+    };
+    lines_of(&mut line, b"\n", say);
+    match status.success() {
+        true => Ok(()),
+        false => Err(Failure::new(Kind::Failed, format!("it ended with {status}")).into()),
+    }
+}
+
+/// Gives every whole line of `said` to `say`; what is left waits in `line`.
+fn lines_of(line: &mut Vec<u8>, said: &[u8], say: &mut dyn FnMut(&str)) {
+    for piece in said.split_inclusive(|byte| *byte == b'\n') {
+        line.extend_from_slice(piece);
+        if piece.ends_with(b"\n") || line.len() >= MOST_LINE_BYTES {
+            let text = printable(String::from_utf8_lossy(line).trim_end());
+            if !text.is_empty() {
+                say(&text);
+            }
+            line.clear();
+        }
+    }
+}
+
 /// Runs a command to its end; `take` gets what it prints.
 fn run(
     command: Line<'_>,
@@ -132,11 +211,7 @@ fn run(
         .stdout(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| {
-            let message = format!("cannot start the shell {}: {error}", command.program());
-            Failure::new(Kind::Usage, message)
-                .hint("`shell` of the source names the shell; /bin/sh runs what names none")
-        })?;
+        .map_err(|error| unstarted(command, &error))?;
     let mut running = Running { child };
     let stdout = running.child.stdout.take();
     if let Some(mut stdout) = stdout {
@@ -160,12 +235,18 @@ fn run(
             return Ok(status);
         }
         step(0)?;
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        thread::sleep(TICK);
     }
 }
 
-fn is_readable(stdout: &ChildStdout) -> Result<bool> {
-    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)];
+fn unstarted(command: Line<'_>, error: &io::Error) -> Failure {
+    let message = format!("cannot start the shell {}: {error}", command.program());
+    Failure::new(Kind::Usage, message)
+        .hint("`shell` of the source names the shell; /bin/sh runs what names none")
+}
+
+fn is_readable(output: &impl AsFd) -> Result<bool> {
+    let mut fds = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
     match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
         Ok(0) | Err(Errno::EINTR) => Ok(false),
         Ok(_) => Ok(true),
@@ -176,6 +257,27 @@ fn is_readable(stdout: &ChildStdout) -> Result<bool> {
 /// A command at work; it and what it started are killed where nobody waits for its end.
 struct Running {
     child: Child,
+}
+
+impl Running {
+    /// Ends the command and what it started: SIGTERM, and SIGKILL for what is there 10 s later.
+    fn end(&mut self) {
+        let Ok(pid) = i32::try_from(self.child.id()).map(Pid::from_raw) else {
+            return;
+        };
+        let asked = Instant::now();
+        let _ = killpg(pid, Signal::SIGTERM);
+        while asked.elapsed() < GRACE {
+            let is_over = !matches!(self.child.try_wait(), Ok(None));
+            // The group has its number as long as anything is in it.
+            if is_over && killpg(pid, None) == Err(Errno::ESRCH) {
+                return;
+            }
+            thread::sleep(TICK);
+        }
+        let _ = killpg(pid, Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
 }
 
 impl Drop for Running {
@@ -268,5 +370,46 @@ mod tests {
         );
         assert!(lines("exit 2", &go).is_err());
         assert_eq!(lines("seq 9; exit 4", &go).expect("some").len(), MOST_LINES);
+    }
+
+    fn hooked(command: &str, limit: Duration) -> (Result<()>, Vec<String>) {
+        let mut said = Vec::new();
+        let result = hook(
+            Line::new(command, None),
+            limit,
+            &mut |line| said.push(line.to_owned()),
+            &go,
+        );
+        (result, said)
+    }
+
+    #[test]
+    fn what_a_command_around_the_work_says_is_heard_line_by_line() {
+        let minute = Duration::from_secs(60);
+        let (result, said) = hooked("echo one; echo two >&2; printf '\\nthree'", minute);
+        result.expect("good");
+        assert_eq!(said, ["one", "two", "three"]);
+        let (result, said) = hooked("echo no; exit 3", minute);
+        let error = result.expect_err("bad").to_string();
+        assert!(error.contains("exit status: 3"), "{error}");
+        assert_eq!(said, ["no"]);
+        let begun = Instant::now();
+        hooked("sleep 30 & echo up", minute)
+            .0
+            .expect("in the background");
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_command_around_the_work_has_its_time_and_a_moment_to_end() {
+        let begun = Instant::now();
+        let second = Duration::from_secs(1);
+        let (result, said) = hooked(
+            "trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done",
+            second,
+        );
+        let error = result.expect_err("too long").to_string();
+        assert!(error.contains("longer than 1 s"), "{error}");
+        assert!(begun.elapsed() < GRACE, "{said:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! `export`: the whole state into one archive, read back and proven before it has its name.
 
+mod around;
 mod making;
 mod place;
 mod stage;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tracing::info;
 
 use self::{
+    around::Around,
     making::{Made, Making},
     place::Outputs,
     stage::{describe, stage},
@@ -232,19 +234,14 @@ pub fn export(
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
     let level = request.level.unwrap_or(settings.schema.level);
     let app_version = app_version::here(context, settings)?;
+    let mut around = Around::enter(context, settings)?;
+    around.prepare(None)?;
     let mut further = FURTHER_ATTEMPTS.into_iter();
     let mut quiet = tree::QUIET;
-    let (made, manifest, torn, remarks) = loop {
+    let (made, manifest, torn, mut remarks) = loop {
         let (started, app_version) = (Instant::now(), app_version.clone());
-        let made = once(
-            context,
-            settings,
-            &request,
-            &name,
-            level,
-            app_version,
-            quiet,
-        );
+        let made = once(&mut around, &request, &name, level, app_version, quiet);
+        around.end_sources();
         match (made, further.next()) {
             (Err(error), Some(times)) if Changed::of(&error).is_some() => {
                 quiet = quiet.max(started.elapsed().saturating_mul(times));
@@ -253,6 +250,8 @@ pub fn export(
             (made, _) => break made?,
         }
     };
+    around.end_all();
+    remarks.extend(std::mem::take(&mut around.remarks));
     let snapshot = manifest
         .files
         .values()
@@ -288,18 +287,18 @@ const FURTHER_ATTEMPTS: [u32; 2] = [20, 400];
 /// Makes the archive of what is there now; fails with [`Changed`] where a file of a directory is another one when it is
 /// packed. A file that nobody has touched for `quiet` is read where it lies.
 fn once(
-    context: &Context,
-    settings: &Settings,
+    around: &mut Around<'_>,
     request: &Request,
     name: &ArchiveName,
     level: Level,
     app_version: Option<String>,
     quiet: Duration,
 ) -> Result<(Made, Manifest, Vec<EntryName>, Remarks)> {
+    let (context, settings) = (around.context, around.settings);
     let Outputs { here, away, missed } = Outputs::find(settings, request)?;
     let prefix = &settings.schema.prefix;
     let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
-    let mut gathered = stage(context, settings, request, quiet)?;
+    let mut gathered = stage(context, settings, request, quiet, around)?;
     let manifest = describe(
         context,
         settings,

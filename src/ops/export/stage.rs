@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::{
     super::{Context, contents, preflight::sqlite_caller, remark::Remarks},
     Request, Secrets,
+    around::Around,
 };
 use crate::{
     archive::writer::Level,
@@ -34,8 +35,9 @@ use crate::{
     },
 };
 
-/// Copies the databases and runs the commands, then reads the files: everything that the archive will hold, with its
-/// digest. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
+/// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that the
+/// archive will hold, with its digest. What is copied has its cleanup at once; what is read where it lies, when the archive is
+/// made. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
 /// when it is read.
 ///
 /// A directory's file that nobody has touched for `quiet` is read where it lies, others are copied aside.
@@ -44,6 +46,7 @@ pub fn stage(
     settings: &Settings,
     request: &Request,
     quiet: Duration,
+    around: &mut Around<'_>,
 ) -> Result<Gathered> {
     let mut gathered = Gathered::default();
     let turn = |source: &&Source| source.order;
@@ -55,9 +58,11 @@ pub fn stage(
             info!("Left {} out, as asked: it is secret", source.name);
             continue;
         }
+        around.prepare(Some(source))?;
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
         if source.presence == Presence::Optional && !source.path().is_none_or(is_there) {
             warn_of_absence(source);
+            around.end(source);
             continue;
         }
         if let Content::Command { export, .. } = &source.content
@@ -69,6 +74,9 @@ pub fn stage(
         match source.path().filter(|_| source.is_directory()) {
             Some(path) => directory(context, settings, source, path, quiet, &mut gathered)?,
             None => gathered.add(one(context, settings, request, source)?),
+        }
+        if source.is_copied() {
+            around.end(source);
         }
         info!("Added {} to backup", described(source));
     }

@@ -1,0 +1,133 @@
+//! Notes that a cleanup is owed: one for each source, and one for `[backup]`, beside the journal.
+//!
+//! A note is durable before the command whose cleanup it names begins, and goes when the cleanup has run. It names the source
+//! and no command: the configuration says which command that is.
+
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    journal::{Home, trust},
+    publish::{Existing, publish},
+    remove_file, sync_folder,
+};
+use crate::{
+    error::{Failure, Kind},
+    model::{digest::Digest, limits::MAX_MARK_BYTES},
+};
+
+const BEGINNING: &str = "cleanup-";
+const END: &str = ".json";
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    version: u32,
+    /// The source; absent for `[backup]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    time: String,
+}
+
+/// Notes durably that the cleanup of `source` is owed, since `time`; of `[backup]` if there is no source. A note that is there
+/// already stays.
+pub fn note(home: &Home, source: Option<&str>, time: String) -> Result<()> {
+    let folder = home.folder();
+    let looking = || format!("cannot look at {}", folder.display());
+    // What would not be believed later is not begun.
+    trust(folder, &folder.symlink_metadata().with_context(looking)?)?;
+    let note = Note {
+        version: VERSION,
+        source: source.map(str::to_owned),
+        time,
+    };
+    let text = format!("{:#}\n", serde_json::to_value(&note)?);
+    let path = path(home, source);
+    if super::exists(&path) {
+        return Ok(());
+    }
+    publish(&path, text.as_bytes(), Existing::Keep)
+}
+
+/// Removes the note of `source`, durably.
+pub fn forget(home: &Home, source: Option<&str>) -> io::Result<()> {
+    remove_file(&path(home, source))?;
+    match home.folder().is_dir() {
+        true => sync_folder(home.folder()),
+        false => Ok(()),
+    }
+}
+
+/// The sources whose cleanup is owed, in the order of the names of the notes; nothing stands for `[backup]`, which comes last.
+pub fn read(home: &Home) -> Result<Vec<Option<String>>> {
+    let mut owed = Vec::new();
+    for entry in std::fs::read_dir(home.folder()).into_iter().flatten() {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(BEGINNING) && name.ends_with(END) {
+            owed.push(one(home.folder().join(&*name))?);
+        }
+    }
+    owed.sort_by(|one, other| (one.is_none(), one).cmp(&(other.is_none(), other)));
+    Ok(owed)
+}
+
+fn one(path: PathBuf) -> Result<Option<String>> {
+    let reading = || format!("cannot read {}", path.display());
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+        .open(&path)
+        .with_context(reading)?;
+    trust(&path, &file.metadata().with_context(reading)?)?;
+    let folder = super::folder_of(&path);
+    trust(&folder, &folder.symlink_metadata().with_context(reading)?)?;
+    let mut text = String::new();
+    let room = MAX_MARK_BYTES.saturating_mul(64);
+    io::Read::read_to_string(&mut io::Read::take(file, room), &mut text).with_context(reading)?;
+    let note: Option<Note> = serde_json::from_str(&text).ok();
+    match note.filter(|note| note.version == VERSION) {
+        Some(note) => Ok(note.source),
+        None => Err(Failure::new(
+            Kind::Failed,
+            format!("{} is no note of an owed cleanup", path.display()),
+        )
+        .hint("run the cleanup commands by hand, then remove the file")
+        .into()),
+    }
+}
+
+fn path(home: &Home, source: Option<&str>) -> PathBuf {
+    let tag = match source {
+        None => "backup".to_owned(),
+        // Names have slashes.
+        Some(source) => format!(
+            "source-{}",
+            &Digest::of(source.as_bytes()).to_string()[..16]
+        ),
+    };
+    home.folder().join(format!("{BEGINNING}{tag}{END}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_owed_is_remembered_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::beside(&folder.path().join("config.toml"));
+        assert_eq!(read(&home).expect("none"), vec![]);
+        super::super::create_folders(home.folder()).expect("a folder");
+        for source in [None, Some("b/c"), Some("a"), None] {
+            note(&home, source, "now".to_owned()).expect("noted");
+        }
+        let all = [Some("a".to_owned()), Some("b/c".to_owned()), None];
+        assert_eq!(read(&home).expect("three"), all);
+        forget(&home, Some("a")).expect("forgotten");
+        forget(&home, None).expect("forgotten");
+        assert_eq!(read(&home).expect("one"), all[1..2]);
+    }
+}

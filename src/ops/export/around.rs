@@ -1,0 +1,207 @@
+//! `prepare` and `cleanup`: commands that ask a service for a moment of rest, and end it, whatever becomes of the export.
+//!
+//! Before a prepare command runs, a note beside the journal says that its cleanup is owed: an export that is killed leaves it,
+//! and the next one runs the cleanup first. Exports that prepare something exclude one another.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tracing::{info, warn};
+
+use crate::{
+    config::{Settings, sources::Source},
+    disk::{
+        NewFolders,
+        journal::Home,
+        lock::{Hold, StateLock},
+        owed,
+    },
+    error::{Failure, Kind},
+    ops::{Context, remark::Remarks},
+    source::{command, shell::Line},
+};
+
+/// The kind of the remarks.
+const CLEANUP: &str = "cleanup";
+
+/// What runs around an export. When this value goes, every cleanup that is owed runs.
+pub struct Around<'a> {
+    /// The run.
+    pub context: &'a Context,
+    /// What it exports.
+    pub settings: &'a Settings,
+    home: Home,
+    /// What was prepared and not cleaned up yet, in this order: sources, and nothing for `[backup]`.
+    owed: Vec<Option<String>>,
+    /// Cleanups that failed.
+    pub remarks: Remarks,
+    _lock: Option<StateLock>,
+    _folders: NewFolders,
+}
+
+/// The commands of a source, or of `[backup]`.
+struct Commands<'a> {
+    prepare: Option<Line<'a>>,
+    cleanup: Option<Line<'a>>,
+}
+
+impl<'a> Around<'a> {
+    /// Runs the cleanups that an earlier export left, and keeps other exports that prepare something out.
+    pub fn enter(context: &'a Context, settings: &'a Settings) -> Result<Around<'a>> {
+        let home = Home::beside(&settings.config);
+        let mut around = Around {
+            context,
+            settings,
+            owed: Vec::new(),
+            home,
+            remarks: Remarks::default(),
+            _lock: None,
+            _folders: NewFolders::default(),
+        };
+        let sources = settings.sources.iter();
+        let mut all = sources.map(|source| Some(source.name.to_string()));
+        let is_used = |name: Option<String>| {
+            let commands = around.commands(name.as_deref());
+            commands.is_some_and(|commands| commands.prepare.or(commands.cleanup).is_some())
+        };
+        if !is_used(None) && !all.any(is_used) && owed::read(&around.home)?.is_empty() {
+            return Ok(around);
+        }
+        // A folder that cannot be made is said when something has to be noted in it.
+        let _ = around._folders.create(around.home.folder());
+        let folder = [around.home.folder().to_owned()];
+        around._lock = Some(StateLock::acquire(&folder, Hold::Exclusive)?);
+        around.owed = owed::read(&around.home)?;
+        if !around.owed.is_empty() {
+            warn!("An earlier export was interrupted before its cleanup: running it now");
+        }
+        around.end_all();
+        Ok(around)
+    }
+
+    /// Runs the prepare command of `source`, or of `[backup]`, after it is noted that its cleanup is owed.
+    pub fn prepare(&mut self, source: Option<&Source>) -> Result<()> {
+        let name = source.map(|source| source.name.as_str());
+        let Some(Commands { prepare, cleanup }) = self.commands(name) else {
+            return Ok(());
+        };
+        if cleanup.is_some() {
+            if let Err(error) = owed::note(&self.home, name, self.context.time()) {
+                let message = format!(
+                    "cannot note that the cleanup of {} is owed: it runs at the end of this export, but not if this export is killed: {error:#}",
+                    shown(name)
+                );
+                self.remarks.warning(CLEANUP, name.unwrap_or(""), message);
+            }
+            self.owed.push(name.map(str::to_owned));
+        }
+        let Some(prepare) = prepare else {
+            return Ok(());
+        };
+        info!("Preparing {}", shown(name));
+        let done = run(prepare, "prepare", name, self.limit(), &self.context.step());
+        self.context.stop.check()?;
+        done.map_err(|error| {
+            let message = format!("the prepare command of {} failed: {error:#}", shown(name));
+            Failure::new(Kind::Failed, message)
+                .hint("nothing was exported; run the command by hand, as the user that hookshot runs as")
+                .into()
+        })
+    }
+
+    /// Runs the cleanup of `source`, if it is owed.
+    pub fn end(&mut self, source: &Source) {
+        let name = source.name.as_str();
+        if self.owed.iter().any(|owed| owed.as_deref() == Some(name)) {
+            self.clean(Some(name));
+        }
+    }
+
+    /// Runs the cleanups of all sources that are owed, the last one first.
+    pub fn end_sources(&mut self) {
+        let sources: Vec<String> = self.owed.iter().rev().flatten().cloned().collect();
+        for name in sources {
+            self.clean(Some(&name));
+        }
+    }
+
+    /// Runs every cleanup that is owed, that of `[backup]` at the end.
+    pub fn end_all(&mut self) {
+        self.end_sources();
+        if !self.owed.is_empty() {
+            self.clean(None);
+        }
+    }
+
+    /// Runs a cleanup. One that fails stays owed for the next export. A signal does not end it: it is what a signal must not
+    /// leave undone.
+    fn clean(&mut self, name: Option<&str>) {
+        self.owed.retain(|owed| owed.as_deref() != name);
+        let command = self.commands(name).and_then(|commands| commands.cleanup);
+        let done = match command {
+            Some(command) => {
+                info!("Cleaning up {}", shown(name));
+                run(command, CLEANUP, name, self.limit(), &|_| Ok(()))
+            }
+            None => {
+                let message = format!(
+                    "the cleanup of {} was owed, and the configuration says no command for it any more",
+                    shown(name)
+                );
+                self.remarks.undone(CLEANUP, name.unwrap_or(""), message);
+                Ok(())
+            }
+        };
+        let done = done
+            .and_then(|()| owed::forget(&self.home, name).context("cannot note that it has run"));
+        if let Err(error) = done {
+            let message = format!(
+                "the cleanup of {} failed, and is tried again by the next export: {error:#}",
+                shown(name)
+            );
+            self.remarks.undone(CLEANUP, name.unwrap_or(""), message);
+        }
+    }
+
+    fn commands(&self, name: Option<&str>) -> Option<Commands<'a>> {
+        let schema = &self.settings.schema;
+        let (prepare, cleanup, shell) = match name {
+            None => (&schema.prepare, &schema.cleanup, None),
+            Some(name) => {
+                let mut sources = self.settings.sources.iter();
+                let source = sources.find(|source| source.name.as_str() == name)?;
+                (&source.prepare, &source.cleanup, source.shell.as_deref())
+            }
+        };
+        let line = |command: &'a Option<String>| Some(Line::new(command.as_deref()?, shell));
+        Some(Commands {
+            prepare: line(prepare),
+            cleanup: line(cleanup),
+        })
+    }
+
+    fn limit(&self) -> Duration {
+        self.settings.schema.prepare_timeout
+    }
+}
+
+impl Drop for Around<'_> {
+    fn drop(&mut self) {
+        self.end_all();
+    }
+}
+
+fn run(
+    command: Line<'_>,
+    what: &str,
+    name: Option<&str>,
+    limit: Duration,
+    step: &command::Step<'_>,
+) -> Result<()> {
+    let mut say = |line: &str| info!("{what} of {}: {line}", shown(name));
+    command::hook(command, limit, &mut say, step)
+}
+
+fn shown(name: Option<&str>) -> &str {
+    name.unwrap_or("[backup]")
+}
