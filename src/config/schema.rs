@@ -90,6 +90,8 @@ pub struct Schema {
     pub cleanup: Option<String>,
     /// `[backup] prepare_timeout`: how long each command around an export may take.
     pub prepare_timeout: Duration,
+    /// Whether there is a section `[backup]` at all.
+    pub has_backup: bool,
 }
 
 /// How long a command around an export may take unless the configuration says otherwise.
@@ -149,12 +151,62 @@ impl Schema {
             prepare: reader.text(&backup, "backup", "prepare"),
             cleanup: reader.text(&backup, "backup", "cleanup"),
             prepare_timeout: reader.time(&backup, "backup", "prepare_timeout", PREPARE_TIMEOUT),
+            has_backup: table.contains_key("backup"),
         };
         if faults.is_empty() {
             Ok(schema)
         } else {
             Err(faults)
         }
+    }
+}
+
+impl Schema {
+    /// The keys under `[backup]` that say something else here than in `other`; `None` if all say the same.
+    pub fn backup_differences(&self, other: &Schema) -> Option<Vec<&'static str>> {
+        // What is not under [backup] counts as the same, and so does a section that says nothing.
+        let alike = Schema {
+            data_dir: self.data_dir.clone(),
+            secrets_file: self.secrets_file.clone(),
+            log_level: self.log_level.clone(),
+            log_format: self.log_format.clone(),
+            has_backup: self.has_backup,
+            ..other.clone()
+        };
+        if alike == *self {
+            return None;
+        }
+        let keys = [
+            ("app", self.app != other.app),
+            ("app_version", self.app_version != other.app_version),
+            (
+                "app_version_command",
+                self.app_version_command != other.app_version_command,
+            ),
+            ("version_rule", self.version_rule != other.version_rule),
+            ("prefix", self.prefix != other.prefix),
+            ("level", self.level != other.level),
+            ("snapshot", self.snapshot != other.snapshot),
+            ("compact", self.compact != other.compact),
+            ("tags", self.tags != other.tags),
+            ("destinations", self.destinations != other.destinations),
+            ("retention", self.retention != other.retention),
+            ("sources", self.sources != other.sources),
+            (
+                "include_config",
+                self.include_config != other.include_config,
+            ),
+            ("to", self.to != other.to),
+            ("exclude", self.exclude != other.exclude),
+            ("prepare", self.prepare != other.prepare),
+            ("cleanup", self.cleanup != other.cleanup),
+            (
+                "prepare_timeout",
+                self.prepare_timeout != other.prepare_timeout,
+            ),
+        ];
+        let differing = keys.into_iter().filter(|(_, differs)| *differs);
+        Some(differing.map(|(key, _)| key).collect())
     }
 }
 
@@ -393,6 +445,24 @@ mod tests {
         );
         assert_eq!(schema.expect("good").data_dir, Some(PathBuf::from("/srv")));
         assert_eq!(Schema::parse("").expect("good").prefix, DEFAULT_PREFIX);
+    }
+
+    #[test]
+    fn only_what_stands_under_backup_makes_a_difference_there() {
+        let schema = |text: &str| Schema::parse(text).expect("good");
+        let here = schema("[storage]\ndata_dir = \"/a\"\n[backup]\nprefix = \"x\"\n");
+        assert!(here.has_backup && !schema("[storage]\n").has_backup);
+        let same = "[storage]\ndata_dir = \"/b\"\n[logging]\nlevel = \"debug\"\n[backup]\nprefix = 'x'\nlevel = 5\n";
+        let same = Schema {
+            level: here.level,
+            ..schema(same)
+        };
+        assert_eq!(here.backup_differences(&same), None);
+        let other = "[backup]\nto = [\"y\"]\n[backup.destinations.y]\nurl = \"/y\"\n";
+        assert_eq!(
+            here.backup_differences(&schema(other)),
+            Some(vec!["prefix", "destinations", "to"])
+        );
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Action {
             Action::Unchanged => "unchanged",
             Action::Remove => "removed",
             Action::Feed => "given to its import command",
-            Action::Skip => "left out: this machine has no place for it",
+            Action::Skip => "left out",
         }
     }
 

@@ -36,8 +36,11 @@ pub fn is_checked(source: &Source) -> bool {
 }
 
 /// Refuses configuration files that are too large to be looked at, before anything of them is unpacked.
-pub fn check_sizes(settings: &Settings, manifest: &Manifest, only: &[EntryName]) -> Result<()> {
-    let wanted = |name: &EntryName| only.is_empty() || only.contains(name);
+pub fn check_sizes(
+    settings: &Settings,
+    manifest: &Manifest,
+    wanted: impl Fn(&EntryName) -> bool,
+) -> Result<()> {
     let sources = settings.sources.iter();
     for source in sources.filter(|source| is_checked(source) && wanted(&source.name)) {
         if manifest

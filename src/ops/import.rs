@@ -6,6 +6,7 @@ mod archived_config;
 mod directory;
 mod feeding;
 mod planning;
+mod selection;
 mod unpacked;
 
 use std::path::{Path, PathBuf};
@@ -13,8 +14,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tracing::{info, warn};
 
-pub use self::archived_config::archived_config;
+pub use self::{
+    archived_config::{Archived, ArchivedConfig, archived_config, quoted},
+    selection::Selection,
+};
 use self::{
+    archived_config::{Beside, Laid},
     feeding::{Fed, feed},
     planning::plan,
     unpacked::{RESTORED_DATABASE, Targets, Unpacked, VERSION},
@@ -26,7 +31,8 @@ use super::{
     form::form_for,
     preflight::{self, Force, Locks},
     recovery::Entered,
-    replace::{self, Databases, Rehearsal, Report},
+    remark::Remarks,
+    replace::{self, Databases, Rehearsal, Report, StepReport},
 };
 use crate::{
     config::DEFAULT_DATA_DIR,
@@ -47,8 +53,12 @@ pub struct Request {
     pub rehearsal: Rehearsal,
     /// Which reasons count.
     pub force: Force,
-    /// These entries only; all where it is empty.
-    pub only: Vec<EntryName>,
+    /// The entries that are asked for.
+    pub selection: Selection,
+    /// What happens to the archive's configuration if this machine has another one.
+    pub archived: Archived,
+    /// The configuration that the user names, for messages.
+    pub said_config: Option<PathBuf>,
     /// What becomes of the unpacked archive.
     pub staging: Keep,
 }
@@ -89,7 +99,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     {
         warn!(data_dir = %settings.data_dir.display(), "The configuration does not say [storage] data_dir, the place of the database is the default one");
     }
-    let targets = Targets::find(settings, &request.only)?;
+    let targets = Targets::find(settings, &request.selection)?;
     let names = replace::names(context);
     let mut transaction = None;
     let home = settings.home();
@@ -127,7 +137,8 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     }
     let staging = Staging::create(&place)?;
     let unpacked = Unpacked::new(context, settings, request, &staging, &targets)?;
-    let mut blocked = unpacked.faults(context)?;
+    let mut remarks = Remarks::default();
+    let mut blocked = unpacked.faults(context, &mut remarks)?;
     let locks = if transaction.is_some() {
         Locks::Held
     } else {
@@ -147,16 +158,18 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
             )?);
         }
     }
-    let (steps, changes) = plan(
+    let plan = plan(
         context,
         settings,
         request.staging,
         &unpacked,
         &targets,
         &mut blocked,
+        &mut remarks,
     )?;
     let commands: Vec<Fed> = unpacked.sources().filter_map(Fed::of).collect();
-    let mut report = Report::new(request.rehearsal, &steps, blocked);
+    let mut report = Report::new(request.rehearsal, &plan.steps, blocked);
+    report.remarks = remarks;
     report.archive = Some(request.archive.shown());
     // Only what the report names stays: it holds secrets, and that of an archive that gives way to another is not shown.
     if request.staging == Keep::Yes && !(is_damaged(&report) && request.archive.is_replaceable()) {
@@ -168,25 +181,31 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         && report.blocked.is_empty()
     {
         transaction.announce_commands(commands.iter().map(|fed| fed.entry.as_str()));
-        let feed = || feed(context, &staging, &commands);
-        carry_out(context, transaction, &changes, feed)?;
+        let last = || {
+            let laid = unpacked.beside.as_ref().map(Beside::lay).transpose()?;
+            feed(context, &staging, &commands)?;
+            Ok(laid)
+        };
+        let laid = carry_out(context, transaction, &plan.changes, last)?;
+        laid.into_iter().for_each(Laid::keep);
         report.applied = true;
+        conclude(&report, plan.changes.is_empty());
     }
     Ok(report)
 }
 
-fn carry_out(
+/// Replaces what differs, and then does `last`.
+fn carry_out<'a>(
     context: &Context,
     transaction: Transaction,
     changes: &[Change<'_>],
-    feed: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+    last: impl FnOnce() -> Result<Option<Laid<'a>>>,
+) -> Result<Option<Laid<'a>>> {
     if changes.is_empty() {
-        info!("Nothing to restore: every file is what the archive holds");
-        // No file changes: there is nothing to bring back where a command fails.
-        let fed = feed();
+        // No file changes: there is nothing to bring back if a command fails.
+        let laid = last();
         drop(transaction);
-        return fed;
+        return laid;
     }
     let entries: Vec<&str> = changes
         .iter()
@@ -194,12 +213,38 @@ fn carry_out(
         .map(EntryName::as_str)
         .collect();
     info!("Restoring {}", entries.join(", "));
-    replace::carry_out(context, transaction, changes, Databases::Open, feed)?;
-    info!(
-        entries = entries.len(),
-        "Restore completed successfully, what was replaced stays as .bak (`hookshot rollback` brings it back)"
-    );
-    Ok(())
+    let mut laid = None;
+    let last = || {
+        laid = last()?;
+        Ok(())
+    };
+    replace::carry_out(context, transaction, changes, Databases::Open, last)?;
+    Ok(laid)
+}
+
+/// Says what came of it, as the last line.
+fn conclude(report: &Report, is_same: bool) {
+    let count =
+        |wanted: fn(&StepReport) -> bool| report.steps.iter().filter(|step| wanted(step)).count();
+    // What lies beside an old SQLite database and goes is no entry.
+    let entries = count(|step| matches!(step.action, "create" | "replace"));
+    let left_out = count(|step| step.action == "skip");
+    if entries == 0 && is_same {
+        info!("Nothing to restore: every file is what the archive holds");
+        return;
+    }
+    let kept = match is_same {
+        true => "no file was replaced",
+        false => "what was replaced stays as .bak (`hookshot rollback` brings it back)",
+    };
+    if report.remarks.is_complete() {
+        info!(entries, "Restore completed successfully, {kept}");
+    } else {
+        info!(
+            entries,
+            left_out, "Restore completed in part, {kept}; what is left undone stands above"
+        );
+    }
 }
 
 /// The lines that people know from the guide.
@@ -219,12 +264,11 @@ fn announce(unpacked: &Unpacked<'_>, report: &Report) {
         crate::model::entry_name::printable(hostname)
     );
     for step in &report.steps {
-        let target = step.target.as_deref().unwrap_or("(no place)");
-        info!(
-            "  {} -> {target} ({})",
-            crate::model::entry_name::printable(&step.entry),
-            step.description
-        );
+        let entry = crate::model::entry_name::printable(&step.entry);
+        match &step.target {
+            Some(target) => info!("  {entry} -> {target} ({})", step.description),
+            None => info!("  {entry}: {}", step.description),
+        }
     }
     info!("DRY RUN COMPLETE - No changes were made");
 }

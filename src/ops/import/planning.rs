@@ -11,7 +11,10 @@ use super::{
     unpacked::{Targets, Unpacked},
 };
 use crate::{
-    config::{Settings, sources::Source},
+    config::{
+        Settings,
+        sources::{Content, Source},
+    },
     disk::{
         survey,
         transaction::{Change, Form, New, Origin, backup_path},
@@ -21,11 +24,19 @@ use crate::{
         entry_name::EntryName,
         plan::{self, Action, Attributes, Present, Step},
     },
-    ops::{Context, companion::removal, form::form_for, preflight::Blocked},
+    ops::{Context, companion::removal, form::form_for, preflight::Blocked, remark::Remarks},
     source::sqlite,
 };
 
-/// What happens to each target, and how.
+/// What an import does.
+pub struct Plan<'a> {
+    /// What happens to each target.
+    pub steps: Vec<Step>,
+    /// How.
+    pub changes: Vec<Change<'a>>,
+}
+
+/// What happens to each target, and how. What is left undone goes to `remarks`.
 pub fn plan<'a>(
     context: &'a Context,
     settings: &'a Settings,
@@ -33,7 +44,8 @@ pub fn plan<'a>(
     unpacked: &'a Unpacked<'a>,
     targets: &'a Targets,
     blocked: &mut Vec<Blocked>,
-) -> Result<(Vec<Step>, Vec<Change<'a>>)> {
+    remarks: &mut Remarks,
+) -> Result<Plan<'a>> {
     let mut planned = Planned::default();
     files(
         context,
@@ -49,7 +61,6 @@ pub fn plan<'a>(
             .source_of(name)
             .filter(|source| source.is_directory());
         let (Some(source), Some(target)) = (source, targets.paths.get(name)) else {
-            warn!("  {name} is left out: this machine has no place for it");
             planned.skip(name);
             continue;
         };
@@ -81,9 +92,31 @@ pub fn plan<'a>(
     planned
         .steps
         .sort_by(|one, other| one.entry.cmp(&other.entry));
+    for step in planned
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Skip)
+    {
+        match &unpacked.beside {
+            Some(beside) if step.target.is_some() => {
+                remarks.undone("configuration", &step.entry, beside.message.clone());
+            }
+            _ => remarks.undone(
+                "no_place",
+                &step.entry,
+                format!(
+                    "{} is left out: this machine has no place for it (`hookshot extract` takes it out)",
+                    step.entry
+                ),
+            ),
+        }
+    }
     let changes = planned.changes.into_iter();
     let changes = changes.filter(|(_, action)| action.changes());
-    Ok((planned.steps, changes.map(|(change, _)| change).collect()))
+    Ok(Plan {
+        steps: planned.steps,
+        changes: changes.map(|(change, _)| change).collect(),
+    })
 }
 
 /// A plan while it is made.
@@ -128,9 +161,6 @@ fn files(
                 Some(_) => Action::Feed,
                 None => Action::Skip,
             };
-            if action == Action::Skip {
-                warn!("  {name} is left out: this machine has no place for it");
-            }
             planned.steps.push(Step {
                 entry: name.clone(),
                 target: None,
@@ -138,6 +168,14 @@ fn files(
             });
             continue;
         };
+        if matches!(source.content, Content::Config(_)) && unpacked.beside.is_some() {
+            planned.steps.push(Step {
+                entry: name.clone(),
+                target: Some(target.clone()),
+                action: Action::Skip,
+            });
+            continue;
+        }
         let form = form_for(&source.content);
         let (Some(record), Some(digest)) =
             (unpacked.record(name), unpacked.digests.get(name).copied())

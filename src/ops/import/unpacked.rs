@@ -10,13 +10,17 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
-use super::{Keep, Request};
+use super::{
+    Keep, Request,
+    archived_config::{Archived, ArchivedConfig, Beside},
+    selection::Selection,
+};
 use crate::{
     archive::{Sink, Verified},
     config::{
         Settings,
         schema::Schema,
-        sources::{Content, Source},
+        sources::{CONFIG, Content, Source},
     },
     disk::{
         folder_of, space, staging::Staging, survey, transaction::backup_path,
@@ -26,10 +30,13 @@ use crate::{
     model::{
         digest::Digest,
         entry_name::EntryName,
+        limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
         version::{Compatibility, compatibility, incompatible},
     },
-    ops::{Context, app_version, contents, preflight::Blocked, replace::Rehearsal},
+    ops::{
+        Context, app_version, contents, preflight::Blocked, remark::Remarks, replace::Rehearsal,
+    },
     source::{
         redb::{header::Header, judge, same, walk::Scope},
         sqlite,
@@ -49,10 +56,10 @@ pub struct Targets {
 
 impl Targets {
     /// Finds them, and refuses places that would get in each other's way.
-    pub fn find(settings: &Settings, only: &[EntryName]) -> Result<Targets> {
+    pub fn find(settings: &Settings, selection: &Selection) -> Result<Targets> {
         let mut paths = BTreeMap::new();
         for source in &settings.sources {
-            if let Some(path) = source.path().filter(|_| is_selected(only, &source.name)) {
+            if let Some(path) = source.path().filter(|_| selection.has(&source.name)) {
                 let resolved = match source.content {
                     Content::Directory { .. } => survey::resolve_folder(path)?,
                     _ => survey::resolve(path)?,
@@ -95,6 +102,8 @@ pub struct Unpacked<'a> {
     pub digests: BTreeMap<EntryName, Digest>,
     /// The directories whose files have their attributes already, and what the file system refused of each.
     pub finished: BTreeMap<EntryName, Vec<String>>,
+    /// The archive's configuration, if it does not replace this machine's.
+    pub beside: Option<Beside>,
     broken: Vec<Blocked>,
 }
 
@@ -111,7 +120,7 @@ impl<'a> Unpacked<'a> {
             settings,
             staging,
             home: &settings.home(),
-            only: &request.only,
+            selection: &request.selection,
             targets,
             unpacking: Unpacking::new(context.privilege()),
         };
@@ -128,11 +137,11 @@ impl<'a> Unpacked<'a> {
         let selected: Vec<EntryName> = manifest
             .files
             .keys()
-            .filter(|name| is_selected(&request.only, name))
+            .filter(|name| request.selection.has(name))
             .cloned()
             .collect();
         let trees = manifest.trees.keys();
-        let trees = trees.filter(|name| is_selected(&request.only, name));
+        let trees = trees.filter(|name| request.selection.has(name));
         let trees = trees.cloned().collect();
         let digests = selected
             .iter()
@@ -146,11 +155,63 @@ impl<'a> Unpacked<'a> {
             trees,
             digests,
             finished,
+            beside: None,
             broken: Vec::new(),
         };
         context.stop.check()?;
+        if !settings.is_described {
+            unpacked.can_be_placed(request)?;
+        }
+        unpacked.keep_own_config(request, targets)?;
         unpacked.open_databases(context)?;
         Ok(unpacked)
+    }
+
+    /// Refuses an archive whose own configuration alone says where its entries go, on a machine that has none.
+    fn can_be_placed(&self, request: &Request) -> Result<()> {
+        let Some(bytes) = self.config_bytes()? else {
+            return Ok(());
+        };
+        let name = EntryName::new(CONFIG).expect("a plain name");
+        let config = ArchivedConfig {
+            text: String::from_utf8(bytes).unwrap_or_default(),
+            target: self.record(&name).and_then(|record| record.target.clone()),
+        };
+        let said = request.said_config.as_deref();
+        match config.is_needed(said, &request.archive.shown()) {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Decides whether the archive's configuration replaces this machine's.
+    fn keep_own_config(&mut self, request: &Request, targets: &Targets) -> Result<()> {
+        let name = EntryName::new(CONFIG).expect("a plain name");
+        // Whoever names it wants it.
+        if request.archived == Archived::Put || request.selection.names(CONFIG) {
+            return Ok(());
+        }
+        let target = targets
+            .paths
+            .get(&name)
+            .filter(|_| self.selected.contains(&name));
+        if let Some(target) = target
+            && let Some(bytes) = self.config_bytes()?
+        {
+            self.beside = Beside::find(target, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The archive's configuration as it was unpacked, if it was.
+    fn config_bytes(&self) -> Result<Option<Vec<u8>>> {
+        let name = EntryName::new(CONFIG).expect("a plain name");
+        match std::fs::read(self.staging.place(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            result => Ok(Some(
+                result.context("cannot read the unpacked config.toml")?,
+            )),
+        }
     }
 
     /// The sources whose entries are there and asked for.
@@ -229,7 +290,7 @@ impl<'a> Unpacked<'a> {
     }
 
     /// What is wrong with the archive's content although its bytes are what they should be.
-    pub fn faults(&self, context: &Context) -> Result<Vec<Blocked>> {
+    pub fn faults(&self, context: &Context, remarks: &mut Remarks) -> Result<Vec<Blocked>> {
         let mut blocked = self.broken.clone();
         let manifest = self.verified.manifest();
         match compatibility(&manifest.hookshot_version, &context.version) {
@@ -249,9 +310,8 @@ impl<'a> Unpacked<'a> {
             let bytes = std::fs::read(self.staging.place(&source.name))?;
             let faults = match contents::check(source, &bytes) {
                 Ok(schema) => {
-                    schema
-                        .iter()
-                        .for_each(|schema| warn_of_moves(schema, self.settings));
+                    let put = schema.iter().filter(|_| self.beside.is_none());
+                    put.for_each(|schema| warn_of_moves(schema, self.settings, remarks));
                     Vec::new()
                 }
                 Err(faults) => faults,
@@ -261,7 +321,7 @@ impl<'a> Unpacked<'a> {
                     kind: "configuration",
                     message: format!("{} in the archive: {fault}", source.name),
                     failure: Kind::Refused,
-                    hint: "leave the file out with --only, or use another archive",
+                    hint: "leave the file out with --except, or use another archive",
                 });
             }
         }
@@ -279,13 +339,13 @@ fn broken(name: &EntryName, error: &anyhow::Error) -> Blocked {
     }
 }
 
-/// The restored configuration may send the service to other places than those that were restored to.
-fn warn_of_moves(schema: &Schema, settings: &Settings) {
+/// Warns if the restored configuration sends the service, or the next export, to other places than those that were
+/// restored to.
+fn warn_of_moves(schema: &Schema, settings: &Settings, remarks: &mut Remarks) {
+    let mut warning = |message: String| remarks.warning("configuration", CONFIG, message);
     if schema.sources.is_some() || settings.schema.sources.is_some() {
         if schema.sources != settings.schema.sources {
-            warn!(
-                "The archive's config.toml describes other sources than this machine's: these decide what is restored"
-            );
+            warning("The archive's config.toml describes other sources than this machine's: this import goes where this machine's say, the next export and import go where the archive's say".to_owned());
         }
         return;
     }
@@ -295,17 +355,22 @@ fn warn_of_moves(schema: &Schema, settings: &Settings) {
         |path| folder.join(path),
     );
     if data_dir != settings.data_dir {
-        warn!(
-            archive = %data_dir.display(), here = %settings.data_dir.display(),
-            "The archive's config.toml names another data_dir: the service would look there, and the database is restored here"
-        );
+        warning(format!(
+            "The archive's config.toml names another data_dir: the service would look in {}, and the database is restored in {}",
+            data_dir.display(),
+            settings.data_dir.display()
+        ));
     }
     let secrets = schema
         .secrets_file
         .as_ref()
         .map_or_else(|| folder.join("secrets"), |path| folder.join(path));
     if secrets != settings.secrets {
-        warn!(archive = %secrets.display(), here = %settings.secrets.display(), "The archive's config.toml names another secrets file");
+        warning(format!(
+            "The archive's config.toml names another secrets file: the service would look for {}, and the secrets are restored to {}",
+            secrets.display(),
+            settings.secrets.display()
+        ));
     }
 }
 
@@ -318,19 +383,12 @@ fn close(needs_repair: bool, file: File) -> Result<()> {
     Ok(())
 }
 
-/// Whether an entry is asked for; a directory stands for all of its entries.
-fn is_selected(only: &[EntryName], name: &EntryName) -> bool {
-    let directory = name.as_str().split_once('/').map(|(first, _)| first);
-    let is_it = |wanted: &EntryName| wanted == name || Some(wanted.as_str()) == directory;
-    only.is_empty() || only.iter().any(is_it)
-}
-
 /// Unpacks into staging what is asked for and has a target; the rest is only proven.
 struct Unpack<'a> {
     settings: &'a Settings,
     staging: &'a Staging,
     home: &'a Path,
-    only: &'a [EntryName],
+    selection: &'a Selection,
     targets: &'a Targets,
     unpacking: Unpacking,
 }
@@ -352,28 +410,12 @@ impl Unpack<'_> {
 
 impl Sink for Unpack<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
-        for name in self.only {
-            let source = self.settings.source_of(name);
-            if let Some(directory) =
-                source.filter(|source| source.is_directory() && source.name != *name)
-            {
-                let message = format!(
-                    "{name} is a part of the directory {0}, which is imported as one",
-                    directory.name
-                );
-                return Err(Failure::new(Kind::Usage, message)
-                    .hint("name the directory, or take the file out with `hookshot extract`")
-                    .into());
-            }
-            if !manifest.files.contains_key(name) && !manifest.trees.contains_key(name) {
-                return Err(crate::ops::extract::no_such_entry(name).into());
-            }
-        }
-        contents::check_sizes(self.settings, manifest, self.only)?;
+        self.selection.check(self.settings, manifest)?;
+        contents::check_sizes(self.settings, manifest, |name| self.selection.has(name))?;
         let wanted = manifest
             .files
             .iter()
-            .filter(|(name, _)| is_selected(self.only, name));
+            .filter(|(name, _)| self.selection.has(name));
         // A directory is one target of many entries.
         let mut placed: BTreeMap<&PathBuf, u64> = BTreeMap::new();
         for (name, record) in wanted {
@@ -414,7 +456,11 @@ impl Sink for Unpack<'_> {
                 is_fed || self.targets.paths.contains_key(&source.name)
             })
         };
-        if !is_selected(self.only, name) || !has_place() {
+        // A machine without a configuration asks the archive's own, whatever was asked for.
+        let is_asked = !self.settings.is_described
+            && name.as_str() == CONFIG
+            && record.size <= MAX_CONFIG_BYTES;
+        if !(is_asked || self.selection.has(name) && has_place()) {
             return Ok(Box::new(io::sink()));
         }
         match self.unpacking.begin(self.staging, name, record)? {

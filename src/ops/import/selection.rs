@@ -1,0 +1,56 @@
+//! Which entries of an archive an import takes: all, those that `--only` names, and none that `--except` names.
+
+use anyhow::Result;
+
+use crate::{
+    config::Settings,
+    error::{Failure, Kind},
+    model::{entry_name::EntryName, manifest::Manifest},
+    ops::extract::no_such_entry,
+};
+
+/// The entries that the user asks for. A directory stands for all of its entries.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// These only; all if it is empty.
+    pub only: Vec<EntryName>,
+    /// Not these, even if `only` names them.
+    pub except: Vec<EntryName>,
+}
+
+impl Selection {
+    /// Whether an entry is asked for.
+    pub fn has(&self, name: &EntryName) -> bool {
+        let directory = name.as_str().split_once('/').map(|(first, _)| first);
+        let is_it = |wanted: &EntryName| wanted == name || Some(wanted.as_str()) == directory;
+        let is_named = self.only.is_empty() || self.only.iter().any(is_it);
+        is_named && !self.except.iter().any(is_it)
+    }
+
+    /// Whether `--only` names this very entry.
+    pub fn names(&self, name: &str) -> bool {
+        self.only.iter().any(|only| only.as_str() == name)
+    }
+
+    /// Refuses a name that the archive does not have, and a part of a directory.
+    pub fn check(&self, settings: &Settings, manifest: &Manifest) -> Result<()> {
+        for name in self.only.iter().chain(&self.except) {
+            let source = settings.source_of(name);
+            if let Some(directory) =
+                source.filter(|source| source.is_directory() && source.name != *name)
+            {
+                let message = format!(
+                    "{name} is a part of the directory {0}, which is imported as one",
+                    directory.name
+                );
+                return Err(Failure::new(Kind::Usage, message)
+                    .hint("name the directory, or take the file out with `hookshot extract`")
+                    .into());
+            }
+            if !manifest.files.contains_key(name) && !manifest.trees.contains_key(name) {
+                return Err(no_such_entry(name).into());
+            }
+        }
+        Ok(())
+    }
+}
