@@ -1,12 +1,15 @@
 //! Who holds a file: the processes that have a lock on it or have it open, from /proc (proc_locks(5), proc_pid_fd(5)).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
+
+/// The first PID namespace of a machine, which sees all others (linux/proc_ns.h, `PROC_PID_INIT_INO`).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// A process that holds a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +21,8 @@ pub struct Holder {
 }
 
 impl Holder {
-    fn of(pid: u32) -> Holder {
+    /// The process with this number.
+    pub fn of(pid: u32) -> Holder {
         let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok();
         Holder {
             pid: Some(pid),
@@ -37,13 +41,15 @@ impl Holder {
 
 /// `process 123 (hookshotd)`, for messages.
 pub fn describe(holders: &[Holder]) -> String {
-    let one = |holder: &Holder| match (holder.pid, &holder.command) {
+    let one = |holder: &Holder| {
+        match (holder.pid, &holder.command) {
         (Some(pid), Some(command)) => format!(
             "process {pid} ({})",
             crate::model::entry_name::printable(command)
         ),
         (Some(pid), None) => format!("process {pid}"),
-        (None, _) => "a process that cannot be seen from here (root sees it)".to_owned(),
+        (None, _) => "a process that cannot be seen from here (another user's, or one of another container or machine)".to_owned(),
+    }
     };
     match holders {
         [] => one(&Holder::unknown()),
@@ -72,16 +78,101 @@ pub fn lock_holders(file: &File) -> io::Result<Vec<Holder>> {
 }
 
 /// Whether anybody holds a flock(2) lock on `file`. A pure query: nothing is locked for it.
+///
+/// Except in a container: there the kernel's list leaves out the locks of processes of other PID namespaces, so the lock
+/// is taken for an instant. Who wants it in that instant does not get it.
 pub fn is_flocked(file: &File) -> io::Result<bool> {
-    Ok(!flocks_on(file)?.is_empty())
+    if !flocks_on(file)?.is_empty() {
+        return Ok(true);
+    }
+    if lists_all_locks() {
+        return Ok(false);
+    }
+    // Locks belong to an open file description: one of our own, which ends here.
+    let own = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    match fs2::FileExt::try_lock_exclusive(&own) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        // Some network file systems lock only what is open for writing.
+        _ => Ok(false),
+    }
+}
+
+/// Whether /proc/locks has the locks of every process: it leaves out what lies beyond its PID namespace.
+fn lists_all_locks() -> bool {
+    let namespace = fs::read_link("/proc/self/ns/pid");
+    namespace.is_ok_and(|namespace| namespace == Path::new(FIRST_PID_NAMESPACE))
+}
+
+/// The processes that hold any lock on a file of the folder at `path`, or below it.
+///
+/// The kernel's list of locks names files by device and number. What it leaves out in a container is asked of each file.
+pub fn locked_below(path: &Path) -> io::Result<Vec<Holder>> {
+    let device = path.metadata()?.dev();
+    let mut files = HashMap::new();
+    let mut ahead = vec![path.to_owned()];
+    while let Some(folder) = ahead.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            if metadata.is_dir() && metadata.dev() == device {
+                ahead.push(entry.path());
+            } else if metadata.is_file() {
+                files.insert(metadata.ino(), (metadata.dev(), entry.path()));
+            }
+        }
+    }
+    let table = fs::read_to_string("/proc/locks")?;
+    let mut pids = BTreeSet::new();
+    for lock in table.lines().filter_map(parse_lock) {
+        let is_here = files
+            .get(&lock.inode)
+            .is_some_and(|(device, _)| numbers(*device) == lock.device);
+        if is_here && lock.pid != Some(std::process::id()) {
+            pids.insert(lock.pid);
+        }
+    }
+    let mut found: Vec<Holder> = pids
+        .into_iter()
+        .map(|pid| pid.map_or_else(Holder::unknown, Holder::of))
+        .collect();
+    if found.is_empty() && !lists_all_locks() {
+        for (_, path) in files.values() {
+            // What we may not read we cannot ask.
+            let Ok(file) = super::open_regular(path) else {
+                continue;
+            };
+            if let Ok(Some(holder)) = super::range_lock::locked_by(&file, (0, 0)) {
+                found.push(holder);
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns a process that has a lock of any kind on the file at `path`, from the kernel's list: it names the locks on files
+/// that we may not open, too.
+pub fn listed_on(path: &Path) -> io::Result<Option<Holder>> {
+    let metadata = path.metadata()?;
+    let table = fs::read_to_string("/proc/locks")?;
+    let lock = table.lines().filter_map(parse_lock).find(|lock| {
+        lock.inode == metadata.ino()
+            && lock.device == numbers(metadata.dev())
+            && lock.pid != Some(std::process::id())
+    });
+    Ok(lock.map(|lock| lock.pid.map_or_else(Holder::unknown, Holder::of)))
+}
+
+/// A device as /proc/locks writes it.
+fn numbers(device: u64) -> (u64, u64) {
+    let (major, minor) = (nix::libc::major(device), nix::libc::minor(device));
+    (major.into(), minor.into())
 }
 
 fn flocks_on(file: &File) -> io::Result<Vec<Listed>> {
     let metadata = file.metadata()?;
-    let device = (
-        nix::libc::major(metadata.dev()).into(),
-        nix::libc::minor(metadata.dev()).into(),
-    );
+    let device = numbers(metadata.dev());
     let table = fs::read_to_string("/proc/locks")?;
     let candidates = table
         .lines()

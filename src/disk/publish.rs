@@ -100,6 +100,39 @@ impl Draft {
         }
         sync_folder(&self.folder)
     }
+
+    /// Syncs the draft and gives it the first of `paths` that is free, all of which must lie in its folder; returns that
+    /// one. Whoever else publishes there at the same moment gets another.
+    pub fn publish_first(
+        mut self,
+        paths: impl IntoIterator<Item = PathBuf>,
+    ) -> io::Result<PathBuf> {
+        self.file().sync_all()?;
+        for path in paths {
+            let published = match self.kind {
+                Kind::Nameless(ref file) => link(file, &path),
+                Kind::Named(named) => match named.persist_noclobber(&path) {
+                    Ok(_) => {
+                        sync_folder(&self.folder)?;
+                        return Ok(path);
+                    }
+                    Err(error) => {
+                        self.kind = Kind::Named(error.file);
+                        Err(error.error)
+                    }
+                },
+            };
+            match published {
+                Ok(()) => {
+                    sync_folder(&self.folder)?;
+                    return Ok(path);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
 }
 
 fn named_in(folder: &Path) -> io::Result<NamedTempFile> {
@@ -153,6 +186,38 @@ mod tests {
         );
         drop(draft);
         assert_eq!(folder.path().read_dir().expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn drafts_that_want_one_name_at_once_get_one_each() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = || (0..100).map(|number| folder.path().join(number.to_string()));
+        let drafts = |named: bool| Draft {
+            folder: folder.path().to_owned(),
+            kind: match named {
+                true => Kind::Named(named_in(folder.path()).expect("a file")),
+                false => Draft::create(folder.path()).expect("a draft").kind,
+            },
+        };
+        let start = std::sync::Barrier::new(20);
+        std::thread::scope(|scope| {
+            for number in 0..20 {
+                let (start, draft) = (&start, drafts(number % 2 == 0));
+                scope.spawn(move || {
+                    start.wait();
+                    draft.publish_first(names()).expect("published")
+                });
+            }
+        });
+        let mut found: Vec<usize> = folder
+            .path()
+            .read_dir()
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name())
+            .map(|name| name.to_str().expect("UTF-8").parse().expect("a number"))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, (0..20).collect::<Vec<_>>());
     }
 
     #[test]

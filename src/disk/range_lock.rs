@@ -9,6 +9,8 @@ use nix::{
     libc,
 };
 
+use super::holder::Holder;
+
 /// Where a range begins, and its length in bytes; a length of 0 reaches to the end of any file.
 pub type Range = (i64, i64);
 
@@ -24,9 +26,30 @@ pub fn release(file: &File, range: Range) -> io::Result<()> {
 
 /// Whether somebody else holds a lock of any kind there: a pure query that disturbs nobody.
 pub fn is_locked(file: &File, range: Range) -> io::Result<bool> {
-    let mut query = flock(libc::F_WRLCK, range);
+    Ok(locked_by(file, range)?.is_some())
+}
+
+/// Returns a process that holds a lock of any kind there, as far as the kernel names it. A pure query: it sees the locks
+/// of every user and of every namespace.
+pub fn locked_by(file: &File, range: Range) -> io::Result<Option<Holder>> {
+    ask(file, libc::F_WRLCK, range)
+}
+
+/// The same for locks of writers alone.
+pub fn written_by(file: &File, range: Range) -> io::Result<Option<Holder>> {
+    ask(file, libc::F_RDLCK, range)
+}
+
+/// Returns who stands in the way of a lock of this `kind`.
+fn ask(file: &File, kind: libc::c_int, range: Range) -> io::Result<Option<Holder>> {
+    let mut query = flock(kind, range);
     fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut query))?;
-    Ok(libc::c_int::from(query.l_type) != libc::F_UNLCK)
+    if libc::c_int::from(query.l_type) == libc::F_UNLCK {
+        return Ok(None);
+    }
+    // -1 for a lock that belongs to an open file, 0 for a process of another namespace.
+    let pid = u32::try_from(query.l_pid).ok().filter(|pid| *pid > 0);
+    Ok(Some(pid.map_or_else(Holder::unknown, Holder::of)))
 }
 
 fn set(file: &File, kind: libc::c_int, range: Range) -> io::Result<bool> {

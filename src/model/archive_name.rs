@@ -8,6 +8,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 pub const DEFAULT_PREFIX: &str = "hookshot-state";
 /// The ending of an archive's file name.
 pub const SUFFIX: &str = ".tar.gz";
+/// The last number that tells archives of the same second apart.
+pub const MOST_NUMBER: u32 = 999;
 const TIME_FORMAT: &str = "%Y%m%d-%H%M%S";
 
 /// The root folder's name of an archive, which is the stem of its default file name.

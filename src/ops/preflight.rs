@@ -11,8 +11,9 @@ use crate::{
     config::sources::{Content, Source},
     disk::{
         exists, folder_of,
-        holder::{self, Mode},
+        holder::{self, Holder, Mode},
         open_regular,
+        range_lock::written_by,
         transaction::Form,
     },
     error::Kind,
@@ -77,11 +78,15 @@ pub fn target(
     }
     let holders = match form {
         // Who only reads it goes on with the old file, whose companions are gone.
-        Form::Sqlite => sqlite::holders(path)?,
+        Form::Sqlite => sqlite::users(path)?,
         _ => {
             let open = holder::open_by(path).unwrap_or_default().into_iter();
             let writers = open.filter(|(_, mode)| *mode == Mode::Writes);
-            writers.map(|(holder, _)| holder).collect()
+            let seen: Vec<Holder> = writers.map(|(holder, _)| holder).collect();
+            // What /proc does not show may have locked it to write it.
+            let asked = |path| open_regular(path).and_then(|file| written_by(&file, (0, 0)));
+            let unseen = || asked(path).ok().flatten().into_iter().collect();
+            if seen.is_empty() { unseen() } else { seen }
         }
     };
     if !holders.is_empty() {
@@ -95,7 +100,10 @@ fn folder(path: &Path, blocked: &mut Vec<Blocked>) -> Result<()> {
     if !exists(path) {
         return Ok(());
     }
-    let (holders, mut mounts) = holder::open_below(path)?;
+    let (mut holders, mut mounts) = holder::open_below(path)?;
+    if holders.is_empty() {
+        holders = holder::locked_below(path)?;
+    }
     if !holders.is_empty() {
         blocked.push(holding("file_held", path, &holders));
     }
@@ -118,7 +126,7 @@ fn folder(path: &Path, blocked: &mut Vec<Blocked>) -> Result<()> {
     Ok(())
 }
 
-fn holding(kind: &'static str, path: &Path, holders: &[holder::Holder]) -> Blocked {
+fn holding(kind: &'static str, path: &Path, holders: &[Holder]) -> Blocked {
     Blocked {
         kind,
         message: format!(

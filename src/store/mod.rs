@@ -133,9 +133,17 @@ pub trait Upload: Write + Send {
     }
 }
 
+/// How the message of a name that is taken ends.
+const TAKEN: &str = " already; archives are never overwritten";
+
+/// Whether a failure is that of a name that is taken.
+pub(crate) fn is_taken(failure: &Failure) -> bool {
+    failure.message.ends_with(TAKEN)
+}
+
 /// The failure of a name that is taken.
 pub(crate) fn taken(place: &str, name: &str) -> Failure {
-    let message = format!("{place} has {name} already; archives are never overwritten");
+    let message = format!("{place} has {name}{TAKEN}");
     Failure::new(Kind::Failed, message).hint("give the archive another name, or another `prefix`")
 }
 

@@ -7,15 +7,13 @@ use tracing::{info, warn};
 
 use crate::{
     error::{Failure, Kind},
-    model::archive_name::ArchiveName,
+    model::archive_name::{ArchiveName, MOST_NUMBER},
     ops::Context,
     store::{Store, Upload},
 };
 
-/// The last number that tells archives of one second apart.
-const MOST_NUMBER: u32 = 999;
-
 /// A place and a name there, for an archive that is to be sent.
+#[derive(Clone)]
 pub struct Slot {
     /// The place.
     pub store: Arc<dyn Store>,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     super::{
@@ -37,6 +37,7 @@ use crate::{
         manifest::Manifest,
     },
     source::{files::Content, tree::Changed},
+    store::is_taken,
 };
 
 /// Everything that an archive is made of.
@@ -150,14 +151,17 @@ impl Making<'_> {
             outputs.push(reported(shown, published)?);
         }
         if !away.is_empty() {
-            (&content).rewind()?;
             context.begin("sending", Some(size_bytes));
-            let arrivals = self
-                .begin(away, size_bytes, Some(digest))
-                .and_then(|mut sending| {
-                    io::copy(&mut context.watch(&content), &mut sending)?;
-                    arrived(sending.prove()?)
-                });
+            let send = |away: &[Slot]| {
+                (&content).rewind()?;
+                let mut sending = self.begin(away, size_bytes, Some(digest))?;
+                io::copy(&mut context.watch(&content), &mut sending)?;
+                arrived(sending.prove()?)
+            };
+            let mut arrivals = send(away);
+            if let Ok(arrivals) = &mut arrivals {
+                renamed(away, arrivals, send)?;
+            }
             outputs.extend(match arrivals {
                 // It is good here; nobody else has it.
                 Err(error) if !is_interruption(&error) => {
@@ -196,6 +200,13 @@ impl Making<'_> {
     /// Makes the archive while it is sent, and reads it while it passes; what does not read back as it was meant has no
     /// name anywhere.
     fn away(&self, away: &[Slot]) -> Result<Made> {
+        let mut made = self.made_away(away)?;
+        let again = |away: &[Slot]| self.made_away(away).map(|made| made.outputs);
+        renamed(away, &mut made.outputs, again)?;
+        Ok(made)
+    }
+
+    fn made_away(&self, away: &[Slot]) -> Result<Made> {
         match self.send(away, self.earlier.as_ref()) {
             Err(error) if self.earlier.is_some() && is_refusal(&error) => {
                 warn_of_earlier();
@@ -317,6 +328,36 @@ fn of_destinations(error: &anyhow::Error) -> Failure {
     }
 }
 
+/// How often an archive is sent again because another one got its name first.
+const MOST_OUTRUN: usize = 20;
+
+/// Sends the archive once more, under the next name that is free, to each of `away` where another archive of the same
+/// second got its name between the first look and the end. `arrivals` says what became of each, in the same order.
+fn renamed(
+    away: &[Slot],
+    arrivals: &mut [Arrival],
+    send: impl Fn(&[Slot]) -> Result<Vec<Arrival>>,
+) -> Result<()> {
+    for (slot, arrival) in away.iter().zip(arrivals) {
+        for _ in 0..MOST_OUTRUN {
+            if !arrival.outrun || slot.name.is_some() {
+                break;
+            }
+            info!(archive = %arrival.archive, "Another archive of the same second got this name first: sending it under the next one");
+            match send(std::slice::from_ref(slot)) {
+                Ok(mut sent) => {
+                    if let Some(sent) = sent.pop() {
+                        *arrival = sent;
+                    }
+                }
+                Err(error) if is_interruption(&error) => return Err(error),
+                Err(error) => *arrival = failed(arrival.archive.clone(), format!("{error:#}")),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Gives the archive its names; what became of it, for the report.
 fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
     let mut reports = Vec::new();
@@ -328,9 +369,13 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
                 good: true,
                 proof: Some(proof.name()),
                 error: None,
+                outrun: false,
             },
             Err(error) if is_interruption(&error) => return Err(error),
-            Err(error) => failed(archive, format!("{error:#}")),
+            Err(error) => Arrival {
+                outrun: is_taken(&Failure::of(&error)),
+                ..failed(archive, format!("{error:#}"))
+            },
         });
     }
     Ok(reports)
@@ -344,6 +389,7 @@ fn reported(shown: String, published: Result<String>) -> Result<Arrival> {
             good: true,
             proof: Some("read-back"),
             error: None,
+            outrun: false,
         }),
         Err(error) if is_interruption(&error) => Err(error),
         Err(error) => Ok(failed(shown, format!("{error:#}"))),
@@ -358,6 +404,7 @@ pub fn failed(archive: String, message: String) -> Arrival {
         good: false,
         proof: None,
         error,
+        outrun: false,
     }
 }
 

@@ -205,6 +205,9 @@ pub struct Arrival {
     pub proof: Option<&'static str>,
     /// What failed.
     pub error: Option<String>,
+    /// Whether another archive of the same second got its name first.
+    #[serde(skip)]
+    pub outrun: bool,
 }
 
 /// The failure of an archive that no destination holds.

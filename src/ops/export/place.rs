@@ -28,7 +28,7 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, SUFFIX},
+        archive_name::{ArchiveName, MOST_NUMBER, SUFFIX},
         limits::HEAD_BYTES,
     },
 };
@@ -222,14 +222,9 @@ impl Place {
                 Ok(shown)
             }
             Place::Folder(folder, _made) => {
-                // Two archives of one second are two archives.
-                let free = (0..1000)
-                    .map(|number| folder.join(name.file_name(number)))
-                    .find(|path| !crate::disk::exists(path));
-                let path = free.with_context(publishing)?;
-                draft
-                    .publish(&path, Existing::Keep)
-                    .with_context(publishing)?;
+                // Two archives of one second are two archives, even if both are given their names at once.
+                let names = (0..=MOST_NUMBER).map(|number| folder.join(name.file_name(number)));
+                let path = draft.publish_first(names).with_context(publishing)?;
                 Ok(path.display().to_string())
             }
         }

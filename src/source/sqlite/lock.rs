@@ -4,9 +4,14 @@
 //! belong to an open file ([`range_lock`]), so that SQLite's own handling of its locks cannot lose them. All of them are
 //! advisory. Not seen: services that use another VFS than `unix`, as `unix-dotfile` or `unix-none`.
 
-use std::{fs::File, io};
+use std::{fs::File, io, path::Path};
 
-use crate::disk::range_lock::{self, Range, is_locked};
+use super::companions;
+use crate::disk::{
+    holder::{self, Holder},
+    open_regular,
+    range_lock::{self, Range, is_locked},
+};
 
 /// Who wants to write all of the file alone holds this byte, so that no new reader begins (os.h, `PENDING_BYTE`).
 const PENDING: Range = (0x4000_0000, 1);
@@ -16,6 +21,10 @@ const RESERVED: Range = (PENDING.0 + 1, 1);
 const SHARED: Range = (PENDING.0 + 2, 510);
 /// Whoever has the index of a log open shares this byte of it (os_unix.c, `UNIX_SHM_DMS`).
 const ATTACHED: Range = (128, 1);
+/// All bytes of a database that SQLite locks: pending, reserved, shared.
+const ANY: Range = (PENDING.0, 512);
+/// All bytes of an index that SQLite locks: those of writers and readers of the log, and [`ATTACHED`].
+const ANY_OF_INDEX: Range = (120, 9);
 
 /// Takes the lock of a reader on `file`, a database, for as long as the file stays open; tells whether that succeeded.
 ///
@@ -38,6 +47,28 @@ pub fn is_reserved(file: &File) -> io::Result<bool> {
 /// Whether somebody has `index`, the index of a log, in use.
 pub fn is_attached(index: &File) -> io::Result<bool> {
     is_locked(index, ATTACHED)
+}
+
+/// Returns a process that has a lock on the database at `path` or on its index, whichever user or container it belongs to.
+///
+/// A service with a log has one as long as it has the database open. One in rollback mode has one only while it reads or
+/// writes.
+pub fn user(path: &Path) -> io::Result<Option<Holder>> {
+    let [_, index, _] = companions(path);
+    for (path, range) in [(path, ANY), (index.as_path(), ANY_OF_INDEX)] {
+        let found = match open_regular(path) {
+            Ok(file) => range_lock::locked_by(&file, range)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                holder::listed_on(path)?
+            }
+            Err(error) => return Err(error),
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

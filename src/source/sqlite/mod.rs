@@ -73,6 +73,23 @@ pub fn holders(path: &Path) -> Result<Vec<Holder>> {
     Ok(found.into_values().collect())
 }
 
+/// The other processes that use the database at `path`: those that are seen to have it open, or else one whose locks tell.
+///
+/// The locks of other users and containers are seen; a connection in rollback mode without a transaction has none.
+pub fn users(path: &Path) -> Result<Vec<Holder>> {
+    let seen = holders(path)?;
+    if !seen.is_empty() {
+        return Ok(seen);
+    }
+    let asking = || format!("cannot ask who has {} locked", path.display());
+    let real = match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        result => result.with_context(asking)?,
+    };
+    let user = lock::user(&real).with_context(asking)?;
+    Ok(user.into_iter().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
