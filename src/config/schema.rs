@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The keys under `[backup]`.
-const BACKUP_KEYS: [&str; 18] = [
+const BACKUP_KEYS: [&str; 19] = [
     "app",
     "app_version",
     "app_version_command",
@@ -36,6 +36,7 @@ const BACKUP_KEYS: [&str; 18] = [
     "prepare",
     "prepare_timeout",
     "retention",
+    "service",
     "snapshot",
     "sources",
     "tags",
@@ -62,6 +63,8 @@ pub struct Schema {
     pub app_version_command: Option<String>,
     /// `[backup] version_rule`: which versions of it an import accepts.
     pub version_rule: VersionRule,
+    /// `[backup] service`: the systemd unit, or the command, that tells whether the service runs.
+    pub service: Option<String>,
     /// `[backup] prefix`: what names of archives start with.
     pub prefix: String,
     /// `[backup] level`: how hard to compress.
@@ -134,6 +137,7 @@ impl Schema {
             version_rule: reader
                 .word(&backup, "backup", "version_rule", &VersionRule::NAMES)
                 .unwrap_or(VersionRule::Any),
+            service: reader.text(&backup, "backup", "service"),
             prefix: reader.prefix(&backup),
             level: reader.level(&backup),
             snapshot: reader

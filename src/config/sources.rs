@@ -10,7 +10,7 @@ use crate::{
         entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, relative::is_tree_name,
         rules::Rules,
     },
-    source::shell::Line,
+    source::{service::is_unit, shell::Line},
 };
 
 /// The entry of the configuration file.
@@ -225,7 +225,9 @@ impl Source {
             Content::Command { export, import } => (Some(export), import.as_ref()),
             _ => (None, None),
         };
+        let service = self.service.as_ref();
         let all = [
+            ("service", service.filter(|service| !is_unit(service))),
             ("export", export),
             ("import", import),
             ("active_command", self.active_command.as_ref()),

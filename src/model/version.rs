@@ -99,45 +99,94 @@ impl VersionRule {
         ("any", VersionRule::Any),
     ];
 
-    /// Whether an archive of version `archive` may come to a machine with version `here`. Versions are what applications
-    /// call so: numbers with dots between them, perhaps a `v` before, perhaps words behind, which only count for `exact`.
+    /// Whether an archive of version `archive` may come to a machine with version `here`: texts as applications print them,
+    /// in which the first number counts.
     pub fn accepts(self, archive: &str, here: &str) -> bool {
         let count = match self {
             VersionRule::Any => return true,
-            VersionRule::Exact => return plain(archive) == plain(here),
-            VersionRule::Major => 1,
-            VersionRule::Minor => 2,
+            VersionRule::Exact => None,
+            VersionRule::Major => Some(1),
+            VersionRule::Minor => Some(2),
         };
-        match (numbers(archive, count), numbers(here, count)) {
-            (Some(archive), Some(here)) => archive == here,
+        match (Numbered::find(archive), Numbered::find(here), count) {
+            (Some(archive), Some(here), Some(count)) => archive.first(count) == here.first(count),
+            (Some(archive), Some(here), None) => archive.version == here.version,
             // Without numbers nothing is known but whether they are the same.
-            _ => plain(archive) == plain(here),
+            _ => archive.trim() == here.trim(),
         }
     }
 }
 
-fn plain(version: &str) -> &str {
-    let version = version.trim();
-    version.strip_prefix(['v', 'V']).unwrap_or(version)
+/// The version in a text that an application prints, as in `Vaultwarden 1.30.1` or `PostgreSQL 15.3 (Debian 15.3-1)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbered<'a> {
+    /// The numbers with dots between them.
+    digits: &'a str,
+    /// They and what hangs on them, up to a space, a bracket, a quote or a comma: `1.2.3-rc1`.
+    pub version: &'a str,
+    /// The line in which they stand.
+    pub line: &'a str,
 }
 
-/// The first numbers of a version; those that are not there are 0.
-fn numbers(version: &str, count: usize) -> Option<Vec<u64>> {
-    let is_other = |character: char| !character.is_ascii_digit() && character != '.';
-    let digits = plain(version).split(is_other).next()?;
-    let mut numbers = Vec::new();
-    for part in digits
-        .split('.')
-        .take(count)
-        .filter(|part| !part.is_empty())
-    {
-        numbers.push(part.parse().ok()?);
+impl<'a> Numbered<'a> {
+    /// Finds the first number of a text, in whatever line. A number that is part of a word, as in `sqlite3` or `k3s`, counts
+    /// only if there is no other; a `v` in front of one is not a word.
+    pub fn find(text: &'a str) -> Option<Numbered<'a>> {
+        let find = |stands: fn(&str) -> bool| {
+            text.lines().find_map(|line| {
+                let is_start = |at: usize| {
+                    let before = line[..at].trim_end_matches('.');
+                    at == 0 || !before.ends_with(|last: char| last.is_ascii_digit())
+                };
+                let starts = line
+                    .char_indices()
+                    .filter(|(at, character)| character.is_ascii_digit() && is_start(*at));
+                let mut starts = starts.filter(|(at, _)| !is_of_color(&line[..*at]));
+                let (start, _) = starts.find(|(at, _)| stands(&line[..*at]))?;
+                let rest = &line[start..];
+                let is_other = |character: char| !character.is_ascii_digit() && character != '.';
+                let digits = rest.split(is_other).next()?.trim_end_matches('.');
+                let is_end = |character: char| {
+                    character.is_whitespace()
+                        || character.is_control()
+                        || "()[]{}<>\"',;".contains(character)
+                };
+                let version = rest.split(is_end).next()?.trim_end_matches(['.', ':']);
+                Some(Numbered {
+                    digits,
+                    version,
+                    line: line.trim(),
+                })
+            })
+        };
+        find(stands_alone).or_else(|| find(|_| true))
     }
-    if numbers.is_empty() {
-        return None;
+
+    /// The first numbers, without zeros in front; those that are not there are 0.
+    fn first(self, count: usize) -> Vec<&'a str> {
+        let parts = self.digits.split('.').filter(|part| !part.is_empty());
+        let mut numbers: Vec<&str> = parts
+            .take(count)
+            .map(|part| part.trim_start_matches('0'))
+            .collect();
+        numbers.resize(count, "");
+        numbers
     }
-    numbers.resize(count, 0);
-    Some(numbers)
+}
+
+/// Whether a number behind `before` is not the end of a word.
+fn stands_alone(before: &str) -> bool {
+    let is_word = |before: &str| before.ends_with(char::is_alphanumeric);
+    match before.strip_suffix(['v', 'V']) {
+        Some(further) => !is_word(further),
+        None => !is_word(before),
+    }
+}
+
+/// Whether a number behind `before` belongs to an escape sequence of a terminal, as in `ESC [ 0 ; 3 3 m`.
+fn is_of_color(before: &str) -> bool {
+    let is_parameter = |character: char| character.is_ascii_digit() || character == ';';
+    before.trim_end_matches(is_parameter).ends_with("\u{1b}[")
 }
 
 #[cfg(test)]
@@ -176,6 +225,12 @@ mod tests {
             (Major, "latest", "1.0", false),
             (Major, "99999999999999999999.1", "1", false),
             (Minor, "", "0.0", false),
+            (Minor, "Vaultwarden 1.30.1", "Vaultwarden 1.30.5", true),
+            (Minor, "Vaultwarden 1.30.1", "1.30.5", true),
+            (Minor, "Vaultwarden 1.30.1", "Vaultwarden 1.31.0", false),
+            (Exact, "15.3 (Debian 15.3-1)", "15.3 (Debian 15.3-2)", true),
+            (Exact, "app 1.2.3+a", "app 1.2.3+b", false),
+            (Minor, "007.01", "7.1.4", true),
         ] {
             assert_eq!(
                 rule.accepts(archive, here),
@@ -188,6 +243,65 @@ mod tests {
                 "{rule:?} {here} {archive}"
             );
         }
+    }
+
+    #[test]
+    fn the_version_is_the_first_number_in_what_an_application_prints() {
+        for (text, version) in [
+            ("1.30.1", "1.30.1"),
+            ("v2.1", "2.1"),
+            ("Vaultwarden 1.30.1", "1.30.1"),
+            (
+                "PostgreSQL 15.3 (Debian 15.3-1.pgdg120+1) on x86_64",
+                "15.3",
+            ),
+            ("psql (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)", "15.13"),
+            ("grafana version 10.2.3+security-01", "10.2.3+security-01"),
+            (
+                "Version 10.2.3 (commit: 1e84fede54, branch: HEAD)",
+                "10.2.3",
+            ),
+            (
+                "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0",
+                "7.0.15",
+            ),
+            (
+                "@(#) $OpenLDAP: slapd 2.5.13+dfsg-5 (Feb  8 2023 01:56:12) $",
+                "2.5.13+dfsg-5",
+            ),
+            (
+                "Gitea version 1.21.3 built with GNU Make 4.3, go1.21.5",
+                "1.21.3",
+            ),
+            (
+                "prometheus, version 2.42.0+ds (branch: debian/sid)",
+                "2.42.0+ds",
+            ),
+            ("nginx version: nginx/1.22.1", "1.22.1"),
+            ("OpenSSH_9.2p1 Debian-2", "9.2p1"),
+            ("k3s version v1.28.4+k3s1 (6ba6c1b6)", "1.28.4+k3s1"),
+            ("sqlite3 3.40.1", "3.40.1"),
+            ("php8.2", "8.2"),
+            (
+                "minio version RELEASE.2023-09-04T19-57-37Z (commit-id=8)",
+                "2023-09-04T19-57-37Z",
+            ),
+            (
+                "\u{1b}[0;33mWarning: deprecated\u{1b}[0m\nVersion 10.2.3",
+                "10.2.3",
+            ),
+            ("Starting ...\n\nNode-RED v4.1.0\nNode.js v18.19.0", "4.1.0"),
+            ("Version 1.30.", "1.30"),
+            ("Version: 1.30, x", "1.30"),
+        ] {
+            let found = Numbered::find(text).map(|found| found.version);
+            assert_eq!(found, Some(version), "{text}");
+        }
+        for text in ["", "latest", "v.", "\u{1b}[1mbold\u{1b}[0m"] {
+            assert_eq!(Numbered::find(text), None, "{text}");
+        }
+        let found = Numbered::find("Welcome\n  App 1.2 \n").map(|found| found.line);
+        assert_eq!(found, Some("App 1.2"));
     }
 
     #[test]

@@ -1,32 +1,93 @@
 //! The version of the application that is exported: what the configuration says, or what a command prints.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::{Context, preflight::Blocked};
+use super::{Context, preflight::Blocked, remark::Remarks};
 use crate::{
     config::Settings,
-    error::{Failure, Kind},
-    model::{entry_name::printable, manifest::Manifest, version::VersionRule},
-    source::{command, shell::Line},
+    error::Kind,
+    model::{
+        entry_name::printable,
+        manifest::Manifest,
+        version::{Numbered, VersionRule},
+    },
+    source::{
+        command::{self, Said},
+        shell::Line,
+    },
 };
 
-/// The version of the application on this machine, as far as somebody says it.
-pub fn here(context: &Context, settings: &Settings) -> Result<Option<String>> {
+/// The kind of remarks and obstacles about it.
+const KIND: &str = "app_version";
+/// The exit code of a command that a closed pipe ended, as a shell reports it.
+const BROKEN_PIPE: i32 = 128 + 13;
+
+/// Returns the version for the manifest. One that cannot be had is a warning: the archive is good without it.
+pub fn for_archive(
+    context: &Context,
+    settings: &Settings,
+    remarks: &mut Remarks,
+) -> Result<Option<String>> {
+    let needs_number = !matches!(settings.schema.version_rule, VersionRule::Any);
+    let is_asked = settings.schema.app_version.is_none();
+    match here(context, settings)? {
+        Err(why) => {
+            let message = format!("{why}: the archive does not say of which version it is");
+            remarks.warning(KIND, "", message);
+            Ok(None)
+        }
+        Ok(version) => {
+            if let Some(text) = &version
+                && Numbered::find(text).is_none()
+                && (needs_number || is_asked)
+            {
+                let key = match is_asked {
+                    true => "`app_version_command` under [backup] prints",
+                    false => "`app_version` under [backup] is",
+                };
+                let message = format!(
+                    "{key} {:?}, in which no version number was found: `version_rule` can only tell whether the text is the same",
+                    printable(text)
+                );
+                remarks.warning(KIND, "", message);
+            }
+            Ok(version)
+        }
+    }
+}
+
+/// The version of the application on this machine, if the configuration tells; or else why it cannot be had.
+fn here(context: &Context, settings: &Settings) -> Result<Result<Option<String>, String>> {
     let schema = &settings.schema;
     let Some(command) = schema
         .app_version_command
         .as_ref()
         .filter(|_| schema.app_version.is_none())
     else {
-        return Ok(schema.app_version.clone());
+        return Ok(Ok(schema.app_version.clone()));
     };
-    let lines = command::lines(Line::new(command, None), &context.step())
-        .context("cannot ask for the version")?;
-    let version = lines.into_iter().next().ok_or_else(|| {
-        Failure::new(Kind::Usage, "`app_version_command` prints no version")
-            .hint("run it by hand, as the user that hookshot runs as")
-    })?;
-    Ok(Some(version))
+    let said = command::ask(Line::new(command, None), &context.step());
+    context.stop.check()?;
+    let version = match said {
+        Ok(said) => version_of(&said),
+        Err(error) => Err(format!("failed: {error:#}")),
+    };
+    Ok(version
+        .map(Some)
+        .map_err(|why| format!("`app_version_command` under [backup] {why}")))
+}
+
+/// The version in an answer: the line that has the first number, or else the first line.
+fn version_of(said: &Said) -> Result<String, String> {
+    let numbered = Numbered::find(&said.text).map(|found| printable(found.line));
+    let version = numbered.or_else(|| said.lines().into_iter().next());
+    match (said.status.code(), version) {
+        (Some(0), Some(version)) => Ok(version),
+        (Some(0), None) => Err("prints nothing".to_owned()),
+        // `head` has closed the pipe as soon as it had its line.
+        (Some(BROKEN_PIPE), Some(version)) => Ok(version),
+        _ => Err(format!("failed, {}", said.status)),
+    }
 }
 
 /// The reason why an archive of another version of the application is not imported, if there is one.
@@ -35,25 +96,47 @@ pub fn obstacle(
     settings: &Settings,
     manifest: &Manifest,
 ) -> Result<Option<Blocked>> {
+    const ANOTHER: &str =
+        "install the version of the archive, or set `version_rule` under [backup]";
+    const UNKNOWN: &str = "run `app_version_command` by hand, as the user that hookshot runs as; `version_rule = \"any\"` imports whatever the version";
     let rule = settings.schema.version_rule;
     if rule == VersionRule::Any {
         return Ok(None);
     }
     let (app, archived) = (&settings.schema.app, &manifest.app_version);
-    let here = here(context, settings)?;
-    let message = match (archived, &here) {
-        (Some(archived), Some(here)) if rule.accepts(archived, here) => return Ok(None),
-        (Some(archived), Some(here)) => format!(
-            "version incompatibility: the archive is of {app} {}, and this machine has {here}",
-            printable(archived)
+    let (message, hint) = match (archived, here(context, settings)?) {
+        (Some(archived), Ok(Some(here))) if rule.accepts(archived, &here) => return Ok(None),
+        (Some(archived), Ok(Some(here))) => {
+            let has_number = |text: &str| Numbered::find(text).is_some();
+            let why = match has_number(archived) && has_number(&here) {
+                true => "",
+                false => " (no version number was found in it)",
+            };
+            let (archived, here) = (printable(archived), printable(&here));
+            let message = format!(
+                "version incompatibility: the archive is of {app} {archived}, and this machine has {here}{why}"
+            );
+            (message, ANOTHER)
+        }
+        (None, _) => (
+            format!("the archive does not say of which version of {app} it is"),
+            ANOTHER,
         ),
-        (None, _) => format!("the archive does not say of which version of {app} it is"),
-        (_, None) => format!("nothing says which version of {app} this machine has"),
+        (_, Ok(None)) => (
+            format!(
+                "nothing says which version of {app} this machine has: `version_rule` needs `app_version` or `app_version_command` under [backup]"
+            ),
+            ANOTHER,
+        ),
+        (_, Err(why)) => (
+            format!("cannot tell which version of {app} this machine has: {why}"),
+            UNKNOWN,
+        ),
     };
     Ok(Some(Blocked {
-        kind: "app_version",
+        kind: KIND,
         message,
         failure: Kind::Version,
-        hint: "install the version of the archive, or set `version_rule` under [backup]",
+        hint,
     }))
 }

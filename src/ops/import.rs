@@ -144,6 +144,14 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     } else {
         Locks::Asked
     };
+    preflight::services(
+        context,
+        settings,
+        unpacked.sources(),
+        request.force,
+        &mut blocked,
+        &mut remarks,
+    )?;
     let mut _held = Vec::new();
     for source in unpacked.sources() {
         preflight::activity(context, source, request.force, &mut blocked)?;

@@ -6,9 +6,12 @@ use anyhow::Result;
 use serde::Serialize;
 use tracing::warn;
 
-use super::Context;
+use super::{Context, remark::Remarks};
 use crate::{
-    config::sources::{Content, Source},
+    config::{
+        Settings,
+        sources::{Content, Source},
+    },
     disk::{
         exists, folder_of,
         holder::{self, Holder, Mode},
@@ -24,6 +27,8 @@ use crate::{
             judge,
             lock::{self, Against, DatabaseLock},
         },
+        service::{self, State},
+        shell::Line,
         sqlite,
     },
 };
@@ -174,6 +179,57 @@ pub fn activity(
         let found = sqlite::active::active(path, query, &caller);
         context.stop.check()?;
         judge_activity(source, found, force, blocked);
+    }
+    Ok(())
+}
+
+/// Asks of each service of `sources`, and of that of the whole state, whether it runs, once each.
+pub fn services<'a>(
+    context: &Context,
+    settings: &'a Settings,
+    sources: impl Iterator<Item = &'a Source>,
+    force: Force,
+    blocked: &mut Vec<Blocked>,
+    remarks: &mut Remarks,
+) -> Result<()> {
+    let whole = settings.schema.service.as_deref();
+    let whole = whole.map(|service| (Line::new(service, None), ""));
+    let each = sources.filter_map(|source| {
+        let service = source.service.as_deref()?;
+        Some((source.line(service), source.name.as_str()))
+    });
+    let mut asked = Vec::new();
+    for (service, source) in whole.into_iter().chain(each) {
+        if asked.contains(&service) {
+            continue;
+        }
+        asked.push(service);
+        let state = service::ask(service, &context.step())?;
+        context.stop.check()?;
+        match state {
+            State::Resting => {}
+            State::Running(how) => blocked.push(Blocked {
+                kind: "service",
+                message: format!("the service runs: {how}"),
+                failure: Kind::Blocked,
+                hint: "stop the service first; --force does not override this",
+            }),
+            State::Missing => remarks.warning(
+                "service",
+                source,
+                format!(
+                    "systemd has no unit {}: nothing tells whether the service runs",
+                    service.text()
+                ),
+            ),
+            State::Unknown(why) => overridable(
+                "activity_unknown",
+                format!("cannot tell whether the service runs: {why}"),
+                "correct `service`, or stop the service and replace its state with --force",
+                force,
+                blocked,
+            ),
+        }
     }
     Ok(())
 }

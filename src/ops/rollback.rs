@@ -11,6 +11,7 @@ use super::{
     form::form_of,
     preflight::{self, Blocked, Force, Locks},
     recovery::Entered,
+    remark::Remarks,
     replace::{self, Databases, Rehearsal, Report},
 };
 use crate::{
@@ -79,6 +80,15 @@ pub fn rollback(
             }
         }
     }
+    let mut remarks = Remarks::default();
+    preflight::services(
+        context,
+        settings,
+        settings.sources.iter(),
+        force,
+        &mut blocked,
+        &mut remarks,
+    )?;
     let mut _held = Vec::new();
     for change in &changes {
         _held.extend(preflight::target(
@@ -93,6 +103,7 @@ pub fn rollback(
         warn!(entries = %record.commands.join(", "), "What import commands did with these entries is not undone");
     }
     let mut report = Report::new(rehearsal, &steps, blocked);
+    report.remarks.extend(remarks);
     announce(&report);
     if rehearsal == Rehearsal::Real && report.blocked.is_empty() {
         report.applied = true;

@@ -106,9 +106,26 @@ pub fn feed(command: Line<'_>, content: &Path, step: &Step<'_>) -> Result<()> {
     }
 }
 
-/// What `command` says of who is at work, line by line: nothing where nobody is. That a search finds nothing, exit code 1
-/// as from grep(1) and pgrep(1), is no failure.
-pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
+/// An answer of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// How the command ended.
+    pub status: ExitStatus,
+    /// The beginning of its output.
+    pub text: String,
+}
+
+impl Said {
+    /// The first lines that are not empty, fit for a terminal.
+    pub fn lines(&self) -> Vec<String> {
+        let lines = self.text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty());
+        lines.take(MOST_LINES).map(printable).collect()
+    }
+}
+
+/// Runs a command that answers a question, to its end, whatever that is.
+pub fn ask(command: Line<'_>, step: &Step<'_>) -> Result<Said> {
     let mut said = Vec::new();
     let mut keep = |bytes: &[u8]| {
         let room = MOST_SAID_BYTES - said.len();
@@ -116,14 +133,20 @@ pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
         Ok(())
     };
     let status = run(command, Stdio::null(), &mut keep, step)?;
-    let said = String::from_utf8_lossy(&said);
-    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let lines: Vec<String> = lines.take(MOST_LINES).map(printable).collect();
-    match status.code() {
+    let text = String::from_utf8_lossy(&said).into_owned();
+    Ok(Said { status, text })
+}
+
+/// What `command` says of who is at work, line by line: nothing where nobody is. That a search finds nothing, exit code 1
+/// as from grep(1) and pgrep(1), is no failure.
+pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
+    let said = ask(command, step)?;
+    let lines = said.lines_of_others(command).unwrap_or_default();
+    match said.status.code() {
         Some(0 | 1) => Ok(lines),
         _ if !lines.is_empty() => Ok(lines),
         _ => {
-            let message = format!("its command ended with {status}");
+            let message = format!("its command ended with {}", said.status);
             Err(Failure::new(Kind::Failed, message).into())
         }
     }

@@ -3,6 +3,7 @@
 pub mod command;
 pub mod files;
 pub mod redb;
+pub mod service;
 pub mod shell;
 pub mod sqlite;
 pub mod tree;

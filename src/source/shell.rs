@@ -11,6 +11,8 @@ use std::{
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::model::entry_name::printable;
+
 /// The shell of commands that name none.
 const SH: &str = "/bin/sh";
 /// The places of bash, the first one first.
@@ -20,6 +22,8 @@ const BASH: [&str; 4] = [
     "/usr/local/bin/bash",
     "/run/current-system/sw/bin/bash",
 ];
+/// As much of a command is shown in a message.
+const SHOWN_CHARACTERS: usize = 80;
 const PIPEFAIL: [&str; 2] = ["-o", "pipefail"];
 
 /// A command of the configuration, and the shell that the configuration asks for.
@@ -34,6 +38,22 @@ impl<'a> Line<'a> {
     pub fn new(text: &'a str, shell: Option<&'a str>) -> Line<'a> {
         let shell = shell.filter(|shell| !shell.trim().is_empty());
         Line { text, shell }
+    }
+
+    /// The command as it is written.
+    pub fn text(self) -> &'a str {
+        self.text
+    }
+
+    /// The command for a message: its first line, shortened.
+    pub fn shown(self) -> String {
+        let mut lines = self.text.lines().filter(|line| !line.trim().is_empty());
+        let first = printable(lines.next().unwrap_or_default().trim());
+        match (lines.next(), first.char_indices().nth(SHOWN_CHARACTERS)) {
+            (None, None) => first,
+            (Some(_), None) => format!("{first} ..."),
+            (_, Some((end, _))) => format!("{} ...", &first[..end]),
+        }
     }
 
     /// The program that runs it.

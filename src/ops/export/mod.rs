@@ -236,7 +236,8 @@ pub fn export(
     let name = ArchiveName::new(&settings.schema.prefix, context.now)
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
     let level = request.level.unwrap_or(settings.schema.level);
-    let app_version = app_version::here(context, settings)?;
+    let mut about_version = Remarks::default();
+    let app_version = app_version::for_archive(context, settings, &mut about_version)?;
     let mut around = Around::enter(context, settings)?;
     around.prepare(None)?;
     let mut further = FURTHER_ATTEMPTS.into_iter();
@@ -255,6 +256,7 @@ pub fn export(
     };
     around.end_all();
     remarks.extend(std::mem::take(&mut around.remarks));
+    remarks.extend(about_version);
     let snapshot = manifest
         .files
         .values()
