@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             services: variable("HOOKSHOT_SERVICES"),
             secrets: variable("HOOKSHOT_SECRETS"),
             data_dir: variable("HOOKSHOT_DATA_DIR"),
-            archived: None,
+            ..Choices::default()
         },
         variables: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

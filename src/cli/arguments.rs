@@ -151,7 +151,7 @@ impl Global {
             services: said(&self.services, &environment.services),
             secrets: said(&self.secrets, &environment.secrets),
             data_dir: said(&self.data_dir, &environment.data_dir),
-            archived: None,
+            ..Choices::default()
         }
     }
 }

@@ -1,19 +1,20 @@
 //! `hookshot import` and `hookshot rollback`: what they ask and how they report is the same.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::{App, partial};
 use crate::{
-    config::{Choices, read_text},
+    config::{Choices, elsewhere::Elsewhere, read_text},
+    disk::survey::real,
     error::{Failure, Kind},
     model::entry_name::EntryName,
     ops::{
         Context,
         archive_input::Location,
-        import::{Archived, Keep, Request, Selection, archived_config, damage, import},
+        import::{Archived, Keep, Request, Selection, archived_config, damage, import, quoted},
         preflight::Force,
         recovery::{Access, Need, enter, recover},
         replace::{Rehearsal, Report},
@@ -32,6 +33,8 @@ use crate::{
     hookshot import state.tar.gz                       # undo it with: hookshot rollback\n  \
     hookshot import state.tar.gz --only config.toml --only services.toml\n  \
     hookshot import state.tar.gz --except state.redb\n  \
+    hookshot import state.tar.gz --root /tmp/rehearsal\n  \
+    hookshot import state.tar.gz --map /srv/app=/mnt/new/app --dry-run\n  \
     hookshot import state.tar.gz --use-archive-config  # on a machine that has nothing yet\n  \
     ssh backup cat state.tar.gz | hookshot import -")]
 pub struct Import {
@@ -55,6 +58,12 @@ pub struct Import {
     /// On a machine without a configuration: let the archive's own say where files go
     #[arg(long)]
     use_archive_config: bool,
+    /// Put everything below this folder, as if it were /, and touch nothing outside: a rehearsal, or another machine's disk
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Put what goes to OLD, or below it, to NEW; may be given several times
+    #[arg(long, value_name = "OLD=NEW", value_parser = Elsewhere::parse_map)]
+    map: Vec<(PathBuf, PathBuf)>,
     /// Keep the folder with the unpacked archive
     #[arg(long)]
     keep_staging: bool,
@@ -94,6 +103,7 @@ impl Import {
                 Archived::Beside
             },
             said_config: app.choices.config.clone(),
+            said_places: self.said_places(),
             staging: if self.keep_staging {
                 Keep::Yes
             } else {
@@ -103,11 +113,27 @@ impl Import {
         import(context, &mut entered, &request)
     }
 
+    /// The options that say that things go elsewhere, as a shell takes them.
+    fn said_places(&self) -> String {
+        let root = self
+            .root
+            .iter()
+            .map(|root| format!(" --root {}", quoted(&root.display().to_string())));
+        let maps = self.map.iter().map(|(old, new)| {
+            let map = format!("{}={}", old.display(), new.display());
+            format!(" --map {}", quoted(&map))
+        });
+        root.chain(maps).collect()
+    }
+
     /// What says where files go: this machine's configuration, else the archive's own if the user says so. Refuses what
     /// would come to less than the whole archive before anything is made.
     fn choices(&self, app: &App, context: &Context, archive: &Location) -> Result<Choices> {
         let mut choices = app.choices.clone();
+        choices.elsewhere.root = root(self.root.as_deref())?;
+        choices.elsewhere.maps.clone_from(&self.map);
         let config = choices.config_path()?;
+        choices.elsewhere.stays_inside(&config)?;
         // An import that was killed may have to bring it yet.
         recover(&config, Need::State)?;
         let here = read_text(&config)?;
@@ -125,7 +151,9 @@ impl Import {
             choices.archived = Some(archived.text);
             return Ok(choices);
         }
-        if here.is_some() {
+        // Below another root, this machine's own configuration serves if there is none.
+        let is_rooted = choices.elsewhere.root.is_some();
+        if here.is_some() || is_rooted && read_text(&choices.said_config()?)?.is_some() {
             return Ok(choices);
         }
         let said = app.choices.config.as_deref();
@@ -136,7 +164,8 @@ impl Import {
                 Err(error) if Failure::of(&error).kind == Kind::NotFound => None,
                 Err(error) => return Err(error),
             };
-            let needed = archived.and_then(|config| config.is_needed(said, &archive.shown()));
+            let needed = archived
+                .and_then(|config| config.is_needed(said, &archive.shown(), &self.said_places()));
             if let Some(failure) = needed {
                 return Err(failure.into());
             }
@@ -164,11 +193,21 @@ pub struct Rollback {
     /// Replace the state although deployments are active, or the database cannot be read
     #[arg(long)]
     force: bool,
+    /// Undo an import that was run with the same --root
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
 }
 
 impl Rollback {
     pub fn run(self, app: &App) -> Result<u8> {
-        let entered = app.enter(access(self.dry_run))?;
+        let mut choices = app.choices.clone();
+        choices.elsewhere.root = root(self.root.as_deref())?;
+        let access = if self.dry_run {
+            Access::Read
+        } else {
+            Access::Undo
+        };
+        let entered = enter(&choices, access)?;
         let report = rollback(
             &app.context,
             &entered,
@@ -177,6 +216,23 @@ impl Rollback {
         )?;
         finish(app, &report)
     }
+}
+
+/// The folder that stands for `/`, absolute and without links; the root itself is none.
+fn root(said: Option<&Path>) -> Result<Option<PathBuf>> {
+    let Some(said) = said else {
+        return Ok(None);
+    };
+    let absolute = std::path::absolute(said)
+        .with_context(|| format!("cannot tell where {} is", said.display()))?;
+    if crate::disk::exists(&absolute) && !absolute.is_dir() {
+        let message = format!("--root {} is not a folder", said.display());
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("name a folder; one that is missing is created")
+            .into());
+    }
+    let root = real(&absolute);
+    Ok((root != Path::new("/")).then_some(root))
 }
 
 fn access(dry_run: bool) -> Access {

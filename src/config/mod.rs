@@ -4,6 +4,7 @@
 //! `[backup]`, and lets every other section be.
 
 pub mod destinations;
+pub mod elsewhere;
 mod nearest;
 mod quantity;
 pub mod retention;
@@ -25,6 +26,7 @@ use crate::{
     error::{Failure, Kind},
     model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, rules::Rules},
 };
+use elsewhere::Elsewhere;
 use schema::Schema;
 use sources::{Content, Source, defaults};
 
@@ -46,11 +48,18 @@ pub struct Choices {
     pub data_dir: Option<PathBuf>,
     /// The text of an archive's configuration file, where this machine has none.
     pub archived: Option<String>,
+    /// Where an import puts things instead of where the configuration says.
+    pub elsewhere: Elsewhere,
 }
 
 impl Choices {
     /// The configuration file, absolute: what is written down of it must hold in any folder.
     pub fn config_path(&self) -> Result<PathBuf> {
+        Ok(self.elsewhere.said(self.said_config()?))
+    }
+
+    /// The configuration file as the user says it, whatever the root.
+    pub fn said_config(&self) -> Result<PathBuf> {
         absolute(self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG)))
     }
 }
@@ -78,6 +87,8 @@ pub struct Settings {
     pub schema: Schema,
     /// What the state consists of, in the order in which it is exported.
     pub sources: Vec<Source>,
+    /// Where things are instead of where the configuration says.
+    pub elsewhere: Elsewhere,
 }
 
 impl Settings {
@@ -86,40 +97,75 @@ impl Settings {
         let config = choices.config_path()?;
         let text = read_text(&config)?;
         let config_exists = text.is_some();
-        let text = text.or_else(|| choices.archived.clone());
+        let elsewhere = &choices.elsewhere;
+        let mut text = text.or_else(|| choices.archived.clone());
+        let said = choices.said_config()?;
+        if text.is_none() && elsewhere.root.is_some() {
+            // Nothing below the root describes the state: this machine's own configuration does.
+            text = read_text(&said)?;
+        }
         let is_described = text.is_some();
         let schema =
             Schema::parse(&text.unwrap_or_default()).map_err(|faults| refused(&config, &faults))?;
-        let folder = folder_of(&config);
+        let inside = elsewhere.inside(&said);
+        let folder = folder_of(&inside);
         // What the command line names is relative to the current folder, what the file names to the file.
-        let place = |said: &Option<PathBuf>, written: Option<&PathBuf>, default: &str| match (
-            said, written,
-        ) {
-            (Some(path), _) => absolute(path),
-            (None, Some(path)) => Ok(folder.join(path)),
-            (None, None) => Ok(folder.join(default)),
+        let said_place = |said: &Option<PathBuf>| -> Result<Option<PathBuf>> {
+            let absolute = said.as_deref().map(absolute).transpose()?;
+            Ok(absolute.map(|path| elsewhere.said(path)))
         };
-        let services = place(&choices.services, None, "services.toml")?;
-        let secrets = place(&choices.secrets, schema.secrets_file.as_ref(), "secrets")?;
-        let data_dir = place(
-            &choices.data_dir,
-            schema.data_dir.as_ref(),
-            DEFAULT_DATA_DIR,
-        )?;
+        let written = |written: Option<&PathBuf>, default: &str| {
+            folder.join(written.map_or(Path::new(default), PathBuf::as_path))
+        };
+        let named = [
+            written(None, "services.toml"),
+            written(schema.secrets_file.as_ref(), "secrets"),
+            written(schema.data_dir.as_ref(), DEFAULT_DATA_DIR),
+        ];
+        let place = |said: &Option<PathBuf>, named: &Path| {
+            Ok::<_, anyhow::Error>(said_place(said)?.unwrap_or_else(|| elsewhere.target(named)))
+        };
+        let services = place(&choices.services, &named[0])?;
+        let secrets = place(&choices.secrets, &named[1])?;
+        let data_dir = place(&choices.data_dir, &named[2])?;
+        let mut places: Vec<PathBuf> = vec![inside.clone()];
         let mut sources: Vec<Source> = match &schema.sources {
-            Some(written) => written
-                .iter()
-                .map(|source| source.within(&folder))
-                .collect(),
+            Some(written) => {
+                let written = written.iter().map(|source| source.within(&folder));
+                let written: Vec<Source> = written.collect();
+                let paths = written.iter().filter_map(Source::path);
+                places.extend(paths.map(elsewhere::tidy));
+                let moved = written.into_iter().map(|source| source.moved(elsewhere));
+                moved.collect()
+            }
             None => {
-                let database = data_dir.join(sources::DATABASE);
+                let database = named[2].join(sources::DATABASE);
+                places.extend(
+                    named
+                        .iter()
+                        .chain([&database])
+                        .map(|path| elsewhere::tidy(path)),
+                );
+                let database = match choices.data_dir {
+                    Some(_) => data_dir.join(sources::DATABASE),
+                    None => elsewhere.target(&database),
+                };
                 defaults(services.clone(), secrets.clone(), database).into()
             }
         };
+        elsewhere.all_apply(places.iter().map(PathBuf::as_path))?;
         if schema.include_config {
-            sources.insert(0, sources::config(config.clone()));
+            let path = match elsewhere.maps.is_empty() {
+                true => config.clone(),
+                false => elsewhere.target(&inside),
+            };
+            sources.insert(0, sources::config(path));
         }
         directories_lie_apart(&config, &sources)?;
+        let paths = sources.iter().filter_map(Source::path);
+        for path in paths.chain([config.as_path(), &data_dir]) {
+            elsewhere.stays_inside(path)?;
+        }
         Ok(Settings {
             services,
             secrets,
@@ -129,6 +175,7 @@ impl Settings {
             is_described,
             schema,
             sources,
+            elsewhere: elsewhere.clone(),
         })
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::{nearest::nearest, schema::Reader};
+use super::{elsewhere::Elsewhere, nearest::nearest, schema::Reader};
 use crate::{
     model::{
         entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, relative::is_tree_name,
@@ -268,6 +268,31 @@ impl Source {
             Content::Command { .. } => {}
         }
         source
+    }
+}
+
+impl Source {
+    /// The same source at the place where `elsewhere` puts it. Below another root, what its commands say is not asked: they
+    /// would ask this machine.
+    pub(super) fn moved(mut self, elsewhere: &Elsewhere) -> Source {
+        match &mut self.content {
+            Content::Config(path)
+            | Content::Toml(path)
+            | Content::Redb(path)
+            | Content::Sqlite { path, .. }
+            | Content::Directory { path, .. }
+            | Content::File(path) => *path = elsewhere.target(path),
+            Content::Command { import, .. } => {
+                if elsewhere.root.is_some() {
+                    *import = None;
+                }
+            }
+        }
+        if elsewhere.root.is_some() {
+            self.active_command = None;
+            self.service = None;
+        }
+        self
     }
 }
 

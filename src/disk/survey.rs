@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
@@ -57,7 +57,14 @@ pub fn real(path: &Path) -> PathBuf {
     match found {
         Some((ancestor, folder)) => match path.strip_prefix(ancestor) {
             Ok(rest) if rest.as_os_str().is_empty() => folder,
-            Ok(rest) => folder.join(rest),
+            // What is not there is no link: `..` takes back what stands before it.
+            Ok(rest) => rest.components().fold(folder, |mut path, component| {
+                match component {
+                    Component::ParentDir => drop(path.pop()),
+                    component => path.push(component),
+                }
+                path
+            }),
             Err(_) => path.to_owned(),
         },
         None => path.to_owned(),

@@ -100,7 +100,8 @@ pub fn obstacle(
         "install the version of the archive, or set `version_rule` under [backup]";
     const UNKNOWN: &str = "run `app_version_command` by hand, as the user that hookshot runs as; `version_rule = \"any\"` imports whatever the version";
     let rule = settings.schema.version_rule;
-    if rule == VersionRule::Any {
+    // Below another root it is not this machine's application that will read it.
+    if rule == VersionRule::Any || settings.elsewhere.root.is_some() {
         return Ok(None);
     }
     let (app, archived) = (&settings.schema.app, &manifest.app_version);

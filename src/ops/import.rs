@@ -35,7 +35,10 @@ use super::{
     replace::{self, Databases, Rehearsal, Report, StepReport},
 };
 use crate::{
-    config::DEFAULT_DATA_DIR,
+    config::{
+        DEFAULT_DATA_DIR, Settings,
+        sources::{Content, Source},
+    },
     disk::{
         journal::{Home, Journal},
         staging::{self, Staging},
@@ -59,6 +62,8 @@ pub struct Request {
     pub archived: Archived,
     /// The configuration that the user names, for messages.
     pub said_config: Option<PathBuf>,
+    /// The options by which the user sends things elsewhere, for messages.
+    pub said_places: String,
     /// What becomes of the unpacked archive.
     pub staging: Keep,
 }
@@ -100,6 +105,9 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         warn!(data_dir = %settings.data_dir.display(), "The configuration does not say [storage] data_dir, the place of the database is the default one");
     }
     let targets = Targets::find(settings, &request.selection)?;
+    if let Some(root) = &settings.elsewhere.root {
+        info!("Everything goes below {}", root.display());
+    }
     let names = replace::names(context);
     let mut transaction = None;
     let home = settings.home();
@@ -176,6 +184,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         &mut remarks,
     )?;
     let commands: Vec<Fed> = unpacked.sources().filter_map(Fed::of).collect();
+    warn_of_maps(settings, &unpacked, &commands, &mut remarks);
     let mut report = Report::new(request.rehearsal, &plan.steps, blocked);
     report.remarks = remarks;
     report.archive = Some(request.archive.shown());
@@ -200,6 +209,37 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         conclude(&report, plan.changes.is_empty());
     }
     Ok(report)
+}
+
+/// Warns of what `--map` does not change.
+fn warn_of_maps(
+    settings: &Settings,
+    unpacked: &Unpacked<'_>,
+    commands: &[Fed<'_>],
+    remarks: &mut Remarks,
+) {
+    if settings.elsewhere.maps.is_empty() {
+        return;
+    }
+    let is_put = |source: &&Source| matches!(source.content, Content::Config(_));
+    if let Some(config) = unpacked
+        .sources()
+        .find(is_put)
+        .filter(|_| unpacked.beside.is_none())
+    {
+        remarks.warning(
+            "map",
+            &config.name,
+            "The archive's config.toml names the places as they were: change it before the next export or import, --map does not",
+        );
+    }
+    for fed in commands {
+        let message = format!(
+            "The import command of {} runs as it is written: --map changes no path in it",
+            fed.entry
+        );
+        remarks.warning("map", fed.entry, message);
+    }
 }
 
 /// Replaces what differs, and then does `last`.

@@ -151,6 +151,8 @@ pub enum Access {
     Read,
     /// Change it; nobody else is at work. Folders that are missing are made, so that they can be locked.
     Write,
+    /// Bring back what it was; nobody else is at work. Folders that are missing hold nothing to bring back.
+    Undo,
 }
 
 /// A state that is whole and locked, and the settings that describe it.
@@ -174,6 +176,7 @@ pub fn enter(choices: &Choices, access: Access) -> Result<Entered> {
         let mut folders = NewFolders::default();
         let hold = match access {
             Access::Read => Hold::Shared,
+            Access::Undo => Hold::Exclusive,
             Access::Write => {
                 for folder in settings.folders() {
                     folders

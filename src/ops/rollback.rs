@@ -141,6 +141,14 @@ pub fn rollback(
 }
 
 fn nothing_to_undo(settings: &Settings) -> Failure {
+    if !settings.config_exists {
+        let config = settings.config.display();
+        let message = format!(
+            "there is no {config}, and no import that could be undone is recorded beside it"
+        );
+        return Failure::new(Kind::NotFound, message)
+            .hint("name the --config that the import was run with");
+    }
     let message = format!(
         "there is no import to undo: nothing was imported into the state of {}, or the last import changed nothing",
         settings.config.display()

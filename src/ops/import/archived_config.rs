@@ -11,7 +11,7 @@ use crate::{
     archive::Sink,
     config::{DEFAULT_CONFIG, read_text, schema::Schema, sources::CONFIG},
     disk::{
-        exists,
+        create_folders, exists, folder_of,
         publish::{Existing, publish},
         remove_file,
     },
@@ -79,8 +79,8 @@ pub fn archived_config(context: &Context, archive: &Location) -> Result<Archived
 impl ArchivedConfig {
     /// The refusal if only this configuration says where the archive's entries go, and this machine has none; nothing if
     /// the archive is one of a hookshot service, whose places are known. `config` is what the user says of it, and
-    /// `archive` what the user calls the archive.
-    pub fn is_needed(&self, config: Option<&Path>, archive: &str) -> Option<Failure> {
+    /// `archive` what the user calls the archive, `places` the options that send things elsewhere.
+    pub fn is_needed(&self, config: Option<&Path>, archive: &str, places: &str) -> Option<Failure> {
         let sources = Schema::parse(&self.text).ok()?.sources?;
         let missing = config.unwrap_or(Path::new(DEFAULT_CONFIG));
         let message = format!(
@@ -108,7 +108,7 @@ impl ArchivedConfig {
             archive => quoted(archive),
         };
         let hint = format!(
-            "{saved}`hookshot {place}import {archive} --use-archive-config` (look first, with --dry-run); else name this machine's configuration with --config"
+            "{saved}`hookshot {place}import {archive} --use-archive-config{places}` (look first, with --dry-run); else name this machine's configuration with --config"
         );
         Some(Failure::new(Kind::Usage, message).hint(hint))
     }
@@ -133,9 +133,14 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// The archive's configuration, `bytes`, if that at `target` has a section `[backup]` that says something else.
-    pub fn find(target: &Path, bytes: &[u8]) -> Result<Option<Beside>> {
-        let Some(here) = read_text(target)?.and_then(|text| Schema::parse(&text).ok()) else {
+    /// The archive's configuration, `bytes`, if that at `target`, or else `described`, which says where things go, has a
+    /// section `[backup]` that says something else.
+    pub fn find(target: &Path, described: &Schema, bytes: &[u8]) -> Result<Option<Beside>> {
+        let here = match read_text(target)? {
+            Some(text) => Schema::parse(&text).ok(),
+            None => Some(described.clone()),
+        };
+        let Some(here) = here else {
             return Ok(None);
         };
         let archived = std::str::from_utf8(bytes).ok();
@@ -148,7 +153,7 @@ impl Beside {
         };
         let place = free_place(target, bytes);
         let message = format!(
-            "config.toml is left out: the [backup] of {} says something else than the archive's ({differences}); the archive's is laid beside it, as {} (--with-config puts it in place)",
+            "config.toml is left out: this machine's says something else under [backup] than the archive's ({differences}); the archive's is laid beside {}, as {} (--with-config puts it in place)",
             target.display(),
             place.display()
         );
@@ -164,6 +169,7 @@ impl Beside {
         if exists(&self.place) {
             return Ok(Laid(None));
         }
+        create_folders(&folder_of(&self.place))?;
         publish(&self.place, &self.bytes, Existing::Keep)?;
         Ok(Laid(Some(&self.place)))
     }
@@ -248,7 +254,8 @@ mod tests {
         let mine = folder.path().join("config.toml.archive");
         publish(&mine, b"mine", Existing::Keep).expect("written");
         for _ in 0..2 {
-            let beside = Beside::find(&target, THERE).expect("read");
+            let beside =
+                Beside::find(&target, &Schema::parse("").expect("good"), THERE).expect("read");
             let beside = beside.expect("another [backup]");
             assert!(beside.place.ends_with("config.toml.archive.1"));
             beside.lay().expect("laid").keep();
@@ -262,7 +269,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("config.toml");
         publish(&target, HERE.as_bytes(), Existing::Keep).expect("written");
-        let beside = Beside::find(&target, THERE)
+        let beside = Beside::find(&target, &Schema::parse("").expect("good"), THERE)
             .expect("read")
             .expect("another");
         drop(beside.lay().expect("laid"));

@@ -101,6 +101,14 @@ pub fn plan<'a>(
             Some(beside) if step.target.is_some() => {
                 remarks.undone("configuration", &step.entry, beside.message.clone());
             }
+            _ if is_command(settings, &step.entry) => remarks.undone(
+                "command",
+                &step.entry,
+                format!(
+                    "{} is left out: with --root no import command runs, because it would work on this machine (`hookshot extract` takes it out)",
+                    step.entry
+                ),
+            ),
             _ => remarks.undone(
                 "no_place",
                 &step.entry,
@@ -117,6 +125,13 @@ pub fn plan<'a>(
         steps: planned.steps,
         changes: changes.map(|(change, _)| change).collect(),
     })
+}
+
+/// Whether a command would take the entry if the import went to this machine itself.
+fn is_command(settings: &Settings, name: &EntryName) -> bool {
+    let source = settings.source_of(name);
+    settings.elsewhere.root.is_some()
+        && source.is_some_and(|source| matches!(source.content, Content::Command { .. }))
 }
 
 /// A plan while it is made.

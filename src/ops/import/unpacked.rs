@@ -178,7 +178,8 @@ impl<'a> Unpacked<'a> {
             target: self.record(&name).and_then(|record| record.target.clone()),
         };
         let said = request.said_config.as_deref();
-        match config.is_needed(said, &request.archive.shown()) {
+        let archive = request.archive.shown();
+        match config.is_needed(said, &archive, &request.said_places) {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
         }
@@ -198,7 +199,7 @@ impl<'a> Unpacked<'a> {
         if let Some(target) = target
             && let Some(bytes) = self.config_bytes()?
         {
-            self.beside = Beside::find(target, &bytes)?;
+            self.beside = Beside::find(target, &self.settings.schema, &bytes)?;
         }
         Ok(())
     }
