@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::mounts::{is_same_mount, namespace_of};
+
 /// The first PID namespace of a machine, which sees all others (linux/proc_ns.h, `PROC_PID_INIT_INO`).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
@@ -237,11 +239,10 @@ pub fn open_by(path: &Path) -> io::Result<Vec<(Holder, Mode)>> {
         .collect())
 }
 
-/// The other processes that have anything open in the folder at `path`, as far as we may see them; and the folders in it
-/// at which other file systems are mounted.
-pub fn open_below(path: &Path) -> io::Result<(Vec<Holder>, Vec<PathBuf>)> {
-    let device = path.metadata()?.dev();
-    let mut mounts = Vec::new();
+/// Finds the other processes that have anything open in the folder at `path`, as far as we may see them. One of another
+/// mount namespace, a container's, also counts if it has its working directory there: it would go on in the old folder.
+pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
+    let top = path.metadata()?;
     let mut inside = HashSet::new();
     let mut ahead = vec![path.to_owned()];
     while let Some(folder) = ahead.pop() {
@@ -250,30 +251,47 @@ pub fn open_below(path: &Path) -> io::Result<(Vec<Holder>, Vec<PathBuf>)> {
                 continue;
             };
             inside.insert((metadata.dev(), metadata.ino()));
-            if metadata.dev() != device {
-                mounts.push(entry.path());
-            } else if metadata.is_dir() {
+            // A subvolume has another device, and is a part of the folder.
+            let is_part = metadata.dev() == top.dev() || is_same_mount(path, &entry.path());
+            if metadata.is_dir() && is_part {
                 ahead.push(entry.path());
             }
         }
     }
+    let is_inside = |path: &Path| {
+        let metadata = fs::metadata(path);
+        metadata.is_ok_and(|metadata| inside.contains(&(metadata.dev(), metadata.ino())))
+    };
+    let is_top = |path: &Path| {
+        let metadata = fs::metadata(path);
+        metadata.is_ok_and(|it| (it.dev(), it.ino()) == (top.dev(), top.ino()))
+    };
+    let here = namespace_of(std::process::id());
     let mut found = Vec::new();
     for process in fs::read_dir("/proc")?.flatten() {
         let name = process.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
+        if pid == std::process::id() {
+            continue;
+        }
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-        let holds = |entry: fs::DirEntry| {
-            let metadata = fs::metadata(entry.path());
-            metadata.is_ok_and(|metadata| inside.contains(&(metadata.dev(), metadata.ino())))
+        let descriptors = descriptors.into_iter().flatten().flatten();
+        let works_there = || {
+            let places = ["cwd", "root"].map(|what| PathBuf::from(format!("/proc/{pid}/{what}")));
+            let is_there = |place: &PathBuf| is_inside(place) || is_top(place);
+            namespace_of(pid).is_some_and(|its| Some(its) != here) && places.iter().any(is_there)
         };
-        let is_other = pid != std::process::id();
-        if is_other && descriptors.into_iter().flatten().flatten().any(holds) {
+        if descriptors
+            .map(|entry| entry.path())
+            .any(|path| is_inside(&path))
+            || works_there()
+        {
             found.push(Holder::of(pid));
         }
     }
-    Ok((found, mounts))
+    Ok(found)
 }
 
 /// How a process has a file open, if it has.

@@ -9,6 +9,7 @@
 pub mod holder;
 pub mod journal;
 pub mod lock;
+pub mod mounts;
 pub mod owed;
 pub mod publish;
 pub mod range_lock;

@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::{
+    errno::Errno,
     fcntl::{AT_FDCWD, AtFlags},
     libc,
     unistd::linkat,
@@ -22,6 +23,7 @@ use nix::{
 use tempfile::NamedTempFile;
 
 use super::{folder_of, sync_folder};
+use crate::error::{self, Failure};
 
 /// A file that is being written, 0600 from its first byte, and gone when it is dropped or the process dies.
 pub struct Draft {
@@ -146,14 +148,20 @@ fn named_in(folder: &Path) -> io::Result<NamedTempFile> {
 /// Gives a name to a file that has none (open(2), `O_TMPFILE`, second example).
 fn link(file: &File, path: &Path) -> io::Result<()> {
     let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
-    linkat(
-        AT_FDCWD,
-        descriptor.as_str(),
-        AT_FDCWD,
-        path,
-        AtFlags::AT_SYMLINK_FOLLOW,
-    )
-    .map_err(io::Error::from)
+    let follow = AtFlags::AT_SYMLINK_FOLLOW;
+    let linked = linkat(AT_FDCWD, descriptor.as_str(), AT_FDCWD, path, follow);
+    match linked {
+        Err(Errno::ENOENT) if !Path::new(&descriptor).exists() => {}
+        linked => return linked.map_err(io::Error::from),
+    }
+    // Without /proc root may, and from Linux 6.10 on everybody.
+    linkat(file, "", AT_FDCWD, path, AtFlags::AT_EMPTY_PATH).map_err(|errno| match errno {
+        Errno::ENOENT => io::Error::from(
+            Failure::new(error::Kind::Failed, "/proc is not mounted")
+                .hint("mount it: mount -t proc proc /proc"),
+        ),
+        errno => errno.into(),
+    })
 }
 
 /// Publishes `bytes` at `path`, 0600.

@@ -29,6 +29,7 @@ use super::{
     Context,
     archive_input::{self, Location},
     form::form_for,
+    places,
     preflight::{self, Force, Locks},
     recovery::Entered,
     remark::Remarks,
@@ -111,7 +112,13 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let names = replace::names(context);
     let mut transaction = None;
     let home = settings.home();
-    let place = match (request.staging, request.rehearsal) {
+    let mut blocked = places::of_the_journal(settings);
+    // What cannot begin is looked at as a rehearsal is, so that every other obstacle is named as well.
+    let rehearsal = match blocked.is_empty() {
+        true => request.rehearsal,
+        false => Rehearsal::DryRun,
+    };
+    let place = match (request.staging, rehearsal) {
         (Keep::Yes, Rehearsal::Real) => names.kept_staging(&home),
         (Keep::Yes, Rehearsal::DryRun) => names.kept_staging(&context.scratch),
         (Keep::No, Rehearsal::Real) => names.staging(&home),
@@ -121,7 +128,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
             names.rehearsal(&context.scratch)
         }
     };
-    if request.rehearsal == Rehearsal::Real {
+    if rehearsal == Rehearsal::Real {
         let litter = if request.staging == Keep::Yes {
             Vec::new()
         } else {
@@ -146,7 +153,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let staging = Staging::create(&place)?;
     let unpacked = Unpacked::new(context, settings, request, &staging, &targets)?;
     let mut remarks = Remarks::default();
-    let mut blocked = unpacked.faults(context, &mut remarks)?;
+    blocked.extend(unpacked.faults(context, &mut remarks)?);
     let locks = if transaction.is_some() {
         Locks::Held
     } else {
@@ -183,6 +190,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         &mut blocked,
         &mut remarks,
     )?;
+    places::of_changes(context, &plan.changes, &mut blocked, &mut remarks)?;
     let commands: Vec<Fed> = unpacked.sources().filter_map(Fed::of).collect();
     warn_of_maps(settings, &unpacked, &commands, &mut remarks);
     let mut report = Report::new(request.rehearsal, &plan.steps, blocked);

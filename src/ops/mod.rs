@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod keep;
 pub mod list;
 mod look;
+mod places;
 pub mod preflight;
 pub mod prune;
 pub mod recovery;

@@ -1,6 +1,6 @@
 //! What stands in the way of replacing the state: who has it open, and what is at work in it.
 
-use std::{fs::File, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
+use std::{fs::File, path::Path, time::Duration};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::{
         sources::{Content, Source},
     },
     disk::{
-        exists, folder_of,
+        exists,
         holder::{self, Holder, Mode},
         open_regular,
         range_lock::written_by,
@@ -105,28 +105,12 @@ fn folder(path: &Path, blocked: &mut Vec<Blocked>) -> Result<()> {
     if !exists(path) {
         return Ok(());
     }
-    let (mut holders, mut mounts) = holder::open_below(path)?;
+    let mut holders = holder::open_below(path)?;
     if holders.is_empty() {
         holders = holder::locked_below(path)?;
     }
     if !holders.is_empty() {
         blocked.push(holding("file_held", path, &holders));
-    }
-    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev());
-    if device(path)? != device(&folder_of(path))? {
-        mounts.push(path.to_owned());
-    }
-    if let Some(mount) = mounts.first() {
-        blocked.push(Blocked {
-            kind: "mount",
-            message: format!(
-                "another file system is mounted at {}: {} cannot be replaced as one",
-                mount.display(),
-                path.display()
-            ),
-            failure: Kind::Blocked,
-            hint: "unmount it first, or name a folder inside it as the source",
-        });
     }
     Ok(())
 }

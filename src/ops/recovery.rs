@@ -102,7 +102,7 @@ fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
     let mut locks = Vec::new();
     for step in &journal.steps {
         if step.folder.is_some() && step.target.is_dir() {
-            let (holders, _) = holder::open_below(&step.target)?;
+            let holders = holder::open_below(&step.target)?;
             if !holders.is_empty() {
                 return Err(half_done(journal, step, &holders).into());
             }
@@ -179,9 +179,14 @@ pub fn enter(choices: &Choices, access: Access) -> Result<Entered> {
             Access::Undo => Hold::Exclusive,
             Access::Write => {
                 for folder in settings.folders() {
-                    folders
-                        .create(&folder)
-                        .with_context(|| format!("cannot create {}", folder.display()))?;
+                    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+                    match folders.create(&folder) {
+                        // An obstacle, which the plan names with all the others.
+                        Err(error)
+                            if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {}
+                        created => created
+                            .with_context(|| format!("cannot create {}", folder.display()))?,
+                    }
                 }
                 Hold::Exclusive
             }

@@ -9,6 +9,7 @@ use super::{
     Context,
     companion::removal,
     form::form_of,
+    places,
     preflight::{self, Blocked, Force, Locks},
     recovery::Entered,
     remark::Remarks,
@@ -50,7 +51,7 @@ pub fn rollback(
         archive = record.archive.as_deref().unwrap_or("-"),
         "Undoing"
     );
-    let mut blocked = Vec::new();
+    let mut blocked = places::of_the_journal(settings);
     let mut steps = Vec::new();
     let mut changes = Vec::new();
     for done in &record.steps {
@@ -102,6 +103,8 @@ pub fn rollback(
     if !record.commands.is_empty() {
         warn!(entries = %record.commands.join(", "), "What import commands did with these entries is not undone");
     }
+    let mut remarks = Remarks::default();
+    places::of_changes(context, &changes, &mut blocked, &mut remarks)?;
     let mut report = Report::new(rehearsal, &steps, blocked);
     report.remarks.extend(remarks);
     announce(&report);

@@ -1,0 +1,348 @@
+//! Mounts: what is mounted where, for this process and for those of other mount namespaces (proc_pid_mountinfo(5),
+//! mount_namespaces(7)).
+//!
+//! Mounts are told apart by their own numbers and never by the device: a bind mount has the device of what it shows, and
+//! a subvolume of btrfs has a device of its own and is no mount.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs, io,
+    os::unix::{ffi::OsStringExt as _, fs::DirBuilderExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use rustix::{
+    fs::{AtFlags, CWD, RenameFlags, StatxFlags, renameat_with, statfs, statx},
+    io::Errno,
+};
+
+use super::holder::Holder;
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Its number, which no other mount of any namespace has.
+    pub id: u64,
+    /// The file system, as `major:minor`.
+    pub device: String,
+    /// The folder or file of the file system that is seen at the mount point.
+    pub root: PathBuf,
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// The file system's own options.
+    options: String,
+}
+
+/// The mounts that a process sees, in the order in which they were made.
+#[derive(Debug, Clone)]
+pub struct Mounts(Vec<Mount>);
+
+impl Mounts {
+    /// Reads those of this process.
+    pub fn ours() -> Result<Mounts> {
+        Mounts::of("self").context("cannot read /proc/self/mountinfo: is /proc mounted?")
+    }
+
+    fn of(pid: &str) -> io::Result<Mounts> {
+        let text = fs::read(format!("/proc/{pid}/mountinfo"))?;
+        Ok(Mounts(
+            text.split(|byte| *byte == b'\n')
+                .filter_map(parse)
+                .collect(),
+        ))
+    }
+
+    /// Returns the mount that shows what is at `path`, an absolute path without links.
+    pub fn showing(&self, path: &Path) -> Option<&Mount> {
+        match id_of(path) {
+            Some(id) => self.0.iter().find(|mount| mount.id == id),
+            // Before Linux 5.8: of several at one place, the last one is seen.
+            None => {
+                let around = self.0.iter().filter(|mount| path.starts_with(&mount.point));
+                around.max_by_key(|mount| mount.point.as_os_str().len())
+            }
+        }
+    }
+
+    /// Returns whether `path` is where something is mounted: it cannot be renamed, nor replaced by a rename.
+    pub fn is_point(&self, path: &Path) -> bool {
+        let Some(folder) = path.parent() else {
+            return true;
+        };
+        match (id_of(path), id_of(folder)) {
+            (Some(there), Some(above)) => there != above,
+            _ => self.0.iter().any(|mount| mount.point == path),
+        }
+    }
+
+    /// Returns the places below `folder` at which something is mounted and seen.
+    pub fn below(&self, folder: &Path) -> Vec<&Path> {
+        let inside = self
+            .0
+            .iter()
+            .filter(|mount| mount.point != folder && mount.point.starts_with(folder));
+        // What lies under another mount is not in the folder that is seen.
+        let seen = inside.filter(|mount| match id_of(&mount.point) {
+            Some(id) => id == mount.id,
+            None => super::exists(&mount.point),
+        });
+        let mut places: Vec<&Path> = seen.map(|mount| mount.point.as_path()).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// Returns where `path` lies in its file system, whatever it is called here.
+    fn inner(&self, path: &Path) -> Option<Inner> {
+        let mount = self.showing(path)?;
+        let below = path.strip_prefix(&mount.point).ok()?;
+        let inside = match below.as_os_str().is_empty() {
+            true => mount.root.clone(),
+            false => mount.root.join(below),
+        };
+        Some(Inner {
+            device: mount.device.clone(),
+            path: inside,
+        })
+    }
+
+    /// Returns the mounts that show `inner`, or something in it, by itself.
+    fn showing_alone<'a>(
+        &'a self,
+        inner: &'a Inner,
+        extent: Extent,
+    ) -> impl Iterator<Item = &'a Mount> {
+        self.0.iter().filter(move |mount| {
+            mount.device == inner.device
+                && mount.root.starts_with(&inner.path)
+                && (extent == Extent::Whole || mount.root != inner.path)
+        })
+    }
+}
+
+/// A place in a file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Inner {
+    device: String,
+    path: PathBuf,
+}
+
+/// How much of a place gets another file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The place itself.
+    Whole,
+    /// Only what lies in it.
+    Inside,
+}
+
+/// A mount that shows something by itself, so that it goes on showing the old one when a new one takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// In our own mount namespace, at this path.
+    Here(PathBuf),
+    /// In the namespace of these processes, at this path there.
+    Process(Vec<Holder>, PathBuf),
+}
+
+/// Finds the other mounts, of every namespace that can be seen from here, that show what is at `path`, or something
+/// below it.
+///
+/// Not promised: that processes are found whose numbers this process does not see (another PID namespace).
+pub fn elsewhere(path: &Path, extent: Extent) -> Result<Vec<Elsewhere>> {
+    let ours = Mounts::ours()?;
+    let Some(inner) = ours.inner(path) else {
+        return Ok(Vec::new());
+    };
+    let own = ours.showing(path).map(|mount| mount.id).unwrap_or_default();
+    let mut found: Vec<Elsewhere> = ours
+        .showing_alone(&inner, extent)
+        .filter(|mount| mount.id != own && !mount.point.starts_with(path))
+        .map(|mount| Elsewhere::Here(mount.point.clone()))
+        .collect();
+    // Processes of one namespace see the same mounts: they are read once.
+    let mut namespaces: BTreeMap<PathBuf, Option<(Vec<Holder>, PathBuf)>> = BTreeMap::new();
+    let here = fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
+    for (pid, namespace) in processes()? {
+        if namespace == here {
+            continue;
+        }
+        let place = namespaces.entry(namespace).or_insert_with(|| {
+            let mounts = Mounts::of(&pid.to_string()).ok()?;
+            let mount = mounts.showing_alone(&inner, extent).next()?;
+            Some((Vec::new(), mount.point.clone()))
+        });
+        if let Some((holders, _)) = place {
+            holders.push(Holder::of(pid));
+        }
+    }
+    let others = namespaces.into_values().flatten();
+    found.extend(others.map(|(holders, place)| Elsewhere::Process(holders, place)));
+    Ok(found)
+}
+
+/// The processes whose mount namespace we may see, by their numbers.
+fn processes() -> Result<BTreeMap<u32, PathBuf>> {
+    let entries = fs::read_dir("/proc").context("cannot read /proc: is it mounted?")?;
+    let numbers = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        name.to_str()?.parse::<u32>().ok()
+    });
+    let known = numbers.filter_map(|pid| Some((pid, namespace_of(pid)?)));
+    Ok(known.collect())
+}
+
+/// Returns what tells the mount namespace of a process apart, if we may see it.
+pub fn namespace_of(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+}
+
+/// Returns the number of the mount that shows `path`, from Linux 5.8 on; a link is not followed.
+fn id_of(path: &Path) -> Option<u64> {
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
+    let is_told = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    is_told.then_some(found.stx_mnt_id)
+}
+
+/// Returns whether two paths are shown by one mount, as far as the kernel tells.
+pub fn is_same_mount(one: &Path, other: &Path) -> bool {
+    id_of(one).is_some_and(|id| id_of(other) == Some(id))
+}
+
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+fn parse(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+    let id = text(fields.next()?).parse().ok()?;
+    let device = text(fields.nth(1)?);
+    let root = unescaped(fields.next()?);
+    let point = unescaped(fields.next()?);
+    let mut fields = fields.skip_while(|field| *field != b"-");
+    let options = text(fields.nth(3).unwrap_or_default());
+    Some(Mount {
+        id,
+        device,
+        root,
+        point,
+        options,
+    })
+}
+
+/// A path of which spaces, tabs, newlines and backslashes are written as `\040`, say.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, behind)) = rest.split_first() {
+        let number = rest
+            .get(1..4)
+            .filter(|_| byte == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match number {
+            Some(number) => {
+                path.push(number);
+                rest = &rest[4..];
+            }
+            None => {
+                path.push(byte);
+                rest = behind;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(path))
+}
+
+/// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
+const OVERLAY: i128 = 0x794c_7630;
+
+/// Returns whether the folder at `path` lies on an overlay that refuses to rename it, because it comes from a lower layer
+/// (a container's image): `redirect_dir=off` in the kernel's documentation of overlayfs.
+///
+/// Asked by a rename that cannot succeed: over a folder of ours that is not empty. It is made in `scratch` if that is on
+/// the same mount, else beside the folder.
+pub fn is_fixed_by_overlay(path: &Path, scratch: &Path) -> Result<bool> {
+    // The type of the field differs between architectures.
+    let is_overlay = statfs(path).is_ok_and(|found| i128::from(found.f_type) == OVERLAY);
+    if !is_overlay || redirects(path)? {
+        return Ok(false);
+    }
+    let folder = match is_same_mount(path, scratch) {
+        true => scratch.to_owned(),
+        false => super::folder_of(path),
+    };
+    let pid = std::process::id();
+    let probe = folder.join(format!(".hookshot-{pid:x}-0.probe"));
+    let asked = ask(path, &probe);
+    let _ = fs::remove_dir_all(&probe);
+    match asked {
+        Err(Errno::XDEV) => Ok(true),
+        Err(_) => Ok(false),
+        // The folder in the way was emptied and is gone: what took its place goes back.
+        Ok(()) => {
+            super::rename_to_nothing(&probe, path)
+                .with_context(|| format!("{} is now {}", path.display(), probe.display()))?;
+            Ok(false)
+        }
+    }
+}
+
+fn ask(path: &Path, probe: &Path) -> Result<(), Errno> {
+    let failed = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(probe)
+        .map_err(failed)?;
+    fs::File::create_new(probe.join("full")).map_err(failed)?;
+    renameat_with(CWD, path, CWD, probe, RenameFlags::empty())
+}
+
+/// Returns whether the overlay at `path` renames folders of its lower layers.
+fn redirects(path: &Path) -> Result<bool> {
+    let ours = Mounts::ours()?;
+    let options = ours
+        .showing(path)
+        .map(|mount| mount.options.as_str())
+        .unwrap_or_default();
+    let said = options
+        .split(',')
+        .find_map(|option| option.strip_prefix("redirect_dir="));
+    // What is not said is the module's default.
+    Ok(match said {
+        Some(said) => said == "on",
+        None => fs::read_to_string("/sys/module/overlay/parameters/redirect_dir")
+            .is_ok_and(|default| default.trim() == "Y"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_mount_table_are_understood() {
+        let line =
+            br"36 35 98:0 /mnt1 /mnt\0402\134x rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
+        let mount = parse(line).expect("a mount");
+        assert_eq!((mount.id, mount.device.as_str()), (36, "98:0"));
+        assert_eq!(mount.root, Path::new("/mnt1"));
+        assert_eq!(mount.point, Path::new(r"/mnt 2\x"));
+        assert_eq!(mount.options, "rw,errors=continue");
+        for line in ["", "36", "x 35 98:0 / / rw - ext3 a b", "36 35 98:0 /"] {
+            assert_eq!(parse(line.as_bytes()), None, "{line}");
+        }
+        assert_eq!(unescaped(br"\04\999a\"), Path::new(r"\04\999a\"));
+    }
+
+    #[test]
+    fn the_root_is_a_mount_and_a_fresh_folder_is_none() {
+        let ours = Mounts::ours().expect("/proc");
+        assert!(ours.is_point(Path::new("/")));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().canonicalize().expect("real");
+        assert!(!ours.is_point(&path));
+        assert_eq!(ours.below(&path), Vec::<&Path>::new());
+        assert_eq!(elsewhere(&path, Extent::Whole).expect("/proc"), vec![]);
+    }
+}

@@ -1,0 +1,300 @@
+//! Obstacles in the places that a plan changes: mounts, read-only file systems, attributes and permissions. Whatever would
+//! end a rename with an error is found here, before anything is replaced, and by a rehearsal too.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use rustix::{
+    fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, accessat, statx},
+    io::Errno,
+};
+
+use super::{Context, preflight::Blocked, remark::Remarks};
+use crate::{
+    config::Settings,
+    disk::{
+        exists, folder_of, holder,
+        mounts::{self, Elsewhere, Extent, Mounts},
+        transaction::{Change, Form, New, backup_path},
+    },
+    error::Kind,
+};
+
+/// Finds the obstacles of an import or a rollback whatever it changes: the journal and the staging folder need their
+/// places.
+pub fn of_the_journal(settings: &Settings) -> Vec<Blocked> {
+    let mut blocked = Vec::new();
+    let mut folders = vec![folder_of(&settings.config), settings.home()];
+    folders.dedup();
+    for folder in folders {
+        if let Some(reason) = unwritable(&folder) {
+            let message = format!("{reason}: an import needs a place in it for its own files");
+            blocked.push(target(message, PERMISSIONS));
+        }
+    }
+    blocked
+}
+
+/// Finds the obstacles of `changes`, and names those who go on with what is replaced.
+pub fn of_changes(
+    context: &Context,
+    changes: &[Change<'_>],
+    blocked: &mut Vec<Blocked>,
+    remarks: &mut Remarks,
+) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mounts = Mounts::ours()?;
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for change in changes {
+        let before = blocked.len();
+        let folder = folder_of(&change.target);
+        if !folders.contains(&folder) {
+            let reason = unwritable(&folder);
+            let is_news = |reason: &String| {
+                let mut said = blocked.iter();
+                !said.any(|blocked| blocked.message.starts_with(reason.as_str()))
+            };
+            if let Some(reason) = reason.filter(is_news) {
+                let message = format!("{reason}: {} cannot be replaced", change.target.display());
+                blocked.push(target(message, PERMISSIONS));
+            }
+            folders.push(folder);
+        }
+        of_mounts(context, change, &mounts, blocked)?;
+        of_attributes(change, blocked);
+        of_backup(change, &mounts, blocked);
+        if blocked.len() == before {
+            name_others(change, remarks)?;
+        }
+    }
+    Ok(())
+}
+
+/// What to do against most of these.
+const PERMISSIONS: &str = "mount it writable, take the attribute away (chattr -i -a), or run as a user who may write there";
+
+fn target(message: String, hint: &'static str) -> Blocked {
+    Blocked {
+        kind: "target",
+        message,
+        failure: Kind::Blocked,
+        hint,
+    }
+}
+
+fn mount(message: String, hint: &'static str) -> Blocked {
+    Blocked {
+        kind: "mount",
+        message,
+        failure: Kind::Blocked,
+        hint,
+    }
+}
+
+fn of_mounts(
+    context: &Context,
+    change: &Change<'_>,
+    mounts: &Mounts,
+    blocked: &mut Vec<Blocked>,
+) -> Result<()> {
+    let path = &change.target;
+    let shown = path.display();
+    if !exists(path) {
+        return Ok(());
+    }
+    if change.form != Form::Folder {
+        if mounts.is_point(path) {
+            blocked.push(mount(
+                format!("{shown} is mounted by itself: no other file can take its place"),
+                "mount the folder that it lies in (docker: -v DIR:DIR), or import where the file really lies",
+            ));
+        }
+        return Ok(());
+    }
+    if let Some(inside) = mounts.below(path).first() {
+        blocked.push(mount(
+            format!(
+                "something is mounted at {}: {shown} cannot be replaced as one, the mount would stay with the old folder",
+                inside.display()
+            ),
+            "unmount it for the import, or name folders beside it as the sources",
+        ));
+    } else if mounts.is_point(path) {
+        blocked.push(mount(
+            format!("{shown} is mounted by itself: no other folder can take its place"),
+            "unmount it first, or name a folder inside it as the source",
+        ));
+    } else if mounts::is_fixed_by_overlay(path, &context.scratch)? {
+        blocked.push(mount(
+            format!(
+                "{shown} comes from a lower layer of an overlay file system (a container's image): no other folder can take its place"
+            ),
+            "keep it in a volume, or name folders inside it that are not part of the image",
+        ));
+    }
+    Ok(())
+}
+
+/// Looks for attributes that forbid to rename or remove (ioctl_iflags(2)), and for those who may not.
+fn of_attributes(change: &Change<'_>, blocked: &mut Vec<Blocked>) {
+    let path = &change.target;
+    if let Some(attribute) = fixed(path) {
+        let message = format!("{} is {attribute}: it cannot be replaced", path.display());
+        blocked.push(target(message, ATTRIBUTE));
+    }
+    let folder = folder_of(path);
+    if let (Ok(above), Ok(there)) = (folder.metadata(), path.symlink_metadata()) {
+        let us = nix::unistd::geteuid();
+        let may = us.is_root() || [above.uid(), there.uid()].contains(&us.as_raw());
+        if above.mode() & 0o1000 != 0 && !may {
+            let message = format!(
+                "{} belongs to another user, and {} is sticky: only its owner can replace it",
+                path.display(),
+                folder.display()
+            );
+            blocked.push(target(message, PERMISSIONS));
+        }
+    }
+}
+
+/// Looks at the backup of an earlier import, which goes when this one is over.
+fn of_backup(change: &Change<'_>, mounts: &Mounts, blocked: &mut Vec<Blocked>) {
+    if matches!(change.new, New::Backup) {
+        return;
+    }
+    let backup = backup_path(&change.target);
+    let shown = backup.display();
+    let is_point = exists(&backup) && mounts.is_point(&backup);
+    let inside = mounts.below(&backup);
+    if let Some(place) = inside
+        .first()
+        .copied()
+        .or(is_point.then_some(backup.as_path()))
+    {
+        blocked.push(mount(
+            format!(
+                "something is mounted at {}: {shown} cannot give way to the new backup",
+                place.display()
+            ),
+            "unmount it, or move the old backup away",
+        ));
+    } else if let Some(reason) = unremovable(&backup) {
+        let message = format!("{reason}: {shown} cannot give way to the new backup");
+        blocked.push(target(message, ATTRIBUTE));
+    }
+}
+
+const ATTRIBUTE: &str =
+    "take the attribute away (chattr -i -a), or give yourself the permission, and try again";
+
+/// Returns what forbids to remove `path` and everything in it, if anything does.
+fn unremovable(path: &Path) -> Option<String> {
+    let metadata = path.symlink_metadata().ok()?;
+    let mut ahead = vec![(path.to_owned(), metadata.is_dir())];
+    while let Some((path, is_folder)) = ahead.pop() {
+        if let Some(attribute) = fixed(&path) {
+            return Some(format!("{} is {attribute}", path.display()));
+        }
+        if !is_folder {
+            continue;
+        }
+        let mut entries = match path.read_dir() {
+            Ok(entries) => entries.flatten().peekable(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Some(format!("cannot read {}: {error}", path.display())),
+        };
+        if entries.peek().is_some()
+            && let Some(reason) = unwritable(&path)
+        {
+            return Some(reason);
+        }
+        ahead.extend(entries.map(|entry| {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            (entry.path(), is_folder)
+        }));
+    }
+    None
+}
+
+/// Returns the attribute that keeps what is at `path` from being renamed or removed, if it has one.
+fn fixed(path: &Path) -> Option<&'static str> {
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).ok()?;
+    if found.stx_attributes.contains(StatxAttributes::IMMUTABLE) {
+        return Some("immutable");
+    }
+    found
+        .stx_attributes
+        .contains(StatxAttributes::APPEND)
+        .then_some("append-only")
+}
+
+/// Returns what forbids to make, rename and remove names in `folder`, or in the nearest folder above it that is there.
+fn unwritable(folder: &Path) -> Option<String> {
+    let there = folder.ancestors().find_map(|ancestor| {
+        let ancestor = match ancestor.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => ancestor,
+        };
+        match fs::metadata(ancestor) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            result => Some((ancestor, result)),
+        }
+    });
+    let (at, metadata) = there?;
+    let shown = at.display();
+    match metadata {
+        Err(error) => return Some(format!("cannot look at {shown}: {error}")),
+        Ok(metadata) if !metadata.is_dir() => return Some(format!("{shown} is no folder")),
+        Ok(_) => {}
+    }
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    let asked = match accessat(CWD, at, wanted, AtFlags::EACCESS) {
+        // Before Linux 5.8.
+        Err(Errno::NOSYS | Errno::INVAL) => accessat(CWD, at, wanted, AtFlags::empty()),
+        asked => asked,
+    };
+    match asked {
+        Err(Errno::ROFS) => Some(format!(
+            "{shown} is on a file system that is mounted read-only"
+        )),
+        Err(Errno::ACCESS) => Some(format!("we may not write in {shown}")),
+        Err(Errno::PERM) => Some(format!("{shown} is immutable")),
+        // What else is wrong says the attempt itself.
+        _ => fixed(at).map(|attribute| format!("{shown} is {attribute}")),
+    }
+}
+
+/// Names those who see what is replaced by a mount of its own: they go on with the old one.
+fn name_others(change: &Change<'_>, remarks: &mut Remarks) -> Result<()> {
+    let path = &change.target;
+    if !exists(path) {
+        return Ok(());
+    }
+    let (shown, backup) = (path.display(), backup_path(path));
+    for other in mounts::elsewhere(path, Extent::Whole)? {
+        let message = match &other {
+            Elsewhere::Here(place) => format!(
+                "{shown} is mounted at {} as well: what is seen there stays the old one, {}, until it is mounted again",
+                place.display(),
+                backup.display()
+            ),
+            Elsewhere::Process(holders, place) => format!(
+                "{shown} is mounted at {} for {}, in a mount namespace of its own (a container): it goes on with the old one, which is {} after this, until it is restarted",
+                place.display(),
+                holder::describe(&holders[..holders.len().min(MOST_NAMED)]),
+                backup.display()
+            ),
+        };
+        remarks.warning("mounted_elsewhere", &change.entry, message);
+    }
+    Ok(())
+}
+
+/// How many processes of one container are named.
+const MOST_NAMED: usize = 4;
