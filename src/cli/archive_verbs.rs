@@ -74,12 +74,23 @@ impl Verify {
 
 fn lines(report: &verify::Report) -> String {
     let line = |archive: &verify::Archive| match (archive.good, archive.root.as_deref()) {
-        (true, root) => format!(
-            "{}: good, {} files of {}\n",
-            archive.archive,
-            archive.files.unwrap_or_default(),
-            printable(root.unwrap_or_default())
-        ),
+        (true, root) => {
+            let torn = archive.torn.iter();
+            let torn: String = torn
+                .map(|entry| {
+                    format!(
+                        "  - torn, it changed while it was exported: {}\n",
+                        printable(entry)
+                    )
+                })
+                .collect();
+            format!(
+                "{}: good, {} files of {}\n{torn}",
+                archive.archive,
+                archive.files.unwrap_or_default(),
+                printable(root.unwrap_or_default())
+            )
+        }
         (false, _) => {
             let faults: String = archive
                 .faults
@@ -154,6 +165,13 @@ fn describe(report: &inspect::Report) -> String {
     for (key, value) in manifest["tags"].as_object().into_iter().flatten() {
         out.push_str(&format!("tag       {}={}\n", printable(key), text(value)));
     }
+    let files = || manifest["files"].as_object().into_iter().flatten();
+    for (name, _) in files().filter(|(_, file)| file["torn"] == true) {
+        out.push_str(&format!(
+            "torn      {}, it changed while it was exported\n",
+            printable(name)
+        ));
+    }
     let row = |(name, file): (&String, &serde_json::Value)| {
         let mode = file["mode"].as_str().unwrap_or("-").to_owned();
         let owner = file["user"]
@@ -168,11 +186,10 @@ fn describe(report: &inspect::Report) -> String {
             digest,
         ]
     };
-    let files = manifest["files"].as_object().into_iter().flatten();
     out.push('\n');
     out.push_str(&table(
         &["ENTRY", "SIZE", "MODE", "OWNER", "SHA-256"],
-        files.map(row),
+        files().map(row),
     ));
     out
 }

@@ -82,6 +82,9 @@ pub struct FileRecord {
     pub xattrs: Xattrs,
     /// Whether it had holes, so that blocks of zeros need not be stored.
     pub sparse: bool,
+    /// Whether the content may be no state that the file ever had: it changed each time it was read, or it is a plain copy of a
+    /// database that could not be proven.
+    pub torn: bool,
 }
 
 impl FileRecord {
@@ -104,6 +107,7 @@ impl FileRecord {
             mtime_ns: None,
             xattrs: Xattrs::new(),
             sparse: false,
+            torn: false,
         }
     }
 
@@ -118,6 +122,17 @@ impl FileRecord {
 }
 
 impl Manifest {
+    /// The entries whose content may be no state that they ever had.
+    pub fn torn(&self) -> impl Iterator<Item = (&EntryName, &FileRecord)> {
+        self.files.iter().filter(|(_, record)| record.torn)
+    }
+
+    /// Whether a database is among them: then an older archive may be the better one.
+    pub fn has_torn_database(&self) -> bool {
+        self.torn()
+            .any(|(_, record)| matches!(record.kind.as_deref(), Some("redb" | "sqlite")))
+    }
+
     /// Bytes of all entries together. Never overflows: both factors are bounded on reading.
     pub fn total_bytes(&self) -> u64 {
         self.files

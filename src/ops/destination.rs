@@ -194,16 +194,49 @@ impl Destination {
         Ok(found)
     }
 
-    /// The newest archive of `prefix` whose end and manifest are good; who uses it proves the rest.
+    /// The newest archive of `prefix` whose end and manifest are good, and without a torn database if there is one; who uses it
+    /// proves the rest.
     fn latest(&self, prefix: &str) -> Result<String> {
+        let mut torn = None;
         for (_, stored) in self.archives(Some(prefix))? {
             let source = self.store.open(&stored.name)?;
-            if select(&*source, &[], &mut Discard)?.is_some() {
-                return Ok(stored.name);
+            if let Some(selected) = select(&*source, &[], &mut Discard)? {
+                if !selected.manifest.has_torn_database() {
+                    return Ok(stored.name);
+                }
+                warn!(archive = %stored.name, "A database in an archive is torn, the next older one is looked at");
+                torn.get_or_insert(stored.name);
+                continue;
             }
             warn!(archive = %stored.name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
         }
-        Err(self.has_none("good archive", prefix).into())
+        torn.ok_or_else(|| self.has_none("good archive", prefix).into())
+    }
+
+    /// Puts archives with a torn database behind all others: `names`, the newest first, are looked into until one has none. What
+    /// cannot be looked into stays where it is, for whoever reads it.
+    fn put_torn_last(&self, names: &mut [String]) {
+        let is_torn = |name: &String| {
+            let source = self.store.open(name).ok()?;
+            let selected = select(&*source, &[], &mut Discard).ok()??;
+            Some(selected.manifest.has_torn_database())
+        };
+        let torn = names.iter().take_while(|name| is_torn(name) == Some(true));
+        let torn = torn.count();
+        if torn == 0 {
+            return;
+        }
+        for name in &names[..torn] {
+            match torn < names.len() {
+                true => {
+                    warn!(archive = %name, "A database in an archive is torn, the next older one is looked at");
+                }
+                false => {
+                    warn!(archive = %name, "A database in an archive is torn, and there is no older one without")
+                }
+            }
+        }
+        names.rotate_left(torn);
     }
 
     fn has_none(&self, what: &str, prefix: &str) -> Failure {
@@ -277,10 +310,11 @@ impl ArchiveAt {
         }
         let prefix = &settings.schema.prefix;
         let archives = destination.archives(Some(prefix))?.into_iter();
-        let names: Vec<String> = archives.map(|(_, stored)| stored.name).collect();
+        let mut names: Vec<String> = archives.map(|(_, stored)| stored.name).collect();
         if names.is_empty() {
             return Err(destination.has_none("archive", prefix).into());
         }
+        destination.put_torn_last(&mut names);
         Ok((destination, names))
     }
 }

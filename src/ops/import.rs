@@ -196,6 +196,12 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let mut report = Report::new(request.rehearsal, &plan.steps, blocked);
     report.remarks = remarks;
     report.archive = Some(request.archive.shown());
+    for (entry, _) in unpacked.torn() {
+        let message = format!(
+            "{entry} changed while it was exported: what the archive has may be no state that it ever had"
+        );
+        report.remarks.undone("torn", entry, message);
+    }
     // Only what the report names stays: it holds secrets, and that of an archive that gives way to another is not shown.
     if request.staging == Keep::Yes && !(is_damaged(&report) && request.archive.is_replaceable()) {
         staging.keep();

@@ -160,6 +160,11 @@ pub struct Detail {
     pub entries: Option<usize>,
     /// The bytes of its entries.
     pub content_bytes: Option<u64>,
+    /// How many of its entries are torn.
+    pub torn: Option<usize>,
+    /// Whether a database is among them.
+    #[serde(skip)]
+    torn_database: bool,
     /// What was exported.
     pub app: Option<String>,
     /// Its version.
@@ -273,7 +278,10 @@ fn details(
             }
         };
         if detail.verified == MANIFEST {
-            archive.standing = Standing::Good;
+            archive.standing = match detail.torn_database {
+                true => Standing::Torn,
+                false => Standing::Good,
+            };
         }
         details.insert(archive.name.clone(), detail);
         hosts.entry(listed.prefix()).or_default().push(archive);
@@ -314,6 +322,8 @@ fn read_detail(manifest: Option<Manifest>) -> Detail {
             fault: None,
             entries: None,
             content_bytes: None,
+            torn: None,
+            torn_database: false,
             app: None,
             app_version: None,
             hostname: None,
@@ -326,6 +336,8 @@ fn read_detail(manifest: Option<Manifest>) -> Detail {
             fault: None,
             entries: Some(manifest.files.len()),
             content_bytes: Some(manifest.total_bytes()),
+            torn: Some(manifest.torn().count()),
+            torn_database: manifest.has_torn_database(),
             hookshot_version: Some(manifest.hookshot_version.to_string()),
             app: manifest.app,
             app_version: manifest.app_version,

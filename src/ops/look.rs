@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Context;
 use crate::{
     config::{Settings, sources::Source},
-    source::tree::{self, StagedTree},
+    source::tree::{self, StagedTree, database::Databases},
 };
 
 /// Reads this machine's directory where it lies.
@@ -24,6 +24,7 @@ pub fn look(
         threads: context.threads,
         quiet: Duration::ZERO,
         manifest_bytes: u64::MAX,
+        databases: Databases::AsFiles,
     };
     tree::stage(path, &source.name, &settings.rules(source)?, &caller)
 }

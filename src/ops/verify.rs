@@ -35,6 +35,8 @@ pub struct Archive {
     pub files: Option<usize>,
     /// The bytes of its entries.
     pub content_bytes: Option<u64>,
+    /// Its entries that are torn: their content is what the manifest says, and may be no state that the file ever had.
+    pub torn: Vec<String>,
 }
 
 /// Reads every archive to its end. Where the newest of a place is asked for and is damaged, the next older one is read as
@@ -99,6 +101,7 @@ fn one(context: &Context, location: &Location) -> (Archive, Option<Failure>) {
                 root: Some(verified.root().to_owned()),
                 files: Some(manifest.files.len()),
                 content_bytes: Some(manifest.total_bytes()),
+                torn: manifest.torn().map(|(name, _)| name.to_string()).collect(),
             };
             (archive, None)
         }
@@ -116,6 +119,7 @@ fn one(context: &Context, location: &Location) -> (Archive, Option<Failure>) {
                 root: None,
                 files: None,
                 content_bytes: None,
+                torn: Vec::new(),
             };
             (archive, Some(failure))
         }

@@ -142,6 +142,7 @@ impl Bench {
             threads: Threads::new(3).expect("some"),
             quiet,
             manifest_bytes: MAX_MANIFEST_BYTES,
+            databases: hookshot::source::tree::database::Databases::AsFiles,
         };
         stage(path, &name(), rules, &caller)
     }

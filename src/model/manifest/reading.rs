@@ -35,7 +35,7 @@ const KEYS: json::Keys = json::Keys {
     entries: "files",
     entry: &[
         "path", "checksum", "size", "mode", "user", "group", "uid", "gid", "mtime", "kind",
-        "target", "snapshot", "name", "mtime_ns", "xattrs", "sparse",
+        "target", "snapshot", "name", "mtime_ns", "xattrs", "sparse", "torn",
     ],
     trees: "trees",
     lists: &[tree::FOLDERS, tree::LINKS],
@@ -412,6 +412,9 @@ fn read_file(
             .unwrap_or_default(),
         sparse: fields
             .optional("sparse", Value::as_bool, "true or false")
+            .unwrap_or_default(),
+        torn: fields
+            .optional("torn", Value::as_bool, "true or false")
             .unwrap_or_default(),
     })
 }

@@ -103,6 +103,7 @@ impl Serialize for WrittenFile<'_> {
         put(&mut map, "name", &file.name.as_ref().map(hex::encode))?;
         put(&mut map, "xattrs", &tree::xattrs_to_json(&file.xattrs))?;
         put(&mut map, "sparse", &file.sparse.then_some(true))?;
+        put(&mut map, "torn", &file.torn.then_some(true))?;
         map.end()
     }
 }

@@ -11,6 +11,8 @@ pub enum Standing {
     Good,
     /// Nobody has looked. It counts like a good one, and verdicts that rest on it say so.
     Unproven,
+    /// Read, and a database in it may be no state that it ever had. It counts, but it is never the newest good one.
+    Torn,
     /// Read and refused.
     Damaged,
     /// Known not to be all there: an upload that ended early, say.
@@ -20,7 +22,7 @@ pub enum Standing {
 impl Standing {
     /// Whether it may stand for a day or a month, and use up a count.
     pub fn counts(self) -> bool {
-        matches!(self, Standing::Good | Standing::Unproven)
+        matches!(self, Standing::Good | Standing::Unproven | Standing::Torn)
     }
 
     /// The word for it in JSON and for people.
@@ -28,6 +30,7 @@ impl Standing {
         match self {
             Standing::Good => "good",
             Standing::Unproven => "unproven",
+            Standing::Torn => "torn",
             Standing::Damaged => "damaged",
             Standing::Incomplete => "incomplete",
         }

@@ -57,6 +57,8 @@ pub enum Reason {
     NewestGood,
     /// The newest that may be good, newer than every one that is known to be.
     NewestUnproven,
+    /// The newest, although a database in it is torn.
+    NewestTorn,
     /// Damaged or incomplete, and nothing that counts is as new.
     NothingBetter(Standing),
 }
@@ -70,7 +72,7 @@ pub struct Removal {
     pub mark_ended: Option<DateTime<Utc>>,
     /// The name of the archive that took its place, one that is kept and counts.
     pub replacement: String,
-    /// What is known of that one: [`Standing::Good`] or [`Standing::Unproven`].
+    /// What is known of that one; it counts.
     pub replacement_standing: Standing,
 }
 
@@ -180,9 +182,15 @@ impl<'a> Court<'a> {
         let newest_good = counting
             .iter()
             .position(|(archive, _)| archive.standing == Standing::Good);
+        // One that nobody has looked into may be good.
+        let newest_unproven = counting
+            .iter()
+            .position(|(archive, _)| archive.standing == Standing::Unproven)
+            .filter(|place| newest_good.is_none_or(|good| *place < good));
         let crown = |place| match place {
             _ if newest_good == Some(place) => Some(Reason::NewestGood),
-            0 => Some(Reason::NewestUnproven),
+            _ if newest_unproven == Some(place) => Some(Reason::NewestUnproven),
+            0 => Some(Reason::NewestTorn),
             _ => None,
         };
         let counting: Vec<Counting> = counting
@@ -281,6 +289,7 @@ impl fmt::Display for Reason {
             Reason::Within(span) => write!(f, "within {span}"),
             Reason::NewestGood => f.write_str("newest good archive"),
             Reason::NewestUnproven => f.write_str("newest archive, unproven"),
+            Reason::NewestTorn => f.write_str("newest archive, with a torn database"),
             Reason::NothingBetter(standing) => {
                 write!(f, "{standing}, but no good archive is as new")
             }

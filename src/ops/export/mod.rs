@@ -20,7 +20,7 @@ use self::{
     around::Around,
     making::{Made, Making},
     place::Outputs,
-    stage::{describe, stage},
+    stage::{Gathered, describe, stage},
 };
 use super::{
     Context, app_version,
@@ -181,6 +181,9 @@ pub struct Report {
     pub reused_bytes: u64,
     /// How the database was copied.
     pub snapshot: Value,
+    /// Entries of directories that are databases, and were copied as such.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
     /// Entries that changed each time they were read: the archive has them as they were read last, which may be no state
     /// that they ever had.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -242,7 +245,7 @@ pub fn export(
     around.prepare(None)?;
     let mut further = FURTHER_ATTEMPTS.into_iter();
     let mut quiet = tree::QUIET;
-    let (made, manifest, torn, mut remarks) = loop {
+    let (made, manifest, gathered) = loop {
         let (started, app_version) = (Instant::now(), app_version.clone());
         let made = once(&mut around, &request, &name, level, app_version, quiet);
         around.end_sources();
@@ -255,13 +258,19 @@ pub fn export(
         }
     };
     around.end_all();
+    let mut remarks = gathered.remarks;
     remarks.extend(std::mem::take(&mut around.remarks));
     remarks.extend(about_version);
-    let snapshot = manifest
-        .files
-        .values()
-        .find_map(|file| file.snapshot.clone())
-        .unwrap_or(Value::Null);
+    let named = |entries: &[EntryName]| entries.iter().map(ToString::to_string).collect();
+    // The database of the service comes before those that lie in its directories.
+    let snapshot_of = |is_apart: bool| {
+        let mut files = manifest.files.iter();
+        files.find_map(|(name, file)| {
+            let is_it = gathered.databases.contains(name) != is_apart;
+            file.snapshot.clone().filter(|_| is_it)
+        })
+    };
+    let snapshot = snapshot_of(true).or_else(|| snapshot_of(false));
     let arrived = made.outputs.iter().find(|arrival| arrival.good);
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| {
@@ -277,8 +286,9 @@ pub fn export(
         sha256: made.digest.to_string(),
         root: name.to_string(),
         reused_bytes: made.reused_bytes,
-        snapshot,
-        torn: torn.iter().map(ToString::to_string).collect(),
+        snapshot: snapshot.unwrap_or(Value::Null),
+        databases: named(&gathered.databases),
+        torn: named(&gathered.torn),
         remarks,
         verified: true,
         duration_seconds: begun.elapsed().as_secs_f64(),
@@ -298,7 +308,7 @@ fn once(
     level: Level,
     app_version: Option<String>,
     quiet: Duration,
-) -> Result<(Made, Manifest, Vec<EntryName>, Remarks)> {
+) -> Result<(Made, Manifest, Gathered)> {
     let (context, settings) = (around.context, around.settings);
     let Outputs { here, away, missed } = Outputs::find(settings, request)?;
     let prefix = &settings.schema.prefix;
@@ -323,7 +333,9 @@ fn once(
     };
     let mut made = making.make(here, away)?;
     made.outputs.extend(missed);
-    Ok((made, manifest, gathered.torn, gathered.remarks))
+    // What was copied is in the archive now.
+    gathered.contents.clear();
+    Ok((made, manifest, gathered))
 }
 
 fn no_config(path: &Path) -> Failure {

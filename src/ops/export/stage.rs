@@ -31,7 +31,11 @@ use crate::{
         command,
         files::{self, Staged},
         redb::snapshot::{self, Caller, Compaction, Wish},
-        sqlite, tree,
+        sqlite,
+        tree::{
+            self,
+            database::{Databases, Engine},
+        },
     },
 };
 
@@ -72,7 +76,15 @@ pub fn stage(
             gathered.remarks.warning("pipe", &source.name, message);
         }
         match source.path().filter(|_| source.is_directory()) {
-            Some(path) => directory(context, settings, source, path, quiet, &mut gathered)?,
+            Some(path) => directory(
+                context,
+                settings,
+                request,
+                source,
+                path,
+                quiet,
+                &mut gathered,
+            )?,
             None => gathered.add(one(context, settings, request, source)?),
         }
         if source.is_copied() {
@@ -94,6 +106,8 @@ pub struct Gathered {
     pub trees: BTreeMap<EntryName, Tree>,
     /// Files that changed each time they were read.
     pub torn: Vec<EntryName>,
+    /// Databases that lie in directories, and were copied as such.
+    pub databases: Vec<EntryName>,
     /// What was left undone, and what is worth knowing.
     pub remarks: Remarks,
 }
@@ -108,11 +122,16 @@ impl Gathered {
 fn directory(
     context: &Context,
     settings: &Settings,
+    request: &Request,
     source: &Source,
     path: &Path,
     quiet: Duration,
     gathered: &mut Gathered,
 ) -> Result<()> {
+    let take = |path: &Path, name: &EntryName, engine| match engine {
+        Engine::Sqlite => sqlite(context, name, path),
+        Engine::Redb => redb(context, settings, request, name, path),
+    };
     context.begin("reading the directory", None);
     let caller = tree::Caller {
         step: &context.step(),
@@ -120,6 +139,7 @@ fn directory(
         threads: context.threads,
         quiet,
         manifest_bytes: MAX_MANIFEST_BYTES,
+        databases: Databases::Copied(&take),
     };
     let rules = settings.rules(source)?;
     let staged = tree::stage(path, &source.name, &rules, &caller)?;
@@ -128,6 +148,18 @@ fn directory(
     }
     for entry in &staged.torn {
         warn!("{entry} changed each time it was read: the archive has it as it was read last");
+    }
+    for (entry, record) in &staged.records {
+        if record.snapshot.is_some() {
+            info!("{entry} is a database: the archive has one consistent copy of it");
+            gathered.databases.push(entry.clone());
+        }
+    }
+    for (entry, reason) in staged.unproven {
+        let message = format!(
+            "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a plain file ({reason}); mend it, or exclude it if it is none"
+        );
+        gathered.remarks.undone("database", entry, message);
     }
     gathered.torn.extend(staged.torn);
     gathered.trees.insert(source.name.clone(), staged.tree);

@@ -229,6 +229,12 @@ impl<'a> Unpacked<'a> {
         self.verified.manifest().files.get(name)
     }
 
+    /// The entries that are asked for and torn.
+    pub fn torn(&self) -> impl Iterator<Item = (&EntryName, &FileRecord)> {
+        let torn = self.verified.manifest().torn();
+        torn.filter(|(name, _)| self.selected.binary_search(name).is_ok())
+    }
+
     /// Whether the database at `target` holds every commit of the archived one, although the files differ.
     pub fn is_held_by(&self, context: &Context, name: &EntryName, target: &Path) -> Result<bool> {
         match Header::read(File::open(self.staging.place(name))?)? {

@@ -13,7 +13,10 @@ use super::{Limit, Looks, Request};
 use crate::{
     archive::{Input, ReadAt, read, reader::Discard, select::select},
     error::{Failure, Kind},
-    model::retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
+    model::{
+        manifest::Manifest,
+        retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
+    },
     ops::{Context, catalog::Catalog, destination::Destination},
     store::Pages,
 };
@@ -161,16 +164,24 @@ pub fn standing(
         Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(None),
         source => source?,
     };
-    if select(&*source, &[], &mut Discard)?.is_some() {
-        return Ok(Some(Standing::Good));
+    let shown = format!("{}/{name}", destination.shown());
+    let of = |manifest: &Manifest| match manifest.has_torn_database() {
+        true => {
+            warn!(archive = %shown, "A database in an archive is torn: the archive is not taken for a good one");
+            Standing::Torn
+        }
+        false => Standing::Good,
+    };
+    if let Some(selected) = select(&*source, &[], &mut Discard)? {
+        return Ok(Some(of(&selected.manifest)));
     }
     // Damaged, or without an index: format 1.0, or packed anew.
     let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(source);
     let pages = context.watch(Pages::new(source)?);
     let input = Input::Stream(Box::new(pages), context.scratch.clone());
-    let shown = format!("{}/{name}", destination.shown());
-    let Err(error) = read(&shown, input, context.threads, &mut Discard) else {
-        return Ok(Some(Standing::Good));
+    let error = match read(&shown, input, context.threads, &mut Discard) {
+        Ok(verified) => return Ok(Some(of(verified.manifest()))),
+        Err(error) => error,
     };
     let failure = Failure::of(&error);
     match failure.kind {
@@ -192,9 +203,12 @@ fn rests_on(judged: &[Judged]) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = removals.collect();
     if !names.is_empty() {
         let is_newest = |judged: &&Judged| match &judged.verdict {
-            Verdict::Keep(reasons) => reasons
-                .iter()
-                .any(|reason| matches!(reason, Reason::NewestGood | Reason::NewestUnproven)),
+            Verdict::Keep(reasons) => reasons.iter().any(|reason| {
+                matches!(
+                    reason,
+                    Reason::NewestGood | Reason::NewestUnproven | Reason::NewestTorn
+                )
+            }),
             Verdict::Remove(_) => false,
         };
         names.extend(

@@ -14,7 +14,10 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Caller, Spooled};
+use super::{
+    Caller, Spooled,
+    database::{Databases, Engine, Found},
+};
 use crate::{
     disk::tree::beneath::{Folders, Look, Top, What, is_gone, open_file, xattrs},
     model::{
@@ -53,6 +56,8 @@ pub enum Outcome {
     Copied(Hashed, Spooled),
     /// It changed each time that it was copied.
     Torn(Hashed, Spooled),
+    /// It begins as a database does; it was not read further.
+    Database(Found),
     /// It was touched a moment ago, or changed while it was read.
     Unsettled,
     /// It has vanished.
@@ -78,6 +83,7 @@ pub fn all(
         files,
         outcomes: &outcomes,
         recent,
+        seeks_databases: matches!(caller.databases, Databases::Copied(_)),
         next: AtomicUsize::new(0),
         bytes: AtomicU64::new(0),
         is_stopped: AtomicBool::new(false),
@@ -131,6 +137,7 @@ struct Work<'a> {
     /// What became of each; who takes a file sets it.
     outcomes: &'a [OnceLock<Outcome>],
     recent: Modified,
+    seeks_databases: bool,
     /// The first file that nobody has taken.
     next: AtomicUsize,
     /// Bytes that were read, and of which the caller has not heard.
@@ -182,14 +189,29 @@ impl Work<'_> {
         }
         let xattrs = xattrs(file.as_fd())?;
         let mut hashing = Hashing::new(io::sink());
-        read(&file, look.size, buffer, &mut |bytes| {
+        let (mut is_beginning, mut engine) = (self.seeks_databases, None);
+        let result = read(&file, look.size, buffer, &mut |bytes| {
+            if std::mem::take(&mut is_beginning) {
+                engine = Engine::of(bytes);
+                if engine.is_some() {
+                    return Err(io::ErrorKind::Other.into());
+                }
+            }
             self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             // The caller's error is what comes of it then.
             if !goes_on() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             io::Write::write_all(&mut hashing, bytes)
-        })?;
+        });
+        if let Some(engine) = engine {
+            return Ok(Outcome::Database(Found {
+                engine,
+                look,
+                xattrs,
+            }));
+        }
+        result?;
         let (digest, size) = hashing.finish();
         // Whether it stayed as it was is asked when all are hashed, or packed.
         if size != look.size {

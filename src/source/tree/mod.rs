@@ -5,12 +5,15 @@
 //! name first, and hashed on the way: the copy stays as it is.
 
 mod content;
+pub mod database;
 mod hash;
 mod spool;
 
 use std::{
-    collections::BTreeMap,
-    path::Path,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,8 +23,9 @@ use anyhow::{Result, bail};
 pub use self::content::{Changed, Reopened, Spooled};
 use self::{
     content::Origin,
+    database::{Databases, Found},
     hash::{Hashed, Outcome},
-    spool::Spool,
+    spool::{Kinds, Spool},
 };
 use crate::{
     archive::{Threads, manifest_text},
@@ -56,6 +60,9 @@ pub struct StagedTree {
     /// Files that changed each time they were read: the archive has them as they were read last, which may be no state
     /// that they ever had.
     pub torn: Vec<EntryName>,
+    /// Files that begin as databases do and of which no consistent copy could be made, and why: the archive has them as plain
+    /// files.
+    pub unproven: Vec<(EntryName, String)>,
 }
 
 /// What staging a directory needs of its caller.
@@ -70,6 +77,8 @@ pub struct Caller<'a> {
     pub quiet: Duration,
     /// How many bytes of a manifest the files may take; [`u64::MAX`] where no archive is made of them.
     pub manifest_bytes: u64,
+    /// What becomes of databases.
+    pub databases: Databases<'a>,
 }
 
 /// File systems give times of up to two seconds' coarseness, and whoever writes a file writes it again soon.
@@ -77,6 +86,9 @@ pub const QUIET: Duration = Duration::from_secs(3);
 
 /// Reads the directory at `path` for the archive, as the source `name`. Every file that cannot be read is named, and
 /// then nothing comes of it. More files than the manifest has room for are refused before any is read.
+///
+/// A file that begins as a database does is copied as one, and what its engine keeps beside it stays out; if that cannot be done,
+/// it is copied as the file that it is.
 ///
 /// Each file is as it was at one moment; not promised is that all of them are of the same one. A file that is written
 /// in place is as any reader may see it, in the middle of a write(2) even; one that is written through a shared memory
@@ -98,7 +110,7 @@ pub fn stage(
     let mut faults = collected.faults;
     let mut left_out = collected.left_out;
     let origin = Arc::new(Origin::new(top, name.clone()));
-    let mut spool = Spool::create(caller.scratch)?;
+    let spool = Spool::create(caller.scratch)?;
     let recent = spool.moment_before(caller.quiet)?;
     let begun = Instant::now();
     let outcomes = hash::all(&origin.top, &collected.files, recent, caller)?;
@@ -111,18 +123,33 @@ pub fn stage(
         records: Vec::with_capacity(collected.files.len()),
         contents: Vec::with_capacity(collected.files.len()),
     };
-    let mut torn = Vec::new();
+    let mut staging = Staging {
+        path,
+        real: path.canonicalize().ok(),
+        name,
+        caller,
+        spool,
+        kept: 0,
+        companions: BTreeSet::new(),
+        torn: Vec::new(),
+        unproven: Vec::new(),
+    };
     let mut folders = Folders::new(&origin.top);
     for (relative, outcome) in collected.files.iter().zip(outcomes) {
         let shown = || origin.top.shown(relative.as_bytes());
+        if staging.companions.contains(relative.as_bytes())
+            && !matches!(outcome, Outcome::Database(_))
+        {
+            continue;
+        }
         let outcome = match outcome {
             // It may have changed while the others were read.
             Outcome::Hashed(hashed)
                 if !is_soon && !hash::is_unchanged(&mut folders, relative, &hashed) =>
             {
-                spool.copy(&mut folders, relative, caller.step)?
+                staging.copy(&mut folders, relative)?
             }
-            Outcome::Unsettled => spool.copy(&mut folders, relative, caller.step)?,
+            Outcome::Unsettled => staging.copy(&mut folders, relative)?,
             outcome => outcome,
         };
         match outcome {
@@ -134,14 +161,22 @@ pub fn stage(
                 read.add(relative, hashed, Content::Spooled(content));
             }
             Outcome::Torn(hashed, content) => {
-                torn.push(relative.entry(name).0);
-                read.add(relative, hashed, Content::Spooled(content));
+                staging.torn.push(relative.entry(name).0);
+                let mut record = read.describe(relative, hashed);
+                record.torn = true;
+                read.push(record, Content::Spooled(content));
+            }
+            Outcome::Database(found) => {
+                if let Err(error) = staging.database(&mut folders, relative, found, &mut read)? {
+                    faults.add(|| format!("{}: {error}", shown()));
+                }
             }
             Outcome::Gone | Outcome::Unsettled => {}
             Outcome::Special(kind) => left_out.add(|| format!("{} is {kind}", shown())),
             Outcome::Failed(error) => faults.add(|| format!("{}: {error}", shown())),
         }
     }
+    let (mut torn, unproven) = (staging.torn, staging.unproven);
     if faults.count() > 0 {
         let all = count(faults.count(), "file or folder", "files and folders");
         let faults = faults.finish();
@@ -164,6 +199,7 @@ pub fn stage(
         tree: collected.tree,
         left_out: left_out.finish(),
         torn,
+        unproven,
     })
 }
 
@@ -206,6 +242,126 @@ fn open(path: &Path, name: &EntryName) -> Result<Top> {
     })
 }
 
+/// A larger copy of a database keeps a file of its own.
+const SMALL_COPY_BYTES: u64 = 16 << 20;
+/// At most so many copies do: each is an open file until the archive is made.
+const MOST_COPIES: usize = 64;
+
+/// Files of a directory that are copied.
+struct Staging<'a> {
+    path: &'a Path,
+    /// The directory without links.
+    real: Option<PathBuf>,
+    name: &'a EntryName,
+    caller: &'a Caller<'a>,
+    spool: Spool,
+    /// Copies of databases that have files of their own.
+    kept: usize,
+    /// What lies beside the databases that were found, and is part of them.
+    companions: BTreeSet<Vec<u8>>,
+    torn: Vec<EntryName>,
+    unproven: Vec<(EntryName, String)>,
+}
+
+impl Staging<'_> {
+    fn copy(&mut self, folders: &mut Folders<'_>, relative: &RelativeName) -> Result<Outcome> {
+        let kinds = match self.caller.databases {
+            Databases::AsFiles => Kinds::Any,
+            Databases::Copied(_) => Kinds::Plain,
+        };
+        self.spool.copy(folders, relative, kinds, self.caller.step)
+    }
+
+    /// Copies a database as one, or else as the file that it is; the inner error is one of reading it.
+    fn database(
+        &mut self,
+        folders: &mut Folders<'_>,
+        relative: &RelativeName,
+        found: Found,
+        read: &mut Read<'_>,
+    ) -> Result<std::io::Result<()>> {
+        let entry = relative.entry(self.name).0;
+        let reason = match self.consistent(relative, &entry, &found)? {
+            Ok((staged, content)) => {
+                for ending in found.engine.companions() {
+                    let companion = [relative.as_bytes(), ending.as_bytes()].concat();
+                    self.companions.insert(companion);
+                }
+                let hashed = Hashed {
+                    look: found.look,
+                    xattrs: found.xattrs,
+                    digest: staged.checksum,
+                    size: staged.size,
+                };
+                let mut record = read.describe(relative, hashed);
+                (record.kind, record.snapshot) = (staged.kind, staged.snapshot);
+                read.push(record, content);
+                return Ok(Ok(()));
+            }
+            Err(reason) => reason,
+        };
+        let step = self.caller.step;
+        let (hashed, content) = match self.spool.copy(folders, relative, Kinds::Any, step)? {
+            Outcome::Copied(hashed, content) | Outcome::Torn(hashed, content) => (hashed, content),
+            Outcome::Failed(error) => return Ok(Err(error)),
+            _ => return Ok(Ok(())),
+        };
+        let mut record = read.describe(relative, hashed);
+        record.kind = Some(found.engine.kind().into());
+        record.torn = true;
+        read.push(record, Content::Spooled(content));
+        self.unproven.push((entry, reason));
+        Ok(Ok(()))
+    }
+
+    /// One consistent copy, or why there is none. Fails only if the work ends.
+    fn consistent(
+        &mut self,
+        relative: &RelativeName,
+        entry: &EntryName,
+        found: &Found,
+    ) -> Result<Result<(FileRecord, Content), String>> {
+        let Databases::Copied(take) = self.caller.databases else {
+            return Ok(Err("it is read as a file".to_owned()));
+        };
+        let below = Path::new(OsStr::from_bytes(relative.as_bytes()));
+        let path = self.path.join(below);
+        // A link that was put in the way would lead to a database of somebody else.
+        let is_in_place = || {
+            let expected = self.real.as_ref().map(|real| real.join(below));
+            expected.is_some() && path.canonicalize().ok() == expected
+        };
+        if !is_in_place() {
+            return Ok(Err("it is replaced while it is read".to_owned()));
+        }
+        let staged = match take(&path, entry, found.engine) {
+            Ok(staged) if is_in_place() => staged,
+            Ok(_) => return Ok(Err("it is replaced while it is read".to_owned())),
+            Err(error) => {
+                let failure = Failure::of(&error);
+                return match failure.kind {
+                    Kind::Interrupted(_) => Err(error),
+                    _ => Ok(Err(failure.message)),
+                };
+            }
+        };
+        let size = staged.record.size;
+        let content = match self.kept < MOST_COPIES && size > SMALL_COPY_BYTES {
+            true => {
+                self.kept += 1;
+                staged.content
+            }
+            false => {
+                let copy = self
+                    .spool
+                    .keep(&mut *staged.content.open()?, self.caller.step)?;
+                Content::Spooled(copy)
+            }
+        };
+        Ok(Ok((staged.record, content)))
+    }
+}
+
 /// The files of a directory that were read.
 struct Read<'a> {
     name: &'a EntryName,
@@ -218,9 +374,15 @@ struct Read<'a> {
 
 impl Read<'_> {
     fn add(&mut self, relative: &RelativeName, hashed: Hashed, content: Content) {
+        let record = self.describe(relative, hashed);
+        self.push(record, content);
+    }
+
+    /// What the manifest will say of a file.
+    fn describe(&mut self, relative: &RelativeName, hashed: Hashed) -> FileRecord {
         let (name, is_escaped) = relative.entry(self.name);
         let look = &hashed.look;
-        let mut record = FileRecord::new(name.clone(), hashed.digest, hashed.size);
+        let mut record = FileRecord::new(name, hashed.digest, hashed.size);
         let owner = self.owners.describe(look.uid, look.gid);
         record.mode = Some(look.mode);
         record.user = owner.user;
@@ -233,8 +395,12 @@ impl Read<'_> {
         record.name = is_escaped.then(|| relative.as_bytes().to_vec());
         record.xattrs = hashed.xattrs;
         record.sparse = look.has_holes();
-        self.records.push((name.clone(), record));
-        self.contents.push((name, content));
+        record
+    }
+
+    fn push(&mut self, record: FileRecord, content: Content) {
+        self.contents.push((record.path.clone(), content));
+        self.records.push((record.path.clone(), record));
     }
 }
 

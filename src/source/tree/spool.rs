@@ -9,6 +9,7 @@ use rustix::fs::{self as sys, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::{
     content::Spooled,
+    database::{Engine, Found},
     hash::{Hashed, Outcome, no_file, read},
 };
 use crate::{
@@ -31,6 +32,15 @@ const ATTEMPTS: usize = 3;
 const TICK: Duration = Duration::from_millis(20);
 /// In nanoseconds.
 const SECOND: i128 = 1_000_000_000;
+
+/// Whether a file that begins as a database does is copied like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// It is.
+    Any,
+    /// It is not: that it is one is the outcome.
+    Plain,
+}
 
 /// The copies. The clock is that of its file system: the time that it gives to a file.
 pub struct Spool {
@@ -72,6 +82,7 @@ impl Spool {
         &mut self,
         folders: &mut Folders<'_>,
         name: &RelativeName,
+        kinds: Kinds,
         step: &Step<'_>,
     ) -> Result<Outcome> {
         for attempt in 1.. {
@@ -82,6 +93,19 @@ impl Spool {
             };
             if let Some(kind) = no_file(&look) {
                 return Ok(Outcome::Special(kind));
+            }
+            if kinds == Kinds::Plain
+                && let Some(engine) = engine_of(&file)
+            {
+                let attributes = xattrs(std::os::fd::AsFd::as_fd(&file));
+                return Ok(match attributes {
+                    Ok(xattrs) => Outcome::Database(Found {
+                        engine,
+                        look,
+                        xattrs,
+                    }),
+                    Err(error) => Outcome::Failed(error),
+                });
             }
             let is_settled = self.is_settled(&look)?;
             let taken = match self.take(&file, &look, step)? {
@@ -172,6 +196,26 @@ impl Spool {
         }))
     }
 
+    /// Keeps what `content` gives behind everything that was copied before.
+    pub fn keep(&mut self, content: &mut dyn io::Read, step: &Step<'_>) -> Result<Spooled> {
+        let start = self.end;
+        loop {
+            let count = match content.read(&mut self.buffer) {
+                Ok(0) => return Ok(Spooled::new(&self.file, start, self.end - start)),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("cannot read the copy of a database"),
+            };
+            step(0)?;
+            let writing = || format!("cannot write a copy in {}", self.scratch.display());
+            let bytes = &self.buffer[..count];
+            self.file
+                .write_all_at(bytes, self.end)
+                .with_context(writing)?;
+            self.end += count as u64;
+        }
+    }
+
     fn now(&self) -> io::Result<Modified> {
         let times = Timestamps {
             last_access: Timespec {
@@ -186,6 +230,13 @@ impl Spool {
         sys::futimens(&self.file, &times)?;
         Ok(Look::of(&self.file)?.mtime)
     }
+}
+
+/// The engine, if the file begins as a database does. One that cannot be read is none: whoever copies it finds out.
+fn engine_of(file: &File) -> Option<Engine> {
+    let mut head = [0; 16];
+    let count = file.read_at(&mut head, 0).ok()?;
+    Engine::of(&head[..count])
 }
 
 fn nanoseconds(time: Modified) -> i128 {

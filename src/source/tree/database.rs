@@ -1,0 +1,98 @@
+//! Databases among the files of a directory: known by their first bytes, and copied as databases.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::{
+    model::{entry_name::EntryName, tree::Xattrs},
+    source::files::Staged,
+};
+
+use super::Look;
+
+/// How a SQLite database begins that is not encrypted (sqlite.org, "Database File Format", 1.3.1).
+const SQLITE: &[u8] = b"SQLite format 3\0";
+/// How a redb database begins (redb, docs/design.md, "Database header").
+const REDB: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+
+/// What a database is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// SQLite.
+    Sqlite,
+    /// redb.
+    Redb,
+}
+
+impl Engine {
+    /// The engine whose database begins with `head`, the first bytes of a file.
+    pub fn of(head: &[u8]) -> Option<Engine> {
+        match head.first()? {
+            b'S' if head.starts_with(SQLITE) => Some(Engine::Sqlite),
+            b'r' if head.starts_with(REDB) => Some(Engine::Redb),
+            _ => None,
+        }
+    }
+
+    /// The kind of its entries in a manifest.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "sqlite",
+            Engine::Redb => "redb",
+        }
+    }
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "SQLite",
+            Engine::Redb => "redb",
+        }
+    }
+
+    /// What the engine keeps beside a database: it is part of the database, and its copy has none.
+    pub fn companions(self) -> &'static [&'static str] {
+        match self {
+            Engine::Sqlite => &["-wal", "-shm", "-journal"],
+            Engine::Redb => &[],
+        }
+    }
+}
+
+/// Whether databases in a directory are copied as such.
+#[derive(Clone, Copy)]
+pub enum Databases<'a> {
+    /// They are read as files, for a comparison.
+    AsFiles,
+    /// They are: this takes one consistent copy of the database at a path, which is no link.
+    Copied(&'a Take<'a>),
+}
+
+/// Takes a consistent copy of a database.
+pub type Take<'a> = dyn Fn(&Path, &EntryName, Engine) -> Result<Staged> + 'a;
+
+/// A file that begins as a database does.
+#[derive(Debug)]
+pub struct Found {
+    /// Of what it is one.
+    pub engine: Engine,
+    /// The file, when it was looked at.
+    pub look: Look,
+    /// Its extended attributes.
+    pub xattrs: Xattrs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_known_by_its_first_bytes() {
+        assert_eq!(Engine::of(b"SQLite format 3\0..."), Some(Engine::Sqlite));
+        assert_eq!(Engine::of(b"redb\x1a\x0a\xa9\x0d\x0a"), Some(Engine::Redb));
+        for other in [&b""[..], b"SQLite format 3", b"SQLite format 4\0", b"redb"] {
+            assert_eq!(Engine::of(other), None, "{other:?}");
+        }
+    }
+}
