@@ -841,7 +841,7 @@ fn rollback_undoes_an_import_and_is_undone_itself() {
 }
 
 #[test]
-fn an_import_that_changes_nothing_can_still_be_followed_by_a_rollback() {
+fn an_import_that_changes_nothing_is_the_last_one_and_leaves_nothing_to_undo() {
     let machine = Machine::new();
     let archive = machine.export("a.tar.gz");
     machine.write("etc/services.toml", "old = 1\n", 0o640);
@@ -850,8 +850,18 @@ fn an_import_that_changes_nothing_can_still_be_followed_by_a_rollback() {
         .run(&["import", &archive])
         .exits(0)
         .says("Nothing to restore");
-    machine.run(&["rollback"]).exits(0);
-    assert_eq!(machine.read("etc/services.toml"), b"old = 1\n");
+    // What the import before it replaced is still there, and is named.
+    machine
+        .run(&["rollback"])
+        .exits(10)
+        .says("there is nothing to undo: the last import")
+        .says("etc/services.toml.bak");
+    assert_eq!(machine.read("etc/services.toml.bak"), b"old = 1\n");
+    // It is still known to be a backup, which a further import replaces.
+    machine.write("etc/services.toml", "newer = 1\n", 0o640);
+    machine.run(&["import", &archive]).exits(0);
+    assert_eq!(machine.read("etc/services.toml.bak"), b"newer = 1\n");
+    assert!(!machine.path("etc/services.toml.bak.1").exists());
 }
 
 #[test]

@@ -14,20 +14,27 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    backup::{Backup, Identity, Replaces, is_backup_of},
     exists, folder_of,
     publish::{Existing, publish},
     sync_folder,
-    transaction::backup_path,
 };
 use crate::{
     error::{Failure, Kind},
-    model::{digest::Digest, limits::MAX_MANIFEST_BYTES},
+    model::{
+        digest::Digest,
+        limits::MAX_MANIFEST_BYTES,
+        rules::{Rules, WrittenRules},
+    },
 };
 
+/// The verb that undoes the last import.
+pub const ROLLBACK: &str = "rollback";
 const FOLDER: &str = ".hookshot";
 const JOURNAL: &str = "journal.json";
 const RECORD: &str = "last-import.json";
-const VERSION: u32 = 1;
+/// Version 2 tells folders by their inode numbers alone, and names backups `.bak.N`; version 1 is still understood.
+const VERSION: u64 = 2;
 
 /// What the next hookshot has to do when it finds the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +48,8 @@ pub enum Phase {
     Undoing,
     /// The old state is back: put the backups in order.
     Undone,
+    /// The new state is in place and was looked at: remove what is left of the work.
+    Done,
 }
 
 /// One file of the transaction.
@@ -58,38 +67,71 @@ pub struct Step {
     pub fresh_backup: PathBuf,
     /// The earlier backup, until the transaction is over.
     pub earlier_backup: PathBuf,
+    /// What lies at `backup` before.
+    #[serde(default)]
+    pub replaces: Replaces,
+    /// The old file, whatever its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Identity>,
     /// SHA-256 of the old file; `None` where there was none.
     pub before: Option<String>,
     /// SHA-256 of the new file; `None` for a removal.
     pub after: Option<String>,
+    /// Whether the target is what a command held before it was given the entry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     /// Where it is a folder that is replaced as one; the digests are those of listings then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<Folder>,
 }
 
 /// What tells the two folders of a step apart, wherever they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Folder {
     /// The old one; `None` where there was none.
     pub old: Option<Place>,
     /// The new one; `None` for a removal. It is in `staged`, or, where that is nothing, it is the backup that a rollback
     /// brings back.
     pub new: Option<Place>,
+    /// The name of a file in the new one, if the two have one number: subvolumes of btrfs all have 256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    /// What of the folder the digests cover; everything in journals of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<WrittenRules>,
 }
 
-/// Which folder it is, whatever its name.
+impl Folder {
+    /// What of the folder the digests cover. Anything else is excluded, and stays with the folder at the target.
+    pub fn rules(&self) -> Result<Rules> {
+        let Some(written) = &self.rules else {
+            return Ok(Rules::everything());
+        };
+        Rules::try_from(written).map_err(|faults| {
+            let message = format!(
+                "the journal has patterns that are none: {}",
+                faults.join("; ")
+            );
+            Failure::new(Kind::Failed, message).into()
+        })
+    }
+}
+
+/// Which folder it is, whatever its name. The number of a device is no part of it: it changes when a disk is mounted again
+/// or found in another order, and so does the number that statfs(2) gives a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// The number of its device.
-    pub device: u64,
-    /// Its number there.
+    /// The number of its device, which journals of version 1 have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<u64>,
+    /// Its number in its file system.
     pub inode: u64,
 }
 
 /// The journal's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
-    version: u32,
+    version: u64,
     /// What has to be done.
     pub phase: Phase,
     /// The verb that began it: `import` or `rollback`.
@@ -105,6 +147,12 @@ pub struct Journal {
     /// The entries that are given to commands when the files are in their places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
+    /// The sources that were asked who is at work in them; a rollback asks them again. Nothing in journals of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<String>>,
+    /// Backups of earlier imports that are still there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<Backup>,
 }
 
 impl Journal {
@@ -119,16 +167,22 @@ impl Journal {
             litter,
             steps: Vec::new(),
             commands: Vec::new(),
+            sources: None,
+            backups: Vec::new(),
         }
     }
-}
 
-impl Journal {
     /// Whether every path is one that a transaction makes: nothing else is ever removed or replaced for a journal.
     fn names_only_its_own(&self) -> bool {
         let ours = |path: &PathBuf| {
             let name = path.file_name().map(|name| name.as_encoded_bytes());
             path.is_absolute() && name.is_some_and(|name| name.starts_with(b".hookshot-"))
+        };
+        let marks_its_own = |folder: &Folder| {
+            let marker = folder.marker.iter();
+            let mut bad =
+                marker.filter(|name| !name.starts_with(".hookshot-") || name.contains('/'));
+            bad.next().is_none()
         };
         let step = |step: &Step| {
             let beside = [&step.fresh_backup, &step.earlier_backup]
@@ -137,7 +191,8 @@ impl Journal {
             let mut beside = beside.map(|path| ours(path) && path.parent() == step.target.parent());
             beside.all(|good| good)
                 && step.target.is_absolute()
-                && step.backup == backup_path(&step.target)
+                && is_backup_of(&step.backup, &step.target)
+                && step.folder.iter().all(marks_its_own)
         };
         self.litter.iter().all(ours) && self.steps.iter().all(step)
     }
@@ -169,6 +224,18 @@ impl Home {
         &self.folder
     }
 
+    /// What a command holds is kept at this path with `.bak` at its end.
+    pub fn kept(&self, entry: &str) -> PathBuf {
+        const MOST_BYTES: usize = 200;
+        if entry.len() <= MOST_BYTES && !entry.contains('/') {
+            return self.folder.join(entry);
+        }
+        let tag = Digest::of(entry.as_bytes()).to_string();
+        let last = entry.rsplit('/').next().unwrap_or_default();
+        let last: String = last.chars().take(MOST_BYTES / 4).collect();
+        self.folder.join(format!("{last}-{}", &tag[..8]))
+    }
+
     fn journal_path(&self) -> PathBuf {
         self.folder.join(JOURNAL)
     }
@@ -197,9 +264,19 @@ impl Home {
         ours.map(|entry| entry.path()).collect()
     }
 
-    /// Removes what a kill left here. The caller holds the state's lock.
-    pub fn sweep(&self) -> Result<()> {
+    /// Removes what a kill left here, but for the files of `journal`. The caller holds the state's lock.
+    pub fn sweep(&self, journal: Option<&Journal>) -> Result<()> {
+        let steps = journal.iter().flat_map(|journal| &journal.steps);
+        let needed: Vec<&PathBuf> = steps
+            .flat_map(|step| {
+                let beside = [&step.fresh_backup, &step.earlier_backup];
+                beside.into_iter().chain(&step.staged)
+            })
+            .collect();
         for path in self.strays() {
+            if needed.contains(&&path) {
+                continue;
+            }
             super::remove_file(&path)
                 .with_context(|| format!("cannot remove {}", path.display()))?;
         }
@@ -290,15 +367,22 @@ fn load(path: &Path) -> Result<Option<Journal>> {
     if Digest::of(sealed.journal.to_string().as_bytes()).to_string() != sealed.sha256 {
         return Err(damaged("it does not match its checksum").into());
     }
+    let version = sealed.journal.get("version");
+    match version.and_then(serde_json::Value::as_u64) {
+        Some(1..=VERSION) => {}
+        Some(newer) if newer > VERSION => {
+            let message = format!(
+                "{} was written by a newer hookshot (version {newer})",
+                path.display()
+            );
+            return Err(Failure::new(Kind::Blocked, message)
+                .hint("use that hookshot, or a newer one: this one cannot tell what is to be done, and leaves everything as it is")
+                .into());
+        }
+        _ => return Err(damaged("it is of no version that a hookshot writes").into()),
+    }
     let journal: Journal =
         serde_json::from_value(sealed.journal).map_err(|error| damaged(&error.to_string()))?;
-    if journal.version != VERSION {
-        return Err(damaged(&format!(
-            "it is of version {}, written by another hookshot",
-            journal.version
-        ))
-        .into());
-    }
     if !journal.names_only_its_own() {
         return Err(damaged("it names files that no journal names").into());
     }

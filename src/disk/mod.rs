@@ -6,6 +6,7 @@
     reason = "this layer owns renames, links, removals and writes"
 )]
 
+pub mod backup;
 pub mod holder;
 pub mod journal;
 pub mod lock;

@@ -6,15 +6,18 @@
 use std::{
     fs, io,
     os::unix::fs::{MetadataExt as _, fchown},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    backup::{Replaces, put_aside, second_name},
     exists, folder_of,
-    journal::{Home, Journal, Phase, Step},
-    remove_file, survey, swap, sync_folders,
+    journal::{Home, Journal, Phase, ROLLBACK, Step},
+    remove_file, survey,
+    swap::{self, Which, which},
+    sync_folders,
     transaction::copy_private,
 };
 use crate::{
@@ -27,8 +30,8 @@ use crate::{
 pub enum Recovered {
     /// Nothing had been changed; what was prepared is gone.
     Nothing,
-    /// The new state is complete.
-    Finished,
+    /// The new state is complete. What import commands were to be given back, and may not have been, is in these files.
+    Finished(Vec<PathBuf>),
     /// The old state is back, for this reason.
     Undone(String),
 }
@@ -44,8 +47,9 @@ pub fn recover(home: &Home, mut journal: Journal) -> Result<Recovered> {
         Phase::Committed => match obstacle(&journal)? {
             None => {
                 apply(&journal)?;
+                let unfed = keep_unfed(&journal)?;
                 finish(home, &journal)?;
-                Ok(Recovered::Finished)
+                Ok(Recovered::Finished(unfed))
             }
             Some(reason) => {
                 nothing_is_lost_by_going_back(&journal)?;
@@ -55,11 +59,25 @@ pub fn recover(home: &Home, mut journal: Journal) -> Result<Recovered> {
                 Ok(Recovered::Undone(reason))
             }
         },
+        Phase::Done => {
+            end(home, &journal)?;
+            Ok(Recovered::Finished(Vec::new()))
+        }
         Phase::Undoing | Phase::Undone => {
             undo(home, journal)?;
             Ok(Recovered::Undone("it had failed".to_owned()))
         }
     }
+}
+
+/// Keeps what a rollback was to give back to commands: nobody knows whether they got it.
+fn keep_unfed(journal: &Journal) -> Result<Vec<PathBuf>> {
+    if journal.verb != ROLLBACK {
+        return Ok(Vec::new());
+    }
+    let kept = journal.steps.iter().filter(|step| step.kept);
+    let unfed = kept.filter(|step| exists(&step.backup));
+    unfed.map(|step| second_name(&step.backup)).collect()
 }
 
 /// Why the work cannot go forward, if it cannot: a new file is gone or is not what it was, or the old state has been
@@ -72,11 +90,11 @@ fn obstacle(journal: &Journal) -> Result<Option<String>> {
                 continue;
             }
             let new = step.staged.as_ref().unwrap_or(&step.backup);
-            if folder.new.is_some() && swap::place_of(new)? != folder.new {
+            if folder.new.is_some() && which(folder, new)? != Which::New {
                 return Ok(Some(format!("the new {target} is not there any more")));
             }
-            let is_old = swap::place_of(&step.target)? == folder.old;
-            if is_old && survey::listing(&step.target)? != step.before {
+            let is_old = which(folder, &step.target)? == Which::Old;
+            if is_old && survey::listing(&step.target, &folder.rules()?)? != step.before {
                 return Ok(Some(format!("{target} has been worked on since")));
             }
             continue;
@@ -106,7 +124,9 @@ fn obstacle(journal: &Journal) -> Result<Option<String>> {
 fn nothing_is_lost_by_going_back(journal: &Journal) -> Result<()> {
     for step in &journal.steps {
         let now = match &step.folder {
-            Some(folder) if swap::is_in_place(step, folder)? => survey::listing(&step.target)?,
+            Some(folder) if swap::is_in_place(step, folder)? => {
+                survey::listing(&step.target, &folder.rules()?)?
+            }
             Some(_) => continue,
             None if step.staged.as_ref().is_some_and(|staged| exists(staged)) => continue,
             None => digest(&step.target)?,
@@ -176,12 +196,16 @@ fn put(step: &Step) -> io::Result<()> {
     }
 }
 
-/// Gives the old file its second name, and keeps the backup of an earlier import until this one is over.
+/// Gives the old file its second name, and keeps what has that name already until the work is over.
 fn keep_backup(step: &Step) -> Result<()> {
     if step.before.is_none() || !exists(&step.target) || is_same_file(&step.target, &step.backup) {
         return Ok(remove_file(&step.fresh_backup)?);
     }
     if exists(&step.backup) && !exists(&step.earlier_backup) {
+        // A copy of the old file, on a file system without links: it was made before a crash.
+        if step.replaces == Replaces::Nothing && digest(&step.backup)? == step.before {
+            return Ok(remove_file(&step.fresh_backup)?);
+        }
         fs::rename(&step.backup, &step.earlier_backup)?;
     }
     remove_file(&step.fresh_backup)?;
@@ -190,18 +214,66 @@ fn keep_backup(step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// Ends the work. Everything that is to go is gone, durably, before the journal is: nobody would know of it.
+/// Ends the work: from here on the new state stays. Where that cannot be written down, the work is not ended, and can be
+/// undone. What is left of it is removed now, or else by the next hookshot.
 pub fn finish(home: &Home, journal: &Journal) -> Result<()> {
+    let mut done = journal.clone();
+    done.phase = Phase::Done;
+    home.write(&done)?;
+    if let Err(error) = end(home, &done) {
+        let verb = &done.verb;
+        tracing::warn!(
+            "The {verb} is complete, but what is left of it cannot be removed now; the next hookshot removes it: {error:#}"
+        );
+    }
+    Ok(())
+}
+
+/// Removes what is left, and ends the journal. Everything that is to go is gone, durably, before the journal is: nobody
+/// would know of it.
+fn end(home: &Home, journal: &Journal) -> Result<()> {
     for step in &journal.steps {
-        remove(&step.earlier_backup)?;
+        discard(step)?;
         remove_file(&step.fresh_backup)?;
+        if step.kept {
+            remove_file(&step.backup)?;
+        }
+        if let Some(folder) = &step.folder {
+            swap::part(step, folder)?;
+        }
     }
     remove_litter(journal)?;
     home.end().context("cannot end the journal")
 }
 
+/// Removes the backup of an earlier import. What turns out to be anything else gets a name of its own.
+fn discard(step: &Step) -> Result<()> {
+    let earlier = &step.earlier_backup;
+    let Some(there) = swap::place_of(earlier)? else {
+        return Ok(());
+    };
+    let is_ours = match step.replaces {
+        Replaces::Anything => true,
+        Replaces::Nothing => false,
+        Replaces::Inode(inode) => there.inode == inode,
+    };
+    if is_ours {
+        return remove(earlier).with_context(|| format!("cannot remove {}", earlier.display()));
+    }
+    let name = put_aside(earlier, &step.target)?;
+    let backup = step.backup.display();
+    tracing::warn!("{backup} appeared meanwhile, and is now {}", name.display());
+    Ok(())
+}
+
 /// Removes what was prepared, and the journal.
 pub fn forget(home: &Home, journal: &Journal) -> Result<()> {
+    for step in &journal.steps {
+        // The new folder is a backup, which stays as it was.
+        if let (Some(folder), None) = (&step.folder, &step.staged) {
+            swap::part(step, folder)?;
+        }
+    }
     remove_litter(journal)?;
     Ok(home.forget()?)
 }
@@ -302,7 +374,7 @@ fn digest(path: &Path) -> Result<Option<String>> {
 }
 
 /// A second name for a file; a copy with the same attributes where the file system has no links.
-fn link_or_copy(file: &Path, to: &Path) -> Result<()> {
+pub(super) fn link_or_copy(file: &Path, to: &Path) -> Result<()> {
     if fs::hard_link(file, to).is_ok() {
         return Ok(());
     }

@@ -88,12 +88,13 @@ pub fn resolve_folder(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// A digest of what the folder at `path` looks like, hookshot's own files left out; `None` where there is none.
-pub fn listing(path: &Path) -> Result<Option<String>> {
+/// A digest of what the folder at `path` looks like, as far as `rules` keep it and without hookshot's own files; `None`
+/// where there is none.
+pub fn listing(path: &Path, rules: &Rules) -> Result<Option<String>> {
     if !super::exists(path) {
         return Ok(None);
     }
-    let digest = super::tree::listing(path, &Rules::everything())?;
+    let digest = super::tree::listing(path, rules)?;
     Ok(Some(digest.to_string()))
 }
 

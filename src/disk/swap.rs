@@ -1,9 +1,10 @@
 //! Folders that are replaced as one: the new one and the old one change places in one step (renameat2(2), RENAME_EXCHANGE),
 //! and the old one stays as `.bak`.
 //!
-//! A folder is told by its device and inode, which stay when it is renamed, so that every step here may be repeated
-//! whenever the machine dies. Not promised: that there is a folder at the target between two renames, where a file system
-//! cannot exchange (NFS and some FUSE); the journal finishes that as well.
+//! A folder is told by its inode number, which stays when it is renamed and when its disk is mounted again, so that every
+//! step here may be repeated whenever the machine dies. Two folders with one number (subvolumes of btrfs) are told by a
+//! file that lies in the new one until the work is done. Not promised: that there is a folder at the target between two
+//! renames, where a file system cannot exchange (NFS and some FUSE); the journal finishes that as well.
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -16,16 +17,21 @@ use rustix::{
 use super::{
     exists,
     journal::{Folder, Place, Step},
-    rename_to_nothing,
+    remove_file, rename_to_nothing, sync_folder,
+    tree::release,
 };
 
-/// Which folder is at `path`; nothing where there is none.
+/// The folder that is at `path`; nothing where there is none.
 pub fn place_of(path: &Path) -> Result<Option<Place>> {
+    Ok(found(path)?.map(|metadata| Place {
+        device: None,
+        inode: metadata.ino(),
+    }))
+}
+
+fn found(path: &Path) -> Result<Option<fs::Metadata>> {
     match path.symlink_metadata() {
-        Ok(metadata) => Ok(Some(Place {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })),
+        Ok(metadata) => Ok(Some(metadata)),
         Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
     }
@@ -38,41 +44,80 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
+/// Which of a step's two folders it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Nothing is there.
+    Nothing,
+    /// The old one.
+    Old,
+    /// The new one.
+    New,
+    /// Neither.
+    Other,
+}
+
+/// Tells which of the two folders is at `path`.
+pub fn which(folder: &Folder, path: &Path) -> Result<Which> {
+    let Some(metadata) = found(path)? else {
+        return Ok(Which::Nothing);
+    };
+    let is = |known: Option<Place>| known.filter(|known| known.inode == metadata.ino());
+    Ok(match (is(folder.old), is(folder.new)) {
+        (None, None) => Which::Other,
+        (Some(_), None) => Which::Old,
+        (None, Some(_)) => Which::New,
+        (Some(old), Some(new)) => match &folder.marker {
+            Some(marker) if exists(&path.join(marker)) => Which::New,
+            Some(_) => Which::Old,
+            // Version 1 has only their devices.
+            None if old.device == Some(metadata.dev()) => Which::Old,
+            None if new.device == Some(metadata.dev()) => Which::New,
+            None => Which::Other,
+        },
+    })
+}
+
 /// Whether the new folder is at the target, or nothing where nothing is to be.
 pub fn is_in_place(step: &Step, folder: &Folder) -> Result<bool> {
-    Ok(place_of(&step.target)? == folder.new)
+    let there = which(folder, &step.target)?;
+    Ok(match folder.new {
+        Some(_) => there == Which::New,
+        None => there == Which::Nothing,
+    })
 }
 
 /// Puts the new folder in its place, and the old one where it stays.
 pub fn apply(step: &Step, folder: &Folder) -> Result<()> {
-    let old = folder.old;
     if folder.new.is_none() {
-        if old.is_some() && place_of(&step.target)? == old {
+        if which(folder, &step.target)? == Which::Old {
             keep(step, folder, &step.target)?;
         }
         return Ok(());
     }
     if !is_in_place(step, folder)? {
         let new = step.staged.as_deref().unwrap_or(&step.backup);
-        match place_of(&step.target)? {
+        match which(folder, &step.target)? {
             // Nothing was there, or the first of two renames was made before a crash.
-            None => rename_to_nothing(new, &step.target)?,
-            there if there == old => exchange(new, &step.target, &step.fresh_backup)?,
-            Some(_) => bail!("{} was replaced by somebody else", step.target.display()),
+            Which::Nothing => rename_to_nothing(new, &step.target)?,
+            Which::Old => exchange(new, &step.target, &step.fresh_backup)?,
+            Which::New | Which::Other => {
+                bail!("{} was replaced by somebody else", step.target.display())
+            }
         }
     }
     for left in step.staged.iter().chain([&step.fresh_backup]) {
-        if old.is_some() && place_of(left)? == old {
+        if which(folder, left)? == Which::Old {
             keep(step, folder, left)?;
         }
     }
     Ok(())
 }
 
-/// Makes what is at `left` the backup; an earlier backup stays aside until the transaction is over.
+/// Makes what is at `left` the backup; what has the name already stays aside until the transaction is over.
 fn keep(step: &Step, folder: &Folder, left: &Path) -> Result<()> {
-    let there = place_of(&step.backup)?;
-    if there.is_some() && there != folder.old && !exists(&step.earlier_backup) {
+    let there = which(folder, &step.backup)?;
+    if !matches!(there, Which::Nothing | Which::Old) && !exists(&step.earlier_backup) {
         fs::rename(&step.backup, &step.earlier_backup)?;
     }
     Ok(rename_to_nothing(left, &step.backup)?)
@@ -80,25 +125,26 @@ fn keep(step: &Step, folder: &Folder, left: &Path) -> Result<()> {
 
 /// Brings the old folder back. The new one is where it was prepared.
 pub fn restore(step: &Step, folder: &Folder) -> Result<()> {
-    let there = place_of(&step.target)?;
+    let there = which(folder, &step.target)?;
     // Where the new one belongs: beside its target, or where a rollback took it from.
     let home = step.staged.as_deref().unwrap_or(&step.backup);
-    if there == folder.old {
+    if there == Which::Old || (there == Which::Nothing && folder.old.is_none()) {
         return settle(step, folder, home);
     }
     if folder.old.is_none() {
-        if there == folder.new {
+        if there == Which::New {
             rename_to_nothing(&step.target, home)?;
         }
         return Ok(());
     }
     let mut places = step.staged.iter().chain([&step.backup, &step.fresh_backup]);
-    let Some(at) = places.find(|path| place_of(path).is_ok_and(|place| place == folder.old)) else {
+    let Some(at) = places.find(|path| which(folder, path).is_ok_and(|which| which == Which::Old))
+    else {
         bail!("the old {} is not there any more", step.target.display());
     };
     match there {
-        None => rename_to_nothing(at, &step.target)?,
-        there if there == folder.new => {
+        Which::Nothing => rename_to_nothing(at, &step.target)?,
+        Which::New => {
             let spare = if *at == step.fresh_backup {
                 home
             } else {
@@ -106,7 +152,9 @@ pub fn restore(step: &Step, folder: &Folder) -> Result<()> {
             };
             exchange(at, &step.target, spare)?;
         }
-        Some(_) => bail!("{} was replaced by somebody else", step.target.display()),
+        Which::Old | Which::Other => {
+            bail!("{} was replaced by somebody else", step.target.display())
+        }
     }
     settle(step, folder, home)
 }
@@ -117,11 +165,33 @@ fn settle(step: &Step, folder: &Folder, home: &Path) -> Result<()> {
         return Ok(());
     }
     for left in [&step.backup, &step.fresh_backup] {
-        if *left != home && place_of(left)? == folder.new {
+        if *left != home && which(folder, left)? == Which::New {
             rename_to_nothing(left, home)?;
         }
     }
     Ok(())
+}
+
+/// Takes from the folder that stays what it shares with the one at the target, and the marker from either.
+pub fn part(step: &Step, folder: &Folder) -> Result<()> {
+    if folder.rules.is_some() && step.target.is_dir() && is_folder(&step.backup) {
+        let releasing = || format!("cannot part {} from its backup", step.target.display());
+        release(&step.backup, &step.target, &folder.rules()?).with_context(releasing)?;
+    }
+    if let Some(marker) = &folder.marker {
+        for place in [&step.target, &step.backup] {
+            if is_folder(place) {
+                remove_file(&place.join(marker))?;
+                sync_folder(place)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Lets two folders change places; where the file system cannot do that at once, by way of `spare`.

@@ -10,22 +10,28 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
+pub use super::backup::backup_path;
 use super::{
-    NewFolders, create_folders, folder_of,
+    NewFolders,
+    backup::{Backup, Identity, Known, Replaces},
+    create_folders, folder_of,
     journal::{Folder, Home, Journal, Phase, Step},
+    publish::{Existing, publish},
     redo,
     survey::{self, Stamp},
     swap, sync_folder, sync_folders,
 };
 use crate::{
     error::{Failure, Kind},
-    model::{digest::Digest, entry_name::EntryName, plan::Attributes, tree::Modified},
+    model::{
+        digest::Digest, entry_name::EntryName, plan::Attributes, rules::Rules, tree::Modified,
+    },
 };
 
 /// Names of the files that a transaction makes, told apart from those of any other.
@@ -63,13 +69,11 @@ impl Names {
         let tag = Digest::of(target.as_os_str().as_encoded_bytes()).to_string();
         folder_of(target).join(format!(".hookshot-{}-{}.{what}", self.unique, &tag[..8]))
     }
-}
 
-/// The path at which the old file stays: the target's with `.bak` at its end.
-pub fn backup_path(target: &Path) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(".bak");
-    PathBuf::from(name)
+    /// The file that tells a new folder from an old one that has the same number.
+    fn marker(&self) -> String {
+        format!(".hookshot-{}", self.unique)
+    }
 }
 
 /// What becomes of one target.
@@ -82,6 +86,10 @@ pub struct Change<'a> {
     pub before: Option<Digest>,
     /// What tells whether it is still the same when it is replaced.
     pub stamp: Option<Stamp>,
+    /// What of a folder is replaced; everything of one that a hookshot of version 1 of the journal has replaced.
+    pub rules: Option<Rules>,
+    /// Where the old file stays, if it is not beside the target with `.bak` at its end, and what lies there.
+    pub backup: Option<(PathBuf, Replaces)>,
     /// What comes there.
     pub new: New<'a>,
     /// What the file is, for those who lock it and look at it.
@@ -89,6 +97,17 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
+    /// Where the old file stays, if there is one.
+    pub fn backup(&self) -> PathBuf {
+        let chosen = self.backup.as_ref();
+        chosen.map_or_else(|| backup_path(&self.target), |(path, _)| path.clone())
+    }
+
+    /// What of a folder is replaced.
+    pub fn rules(&self) -> Rules {
+        self.rules.clone().unwrap_or_else(Rules::everything)
+    }
+
     /// The entry, and those of what lies in a folder that comes there.
     pub fn entries(&self) -> impl Iterator<Item = &EntryName> {
         let within = match &self.new {
@@ -108,6 +127,8 @@ pub enum Form {
     Sqlite,
     /// A folder that is replaced as one.
     Folder,
+    /// What a command held before it was given an entry.
+    Kept,
     /// Anything else.
     Plain,
 }
@@ -134,8 +155,11 @@ pub enum New<'a> {
         /// Changes whose targets lie in it: they are made in the new folder.
         within: Vec<Change<'a>>,
     },
-    /// The folder that stays as the target's backup.
-    Backup,
+    /// The folder that stays as the target's backup. What is excluded of the one at the target comes along.
+    Backup {
+        /// Brings it into the folder at the path that it is given, durable when it returns.
+        carry: Build<'a>,
+    },
     /// Nothing.
     Nothing,
 }
@@ -198,29 +222,23 @@ impl Transaction {
         Ok(transaction)
     }
 
-    /// Places the new files beside their targets and makes them durable. Nothing that was there changes.
+    /// Places the new files beside their targets and makes them durable. Nothing that was there changes, but for folders
+    /// that a rollback brings back: what the work adds to them is named in the journal before.
     pub fn prepare(&mut self, changes: &[Change<'_>]) -> Result<()> {
-        let mut steps = Vec::new();
         for change in changes {
             let folder = folder_of(&change.target);
             self.folders
                 .create(&folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
-            let mut new = None;
+            let placing = || format!("cannot place the new {}", change.target.display());
+            let placed = self.names.beside(&change.target, "new");
             let staged = match &change.new {
-                New::Nothing => None,
-                New::Backup => {
-                    new = Some(backup_path(&change.target));
-                    None
-                }
+                New::Nothing | New::Backup { .. } => None,
                 New::Folder { build, within } => {
-                    let placed = self.names.beside(&change.target, "new");
-                    let placing = || format!("cannot place the new {}", change.target.display());
                     build(&placed).with_context(placing)?;
                     for inner in within {
                         place_within(inner, &change.target, &placed).with_context(placing)?;
                     }
-                    new = Some(placed.clone());
                     Some(placed)
                 }
                 New::File {
@@ -230,50 +248,111 @@ impl Transaction {
                     mtime,
                     ..
                 } => {
-                    let placed = self.names.beside(&change.target, "new");
-                    place(source, *origin, &placed, *attributes, *mtime).with_context(|| {
-                        format!("cannot place the new {}", change.target.display())
-                    })?;
+                    place(source, *origin, &placed, *attributes, *mtime).with_context(placing)?;
                     if let Some(owner) = attributes.owner {
                         self.folders.give(&change.target, owner)?;
                     }
                     Some(placed)
                 }
             };
-            steps.push(Step {
-                entry: change.entry.as_str().to_owned(),
-                target: change.target.clone(),
-                staged,
-                backup: backup_path(&change.target),
-                fresh_backup: self.names.beside(&change.target, "old"),
-                earlier_backup: self.names.beside(&change.target, "earlier"),
-                before: change.before.map(|digest| digest.to_string()),
-                after: match (&change.new, &new) {
-                    (New::File { digest, .. }, _) => Some(digest.to_string()),
-                    (_, Some(new)) => survey::listing(new)?,
-                    _ => None,
-                },
-                folder: match change.form {
-                    Form::Folder => Some(Folder {
-                        old: swap::place_of(&change.target)?,
-                        new: match &new {
-                            Some(new) => swap::place_of(new)?,
-                            None => None,
-                        },
-                    }),
-                    _ => None,
-                },
-            });
+            let step = self.step(change, staged)?;
+            self.journal.steps.push(step);
+            if let New::Backup { carry } = &change.new {
+                self.home.write(&self.journal)?;
+                let backup = change.backup();
+                carry(&backup).with_context(|| format!("cannot prepare {}", backup.display()))?;
+            }
+            self.mark()?;
         }
-        sync_folders(steps.iter().map(|step| step.target.clone()))?;
-        self.journal.steps = steps;
+        let steps = self.journal.steps.iter();
+        sync_folders(steps.map(|step| step.target.clone()))?;
+        let steps = &self.journal.steps;
+        let is_replaced = |backup: &Backup| {
+            let mut steps = steps.iter().filter(|step| step.before.is_some());
+            steps.any(|step| step.backup == backup.path)
+        };
+        self.journal.backups.retain(|backup| !is_replaced(backup));
         Ok(())
+    }
+
+    /// The step of a change whose new file or folder is at `staged`.
+    fn step(&self, change: &Change<'_>, staged: Option<PathBuf>) -> Result<Step> {
+        let new = match &change.new {
+            New::Backup { .. } => Some(change.backup()),
+            _ => staged.clone(),
+        };
+        let is_folder = change.form == Form::Folder;
+        Ok(Step {
+            entry: change.entry.as_str().to_owned(),
+            target: change.target.clone(),
+            backup: change.backup(),
+            fresh_backup: self.names.beside(&change.target, "old"),
+            earlier_backup: self.names.beside(&change.target, "earlier"),
+            replaces: match &change.backup {
+                Some((_, replaces)) => *replaces,
+                None => Replaces::Nothing,
+            },
+            old: match is_folder {
+                true => None,
+                false => Identity::of(&change.target),
+            },
+            before: change.before.map(|digest| digest.to_string()),
+            kept: change.form == Form::Kept,
+            after: match (&change.new, &new) {
+                (New::File { digest, .. }, _) => Some(digest.to_string()),
+                (_, Some(new)) => survey::listing(new, &change.rules())?,
+                _ => None,
+            },
+            folder: match is_folder {
+                true => Some(Folder {
+                    old: swap::place_of(&change.target)?,
+                    new: match &new {
+                        Some(new) => swap::place_of(new)?,
+                        None => None,
+                    },
+                    marker: None,
+                    rules: change.rules.as_ref().map(Rules::written),
+                }),
+                false => None,
+            },
+            staged,
+        })
+    }
+
+    /// Marks the new folder of the last step, if nothing else tells it from the old one.
+    fn mark(&mut self) -> Result<()> {
+        let marker = self.names.marker();
+        let Some(step) = self.journal.steps.last_mut() else {
+            return Ok(());
+        };
+        let place = step.staged.as_ref().unwrap_or(&step.backup).clone();
+        let Some(folder) = &mut step.folder else {
+            return Ok(());
+        };
+        if folder.old.is_none() || folder.old != folder.new {
+            return Ok(());
+        }
+        folder.marker = Some(marker.clone());
+        let marker = place.join(marker);
+        self.journal.litter.push(marker.clone());
+        self.home.write(&self.journal)?;
+        publish(&marker, b"", Existing::Keep)
     }
 
     /// Names the entries that are given to commands in the end: who finishes the work after a crash cannot tell whether
     /// they were.
     pub fn announce_commands<'a>(&mut self, entries: impl Iterator<Item = &'a str>) {
         self.journal.commands = entries.map(str::to_owned).collect();
+    }
+
+    /// Names the sources that were asked who is at work in them, for a rollback.
+    pub fn announce_sources<'a>(&mut self, sources: impl Iterator<Item = &'a str>) {
+        self.journal.sources = Some(sources.map(str::to_owned).collect());
+    }
+
+    /// Keeps what is known of backups that earlier imports made.
+    pub fn remember(&mut self, known: &Known) {
+        self.journal.backups = known.list();
     }
 
     /// The verb that began it.
@@ -367,23 +446,6 @@ fn place_within(change: &Change<'_>, target: &Path, placed: &Path) -> Result<()>
         place(source, *origin, &at, *attributes, *mtime)?;
     }
     Ok(sync_folder(&folder_of(&at))?)
-}
-
-/// A file of its own with the content and the attributes of another, at a place where a second name of it may be.
-pub fn separate(original: &Path, at: &Path) -> Result<()> {
-    let metadata = original.symlink_metadata()?;
-    if !metadata.is_file() {
-        return Ok(());
-    }
-    super::remove_file(at)?;
-    create_folders(&folder_of(at))?;
-    copy_private(original, at)?;
-    let copy = File::open(at)?;
-    // An unprivileged owner cannot give files away, and then the copy is its own as the original was.
-    let _ = fchown(&copy, Some(metadata.uid()), Some(metadata.gid()));
-    copy.set_permissions(metadata.permissions())?;
-    copy.set_modified(metadata.modified()?)?;
-    Ok(copy.sync_all()?)
 }
 
 /// Puts a new file beside its target: 0600 until its owner is right, durable when this returns.

@@ -1,8 +1,14 @@
 //! What of a directory goes along: patterns as in gitignore(5). The only module that knows the `ignore` crate.
 
-use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use serde::{Deserialize, Serialize};
 
 /// What is taken of a directory, and what is not.
 ///
@@ -16,6 +22,27 @@ pub struct Rules {
     exclude: Gitignore,
     /// What belongs to somebody else, whatever the patterns say.
     others: BTreeSet<Vec<u8>>,
+    /// What is taken, whatever the patterns say and whoever else has it.
+    claimed: BTreeSet<Vec<u8>>,
+    /// The patterns as they were written: those that include, and those that exclude.
+    patterns: (Vec<String>, Vec<String>),
+}
+
+/// Rules as text, for what has to be told apart by the same rules later.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WrittenRules {
+    /// Patterns that include.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    include: Vec<String>,
+    /// Patterns that exclude.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    exclude: Vec<String>,
+    /// Paths that belong to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<PathBuf>,
+    /// Paths that are taken all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    claimed: Vec<PathBuf>,
 }
 
 /// What becomes of one path.
@@ -25,6 +52,8 @@ pub enum Verdict {
     Kept,
     /// A folder in which something may be taken; it goes along if that is so.
     Searched,
+    /// A folder that is excluded, and lies above something that is claimed: only that is taken.
+    Crossed,
     /// It is not, nor is anything below it.
     Excluded,
 }
@@ -36,10 +65,12 @@ impl Rules {
         let excluding = build(exclude, &mut faults);
         let including = build(include, &mut faults);
         match excluding {
-            Some(exclude) if faults.is_empty() => Ok(Rules {
+            Some(compiled) if faults.is_empty() => Ok(Rules {
                 include: including.filter(|patterns| !patterns.is_empty()),
-                exclude,
+                exclude: compiled,
                 others: BTreeSet::new(),
+                claimed: BTreeSet::new(),
+                patterns: (include.to_vec(), exclude.to_vec()),
             }),
             _ => Err(faults),
         }
@@ -51,6 +82,30 @@ impl Rules {
             include: None,
             exclude: Gitignore::empty(),
             others: BTreeSet::new(),
+            claimed: BTreeSet::new(),
+            patterns: (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// Takes `claimed` as well, paths below the top: they count as taken whatever the patterns say, and although they belong
+    /// to another source.
+    #[must_use]
+    pub fn claiming(mut self, claimed: impl IntoIterator<Item = Vec<u8>>) -> Rules {
+        self.claimed.extend(claimed);
+        self
+    }
+
+    /// The rules as text.
+    pub fn written(&self) -> WrittenRules {
+        let paths = |paths: &BTreeSet<Vec<u8>>| -> Vec<PathBuf> {
+            let paths = paths.iter().map(|path| OsStr::from_bytes(path));
+            paths.map(PathBuf::from).collect()
+        };
+        WrittenRules {
+            include: self.patterns.0.clone(),
+            exclude: self.patterns.1.clone(),
+            others: paths(&self.others),
+            claimed: paths(&self.claimed),
         }
     }
 
@@ -88,8 +143,26 @@ impl Rules {
 
     /// What becomes of `relative`, in a folder of which `above` becomes.
     pub fn below(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
+        if self.claimed.contains(relative) {
+            return Verdict::Kept;
+        }
+        match self.by_patterns(above, relative, is_folder) {
+            Verdict::Excluded if is_folder && self.is_above_claimed(relative) => Verdict::Crossed,
+            verdict => verdict,
+        }
+    }
+
+    fn is_above_claimed(&self, folder: &[u8]) -> bool {
+        let mut below = self.claimed.iter();
+        below.any(|path| {
+            let rest = path.strip_prefix(folder);
+            rest.is_some_and(|rest| rest.starts_with(b"/"))
+        })
+    }
+
+    fn by_patterns(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
         let path = Path::new(OsStr::from_bytes(relative));
-        if above == Verdict::Excluded
+        if matches!(above, Verdict::Excluded | Verdict::Crossed)
             || self.others.contains(relative)
             || self.exclude.matched(path, is_folder).is_ignore()
         {
@@ -105,6 +178,17 @@ impl Rules {
             (false, true) => Verdict::Searched,
             (false, false) => Verdict::Excluded,
         }
+    }
+}
+
+impl TryFrom<&WrittenRules> for Rules {
+    type Error = Vec<String>;
+
+    fn try_from(written: &WrittenRules) -> Result<Rules, Vec<String>> {
+        let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
+        Ok(Rules::new(&written.include, &written.exclude)?
+            .without(written.others.iter().map(bytes))
+            .claiming(written.claimed.iter().map(bytes)))
     }
 }
 
@@ -324,6 +408,28 @@ mod tests {
             assert!(excluded(&rules, path), "{path}");
         }
         assert!(!excluded(&rules, "x/state.redb"));
+    }
+
+    #[test]
+    fn what_is_claimed_is_taken_although_it_is_excluded_and_nothing_around_it() {
+        let rules = rules(&["*.txt"], &["state/", "*.db"])
+            .without([b"other.db".to_vec(), b"state/app.db".to_vec()])
+            .claiming([b"state/app.db".to_vec(), b"b.db".to_vec()]);
+        let again = Rules::try_from(&rules.written()).expect("good");
+        for rules in [&rules, &again] {
+            for (path, is_folder, verdict) in [
+                ("state", true, Verdict::Crossed),
+                ("state/app.db", false, Verdict::Kept),
+                ("state/a.txt", false, Verdict::Excluded),
+                ("state/deep", true, Verdict::Excluded),
+                ("b.db", false, Verdict::Kept),
+                ("c.db", false, Verdict::Excluded),
+                ("other.db", false, Verdict::Excluded),
+                ("a.txt", false, Verdict::Kept),
+            ] {
+                assert_eq!(rules.verdict(path.as_bytes(), is_folder), verdict, "{path}");
+            }
+        }
     }
 
     #[test]

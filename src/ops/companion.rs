@@ -35,6 +35,8 @@ pub fn removal(database: &EntryName, companion: &Path) -> Result<Option<(Step, C
         target: companion.to_owned(),
         before: Some(present.digest),
         stamp,
+        rules: None,
+        backup: None,
         new: New::Nothing,
         form: Form::Plain,
     };

@@ -4,7 +4,6 @@
 
 mod archived_config;
 mod directory;
-mod feeding;
 mod planning;
 mod selection;
 mod unpacked;
@@ -20,7 +19,6 @@ pub use self::{
 };
 use self::{
     archived_config::{Beside, Laid},
-    feeding::{Fed, feed},
     planning::plan,
     unpacked::{RESTORED_DATABASE, Targets, Unpacked, VERSION},
 };
@@ -29,6 +27,7 @@ use super::{
     Context,
     archive_input::{self, Location},
     form::form_for,
+    kept::{Exports, Fed, feed},
     places,
     preflight::{self, Force, Locks},
     recovery::Entered,
@@ -43,7 +42,7 @@ use crate::{
     disk::{
         journal::{Home, Journal},
         staging::{self, Staging},
-        transaction::{Change, Transaction},
+        transaction::{Change, Form, Transaction},
     },
     error::Failure,
     model::entry_name::EntryName,
@@ -181,19 +180,30 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
             )?);
         }
     }
-    let plan = plan(
+    let mut plan = plan(
         context,
         settings,
         request.staging,
         &unpacked,
         &targets,
-        &mut blocked,
         &mut remarks,
     )?;
+    let home = Home::beside(&settings.config);
+    let known = replace::known_backups(&home);
+    replace::choose_backups(&mut plan.changes, &known, &mut remarks)?;
     places::of_changes(context, &plan.changes, &mut blocked, &mut remarks)?;
-    let commands: Vec<Fed> = unpacked.sources().filter_map(Fed::of).collect();
+    let fed = |source| Fed::new(source, staging.place(&source.name));
+    let mut commands: Vec<Fed> = unpacked.sources().filter_map(fed).collect();
     warn_of_maps(settings, &unpacked, &commands, &mut remarks);
+    let is_same = plan.changes.is_empty();
+    let mut exports = Exports::new(context, &home, &known, rehearsal, request.force);
     let mut report = Report::new(request.rehearsal, &plan.steps, blocked);
+    report.name_backups(&plan.changes);
+    if report.blocked.is_empty() {
+        plan.changes
+            .extend(exports.keep(&mut commands, &mut remarks)?);
+        report.name_kept(&commands);
+    }
     report.remarks = remarks;
     report.archive = Some(request.archive.shown());
     for (entry, _) in unpacked.torn() {
@@ -212,15 +222,17 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         && report.blocked.is_empty()
     {
         transaction.announce_commands(commands.iter().map(|fed| fed.entry.as_str()));
+        transaction.announce_sources(unpacked.sources().map(|source| source.name.as_str()));
+        transaction.remember(&known);
         let last = || {
             let laid = unpacked.beside.as_ref().map(Beside::lay).transpose()?;
-            feed(context, &staging, &commands)?;
+            feed(context, &commands)?;
             Ok(laid)
         };
         let laid = carry_out(context, transaction, &plan.changes, last)?;
         laid.into_iter().for_each(Laid::keep);
         report.applied = true;
-        conclude(&report, plan.changes.is_empty());
+        conclude(&report, is_same);
     }
     Ok(report)
 }
@@ -265,16 +277,20 @@ fn carry_out<'a>(
 ) -> Result<Option<Laid<'a>>> {
     if changes.is_empty() {
         // No file changes: there is nothing to bring back if a command fails.
-        let laid = last();
-        drop(transaction);
-        return laid;
+        let laid = last()?;
+        // It is the last import all the same: a rollback must not undo another one.
+        transaction.commit()?.finish()?;
+        return Ok(laid);
     }
     let entries: Vec<&str> = changes
         .iter()
+        .filter(|change| change.form != Form::Kept)
         .flat_map(Change::entries)
         .map(EntryName::as_str)
         .collect();
-    info!("Restoring {}", entries.join(", "));
+    if !entries.is_empty() {
+        info!("Restoring {}", entries.join(", "));
+    }
     let mut laid = None;
     let last = || {
         laid = last()?;

@@ -18,6 +18,7 @@ pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod keep;
+mod kept;
 pub mod list;
 mod look;
 mod places;

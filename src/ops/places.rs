@@ -17,9 +17,10 @@ use super::{Context, preflight::Blocked, remark::Remarks};
 use crate::{
     config::Settings,
     disk::{
+        backup::Replaces,
         exists, folder_of, holder,
         mounts::{self, Elsewhere, Extent, Mounts},
-        transaction::{Change, Form, New, backup_path},
+        transaction::{Change, Form, New},
     },
     error::Kind,
 };
@@ -165,13 +166,13 @@ fn of_attributes(change: &Change<'_>, blocked: &mut Vec<Blocked>) {
 
 /// Looks at the backup of an earlier import, which goes when this one is over.
 fn of_backup(change: &Change<'_>, mounts: &Mounts, blocked: &mut Vec<Blocked>) {
-    if matches!(change.new, New::Backup) {
-        return;
-    }
-    let backup = backup_path(&change.target);
+    let backup = match &change.backup {
+        Some((backup, Replaces::Inode(_))) if !matches!(change.new, New::Backup { .. }) => backup,
+        _ => return,
+    };
     let shown = backup.display();
-    let is_point = exists(&backup) && mounts.is_point(&backup);
-    let inside = mounts.below(&backup);
+    let is_point = exists(backup) && mounts.is_point(backup);
+    let inside = mounts.below(backup);
     if let Some(place) = inside
         .first()
         .copied()
@@ -184,7 +185,7 @@ fn of_backup(change: &Change<'_>, mounts: &Mounts, blocked: &mut Vec<Blocked>) {
             ),
             "unmount it, or move the old backup away",
         ));
-    } else if let Some(reason) = unremovable(&backup) {
+    } else if let Some(reason) = unremovable(backup) {
         let message = format!("{reason}: {shown} cannot give way to the new backup");
         blocked.push(target(message, ATTRIBUTE));
     }
@@ -276,7 +277,7 @@ fn name_others(change: &Change<'_>, remarks: &mut Remarks) -> Result<()> {
     if !exists(path) {
         return Ok(());
     }
-    let (shown, backup) = (path.display(), backup_path(path));
+    let (shown, backup) = (path.display(), change.backup());
     for other in mounts::elsewhere(path, Extent::Whole)? {
         let message = match &other {
             Elsewhere::Here(place) => format!(

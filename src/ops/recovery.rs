@@ -62,16 +62,23 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
         Err(error) if Failure::of(&error).kind == Kind::Blocked => return Ok(Outcome::Busy(error)),
         result => result?,
     };
-    home.sweep()?;
     // Whoever held the lock before us may have ended it.
-    let Some(journal) = home.journal()? else {
+    let journal = home.journal()?;
+    home.sweep(journal.as_ref())?;
+    let Some(journal) = journal else {
         return Ok(Outcome::Settled);
     };
     let _locks = match journal.phase {
-        Phase::Preparing => Vec::new(),
+        // Nothing is half-done: the service may be at work on the old state, or on the new one.
+        Phase::Preparing | Phase::Done => Vec::new(),
         _ => hold(&journal)?,
     };
-    let (verb, commands) = (journal.verb.clone(), journal.commands.join(", "));
+    let verb = journal.verb.clone();
+    let commands = match journal.phase {
+        // They had ended.
+        Phase::Done => String::new(),
+        _ => journal.commands.join(", "),
+    };
     let recovered =
         redo::recover(home, journal).map_err(|error| match error.downcast_ref::<Failure>() {
             Some(_) => error,
@@ -83,9 +90,15 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
         Recovered::Nothing => info!(
             "An earlier {verb} was interrupted before it changed anything: removed what it left"
         ),
-        Recovered::Finished => {
+        Recovered::Finished(unfed) => {
             warn!("An earlier {verb} was interrupted: finished it, the new state is in place");
-            if !commands.is_empty() {
+            if !unfed.is_empty() {
+                let unfed: Vec<String> = unfed
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                warn!(entries = %commands, files = %unfed.join(", "), "Their import commands may not have ended: give them these files by hand");
+            } else if !commands.is_empty() {
                 warn!(entries = %commands, "Their import commands may not have ended: import these entries again, with --only");
             }
         }

@@ -1,19 +1,26 @@
 //! The part that import and rollback share: carrying out a plan, looking at the result, and going back if it is wrong.
 
-use std::{fs::File, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::{Context, preflight::Blocked, remark::Remarks};
+use super::{Context, kept::Fed, preflight::Blocked, remark::Remarks};
 use crate::{
     disk::{
+        backup::Known,
+        journal::Home,
         survey,
-        transaction::{Change, Form, Names, New, Transaction, backup_path},
+        transaction::{Change, Form, Names, New, Transaction},
     },
     error::{Failure, Kind},
-    model::plan::{Action, Step},
+    model::plan::Step,
     source::{
         redb::{
             judge,
@@ -62,7 +69,7 @@ pub struct StepReport {
 }
 
 impl Report {
-    /// The report of a plan that is not carried out yet.
+    /// The report of a plan that is not carried out yet. [`Report::name_backups`] says where old files will stay.
     pub fn new(rehearsal: Rehearsal, steps: &[Step], blocked: Vec<Blocked>) -> Report {
         let step = |step: &Step| StepReport {
             entry: step.entry.as_str().to_owned(),
@@ -72,12 +79,7 @@ impl Report {
                 .map(|target| target.display().to_string()),
             action: step.action.name(),
             description: step.action.description(),
-            backup: match (&step.target, step.action) {
-                (Some(target), Action::Replace | Action::Remove) => {
-                    Some(backup_path(target).display().to_string())
-                }
-                _ => None,
-            },
+            backup: None,
         };
         Report {
             dry_run: rehearsal == Rehearsal::DryRun,
@@ -87,6 +89,43 @@ impl Report {
             remarks: Remarks::default(),
             archive: None,
             staging: None,
+        }
+    }
+
+    /// Says of each step where the old file stays.
+    pub fn name_backups(&mut self, changes: &[Change<'_>]) {
+        let mut backups: BTreeMap<String, String> = BTreeMap::new();
+        let mut name = |target: &Path, backup: &Path| {
+            backups.insert(target.display().to_string(), backup.display().to_string());
+        };
+        for change in changes {
+            let backup = change.backup();
+            if change.before.is_some() {
+                name(&change.target, &backup);
+            }
+            if let New::Folder { within, .. } = &change.new {
+                // What lies in a folder stays in that folder.
+                for inner in within.iter().filter(|inner| inner.before.is_some()) {
+                    if let Ok(inside) = inner.target.strip_prefix(&change.target) {
+                        name(&inner.target, &backup.join(inside));
+                    }
+                }
+            }
+        }
+        for step in &mut self.steps {
+            let target = step.target.as_ref();
+            step.backup = target.and_then(|target| backups.get(target).cloned());
+        }
+    }
+
+    /// Says of each entry of a command where what the command held before stays.
+    pub fn name_kept(&mut self, commands: &[Fed<'_>]) {
+        for fed in commands {
+            let mut steps = self.steps.iter_mut();
+            let step = steps.find(|step| step.target.is_none() && step.entry == fed.entry.as_str());
+            if let Some(step) = step {
+                step.backup = fed.kept.as_ref().map(|path| path.display().to_string());
+            }
         }
     }
 
@@ -129,6 +168,50 @@ pub enum Databases {
     AsTheyWere,
 }
 
+/// The backups that the record of the last import knows. A record that cannot be read knows none: then everything that is
+/// there stays.
+pub fn known_backups(home: &Home) -> Known {
+    let record = home.record().unwrap_or_else(|error| {
+        warn!(
+            "Which .bak files are of an earlier import is not known, all of them stay: {error:#}"
+        );
+        None
+    });
+    Known::of(record.as_ref())
+}
+
+/// Chooses where each old file stays, if that is not decided: what lies beside a target and is not of an earlier import
+/// keeps its name.
+pub fn choose_backups(
+    changes: &mut [Change<'_>],
+    known: &Known,
+    remarks: &mut Remarks,
+) -> Result<()> {
+    let mut taken: BTreeSet<PathBuf> = changes.iter().map(|change| change.target.clone()).collect();
+    let decided = changes.iter().filter_map(|change| change.backup.as_ref());
+    taken.extend(decided.map(|(path, _)| path.clone()));
+    for change in changes.iter_mut().filter(|change| change.backup.is_none()) {
+        let chosen = known.choose(&change.target, &taken)?;
+        if change.before.is_some() && !chosen.foreign.is_empty() {
+            let foreign: Vec<String> = chosen
+                .foreign
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            let message = format!(
+                "{} is not of an earlier import and stays as it is: the old {} is kept as {}",
+                foreign.join(", "),
+                change.entry,
+                chosen.path.display()
+            );
+            remarks.warning("backup", &change.entry, message);
+        }
+        taken.insert(chosen.path.clone());
+        change.backup = Some((chosen.path, chosen.replaces));
+    }
+    Ok(())
+}
+
 /// Names of the files of this run.
 pub fn names(context: &Context) -> Names {
     Names::new(&context.unique)
@@ -165,7 +248,10 @@ pub fn carry_out(
         Err(cause) => {
             error!("The {verb} failed after it began, bringing the old state back: {cause:#}");
             let undone = committed.undo();
+            let no_file = changes.iter().all(|change| change.form == Form::Kept);
             Err(match undone {
+                Ok(()) if no_file => Failure::new(Kind::Failed, format!("{verb} failed: {cause:#}"))
+                    .hint("no file was changed: correct the cause and try again"),
                 Ok(()) => Failure::new(Kind::RolledBack, format!("{verb} failed after it began; the old state is back: {cause:#}"))
                     .hint("nothing is lost: correct the cause and try again"),
                 Err(second) => Failure::new(
@@ -184,7 +270,7 @@ fn nothing_has_moved(changes: &[Change<'_>]) -> Result<()> {
     for change in changes {
         let before = || change.before.map(|digest| digest.to_string());
         let has_moved = match (&change.new, change.form) {
-            (_, Form::Folder) => survey::listing(&change.target)? != before(),
+            (_, Form::Folder) => survey::listing(&change.target, &change.rules())? != before(),
             _ => survey::stamp(&change.target)? != change.stamp,
         };
         if has_moved {
@@ -221,10 +307,10 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
             }
             New::Nothing => {}
             // What is there was told by its place; what is in it was proven before.
-            New::Folder { .. } | New::Backup if !target.is_dir() => {
+            New::Folder { .. } | New::Backup { .. } if !target.is_dir() => {
                 bail!("{} is not there", target.display())
             }
-            New::Backup => {}
+            New::Backup { .. } => {}
             New::Folder { within, .. } => look(context, within, databases)?,
             New::File {
                 digest, attributes, ..
@@ -255,7 +341,15 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
                 opened.with_context(|| format!("the new {} does not open", target.display()))?;
             }
         }
-        info!("  {} -> {}", change.entry, target.display());
+        if change.form == Form::Kept {
+            info!(
+                "  what the commands of {} held -> {}",
+                change.entry,
+                target.display()
+            );
+        } else {
+            info!("  {} -> {}", change.entry, target.display());
+        }
     }
     Ok(())
 }

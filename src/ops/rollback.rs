@@ -1,6 +1,10 @@
 //! `rollback`: undoes the last import, by the same transaction; a second rollback undoes the first.
 
-use std::{io, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
@@ -8,7 +12,8 @@ use tracing::{info, warn};
 use super::{
     Context,
     companion::removal,
-    form::form_of,
+    form::{form_for, form_of},
+    kept::{Exports, Fed, feed},
     places,
     preflight::{self, Blocked, Force, Locks},
     recovery::Entered,
@@ -16,20 +21,23 @@ use super::{
     replace::{self, Databases, Rehearsal, Report},
 };
 use crate::{
-    config::Settings,
+    config::{Settings, sources::Source},
     disk::{
         NewFolders,
+        backup::{Identity, Known, Replaces},
         journal::{self, Home, Journal},
         survey,
-        transaction::{Change, Form, New, Origin, Transaction},
+        transaction::{Build, Change, Form, New, Origin, Transaction},
+        tree::keep_excluded,
     },
     error::{Failure, Kind},
     model::{
         digest::Digest,
         entry_name::EntryName,
         plan::{Action, Attributes, Step},
+        rules::Rules,
     },
-    source::sqlite,
+    source::{redb::lock::DatabaseLock, sqlite},
 };
 
 /// Brings back what the last import or rollback replaced, and takes away what it created.
@@ -41,10 +49,11 @@ pub fn rollback(
 ) -> Result<Report> {
     let settings = &entered.settings;
     let home = Home::beside(&settings.config);
-    let record = home
-        .record()?
-        .filter(|record| !record.steps.is_empty())
-        .ok_or_else(|| nothing_to_undo(settings))?;
+    let record = home.record()?;
+    let known = Known::of(record.as_ref());
+    let record = record
+        .filter(|record| !record.steps.is_empty() || !record.commands.is_empty())
+        .ok_or_else(|| nothing_to_undo(settings, &home, &known))?;
     info!(
         verb = record.verb,
         time = record.time,
@@ -52,18 +61,14 @@ pub fn rollback(
         "Undoing"
     );
     let mut blocked = places::of_the_journal(settings);
+    let mut remarks = Remarks::default();
     let mut steps = Vec::new();
     let mut changes = Vec::new();
-    for done in &record.steps {
-        let (step, change) = reverse(done, &record.verb, &mut blocked)?;
+    for done in record.steps.iter().filter(|done| !done.kept) {
+        let (step, change) = reverse(context, done, &record.verb, &mut blocked)?;
         steps.push(step);
         changes.extend(change);
     }
-    let locks = if rehearsal == Rehearsal::Real {
-        Locks::Held
-    } else {
-        Locks::Asked
-    };
     // What a service has begun to write beside the database that goes does not belong to the one that comes.
     let databases: Vec<(EntryName, PathBuf)> = changes
         .iter()
@@ -81,69 +86,213 @@ pub fn rollback(
             }
         }
     }
-    let mut remarks = Remarks::default();
-    preflight::services(
+    let mut commands = given_back(settings, &record, &mut steps, &mut blocked, &mut remarks)?;
+    let locks = if rehearsal == Rehearsal::Real {
+        Locks::Held
+    } else {
+        Locks::Asked
+    };
+    let _held = ask(
         context,
         settings,
-        settings.sources.iter(),
-        force,
+        &record,
+        &changes,
+        (force, locks),
         &mut blocked,
         &mut remarks,
     )?;
-    let mut _held = Vec::new();
-    for change in &changes {
-        _held.extend(preflight::target(
-            &change.target,
-            change.form,
-            force,
-            locks,
-            &mut blocked,
-        )?);
-    }
-    if !record.commands.is_empty() {
-        warn!(entries = %record.commands.join(", "), "What import commands did with these entries is not undone");
-    }
-    let mut remarks = Remarks::default();
+    replace::choose_backups(&mut changes, &known, &mut remarks)?;
     places::of_changes(context, &changes, &mut blocked, &mut remarks)?;
     let mut report = Report::new(rehearsal, &steps, blocked);
-    report.remarks.extend(remarks);
-    announce(&report);
-    if rehearsal == Rehearsal::Real && report.blocked.is_empty() {
-        report.applied = true;
-        if changes.is_empty() {
-            info!("Nothing to bring back: every file is what it was before");
-            return Ok(report);
+    report.name_backups(&changes);
+    let is_blocked = !report.blocked.is_empty();
+    let is_empty = changes.is_empty() && commands.is_empty();
+    let transaction = match rehearsal {
+        Rehearsal::Real if !is_blocked && !is_empty => {
+            Some(begin(context, &home, &record, &known, &changes)?)
         }
-        let journal = Journal::new(
-            "rollback",
-            context.time(),
-            record.archive.clone(),
-            Vec::new(),
-        );
-        let paths: Vec<PathBuf> = changes.iter().map(|change| change.target.clone()).collect();
-        let transaction = Transaction::begin(
-            home,
-            replace::names(context),
-            journal,
-            &paths,
-            NewFolders::default(),
-        )?;
-        replace::carry_out(
-            context,
-            transaction,
-            &changes,
-            Databases::AsTheyWere,
-            || Ok(()),
-        )?;
+        _ => None,
+    };
+    let mut exports = Exports::new(context, &home, &known, rehearsal, force);
+    if !is_blocked {
+        let kept = exports.keep(&mut commands, &mut remarks)?;
+        for fed in &mut commands {
+            // What comes back makes room for what the commands hold now.
+            let mut kept = kept.iter().filter(|kept| kept.before.is_some());
+            if let Some(kept) = kept.find(|kept| kept.target == fed.content) {
+                fed.content = kept.backup();
+            }
+        }
+        changes.extend(kept);
+        report.name_kept(&commands);
+    }
+    report.remarks = remarks;
+    announce(&report, &record);
+    if rehearsal == Rehearsal::Real && !is_blocked {
+        report.applied = true;
+    }
+    if let Some(transaction) = transaction {
+        let last = || feed(context, &commands);
+        replace::carry_out(context, transaction, &changes, Databases::AsTheyWere, last)?;
         info!(
-            files = changes.len(),
+            files = changes
+                .iter()
+                .filter(|change| change.form != Form::Kept)
+                .count(),
             "Rollback completed successfully, what it replaced stays as .bak (a second rollback brings it back)"
         );
+    } else if report.applied {
+        info!("Nothing to bring back: every file is what it was before");
     }
     Ok(report)
 }
 
-fn nothing_to_undo(settings: &Settings) -> Failure {
+/// Begins the transaction of a rollback.
+fn begin(
+    context: &Context,
+    home: &Home,
+    record: &Journal,
+    known: &Known,
+    changes: &[Change<'_>],
+) -> Result<Transaction> {
+    let journal = Journal::new(
+        journal::ROLLBACK,
+        context.time(),
+        record.archive.clone(),
+        Vec::new(),
+    );
+    let paths: Vec<PathBuf> = changes.iter().map(|change| change.target.clone()).collect();
+    let names = replace::names(context);
+    let folders = NewFolders::default();
+    let mut transaction = Transaction::begin(home.clone(), names, journal, &paths, folders)?;
+    transaction.remember(known);
+    transaction.announce_commands(record.commands.iter().map(String::as_str));
+    if let Some(sources) = &record.sources {
+        transaction.announce_sources(sources.iter().map(String::as_str));
+    }
+    Ok(transaction)
+}
+
+/// The entries that import commands get back, as they were before the last import.
+fn given_back<'a>(
+    settings: &'a Settings,
+    record: &Journal,
+    steps: &mut Vec<Step>,
+    blocked: &mut Vec<Blocked>,
+    remarks: &mut Remarks,
+) -> Result<Vec<Fed<'a>>> {
+    let mut commands = Vec::new();
+    let verb = &record.verb;
+    for name in &record.commands {
+        let entry = EntryName::new(name)
+            .with_context(|| format!("the record of the last import names {name:?}"))?;
+        let mut kept = record.steps.iter().filter(|done| done.kept);
+        let Some(done) = kept.find(|done| done.entry == *name) else {
+            remarks.undone("command", &entry, format!(
+                "{entry} was given to its import command by the last {verb}, and what was there before was not kept: this is not undone"
+            ));
+            continue;
+        };
+        let mut sources = settings.sources.iter();
+        let source = sources.find(|source| source.name == entry);
+        let Some(fed) = source.and_then(|source| Fed::new(source, done.target.clone())) else {
+            remarks.undone("command", &entry, format!(
+                "{entry} is not given back: this machine has no import command for it any more; what was there before is {}",
+                done.target.display()
+            ));
+            continue;
+        };
+        let there = match done.target.symlink_metadata() {
+            Ok(metadata) if metadata.is_file() => {
+                survey::present(&done.target, |file| Box::new(file))?
+            }
+            _ => None,
+        };
+        if there.map(|there| there.digest.to_string()) != done.after {
+            blocked.push(Blocked {
+                kind: "backup",
+                message: format!(
+                    "{} is not what the commands of {entry} held before the last {verb}",
+                    done.target.display()
+                ),
+                failure: Kind::Blocked,
+                hint: "a rollback brings back everything or nothing: import an archive instead, or give the .bak files back by hand",
+            });
+        }
+        steps.push(Step {
+            entry,
+            target: None,
+            action: Action::Feed,
+        });
+        commands.push(fed);
+    }
+    Ok(commands)
+}
+
+/// Asks who is at work, in everything that the import asked about: a service is one, whichever of its files change. Locks
+/// are held until the value that is returned goes.
+fn ask(
+    context: &Context,
+    settings: &Settings,
+    record: &Journal,
+    changes: &[Change<'_>],
+    (force, locks): (Force, Locks),
+    blocked: &mut Vec<Blocked>,
+    remarks: &mut Remarks,
+) -> Result<Vec<DatabaseLock>> {
+    let mut held = Vec::new();
+    let mut asked = BTreeSet::new();
+    let mut look = |target: PathBuf, form: Form, blocked: &mut Vec<Blocked>| -> Result<()> {
+        if asked.insert(target.clone()) {
+            held.extend(preflight::target(&target, form, force, locks, blocked)?);
+        }
+        Ok(())
+    };
+    for change in changes {
+        look(change.target.clone(), change.form, blocked)?;
+    }
+    let is_asked = |source: &&Source| match &record.sources {
+        Some(names) => names.iter().any(|name| name == source.name.as_str()),
+        None => true,
+    };
+    let sources = settings.sources.iter().filter(is_asked);
+    preflight::services(context, settings, sources.clone(), force, blocked, remarks)?;
+    for source in sources {
+        preflight::activity(context, source, force, blocked)?;
+        let resolved = source.path().map(|path| match source.is_directory() {
+            true => survey::resolve_folder(path),
+            false => survey::resolve(path),
+        });
+        // What is not what it should be any more is nothing that a rollback of other files needs.
+        if let Some(Ok(target)) = resolved {
+            look(target, form_for(&source.content), blocked)?;
+        }
+    }
+    Ok(held)
+}
+
+/// Says that there is nothing to undo; and if the last import changed nothing, where older states lie.
+fn nothing_to_undo(settings: &Settings, home: &Home, known: &Known) -> Failure {
+    if let Ok(Some(record)) = home.record() {
+        let archive = record.archive.as_deref().unwrap_or("an archive");
+        let message = format!(
+            "there is nothing to undo: the last {} ({}, {archive}) changed nothing",
+            record.verb, record.time
+        );
+        let paths = known.paths();
+        let paths: Vec<String> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let hint = match paths.is_empty() {
+            true => "import the archive that you want back".to_owned(),
+            false => format!(
+                "what earlier imports replaced lies in {}: stop the service and copy back by hand what you want, or import an archive",
+                paths.join(", ")
+            ),
+        };
+        return Failure::new(Kind::NotFound, message).hint(hint);
+    }
     if !settings.config_exists {
         let config = settings.config.display();
         let message = format!(
@@ -153,7 +302,7 @@ fn nothing_to_undo(settings: &Settings) -> Failure {
             .hint("name the --config that the import was run with");
     }
     let message = format!(
-        "there is no import to undo: nothing was imported into the state of {}, or the last import changed nothing",
+        "there is no import to undo: nothing was imported into the state of {}",
         settings.config.display()
     );
     Failure::new(Kind::NotFound, message).hint("is this the --config that the import was run with?")
@@ -161,6 +310,7 @@ fn nothing_to_undo(settings: &Settings) -> Failure {
 
 /// What undoes one step.
 fn reverse(
+    context: &Context,
     done: &journal::Step,
     verb: &str,
     blocked: &mut Vec<Blocked>,
@@ -168,7 +318,7 @@ fn reverse(
     let entry = EntryName::new(&done.entry)
         .with_context(|| format!("the record of the last import names {:?}", done.entry))?;
     if done.folder.is_some() {
-        return reverse_folder(done, entry, verb, blocked);
+        return reverse_folder(context, done, entry, verb, blocked);
     }
     let target = survey::resolve(&done.target)?;
     let stamp = survey::stamp(&target)?;
@@ -188,6 +338,8 @@ fn reverse(
         target: target.clone(),
         before,
         stamp,
+        rules: None,
+        backup: None,
         new,
         form: form.unwrap_or(Form::Plain),
     };
@@ -238,30 +390,45 @@ fn reverse(
         },
         mtime: None,
     };
-    Ok((step(action), Some(change(file))))
+    // What is replaced stays where the backup was.
+    let inode = Identity::of(&done.backup).map(|file| Replaces::Inode(file.inode));
+    let change = Change {
+        backup: Some((done.backup.clone(), inode.unwrap_or(Replaces::Nothing))),
+        ..change(file)
+    };
+    Ok((step(action), Some(change)))
 }
 
 /// What undoes the replacement of a folder: it and its backup change places.
 fn reverse_folder(
+    context: &Context,
     done: &journal::Step,
     entry: EntryName,
     verb: &str,
     blocked: &mut Vec<Blocked>,
 ) -> Result<(Step, Option<Change<'static>>)> {
     let target = survey::resolve_folder(&done.target)?;
-    let now = survey::listing(&target)?;
+    let folder = done.folder.as_ref();
+    let covered = folder.map_or_else(|| Ok(Rules::everything()), |folder| folder.rules())?;
+    // What version 1 of the journal recorded covers what is excluded as well, and nothing comes along.
+    let rules = folder.is_some_and(|folder| folder.rules.is_some());
+    let rules = rules.then(|| covered.clone());
+    let now = survey::listing(&target, &covered)?;
+    let back = || New::Backup {
+        carry: carry(context, &target, rules.clone()),
+    };
     let (action, new) = match (&done.before, &now) {
         (None, None) => (Action::Unchanged, None),
         (None, Some(_)) => (Action::Remove, Some(New::Nothing)),
-        (Some(_), None) => (Action::Create, Some(New::Backup)),
-        (Some(_), Some(_)) => (Action::Replace, Some(New::Backup)),
+        (Some(_), None) => (Action::Create, Some(back())),
+        (Some(_), Some(_)) => (Action::Replace, Some(back())),
     };
     let step = Step {
         entry: entry.clone(),
         target: Some(target.clone()),
         action,
     };
-    if done.before.is_some() && survey::listing(&done.backup)? != done.before {
+    if done.before.is_some() && survey::listing(&done.backup, &covered)? != done.before {
         blocked.push(Blocked {
             kind: "backup",
             message: format!(
@@ -280,23 +447,51 @@ fn reverse_folder(
         target,
         before,
         stamp: None,
+        backup: match new {
+            New::Nothing => None,
+            _ => Some((done.backup.clone(), Replaces::Nothing)),
+        },
+        rules,
         new,
         form: Form::Folder,
     });
     Ok((step, change))
 }
 
-fn announce(report: &Report) {
+/// Brings what is excluded of the folder at `target`, as it is now, into the one that comes back.
+fn carry(context: &Context, target: &Path, rules: Option<Rules>) -> Build<'static> {
+    let (target, privilege) = (target.to_owned(), context.privilege());
+    Box::new(move |backup: &Path| {
+        if let Some(rules) = rules.as_ref().filter(|_| target.is_dir()) {
+            for warning in keep_excluded(&target, backup, rules, privilege)? {
+                warn!("{warning}");
+            }
+        }
+        Ok(())
+    })
+}
+
+fn announce(report: &Report, record: &Journal) {
     if !report.dry_run {
         return;
     }
     info!("DRY RUN MODE - No changes will be made");
     for step in &report.steps {
         let target = step.target.as_deref().unwrap_or_default();
-        match step.action {
-            "remove" => info!("  {target} would go (it stays as .bak)"),
-            "unchanged" => info!("  {target} is gone already"),
-            _ => info!("  {target}.bak -> {target}"),
+        let backup = step.backup.as_deref().unwrap_or(".bak");
+        let mut done = record.steps.iter();
+        let done = done.find(|done| done.entry == step.entry);
+        match (step.action, done) {
+            ("unchanged", _) => info!("  {target} is gone already"),
+            (_, Some(done)) if done.kept => {
+                info!(
+                    "  {} -> the import command of {}",
+                    done.target.display(),
+                    done.entry
+                );
+            }
+            ("remove", _) | (_, None) => info!("  {target} would go (it stays as {backup})"),
+            (_, Some(done)) => info!("  {} -> {target}", done.backup.display()),
         }
     }
     info!("DRY RUN COMPLETE - No changes were made");

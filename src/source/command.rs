@@ -30,7 +30,7 @@ use crate::{
     disk::publish::Draft,
     error::{Failure, Kind},
     model::{
-        digest::Hashing,
+        digest::{Digest, Hashing},
         entry_name::{EntryName, printable},
         limits::BUFFER_BYTES,
         manifest::FileRecord,
@@ -92,6 +92,27 @@ pub fn stage(
         name,
         record,
         content: Content::File(file),
+    })
+}
+
+/// Writes what `command` prints to `to`, and tells its digest; or why there is none, if the command fails or prints nothing.
+/// What cannot be written is an error.
+pub fn print(
+    command: Line<'_>,
+    to: &mut dyn io::Write,
+    step: &Step<'_>,
+) -> Result<Result<Digest, String>> {
+    let mut hashing = Hashing::new(to);
+    let mut keep = |bytes: &[u8]| {
+        step(bytes.len() as u64)?;
+        Ok(hashing.write_all(bytes)?)
+    };
+    let status = run(command, Stdio::null(), &mut keep, step)?;
+    let (digest, size) = hashing.finish();
+    Ok(match (status.success(), size) {
+        (false, _) => Err(format!("failed, {status}")),
+        (true, 0) => Err("printed nothing".to_owned()),
+        (true, _) => Ok(digest),
     })
 }
 
@@ -329,10 +350,7 @@ mod tests {
         let mut bytes = Vec::new();
         staged.content.open()?.read_to_end(&mut bytes)?;
         assert_eq!(staged.record.size, bytes.len() as u64);
-        assert_eq!(
-            staged.record.checksum,
-            crate::model::digest::Digest::of(&bytes)
-        );
+        assert_eq!(staged.record.checksum, Digest::of(&bytes));
         Ok(bytes)
     }
 

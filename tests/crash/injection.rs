@@ -313,7 +313,11 @@ impl Scenario {
                     journal if journal.contains("\"phase\": \"preparing\"") => {
                         preparing = Some(inject)
                     }
-                    journal if journal.contains("\"phase\": \"committed\"") => {
+                    journal
+                        if ["committed", "done"]
+                            .iter()
+                            .any(|phase| journal.contains(&format!("\"phase\": \"{phase}\""))) =>
+                    {
                         committed.push(inject)
                     }
                     _ => {}

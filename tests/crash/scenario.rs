@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     "etc/config.toml",
     "etc/secrets",
     "etc/services.toml",
+    "etc/services.toml.bak",
     "data/state.redb",
 ];
 /// The files of two directories that are replaced as one each, of the database in one of them, and the configuration.
@@ -30,6 +31,7 @@ const DIRECTORIES: &[&str] = &[
     "data/app/cache/big",
     "data/web/page",
     "data/web/stray",
+    "data/web.bak/mine",
 ];
 
 /// A machine before the verb, and what the verb makes of it.
@@ -71,19 +73,18 @@ impl Scenario {
         scenario
     }
 
-    /// Old state B, archive of state A with one file more and one mode other: something is replaced, created and kept.
+    /// Old state B, archive of state A with one file more and one mode other: something is replaced, created and kept. One
+    /// `.bak` is of an earlier import, another one is the user's own.
     pub fn import() -> Scenario {
         let machine = Machine::new();
         let archive = machine.export("a.tar.gz");
+        machine.write("etc/config.toml", machine.config_text("# before\n"), 0o600);
+        plainly(&machine, &["import", &archive]).exits(0);
         machine.fill_database(40);
         machine.write("etc/config.toml", machine.config_text("# changed\n"), 0o600);
         machine.write("etc/services.toml", "", 0o644);
         fs::remove_file(machine.path("etc/secrets")).expect("removed");
-        machine.write(
-            "etc/config.toml.bak",
-            "the backup of an earlier import",
-            0o644,
-        );
+        machine.write("etc/services.toml.bak", "my own copy", 0o644);
         Scenario::new(machine, &["import", &archive], FILES)
     }
 
@@ -118,6 +119,8 @@ path = "../data/web"
         machine.write("data/web/page", "first", 0o644);
         std::os::unix::fs::symlink("one", machine.path("data/app/link")).expect("a link");
         let archive = machine.export("a.tar.gz");
+        machine.write("data/app/one", "before", 0o600);
+        plainly(&machine, &["import", &archive]).exits(0);
         fs::remove_file(machine.path("data/app/gone")).expect("removed");
         machine.write("data/app/one", "changed", 0o600);
         machine.write("data/app/new", "new", 0o600);
@@ -125,8 +128,8 @@ path = "../data/web"
         machine.write("data/web/stray", "left by an upgrade", 0o600);
         let changed = machine.config_text(&format!("{sources}# changed\n"));
         machine.write("etc/config.toml", changed, 0o600);
-        fs::create_dir(machine.path("data/app.bak")).expect("a folder");
-        machine.write("data/app.bak/earlier", "of an earlier import", 0o600);
+        fs::create_dir(machine.path("data/web.bak")).expect("a folder");
+        machine.write("data/web.bak/mine", "copied before an upgrade", 0o600);
         Scenario::new(machine, &["import", &archive], DIRECTORIES)
     }
 

@@ -1,4 +1,8 @@
 //! What an archive does not have of a directory stays: it is carried over from the old one into the new one.
+//!
+//! First each file gets a second name in the new directory, so that it is at its place whichever of the two is there. When
+//! the new one is there for good, the old one loses its name. Caches of any size move in this way without being copied, and
+//! are missing at no instant.
 
 use std::{
     collections::BTreeMap,
@@ -31,8 +35,8 @@ use crate::model::{
 /// hookshot's own, sockets, fifos and devices. Files get a second name in `new`, and are copied where they cannot have
 /// one; folders are made with the attributes that they have. Durable when this returns; names what could not come along.
 ///
-/// What `new` already has stays as it is. The old directory is only read. Not promised: that a file which has a second
-/// name stays apart from the old directory's: both are one file.
+/// What `new` already has stays as it is. The old directory is only read. A file which has a second name is one file in
+/// both directories, until [`release`] takes it from one of them.
 pub fn keep_excluded(
     old: &Path,
     new: &Path,
@@ -117,6 +121,7 @@ impl Keeping<'_> {
         let to = self.to.at(folder)?;
         match sys::linkat(from, name, to, name, AtFlags::empty()) {
             Ok(()) => Ok(()),
+            Err(Errno::EXIST) if Look::at(to, name)?.inode == look.inode => Ok(()),
             Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP) => {
                 copy(from, to, name, &look, &mut self.attributes)
             }
@@ -177,6 +182,133 @@ impl Keeping<'_> {
         }
         Ok(())
     }
+}
+
+/// Takes from the directory `kept`, which stays as a backup, what [`keep_excluded`] gave the directory `live` of it: second
+/// names, and originals of copies that nobody has changed since. Folders that become empty go. What only `kept` has stays.
+///
+/// May be repeated. Durable when this returns. Not promised: that what an ordinary user may not remove goes.
+pub fn release(kept: &Path, live: &Path, rules: &Rules) -> Result<()> {
+    let open =
+        |path: &Path| Top::open(path).with_context(|| format!("cannot open {}", path.display()));
+    let (kept, live) = (open(kept)?, open(live)?);
+    let mut releasing = Releasing {
+        kept: &kept,
+        from: Folders::new(&kept),
+        live: Folders::new(&live),
+        entered: BTreeMap::new(),
+    };
+    walk(&kept, rules, &mut |relative, met| match met {
+        Met::Excluded | Met::Own | Met::Special(_) => releasing.release(relative),
+        Met::Failed(_) | Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) => Ok(()),
+    })?;
+    releasing.leave()
+}
+
+struct Releasing<'a> {
+    kept: &'a Top,
+    from: Folders<'a>,
+    live: Folders<'a>,
+    /// Folders from which something went, as they were.
+    entered: BTreeMap<Vec<u8>, Look>,
+}
+
+/// Something that may go, and whether everything below it was looked at.
+type Candidate = (Vec<u8>, bool);
+
+impl Releasing<'_> {
+    /// Takes away `first` and everything below it, as far as the live directory has it.
+    fn release(&mut self, first: &[u8]) -> Result<()> {
+        let mut ahead: Vec<Candidate> = vec![(first.to_vec(), false)];
+        while let Some((relative, is_searched)) = ahead.pop() {
+            match self.release_one(&relative, is_searched, &mut ahead) {
+                Err(error) if is_gone_or_in_the_way(&error) => {}
+                result => result
+                    .with_context(|| format!("cannot remove {}", self.kept.shown(&relative)))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn release_one(
+        &mut self,
+        relative: &[u8],
+        is_searched: bool,
+        ahead: &mut Vec<Candidate>,
+    ) -> io::Result<()> {
+        let (folder, name) = split(relative);
+        let name = OsStr::from_bytes(name);
+        let twin = Look::at(self.live.at(folder)?, name)?;
+        let look = Look::at(self.from.at(folder)?, name)?;
+        match (look.what, twin.what) {
+            (What::Folder, What::Folder) if is_searched => {
+                self.enter(folder)?;
+                match sys::unlinkat(self.from.at(folder)?, name, AtFlags::REMOVEDIR) {
+                    Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+                    result => result?,
+                }
+            }
+            (What::Folder, What::Folder) => {
+                let below = names(self.from.at(relative)?)?;
+                ahead.push((relative.to_vec(), true));
+                ahead.extend(below.iter().map(|(name, _)| (join(relative, name), false)));
+            }
+            _ if is_twin(&look, &twin) => {
+                self.enter(folder)?;
+                sys::unlinkat(self.from.at(folder)?, name, AtFlags::empty())?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes sure that something may be taken from `folder`.
+    fn enter(&mut self, folder: &[u8]) -> io::Result<()> {
+        if !self.entered.contains_key(folder) {
+            let fd = self.from.at(folder)?;
+            let look = Look::of(fd)?;
+            if look.mode & 0o700 != 0o700 {
+                sys::fchmod(fd, Mode::from_raw_mode(look.mode | 0o700))?;
+            }
+            self.entered.insert(folder.to_vec(), look);
+        }
+        Ok(())
+    }
+
+    /// Gives the folders that are still there their mode and their time back, the deepest first.
+    fn leave(&mut self) -> Result<()> {
+        for (folder, look) in self.entered.iter().rev() {
+            let mut leave = || -> io::Result<()> {
+                let fd = self.from.at(folder)?;
+                if look.mode & 0o700 != 0o700 {
+                    sys::fchmod(fd, Mode::from_raw_mode(look.mode))?;
+                }
+                sys::futimens(fd, &timestamps(look.mtime))?;
+                match sys::fsync(fd) {
+                    Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+                    result => Ok(result?),
+                }
+            };
+            match leave() {
+                Err(error) if is_gone(&error) => {}
+                result => {
+                    result.with_context(|| format!("cannot restore {}", self.kept.shown(folder)))?
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether two are one file, or one is the copy that was made of the other.
+fn is_twin(look: &Look, twin: &Look) -> bool {
+    let shape = |look: &Look| {
+        (
+            look.what, look.size, look.mtime, look.mode, look.uid, look.gid,
+        )
+    };
+    let is_copied = matches!(look.what, What::File | What::Link);
+    look.inode == twin.inode || (is_copied && shape(look) == shape(twin))
 }
 
 fn is_gone_or_in_the_way(error: &io::Error) -> bool {

@@ -29,7 +29,11 @@ use self::{
     beneath::{Folders, Look, Top, split},
     holes::copy_file,
 };
-pub use self::{attributes::Privilege, keep::keep_excluded, listing::listing};
+pub use self::{
+    attributes::Privilege,
+    keep::{keep_excluded, release},
+    listing::listing,
+};
 use crate::{
     error::{Failure, Kind},
     model::{

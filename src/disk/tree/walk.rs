@@ -76,7 +76,9 @@ pub fn walk(
             }
         };
         match verdict {
-            Verdict::Searched if !folder.is_empty() => visit(&folder, Met::Searched(look, fd))?,
+            Verdict::Searched | Verdict::Crossed if !folder.is_empty() => {
+                visit(&folder, Met::Searched(look, fd))?;
+            }
             _ => visit(&folder, Met::Folder(look, fd))?,
         }
         let below = ahead.len();

@@ -1,6 +1,9 @@
 //! A directory of an archive against the one on this machine: whether they are the same, and the change that makes them so.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use tracing::warn;
@@ -13,13 +16,14 @@ use crate::{
     },
     disk::{
         exists, survey,
-        transaction::{Change, Form, New, separate},
+        transaction::{Change, Form, New},
         tree::{self as built, Restoring, StagedFile, Taking},
     },
     model::{
         digest::Digest,
         entry_name::EntryName,
         relative::RelativeName,
+        rules::Rules,
         tree::{Tree, relative_of},
     },
     ops::{Context, look::look, staged::staged_files},
@@ -99,16 +103,20 @@ impl<'a> Directory<'a> {
 
     /// The change that puts the archive's directory in place, with the changes whose targets lie in it.
     pub fn change(self, within: Vec<Change<'a>>) -> Result<Change<'a>> {
-        let before = survey::listing(self.target)?;
+        let made: Vec<EntryName> = within.iter().map(|change| change.entry.clone()).collect();
+        let rules = self.rules(&made)?;
+        let before = survey::listing(self.target, &rules)?;
         let before = before.map(|digest| digest.parse().map_err(anyhow::Error::msg));
         let (entry, target) = (self.source.name.clone(), self.target.to_owned());
-        let made: Vec<EntryName> = within.iter().map(|change| change.entry.clone()).collect();
-        let build = move |place: &Path| self.build(place, &made);
+        let kept = rules.clone();
+        let build = move |place: &Path| self.build(place, &made, &kept);
         Ok(Change {
             entry,
             target,
             before: before.transpose()?,
             stamp: None,
+            rules: Some(rules),
+            backup: None,
             new: New::Folder {
                 build: Box::new(build),
                 within,
@@ -118,7 +126,7 @@ impl<'a> Directory<'a> {
     }
 
     /// Builds the new directory at `place`; what is `made` comes there by changes of its own.
-    fn build(&self, place: &Path, made: &[EntryName]) -> Result<()> {
+    fn build(&self, place: &Path, made: &[EntryName], rules: &Rules) -> Result<()> {
         let privilege = self.context.privilege();
         let staged = self.unpacked.staging.place(&self.source.name);
         self.context.begin("building the directory", None);
@@ -137,9 +145,8 @@ impl<'a> Directory<'a> {
             privilege,
         })?;
         if exists(self.target) {
-            let rules = self.settings.rules(self.source)?;
-            warnings.extend(built::keep_excluded(self.target, place, &rules, privilege)?);
-            self.keep_others(place, made)?;
+            self.make_room(place, made)?;
+            warnings.extend(built::keep_excluded(self.target, place, rules, privilege)?);
         }
         for warning in warnings {
             warn!("{}: {warning}", self.source.name);
@@ -147,26 +154,40 @@ impl<'a> Directory<'a> {
         Ok(())
     }
 
-    /// Sources of their own that no change makes anew stay as they are, each in a file of its own: the old directory is
-    /// what a rollback brings back.
-    fn keep_others(&self, place: &Path, made: &[EntryName]) -> Result<()> {
+    /// What of the directory is replaced: what its rules keep, and the sources of their own in it that are `made` anew.
+    fn rules(&self, made: &[EntryName]) -> Result<Rules> {
+        let rules = self.settings.rules(self.source)?;
+        let others = self.settings.within(self.source).into_iter();
+        let claimed = others.filter(|(other, _)| self.is_made(other, made));
+        let claimed = claimed.flat_map(|(other, inside)| parts(other, &inside));
+        Ok(rules.claiming(claimed.map(|path| path.into_os_string().into_encoded_bytes())))
+    }
+
+    fn is_made(&self, other: &Source, made: &[EntryName]) -> bool {
+        made.contains(&other.name) && self.unpacked.record(&other.name).is_some()
+    }
+
+    /// Removes what the archive's directory has at the places of sources of their own: those that are `made` come there by
+    /// changes of their own, and the others stay as they are on this machine.
+    fn make_room(&self, place: &Path, made: &[EntryName]) -> Result<()> {
         for (other, inside) in self.settings.within(self.source) {
-            let (old, new) = (self.target.join(&inside), place.join(&inside));
-            let mut files = vec![(old.clone(), new.clone())];
-            if let Content::Sqlite { .. } = other.content {
-                let companions = sqlite::companions(&old).into_iter();
-                files.extend(companions.zip(sqlite::companions(&new)));
-            }
-            let is_made = made.contains(&other.name) && self.unpacked.record(&other.name).is_some();
-            for (old, new) in files {
-                let result = match is_made {
-                    true => crate::disk::remove_file(&new),
-                    false if exists(&old) => separate(&old, &new).map_err(std::io::Error::other),
-                    false => Ok(()),
-                };
-                result.with_context(|| format!("cannot keep {}", old.display()))?;
+            for part in parts(other, &inside) {
+                if self.is_made(other, made) || exists(&self.target.join(&part)) {
+                    let new = place.join(&part);
+                    crate::disk::remove_file(&new)
+                        .with_context(|| format!("cannot remove {}", new.display()))?;
+                }
             }
         }
         Ok(())
     }
+}
+
+/// The files of a source that lies at `inside` in a directory.
+fn parts(source: &Source, inside: &Path) -> Vec<PathBuf> {
+    let mut files = vec![inside.to_owned()];
+    if let Content::Sqlite { .. } = source.content {
+        files.extend(sqlite::companions(inside));
+    }
+    files
 }

@@ -1,5 +1,7 @@
 //! What an import does to each target: decided for all of them before anything moves.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use nix::unistd::{Group, User};
 use tracing::warn;
@@ -7,7 +9,6 @@ use tracing::warn;
 use super::{
     Keep,
     directory::Directory,
-    feeding::Fed,
     unpacked::{Targets, Unpacked},
 };
 use crate::{
@@ -17,14 +18,13 @@ use crate::{
     },
     disk::{
         survey,
-        transaction::{Change, Form, New, Origin, backup_path},
+        transaction::{Change, Form, New, Origin},
     },
-    error::Kind,
     model::{
         entry_name::EntryName,
         plan::{self, Action, Attributes, Present, Step},
     },
-    ops::{Context, companion::removal, form::form_for, preflight::Blocked, remark::Remarks},
+    ops::{Context, companion::removal, form::form_for, remark::Remarks},
     source::sqlite,
 };
 
@@ -43,19 +43,10 @@ pub fn plan<'a>(
     keep: Keep,
     unpacked: &'a Unpacked<'a>,
     targets: &'a Targets,
-    blocked: &mut Vec<Blocked>,
     remarks: &mut Remarks,
 ) -> Result<Plan<'a>> {
     let mut planned = Planned::default();
-    files(
-        context,
-        settings,
-        keep,
-        unpacked,
-        targets,
-        blocked,
-        &mut planned,
-    )?;
+    files(context, settings, keep, unpacked, targets, &mut planned)?;
     for name in &unpacked.trees {
         let source = settings
             .source_of(name)
@@ -78,13 +69,7 @@ pub fn plan<'a>(
             action,
         });
         if action.changes() {
-            // What lies in a directory that is replaced comes into the new one, changed or not.
-            let (within, others) = std::mem::take(&mut planned.changes)
-                .into_iter()
-                .partition(|(change, _)| change.target.starts_with(target));
-            planned.changes = others;
-            let within: Vec<(Change<'a>, Action)> = within;
-            let within = within.into_iter().map(|(change, _)| change).collect();
+            let within = planned.take_within(target);
             let change = directory.change(within)?;
             planned.changes.push((change, action));
         }
@@ -142,7 +127,26 @@ struct Planned<'a> {
     changes: Vec<(Change<'a>, Action)>,
 }
 
-impl Planned<'_> {
+impl<'a> Planned<'a> {
+    /// Takes the changes whose targets lie in the directory `folder` and are made anew there. What does not change stays as it
+    /// is, as everything else does that is no part of the directory.
+    fn take_within(&mut self, folder: &Path) -> Vec<Change<'a>> {
+        let (inside, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes)
+            .into_iter()
+            .partition(|(change, _)| change.target.starts_with(folder));
+        self.changes = others;
+        let changing = inside.iter().filter(|(_, action)| action.changes());
+        let changing: Vec<PathBuf> = changing.map(|(change, _)| change.target.clone()).collect();
+        // A database whose log goes is made anew as well.
+        let is_made = |change: &Change<'_>| {
+            let companions = sqlite::companions(&change.target);
+            changing.contains(&change.target)
+                || companions.iter().any(|path| changing.contains(path))
+        };
+        let made = inside.into_iter().map(|(change, _)| change);
+        made.filter(|change| is_made(change)).collect()
+    }
+
     fn skip(&mut self, name: &EntryName) {
         self.steps.push(Step {
             entry: name.clone(),
@@ -159,7 +163,6 @@ fn files(
     keep: Keep,
     unpacked: &Unpacked<'_>,
     targets: &Targets,
-    blocked: &mut Vec<Blocked>,
     planned: &mut Planned<'_>,
 ) -> Result<()> {
     let trees = &unpacked.verified.manifest().trees;
@@ -172,9 +175,11 @@ fn files(
             .source_of(name)
             .filter(|source| source.name == *name);
         let (Some(target), Some(source)) = (targets.paths.get(name), source) else {
-            let action = match source.and_then(Fed::of) {
-                Some(_) => Action::Feed,
-                None => Action::Skip,
+            let action = match source.map(|source| &source.content) {
+                Some(Content::Command {
+                    import: Some(_), ..
+                }) => Action::Feed,
+                _ => Action::Skip,
             };
             planned.steps.push(Step {
                 entry: name.clone(),
@@ -226,17 +231,6 @@ fn files(
                 }
             }
         }
-        if action.changes() && backup_path(target).is_dir() {
-            blocked.push(Blocked {
-                kind: "target",
-                message: format!(
-                    "{} is a folder, and the old {name} has to stay there",
-                    backup_path(target).display()
-                ),
-                failure: Kind::Blocked,
-                hint: "move the folder away",
-            });
-        }
         let origin = if keep == Keep::Yes {
             Origin::Copied
         } else {
@@ -248,6 +242,8 @@ fn files(
             target: target.clone(),
             before: present.map(|present| present.digest),
             stamp,
+            rules: None,
+            backup: None,
             new: New::File {
                 source,
                 origin,

@@ -1,0 +1,216 @@
+//! What commands hold before an import gives them an archive's entries: exported, kept, and given back by a rollback.
+
+use std::{
+    collections::BTreeSet,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use tracing::info;
+
+use super::{Context, preflight::Force, remark::Remarks, replace::Rehearsal};
+use crate::{
+    config::sources::{Content, Source},
+    disk::{
+        self,
+        backup::Known,
+        journal::Home,
+        survey,
+        transaction::{Change, Form, New, Origin},
+    },
+    model::{digest::Digest, entry_name::EntryName, plan::Attributes},
+    source::{command, shell::Line},
+};
+
+/// An entry that a command takes.
+pub struct Fed<'a> {
+    /// Which.
+    pub entry: &'a EntryName,
+    /// What is given to the command.
+    pub content: PathBuf,
+    /// Where what it held before is kept when it is given.
+    pub kept: Option<PathBuf>,
+    source: &'a Source,
+    command: Line<'a>,
+}
+
+impl<'a> Fed<'a> {
+    /// The file at `content` for the import command of `source`; `None` where it has none.
+    pub fn new(source: &'a Source, content: PathBuf) -> Option<Fed<'a>> {
+        match &source.content {
+            Content::Command {
+                import: Some(command),
+                ..
+            } => Some(Fed {
+                entry: &source.name,
+                content,
+                kept: None,
+                source,
+                command: source.line(command),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Exports of this run that have no place yet; they go where they are not placed.
+pub struct Exports<'a> {
+    context: &'a Context,
+    home: &'a Home,
+    known: &'a Known,
+    rehearsal: Rehearsal,
+    force: Force,
+    files: Vec<PathBuf>,
+}
+
+impl Drop for Exports<'_> {
+    fn drop(&mut self) {
+        for file in &self.files {
+            let _ = disk::remove_file(file);
+        }
+    }
+}
+
+impl<'a> Exports<'a> {
+    /// Exports for the journal in `home`, which is there unless this is a rehearsal.
+    pub fn new(
+        context: &'a Context,
+        home: &'a Home,
+        known: &'a Known,
+        rehearsal: Rehearsal,
+        force: Force,
+    ) -> Exports<'a> {
+        Exports {
+            context,
+            home,
+            known,
+            rehearsal,
+            force,
+            files: Vec::new(),
+        }
+    }
+
+    /// Exports what the commands hold now, and says where it will stay. A command that fails is in the way of nothing: on a
+    /// new machine there is nothing to keep. But then a rollback cannot give it back, and that is said.
+    pub fn keep(
+        &mut self,
+        commands: &mut [Fed<'_>],
+        remarks: &mut Remarks,
+    ) -> Result<Vec<Change<'static>>> {
+        let mut taken = BTreeSet::new();
+        let mut changes = Vec::new();
+        for fed in commands {
+            self.context.stop.check()?;
+            let entry = fed.entry;
+            self.context.begin("keeping what a command holds", None);
+            let (file, exported) = self.export(fed)?;
+            let digest = match exported {
+                Ok(digest) => digest,
+                Err(reason) => {
+                    let message = format!(
+                        "what the commands of {entry} hold now is not kept, because its export command {reason}: a rollback cannot bring it back"
+                    );
+                    match self.force {
+                        Force::Yes => remarks.warning("backup", entry, message),
+                        Force::No => remarks.undone("backup", entry, message),
+                    }
+                    continue;
+                }
+            };
+            let base = self.home.kept(entry.as_str());
+            let target = self.known.choose(&base, &taken)?.path;
+            taken.insert(target.clone());
+            let aside = self.known.choose(&target, &taken)?;
+            taken.insert(aside.path.clone());
+            fed.kept = Some(target.clone());
+            let Some(file) = file else {
+                continue;
+            };
+            changes.push(Change {
+                entry: entry.clone(),
+                before: survey::present(&target, |file| Box::new(file))?
+                    .map(|present| present.digest),
+                stamp: survey::stamp(&target)?,
+                rules: None,
+                backup: Some((aside.path, aside.replaces)),
+                new: New::File {
+                    source: file,
+                    origin: Origin::Moved,
+                    digest,
+                    attributes: Attributes {
+                        mode: 0o600,
+                        owner: None,
+                    },
+                    mtime: None,
+                },
+                form: Form::Kept,
+                target,
+            });
+        }
+        Ok(changes)
+    }
+
+    /// Runs the export command; a rehearsal keeps nothing of what it prints.
+    fn export(&mut self, fed: &Fed<'_>) -> Result<(Option<PathBuf>, Result<Digest, String>)> {
+        let Content::Command { export, .. } = &fed.source.content else {
+            return Ok((None, Err("is not there".to_owned())));
+        };
+        let (export, step) = (fed.source.line(export), self.context.step());
+        if self.rehearsal == Rehearsal::DryRun {
+            let digest = command::print(export, &mut std::io::sink(), &step)?;
+            return Ok((None, digest));
+        }
+        let number = self.files.len();
+        let unique = &self.context.unique;
+        let path = self
+            .home
+            .folder()
+            .join(format!(".hookshot-{unique}-{number}.kept"));
+        let writing = || format!("cannot write {}", path.display());
+        let mut file = create(&path).with_context(writing)?;
+        self.files.push(path.clone());
+        let digest = command::print(export, &mut file, &step).with_context(writing)?;
+        file.sync_all().with_context(writing)?;
+        Ok((Some(path), digest))
+    }
+}
+
+fn create(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Gives entries to the import commands, one after the other. Where one fails, what the commands held before stays in files
+/// that the error names.
+pub fn feed(context: &Context, commands: &[Fed<'_>]) -> Result<()> {
+    for (number, fed) in commands.iter().enumerate() {
+        context.stop.check()?;
+        let length = fed.content.metadata().ok().map(|metadata| metadata.len());
+        context.begin("importing by command", length);
+        let entry = fed.entry;
+        command::feed(fed.command, &fed.content, &context.step()).with_context(|| {
+            let kept = held_before(&commands[..=number]);
+            format!("the import command of {entry} failed, and what it did up to then is not undone{kept}")
+        })?;
+        info!("  {entry} -> its import command");
+    }
+    Ok(())
+}
+
+/// Keeps the exports of these commands beyond the end of the work, and says where.
+fn held_before(commands: &[Fed<'_>]) -> String {
+    let kept = commands.iter().filter_map(|fed| {
+        let kept = disk::backup::second_name(fed.kept.as_ref()?).ok()?;
+        Some(format!("{} held {}", fed.entry, kept.display()))
+    });
+    let kept: Vec<String> = kept.collect();
+    match kept.is_empty() {
+        true => String::new(),
+        false => format!(
+            " (before, {}: give that to the import command by hand)",
+            kept.join(", ")
+        ),
+    }
+}
