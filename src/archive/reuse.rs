@@ -75,6 +75,11 @@ impl Earlier {
         })
     }
 
+    /// Its manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
     /// For each block of an entry, from its beginning, the member that may hold it.
     pub(super) fn blocks(
         &self,

@@ -54,6 +54,7 @@ const AZURE: [&str; 6] = [
     "storage_class",
     "tags",
 ];
+const FOLDER: [&str; 2] = ["mounted", "create"];
 const SFTP: [&str; 3] = ["identity_file", "known_hosts_file", "ssh_config"];
 
 /// A destination as the file says it; values that are secret are not looked up yet.
@@ -67,6 +68,10 @@ pub struct Destination {
     pub secrets: BTreeMap<String, Secret>,
     /// Its own retention, where it has one.
     pub retention: Option<Retention>,
+    /// Whether its folder has to lie on another mount than `/`.
+    pub mounted: bool,
+    /// Whether its folder has to be there already.
+    pub exists: bool,
 }
 
 impl Destination {
@@ -77,6 +82,8 @@ impl Destination {
             options: Options::default(),
             secrets: BTreeMap::new(),
             retention: None,
+            mounted: false,
+            exists: false,
         }
     }
 }
@@ -158,7 +165,7 @@ pub(super) fn read_to(
 
 fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) -> Destination {
     let own: &[&str] = match &address {
-        Address::Folder(_) => &[],
+        Address::Folder(_) => &FOLDER,
         Address::Bucket { service, .. } => match service {
             Service::S3 => &S3,
             Service::Gcs => &GCS,
@@ -231,6 +238,10 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
         options,
         secrets,
         retention,
+        mounted: own.contains(&"mounted") && reader.flag(table, section, "mounted"),
+        exists: own.contains(&"create")
+            && table.contains_key("create")
+            && !reader.flag(table, section, "create"),
     }
 }
 

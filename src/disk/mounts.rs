@@ -211,6 +211,13 @@ pub fn is_same_mount(one: &Path, other: &Path) -> bool {
     id_of(one).is_some_and(|id| id_of(other) == Some(id))
 }
 
+/// Returns whether `path`, or the folder that would hold it, lies on another mount than `/`.
+pub fn is_mounted(path: &Path) -> bool {
+    let path = super::survey::real(path);
+    let there = path.ancestors().find(|ancestor| ancestor.exists());
+    there.is_some_and(|there| !is_same_mount(there, Path::new("/")))
+}
+
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');

@@ -12,7 +12,7 @@ use super::{Context, secret};
 use crate::{
     archive::{reader::Discard, select::select},
     config::{Settings, destinations, retention::Retention},
-    disk::folder_of,
+    disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, SUFFIX, number},
     store::{self, Address, Maker, Store, Stored, address::is_url},
@@ -40,6 +40,8 @@ pub struct Destination {
     pub store: Arc<dyn Store>,
     /// What is kept there.
     pub retention: Retention,
+    mounted: bool,
+    exists: bool,
 }
 
 /// A word of the command line that names one archive.
@@ -64,7 +66,8 @@ impl Destination {
                 settings,
                 &Place::Named(name.to_owned()),
                 ReadBack::AsConfigured,
-            ),
+            )
+            .and_then(Destination::ready),
             None => {
                 let address = Address::parse(text).map_err(usage)?;
                 Destination::open_place(
@@ -156,7 +159,30 @@ impl Destination {
             address: written.address,
             store: Arc::from(store),
             retention: written.retention.unwrap_or(settings.schema.retention),
+            mounted: written.mounted,
+            exists: written.exists,
         })
+    }
+
+    /// Returns itself, unless the configuration expects its folder to be mounted (`mounted`), or to be there (`create`), and it is
+    /// not: what is written into an empty mount point is on the wrong disk.
+    pub fn ready(self) -> Result<Destination> {
+        let Address::Folder(folder) = &self.address else {
+            return Ok(self);
+        };
+        let (shown, path) = (self.shown(), folder.display());
+        let message = if self.mounted && !is_mounted(folder) {
+            format!(
+                "nothing is mounted at {path}, nor at a folder above it: the disk of {shown} is not there"
+            )
+        } else if self.exists && !folder.is_dir() {
+            format!("there is no folder {path}, and {shown} says that it is not made")
+        } else {
+            return Ok(self);
+        };
+        Err(Failure::new(Kind::NotFound, message)
+            .hint("mount it first; `mounted` and `create` of the destination ask for this")
+            .into())
     }
 
     /// For messages: `@NAME`, or where it is.
@@ -288,7 +314,8 @@ impl ArchiveAt {
     /// Opens the place, and tells the archive's name there; where none is named, the newest good one's.
     pub fn open(&self, context: &Context, settings: &Settings) -> Result<(Destination, String)> {
         let destination =
-            Destination::open_place(context, settings, &self.place, ReadBack::AsConfigured)?;
+            Destination::open_place(context, settings, &self.place, ReadBack::AsConfigured)?
+                .ready()?;
         let archive = match &self.archive {
             Some(archive) if archive != LATEST => archive.clone(),
             _ => destination.latest(&settings.schema.prefix)?,
@@ -304,7 +331,8 @@ impl ArchiveAt {
         settings: &Settings,
     ) -> Result<(Destination, Vec<String>)> {
         let destination =
-            Destination::open_place(context, settings, &self.place, ReadBack::AsConfigured)?;
+            Destination::open_place(context, settings, &self.place, ReadBack::AsConfigured)?
+                .ready()?;
         if let Some(archive) = self.archive.as_ref().filter(|archive| *archive != LATEST) {
             return Ok((destination, vec![archive.clone()]));
         }

@@ -1,5 +1,6 @@
 //! `export`: the whole state into one archive, read back and proven before it has its name.
 
+mod amount;
 mod around;
 mod making;
 mod place;
@@ -98,9 +99,13 @@ impl Output {
         read_back: ReadBack,
     ) -> Result<Output> {
         match Destination::open_output(context, settings, word, read_back) {
-            Ok((destination, name)) => Ok(match destination.folder() {
-                Some(folder) => Output::Path(folder.join(name.unwrap_or_default())),
-                None => Output::Stored(destination, name),
+            Ok((destination, name)) => Ok(match destination.ready() {
+                // The disk is not there: the others still have their turn.
+                Err(error) => Output::Unusable(word.to_owned(), Failure::of(&error)),
+                Ok(destination) => match destination.folder() {
+                    Some(folder) => Output::Path(folder.join(name.unwrap_or_default())),
+                    None => Output::Stored(destination, name),
+                },
             }),
             Err(error) => match Failure::of(&error) {
                 Failure {
@@ -313,7 +318,15 @@ fn once(
     let Outputs { here, away, missed } = Outputs::find(settings, request)?;
     let prefix = &settings.schema.prefix;
     let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
-    let mut gathered = stage(context, settings, request, quiet, around)?;
+    let read;
+    let newest = match &earlier {
+        Some(earlier) => Some(earlier.manifest()),
+        None => {
+            read = place::newest_manifest(here.first(), &request.since, prefix);
+            read.as_ref()
+        }
+    };
+    let mut gathered = stage(context, settings, request, quiet, newest, around)?;
     let manifest = describe(
         context,
         settings,

@@ -11,12 +11,16 @@ use anyhow::{Context as _, Result};
 use tracing::warn;
 
 use super::{
-    super::{Context, destination::Slot, stdout::Stdout},
+    super::{
+        Context,
+        destination::{Slot, archive_name},
+        stdout::Stdout,
+    },
     Arrival, Output, Overwrite, Request, Since,
     making::failed,
 };
 use crate::{
-    archive::{head::is_archive, reuse::Earlier, writer::Level},
+    archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
     config::{Settings, sources::Source},
     disk::{
         NewFolders, folder_of,
@@ -28,8 +32,9 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, MOST_NUMBER, SUFFIX},
+        archive_name::{ArchiveName, MOST_NUMBER, number},
         limits::HEAD_BYTES,
+        manifest::Manifest,
     },
 };
 
@@ -119,6 +124,23 @@ pub fn earlier(
     };
     let newest = newest_in(&folder, prefix);
     Ok(newest.and_then(|path| open(&path).ok().flatten()))
+}
+
+/// The manifest of the newest archive in the folder of the output, if it can be read without reading all of the archive; of the
+/// archive that is named, if there is no folder.
+pub fn newest_manifest(place: Option<&Place>, since: &Since, prefix: &str) -> Option<Manifest> {
+    let in_folder = match place {
+        Some(Place::Folder(folder, _)) => newest_in(folder, prefix),
+        Some(Place::File { path, .. }) => newest_in(&folder_of(path), prefix),
+        Some(Place::Stdout) | None => None,
+    };
+    let path = match since {
+        Since::Archive(path) => in_folder.or_else(|| Some(path.clone())),
+        Since::Newest | Since::Nothing => in_folder,
+    };
+    let file = open_regular(&path?).ok()?;
+    let selected = select(&file, &[], &mut Discard).ok()??;
+    Some(selected.manifest)
 }
 
 /// A place on this machine.
@@ -237,12 +259,13 @@ fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
     let names = folder.read_dir().ok()?.flatten();
     let archives = names.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
-        let is_named = name.ends_with(SUFFIX) && ArchiveName::parse(&name)?.prefix() == prefix;
-        let metadata = is_named.then(|| entry.metadata().ok())??;
+        let parsed = archive_name(&name).filter(|parsed| parsed.prefix() == prefix)?;
+        let metadata = entry.metadata().ok()?;
         let is_ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
-        (metadata.is_file() && is_ours).then_some(name)
+        (metadata.is_file() && is_ours).then(|| ((parsed.time(), number(&name)), name))
     });
-    archives.max().map(|name| folder.join(name))
+    let newest = archives.max_by_key(|(age, _)| *age);
+    newest.map(|(_, name)| folder.join(name))
 }
 
 /// Refuses the places of the state itself, empty or not: targets, their backups, and what hookshot keeps for itself.

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::{
     super::{Context, contents, preflight::sqlite_caller, remark::Remarks},
     Request, Secrets,
+    amount::{Amount, require_mount},
     around::Around,
 };
 use crate::{
@@ -44,12 +45,14 @@ use crate::{
 /// made. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
 /// when it is read.
 ///
-/// A directory's file that nobody has touched for `quiet` is read where it lies, others are copied aside.
+/// A directory's file that nobody has touched for `quiet` is read where it lies, others are copied aside. A source that lost much
+/// since the `newest` archive is warned of; one that has less than is expected of it is an error.
 pub fn stage(
     context: &Context,
     settings: &Settings,
     request: &Request,
     quiet: Duration,
+    newest: Option<&Manifest>,
     around: &mut Around<'_>,
 ) -> Result<Gathered> {
     let mut gathered = Gathered::default();
@@ -63,9 +66,18 @@ pub fn stage(
             continue;
         }
         around.prepare(Some(source))?;
+        require_mount(source)?;
+        let before = newest.and_then(|newest| Amount::archived(source, newest));
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
         if source.presence == Presence::Optional && !source.path().is_none_or(is_there) {
             warn_of_absence(source);
+            if before.is_some() {
+                let message = format!(
+                    "{} is not there any more, and the newest archive has it",
+                    source.name
+                );
+                gathered.remarks.warning(EMPTY, &source.name, message);
+            }
             around.end(source);
             continue;
         }
@@ -75,7 +87,7 @@ pub fn stage(
             let message = format!("the export command of {}: {pitfall}", source.name);
             gathered.remarks.warning("pipe", &source.name, message);
         }
-        match source.path().filter(|_| source.is_directory()) {
+        let amount = match source.path().filter(|_| source.is_directory()) {
             Some(path) => directory(
                 context,
                 settings,
@@ -86,6 +98,10 @@ pub fn stage(
                 &mut gathered,
             )?,
             None => gathered.add(one(context, settings, request, source)?),
+        };
+        amount.suffices(source)?;
+        if let Some(message) = amount.is_odd(source, before) {
+            gathered.remarks.warning(EMPTY, &source.name, message);
         }
         if source.is_copied() {
             around.end(source);
@@ -94,6 +110,9 @@ pub fn stage(
     }
     Ok(gathered)
 }
+
+/// The kind of the warning of a source that is empty, or has lost much.
+const EMPTY: &str = "empty";
 
 /// Everything that goes into an archive.
 #[derive(Default)]
@@ -113,9 +132,11 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, staged: Staged) {
+    fn add(&mut self, staged: Staged) -> Amount {
+        let amount = Amount::of([&staged.record].into_iter());
         self.records.insert(staged.name.clone(), staged.record);
         self.contents.insert(staged.name, staged.content);
+        amount
     }
 }
 
@@ -127,7 +148,7 @@ fn directory(
     path: &Path,
     quiet: Duration,
     gathered: &mut Gathered,
-) -> Result<()> {
+) -> Result<Amount> {
     let take = |path: &Path, name: &EntryName, engine| match engine {
         Engine::Sqlite => sqlite(context, name, path),
         Engine::Redb => redb(context, settings, request, name, path),
@@ -165,11 +186,12 @@ fn directory(
     gathered.trees.insert(source.name.clone(), staged.tree);
     // Maps that are built in one go of what is in order have no gaps.
     let (records, contents) = (staged.records, staged.contents);
+    let amount = Amount::of(records.iter().map(|(_, record)| record));
     gathered.records.append(&mut records.into_iter().collect());
     gathered
         .contents
         .append(&mut contents.into_iter().collect());
-    Ok(())
+    Ok(amount)
 }
 
 fn one(

@@ -1,0 +1,130 @@
+//! How much of a source there is: against what the configuration expects, and against the newest archive.
+//!
+//! A disk that is not mounted leaves an empty folder, and an export of it is good in every other way: archives of it would push
+//! out the ones that hold something.
+
+use crate::{
+    config::sources::{Content, Source},
+    disk::mounts::is_mounted,
+    error::{Failure, Kind},
+    model::{
+        entry_name::EntryName,
+        manifest::{FileRecord, Manifest},
+        tree::files_of,
+    },
+};
+
+/// How much of a source there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    files: u64,
+    bytes: u64,
+}
+
+impl Amount {
+    /// The amount of some files.
+    pub fn of<'a>(records: impl Iterator<Item = &'a FileRecord>) -> Amount {
+        let add = |sum: Amount, record: &FileRecord| Amount {
+            files: sum.files + 1,
+            bytes: sum.bytes.saturating_add(record.size),
+        };
+        records.fold(Amount::default(), add)
+    }
+
+    /// What an archive has of a source; nothing if it does not know the source.
+    pub fn archived(source: &Source, manifest: &Manifest) -> Option<Amount> {
+        let name: &EntryName = &source.name;
+        if source.is_directory() {
+            manifest.trees.get(name)?;
+            let files = files_of(name, &manifest.files);
+            return Some(Amount::of(files.map(|(_, _, record)| record)));
+        }
+        Some(Amount::of(manifest.files.get(name).into_iter())).filter(|amount| amount.files > 0)
+    }
+
+    /// Fails if the source has less than the configuration expects of it.
+    pub fn suffices(self, source: &Source) -> Result<(), Failure> {
+        let expected = &source.expected;
+        let (kind, least, found) = if self.files < expected.min_files {
+            ("min_files", expected.min_files, self.files)
+        } else if self.bytes < expected.min_bytes {
+            ("min_bytes", expected.min_bytes, self.bytes)
+        } else {
+            return Ok(());
+        };
+        let unit = match kind {
+            "min_files" => "files",
+            _ => "bytes",
+        };
+        let message = format!(
+            "{} has {found} {unit}, and `{kind}` asks for {least}: {}",
+            source.name,
+            place(source)
+        );
+        Err(missing(message))
+    }
+
+    /// Says what is odd about the amount of a source, if the newest archive had `before`.
+    pub fn is_odd(self, source: &Source, before: Option<Amount>) -> Option<String> {
+        let name = &source.name;
+        let is_text = matches!(source.content, Content::Config(_) | Content::Toml(_));
+        let had = before.map_or_else(String::new, |before| {
+            format!(", and the newest archive has {} of it", before.shown())
+        });
+        if self.files == 0 || self.bytes == 0 && !source.is_directory() {
+            let what = match self.files {
+                0 => "no file",
+                _ => "nothing",
+            };
+            return Some(format!(
+                "{name} is empty: there is {what} at {}{had}",
+                place(source)
+            ));
+        }
+        let before = before.filter(|_| !is_text)?;
+        let is_less = |now: u64, before: u64| now.saturating_mul(2) < before;
+        let has_lost = is_less(self.files, before.files) || is_less(self.bytes, before.bytes);
+        has_lost.then(|| {
+            format!(
+                "{name} has lost more than half: there are {} at {}{had}",
+                self.shown(),
+                place(source)
+            )
+        })
+    }
+
+    fn shown(self) -> String {
+        let files = match self.files {
+            1 => "1 file".to_owned(),
+            files => format!("{files} files"),
+        };
+        format!("{files} with {} bytes", self.bytes)
+    }
+}
+
+/// Fails if the configuration expects that a source lies on another mount than `/`, and it does not.
+pub fn require_mount(source: &Source) -> Result<(), Failure> {
+    match source.path() {
+        Some(path) if source.expected.mounted && !is_mounted(path) => {
+            let message = format!(
+                "nothing is mounted at {}, nor at a folder above it: {} is not there",
+                path.display(),
+                source.name
+            );
+            Err(missing(message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn place(source: &Source) -> String {
+    match source.path() {
+        Some(path) => path.display().to_string(),
+        None => "the output of its command".to_owned(),
+    }
+}
+
+fn missing(message: String) -> Failure {
+    Failure::new(Kind::NotFound, message)
+        .hint("is everything mounted, and does the configuration name the right place? nothing was written")
+}
