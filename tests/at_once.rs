@@ -10,31 +10,19 @@ mod support;
 
 use std::{collections::BTreeSet, fs};
 
-use servers::S3;
+use servers::{Moto, Sshd};
 use support::{Machine, Run, finish};
 
 /// How many at once.
 const MANY: usize = 6;
 
 /// Begins exports to `output` so that they name their archives at the same moment: each waits for a file in a command of
-/// its own. Returns what came of each.
-fn at_once(machine: &Machine, output: &str, prefixes: &[&str]) -> Vec<Run> {
-    let destination = format!(
-        r#"
-[backup.destinations.s3]
-url = "s3://{}/host"
-endpoint = "{}"
-region = "us-east-1"
-path_style = true
-allow_http = true
-access_key_id = "{}"
-secret_access_key = "env:TEST_S3_SECRET"
-timeout = "20s"
-"#,
-        servers::s3::BUCKET,
-        output.strip_prefix("@s3 ").unwrap_or("http://127.0.0.1:1"),
-        S3::ACCESS_KEY,
-    );
+/// its own. `@store` is the destination that `store` configures. Returns what came of each.
+fn at_once(machine: &Machine, output: &str, store: &str, prefixes: &[&str]) -> Vec<Run> {
+    let destination = match store {
+        "" => String::new(),
+        store => format!("[backup.destinations.store]\n{store}\n"),
+    };
     for prefix in prefixes {
         let text = format!(
             "[backup]\nprefix = \"{prefix}\"\n{destination}\n[[backup.sources]]\nname = \"d\"\nkind = \"command\"\nexport = \"echo $$; while [ ! -e {} ]; do sleep 0.01; done\"\n",
@@ -42,7 +30,6 @@ timeout = "20s"
         );
         machine.write(&format!("etc/{prefix}.toml"), text, 0o600);
     }
-    let output = output.split(' ').next().expect("a word");
     std::thread::scope(|scope| {
         let runs: Vec<_> = (0..MANY)
             .map(|number| {
@@ -50,8 +37,7 @@ timeout = "20s"
                 let mut command = machine.command();
                 command
                     .args(["export", output, "--json", "--config"])
-                    .arg(machine.path(&format!("etc/{prefix}.toml")))
-                    .env("TEST_S3_SECRET", S3::SECRET_KEY);
+                    .arg(machine.path(&format!("etc/{prefix}.toml")));
                 scope.spawn(move || finish(command, b""))
             })
             .collect();
@@ -79,7 +65,7 @@ fn names(runs: Vec<Run>) -> BTreeSet<String> {
 #[test]
 fn six_exports_at_once_into_one_folder_are_six_archives() {
     let machine = Machine::empty();
-    let names = names(at_once(&machine, "all/", &["x"]));
+    let names = names(at_once(&machine, "all/", "", &["x"]));
     assert_eq!(names.len(), MANY, "{names:?}");
     for name in &names {
         machine.run(&["verify", name]).exits(0);
@@ -91,17 +77,27 @@ fn six_exports_at_once_into_one_folder_are_six_archives() {
 #[test]
 fn six_exports_at_once_under_two_prefixes_are_six_archives() {
     let machine = Machine::empty();
-    let names = names(at_once(&machine, "all/", &["x", "y"]));
+    let names = names(at_once(&machine, "all/", "", &["x", "y"]));
     assert_eq!(names.len(), MANY, "{names:?}");
 }
 
+/// A store that knows conditional writes: nobody gets a name that another has.
 #[test]
-fn six_exports_at_once_to_one_store_are_six_archives() {
+fn six_exports_at_once_to_one_bucket_are_six_archives() {
+    let Some(store) = Moto::start() else { return };
     let machine = Machine::empty();
-    let s3 = S3::start();
-    let output = format!("@s3 {}", s3.endpoint());
-    let names = names(at_once(&machine, &output, &["x"]));
+    let runs = at_once(&machine, "@store", &store.destination(), &["x"]);
+    let names = names(runs);
     assert_eq!(names.len(), MANY, "{names:?}");
-    let kept = s3.objects();
+    let kept = store.objects();
     assert_eq!(kept.len(), MANY, "{kept:?}");
+}
+
+#[test]
+fn six_exports_at_once_to_one_server_are_six_archives() {
+    let Some(store) = Sshd::start() else { return };
+    let machine = Machine::empty();
+    let runs = at_once(&machine, "@store", &store.destination(), &["x"]);
+    let names = names(runs);
+    assert_eq!(names.len(), MANY, "{names:?}");
 }

@@ -9,7 +9,7 @@ use crate::{
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, MOST_NUMBER},
     ops::Context,
-    store::{Store, Upload},
+    store::{Store, Upload, is_taken},
 };
 
 /// A place and a name there, for an archive that is to be sent.
@@ -56,8 +56,11 @@ impl Slot {
             let name = name.unwrap_or_else(|| default.file_name(number));
             let begun = self.store.create(&name, most_bytes, &maker);
             // Two archives of one second are two archives.
-            let is_taken = || matches!(self.store.find(&name), Ok(Some(_)));
-            if begun.is_err() && self.name.is_none() && number < MOST_NUMBER && is_taken() {
+            let is_taken = |error| {
+                is_taken(&Failure::of(error)) || matches!(self.store.find(&name), Ok(Some(_)))
+            };
+            let may_rise = self.name.is_none() && number < MOST_NUMBER;
+            if may_rise && begun.as_ref().err().is_some_and(is_taken) {
                 number += 1;
                 continue;
             }

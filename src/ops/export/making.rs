@@ -351,6 +351,7 @@ fn renamed(
                     }
                 }
                 Err(error) if is_interruption(&error) => return Err(error),
+                Err(error) if is_taken(&Failure::of(&error)) => {}
                 Err(error) => *arrival = failed(arrival.archive.clone(), format!("{error:#}")),
             }
         }
