@@ -45,6 +45,10 @@ pub const BUFFER_BYTES: usize = 256 << 10;
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Memory that redb may use for its page cache while it judges a copy: it reads every page once, or twice far apart.
 pub const REDB_CACHE_BYTES: usize = 4 << 20;
+/// The largest SQLite database whose indexes are compared with their tables, in bytes. Half a second for 1 GiB of large
+/// rows, and half a minute for 1 GiB of small rows with two indexes in no order; above it a copy no longer stays in the
+/// memory of a small machine, and then each row would cost a read of the disk.
+pub const MAX_INTEGRITY_CHECK_BYTES: u64 = 4 << 30;
 /// The most archives that a simulated policy is asked about: twelve years of hourly ones.
 pub const MAX_SIMULATED_ARCHIVES: usize = 105_192;
 /// The most verdicts of a simulation: some seconds of work. Two years of hourly archives that all stay need 154 million.

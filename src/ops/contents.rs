@@ -1,8 +1,11 @@
 //! What an entry must hold to be of use: asked by export before it archives, and by import before it replaces. One
 //! rule for both, so that what export calls good is never refused for its content.
 
+use std::path::Path;
+
 use anyhow::Result;
 
+use super::remark::Remarks;
 use crate::{
     config::{
         Settings,
@@ -11,6 +14,10 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest},
+    source::sqlite::{
+        Step,
+        judge::{self, Check, Checked, Verdict},
+    },
 };
 
 /// Checks the content of a configuration file; every fault where it is not good. `config.toml` gives its schema.
@@ -27,6 +34,26 @@ pub fn check(source: &Source, bytes: &[u8]) -> Result<Option<Schema>, Vec<String
             .map(|_| None)
             .map_err(|fault| vec![fault]),
         _ => Ok(None),
+    }
+}
+
+/// Checks an archived SQLite database in the file at `place`. Whether its indexes match its tables is asked unless the
+/// export that is `known` has asked it.
+pub fn judge_sqlite(place: &Path, known: Option<&Checked>, step: &Step<'_>) -> Result<Verdict> {
+    if let Some(known) = known.filter(|checked| checked.check == Check::Integrity) {
+        return Ok(judge::verdict(place, Check::Quick, step)?.with_known(known));
+    }
+    let bytes = place.metadata().map_or(0, |metadata| metadata.len());
+    judge::verdict(place, Check::of_size(bytes), step)
+}
+
+/// Says what was not checked of a SQLite database, and what else is worth knowing.
+pub fn say_checked(checked: &Checked, name: &EntryName, remarks: &mut Remarks) {
+    for message in checked.left_out(name.as_str()) {
+        remarks.undone("check", name, message);
+    }
+    for message in checked.notes(name.as_str()) {
+        remarks.warning("check", name, message);
     }
 }
 
@@ -61,7 +88,7 @@ pub fn check_sizes(
 }
 
 /// Fails with [`Kind::Usage`] where this machine's `path` would not be imported again.
-pub fn require(source: &Source, bytes: &[u8], path: &std::path::Path) -> Result<()> {
+pub fn require(source: &Source, bytes: &[u8], path: &Path) -> Result<()> {
     match check(source, bytes) {
         Ok(_) => Ok(()),
         Err(faults) => {

@@ -334,7 +334,7 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
                 let opened = match (databases, change.form) {
                     (Databases::Open, Form::Redb) => judge::open_read_only(target).map(drop),
                     (Databases::Open, Form::Sqlite) => {
-                        sqlite::judge::check(target, &context.step())
+                        sqlite::judge::opens(target, &context.step())
                     }
                     _ => Ok(()),
                 };

@@ -34,7 +34,10 @@ use crate::{
     config::{Choices, Settings},
     error::{Failure, Kind},
     model::{archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, method::Method},
-    source::tree::{self, Changed},
+    source::{
+        sqlite::judge::Checked,
+        tree::{self, Changed},
+    },
     store::address::is_url,
 };
 
@@ -189,6 +192,9 @@ pub struct Report {
     /// Entries of directories that are databases, and were copied as such.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<String>,
+    /// Which check SQLite made of each of its databases: `integrity` or `quick`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub checks: BTreeMap<String, &'static str>,
     /// Entries that changed each time they were read: the archive has them as they were read last, which may be no state
     /// that they ever had.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -276,6 +282,11 @@ pub fn export(
         })
     };
     let snapshot = snapshot_of(true).or_else(|| snapshot_of(false));
+    let checks = manifest.files.iter().filter_map(|(name, record)| {
+        let checked = Checked::of(record)?;
+        Some((name.to_string(), checked.check.name()))
+    });
+    let checks = checks.collect();
     let arrived = made.outputs.iter().find(|arrival| arrival.good);
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| {
@@ -292,6 +303,7 @@ pub fn export(
         root: name.to_string(),
         reused_bytes: made.reused_bytes,
         snapshot: snapshot.unwrap_or(Value::Null),
+        checks,
         databases: named(&gathered.databases),
         torn: named(&gathered.torn),
         remarks,

@@ -32,7 +32,7 @@ use crate::{
         command,
         files::{self, Staged},
         redb::snapshot::{self, Caller, Compaction, Wish},
-        sqlite,
+        sqlite::{self, judge::Checked},
         tree::{
             self,
             database::{Databases, Engine},
@@ -108,6 +108,7 @@ pub fn stage(
         }
         info!("Added {} to backup", described(source));
     }
+    gathered.say_checks();
     Ok(gathered)
 }
 
@@ -132,6 +133,16 @@ pub struct Gathered {
 }
 
 impl Gathered {
+    /// Says what was not checked of the databases.
+    fn say_checks(&mut self) {
+        for (name, record) in &self.records {
+            if let Some(checked) = Checked::of(record) {
+                info!("SQLite finds {name} good ({})", checked.check.pragma());
+                contents::say_checked(&checked, name, &mut self.remarks);
+            }
+        }
+    }
+
     fn add(&mut self, staged: Staged) -> Amount {
         let amount = Amount::of([&staged.record].into_iter());
         self.records.insert(staged.name.clone(), staged.record);

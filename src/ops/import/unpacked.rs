@@ -39,7 +39,7 @@ use crate::{
     },
     source::{
         redb::{header::Header, judge, same, walk::Scope},
-        sqlite,
+        sqlite::judge::{Checked, Verdict},
     },
 };
 
@@ -105,6 +105,7 @@ pub struct Unpacked<'a> {
     /// The archive's configuration, if it does not replace this machine's.
     pub beside: Option<Beside>,
     broken: Vec<Blocked>,
+    remarks: Remarks,
 }
 
 impl<'a> Unpacked<'a> {
@@ -157,6 +158,7 @@ impl<'a> Unpacked<'a> {
             finished,
             beside: None,
             broken: Vec::new(),
+            remarks: Remarks::default(),
         };
         context.stop.check()?;
         if !settings.is_described {
@@ -251,8 +253,24 @@ impl<'a> Unpacked<'a> {
                 Content::Redb(_) => self.open_redb(&source.name)?,
                 Content::Sqlite { .. } => {
                     let place = self.staging.place(&source.name);
-                    if let Err(error) = sqlite::judge::check(&place, &context.step()) {
-                        self.broken.push(broken(&source.name, &error));
+                    let known = self.record(&source.name).and_then(Checked::of);
+                    match contents::judge_sqlite(&place, known.as_ref(), &context.step())? {
+                        Verdict::Good(checked) => {
+                            contents::say_checked(&checked, &source.name, &mut self.remarks);
+                        }
+                        Verdict::Index(fault, checked) => {
+                            let message = format!(
+                                "{}: {fault}; it is restored as it is: {}",
+                                source.name,
+                                fault.remedy()
+                            );
+                            self.remarks.undone("index", &source.name, message);
+                            contents::say_checked(&checked, &source.name, &mut self.remarks);
+                        }
+                        Verdict::Damaged(finding) => {
+                            self.broken
+                                .push(broken(&source.name, &anyhow::anyhow!(finding)));
+                        }
                     }
                 }
                 _ => {}
@@ -299,6 +317,7 @@ impl<'a> Unpacked<'a> {
     /// What is wrong with the archive's content although its bytes are what they should be.
     pub fn faults(&self, context: &Context, remarks: &mut Remarks) -> Result<Vec<Blocked>> {
         let mut blocked = self.broken.clone();
+        remarks.extend(self.remarks.clone());
         let manifest = self.verified.manifest();
         match compatibility(&manifest.hookshot_version, &context.version) {
             Compatibility::Same => {}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-use super::holders;
+use super::{finding::Fault, holders};
 use crate::{
     disk::holder,
     error::{Failure, Kind},
@@ -84,6 +84,16 @@ pub fn damaged(path: &Path, finding: &str) -> Failure {
         format!("{} is damaged: {finding}", path.display()),
     )
     .hint("no archive was written; look at the disk, and restore the last good archive")
+}
+
+/// The failure of an index that does not hold what its table holds.
+pub fn unlike_table(path: &Path, fault: &Fault) -> Failure {
+    let message = format!("{}: {fault}", path.display());
+    Failure::new(Kind::Snapshot, message).hint(format!(
+        "{}; stop the service, do so with `sqlite3 {}`, and export again; no archive was written",
+        fault.remedy(),
+        path.display()
+    ))
 }
 
 /// The failure where somebody keeps the database locked.

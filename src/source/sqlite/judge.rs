@@ -1,100 +1,591 @@
 //! What SQLite thinks of a database that nobody else has open.
 //!
-//! `PRAGMA quick_check` reads every page: b-trees, cells, free pages, the values that a column may hold. What it leaves
-//! out, against `integrity_check`, is whether an index lists what its table holds. Rules that the service gave its rows
-//! (`CHECK`) are left out here: a row that breaks one is no damage.
+//! `PRAGMA integrity_check` reads every page and looks up every row in every index. `PRAGMA quick_check` reads every page,
+//! and leaves out whether an index holds what its table holds; it is made of what is very large. Rules that the service
+//! gave its rows (`CHECK`) are left out here: a row that breaks one is no damage.
+//!
+//! Where the check needs what only the service has (a tokenizer, a module, a collation, a function), every table is
+//! checked by itself, as far as that goes, and the others are named.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, functions::FunctionFlags, types::Null};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Step,
     connection::{self, Access},
-    failure::said,
+    failure::{damaged, is_about_content, said, unlike_table},
+    finding::{Fault, Findings, UNORDERED},
     header::Header,
     work::{self, Ended},
 };
-use crate::{disk::open_regular, model::entry_name::printable};
+use crate::{
+    disk::open_regular,
+    error::Failure,
+    model::{entry_name::printable, limits::MAX_INTEGRITY_CHECK_BYTES, manifest::FileRecord},
+};
 
-/// Findings that are asked for, and how many of them a message names.
-const ASKED: usize = 20;
-const NAMED: usize = 3;
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Check {
+    /// All pages (`PRAGMA quick_check`).
+    Quick,
+    /// All pages, and that indexes hold what their tables hold (`PRAGMA integrity_check`).
+    Integrity,
+}
+
+impl Check {
+    /// Returns the check of a database of this size.
+    pub fn of_size(bytes: u64) -> Check {
+        match bytes {
+            0..=MAX_INTEGRITY_CHECK_BYTES => Check::Integrity,
+            _ => Check::Quick,
+        }
+    }
+
+    /// Its name in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Check::Quick => "quick",
+            Check::Integrity => "integrity",
+        }
+    }
+
+    /// What SQLite calls it.
+    pub fn pragma(self) -> &'static str {
+        match self {
+            Check::Quick => "quick_check",
+            Check::Integrity => "integrity_check",
+        }
+    }
+}
+
+/// What a check left out of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// What a virtual table says of itself. Its rows lie in other tables, which were checked.
+    Virtual,
+    /// Whether the indexes hold what the table holds.
+    Indexes,
+    /// All of it.
+    Content,
+}
+
+/// A table that was not checked, or not as thoroughly as the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unchecked {
+    /// Its name.
+    pub table: String,
+    /// What was left out.
+    pub part: Part,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was checked of a database that is not damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// How much.
+    pub check: Check,
+    /// What was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<Unchecked>,
+    /// Values that break the rules of their columns (`NOT NULL`, types), the first ones: no damage, the service wrote them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub odd_values: Vec<String>,
+}
+
+impl Checked {
+    /// Reads what the manifest says of a database; `None` where it does not say which check was made.
+    pub fn of(record: &FileRecord) -> Option<Checked> {
+        serde_json::from_value(record.snapshot.clone()?).ok()
+    }
+
+    /// Returns what was not checked at all, a sentence for each table.
+    pub fn left_out(&self, name: &str) -> Vec<String> {
+        let of_content = |unchecked: &&Unchecked| unchecked.part == Part::Content;
+        let sentence = |unchecked: &Unchecked| {
+            format!(
+                "table {} of {name} was not checked, because it needs what only its service has: {}",
+                printable(&unchecked.table),
+                printable(&unchecked.reason)
+            )
+        };
+        let unchecked = self.unchecked.iter();
+        unchecked.filter(of_content).map(sentence).collect()
+    }
+
+    /// Returns what is worth knowing, a sentence for each.
+    pub fn notes(&self, name: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.check == Check::Quick {
+            notes.push(format!(
+                "{name} is larger than {} GiB: its pages were checked, and not whether its indexes hold what its tables hold (quick_check, not integrity_check)",
+                MAX_INTEGRITY_CHECK_BYTES >> 30
+            ));
+        }
+        for unchecked in &self.unchecked {
+            let (table, reason) = (printable(&unchecked.table), printable(&unchecked.reason));
+            match unchecked.part {
+                Part::Virtual => notes.push(format!(
+                    "the virtual table {table} of {name} was not checked, only the tables in which its rows lie: {reason}"
+                )),
+                Part::Indexes => notes.push(format!(
+                    "the indexes of table {table} of {name} were not compared with its rows: {reason}"
+                )),
+                Part::Content => {}
+            }
+        }
+        if !self.odd_values.is_empty() {
+            notes.push(format!(
+                "{name} holds values that break the rules of their columns, and holds them as they are: {}",
+                self.odd_values.join(", ")
+            ));
+        }
+        notes
+    }
+}
+
+/// What SQLite found.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is good.
+    Good(Checked),
+    /// Its rows are good, and an index is not: what is wrong with it.
+    Index(Fault, Checked),
+    /// It is damaged, or no database.
+    Damaged(String),
+}
+
+impl Verdict {
+    /// The same, if more was `known` before: a quick check does not see what another left out.
+    pub fn with_known(mut self, known: &Checked) -> Verdict {
+        if let Verdict::Good(checked) | Verdict::Index(_, checked) = &mut self {
+            checked.clone_from(known);
+        }
+        self
+    }
+
+    /// Refuses all but a good database for a snapshot of the one at `path`.
+    pub(super) fn good(self, path: &Path) -> Result<Checked, Failure> {
+        match self {
+            Verdict::Good(checked) => Ok(checked),
+            Verdict::Index(fault, _) => Err(unlike_table(path, &fault)),
+            Verdict::Damaged(finding) => Err(damaged(path, &finding)),
+        }
+    }
+}
 
 /// Checks the database in the file at `path`, which nobody may be writing; the file is not changed, and what lies beside
 /// it is not looked at.
 ///
 /// The error names the first findings, or says that it is no database. `step` may end the work.
-pub fn check(path: &Path, step: &Step<'_>) -> Result<()> {
-    match verdict(path, step)? {
-        None => Ok(()),
-        Some(finding) => bail!(finding),
+pub fn check(path: &Path, step: &Step<'_>) -> Result<Checked> {
+    let size = path.metadata().map_or(0, |metadata| metadata.len());
+    match verdict(path, Check::of_size(size), step)? {
+        Verdict::Good(checked) => Ok(checked),
+        Verdict::Index(fault, _) => bail!("{fault}"),
+        Verdict::Damaged(finding) => bail!(finding),
     }
 }
 
-/// The same, where what is wrong with it is no error: `None` for a good one.
-pub(super) fn verdict(path: &Path, step: &Step<'_>) -> Result<Option<String>> {
+/// Reads every page of the database in the file at `path`, as [`check`] does; an index that does not match its table is no
+/// error.
+pub fn opens(path: &Path, step: &Step<'_>) -> Result<()> {
+    match verdict(path, Check::Quick, step)? {
+        Verdict::Good(_) | Verdict::Index(..) => Ok(()),
+        Verdict::Damaged(finding) => bail!(finding),
+    }
+}
+
+/// Checks the database in the file at `path` as [`check`] does, with the check that is named; what is wrong with it is no
+/// error.
+pub fn verdict(path: &Path, check: Check, step: &Step<'_>) -> Result<Verdict> {
+    let damaged = |finding: String| Ok(Verdict::Damaged(finding));
     let reading = || format!("cannot read {}", path.display());
     let real = path.canonicalize().with_context(reading)?;
     let file = open_regular(&real).with_context(reading)?;
     match Header::read(&file).with_context(reading)? {
         Header::Database(_) => {}
-        Header::Empty => return Ok(Some("it is empty".to_owned())),
+        Header::Empty => return damaged("it is empty".to_owned()),
         Header::Foreign => {
-            return Ok(Some(
-                "it is not an SQLite database, or it is encrypted".to_owned(),
-            ));
+            return damaged("it is not an SQLite database, or it is encrypted".to_owned());
         }
     }
     let connection = match connection::open(&real, Access::Still) {
         Ok(connection) => connection,
-        Err(error) => return Ok(Some(format!("SQLite cannot open it: {}", said(&error)))),
+        Err(error) => return damaged(format!("SQLite cannot open it: {}", said(&error))),
     };
     match work::run(connection, step, None, |connection, _| {
-        Ok(examine(connection))
+        Ok(examine(connection, check))
     }) {
         Ended::Worked(Ok(Ok(found))) => Ok(found),
         Ended::Worked(Ok(Err(error))) => {
-            Ok(Some(format!("SQLite cannot check it: {}", said(&error))))
+            damaged(format!("SQLite cannot check it: {}", said(&error)))
         }
         Ended::Worked(Err(error)) | Ended::Stopped(error) => Err(error),
     }
 }
 
-/// Checks what `connection` sees: `None` for a good one.
-///
-/// Afterwards the connection is good for nothing that writes. Collations that only the service has got a stand-in: the
-/// check takes no order for granted that depends on them.
-pub(super) fn examine(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    connection.collation_needed(|connection, name| {
-        connection.create_collation(name, |one, other| one.cmp(other))
-    })?;
+/// Checks what `connection` sees. Afterwards the connection is good for nothing that writes.
+pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result<Verdict> {
     connection.execute_batch("PRAGMA ignore_check_constraints = ON")?;
-    let read = || -> rusqlite::Result<Vec<String>> {
-        let mut check = connection.prepare(&format!("PRAGMA quick_check({ASKED})"))?;
-        let rows = check.query_map([], |row| row.get(0))?;
-        rows.collect()
-    };
-    let rows = match read() {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-            vec![said(&error)]
-        }
+    if check == Check::Quick {
+        stand_in(connection)?;
+    }
+    let mut unchecked = Vec::new();
+    let findings = match of_all(connection, check, &mut unchecked) {
+        Err(error) if is_damage(&error) => Findings::of_damage(said(&error)),
         result => result?,
     };
-    let findings: Vec<String> = rows
-        .iter()
-        .flat_map(|row| row.lines())
-        .filter(|line| !line.starts_with("*** in database") && *line != "ok")
-        .map(printable)
-        .collect();
-    let more = match findings.len() {
-        0 => return Ok(None),
-        1..=NAMED => "",
-        _ => ", and more",
+    if let Some(finding) = findings.damage() {
+        return Ok(Verdict::Damaged(format!(
+            "SQLite finds it damaged: {finding}"
+        )));
+    }
+    let mut checked = Checked {
+        check,
+        unchecked,
+        odd_values: findings.odd_values(),
     };
-    let first = findings[..findings.len().min(NAMED)].join(", ");
-    Ok(Some(format!("SQLite finds it damaged: {first}{more}")))
+    for table in findings.unordered {
+        if !has_service_order(connection, &table)? {
+            return Ok(Verdict::Damaged(format!(
+                "SQLite finds it damaged: {UNORDERED}{}",
+                printable(&table)
+            )));
+        }
+        let reason = "its rows are in an order that is not SQLite's own (a collation that the service replaced)".to_owned();
+        checked.unchecked.push(Unchecked {
+            table,
+            part: Part::Indexes,
+            reason,
+        });
+    }
+    for (index, fault) in findings.indexes {
+        match whose_order(connection, &index, &fault)? {
+            Some(table) => checked.unchecked.push(Unchecked {
+                table,
+                part: Part::Indexes,
+                reason: format!(
+                    "the entries of index {index} are those of the table, in an order that is not SQLite's own (a collation that the service replaced)"
+                ),
+            }),
+            None => return Ok(Verdict::Index(fault, checked)),
+        }
+    }
+    for (table, fault) in findings.inverted {
+        if !has_outer_content(connection, &table)? {
+            return Ok(Verdict::Index(fault, checked));
+        }
+        checked.unchecked.push(Unchecked {
+            table,
+            part: Part::Virtual,
+            reason: "its full-text index is not that of the table that it takes its text from, as the service keeps them".to_owned(),
+        });
+    }
+    Ok(Verdict::Good(checked))
+}
+
+/// Collations that only the service has get a stand-in: `quick_check` takes no order for granted that depends on them.
+fn stand_in(connection: &Connection) -> rusqlite::Result<()> {
+    connection.collation_needed(|connection, name| {
+        connection.create_collation(name, |one, other| one.cmp(other))
+    })
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+}
+
+/// Whether an error says that the check needs what only the service has.
+fn is_missing(error: &rusqlite::Error) -> bool {
+    is_about_content(error) && !is_damage(error)
+}
+
+/// Returns all findings; tables that could not be checked, or only in part, go to `unchecked`.
+fn of_all(
+    connection: &Connection,
+    check: Check,
+    unchecked: &mut Vec<Unchecked>,
+) -> rusqlite::Result<Findings> {
+    let tables = tables(connection)?;
+    // A virtual table without its module is passed over without a word.
+    for table in tables.iter().filter(|table| table.is_virtual) {
+        let look = format!("SELECT * FROM {} LIMIT 0", quoted(&table.name));
+        match connection.prepare(&look) {
+            Ok(_) => {}
+            Err(error) if is_missing(&error) => unchecked.push(table.left_out(&said(&error))),
+            Err(error) => return Err(error),
+        }
+    }
+    let mut findings = Findings::default();
+    match run(connection, check, None, &mut findings) {
+        Err(error) if is_missing(&error) => {}
+        result => {
+            result?;
+            unchecked.extend(findings.unable.drain(..).map(|(table, reason)| Unchecked {
+                table,
+                part: Part::Virtual,
+                reason,
+            }));
+            return Ok(findings);
+        }
+    }
+    one_by_one(connection, check, &tables, unchecked)
+}
+
+/// Checks each table by itself.
+fn one_by_one(
+    connection: &Connection,
+    check: Check,
+    tables: &[Table],
+    unchecked: &mut Vec<Unchecked>,
+) -> rusqlite::Result<Findings> {
+    let mut findings = Findings::default();
+    let mut ahead = Vec::new();
+    for table in tables {
+        if unchecked.iter().any(|other| other.table == table.name) {
+            continue;
+        }
+        match run(connection, check, Some(&table.name), &mut findings) {
+            Err(error) if is_missing(&error) && table.is_virtual => {
+                unchecked.push(table.left_out(&said(&error)));
+            }
+            Err(error) if is_missing(&error) => ahead.push((table, said(&error))),
+            result => result?,
+        }
+    }
+    if !ahead.is_empty() {
+        stand_in(connection)?;
+    }
+    let mut given = BTreeSet::new();
+    for (table, reason) in ahead {
+        let part = match run_by_stand_ins(connection, &table.name, &mut given, &mut findings) {
+            Err(error) if is_missing(&error) => Part::Content,
+            result => result.map(|()| Part::Indexes)?,
+        };
+        unchecked.push(Unchecked {
+            table: table.name.clone(),
+            part,
+            reason,
+        });
+    }
+    // Table by table nobody sees a page that two of them use.
+    let twice = "SELECT pageno FROM dbstat GROUP BY pageno HAVING count(*) > 1 LIMIT 1";
+    let mut twice = connection.prepare(twice)?;
+    let mut rows = twice.query([])?;
+    while let Some(row) = rows.next()? {
+        findings.add(&format!("2nd reference to page {}", row.get::<_, i64>(0)?));
+    }
+    findings.unable.clear();
+    Ok(findings)
+}
+
+/// Adds what a quick check says of a table that calls functions which only the service has: each gets a stand-in that
+/// gives NULL, and its name goes to `given`.
+fn run_by_stand_ins(
+    connection: &Connection,
+    table: &str,
+    given: &mut BTreeSet<String>,
+    findings: &mut Findings,
+) -> rusqlite::Result<()> {
+    loop {
+        let mut part = Findings::default();
+        let error = match run(connection, Check::Quick, Some(table), &mut part) {
+            Ok(()) => {
+                findings.extend(part, !given.is_empty());
+                return Ok(());
+            }
+            Err(error) if is_missing(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let said = said(&error);
+        let name = ["unknown function: ", "no such function: "]
+            .iter()
+            .find_map(|words| said.strip_prefix(words))
+            .map(|name| name.trim_end_matches("()").trim_matches('"').to_owned());
+        match name {
+            Some(name) if given.insert(name.clone()) => connection.create_scalar_function(
+                name.as_str(),
+                -1,
+                FunctionFlags::SQLITE_UTF8
+                    | FunctionFlags::SQLITE_DETERMINISTIC
+                    | FunctionFlags::SQLITE_INNOCUOUS,
+                |_| Ok(Null),
+            )?,
+            _ => return Err(error),
+        }
+    }
+}
+
+/// Adds what SQLite says of all tables, or of one.
+fn run(
+    connection: &Connection,
+    check: Check,
+    table: Option<&str>,
+    findings: &mut Findings,
+) -> rusqlite::Result<()> {
+    // As many as there are: a column's odd values must not hide an index that is behind them.
+    let argument = table.map_or_else(|| i32::MAX.to_string(), quoted);
+    let pragma = format!("PRAGMA {}({argument})", check.pragma());
+    let mut statement = connection.prepare(&pragma)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        findings.add(&row.get::<_, String>(0)?);
+        if findings.are_enough() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A table of a database.
+struct Table {
+    name: String,
+    is_virtual: bool,
+}
+
+impl Table {
+    fn left_out(&self, reason: &str) -> Unchecked {
+        let reason = match reason {
+            "SQL logic error" => "it needs what only its service has, a tokenizer perhaps",
+            reason => reason,
+        };
+        Unchecked {
+            table: self.name.clone(),
+            part: Part::Virtual,
+            reason: printable(reason),
+        }
+    }
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
+    let query = "SELECT name, coalesce(rootpage, 0) = 0 FROM sqlite_schema WHERE type = 'table'
+                 UNION ALL SELECT 'sqlite_schema', 0";
+    let mut statement = connection.prepare(query)?;
+    let rows = statement.query_map([], |row| {
+        Ok(Table {
+            name: row.get(0)?,
+            is_virtual: row.get(1)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The tables with an index in the order of a collation of SQLite's that a service may replace, as many do with `NOCASE`.
+fn ordered_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let query = "SELECT DISTINCT t.name FROM sqlite_schema t, pragma_index_list(t.name) l, pragma_index_xinfo(l.name) x
+                 WHERE t.type = 'table' AND coalesce(t.rootpage, 0) <> 0 AND x.key AND upper(x.coll) IN ('NOCASE', 'RTRIM')";
+    let mut statement = connection.prepare(query)?;
+    let tables = statement.query_map([], |row| row.get(0))?;
+    tables.collect()
+}
+
+/// Whether the rows of a table without rowids may be in an order of the service's own.
+fn has_service_order(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let query = "SELECT count(*) FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) x
+                 WHERE l.origin = 'pk' AND x.key AND upper(x.coll) IN ('NOCASE', 'RTRIM')";
+    let columns = connection.query_row(query, [table], |row| row.get::<_, i64>(0))?;
+    Ok(columns > 0)
+}
+
+/// Whether SQLite would rebuild the database that `connection` sees in another order than the service keeps: a service
+/// replaced a collation of SQLite's. Where that is not asked, because the database is very large, it is taken for granted.
+pub(super) fn is_reordered(connection: &Connection, bytes: u64) -> rusqlite::Result<bool> {
+    let tables = ordered_tables(connection)?;
+    if tables.is_empty() || Check::of_size(bytes) == Check::Quick {
+        return Ok(!tables.is_empty());
+    }
+    for table in tables {
+        let mut findings = Findings::default();
+        match run(connection, Check::Integrity, Some(&table), &mut findings) {
+            // Whatever that means is found by the check of all.
+            Err(error) if is_missing(&error) || is_damage(&error) => continue,
+            result => result?,
+        }
+        if !findings.unordered.is_empty() {
+            return Ok(true);
+        }
+        for (index, fault) in &findings.indexes {
+            if whose_order(connection, index, fault)?.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Returns the table of an index that holds exactly the entries that it should hold, in an order that SQLite's own
+/// collations do not give: a service may replace `NOCASE`. `None` if that cannot be said of the index.
+fn whose_order(
+    connection: &Connection,
+    index: &str,
+    fault: &Fault,
+) -> rusqlite::Result<Option<String>> {
+    if fault.is_counted {
+        return Ok(None);
+    }
+    let query = "SELECT tbl_name FROM sqlite_schema WHERE type = 'index' AND name = ?1";
+    let table = match connection.query_row(query, [index], |row| row.get::<_, String>(0)) {
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(None),
+        result => result?,
+    };
+    let mut statement = connection.prepare("SELECT cid, name, coll FROM pragma_index_xinfo(?1)")?;
+    let columns = statement.query_map([index], |row| {
+        let (cid, name): (i64, Option<String>) = (row.get(0)?, row.get(1)?);
+        Ok((cid, name, row.get::<_, String>(2)?))
+    })?;
+    let (mut shown, mut is_plain, mut is_known) = (Vec::new(), true, true);
+    for column in columns {
+        let (cid, name, collation) = column?;
+        is_plain &= collation.eq_ignore_ascii_case("BINARY");
+        match (cid, name) {
+            (-1, _) => shown.push("rowid".to_owned()),
+            (_, Some(name)) => shown.push(format!("{} COLLATE BINARY", quoted(&name))),
+            (_, None) => is_known = false,
+        }
+    }
+    if is_plain || !is_known {
+        return Ok(None);
+    }
+    let (columns, from, by) = (shown.join(", "), quoted(&table), quoted(index));
+    let differing = format!(
+        "SELECT count(*) FROM (SELECT {columns} FROM {from} NOT INDEXED EXCEPT SELECT {columns} FROM {from} INDEXED BY {by})"
+    );
+    match connection.query_row(&differing, [], |row| row.get::<_, i64>(0)) {
+        Ok(0) => Ok(Some(table)),
+        Ok(_) => Ok(None),
+        // A partial index, say, cannot be read as a whole.
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a full-text table takes its text from another table, or has none of its own.
+fn has_outer_content(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let query = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let sql = match connection.query_row(query, [table], |row| row.get::<_, Option<String>>(0)) {
+        Err(rusqlite::Error::QueryReturnedNoRows) => None,
+        result => result?,
+    };
+    let sql: String = sql.unwrap_or_default().to_lowercase();
+    let dense: String = sql
+        .chars()
+        .filter(|letter| !letter.is_whitespace())
+        .collect();
+    Ok([",content=", "(content="]
+        .iter()
+        .any(|option| dense.contains(option)))
+}
+
+/// A name as SQL writes it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod active;
 mod connection;
 mod duplicate;
 mod failure;
+mod finding;
 mod header;
 pub mod judge;
 mod lock;

@@ -1,7 +1,8 @@
 //! The snapshot of a database: one committed point of it in a file of its own, proven by SQLite.
 //!
 //! `VACUUM INTO` writes it: what is deleted stays out, rowids stay as they are. Where SQLite cannot rebuild the database
-//! without the service (a collation or a function that only the service has), its pages are copied as they are, within
+//! without the service (a collation or a function that only the service has), or would rebuild it in another order (the
+//! service replaced `NOCASE`, say), its pages are copied as they are, within
 //! one read transaction. Then SQLite checks the copy; and where it was rebuilt, also what it was made of, because a
 //! damaged page can be rebuilt into a good one that lacks rows.
 //!
@@ -31,9 +32,9 @@ use tracing::info;
 use super::{
     Caller, companions,
     connection::{self, Access},
-    failure::{damaged, explained, is_about_content, said},
+    failure::{explained, is_about_content, said},
     header::{Header, Mode},
-    judge,
+    judge::{self, Check, Checked},
     reading::{self, Origin},
 };
 use crate::{
@@ -80,30 +81,37 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
     let work = |connection: &mut Connection, stopping: &AtomicBool| {
         let size = copy_size(connection)?;
         space::require(folder.path(), size, "a copy of the database")?;
-        let method = copy_into(connection, &copy, &place, stopping)?;
-        if method == Method::VacuumInto
-            && let Some(finding) = judge::examine(connection)?
-        {
-            return Err(damaged(path, &finding).into());
+        let method = match judge::is_reordered(connection, size)? {
+            true => Method::Backup,
+            false => Method::VacuumInto,
+        };
+        let method = copy_into(connection, &copy, &place, method, stopping)?;
+        if method == Method::VacuumInto {
+            // Others wait meanwhile, or their log grows: the longer check is that of the copy, which has the same indexes.
+            judge::examine(connection, Check::Quick)?.good(path)?;
         }
         Ok(method)
     };
     let (method, origin) = reading::one_state(path, &open, caller, Some(&place), &work)?;
     let facts = settle(&place, origin.mode).map_err(|error| explained(error, path))?;
-    let (digest, size) = thread::scope(|scope| {
+    let (checked, digest, size) = thread::scope(|scope| -> Result<_> {
         let digest = scope.spawn(|| digest(&copy));
-        if let Some(finding) = judge::verdict(&place, caller.step)? {
-            return Err(damaged(path, &finding).into());
-        }
-        digest
-            .join()
-            .map_err(|_| anyhow!("cannot read the copy"))?
-            .context("cannot read the copy")
+        let check = Check::of_size(copy.metadata().context("cannot read the copy")?.len());
+        let checked = judge::verdict(&place, check, caller.step)?.good(path)?;
+        let digest = digest.join().map_err(|_| anyhow!("cannot read the copy"))?;
+        let (digest, size) = digest.context("cannot read the copy")?;
+        Ok((checked, digest, size))
     })?;
     let mut record = FileRecord::new(name.clone(), digest, size);
     files::describe(&mut record, path, &origin.metadata);
     record.kind = Some("sqlite".into());
-    record.snapshot = Some(description(method, &origin, &facts, begun.elapsed()));
+    record.snapshot = Some(description(
+        method,
+        &checked,
+        &origin,
+        &facts,
+        begun.elapsed(),
+    )?);
     Ok(Staged {
         name: name.clone(),
         record,
@@ -127,25 +135,29 @@ fn copy_size(connection: &Connection) -> Result<u64> {
     Ok(u64::try_from(pages.saturating_mul(size))?)
 }
 
-/// Writes what `connection` sees into `copy`, which lies at `place`.
+/// Writes what `connection` sees into `copy`, which lies at `place`: by `method`, or page by page if SQLite cannot rebuild
+/// it.
 fn copy_into(
     connection: &Connection,
     copy: &File,
     place: &Path,
+    method: Method,
     stopping: &AtomicBool,
 ) -> Result<Method> {
     // An earlier attempt may have left something.
     clear(copy, place)?;
-    match connection.execute("VACUUM INTO ?1", [connection::uri(place)]) {
-        Ok(_) => return Ok(Method::VacuumInto),
-        Err(error) if is_about_content(&error) => {
-            let reason = said(&error);
-            info!(
-                reason,
-                "SQLite cannot rebuild the database here: its pages are copied as they are"
-            );
+    if method == Method::VacuumInto {
+        match connection.execute("VACUUM INTO ?1", [connection::uri(place)]) {
+            Ok(_) => return Ok(Method::VacuumInto),
+            Err(error) if is_about_content(&error) => {
+                let reason = said(&error);
+                info!(
+                    reason,
+                    "SQLite cannot rebuild the database here: its pages are copied as they are"
+                );
+            }
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => return Err(error.into()),
     }
     clear(copy, place)?;
     // One read transaction around all pieces: they are of one state.
@@ -208,8 +220,14 @@ fn digest(mut copy: &File) -> io::Result<(Digest, u64)> {
     Digest::of_reader(io::BufReader::with_capacity(BUFFER_BYTES, copy))
 }
 
-fn description(method: Method, origin: &Origin, facts: &Facts, took: Duration) -> Value {
-    json!({
+fn description(
+    method: Method,
+    checked: &Checked,
+    origin: &Origin,
+    facts: &Facts,
+    took: Duration,
+) -> Result<Value> {
+    let mut value = json!({
         "method": method.name(),
         "quick_check": true,
         "journal_mode": origin.mode.name(),
@@ -220,7 +238,13 @@ fn description(method: Method, origin: &Origin, facts: &Facts, took: Duration) -
         "application_id": facts.application_id,
         // Whole milliseconds, which every JSON reader reads back as they were written.
         "seconds": took.as_millis() as f64 / 1000.0,
-    })
+    });
+    if let (Some(map), Value::Object(more)) =
+        (value.as_object_mut(), serde_json::to_value(checked)?)
+    {
+        map.extend(more);
+    }
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ fn a_closed_database_is_copied_with_its_mode_and_nothing_beside_it_is_made() {
         assert_eq!(
             said,
             json!({
-                "method": "vacuum_into", "quick_check": true, "journal_mode": mode, "recovered": false,
+                "method": "vacuum_into", "quick_check": true, "check": "integrity", "journal_mode": mode, "recovered": false,
                 "page_size": 4096, "pages": size / 4096, "user_version": 7, "application_id": 4711, "seconds": 0,
             })
         );
