@@ -542,7 +542,7 @@ fn import_works_on_a_machine_that_has_nothing_but_a_configuration() {
     );
     assert_eq!(new.read("etc/secrets"), old.read("etc/secrets"));
     assert_eq!(new.mode("etc/secrets"), 0o600);
-    assert_eq!(new.mode("deep/data"), 0o700);
+    assert_eq!(new.mode("deep/data"), 0o750);
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
-use super::open_regular;
+use super::{open_regular, tree::beneath::xattrs};
 use crate::{
     error::{Failure, Kind},
     model::{digest::Digest, plan::Present, rules::Rules},
@@ -107,12 +107,15 @@ pub fn present(path: &Path, watch: impl FnOnce(File) -> Box<dyn Read>) -> Result
     let metadata = file
         .metadata()
         .with_context(|| format!("cannot look at {}", path.display()))?;
+    let xattrs = xattrs(file.as_fd())
+        .with_context(|| format!("cannot read the attributes of {}", path.display()))?;
     let (digest, _) = Digest::of_reader(watch(file))
         .with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Some(Present {
         digest,
         mode: metadata.mode() & 0o7777,
         owner: (metadata.uid(), metadata.gid()),
+        xattrs,
     }))
 }
 

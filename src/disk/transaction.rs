@@ -10,7 +10,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 
 pub use super::backup::backup_path;
 use super::{
-    NewFolders,
+    NewFolders, Placed,
     backup::{Backup, Identity, Known, Replaces},
     create_folders, folder_of,
     journal::{Folder, Home, Journal, Phase, Step},
@@ -26,6 +26,7 @@ use super::{
     redo,
     survey::{self, Stamp},
     swap, sync_folder, sync_folders,
+    tree::{Privilege, attributes},
 };
 use crate::{
     error::{Failure, Kind},
@@ -145,8 +146,8 @@ pub enum New<'a> {
         digest: Digest,
         /// Owner and permissions.
         attributes: Attributes,
-        /// Time of the last change, Unix seconds.
-        mtime: Option<i64>,
+        /// Time of the last change.
+        mtime: Option<Modified>,
     },
     /// A folder, which `build` makes at the path that it is given, durable when it returns.
     Folder {
@@ -223,8 +224,10 @@ impl Transaction {
     }
 
     /// Places the new files beside their targets and makes them durable. Nothing that was there changes, but for folders
-    /// that a rollback brings back: what the work adds to them is named in the journal before.
-    pub fn prepare(&mut self, changes: &[Change<'_>]) -> Result<()> {
+    /// that a rollback brings back: what the work adds to them is named in the journal before. Returns what the file system
+    /// refused of owners, times and attributes.
+    pub fn prepare(&mut self, changes: &[Change<'_>]) -> Result<Vec<Refused>> {
+        let mut refused = Vec::new();
         for change in changes {
             let folder = folder_of(&change.target);
             self.folders
@@ -237,7 +240,9 @@ impl Transaction {
                 New::Folder { build, within } => {
                     build(&placed).with_context(placing)?;
                     for inner in within {
-                        place_within(inner, &change.target, &placed).with_context(placing)?;
+                        let found =
+                            place_within(inner, &change.target, &placed).with_context(placing)?;
+                        refused.extend(Refused::all(inner, found));
                     }
                     Some(placed)
                 }
@@ -248,10 +253,8 @@ impl Transaction {
                     mtime,
                     ..
                 } => {
-                    place(source, *origin, &placed, *attributes, *mtime).with_context(placing)?;
-                    if let Some(owner) = attributes.owner {
-                        self.folders.give(&change.target, owner)?;
-                    }
+                    let found = place(source, *origin, &placed, attributes, *mtime);
+                    refused.extend(Refused::all(change, found.with_context(placing)?));
                     Some(placed)
                 }
             };
@@ -272,7 +275,22 @@ impl Transaction {
             steps.any(|step| step.backup == backup.path)
         };
         self.journal.backups.retain(|backup| !is_replaced(backup));
-        Ok(())
+        self.settle_folders(changes)?;
+        Ok(refused)
+    }
+
+    /// Gives the folders that were made owners and modes by what comes to lie in them.
+    fn settle_folders(&self, changes: &[Change<'_>]) -> Result<()> {
+        let mut placed = Vec::new();
+        // What hookshot keeps for itself lets nobody in.
+        for change in changes.iter().filter(|change| change.form != Form::Kept) {
+            if let Some(staged) = self.placed(&change.target) {
+                let is_database = matches!(change.form, Form::Redb | Form::Sqlite);
+                placed.push(Placed::look(&change.target, staged, is_database)?);
+            }
+        }
+        let settled = self.folders.settle(&placed, self.home.folder());
+        settled.context("cannot give a new folder its owner and mode")
     }
 
     /// The step of a change whose new file or folder is at `staged`.
@@ -428,8 +446,33 @@ impl Committed {
     }
 }
 
-/// Makes a change in the new folder that will be at `target` and lies at `placed`.
-fn place_within(change: &Change<'_>, target: &Path, placed: &Path) -> Result<()> {
+/// Something of a new file that the file system refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The entry.
+    pub entry: EntryName,
+    /// Where it comes to lie.
+    pub target: PathBuf,
+    /// One of the kinds of [`attributes`].
+    pub kind: &'static str,
+    /// What was refused, and why.
+    pub what: String,
+}
+
+impl Refused {
+    fn all(change: &Change<'_>, refused: Vec<String>) -> impl Iterator<Item = Refused> {
+        refused.into_iter().map(|what| Refused {
+            entry: change.entry.clone(),
+            target: change.target.clone(),
+            kind: attributes::kind_of(&what),
+            what,
+        })
+    }
+}
+
+/// Makes a change in the new folder that will be at `target` and lies at `placed`. Returns what was refused.
+fn place_within(change: &Change<'_>, target: &Path, placed: &Path) -> Result<Vec<String>> {
+    let mut refused = Vec::new();
     let inside = change.target.strip_prefix(target);
     let at = placed.join(inside.context("a change that lies elsewhere")?);
     super::remove_file(&at)?;
@@ -443,24 +486,27 @@ fn place_within(change: &Change<'_>, target: &Path, placed: &Path) -> Result<()>
     {
         let folder = folder_of(&at);
         create_folders(&folder)?;
-        place(source, *origin, &at, *attributes, *mtime)?;
+        refused = place(source, *origin, &at, attributes, *mtime)?;
     }
-    Ok(sync_folder(&folder_of(&at))?)
+    sync_folder(&folder_of(&at))?;
+    Ok(refused)
 }
 
-/// Puts a new file beside its target: 0600 until its owner is right, durable when this returns.
+/// Puts a new file beside its target: 0600 until its owner is right, durable when this returns. Returns what the file system
+/// refused of its owner, its time and its attributes.
 fn place(
     source: &Path,
     origin: Origin,
     placed: &Path,
-    attributes: Attributes,
-    mtime: Option<i64>,
-) -> Result<()> {
+    planned: &Attributes,
+    mtime: Option<Modified>,
+) -> Result<Vec<String>> {
     let renamed = match origin {
         Origin::Moved => fs::rename(source, placed),
         Origin::Linked => fs::hard_link(source, placed),
         Origin::Copied => Err(io::ErrorKind::CrossesDevices.into()),
     };
+    let is_second_name = origin == Origin::Linked && renamed.is_ok();
     match renamed {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error.into()),
@@ -468,22 +514,17 @@ fn place(
         Err(_) => copy_private(source, placed)?,
     }
     let file = File::open(placed)?;
-    if origin == Origin::Linked {
-        // A second name of a file that has its attributes already.
-        return Ok(file.sync_all()?);
+    let mut refused = Vec::new();
+    // A second name of a file has its attributes already.
+    if !is_second_name {
+        let privilege = match planned.owner {
+            Some(_) => Privilege::Root,
+            None => Privilege::Ours,
+        };
+        refused = attributes::Attributes::new(privilege).set_planned(&file, planned, mtime)?;
     }
-    if let Some((uid, gid)) = attributes.owner {
-        fchown(&file, Some(uid), Some(gid))?;
-    }
-    file.set_permissions(fs::Permissions::from_mode(attributes.mode))?;
-    let modified = mtime.map(|seconds| Modified {
-        seconds,
-        nanoseconds: 0,
-    });
-    if let Some(time) = modified.and_then(Modified::time) {
-        file.set_modified(time)?;
-    }
-    Ok(file.sync_all()?)
+    file.sync_all()?;
+    Ok(refused)
 }
 
 /// A copy of a file's content, 0600.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{digest::Digest, entry_name::EntryName};
+use super::{digest::Digest, entry_name::EntryName, tree::Xattrs};
 
 /// What happens to one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Action {
     Create,
     /// The target differs: it stays as `.bak`.
     Replace,
-    /// The target has the same content, mode and owner: nothing happens.
+    /// The target has the same content, mode, owner and attributes: nothing happens.
     Unchanged,
     /// The target goes (a rollback of a creation); it stays as `.bak`.
     Remove,
@@ -51,17 +51,19 @@ impl Action {
     }
 }
 
-/// Owner and permissions of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Owner, permissions and extended attributes of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributes {
-    /// Permission bits, at most `0o777`.
+    /// Permission bits.
     pub mode: u32,
     /// Owner and group; `None` leaves them to the file system (an unprivileged import).
     pub owner: Option<(u32, u32)>,
+    /// Extended attributes, ACLs among them.
+    pub xattrs: Xattrs,
 }
 
 /// A target as it is now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {
     /// SHA-256 of its content.
     pub digest: Digest,
@@ -69,6 +71,8 @@ pub struct Present {
     pub mode: u32,
     /// Its owner and group.
     pub owner: (u32, u32),
+    /// Its extended attributes, as far as they can be restored.
+    pub xattrs: Xattrs,
 }
 
 /// One line of the plan.
@@ -83,13 +87,14 @@ pub struct Step {
 }
 
 /// Decides what happens to a target: `wanted` is what the archive says, `present` what the machine has.
-pub fn decide(wanted: Digest, attributes: Attributes, present: Option<Present>) -> Action {
+pub fn decide(wanted: Digest, attributes: &Attributes, present: Option<&Present>) -> Action {
     match present {
         None => Action::Create,
         Some(present)
             if present.digest == wanted
                 && present.mode == attributes.mode
-                && attributes.owner.is_none_or(|owner| owner == present.owner) =>
+                && attributes.owner.is_none_or(|owner| owner == present.owner)
+                && present.xattrs == attributes.xattrs =>
         {
             Action::Unchanged
         }
@@ -97,25 +102,24 @@ pub fn decide(wanted: Digest, attributes: Attributes, present: Option<Present>) 
     }
 }
 
-/// The mode for a restored file: what the archive says, else what the target has, else `fallback`; never set-uid,
-/// set-gid or sticky, and never open to others where the file is `private`.
+/// Returns the mode of a restored file: what the archive says, else what the target has, else `fallback`; never set-uid,
+/// set-gid or sticky. A `private` file is closed to others, whatever the archive says, and 0600 if nothing says a mode.
 pub fn restored_mode(
     archived: Option<u32>,
     present: Option<u32>,
     fallback: u32,
     privacy: Privacy,
 ) -> u32 {
-    let mode = archived.or(present).unwrap_or(fallback);
     match privacy {
-        Privacy::Private => mode & 0o600,
-        Privacy::Ordinary => mode & 0o777,
+        Privacy::Private => archived.or(present).unwrap_or(0o600) & 0o770,
+        Privacy::Ordinary => archived.or(present).unwrap_or(fallback) & 0o777,
     }
 }
 
 /// Whether a file may be open to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privacy {
-    /// Secrets: never wider than 0600.
+    /// Secrets: closed to those who are neither owner nor of the group.
     Private,
     /// Everything else.
     Ordinary,
@@ -131,13 +135,21 @@ mod tests {
             digest: Digest::of(content),
             mode,
             owner: (7, 8),
+            xattrs: Xattrs::new(),
         }
     }
 
     #[test]
     fn content_mode_and_owner_decide_together() {
         let wanted = Digest::of(b"new");
-        let like = |mode, owner| Attributes { mode, owner };
+        let like = |mode, owner| Attributes {
+            mode,
+            owner,
+            xattrs: Xattrs::new(),
+        };
+        let decide = |wanted, attributes: Attributes, present: Option<Present>| {
+            decide(wanted, &attributes, present.as_ref())
+        };
         assert_eq!(decide(wanted, like(0o600, None), None), Action::Create);
         assert_eq!(
             decide(wanted, like(0o600, None), Some(present(b"old", 0o600))),
@@ -169,18 +181,49 @@ mod tests {
         );
     }
 
+    #[test]
+    fn attributes_decide_as_well() {
+        let wanted = Attributes {
+            mode: 0o600,
+            owner: None,
+            xattrs: Xattrs::from([("user.a".to_owned(), b"b".to_vec())]),
+        };
+        let digest = Digest::of(b"new");
+        let mut there = present(b"new", 0o600);
+        assert_eq!(decide(digest, &wanted, Some(&there)), Action::Replace);
+        there.xattrs = wanted.xattrs.clone();
+        assert_eq!(decide(digest, &wanted, Some(&there)), Action::Unchanged);
+    }
+
+    #[test]
+    fn a_secret_keeps_its_mode_less_what_others_may_do() {
+        for (archived, mode) in [
+            (Some(0o640), 0o640),
+            (Some(0o644), 0o640),
+            (Some(0o777), 0o770),
+            (Some(0o4600), 0o600),
+            (Some(0o400), 0o400),
+            (None, 0o600),
+        ] {
+            let restored = restored_mode(archived, None, 0o644, Privacy::Private);
+            assert_eq!(restored, mode, "{archived:?}");
+        }
+        let as_it_is = restored_mode(None, Some(0o664), 0o644, Privacy::Private);
+        assert_eq!(as_it_is, 0o660);
+    }
+
     proptest! {
         #[test]
-        fn secrets_are_never_wider_than_0600(archived in any::<Option<u32>>(), there in any::<Option<u32>>(), fallback in any::<u32>()) {
-            prop_assert_eq!(restored_mode(archived, there, fallback, Privacy::Private) & !0o600, 0);
+        fn secrets_are_never_open_to_others(archived in any::<Option<u32>>(), there in any::<Option<u32>>(), fallback in any::<u32>()) {
+            prop_assert_eq!(restored_mode(archived, there, fallback, Privacy::Private) & !0o770, 0);
             prop_assert_eq!(restored_mode(archived, there, fallback, Privacy::Ordinary) & !0o777, 0);
         }
 
         #[test]
         fn a_plan_settles(content in any::<[u8; 2]>(), mode in 0..0o1000u32) {
             // What an import wrote is unchanged for the next import of the same archive.
-            let wanted = Attributes { mode, owner: None };
-            prop_assert_eq!(decide(Digest::of(&content), wanted, Some(present(&content, mode))), Action::Unchanged);
+            let wanted = Attributes { mode, owner: None, xattrs: Xattrs::new() };
+            prop_assert_eq!(decide(Digest::of(&content), &wanted, Some(&present(&content, mode))), Action::Unchanged);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Everything is checked before anything moves, and every reason that stands in the way is named at once.
 
 mod archived_config;
+mod attributes;
 mod directory;
 mod planning;
 mod selection;
@@ -229,7 +230,8 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
             feed(context, &commands)?;
             Ok(laid)
         };
-        let laid = carry_out(context, transaction, &plan.changes, last)?;
+        let (laid, refused) = carry_out(context, transaction, &plan.changes, last)?;
+        report.remarks.extend(refused);
         laid.into_iter().for_each(Laid::keep);
         report.applied = true;
         conclude(&report, is_same);
@@ -274,13 +276,13 @@ fn carry_out<'a>(
     transaction: Transaction,
     changes: &[Change<'_>],
     last: impl FnOnce() -> Result<Option<Laid<'a>>>,
-) -> Result<Option<Laid<'a>>> {
+) -> Result<(Option<Laid<'a>>, Remarks)> {
     if changes.is_empty() {
         // No file changes: there is nothing to bring back if a command fails.
         let laid = last()?;
         // It is the last import all the same: a rollback must not undo another one.
         transaction.commit()?.finish()?;
-        return Ok(laid);
+        return Ok((laid, Remarks::default()));
     }
     let entries: Vec<&str> = changes
         .iter()
@@ -296,8 +298,8 @@ fn carry_out<'a>(
         laid = last()?;
         Ok(())
     };
-    replace::carry_out(context, transaction, changes, Databases::Open, last)?;
-    Ok(laid)
+    let remarks = replace::carry_out(context, transaction, changes, Databases::Open, last)?;
+    Ok((laid, remarks))
 }
 
 /// Says what came of it, as the last line.

@@ -142,6 +142,7 @@ impl<'a> Exports<'a> {
                     attributes: Attributes {
                         mode: 0o600,
                         owner: None,
+                        xattrs: Default::default(),
                     },
                     mtime: None,
                 },

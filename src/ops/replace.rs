@@ -17,7 +17,8 @@ use crate::{
         backup::Known,
         journal::Home,
         survey,
-        transaction::{Change, Form, Names, New, Transaction},
+        transaction::{Change, Form, Names, New, Refused, Transaction},
+        tree::attributes::ATTRIBUTE,
     },
     error::{Failure, Kind},
     model::plan::Step,
@@ -159,6 +160,15 @@ pub enum Rehearsal {
     DryRun,
 }
 
+/// Records what the file system refused: an owner or a time is worth knowing, an attribute is undone.
+fn remark(refused: Refused, remarks: &mut Remarks) {
+    let message = format!("{}: {}", refused.target.display(), refused.what);
+    match refused.kind {
+        ATTRIBUTE => remarks.undone(ATTRIBUTE, refused.entry, message),
+        kind => remarks.warning(kind, refused.entry, message),
+    }
+}
+
 /// Whether a database that was put in place must open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Databases {
@@ -218,16 +228,20 @@ pub fn names(context: &Context) -> Names {
 }
 
 /// Carries out `changes`: all of them, or none and an error that says so. `last` is done when everything is in its place
-/// and found good; where it fails, the old state comes back.
+/// and found good; where it fails, the old state comes back. Returns what the file system refused of owners, times and
+/// attributes.
 pub fn carry_out(
     context: &Context,
     mut transaction: Transaction,
     changes: &[Change<'_>],
     databases: Databases,
     last: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+) -> Result<Remarks> {
     let verb = transaction.verb().to_owned();
-    transaction.prepare(changes)?;
+    let mut remarks = Remarks::default();
+    for refused in transaction.prepare(changes)? {
+        remark(refused, &mut remarks);
+    }
     // The service must not start on the new database before it was looked at.
     let _locks = changes
         .iter()
@@ -244,7 +258,7 @@ pub fn carry_out(
         .and_then(|()| last())
         .and_then(|()| committed.finish())
     {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(remarks),
         Err(cause) => {
             error!("The {verb} failed after it began, bringing the old state back: {cause:#}");
             let undone = committed.undo();
@@ -324,9 +338,10 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
                     );
                 }
                 let mode = target.metadata()?.mode() & 0o7777;
-                if mode != attributes.mode {
+                // What could not be restored was said, and left the file narrower.
+                if mode & !attributes.mode != 0 {
                     bail!(
-                        "{} has mode {mode:04o} instead of {:04o}",
+                        "{} has mode {mode:04o}, wider than {:04o}",
                         target.display(),
                         attributes.mode
                     );

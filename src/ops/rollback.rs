@@ -133,7 +133,9 @@ pub fn rollback(
     }
     if let Some(transaction) = transaction {
         let last = || feed(context, &commands);
-        replace::carry_out(context, transaction, &changes, Databases::AsTheyWere, last)?;
+        let databases = Databases::AsTheyWere;
+        let refused = replace::carry_out(context, transaction, &changes, databases, last)?;
+        report.remarks.extend(refused);
         info!(
             files = changes
                 .iter()
@@ -323,7 +325,7 @@ fn reverse(
     let target = survey::resolve(&done.target)?;
     let stamp = survey::stamp(&target)?;
     let now = survey::present(&target, |file| Box::new(file))?;
-    let before = now.map(|now| now.digest);
+    let before = now.as_ref().map(|now| now.digest);
     let step = |action| Step {
         entry: entry.clone(),
         target: Some(target.clone()),
@@ -387,6 +389,7 @@ fn reverse(
         attributes: Attributes {
             mode: kept.mode,
             owner: Some(kept.owner),
+            xattrs: kept.xattrs,
         },
         mtime: None,
     };

@@ -103,9 +103,9 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
                 }
                 Ok(metadata) if source.privacy == Privacy::Private => {
                     let mode = metadata.permissions().mode() & 0o777;
-                    if mode & 0o077 != 0 {
+                    if mode & 0o007 != 0 {
                         report.warnings.push(format!(
-                            "{shown} can be read by others (mode {mode:04o}); chmod 600 it"
+                            "{shown} is open to others (mode {mode:04o}); chmod o= it"
                         ));
                     }
                 }

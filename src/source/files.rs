@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Seek as _},
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::Path,
 };
 
@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::{
-    disk::open_regular,
+    disk::{open_regular, tree::beneath::xattrs},
     error::{Failure, Kind},
     model::{
         digest::Digest, entry_name::EntryName, limits::SMALL_SOURCE_BYTES, manifest::FileRecord,
+        tree::Xattrs,
     },
     source::tree::{Reopened, Spooled},
 };
@@ -129,7 +130,7 @@ fn stage_once(path: &Path, name: &EntryName) -> Result<Option<Staged>> {
     }
     let mut record = FileRecord::new(name.clone(), digest, size);
     record.kind = Some("file".into());
-    describe(&mut record, path, &metadata);
+    describe(&mut record, path, &metadata)?;
     Ok(Some(Staged {
         name: name.clone(),
         record,
@@ -137,8 +138,8 @@ fn stage_once(path: &Path, name: &EntryName) -> Result<Option<Staged>> {
     }))
 }
 
-/// Puts mode, owner and times of the source into its record.
-pub fn describe(record: &mut FileRecord, path: &Path, metadata: &std::fs::Metadata) {
+/// Puts mode, owner, time and extended attributes of the source into its record, as those of files of directories have them.
+pub fn describe(record: &mut FileRecord, path: &Path, metadata: &std::fs::Metadata) -> Result<()> {
     record.mode = Some(metadata.mode() & 0o7777);
     record.uid = Some(metadata.uid());
     record.gid = Some(metadata.gid());
@@ -151,6 +152,24 @@ pub fn describe(record: &mut FileRecord, path: &Path, metadata: &std::fs::Metada
         .flatten()
         .map(|group| group.name.into());
     record.mtime = Some(metadata.mtime());
+    let nanoseconds = u32::try_from(metadata.mtime_nsec()).ok();
+    record.mtime_ns = nanoseconds.filter(|nanoseconds| *nanoseconds != 0);
+    record.xattrs = attributes_of(path, metadata)
+        .with_context(|| format!("cannot read the attributes of {}", path.display()))?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     record.target = absolute.to_str().map(str::to_owned);
+    Ok(())
+}
+
+/// Returns the extended attributes of the file at `path`; none if it is not the one that was read any more.
+fn attributes_of(path: &Path, read: &std::fs::Metadata) -> std::io::Result<Xattrs> {
+    let file = match open_regular(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Xattrs::new()),
+        file => file?,
+    };
+    let found = file.metadata()?;
+    match (found.dev(), found.ino()) == (read.dev(), read.ino()) {
+        true => xattrs(file.as_fd()),
+        false => Ok(Xattrs::new()),
+    }
 }

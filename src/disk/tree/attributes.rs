@@ -18,6 +18,7 @@ use super::{
 };
 use crate::model::{
     manifest::FileRecord,
+    plan,
     relative::shown,
     tree::{FolderRecord, LinkRecord, Modified, Owner, Xattrs},
 };
@@ -29,6 +30,26 @@ pub enum Privilege {
     Root,
     /// Everything is our own.
     Ours,
+}
+
+/// The kinds of what a file system refuses: an owner, a time, and an extended attribute.
+pub const OWNER: &str = "owner";
+/// See [`OWNER`].
+pub const TIME: &str = "time";
+/// See [`OWNER`].
+pub const ATTRIBUTE: &str = "attribute";
+
+/// The beginnings of their messages.
+const NO_OWNER: &str = "its owner cannot be";
+const NO_TIME: &str = "its time cannot be set";
+
+/// Returns the kind of something that was refused, in the words of [`Attributes`].
+pub fn kind_of(refused: &str) -> &'static str {
+    match refused {
+        _ if refused.starts_with(NO_OWNER) => OWNER,
+        _ if refused.starts_with(NO_TIME) => TIME,
+        _ => ATTRIBUTE,
+    }
 }
 
 /// Gives attributes; each function returns what the file system refuses, in words.
@@ -74,6 +95,28 @@ impl Attributes {
         self.set(file.as_fd(), mode, &owner, mtime, &record.xattrs)
     }
 
+    /// Of a single file, as an import has planned it.
+    pub fn set_planned(
+        &mut self,
+        file: &File,
+        planned: &plan::Attributes,
+        mtime: Option<Modified>,
+    ) -> io::Result<Vec<String>> {
+        let (uid, gid) = planned.owner.unzip();
+        let owner = Owner {
+            uid,
+            gid,
+            ..Owner::default()
+        };
+        self.set(
+            file.as_fd(),
+            Some(planned.mode),
+            &owner,
+            mtime,
+            &planned.xattrs,
+        )
+    }
+
     /// Of a folder: its set-uid bit, which means nothing, is dropped.
     pub fn set_folder(
         &mut self,
@@ -93,6 +136,7 @@ impl Attributes {
         xattrs: &Xattrs,
     ) -> io::Result<Vec<String>> {
         let mut refused = Vec::new();
+        let mut mode = mode;
         // A new owner takes away bits of the mode, and a mode may keep us from setting attributes.
         let look = Look::of(fd)?;
         let mut is_mode_kept = xattrs.is_empty();
@@ -100,7 +144,7 @@ impl Attributes {
             is_mode_kept = false;
             let given = sys::fchown(fd, Some(uid), Some(gid));
             accept(given, &mut refused, || {
-                format!("its owner cannot be {}:{}", uid.as_raw(), gid.as_raw())
+                format!("{NO_OWNER} {}:{}", uid.as_raw(), gid.as_raw())
             })?;
         }
         is_mode_kept &= !self.clear_acls(fd)?;
@@ -108,7 +152,17 @@ impl Attributes {
             let say = || format!("its attribute {} is not restored", shown(name.as_bytes()));
             if is_carried(name) {
                 let given = sys::fsetxattr(fd, name.as_str(), value, XattrFlags::empty());
+                let count = refused.len();
                 accept(given, &mut refused, say)?;
+                // The bits of the group are the most that the ACL let anybody have: without it the group would have them.
+                if let Some(bits) = mode
+                    && refused.len() > count
+                    && name == ACLS[0]
+                {
+                    is_mode_kept = false;
+                    mode = Some(without_acl(bits));
+                    refused.extend((bits & GROUP_BITS != 0).then(|| GROUP_CLOSED.to_owned()));
+                }
             } else {
                 refused.push(say());
             }
@@ -120,7 +174,7 @@ impl Attributes {
         }
         if let Some(mtime) = mtime {
             let given = sys::futimens(fd, &timestamps(mtime));
-            accept(given, &mut refused, || "its time cannot be set".to_owned())?;
+            accept(given, &mut refused, || NO_TIME.to_owned())?;
         }
         Ok(refused)
     }
@@ -138,13 +192,13 @@ impl Attributes {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             let given = sys::chownat(parent, name, Some(uid), Some(gid), flags);
             accept(given, &mut refused, || {
-                format!("its owner cannot be {}:{}", uid.as_raw(), gid.as_raw())
+                format!("{NO_OWNER} {}:{}", uid.as_raw(), gid.as_raw())
             })?;
         }
         if let Some(mtime) = record.mtime {
             let times = timestamps(mtime);
             let given = sys::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW);
-            accept(given, &mut refused, || "its time cannot be set".to_owned())?;
+            accept(given, &mut refused, || NO_TIME.to_owned())?;
         }
         Ok(refused)
     }
@@ -159,6 +213,17 @@ impl Attributes {
         let is_new = (uid, gid) != (look.uid, look.gid);
         is_new.then(|| (Uid::from_raw(uid), Gid::from_raw(gid)))
     }
+}
+
+/// The permission bits of the group.
+const GROUP_BITS: u32 = 0o070;
+/// What is said beside an ACL that is not restored.
+pub const GROUP_CLOSED: &str = "its group may do nothing with it, because its ACL is not restored";
+
+/// Returns the mode of something whose ACL is not restored: the bits of the group were the mask of the ACL, acl(5), and
+/// more than the group itself had.
+pub fn without_acl(mode: u32) -> u32 {
+    mode & !GROUP_BITS
 }
 
 /// What the file system, or our rights, cannot do is said; any other error is one.

@@ -3,26 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use nix::unistd::{Group, User};
-use tracing::warn;
 
 use super::{
-    Keep,
+    Keep, attributes,
     directory::Directory,
     unpacked::{Targets, Unpacked},
 };
 use crate::{
-    config::{
-        Settings,
-        sources::{Content, Source},
-    },
+    config::{Settings, sources::Content},
     disk::{
         survey,
         transaction::{Change, Form, New, Origin},
+        tree::owners::Owners,
     },
     model::{
         entry_name::EntryName,
-        plan::{self, Action, Attributes, Present, Step},
+        plan::{self, Action, Step},
     },
     ops::{Context, companion::removal, form::form_for, remark::Remarks},
     source::sqlite,
@@ -45,6 +41,7 @@ pub fn plan<'a>(
     targets: &'a Targets,
     remarks: &mut Remarks,
 ) -> Result<Plan<'a>> {
+    attributes::announce_owners(context, settings, unpacked, targets, remarks);
     let mut planned = Planned::default();
     files(context, settings, keep, unpacked, targets, &mut planned)?;
     for name in &unpacked.trees {
@@ -165,6 +162,7 @@ fn files(
     targets: &Targets,
     planned: &mut Planned<'_>,
 ) -> Result<()> {
+    let mut owners = Owners::default();
     let trees = &unpacked.verified.manifest().trees;
     let is_in_tree = |name: &EntryName| {
         let first = name.as_str().split_once('/').map(|(first, _)| first);
@@ -215,8 +213,9 @@ fn files(
         {
             present.digest = digest;
         }
-        let attributes = attributes(context, unpacked, source, present);
-        let action = plan::decide(digest, attributes, present);
+        let attributes =
+            attributes::wanted(context, unpacked, source, present.as_ref(), &mut owners);
+        let action = plan::decide(digest, &attributes, present.as_ref());
         planned.steps.push(Step {
             entry: name.clone(),
             target: Some(target.clone()),
@@ -249,65 +248,11 @@ fn files(
                 origin,
                 digest,
                 attributes,
-                mtime: record.mtime,
+                mtime: record.modified(),
             },
             form,
         };
         planned.changes.push((change, action));
     }
     Ok(())
-}
-
-/// Mode and owner of a restored file: what the manifest says, else what the target has, else what the tar says.
-fn attributes(
-    context: &Context,
-    unpacked: &Unpacked<'_>,
-    source: &Source,
-    present: Option<Present>,
-) -> Attributes {
-    let name = &source.name;
-    let record = unpacked.record(name);
-    let header = unpacked.verified.header(name);
-    let mode = plan::restored_mode(
-        record.and_then(|record| record.mode),
-        present.map(|present| present.mode),
-        header.mode.unwrap_or(0o600),
-        source.privacy,
-    );
-    if !context.privileged {
-        return Attributes { mode, owner: None };
-    }
-    let user = |name: Option<&str>| {
-        name.and_then(|name| User::from_name(name).ok().flatten())
-            .map(|user| user.uid.as_raw())
-    };
-    let group = |name: Option<&str>| {
-        name.and_then(|name| Group::from_name(name).ok().flatten())
-            .map(|group| group.gid.as_raw())
-    };
-    let named = (
-        user(record.and_then(|record| record.user.as_deref())),
-        group(record.and_then(|record| record.group.as_deref())),
-    );
-    if let (None, Some(unknown)) = (named.0, record.and_then(|record| record.user.as_deref())) {
-        let unknown = crate::model::entry_name::printable(unknown);
-        warn!(
-            "{name} belonged to {unknown}, whom this machine does not know: it gets the owner of the file that it replaces, or ours"
-        );
-    }
-    let there = present.map(|present| present.owner);
-    let uid = named
-        .0
-        .or(there.map(|owner| owner.0))
-        .or_else(|| user(header.user.as_deref()))
-        .unwrap_or(0);
-    let gid = named
-        .1
-        .or(there.map(|owner| owner.1))
-        .or_else(|| group(header.group.as_deref()))
-        .unwrap_or(0);
-    Attributes {
-        mode,
-        owner: Some((uid, gid)),
-    }
 }

@@ -381,7 +381,7 @@ fn proven(
     also("rolled_back_from", copied.rolled_back_from.map(Value::from));
     also("paused_seconds", copied.paused.map(seconds));
     let mut record = FileRecord::new(name.clone(), digest, size);
-    files::describe(&mut record, path, &copied.metadata);
+    files::describe(&mut record, path, &copied.metadata)?;
     record.kind = Some("redb".into());
     record.snapshot = Some(description);
     let staged = Staged {

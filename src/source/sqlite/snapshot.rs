@@ -103,7 +103,7 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
         Ok((checked, digest, size))
     })?;
     let mut record = FileRecord::new(name.clone(), digest, size);
-    files::describe(&mut record, path, &origin.metadata);
+    files::describe(&mut record, path, &origin.metadata)?;
     record.kind = Some("sqlite".into());
     record.snapshot = Some(description(
         method,

@@ -1,0 +1,194 @@
+//! Mode, owner, time and extended attributes of single files: what the manifest says, by the rule that holds for the files
+//! of directories; and the owners of everything that is restored, as far as this machine knows them.
+
+use std::collections::BTreeSet;
+
+use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
+
+use super::unpacked::{Targets, Unpacked};
+use crate::{
+    config::{Settings, sources::Source},
+    disk::tree::owners::Owners,
+    model::{
+        entry_name::{EntryName, printable},
+        plan::{self, Attributes, Present},
+        tree::Owner,
+    },
+    ops::{Context, remark::Remarks},
+};
+
+/// Returns what a restored file gets: what the manifest says, else what the target has, else what the tar says.
+pub fn wanted(
+    context: &Context,
+    unpacked: &Unpacked<'_>,
+    source: &Source,
+    present: Option<&Present>,
+    owners: &mut Owners,
+) -> Attributes {
+    let name = &source.name;
+    let record = unpacked.record(name);
+    let header = unpacked.verified.header(name);
+    let mode = plan::restored_mode(
+        record.and_then(|record| record.mode),
+        present.map(|present| present.mode),
+        header.mode.unwrap_or(0o600),
+        source.privacy,
+    );
+    let owner = record.map(|record| record.owner()).unwrap_or_default();
+    let xattrs = record.map(|record| record.xattrs.clone());
+    let mut attributes = Attributes {
+        mode,
+        owner: None,
+        xattrs: xattrs.unwrap_or_default(),
+    };
+    if !context.privileged {
+        return attributes;
+    }
+    let (uid, gid) = owners.find(&owner);
+    let there = present.map(|present| present.owner);
+    let (user, group) = (header.user.map(Into::into), header.group.map(Into::into));
+    let (in_tar_uid, in_tar_gid) = owners.find(&Owner {
+        user,
+        group,
+        ..Owner::default()
+    });
+    let uid = uid.or(there.map(|owner| owner.0)).or(in_tar_uid);
+    let gid = gid.or(there.map(|owner| owner.1)).or(in_tar_gid);
+    attributes.owner = Some((uid.unwrap_or(0), gid.unwrap_or(0)));
+    attributes
+}
+
+/// Warns of the owners that this machine does not know, once each; and if the caller cannot give files away, of those that
+/// do not get back what is theirs.
+pub fn announce_owners(
+    context: &Context,
+    settings: &Settings,
+    unpacked: &Unpacked<'_>,
+    targets: &Targets,
+    remarks: &mut Remarks,
+) {
+    let is_placed = |name: &EntryName| {
+        let source = settings.source_of(name);
+        source.is_some_and(|source| targets.paths.contains_key(&source.name))
+    };
+    let mut names = Names::new(context);
+    let manifest = unpacked.verified.manifest();
+    for name in unpacked.selected.iter().filter(|name| is_placed(name)) {
+        if let Some(record) = unpacked.record(name) {
+            names.see(&record.owner());
+        }
+    }
+    for name in unpacked.trees.iter().filter(|name| is_placed(name)) {
+        if let Some(tree) = manifest.trees.get(name) {
+            names.see(&tree.root.owner);
+            let folders = tree.folders.values().map(|folder| &folder.owner);
+            let links = tree.links.values().map(|link| &link.owner);
+            folders.chain(links).for_each(|owner| names.see(owner));
+        }
+    }
+    for message in names.messages {
+        remarks.warning("owner", "", message);
+    }
+}
+
+/// Owners and groups, each looked at once.
+struct Names {
+    owners: Owners,
+    is_privileged: bool,
+    seen: BTreeSet<(bool, Option<String>, Option<u32>)>,
+    messages: Vec<String>,
+}
+
+impl Names {
+    fn new(context: &Context) -> Names {
+        Names {
+            owners: Owners::default(),
+            is_privileged: context.privileged,
+            seen: BTreeSet::new(),
+            messages: Vec::new(),
+        }
+    }
+
+    fn see(&mut self, owner: &Owner) {
+        self.one(false, owner.user.as_deref(), owner.uid);
+        self.one(true, owner.group.as_deref(), owner.gid);
+    }
+
+    fn one(&mut self, is_group: bool, name: Option<&str>, number: Option<u32>) {
+        let key = (is_group, name.map(str::to_owned), number);
+        if (name.is_none() && number.is_none()) || !self.seen.insert(key) {
+            return;
+        }
+        let wanted = match is_group {
+            false => Owner {
+                user: name.map(Into::into),
+                uid: number,
+                ..Owner::default()
+            },
+            true => Owner {
+                group: name.map(Into::into),
+                gid: number,
+                ..Owner::default()
+            },
+        };
+        let (what, short) = match is_group {
+            false => ("user", "uid"),
+            true => ("group", "gid"),
+        };
+        let shown = match (name, number) {
+            (Some(name), Some(number)) => format!("{what} {} ({short} {number})", printable(name)),
+            (Some(name), None) => format!("{what} {}", printable(name)),
+            (None, number) => format!("{what} {}", number.unwrap_or_default()),
+        };
+        if !self.is_privileged {
+            let (uid, gid) = self.owners.find(&wanted);
+            let (found, own) = match is_group {
+                false => (uid, geteuid().as_raw()),
+                true => (gid, getegid().as_raw()),
+            };
+            if found != Some(own) {
+                let yours = match is_group {
+                    false => "it is yours now",
+                    true => "it is of your group now",
+                };
+                self.messages.push(format!("what belonged to the {shown} does not get it back: only root gives files away, {yours}"));
+            }
+            return;
+        }
+        // Without a name nothing else was ever known.
+        if name.is_none() || self.is_known(&wanted) {
+            return;
+        }
+        let taken = number.and_then(|number| name_of(is_group, number));
+        self.messages.push(match (number, taken) {
+            (Some(_), Some(taken)) => {
+                format!("the {shown} is not known here: the number is used, which is {} here", printable(&taken))
+            }
+            (Some(_), None) => format!("the {shown} is not known here: the number is used"),
+            (None, _) => format!("the {shown} is not known here: what a file replaces says the owner, or else it is root's"),
+        });
+    }
+
+    /// Whether this machine has the name.
+    fn is_known(&mut self, owner: &Owner) -> bool {
+        let nameless = Owner {
+            uid: None,
+            gid: None,
+            ..owner.clone()
+        };
+        self.owners.find(&nameless) != (None, None)
+    }
+}
+
+fn name_of(is_group: bool, number: u32) -> Option<String> {
+    match is_group {
+        false => {
+            let user = User::from_uid(Uid::from_raw(number)).ok().flatten();
+            user.map(|user| user.name)
+        }
+        true => {
+            let group = Group::from_gid(Gid::from_raw(number)).ok().flatten();
+            group.map(|group| group.name)
+        }
+    }
+}
