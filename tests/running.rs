@@ -148,6 +148,7 @@ fn a_unit_that_is_not_there_is_said_and_one_that_cannot_be_asked_for_is_an_obsta
             assert_eq!(blocked.len(), 1, "{refusal}");
             assert_eq!(blocked[0]["kind"], "activity_unknown", "{refusal}");
         }
+        host.machine.write("etc/app.ini", "color = red\n", 0o640);
         host.run(&["import", "a.tar.gz", "--force"]).exits(0);
     }
 }
