@@ -201,8 +201,8 @@ const CASES: &[Case] = &[
         "a volume mounted in the backup of the last import",
         "mkdir data vol; echo v > vol/v; mk data directory data; echo 1 > data/f; hs export o/; echo 2 > data/f; hs import o/*; echo 3 > data/f
         mkdir data.bak/v; mount --bind vol data.bak/v; both import o/*; [ -e vol/v ] || rm real.rc",
-        11,
-        &["mount"],
+        0,
+        &["backup"],
     ),
     Case(
         "a folder above that is mounted read-only",
@@ -243,8 +243,8 @@ const CASES: &[Case] = &[
         "mkdir -p s/data/sub; mk data directory s/data; echo 1 > s/data/sub/f; chmod 777 .; hs export o/; chmod 755 o; chmod 644 o/*; chown -R 1234 etc s
         user() { setpriv --reuid 1234 --regid 1234 --clear-groups bash -c \"$1\"; }
         user 'echo 2 > s/data/sub/f; hs import o/*; echo 3 > s/data/sub/f'; chown 0 s/data.bak/sub; user 'both import o/*'",
-        11,
-        &["target"],
+        0,
+        &["backup"],
     ),
     Case(
         "a container that has mounted the folder and nothing open in it",

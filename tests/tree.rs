@@ -22,7 +22,7 @@ use std::{
 };
 
 use hookshot::{
-    disk::tree::{Privilege, Restoring, Taking, keep_excluded, listing, restore},
+    disk::tree::{Privilege, Restoring, Taking, keep_excluded, listing, release, restore},
     error::{Failure, Kind},
     model::{
         digest::Digest,
@@ -816,9 +816,62 @@ fn what_is_excluded_stays_when_a_directory_is_replaced() {
     let inode = |folder: &Path| folder.join("cache/a/b").metadata().expect("there").ino();
     assert_eq!(inode(&source), inode(&bench.place()), "no copy");
     // What is there already stays as it is.
+    fs::remove_file(bench.place().join("cache/a/b")).expect("removed");
+    fs::write(bench.place().join("cache/a/b"), "of the archive").expect("written");
+    let changed = bench.snapshot(&bench.place());
     let warnings = keep_excluded(&source, &bench.place(), &rules, privilege).expect("kept");
-    assert_eq!(warnings.len(), 6, "{warnings:?}");
-    assert_eq!(bench.snapshot(&bench.place()), before);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(bench.snapshot(&bench.place()), changed);
+    // The backup parts with what it shares, and with nothing else. Times of its folders stay.
+    fs::write(source.join("cache/mine"), "mine").expect("written");
+    let time = |path: &str| source.join(path).metadata().expect("there").mtime_nsec();
+    let times = (time("."), time("cache"), time("logs"));
+    for _ in 0..2 {
+        release(&source, &bench.place(), &rules).expect("released");
+        let left = bench.snapshot(&source).into_keys();
+        let left: Vec<String> = left
+            .map(|path| String::from_utf8_lossy(&path).into())
+            .collect();
+        let has = |path: &str| left.iter().any(|left| left.ends_with(path));
+        for path in ["kept", "cache/a/b", "cache/mine", "logs"] {
+            assert!(has(path), "{path}: {left:?}");
+        }
+        for path in [
+            "today.log",
+            "link",
+            "socket",
+            "journal.json",
+            "empty",
+            "x.log",
+        ] {
+            assert!(!has(path), "{path}: {left:?}");
+        }
+        assert_eq!((time("."), time("cache"), time("logs")), times);
+    }
+    assert_eq!(bench.snapshot(&bench.place()), changed);
+}
+
+#[test]
+fn a_copy_of_what_is_excluded_is_the_original_s_and_a_changed_one_is_not() {
+    let bench = Bench::new();
+    let (kept, live) = (bench.source(), bench.place());
+    for folder in [&kept, &live] {
+        fs::create_dir_all(folder.join("cache")).expect("made");
+    }
+    let privilege = bench.privilege();
+    let rules = rules(&[], &["cache/"]);
+    let time = std::time::SystemTime::UNIX_EPOCH;
+    for (folder, same, other) in [(&kept, "one", "two"), (&live, "one", "three")] {
+        for (name, content) in [("same", same), ("other", other)] {
+            let file = fs::File::create(folder.join("cache").join(name)).expect("made");
+            (&file).write_all(content.as_bytes()).expect("written");
+            file.set_modified(time).expect("set");
+        }
+    }
+    release(&kept, &live, &rules).expect("released");
+    assert!(!kept.join("cache/same").exists() && kept.join("cache/other").exists());
+    let warnings = keep_excluded(&live, &kept, &rules, privilege).expect("kept");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 }
 
 #[test]

@@ -191,7 +191,9 @@ impl Known {
     /// Those that are still there, for people.
     pub fn paths(&self) -> Vec<PathBuf> {
         let there = self.0.iter().filter(|backup| exists(&backup.path));
-        there.map(|backup| backup.path.clone()).collect()
+        let mut paths: Vec<PathBuf> = there.map(|backup| backup.path.clone()).collect();
+        paths.sort();
+        paths
     }
 
     /// Chooses where the old `target` stays: the first name that nothing has, or that a backup of ours has. Names of

@@ -26,6 +26,8 @@ pub struct Rules {
     claimed: BTreeSet<Vec<u8>>,
     /// The patterns as they were written: those that include, and those that exclude.
     patterns: (Vec<String>, Vec<String>),
+    /// Whether everything is taken, even what no archive holds.
+    takes_special: bool,
 }
 
 /// Rules as text, for what has to be told apart by the same rules later.
@@ -71,12 +73,13 @@ impl Rules {
                 others: BTreeSet::new(),
                 claimed: BTreeSet::new(),
                 patterns: (include.to_vec(), exclude.to_vec()),
+                takes_special: false,
             }),
             _ => Err(faults),
         }
     }
 
-    /// Everything is taken.
+    /// Everything is taken, sockets, fifos and devices among it.
     pub fn everything() -> Rules {
         Rules {
             include: None,
@@ -84,6 +87,7 @@ impl Rules {
             others: BTreeSet::new(),
             claimed: BTreeSet::new(),
             patterns: (Vec::new(), Vec::new()),
+            takes_special: true,
         }
     }
 
@@ -93,6 +97,12 @@ impl Rules {
     pub fn claiming(mut self, claimed: impl IntoIterator<Item = Vec<u8>>) -> Rules {
         self.claimed.extend(claimed);
         self
+    }
+
+    /// Whether sockets, fifos and devices count as taken: no archive holds them, but journals of version 1 told folders by
+    /// them.
+    pub fn takes_special(&self) -> bool {
+        self.takes_special
     }
 
     /// The rules as text.

@@ -1,7 +1,13 @@
 //! Directories that are replaced as one: killed, and met by errors, at every call, where folders can change places and where
 //! they cannot; and their recovery, killed again.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
+
+use hookshot::{
+    disk::tree,
+    model::{digest::Digest, rules::Rules},
+};
+use serde_json::Value;
 
 use super::{
     injection::{
@@ -218,4 +224,67 @@ fn a_recovery_that_brings_directories_back_is_finished_by_the_next() {
     }
     recover_back(&Scenario::directories());
     recover_back(&Scenario::directories().without_exchange());
+}
+
+/// Writes the journal as version 1 was: folders by device and inode, listings of everything in them, and nothing of what came
+/// later.
+fn as_version_1(scenario: &Scenario) {
+    let path = scenario.machine.path("etc/.hookshot/journal.json");
+    let sealed: Value = serde_json::from_str(&scenario.journal()).expect("JSON");
+    let mut journal = sealed["journal"].clone();
+    journal["version"] = 1.into();
+    let fields = journal.as_object_mut().expect("an object");
+    fields.remove("sources");
+    fields.remove("backups");
+    let device = scenario.machine.path("data").metadata().expect("it").dev();
+    for step in journal["steps"].as_array_mut().expect("steps") {
+        let places = ["target", "staged", "backup", "fresh_backup"];
+        let places: Vec<PathBuf> = places
+            .iter()
+            .filter_map(|name| Some(PathBuf::from(step[*name].as_str()?)))
+            .collect();
+        let listing_of = |inode: u64| {
+            let is_it = |path: &&PathBuf| path.metadata().is_ok_and(|it| it.ino() == inode);
+            let path = places.iter().find(is_it).expect("it is somewhere");
+            tree::listing(path, &Rules::everything())
+                .expect("listed")
+                .to_string()
+        };
+        if step["folder"].is_object() {
+            for (which, digest) in [("old", "before"), ("new", "after")] {
+                let inode = step["folder"][which]["inode"].as_u64().expect("a number");
+                step[digest] = listing_of(inode).into();
+                step["folder"][which]["device"] = device.into();
+            }
+            step["folder"].as_object_mut().expect("it").remove("rules");
+        }
+        let step = step.as_object_mut().expect("a step");
+        step.remove("replaces");
+        step.remove("old");
+    }
+    let sha256 = Digest::of(journal.to_string().as_bytes()).to_string();
+    let sealed = serde_json::json!({ "journal": journal, "sha256": sha256 });
+    fs::write(path, sealed.to_string()).expect("written");
+}
+
+#[test]
+fn a_journal_of_version_1_is_followed_and_its_record_is_rolled_back() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::directories();
+    for kill in between_two_directories(&scenario) {
+        scenario.reset();
+        assert_eq!(scenario.verb(Some(&kill)).code, -1, "{kill} must kill");
+        as_version_1(&scenario);
+        let run = scenario.run(&["version"], None).exits(0);
+        assert!(run.stderr.contains("finished it"), "{}", run.stderr);
+        assert!(scenario.all_or_nothing(&kill), "{kill}");
+        scenario.run(&["rollback", "--force"], None).exits(0);
+        assert_eq!(
+            scenario.machine.files(scenario.files),
+            scenario.old,
+            "{kill}"
+        );
+    }
 }

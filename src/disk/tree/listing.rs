@@ -17,7 +17,8 @@ use crate::model::{
 };
 
 /// A digest over everything in the directory at `path` that `rules` keep: paths, kinds, owners and modes of all, sizes and
-/// times of what is no folder. (A folder's own time changes with what is excluded as well.)
+/// times of what is no folder. (A folder's own time changes with what is excluded as well.) Sockets, fifos and devices, which
+/// no archive holds, are excluded.
 ///
 /// Not promised: that a change through a shared memory map is seen, whose time comes later.
 pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
@@ -31,8 +32,8 @@ pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
                 Err(error) if is_gone(&error) => return Ok(()),
                 Err(error) => bail!("cannot look at {}: {error}", top.shown(relative)),
             },
-            Met::Special(kind) => kind.to_owned(),
-            Met::Searched(..) | Met::Excluded | Met::Own => return Ok(()),
+            Met::Special(kind) if rules.takes_special() => kind.to_owned(),
+            Met::Special(_) | Met::Searched(..) | Met::Excluded | Met::Own => return Ok(()),
             Met::Failed(reason) => bail!("cannot look at {}: {reason}", top.shown(relative)),
         };
         // No path has a NUL.
