@@ -9,6 +9,7 @@ use clap::Args;
 use super::{
     App,
     output::{size, table},
+    partial,
 };
 use crate::{
     disk::publish::Existing,
@@ -20,19 +21,24 @@ use crate::{
         extract::{Output, extract},
         inspect::{self, inspect},
         recovery::Access,
-        verify::{self, verify},
+        verify::{self, Depth, verify},
     },
 };
 
 /// Prove archives good, changing nothing
+///
+/// Every byte is read and compared with the manifest. With --deep the databases are opened and checked as well, and the configuration is parsed, as an import does: for archives that something else than this hookshot has made.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookshot verify /var/backups/hookshot/*.tar.gz\n  ssh backup cat state.tar.gz | hookshot verify -"
+    after_help = "Examples:\n  hookshot verify /var/backups/hookshot/*.tar.gz\n  ssh backup cat state.tar.gz | hookshot verify -\n  hookshot verify --deep @offsite/latest            # opens its databases, too"
 )]
 pub struct Verify {
     /// Files, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     #[arg(required = true)]
     archives: Vec<PathBuf>,
+    /// Look into databases and configuration, too, as an import does; takes room in TMPDIR for the databases
+    #[arg(long)]
+    deep: bool,
 }
 
 impl Verify {
@@ -42,10 +48,15 @@ impl Verify {
             .iter()
             .map(|path| app.location(path))
             .collect::<Result<_>>()?;
-        let report = verify(&app.context, &locations)?;
+        let depth = if self.deep {
+            Depth::Content
+        } else {
+            Depth::Bytes
+        };
+        let report = verify(&app.context, &locations, depth)?;
         let Some(worst) = &report.worst else {
             app.output.report(&report, || lines(&report))?;
-            return Ok(0);
+            return Ok(partial(!report.remarks.is_complete()));
         };
         if app.output.is_json() {
             app.output.report_with(&report, Some(worst), String::new)?;
@@ -84,8 +95,22 @@ fn lines(report: &verify::Report) -> String {
                     )
                 })
                 .collect();
+            let looked: String = archive
+                .looked_into
+                .iter()
+                .flatten()
+                .map(|looked| {
+                    let check = looked.check.map(|check| format!(", {check}_check"));
+                    let check = check.unwrap_or_default();
+                    format!(
+                        "  looked into {} ({}{check})\n",
+                        printable(&looked.entry),
+                        looked.kind
+                    )
+                })
+                .collect();
             format!(
-                "{}: good, {} files of {}\n{torn}",
+                "{}: good, {} files of {}\n{looked}{torn}",
                 archive.archive,
                 archive.files.unwrap_or_default(),
                 printable(root.unwrap_or_default())

@@ -1,20 +1,35 @@
 //! `verify`: proves archives good, and names every fault of those that are not.
 
+mod deep;
+
 use serde::Serialize;
 use tracing::warn;
 
-use super::{Context, archive_input::Location};
+use self::deep::{Looked, Looking};
+use super::{Context, archive_input::Location, remark::Remarks};
 use crate::{
-    archive::reader::Discard,
+    archive::{Verified, reader::Discard},
     error::{Failure, Kind},
     model::version::{Compatibility, compatibility, incompatible},
 };
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Every byte.
+    Bytes,
+    /// Every byte, and what databases and configuration hold.
+    Content,
+}
 
 /// What was found.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// One for each archive, in the order in which they were named.
     pub archives: Vec<Archive>,
+    /// What could not be checked, and what is worth knowing.
+    #[serde(flatten)]
+    pub remarks: Remarks,
     /// The worst that was found.
     #[serde(skip)]
     pub worst: Option<Failure>,
@@ -37,19 +52,23 @@ pub struct Archive {
     pub content_bytes: Option<u64>,
     /// Its entries that are torn: their content is what the manifest says, and may be no state that the file ever had.
     pub torn: Vec<String>,
+    /// The entries that were looked into, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looked_into: Option<Vec<Looked>>,
 }
 
 /// Reads every archive to its end. Where the newest of a place is asked for and is damaged, the next older one is read as
 /// well, until one is good: each of them is told of.
-pub fn verify(context: &Context, locations: &[Location]) -> Result<Report, Failure> {
+pub fn verify(context: &Context, locations: &[Location], depth: Depth) -> Result<Report, Failure> {
     let mut report = Report {
         archives: Vec::new(),
+        remarks: Remarks::default(),
         worst: None,
     };
     let mut waiting: Vec<Location> = locations.iter().rev().cloned().collect();
     while let Some(location) = waiting.pop() {
         context.stop.check()?;
-        let (archive, failure) = one(context, &location);
+        let (archive, failure) = one(context, &location, depth, &mut report.remarks);
         if matches!(
             &failure,
             Some(Failure {
@@ -85,25 +104,42 @@ fn rank(failure: &Failure) -> u8 {
     }
 }
 
-fn one(context: &Context, location: &Location) -> (Archive, Option<Failure>) {
-    match location.read(context, "verifying", &mut Discard) {
-        Ok(verified) => {
+fn one(
+    context: &Context,
+    location: &Location,
+    depth: Depth,
+    remarks: &mut Remarks,
+) -> (Archive, Option<Failure>) {
+    let mut read = || -> anyhow::Result<_> {
+        match depth {
+            Depth::Bytes => {
+                let verified = location.read(context, "verifying", &mut Discard)?;
+                Ok((verified, None))
+            }
+            Depth::Content => {
+                let mut looking = Looking::new(context)?;
+                let verified = location.read(context, "verifying", &mut looking)?;
+                let looked = looking.look(verified.manifest(), remarks)?;
+                Ok((verified, Some(looked)))
+            }
+        }
+    };
+    match read() {
+        Ok((verified, looked)) => {
             let manifest = verified.manifest();
             if compatibility(&manifest.hookshot_version, &context.version)
                 == Compatibility::Incompatible
             {
                 warn!(archive = %location.shown(), "Good, but not for this hookshot: {}", incompatible(&manifest.hookshot_version, &context.version));
             }
+            let (looked_into, faults) = looked.unzip();
+            let faults = faults.unwrap_or_default();
+            let failure = refusal(location, &faults);
             let archive = Archive {
-                archive: location.shown(),
-                good: true,
-                faults: Vec::new(),
-                root: Some(verified.root().to_owned()),
-                files: Some(manifest.files.len()),
-                content_bytes: Some(manifest.total_bytes()),
-                torn: manifest.torn().map(|(name, _)| name.to_string()).collect(),
+                looked_into,
+                ..described(location, &verified, faults)
             };
-            (archive, None)
+            (archive, failure)
         }
         Err(error) => {
             let failure = Failure::of(&error);
@@ -112,16 +148,47 @@ fn one(context: &Context, location: &Location) -> (Archive, Option<Failure>) {
             } else {
                 failure.faults.clone()
             };
-            let archive = Archive {
-                archive: location.shown(),
-                good: false,
-                faults,
-                root: None,
-                files: None,
-                content_bytes: None,
-                torn: Vec::new(),
-            };
-            (archive, Some(failure))
+            (bad(location, faults), Some(failure))
         }
     }
+}
+
+/// An archive that was read to its end, with what is wrong with its content.
+fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> Archive {
+    let manifest = verified.manifest();
+    if !faults.is_empty() {
+        return bad(location, faults);
+    }
+    Archive {
+        archive: location.shown(),
+        good: true,
+        faults,
+        root: Some(verified.root().to_owned()),
+        files: Some(manifest.files.len()),
+        content_bytes: Some(manifest.total_bytes()),
+        torn: manifest.torn().map(|(name, _)| name.to_string()).collect(),
+        looked_into: None,
+    }
+}
+
+fn bad(location: &Location, faults: Vec<String>) -> Archive {
+    Archive {
+        archive: location.shown(),
+        good: false,
+        faults,
+        root: None,
+        files: None,
+        content_bytes: None,
+        torn: Vec::new(),
+        looked_into: None,
+    }
+}
+
+/// The failure of an archive whose bytes are what they should be, and whose content is not.
+fn refusal(location: &Location, faults: &[String]) -> Option<Failure> {
+    let first = faults.first()?;
+    let message = format!("{}: {first}", location.shown());
+    let hint = "every byte is what the manifest says: the archive was made of something that was not good; use another one, or take the rest out with `hookshot extract`";
+    let failure = Failure::new(Kind::Refused, message).hint(hint);
+    Some(failure.faults(faults.to_vec()))
 }

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, functions::FunctionFlags, types::Null};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Step,
+    Step, companions,
     connection::{self, Access},
     failure::{damaged, is_about_content, said, unlike_table},
     finding::{Fault, Findings, UNORDERED},
@@ -22,7 +22,7 @@ use super::{
     work::{self, Ended},
 };
 use crate::{
-    disk::open_regular,
+    disk::{exists, open_regular},
     error::Failure,
     model::{entry_name::printable, limits::MAX_INTEGRITY_CHECK_BYTES, manifest::FileRecord},
 };
@@ -199,6 +199,26 @@ pub fn opens(path: &Path, step: &Step<'_>) -> Result<()> {
     match verdict(path, Check::Quick, step)? {
         Verdict::Good(_) | Verdict::Index(..) => Ok(()),
         Verdict::Damaged(finding) => bail!(finding),
+    }
+}
+
+/// Has SQLite take in what a crash or a copy left beside the database at `path`, a copy of our own.
+pub fn recover(path: &Path) -> Result<()> {
+    if !companions(path).iter().any(|companion| exists(companion)) {
+        return Ok(());
+    }
+    let recover = || -> rusqlite::Result<()> {
+        let connection =
+            connection::open(&path.canonicalize().unwrap_or(path.to_owned()), Access::Own)?;
+        let count = "SELECT count(*) FROM sqlite_schema";
+        connection.query_row(count, [], |row| row.get::<_, i64>(0))?;
+        connection.close().map_err(|(_, error)| error)
+    };
+    match recover() {
+        Ok(()) => Ok(()),
+        // What is not a database is found by the check.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(()),
+        Err(error) => bail!("SQLite cannot recover it: {}", said(&error)),
     }
 }
 

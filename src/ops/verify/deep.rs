@@ -1,0 +1,356 @@
+//! What an archive's entries hold: its databases are opened and checked, its configuration is parsed, as an import does
+//! before it replaces anything.
+//!
+//! What is a database is told by the manifest, by its first bytes, or by the archive's own configuration; so archives
+//! are looked into that other programs packed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::super::{Context, contents, remark::Remarks};
+use crate::{
+    archive::Sink,
+    config::{
+        schema::Schema,
+        sources::{CONFIG, Content, DATABASE, SERVICES, Source},
+    },
+    disk::{
+        space,
+        staging::{self, EXTRACT, Staging},
+    },
+    model::{
+        entry_name::EntryName,
+        limits::MAX_CONFIG_BYTES,
+        manifest::{FileRecord, Manifest},
+    },
+    source::{
+        redb::{header::Header, judge as redb},
+        sqlite::judge::{self as sqlite, Check, Verdict},
+        tree::database::Engine,
+    },
+};
+
+/// So many first bytes tell what a file is.
+const HEAD_BYTES: usize = 16;
+
+/// One entry that was looked into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Looked {
+    /// The entry.
+    pub entry: String,
+    /// What it was looked at as: `redb`, `sqlite`, `config` or `toml`.
+    pub kind: &'static str,
+    /// Whether it is good.
+    pub good: bool,
+    /// Which check SQLite made: `integrity` or `quick`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<&'static str>,
+}
+
+/// Takes out of an archive what can be looked into.
+pub struct Looking<'a> {
+    context: &'a Context,
+    staging: Staging,
+    /// What lies beside a database: an entry whose name without the suffix is an entry, too.
+    companions: BTreeSet<EntryName>,
+    /// Databases in staging.
+    databases: Vec<(EntryName, Engine)>,
+    /// Entries of no directory that are not known as databases.
+    others: BTreeSet<EntryName>,
+    trees: BTreeSet<String>,
+    texts: BTreeMap<EntryName, Vec<u8>>,
+    now: Now,
+}
+
+/// What becomes of the entry that is read.
+enum Now {
+    /// Nothing yet: its first bytes.
+    Beginning(Vec<u8>),
+    /// It is laid in staging.
+    Staged(File),
+    /// It is kept in memory.
+    Text(Vec<u8>),
+    /// It is passed over.
+    Passed,
+}
+
+impl<'a> Looking<'a> {
+    /// Nothing was read yet. What lies in the temporary folder goes with this value.
+    pub fn new(context: &'a Context) -> Result<Looking<'a>> {
+        staging::sweep(&context.scratch);
+        Ok(Looking {
+            context,
+            staging: Staging::scratch(&context.scratch, EXTRACT)?,
+            companions: BTreeSet::new(),
+            databases: Vec::new(),
+            others: BTreeSet::new(),
+            trees: BTreeSet::new(),
+            texts: BTreeMap::new(),
+            now: Now::Passed,
+        })
+    }
+
+    /// Looks into everything that was taken out. Returns what was looked at, and every fault.
+    pub fn look(
+        mut self,
+        manifest: &Manifest,
+        remarks: &mut Remarks,
+    ) -> Result<(Vec<Looked>, Vec<String>)> {
+        let (mut looked, mut faults) = (Vec::new(), Vec::new());
+        let config = self.configuration(&mut looked, &mut faults);
+        // What the archive's configuration calls a database, and what does not begin as one.
+        for (name, engine) in expected(config.as_ref()) {
+            if self.others.contains(&name) {
+                looked.push(Looked::of(&name, engine.kind(), false));
+                let what = format!("it is not a database of {}", engine.name());
+                faults.push(not_opened(&name, &what));
+            }
+        }
+        self.databases
+            .sort_by(|(one, _), (other, _)| one.cmp(other));
+        let bytes =
+            |(name, _): &(EntryName, Engine)| manifest.files.get(name).map(|file| file.size);
+        let total = self.databases.iter().filter_map(bytes).sum();
+        self.context.begin("looking into databases", Some(total));
+        for (name, engine) in &self.databases {
+            self.context.stop.check()?;
+            let place = self.staging.place(name);
+            let fault = match engine {
+                Engine::Sqlite => self.sqlite(name, &place, &mut looked, remarks)?,
+                Engine::Redb => {
+                    let fault = open_redb(&place).err();
+                    looked.push(Looked::of(name, engine.kind(), fault.is_none()));
+                    fault.map(|error| not_opened(name, &format!("{error:#}")))
+                }
+            };
+            faults.extend(fault);
+        }
+        self.context.stop.check()?;
+        Ok((looked, faults))
+    }
+
+    /// Checks a SQLite database, with what lies beside it in the archive; what is wrong with it.
+    fn sqlite(
+        &self,
+        name: &EntryName,
+        place: &Path,
+        looked: &mut Vec<Looked>,
+        remarks: &mut Remarks,
+    ) -> Result<Option<String>> {
+        let step = self.context.step();
+        if let Err(error) = sqlite::recover(place) {
+            looked.push(Looked::of(name, Engine::Sqlite.kind(), false));
+            return Ok(Some(not_opened(name, &format!("{error:#}"))));
+        }
+        let bytes = place.metadata().map_or(0, |metadata| metadata.len());
+        let (checked, fault) = match sqlite::verdict(place, Check::of_size(bytes), &step)? {
+            Verdict::Good(checked) => (Some(checked), None),
+            Verdict::Index(fault, checked) => {
+                let fault = format!(
+                    "the database {name} in the archive: {fault}; {}",
+                    fault.remedy()
+                );
+                (Some(checked), Some(fault))
+            }
+            Verdict::Damaged(finding) => (None, Some(not_opened(name, &finding))),
+        };
+        if let Some(checked) = &checked {
+            contents::say_checked(checked, name, remarks);
+        }
+        looked.push(Looked {
+            check: checked.map(|checked| checked.check.name()),
+            ..Looked::of(name, Engine::Sqlite.kind(), fault.is_none())
+        });
+        Ok(fault)
+    }
+
+    /// Parses what must be configuration; returns the configuration itself.
+    fn configuration(&self, looked: &mut Vec<Looked>, faults: &mut Vec<String>) -> Option<Schema> {
+        let mut schema = None;
+        // `config.toml` comes before `services.toml`, and says whether that one is hookshot's.
+        for (name, bytes) in &self.texts {
+            let is_config = name.as_str() == CONFIG;
+            let own_sources = |schema: &Option<Schema>| {
+                let schema: Option<&Schema> = schema.as_ref();
+                schema.is_some_and(|schema| schema.sources.is_some())
+            };
+            if !is_config && own_sources(&schema) {
+                continue;
+            }
+            let (kind, content) = match is_config {
+                true => ("config", Content::Config(name.as_str().into())),
+                false => ("toml", Content::Toml(name.as_str().into())),
+            };
+            let found = match contents::check(&Source::new(name.clone(), content), bytes) {
+                Ok(found) => {
+                    schema = found.or(schema);
+                    Vec::new()
+                }
+                Err(found) => found,
+            };
+            looked.push(Looked::of(name, kind, found.is_empty()));
+            faults.extend(
+                found
+                    .iter()
+                    .map(|fault| format!("{name} in the archive: {fault}")),
+            );
+        }
+        schema
+    }
+
+    /// Lays the entry in staging, beginning with what was read of it.
+    fn stage(&mut self, name: &EntryName, record: &FileRecord, head: &[u8]) -> Result<()> {
+        space::require(self.staging.path(), record.size, "a copy of the database")?;
+        let mut file = self.staging.file(name)?;
+        file.write_all(head)
+            .with_context(|| format!("cannot write {}", self.staging.place(name).display()))?;
+        self.now = Now::Staged(file);
+        Ok(())
+    }
+
+    /// Decides about an entry whose first bytes are there.
+    fn decide(&mut self, name: &EntryName, record: &FileRecord, head: &[u8]) -> Result<()> {
+        if let Some(engine) = Engine::of(head) {
+            self.databases.push((name.clone(), engine));
+            return self.stage(name, record, head);
+        }
+        let first = name.as_str().split_once('/').map(|(first, _)| first);
+        if !first.is_some_and(|first| self.trees.contains(first)) {
+            self.others.insert(name.clone());
+        }
+        self.now = Now::Passed;
+        Ok(())
+    }
+}
+
+impl Looked {
+    fn of(entry: &EntryName, kind: &'static str, good: bool) -> Looked {
+        Looked {
+            entry: entry.as_str().to_owned(),
+            kind,
+            good,
+            check: None,
+        }
+    }
+}
+
+/// The databases that the archive's configuration names; those of a hookshot service if there is none.
+fn expected(config: Option<&Schema>) -> Vec<(EntryName, Engine)> {
+    let Some(sources) = config.and_then(|schema| schema.sources.as_ref()) else {
+        let name = EntryName::new(DATABASE).expect("a plain name is an entry's name");
+        return vec![(name, Engine::Redb)];
+    };
+    let database = |source: &Source| {
+        let engine = match source.content {
+            Content::Redb(_) => Engine::Redb,
+            Content::Sqlite { .. } => Engine::Sqlite,
+            _ => return None,
+        };
+        Some((source.name.clone(), engine))
+    };
+    sources.iter().filter_map(database).collect()
+}
+
+fn open_redb(place: &Path) -> Result<()> {
+    let file = File::open(place).with_context(|| format!("cannot open {}", place.display()))?;
+    Header::read(&file)?.context("it is not a redb database")?;
+    redb::examine(File::open(place)?).map(drop)
+}
+
+fn not_opened(name: &EntryName, reason: &str) -> String {
+    format!("the database {name} in the archive does not open cleanly: {reason}")
+}
+
+impl Sink for Looking<'_> {
+    fn begin(&mut self, manifest: &Manifest) -> Result<()> {
+        self.trees = manifest.trees.keys().map(ToString::to_string).collect();
+        for name in manifest.files.keys() {
+            let base = ["-wal", "-journal"]
+                .iter()
+                .find_map(|suffix| name.as_str().strip_suffix(suffix));
+            if base.is_some_and(|base| manifest.files.contains_key(base)) {
+                self.companions.insert(name.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
+        let engine = match record.kind.as_deref() {
+            Some("redb") => Some(Engine::Redb),
+            Some("sqlite") => Some(Engine::Sqlite),
+            _ => None,
+        };
+        self.now = Now::Beginning(Vec::new());
+        if let Some(engine) = engine {
+            self.databases.push((name.clone(), engine));
+            self.stage(name, record, &[])?;
+        } else if self.companions.contains(name) {
+            self.stage(name, record, &[])?;
+        } else if [CONFIG, SERVICES].contains(&name.as_str()) {
+            self.now = Now::Text(Vec::new());
+        }
+        Ok(Box::new(Taking {
+            looking: self,
+            name: name.clone(),
+            record: record.clone(),
+        }))
+    }
+
+    fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
+        match std::mem::replace(&mut self.now, Now::Passed) {
+            Now::Beginning(head) => self.decide(name, record, &head)?,
+            Now::Text(text) => {
+                self.texts.insert(name.clone(), text);
+            }
+            Now::Staged(_) | Now::Passed => {}
+        }
+        self.now = Now::Passed;
+        Ok(())
+    }
+}
+
+/// The writer of one entry.
+struct Taking<'a, 'b> {
+    looking: &'a mut Looking<'b>,
+    name: EntryName,
+    record: FileRecord,
+}
+
+impl Write for Taking<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.looking.now {
+            Now::Beginning(head) => {
+                let taken = bytes.len().min(HEAD_BYTES - head.len());
+                head.extend_from_slice(&bytes[..taken]);
+                if head.len() == HEAD_BYTES {
+                    let head = std::mem::take(head);
+                    self.looking
+                        .decide(&self.name, &self.record, &head)
+                        .map_err(|error| io::Error::from(crate::error::Failure::of(&error)))?;
+                }
+                Ok(taken)
+            }
+            Now::Staged(file) => file.write(bytes),
+            Now::Text(text) => {
+                // One byte more than may be: then it is too large, whatever follows.
+                let most = usize::try_from(MAX_CONFIG_BYTES).unwrap_or(usize::MAX) + 1;
+                let room = most.saturating_sub(text.len());
+                text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                Ok(bytes.len())
+            }
+            Now::Passed => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
