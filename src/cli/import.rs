@@ -14,7 +14,10 @@ use crate::{
     ops::{
         Context,
         archive_input::Location,
-        import::{Archived, Keep, Request, Selection, archived_config, damage, import, quoted},
+        import::{
+            Archived, Keep, Request, Selection, archived_config, damage, find_places, import,
+            quoted,
+        },
         preflight::Force,
         recovery::{Access, Need, enter, recover},
         replace::{Rehearsal, Report},
@@ -90,7 +93,7 @@ impl Import {
         let choices = self.choices(app, context, archive)?;
         let mut entered = enter(&choices, access(self.dry_run))?;
         let request = Request {
-            archive: archive.clone(),
+            archive: find_places(context, &mut entered, archive)?,
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
             selection: Selection {

@@ -5,6 +5,7 @@
 
 pub mod destinations;
 pub mod elsewhere;
+pub mod globs;
 mod nearest;
 mod quantity;
 pub mod retention;
@@ -12,6 +13,7 @@ pub mod schema;
 pub mod sources;
 
 use std::{
+    collections::BTreeSet,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
@@ -24,9 +26,10 @@ use crate::{
         survey::{in_real_folder, real},
     },
     error::{Failure, Kind},
-    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, rules::Rules},
+    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest, rules::Rules},
 };
 use elsewhere::Elsewhere;
+use globs::Glob;
 use schema::Schema;
 use sources::{Content, Source, defaults};
 
@@ -87,6 +90,8 @@ pub struct Settings {
     pub schema: Schema,
     /// What the state consists of, in the order in which it is exported.
     pub sources: Vec<Source>,
+    /// Patterns, of each of which every file that matches is one of the sources.
+    pub globs: Vec<Glob>,
     /// Where things are instead of where the configuration says.
     pub elsewhere: Elsewhere,
 }
@@ -161,6 +166,7 @@ impl Settings {
             };
             sources.insert(0, sources::config(path));
         }
+        let (sources, globs) = expand(sources)?;
         directories_lie_apart(&config, &sources)?;
         let paths = sources.iter().filter_map(Source::path);
         for path in paths.chain([config.as_path(), &data_dir]) {
@@ -175,8 +181,39 @@ impl Settings {
             is_described,
             schema,
             sources,
+            globs,
             elsewhere: elsewhere.clone(),
         })
+    }
+
+    /// Adds the sources of an archive's entries whose files are not here, and match a pattern.
+    pub fn add_archived(&mut self, manifest: &Manifest) -> Result<()> {
+        let names = manifest.files.keys().map(|name| (name, false));
+        let trees = manifest.trees.keys().map(|name| (name, true));
+        for (name, is_directory) in names.chain(trees) {
+            let mut globs = self.globs.iter();
+            let found = globs.find_map(|glob| {
+                let is_kind = glob.template.is_directory() == is_directory;
+                let path = glob.path_of(name).filter(|_| is_kind)?;
+                Some(glob.template.at(name.clone(), path))
+            });
+            if let Some(source) = found.filter(|_| self.source_of(name).is_none()) {
+                if let Some(path) = source.path() {
+                    self.elsewhere.stays_inside(path)?;
+                }
+                self.sources.push(source);
+            }
+        }
+        directories_lie_apart(&self.config, &self.sources)
+    }
+
+    /// The sources of a pattern.
+    pub fn matching<'a>(&'a self, glob: &'a Glob) -> impl Iterator<Item = &'a Source> {
+        let of = |source: &&Source| glob.path_of(&source.name).as_deref() == source.path();
+        self.sources
+            .iter()
+            .filter(|source| source.path().is_some())
+            .filter(of)
     }
 
     /// The source that an entry comes from.
@@ -232,10 +269,20 @@ impl Settings {
     /// The folder in which an import stages: on the file system of what it replaces, as far as that is one.
     pub fn home(&self) -> PathBuf {
         let is_said = self.schema.sources.is_none() || self.schema.data_dir.is_some();
+        let is_matched = |source: &Source| {
+            let is_of = |glob: &Glob| glob.path_of(&source.name).as_deref() == source.path();
+            self.globs.iter().any(is_of)
+        };
         let others = self.sources.iter();
         let first = others
-            .filter(|source| !matches!(source.content, Content::Config(_)))
+            .filter(|source| !matches!(source.content, Content::Config(_)) && !is_matched(source))
             .find_map(Source::path);
+        // Files come and go; the folder above a pattern stays.
+        let above = self
+            .globs
+            .first()
+            .and_then(|glob| glob.template.path().map(|_| glob.base().join("*")));
+        let first = first.or(above.as_deref());
         let Some(path) = first.filter(|_| !is_said) else {
             return self.data_dir.clone();
         };
@@ -252,6 +299,50 @@ impl Settings {
     pub fn folders(&self) -> [PathBuf; 2] {
         [folder_of(&self.config), self.home()]
     }
+}
+
+/// Puts the files that match in the place of each pattern.
+fn expand(written: Vec<Source>) -> Result<(Vec<Source>, Vec<Glob>)> {
+    let (mut sources, mut globs) = (Vec::new(), Vec::new());
+    let literal = written.iter().filter_map(Source::path);
+    let literal: BTreeSet<PathBuf> = literal.map(Path::to_owned).collect();
+    for source in written {
+        match Glob::new(&source)? {
+            None => sources.push(source),
+            Some(mut glob) => {
+                sources.extend(glob.expand(&literal)?);
+                globs.push(glob);
+            }
+        }
+    }
+    if !globs.is_empty() {
+        names_lie_apart(&sources)?;
+    }
+    Ok((sources, globs))
+}
+
+/// Refuses two entries of one name, and one below another.
+fn names_lie_apart(sources: &[Source]) -> Result<(), Failure> {
+    let mut names = BTreeSet::new();
+    for source in sources {
+        if !names.insert(source.name.as_str()) {
+            return Err(clash(&source.name, &source.name));
+        }
+    }
+    for source in sources {
+        let name = source.name.as_str();
+        let above = name.match_indices('/').map(|(at, _)| &name[..at]);
+        if let Some(outer) = above.into_iter().find(|above| names.contains(above)) {
+            return Err(clash(&outer, &source.name));
+        }
+    }
+    Ok(())
+}
+
+fn clash(one: &impl std::fmt::Display, other: &impl std::fmt::Display) -> Failure {
+    let message = format!("the sources {one} and {other} cannot both have their names");
+    Failure::new(Kind::Usage, message)
+        .hint("a pattern matches two files that would be one entry: give the patterns other names")
 }
 
 /// Refuses a directory in which hookshot would keep its journal, and one that lies in another.

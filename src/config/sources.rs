@@ -36,8 +36,8 @@ const COMMON: [&str; 10] = [
     "shell",
 ];
 /// The keys of what lies at a path.
-const AT_PATH: [&str; 3] = ["path", "min_bytes", "mounted"];
-const SQLITE: [&str; 4] = ["path", "active_query", "min_bytes", "mounted"];
+const AT_PATH: [&str; 4] = ["path", "min_files", "min_bytes", "mounted"];
+const SQLITE: [&str; 5] = ["path", "active_query", "min_files", "min_bytes", "mounted"];
 const DIRECTORY: [&str; 7] = [
     "path",
     "include",
@@ -253,6 +253,27 @@ impl Source {
     /// Whether it is a folder with everything in it.
     pub fn is_directory(&self) -> bool {
         matches!(self.content, Content::Directory { .. })
+    }
+
+    /// The same source, as the entry `name` at `path`.
+    pub(super) fn at(&self, name: EntryName, path: PathBuf) -> Source {
+        let mut source = self.clone();
+        source.name = name;
+        match &mut source.content {
+            Content::Config(place)
+            | Content::Toml(place)
+            | Content::Redb(place)
+            | Content::Sqlite { path: place, .. }
+            | Content::Directory { path: place, .. }
+            | Content::File(place) => *place = path,
+            Content::Command { .. } => {}
+        }
+        source
+    }
+
+    /// The same source, at the folder above what its pattern matches.
+    pub fn above(&self, folder: &Path) -> Source {
+        self.at(self.name.clone(), folder.to_owned())
     }
 
     /// The same source, with a path that is relative taken from `folder`.

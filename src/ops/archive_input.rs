@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek as _},
     os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,11 +19,12 @@ use super::{Context, context::Stop, destination::ArchiveAt};
 use crate::{
     archive::{
         Input, ReadAt, Sink, Verified, read,
+        reader::Discard,
         select::{Selected, select},
     },
     config::{Choices, Settings},
     error::{Failure, Kind},
-    model::entry_name::EntryName,
+    model::{entry_name::EntryName, manifest::Manifest},
     store::{Pages, Store},
 };
 
@@ -41,6 +42,8 @@ const LARGE_STORED_BYTES: u64 = 1 << 20;
 pub enum Location {
     /// `-`.
     Stdin,
+    /// What standard input gave, in a file without a name.
+    Copied(Arc<File>),
     /// A file.
     File(PathBuf),
     /// An archive in a store.
@@ -129,10 +132,37 @@ impl Location {
         }
     }
 
+    /// The same archive, so that it can be read more than once: what standard input gives is copied.
+    pub fn repeatable(&self, context: &Context) -> Result<Location> {
+        let Location::Stdin = self else {
+            return Ok(self.clone());
+        };
+        context.begin("reading", None);
+        let shown = context.scratch.display();
+        let mut file = tempfile::tempfile_in(&context.scratch)
+            .with_context(|| format!("cannot make a temporary file in {shown}"))?;
+        let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let mut stdin = context.watch(Patient {
+            inner,
+            stop: context.stop.clone(),
+        });
+        io::copy(&mut stdin, &mut file).context("cannot keep what standard input gives")?;
+        Ok(Location::Copied(Arc::new(file)))
+    }
+
+    /// The archive's manifest; all of the archive is read if that is the only way.
+    pub fn manifest(&self, context: &Context) -> Result<Manifest> {
+        if let Some(selected) = self.select(context, &[], "reading", &mut Discard)? {
+            return Ok(selected.manifest);
+        }
+        let verified = self.read(context, "reading", &mut Discard)?;
+        Ok(verified.manifest().clone())
+    }
+
     /// The location for messages.
     pub fn shown(&self) -> String {
         match self {
-            Location::Stdin => "-".to_owned(),
+            Location::Stdin | Location::Copied(_) => "-".to_owned(),
             Location::File(path) => path.display().to_string(),
             Location::Stored(kept) => format!("{}/{}", kept.place, kept.name()),
         }
@@ -148,7 +178,7 @@ impl Location {
         sink: &mut dyn Sink,
     ) -> Result<Option<Selected>> {
         match self {
-            Location::Stdin => Ok(None),
+            Location::Stdin | Location::Copied(_) => Ok(None),
             Location::File(path) => {
                 let file = open(path)?;
                 let metadata = file.metadata()?;
@@ -199,6 +229,13 @@ impl Location {
                     context.threads,
                     sink,
                 )
+            }
+            Location::Copied(file) => {
+                let mut file = file.try_clone()?;
+                file.rewind()?;
+                context.begin(what, Some(file.metadata()?.len()));
+                let input = Input::Seekable(Box::new(context.watch(file)));
+                read("-", input, context.threads, sink)
             }
             Location::File(path) => {
                 let file = open(path)?;

@@ -92,6 +92,47 @@ fn is_damaged(report: &Report) -> bool {
     has(RESTORED_DATABASE) && !has(VERSION)
 }
 
+/// Finds the places of entries whose sources are patterns, also of those that this machine has lost; returns the archive, to be
+/// read again.
+pub fn find_places(
+    context: &Context,
+    entered: &mut Entered,
+    archive: &Location,
+) -> Result<Location> {
+    if entered.settings.globs.is_empty() {
+        return Ok(archive.clone());
+    }
+    let archive = archive.repeatable(context)?;
+    let manifest = archive.manifest(context)?;
+    entered.settings.add_archived(&manifest)?;
+    Ok(archive)
+}
+
+/// Warns of files that match a pattern and are not in the archive: they stay.
+fn warn_of_strays(
+    settings: &Settings,
+    unpacked: &Unpacked<'_>,
+    selection: &Selection,
+    remarks: &mut Remarks,
+) {
+    let manifest = unpacked.verified.manifest();
+    for source in settings
+        .globs
+        .iter()
+        .flat_map(|glob| settings.matching(glob))
+    {
+        let name = &source.name;
+        let is_there = manifest.files.contains_key(name) || manifest.trees.contains_key(name);
+        if let Some(path) = source.path().filter(|_| !is_there && selection.has(name)) {
+            let message = format!(
+                "{} is not in the archive, and stays as it is",
+                path.display()
+            );
+            remarks.warning("stray", name, message);
+        }
+    }
+}
+
 /// Imports an archive into the state that was entered.
 pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Result<Report> {
     let settings = &entered.settings;
@@ -153,6 +194,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let staging = Staging::create(&place)?;
     let unpacked = Unpacked::new(context, settings, request, &staging, &targets)?;
     let mut remarks = Remarks::default();
+    warn_of_strays(settings, &unpacked, &request.selection, &mut remarks);
     blocked.extend(unpacked.faults(context, &mut remarks)?);
     let locks = if transaction.is_some() {
         Locks::Held

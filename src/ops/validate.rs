@@ -1,6 +1,6 @@
 //! `validate`: is the configuration good?
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -61,6 +61,12 @@ pub fn validate(choices: &Choices) -> Result<Report> {
 }
 
 fn places(settings: &Settings, report: &mut Report) -> Result<()> {
+    for glob in &settings.globs {
+        if settings.matching(glob).next().is_none() {
+            let path = glob.template.path().unwrap_or(Path::new("")).display();
+            report.warnings.push(format!("nothing matches {path}"));
+        }
+    }
     for source in &settings.sources {
         let Some(path) = source.path() else {
             continue;

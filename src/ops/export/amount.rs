@@ -45,7 +45,8 @@ impl Amount {
     /// Fails if the source has less than the configuration expects of it.
     pub fn suffices(self, source: &Source) -> Result<(), Failure> {
         let expected = &source.expected;
-        let (kind, least, found) = if self.files < expected.min_files {
+        // The files of a pattern are counted together.
+        let (kind, least, found) = if source.is_directory() && self.files < expected.min_files {
             ("min_files", expected.min_files, self.files)
         } else if self.bytes < expected.min_bytes {
             ("min_bytes", expected.min_bytes, self.bytes)

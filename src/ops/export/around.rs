@@ -17,6 +17,7 @@ use crate::{
         owed,
     },
     error::{Failure, Kind},
+    model::entry_name::EntryName,
     ops::{Context, remark::Remarks},
     source::{command, shell::Line},
 };
@@ -169,7 +170,13 @@ impl<'a> Around<'a> {
             None => (&schema.prepare, &schema.cleanup, None),
             Some(name) => {
                 let mut sources = self.settings.sources.iter();
-                let source = sources.find(|source| source.name.as_str() == name)?;
+                let mut globs = self.settings.globs.iter();
+                let entry = EntryName::new(name).ok()?;
+                let source = sources.find(|source| source.name == entry).or_else(|| {
+                    // The file may be gone meanwhile.
+                    let glob = globs.find(|glob| glob.path_of(&entry).is_some())?;
+                    Some(&glob.template)
+                })?;
                 (&source.prepare, &source.cleanup, source.shell.as_deref())
             }
         };

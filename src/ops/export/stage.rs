@@ -1,7 +1,11 @@
 //! What goes into an archive: the copies of the databases, the files, what commands print, and the manifest that
 //! describes them.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use tracing::{info, warn};
@@ -56,6 +60,7 @@ pub fn stage(
     around: &mut Around<'_>,
 ) -> Result<Gathered> {
     let mut gathered = Gathered::default();
+    patterns(settings, newest, &mut gathered.remarks)?;
     let turn = |source: &&Source| source.order;
     let mut sources: Vec<&Source> = settings.sources.iter().collect();
     sources.sort_by_key(turn);
@@ -110,6 +115,58 @@ pub fn stage(
     }
     gathered.say_checks();
     Ok(gathered)
+}
+
+/// Looks at the sources whose paths are patterns: one that nothing matches is missing, and what has vanished is warned of.
+fn patterns(
+    settings: &Settings,
+    newest: Option<&Manifest>,
+    remarks: &mut Remarks,
+) -> Result<(), Failure> {
+    for glob in &settings.globs {
+        let source = &glob.template;
+        let shown = source.path().unwrap_or(Path::new("")).display();
+        let here: BTreeSet<&EntryName> = settings.matching(glob).map(|one| &one.name).collect();
+        for path in &glob.unnamed {
+            let message = format!(
+                "{} is left out: its name cannot be that of an entry",
+                path.display()
+            );
+            remarks.undone("name", &source.name, message);
+        }
+        require_mount(&source.above(glob.base()))?;
+        let found = here.len() as u64;
+        if here.is_empty() && !glob.is_optional() {
+            let message = format!("{} is missing: nothing matches {shown}", source.name);
+            return Err(Failure::new(Kind::NotFound, message)
+                .hint("is this the right machine, and does the configuration name the right place? `optional = true` if it may be so"));
+        }
+        if found < source.expected.min_files {
+            let least = source.expected.min_files;
+            let message = format!(
+                "{} has {found} files, and `min_files` asks for {least}: {shown}",
+                source.name
+            );
+            return Err(Failure::new(Kind::NotFound, message)
+                .hint("is everything mounted? nothing was written"));
+        }
+        let archived = newest
+            .into_iter()
+            .flat_map(|newest| match source.is_directory() {
+                true => newest.trees.keys().collect::<Vec<_>>(),
+                false => newest.files.keys().collect(),
+            });
+        for name in archived.filter(|name| !here.contains(name)) {
+            if let Some(path) = glob.path_of(name) {
+                let message = format!(
+                    "{name} is gone: the newest archive has it, and there is no {}",
+                    path.display()
+                );
+                remarks.warning("gone", name, message);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The kind of the warning of a source that is empty, or has lost much.
