@@ -15,6 +15,9 @@ pub const SERVICES: TableDefinition<&str, &str> = TableDefinition::new("services
 /// Locks by service; the value is a [`Lock`].
 pub const LOCKS: TableDefinition<&str, &str> = TableDefinition::new("locks");
 
+/// The names of the tables that [`active`] reads.
+pub const WORK_TABLES: [&str; 2] = ["deployments", "locks"];
+
 /// How far a deployment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -254,7 +254,7 @@ fn export_under_a_lock_alone_names_the_process_that_has_it() {
 }
 
 #[test]
-fn export_repairs_what_a_crashed_service_left_on_the_copy_only() {
+fn what_a_crashed_service_left_is_exported_as_it_is_and_not_repaired() {
     let machine = Machine::new();
     machine.crash_service();
     let before = machine.read("data/state.redb");
@@ -268,9 +268,10 @@ fn export_repairs_what_a_crashed_service_left_on_the_copy_only() {
         listed["manifest"]["files"]["state.redb"]["snapshot"]["repaired"],
         true
     );
+    fs::remove_file(machine.path("data/state.redb")).expect("removed");
     machine.run(&["import", &archive]).exits(0);
-    let db = redb::ReadOnlyDatabase::open(machine.path("data/state.redb"));
-    db.expect("the restored database is closed and good");
+    let mut db = redb::Database::open(machine.path("data/state.redb")).expect("it is good");
+    db.check_integrity().expect("whole");
 }
 
 #[test]

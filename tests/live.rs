@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::{Database, ReadOnlyDatabase, ReadableDatabase as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, TableDefinition};
 use serde_json::Value;
 use support::{Holder, Machine, Mounted, is_root};
 
@@ -45,7 +45,6 @@ fn export(machine: &Machine, further: &[&str]) -> (Value, Database) {
     ];
     machine.run(&take).exits(0);
     let copy = machine.path("out/look/state.redb");
-    ReadOnlyDatabase::open(&copy).expect("a closed database");
     let db = Database::open(copy).expect("a database");
     (report["snapshot"].clone(), db)
 }

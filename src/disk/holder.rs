@@ -239,6 +239,53 @@ pub fn open_by(path: &Path) -> io::Result<Vec<(Holder, Mode)>> {
         .collect())
 }
 
+/// Returns the other processes that have open what was at `path` until it was deleted, as far as we may see them: they
+/// work on a file that has no name any more, whatever is at `path` now.
+pub fn open_deleted(path: &Path) -> Vec<(Holder, Mode)> {
+    let (Ok(folder), Some(name)) = (super::folder_of(path).canonicalize(), path.file_name()) else {
+        return Vec::new();
+    };
+    let Ok(device) = folder.metadata().map(|metadata| metadata.dev()) else {
+        return Vec::new();
+    };
+    let mut deleted = folder.join(name).into_os_string();
+    deleted.push(DELETED);
+    let ours = fs::read_link("/proc/self/ns/mnt").ok();
+    let mut found = BTreeMap::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = process.file_name();
+        let Some(pid) = pid.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if pid == std::process::id() {
+            continue;
+        }
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+        for entry in descriptors.into_iter().flatten().flatten() {
+            let Ok(link) = fs::read_link(entry.path()) else {
+                continue;
+            };
+            // In a container the folder may have another path.
+            let is_named = link.as_os_str() == deleted
+                || link.file_name() == Path::new(&deleted).file_name()
+                    && fs::read_link(format!("/proc/{pid}/ns/mnt")).ok() != ours;
+            let metadata = fs::metadata(entry.path()).ok().filter(|_| is_named);
+            if metadata.is_some_and(|found| found.nlink() == 0 && found.dev() == device) {
+                let mode = mode_of(&entry);
+                let known = found.entry(pid).or_insert(mode);
+                *known = mode.max(*known);
+            }
+        }
+    }
+    found
+        .into_iter()
+        .map(|(pid, mode)| (Holder::of(pid), mode))
+        .collect()
+}
+
+/// What the kernel puts behind the path of a file that was deleted (proc_pid_fd(5)).
+const DELETED: &str = " (deleted)";
+
 /// Finds the other processes that have anything open in the folder at `path`, as far as we may see them. One of another
 /// mount namespace, a container's, also counts if it has its working directory there: it would go on in the old folder.
 pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
@@ -301,13 +348,15 @@ pub fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
         fs::metadata(entry.path())
             .is_ok_and(|metadata| metadata.dev() == device && metadata.ino() == inode)
     });
-    // The link's own mode tells how it was opened: its owner write bit is set for writers.
-    matching
-        .map(|entry| match entry.path().symlink_metadata() {
-            Ok(link) if link.mode() & 0o200 == 0 => Mode::Reads,
-            _ => Mode::Writes,
-        })
-        .max()
+    matching.map(|entry| mode_of(&entry)).max()
+}
+
+/// How a descriptor was opened. The link's own mode tells: its owner write bit is set for writers.
+fn mode_of(descriptor: &fs::DirEntry) -> Mode {
+    match descriptor.path().symlink_metadata() {
+        Ok(link) if link.mode() & 0o200 == 0 => Mode::Reads,
+        _ => Mode::Writes,
+    }
 }
 
 #[cfg(test)]
@@ -337,6 +386,27 @@ mod tests {
         ] {
             assert_eq!(parse_lock(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_process_is_seen_with_a_file_that_was_deleted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.redb");
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdout(File::create(&path).expect("a file"))
+            .spawn()
+            .expect("sleep");
+        let before = open_deleted(&path);
+        fs::remove_file(&path).expect("removed");
+        let gone = open_deleted(&path);
+        fs::write(&path, "another").expect("written");
+        let replaced = open_deleted(&path);
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        assert_eq!(before, vec![]);
+        assert_eq!((gone[0].0.pid, gone[0].1), (Some(child.id()), Mode::Writes));
+        assert_eq!(gone, replaced);
     }
 
     #[test]

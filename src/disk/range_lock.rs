@@ -19,6 +19,11 @@ pub fn share(file: &File, range: Range) -> io::Result<bool> {
     set(file, libc::F_RDLCK, range)
 }
 
+/// Takes a writer's lock; false if another process holds any. The file must be open for writing.
+pub fn exclude(file: &File, range: Range) -> io::Result<bool> {
+    set(file, libc::F_WRLCK, range)
+}
+
 /// Gives up what was taken.
 pub fn release(file: &File, range: Range) -> io::Result<()> {
     set(file, libc::F_UNLCK, range).map(drop)

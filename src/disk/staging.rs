@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     os::{
         fd::OwnedFd,
-        unix::fs::{DirBuilderExt as _, MetadataExt as _},
+        unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _},
     },
     path::{Path, PathBuf},
     sync::{
@@ -129,6 +129,47 @@ impl Staging {
     pub fn writer(&self, name: &EntryName) -> Result<Box<dyn Write>> {
         Ok(Box::new(self.file(name)?))
     }
+
+    /// A writer for an entry of `size` bytes; blocks of zeros take no room.
+    pub fn sparse_writer(&self, name: &EntryName, size: u64) -> Result<Box<dyn Write>> {
+        let file = self.file(name)?;
+        file.set_len(size)
+            .with_context(|| format!("cannot write {}", self.place(name).display()))?;
+        Ok(Box::new(Sparse { file, at: 0 }))
+    }
+}
+
+/// Writes a file of a known length; blocks of zeros become holes.
+struct Sparse {
+    file: File,
+    at: u64,
+}
+
+/// The unit in which file systems leave out what is not stored.
+const BLOCK_BYTES: usize = 4096;
+
+impl Write for Sparse {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (mut from, mut at) = (0, 0);
+        while at < bytes.len() {
+            let into_block = (self.at + at as u64) as usize % BLOCK_BYTES;
+            let end = bytes.len().min(at + BLOCK_BYTES - into_block);
+            if bytes[at..end] == [0; BLOCK_BYTES][..end - at] {
+                self.file
+                    .write_all_at(&bytes[from..at], self.at + from as u64)?;
+                from = end;
+            }
+            at = end;
+        }
+        self.file
+            .write_all_at(&bytes[from..], self.at + from as u64)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The private folder of a database's snapshot ends its name with this.
@@ -174,6 +215,27 @@ impl Drop for Staging {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_with_holes_reads_as_it_was_given() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let staging = Staging::create(&folder.path().join("staging")).expect("a folder");
+        let name = EntryName::new("state.redb").expect("a name");
+        let mut bytes = vec![0; 1 << 20];
+        for at in [0, 5000, 8191, 8192, 700_000, (1 << 20) - 1] {
+            bytes[at] = 7;
+        }
+        let mut writer = staging
+            .sparse_writer(&name, bytes.len() as u64)
+            .expect("a writer");
+        for part in bytes.chunks(10_007) {
+            writer.write_all(part).expect("written");
+        }
+        drop(writer);
+        let place = staging.place(&name);
+        assert!(std::fs::read(&place).expect("readable") == bytes);
+        assert!(place.metadata().expect("there").blocks() * 512 < 100_000);
+    }
 
     #[test]
     fn what_a_killed_snapshot_left_is_swept_and_what_is_in_use_stays() {

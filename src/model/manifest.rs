@@ -111,6 +111,22 @@ impl FileRecord {
         }
     }
 
+    /// Whether this is a redb database.
+    pub fn is_redb(&self) -> bool {
+        self.kind.as_deref() == Some("redb")
+    }
+
+    /// Returns the bytes that the entry takes on a disk, where blocks of zeros take none: of a redb database those of
+    /// its live pages and its header.
+    pub fn stored_bytes(&self) -> u64 {
+        const HEADER_BYTES: u64 = 4096;
+        let snapshot = self.snapshot.as_ref().filter(|_| self.is_redb());
+        let live = snapshot.and_then(|snapshot| snapshot.get("live_bytes")?.as_u64());
+        live.map_or(self.size, |live| {
+            self.size.min(live.saturating_add(HEADER_BYTES))
+        })
+    }
+
     /// Whether the archive says that this database was checked page by page before it was archived.
     pub fn is_proven_database(&self) -> bool {
         let checked = self

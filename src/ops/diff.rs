@@ -28,9 +28,9 @@ use crate::{
         plan::Privacy,
     },
     source::redb::{
-        header::{HEADER_BYTES, Header},
+        header::{HEADER_BYTES, Header, Which},
+        pages::Root,
         same,
-        walk::Scope,
     },
 };
 
@@ -86,7 +86,8 @@ impl Report {
 struct Side {
     files: BTreeMap<EntryName, (Digest, u64)>,
     texts: BTreeMap<EntryName, Vec<u8>>,
-    databases: BTreeMap<EntryName, Header>,
+    /// The roots of the tables of databases.
+    databases: BTreeMap<EntryName, Option<Root>>,
 }
 
 /// Compares an archive with something else.
@@ -271,8 +272,8 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         }
         let mut digest = present.digest;
         let same = match (archived.files.get(&name), archived.databases.get(&name)) {
-            (Some((there, _)), Some(header)) if *there != digest => {
-                same::holds(path, header, Scope::Tables, &context.step())?.then_some(*there)
+            (Some((there, _)), Some(tables)) if *there != digest => {
+                same::holds_tables(path, *tables, &context.step())?.then_some(*there)
             }
             _ => None,
         };
@@ -304,9 +305,24 @@ fn one(context: &Context, archive: &Location, text: Text) -> Result<Side> {
         databases: kept
             .heads
             .into_iter()
-            .filter_map(|(name, head)| Some((name, Header::parse(&head.0)?)))
+            .filter_map(|(name, head)| {
+                let tables = tables(verified.manifest().files.get(&name)?, &head)?;
+                Some((name, tables))
+            })
             .collect(),
     })
+}
+
+/// The root of a database's tables: what the manifest says that it was before redb compacted the copy, or the header.
+fn tables(record: &FileRecord, head: &Head) -> Option<Option<Root>> {
+    let named = record
+        .snapshot
+        .as_ref()
+        .and_then(|snapshot| snapshot.get("tables"));
+    match named.and_then(serde_json::Value::as_str).map(str::parse) {
+        Some(root) => Some(Some(root.ok()?)),
+        None => Some(Header::parse(&head.0)?.slot(Which::Primary).user),
+    }
 }
 
 /// Keeps the text files of an archive in memory, as far as somebody wants to see them, and the heads of databases.

@@ -108,7 +108,8 @@ const STARTER_SERVICES: &str = "# One section for each service that is deployed.
 fn empty_database(path: &Path) -> Result<()> {
     let make = || -> Result<()> {
         let mut draft = Draft::create(&folder_of(path))?;
-        let db = redb::Builder::new().create_file(draft.file().try_clone()?)?;
+        let backend = redb::backends::FileBackend::new(draft.file().try_clone()?)?;
+        let db = redb::Builder::new().create_with_backend(backend)?;
         let tx = db.begin_write()?;
         for table in [state::DEPLOYMENTS, state::SERVICES, state::LOCKS] {
             tx.open_table(table)?;

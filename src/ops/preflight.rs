@@ -21,7 +21,7 @@ use crate::{
     },
     error::Kind,
     source::{
-        command,
+        command, files,
         redb::{
             header::Header,
             judge,
@@ -75,11 +75,24 @@ pub fn target(
     locks: Locks,
     blocked: &mut Vec<Blocked>,
 ) -> Result<Option<DatabaseLock>> {
-    if form == Form::Redb {
-        return database(path, force, locks, blocked);
-    }
     if form == Form::Folder {
         return folder(path, blocked).map(|()| None);
+    }
+    let deleted = files::deleted_holders(path);
+    if !deleted.is_empty() {
+        blocked.push(Blocked {
+            kind: "open_deleted",
+            message: format!(
+                "{} has {} open, deleted: it would go on with that file",
+                holder::describe(&deleted),
+                path.display()
+            ),
+            failure: Kind::Blocked,
+            hint: "stop the service first; --force does not override this",
+        });
+    }
+    if form == Form::Redb {
+        return database(path, force, locks, blocked);
     }
     let holders = match form {
         // Who only reads it goes on with the old file, whose companions are gone.

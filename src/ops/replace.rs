@@ -347,7 +347,7 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
                     );
                 }
                 let opened = match (databases, change.form) {
-                    (Databases::Open, Form::Redb) => judge::open_read_only(target).map(drop),
+                    (Databases::Open, Form::Redb) => judge::opens_in_place(target),
                     (Databases::Open, Form::Sqlite) => {
                         sqlite::judge::opens(target, &context.step())
                     }

@@ -11,7 +11,11 @@ use anyhow::{Context as _, Result};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::{
-    disk::{open_regular, tree::beneath::xattrs},
+    disk::{
+        holder::{self, Holder, Mode},
+        open_regular,
+        tree::beneath::xattrs,
+    },
     error::{Failure, Kind},
     model::{
         digest::Digest, entry_name::EntryName, limits::SMALL_SOURCE_BYTES, manifest::FileRecord,
@@ -61,13 +65,33 @@ pub struct Staged {
 /// Opens the file at `path` for an entry; that it is missing is [`Kind::NotFound`].
 pub fn open(path: &Path, name: &EntryName) -> Result<File> {
     let file = open_regular(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => anyhow::Error::new(
-            Failure::new(Kind::NotFound, format!("{name} is missing: there is no {}", path.display()))
-                .hint("is this the right machine, and do --config, --services and --data-dir (or the configuration) name the right places?"),
-        ),
+        std::io::ErrorKind::NotFound => missing(path, name).into(),
         _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
     })?;
     Ok(file)
+}
+
+fn missing(path: &Path, name: &EntryName) -> Failure {
+    let message = format!("{name} is missing: there is no {}", path.display());
+    let holders = deleted_holders(path);
+    if holders.is_empty() {
+        return Failure::new(Kind::NotFound, message)
+            .hint("is this the right machine, and do --config, --services and --data-dir (or the configuration) name the right places?");
+    }
+    let message = format!(
+        "{message}; it was deleted, and {} has it open, deleted",
+        holder::describe(&holders)
+    );
+    Failure::new(Kind::NotFound, message).hint(
+        "the content is lost when that process ends: let the service write it out, or copy it from /proc/PID/fd first; then restore the file, and start the service again",
+    )
+}
+
+/// Returns the processes that write to what was at `path` until it was deleted.
+pub fn deleted_holders(path: &Path) -> Vec<Holder> {
+    let open = holder::open_deleted(path).into_iter();
+    let writers = open.filter(|(_, mode)| *mode == Mode::Writes);
+    writers.map(|(holder, _)| holder).collect()
 }
 
 /// How often a file that changes while it is read is read again.

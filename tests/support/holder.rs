@@ -5,6 +5,10 @@
 //! then, and keeps an invariant: what `ledger` says of the rows of `items` is true after every commit. In the end it tells
 //! how long its commits took.
 //!
+//! `make|crash-with|hold|open VERSION FILE` is a service with that version of redb (`redb_versions.rs`); `large BYTES FILE` makes
+//! a database with a value of that size, `empty FILE` one without a table; `locks hold|write|come WISH FILE` shares one, or
+//! wants to (`redb_locks.rs`).
+//!
 //! It prints `ready` once it holds the file, and lets go when its standard input ends. `crash` dies at once and leaves
 //! a database that nobody closed.
 
@@ -24,15 +28,18 @@ use redb::{Database, ReadOnlyDatabase, TableDefinition};
 
 #[path = "invariant.rs"]
 mod invariant;
+#[path = "redb_locks.rs"]
+mod locks;
+#[path = "redb_versions.rs"]
+mod versions;
 
 const NOTES: TableDefinition<&str, &str> = TableDefinition::new("notes");
+const BLOBS: TableDefinition<&str, &[u8]> = TableDefinition::new("blobs");
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let (how, path) = (
-        arguments.next().expect("how to hold"),
-        arguments.next().expect("a file"),
-    );
+    let mut next = || arguments.next().expect("an argument");
+    let (how, path) = (next(), next());
     match how.as_str() {
         "write" => {
             let db = Database::open(path).expect("a free database");
@@ -96,6 +103,37 @@ fn main() {
                 .expect("a row");
             tx.commit().expect("committed");
             std::process::abort();
+        }
+        "make" | "crash-with" | "hold" => {
+            let db = (versions::version(&path).make)(&next());
+            match how.as_str() {
+                "crash-with" => std::process::abort(),
+                "hold" => wait(),
+                _ => {}
+            }
+            drop(db);
+        }
+        "open" => (versions::version(&path).open)(&next()),
+        "large" => {
+            let db = Database::create(next()).expect("a free database");
+            let bytes = path.parse::<usize>().expect("a number");
+            let value: Vec<u8> = (0..bytes).map(|number| (number / 5000) as u8).collect();
+            let tx = db.begin_write().expect("a transaction");
+            tx.open_table(BLOBS)
+                .expect("a table")
+                .insert("large", value.as_slice())
+                .expect("a row");
+            tx.commit().expect("committed");
+        }
+        "empty" => drop(Database::create(path).expect("a free database")),
+        "locks" => {
+            let wish = locks::Wish::parse(&next());
+            let file = next();
+            match path.as_str() {
+                "hold" => locks::hold(&file, wish, wait),
+                "write" => println!("{}", locks::write(&file, wish, ready)),
+                _ => println!("{}", locks::come_and_go(&file, wish, ready)),
+            }
         }
         torture if torture.starts_with("torture-") => {
             let mut number = |default| {
@@ -226,9 +264,13 @@ mod torture {
     }
 }
 
-fn wait() {
+fn ready() {
     println!("ready");
     std::io::stdout().flush().expect("somebody listens");
+}
+
+fn wait() {
+    ready();
     std::io::stdin()
         .read_to_end(&mut Vec::new())
         .expect("an end");

@@ -420,10 +420,14 @@ impl Holder {
 
     /// With further arguments.
     pub fn start_with(how: &str, path: &Path, further: &[&str]) -> Holder {
+        let path = path.to_str().expect("UTF-8");
+        Holder::start_as(&[&[how, path], further].concat())
+    }
+
+    /// With these arguments.
+    pub fn start_as(arguments: &[&str]) -> Holder {
         let mut child = Command::new(holder_program())
-            .arg(how)
-            .arg(path)
-            .args(further)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -453,6 +457,17 @@ impl Drop for Holder {
         drop(self.child.stdin.take());
         self.child.wait().expect("an end");
     }
+}
+
+/// Runs the holder to its end, and returns whether it succeeded and what it said.
+pub fn run_holder(arguments: &[&str]) -> (bool, String) {
+    let run = Command::new(holder_program()).args(arguments).output();
+    let run = run.expect("the holder");
+    let said = [run.stdout, run.stderr].concat();
+    (
+        run.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 fn holder_program() -> PathBuf {

@@ -22,6 +22,7 @@ use crate::{
         Settings,
         sources::{Content, DATABASE, Presence, SECRETS, SERVICES, Source},
     },
+    disk::holder,
     error::{Failure, Kind},
     model::{
         archive_name::ArchiveName,
@@ -111,6 +112,7 @@ pub fn stage(
         if source.is_copied() {
             around.end(source);
         }
+        warn_of_deleted(source, &mut gathered.remarks);
         info!("Added {} to backup", described(source));
     }
     gathered.say_checks();
@@ -196,6 +198,12 @@ impl Gathered {
             if let Some(checked) = Checked::of(record) {
                 info!("SQLite finds {name} good ({})", checked.check.pragma());
                 contents::say_checked(&checked, name, &mut self.remarks);
+            }
+            if let Some(bytes) = snapshot::without_redb(record) {
+                let message = format!(
+                    "{name} has a page of {bytes} bytes: hookshot checked every page of the copy itself; redb, which would need as much memory, neither checked nor compacted it"
+                );
+                self.remarks.warning("large_pages", name, message);
             }
         }
     }
@@ -347,6 +355,22 @@ fn described(source: &Source) -> String {
         (_, SECRETS) => "secrets file".to_owned(),
         (Content::Config(_), _) => "system config".to_owned(),
         (_, _) => source.name.to_string(),
+    }
+}
+
+/// A service that writes to a file that was deleted has its state there, whatever lies at the path now.
+fn warn_of_deleted(source: &Source, remarks: &mut Remarks) {
+    let path = source.path().filter(|_| !source.is_directory());
+    let Some((path, holders)) = path.map(|path| (path, files::deleted_holders(path))) else {
+        return;
+    };
+    if !holders.is_empty() {
+        let message = format!(
+            "{} has an earlier {} open, deleted: what it writes is not in the archive; restart the service and export again",
+            holder::describe(&holders),
+            path.display()
+        );
+        remarks.undone("open_deleted", &source.name, message);
     }
 }
 

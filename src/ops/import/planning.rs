@@ -195,11 +195,10 @@ fn files(
             continue;
         }
         let form = form_for(&source.content);
-        let (Some(record), Some(digest)) =
-            (unpacked.record(name), unpacked.digests.get(name).copied())
-        else {
+        let Some(record) = unpacked.record(name) else {
             continue;
         };
+        let digest = record.checksum;
         context.begin(
             "comparing",
             target.metadata().ok().map(|metadata| metadata.len()),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -28,7 +28,6 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        digest::Digest,
         entry_name::EntryName,
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
@@ -38,7 +37,7 @@ use crate::{
         Context, app_version, contents, preflight::Blocked, remark::Remarks, replace::Rehearsal,
     },
     source::{
-        redb::{header::Header, judge, same, walk::Scope},
+        redb::{header::Header, judge, same},
         sqlite::judge::{Checked, Verdict},
     },
 };
@@ -98,8 +97,6 @@ pub struct Unpacked<'a> {
     pub selected: Vec<EntryName>,
     /// The directories that are asked for.
     pub trees: Vec<EntryName>,
-    /// Digest of each staged entry: the manifest's, unless a database had to be repaired.
-    pub digests: BTreeMap<EntryName, Digest>,
     /// The directories whose files have their attributes already, and what the file system refused of each.
     pub finished: BTreeMap<EntryName, Vec<String>>,
     /// The archive's configuration, if it does not replace this machine's.
@@ -144,17 +141,12 @@ impl<'a> Unpacked<'a> {
         let trees = manifest.trees.keys();
         let trees = trees.filter(|name| request.selection.has(name));
         let trees = trees.cloned().collect();
-        let digests = selected
-            .iter()
-            .filter_map(|name| Some((name.clone(), manifest.files.get(name)?.checksum)))
-            .collect();
         let mut unpacked = Unpacked {
             verified,
             settings,
             staging,
             selected,
             trees,
-            digests,
             finished,
             beside: None,
             broken: Vec::new(),
@@ -240,7 +232,7 @@ impl<'a> Unpacked<'a> {
     /// Whether the database at `target` holds every commit of the archived one, although the files differ.
     pub fn is_held_by(&self, context: &Context, name: &EntryName, target: &Path) -> Result<bool> {
         match Header::read(File::open(self.staging.place(name))?)? {
-            Some(header) => same::holds(target, &header, Scope::Everything, &context.step()),
+            Some(header) => same::holds_commit(target, &header, &context.step()),
             None => Ok(false),
         }
     }
@@ -279,37 +271,21 @@ impl<'a> Unpacked<'a> {
         Ok(())
     }
 
-    /// Opens a redb database; one that nobody had closed is repaired here, in staging.
+    /// Has redb judge a database. It goes into place as it is in the archive: the service repairs what it did not close.
     fn open_redb(&mut self, name: &EntryName) -> Result<()> {
         let place = self.staging.place(name);
         let proven = self
             .record(name)
             .is_some_and(FileRecord::is_proven_database);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&place)
-            .with_context(|| format!("cannot open {}", place.display()))?;
-        let result = match Header::read(File::open(&place)?)? {
+        let file =
+            File::open(&place).with_context(|| format!("cannot open {}", place.display()))?;
+        let judged = match Header::read_at(&file)? {
             None => Err(anyhow::anyhow!("it is not a redb database")),
-            Some(_) => {
-                let judged = if proven {
-                    judge::peek(file.try_clone()?)
-                } else {
-                    judge::examine(file.try_clone()?)
-                };
-                judged.and_then(|judgement| {
-                    close(judgement.repaired, file).map(|()| judgement.repaired)
-                })
-            }
+            Some(_) if proven => judge::peek_by_redb(file),
+            Some(_) => judge::examine(file),
         };
-        match result {
-            Ok(false) => {}
-            Ok(true) => {
-                let (digest, _) = Digest::of_reader(File::open(&place)?)?;
-                self.digests.insert(name.clone(), digest);
-            }
-            Err(error) => self.broken.push(broken(name, &error)),
+        if let Err(error) = judged {
+            self.broken.push(broken(name, &error));
         }
         Ok(())
     }
@@ -400,15 +376,6 @@ fn warn_of_moves(schema: &Schema, settings: &Settings, remarks: &mut Remarks) {
     }
 }
 
-/// Repairs a database in staging that redb would have to repair when it is opened.
-fn close(needs_repair: bool, file: File) -> Result<()> {
-    if needs_repair {
-        judge::repair(file)?;
-        warn!("The archived database had not been closed: repaired it before it is put in place");
-    }
-    Ok(())
-}
-
 /// Unpacks into staging what is asked for and has a target; the rest is only proven.
 struct Unpack<'a> {
     settings: &'a Settings,
@@ -442,18 +409,19 @@ impl Sink for Unpack<'_> {
             .files
             .iter()
             .filter(|(name, _)| self.selection.has(name));
-        // A directory is one target of many entries.
+        // A directory is one target of many entries. Free pages of a database are holes where it is unpacked.
         let mut placed: BTreeMap<&PathBuf, u64> = BTreeMap::new();
+        let mut total = 0u64;
         for (name, record) in wanted {
             let source = self.settings.source_of(name);
             let target = source.and_then(|source| self.targets.paths.get(&source.name));
             if let Some(target) = target {
                 let bytes = placed.entry(target).or_default();
                 *bytes = bytes.saturating_add(record.size);
+                total = total.saturating_add(record.stored_bytes());
             }
         }
         let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
-        let total = sum(&mut placed.values().copied());
         space::require(self.staging.path(), total, "the unpacked archive")?;
         // A rehearsal stages elsewhere, and still tells whether there would be room.
         space::require(self.home, total, "the unpacked archive")?;
@@ -491,6 +459,7 @@ impl Sink for Unpack<'_> {
         }
         match self.unpacking.begin(self.staging, name, record)? {
             Some(writer) => Ok(writer),
+            None if record.is_redb() => self.staging.sparse_writer(name, record.size),
             None => self.staging.writer(name),
         }
     }

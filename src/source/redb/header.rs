@@ -1,11 +1,16 @@
 //! The first bytes of a redb file: which commits it holds, and where their trees begin.
 //!
-//! Layout: redb 4.4, docs/design.md, "Database header": magic, god byte at 9 (bit 0 primary slot, bit 1 recovery
-//! required, bit 2 two-phase commit), page size at 12, region header pages at 16, region maximum pages at 20; two
-//! commit slots of 128 bytes at 64 and 192: format version at 0, a flag each at 1 and 2 for the user and the system
-//! tree, their roots at 8 and 40, transaction id at 104, XXH3-128 of all of that at 112. Little-endian.
+//! Layout: redb 4.6, docs/design.md, "Database header": magic, god byte at 9 (bit 0 primary slot, bit 1 recovery
+//! required, bit 2 two-phase commit, bit 3 primary not flushed yet), page size at 12, region header pages at 16, region
+//! maximum pages at 20; two commit slots of 128 bytes at 64 and 192: format version at 0, a flag each at 1 and 2 for the
+//! user and the system tree, their roots at 8 and 40, transaction id at 104, XXH3-128 of all of that at 112.
+//! Little-endian.
 
-use std::io::{self, Read};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt as _,
+};
 
 use twox_hash::XxHash3_128;
 
@@ -31,6 +36,8 @@ const SLOT_COVERED: usize = 112;
 const PRIMARY: u8 = 1;
 const NEEDS_REPAIR: u8 = 2;
 const TWO_PHASE: u8 = 4;
+/// Set between a commit and its flush, in databases that processes share (redb 4.5).
+const UNFLUSHED: u8 = 8;
 /// The file format that redb 3 and 4 read.
 pub const SUPPORTED_FORMAT: u8 = 3;
 
@@ -120,7 +127,7 @@ impl Header {
         Some(Header {
             format: raw[SLOTS[primary]],
             transaction_id: slots[primary].transaction_id,
-            needs_repair: raw[GOD] & NEEDS_REPAIR != 0,
+            needs_repair: raw[GOD] & (NEEDS_REPAIR | UNFLUSHED) != 0,
             is_two_phase: raw[GOD] & TWO_PHASE != 0,
             geometry: Geometry {
                 page_size: number(12)?,
@@ -140,6 +147,15 @@ impl Header {
         Ok(Header::parse(&bytes))
     }
 
+    /// Reads the header of `file`, wherever it was read last.
+    pub fn read_at(file: &File) -> io::Result<Option<Header>> {
+        let mut bytes = [0; HEADER_BYTES];
+        match file.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            result => result.map(|()| Header::parse(&bytes)),
+        }
+    }
+
     /// The commit of a slot.
     pub fn slot(&self, which: Which) -> &Slot {
         &self.slots[self.number(which)]
@@ -155,6 +171,12 @@ impl Header {
     /// Whether `other` names the same commits.
     pub fn names_the_same(&self, other: &Header) -> bool {
         self.raw[GOD] == other.raw[GOD] && self.raw[SLOTS[0]..] == other.raw[SLOTS[0]..]
+    }
+
+    /// Whether `other` has its pages in the same places and was left in the same way: what stands before the slots.
+    pub fn is_laid_out_as(&self, other: &Header) -> bool {
+        self.raw[GOD + 1..SLOTS[0]] == other.raw[GOD + 1..SLOTS[0]]
+            && self.needs_repair == other.needs_repair
     }
 
     /// Says why the pages cannot be walked, where they cannot.

@@ -15,7 +15,6 @@ use super::{
     header::Seal,
     judge,
     live::{self, Ended},
-    snapshot::Compaction,
     walk::{Scope, Walk, Walked},
 };
 use crate::{
@@ -83,12 +82,15 @@ pub fn snapshot(database: &Database, path: &Path) -> Result<DatabaseCopy> {
     }
     drop(pin);
     let walked = walk.finish(Seal::Verify)?;
-    judge::close(file.try_clone()?, Compaction::Keep).map_err(|error| {
-        Failure::new(
-            Kind::Snapshot,
-            format!("the copy of {} is not good: {error:#}", path.display()),
-        )
-    })?;
+    // Pages that would take much memory stay as the walk proved them: redb closes the copy when it is opened.
+    if judge::fits_redb(&walked) {
+        judge::close(file.try_clone()?).map_err(|error| {
+            Failure::new(
+                Kind::Snapshot,
+                format!("the copy of {} is not good: {error:#}", path.display()),
+            )
+        })?;
+    }
     file.rewind()?;
     Ok(DatabaseCopy { file, walked })
 }

@@ -1,4 +1,7 @@
-//! redb itself judges a copy: it is opened, every page is checked, and what it says of running work is read.
+//! Whether a database is good: redb opens it and checks every page, and what it says of running work is read.
+//!
+//! redb never writes to what it judges: its repairs stay in memory above the file. A database whose largest page would
+//! take too much memory is judged by the walk along its checksums instead, which reads it part by part.
 
 use std::{
     cell::Cell,
@@ -13,27 +16,63 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use redb::{Builder, CompactionError, Database, ReadOnlyDatabase, ReadableDatabase as _};
+use redb::{Builder, CompactionError, Database, ReadableDatabase as _, backends::FileBackend};
 
-use super::{overlay::Overlay, snapshot::Compaction};
+use super::{
+    at_rest::{self, Rest},
+    header::Header,
+    overlay::Overlay,
+    walk::{self, Scope, Sketch, Walk, Walked},
+};
 use crate::{
-    model::limits::REDB_CACHE_BYTES,
+    disk::open_regular,
+    model::limits::{MAX_REDB_PAGE_BYTES, REDB_CACHE_BYTES},
     state::{self, Active},
 };
 
-/// What redb found in a file that it could open.
+/// The verdict on a database that is good.
 #[derive(Debug)]
 pub struct Judgement {
-    /// Whether it had to be repaired: nobody had closed it.
+    /// Whether redb has to repair it when it is opened: nobody closed it, or another version of redb did.
     pub repaired: bool,
     /// What is going on in it; an error where that cannot be told.
     pub active: Result<Active, String>,
+    /// Whether redb gave the verdict. If not, its pages are too large for that, and the walk did.
+    pub by_redb: bool,
 }
 
-/// Opens the database in `file` without changing the file, checks every page, and reads what is active.
-///
-/// Repairs that redb makes stay in memory.
+/// Whether redb can read the pages of a database that was walked without taking much memory.
+pub fn fits_redb(walked: &Walked) -> bool {
+    walked.largest_page <= MAX_REDB_PAGE_BYTES
+}
+
+/// Checks every page of the database in `file` without changing the file, and reads what is active.
 pub fn examine(file: File) -> Result<Judgement> {
+    let Some((header, _)) = too_large(&file)? else {
+        return examine_by_redb(file);
+    };
+    let go_on = |_| Ok(());
+    let mut walk = Walk::over(&file, Scope::Everything, &go_on);
+    let rest = at_rest::settle(&mut walk, (), |()| true)?;
+    let walked = walk.walked();
+    match rest {
+        Rest::Whole { .. } => Ok(without_redb(&walked.sketch(), header.needs_repair)),
+        Rest::Damaged(damage) => bail!("{}", damage.failure("it").message),
+        Rest::Disturbed => bail!("it changes while it is read"),
+        Rest::Unfit(reason) => bail!("{reason}"),
+    }
+}
+
+/// The same for a copy that was just walked, which `walked` describes. `needs_repair`: whether nobody closed it.
+pub fn examine_walked(file: File, walked: &Walked, needs_repair: bool) -> Result<Judgement> {
+    if fits_redb(walked) {
+        examine_by_redb(file)
+    } else {
+        Ok(without_redb(&walked.sketch(), needs_repair))
+    }
+}
+
+fn examine_by_redb(file: File) -> Result<Judgement> {
     guarded(|| {
         let beside = file.try_clone()?;
         let (mut db, repaired) = open(file)?;
@@ -47,16 +86,20 @@ pub fn examine(file: File) -> Result<Judgement> {
         if repaired {
             check()?;
             let active = active(&db);
-            return Ok(Judgement { repaired, active });
+            return Ok(Judgement {
+                repaired,
+                active,
+                by_redb: true,
+            });
         }
         // Both read the whole file: one thread each.
         thread::scope(|scope| {
-            let peeked = scope.spawn(|| peek(beside));
+            let peeked = scope.spawn(|| peek_by_redb(beside));
             let is_clean = check()?;
             let peeked = peeked.join().map_err(|_| anyhow!("cannot read it"))??;
             Ok(Judgement {
                 repaired: !is_clean || peeked.repaired,
-                active: peeked.active,
+                ..peeked
             })
         })
     })
@@ -65,13 +108,50 @@ pub fn examine(file: File) -> Result<Judgement> {
 /// Opens the database in `file` without changing the file, and reads what is active; pages that this does not touch
 /// are not checked.
 pub fn peek(file: File) -> Result<Judgement> {
+    match too_large(&file)? {
+        Some((header, sketch)) => Ok(without_redb(&sketch, header.needs_repair)),
+        None => peek_by_redb(file),
+    }
+}
+
+/// The same for a database whose pages are known to be small enough.
+pub fn peek_by_redb(file: File) -> Result<Judgement> {
     guarded(|| {
         let (db, repaired) = open(file)?;
         Ok(Judgement {
             repaired,
             active: active(&db),
+            by_redb: true,
         })
     })
+}
+
+/// What there is to say of a database with a page that redb is not asked to read.
+fn too_large(file: &File) -> Result<Option<(Header, Sketch)>> {
+    if file.metadata()?.len() <= MAX_REDB_PAGE_BYTES {
+        return Ok(None);
+    }
+    let Some(header) = Header::read_at(file)? else {
+        return Ok(None);
+    };
+    let sketch = walk::sketch(file, &header)?;
+    Ok((sketch.largest_page > MAX_REDB_PAGE_BYTES).then_some((header, sketch)))
+}
+
+fn without_redb(sketch: &Sketch, repaired: bool) -> Judgement {
+    let active = if sketch.may_be_at_work {
+        let bytes = sketch.largest_page;
+        Err(format!(
+            "it has a page of {bytes} bytes, more than is read at once"
+        ))
+    } else {
+        Ok(Active::default())
+    };
+    Judgement {
+        repaired,
+        active,
+        by_redb: false,
+    }
 }
 
 /// Opens a database without changing its file; tells whether redb had to repair it for that, as it does with files that
@@ -86,43 +166,47 @@ fn open(file: File) -> Result<(Database, bool)> {
     Ok((db, repaired.load(Ordering::Relaxed)))
 }
 
-/// Repairs the database in `file`, in place: only ever for a copy of our own.
-pub fn repair(file: File) -> Result<()> {
-    guarded(|| {
-        let mut db = builder().create_file(file).context("redb cannot open it")?;
-        // What redb repairs here must be clean afterwards.
-        if !db.check_integrity().context("redb finds it damaged")?
-            && !db.check_integrity().context("redb finds it damaged")?
-        {
-            bail!("redb cannot repair it");
-        }
-        Ok(())
-    })
+/// Has redb close the copy in `file`, which it verifies as a whole first if nobody closed it.
+pub fn close(file: File) -> Result<()> {
+    guarded(|| open_to_write(file).map(drop))
 }
 
-/// Has redb close the copy in `file`: one that nobody has closed is verified as a whole first. Tells whether it was
-/// compacted; one with persistent savepoints cannot be.
-pub fn close(file: File, compaction: Compaction) -> Result<bool> {
+/// Has redb make the copy in `file` as small as it can, and close it. False, and nothing is written, if it has persistent
+/// savepoints.
+pub fn compact(file: File) -> Result<bool> {
     guarded(|| {
-        let mut db = builder().create_file(file).context("redb cannot open it")?;
-        match compaction {
-            Compaction::Keep => Ok(false),
-            Compaction::Compact => match db.compact() {
-                Ok(_) => Ok(true),
-                Err(CompactionError::PersistentSavepointExists) => Ok(false),
-                Err(error) => Err(error).context("redb cannot compact it"),
-            },
+        let (db, _) = open(file.try_clone()?)?;
+        let transaction = db.begin_write()?;
+        let has_savepoints = transaction.list_persistent_savepoints()?.next().is_some();
+        transaction.abort()?;
+        drop(db);
+        if has_savepoints {
+            return Ok(false);
+        }
+        match open_to_write(file)?.compact() {
+            Ok(_) => Ok(true),
+            Err(CompactionError::PersistentSavepointExists) => Ok(false),
+            Err(error) => Err(error).context("redb cannot compact it"),
         }
     })
 }
 
-/// Opens the database at `path` read-only, as a reader beside it would, and lists its tables.
-pub fn open_read_only(path: &Path) -> Result<()> {
-    guarded(|| {
-        let db = ReadOnlyDatabase::open(path).context("redb cannot open it")?;
-        db.begin_read()?.list_tables()?.for_each(drop);
-        Ok(())
-    })
+fn open_to_write(file: File) -> Result<Database> {
+    let backend = FileBackend::new(file).context("redb cannot open it")?;
+    builder()
+        .create_with_backend(backend)
+        .context("redb cannot open it")
+}
+
+/// Makes sure that a database that was judged before opens where it lies now. One that nobody closed has nothing
+/// more to tell: redb would check every page of it once more.
+pub fn opens_in_place(path: &Path) -> Result<()> {
+    let file = open_regular(path)?;
+    match Header::read_at(&file)? {
+        None => bail!("it is not a redb database"),
+        Some(header) if header.needs_repair => Ok(()),
+        Some(_) => peek(file).map(drop),
+    }
 }
 
 fn active(db: &Database) -> Result<Active, String> {
@@ -215,19 +299,48 @@ mod tests {
             let bytes = bytes(open);
             let mut file = file(&bytes);
             let judgement = examine(file.try_clone().expect("a handle")).expect("a good database");
+            assert_eq!((judgement.repaired, judgement.by_redb), (open, true));
             assert!(judgement.active.expect("known").is_empty());
             assert!(content(&mut file) == bytes);
         }
     }
 
     #[test]
-    fn a_repaired_file_is_closed_and_opens_read_only() {
+    fn a_file_that_nobody_closed_is_closed_where_that_is_asked() {
         let bytes = bytes(true);
         let mut named = tempfile::NamedTempFile::new().expect("a file");
         named.write_all(&bytes).expect("written");
-        open_read_only(named.path()).expect_err("nobody closed it");
-        repair(named.reopen().expect("a file")).expect("repaired");
-        open_read_only(named.path()).expect("closed");
+        assert!(redb::ReadOnlyDatabase::open(named.path()).is_err());
+        opens_in_place(named.path()).expect("it needs a repair and no more");
+        close(named.reopen().expect("a file")).expect("closed");
+        redb::ReadOnlyDatabase::open(named.path()).expect("closed");
+    }
+
+    #[test]
+    fn pages_that_are_too_large_for_redb_are_checked_without_it() {
+        const BLOBS: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("blobs");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("db");
+        let db = Database::create(&path).expect("a database");
+        let value: Vec<u8> = (0..9u32 << 20).map(|number| (number / 7) as u8).collect();
+        let tx = db.begin_write().expect("a transaction");
+        tx.open_table(BLOBS)
+            .expect("a table")
+            .insert(1, value.as_slice())
+            .expect("a row");
+        tx.commit().expect("committed");
+        let judged = || examine(open_regular(&path).expect("a file"));
+        let open = judged().expect("a good database");
+        assert_eq!((open.by_redb, open.repaired), (false, true));
+        drop(db);
+        let closed = judged().expect("a good database");
+        assert_eq!((closed.by_redb, closed.repaired), (false, false));
+        assert!(closed.active.expect("no such tables").is_empty());
+        let mut bytes = std::fs::read(&path).expect("readable");
+        // The only page of its size is the second one that a region has room for.
+        bytes[20 << 20] ^= 1;
+        let error = examine(file(&bytes)).expect_err("damaged").to_string();
+        assert!(error.contains("does not match its checksum"), "{error}");
     }
 
     #[test]

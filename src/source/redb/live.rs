@@ -151,7 +151,7 @@ fn ended(rest: Result<Rest>, path: &Path, paused: Option<Duration>) -> Result<Op
 /// Stops those who have the file open for writing now.
 fn stop(path: &Path, program: &Path) -> Result<Paused> {
     let file = open_regular(path)?;
-    let holders = lock::probe(path, &file)?;
+    let holders = lock::probe_writers(path, &file)?;
     let numbers: Option<Vec<u32>> = holders.iter().map(|holder| holder.pid).collect();
     let numbers = numbers.context("its number cannot be seen from here (root sees it)")?;
     Paused::stop(program, &numbers, &file.metadata()?)

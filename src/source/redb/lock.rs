@@ -1,10 +1,18 @@
 //! The locks by which redb keeps a file to one process, asked for and held from outside.
 //!
-//! redb 2 and 3 lock the whole file with flock(2); redb 4 holds open-file-description locks on byte ranges (fcntl(2),
-//! `F_OFD_SETLK`) and flock(2) as well; its next version holds the byte ranges alone. So both kinds are asked, and
-//! both are held. All of them are advisory and go with the process.
+//! redb 2 and 3 lock the whole file with flock(2). redb 4.3 and newer hold open-file-description locks on byte ranges
+//! (fcntl(2), `F_OFD_SETLK`) and flock(2) as well; redb 5 holds the byte ranges alone. Since redb 4.5 several processes
+//! may share a database; each of them holds a few bytes only. So both kinds are asked, and both are held. All of them
+//! are advisory and go with the process.
+//!
+//! Against writers hookshot holds as little as keeps every version from writing (redb 4.6, `db.rs` and
+//! `page_manager.rs`): flock(2) shared, which redb 2 to 4 and the exclusive writer of redb 5 ask for; the byte of a
+//! reader of the whole file, for which every writer that shares looks before it takes anything; and the writer's byte,
+//! which closes the gap between that look and the next step. All of these refuse with `DatabaseAlreadyOpen`. No reader
+//! asks for any of them in a way that a shared lock refuses. The bytes of the protocol's generations stay free: a
+//! lock on another generation's byte is a `LockProtocolMismatch`, on which services do not try again.
 
-use std::{fs::File, io, path::Path};
+use std::{fs::File, io, os::fd::AsRawFd as _, path::Path};
 
 use anyhow::{Context as _, Result};
 
@@ -13,11 +21,19 @@ use crate::disk::{
     range_lock::{self, Range},
 };
 
-/// Where redb 4 has its control bytes; a reader leaves one of them free (redb 4.4, `file_backend`).
+/// Where redb 4 has its control bytes (redb 4.6, `LOCK_BASE`).
 const CONTROL: i64 = 1 << 62;
+/// A process that writes holds it, while it writes or as long as it has the database open.
+const WRITER: Range = (CONTROL, 1);
+/// A process that shares the database and may write to it holds it, shared by many or alone.
+const SHARED_WRITER: Range = (CONTROL + 1, 1);
+/// A reader that shares with no writer holds it.
+const WHOLE_FILE_READER: Range = (CONTROL + 3, 1);
+/// All of these.
+const MODES: Range = (CONTROL, 4);
+/// No redb locks it by itself: a lock seen here comes from flock(2), as on NFS, where both are one.
+const NAMESPACE_PROBE: Range = (CONTROL + 896, 1);
 const WHOLE: Range = (0, 0);
-/// The ranges that a reader of redb 4 locks: everything but the control bytes that only writers use.
-const READER_RANGES: [Range; 3] = [(0, CONTROL + 1), (CONTROL + 2, 894), (CONTROL + 1024, 0)];
 
 /// The locks that keep every redb from opening a file for writing. Dropping it releases them.
 #[derive(Debug)]
@@ -25,47 +41,87 @@ pub struct DatabaseLock {
     _file: File,
 }
 
-/// How a lock is wanted.
+/// The processes that a lock keeps out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Against {
-    /// Nobody may write; others may read.
+    /// Those that would write; readers may come and go.
     Writers,
-    /// Nobody else may have it at all.
+    /// All of them.
     Everybody,
 }
 
 impl DatabaseLock {
-    /// Takes the locks on `file`, or tells who holds them. Nothing is written.
+    /// Takes the locks on `file`, or returns the processes that hold it. Nothing is written.
     pub fn acquire(file: &File, against: Against) -> io::Result<Result<DatabaseLock, Vec<Holder>>> {
-        // Locks belong to an open file description: a description of our own, so that they end with this value.
-        let own = File::open(format!(
-            "/proc/self/fd/{}",
-            std::os::fd::AsRawFd::as_raw_fd(file)
-        ))?;
-        let result = match against {
-            Against::Writers => fs2::FileExt::try_lock_shared(&own),
-            Against::Everybody => fs2::FileExt::try_lock_exclusive(&own),
+        let taken = match against {
+            Against::Writers => against_writers(file)?,
+            Against::Everybody => against_everybody(file)?,
         };
-        match result {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Ok(Err(holders(file)?));
-            }
-            Err(error) => return Err(error),
+        match (taken, against) {
+            (Some(own), _) => Ok(Ok(DatabaseLock { _file: own })),
+            (None, Against::Writers) => Ok(Err(only_writers(holders(file)?, file)?)),
+            (None, Against::Everybody) => Ok(Err(holders(file)?)),
         }
-        if against == Against::Everybody && range_lock::is_locked(&own, WHOLE)? {
-            return Ok(Err(holders(file)?));
-        }
-        for range in READER_RANGES {
-            if !range_lock::share(&own, range)? {
-                return Ok(Err(holders(file)?));
-            }
-        }
-        Ok(Ok(DatabaseLock { _file: own }))
     }
 }
 
-/// The processes that hold a redb lock on `file`, or have it open for writing: a pure query that disturbs nobody.
+/// Locks belong to an open file description: returns one of our own, so that they end with it.
+fn reopen(file: &File, is_written: bool) -> io::Result<File> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    File::options().read(true).write(is_written).open(link)
+}
+
+fn against_writers(file: &File) -> io::Result<Option<File>> {
+    let own = reopen(file, false)?;
+    // A process that shares the database must not be made to wait: ask before anything is taken.
+    if range_lock::is_locked(&own, SHARED_WRITER)? || !flock(&own, Against::Writers)? {
+        return Ok(None);
+    }
+    for byte in [WRITER, WHOLE_FILE_READER] {
+        if !range_lock::share(&own, byte)? {
+            return Ok(None);
+        }
+    }
+    // One that came meanwhile was there first.
+    Ok((!range_lock::is_locked(&own, SHARED_WRITER)?).then_some(own))
+}
+
+fn against_everybody(file: &File) -> io::Result<Option<File>> {
+    // Only a description that may write can lock out readers; without one, those of redb 5 that share get in.
+    let (own, is_written) = match reopen(file, true) {
+        Ok(own) => (own, true),
+        Err(_) => (reopen(file, false)?, false),
+    };
+    if range_lock::is_locked(&own, WHOLE)? || !flock(&own, Against::Everybody)? {
+        return Ok(None);
+    }
+    let is_taken = if is_written {
+        range_lock::exclude(&own, WHOLE)?
+    } else {
+        range_lock::share(&own, MODES)?
+    };
+    Ok(is_taken.then_some(own))
+}
+
+/// Takes the whole-file lock, unless the file system makes it a lock on every byte, as NFS does: the bytes say it then.
+fn flock(own: &File, against: Against) -> io::Result<bool> {
+    let result = match against {
+        Against::Writers => fs2::FileExt::try_lock_shared(own),
+        Against::Everybody => fs2::FileExt::try_lock_exclusive(own),
+    };
+    match result {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    if range_lock::is_locked(own, NAMESPACE_PROBE)? {
+        fs2::FileExt::unlock(own)?;
+    }
+    Ok(true)
+}
+
+/// Returns the processes that hold a redb lock on `file`, or have it open for writing: a pure query that disturbs
+/// nobody.
 pub fn probe(path: &Path, file: &File) -> Result<Vec<Holder>> {
     let asking = || format!("cannot ask who holds {}", path.display());
     let locked = range_lock::is_locked(file, WHOLE).with_context(asking)?
@@ -81,22 +137,42 @@ pub fn probe(path: &Path, file: &File) -> Result<Vec<Holder>> {
         .collect())
 }
 
-/// Those who hold a lock of either kind; never empty, because the caller knows that there is one.
+/// Returns those of [`probe`] that write; all of them if none is seen to have the file open for writing.
+pub fn probe_writers(path: &Path, file: &File) -> Result<Vec<Holder>> {
+    let found = probe(path, file)?;
+    only_writers(found, file).with_context(|| format!("cannot ask who holds {}", path.display()))
+}
+
+fn only_writers(mut found: Vec<Holder>, file: &File) -> io::Result<Vec<Holder>> {
+    let writers: Vec<Option<u32>> = open_by(file)?
+        .into_iter()
+        .filter(|(_, mode)| *mode == Mode::Writes)
+        .map(|(holder, _)| holder.pid)
+        .collect();
+    if found.iter().any(|holder| writers.contains(&holder.pid)) {
+        found.retain(|holder| writers.contains(&holder.pid));
+    }
+    Ok(found)
+}
+
+fn open_by(file: &File) -> io::Result<Vec<(Holder, Mode)>> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    Ok(holder::open_by(&path).unwrap_or_default())
+}
+
+/// Returns those who hold a lock of either kind; never empty, because the caller knows that there is one.
 fn holders(file: &File) -> io::Result<Vec<Holder>> {
     let mut found = holder::lock_holders(file).unwrap_or_default();
     found.retain(|holder| holder.pid != Some(std::process::id()));
-    if found.is_empty() {
-        // Byte-range locks carry no process number: whoever has the file open is it.
-        let path = std::fs::read_link(format!(
-            "/proc/self/fd/{}",
-            std::os::fd::AsRawFd::as_raw_fd(file)
-        ))?;
-        let mut open = holder::open_by(&path).unwrap_or_default();
-        // Who reads beside one who writes holds no lock that matters.
-        if open.iter().any(|(_, mode)| *mode == Mode::Writes) {
-            open.retain(|(_, mode)| *mode == Mode::Writes);
+    // Byte-range locks carry no process number: a process that has the file open for writing is it.
+    let mut open = open_by(file)?;
+    if !found.is_empty() || open.iter().any(|(_, mode)| *mode == Mode::Writes) {
+        open.retain(|(_, mode)| *mode == Mode::Writes);
+    }
+    for (holder, _) in open {
+        if !found.iter().any(|other| other.pid == holder.pid) {
+            found.push(holder);
         }
-        found = open.into_iter().map(|(holder, _)| holder).collect();
     }
     if found.is_empty() {
         found.push(Holder::unknown());
@@ -107,7 +183,7 @@ fn holders(file: &File) -> io::Result<Vec<Holder>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redb::{Database, DatabaseError, ReadOnlyDatabase};
+    use redb::{Builder, ConcurrencyMode, Database, DatabaseError, ReadOnlyDatabase};
 
     fn database() -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().expect("a file");
@@ -165,5 +241,65 @@ mod tests {
         );
         drop(db);
         assert_eq!(probe(file.path(), file.as_file()).expect("asked"), vec![]);
+    }
+
+    fn sharing(mode: ConcurrencyMode) -> Builder {
+        let mut builder = Builder::new();
+        builder.set_concurrency_mode(mode);
+        builder
+    }
+
+    const SHARING: [ConcurrencyMode; 2] =
+        [ConcurrencyMode::SingleWriter, ConcurrencyMode::MultiWriter];
+
+    #[test]
+    fn writers_that_share_are_refused_as_by_another_process_and_their_readers_are_not() {
+        for mode in SHARING {
+            let file = database();
+            let lock = DatabaseLock::acquire(file.as_file(), Against::Writers)
+                .expect("asked")
+                .expect("free");
+            let refused = sharing(mode).open(file.path());
+            assert!(
+                matches!(refused, Err(DatabaseError::DatabaseAlreadyOpen)),
+                "{mode:?}"
+            );
+            let reader = sharing(mode).open_read_only(file.path());
+            drop(reader.expect("readers are welcome"));
+            drop(lock);
+            let writer = sharing(mode).open(file.path()).expect("free again");
+            DatabaseLock::acquire(file.as_file(), Against::Writers)
+                .expect("asked")
+                .expect_err("it writes");
+            let transaction = writer.try_begin_write().expect("nothing was taken");
+            drop(transaction);
+        }
+    }
+
+    #[test]
+    fn a_lock_against_everybody_is_an_open_database_for_readers_that_share() {
+        for mode in SHARING {
+            let file = database();
+            let lock = DatabaseLock::acquire(file.as_file(), Against::Everybody)
+                .expect("asked")
+                .expect("free");
+            for refused in [
+                sharing(mode).open_read_only(file.path()).map(drop),
+                sharing(mode).open(file.path()).map(drop),
+            ] {
+                assert!(
+                    matches!(refused, Err(DatabaseError::DatabaseAlreadyOpen)),
+                    "{mode:?}"
+                );
+            }
+            drop(lock);
+            let reader = sharing(mode)
+                .open_read_only(file.path())
+                .expect("free again");
+            DatabaseLock::acquire(file.as_file(), Against::Everybody)
+                .expect("asked")
+                .expect_err("it reads");
+            drop(reader);
+        }
     }
 }

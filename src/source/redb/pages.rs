@@ -1,12 +1,12 @@
 //! The pages of a redb file, as far as a walk along checksums needs them: where a page lies, how much of it its
 //! checksum covers, and which pages it points to. Pure, and safe on any bytes.
 //!
-//! Layout: redb 4.4, `tree_store/btree_base.rs` and docs/design.md, "B-tree": byte 0 the kind (1 leaf, 2 branch),
+//! Layout: redb 4.6, `tree_store/btree_base.rs` and docs/design.md, "B-tree": byte 0 the kind (1 leaf, 2 branch),
 //! bytes 2..4 the number of entries. A leaf has the ends of its keys, then of its values, each table only where the
 //! width varies, then keys, then values. A branch has 8 bytes, a checksum of 16 bytes and a page number of 8 for each
 //! child, the ends of its keys where their width varies, then keys. Checksums are XXH3-128 up to the last byte used.
 
-use std::ops::Range;
+use std::{borrow::Cow, fmt, num::ParseIntError, ops::Range, str::FromStr};
 
 use twox_hash::XxHash3_128;
 
@@ -14,6 +14,23 @@ const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
 /// The largest order: pages of 2^20 times the page size.
 const MAX_ORDER: u64 = 20;
+/// Bytes at the beginning of a page, however large, that say where its entries lie: of a branch with the most entries
+/// its checksums, page numbers and ends of keys take 1.8 MB.
+pub const HEAD_BYTES: u64 = 2 << 20;
+/// Bytes of an entry that point further: of a table definition the first 52, of a savepoint the first 50.
+pub const ENTRY_BYTES: usize = 64;
+
+/// The entries of a page: in memory, or in a file.
+pub trait Entries {
+    /// At least the first [`ENTRY_BYTES`] of a range, or all of it if it is shorter.
+    fn start_of(&self, range: Range<usize>) -> Option<Cow<'_, [u8]>>;
+}
+
+impl Entries for [u8] {
+    fn start_of(&self, range: Range<usize>) -> Option<Cow<'_, [u8]>> {
+        self.get(range).map(Cow::Borrowed)
+    }
+}
 
 /// A page and what its content must hash to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +47,25 @@ impl Root {
         Some(Root {
             page: u64::from_le_bytes(*bytes.first_chunk()?),
             checksum: u128::from_le_bytes(*bytes.get(8..)?.first_chunk()?),
+        })
+    }
+}
+
+impl fmt::Display for Root {
+    /// Page number and checksum in hexadecimal, as manifests have them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:032x}", self.page, self.checksum)
+    }
+}
+
+impl FromStr for Root {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Root, ParseIntError> {
+        let (page, checksum) = text.split_once('-').unwrap_or((text, ""));
+        Ok(Root {
+            page: u64::from_str_radix(page, 16)?,
+            checksum: u128::from_str_radix(checksum, 16)?,
         })
     }
 }
@@ -108,9 +144,8 @@ impl Tree {
 
 /// How many bytes `page` uses, where it is the page of `tree` that `root` names; else `None`.
 pub fn proven(page: &[u8], root: Root, tree: Tree) -> Option<usize> {
-    covered(page, tree)
-        .filter(|used| XxHash3_128::oneshot(used) == root.checksum)
-        .map(<[u8]>::len)
+    let used = covered(page, tree)?;
+    (XxHash3_128::oneshot(page.get(..used)?) == root.checksum).then_some(used)
 }
 
 /// Whether a page may begin with these bytes.
@@ -118,48 +153,82 @@ pub fn is_page(head: [u8; 4]) -> bool {
     matches!(head[0], LEAF | BRANCH) && head[2..] != [0; 2]
 }
 
-/// The name of the table whose definition in `page`, a leaf of `tree`, points to `child`.
-pub fn table_at(page: &[u8], tree: Tree, child: u64) -> Option<String> {
+/// Whether a page that begins with these bytes has pages below it of the same tree.
+pub fn is_branch(head: [u8; 4]) -> bool {
+    head[0] == BRANCH
+}
+
+/// Returns the name of the table whose definition in a page, a leaf of `tree`, points to `child`. `head` is the page's
+/// beginning, up to [`HEAD_BYTES`]; of a long name in a large page the beginning is returned.
+pub fn table_at<E: Entries + ?Sized>(
+    head: &[u8],
+    entries: &E,
+    tree: Tree,
+    child: u64,
+) -> Option<String> {
     let leaf = Leaf {
-        page,
-        count: count(page)?,
+        page: head,
+        count: count(head)?,
         widths: tree.widths(),
     };
     let name = (0..leaf.count).find_map(|entry| {
         let (key, value) = leaf.entry(entry)?;
-        let key = page.get(key)?;
-        let points = pointer(key, page.get(value)?, tree)??.0.page == child;
+        let (key, value) = (entries.start_of(key)?, entries.start_of(value)?);
+        let points = pointer(&key, &value, tree)??.0.page == child;
         points.then_some(key)
     })?;
-    Some(String::from_utf8_lossy(name).into_owned())
+    Some(String::from_utf8_lossy(&name).into_owned())
 }
 
-/// The bytes of `page` that its checksum covers; `None` where it is no page of this tree.
-fn covered(page: &[u8], tree: Tree) -> Option<&[u8]> {
-    let count = count(page)?;
+/// Whether a page of the user's tables defines one of these names; `head` as above.
+pub fn defines<E: Entries + ?Sized>(head: &[u8], entries: &E, names: &[&str]) -> bool {
+    let Some(count) = count(head).filter(|_| head.first() == Some(&LEAF)) else {
+        return false;
+    };
+    let leaf = Leaf {
+        page: head,
+        count,
+        widths: Tree::Tables.widths(),
+    };
+    (0..count).any(|entry| {
+        let key = leaf.entry(entry).map(|(key, _)| key);
+        let is_short = |key: &Range<usize>| key.len() < ENTRY_BYTES;
+        let name = key.filter(is_short).and_then(|key| entries.start_of(key));
+        name.is_some_and(|name| names.iter().any(|wanted| wanted.as_bytes() == &*name))
+    })
+}
+
+/// How many bytes of a page its checksum covers; `None` where it is no page of this tree. `head` is the page's
+/// beginning, up to [`HEAD_BYTES`]; the bytes may be more than the page has.
+pub fn covered(head: &[u8], tree: Tree) -> Option<usize> {
+    let count = count(head)?;
     let widths = tree.widths();
-    let end = match *page.first()? {
+    match *head.first()? {
         LEAF => Leaf {
-            page,
+            page: head,
             count,
             widths,
         }
-        .value_end(count.checked_sub(1)?)?,
+        .value_end(count.checked_sub(1)?),
         BRANCH => {
             let last = count.checked_sub(1)?;
             let keys = branch_children_end(count)?;
             match widths.key {
-                Some(width) => keys.checked_add((width as usize).checked_mul(count)?)?,
-                None => number(page, keys.checked_add(last.checked_mul(4)?)?)?,
+                Some(width) => keys.checked_add((width as usize).checked_mul(count)?),
+                None => number(head, keys.checked_add(last.checked_mul(4)?)?),
             }
         }
-        _ => return None,
-    };
-    page.get(..end)
+        _ => None,
+    }
 }
 
-/// The pages that `page` points to, with the trees that they belong to; `None` where it is malformed.
-pub fn children(page: &[u8], tree: Tree) -> Option<Vec<(Root, Tree)>> {
+/// The pages that a page points to, with the trees that they belong to; `None` where it is malformed. `page` is its
+/// beginning, up to [`HEAD_BYTES`].
+pub fn children<E: Entries + ?Sized>(
+    page: &[u8],
+    entries: &E,
+    tree: Tree,
+) -> Option<Vec<(Root, Tree)>> {
     let count = count(page)?;
     if *page.first()? == BRANCH {
         let children = count.checked_add(1)?;
@@ -189,7 +258,8 @@ pub fn children(page: &[u8], tree: Tree) -> Option<Vec<(Root, Tree)>> {
     let mut found = Vec::new();
     for entry in 0..count {
         let (key, value) = leaf.entry(entry)?;
-        found.extend(pointer(page.get(key)?, page.get(value)?, tree)?);
+        let (key, value) = (entries.start_of(key)?, entries.start_of(value)?);
+        found.extend(pointer(&key, &value, tree)?);
     }
     Some(found)
 }
@@ -344,10 +414,10 @@ mod tests {
                 page[0] = kind;
                 page[2..4].copy_from_slice(&entries.to_le_bytes());
             }
-            if let Some(bytes) = covered(&page, tree) {
-                prop_assert!(bytes.len() <= page.len());
-            }
-            let _ = children(&page, tree);
+            let root = Root { page: 0, checksum: 0 };
+            prop_assert!(proven(&page, root, tree).is_none_or(|used| used <= page.len()));
+            let _ = children(&page, page.as_slice(), tree);
+            let _ = defines(&page, page.as_slice(), &["deployments"]);
         }
 
         #[test]

@@ -1,47 +1,73 @@
 //! Whether a database holds what another one does, although their files differ: free pages, and what redb wrote when it
 //! closed them.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use anyhow::{Context as _, Result};
 
 use super::{
-    header::{Header, Which},
+    header::{Header, Slot, Which},
     judge,
+    pages::Root,
     walk::{Round, Scope, Source, Step, Walk},
 };
 use crate::disk::open_regular;
 
-/// Whether the database at `path` holds the commit of `other`, as far as `scope` goes: its roots name the same pages with
-/// the same checksums, every page is what they say, and redb opens the file as it is.
+/// Whether the database at `path` holds the tables of a commit whose tree of tables has this root: the same pages with the
+/// same checksums, every page is what they say, and redb opens the file.
 ///
 /// A service that writes meanwhile makes that false.
-pub fn holds(path: &Path, other: &Header, scope: Scope, step: &Step<'_>) -> Result<bool> {
-    let comparing = || format!("cannot read {}", path.display());
-    let file = open_regular(path).with_context(comparing)?;
-    if !Header::read(&file)
-        .with_context(comparing)?
-        .is_some_and(|header| names(&header, other, scope))
-    {
-        return Ok(false);
-    }
-    let mut walk = Walk::over(&file, scope, step);
-    let round = walk
-        .round(Which::Primary, Source::AtRest)
-        .with_context(comparing)?;
-    let Some(header) = walk.header().filter(|_| round == Round::Whole) else {
-        return Ok(false);
-    };
-    // Pages are not everything: redb must open the file as it is. One that a service has open it would repair.
-    let opens =
-        header.needs_repair || judge::peek(file.try_clone()?).is_ok_and(|found| !found.repaired);
-    Ok(opens && names(header, other, scope))
+pub fn holds_tables(path: &Path, root: Option<Root>, step: &Step<'_>) -> Result<bool> {
+    holds(path, Scope::Tables, step, |_, slot| slot.user == root)
 }
 
-fn names(header: &Header, other: &Header, scope: Scope) -> bool {
-    let (one, two) = (header.slot(Which::Primary), other.slot(Which::Primary));
-    match scope {
-        Scope::Everything => one == two && header.needs_repair == other.needs_repair,
-        Scope::Tables => one.user.is_some() && one.user == two.user,
+/// Whether the database at `path` holds the last commit of `other`, and was left in the same way.
+pub fn holds_commit(path: &Path, other: &Header, step: &Step<'_>) -> Result<bool> {
+    holds(path, Scope::Everything, step, |header, slot| {
+        slot == other.slot(Which::Primary) && header.is_laid_out_as(other)
+    })
+}
+
+fn holds(
+    path: &Path,
+    scope: Scope,
+    step: &Step<'_>,
+    is_it: impl Fn(&Header, &Slot) -> bool,
+) -> Result<bool> {
+    let comparing = || format!("cannot read {}", path.display());
+    let file = open_regular(path).with_context(comparing)?;
+    let Some(header) = Header::read_at(&file).with_context(comparing)? else {
+        return Ok(false);
+    };
+    let mut walk = Walk::over(&file, scope, step);
+    let mut round = |which| walk.round(which, Source::AtRest).with_context(comparing);
+    let which = if is_it(&header, header.slot(Which::Primary)) {
+        if round(Which::Primary)? != Round::Whole {
+            return Ok(false);
+        }
+        Which::Primary
+    } else {
+        // As redb would: the commit before the last one counts if a crash cut the last one short.
+        let may_be_short = header.needs_repair && !header.is_two_phase;
+        if !may_be_short
+            || !is_it(&header, header.slot(Which::Other))
+            || round(Which::Primary)? == Round::Whole
+            || round(Which::Other)? != Round::Whole
+        {
+            return Ok(false);
+        }
+        Which::Other
+    };
+    let is_still_it = walk
+        .header()
+        .is_some_and(|header| is_it(header, header.slot(which)));
+    Ok(is_still_it && opens(&file, &walk, &header)?)
+}
+
+/// Pages are not everything: redb must open a file that was closed. One that nobody closed it repairs.
+fn opens(file: &File, walk: &Walk<'_>, header: &Header) -> Result<bool> {
+    if header.needs_repair || !judge::fits_redb(&walk.walked()) {
+        return Ok(true);
     }
+    Ok(judge::peek_by_redb(file.try_clone()?).is_ok())
 }

@@ -4,6 +4,9 @@
 //! it open: under a lock that keeps every service from starting meanwhile ([`at_rest`]). A service has it open: while it
 //! writes ([`live`]), from a clone that the file system makes in a moment ([`reflink`]), or while the service stands
 //! still ([`pause`](super::pause)). A plain copy of a live file is never taken.
+//!
+//! The archive gets the copy as it was sealed: a database goes back to the version of redb that wrote it, and what this
+//! one writes when it closes a file is not for every version to read.
 
 use std::{
     fs::{File, Metadata},
@@ -24,6 +27,7 @@ use super::{
     judge,
     live::{self, Ended},
     lock::{self, Against, DatabaseLock},
+    pages::Root,
     reflink,
     walk::{self, Missed, Scope, Walk, Walked},
 };
@@ -88,6 +92,8 @@ struct Copied {
     /// The original.
     metadata: Metadata,
     seal: Seal,
+    /// The root of its tables.
+    tables: Option<Root>,
     walked: Walked,
     method: &'static str,
     writer_pid: Option<u32>,
@@ -156,13 +162,9 @@ fn copy(original: &Original<'_>, wish: Wish, caller: &Caller<'_>) -> Result<Copi
     if header.format != SUPPORTED_FORMAT {
         return Err(other_format(path, header.format).into());
     }
-    space::require(
-        caller.scratch,
-        original.metadata.len(),
-        "a copy of the database",
-    )?;
+    require_room(original, caller)?;
     let holders = match wish.method {
-        Method::Walk | Method::Reflink => lock::probe(path, file)?,
+        Method::Walk | Method::Reflink => lock::probe_writers(path, file)?,
         Method::Auto | Method::Locked | Method::Pause => {
             let lock = DatabaseLock::acquire(file, Against::Writers)
                 .with_context(|| format!("cannot lock {}", path.display()))?;
@@ -196,6 +198,21 @@ fn copy(original: &Original<'_>, wish: Wish, caller: &Caller<'_>) -> Result<Copi
     }
 }
 
+/// Fails with [`Kind::Space`] if the copy has no room. It holds the live pages and nothing between them; they are only
+/// counted if there is no room for the whole file.
+fn require_room(original: &Original<'_>, caller: &Caller<'_>) -> Result<()> {
+    let what = "a copy of the database";
+    let whole = space::require(caller.scratch, original.metadata.len(), what);
+    if whole.is_ok() {
+        return Ok(());
+    }
+    let mut walk = Walk::over(&original.file, Scope::Everything, caller.step);
+    let live_bytes = walk
+        .measure()
+        .with_context(|| format!("cannot read {}", original.path.display()))?;
+    space::require(caller.scratch, live_bytes, what)
+}
+
 /// A copy of a file that nobody writes: the original under a lock, or a clone.
 fn resting<T>(
     original: &Original<'_>,
@@ -219,12 +236,13 @@ fn resting<T>(
         }
         Rest::Unfit(reason) => return Err(unfit(path, &reason).into()),
     };
-    let seal = seal(&walk);
+    let (seal, tables) = (seal(&walk), walk.tables());
     let walked = walk.finish(seal)?;
     Ok(Copied {
         copy,
         metadata: original.metadata.clone(),
         seal,
+        tables,
         walked,
         method,
         writer_pid,
@@ -255,12 +273,13 @@ fn written(
         } => (rolled_back_from, paused),
         Ended::GaveUp(missed) => return Ok(Err((walk.walked(), missed))),
     };
-    let seal = seal(&walk);
+    let (seal, tables) = (seal(&walk), walk.tables());
     let walked = walk.finish(seal)?;
     Ok(Ok(Copied {
         copy,
         metadata: original.metadata.clone(),
         seal,
+        tables,
         walked,
         method: if paused.is_some() {
             "paused"
@@ -312,8 +331,8 @@ fn temporary(scratch: &Path) -> Result<File> {
         .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))
 }
 
-/// redb closes the copy where nobody has, then opens it and checks every page of it: what it does not find good is no
-/// snapshot.
+/// redb opens the copy and checks every page of it: what it does not find good is no snapshot. It writes to the copy only
+/// if that is to be compacted.
 fn proven(
     path: &Path,
     name: &EntryName,
@@ -331,30 +350,22 @@ fn proven(
             "The last commit was cut short by a crash, as redb would see it too: the archive holds the one before it"
         );
     }
-    let mut is_closed = copied.seal == Seal::Closed;
-    let mut compacted = false;
-    let (judgement, digest, size) = loop {
-        if !is_closed || (compaction == Compaction::Compact && !compacted) {
-            compacted = judge::close(copied.copy.try_clone()?, compaction).map_err(damaged)?;
-        }
-        let judged = copied.copy.try_clone()?;
-        let (digest, judgement) = thread::scope(|scope| {
-            let digest = scope.spawn(|| digest(&copied.copy));
-            let judgement = judge::examine(judged);
-            (digest.join(), judgement)
-        });
-        let (digest, size) = digest.map_err(|_| anyhow::anyhow!("cannot read the copy"))??;
-        let judgement = judgement.map_err(damaged)?;
-        match (judgement.repaired, is_closed) {
-            (false, _) => break (judgement, digest, size),
-            // Other versions of redb close a file in ways that this one has to repair.
-            (true, true) => is_closed = false,
-            (true, false) => {
-                let error = anyhow::anyhow!("redb had to repair it although it was closed");
-                return Err(damaged(error).into());
-            }
-        }
-    };
+    let compacted = compaction == Compaction::Compact
+        && judge::fits_redb(&copied.walked)
+        && judge::compact(copied.copy.try_clone()?).map_err(damaged)?;
+    let judged = copied.copy.try_clone()?;
+    let (digest, judgement) = thread::scope(|scope| {
+        let digest = scope.spawn(|| digest(&copied.copy));
+        let needs_repair = copied.seal == Seal::Verify;
+        let judgement = judge::examine_walked(judged, &copied.walked, needs_repair);
+        (digest.join(), judgement)
+    });
+    let (digest, size) = digest.map_err(|_| anyhow::anyhow!("cannot read the copy"))??;
+    let judgement = judgement.map_err(damaged)?;
+    if judgement.repaired && compacted {
+        let error = anyhow::anyhow!("redb had to repair it although it was closed");
+        return Err(damaged(error).into());
+    }
     let walked = &copied.walked;
     let mut description = json!({
         "method": copied.method,
@@ -365,11 +376,12 @@ fn proven(
         "live_bytes": walked.live_bytes,
         "bytes_read": walked.bytes_read,
         "mismatches": walked.mismatches,
-        "repaired": copied.seal == Seal::Verify || !is_closed,
+        "largest_page_bytes": walked.largest_page,
+        "repaired": judgement.repaired,
         "compacted": compacted,
         "walk_seconds": seconds(copied.took),
         "seconds": seconds(copied.begun.elapsed()),
-        "check_integrity": true,
+        "check_integrity": judgement.by_redb,
         "active_deployments": judgement.active.as_ref().ok().map(Active::names),
     });
     let mut also = |key: &str, value: Option<Value>| {
@@ -377,6 +389,7 @@ fn proven(
             description[key] = value;
         }
     };
+    also("tables", compacted.then(|| tables(&copied)).flatten());
     also("writer_pid", copied.writer_pid.map(Value::from));
     also("rolled_back_from", copied.rolled_back_from.map(Value::from));
     also("paused_seconds", copied.paused.map(seconds));
@@ -393,6 +406,21 @@ fn proven(
         staged,
         active: judgement.active,
     })
+}
+
+/// Returns the bytes of the largest page of a database that was archived without redb's verdict, because of that page.
+pub fn without_redb(record: &FileRecord) -> Option<u64> {
+    let snapshot = record.snapshot.as_ref().filter(|_| record.is_redb())?;
+    let is_checked = snapshot.get("check_integrity")?.as_bool()?;
+    snapshot
+        .get("largest_page_bytes")?
+        .as_u64()
+        .filter(|_| !is_checked)
+}
+
+/// The root of the tables as it was before redb compacted the copy: the original still has it.
+fn tables(copied: &Copied) -> Option<Value> {
+    copied.tables.map(|root| Value::from(root.to_string()))
 }
 
 fn digest(mut copy: &File) -> io::Result<(Digest, u64)> {

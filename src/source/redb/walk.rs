@@ -11,6 +11,9 @@
 
 mod clear;
 mod descent;
+mod sketch;
+
+pub use sketch::{Sketch, sketch};
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,11 +29,11 @@ use crate::archive::ReadAt;
 
 use self::{
     clear::clear_between,
-    descent::{From, Known, Node, Trees, Trust},
+    descent::{From, InFile, Known, Node, Trees, Trust},
 };
 use super::{
     header::{HEADER_BYTES, Header, Seal, Which},
-    pages::{self, Tree},
+    pages::{self, Root, Tree},
 };
 
 /// How often a header is read until two readings agree.
@@ -111,7 +114,22 @@ pub struct Walked {
     pub bytes_read: u64,
     /// Pages that did not match, over all rounds.
     pub mismatches: u64,
+    /// Bytes of the largest page of the commit.
+    pub largest_page: u64,
+    /// Whether the commit has a table that tells of running work.
+    pub may_be_at_work: bool,
 }
+
+impl Walked {
+    /// What [`sketch`] would say of the commit.
+    pub fn sketch(&self) -> Sketch {
+        Sketch {
+            largest_page: self.largest_page,
+            may_be_at_work: self.may_be_at_work,
+        }
+    }
+}
+
 /// Is told how many bytes were read, and may end the walk with an error.
 pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
 
@@ -192,6 +210,19 @@ impl<'a> Walk<'a> {
     /// The header that the last round began with.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
+    }
+
+    /// The root of the tables of the commit that was walked last.
+    pub fn tables(&self) -> Option<Root> {
+        self.header?.slot(self.which).user
+    }
+
+    /// Returns the bytes of the current commit's pages, as far as they can be read now.
+    pub fn measure(&mut self) -> Result<u64> {
+        // A page that does not match is counted; what lies below it is left to the copy to find.
+        self.catch(Which::Primary, Source::Live)?;
+        let ranges = self.live_ranges();
+        Ok(ranges.iter().map(|range| range.end - range.start).sum())
     }
 
     /// One round: down from a slot of the header, and once more over the copy, trusting nothing, where earlier rounds
@@ -345,11 +376,14 @@ impl<'a> Walk<'a> {
             let tree = self.trees.get(above.tree)?;
             if tree != self.trees.get(below.tree)? && tree == Tree::Tables {
                 let (offset, length) = geometry.locate(above.page)?;
-                let mut page = vec![0; usize::try_from(length).ok()?];
-                self.reader(From::Copy)
-                    .read_exact_at(&mut page, offset)
-                    .ok()?;
-                return pages::table_at(&page, tree, below.page);
+                let file = self.reader(From::Copy);
+                let mut head = vec![0; length.min(pages::HEAD_BYTES) as usize];
+                file.read_exact_at(&mut head, offset).ok()?;
+                let entries = InFile { file, offset };
+                return match head.len() as u64 == length {
+                    true => pages::table_at(&head, head.as_slice(), tree, below.page),
+                    false => pages::table_at(&head, &entries, tree, below.page),
+                };
             }
             below = above;
         }

@@ -23,7 +23,11 @@ pub fn clear_between(copy: &File, live: &[Range<u64>], end: u64) -> Result<()> {
     Ok(())
 }
 
-fn clear(copy: &File, offset: u64, length: u64) -> io::Result<()> {
+/// Makes a range read as zeros.
+pub fn clear(copy: &File, offset: u64, length: u64) -> io::Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
     let (from, count) = (
         i64::try_from(offset).map_err(io::Error::other)?,
         i64::try_from(length).map_err(io::Error::other)?,

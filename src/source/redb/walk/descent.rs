@@ -1,20 +1,22 @@
 //! The way down: every page of a commit, level by level, proven and copied.
 
-use std::{collections::HashMap, io, ops::Range, os::unix::fs::FileExt as _};
+use std::{borrow::Cow, collections::HashMap, io, ops::Range, os::unix::fs::FileExt as _};
 
 use anyhow::{Context as _, Result};
+use twox_hash::XxHash3_128;
 
 use super::{
-    super::pages::{self, Geometry, Root, Tree},
+    super::pages::{self, Entries, Geometry, Root, Tree},
     MOST_SUSPECTS, Scope, Walk,
+    clear::clear,
 };
-use crate::archive::ReadAt;
+use crate::{archive::ReadAt, state};
 
-/// The deepest tree; no real one comes close (redb 4.4, `MAX_BTREE_DEPTH`).
+/// The deepest tree; no real one comes close (redb 4.6, `MAX_BTREE_DEPTH`).
 const MAX_DEPTH: usize = 128;
 /// Pages that lie side by side are read together, up to so many bytes.
 const RUN_BYTES: u64 = 512 << 10;
-/// A page of this size and more is looked at before it is read as a whole.
+/// A page of this size and more is never in memory as a whole: its beginning is, and then one part after the other.
 const LARGE_PAGE_BYTES: u64 = 4 << 20;
 
 /// What is known of a page that was copied: half of its checksum, and whether everything below it was copied too. What
@@ -65,6 +67,8 @@ impl Node {
 }
 
 const NO_PARENT: u32 = u32::MAX;
+/// The tables that tell of running work.
+pub(super) const WORK: &[&str] = &state::WORK_TABLES;
 
 /// Whether pages that are known to be whole are taken for granted.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,6 +97,7 @@ impl Walk<'_> {
         self.missed = 0;
         self.absent.clear();
         self.met = None;
+        self.walked.largest_page = 0;
         if !slot.is_whole {
             self.missed = 1;
             return Ok(false);
@@ -144,6 +149,10 @@ impl Walk<'_> {
             let place = geometry
                 .locate(root.page)
                 .and_then(|(offset, length)| Some(offset..offset.checked_add(length)?));
+            if let Some(place) = &place {
+                let length = place.end - place.start;
+                self.walked.largest_page = self.walked.largest_page.max(length);
+            }
             // A page behind the end is one that was cut off, or never was.
             let (from, place) = match place {
                 Some(place) if known.is_some() && place.end <= lengths.1 => (From::Copy, place),
@@ -168,9 +177,9 @@ impl Walk<'_> {
         };
         let place = std::mem::take(&mut run.place);
         let length = place.end - place.start;
-        if length >= LARGE_PAGE_BYTES && !self.is_page_at(from, place.start)? {
-            for (number, _) in run.pages.drain(..) {
-                self.miss(number);
+        if length >= LARGE_PAGE_BYTES {
+            for (number, place) in run.pages.drain(..) {
+                self.take_large(number, from, place)?;
             }
             return Ok(());
         }
@@ -207,9 +216,6 @@ impl Walk<'_> {
         if from == From::Source {
             self.write(&buffer, &good, place.start)?;
         }
-        // Between rounds there is nothing to gain from a buffer as large as the largest page.
-        buffer.truncate(RUN_BYTES as usize);
-        buffer.shrink_to(RUN_BYTES as usize);
         self.buffer = buffer;
         // What was known of the copy is not so: the source has it, or nobody.
         for (number, place) in again {
@@ -223,14 +229,95 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether a page begins here, as far as its first bytes tell: a hole in the file is none.
-    fn is_page_at(&self, from: From, offset: u64) -> Result<bool> {
-        let mut head = [0; 4];
-        match self.reader(from).read_exact_at(&mut head, offset) {
+    /// Reads a large page part by part, proves it, and writes it to the copy if that did not hold it.
+    ///
+    /// A page that does not match is in the copy by then, over what earlier rounds left there: no round is whole
+    /// before everything in the copy matched once more.
+    fn take_large(&mut self, number: usize, from: From, place: Range<u64>) -> Result<()> {
+        if self.accept_large(number, from, &place)? {
+            return Ok(());
+        }
+        let is_in_source = place.end <= self.source.length()?;
+        let is_accepted = from == From::Copy
+            && is_in_source
+            && self.accept_large(number, From::Source, &place)?;
+        if !is_accepted {
+            self.miss(number);
+        }
+        Ok(())
+    }
+
+    fn accept_large(&mut self, number: usize, from: From, place: &Range<u64>) -> Result<bool> {
+        let (offset, length) = (place.start, place.end - place.start);
+        let root = self.nodes[number].root();
+        let mut start = [0; 4];
+        let Some(tree) = self.trees.get(self.nodes[number].tree) else {
+            return Ok(false);
+        };
+        // A hole in the file is no page.
+        if !self.fill(from, &mut start, offset)? || !pages::is_page(start) {
+            return Ok(false);
+        }
+        let mut head = vec![0; length.min(pages::HEAD_BYTES) as usize];
+        if !self.fill(from, &mut head, offset)? {
+            return Ok(false);
+        }
+        let used = pages::covered(&head, tree).map(|used| used as u64);
+        let Some(used) = used.filter(|used| *used <= length) else {
+            return Ok(false);
+        };
+        let mut hash = XxHash3_128::new();
+        let mut part = std::mem::take(&mut self.buffer);
+        let mut at = 0;
+        while at < used {
+            let count = (used - at).min(RUN_BYTES) as usize;
+            let bytes = match head.get(at as usize..at as usize + count) {
+                Some(bytes) => bytes,
+                None => {
+                    part.resize(count, 0);
+                    if !self.fill(from, &mut part, offset + at)? {
+                        return Ok(false);
+                    }
+                    part.as_slice()
+                }
+            };
+            hash.write(bytes);
+            if from == From::Source {
+                self.walked.bytes_read += count as u64;
+                self.write(bytes, &(0..count), offset + at)?;
+            }
+            (self.step)(if from == From::Source {
+                count as u64
+            } else {
+                0
+            })?;
+            at += count as u64;
+        }
+        self.buffer = part;
+        if hash.finish_128() != root.checksum {
+            return Ok(false);
+        }
+        if let Some(copy) = self.copy.filter(|_| from == From::Source) {
+            // Rows that were deleted may lie in what the page does not use.
+            clear(copy, offset + used, length - used).context("cannot clear a part of the copy")?;
+        }
+        let entries = InFile {
+            file: self.reader(From::Copy),
+            offset,
+        };
+        let Some(below) = pages::children(&head, &entries, tree) else {
+            return Ok(false);
+        };
+        let is_at_work = tree == Tree::Tables && pages::defines(&head, &entries, WORK);
+        self.enter(number, below, is_at_work);
+        Ok(true)
+    }
+
+    /// Reads a part of a page; false if the file became shorter meanwhile.
+    fn fill(&self, from: From, buffer: &mut [u8], offset: u64) -> Result<bool> {
+        match self.reader(from).read_exact_at(buffer, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            result => result
-                .context("cannot read a page")
-                .map(|()| pages::is_page(head)),
+            result => result.context("cannot read a page").map(|()| true),
         }
     }
 
@@ -258,13 +345,22 @@ impl Walk<'_> {
         let Some(used) = pages::proven(page, root, tree) else {
             return false;
         };
-        let Some(below) = pages::children(page, tree) else {
+        let Some(below) = pages::children(page, page, tree) else {
             return false;
         };
+        let is_at_work = tree == Tree::Tables && pages::defines(page, page, WORK);
+        self.enter(number, below, is_at_work);
+        page[used..].fill(0);
+        true
+    }
+
+    /// Remembers a page that matched, and puts those below it on the way down.
+    fn enter(&mut self, number: usize, below: Vec<(Root, Tree)>, is_at_work: bool) {
+        let root = self.nodes[number].root();
         for (child, tree) in below {
             self.meet(child, number, tree);
         }
-        page[used..].fill(0);
+        self.walked.may_be_at_work |= is_at_work;
         self.nodes[number].found = true;
         self.known
             .entry(root.page)
@@ -274,7 +370,6 @@ impl Walk<'_> {
                 }
             })
             .or_insert(Known::of(root.checksum, false));
-        true
     }
 
     /// Puts a page on the way down, unless it is there already: savepoints share pages with the tables.
@@ -348,6 +443,21 @@ impl Walk<'_> {
             }
         }
         ranges
+    }
+}
+
+/// The entries of a page that is too large for memory.
+pub(super) struct InFile<'a> {
+    pub(super) file: &'a dyn ReadAt,
+    pub(super) offset: u64,
+}
+
+impl Entries for InFile<'_> {
+    fn start_of(&self, range: Range<usize>) -> Option<Cow<'_, [u8]>> {
+        let mut bytes = vec![0; range.len().min(pages::ENTRY_BYTES)];
+        let offset = self.offset.checked_add(range.start as u64)?;
+        self.file.read_exact_at(&mut bytes, offset).ok()?;
+        Some(Cow::Owned(bytes))
     }
 }
 

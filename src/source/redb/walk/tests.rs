@@ -7,7 +7,6 @@ use super::{
     super::{
         at_rest::{self, Rest},
         judge,
-        snapshot::Compaction,
     },
     *,
 };
@@ -106,8 +105,7 @@ fn the_copy_of_a_database_at_rest_is_whole_after_one_round() {
         walked.live_pages > 30 && walked.bytes_read < bytes.len() as u64,
         "{walked:?}"
     );
-    judge::close(copy.try_clone().expect("a handle"), Compaction::Keep)
-        .expect("redb finds it good");
+    judge::close(copy.try_clone().expect("a handle")).expect("redb finds it good");
     let mut content = Vec::new();
     copy.rewind().expect("a file");
     copy.read_to_end(&mut content).expect("readable");
