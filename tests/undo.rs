@@ -219,6 +219,33 @@ fn what_a_command_held_stays_when_its_import_command_fails() {
 }
 
 #[test]
+fn what_a_command_held_is_somewhere_whenever_hookshot_is_killed() {
+    script(&format!(
+        r#"{COMMANDS}
+        command -v strace > /dev/null || leave no strace
+        cp -a etc fresh; killed=0
+        for verb in 'import o/x.tar.gz' rollback; do
+            for call in rename fsync; do
+                for number in $(seq 40); do
+                    rm -rf etc data data.bak; cp -a fresh etc; mkdir data; echo 2 > data/f; echo v2 > db; [ -e o/x.tar.gz ] || mv o/* o/x.tar.gz
+                    [ "$verb" != rollback ] || {{ hs 0 import o/x.tar.gz; echo v3 > db; }}
+                    strace -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number hookshot -q -c etc/config.toml $verb > said 2>&1; code=$?
+                    [ $code != 0 ] || break
+                    [ $code != 1 ] && [ $code != 11 ] && [ $code != 20 ] || break
+                    hs 0 validate
+                    [ -z "$(find etc data* -name '.hookshot-*' -o -name journal.json)" ] || wrong "$verb $call $number: $(find etc data*)"
+                    held=$(cat db etc/.hookshot/dump.bak* 2> /dev/null)
+                    # All that there was before the verb: the archive has v1.
+                    case $verb-$held in import*v2*) ;; rollback-*v2*v3* | rollback-*v3*v2*) ;; *) wrong "$verb $call $number: $held: $(cat said)" ;; esac
+                    killed=$((killed + 1))
+                done
+            done
+        done
+        [ $killed -gt 20 ] || wrong "only $killed kills""#
+    ));
+}
+
+#[test]
 fn a_rollback_asks_about_every_source_that_the_import_asked_about() {
     script(
         r#"mk a file a b file b; add 'active_command = "cat busy"'; touch busy; echo 1 > a; echo 1 > b; hs 0 export o/

@@ -96,6 +96,9 @@ pub struct Folder {
     /// The name of a file in the new one, if the two have one number: subvolumes of btrfs all have 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
+    /// The digest of a listing of everything in the new one, what is excluded among it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
     /// What of the folder the digests cover; everything in journals of version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<WrittenRules>,

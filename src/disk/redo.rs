@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
-    model::digest::Digest,
+    model::{digest::Digest, rules::Rules},
 };
 
 /// What [`recover`] did.
@@ -30,7 +30,8 @@ use crate::{
 pub enum Recovered {
     /// Nothing had been changed; what was prepared is gone.
     Nothing,
-    /// The new state is complete. What import commands were to be given back, and may not have been, is in these files.
+    /// The new state is complete. Import commands may not have ended: these files have what a rollback was to give back to
+    /// them, or what they held before an import.
     Finished(Vec<PathBuf>),
     /// The old state is back, for this reason.
     Undone(String),
@@ -70,14 +71,16 @@ pub fn recover(home: &Home, mut journal: Journal) -> Result<Recovered> {
     }
 }
 
-/// Keeps what a rollback was to give back to commands: nobody knows whether they got it.
+/// Keeps what a rollback was to give back to commands, or what they held before an import: nobody knows how far they came,
+/// and whoever runs them again keeps what they hold then.
 fn keep_unfed(journal: &Journal) -> Result<Vec<PathBuf>> {
-    if journal.verb != ROLLBACK {
-        return Ok(Vec::new());
-    }
     let kept = journal.steps.iter().filter(|step| step.kept);
-    let unfed = kept.filter(|step| exists(&step.backup));
-    unfed.map(|step| second_name(&step.backup)).collect()
+    let needed = kept.map(|step| match journal.verb.as_str() {
+        ROLLBACK => &step.backup,
+        _ => &step.target,
+    });
+    let needed = needed.filter(|path| exists(path));
+    needed.map(|path| second_name(path)).collect()
 }
 
 /// Why the work cannot go forward, if it cannot: a new file is gone or is not what it was, or the old state has been
@@ -123,15 +126,19 @@ fn obstacle(journal: &Journal) -> Result<Option<String>> {
 /// Fails where going back would overwrite what somebody made of a new file, or in the place of a removed one.
 fn nothing_is_lost_by_going_back(journal: &Journal) -> Result<()> {
     for step in &journal.steps {
+        let mut has_more = false;
         let now = match &step.folder {
             Some(folder) if swap::is_in_place(step, folder)? => {
+                // What is excluded would go with the new folder.
+                let whole = survey::listing(&step.target, &Rules::everything())?;
+                has_more = folder.whole.is_some() && whole != folder.whole;
                 survey::listing(&step.target, &folder.rules()?)?
             }
             Some(_) => continue,
             None if step.staged.as_ref().is_some_and(|staged| exists(staged)) => continue,
             None => digest(&step.target)?,
         };
-        if now.is_some() && now != step.before && now != step.after {
+        if has_more || (now.is_some() && now != step.before && now != step.after) {
             let message = format!(
                 "an earlier {} was interrupted, and both old and new files have been worked on since: {}",
                 journal.verb,

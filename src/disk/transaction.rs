@@ -264,6 +264,10 @@ impl Transaction {
                 self.home.write(&self.journal)?;
                 let backup = change.backup();
                 carry(&backup).with_context(|| format!("cannot prepare {}", backup.display()))?;
+                let whole = survey::listing(&backup, &Rules::everything())?;
+                if let Some(folder) = last_folder(&mut self.journal) {
+                    folder.whole = whole;
+                }
             }
             self.mark()?;
         }
@@ -329,6 +333,10 @@ impl Transaction {
                         None => None,
                     },
                     marker: None,
+                    whole: match &staged {
+                        Some(staged) => survey::listing(staged, &Rules::everything())?,
+                        None => None,
+                    },
                     rules: change.rules.as_ref().map(Rules::written),
                 }),
                 false => None,
@@ -468,6 +476,10 @@ impl Refused {
             what,
         })
     }
+}
+
+fn last_folder(journal: &mut Journal) -> Option<&mut Folder> {
+    journal.steps.last_mut()?.folder.as_mut()
 }
 
 /// Makes a change in the new folder that will be at `target` and lies at `placed`. Returns what was refused.

@@ -92,14 +92,18 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
         ),
         Recovered::Finished(unfed) => {
             warn!("An earlier {verb} was interrupted: finished it, the new state is in place");
-            if !unfed.is_empty() {
-                let unfed: Vec<String> = unfed
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect();
-                warn!(entries = %commands, files = %unfed.join(", "), "Their import commands may not have ended: give them these files by hand");
+            let files: Vec<String> = unfed
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            let files = files.join(", ");
+            if verb == journal::ROLLBACK && !files.is_empty() {
+                warn!(entries = %commands, %files, "Their import commands may not have ended: give them these files by hand");
             } else if !commands.is_empty() {
                 warn!(entries = %commands, "Their import commands may not have ended: import these entries again, with --only");
+                if !files.is_empty() {
+                    warn!(entries = %commands, %files, "What they held before stays in these files");
+                }
             }
         }
         Recovered::Undone(reason) => {

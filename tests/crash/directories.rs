@@ -256,7 +256,9 @@ fn as_version_1(scenario: &Scenario) {
                 step[digest] = listing_of(inode).into();
                 step["folder"][which]["device"] = device.into();
             }
-            step["folder"].as_object_mut().expect("it").remove("rules");
+            let folder = step["folder"].as_object_mut().expect("a folder");
+            folder.remove("rules");
+            folder.remove("whole");
         }
         let step = step.as_object_mut().expect("a step");
         step.remove("replaces");
@@ -279,7 +281,13 @@ fn a_journal_of_version_1_is_followed_and_its_record_is_rolled_back() {
         as_version_1(&scenario);
         let run = scenario.run(&["version"], None).exits(0);
         assert!(run.stderr.contains("finished it"), "{}", run.stderr);
-        assert!(scenario.all_or_nothing(&kill), "{kill}");
+        // It shares what is excluded with its backup, as version 1 did.
+        assert_eq!(
+            scenario.machine.files(scenario.files),
+            scenario.new,
+            "{kill}"
+        );
+        assert_eq!(scenario.litter(), Vec::<PathBuf>::new(), "{kill}");
         scenario.run(&["rollback", "--force"], None).exits(0);
         assert_eq!(
             scenario.machine.files(scenario.files),
@@ -287,4 +295,33 @@ fn a_journal_of_version_1_is_followed_and_its_record_is_rolled_back() {
             "{kill}"
         );
     }
+}
+
+#[test]
+fn what_a_service_wrote_beside_half_done_directories_is_not_lost_by_going_back() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::directories();
+    let kills = between_two_directories(&scenario);
+    let kill = &kills[0];
+    scenario.reset();
+    assert_eq!(scenario.verb(Some(kill)).code, -1, "{kill} must kill");
+    // A cache in the new folder, and a page in the old one.
+    scenario
+        .machine
+        .write("data/app/cache/since", "cached", 0o600);
+    scenario.run(&["export", "x.tar.gz"], None).exits(0);
+    scenario.reset();
+    assert_eq!(scenario.verb(Some(kill)).code, -1, "{kill} must kill");
+    scenario
+        .machine
+        .write("data/app/cache/since", "cached", 0o600);
+    scenario
+        .machine
+        .write("data/web/page", "written since", 0o600);
+    let run = scenario.run(&["export", "x.tar.gz"], None).exits(11);
+    assert!(run.stderr.contains("both old and new"), "{}", run.stderr);
+    assert_eq!(scenario.machine.read("data/app/cache/since"), b"cached");
+    assert_eq!(scenario.machine.read("data/web/page"), b"written since");
 }

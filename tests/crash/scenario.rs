@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -234,6 +235,10 @@ path = "../data/web"
             self.describe(&now)
         );
         assert_eq!(self.litter(), Vec::<PathBuf>::new(), "{at}: litter");
+        // What stays with the folder in use has one name: no backup shares it.
+        if let Ok(cached) = self.machine.path("data/app/cache/big").metadata() {
+            assert_eq!(cached.nlink(), 1, "{at}: shared with a backup");
+        }
         is_new
     }
 
