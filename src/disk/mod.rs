@@ -137,7 +137,11 @@ impl Placed {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = staged.symlink_metadata()?;
         let has_acl = rustix::fs::lgetxattr(staged, tree::beneath::ACLS[0], &mut [0u8; 0][..]);
-        let is_open = !is_database && metadata.uid() == 0 && metadata.mode() & 0o007 != 0;
+        // What a directory lets others do was decided for it; what a file does, perhaps by a folder above it.
+        let is_open = match metadata.is_dir() {
+            true => metadata.mode() & 0o001 != 0,
+            false => !is_database && metadata.uid() == 0 && metadata.mode() & 0o007 != 0,
+        };
         Ok(Placed {
             target: target.to_owned(),
             owner: (metadata.uid(), metadata.gid()),
@@ -188,8 +192,8 @@ impl NewFolders {
 
     /// Gives each new folder an owner and a mode with which the owners, and the groups, of what comes to lie below it can
     /// reach that. A folder of which everything belongs to one owner is that owner's; else it is root's, or that of a
-    /// database in it, whose service makes files beside it, and everybody may pass. What root lets everybody read, they
-    /// reach; what a service lets everybody read was perhaps protected by a folder, and stays so. No others may list
+    /// database in it, whose service makes files beside it, and everybody may pass. A directory that everybody may pass, and a
+    /// file that root lets everybody read, they reach; another file was perhaps protected by a folder, and stays so. No others may list
     /// `listed_by_none`, and so lock it.
     pub fn settle(&self, placed: &[Placed], listed_by_none: &Path) -> io::Result<()> {
         use std::os::unix::fs::{PermissionsExt as _, chown};

@@ -92,7 +92,7 @@ fn private(path: &Path) -> Result<(), String> {
 }
 
 fn output_of(command: &str) -> Result<String, String> {
-    let output = Command::new("sh")
+    let output = Command::new("/bin/sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
