@@ -11,7 +11,7 @@ mod support;
 
 use std::{fs, path::Path};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, functions::FunctionFlags};
 use serde_json::Value;
 use support::{Machine, Run};
 
@@ -415,6 +415,60 @@ fn an_index_in_an_order_of_the_service_under_the_name_of_sqlites_own_is_no_fault
     fs::remove_file(machine.path("out/a.tar.gz")).expect("removed");
     behind(&path(&machine), "ib", "UPDATE t SET b = 'zzz' WHERE a = 77");
     is_refused(&machine, &["REINDEX", "\\\"ib\\\""]);
+}
+
+/// As SQLite's own ICU extension replaces `lower`.
+#[test]
+fn an_index_on_a_function_of_letters_that_the_service_replaced_is_no_fault() {
+    let machine = machine();
+    let service = || {
+        let connection = Connection::open(path(&machine)).expect("a database");
+        let flags = FunctionFlags::SQLITE_UTF8
+            | FunctionFlags::SQLITE_DETERMINISTIC
+            | FunctionFlags::SQLITE_INNOCUOUS;
+        connection
+            .create_scalar_function("lower", 1, flags, |context| {
+                Ok(context.get::<String>(0)?.to_lowercase())
+            })
+            .expect("a function");
+        connection
+    };
+    service()
+        .execute_batch(&format!(
+            "CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE INDEX ib ON t(lower(b));
+             {NUMBERS} INSERT INTO t SELECT i, iif(i % 3, 'B', '\u{c4}') || i FROM n"
+        ))
+        .expect("filled");
+    is_copied(&machine, &["table t of app.db", "beyond ASCII"]);
+    let check = "PRAGMA integrity_check";
+    let found = service().query_row(check, [], |row| row.get::<_, String>(0));
+    assert_eq!(found.expect("a verdict"), "ok");
+    fs::remove_file(machine.path("out/a.tar.gz")).expect("removed");
+    behind(&path(&machine), "ib", "UPDATE t SET b = 'zzz' WHERE a = 76");
+    is_refused(&machine, &["REINDEX", "\\\"ib\\\""]);
+}
+
+/// Names that mean something to SQL, what the checks do not look at, and pages of every use.
+#[test]
+fn a_schema_that_is_hard_to_read_is_checked_table_by_table() {
+    let machine = machine();
+    sql(
+        &path(&machine),
+        "PRAGMA auto_vacuum = FULL; PRAGMA page_size = 1024; VACUUM",
+    );
+    full_text(&path(&machine), "fts5");
+    sql(
+        &path(&machine),
+        "CREATE TABLE \"100\"(a, b AUTOINCREMENT_NOT); CREATE TABLE \"a\"\"b'c\"(a UNIQUE);
+         CREATE TABLE \"sqlite schema\"(a INTEGER PRIMARY KEY AUTOINCREMENT, b);
+         INSERT INTO \"sqlite schema\"(b) VALUES (zeroblob(100000)); INSERT INTO \"100\" VALUES (1, 2);
+         CREATE VIRTUAL TABLE r USING rtree(id, x0, x1); INSERT INTO r VALUES (1, 2, 3);
+         CREATE TABLE gone(a); CREATE VIEW v AS SELECT a FROM gone; DROP TABLE gone;
+         CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT mine(new.a); END; ANALYZE",
+    );
+    let report = is_copied(&machine, &["table f of app.db"]);
+    let unchecked = report["snapshot"]["unchecked"].as_array().expect("a list");
+    assert_eq!(unchecked.len(), 1, "{report:#}");
 }
 
 #[test]

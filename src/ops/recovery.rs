@@ -119,7 +119,10 @@ fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
     let mut locks = Vec::new();
     for step in &journal.steps {
         if step.folder.is_some() && step.target.is_dir() {
-            let holders = holder::open_below(&step.target)?;
+            let mut holders = holder::open_below(&step.target)?;
+            if holders.is_empty() {
+                holders = holder::locked_below(&step.target)?;
+            }
             if !holders.is_empty() {
                 return Err(half_done(journal, step, &holders).into());
             }

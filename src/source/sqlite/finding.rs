@@ -9,6 +9,9 @@ use crate::model::entry_name::printable;
 const KEPT: usize = 20;
 const NAMED: usize = 3;
 
+/// The most rows that are kept of a fault.
+pub const MOST_ROWS: usize = 1_000_000;
+
 /// How findings about an index begin or go on, up to its name.
 const INDEX: [&str; 6] = [
     " missing from index ",
@@ -33,6 +36,8 @@ pub struct Fault {
     pub finding: String,
     /// Whether the number of its entries is wrong.
     pub is_counted: bool,
+    /// The rows that are missing from it, by their place in the table, from 1, in order; [`MOST_ROWS`] of them.
+    pub rows: Vec<i64>,
     /// What mends it, in SQL.
     pub remedy: Remedy,
 }
@@ -128,10 +133,17 @@ impl Findings {
                 name: name.to_owned(),
                 finding: printable(line),
                 is_counted,
+                rows: Vec::new(),
                 remedy,
             };
             let known = self.indexes.entry(name.to_owned()).or_insert(fault);
             known.is_counted |= is_counted;
+            let row = line
+                .strip_prefix("row ")
+                .and_then(|rest| rest.split_once(' '));
+            if let Some((row, _)) = row.filter(|_| known.rows.len() < MOST_ROWS) {
+                known.rows.extend(row.parse::<i64>());
+            }
         } else if let Some(table) = line.strip_prefix(UNORDERED) {
             self.unordered.push(table.to_owned());
         } else if let Some(table) = full_text_of(line, "malformed inverted index for FTS")
@@ -141,6 +153,7 @@ impl Findings {
                 name: table.to_owned(),
                 finding: printable(line),
                 is_counted: false,
+                rows: Vec::new(),
                 remedy: Remedy::Rebuild,
             };
             self.inverted.entry(table.to_owned()).or_insert(fault);

@@ -10,14 +10,18 @@
 use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use rusqlite::{Connection, ErrorCode, functions::FunctionFlags, types::Null};
+use rusqlite::{
+    Connection, ErrorCode,
+    functions::FunctionFlags,
+    types::{Null, ValueRef},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Step, companions,
     connection::{self, Access},
     failure::{damaged, is_about_content, said, unlike_table},
-    finding::{Fault, Findings, UNORDERED},
+    finding::{Fault, Findings, MOST_ROWS, UNORDERED},
     header::Header,
     work::{self, Ended},
 };
@@ -287,16 +291,24 @@ pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result
         });
     }
     for (index, fault) in findings.indexes {
-        match whose_order(connection, &index, &fault)? {
-            Some(table) => checked.unchecked.push(Unchecked {
+        let (table, reason) = match whose_order(connection, &index, &fault)? {
+            Some(table) => (
                 table,
-                part: Part::Indexes,
-                reason: format!(
-                    "the entries of index {index} are those of the table, in an order that is not SQLite's own (a collation that the service replaced)"
+                "are those of the table, in an order that is not SQLite's own (a collation that the service replaced)",
+            ),
+            None => match whose_letters(connection, &index, &fault)? {
+                Some(table) => (
+                    table,
+                    "of rows with letters beyond ASCII are not what SQLite's own functions give (lower and upper, which the service may have replaced)",
                 ),
-            }),
-            None => return Ok(Verdict::Index(fault, checked)),
-        }
+                None => return Ok(Verdict::Index(fault, checked)),
+            },
+        };
+        checked.unchecked.push(Unchecked {
+            table,
+            part: Part::Indexes,
+            reason: format!("the entries of index {index} {reason}"),
+        });
     }
     for (table, fault) in findings.inverted {
         if !has_outer_content(connection, &table)? {
@@ -586,6 +598,57 @@ fn whose_order(
     }
 }
 
+/// Functions that services replace so that they know more letters than ASCII's (SQLite's ext/icu).
+const OF_LETTERS: [&str; 3] = ["lower", "upper", "like"];
+
+/// Returns the table of an index on such a function, if all rows that it is said to miss hold letters beyond ASCII: then
+/// the service has another function of that name. `None` if that cannot be said.
+fn whose_letters(
+    connection: &Connection,
+    index: &str,
+    fault: &Fault,
+) -> rusqlite::Result<Option<String>> {
+    if fault.is_counted || fault.rows.is_empty() || fault.rows.len() == MOST_ROWS {
+        return Ok(None);
+    }
+    let query = "SELECT tbl_name, lower(sql) FROM sqlite_schema WHERE type = 'index' AND name = ?1";
+    let found = connection.query_row(query, [index], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+    });
+    let (table, text) = match found {
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(None),
+        result => result?,
+    };
+    let text = text.unwrap_or_default();
+    if !OF_LETTERS.iter().any(|function| text.contains(function)) {
+        return Ok(None);
+    }
+    let mut statement =
+        connection.prepare(&format!("SELECT * FROM {} NOT INDEXED", quoted(&table)))?;
+    let columns = statement.column_count();
+    let mut rows = statement.query([])?;
+    let (mut at, mut missing) = (0, fault.rows.iter().peekable());
+    while let (Some(next), Some(row)) = (missing.peek(), rows.next()?) {
+        at += 1;
+        if **next != at {
+            continue;
+        }
+        missing.next();
+        let is_beyond = |column| -> rusqlite::Result<bool> {
+            Ok(match row.get_ref(column)? {
+                ValueRef::Text(text) => !text.is_ascii(),
+                _ => false,
+            })
+        };
+        if !(0..columns).try_fold(false, |found, column| {
+            Ok::<_, rusqlite::Error>(found || is_beyond(column)?)
+        })? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(table))
+}
+
 /// Whether a full-text table takes its text from another table, or has none of its own.
 fn has_outer_content(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let query = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
@@ -684,6 +747,24 @@ mod tests {
             let error = check(&path, &|_| Ok(())).expect_err("no database");
             assert_eq!(error.to_string(), message);
         }
+    }
+
+    #[test]
+    fn what_is_very_large_gets_the_quick_check_and_that_is_said() {
+        assert_eq!(Check::of_size(0), Check::Integrity);
+        assert_eq!(Check::of_size(4 << 30), Check::Integrity);
+        assert_eq!(Check::of_size((4 << 30) + 1), Check::Quick);
+        let (_folder, path) = database("wal");
+        let verdict = verdict(&path, Check::Quick, &|_| Ok(())).expect("read");
+        let Verdict::Good(checked) = verdict else {
+            panic!("a good database");
+        };
+        let notes = checked.notes("app.db");
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].contains("larger than 4 GiB"), "{notes:?}");
+        assert!(notes[0].contains("quick_check"), "{notes:?}");
+        let value = serde_json::to_value(&checked).expect("JSON");
+        assert_eq!(value, serde_json::json!({ "check": "quick" }));
     }
 
     #[test]
