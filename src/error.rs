@@ -4,6 +4,8 @@
 
 use std::{fmt, io};
 
+use nix::libc::{EIO, EMFILE, ENFILE, ENOLCK, EOPNOTSUPP, EPERM};
+
 /// The kinds of failure. Exit codes are part of the interface (docs/cli.md, "Exit codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -127,7 +129,12 @@ impl Failure {
             {
                 return failure.clone();
             }
-            let Some(kind) = io.map(io::Error::kind).or_else(|| system_error(cause)) else {
+            let number = io
+                .and_then(io::Error::raw_os_error)
+                .or_else(|| system_error(cause));
+            let kind = io.map(io::Error::kind);
+            let kind = kind.or_else(|| Some(io::Error::from_raw_os_error(number?).kind()));
+            let Some(kind) = kind else {
                 continue;
             };
             let (kind, hint) = match kind {
@@ -137,6 +144,12 @@ impl Failure {
                     Kind::Space,
                     Some("free some space (or raise the quota) and try again"),
                 ),
+                io::ErrorKind::PermissionDenied if number == Some(EPERM) => (
+                    Kind::Failed,
+                    Some(
+                        "the file is immutable (`lsattr` shows it), or its file system refuses this even to root (a network share, FUSE, a container)",
+                    ),
+                ),
                 io::ErrorKind::PermissionDenied => (
                     Kind::Failed,
                     Some("run as the user who owns these files, or as root"),
@@ -144,7 +157,25 @@ impl Failure {
                 io::ErrorKind::ReadOnlyFilesystem => {
                     (Kind::Failed, Some("the file system is mounted read-only"))
                 }
-                _ => (Kind::Failed, None),
+                io::ErrorKind::InvalidFilename => (
+                    Kind::Failed,
+                    Some("a path of at most 4095 bytes can be opened, with names of at most 255"),
+                ),
+                io::ErrorKind::StaleNetworkFileHandle => (
+                    Kind::Failed,
+                    Some("the network file system has changed under us: mount it again, then try again"),
+                ),
+                _ => (
+                    Kind::Failed,
+                    number.and_then(|number| match number {
+                        EMFILE | ENFILE => Some("raise the limit of open files (`ulimit -n`)"),
+                        EIO => Some("the disk fails: look at `dmesg`, and do not write to it"),
+                        ENOLCK | EOPNOTSUPP => Some(
+                            "the file system cannot do this (a network share without locks, FUSE): keep this folder on a local disk",
+                        ),
+                        _ => None,
+                    }),
+                ),
             };
             return Failure {
                 kind,
@@ -157,14 +188,13 @@ impl Failure {
     }
 }
 
-/// What a system call failed with, where a library has a type of its own for that.
-fn system_error(cause: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+/// The number of the error that a system call failed with, if a library has a type of its own for it.
+fn system_error(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let rustix = cause.downcast_ref::<rustix::io::Errno>();
     let nix = cause.downcast_ref::<nix::errno::Errno>();
-    let number = rustix
+    rustix
         .map(|error| error.raw_os_error())
-        .or_else(|| nix.map(|error| *error as i32))?;
-    Some(io::Error::from_raw_os_error(number).kind())
+        .or_else(|| nix.map(|error| *error as i32))
 }
 
 impl fmt::Display for Failure {

@@ -40,6 +40,8 @@ pub enum Fault {
     SecondRoot { path: String, root: String },
     /// There is no manifest.
     NoManifest,
+    /// The manifest lies at the top of the tar, outside of any root folder.
+    NoRoot,
     /// The manifest says something that no manifest may say.
     Manifest(String),
     /// The manifest is of another major version.
@@ -112,6 +114,9 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::NoManifest => f.write_str("no manifest.json in its root folder"),
+            Fault::NoRoot => f.write_str(
+                "no root folder: manifest.json lies outside a root folder, because the tar was packed from inside; pack the folder itself (tar -czf NEW.tar.gz FOLDER)",
+            ),
             Fault::Manifest(reason) => write!(f, "manifest.json {reason}"),
             Fault::Version(reason) => f.write_str(reason),
             Fault::Unlisted(path) => write!(
@@ -197,6 +202,12 @@ pub fn refusal(shown: &str, faults: &[Fault]) -> Failure {
     {
         return Failure::new(Kind::Version, first)
             .hint("use a hookshot of the archive's version; `hookshot version` shows this one's")
+            .faults(named);
+    }
+    let is_foreign = |fault: &Fault| matches!(fault, Fault::NotAnArchive(_) | Fault::NoRoot);
+    if faults.iter().any(is_foreign) {
+        return Failure::new(Kind::Refused, format!("archive {shown} refused: {first}"))
+            .hint("this is not the file that an export made: do what the message says, fetch it again from where it is kept, or use another one; nothing was changed")
             .faults(named);
     }
     Failure::new(Kind::Refused, format!("archive {shown} refused: {first}"))

@@ -12,6 +12,7 @@ use memchr::memmem;
 
 use super::{
     Fault,
+    foreign::{is_tar, met},
     index::{Extra, IndexCheck, MemberSize},
     members::{PLAIN_HEADER_BYTES, TRAILER_BYTES, stated_size},
     workers::{Threads, Workers},
@@ -20,6 +21,9 @@ use crate::model::limits::MEMBER_BYTES;
 
 /// The largest member that is inflated ahead: a block that does not shrink is a little larger than it was.
 const MAX_AHEAD_BYTES: usize = MEMBER_BYTES + (64 << 10);
+
+/// What is looked at to tell a tar, or something else, from gzip: one block of a tar.
+const HEAD_BLOCK_BYTES: u64 = 512;
 
 /// What is inflated at a time of a member that does not state its size.
 const STREAM_BYTES: usize = 64 << 10;
@@ -65,6 +69,8 @@ pub(super) struct Tried {
 enum State<R> {
     Between(Source<R>),
     Within(Box<GzDecoder<Source<R>>>),
+    /// A tar that somebody unpacked: it passes as it is.
+    Plain(Source<R>),
     Moving,
 }
 
@@ -96,6 +102,11 @@ impl<R: BufRead> Inflated<R> {
     /// Whether the first member states its size, as the members of this format do.
     pub fn is_sized(&self) -> bool {
         self.sized
+    }
+
+    /// Whether there is no gzip at all, but the tar itself. Meaningful when something was read.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.state, State::Plain(_))
     }
 
     /// Whether the index stood behind the last member. Meaningful at the end only.
@@ -211,11 +222,18 @@ impl<R: BufRead> Inflated<R> {
         self.start = offset;
         // A gzip magic cut after its first byte is a truncation; anything else is no gzip at all.
         if head[0] != 0x1f || head.get(1).is_some_and(|byte| *byte != 0x8b) {
-            return Err(match self.members {
-                0 => Fault::NotAnArchive("it does not begin as gzip does".into()),
-                _ => Fault::TrailingBytes { offset },
+            if self.members > 0 {
+                return Err(Fault::TrailingBytes { offset }.into());
             }
-            .into());
+            let mut head = Vec::new();
+            read_all(reader.by_ref().take(HEAD_BLOCK_BYTES), &mut head)?;
+            if is_tar(&head) {
+                reader.give_back(head);
+                self.state = State::Plain(reader);
+                return Ok(None);
+            }
+            let what = met(&head).unwrap_or("it does not begin as gzip does");
+            return Err(Fault::NotAnArchive(what.into()).into());
         }
         self.inflated = 0;
         Ok(Some(Box::new(GzDecoder::new(reader))))
@@ -259,7 +277,7 @@ impl<R: BufRead> Inflated<R> {
 
     fn explain(&self, error: io::Error) -> io::Error {
         let offset = match &self.state {
-            State::Between(source) => source.count,
+            State::Between(source) | State::Plain(source) => source.count,
             State::Within(decoder) => decoder.get_ref().count,
             State::Moving => self.start,
         };
@@ -285,7 +303,18 @@ impl<R: BufRead> BufRead for Inflated<R> {
                     }
                     match self.next_member(source)? {
                         Some(decoder) => self.begin_member(decoder)?,
+                        None if self.is_plain() => {}
                         None => break,
+                    }
+                }
+                State::Plain(mut source) => {
+                    self.block.resize(STREAM_BYTES, 0);
+                    let read = source.read(&mut self.block);
+                    self.block.truncate(*read.as_ref().unwrap_or(&0));
+                    self.given = 0;
+                    self.state = State::Plain(source);
+                    if read? == 0 {
+                        break;
                     }
                 }
                 State::Within(mut decoder) => {

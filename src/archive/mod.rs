@@ -3,6 +3,7 @@
 
 mod budget;
 pub mod fault;
+mod foreign;
 pub mod head;
 mod index;
 mod inflate;

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use super::{
     budget::Budget,
     fault::{Fault, fault_of, refusal},
+    foreign::{is_tar, met},
     head::{Head, is_manifest, look},
     inflate::Inflated,
     tar_stream::{HeaderAttributes, Member, TarStream, What},
@@ -71,9 +72,15 @@ pub struct Verified {
     manifest: Manifest,
     root: String,
     headers: BTreeMap<EntryName, HeaderAttributes>,
+    is_plain: bool,
 }
 
 impl Verified {
+    /// Whether it was the bare tar, which a program on its way had taken out of the gzip.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -95,7 +102,11 @@ impl Verified {
 pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) -> Result<Verified> {
     match input {
         Input::Seekable(mut file) => {
-            let (head, _) = read_head(&mut file).with_context(|| format!("cannot read {shown}"))?;
+            let (head, bytes) =
+                read_head(&mut file).with_context(|| format!("cannot read {shown}"))?;
+            if head == Head::Unknown {
+                is_ours(shown, &bytes)?;
+            }
             let mut known = None;
             if head == Head::ManifestLater {
                 file.rewind()?;
@@ -108,6 +119,9 @@ pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) ->
         Input::Stream(mut stream, scratch) => {
             let (head, bytes) =
                 read_head(&mut stream).with_context(|| format!("cannot read {shown}"))?;
+            if head == Head::Unknown {
+                is_ours(shown, &bytes)?;
+            }
             let whole = Cursor::new(bytes).chain(stream);
             if head == Head::ManifestLater {
                 return read(
@@ -126,7 +140,10 @@ pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) ->
 fn spool(mut stream: impl Read, scratch: &Path) -> Result<std::fs::File> {
     let mut file = tempfile::tempfile_in(scratch)
         .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
-    io::copy(&mut stream, &mut file).context("cannot keep the stream in a temporary file")?;
+    io::copy(&mut stream, &mut file).with_context(|| {
+        let scratch = scratch.display();
+        format!("cannot keep the stream in a temporary file in {scratch}")
+    })?;
     file.rewind()?;
     Ok(file)
 }
@@ -137,6 +154,27 @@ fn read_head(reader: &mut dyn Read) -> io::Result<(Head, Vec<u8>)> {
     Ok((look(&bytes), bytes))
 }
 
+/// Refuses a gzip of something else than a tar, by name.
+fn is_ours(shown: &str, head: &[u8]) -> Result<()> {
+    let mut bytes = Vec::new();
+    let mut inflated = Inflated::new(head, Threads::ONE).take(512);
+    if inflated.read_to_end(&mut bytes).is_err() || is_tar(&bytes) {
+        return Ok(());
+    }
+    let what = match bytes.as_slice() {
+        [0x1f, 0x8b, ..] => Some(
+            "it is packed with gzip twice: `gzip -dc FILE > FILE.tar.gz` takes the outer one off",
+        ),
+        // An empty tar begins with zeros, and has no manifest.
+        [0, ..] => None,
+        bytes => met(bytes),
+    };
+    match what {
+        Some(what) => Err(refusal(shown, &[Fault::NotAnArchive(what.into())]).into()),
+        None => Ok(()),
+    }
+}
+
 /// Looks for a manifest that does not come first. A fault on the way is left to the reading proper.
 fn find_manifest(shown: &str, file: &mut dyn Read, threads: Threads) -> Result<Option<Vec<u8>>> {
     let compressed = BufReader::with_capacity(BUFFER_BYTES, file);
@@ -144,6 +182,11 @@ fn find_manifest(shown: &str, file: &mut dyn Read, threads: Threads) -> Result<O
     loop {
         match tar.next_member() {
             Ok(Some(member)) => {
+                if member.what == What::File
+                    && member.path.trim_start_matches("./") == MANIFEST_NAME
+                {
+                    return Err(refusal(shown, &[Fault::NoRoot]).into());
+                }
                 if member.what == What::File && is_manifest(&member.path) {
                     let mut bytes = Vec::new();
                     let read = tar.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes);
@@ -231,6 +274,7 @@ impl<'a> Passage<'a> {
                 manifest,
                 root,
                 headers: self.headers,
+                is_plain: tar.inner().inner().is_plain(),
             }),
             _ => Err(refusal(shown, &self.faults).into()),
         }

@@ -67,9 +67,21 @@ impl Verify {
                 .iter()
                 .filter(|archive| !archive.good)
                 .count();
-            let message = match report.archives.len() {
-                1 => worst.message.clone(),
-                all => format!("{bad} of {all} archives cannot be trusted"),
+            let unread = report
+                .archives
+                .iter()
+                .filter(|archive| !archive.read)
+                .count();
+            let message = match (report.archives.len(), unread) {
+                (1, _) => worst.message.clone(),
+                (all, 0) => format!("{bad} of {all} archives cannot be trusted"),
+                (all, unread) if unread == bad => {
+                    format!("{unread} of {all} archives cannot be read")
+                }
+                (all, unread) => format!(
+                    "{} of {all} archives cannot be trusted, {unread} cannot be read",
+                    bad - unread
+                ),
             };
             let failure = Failure {
                 message,
@@ -122,7 +134,13 @@ fn lines(report: &verify::Report) -> String {
                 .iter()
                 .map(|fault| format!("  - {fault}\n"))
                 .collect();
-            format!("{}: NOT GOOD\n{faults}", archive.archive)
+            match archive.read {
+                true => format!("{}: NOT GOOD\n{faults}", archive.archive),
+                false => format!(
+                    "{}: cannot be read, so nothing is known of it\n{faults}",
+                    archive.archive
+                ),
+            }
         }
     };
     report.archives.iter().map(line).collect()

@@ -5,13 +5,13 @@ use clap::{Args, Command, CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use serde_json::json;
 
-use super::{App, arguments::Arguments};
+use super::{App, arguments::Arguments, output::size};
 use crate::{
     error::{Failure, Kind},
-    model::version::FormatVersion,
+    model::{entry_name::printable, version::FormatVersion},
     ops::{
         init::{apps, init},
-        validate::validate,
+        validate::{Held, validate},
     },
 };
 
@@ -40,6 +40,7 @@ impl Validate {
             let mut out = String::new();
             if report.good {
                 out.extend(report.files.iter().map(|file| format!("{file}: good\n")));
+                out.extend(report.sources.iter().map(held));
             }
             out.extend(
                 report
@@ -50,6 +51,26 @@ impl Validate {
             out
         })?;
         Ok(failure.map_or(0, |failure| failure.kind.code()))
+    }
+}
+
+/// A line of a source: where it is, and how much it holds.
+fn held(source: &Held) -> String {
+    let name = printable(&source.name);
+    let kind = source.kind;
+    if let Some(has_import) = source.has_import {
+        return match has_import {
+            true => format!("{name}: {kind}, and an import command takes it\n"),
+            false => format!("{name}: {kind}, and no import command takes it\n"),
+        };
+    }
+    let path = printable(source.path.as_deref().unwrap_or_default());
+    let bytes = size(source.bytes.unwrap_or_default());
+    match (source.files, kind) {
+        (Some(1), "directory") => format!("{name}: {kind} {path}, 1 file, {bytes}\n"),
+        (Some(files), "directory") => format!("{name}: {kind} {path}, {files} files, {bytes}\n"),
+        (Some(_), _) => format!("{name}: {kind} {path}, {bytes}\n"),
+        (None, _) => format!("{name}: {kind} {path}, not there\n"),
     }
 }
 

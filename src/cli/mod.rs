@@ -95,11 +95,45 @@ pub fn run(world: World) -> ExitCode {
     };
     let format = log::start(&arguments.global, &world.environment);
     let output = Output::new(&arguments.global, format);
+    let scratch = world.scratch.clone();
     let code = match dispatch(arguments, output.clone(), world) {
         Ok(code) => code,
-        Err(error) => output.failure(&Failure::of(&error)),
+        Err(error) => output.failure(&about_scratch(Failure::of(&error), &scratch)),
     };
     ExitCode::from(code)
+}
+
+/// Says in the hint that the folder for temporary files is meant, if the failure is about it.
+fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
+    let folder = scratch.display().to_string();
+    let folder = folder.trim_end_matches('/');
+    // What hookshot makes there, or the folder itself; not what else may lie below it.
+    let is_meant = |rest: &str| {
+        let ours = ["/.hookshot-", "/.tmp", "/hookshot-staging-"];
+        !rest
+            .starts_with(|next: char| next == '/' || next.is_alphanumeric() || "-_.".contains(next))
+            || ours.iter().any(|ours| rest.starts_with(ours))
+    };
+    let mut places = failure.message.match_indices(folder);
+    let is_about = places.any(|(at, _)| is_meant(&failure.message[at + folder.len()..]));
+    if !is_about || !matches!(failure.kind, Kind::Failed | Kind::Space | Kind::NotFound) {
+        return failure;
+    }
+    failure.hint(format!(
+        "temporary files go to {folder}, as TMPDIR says (/tmp if it says nothing): it must be there, writable, and have room for the largest database; or set TMPDIR to another folder"
+    ))
+}
+
+/// Refuses to work on a state where nothing tells who has it open.
+fn has_processes() -> Result<()> {
+    if Path::new("/proc/self/fd").exists() {
+        return Ok(());
+    }
+    let message =
+        "/proc is not mounted: without it nothing tells which processes have the state open";
+    Err(Failure::new(Kind::Failed, message)
+        .hint("mount it first: mount -t proc proc /proc (in a chroot, or in the container)")
+        .into())
 }
 
 fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
@@ -132,6 +166,9 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
         output,
         begun: world.begun,
     };
+    if arguments.verb.needs_state() {
+        has_processes()?;
+    }
     // Verbs that need the state end unfinished work themselves, and fail where they cannot; here it is only tried.
     if !arguments.verb.needs_state() {
         recovery::recover(&app.choices.config_path()?, Need::Nothing)?;

@@ -11,7 +11,10 @@ use comfy_table::{ColumnConstraint, Table, Width};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::arguments::{Color, Global, LogFormat};
+use super::{
+    arguments::{Color, Global, LogFormat},
+    progress,
+};
 use crate::{
     error::{Failure, Kind},
     model::entry_name::printable_lines,
@@ -177,6 +180,7 @@ pub fn print(text: &str) -> Result<()> {
 }
 
 fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    progress::clear();
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -186,6 +190,7 @@ fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> 
 
 /// Writes to standard error, at once. That nobody can read it changes nothing.
 fn say(text: &str) {
+    progress::clear();
     let _ = io::stderr().write_all(text.as_bytes());
 }
 

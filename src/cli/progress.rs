@@ -28,6 +28,13 @@ pub fn start(global: &Global) -> Arc<dyn Progress> {
     Arc::new(Bar(bar.clone()))
 }
 
+/// Takes the bar away, if there is one: what is printed next stands where it stood. The next phase brings it back.
+pub fn clear() {
+    if let Some(bar) = BAR.get() {
+        bar.finish_and_clear();
+    }
+}
+
 /// How often somebody who reads a log is told how far long work is.
 const PERIOD: Duration = Duration::from_secs(10);
 

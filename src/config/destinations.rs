@@ -10,10 +10,13 @@ use super::{
     retention::{self, Retention},
     schema::Reader,
 };
-use crate::store::{
-    Address, Options, Secret,
-    address::Service,
-    options::{Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
+use crate::{
+    model::written::unexpanded,
+    store::{
+        Address, Options, Secret,
+        address::Service,
+        options::{Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
+    },
 };
 
 /// The keys of every destination.
@@ -116,10 +119,16 @@ pub(super) fn read(reader: &mut Reader<'_>, backup: &Table) -> BTreeMap<String, 
         };
         let Some(url) = reader.text(table, &section, "url") else {
             if !table.contains_key("url") {
-                reader.fault(format!("`url` is missing under [{section}]"));
+                let every = [&COMMON[..], &S3, &GCS, &AZURE, &SFTP].concat();
+                reader.required(table, &section, "url", &every);
+                reader.unknown(table, &section, &every);
             }
             continue;
         };
+        if let Some(fault) = unexpanded(&url, "in the configuration") {
+            reader.fault(format!("`url` under [{section}]: {fault}"));
+            continue;
+        }
         match Address::parse(&url) {
             Ok(address) => {
                 let destination = one(reader, table, &section, address);
@@ -185,10 +194,15 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
     options.region = text("region");
     options.storage_class = text("storage_class");
     options.account = text("account");
-    options.identity_file = text("identity_file").map(Into::into);
-    options.known_hosts_file = text("known_hosts_file").map(Into::into);
-    options.ssh_config = text("ssh_config").map(Into::into);
     let (sse, kms_key) = (text("sse"), text("sse_kms_key_id"));
+    let mut path = |key: &str| {
+        own.contains(&key)
+            .then(|| reader.path(table, section, key))
+            .flatten()
+    };
+    options.identity_file = path("identity_file");
+    options.known_hosts_file = path("known_hosts_file");
+    options.ssh_config = path("ssh_config");
     options.sse = match (sse.as_deref(), kms_key) {
         (None, None) => None,
         (Some("AES256"), None) => Some(Encryption::Server),

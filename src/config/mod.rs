@@ -22,11 +22,17 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     disk::{
-        folder_of, open_regular,
+        dangling, folder_of, open_regular,
         survey::{in_real_folder, real},
     },
     error::{Failure, Kind},
-    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest, rules::Rules},
+    model::{
+        entry_name::EntryName,
+        limits::MAX_CONFIG_BYTES,
+        manifest::Manifest,
+        rules::Rules,
+        written::{unexpanded, utf8},
+    },
 };
 use elsewhere::Elsewhere;
 use globs::Glob;
@@ -67,7 +73,14 @@ impl Choices {
     }
 }
 
+/// An absolute path of a flag or a variable.
 fn absolute(path: &Path) -> Result<PathBuf> {
+    let place = "in options and variables";
+    if let Some(fault) = path.to_str().and_then(|path| unexpanded(path, place)) {
+        return Err(Failure::new(Kind::Usage, fault)
+            .hint("a shell expands it only where it stands without quotes")
+            .into());
+    }
     std::path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()))
 }
 
@@ -375,7 +388,9 @@ fn directories_lie_apart(config: &Path, sources: &[Source]) -> Result<()> {
 pub fn read_text(path: &Path) -> Result<Option<String>> {
     let reading = || format!("cannot read {}", path.display());
     let file = match open_regular(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return dangling(path).map_or(Ok(None), |failure| Err(failure.into()));
+        }
         result => result.with_context(reading)?,
     };
     let mut bytes = Vec::new();
@@ -389,9 +404,11 @@ pub fn read_text(path: &Path) -> Result<Option<String>> {
         )
         .into());
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::new(Kind::Usage, format!("{} is not UTF-8", path.display())))?;
-    Ok(Some(text))
+    let text = utf8(&bytes).map_err(|fault| {
+        Failure::new(Kind::Usage, format!("{} is {fault}", path.display()))
+            .hint("save the file as UTF-8; `iconv -f LATIN1 -t UTF-8` makes it of an old encoding")
+    })?;
+    Ok(Some(text.to_owned()))
 }
 
 fn refused(path: &Path, faults: &[String]) -> Failure {

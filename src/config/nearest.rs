@@ -2,9 +2,15 @@
 
 /// The one of `known` that is nearest to `name`, if any is near at all.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let scored = known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate));
+    // Two letters of a short name that changed places look less alike than they are.
+    let score = |candidate: &str| match strsim::osa_distance(name, candidate) {
+        1 if candidate.len() > 2 => 0.75,
+        _ => 0.0,
+    };
+    let scored = known.iter().map(|candidate| {
+        let alike = strsim::jaro_winkler(name, candidate);
+        (alike.max(score(candidate)), *candidate)
+    });
     scored
         .filter(|(score, _)| *score > 0.7)
         .max_by(|one, other| one.0.total_cmp(&other.0))
@@ -21,5 +27,6 @@ mod tests {
         assert_eq!(nearest("prefx", &known), Some("prefix"));
         assert_eq!(nearest("appversion", &known), Some("app_version"));
         assert_eq!(nearest("zzz", &known), None);
+        assert_eq!(nearest("ulr", &["url", "region"]), Some("url"));
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         method::Method,
         rules::Rules,
         version::VersionRule,
+        written::unexpanded,
     },
 };
 
@@ -267,8 +268,34 @@ impl Reader<'_> {
         }
     }
 
-    fn path(&mut self, section: &Table, name: &str, key: &str) -> Option<PathBuf> {
-        self.text(section, name, key).map(PathBuf::from)
+    /// A path, which no shell expands.
+    pub(super) fn path(&mut self, section: &Table, name: &str, key: &str) -> Option<PathBuf> {
+        let path = self.text(section, name, key)?;
+        if let Some(fault) = unexpanded(&path, "in the configuration") {
+            self.fault(format!("`{key}` under [{name}]: {fault}"));
+        }
+        Some(PathBuf::from(path))
+    }
+
+    /// A text that has to be there. If one of the other keys is a slip of it, that is said elsewhere: see
+    /// [`Reader::unknown`].
+    pub(super) fn required(
+        &mut self,
+        table: &Table,
+        section: &str,
+        key: &str,
+        known: &[&str],
+    ) -> Option<String> {
+        if table.contains_key(key) {
+            return self.text(table, section, key);
+        }
+        let mut others = table
+            .keys()
+            .filter(|other| !known.contains(&other.as_str()));
+        if !others.any(|other| nearest(other, known) == Some(key)) {
+            self.fault(format!("`{key}` is missing under [{section}]"));
+        }
+        None
     }
 
     fn prefix(&mut self, backup: &Table) -> String {

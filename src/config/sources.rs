@@ -379,11 +379,22 @@ fn is_within(outer: &EntryName, inner: &EntryName) -> bool {
 
 fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> {
     let section = format!("backup.sources {number}");
-    let name = required(reader, table, &section, "name");
-    let kind = required(reader, table, &section, "kind")?;
+    let every: Vec<&str> = COMMON
+        .iter()
+        .chain(&AT_PATH)
+        .chain(&SQLITE)
+        .chain(&DIRECTORY)
+        .chain(&COMMAND)
+        .copied()
+        .collect();
+    let name = reader.required(table, &section, "name", &every);
     let section = match &name {
         Some(name) => format!("backup.sources {name}"),
         None => section,
+    };
+    let Some(kind) = reader.required(table, &section, "kind", &every) else {
+        reader.unknown(table, &section, &every);
+        return None;
     };
     let own: &[&str] = match kind.as_str() {
         "redb" | "file" => &AT_PATH,
@@ -404,8 +415,13 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
     };
     let known: Vec<&str> = COMMON.iter().chain(own).copied().collect();
     reader.unknown(table, &section, &known);
-    let path =
-        |reader: &mut Reader<'_>| required(reader, table, &section, "path").map(PathBuf::from);
+    let path = |reader: &mut Reader<'_>| match table.contains_key("path") {
+        true => reader.path(table, &section, "path"),
+        false => {
+            let missing = reader.required(table, &section, "path", &known);
+            missing.map(PathBuf::from)
+        }
+    };
     let content = match kind.as_str() {
         "redb" => Content::Redb(path(reader)?),
         "file" => Content::File(path(reader)?),
@@ -434,7 +450,7 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
             }
         }
         _ => Content::Command {
-            export: required(reader, table, &section, "export")?,
+            export: reader.required(table, &section, "export", &known)?,
             import: reader.text(table, &section, "import"),
         },
     };
@@ -487,15 +503,6 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
             mounted: reader.flag(table, &section, "mounted"),
         },
     })
-}
-
-/// A text that has to be there.
-fn required(reader: &mut Reader<'_>, table: &Table, section: &str, key: &str) -> Option<String> {
-    if !table.contains_key(key) {
-        reader.fault(format!("`{key}` is missing under [{section}]"));
-        return None;
-    }
-    reader.text(table, section, key)
 }
 
 #[cfg(test)]

@@ -57,7 +57,12 @@ impl StateLock {
                     return Err(busy(folder, &file).into());
                 }
                 Err(error) => {
-                    return Err(error).with_context(|| format!("cannot lock {}", folder.display()));
+                    return Err(error).with_context(|| {
+                        format!(
+                            "cannot lock the folder {}, which keeps other hookshots out",
+                            folder.display()
+                        )
+                    });
                 }
             }
         }

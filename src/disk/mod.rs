@@ -93,6 +93,16 @@ pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
+/// The failure of a link that leads to nothing; `None` if `path` is no such link. The path may end in a slash.
+pub fn dangling(path: &Path) -> Option<Failure> {
+    let path: PathBuf = path.components().collect();
+    let to = path.read_link().ok().filter(|_| path.metadata().is_err())?;
+    let (shown, to) = (path.display(), to.display());
+    let message = format!("{shown} is a link to {to}, and there is nothing");
+    let hint = "let the link lead to what should be there (is its disk mounted?), or remove it";
+    Some(Failure::new(Kind::Usage, message).hint(hint))
+}
+
 /// Removes a file; that it is not there is fine.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{open_regular, tree::beneath::xattrs};
+use super::{dangling, open_regular, tree::beneath::xattrs};
 use crate::{
     error::{Failure, Kind},
     model::{digest::Digest, plan::Present, rules::Rules},
@@ -23,8 +23,10 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     };
     let resolved = if metadata.is_symlink() {
         path.canonicalize().map_err(|error| {
-            let message = format!("cannot follow the link {}: {error}", path.display());
-            Failure::new(Kind::Usage, message).hint("let the link lead to a file, or remove it")
+            dangling(path).unwrap_or_else(|| {
+                let message = format!("cannot follow the link {}: {error}", path.display());
+                Failure::new(Kind::Usage, message).hint("let the link lead to a file, or remove it")
+            })
         })?
     } else {
         in_real_folder(path)
@@ -76,6 +78,11 @@ pub fn resolve_folder(path: &Path) -> Result<PathBuf> {
     let resolved = match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !super::exists(path) => {
             return Ok(in_real_folder(path));
+        }
+        Err(error) => {
+            let failure = dangling(path).map(anyhow::Error::from);
+            let looking = || format!("cannot look at {}", path.display());
+            return Err(failure.unwrap_or_else(|| anyhow::Error::new(error).context(looking())));
         }
         result => result.with_context(|| format!("cannot look at {}", path.display()))?,
     };

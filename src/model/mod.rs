@@ -17,3 +17,4 @@ pub mod retention;
 pub mod rules;
 pub mod tree;
 pub mod version;
+pub mod written;

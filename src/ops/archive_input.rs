@@ -214,6 +214,19 @@ impl Location {
         what: &'static str,
         sink: &mut dyn Sink,
     ) -> Result<Verified> {
+        let verified = self.read_through(context, what, sink)?;
+        if verified.is_plain() {
+            warn!(archive = %self.shown(), "This is a plain tar, not gzip: a browser or another program unpacked it on its way; it is whole");
+        }
+        Ok(verified)
+    }
+
+    fn read_through(
+        &self,
+        context: &Context,
+        what: &'static str,
+        sink: &mut dyn Sink,
+    ) -> Result<Verified> {
         match self {
             Location::Stdin => {
                 context.begin(what, None);
@@ -285,7 +298,10 @@ fn open(path: &Path) -> Result<File> {
                     Kind::NotFound,
                     format!("there is no archive {}", path.display()),
                 )
-                .hint("look at the path; `ls -l` shows what is there"),
+                .hint(match path.starts_with("~") {
+                    true => "a shell expands `~` only where it stands without quotes",
+                    false => "look at the path; `ls -l` shows what is there",
+                }),
             ),
             _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
         })?;

@@ -13,7 +13,7 @@ use crate::{
         sources::{Content, Source},
     },
     error::{Failure, Kind},
-    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest},
+    model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest, written::utf8},
     source::sqlite::{
         Step,
         judge::{self, Check, Checked, Verdict},
@@ -26,7 +26,7 @@ pub fn check(source: &Source, bytes: &[u8]) -> Result<Option<Schema>, Vec<String
         if bytes.len() as u64 > MAX_CONFIG_BYTES {
             return Err(vec!["larger than 1 MiB".to_owned()]);
         }
-        std::str::from_utf8(bytes).map_err(|_| vec!["not UTF-8".to_owned()])
+        utf8(bytes).map_err(|fault| vec![fault])
     };
     match source.content {
         Content::Config(_) => Schema::parse(text()?).map(Some),

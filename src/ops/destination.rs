@@ -11,7 +11,7 @@ pub use self::slot::Slot;
 use super::{Context, secret};
 use crate::{
     archive::{reader::Discard, select::select},
-    config::{Settings, destinations, retention::Retention},
+    config::{Settings, destinations, elsewhere::tidy, retention::Retention},
     disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, SUFFIX, number},
@@ -128,7 +128,7 @@ impl Destination {
                 let mut found = found.clone();
                 // What the file names is relative to the file.
                 if let Address::Folder(folder) = &mut found.address {
-                    *folder = folder_of(&settings.config).join(&*folder);
+                    *folder = tidy(&folder_of(&settings.config).join(&*folder));
                 }
                 (Some(name.clone()), found)
             }

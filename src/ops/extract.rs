@@ -156,9 +156,11 @@ fn one(
                 let mode = restored_mode(record.mode, in_tar, 0o600, privacy);
                 draft
                     .file()
-                    .set_permissions(std::fs::Permissions::from_mode(mode))?;
+                    .set_permissions(std::fs::Permissions::from_mode(mode))
+                    .with_context(|| format!("cannot set the mode of {}", path.display()))?;
                 if let Some(time) = record.modified().and_then(Modified::time) {
-                    draft.file().set_modified(time)?;
+                    let setting = || format!("cannot set the time of {}", path.display());
+                    draft.file().set_modified(time).with_context(setting)?;
                 }
                 draft
                     .publish(&path, existing)

@@ -143,9 +143,25 @@ impl Report {
             .iter()
             .map(|blocked| blocked.message.clone())
             .collect();
+        // What one reason asks for does not help against another: all of it is said, the worst reason's first.
+        let mut hints = vec![worst.hint];
+        for blocked in &self.blocked {
+            if !hints.contains(&blocked.hint) {
+                hints.push(blocked.hint);
+            }
+        }
+        let is_stubborn = |hint: &&&str| !hint.contains("the same with --force");
+        let hint = match (hints.len(), hints.iter().filter(is_stubborn).count()) {
+            (1, _) => hints.join(""),
+            (_, 0) => hints.join("; "),
+            _ => format!(
+                "{} (--force alone does not suffice: it does not override every reason)",
+                hints.join("; ")
+            ),
+        };
         Some(
             Failure::new(worst.failure, messages.join("; "))
-                .hint(worst.hint)
+                .hint(hint)
                 .faults(messages),
         )
     }

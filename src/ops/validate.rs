@@ -9,9 +9,17 @@ use crate::{
     config::{
         Choices, Settings, read_text,
         schema::{Schema, parse_toml},
-        sources::{Content, SECRETS},
+        sources::{Content, SECRETS, Source},
+    },
+    disk::{
+        dangling,
+        tree::{
+            beneath::{Top, What},
+            walk::{Met, walk},
+        },
     },
     model::plan::Privacy,
+    ops::contents,
     source::shell::Line,
 };
 
@@ -26,6 +34,29 @@ pub struct Report {
     pub faults: Vec<String>,
     /// What may be meant, and may not.
     pub warnings: Vec<String>,
+    /// The sources that are no configuration file, and what they hold.
+    pub sources: Vec<Held>,
+}
+
+/// What a source holds.
+#[derive(Debug, Serialize)]
+pub struct Held {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Where it is; nothing for a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How many files; nothing for a command, and for what is not there or cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Their bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Of a command: whether an import gives the entry to a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_import: Option<bool>,
 }
 
 /// Reads every configuration file and names everything that is wrong.
@@ -35,6 +66,7 @@ pub fn validate(choices: &Choices) -> Result<Report> {
         files: Vec::new(),
         faults: Vec::new(),
         warnings: Vec::new(),
+        sources: Vec::new(),
     };
     let config = choices.config_path()?;
     report.files.push(config.display().to_string());
@@ -54,10 +86,58 @@ pub fn validate(choices: &Choices) -> Result<Report> {
     if report.faults.is_empty() {
         let settings = Settings::load(choices)?;
         places(&settings, &mut report)?;
+        let sources = settings.sources.iter();
+        let held = sources.filter(|source| !contents::is_checked(source));
+        report.sources = held
+            .map(|source| held_by(&settings, source, &mut report.warnings))
+            .collect::<Result<_>>()?;
         pipes(&settings, &mut report);
     }
     report.good = report.faults.is_empty();
     Ok(report)
+}
+
+/// Counts what a source holds. What cannot be read is a warning.
+fn held_by(settings: &Settings, source: &Source, warnings: &mut Vec<String>) -> Result<Held> {
+    let mut held = Held {
+        name: source.name.to_string(),
+        kind: source.kind(),
+        path: source.path().map(|path| path.display().to_string()),
+        files: None,
+        bytes: None,
+        has_import: None,
+    };
+    match &source.content {
+        Content::Command { import, .. } => held.has_import = Some(import.is_some()),
+        Content::Directory { path, .. } => {
+            let Ok(top) = Top::open(path) else {
+                return Ok(held);
+            };
+            let (mut files, mut bytes, mut unread) = (0, 0, None);
+            walk(&top, &settings.rules(source)?, &mut |relative, met| {
+                match met {
+                    Met::Leaf(leaf) if leaf.what != What::Link => {
+                        files += 1;
+                        bytes += leaf.look().map_or(0, |look| look.size);
+                    }
+                    Met::Failed(reason) => {
+                        unread.get_or_insert_with(|| format!("{}: {reason}", top.shown(relative)));
+                    }
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            warnings.extend(unread.map(|unread| format!("cannot look at {unread}")));
+            (held.files, held.bytes) = (Some(files), Some(bytes));
+        }
+        _ => {
+            let metadata = source.path().and_then(|path| path.metadata().ok());
+            let file = metadata.filter(|metadata| metadata.is_file());
+            held.files = file.as_ref().map(|_| 1);
+            held.bytes = file.map(|file| file.len());
+        }
+    }
+    Ok(held)
 }
 
 fn places(settings: &Settings, report: &mut Report) -> Result<()> {
@@ -85,14 +165,14 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
             },
             Content::Redb(_) | Content::Sqlite { .. } => {
                 if !path.is_file() {
-                    let warning = format!("there is no database {shown}");
+                    let warning = missing("there is no database", path);
                     report.warnings.push(warning);
                 }
                 continue;
             }
             Content::Directory { .. } => {
                 if !path.is_dir() {
-                    report.warnings.push(format!("there is no folder {shown}"));
+                    report.warnings.push(missing("there is no folder", path));
                 }
                 continue;
             }
@@ -104,7 +184,7 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
                     continue;
                 }
                 Err(_) => {
-                    report.warnings.push(format!("there is no {shown}"));
+                    report.warnings.push(missing("there is no", path));
                     continue;
                 }
                 Ok(metadata) if source.privacy == Privacy::Private => {
@@ -122,6 +202,14 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
         report.files.push(shown.to_string());
     }
     Ok(())
+}
+
+/// Says that nothing is at a path, or that a link there leads to nothing.
+fn missing(what: &str, path: &Path) -> String {
+    match dangling(path) {
+        Some(failure) => failure.message,
+        None => format!("{what} {}", path.display()),
+    }
 }
 
 /// Warns of commands whose failure can pass unseen.

@@ -42,6 +42,8 @@ pub struct Archive {
     pub archive: String,
     /// Whether it is good.
     pub good: bool,
+    /// Whether it could be read at all; if not, nothing is known of it.
+    pub read: bool,
     /// Everything that is wrong with it.
     pub faults: Vec<String>,
     /// Its root folder, where it is good.
@@ -148,7 +150,12 @@ fn one(
             } else {
                 failure.faults.clone()
             };
-            (bad(location, faults), Some(failure))
+            let read = matches!(failure.kind, Kind::Refused | Kind::Version);
+            let archive = Archive {
+                read,
+                ..bad(location, faults)
+            };
+            (archive, Some(failure))
         }
     }
 }
@@ -162,6 +169,7 @@ fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> A
     Archive {
         archive: location.shown(),
         good: true,
+        read: true,
         faults,
         root: Some(verified.root().to_owned()),
         files: Some(manifest.files.len()),
@@ -175,6 +183,7 @@ fn bad(location: &Location, faults: Vec<String>) -> Archive {
     Archive {
         archive: location.shown(),
         good: false,
+        read: true,
         faults,
         root: None,
         files: None,

@@ -12,6 +12,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::{
     disk::{
+        dangling,
         holder::{self, Holder, Mode},
         open_regular,
         tree::beneath::xattrs,
@@ -65,7 +66,10 @@ pub struct Staged {
 /// Opens the file at `path` for an entry; that it is missing is [`Kind::NotFound`].
 pub fn open(path: &Path, name: &EntryName) -> Result<File> {
     let file = open_regular(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => missing(path, name).into(),
+        std::io::ErrorKind::NotFound => {
+            let failure = dangling(path).unwrap_or_else(|| missing(path, name));
+            failure.into()
+        }
         _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
     })?;
     Ok(file)

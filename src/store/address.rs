@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use crate::model::written::unexpanded;
+
 /// A place for archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -65,6 +67,9 @@ impl Address {
     /// Parses a URL, or the path of a folder. The fault never repeats a password.
     pub fn parse(text: &str) -> Result<Address, String> {
         let Some((scheme, rest)) = text.split_once("://").filter(|_| is_url(text)) else {
+            if let Some(fault) = unexpanded(text, "there") {
+                return Err(fault);
+            }
             return Ok(Address::Folder(PathBuf::from(text)));
         };
         if rest.contains(['?', '#']) || rest.chars().any(char::is_control) {

@@ -35,6 +35,7 @@ use crate::{
         archive_name::{ArchiveName, MOST_NUMBER, number},
         limits::HEAD_BYTES,
         manifest::Manifest,
+        written::unexpanded,
     },
 };
 
@@ -157,6 +158,11 @@ pub enum Place {
 impl Place {
     /// Looks whether the archive may go there; folders that it names are made.
     pub fn find(path: &Path, settings: &Settings, overwrite: Overwrite) -> Result<Place> {
+        if let Some(fault) = path.to_str().and_then(|path| unexpanded(path, "there")) {
+            return Err(Failure::new(Kind::Usage, fault)
+                .hint("a shell expands it only where it stands without quotes")
+                .into());
+        }
         belongs_to_state(path, settings)?;
         let wants_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         if path.is_dir() {

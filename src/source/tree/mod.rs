@@ -29,10 +29,13 @@ use self::{
 };
 use crate::{
     archive::{Threads, manifest_text},
-    disk::tree::{
-        beneath::{Folders, Look, Top, What, is_gone, xattrs},
-        owners::Owners,
-        walk::{Leaf, Met, walk},
+    disk::{
+        dangling,
+        tree::{
+            beneath::{Folders, Look, Top, What, is_gone, xattrs},
+            owners::Owners,
+            walk::{Leaf, Met, walk},
+        },
     },
     error::{Failure, Kind},
     model::{
@@ -184,8 +187,15 @@ pub fn stage(
             [only] => format!("cannot read {only}"),
             _ => format!("{all} of {} cannot be read", path.display()),
         };
+        let is_long = faults.iter().any(|fault| fault.contains("is longer than"));
+        let hint = match is_long {
+            true => {
+                "exclude what has a longer path than any program can open, or give its folders shorter names"
+            }
+            false => "run as a user who may read them, or exclude them",
+        };
         return Err(Failure::new(Kind::Failed, message)
-            .hint("run as a user who may read them, or exclude them")
+            .hint(hint)
             .faults(faults)
             .into());
     }
@@ -226,12 +236,14 @@ fn count(count: usize, one: &str, many: &str) -> String {
 
 fn open(path: &Path, name: &EntryName) -> Result<Top> {
     Top::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::new(
-            Kind::NotFound,
-            format!("{name} is missing: there is no {}", path.display()),
-        )
-        .hint("is this the right machine, and does the configuration name the right place?")
-        .into(),
+        std::io::ErrorKind::NotFound => dangling(path)
+            .unwrap_or_else(|| {
+                let message = format!("{name} is missing: there is no {}", path.display());
+                Failure::new(Kind::NotFound, message).hint(
+                    "is this the right machine, and does the configuration name the right place?",
+                )
+            })
+            .into(),
         std::io::ErrorKind::NotADirectory => Failure::new(
             Kind::Usage,
             format!("{} is not a directory", path.display()),

@@ -227,7 +227,12 @@ impl Spool {
                 tv_nsec: UTIME_NOW,
             },
         };
-        sys::futimens(&self.file, &times)?;
+        sys::futimens(&self.file, &times).map_err(|error| {
+            let scratch = self.scratch.display();
+            let message =
+                format!("the time of a temporary file in {scratch} cannot be set: {error}");
+            io::Error::other(message)
+        })?;
         Ok(Look::of(&self.file)?.mtime)
     }
 }

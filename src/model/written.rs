@@ -1,0 +1,83 @@
+//! Paths and texts as people write them: what a shell would expand, and bytes that are not UTF-8.
+
+/// The fault of a path that only a shell would expand; `place` says where it stands.
+pub fn unexpanded(path: &str, place: &str) -> Option<String> {
+    let what = expansion(path)?;
+    Some(format!(
+        "`{what}` is not expanded {place}: write the whole path, such as /home/NAME/backups"
+    ))
+}
+
+/// The part of a path that a shell would expand. A folder that is really called so may be written as `./~`.
+fn expansion(path: &str) -> Option<String> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let first = path.split('/').next().unwrap_or_default();
+    if let Some(user) = first.strip_prefix('~')
+        && user.bytes().all(is_word)
+    {
+        return Some(first.to_owned());
+    }
+    let variable = |component: &str| -> Option<String> {
+        if let Some(start) = component.find("${") {
+            let end = component[start..].find('}')?;
+            return Some(component[start..=start + end].to_owned());
+        }
+        let name = component.strip_prefix('$')?;
+        let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        (!name.is_empty() && name.bytes().all(is_name)).then(|| component.to_owned())
+    };
+    path.split('/').find_map(variable)
+}
+
+/// The text of a file, or what is wrong with it: the line of the first byte that is not UTF-8.
+pub fn utf8(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return "not UTF-8, but UTF-16".to_owned();
+        }
+        let before = &bytes[..error.valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("not UTF-8: line {line} has a byte of another encoding")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_expand_is_told_from_names() {
+        for (path, what) in [
+            ("~", "~"),
+            ("~/data", "~"),
+            ("~backup/data", "~backup"),
+            ("$HOME/data", "$HOME"),
+            ("/home/$USER/data", "$USER"),
+            ("/home/${USER}/data", "${USER}"),
+            ("x${A}y/b", "${A}"),
+        ] {
+            assert_eq!(expansion(path).as_deref(), Some(what), "{path}");
+        }
+        for path in [
+            "/data",
+            "./~/x",
+            "/a/~",
+            "/srv/$RECYCLE.BIN",
+            "/srv/a$B",
+            "/a/$",
+            "/a~b",
+            "data",
+        ] {
+            assert_eq!(expansion(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_byte_of_another_encoding_is_told_by_its_line() {
+        assert_eq!(utf8("ä\n".as_bytes()), Ok("ä\n"));
+        let fault = utf8(b"a\nb\n\xe4\n").expect_err("Latin-1");
+        assert!(fault.contains("line 3"), "{fault}");
+        let fault = utf8(b"\xff\xfea\0").expect_err("UTF-16");
+        assert!(fault.contains("UTF-16"), "{fault}");
+    }
+}
