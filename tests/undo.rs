@@ -169,6 +169,42 @@ fn a_database_that_an_import_left_alone_is_left_alone_by_its_rollback() {
     );
 }
 
+#[test]
+fn the_log_of_a_database_in_a_directory_never_comes_to_another_state_of_it() {
+    script(
+        r#"mkdir -p data/deep; mk data directory data; add 'exclude = ["*-wal", "*-shm", "*.log"]'
+        # A service that is killed leaves its log behind.
+        crash() { /usr/bin/python3 -c "
+import sqlite3, os
+c = sqlite3.connect('data/deep/app.db', isolation_level=None)
+c.execute('pragma journal_mode = wal'); c.execute('create table if not exists t(a)')
+for row in range($1): c.execute('insert into t values(?)', (row,))
+os._exit(0)" || leave no python3; }
+        rows() { cp -a data/deep look; is "$(sqlite3 look/app.db 'select count(*) from t; pragma integrity_check')" "$1"$'\nok'; rm -r look; }
+        crash 3; echo l > data/app.log; hs 0 export o/; crash 20; [ -s data/deep/app.db-wal ] || wrong no log
+        hs 0 import o/*; rows 3; crash 5; rows 8
+        hs 0 rollback; rows 23; hs 0 rollback; rows 8; is "$(cat data/app.log)" l"#,
+    );
+}
+
+#[test]
+fn a_database_that_is_named_as_a_file_does_not_get_the_log_of_another_state() {
+    script(
+        r#"mk app.db file app.db
+        rows() { cp app.db* look; is "$(sqlite3 look/app.db 'select count(*) from t')" $1; rm look/*; }; mkdir look
+        sqlite3 app.db 'pragma journal_mode = wal; create table t(a); insert into t values(1),(2),(3)' > /dev/null || leave no sqlite3
+        hs 0 export o/
+        /usr/bin/python3 -c "
+import sqlite3, os
+c = sqlite3.connect('app.db', isolation_level=None)
+for row in range(20): c.execute('insert into t values(?)', (row,))
+os._exit(0)" || leave no python3
+        rows 23; hs 0 import o/*; rows 3; hs 0 rollback; rows 23
+        # Who names the log as well gets it back as it was archived.
+        mk app.db file app.db app.db-wal file app.db-wal; rm o/*; hs 0 export o/; sqlite3 app.db 'insert into t values(9)'; any import o/*; rows 23"#,
+    );
+}
+
 /// A "database" that only commands reach.
 const COMMANDS: &str = r#"mkdir -p etc data; printf '%s\n' '[backup]' 'prefix = "x"' '[[backup.sources]]' 'name = "dump"' 'kind = "command"' \
     "export = \"cat $PWD/db\"" "import = \"cat > $PWD/db; test ! -e $PWD/fail\"" '[[backup.sources]]' 'name = "data"' 'kind = "directory"' "path = \"$PWD/data\"" > etc/config.toml

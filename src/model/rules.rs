@@ -163,11 +163,9 @@ impl Rules {
     }
 
     fn is_above_claimed(&self, folder: &[u8]) -> bool {
-        let mut below = self.claimed.iter();
-        below.any(|path| {
-            let rest = path.strip_prefix(folder);
-            rest.is_some_and(|rest| rest.starts_with(b"/"))
-        })
+        let first = [folder, b"/"].concat();
+        let mut below = self.claimed.range(first.clone()..);
+        below.next().is_some_and(|path| path.starts_with(&first))
     }
 
     fn by_patterns(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {

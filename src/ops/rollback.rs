@@ -77,7 +77,9 @@ pub fn rollback(
         .collect();
     for (entry, target) in databases {
         for companion in sqlite::companions(&target) {
-            if changes.iter().any(|change| change.target == companion) {
+            let mut sources = settings.sources.iter().filter_map(Source::path);
+            let is_another = sources.any(|path| survey::in_real_folder(path) == companion);
+            if is_another || changes.iter().any(|change| change.target == companion) {
                 continue;
             }
             if let Some((step, change)) = removal(&entry, &companion)? {

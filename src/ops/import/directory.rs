@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -160,7 +162,18 @@ impl<'a> Directory<'a> {
         let others = self.settings.within(self.source).into_iter();
         let claimed = others.filter(|(other, _)| self.is_made(other, made));
         let claimed = claimed.flat_map(|(other, inside)| parts(other, &inside));
-        Ok(rules.claiming(claimed.map(|path| path.into_os_string().into_encoded_bytes())))
+        let mut claimed: Vec<Vec<u8>> = claimed
+            .map(|path| path.into_os_string().into_encoded_bytes())
+            .collect();
+        // The log of another state of a database would spoil it: it goes with the database, although patterns exclude it.
+        for database in self.files.iter().filter(|file| is_sqlite(file)) {
+            let logs = sqlite::companions(Path::new(OsStr::from_bytes(database.name.as_bytes())));
+            let logs = logs
+                .into_iter()
+                .map(|path| path.into_os_string().into_encoded_bytes());
+            claimed.extend(logs.filter(|log| !rules.keeps(log, false)));
+        }
+        Ok(rules.claiming(claimed))
     }
 
     fn is_made(&self, other: &Source, made: &[EntryName]) -> bool {
@@ -180,6 +193,16 @@ impl<'a> Directory<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a file is a SQLite database, as the manifest or else its name says.
+fn is_sqlite(file: &StagedFile<'_>) -> bool {
+    const ENDINGS: [&[u8]; 3] = [b".db", b".sqlite", b".sqlite3"];
+    let name = file.name.as_bytes();
+    match file.record.kind.as_deref() {
+        Some("sqlite") => true,
+        _ => ENDINGS.iter().any(|ending| name.ends_with(ending)),
     }
 }
 

@@ -20,7 +20,12 @@ use crate::{
         entry_name::EntryName,
         plan::{self, Action, Step},
     },
-    ops::{Context, companion::removal, form::form_for, remark::Remarks},
+    ops::{
+        Context,
+        companion::removal,
+        form::{form_for, form_of},
+        remark::Remarks,
+    },
     source::sqlite,
 };
 
@@ -220,9 +225,12 @@ fn files(
             target: Some(target.clone()),
             action,
         });
-        if form == Form::Sqlite {
-            // What the old database had not taken in yet is not the new one's.
+        if [form_of(&unpacked.staging.place(name)), Some(form)].contains(&Some(Form::Sqlite)) {
+            // What the old database had not taken in yet is not the new one's, whatever the kind of its source is.
             for companion in sqlite::companions(target) {
+                if targets.paths.values().any(|other| *other == companion) {
+                    continue;
+                }
                 if let Some((step, change)) = removal(name, &companion)? {
                     planned.steps.push(step);
                     planned.changes.push((change, Action::Remove));
