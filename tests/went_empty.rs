@@ -4,11 +4,14 @@
     reason = "tests may do what hookshot may not"
 )]
 
+#[path = "support/servers/mod.rs"]
+mod servers;
 mod support;
 
 use std::{fs, path::Path};
 
 use serde_json::Value;
+use servers::S3;
 use support::{Machine, Mounted, is_root};
 
 /// A machine whose state is the folder `data/app`, and archives in `out/kept`; `source` stands in the section of the folder, and
@@ -178,4 +181,34 @@ fn a_destination_that_is_not_to_be_made_has_to_be_there() {
     fs::create_dir(machine.path("out/kept")).expect("a folder");
     machine.run(&["export", "@local"]).exits(0);
     assert_eq!(kept(&machine), 1);
+}
+
+#[test]
+fn what_went_empty_is_told_from_what_a_bucket_has_if_nothing_is_nearer() {
+    let s3 = S3::start();
+    let machine = machine("", "");
+    let bucket = format!(
+        "[backup.destinations.offsite]\nurl = \"s3://{}/host\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\npath_style = true\nallow_http = true\naccess_key_id = \"{}\"\nsecret_access_key = \"env:SECRET\"",
+        servers::s3::BUCKET,
+        s3.endpoint(),
+        S3::ACCESS_KEY,
+    );
+    at(&machine, &machine.path("data/app"), "", &bucket);
+    fill(&machine, 10, 1000);
+    let export = |name: &str| {
+        let mut command = machine.command();
+        let url = format!("@offsite/{name}");
+        command
+            .args(["export", &url, "--json"])
+            .env("SECRET", S3::SECRET_KEY);
+        support::finish(command, b"").exits(0).json()
+    };
+    let first = export("app-20260101-000000.tar.gz");
+    assert_eq!(first.get("warnings"), None, "{first}");
+    for number in 2..10 {
+        fs::remove_file(machine.path(&format!("data/app/{number}"))).expect("removed");
+    }
+    let second = export("app-20260102-000000.tar.gz");
+    assert_eq!(second["warnings"][0]["kind"], "empty", "{second}");
+    assert_eq!(second["warnings"][0]["entry"], "app", "{second}");
 }

@@ -21,7 +21,7 @@ use self::{
     around::Around,
     making::{Made, Making},
     place::Outputs,
-    stage::{Gathered, describe, stage},
+    stage::{Gathered, describe, look_back, stage},
 };
 use super::{
     Context, app_version,
@@ -339,6 +339,8 @@ fn once(
         }
     };
     let mut gathered = stage(context, settings, request, quiet, newest, around)?;
+    // Other destinations are asked when they have proven that they can be: nothing waits for one that cannot.
+    let asked = away.first().filter(|_| newest.is_none()).cloned();
     let manifest = describe(
         context,
         settings,
@@ -357,6 +359,9 @@ fn once(
         earlier,
     };
     let mut made = making.make(here, away)?;
+    if let Some(before) = asked.and_then(|slot| place::manifest_before(&slot, prefix, &manifest)) {
+        look_back(settings, request, &manifest, &before, &mut gathered.remarks);
+    }
     made.outputs.extend(missed);
     // What was copied is in the archive now.
     gathered.contents.clear();

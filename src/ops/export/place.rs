@@ -144,6 +144,27 @@ pub fn newest_manifest(place: Option<&Place>, since: &Since, prefix: &str) -> Op
     Some(selected.manifest)
 }
 
+/// The manifest of the newest archive at another destination but for the one that was `made`, if that can be read without reading
+/// all of it.
+pub fn manifest_before(slot: &Slot, prefix: &str, made: &Manifest) -> Option<Manifest> {
+    let mut newest = None;
+    let listed = slot.store.list(&mut |stored| {
+        let name = archive_name(&stored.name).filter(|name| name.prefix() == prefix);
+        let is_made = slot.name.as_ref() == Some(&stored.name);
+        let is_other = |name: &ArchiveName| !is_made && made.root != Some(name.to_string());
+        if let Some(name) = name.filter(is_other) {
+            let found = (name.time(), number(&stored.name), stored.name);
+            newest = newest.take().max(Some(found));
+        }
+        Ok(())
+    });
+    listed.ok()?;
+    let (_, _, name) = newest?;
+    let source = slot.store.open(&name).ok()?;
+    let selected = select(&*source, &[], &mut Discard).ok()??;
+    Some(selected.manifest)
+}
+
 /// A place on this machine.
 pub enum Place {
     Stdout,

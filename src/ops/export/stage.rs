@@ -78,11 +78,7 @@ pub fn stage(
         if source.presence == Presence::Optional && !source.path().is_none_or(is_there) {
             warn_of_absence(source);
             if before.is_some() {
-                let message = format!(
-                    "{} is not there any more, and the newest archive has it",
-                    source.name
-                );
-                gathered.remarks.warning(EMPTY, &source.name, message);
+                gathered.remarks.warning(EMPTY, &source.name, gone(source));
             }
             around.end(source);
             continue;
@@ -152,13 +148,22 @@ fn patterns(
             return Err(Failure::new(Kind::NotFound, message)
                 .hint("is everything mounted? nothing was written"));
         }
-        let archived = newest
-            .into_iter()
-            .flat_map(|newest| match source.is_directory() {
-                true => newest.trees.keys().collect::<Vec<_>>(),
-                false => newest.files.keys().collect(),
-            });
-        for name in archived.filter(|name| !here.contains(name)) {
+    }
+    if let Some(newest) = newest {
+        warn_of_gone(settings, newest, remarks);
+    }
+    Ok(())
+}
+
+/// Warns of the files of patterns that the `newest` archive has and this machine has not.
+fn warn_of_gone(settings: &Settings, newest: &Manifest, remarks: &mut Remarks) {
+    for glob in &settings.globs {
+        let here: BTreeSet<&EntryName> = settings.matching(glob).map(|one| &one.name).collect();
+        let archived: Vec<&EntryName> = match glob.template.is_directory() {
+            true => newest.trees.keys().collect(),
+            false => newest.files.keys().collect(),
+        };
+        for name in archived.into_iter().filter(|name| !here.contains(name)) {
             if let Some(path) = glob.path_of(name) {
                 let message = format!(
                     "{name} is gone: the newest archive has it, and there is no {}",
@@ -168,7 +173,41 @@ fn patterns(
             }
         }
     }
-    Ok(())
+}
+
+/// Warns of what has changed for the worse between an archive that was made and the `newest` one before it, as [`stage`] does if
+/// it knows that one.
+pub fn look_back(
+    settings: &Settings,
+    request: &Request,
+    made: &Manifest,
+    newest: &Manifest,
+    remarks: &mut Remarks,
+) {
+    for source in &settings.sources {
+        let is_left_out =
+            source.privacy == Privacy::Private && request.secrets == Secrets::Excluded;
+        let name = source.name.as_str();
+        let mut said = remarks.warnings.iter();
+        let is_said = said.any(|remark| remark.kind == EMPTY && remark.entry == name);
+        let before = Amount::archived(source, newest);
+        if is_left_out || is_said || before.is_none() {
+            continue;
+        }
+        let message = match Amount::archived(source, made) {
+            Some(amount) => amount.is_odd(source, before),
+            None => Some(gone(source)),
+        };
+        if let Some(message) = message {
+            remarks.warning(EMPTY, name, message);
+        }
+    }
+    warn_of_gone(settings, newest, remarks);
+}
+
+fn gone(source: &Source) -> String {
+    let name = &source.name;
+    format!("{name} is not there any more, and the newest archive has it")
 }
 
 /// The kind of the warning of a source that is empty, or has lost much.
