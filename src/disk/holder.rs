@@ -245,12 +245,15 @@ pub fn open_deleted(path: &Path) -> Vec<(Holder, Mode)> {
     let (Ok(folder), Some(name)) = (super::folder_of(path).canonicalize(), path.file_name()) else {
         return Vec::new();
     };
-    let Ok(device) = folder.metadata().map(|metadata| metadata.dev()) else {
+    let Ok(place) = folder.metadata() else {
         return Vec::new();
+    };
+    let is_folder = |path: &Path| {
+        let is_it = |other: fs::Metadata| (other.dev(), other.ino()) == (place.dev(), place.ino());
+        path.metadata().is_ok_and(is_it)
     };
     let mut deleted = folder.join(name).into_os_string();
     deleted.push(DELETED);
-    let ours = fs::read_link("/proc/self/ns/mnt").ok();
     let mut found = BTreeMap::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = process.file_name();
@@ -265,12 +268,19 @@ pub fn open_deleted(path: &Path) -> Vec<(Holder, Mode)> {
             let Ok(link) = fs::read_link(entry.path()) else {
                 continue;
             };
-            // In a container the folder may have another path.
-            let is_named = link.as_os_str() == deleted
-                || link.file_name() == Path::new(&deleted).file_name()
-                    && fs::read_link(format!("/proc/{pid}/ns/mnt")).ok() != ours;
-            let metadata = fs::metadata(entry.path()).ok().filter(|_| is_named);
-            if metadata.is_some_and(|found| found.nlink() == 0 && found.dev() == device) {
+            if link.file_name() != Path::new(&deleted).file_name() {
+                continue;
+            }
+            // In a container the folder may have another path, seen from the process's root.
+            let seen = link
+                .parent()
+                .and_then(|parent| parent.strip_prefix("/").ok());
+            let is_there = link.as_os_str() == deleted
+                || seen.is_some_and(|seen| {
+                    is_folder(&Path::new(&format!("/proc/{pid}/root")).join(seen))
+                });
+            let metadata = fs::metadata(entry.path()).ok().filter(|_| is_there);
+            if metadata.is_some_and(|found| found.nlink() == 0 && found.dev() == place.dev()) {
                 let mode = mode_of(&entry);
                 let known = found.entry(pid).or_insert(mode);
                 *known = mode.max(*known);
@@ -402,11 +412,14 @@ mod tests {
         let gone = open_deleted(&path);
         fs::write(&path, "another").expect("written");
         let replaced = open_deleted(&path);
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let other = open_deleted(&elsewhere.path().join("state.redb"));
         child.kill().expect("killed");
         child.wait().expect("gone");
         assert_eq!(before, vec![]);
         assert_eq!((gone[0].0.pid, gone[0].1), (Some(child.id()), Mode::Writes));
         assert_eq!(gone, replaced);
+        assert_eq!(other, vec![], "a file of the same name in another folder");
     }
 
     #[test]
