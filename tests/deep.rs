@@ -238,7 +238,10 @@ fn what_could_not_be_checked_is_a_warning() {
     pack(&machine, &[("app.db", &fs::read(&path).expect("it"))]);
     let report = is_good(&machine);
     let warnings = report["warnings"].to_string();
-    assert!(warnings.contains("table v of app.db"), "{report:#}");
+    assert!(
+        warnings.contains("table v of app.db in a.tar.gz"),
+        "{report:#}"
+    );
 }
 
 /// As a copy of a folder holds it whose service was killed: its last rows stand in the log.

@@ -47,12 +47,12 @@ pub fn judge_sqlite(place: &Path, known: Option<&Checked>, step: &Step<'_>) -> R
     judge::verdict(place, Check::of_size(bytes), step)
 }
 
-/// Says what was not checked of a SQLite database, and what else is worth knowing.
-pub fn say_checked(checked: &Checked, name: &EntryName, remarks: &mut Remarks) {
-    for message in checked.left_out(name.as_str()) {
+/// Says what was not checked of the SQLite database `name`, which messages call `shown`, and what else is worth knowing.
+pub fn say_checked(checked: &Checked, name: &EntryName, shown: &str, remarks: &mut Remarks) {
+    for message in checked.left_out(shown) {
         remarks.undone("check", name, message);
     }
-    for message in checked.notes(name.as_str()) {
+    for message in checked.notes(shown) {
         remarks.warning("check", name, message);
     }
 }

@@ -119,7 +119,7 @@ fn one(
                 Ok((verified, None))
             }
             Depth::Content => {
-                let mut looking = Looking::new(context)?;
+                let mut looking = Looking::new(context, location.shown())?;
                 let verified = location.read(context, "verifying", &mut looking)?;
                 let looked = looking.look(verified.manifest(), remarks)?;
                 Ok((verified, Some(looked)))

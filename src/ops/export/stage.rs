@@ -236,7 +236,7 @@ impl Gathered {
         for (name, record) in &self.records {
             if let Some(checked) = Checked::of(record) {
                 info!("SQLite finds {name} good ({})", checked.check.pragma());
-                contents::say_checked(&checked, name, &mut self.remarks);
+                contents::say_checked(&checked, name, &name.to_string(), &mut self.remarks);
             }
             if let Some(bytes) = snapshot::without_redb(record) {
                 let message = format!(

@@ -248,7 +248,12 @@ impl<'a> Unpacked<'a> {
                     let known = self.record(&source.name).and_then(Checked::of);
                     match contents::judge_sqlite(&place, known.as_ref(), &context.step())? {
                         Verdict::Good(checked) => {
-                            contents::say_checked(&checked, &source.name, &mut self.remarks);
+                            contents::say_checked(
+                                &checked,
+                                &source.name,
+                                &source.name.to_string(),
+                                &mut self.remarks,
+                            );
                         }
                         Verdict::Index(fault, checked) => {
                             let message = format!(
@@ -257,7 +262,12 @@ impl<'a> Unpacked<'a> {
                                 fault.remedy()
                             );
                             self.remarks.undone("index", &source.name, message);
-                            contents::say_checked(&checked, &source.name, &mut self.remarks);
+                            contents::say_checked(
+                                &checked,
+                                &source.name,
+                                &source.name.to_string(),
+                                &mut self.remarks,
+                            );
                         }
                         Verdict::Damaged(finding) => {
                             self.broken

@@ -57,6 +57,8 @@ pub struct Looked {
 /// Takes out of an archive what can be looked into.
 pub struct Looking<'a> {
     context: &'a Context,
+    /// What the archive is called, for warnings.
+    archive: String,
     staging: Staging,
     /// What lies beside a database: an entry whose name without the suffix is an entry, too.
     companions: BTreeSet<EntryName>,
@@ -83,10 +85,11 @@ enum Now {
 
 impl<'a> Looking<'a> {
     /// Nothing was read yet. What lies in the temporary folder goes with this value.
-    pub fn new(context: &'a Context) -> Result<Looking<'a>> {
+    pub fn new(context: &'a Context, archive: String) -> Result<Looking<'a>> {
         staging::sweep(&context.scratch);
         Ok(Looking {
             context,
+            archive,
             staging: Staging::scratch(&context.scratch, EXTRACT)?,
             companions: BTreeSet::new(),
             databases: Vec::new(),
@@ -162,7 +165,8 @@ impl<'a> Looking<'a> {
             Verdict::Damaged(finding) => (None, Some(not_opened(name, &finding))),
         };
         if let Some(checked) = &checked {
-            contents::say_checked(checked, name, remarks);
+            let shown = format!("{name} in {}", self.archive);
+            contents::say_checked(checked, name, &shown, remarks);
         }
         looked.push(Looked {
             check: checked.map(|checked| checked.check.name()),
