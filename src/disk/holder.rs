@@ -422,6 +422,44 @@ mod tests {
         assert_eq!(other, vec![], "a file of the same name in another folder");
     }
 
+    /// A process in a mount namespace of its own, which sees `folder` as `there` and writes `there/state.redb`; the line that
+    /// it prints says that the file is open.
+    fn contained(folder: &Path, there: &Path) -> std::process::Child {
+        let mut child = std::process::Command::new("unshare")
+            .args(["--mount", "sh", "-c"])
+            .arg("mount --bind \"$0\" \"$1\" && exec 3>\"$1/state.redb\" && echo open && exec sleep 60")
+            .args([folder, there])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("unshare");
+        let mut line = [0; 5];
+        let stdout = child.stdout.as_mut().expect("a pipe");
+        io::Read::read_exact(stdout, &mut line).expect("open");
+        child
+    }
+
+    #[test]
+    fn of_files_of_one_name_that_were_deleted_in_containers_only_ours_is_seen() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("left out: only root makes mount namespaces");
+            return;
+        }
+        let folder = || tempfile::tempdir().expect("a folder");
+        let (ours, other, there) = (folder(), folder(), folder());
+        let path = ours.path().join("state.redb");
+        let mut same = contained(ours.path(), there.path());
+        let mut namesake = contained(other.path(), there.path());
+        fs::remove_file(&path).expect("removed");
+        fs::remove_file(other.path().join("state.redb")).expect("removed");
+        let found = open_deleted(&path);
+        for child in [&mut same, &mut namesake] {
+            child.kill().expect("killed");
+            child.wait().expect("gone");
+        }
+        let found: Vec<Option<u32>> = found.iter().map(|(holder, _)| holder.pid).collect();
+        assert_eq!(found, vec![Some(same.id())]);
+    }
+
     #[test]
     fn a_process_is_seen_with_the_file_that_it_has_open() {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
