@@ -364,6 +364,6 @@ impl Extract {
             app.output
                 .report(&report, || report.entries.iter().map(line).collect())?;
         }
-        Ok(0)
+        Ok(partial(!report.remarks.is_complete()))
     }
 }

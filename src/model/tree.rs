@@ -79,6 +79,12 @@ pub struct Modified {
 }
 
 impl Modified {
+    /// No time is later.
+    pub const LATEST: Modified = Modified {
+        seconds: i64::MAX,
+        nanoseconds: 999_999_999,
+    };
+
     /// The same as the standard library has it; nothing where it cannot say it.
     pub fn time(self) -> Option<SystemTime> {
         let span = Duration::from_secs(self.seconds.unsigned_abs());
@@ -177,6 +183,15 @@ impl Tree {
         let links = links.map(|(relative, link)| keyed(relative, link_to_json(link)));
         top.insert(LINKS.into(), Value::Object(links.collect()));
         Value::Object(top)
+    }
+
+    /// Returns the symbolic links that lead out of the directory if it lies at `place`.
+    pub fn outside<'a>(
+        &'a self,
+        place: &'a Path,
+    ) -> impl Iterator<Item = (&'a RelativeName, &'a LinkRecord)> {
+        let links = self.links.iter();
+        links.filter(move |(link, _)| !self.is_inside(link, place))
     }
 
     /// Whether a symbolic link stays inside the directory: no step of its target leads above the top, through links that

@@ -26,6 +26,7 @@ use crate::{
         limits::SMALL_SOURCE_BYTES,
         manifest::{FileRecord, Manifest},
         plan::Privacy,
+        tree::Tree,
     },
     source::redb::{
         header::{HEADER_BYTES, Header, Which},
@@ -88,6 +89,18 @@ struct Side {
     texts: BTreeMap<EntryName, Vec<u8>>,
     /// The roots of the tables of databases.
     databases: BTreeMap<EntryName, Option<Root>>,
+}
+
+impl Side {
+    /// Adds the symbolic links of the directory called `name`: what they hold is where they lead.
+    fn add_links(&mut self, name: &EntryName, tree: &Tree) {
+        let links = tree.links.iter().map(|(relative, link)| {
+            // Never what a file of the same bytes has.
+            let digest = Digest::of(&[b"symbolic link\0", &link.target[..]].concat());
+            (relative.entry(name).0, (digest, link.target.len() as u64))
+        });
+        self.files.extend(links);
+    }
 }
 
 /// Compares an archive with something else.
@@ -254,7 +267,9 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         };
         if source.is_directory() {
             if path.is_dir() {
-                let records = super::look::look(context, settings, source, path)?.records;
+                let looked = super::look::look(context, settings, source, path)?;
+                side.add_links(&name, &looked.tree);
+                let records = looked.records;
                 let found = |record: FileRecord| (record.checksum, record.size);
                 let files = records.into_iter();
                 side.files
@@ -299,7 +314,7 @@ fn one(context: &Context, archive: &Location, text: Text) -> Result<Side> {
         .files
         .iter()
         .map(|(name, record)| (name.clone(), (record.checksum, record.size)));
-    Ok(Side {
+    let mut side = Side {
         files: files.collect(),
         texts: kept.texts,
         databases: kept
@@ -310,7 +325,11 @@ fn one(context: &Context, archive: &Location, text: Text) -> Result<Side> {
                 Some((name, tables))
             })
             .collect(),
-    })
+    };
+    for (name, tree) in &verified.manifest().trees {
+        side.add_links(name, tree);
+    }
+    Ok(side)
 }
 
 /// The root of a database's tables: what the manifest says that it was before redb compacted the copy, or the header.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{
     Context,
     archive_input::{Location, damage},
+    remark::Remarks,
     stdout::Stdout,
 };
 use crate::{
@@ -54,6 +55,9 @@ pub struct Report {
     pub archive: String,
     /// The entries.
     pub entries: Vec<Extracted>,
+    /// What of directories was left out.
+    #[serde(flatten)]
+    pub remarks: Remarks,
 }
 
 /// One entry, or a directory.
@@ -123,10 +127,17 @@ fn one(
     let _folders = sink.folders;
     let (directories, staging) = (sink.unpacking.finish(), sink.staging);
     let mut entries = Vec::new();
+    let mut remarks = Remarks::default();
     for name in names {
         if let (Some(staging), Some(refused)) = (&staging, directories.get(name)) {
             entries.push(directory::extract(
-                context, name, &manifest, staging, refused, &folder,
+                context,
+                name,
+                &manifest,
+                staging,
+                refused,
+                &folder,
+                &mut remarks,
             )?);
             continue;
         }
@@ -177,6 +188,7 @@ fn one(
     Ok(Report {
         archive: location.shown(),
         entries,
+        remarks,
     })
 }
 

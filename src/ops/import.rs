@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 pub use self::{
     archived_config::{Archived, ArchivedConfig, archived_config, quoted},
+    directory::remark_refused,
     selection::Selection,
 };
 use self::{
@@ -249,6 +250,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     }
     report.remarks = remarks;
     report.archive = Some(request.archive.shown());
+    report.remarks.extend(unpacked.unrestored.take());
     for (entry, _) in unpacked.torn() {
         let message = format!(
             "{entry} changed while it was exported: what the archive has may be no state that it ever had"
@@ -276,6 +278,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         report.remarks.extend(refused);
         laid.into_iter().for_each(Laid::keep);
         report.applied = true;
+        report.remarks.extend(unpacked.unrestored.take());
         conclude(&report, is_same);
     }
     Ok(report)

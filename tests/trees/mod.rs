@@ -196,7 +196,12 @@ impl Bench {
             }
         });
         let folder = unpacked.staging.place(&name());
-        restore(&Restoring {
+        let source = self.source();
+        let left = staged.tree.outside(&source);
+        let mut left: Vec<String> = left
+            .map(|(link, _)| format!("{}/{link} is not restored", source.display()))
+            .collect();
+        let unrestored = restore(&Restoring {
             tree: &staged.tree,
             files: &files.collect::<Vec<_>>(),
             place: &self.place(),
@@ -209,7 +214,10 @@ impl Bench {
                 None => Taking::Copy,
             },
             privilege: self.privilege(),
-        })
+            outside: &BTreeMap::new(),
+        })?;
+        left.extend(unrestored.links.into_iter().chain(unrestored.attributes));
+        Ok(left)
     }
 
     /// Restores what was staged, by way of the manifest's bytes; returns its folders and links, and the warnings.

@@ -1,4 +1,8 @@
 //! Owners, modes, times and extended attributes, given to what is open and to links.
+//!
+//! Set-id bits let whoever runs a file act as its owner, capabilities and `trusted.*` attributes act for root: they come
+//! back only if root restores them, and set-id bits only with the owner for whom they were meant. What does not come
+//! back for that reason is said by [`super::foresight`] before anything is tried.
 
 use std::{
     ffi::OsStr,
@@ -13,7 +17,7 @@ use rustix::{
 };
 
 use super::{
-    beneath::{ACLS, Look, is_carried},
+    beneath::{ACLS, Look, What, is_carried, is_privileged},
     owners::Owners,
 };
 use crate::model::{
@@ -52,7 +56,13 @@ pub fn kind_of(refused: &str) -> &'static str {
     }
 }
 
-/// Gives attributes; each function returns what the file system refuses, in words.
+/// The permission bits that anybody may have: no set-uid, set-gid or sticky bit.
+const ORDINARY_BITS: u32 = 0o777;
+/// The bits that mean something for a folder: set-gid and sticky among them.
+pub const FOLDER_BITS: u32 = 0o3777;
+
+/// Gives attributes; each function that does returns what the file system refuses, in words. What this process may not
+/// restore at all it leaves out without a word.
 #[derive(Debug)]
 pub struct Attributes {
     privilege: Privilege,
@@ -83,15 +93,66 @@ impl Attributes {
         Ok(true)
     }
 
-    /// The mode that a file gets: set-uid, set-gid and sticky bits are dropped.
-    pub fn mode_of_file(record: &FileRecord) -> Option<u32> {
-        record.mode.map(|mode| mode & 0o777)
+    /// The mode with which a file is made: set-id bits come when it has its content and its owner.
+    pub fn mode_of_new_file(record: &FileRecord) -> Option<u32> {
+        record.mode.map(|mode| mode & ORDINARY_BITS)
+    }
+
+    /// Returns the mode that a file of `owner` gets here, of those bits that the archive says. Set-id bits stay only if
+    /// root restores them and this machine knows the owner and the group.
+    pub fn mode_of_file(&mut self, mode: u32, owner: &Owner) -> u32 {
+        let is_kept = self.privilege == Privilege::Root && self.owners.knows(owner);
+        match is_kept {
+            true => mode,
+            false => mode & ORDINARY_BITS,
+        }
+    }
+
+    /// Returns the mode that a folder gets: its set-uid bit means nothing.
+    pub fn mode_of_folder(mode: u32) -> u32 {
+        mode & FOLDER_BITS
+    }
+
+    /// Returns what of a file's mode does not come back here, in words.
+    pub fn unrestored_mode(&mut self, mode: u32, owner: &Owner) -> Option<String> {
+        let allowed = self.mode_of_file(mode, owner);
+        (allowed != mode).then(|| {
+            let reason = match self.privilege {
+                Privilege::Ours => "only an import by root restores them",
+                Privilege::Root => "this machine does not know its owner or its group",
+            };
+            format!("its special bits are not restored, {mode:04o} becomes {allowed:04o}: {reason}")
+        })
+    }
+
+    /// Whether this process may restore the extended attribute called `name`.
+    pub fn may_set(&self, name: &str) -> bool {
+        is_carried(name) && (self.privilege == Privilege::Root || !is_privileged(name))
+    }
+
+    /// Returns what of the attributes does not come back here, in words, whatever the file system can do.
+    pub fn unrestored(&self, xattrs: &Xattrs) -> Vec<String> {
+        let names = xattrs.keys().filter(|name| !self.may_set(name));
+        let why = |name: &str| match is_carried(name) {
+            true => "only an import by root restores it",
+            false => "it belongs to the machine that it comes from",
+        };
+        let say = |name: &String| format!("{}: {}", not_restored(name), why(name));
+        names.map(say).collect()
+    }
+
+    /// Returns the owner that root gives, as numbers; nothing if what is restored stays ours.
+    pub fn owner(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
+        match self.privilege {
+            Privilege::Root => self.owners.find(owner),
+            Privilege::Ours => (None, None),
+        }
     }
 
     /// Of a file.
     pub fn set_file(&mut self, file: &File, record: &FileRecord) -> io::Result<Vec<String>> {
-        let mode = Attributes::mode_of_file(record);
         let (owner, mtime) = (record.owner(), record.modified());
+        let mode = record.mode.map(|mode| self.mode_of_file(mode, &owner));
         self.set(file.as_fd(), mode, &owner, mtime, &record.xattrs)
     }
 
@@ -117,13 +178,13 @@ impl Attributes {
         )
     }
 
-    /// Of a folder: its set-uid bit, which means nothing, is dropped.
+    /// Of a folder.
     pub fn set_folder(
         &mut self,
         folder: BorrowedFd<'_>,
         record: &FolderRecord,
     ) -> io::Result<Vec<String>> {
-        let mode = record.mode.map(|mode| mode & 0o3777);
+        let mode = record.mode.map(Attributes::mode_of_folder);
         self.set(folder, mode, &record.owner, record.mtime, &record.xattrs)
     }
 
@@ -143,17 +204,26 @@ impl Attributes {
         if let Some((uid, gid)) = self.new_owner(&look, owner) {
             is_mode_kept = false;
             let given = sys::fchown(fd, Some(uid), Some(gid));
+            let count = refused.len();
             accept(given, &mut refused, || {
                 format!("{NO_OWNER} {}:{}", uid.as_raw(), gid.as_raw())
             })?;
+            // Set-id bits were meant for another owner then.
+            if let Some(bits) = mode
+                && refused.len() > count
+                && look.what == What::File
+                && bits & !ORDINARY_BITS != 0
+            {
+                mode = Some(bits & ORDINARY_BITS);
+                refused.push("its special bits are not restored: its owner is another".to_owned());
+            }
         }
         is_mode_kept &= !self.clear_acls(fd)?;
         for (name, value) in xattrs {
-            let say = || format!("its attribute {} is not restored", shown(name.as_bytes()));
-            if is_carried(name) {
+            if self.may_set(name) {
                 let given = sys::fsetxattr(fd, name.as_str(), value, XattrFlags::empty());
                 let count = refused.len();
-                accept(given, &mut refused, say)?;
+                accept(given, &mut refused, || not_restored(name))?;
                 // The bits of the group are the most that the ACL let anybody have: without it the group would have them.
                 if let Some(bits) = mode
                     && refused.len() > count
@@ -163,8 +233,6 @@ impl Attributes {
                     mode = Some(without_acl(bits));
                     refused.extend((bits & GROUP_BITS != 0).then(|| GROUP_CLOSED.to_owned()));
                 }
-            } else {
-                refused.push(say());
             }
         }
         if let Some(mode) = mode
@@ -213,6 +281,16 @@ impl Attributes {
         let is_new = (uid, gid) != (look.uid, look.gid);
         is_new.then(|| (Uid::from_raw(uid), Gid::from_raw(gid)))
     }
+}
+
+fn not_restored(name: &str) -> String {
+    format!("its attribute {} is not restored", shown(name.as_bytes()))
+}
+
+/// Returns what a file system without attributes of this name refuses, in the words of [`Attributes::set_file`].
+pub fn unsupported(name: &str) -> String {
+    let error = io::Error::from(Errno::OPNOTSUPP);
+    format!("{}: {error}", not_restored(name))
 }
 
 /// The permission bits of the group.

@@ -190,8 +190,11 @@ pub fn is_gone(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| gone.contains(&error))
 }
 
-/// The names in an open folder, sorted, and what each is where the folder itself tells.
-pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Option<What>)>> {
+/// A name in a folder, what it stands for if the folder itself tells, and its inode number.
+pub type Listed = (Vec<u8>, Option<What>, u64);
+
+/// The names in an open folder, sorted.
+pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Listed>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
@@ -202,10 +205,10 @@ pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Option<What>)>>
                 FileType::Unknown => None,
                 known => Some(What::from(known)),
             };
-            names.push((name.to_vec(), what));
+            names.push((name.to_vec(), what, entry.ino()));
         }
     }
-    names.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    names.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
     Ok(names)
 }
 
@@ -319,10 +322,21 @@ impl From<Stat> for Look {
 /// POSIX ACLs as the file system shows them (acl(5)).
 pub const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
 
-/// Whether an extended attribute goes along: those of users, and POSIX ACLs. Labels and capabilities belong to the
-/// machine, and capabilities are not restored any more than set-uid bits are.
+/// Whether an extended attribute goes along: those of users, POSIX ACLs, file capabilities, and those that only root sees.
+/// Labels of security modules belong to the machine.
 pub fn is_carried(name: &str) -> bool {
-    name.starts_with("user.") || ACLS.contains(&name)
+    name.starts_with("user.") || ACLS.contains(&name) || is_privileged(name)
+}
+
+/// Whether only root may set an extended attribute (xattr(7), capabilities(7)).
+pub fn is_privileged(name: &str) -> bool {
+    name == "security.capability" || name.starts_with("trusted.")
+}
+
+/// Whether the file system of `fd` has attributes like `name`.
+pub fn has_xattr_support(fd: impl AsFd, name: &str) -> bool {
+    let mut value = [0u8; 0];
+    sys::fgetxattr(fd, name, &mut value[..]) != Err(Errno::OPNOTSUPP)
 }
 
 /// The extended attributes of what is open that go along; a file system without them has none.

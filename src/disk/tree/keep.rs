@@ -115,7 +115,7 @@ impl Keeping<'_> {
         if look.what == What::Folder {
             self.enter(relative)?;
             let below = names(self.from.at(relative)?)?;
-            ahead.extend(below.iter().map(|(name, _)| join(relative, name)));
+            ahead.extend(below.iter().map(|(name, ..)| join(relative, name)));
             return Ok(());
         }
         let to = self.to.at(folder)?;
@@ -251,7 +251,7 @@ impl Releasing<'_> {
             (What::Folder, What::Folder) => {
                 let below = names(self.from.at(relative)?)?;
                 ahead.push((relative.to_vec(), true));
-                ahead.extend(below.iter().map(|(name, _)| (join(relative, name), false)));
+                ahead.extend(below.iter().map(|(name, ..)| (join(relative, name), false)));
             }
             _ if is_twin(&look, &twin) => {
                 self.enter(folder)?;

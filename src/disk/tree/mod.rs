@@ -2,15 +2,17 @@
 
 pub mod attributes;
 pub mod beneath;
+pub mod foresight;
 mod holes;
 pub mod keep;
+pub mod links;
 pub mod listing;
 pub mod owners;
 pub mod unpack;
 pub mod walk;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs::File,
     io,
@@ -41,7 +43,7 @@ use crate::{
         manifest::FileRecord,
         named::Named,
         relative::{ESCAPED, RelativeName},
-        tree::{FolderRecord, Tree},
+        tree::{FolderRecord, LinkRecord, Tree},
     },
 };
 
@@ -86,15 +88,26 @@ pub struct Restoring<'a> {
     pub taking: Taking<'a>,
     /// Whether owners can be given.
     pub privilege: Privilege,
+    /// The links that are made although they lead outside.
+    pub outside: &'a BTreeMap<RelativeName, LinkRecord>,
 }
 
-/// Builds a directory, 0700 until everything in it is as it should be, and durable when this returns. Names what could
-/// not be restored: links that lead outside, attributes that the file system refuses.
+/// What the file system refused of a directory, in words.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unrestored {
+    /// Links that are not there.
+    pub links: Vec<String>,
+    /// Owners, times and attributes that are others.
+    pub attributes: Vec<String>,
+}
+
+/// Builds a directory, 0700 until everything in it is as it should be, and durable when this returns. Names what the file
+/// system refused. Links that lead outside are made only if the caller says so.
 ///
-/// Set-uid, set-gid and sticky bits of files are dropped; folders keep set-gid and sticky. On an error nothing stays,
-/// and what was moved is gone. Not promised: that an ACL means the same to this machine, because it names users by
+/// Set-id bits of files, capabilities and `trusted.*` attributes are restored by root alone ([`attributes`]). On an error
+/// nothing stays, and what was moved is gone. Not promised: that an ACL means the same to this machine, because it names users by
 /// number; and before Linux 5.8, that a write error of the disk is seen, because syncfs(2) did not tell.
-pub fn restore(restoring: &Restoring<'_>) -> Result<Vec<String>> {
+pub fn restore(restoring: &Restoring<'_>) -> Result<Unrestored> {
     let place = restoring.place;
     let begun = begin(restoring).with_context(|| format!("cannot create {}", place.display()))?;
     let built = build(restoring, begun);
@@ -141,7 +154,7 @@ fn begin(restoring: &Restoring<'_>) -> io::Result<Begun> {
     Ok(Begun::Empty)
 }
 
-fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Vec<String>> {
+fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Unrestored> {
     let top = Top::open(restoring.place)
         .with_context(|| format!("cannot open {}", restoring.place.display()))?
         .shown_as(restoring.target);
@@ -153,6 +166,7 @@ fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Vec<String>> {
         attributes: Attributes::new(restoring.privilege),
         implied: BTreeSet::new(),
         nearest: Vec::new(),
+        links: Named::default(),
         warnings: Named::default(),
     };
     // A default ACL of the folder above would go down into everything.
@@ -194,7 +208,10 @@ fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Vec<String>> {
         .finish_folder(b"", &restoring.tree.root)
         .with_context(|| at(b""))?;
     sync(&top)?;
-    Ok(building.warnings.finish())
+    Ok(Unrestored {
+        links: building.links.finish(),
+        attributes: building.warnings.finish(),
+    })
 }
 
 /// Makes everything on the file system of `top` durable: for many files much cheaper than a sync of each.
@@ -214,6 +231,8 @@ struct Building<'a> {
     implied: BTreeSet<Vec<u8>>,
     /// The folder of what was placed last: those above it are there.
     nearest: Vec<u8>,
+    /// Links that the file system cannot have.
+    links: Named,
     warnings: Named,
 }
 
@@ -302,23 +321,19 @@ impl Building<'_> {
     }
 
     fn link(&mut self, link: &RelativeName, restoring: &Restoring<'_>) -> Result<()> {
-        let record = &restoring.tree.links[link];
         let relative = link.as_bytes();
-        if !restoring.tree.is_inside(link, restoring.target) {
-            self.warnings.add(|| {
-                let target = crate::model::relative::shown(&record.target);
-                let path = self.top.shown(relative);
-                format!("{path} is not restored: it is a link that leads out of the directory, to {target}")
-            });
-            return Ok(());
-        }
+        let record = match restoring.outside.get(link) {
+            Some(record) => record,
+            None if restoring.tree.is_inside(link, restoring.target) => &restoring.tree.links[link],
+            None => return Ok(()),
+        };
         self.above(relative)?;
         let (parent, name) = self.folders.parent(relative)?;
         match sys::symlinkat(OsStr::from_bytes(&record.target), parent, name) {
             Ok(()) => {}
             Err(Errno::PERM | Errno::OPNOTSUPP) => {
                 let path = self.top.shown(relative);
-                self.warnings.add(|| {
+                self.links.add(|| {
                     format!("{path} is not restored: the file system has no symbolic links")
                 });
                 return Ok(());

@@ -34,6 +34,19 @@ impl Owners {
         }
     }
 
+    /// Whether this machine knows the owner: by name, or by number if the archive has no name.
+    pub fn knows(&mut self, owner: &Owner) -> bool {
+        let (uid, gid) = self.find(owner);
+        let is_known = |name: &Option<Arc<str>>, ids: &HashMap<Arc<str>, Option<u32>>| {
+            name.as_ref()
+                .is_none_or(|name| ids.get(name).is_some_and(Option::is_some))
+        };
+        uid.is_some()
+            && gid.is_some()
+            && is_known(&owner.user, &self.uids)
+            && is_known(&owner.group, &self.gids)
+    }
+
     /// The numbers of an owner on this machine: by name; where it knows no such name, as they are.
     pub fn find(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
         let user = owner.user.as_ref().and_then(|name| {

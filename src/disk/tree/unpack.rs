@@ -63,7 +63,7 @@ impl Unpacking {
             return Ok(None);
         }
         // Attributes cannot be given to what may not be written.
-        let mode = Attributes::mode_of_file(record).filter(|_| record.xattrs.is_empty());
+        let mode = Attributes::mode_of_new_file(record).filter(|_| record.xattrs.is_empty());
         let file = staging.file_of_mode(name, mode.unwrap_or(0o600))?;
         Ok(Some(Box::new(self.open.insert(file))))
     }

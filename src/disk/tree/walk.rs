@@ -42,6 +42,8 @@ pub enum Met<'a> {
 pub struct Leaf<'a> {
     /// What it is.
     pub what: What,
+    /// The file system of its folder, and its number as the folder tells it.
+    pub inode: (u64, u64),
     folder: BorrowedFd<'a>,
     name: &'a OsStr,
 }
@@ -60,8 +62,20 @@ pub fn walk(
     rules: &Rules,
     visit: &mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
 ) -> Result<()> {
+    let ahead = vec![(Vec::new(), rules.of_top())];
+    walk_from(top, rules, ahead, &mut |_| true, visit)
+}
+
+/// Does the same for the folders `ahead`, the last one first, of which the rules say so much; goes below them only where
+/// `descend` says so of a folder. One that is not there is passed over.
+pub fn walk_from(
+    top: &Top,
+    rules: &Rules,
+    mut ahead: Vec<(Vec<u8>, Verdict)>,
+    descend: &mut dyn FnMut(&[u8]) -> bool,
+    visit: &mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
+) -> Result<()> {
     let mut folders = Folders::new(top);
-    let mut ahead = vec![(Vec::new(), rules.of_top())];
     while let Some((folder, verdict)) = ahead.pop() {
         let opened = folders.at(&folder).and_then(|fd| {
             let look = Look::of(fd)?;
@@ -82,7 +96,7 @@ pub fn walk(
             _ => visit(&folder, Met::Folder(look, fd))?,
         }
         let below = ahead.len();
-        for (name, what) in names {
+        for (name, what, inode) in names {
             let relative = join(&folder, &name);
             let name = OsStr::from_bytes(&name);
             let what = match what {
@@ -103,11 +117,14 @@ pub fn walk(
                 (Err(fault), ..) => Met::Failed(format!("its path {fault}")),
                 (Ok(_), _, What::Special(kind)) => Met::Special(kind),
                 (Ok(_), _, What::Folder) => {
-                    ahead.push((relative, verdict));
+                    if descend(&relative) {
+                        ahead.push((relative, verdict));
+                    }
                     continue;
                 }
                 (Ok(_), _, what) => Met::Leaf(Leaf {
                     what,
+                    inode: (look.inode.0, inode),
                     folder: fd,
                     name,
                 }),

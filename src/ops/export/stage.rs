@@ -29,7 +29,9 @@ use crate::{
         entry_name::EntryName,
         limits::MAX_MANIFEST_BYTES,
         manifest::{FileRecord, Manifest},
+        named::Named,
         plan::Privacy,
+        relative::shown,
         tree::Tree,
         version::FormatVersion,
     },
@@ -279,12 +281,20 @@ fn directory(
     };
     let rules = settings.rules(source)?;
     let staged = tree::stage(path, &source.name, &rules, &caller)?;
-    for name in &staged.left_out {
-        info!("Left out: {name}");
+    for own in &staged.own {
+        info!("Left out: {own}");
+    }
+    for special in &staged.special {
+        let message = format!("{special}: it is left out, no archive holds one");
+        gathered.remarks.warning("special", &source.name, message);
+    }
+    for vanished in &staged.vanished {
+        gathered.remarks.undone("vanished", &source.name, vanished);
     }
     for entry in &staged.torn {
         warn!("{entry} changed each time it was read: the archive has it as it was read last");
     }
+    announce_links(source, path, &staged.tree, &mut gathered.remarks);
     for (entry, record) in &staged.records {
         if record.snapshot.is_some() {
             info!("{entry} is a database: the archive has one consistent copy of it");
@@ -307,6 +317,21 @@ fn directory(
         .contents
         .append(&mut contents.into_iter().collect());
     Ok(amount)
+}
+
+/// Warns of the links that lead out of a directory: where they lead is not in the archive.
+fn announce_links(source: &Source, path: &Path, tree: &Tree, remarks: &mut Remarks) {
+    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut links = Named::default();
+    for (link, record) in tree.outside(&place) {
+        links.add(|| {
+            let (path, to) = (path.display(), shown(&record.target));
+            format!("{path}/{link} is a link that leads out of the directory, to {to}: the archive has the link, not what it leads to")
+        });
+    }
+    for link in links.finish() {
+        remarks.warning("link", &source.name, link);
+    }
 }
 
 fn one(

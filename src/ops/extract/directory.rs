@@ -3,18 +3,22 @@
 use std::{io, path::Path};
 
 use anyhow::{Context as _, Result};
-use tracing::warn;
 
 use super::{Context, Extracted};
 use crate::{
     disk::{
         staging::Staging,
         survey,
-        tree::{Privilege, Restoring, Taking, publish, restore},
+        tree::{
+            Privilege, Restoring, Taking,
+            foresight::Foresight,
+            links::{OutsideLinks, Wish},
+            publish, restore,
+        },
     },
     error::{Failure, Kind},
-    model::{entry_name::EntryName, manifest::Manifest, tree::files_of},
-    ops::staged::staged_files,
+    model::{entry_name::EntryName, manifest::Manifest, named::Named, tree::files_of},
+    ops::{import::remark_refused, remark::Remarks, staged::staged_files},
 };
 
 /// Bytes of the files of a directory.
@@ -26,8 +30,8 @@ pub fn total_bytes(name: &EntryName, manifest: &Manifest) -> u64 {
 /// Builds the directory called `name` below `folder`, of files that were proven and lie in `staging` with their
 /// attributes, but for those that were `refused`.
 ///
-/// Modes, times, attributes and the links that stay inside are those of the archive; what could not be had is warned of.
-/// Everything belongs to who runs it.
+/// Modes, times, attributes and the links that stay inside are those of the archive; what is left out is remarked.
+/// Everything belongs to the caller, so that set-id bits and attributes of root's stay away.
 pub fn extract(
     context: &Context,
     name: &EntryName,
@@ -35,6 +39,7 @@ pub fn extract(
     staging: &Staging,
     refused: &[String],
     folder: &Path,
+    remarks: &mut Remarks,
 ) -> Result<Extracted> {
     let target = folder.join(name.as_str());
     let tree = manifest.trees.get(name);
@@ -42,16 +47,27 @@ pub fn extract(
     let files = staged_files(name, manifest, staging)?;
     context.begin("building the directory", None);
     let place = staging.sibling();
-    let warnings = restore(&Restoring {
+    let shown_target = survey::in_real_folder(&target);
+    let outside = OutsideLinks::plan(tree, &shown_target, Wish::AsHere, &[])
+        .with_context(|| format!("cannot look at {}", target.display()))?;
+    let mut foresight = Foresight::at(&shown_target, Privilege::Ours)?;
+    let mut lost = Named::default();
+    for file in &files {
+        for said in foresight.of_file(file.record) {
+            lost.add(|| format!("{}/{}: {said}", shown_target.display(), file.name));
+        }
+    }
+    let unrestored = restore(&Restoring {
         tree,
         files: &files,
         place: &place,
-        target: &survey::in_real_folder(&target),
+        target: &shown_target,
         taking: Taking::Move {
             folder: &staging.place(name),
             refused,
         },
         privilege: Privilege::Ours,
+        outside: &outside.made,
     })?;
     match publish(&place, &target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -59,8 +75,14 @@ pub fn extract(
         }
         result => result.with_context(|| format!("cannot write {}", target.display()))?,
     }
-    for warning in warnings {
-        warn!("{name}: {warning}");
+    for link in outside.left.into_iter().chain(unrestored.links) {
+        remarks.undone("link", name, link);
+    }
+    for attribute in lost.finish() {
+        remarks.undone("attribute", name, attribute);
+    }
+    for attribute in unrestored.attributes {
+        remark_refused(remarks, name, attribute);
     }
     Ok(Extracted {
         entry: name.as_str().to_owned(),

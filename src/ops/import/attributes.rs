@@ -1,18 +1,18 @@
 //! Mode, owner, time and extended attributes of single files: what the manifest says, by the rule that holds for the files
 //! of directories; and the owners of everything that is restored, as far as this machine knows them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 
 use super::unpacked::{Targets, Unpacked};
 use crate::{
     config::{Settings, sources::Source},
-    disk::tree::owners::Owners,
+    disk::tree::{foresight::Foresight, owners::Owners},
     model::{
         entry_name::{EntryName, printable},
-        plan::{self, Attributes, Present},
-        tree::Owner,
+        plan::{self, Attributes, Present, Privacy},
+        tree::{Owner, Xattrs},
     },
     ops::{Context, remark::Remarks},
 };
@@ -22,9 +22,11 @@ pub fn wanted(
     context: &Context,
     unpacked: &Unpacked<'_>,
     source: &Source,
+    target: &Path,
     present: Option<&Present>,
     owners: &mut Owners,
-) -> Attributes {
+) -> std::io::Result<Attributes> {
+    let mut foresight = Foresight::at(target, context.privilege())?;
     let name = &source.name;
     let record = unpacked.record(name);
     let header = unpacked.verified.header(name);
@@ -35,14 +37,28 @@ pub fn wanted(
         source.privacy,
     );
     let owner = record.map(|record| record.owner()).unwrap_or_default();
-    let xattrs = record.map(|record| record.xattrs.clone());
     let mut attributes = Attributes {
         mode,
         owner: None,
-        xattrs: xattrs.unwrap_or_default(),
+        xattrs: Xattrs::new(),
     };
+    if let Some(record) = record {
+        attributes.xattrs = foresight.restored(&record.xattrs);
+        let archived = record.mode.unwrap_or(mode);
+        let given = foresight.mode_of_file(archived, &owner, &record.xattrs);
+        // The privacy of the source has closed some bits; special ones come back as they do in a directory.
+        attributes.mode = match source.privacy {
+            Privacy::Private => mode & given,
+            Privacy::Ordinary => given,
+        };
+        for said in foresight.of_file(record) {
+            let message = format!("{}: {said}", target.display());
+            let mut remarks = unpacked.unrestored.borrow_mut();
+            remarks.undone("attribute", name, message);
+        }
+    }
     if !context.privileged {
-        return attributes;
+        return Ok(attributes);
     }
     let (uid, gid) = owners.find(&owner);
     let there = present.map(|present| present.owner);
@@ -55,7 +71,7 @@ pub fn wanted(
     let uid = uid.or(there.map(|owner| owner.0)).or(in_tar_uid);
     let gid = gid.or(there.map(|owner| owner.1)).or(in_tar_gid);
     attributes.owner = Some((uid.unwrap_or(0), gid.unwrap_or(0)));
-    attributes
+    Ok(attributes)
 }
 
 /// Warns of the owners that this machine does not know, once each; and if the caller cannot give files away, of those that

@@ -8,27 +8,32 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::warn;
 
 use super::unpacked::Unpacked;
 use crate::{
     config::{
         Settings,
-        sources::{Content, Source},
+        sources::{Content, Links, Source},
     },
     disk::{
         exists, survey,
         transaction::{Change, Form, New},
-        tree::{self as built, Restoring, StagedFile, Taking},
+        tree::{
+            self as built, Restoring, StagedFile, Taking,
+            attributes::{ATTRIBUTE, Attributes, kind_of},
+            foresight::Foresight,
+            links::{OutsideLinks, Wish},
+        },
     },
     model::{
-        digest::Digest,
         entry_name::EntryName,
-        relative::RelativeName,
+        manifest::FileRecord,
+        named::Named,
+        relative::{RelativeName, shown},
         rules::Rules,
-        tree::{Tree, relative_of},
+        tree::{FolderRecord, Tree, relative_of},
     },
-    ops::{Context, look::look, staged::staged_files},
+    ops::{Context, look::look, remark::Remarks, staged::staged_files},
     source::sqlite,
 };
 
@@ -41,6 +46,7 @@ pub struct Directory<'a> {
     tree: &'a Tree,
     target: &'a Path,
     files: Vec<StagedFile<'a>>,
+    outside: OutsideLinks,
 }
 
 impl<'a> Directory<'a> {
@@ -57,6 +63,17 @@ impl<'a> Directory<'a> {
             return Ok(None);
         };
         let files = staged_files(&source.name, manifest, unpacked.staging)?;
+        let wish = match &source.content {
+            Content::Directory {
+                links: Links::All, ..
+            } => Wish::All,
+            _ => Wish::AsHere,
+        };
+        let within = settings.within(source).into_iter();
+        let within = within.filter(|(other, _)| unpacked.record(&other.name).is_some());
+        let taken: Vec<PathBuf> = within.map(|(_, inside)| inside).collect();
+        let outside = OutsideLinks::plan(tree, target, wish, &taken)
+            .with_context(|| format!("cannot look at {}", target.display()))?;
         Ok(Some(Directory {
             context,
             settings,
@@ -65,42 +82,138 @@ impl<'a> Directory<'a> {
             tree,
             target,
             files,
+            outside,
         }))
     }
 
-    /// Whether this machine's directory is the archive's already: files, folders, links, and modes.
+    /// Whether this machine's directory is already what an import makes of the archive's: files, folders, links, modes, and
+    /// owners and attributes as far as they can be restored. What cannot be restored is remarked, and makes no difference.
     pub fn is_unchanged(&self) -> Result<bool> {
-        if !self.target.is_dir() {
-            return Ok(false);
+        let mut foresight = Foresight::at(self.target, self.context.privilege())?;
+        let mut lost = Lost::default();
+        let is_unchanged = self.compare(&mut foresight, &mut lost)?;
+        let name = &self.source.name;
+        let mut remarks = self.unpacked.unrestored.borrow_mut();
+        for link in &self.outside.announced {
+            remarks.warning("link", name, link);
         }
-        let here = look(self.context, self.settings, self.source, self.target)?;
-        let mut files: BTreeMap<RelativeName, (Digest, Option<u32>)> = BTreeMap::new();
-        for (entry, record) in &here.records {
+        for link in &self.outside.left {
+            remarks.undone("link", name, link);
+        }
+        let lost = match is_unchanged {
+            true => lost.everywhere,
+            false => lost.in_the_archive,
+        };
+        for attribute in lost.finish() {
+            remarks.undone("attribute", name, attribute);
+        }
+        Ok(is_unchanged)
+    }
+
+    fn compare(&self, foresight: &mut Foresight, lost: &mut Lost) -> Result<bool> {
+        let rules = self.settings.rules(self.source)?;
+        let is_there = self.target.is_dir();
+        let here = match is_there {
+            true => Some(look(self.context, self.settings, self.source, self.target)?),
+            false => None,
+        };
+        let (records, there) = match here {
+            Some(here) => (here.records, here.tree),
+            None => (Vec::new(), Tree::default()),
+        };
+        let mut files: BTreeMap<RelativeName, FileRecord> = BTreeMap::new();
+        for (entry, record) in records {
             let key = &entry.as_str()[self.source.name.as_str().len() + 1..];
-            let name = relative_of(key, record, &self.source.name);
-            let name = name.map_err(anyhow::Error::msg)?;
-            files.insert(name, (record.checksum, record.mode));
+            let name = relative_of(key, &record, &self.source.name);
+            files.insert(name.map_err(anyhow::Error::msg)?, record);
         }
-        let wanted = self.files.iter().map(|file| {
-            let (record, name) = (file.record, file.name.clone());
-            (name, (record.checksum, record.mode))
+        // The file system has refused something already: it would refuse it again.
+        let is_refused = |name| {
+            self.unpacked
+                .finished
+                .get(name)
+                .is_some_and(|said| !said.is_empty())
+        };
+        let is_lenient = is_refused(&self.source.name);
+        let mut is_same = is_there;
+        let shown = |relative: &[u8], said: &str| {
+            format!("{}/{}: {said}", self.target.display(), shown(relative))
+        };
+        for file in &self.files {
+            let (name, record) = (&file.name, file.record);
+            let found = files.remove(name);
+            for said in foresight.of_file(record) {
+                let is_here = found.as_ref().is_some_and(|found| {
+                    found.mode == record.mode && found.xattrs == record.xattrs
+                });
+                lost.add(is_here, || shown(name.as_bytes(), &said));
+            }
+            let Some(found) = found else {
+                // What is excluded here is no part of the comparison.
+                is_same &= !rules.keeps(name.as_bytes(), false);
+                continue;
+            };
+            let owner = record.owner();
+            is_same &= found.checksum == record.checksum
+                && record.mode.is_none_or(|mode| {
+                    let given = foresight.mode_of_file(mode, &owner, &record.xattrs);
+                    found.mode == Some(mode) || found.mode == Some(given)
+                })
+                && (is_lenient
+                    || foresight.is_same_owner(&owner, &found.owner())
+                        && foresight.are_same_xattrs(&record.xattrs, &found.xattrs));
+        }
+        is_same &= files.is_empty();
+        let mut same_folder = |name: &[u8], wanted: &FolderRecord, found: Option<&FolderRecord>| {
+            for said in foresight.of_folder(wanted) {
+                let is_here = found.is_some_and(|found| found.xattrs == wanted.xattrs);
+                lost.add(is_here, || shown(name, &said));
+            }
+            let Some(found) = found else {
+                return !rules.keeps(name, true);
+            };
+            let found_mode = found.mode.map(Attributes::mode_of_folder);
+            wanted
+                .mode
+                .is_none_or(|_| foresight.mode_of_folder(wanted) == found_mode)
+                && (is_lenient
+                    || foresight.is_same_owner(&wanted.owner, &found.owner)
+                        && foresight.are_same_xattrs(&wanted.xattrs, &found.xattrs))
+        };
+        is_same &= same_folder(b"", &self.tree.root, Some(&there.root).filter(|_| is_there));
+        for (name, wanted) in &self.tree.folders {
+            is_same &= same_folder(name.as_bytes(), wanted, there.folders.get(name));
+        }
+        let listed = &self.tree.folders;
+        let more = there
+            .folders
+            .keys()
+            .filter(|name| !listed.contains_key(*name));
+        let mut more = more.filter(|name| !self.is_implied(name));
+        Ok(is_same && more.next().is_none() && self.has_same_links(&there, &rules))
+    }
+
+    /// Whether the archive has something below `folder`, although it does not list it.
+    fn is_implied(&self, folder: &RelativeName) -> bool {
+        let is_below = |name: &RelativeName| name.folders().any(|above| above == folder.as_bytes());
+        self.files.iter().any(|file| is_below(&file.name))
+            || self.tree.links.keys().any(is_below)
+            || self.tree.folders.keys().any(is_below)
+    }
+
+    fn has_same_links(&self, there: &Tree, rules: &Rules) -> bool {
+        let made = self.tree.links.iter().filter_map(|(name, record)| {
+            let is_kept = rules.keeps(name.as_bytes(), false);
+            let record = match self.outside.made.get(name) {
+                Some(record) => record,
+                None if self.tree.is_inside(name, self.target) => record,
+                None => return None,
+            };
+            is_kept.then_some((name, &record.target))
         });
-        let folders = |tree: &Tree| -> BTreeMap<RelativeName, Option<u32>> {
-            let folders = tree.folders.iter();
-            folders
-                .map(|(name, folder)| (name.clone(), folder.mode))
-                .collect()
-        };
-        let links = |tree: &Tree| -> BTreeMap<RelativeName, Vec<u8>> {
-            let links = tree.links.iter();
-            links
-                .map(|(name, link)| (name.clone(), link.target.clone()))
-                .collect()
-        };
-        Ok(wanted.collect::<BTreeMap<_, _>>() == files
-            && self.tree.root.mode == here.tree.root.mode
-            && folders(self.tree) == folders(&here.tree)
-            && links(self.tree) == links(&here.tree))
+        let made: BTreeMap<_, _> = made.collect();
+        let there = there.links.iter();
+        made == there.map(|(name, record)| (name, &record.target)).collect()
     }
 
     /// The change that puts the archive's directory in place, with the changes whose targets lie in it.
@@ -132,7 +245,7 @@ impl<'a> Directory<'a> {
         let privilege = self.context.privilege();
         let staged = self.unpacked.staging.place(&self.source.name);
         self.context.begin("building the directory", None);
-        let mut warnings = built::restore(&Restoring {
+        let refused = built::restore(&Restoring {
             tree: self.tree,
             files: &self.files,
             place,
@@ -145,13 +258,21 @@ impl<'a> Directory<'a> {
                 None => Taking::Copy,
             },
             privilege,
+            outside: &self.outside.made,
         })?;
+        let mut remarks = self.unpacked.unrestored.borrow_mut();
+        let name = &self.source.name;
+        for link in refused.links {
+            remarks.undone("link", name, link);
+        }
+        for attribute in refused.attributes {
+            remark_refused(&mut remarks, name, attribute);
+        }
         if exists(self.target) {
             self.make_room(place, made)?;
-            warnings.extend(built::keep_excluded(self.target, place, rules, privilege)?);
-        }
-        for warning in warnings {
-            warn!("{}: {warning}", self.source.name);
+            for left in built::keep_excluded(self.target, place, rules, privilege)? {
+                remarks.warning("excluded", name, left);
+            }
         }
         Ok(())
     }
@@ -213,4 +334,32 @@ fn parts(source: &Source, inside: &Path) -> Vec<PathBuf> {
         files.extend(sqlite::companions(inside));
     }
     files
+}
+
+/// Records what the file system refused of a directory: an owner or a time is worth knowing, an attribute is undone.
+pub fn remark_refused(remarks: &mut Remarks, name: &EntryName, refused: String) {
+    let what = refused.split_once(": ").map_or("", |(_, what)| what);
+    match kind_of(what) {
+        ATTRIBUTE => remarks.undone(ATTRIBUTE, name, refused),
+        kind => remarks.warning(kind, name, refused),
+    }
+}
+
+/// Attributes that are not restored, in words.
+#[derive(Default)]
+struct Lost {
+    /// All that the archive has.
+    in_the_archive: Named,
+    /// Those that this machine's directory does not have either.
+    everywhere: Named,
+}
+
+impl Lost {
+    /// Adds one; `is_here` if this machine's directory has it.
+    fn add(&mut self, is_here: bool, say: impl Fn() -> String) {
+        self.in_the_archive.add(&say);
+        if !is_here {
+            self.everywhere.add(&say);
+        }
+    }
 }

@@ -217,8 +217,14 @@ fn files(
         {
             present.digest = digest;
         }
-        let attributes =
-            attributes::wanted(context, unpacked, source, present.as_ref(), &mut owners);
+        let attributes = attributes::wanted(
+            context,
+            unpacked,
+            source,
+            target,
+            present.as_ref(),
+            &mut owners,
+        )?;
         let action = plan::decide(digest, &attributes, present.as_ref());
         planned.steps.push(Step {
             entry: name.clone(),

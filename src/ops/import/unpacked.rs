@@ -1,6 +1,7 @@
 //! An archive in staging: unpacked, proven, and looked at before anything moves.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fs::File,
     io::{self, Write},
@@ -101,6 +102,8 @@ pub struct Unpacked<'a> {
     pub finished: BTreeMap<EntryName, Vec<String>>,
     /// The archive's configuration, if it does not replace this machine's.
     pub beside: Option<Beside>,
+    /// What of links and attributes is left; known when targets are planned, or when directories are built.
+    pub unrestored: RefCell<Remarks>,
     broken: Vec<Blocked>,
     remarks: Remarks,
 }
@@ -149,6 +152,7 @@ impl<'a> Unpacked<'a> {
             trees,
             finished,
             beside: None,
+            unrestored: RefCell::default(),
             broken: Vec::new(),
             remarks: Remarks::default(),
         };

@@ -1,6 +1,7 @@
 //! What a file of a directory holds when it is packed: opened again, or from the copy.
 
 use std::{
+    collections::HashMap,
     ffi::OsStr,
     fmt,
     fs::File,
@@ -9,13 +10,20 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::{ffi::OsStrExt as _, fs::FileExt as _},
     },
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::hash::Hashed;
+use super::{hash::Hashed, listing::Collected};
 use crate::{
-    disk::tree::beneath::{Folders, Look, Top, is_gone, open_file, split},
-    model::{entry_name::EntryName, relative::RelativeName},
+    disk::tree::beneath::{Folders, Look, Top, What, is_gone, open_file, split},
+    model::{
+        digest::{Digest, Hashing},
+        entry_name::EntryName,
+        limits::BUFFER_BYTES,
+        relative::RelativeName,
+        rules::Rules,
+        tree::Modified,
+    },
 };
 
 /// A directory that stays open until its files are packed.
@@ -23,17 +31,45 @@ use crate::{
 pub struct Origin {
     pub top: Top,
     pub name: EntryName,
+    pub rules: Rules,
     /// The folder in it that a file was opened in last: the next one is likely to lie there as well.
     last: Mutex<Option<(Vec<u8>, Arc<OwnedFd>)>>,
+    whereabouts: Mutex<Whereabouts>,
 }
 
+/// Where the files are that have lost their names since they were hashed.
+#[derive(Debug, Default)]
+struct Whereabouts {
+    collected: Collected,
+    /// The files in the folders that have changed, as far as they were asked for.
+    paths: HashMap<(u64, u64), RelativeName>,
+}
+
+/// How often a file that has lost its name is looked for: it may get yet another one meanwhile.
+const SEARCHES: usize = 8;
+
 impl Origin {
-    pub fn new(top: Top, name: EntryName) -> Origin {
+    pub fn new(top: Top, name: EntryName, rules: Rules) -> Origin {
         Origin {
             top,
             name,
-            last: Mutex::new(None),
+            rules,
+            last: Mutex::default(),
+            whereabouts: Mutex::default(),
         }
+    }
+
+    /// Tells which folders were listed, so that a file can be looked for where names have come since.
+    pub fn remember(&self, collected: Collected) {
+        let mut whereabouts = self.whereabouts();
+        whereabouts.collected = collected;
+        whereabouts.paths.clear();
+    }
+
+    fn whereabouts(&self) -> MutexGuard<'_, Whereabouts> {
+        self.whereabouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn folder(&self, folder: &[u8]) -> io::Result<Arc<OwnedFd>> {
@@ -48,14 +84,80 @@ impl Origin {
         *last = Some((folder.to_owned(), fd.clone()));
         Ok(fd)
     }
+
+    /// Opens the file that has this inode, whatever it is called now; nothing if it is not to be found.
+    fn find(&self, inode: (u64, u64)) -> anyhow::Result<Option<File>> {
+        let mut whereabouts = self.whereabouts();
+        let mut folders = Folders::new(&self.top);
+        for _ in 0..SEARCHES {
+            if let Some(path) = whereabouts.paths.get(&inode) {
+                let opened = folders
+                    .parent(path.as_bytes())
+                    .and_then(|(parent, name)| open_file(parent, name));
+                if let Ok(file) = opened
+                    && Look::of(&file)?.inode == inode
+                {
+                    return Ok(Some(file));
+                }
+            }
+            let Whereabouts { collected, paths } = &mut *whereabouts;
+            let settled = collected.listing.settled();
+            let changed = collected.listing.changed(&self.top, settled);
+            if changed.folders.is_empty() {
+                return Ok(None);
+            }
+            let files = collected.relist(&self.top, &self.rules, &changed)?;
+            paths.extend(files.into_iter().map(|found| (found.inode, found.name)));
+        }
+        Ok(None)
+    }
 }
 
-/// A file that is opened again when it is packed; that it is no longer what was hashed is [`Changed`].
+/// What tells a file, and its content, apart from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The file system, and the number in it.
+    pub inode: (u64, u64),
+    /// Bytes.
+    pub size: u64,
+    /// When its content was changed.
+    pub mtime: Modified,
+    ctime: Modified,
+    names: u64,
+}
+
+impl Seen {
+    /// What was looked at.
+    pub fn of(look: &Look) -> Seen {
+        Seen {
+            inode: look.inode,
+            size: look.size,
+            mtime: look.mtime,
+            ctime: look.ctime,
+            names: look.names,
+        }
+    }
+
+    /// Whether `after` shows the same file with the same content, as far as its size and its time tell: it may have
+    /// another name, or another mode.
+    pub fn is_content_of(&self, after: &Look) -> bool {
+        (self.inode, self.size, self.mtime) == (after.inode, after.size, after.mtime)
+    }
+
+    /// Whether nothing about the file has changed but how many names it has.
+    fn is_unchanged(&self, after: &Look) -> bool {
+        self.is_content_of(after) && (self.ctime == after.ctime || self.names != after.names)
+    }
+}
+
+/// A file that is opened again when it is packed, whatever it is called by then; that it does not begin with what was hashed is
+/// [`Changed`].
 #[derive(Debug)]
 pub struct Reopened {
     origin: Arc<Origin>,
     name: RelativeName,
-    look: Look,
+    seen: Seen,
+    digest: Digest,
 }
 
 impl Reopened {
@@ -63,34 +165,50 @@ impl Reopened {
         Reopened {
             origin: origin.clone(),
             name: name.clone(),
-            look: hashed.look,
+            seen: Seen::of(&hashed.look),
+            digest: hashed.digest,
         }
     }
 
-    /// The content from its beginning; reading the last byte fails where the file has changed meanwhile, or is another one.
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Gives it the name under which it was found since.
+    pub(super) fn rename(&mut self, name: RelativeName) {
+        self.name = name;
+    }
+
+    /// The content from its beginning; reading the last byte fails if the file has other content meanwhile.
     pub fn open(&self) -> anyhow::Result<impl io::Read + '_> {
+        let watched = Watched {
+            reopened: self,
+            left: self.seen.size,
+            file: self.file()?,
+        };
+        // Of nothing there is no last byte.
+        if watched.left == 0 && !watched.is_whole()? {
+            return Err(self.changed().into());
+        }
+        Ok(watched)
+    }
+
+    fn file(&self) -> anyhow::Result<File> {
         let (folder, name) = split(self.name.as_bytes());
         let opened = self
             .origin
             .folder(folder)
             .and_then(|folder| open_file(folder.as_fd(), OsStr::from_bytes(name)));
-        let file = opened.map_err(|error| match is_gone(&error) {
-            true => self.changed().into(),
-            false => {
+        match opened {
+            Ok(file) if Look::of(&file)?.inode == self.seen.inode => return Ok(file),
+            Err(error) if !is_gone(&error) => {
                 let path = self.origin.top.shown(self.name.as_bytes());
-                anyhow::Error::new(error).context(format!("cannot open {path}"))
+                return Err(anyhow::Error::new(error).context(format!("cannot open {path}")));
             }
-        })?;
-        let watched = Watched {
-            reopened: self,
-            left: self.look.size,
-            file,
-        };
-        // Of nothing there is no last byte.
-        if watched.left == 0 && !watched.is_unchanged()? {
-            return Err(self.changed().into());
+            _ => {}
         }
-        Ok(watched)
+        let found = self.origin.find(self.seen.inode)?;
+        found.ok_or_else(|| self.changed().into())
     }
 
     fn changed(&self) -> Changed {
@@ -107,8 +225,30 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    fn is_unchanged(&self) -> io::Result<bool> {
-        Ok(self.reopened.look.is_unchanged(&Look::of(&self.file)?))
+    /// Whether the file begins with what was hashed: it has the times that it had, or else its bytes tell.
+    fn is_whole(&self) -> io::Result<bool> {
+        let seen = &self.reopened.seen;
+        let now = Look::of(&self.file)?;
+        if seen.is_unchanged(&now) {
+            return Ok(true);
+        }
+        if now.inode != seen.inode || now.size < seen.size || now.what != What::File {
+            return Ok(false);
+        }
+        let mut hashing = Hashing::new(io::sink());
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut done = 0;
+        while done < seen.size {
+            let left = seen.size - done;
+            let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let read = self.file.read_at(&mut buffer[..most], done)?;
+            if read == 0 {
+                return Ok(false);
+            }
+            io::Write::write_all(&mut hashing, &buffer[..read])?;
+            done += read as u64;
+        }
+        Ok(hashing.finish().0 == self.reopened.digest)
     }
 }
 
@@ -124,14 +264,14 @@ impl io::Read for Watched<'_> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
             // What is no file any more cannot be read as one.
             Err(error) => {
-                return Err(match self.is_unchanged()? {
-                    true => error,
-                    false => changed(),
+                return Err(match Look::of(&self.file)?.what {
+                    What::File => error,
+                    _ => changed(),
                 });
             }
         };
         let is_over = read == 0 || self.left == read as u64;
-        if read == 0 || is_over && !self.is_unchanged()? {
+        if read == 0 || is_over && !self.is_whole()? {
             return Err(changed());
         }
         self.left -= read as u64;
@@ -145,15 +285,21 @@ pub struct Spooled {
     spool: Arc<File>,
     start: u64,
     size: u64,
+    seen: Seen,
 }
 
 impl Spooled {
-    pub(super) fn new(spool: &Arc<File>, start: u64, size: u64) -> Spooled {
+    pub(super) fn new(spool: &Arc<File>, start: u64, size: u64, look: &Look) -> Spooled {
         Spooled {
             spool: spool.clone(),
             start,
             size,
+            seen: Seen::of(look),
         }
+    }
+
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// The content from its beginning.

@@ -5,11 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::{
+    disk::tree::beneath::Look,
     model::{entry_name::EntryName, tree::Xattrs},
     source::files::Staged,
 };
-
-use super::Look;
 
 /// How a SQLite database begins that is not encrypted (sqlite.org, "Database File Format", 1.3.1).
 const SQLITE: &[u8] = b"SQLite format 3\0";

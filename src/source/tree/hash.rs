@@ -17,13 +17,13 @@ use anyhow::Result;
 use super::{
     Caller, Spooled,
     database::{Databases, Engine, Found},
+    listing::FoundFile,
 };
 use crate::{
     disk::tree::beneath::{Folders, Look, Top, What, is_gone, open_file, xattrs},
     model::{
         digest::{Digest, Hashing},
         limits::BUFFER_BYTES,
-        relative::RelativeName,
         tree::{Modified, Xattrs},
     },
 };
@@ -68,11 +68,20 @@ pub enum Outcome {
     Failed(io::Error),
 }
 
-/// Hashes `files`, but those that were touched after `recent`; the outcomes are in the same order.
+/// What was changed lately, and may be changed again.
+#[derive(Debug, Clone, Copy)]
+pub struct Recent {
+    /// Files that were touched after this moment.
+    pub files: Modified,
+    /// Files in folders of which names came or went after this moment: they may go as well before they are packed.
+    pub folders: Option<Modified>,
+}
+
+/// Hashes `files`, but those that were changed lately; the outcomes are in the same order.
 pub fn all(
     top: &Top,
-    files: &[RelativeName],
-    recent: Modified,
+    files: &[FoundFile],
+    recent: Recent,
     caller: &Caller<'_>,
 ) -> Result<impl Iterator<Item = Outcome> + use<>> {
     let outcomes: Vec<_> = std::iter::repeat_with(OnceLock::new)
@@ -133,10 +142,10 @@ pub fn all(
 
 struct Work<'a> {
     top: &'a Top,
-    files: &'a [RelativeName],
+    files: &'a [FoundFile],
     /// What became of each; who takes a file sets it.
     outcomes: &'a [OnceLock<Outcome>],
-    recent: Modified,
+    recent: Recent,
     seeks_databases: bool,
     /// The first file that nobody has taken.
     next: AtomicUsize,
@@ -161,7 +170,8 @@ impl Work<'_> {
                     return;
                 }
                 self.outcomes[index].get_or_init(|| {
-                    let outcome = self.hash(&mut folders, &self.files[index], &mut buffer, goes_on);
+                    let outcome =
+                        self.hash(&mut folders, &self.files[index].name, &mut buffer, goes_on);
                     outcome.unwrap_or_else(|error| match is_gone(&error) {
                         true => Outcome::Gone,
                         false => Outcome::Failed(error),
@@ -174,7 +184,7 @@ impl Work<'_> {
     fn hash(
         &self,
         folders: &mut Folders<'_>,
-        name: &RelativeName,
+        name: &crate::model::relative::RelativeName,
         buffer: &mut [u8],
         goes_on: &mut dyn FnMut() -> bool,
     ) -> io::Result<Outcome> {
@@ -184,7 +194,12 @@ impl Work<'_> {
         if let Some(kind) = no_file(&look) {
             return Ok(Outcome::Special(kind));
         }
-        if is_after(look.ctime, self.recent) {
+        if is_after(look.ctime, self.recent.files) {
+            return Ok(Outcome::Unsettled);
+        }
+        if let Some(recent) = self.recent.folders
+            && is_after(Look::of(parent)?.mtime, recent)
+        {
             return Ok(Outcome::Unsettled);
         }
         let xattrs = xattrs(file.as_fd())?;
@@ -224,14 +239,6 @@ impl Work<'_> {
             size,
         }))
     }
-}
-
-/// Whether the name still leads to what was hashed, as it was.
-pub fn is_unchanged(folders: &mut Folders<'_>, name: &RelativeName, hashed: &Hashed) -> bool {
-    let now = folders
-        .parent(name.as_bytes())
-        .and_then(|(parent, name)| Look::at(parent, name));
-    now.is_ok_and(|now| hashed.look.is_unchanged(&now))
 }
 
 /// What it is, where it is no regular file.

@@ -76,8 +76,11 @@ impl Spool {
         })
     }
 
-    /// Copies a file, until the copy shows one moment, three times at most. Fails where the copy cannot be written, or
+    /// Copies a file, until the copy shows one moment, three times at most. Fails if the copy cannot be written, or
     /// `step` says so; that the file cannot be read is an outcome.
+    ///
+    /// A copy shows one moment if nothing about the file has changed meanwhile, or if the file still has the same bytes
+    /// after the copy was made: it has only grown, or has another name or mode.
     pub fn copy(
         &mut self,
         folders: &mut Folders<'_>,
@@ -85,10 +88,17 @@ impl Spool {
         kinds: Kinds,
         step: &Step<'_>,
     ) -> Result<Outcome> {
+        let opened = folders
+            .parent(name.as_bytes())
+            .and_then(|(parent, name)| open_file(parent, name));
+        let file = match opened {
+            Ok(opened) => opened,
+            Err(error) if is_gone(&error) => return Ok(Outcome::Gone),
+            Err(error) => return Ok(Outcome::Failed(error)),
+        };
         for attempt in 1.. {
-            let (file, look) = match self.open(folders, name) {
-                Ok(opened) => opened,
-                Err(error) if is_gone(&error) => return Ok(Outcome::Gone),
+            let look = match self.look(&file) {
+                Ok(look) => look,
                 Err(error) => return Ok(Outcome::Failed(error)),
             };
             if let Some(kind) = no_file(&look) {
@@ -113,9 +123,11 @@ impl Spool {
                 Err(error) => return Ok(Outcome::Failed(error)),
             };
             let after = Look::of(&file)?;
-            let is_whole = is_settled && taken.size == look.size && look.is_unchanged(&after);
+            let is_whole = taken.size == look.size
+                && (is_settled && look.is_unchanged(&after)
+                    || self.is_still(&file, taken.size, step)?);
             if is_whole || attempt >= ATTEMPTS {
-                let content = Spooled::new(&self.file, self.end, taken.size);
+                let content = Spooled::new(&self.file, self.end, taken.size, &taken.look);
                 self.end += taken.size;
                 return Ok(match is_whole {
                     true => Outcome::Copied(taken, content),
@@ -126,18 +138,39 @@ impl Spool {
         unreachable!("the last attempt returns")
     }
 
-    /// Opens a file, and waits where it was changed within the same tick: a change after a copy would not be seen.
-    fn open(&self, folders: &mut Folders<'_>, name: &RelativeName) -> io::Result<(File, Look)> {
-        let (parent, name) = folders.parent(name.as_bytes())?;
-        let file = open_file(parent, name)?;
-        let look = Look::of(&file)?;
-        if no_file(&look).is_some() || self.is_settled(&look)? {
-            return Ok((file, look));
+    /// Looks at a file, and waits if it was changed within the same tick: its times would not tell of a change after the
+    /// copy. To compare a small one is done sooner.
+    fn look(&self, file: &File) -> io::Result<Look> {
+        let look = Look::of(file)?;
+        let is_small = look.size <= SMALL_SOURCE_BYTES;
+        if no_file(&look).is_some() || is_small || self.is_settled(&look)? {
+            return Ok(look);
         }
         // The clock of times lags behind by up to a tick of its own.
         thread::sleep(2 * TICK);
-        let look = Look::of(&file)?;
-        Ok((file, look))
+        Look::of(file)
+    }
+
+    /// Whether the first `size` bytes of `file` are those that were copied last.
+    fn is_still(&mut self, file: &File, size: u64, step: &Step<'_>) -> Result<bool> {
+        let mut copied = vec![0; self.buffer.len()];
+        let mut done = 0;
+        while done < size {
+            let most =
+                usize::try_from(size - done).map_or(copied.len(), |left| left.min(copied.len()));
+            let read = match file.read_at(&mut self.buffer[..most], done) {
+                Ok(read) if read > 0 => read,
+                _ => return Ok(false),
+            };
+            self.file
+                .read_exact_at(&mut copied[..read], self.end + done)?;
+            if self.buffer[..read] != copied[..read] {
+                return Ok(false);
+            }
+            step(0)?;
+            done += read as u64;
+        }
+        Ok(true)
     }
 
     /// Whether a change from now on gets another time than the file has.
@@ -168,6 +201,9 @@ impl Spool {
             )?;
         }
         let mut hashing = Hashing::new(io::sink());
+        if let Err(error) = io::Seek::rewind(&mut &*file) {
+            return Ok(Err(error));
+        }
         let mut at = self.end;
         let mut failed = None;
         let result = read(file, look.size, &mut self.buffer, &mut |bytes| {
@@ -196,12 +232,17 @@ impl Spool {
         }))
     }
 
-    /// Keeps what `content` gives behind everything that was copied before.
-    pub fn keep(&mut self, content: &mut dyn io::Read, step: &Step<'_>) -> Result<Spooled> {
+    /// Keeps what `content` gives behind everything that was copied before: a copy of the file that was looked at.
+    pub fn keep(
+        &mut self,
+        content: &mut dyn io::Read,
+        look: &Look,
+        step: &Step<'_>,
+    ) -> Result<Spooled> {
         let start = self.end;
         loop {
             let count = match content.read(&mut self.buffer) {
-                Ok(0) => return Ok(Spooled::new(&self.file, start, self.end - start)),
+                Ok(0) => return Ok(Spooled::new(&self.file, start, self.end - start, look)),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("cannot read the copy of a database"),

@@ -1,0 +1,129 @@
+//! What of modes and extended attributes cannot be restored at a place: known before anything is tried, so that a dry run
+//! says what the import will.
+
+use std::{collections::HashMap, io, path::Path};
+
+use super::{
+    attributes::{Attributes, GROUP_CLOSED, Privilege, unsupported, without_acl},
+    beneath::{ACLS, Top, has_xattr_support},
+};
+use crate::model::{
+    manifest::FileRecord,
+    tree::{FolderRecord, Owner, Xattrs},
+};
+
+/// What can be restored at a place.
+#[derive(Debug)]
+pub struct Foresight {
+    attributes: Attributes,
+    nearest: Top,
+    /// Whether attributes of a kind can be there, as far as it was asked.
+    supported: HashMap<String, bool>,
+}
+
+impl Foresight {
+    /// For what will lie at `target`, and a process of this privilege.
+    pub fn at(target: &Path, privilege: Privilege) -> io::Result<Foresight> {
+        let mut ancestors = target.ancestors();
+        let nearest = ancestors.find_map(|ancestor| Top::open(ancestor).ok());
+        Ok(Foresight {
+            attributes: Attributes::new(privilege),
+            nearest: match nearest {
+                Some(top) => top,
+                None => Top::open(Path::new("."))?,
+            },
+            supported: HashMap::new(),
+        })
+    }
+
+    /// Returns what of a file's mode and attributes is not restored, in words.
+    pub fn of_file(&mut self, record: &FileRecord) -> Vec<String> {
+        let owner = record.owner();
+        let mode = record
+            .mode
+            .and_then(|mode| self.attributes.unrestored_mode(mode, &owner));
+        let mut said: Vec<String> = mode.into_iter().collect();
+        said.extend(self.of_xattrs(&record.xattrs, record.mode));
+        said
+    }
+
+    /// Returns what of a folder's attributes is not restored, in words.
+    pub fn of_folder(&mut self, record: &FolderRecord) -> Vec<String> {
+        self.of_xattrs(&record.xattrs, record.mode)
+    }
+
+    /// Returns the mode that a file gets of the archive's `mode`.
+    pub fn mode_of_file(&mut self, mode: u32, owner: &Owner, xattrs: &Xattrs) -> u32 {
+        let mode = self.attributes.mode_of_file(mode, owner);
+        self.without_lost_acl(mode, xattrs)
+    }
+
+    /// Returns the mode that a folder gets.
+    pub fn mode_of_folder(&mut self, record: &FolderRecord) -> Option<u32> {
+        let mode = record.mode.map(Attributes::mode_of_folder)?;
+        Some(self.without_lost_acl(mode, &record.xattrs))
+    }
+
+    /// Returns those of the attributes that are restored.
+    pub fn restored(&mut self, xattrs: &Xattrs) -> Xattrs {
+        let each = xattrs.iter().filter(|(name, _)| self.can_restore(name));
+        each.map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    fn without_lost_acl(&mut self, mode: u32, xattrs: &Xattrs) -> u32 {
+        match xattrs.contains_key(ACLS[0]) && !self.can_restore(ACLS[0]) {
+            true => without_acl(mode),
+            false => mode,
+        }
+    }
+
+    /// Whether `found` is the owner that `wanted` gets; everybody is if owners are not given.
+    pub fn is_same_owner(&mut self, wanted: &Owner, found: &Owner) -> bool {
+        let (uid, gid) = self.attributes.owner(wanted);
+        let is_same = |wanted: Option<u32>, found: Option<u32>| wanted.is_none() || wanted == found;
+        is_same(uid, found.uid) && is_same(gid, found.gid)
+    }
+
+    /// Whether two sets of attributes are the same, as far as this process and the file system restore them.
+    pub fn are_same_xattrs(&mut self, wanted: &Xattrs, found: &Xattrs) -> bool {
+        if wanted.is_empty() && found.is_empty() {
+            return true;
+        }
+        self.restored(wanted) == self.restored(found)
+    }
+
+    fn of_xattrs(&mut self, xattrs: &Xattrs, mode: Option<u32>) -> Vec<String> {
+        if xattrs.is_empty() {
+            return Vec::new();
+        }
+        let mut said = self.attributes.unrestored(xattrs);
+        for name in xattrs.keys() {
+            if self.attributes.may_set(name) && !self.can_restore(name) {
+                said.push(unsupported(name));
+                let is_closed = mode.is_some_and(|mode| without_acl(mode) != mode);
+                said.extend((name == ACLS[0] && is_closed).then(|| GROUP_CLOSED.to_owned()));
+            }
+        }
+        said
+    }
+
+    fn can_restore(&mut self, name: &str) -> bool {
+        if !self.attributes.may_set(name) {
+            return false;
+        }
+        // What a file system says of one name of users or of root it says of all.
+        let kind = match name.split_once('.') {
+            Some((space @ ("user" | "trusted"), _)) => format!("{space}.hookshot"),
+            _ => name.to_owned(),
+        };
+        match self.supported.get(&kind) {
+            Some(is_supported) => *is_supported,
+            None => {
+                let is_supported = has_xattr_support(&self.nearest, &kind);
+                self.supported.insert(kind, is_supported);
+                is_supported
+            }
+        }
+    }
+}

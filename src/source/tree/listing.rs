@@ -1,0 +1,303 @@
+//! The names in a directory: listed once, and again where a folder has changed since.
+//!
+//! A folder that is listed while names come and go may show a file twice, or not at all (readdir(3)); so what a listing
+//! says is believed only if the folder's times are the same afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use crate::{
+    disk::tree::{
+        beneath::{Folders, Look, Top, What, is_gone, split, xattrs},
+        owners::Owners,
+        walk::{Leaf, Met, walk_from},
+    },
+    model::{
+        limits::MAX_LINK_BYTES,
+        relative::RelativeName,
+        rules::Rules,
+        tree::{FolderRecord, LinkRecord, Modified, Tree},
+    },
+    source::tree::hash::is_after,
+};
+
+/// A file that a listing names.
+#[derive(Debug, Clone)]
+pub struct FoundFile {
+    /// Its path.
+    pub name: RelativeName,
+    /// The file system and the number in it, as the folder tells them.
+    pub inode: (u64, u64),
+}
+
+/// The folders of a directory, as they were right before their names were read.
+#[derive(Debug, Default)]
+pub struct Listing {
+    folders: BTreeMap<Vec<u8>, Look>,
+}
+
+/// Folders whose names may be others than those that were listed.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// Their paths.
+    pub folders: BTreeSet<Vec<u8>>,
+    /// Whether it is certain for one of them at least: the others were changed so shortly before they were listed that
+    /// their times would not tell.
+    pub is_certain: bool,
+}
+
+impl Listing {
+    /// A second before the last change of a folder: what was changed after that moment may have been changed again, and
+    /// look the same.
+    pub fn settled(&self) -> Modified {
+        let times = self.folders.values().map(|look| look.ctime);
+        let last = times.max_by_key(|time| (time.seconds, time.nanoseconds));
+        match last {
+            Some(last) => Modified {
+                seconds: last.seconds.saturating_sub(1),
+                ..last
+            },
+            None => Modified::LATEST,
+        }
+    }
+
+    /// Asks every folder whether it is what it was. What changed after `settled` may have changed again in the same tick.
+    pub fn changed(&self, top: &Top, settled: Modified) -> Changed {
+        let mut folders = Folders::new(top);
+        let mut changed = Changed::default();
+        for (path, then) in &self.folders {
+            let now = match path.as_slice() {
+                b"" => Look::of(top).ok(),
+                path => {
+                    let look = folders.parent(path);
+                    look.and_then(|(parent, name)| Look::at(parent, name)).ok()
+                }
+            };
+            let times = |look: &Look| (look.inode, look.mtime, look.ctime);
+            let is_other = now.is_none_or(|now| times(&now) != times(then));
+            if is_other || is_after(then.ctime, settled) {
+                changed.folders.insert(path.clone());
+                changed.is_certain |= is_other;
+            }
+        }
+        changed
+    }
+}
+
+/// What the listings of a directory have found.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The files of the last listing.
+    pub files: Vec<FoundFile>,
+    /// Folders and links.
+    pub tree: Tree,
+    /// The folders, to be asked again.
+    pub listing: Listing,
+    /// Sockets, fifos and devices, and what each is.
+    pub special: BTreeMap<Vec<u8>, &'static str>,
+    /// What is hookshot's own.
+    pub own: BTreeSet<Vec<u8>>,
+    /// What cannot be looked at, and why.
+    pub faults: BTreeMap<Vec<u8>, String>,
+    /// Folders that were searched, and in which nothing was found so far.
+    searched: BTreeMap<Vec<u8>, FolderRecord>,
+    /// Folders that are gone.
+    gone: BTreeMap<RelativeName, FolderRecord>,
+    owners: Owners,
+}
+
+impl Collected {
+    /// Lists everything below `top`.
+    pub fn new(top: &Top, rules: &Rules) -> Result<Collected> {
+        let mut collected = Collected::default();
+        collected.list(top, rules, vec![(Vec::new(), rules.of_top())])?;
+        Ok(collected)
+    }
+
+    /// Lists the `changed` folders again, and everything in folders that were not listed so far; returns the files in
+    /// them.
+    pub fn relist(
+        &mut self,
+        top: &Top,
+        rules: &Rules,
+        changed: &Changed,
+    ) -> Result<Vec<FoundFile>> {
+        let is_in = |path: &[u8]| changed.folders.contains(split(path).0);
+        self.tree.links.retain(|link, _| !is_in(link.as_bytes()));
+        self.special.retain(|path, _| !is_in(path));
+        self.faults
+            .retain(|path, _| !is_in(path) && !changed.folders.contains(path));
+        let mut before = Vec::new();
+        for folder in &changed.folders {
+            self.listing.folders.remove(folder);
+            self.searched.remove(folder);
+            before.extend(self.tree.folders.remove_entry(folder.as_slice()));
+        }
+        let ahead = changed.folders.iter().rev().map(|folder| {
+            let verdict = match folder.as_slice() {
+                b"" => rules.of_top(),
+                folder => rules.verdict(folder, true),
+            };
+            (folder.clone(), verdict)
+        });
+        self.files.clear();
+        self.list(top, rules, ahead.collect())?;
+        for (folder, record) in before {
+            if !self.listing.folders.contains_key(folder.as_bytes()) {
+                self.gone.insert(folder, record);
+            }
+        }
+        self.tree_needs_searched();
+        Ok(std::mem::take(&mut self.files))
+    }
+
+    /// Makes sure that the folders above a file that stays are known, although they are gone.
+    pub fn keep_above(&mut self, file: &RelativeName) {
+        for folder in file.folders() {
+            if let Some((folder, record)) = self.gone.remove_entry(folder) {
+                self.tree.folders.insert(folder, record);
+            }
+        }
+    }
+
+    /// Whether a file may be at `name`: nothing else is there, and nothing but folders above it.
+    pub fn is_free(&self, name: &RelativeName) -> bool {
+        let is_leaf = |path: &[u8]| self.tree.links.contains_key(path);
+        !is_leaf(name.as_bytes())
+            && !self.tree.folders.contains_key(name.as_bytes())
+            && !name.folders().any(is_leaf)
+    }
+
+    fn list(
+        &mut self,
+        top: &Top,
+        rules: &Rules,
+        ahead: Vec<(Vec<u8>, crate::model::rules::Verdict)>,
+    ) -> Result<()> {
+        let mut folders = Folders::new(top);
+        let mut known: BTreeSet<Vec<u8>> = self.listing.folders.keys().cloned().collect();
+        known.extend(ahead.iter().map(|(folder, _)| folder.clone()));
+        let descend = &mut |folder: &[u8]| !known.contains(folder);
+        walk_from(top, rules, ahead, descend, &mut |relative, met| {
+            self.meet(&mut folders, relative, met);
+            Ok(())
+        })
+    }
+
+    fn meet(&mut self, folders: &mut Folders<'_>, relative: &[u8], met: Met<'_>) {
+        match met {
+            Met::Folder(look, fd) | Met::Searched(look, fd) => {
+                self.listing.folders.insert(relative.to_vec(), look);
+                let record = match folder(&look, fd, &mut self.owners) {
+                    Ok(record) => record,
+                    Err(error) => return self.fault(relative, &error),
+                };
+                if relative.is_empty() {
+                    self.tree.root = record;
+                } else if matches!(met, Met::Searched(..)) {
+                    self.searched.insert(relative.to_vec(), record);
+                } else {
+                    let relative = named(relative);
+                    self.found(&relative);
+                    self.tree.folders.insert(relative, record);
+                }
+            }
+            Met::Leaf(leaf) if leaf.what == What::Link => {
+                match link(folders, relative, &leaf, &mut self.owners) {
+                    Ok(record) => {
+                        let relative = named(relative);
+                        self.found(&relative);
+                        self.tree.links.insert(relative, record);
+                    }
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => self.fault(relative, &error),
+                }
+            }
+            Met::Leaf(leaf) => {
+                let name = named(relative);
+                self.found(&name);
+                let inode = leaf.inode;
+                self.files.push(FoundFile { name, inode });
+            }
+            Met::Special(kind) => {
+                self.special.insert(relative.to_vec(), kind);
+            }
+            Met::Own => {
+                self.own.insert(relative.to_vec());
+            }
+            Met::Excluded => {}
+            Met::Failed(reason) => drop(self.faults.insert(relative.to_vec(), reason)),
+        }
+    }
+
+    fn fault(&mut self, relative: &[u8], error: &std::io::Error) {
+        self.faults.insert(relative.to_vec(), error.to_string());
+    }
+
+    /// The searched folders above `relative` go along.
+    fn found(&mut self, relative: &RelativeName) {
+        if self.searched.is_empty() {
+            return;
+        }
+        for folder in relative.folders() {
+            if let Some((folder, record)) = self.searched.remove_entry(folder) {
+                self.tree.folders.insert(named(&folder), record);
+            }
+        }
+    }
+
+    /// The searched folders above everything that was listed earlier go along as well.
+    fn tree_needs_searched(&mut self) {
+        if self.searched.is_empty() {
+            return;
+        }
+        let folders = self.tree.folders.keys().cloned();
+        for name in folders.collect::<Vec<_>>() {
+            self.found(&name);
+        }
+    }
+}
+
+fn named(relative: &[u8]) -> RelativeName {
+    RelativeName::new(relative).expect("a walk goes only where names are good")
+}
+
+fn folder(
+    look: &Look,
+    fd: std::os::fd::BorrowedFd<'_>,
+    owners: &mut Owners,
+) -> std::io::Result<FolderRecord> {
+    Ok(FolderRecord {
+        mode: Some(look.mode),
+        owner: owners.describe(look.uid, look.gid),
+        mtime: Some(look.mtime),
+        xattrs: xattrs(fd)?,
+    })
+}
+
+fn link(
+    folders: &mut Folders<'_>,
+    relative: &[u8],
+    leaf: &Leaf<'_>,
+    owners: &mut Owners,
+) -> std::io::Result<LinkRecord> {
+    let look = leaf.look()?;
+    let (parent, name) = folders.parent(relative)?;
+    let target = match rustix::fs::readlinkat(parent, name, Vec::new()) {
+        // It has become something else since it was listed.
+        Err(rustix::io::Errno::INVAL) => Err(rustix::io::Errno::NOENT),
+        read => read,
+    };
+    let target = target?.into_bytes();
+    if target.is_empty() || target.len() > MAX_LINK_BYTES {
+        return Err(std::io::Error::other(
+            "its target is empty, or longer than 4095 bytes",
+        ));
+    }
+    Ok(LinkRecord {
+        target,
+        owner: owners.describe(look.uid, look.gid),
+        mtime: Some(look.mtime),
+    })
+}

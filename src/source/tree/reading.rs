@@ -1,0 +1,595 @@
+//! The files of a directory while they are read, and followed to the names that they get meanwhile.
+
+mod databases;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use rustix::fs::{self as sys, AtFlags, StatxFlags};
+
+use super::{
+    Caller, StagedTree,
+    content::{Origin, Reopened, Seen},
+    hash::{self, Hashed, Outcome, Recent, is_after},
+    listing::{Collected, FoundFile},
+    spool::Spool,
+};
+use crate::{
+    disk::tree::{
+        beneath::{Folders, Look, What, split},
+        owners::Owners,
+    },
+    error::{Failure, Kind},
+    model::{
+        entry_name::EntryName, manifest::FileRecord, named::Named, relative::RelativeName,
+        tree::Modified,
+    },
+    source::files::Content,
+};
+
+/// How often folders that change are listed again to find files that have no name for the moment.
+const MOST_ROUNDS: usize = 30;
+/// How often if nothing is missing: a listing that was disturbed each time may have passed over a file each time.
+const MOST_ROUNDS_WHOLE: usize = 6;
+/// In how many rounds a file that is still there would have been found.
+const PATIENCE: usize = 5;
+
+/// The files of a directory while they are read.
+pub struct Reading<'a> {
+    top: &'a Path,
+    /// The same without links.
+    real: Option<PathBuf>,
+    origin: Arc<Origin>,
+    caller: &'a Caller<'a>,
+    recent: Recent,
+    spool: Spool,
+    collected: Collected,
+    owners: Owners,
+    /// Each record says it.
+    kind: Arc<str>,
+    records: Vec<(EntryName, FileRecord)>,
+    contents: Vec<(EntryName, Content)>,
+    /// Which of them changed each time that they were copied.
+    torn: BTreeSet<usize>,
+    /// Databases of which there are consistent copies, as they were when they were found.
+    copies: HashMap<usize, Seen>,
+    /// Databases of which there are none, and why.
+    unproven: BTreeMap<usize, String>,
+    /// Copies of databases that have files of their own.
+    kept: usize,
+    /// What lies beside the databases that were found, and is part of them.
+    companions: BTreeSet<Vec<u8>>,
+    /// Which of them do not have their name any more, and since which round.
+    homeless: BTreeMap<usize, usize>,
+    /// Which of them are given up.
+    dropped: HashSet<usize>,
+    /// Files that were gone when they were to be read, and in which round.
+    missed: Vec<(FoundFile, usize)>,
+    /// How often folders were listed again.
+    round: usize,
+    /// Whether nothing changed while they were listed last.
+    is_still: bool,
+}
+
+impl<'a> Reading<'a> {
+    /// Of the directory `origin` at `top`, in which `count` files were `collected`.
+    pub fn new(
+        top: &'a Path,
+        origin: Arc<Origin>,
+        caller: &'a Caller<'a>,
+        recent: Recent,
+        spool: Spool,
+        collected: Collected,
+        count: usize,
+    ) -> Reading<'a> {
+        Reading {
+            top,
+            real: top.canonicalize().ok(),
+            origin,
+            caller,
+            recent,
+            spool,
+            collected,
+            owners: Owners::default(),
+            kind: "file".into(),
+            records: Vec::with_capacity(count),
+            contents: Vec::with_capacity(count),
+            torn: BTreeSet::new(),
+            copies: HashMap::new(),
+            unproven: BTreeMap::new(),
+            kept: 0,
+            companions: BTreeSet::new(),
+            homeless: BTreeMap::new(),
+            dropped: HashSet::new(),
+            missed: Vec::new(),
+            round: 0,
+            is_still: false,
+        }
+    }
+
+    /// Reads `files`: hashes them where they lie, or copies them.
+    pub fn read(&mut self, files: Vec<FoundFile>) -> Result<()> {
+        let begun = Instant::now();
+        let origin = self.origin.clone();
+        let outcomes = hash::all(&origin.top, &files, self.recent, self.caller)?;
+        // What nobody had touched for longer than that is hardly touched now, and who packs it asks as well.
+        let is_soon = begun.elapsed() < self.caller.quiet;
+        let mut folders = Folders::new(&origin.top);
+        for (found, outcome) in files.iter().zip(outcomes) {
+            let is_companion = self.companions.contains(found.name.as_bytes());
+            if is_companion && !matches!(outcome, Outcome::Database(_)) {
+                continue;
+            }
+            let is_stale = |folders: &mut Folders<'_>, hashed: &Hashed| {
+                let now = folders.parent(found.name.as_bytes());
+                let now = now.and_then(|(parent, name)| Look::at(parent, name));
+                let seen = Seen::of(&hashed.look);
+                now.is_ok_and(|now| now.inode == seen.inode && !seen.is_content_of(&now))
+            };
+            let outcome = match outcome {
+                // It may have been written while the others were read.
+                Outcome::Hashed(hashed) if !is_soon && is_stale(&mut folders, &hashed) => {
+                    self.copy(&mut folders, &found.name)?
+                }
+                Outcome::Unsettled => self.copy(&mut folders, &found.name)?,
+                outcome => outcome,
+            };
+            self.take(&mut folders, found, outcome)?;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        folders: &mut Folders<'_>,
+        found: &FoundFile,
+        outcome: Outcome,
+    ) -> Result<()> {
+        let path = || found.name.as_bytes().to_vec();
+        match outcome {
+            Outcome::Hashed(hashed) => {
+                let content = Reopened::new(&self.origin, &found.name, &hashed);
+                self.add(&found.name, hashed, Content::Reopened(content));
+            }
+            Outcome::Copied(hashed, content) => {
+                self.add(&found.name, hashed, Content::Spooled(content));
+            }
+            Outcome::Torn(hashed, content) => {
+                self.torn.insert(self.records.len());
+                let mut record = self.describe(&found.name, hashed);
+                record.torn = true;
+                self.push(record, Content::Spooled(content));
+            }
+            Outcome::Database(database) => {
+                if let Err(error) = self.database(folders, found, database)? {
+                    self.collected.faults.insert(path(), error.to_string());
+                }
+            }
+            Outcome::Gone | Outcome::Unsettled => self.missed.push((found.clone(), self.round)),
+            Outcome::Special(kind) => {
+                self.collected.special.insert(path(), kind);
+            }
+            Outcome::Failed(error) => {
+                self.collected.faults.insert(path(), error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, relative: &RelativeName, hashed: Hashed, content: Content) {
+        let record = self.describe(relative, hashed);
+        self.push(record, content);
+    }
+
+    fn push(&mut self, record: FileRecord, content: Content) {
+        self.contents.push((record.path.clone(), content));
+        self.records.push((record.path.clone(), record));
+    }
+
+    /// What the manifest will say of a file.
+    fn describe(&mut self, relative: &RelativeName, hashed: Hashed) -> FileRecord {
+        let (name, is_escaped) = relative.entry(&self.origin.name);
+        let look = &hashed.look;
+        let mut record = FileRecord::new(name, hashed.digest, hashed.size);
+        let owner = self.owners.describe(look.uid, look.gid);
+        record.mode = Some(look.mode);
+        record.user = owner.user;
+        record.group = owner.group;
+        record.uid = owner.uid;
+        record.gid = owner.gid;
+        record.mtime = Some(look.mtime.seconds);
+        record.mtime_ns = Some(look.mtime.nanoseconds).filter(|ns| *ns != 0);
+        record.kind = Some(self.kind.clone());
+        record.name = is_escaped.then(|| relative.as_bytes().to_vec());
+        record.xattrs = hashed.xattrs;
+        record.sparse = look.has_holes();
+        record
+    }
+
+    /// Lists folders that have changed again, until they have not: files that have another name now get it, and those that
+    /// came are read. `begun` is when the first listing began.
+    pub fn follow(&mut self, begun: Modified) -> Result<()> {
+        let mut settled = begun;
+        for round in 0..MOST_ROUNDS {
+            self.round = round;
+            let changed = self.collected.listing.changed(&self.origin.top, settled);
+            self.is_still = changed.folders.is_empty();
+            if self.is_still {
+                break;
+            }
+            settled = self.spool.moment_before(Duration::ZERO)?;
+            let origin = self.origin.clone();
+            let present = self
+                .collected
+                .relist(&origin.top, &origin.rules, &changed)?;
+            let mut is_new = self.part(&changed.folders, &present)?;
+            let more = self.settle(present, &mut is_new);
+            is_new |= !more.is_empty();
+            self.read(more)?;
+            self.is_still = !is_new && !changed.is_certain;
+            if self.is_still || round + 1 >= MOST_ROUNDS_WHOLE && !self.may_find_more() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file is missing that may be found yet: it has not been looked for often.
+    fn may_find_more(&self) -> bool {
+        let is_young = |since: &usize| self.round - since < PATIENCE;
+        self.homeless.values().any(is_young)
+            || self.missed_still().any(|(_, since)| is_young(since))
+    }
+
+    fn path(&self, index: usize) -> &[u8] {
+        let (name, record) = &self.records[index];
+        let below = self.origin.name.as_str().len() + 1;
+        let key = &name.as_str().as_bytes()[below..];
+        record.name.as_deref().unwrap_or(key)
+    }
+
+    fn seen(&self, index: usize) -> Option<&Seen> {
+        if let Some(seen) = self.copies.get(&index) {
+            return Some(seen);
+        }
+        match &self.contents[index].1 {
+            Content::Reopened(content) => Some(content.seen()),
+            Content::Spooled(content) => Some(content.seen()),
+            _ => None,
+        }
+    }
+
+    fn alive(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.records.len()).filter(|index| !self.dropped.contains(index))
+    }
+
+    /// Parts the files that were read in the `changed` folders in those that have their names still, and those that do not.
+    /// Returns whether any has lost its name.
+    fn part(&mut self, changed: &BTreeSet<Vec<u8>>, present: &[FoundFile]) -> Result<bool> {
+        let origin = self.origin.clone();
+        let mut folders = Folders::new(&origin.top);
+        let names: HashSet<&[u8]> = present.iter().map(|found| found.name.as_bytes()).collect();
+        let (mut lost, mut stale) = (Vec::new(), Vec::new());
+        for index in self.alive() {
+            let path = self.path(index);
+            if !changed.contains(split(path).0) {
+                continue;
+            }
+            let look = match names.contains(path) {
+                true => folders
+                    .parent(path)
+                    .and_then(|(parent, name)| Look::at(parent, name))
+                    .ok(),
+                false => None,
+            };
+            match (look, self.seen(index)) {
+                (Some(look), Some(seen)) if look.inode == seen.inode => {
+                    let is_read_again = matches!(self.contents[index].1, Content::Reopened(_))
+                        && !seen.is_content_of(&look);
+                    if is_read_again {
+                        stale.push(index);
+                    }
+                }
+                _ => lost.push(index),
+            }
+        }
+        for index in stale {
+            self.read_again(index)?;
+        }
+        let count = self.homeless.len();
+        for index in lost {
+            self.homeless.entry(index).or_insert(self.round);
+        }
+        let is_new = self.homeless.len() > count;
+        Ok(is_new)
+    }
+
+    /// Copies a file that was written since it was hashed.
+    fn read_again(&mut self, index: usize) -> Result<()> {
+        let origin = self.origin.clone();
+        let mut folders = Folders::new(&origin.top);
+        let name = RelativeName::new(self.path(index)).map_err(anyhow::Error::msg)?;
+        let outcome = self.copy(&mut folders, &name)?;
+        if matches!(
+            outcome,
+            Outcome::Copied(..) | Outcome::Torn(..) | Outcome::Database(_)
+        ) {
+            self.dropped.insert(index);
+            let inode = self.seen(index).map_or((0, 0), |seen| seen.inode);
+            self.take(&mut folders, &FoundFile { name, inode }, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Gives files that have lost their names the names of `present` under which they are found, and returns the files that
+    /// were not read so far.
+    fn settle(&mut self, present: Vec<FoundFile>, is_new: &mut bool) -> Vec<FoundFile> {
+        let origin = self.origin.clone();
+        let mut folders = Folders::new(&origin.top);
+        let mut known: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
+        let mut taken: HashSet<Vec<u8>> = HashSet::new();
+        for index in self.alive() {
+            if let Some(seen) = self.seen(index) {
+                known.entry(seen.inode).or_default().push(index);
+            }
+            if !self.homeless.contains_key(&index) {
+                taken.insert(self.path(index).to_vec());
+            }
+        }
+        let mut more = Vec::new();
+        for found in present {
+            let path = found.name.as_bytes();
+            if taken.contains(path) || self.companions.contains(path) {
+                continue;
+            }
+            let look = folders
+                .parent(found.name.as_bytes())
+                .and_then(|(parent, name)| Look::at(parent, name));
+            let look = match look {
+                Ok(look) if look.what == What::File => look,
+                // It has changed again, and so has its folder.
+                _ => {
+                    *is_new = true;
+                    continue;
+                }
+            };
+            let indices = known.get(&look.inode).map_or(&[][..], Vec::as_slice);
+            let moved = indices.iter().copied().find(|index| {
+                self.homeless.contains_key(index) || !self.is_still_there(&mut folders, *index)
+            });
+            match moved {
+                Some(index)
+                    if self
+                        .seen(index)
+                        .is_some_and(|seen| seen.is_content_of(&look)) =>
+                {
+                    *is_new = true;
+                    self.homeless.remove(&index);
+                    taken.insert(found.name.as_bytes().to_vec());
+                    self.rename(index, found.name);
+                }
+                // It was written since, or is another file by the same number.
+                Some(index) => {
+                    self.homeless.remove(&index);
+                    self.dropped.insert(index);
+                    more.push(found);
+                }
+                None => more.push(found),
+            }
+        }
+        more
+    }
+
+    fn is_still_there(&self, folders: &mut Folders<'_>, index: usize) -> bool {
+        let look = folders
+            .parent(self.path(index))
+            .and_then(|(parent, name)| Look::at(parent, name));
+        let seen = self.seen(index);
+        look.is_ok_and(|look| seen.is_some_and(|seen| seen.inode == look.inode))
+    }
+
+    fn rename(&mut self, index: usize, relative: RelativeName) {
+        let (name, is_escaped) = relative.entry(&self.origin.name);
+        let (entry, record) = &mut self.records[index];
+        record.path = name.clone();
+        record.name = is_escaped.then(|| relative.as_bytes().to_vec());
+        *entry = name.clone();
+        let (entry, content) = &mut self.contents[index];
+        *entry = name;
+        if let Content::Reopened(content) = content {
+            content.rename(relative);
+        }
+    }
+
+    /// The files that were gone when they were to be read, and that no file with the same number was read for since.
+    fn missed_still(&self) -> impl Iterator<Item = &(FoundFile, usize)> {
+        let (mut inodes, mut paths) = (HashSet::new(), HashSet::new());
+        if !self.missed.is_empty() {
+            inodes.extend(
+                self.alive()
+                    .filter_map(|index| Some(self.seen(index)?.inode)),
+            );
+            paths.extend(self.alive().map(|index| self.path(index)));
+        }
+        self.missed.iter().filter(move |(found, _)| {
+            let path = found.name.as_bytes();
+            !inodes.contains(&found.inode)
+                && !paths.contains(path)
+                && !self.companions.contains(path)
+        })
+    }
+
+    /// What was read, in the order of names. Files that are gone are named; `begun` is when the first listing began.
+    pub fn finish(mut self, begun: Modified) -> Result<StagedTree> {
+        let mut vanished = Named::default();
+        self.give_up(&mut vanished);
+        self.name_missed(&mut vanished, begun);
+        self.refuse_faults()?;
+        let shown = |relative: &[u8]| self.origin.top.shown(relative);
+        let (mut special, mut own) = (Named::default(), Named::default());
+        for (relative, kind) in &self.collected.special {
+            special.add(|| format!("{} is {kind}", shown(relative)));
+        }
+        for relative in &self.collected.own {
+            own.add(|| format!("{} is hookshot's own", shown(relative)));
+        }
+        let torn = self
+            .torn
+            .iter()
+            .filter(|index| !self.dropped.contains(index));
+        let mut torn: Vec<EntryName> = torn.map(|index| self.records[*index].0.clone()).collect();
+        torn.sort();
+        let unproven = std::mem::take(&mut self.unproven).into_iter();
+        let unproven = unproven.filter(|(index, _)| !self.dropped.contains(index));
+        let unproven = unproven
+            .map(|(index, reason)| (self.records[index].0.clone(), reason))
+            .collect();
+        let (mut records, mut contents) = (self.records, self.contents);
+        if !self.dropped.is_empty() {
+            let dropped = &self.dropped;
+            let kept = || (0..).map(|index| !dropped.contains(&index));
+            let (mut of_records, mut of_contents) = (kept(), kept());
+            records.retain(|_| of_records.next() == Some(true));
+            contents.retain(|_| of_contents.next() == Some(true));
+        }
+        records.sort_by(|(one, _), (other, _)| one.cmp(other));
+        contents.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let tree = std::mem::take(&mut self.collected.tree);
+        self.origin.remember(self.collected);
+        Ok(StagedTree {
+            records,
+            contents,
+            tree,
+            special: special.finish(),
+            own: own.finish(),
+            vanished: vanished.finish(),
+            torn,
+            unproven,
+        })
+    }
+
+    /// Gives up the files that have no name any more. A copy of one stays under the name that it had, if nothing else has it.
+    fn give_up(&mut self, vanished: &mut Named) {
+        if self.homeless.is_empty() {
+            return;
+        }
+        let homeless = std::mem::take(&mut self.homeless);
+        let mut inodes = HashSet::new();
+        let mut paths: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        for index in self.alive().filter(|index| !homeless.contains_key(index)) {
+            inodes.extend(self.seen(index).map(|seen| seen.inode));
+            paths.insert(self.path(index).to_vec(), index);
+        }
+        for (index, since) in homeless {
+            let path = self.path(index).to_vec();
+            let name = RelativeName::new(&path).expect("it was listed");
+            let is_elsewhere = self
+                .seen(index)
+                .is_some_and(|seen| !inodes.insert(seen.inode));
+            let is_taken = paths.contains_key(&path);
+            let is_below = name.folders().any(|folder| paths.contains_key(folder));
+            let is_free = !is_taken && !is_below && self.collected.is_free(&name);
+            let is_copied = matches!(self.contents[index].1, Content::Spooled(_));
+            // In a directory that is never still, one that lost its name a moment ago is looked for when it is packed.
+            let is_young = !self.is_still && self.round - since < PATIENCE;
+            if (is_copied || is_young) && is_free && !is_elsewhere {
+                self.collected.keep_above(&name);
+                paths.insert(path, index);
+                continue;
+            }
+            self.dropped.insert(index);
+            if !is_elsewhere && !is_taken && !self.companions.contains(&path) {
+                vanished.add(|| self.say_vanished(&path));
+            }
+        }
+    }
+
+    fn say_vanished(&self, path: &[u8]) -> String {
+        let path = self.origin.top.shown(path);
+        format!("{path} vanished while the directory was read: the archive does not have it")
+    }
+
+    /// Names the files that were never read. A file with the number of one of them that was made since is another.
+    fn name_missed(&self, vanished: &mut Named, begun: Modified) {
+        if self.missed.is_empty() {
+            return;
+        }
+        let mut folders = Folders::new(&self.origin.top);
+        let mut born_since = HashSet::new();
+        let missed = self.missed.iter().map(|(found, _)| found.inode);
+        let missed: HashSet<(u64, u64)> = missed.collect();
+        let mut paths = HashSet::new();
+        let mut read = HashSet::new();
+        for index in self.alive() {
+            paths.insert(self.path(index));
+            let Some(inode) = self.seen(index).map(|seen| seen.inode) else {
+                continue;
+            };
+            read.insert(inode);
+            if missed.contains(&inode)
+                && birth(&mut folders, self.path(index)).is_some_and(|birth| is_after(birth, begun))
+            {
+                born_since.insert(inode);
+            }
+        }
+        let mut said = HashSet::new();
+        for (found, _) in &self.missed {
+            let is_read = read.contains(&found.inode) && !born_since.contains(&found.inode);
+            let path = found.name.as_bytes();
+            let is_part = self.companions.contains(path);
+            if !is_read && !is_part && !paths.contains(path) && said.insert(path) {
+                vanished.add(|| self.say_vanished(path));
+            }
+        }
+    }
+
+    fn refuse_faults(&self) -> Result<()> {
+        let faults = &self.collected.faults;
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let all = match faults.len() {
+            1 => "1 file or folder".to_owned(),
+            count => format!("{count} files and folders"),
+        };
+        let mut named = Named::default();
+        for (relative, reason) in faults {
+            named.add(|| format!("{}: {reason}", self.origin.top.shown(relative)));
+        }
+        let faults = named.finish();
+        let message = match faults.as_slice() {
+            [only] => format!("cannot read {only}"),
+            _ => format!("{all} of {} cannot be read", self.top.display()),
+        };
+        let is_long = faults.iter().any(|fault| fault.contains("is longer than"));
+        let hint = match is_long {
+            true => {
+                "exclude what has a longer path than any program can open, or give its folders shorter names"
+            }
+            false => "run as a user who may read them, or exclude them",
+        };
+        Err(Failure::new(Kind::Failed, message)
+            .hint(hint)
+            .faults(faults)
+            .into())
+    }
+}
+
+/// When the file at a path was made, if the file system tells.
+fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
+    let (parent, name) = folders.parent(path).ok()?;
+    let name = OsStr::from_bytes(name.as_bytes());
+    let found = sys::statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BTIME).ok()?;
+    let is_told = found.stx_mask & StatxFlags::BTIME.bits() != 0;
+    is_told.then_some(Modified {
+        seconds: found.stx_btime.tv_sec,
+        nanoseconds: found.stx_btime.tv_nsec,
+    })
+}
