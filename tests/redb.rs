@@ -393,3 +393,45 @@ fn a_process_that_works_on_a_deleted_database_is_named() {
     machine.run(&["import", &archive]).exits(0);
     machine.run(&["export", "c.tar.gz"]).exits(0);
 }
+
+#[test]
+fn a_process_in_a_container_that_works_on_a_deleted_database_is_named() {
+    if !is_root("a mount namespace") {
+        return;
+    }
+    let machine = Machine::new();
+    fs::create_dir(machine.path("inside")).expect("a folder");
+    let (data, inside) = (machine.path("data"), machine.path("inside"));
+    // As a volume: the same folder under another path.
+    let script = "mount --bind \"$1\" \"$2\" && exec sleep 60 3<> \"$2/state.redb\"";
+    let mut container = std::process::Command::new("unshare")
+        .args([
+            "-m",
+            "bash",
+            "-c",
+            script,
+            "bash",
+            text(&data),
+            text(&inside),
+        ])
+        .spawn()
+        .expect("unshare");
+    let path = machine.path(STATE);
+    let has_it = || holder_of(container.id(), &path);
+    let begun = std::time::Instant::now();
+    while !has_it() && begun.elapsed().as_secs() < 10 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    fs::remove_file(&path).expect("removed");
+    let run = machine.run(&["export", "a.tar.gz"]);
+    container.kill().expect("killed");
+    container.wait().expect("an end");
+    run.exits(10)
+        .says(&format!("process {}", container.id()))
+        .says("has it open, deleted");
+}
+
+fn holder_of(pid: u32, path: &Path) -> bool {
+    let metadata = path.metadata().expect("a file");
+    hookshot::disk::holder::has_open(pid, metadata.dev(), metadata.ino()).is_some()
+}
