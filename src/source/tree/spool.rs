@@ -272,7 +272,8 @@ impl Spool {
             let scratch = self.scratch.display();
             let message =
                 format!("the time of a temporary file in {scratch} cannot be set: {error}");
-            io::Error::other(message)
+            // A full disk stays one.
+            io::Error::new(io::Error::from(error).kind(), message)
         })?;
         Ok(Look::of(&self.file)?.mtime)
     }
