@@ -290,25 +290,75 @@ fn where_an_acl_cannot_be_restored_the_group_gets_nothing_and_it_is_said() {
     }
     machine.run(&["export", "a.tar.gz"]).exits(0);
     lose(&machine);
+    // A file system without attributes, and what lies in it in the end.
     let show = "find svc -type f ! -name '.*' -printf '%P %m\\n' | sort > out/modes";
     let script = format!(
         "cd ..; mount -t ramfs none svc; cd out; \"$@\" || code=$?; cd ..; {show}; exit $code; :"
     );
-    let report = within(&machine, &script, &["import", "a.tar.gz", "--json"])
-        .exits(3)
-        .json();
+    let import = ["import", "a.tar.gz", "--json"];
+    let rehearsal = [&import[..], &["--dry-run"]].concat();
+    let planned = within(&machine, &script, &rehearsal).exits(3).json();
+    assert_eq!(machine.read("out/modes"), b"");
+    let report = within(&machine, &script, &import).exits(3).json();
     let undone = said(&report, "left_undone", "attribute");
-    for place in &PLACES[..3] {
+    assert_eq!(said(&planned, "left_undone", "attribute"), undone);
+    for place in PLACES {
         let path = machine.path(place).display().to_string();
-        let about = undone
+        let about: Vec<&String> = undone
             .iter()
-            .any(|message| message.starts_with(&path) && message.contains(ACL));
-        assert!(about, "{path}: {undone:?}");
+            .filter(|message| message.starts_with(&path))
+            .collect();
+        assert!(
+            about.iter().any(|message| message.contains(ACL)),
+            "{path}: {undone:?}"
+        );
+        assert!(
+            about
+                .iter()
+                .any(|message| message.contains("its group may do nothing")),
+            "{path}: {undone:?}"
+        );
     }
     let modes = String::from_utf8(machine.read("out/modes")).expect("text");
     assert_eq!(
         modes,
         "app.db 600\napp.ini 600\ndata/file 600\nmain.redb 600\n"
+    );
+}
+
+/// A capability to bind low ports, as setcap(8) writes it.
+const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn special_bits_and_capabilities_of_single_files_come_back_if_root_restores_them() {
+    if !is_root("capabilities") {
+        return;
+    }
+    let machine = machine();
+    let place = machine.path("svc/app.ini");
+    let name = "security.capability";
+    setxattr(&place, name, &CAPABILITY, XattrFlags::empty()).expect("a capability");
+    setxattr(&place, "trusted.app", b"yes", XattrFlags::empty()).expect("an attribute");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o2755);
+    fs::set_permissions(&place, mode).expect("a mode");
+    machine.run(&["export", "a.tar.gz"]).exits(0);
+    lose(&machine);
+    machine.run(&["import", "a.tar.gz"]).exits(0);
+    assert_eq!(machine.mode("svc/app.ini"), 0o2755);
+    for (name, expected) in [(name, &CAPABILITY[..]), ("trusted.app", b"yes")] {
+        let mut value = [0; 64];
+        let length = getxattr(&place, name, &mut value[..]).expect("an attribute");
+        assert_eq!(&value[..length], expected, "{name}");
+    }
+    let again = machine
+        .run(&["import", "a.tar.gz", "--json"])
+        .exits(0)
+        .json();
+    assert!(
+        actions(&again)
+            .iter()
+            .all(|(_, action)| action == "unchanged"),
+        "{again}"
     );
 }
 

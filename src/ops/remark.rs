@@ -58,10 +58,17 @@ impl Remarks {
         self.left_undone.is_empty()
     }
 
-    /// Takes over the remarks of a part of the work.
+    /// Takes over the remarks of a part of the work, without those that are there already.
     pub fn extend(&mut self, other: Remarks) {
-        self.left_undone.extend(other.left_undone);
-        self.warnings.extend(other.warnings);
+        let add = |all: &mut Vec<Remark>, others: Vec<Remark>| {
+            for remark in others {
+                if !all.contains(&remark) {
+                    all.push(remark);
+                }
+            }
+        };
+        add(&mut self.left_undone, other.left_undone);
+        add(&mut self.warnings, other.warnings);
     }
 }
 
