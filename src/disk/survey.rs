@@ -21,11 +21,6 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(in_real_folder(path)),
         result => result.with_context(|| format!("cannot look at {}", path.display()))?,
     };
-    if metadata.is_symlink()
-        && let Some(absent) = absent_target(path)
-    {
-        return Ok(absent);
-    }
     let resolved = if metadata.is_symlink() {
         path.canonicalize().map_err(|error| {
             dangling(path).unwrap_or_else(|| {
@@ -47,24 +42,6 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
             .into());
     }
     Ok(resolved)
-}
-
-/// Where a link leads to that leads to nothing, if a folder is there for it: what was lost behind a link comes back there.
-fn absent_target(path: &Path) -> Option<PathBuf> {
-    // A path that is resolved follows no more of them (path_resolution(7)).
-    const MOST_LINKS: usize = 40;
-    let mut at = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        match std::fs::read_link(&at) {
-            Ok(target) => at = super::folder_of(&at).join(target),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let folder = super::folder_of(&at).canonicalize().ok()?;
-                return Some(folder.join(at.file_name()?));
-            }
-            Err(_) => return None,
-        }
-    }
-    None
 }
 
 /// Links in the folders above may give one file two names; here it has one.
