@@ -564,7 +564,7 @@ active_command = "pgrep vacuum"
             ),
             (
                 source("name = \"a\""),
-                "`kind` is missing under [backup.sources 1]",
+                "`kind` is missing under [backup.sources a]",
             ),
             (
                 source("name = \"a\"\nkind = \"sqlit\"\npath = \"/x\""),
