@@ -22,8 +22,11 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     disk::{
-        dangling, folder_of, open_regular,
+        dangling, folder_of,
+        mounts::{anchor, is_mount_point},
+        open_regular,
         survey::{in_real_folder, real},
+        volume::STAYING,
     },
     error::{Failure, Kind},
     model::{
@@ -276,6 +279,14 @@ impl Settings {
                 }
             }
         }
+        // What the file system itself keeps in its root is not the service's.
+        if directory
+            .path()
+            .map(real)
+            .is_some_and(|path| is_mount_point(&path))
+        {
+            others.extend(STAYING.map(|name| name.as_bytes().to_vec()));
+        }
         Ok(rules.without(others))
     }
 
@@ -305,7 +316,11 @@ impl Settings {
         let around = around.filter(|folder| path.starts_with(folder));
         // What is replaced as one is no place for what replaces it.
         let outermost = around.min_by_key(|folder| folder.as_os_str().len());
-        folder_of(&outermost.unwrap_or(path))
+        match outermost {
+            // Its children are replaced, and it stays.
+            Some(folder) => anchor(&folder),
+            None => folder_of(&path),
+        }
     }
 
     /// The folders that are locked while hookshot works on this state.

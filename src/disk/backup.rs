@@ -39,8 +39,31 @@ fn numbered(target: &Path, number: u32) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The folder, in a folder that is a mount point, in which the old children stay.
+const WITHIN: &str = ".hookshot-bak";
+
+/// The folder in the mount point `volume` that has this number: `.hookshot-bak`, `.hookshot-bak.1` and so on.
+fn within(volume: &Path, number: u32) -> PathBuf {
+    match number {
+        0 => volume.join(WITHIN),
+        number => volume.join(format!("{WITHIN}.{number}")),
+    }
+}
+
+/// Returns the mount point whose child has the backup `path`, if it is such a one.
+pub fn volume_of(path: &Path) -> Option<&Path> {
+    let folder = path.parent()?;
+    let rest = folder.file_name()?.to_str()?.strip_prefix(WITHIN)?;
+    let number = rest.strip_prefix('.').unwrap_or("0");
+    let is_one = rest.is_empty() || (number.parse::<u32>().is_ok() && rest.starts_with('.'));
+    folder.parent().filter(|_| is_one)
+}
+
 /// Whether `path` is a name that the backup of `target` may have.
 pub fn is_backup_of(path: &Path, target: &Path) -> bool {
+    if volume_of(path).is_some() && volume_of(path) == target.parent() {
+        return path.file_name() == target.file_name();
+    }
     let (path, target) = (path.as_os_str(), target.as_os_str());
     let rest = path
         .as_encoded_bytes()
@@ -146,7 +169,7 @@ impl Backup {
                 }
             });
         };
-        Ok(self.path.is_dir()
+        Ok(exists(&self.path)
             && which(folder, &self.path)? == Which::Old
             && survey::listing(&self.path, &folder.rules()?)?.as_ref() == Some(&self.digest))
     }
@@ -227,6 +250,50 @@ impl Known {
         }
         bail!("no name is free for the old {}", target.display())
     }
+
+    /// Chooses where the old children of the mount point `volume` stay: the first folder that holds nothing but backups of
+    /// ours.
+    pub fn choose_within(&self, volume: &Path) -> Result<Chosen> {
+        let mut foreign = Vec::new();
+        for number in 0..MAX_NAMES {
+            let path = within(volume, number);
+            let is_free = match path.symlink_metadata() {
+                Err(_) => true,
+                Ok(metadata) if metadata.is_dir() => self.holds_nothing_else(&path)?,
+                Ok(_) => false,
+            };
+            if is_free {
+                return Ok(Chosen {
+                    path,
+                    replaces: Replaces::Nothing,
+                    foreign,
+                });
+            }
+            foreign.push(path);
+        }
+        bail!("no name is free for what {} holds", volume.display())
+    }
+
+    fn holds_nothing_else(&self, folder: &Path) -> Result<bool> {
+        let listing = || format!("cannot read {}", folder.display());
+        for entry in folder.read_dir().with_context(listing)? {
+            let path = entry.with_context(listing)?.path();
+            let known = self.0.iter().find(|backup| backup.path == path);
+            let Some(known) = known else {
+                return Ok(false);
+            };
+            if !known.is_there()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What lies at `path`, where a backup is to stay that may be replaced.
+pub fn replaced_at(path: &Path) -> Replaces {
+    let there = path.symlink_metadata();
+    there.map_or(Replaces::Nothing, |it| Replaces::Inode(it.ino()))
 }
 
 /// The path of which `path` is the backup.
@@ -278,7 +345,14 @@ mod tests {
     #[test]
     fn only_names_of_backups_are_names_of_backups() {
         let is = |name: &str| is_backup_of(Path::new(name), Path::new("/a/x"));
-        for good in ["/a/x.bak", "/a/x.bak.1", "/a/x.bak.9", "/a/x.bak.10"] {
+        for good in [
+            "/a/x.bak",
+            "/a/x.bak.1",
+            "/a/x.bak.9",
+            "/a/x.bak.10",
+            "/a/.hookshot-bak/x",
+            "/a/.hookshot-bak.2/x",
+        ] {
             assert!(is(good), "{good}");
         }
         for bad in [
@@ -289,6 +363,10 @@ mod tests {
             "/a/x.bak.1a",
             "/a/x.bak.-1",
             "/a/x.bak/1",
+            "/a/.hookshot-bak/y",
+            "/a/.hookshot-bak.x/x",
+            "/a/.hookshot-bakery/x",
+            "/b/.hookshot-bak/x",
             "/a/x.bak.1/b",
             "/a/y.bak",
             "/a/x.bak.12345678",

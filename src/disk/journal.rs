@@ -18,6 +18,7 @@ use super::{
     exists, folder_of,
     publish::{Existing, publish},
     sync_folder,
+    volume::Volume,
 };
 use crate::{
     error::{Failure, Kind},
@@ -156,6 +157,9 @@ pub struct Journal {
     /// Backups of earlier imports that are still there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backups: Vec<Backup>,
+    /// Mount points whose children are replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
 }
 
 impl Journal {
@@ -172,6 +176,7 @@ impl Journal {
             commands: Vec::new(),
             sources: None,
             backups: Vec::new(),
+            volumes: Vec::new(),
         }
     }
 
@@ -197,7 +202,15 @@ impl Journal {
                 && is_backup_of(&step.backup, &step.target)
                 && step.folder.iter().all(marks_its_own)
         };
-        self.litter.iter().all(ours) && self.steps.iter().all(step)
+        // Only a folder in which something is replaced gets attributes.
+        let volume = |volume: &Volume| {
+            let mut steps = self.steps.iter();
+            self.steps.is_empty()
+                || steps.any(|step| step.target.parent() == Some(volume.path.as_path()))
+        };
+        self.litter.iter().all(ours)
+            && self.steps.iter().all(step)
+            && self.volumes.iter().all(volume)
     }
 }
 

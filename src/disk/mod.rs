@@ -21,6 +21,7 @@ pub mod survey;
 mod swap;
 pub mod transaction;
 pub mod tree;
+pub mod volume;
 
 use std::{
     fs::File,

@@ -109,16 +109,10 @@ impl Mounts {
     }
 
     /// Returns the mounts that show `inner`, or something in it, by itself.
-    fn showing_alone<'a>(
-        &'a self,
-        inner: &'a Inner,
-        extent: Extent,
-    ) -> impl Iterator<Item = &'a Mount> {
-        self.0.iter().filter(move |mount| {
-            mount.device == inner.device
-                && mount.root.starts_with(&inner.path)
-                && (extent == Extent::Whole || mount.root != inner.path)
-        })
+    fn showing_alone<'a>(&'a self, inner: &'a Inner) -> impl Iterator<Item = &'a Mount> {
+        let is_on_it = move |mount: &&Mount| mount.device == inner.device;
+        let on_it = self.0.iter().filter(is_on_it);
+        on_it.filter(move |mount| mount.root.starts_with(&inner.path))
     }
 }
 
@@ -127,15 +121,6 @@ impl Mounts {
 struct Inner {
     device: String,
     path: PathBuf,
-}
-
-/// How much of a place gets another file or folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// The place itself.
-    Whole,
-    /// Only what lies in it.
-    Inside,
 }
 
 /// A mount that shows something by itself, so that it goes on showing the old one when a new one takes its place.
@@ -147,40 +132,59 @@ pub enum Elsewhere {
     Process(Vec<Holder>, PathBuf),
 }
 
-/// Finds the other mounts, of every namespace that can be seen from here, that show what is at `path`, or something
-/// below it.
+/// The mounts of every namespace that can be seen from here.
 ///
 /// Not promised: that processes are found whose numbers this process does not see (another PID namespace).
-pub fn elsewhere(path: &Path, extent: Extent) -> Result<Vec<Elsewhere>> {
-    let ours = Mounts::ours()?;
-    let Some(inner) = ours.inner(path) else {
-        return Ok(Vec::new());
-    };
-    let own = ours.showing(path).map(|mount| mount.id).unwrap_or_default();
-    let mut found: Vec<Elsewhere> = ours
-        .showing_alone(&inner, extent)
-        .filter(|mount| mount.id != own && !mount.point.starts_with(path))
-        .map(|mount| Elsewhere::Here(mount.point.clone()))
-        .collect();
-    // Processes of one namespace see the same mounts: they are read once.
-    let mut namespaces: BTreeMap<PathBuf, Option<(Vec<Holder>, PathBuf)>> = BTreeMap::new();
-    let here = fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
-    for (pid, namespace) in processes()? {
-        if namespace == here {
-            continue;
+#[derive(Debug)]
+pub struct Namespaces {
+    ours: Mounts,
+    others: Vec<(Vec<u32>, Mounts)>,
+}
+
+impl Namespaces {
+    /// Reads them, each once.
+    pub fn read() -> Result<Namespaces> {
+        let ours = Mounts::ours()?;
+        let here = namespace_of(std::process::id());
+        let mut members: BTreeMap<PathBuf, Vec<u32>> = BTreeMap::new();
+        for (pid, namespace) in processes()? {
+            if Some(&namespace) != here.as_ref() {
+                members.entry(namespace).or_default().push(pid);
+            }
         }
-        let place = namespaces.entry(namespace).or_insert_with(|| {
-            let mounts = Mounts::of(&pid.to_string()).ok()?;
-            let mount = mounts.showing_alone(&inner, extent).next()?;
-            Some((Vec::new(), mount.point.clone()))
+        let others = members.into_values().filter_map(|pids| {
+            // One that has ended shows nothing any more.
+            let mut read = pids.iter().map(|pid| Mounts::of(&pid.to_string()));
+            let mounts = read.find_map(Result::ok)?;
+            Some((pids, mounts))
         });
-        if let Some((holders, _)) = place {
-            holders.push(Holder::of(pid));
-        }
+        let others = others.collect();
+        Ok(Namespaces { ours, others })
     }
-    let others = namespaces.into_values().flatten();
-    found.extend(others.map(|(holders, place)| Elsewhere::Process(holders, place)));
-    Ok(found)
+
+    /// The mounts of this process.
+    pub fn ours(&self) -> &Mounts {
+        &self.ours
+    }
+
+    /// Finds the other mounts that show what is at `path`, or something below it, by itself.
+    pub fn elsewhere(&self, path: &Path) -> Vec<Elsewhere> {
+        let Some(inner) = self.ours.inner(path) else {
+            return Vec::new();
+        };
+        let own = self.ours.showing(path).map(|mount| mount.id);
+        let here = self
+            .ours
+            .showing_alone(&inner)
+            .filter(|mount| Some(mount.id) != own && !mount.point.starts_with(path))
+            .map(|mount| Elsewhere::Here(mount.point.clone()));
+        let there = self.others.iter().filter_map(|(pids, mounts)| {
+            let mount = mounts.showing_alone(&inner).next()?;
+            let holders = pids.iter().map(|pid| Holder::of(*pid)).collect();
+            Some(Elsewhere::Process(holders, mount.point.clone()))
+        });
+        here.chain(there).collect()
+    }
 }
 
 /// The processes whose mount namespace we may see, by their numbers.
@@ -204,6 +208,26 @@ fn id_of(path: &Path) -> Option<u64> {
     let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
     let is_told = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
     is_told.then_some(found.stx_mnt_id)
+}
+
+/// Returns whether something is mounted at `path`, an absolute path without links. Nothing there is no mount.
+pub fn is_mount_point(path: &Path) -> bool {
+    let Some(folder) = path.parent() else {
+        return true;
+    };
+    match (id_of(path), id_of(folder)) {
+        (Some(there), Some(above)) => there != above,
+        _ => Mounts::ours().is_ok_and(|mounts| mounts.is_point(path)),
+    }
+}
+
+/// Returns the folder that holds the new content of `target` before it has its name: the one that it lies in, or the target
+/// itself if something is mounted there.
+pub fn anchor(target: &Path) -> PathBuf {
+    match is_mount_point(target) && target.is_dir() {
+        true => target.to_owned(),
+        false => super::folder_of(target),
+    }
 }
 
 /// Returns whether two paths are shown by one mount, as far as the kernel tells.
@@ -350,6 +374,9 @@ mod tests {
         let path = folder.path().canonicalize().expect("real");
         assert!(!ours.is_point(&path));
         assert_eq!(ours.below(&path), Vec::<&Path>::new());
-        assert_eq!(elsewhere(&path, Extent::Whole).expect("/proc"), vec![]);
+        let all = Namespaces::read().expect("/proc");
+        assert_eq!(all.elsewhere(&path), vec![]);
+        assert!(!is_mount_point(&path) && is_mount_point(Path::new("/")));
+        assert_eq!(anchor(&path), folder.path().parent().expect("a folder"));
     }
 }

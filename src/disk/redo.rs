@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    backup::{Replaces, put_aside, second_name},
+    backup::{Replaces, put_aside, second_name, volume_of},
     exists, folder_of,
     journal::{Home, Journal, Phase, ROLLBACK, Step},
     remove_file, survey,
@@ -171,7 +171,12 @@ pub fn apply(journal: &Journal) -> Result<()> {
         };
         put.with_context(|| format!("cannot put the new {} in place", step.target.display()))?;
     }
-    sync_folders(pending.iter().map(|step| step.target.clone()))
+    for volume in &journal.volumes {
+        volume.apply()?;
+    }
+    let changed = pending.iter().map(|step| step.target.clone());
+    let backups = pending.iter().map(|step| step.backup.clone());
+    sync_folders(changed.chain(backups.filter(|path| folder_of(path).is_dir())))
 }
 
 fn is_pending(step: &Step) -> Result<bool> {
@@ -292,6 +297,9 @@ pub fn undo(home: &Home, mut journal: Journal) -> Result<()> {
             restore(step)
                 .with_context(|| format!("cannot bring back {}", step.target.display()))?;
         }
+        for volume in &journal.volumes {
+            volume.restore()?;
+        }
         sync_folders(journal.steps.iter().map(|step| step.target.clone()))?;
         // From here on the backups may change: what they hold is not needed any more.
         journal.phase = Phase::Undone;
@@ -304,6 +312,12 @@ pub fn undo(home: &Home, mut journal: Journal) -> Result<()> {
             remove_file(&step.backup)?;
         }
         remove_file(&step.fresh_backup)?;
+    }
+    for step in &journal.steps {
+        if volume_of(&step.backup).is_some() {
+            // That of an earlier import holds something, and stays.
+            let _ = fs::remove_dir(folder_of(&step.backup));
+        }
     }
     forget(home, &journal)
 }

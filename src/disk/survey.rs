@@ -95,13 +95,14 @@ pub fn resolve_folder(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// A digest of what the folder at `path` looks like, as far as `rules` keep it and without hookshot's own files; `None`
+/// A digest of what the folder (or the file, or the link) at `path` looks like, as far as `rules` keep it and without hookshot's own files; `None`
 /// where there is none.
 pub fn listing(path: &Path, rules: &Rules) -> Result<Option<String>> {
-    if !super::exists(path) {
-        return Ok(None);
-    }
-    let digest = super::tree::listing(path, rules)?;
+    let digest = match path.symlink_metadata() {
+        Err(_) => return Ok(None),
+        Ok(metadata) if metadata.is_dir() => super::tree::listing(path, rules)?,
+        Ok(_) => super::tree::listing_of_one(path)?,
+    };
     Ok(Some(digest.to_string()))
 }
 

@@ -15,7 +15,8 @@ use rustix::{
 };
 
 use super::{
-    exists,
+    backup::volume_of,
+    create_folders, exists, folder_of,
     journal::{Folder, Place, Step},
     remove_file, rename_to_nothing, sync_folder,
     tree::release,
@@ -119,6 +120,9 @@ fn keep(step: &Step, folder: &Folder, left: &Path) -> Result<()> {
     let there = which(folder, &step.backup)?;
     if !matches!(there, Which::Nothing | Which::Old) && !exists(&step.earlier_backup) {
         fs::rename(&step.backup, &step.earlier_backup)?;
+    }
+    if volume_of(&step.backup).is_some() {
+        create_folders(&folder_of(&step.backup))?;
     }
     Ok(rename_to_nothing(left, &step.backup)?)
 }

@@ -8,6 +8,7 @@
 //! database keeps the service out meanwhile.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt as _,
@@ -20,13 +21,15 @@ pub use super::backup::backup_path;
 use super::{
     NewFolders, Placed,
     backup::{Backup, Identity, Known, Replaces},
-    create_folders, folder_of,
+    create_folders, exists, folder_of,
     journal::{Folder, Home, Journal, Phase, Step},
+    mounts::is_mount_point,
     publish::{Existing, publish},
     redo,
     survey::{self, Stamp},
     swap, sync_folder, sync_folders,
     tree::{Privilege, attributes},
+    volume::Volume,
 };
 use crate::{
     error::{Failure, Kind},
@@ -57,6 +60,11 @@ impl Names {
     /// The staging folder of a rehearsal in `folder`.
     pub fn rehearsal(&self, folder: &Path) -> PathBuf {
         folder.join(format!(".hookshot-{}.rehearsal", self.unique))
+    }
+
+    /// The folder in which the new children of the mount point `volume` are made.
+    pub fn whole(&self, volume: &Path) -> PathBuf {
+        volume.join(format!(".hookshot-{}.new", self.unique))
     }
 
     /// A staging folder that somebody wants to look at: nobody takes it for litter.
@@ -202,6 +210,10 @@ impl Transaction {
         journal
             .litter
             .extend(targets.iter().map(|target| names.beside(target, "new")));
+        let volumes = targets.iter().filter(|target| is_mount_point(target));
+        journal
+            .litter
+            .extend(volumes.map(|target| names.whole(target)));
         folders
             .create(home.folder())
             .with_context(|| format!("cannot create {}", home.folder().display()))?;
@@ -228,6 +240,17 @@ impl Transaction {
     /// refused of owners, times and attributes.
     pub fn prepare(&mut self, changes: &[Change<'_>]) -> Result<Vec<Refused>> {
         let mut refused = Vec::new();
+        let made = changes
+            .iter()
+            .filter(|change| matches!(change.new, New::File { .. } | New::Folder { .. }));
+        let placed = made.map(|change| self.names.beside(&change.target, "new"));
+        // What a plan has made of the targets is named as well, before it is made.
+        let named: BTreeSet<&PathBuf> = self.journal.litter.iter().collect();
+        let news: Vec<PathBuf> = placed.filter(|path| !named.contains(path)).collect();
+        if !news.is_empty() {
+            self.journal.litter.extend(news);
+            self.home.write(&self.journal)?;
+        }
         for change in changes {
             let folder = folder_of(&change.target);
             self.folders
@@ -244,7 +267,8 @@ impl Transaction {
                             place_within(inner, &change.target, &placed).with_context(placing)?;
                         refused.extend(Refused::all(inner, found));
                     }
-                    Some(placed)
+                    // A child of a mount point may be nothing: a link that is not restored, say.
+                    exists(&placed).then_some(placed)
                 }
                 New::File {
                     source,
@@ -374,6 +398,11 @@ impl Transaction {
     /// Names the sources that were asked who is at work in them, for a rollback.
     pub fn announce_sources<'a>(&mut self, sources: impl Iterator<Item = &'a str>) {
         self.journal.sources = Some(sources.map(str::to_owned).collect());
+    }
+
+    /// Names the mount points whose children are replaced.
+    pub fn announce_volumes(&mut self, volumes: impl Iterator<Item = Volume>) {
+        self.journal.volumes = volumes.collect();
     }
 
     /// Keeps what is known of backups that earlier imports made.

@@ -28,6 +28,8 @@ pub struct Rules {
     patterns: (Vec<String>, Vec<String>),
     /// Whether everything is taken, even what no archive holds.
     takes_special: bool,
+    /// The child of the directory that is looked at by itself; nothing for all of it.
+    child: Vec<u8>,
 }
 
 /// Rules as text, for what has to be told apart by the same rules later.
@@ -45,6 +47,13 @@ pub struct WrittenRules {
     /// Paths that are taken all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     claimed: Vec<PathBuf>,
+    /// The child of the directory that is looked at by itself.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    child: PathBuf,
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 /// What becomes of one path.
@@ -74,6 +83,7 @@ impl Rules {
                 claimed: BTreeSet::new(),
                 patterns: (include.to_vec(), exclude.to_vec()),
                 takes_special: false,
+                child: Vec::new(),
             }),
             _ => Err(faults),
         }
@@ -88,6 +98,7 @@ impl Rules {
             claimed: BTreeSet::new(),
             patterns: (Vec::new(), Vec::new()),
             takes_special: true,
+            child: Vec::new(),
         }
     }
 
@@ -105,6 +116,15 @@ impl Rules {
         self.takes_special
     }
 
+    /// The same rules for one file or folder of the directory by itself: paths are those below it.
+    #[must_use]
+    pub fn of_child(&self, name: &[u8]) -> Rules {
+        Rules {
+            child: name.to_vec(),
+            ..self.clone()
+        }
+    }
+
     /// The rules as text.
     pub fn written(&self) -> WrittenRules {
         let paths = |paths: &BTreeSet<Vec<u8>>| -> Vec<PathBuf> {
@@ -116,6 +136,7 @@ impl Rules {
             exclude: self.patterns.1.clone(),
             others: paths(&self.others),
             claimed: paths(&self.claimed),
+            child: PathBuf::from(OsStr::from_bytes(&self.child)),
         }
     }
 
@@ -145,14 +166,25 @@ impl Rules {
 
     /// What becomes of the top itself.
     pub fn of_top(&self) -> Verdict {
-        match self.include {
+        let top = match self.include {
             None => Verdict::Kept,
             Some(_) => Verdict::Searched,
+        };
+        match self.child.as_slice() {
+            [] => top,
+            child => self.judge(top, child, true),
         }
     }
 
     /// What becomes of `relative`, in a folder of which `above` becomes.
     pub fn below(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
+        match self.child.as_slice() {
+            [] => self.judge(above, relative, is_folder),
+            child => self.judge(above, &[child, b"/", relative].concat(), is_folder),
+        }
+    }
+
+    fn judge(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
         if self.claimed.contains(relative) {
             return Verdict::Kept;
         }
@@ -196,7 +228,8 @@ impl TryFrom<&WrittenRules> for Rules {
         let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
         Ok(Rules::new(&written.include, &written.exclude)?
             .without(written.others.iter().map(bytes))
-            .claiming(written.claimed.iter().map(bytes)))
+            .claiming(written.claimed.iter().map(bytes))
+            .of_child(&bytes(&written.child)))
     }
 }
 
@@ -438,6 +471,27 @@ mod tests {
                 assert_eq!(rules.verdict(path.as_bytes(), is_folder), verdict, "{path}");
             }
         }
+    }
+
+    #[test]
+    fn a_child_by_itself_is_ruled_as_it_is_in_the_directory() {
+        let whole = rules(&["app/*.txt", "web/"], &["/app/cache/"]);
+        let child = whole.of_child(b"app");
+        let again = Rules::try_from(&child.written()).expect("good");
+        for child in [&child, &again] {
+            assert_eq!(child.of_top(), Verdict::Searched);
+            for (path, is_folder) in [
+                ("a.txt", false),
+                ("b", false),
+                ("cache", true),
+                ("deep", true),
+            ] {
+                let full = format!("app/{path}");
+                let verdict = whole.verdict(full.as_bytes(), is_folder);
+                assert_eq!(child.verdict(path.as_bytes(), is_folder), verdict, "{path}");
+            }
+        }
+        assert_eq!(whole.of_child(b"web").of_top(), Verdict::Kept);
     }
 
     #[test]

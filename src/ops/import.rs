@@ -8,6 +8,7 @@ mod directory;
 mod planning;
 mod selection;
 mod unpacked;
+mod volume;
 
 use std::path::{Path, PathBuf};
 
@@ -224,16 +225,17 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
             )?);
         }
     }
+    let home = Home::beside(&settings.config);
+    let known = replace::known_backups(&home);
     let mut plan = plan(
         context,
         settings,
         request.staging,
         &unpacked,
         &targets,
-        &mut remarks,
+        &known,
+        (&mut blocked, &mut remarks),
     )?;
-    let home = Home::beside(&settings.config);
-    let known = replace::known_backups(&home);
     replace::choose_backups(&mut plan.changes, &known, &mut remarks)?;
     places::of_changes(context, &plan.changes, &mut blocked, &mut remarks)?;
     let fed = |source| Fed::new(source, staging.place(&source.name));
@@ -268,6 +270,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     {
         transaction.announce_commands(commands.iter().map(|fed| fed.entry.as_str()));
         transaction.announce_sources(unpacked.sources().map(|source| source.name.as_str()));
+        transaction.announce_volumes(plan.volumes.drain(..));
         transaction.remember(&known);
         let last = || {
             let laid = unpacked.beside.as_ref().map(Beside::lay).transpose()?;

@@ -19,7 +19,7 @@ use crate::{
     disk::{
         backup::Replaces,
         exists, folder_of, holder,
-        mounts::{self, Elsewhere, Extent, Mounts},
+        mounts::{self, Elsewhere, Mounts, Namespaces},
         transaction::{Change, Form, New},
     },
     error::Kind,
@@ -50,7 +50,8 @@ pub fn of_changes(
     if changes.is_empty() {
         return Ok(());
     }
-    let mounts = Mounts::ours()?;
+    let namespaces = Namespaces::read()?;
+    let mounts = namespaces.ours();
     let mut folders: Vec<PathBuf> = Vec::new();
     for change in changes {
         let before = blocked.len();
@@ -67,11 +68,11 @@ pub fn of_changes(
             }
             folders.push(folder);
         }
-        of_mounts(context, change, &mounts, blocked)?;
+        of_mounts(context, change, mounts, blocked)?;
         of_attributes(change, blocked);
-        of_backup(change, &mounts, blocked);
+        of_backup(change, mounts, blocked);
         if blocked.len() == before {
-            name_others(change, remarks)?;
+            name_others(change, &namespaces, remarks);
         }
     }
     Ok(())
@@ -129,7 +130,7 @@ fn of_mounts(
     } else if mounts.is_point(path) {
         blocked.push(mount(
             format!("{shown} is mounted by itself: no other folder can take its place"),
-            "unmount it first, or name a folder inside it as the source",
+            "unmount it for the import, or exclude it",
         ));
     } else if mounts::is_fixed_by_overlay(path, &context.scratch)? {
         blocked.push(mount(
@@ -272,13 +273,13 @@ fn unwritable(folder: &Path) -> Option<String> {
 }
 
 /// Names those who see what is replaced by a mount of its own: they go on with the old one.
-fn name_others(change: &Change<'_>, remarks: &mut Remarks) -> Result<()> {
+fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remarks) {
     let path = &change.target;
     if !exists(path) {
-        return Ok(());
+        return;
     }
     let (shown, backup) = (path.display(), change.backup());
-    for other in mounts::elsewhere(path, Extent::Whole)? {
+    for other in namespaces.elsewhere(path) {
         let message = match &other {
             Elsewhere::Here(place) => format!(
                 "{shown} is mounted at {} as well: what is seen there stays the old one, {}, until it is mounted again",
@@ -294,7 +295,6 @@ fn name_others(change: &Change<'_>, remarks: &mut Remarks) -> Result<()> {
         };
         remarks.warning("mounted_elsewhere", &change.entry, message);
     }
-    Ok(())
 }
 
 /// How many processes of one container are named.

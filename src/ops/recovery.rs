@@ -1,6 +1,6 @@
 //! Before any verb: ends what an import or a rollback that was killed has left.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
@@ -8,7 +8,9 @@ use tracing::{info, warn};
 use crate::{
     config::{Choices, Settings, sources::Source},
     disk::{
-        NewFolders, folder_of, holder,
+        NewFolders,
+        backup::volume_of,
+        folder_of, holder,
         journal::{self, Home, Journal, Phase},
         lock::{Hold, StateLock},
         open_regular,
@@ -117,7 +119,20 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
 /// are never replaced.
 fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
     let mut locks = Vec::new();
+    let mut asked = BTreeSet::new();
     for step in &journal.steps {
+        if let Some(volume) = volume_of(&step.backup) {
+            // All children of a mount point at once.
+            let is_news = asked.insert(volume.to_owned());
+            let holders = match is_news && volume.is_dir() {
+                true => holder::open_below(volume)?,
+                false => Vec::new(),
+            };
+            if !holders.is_empty() {
+                return Err(half_done(journal, step, &holders).into());
+            }
+            continue;
+        }
         if step.folder.is_some() && step.target.is_dir() {
             let mut holders = holder::open_below(&step.target)?;
             if holders.is_empty() {
@@ -238,6 +253,9 @@ fn no_strangers(settings: &Settings) -> Result<()> {
         .iter()
         .filter_map(Source::path)
         .map(folder_of);
+    let directories = settings.sources.iter().filter(|it| it.is_directory());
+    let directories = directories.filter_map(Source::path).map(Path::to_owned);
+    let places = places.chain(directories);
     const LEFT: [&str; 4] = [".new", ".old", ".earlier", ".staging"];
     for folder in settings.folders().into_iter().chain(places) {
         for entry in folder.read_dir().into_iter().flatten().flatten() {

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use super::{Context, kept::Fed, preflight::Blocked, remark::Remarks};
 use crate::{
     disk::{
-        backup::Known,
+        backup::{Known, volume_of},
         journal::Home,
         survey,
         transaction::{Change, Form, Names, New, Refused, Transaction},
@@ -103,6 +103,10 @@ impl Report {
             let backup = change.backup();
             if change.before.is_some() {
                 name(&change.target, &backup);
+                // Of a mount point, the children stay in one folder there.
+                if let (Some(volume), Some(kept)) = (volume_of(&backup), backup.parent()) {
+                    name(volume, kept);
+                }
             }
             if let New::Folder { within, .. } = &change.new {
                 // What lies in a folder stays in that folder.
@@ -337,7 +341,10 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
             }
             New::Nothing => {}
             // What is there was told by its place; what is in it was proven before.
-            New::Folder { .. } | New::Backup { .. } if !target.is_dir() => {
+            // A child of a mount point may be nothing: a link that is not restored, say.
+            New::Folder { .. } | New::Backup { .. }
+                if !crate::disk::exists(target) && volume_of(&change.backup()).is_none() =>
+            {
                 bail!("{} is not there", target.display())
             }
             New::Backup { .. } => {}

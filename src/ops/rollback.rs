@@ -24,11 +24,12 @@ use crate::{
     config::{Settings, sources::Source},
     disk::{
         NewFolders,
-        backup::{Identity, Known, Replaces},
+        backup::{Identity, Known, Replaces, replaced_at, volume_of},
         journal::{self, Home, Journal},
         survey,
         transaction::{Build, Change, Form, New, Origin, Transaction},
         tree::keep_excluded,
+        volume::Volume,
     },
     error::{Failure, Kind},
     model::{
@@ -169,6 +170,7 @@ fn begin(
     let names = replace::names(context);
     let folders = NewFolders::default();
     let mut transaction = Transaction::begin(home.clone(), names, journal, &paths, folders)?;
+    transaction.announce_volumes(record.volumes.iter().map(Volume::reversed));
     transaction.remember(known);
     transaction.announce_commands(record.commands.iter().map(String::as_str));
     if let Some(sources) = &record.sources {
@@ -246,12 +248,24 @@ fn ask(
 ) -> Result<Vec<DatabaseLock>> {
     let mut held = Vec::new();
     let mut asked = BTreeSet::new();
+    let volumes: Vec<&Path> = record
+        .volumes
+        .iter()
+        .map(|volume| volume.path.as_path())
+        .collect();
     let mut look = |target: PathBuf, form: Form, blocked: &mut Vec<Blocked>| -> Result<()> {
-        if asked.insert(target.clone()) {
+        // The children of a mount point are asked about at once, as the source that it is.
+        let is_child = volumes
+            .iter()
+            .any(|volume| target.parent() == Some(*volume));
+        if !(is_child && form == Form::Folder) && asked.insert(target.clone()) {
             held.extend(preflight::target(&target, form, force, locks, blocked)?);
         }
         Ok(())
     };
+    for volume in &volumes {
+        look((*volume).to_owned(), Form::Folder, blocked)?;
+    }
     for change in changes {
         look(change.target.clone(), change.form, blocked)?;
     }
@@ -412,7 +426,12 @@ fn reverse_folder(
     verb: &str,
     blocked: &mut Vec<Blocked>,
 ) -> Result<(Step, Option<Change<'static>>)> {
-    let target = survey::resolve_folder(&done.target)?;
+    let is_child = volume_of(&done.backup).is_some();
+    let target = match is_child {
+        // Any kind of thing, and a link is not followed.
+        true => survey::in_real_folder(&done.target),
+        false => survey::resolve_folder(&done.target)?,
+    };
     let folder = done.folder.as_ref();
     let covered = folder.map_or_else(|| Ok(Rules::everything()), |folder| folder.rules())?;
     // What version 1 of the journal recorded covers what is excluded as well, and nothing comes along.
@@ -453,6 +472,7 @@ fn reverse_folder(
         before,
         stamp: None,
         backup: match new {
+            New::Nothing if is_child => Some((done.backup.clone(), replaced_at(&done.backup))),
             New::Nothing => None,
             _ => Some((done.backup.clone(), Replaces::Nothing)),
         },
@@ -463,11 +483,19 @@ fn reverse_folder(
     Ok((step, change))
 }
 
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_dir())
+}
+
 /// Brings what is excluded of the folder at `target`, as it is now, into the one that comes back.
 fn carry(context: &Context, target: &Path, rules: Option<Rules>) -> Build<'static> {
     let (target, privilege) = (target.to_owned(), context.privilege());
     Box::new(move |backup: &Path| {
-        if let Some(rules) = rules.as_ref().filter(|_| target.is_dir()) {
+        if let Some(rules) = rules
+            .as_ref()
+            .filter(|_| is_folder(&target) && is_folder(backup))
+        {
             for warning in keep_excluded(&target, backup, rules, privilege)? {
                 warn!("{warning}");
             }

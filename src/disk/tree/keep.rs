@@ -43,6 +43,29 @@ pub fn keep_excluded(
     rules: &Rules,
     privilege: Privilege,
 ) -> Result<Vec<String>> {
+    carry_over(old, new, rules, privilege, &|_| true)
+}
+
+/// The same, but what lies directly in `old` does not come along, nor what is below it, if it is excluded itself: it stays
+/// where it is, because only the children of `old` are replaced.
+pub fn keep_excluded_in_children(
+    old: &Path,
+    new: &Path,
+    rules: &Rules,
+    privilege: Privilege,
+) -> Result<Vec<String>> {
+    carry_over(old, new, rules, privilege, &|relative| {
+        relative.contains(&b'/')
+    })
+}
+
+fn carry_over(
+    old: &Path,
+    new: &Path,
+    rules: &Rules,
+    privilege: Privilege,
+    comes_along: &dyn Fn(&[u8]) -> bool,
+) -> Result<Vec<String>> {
     let open =
         |path: &Path| Top::open(path).with_context(|| format!("cannot open {}", path.display()));
     let (old, new) = (open(old)?, open(new)?);
@@ -56,6 +79,7 @@ pub fn keep_excluded(
         warnings: Named::default(),
     };
     walk(&old, rules, &mut |relative, met| match met {
+        Met::Excluded | Met::Own | Met::Special(_) if !comes_along(relative) => Ok(()),
         Met::Excluded | Met::Own | Met::Special(_) => keeping.carry(relative),
         Met::Failed(reason) => {
             let path = old.shown(relative);

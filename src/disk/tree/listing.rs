@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    os::fd::AsFd as _,
     path::Path,
 };
 
@@ -42,6 +43,20 @@ pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
         Ok(())
     })?;
     Ok(hashing.finish().0)
+}
+
+/// The same for a file or a link at `path`, which is not followed.
+pub fn listing_of_one(path: &Path) -> Result<Digest> {
+    let looking = || format!("cannot look at {}", path.display());
+    let top = Top::open(&crate::disk::folder_of(path)).with_context(looking)?;
+    let name = path.file_name().unwrap_or_default();
+    let look = Look::at(top.as_fd(), name).with_context(looking)?;
+    let mut text = describe(&look).into_bytes();
+    if look.what == What::Link {
+        let target = rustix::fs::readlinkat(top.as_fd(), name, Vec::new()).with_context(looking)?;
+        text.extend_from_slice(target.as_bytes());
+    }
+    Ok(Digest::of(&text))
 }
 
 fn describe(look: &Look) -> String {

@@ -33,8 +33,8 @@ use self::{
 };
 pub use self::{
     attributes::Privilege,
-    keep::{keep_excluded, release},
-    listing::listing,
+    keep::{keep_excluded, keep_excluded_in_children, release},
+    listing::{listing, listing_of_one},
 };
 use crate::{
     error::{Failure, Kind},
@@ -126,6 +126,15 @@ pub fn publish(place: &Path, target: &Path) -> io::Result<()> {
             Err(error)
         }
         Ok(()) => super::sync_folder(&super::folder_of(target)),
+    }
+}
+
+/// Takes one file, folder or link out of a directory that was built at `whole`, to a place that nothing has. What was not
+/// restored is not there to be taken.
+pub fn take(whole: &Path, name: &OsStr, place: &Path) -> io::Result<()> {
+    match super::rename_to_nothing(&whole.join(name), place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        taken => taken,
     }
 }
 

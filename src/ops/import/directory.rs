@@ -1,7 +1,7 @@
 //! A directory of an archive against the one on this machine: whether they are the same, and the change that makes them so.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
@@ -19,11 +19,12 @@ use crate::{
         exists, survey,
         transaction::{Change, Form, New},
         tree::{
-            self as built, Restoring, StagedFile, Taking,
+            self as built, Privilege, Restoring, StagedFile, Taking,
             attributes::{ATTRIBUTE, Attributes, kind_of},
             foresight::Foresight,
             links::{OutsideLinks, Wish},
         },
+        volume::Own,
     },
     model::{
         entry_name::EntryName,
@@ -216,6 +217,43 @@ impl<'a> Directory<'a> {
         made == there.map(|(name, record)| (name, &record.target)).collect()
     }
 
+    /// The name of its source.
+    pub fn name(&self) -> &EntryName {
+        &self.source.name
+    }
+
+    /// Where this machine has it.
+    pub fn target(&self) -> &Path {
+        self.target
+    }
+
+    /// The names of what lies directly in the archive's directory.
+    pub fn children(&self) -> BTreeSet<Vec<u8>> {
+        let files = self.files.iter().map(|file| &file.name);
+        let all = files
+            .chain(self.tree.folders.keys())
+            .chain(self.tree.links.keys());
+        let first = |name: &RelativeName| {
+            let mut parts = name.as_bytes().split(|byte| *byte == b'/');
+            parts.next().unwrap_or_default().to_vec()
+        };
+        all.map(first).collect()
+    }
+
+    /// The attributes that the archive has of the directory itself; what it does not tell is as it is `now`.
+    pub fn own(&self, now: Own) -> Own {
+        let root = &self.tree.root;
+        let (uid, gid) = match self.context.privileged {
+            true => built::owners::Owners::default().find(&root.owner),
+            false => (None, None),
+        };
+        Own {
+            mode: root.mode.map_or(now.mode, |mode| mode & 0o3777),
+            uid: uid.unwrap_or(now.uid),
+            gid: gid.unwrap_or(now.gid),
+        }
+    }
+
     /// The change that puts the archive's directory in place, with the changes whose targets lie in it.
     pub fn change(self, within: Vec<Change<'a>>) -> Result<Change<'a>> {
         let made: Vec<EntryName> = within.iter().map(|change| change.entry.clone()).collect();
@@ -242,6 +280,21 @@ impl<'a> Directory<'a> {
 
     /// Builds the new directory at `place`; what is `made` comes there by changes of its own.
     fn build(&self, place: &Path, made: &[EntryName], rules: &Rules) -> Result<()> {
+        self.build_with(place, made, rules, built::keep_excluded)
+    }
+
+    /// The same for a mount point, whose children are taken out of it: what is excluded of it directly stays there.
+    pub fn build_in_volume(&self, place: &Path, made: &[EntryName], rules: &Rules) -> Result<()> {
+        self.build_with(place, made, rules, built::keep_excluded_in_children)
+    }
+
+    fn build_with(
+        &self,
+        place: &Path,
+        made: &[EntryName],
+        rules: &Rules,
+        keep: impl Fn(&Path, &Path, &Rules, Privilege) -> Result<Vec<String>>,
+    ) -> Result<()> {
         let privilege = self.context.privilege();
         let staged = self.unpacked.staging.place(&self.source.name);
         self.context.begin("building the directory", None);
@@ -270,7 +323,7 @@ impl<'a> Directory<'a> {
         }
         if exists(self.target) {
             self.make_room(place, made)?;
-            for left in built::keep_excluded(self.target, place, rules, privilege)? {
+            for left in keep(self.target, place, rules, privilege)? {
                 remarks.warning("excluded", name, left);
             }
         }
@@ -278,7 +331,7 @@ impl<'a> Directory<'a> {
     }
 
     /// What of the directory is replaced: what its rules keep, and the sources of their own in it that are `made` anew.
-    fn rules(&self, made: &[EntryName]) -> Result<Rules> {
+    pub fn rules(&self, made: &[EntryName]) -> Result<Rules> {
         let rules = self.settings.rules(self.source)?;
         let others = self.settings.within(self.source).into_iter();
         let claimed = others.filter(|(other, _)| self.is_made(other, made));

@@ -8,13 +8,17 @@ use super::{
     Keep, attributes,
     directory::Directory,
     unpacked::{Targets, Unpacked},
+    volume::children,
 };
 use crate::{
     config::{Settings, sources::Content},
     disk::{
+        backup::Known,
+        mounts::is_mount_point,
         survey,
         transaction::{Change, Form, New, Origin},
         tree::owners::Owners,
+        volume::Volume,
     },
     model::{
         entry_name::EntryName,
@@ -24,7 +28,9 @@ use crate::{
         Context,
         companion::removal,
         form::{form_for, form_of},
+        preflight::Blocked,
         remark::Remarks,
+        replace::names,
     },
     source::sqlite,
 };
@@ -35,6 +41,8 @@ pub struct Plan<'a> {
     pub steps: Vec<Step>,
     /// How.
     pub changes: Vec<Change<'a>>,
+    /// Mount points whose children are among the changes.
+    pub volumes: Vec<Volume>,
 }
 
 /// What happens to each target, and how. What is left undone goes to `remarks`.
@@ -44,10 +52,12 @@ pub fn plan<'a>(
     keep: Keep,
     unpacked: &'a Unpacked<'a>,
     targets: &'a Targets,
-    remarks: &mut Remarks,
+    known: &Known,
+    (blocked, remarks): (&mut Vec<Blocked>, &mut Remarks),
 ) -> Result<Plan<'a>> {
     attributes::announce_owners(context, settings, unpacked, targets, remarks);
     let mut planned = Planned::default();
+    let mut volumes = Vec::new();
     files(context, settings, keep, unpacked, targets, &mut planned)?;
     for name in &unpacked.trees {
         let source = settings
@@ -70,7 +80,18 @@ pub fn plan<'a>(
             target: Some(target.clone()),
             action,
         });
-        if action.changes() {
+        if action.changes() && action != Action::Create && is_mount_point(target) {
+            let within = planned.take_within_children(target);
+            let names = names(context);
+            let made = children(directory, &names, known, within, blocked, remarks)?;
+            if !made.changes.is_empty() {
+                volumes.push(made.volume);
+            }
+            let changes = made.changes.into_iter();
+            planned
+                .changes
+                .extend(changes.map(|change| (change, action)));
+        } else if action.changes() {
             let within = planned.take_within(target);
             let change = directory.change(within)?;
             planned.changes.push((change, action));
@@ -111,6 +132,7 @@ pub fn plan<'a>(
     Ok(Plan {
         steps: planned.steps,
         changes: changes.map(|(change, _)| change).collect(),
+        volumes,
     })
 }
 
@@ -147,6 +169,17 @@ impl<'a> Planned<'a> {
         };
         let made = inside.into_iter().map(|(change, _)| change);
         made.filter(|change| is_made(change)).collect()
+    }
+
+    /// The same for a mount point, whose children are replaced: what lies directly in it is replaced by itself.
+    fn take_within_children(&mut self, volume: &Path) -> Vec<Change<'a>> {
+        let (direct, deep): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes)
+            .into_iter()
+            .partition(|(change, _)| change.target.parent() == Some(volume));
+        self.changes = deep;
+        let within = self.take_within(volume);
+        self.changes.extend(direct);
+        within
     }
 
     fn skip(&mut self, name: &EntryName) {

@@ -24,7 +24,7 @@ use crate::{
         sources::{CONFIG, Content, Source},
     },
     disk::{
-        folder_of, space, staging::Staging, survey, transaction::backup_path,
+        folder_of, mounts::anchor, space, staging::Staging, survey, transaction::backup_path,
         tree::unpack::Unpacking,
     },
     error::{Failure, Kind},
@@ -407,7 +407,7 @@ impl Unpack<'_> {
         for source in sources.filter(|source| source.is_directory()) {
             let target = self.targets.paths.get(&source.name);
             let is_moved =
-                |target: &&PathBuf| survey::share_file_system(&folder_of(target), self.home);
+                |target: &&PathBuf| survey::share_file_system(&anchor(target), self.home);
             if let Some(target) = target.filter(is_moved) {
                 self.unpacking.add(source.name.clone(), target.clone());
             }
@@ -446,9 +446,9 @@ impl Sink for Unpack<'_> {
         {
             let beside = placed
                 .iter()
-                .filter(|(other, _)| folder_of(other) == folder_of(target));
+                .filter(|(other, _)| anchor(other) == anchor(target));
             space::require(
-                &folder_of(target),
+                &anchor(target),
                 sum(&mut beside.map(|(_, bytes)| *bytes)),
                 "the new files",
             )?;

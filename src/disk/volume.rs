@@ -1,0 +1,85 @@
+//! Folders that are mount points: they cannot be renamed, so that their children are replaced, one by one, and they
+//! themselves get their attributes.
+
+use std::{
+    io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+/// Names that the file system itself, or what makes snapshots of it, has in a mount point. They stay as they are.
+pub const STAYING: [&str; 4] = ["lost+found", ".zfs", ".snapshots", ".snapshot"];
+
+/// A mount point whose children are replaced, and its own attributes before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its old attributes.
+    pub before: Own,
+    /// Its new ones.
+    pub after: Own,
+}
+
+impl Volume {
+    /// Gives it its new attributes. May be repeated.
+    pub fn apply(&self) -> Result<()> {
+        self.give(self.after)
+    }
+
+    /// Gives it its old ones back. May be repeated.
+    pub fn restore(&self) -> Result<()> {
+        self.give(self.before)
+    }
+
+    fn give(&self, wanted: Own) -> Result<()> {
+        let give = || -> io::Result<()> {
+            let now = Own::of(&self.path)?;
+            if (now.uid, now.gid) != (wanted.uid, wanted.gid) {
+                chown(&self.path, Some(wanted.uid), Some(wanted.gid))?;
+            }
+            // A new owner takes bits of the mode away.
+            if Own::of(&self.path)?.mode != wanted.mode {
+                let mode = std::fs::Permissions::from_mode(wanted.mode);
+                std::fs::set_permissions(&self.path, mode)?;
+            }
+            Ok(())
+        };
+        give().with_context(|| format!("cannot give {} its attributes", self.path.display()))
+    }
+
+    /// What undoes it.
+    pub fn reversed(&self) -> Volume {
+        Volume {
+            path: self.path.clone(),
+            before: self.after,
+            after: self.before,
+        }
+    }
+}
+
+/// Permissions and owner of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// Permission bits.
+    pub mode: u32,
+    /// Number of the owner.
+    pub uid: u32,
+    /// Number of the group.
+    pub gid: u32,
+}
+
+impl Own {
+    /// Those of the folder at `path`.
+    pub fn of(path: &Path) -> io::Result<Own> {
+        let metadata = path.metadata()?;
+        Ok(Own {
+            mode: metadata.mode() & 0o7777,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+        })
+    }
+}
