@@ -49,6 +49,8 @@ struct Story {
 const SECRETS: Range<usize> = 1..7;
 /// Whole blocks of secrets and database.
 const BLOCKS: usize = 8;
+/// Rows of the database: their pages fill two whole members and a part of a third one.
+const ROWS: usize = 4000;
 /// Members with tar headers that tell when the export was: the manifest's, and the database's.
 const WITH_TIMES: [usize; 2] = [0, 7];
 
@@ -81,6 +83,7 @@ impl Story {
         let machine = Machine::new();
         let secrets = secrets(1);
         machine.write("etc/secrets", &secrets, 0o600);
+        machine.fill_database(ROWS);
         fs::create_dir(machine.path("out/nightly")).expect("a folder");
         machine.export("good.tar.gz");
         let good = machine.read("out/good.tar.gz");
@@ -230,6 +233,7 @@ fn the_right_member_at_the_right_place_with_another_content_is_not_taken_over() 
     let content = secrets(50);
     assert_eq!(content.len(), story.secrets.len());
     other.write("etc/secrets", &content, 0o600);
+    other.fill_database(ROWS);
     other.export("other.tar.gz");
     let other = other.read("out/other.tar.gz");
     // The zeros are the same, and so is the database.

@@ -103,7 +103,7 @@ pub fn decide(wanted: Digest, attributes: &Attributes, present: Option<&Present>
 }
 
 /// Returns the mode of a restored file: what the archive says, else what the target has, else `fallback`; never set-uid,
-/// set-gid or sticky. A `private` file is closed to others, whatever the archive says, and 0600 if nothing says a mode.
+/// set-gid or sticky. A `private` file is closed to others, whatever the archive says, and at most 0600 if it says no mode.
 pub fn restored_mode(
     archived: Option<u32>,
     present: Option<u32>,
@@ -111,7 +111,10 @@ pub fn restored_mode(
     privacy: Privacy,
 ) -> u32 {
     match privacy {
-        Privacy::Private => archived.or(present).unwrap_or(0o600) & 0o770,
+        Privacy::Private => match archived {
+            Some(mode) => mode & 0o770,
+            None => present.unwrap_or(0o600) & 0o600,
+        },
         Privacy::Ordinary => archived.or(present).unwrap_or(fallback) & 0o777,
     }
 }
@@ -209,7 +212,7 @@ mod tests {
             assert_eq!(restored, mode, "{archived:?}");
         }
         let as_it_is = restored_mode(None, Some(0o664), 0o644, Privacy::Private);
-        assert_eq!(as_it_is, 0o660);
+        assert_eq!(as_it_is, 0o600);
     }
 
     proptest! {
