@@ -202,11 +202,6 @@ fn acl() -> Vec<u8> {
     value
 }
 
-fn has_acl(path: &Path) -> bool {
-    let mut value = [0; 256];
-    getxattr(path, ACL, &mut value[..]).is_ok()
-}
-
 fn reads(path: &Path, uid: u32, gid: u32) -> bool {
     let mut command = Command::new("cat");
     command.arg(path).uid(uid).gid(gid);
