@@ -136,7 +136,7 @@ fn story(app: &dyn Application, service: &Service, units: &Path, unit: &str) {
     stop(running);
 }
 
-/// What curl gets, with these arguments before the address.
+/// Returns what curl gets, with these arguments before the address.
 fn curl(program: &Program, arguments: &[&str], path: &str) -> String {
     let mut command = Command::new("curl");
     command.args([
@@ -590,7 +590,7 @@ impl Application for Slapd {
         &self.data
     }
 
-    /// What is lost cannot be kept for a rollback, which is said.
+    /// Returns the exit code of an import over a lost database, which cannot be kept for a rollback.
     fn code_if_lost(&self) -> i32 {
         3
     }

@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, fs};
 use servers::{Moto, Sshd};
 use support::{Machine, Run, finish};
 
-/// How many at once.
+/// The number of exports at once.
 const MANY: usize = 6;
 
 /// Begins exports to `output` so that they name their archives at the same moment: each waits for a file in a command of

@@ -20,7 +20,7 @@ fn machine(keys: &str) -> Machine {
     machine
 }
 
-/// Whether this machine's own shell reports a failure inside a pipe.
+/// Returns true if this machine's own shell reports a failure inside a pipe.
 fn sh_knows_pipefail() -> bool {
     let status = Command::new("/bin/sh")
         .args(["-o", "pipefail", "-c", ":"])

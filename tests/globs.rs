@@ -222,7 +222,7 @@ fn patterns_that_say_nothing_and_names_that_meet_are_refused() {
     refused.says("the sources x/one and x/one cannot both have their names");
 }
 
-/// A file of a pattern that lies in a folder which is a source is no part of that folder, as any source of its own.
+/// A file of a pattern that lies in a folder which is a source is not part of that folder, as any source of its own.
 #[test]
 fn what_a_pattern_matches_in_a_folder_that_is_a_source_is_its_own() {
     let machine = machine(&format!(

@@ -70,7 +70,7 @@ fn in_a_new_machine(machine: &Machine, archive: &str, at: &str, commands: &[Stri
     finish(command, b"")
 }
 
-/// Whether namespaces can be made here.
+/// Returns true if namespaces can be made here.
 fn can_unshare() -> bool {
     let is_able = Command::new("unshare")
         .args(["-m", "mount", "-t", "tmpfs", "tmpfs", "/srv"])

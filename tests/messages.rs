@@ -429,8 +429,8 @@ fn paths_are_shown_without_dots() {
     assert!(!inspected.to_string().contains("/../"), "{inspected}");
 }
 
-/// What a terminal shows in the end of what was written to it: carriage returns, line feeds, cleared lines, and the cursor
-/// one line up, which is all that bars use.
+/// Returns what a terminal shows in the end of what was written to it: carriage returns, line feeds, cleared lines, and
+/// the cursor one line up, which is all that bars use.
 fn screen(written: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut row = 0;

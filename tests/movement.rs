@@ -61,7 +61,7 @@ fn stage_and(bench: &Bench, what: impl Fn(&Path)) -> StagedTree {
     staged.expect("staged")
 }
 
-/// What every file holds, by name; each has what its record says.
+/// Returns what every file holds, by name; each has what its record says.
 fn contents(staged: &StagedTree) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
     for ((name, record), (other, content)) in staged.records.iter().zip(&staged.contents) {

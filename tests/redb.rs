@@ -34,7 +34,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// What an import would do with the database.
+/// Returns what an import would do with the database.
 fn planned(machine: &Machine, archive: &str) -> Value {
     let plan = [
         "import",
@@ -51,7 +51,7 @@ fn planned(machine: &Machine, archive: &str) -> Value {
     steps.iter().find(is_it).expect("a step")["action"].clone()
 }
 
-/// Whether the service with `version` can open a copy of the database at `path`.
+/// Returns true if the service with `version` can open a copy of the database at `path`.
 fn opens(version: &str, path: &Path) -> (bool, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("copy.redb");
@@ -175,7 +175,7 @@ impl Elsewhere for Machine {
     }
 }
 
-/// How processes of redb 4.6 and 5 open a database: for them alone, for one writer, for many.
+/// The ways in which processes of redb 4.6 and 5 open a database: for them alone, for one writer, for many.
 const MODES: [&str; 6] = [
     "4-exclusive",
     "4-single",

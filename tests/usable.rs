@@ -25,7 +25,7 @@ fn mode_and_owner(path: &Path) -> (u32, u32, u32) {
     (metadata.mode() & 0o7777, metadata.uid(), metadata.gid())
 }
 
-/// Whether a process of these numbers, and no other group, can read a file.
+/// Returns true if a process of these numbers, and no other group, can read a file.
 fn reads(path: &Path, uid: u32, gid: u32) -> bool {
     let mut command = Command::new("cat");
     command.arg(path).uid(uid).gid(gid);

@@ -48,7 +48,7 @@ fn warned(machine: &Machine) -> Vec<String> {
     warnings.iter().map(of).collect()
 }
 
-/// How many archives there are.
+/// Returns how many archives there are.
 fn kept(machine: &Machine) -> usize {
     fs::read_dir(machine.path("out/kept")).map_or(0, Iterator::count)
 }

@@ -1,6 +1,6 @@
 //! What a file is that is not an archive: told by its first bytes, whatever its name says.
 
-/// What to say of a file that begins so; `None` if it is nothing that is known here.
+/// Returns what to say of a file that begins so; `None` if it is nothing that is known here.
 pub fn met(bytes: &[u8]) -> Option<&'static str> {
     const KNOWN: [(&[u8], &str); 16] = [
         (
@@ -71,7 +71,7 @@ pub fn met(bytes: &[u8]) -> Option<&'static str> {
     found.map(|(_, what)| *what)
 }
 
-/// Whether a file begins as a tar does (POSIX ustar, and GNU tar's variant of it).
+/// Returns true if a file begins as a tar does (POSIX ustar, and GNU tar's variant of it).
 pub fn is_tar(bytes: &[u8]) -> bool {
     bytes.get(257..262) == Some(b"ustar")
 }

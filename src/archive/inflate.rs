@@ -22,7 +22,7 @@ use crate::model::limits::MEMBER_BYTES;
 /// The largest member that is inflated ahead: a block that does not shrink is a little larger than it was.
 const MAX_AHEAD_BYTES: usize = MEMBER_BYTES + (64 << 10);
 
-/// What is looked at to tell a tar, or something else, from gzip: one block of a tar.
+/// The bytes that tell a tar, or something else, from gzip: one block of a tar.
 const HEAD_BLOCK_BYTES: u64 = 512;
 
 /// What is inflated at a time of a member that does not state its size.
@@ -69,7 +69,7 @@ pub(super) struct Tried {
 enum State<R> {
     Between(Source<R>),
     Within(Box<GzDecoder<Source<R>>>),
-    /// A tar that somebody unpacked: it passes as it is.
+    /// A tar that a program unpacked: it passes as it is.
     Plain(Source<R>),
     Moving,
 }
@@ -104,7 +104,7 @@ impl<R: BufRead> Inflated<R> {
         self.sized
     }
 
-    /// Whether there is no gzip at all, but the tar itself. Meaningful when something was read.
+    /// Returns true if there is no gzip at all, but the tar itself. Meaningful when something was read.
     pub fn is_plain(&self) -> bool {
         matches!(self.state, State::Plain(_))
     }

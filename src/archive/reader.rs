@@ -76,7 +76,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Whether it was the bare tar, which a program on its way had taken out of the gzip.
+    /// Returns true if it was the bare tar, which a program on its way had taken out of the gzip.
     pub fn is_plain(&self) -> bool {
         self.is_plain
     }

@@ -129,8 +129,8 @@ impl Import {
         root.chain(maps).collect()
     }
 
-    /// What says where files go: this machine's configuration, else the archive's own if the user says so. Refuses what
-    /// would come to less than the whole archive before anything is made.
+    /// Returns what says where files go: this machine's configuration, else the archive's own if the user says so.
+    /// Refuses what would come to less than the whole archive before anything is made.
     fn choices(&self, app: &App, context: &Context, archive: &Location) -> Result<Choices> {
         let mut choices = app.choices.clone();
         choices.elsewhere.root = root(self.root.as_deref())?;

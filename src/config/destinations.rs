@@ -71,9 +71,9 @@ pub struct Destination {
     pub secrets: BTreeMap<String, Secret>,
     /// Its own retention, where it has one.
     pub retention: Option<Retention>,
-    /// Whether its folder has to lie on another mount than `/`.
+    /// True if its folder has to lie on another mount than `/`.
     pub mounted: bool,
-    /// Whether its folder has to be there already.
+    /// True if its folder has to be there already.
     pub exists: bool,
 }
 

@@ -37,12 +37,12 @@ impl Elsewhere {
         Ok((path(old)?, path(new)?))
     }
 
-    /// Whether something goes elsewhere than the configuration says.
+    /// Returns true if something goes elsewhere than the configuration says.
     pub fn is_elsewhere(&self) -> bool {
         self.root.is_some() || !self.maps.is_empty()
     }
 
-    /// Where a path of the command line is: below the root, if it is not there already.
+    /// Returns where a path of the command line is: below the root, if it is not there already.
     pub fn said(&self, path: PathBuf) -> PathBuf {
         match &self.root {
             Some(root) if path.starts_with(root) => path,
@@ -59,7 +59,7 @@ impl Elsewhere {
         below.map_or_else(|| path.to_owned(), |rest| Path::new("/").join(rest))
     }
 
-    /// Where a path of the configuration is.
+    /// Returns where a path of the configuration is.
     pub fn target(&self, path: &Path) -> PathBuf {
         if !self.is_elsewhere() {
             return tidy(path);

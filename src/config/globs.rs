@@ -16,7 +16,7 @@ use crate::{
     model::entry_name::EntryName,
 };
 
-/// What makes a path a pattern.
+/// The characters that make a path a pattern.
 const WILD: [char; 3] = ['*', '?', '['];
 
 /// A source whose path is a pattern.
@@ -106,7 +106,7 @@ impl Glob {
         &self.base
     }
 
-    /// Whether an export goes on if nothing matches.
+    /// Returns true if an export goes on if nothing matches.
     pub fn is_optional(&self) -> bool {
         self.template.presence == Presence::Optional
     }
@@ -245,7 +245,7 @@ impl Glob {
     }
 }
 
-/// Whether a path may be a pattern.
+/// Returns true if a path may be a pattern.
 fn is_wild(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.contains(WILD))
 }
@@ -268,7 +268,7 @@ fn compile(part: &str) -> Option<globset::GlobMatcher> {
     Some(glob.build().ok()?.compile_matcher())
 }
 
-/// Whether a wildcard would stand for the dot at the beginning.
+/// Returns true if a wildcard would stand for the dot at the beginning.
 fn hides(part: &str, text: &str) -> bool {
     text.starts_with('.') && !part.starts_with('.')
 }
@@ -280,7 +280,7 @@ fn matches(part: &str, text: &str) -> bool {
     !hides(part, text) && compile(part).is_some_and(|matcher| matcher.is_match(text))
 }
 
-/// What the only star of `part` stands for in `text`.
+/// Returns what the only star of `part` stands for in `text`.
 fn star<'a>(part: &str, text: &'a str) -> Option<&'a str> {
     let (before, after) = part.split_once('*')?;
     text.strip_prefix(before)?.strip_suffix(after)

@@ -60,7 +60,7 @@ pub struct Choices {
     pub data_dir: Option<PathBuf>,
     /// The text of an archive's configuration file, where this machine has none.
     pub archived: Option<String>,
-    /// Where an import puts things instead of where the configuration says.
+    /// The places to which an import puts things instead of those of the configuration.
     pub elsewhere: Elsewhere,
 }
 
@@ -108,7 +108,7 @@ pub struct Settings {
     pub sources: Vec<Source>,
     /// Patterns, of each of which every file that matches is one of the sources.
     pub globs: Vec<Glob>,
-    /// Where things are instead of where the configuration says.
+    /// The places of things instead of those of the configuration.
     pub elsewhere: Elsewhere,
 }
 

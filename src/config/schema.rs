@@ -94,11 +94,11 @@ pub struct Schema {
     pub cleanup: Option<String>,
     /// `[backup] prepare_timeout`: how long each command around an export may take.
     pub prepare_timeout: Duration,
-    /// Whether there is a section `[backup]` at all.
+    /// True if there is a section `[backup]` at all.
     pub has_backup: bool,
 }
 
-/// How long a command around an export may take unless the configuration says otherwise.
+/// The time that a command around an export may take, unless the configuration says otherwise.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl Schema {

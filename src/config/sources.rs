@@ -73,7 +73,7 @@ pub struct Source {
     pub cleanup: Option<String>,
     /// The shell that runs the source's commands, with its options if it has any; `/bin/sh` if there is none.
     pub shell: Option<String>,
-    /// What an export asks of it before it believes that it is there.
+    /// The conditions under which an export believes that it is there.
     pub expected: Expected,
 }
 
@@ -88,7 +88,7 @@ pub enum Order {
     AfterFiles,
 }
 
-/// What an export asks of a source before it believes that the source is there: an empty mount point is no empty source.
+/// The conditions under which an export believes that a source is there: an empty mount point is not an empty source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expected {
     /// At least so many files.
@@ -99,7 +99,7 @@ pub struct Expected {
     pub mounted: bool,
 }
 
-/// Which symbolic links of a directory an import restores.
+/// The symbolic links of a directory that an import restores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Links {
     /// Those that stay inside; one that leads out stays if the same link is on this machine.
@@ -135,7 +135,7 @@ pub enum Content {
         include: Vec<String>,
         /// What of it does not.
         exclude: Vec<String>,
-        /// Which links an import restores.
+        /// The links that an import restores.
         links: Links,
     },
     /// What a command prints.
@@ -239,7 +239,7 @@ impl Source {
         written.collect()
     }
 
-    /// Whether an export takes a copy of it before anything is packed; else it is read where it lies.
+    /// Returns true if an export takes a copy of it before anything is packed; else it is read where it lies.
     pub fn is_copied(&self) -> bool {
         match self.content {
             Content::Redb(_) | Content::Sqlite { .. } | Content::Command { .. } => true,

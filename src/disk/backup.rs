@@ -59,7 +59,7 @@ pub fn volume_of(path: &Path) -> Option<&Path> {
     folder.parent().filter(|_| is_one)
 }
 
-/// Whether `path` is a name that the backup of `target` may have.
+/// Returns true if `path` is a name that the backup of `target` may have.
 pub fn is_backup_of(path: &Path, target: &Path) -> bool {
     if volume_of(path).is_some() && volume_of(path) == target.parent() {
         return path.file_name() == target.file_name();
@@ -77,7 +77,7 @@ pub fn is_backup_of(path: &Path, target: &Path) -> bool {
     }
 }
 
-/// What tells a file from any other, whatever its name.
+/// The numbers that tell a file from any other, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Its number in its file system.
@@ -103,7 +103,7 @@ impl Identity {
     }
 }
 
-/// What lies at a backup's name before the transaction.
+/// The state of a backup's name before the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replaces {
@@ -121,7 +121,7 @@ pub enum Replaces {
 pub struct Backup {
     /// The file or folder that it was.
     pub target: PathBuf,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
     /// SHA-256 of it; of a folder, of its listing.
     pub digest: String,
@@ -154,7 +154,7 @@ impl Backup {
         })
     }
 
-    /// Whether it still lies there, and is what it was.
+    /// Returns true if it still lies there, and is what it was.
     fn is_there(&self) -> Result<bool> {
         let Some(folder) = &self.folder else {
             let there = Identity::of(&self.path);
@@ -182,11 +182,11 @@ pub struct Known(Vec<Backup>);
 /// The name for a backup.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// Where the old file will stay.
+    /// The place at which the old file will stay.
     pub path: PathBuf,
-    /// What is there now.
+    /// The present state of that place.
     pub replaces: Replaces,
-    /// What has a name that would come first, and stays because no import made it.
+    /// Files whose names would come first, and which stay because no import made them.
     pub foreign: Vec<PathBuf>,
 }
 
@@ -290,7 +290,7 @@ impl Known {
     }
 }
 
-/// What lies at `path`, where a backup is to stay that may be replaced.
+/// Returns what lies at `path`, where a backup is to stay that may be replaced.
 pub fn replaced_at(path: &Path) -> Replaces {
     let there = path.symlink_metadata();
     there.map_or(Replaces::Nothing, |it| Replaces::Inode(it.ino()))

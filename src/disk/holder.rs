@@ -99,7 +99,7 @@ pub fn is_flocked(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether /proc/locks has the locks of every process: it leaves out what lies beyond its PID namespace.
+/// Returns true if /proc/locks has the locks of every process: it leaves out what lies beyond its PID namespace.
 fn lists_all_locks() -> bool {
     let namespace = fs::read_link("/proc/self/ns/pid");
     namespace.is_ok_and(|namespace| namespace == Path::new(FIRST_PID_NAMESPACE))
@@ -293,7 +293,7 @@ pub fn open_deleted(path: &Path) -> Vec<(Holder, Mode)> {
         .collect()
 }
 
-/// What the kernel puts behind the path of a file that was deleted (proc_pid_fd(5)).
+/// The text that the kernel puts behind the path of a file that was deleted (proc_pid_fd(5)).
 const DELETED: &str = " (deleted)";
 
 /// Finds the other processes that have anything open in the folder at `path`, as far as we may see them. One of another
@@ -361,7 +361,7 @@ pub fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
     matching.map(|entry| mode_of(&entry)).max()
 }
 
-/// How a descriptor was opened. The link's own mode tells: its owner write bit is set for writers.
+/// Returns how a descriptor was opened. The link's own mode tells: its owner write bit is set for writers.
 fn mode_of(descriptor: &fs::DirEntry) -> Mode {
     match descriptor.path().symlink_metadata() {
         Ok(link) if link.mode() & 0o200 == 0 => Mode::Reads,

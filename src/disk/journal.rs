@@ -68,7 +68,7 @@ pub struct Step {
     pub fresh_backup: PathBuf,
     /// The earlier backup, until the transaction is over.
     pub earlier_backup: PathBuf,
-    /// What lies at `backup` before.
+    /// The state of `backup` before.
     #[serde(default)]
     pub replaces: Replaces,
     /// The old file, whatever its name.
@@ -78,7 +78,7 @@ pub struct Step {
     pub before: Option<String>,
     /// SHA-256 of the new file; `None` for a removal.
     pub after: Option<String>,
-    /// Whether the target is what a command held before it was given the entry.
+    /// True if the target is what a command held before it was given the entry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kept: bool,
     /// Where it is a folder that is replaced as one; the digests are those of listings then.
@@ -100,13 +100,13 @@ pub struct Folder {
     /// The digest of a listing of everything in the new one, what is excluded among it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<String>,
-    /// What of the folder the digests cover; everything in journals of version 1.
+    /// The part of the folder that the digests cover; everything in journals of version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<WrittenRules>,
 }
 
 impl Folder {
-    /// What of the folder the digests cover. Anything else is excluded, and stays with the folder at the target.
+    /// Returns what of the folder the digests cover. Anything else is excluded, and stays with the folder at the target.
     pub fn rules(&self) -> Result<Rules> {
         let Some(written) = &self.rules else {
             return Ok(Rules::everything());
@@ -121,7 +121,7 @@ impl Folder {
     }
 }
 
-/// Which folder it is, whatever its name. The number of a device is no part of it: it changes when a disk is mounted again
+/// The identity of a folder, whatever its name. The number of a device is not part of it: it changes when a disk is mounted again
 /// or found in another order, and so does the number that statfs(2) gives a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -240,7 +240,7 @@ impl Home {
         &self.folder
     }
 
-    /// What a command holds is kept at this path with `.bak` at its end.
+    /// Returns the path at which, with `.bak` at its end, an entry of a command is kept.
     pub fn kept(&self, entry: &str) -> PathBuf {
         const MOST_BYTES: usize = 200;
         if entry.len() <= MOST_BYTES && !entry.contains('/') {

@@ -94,7 +94,7 @@ pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// The failure of a link that leads to nothing; `None` if `path` is no such link. The path may end in a slash.
+/// The failure of a link that leads to nothing; `None` if `path` is not such a link. The path may end in a slash.
 pub fn dangling(path: &Path) -> Option<Failure> {
     let path: PathBuf = path.components().collect();
     let to = path.read_link().ok().filter(|_| path.metadata().is_err())?;

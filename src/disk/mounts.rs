@@ -2,7 +2,7 @@
 //! mount_namespaces(7)).
 //!
 //! Mounts are told apart by their own numbers and never by the device: a bind mount has the device of what it shows, and
-//! a subvolume of btrfs has a device of its own and is no mount.
+//! a subvolume of btrfs has a device of its own and is not a mount.
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +29,7 @@ pub struct Mount {
     pub device: String,
     /// The folder or file of the file system that is seen at the mount point.
     pub root: PathBuf,
-    /// Where it is mounted.
+    /// The place at which it is mounted.
     pub point: PathBuf,
     /// The file system's own options.
     options: String,
@@ -210,7 +210,7 @@ fn id_of(path: &Path) -> Option<u64> {
     is_told.then_some(found.stx_mnt_id)
 }
 
-/// Returns whether something is mounted at `path`, an absolute path without links. Nothing there is no mount.
+/// Returns whether something is mounted at `path`, an absolute path without links. Nothing there is not a mount.
 pub fn is_mount_point(path: &Path) -> bool {
     let Some(folder) = path.parent() else {
         return true;

@@ -50,7 +50,7 @@ pub enum Existing {
 impl Draft {
     /// A draft for a file that will be published in `folder`.
     pub fn create(folder: &Path) -> io::Result<Draft> {
-        // A nameless file gets its name by /proc (open(2)); where that is not mounted there is no other way.
+        // A nameless file gets its name by /proc (open(2)); if that is not mounted there is no other way.
         if !Path::new("/proc/self/fd").exists() {
             let kind = Kind::Named(named_in(folder)?);
             let folder = folder.to_owned();

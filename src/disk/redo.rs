@@ -71,7 +71,7 @@ pub fn recover(home: &Home, mut journal: Journal) -> Result<Recovered> {
     }
 }
 
-/// Keeps what a rollback was to give back to commands, or what they held before an import: nobody knows how far they came,
+/// Keeps what a rollback was to give back to commands, or what they held before an import: it is not known how far they came,
 /// and whoever runs them again keeps what they hold then.
 fn keep_unfed(journal: &Journal) -> Result<Vec<PathBuf>> {
     let kept = journal.steps.iter().filter(|step| step.kept);

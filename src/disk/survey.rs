@@ -59,7 +59,7 @@ pub fn real(path: &Path) -> PathBuf {
     match found {
         Some((ancestor, folder)) => match path.strip_prefix(ancestor) {
             Ok(rest) if rest.as_os_str().is_empty() => folder,
-            // What is not there is no link: `..` takes back what stands before it.
+            // What is not there is not a link: `..` takes back what stands before it.
             Ok(rest) => rest.components().fold(folder, |mut path, component| {
                 match component {
                     Component::ParentDir => drop(path.pop()),

@@ -45,7 +45,7 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-/// Which of a step's two folders it is.
+/// One of a step's two folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// Nothing is there.

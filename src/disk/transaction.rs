@@ -95,9 +95,9 @@ pub struct Change<'a> {
     pub before: Option<Digest>,
     /// What tells whether it is still the same when it is replaced.
     pub stamp: Option<Stamp>,
-    /// What of a folder is replaced; everything of one that a hookshot of version 1 of the journal has replaced.
+    /// The part of a folder that is replaced; everything of one that a hookshot of version 1 of the journal has replaced.
     pub rules: Option<Rules>,
-    /// Where the old file stays, if it is not beside the target with `.bak` at its end, and what lies there.
+    /// The place at which the old file stays, if it is not beside the target with `.bak` at its end, and its present state.
     pub backup: Option<(PathBuf, Replaces)>,
     /// What comes there.
     pub new: New<'a>,
@@ -106,13 +106,13 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Where the old file stays, if there is one.
+    /// Returns where the old file stays, if there is one.
     pub fn backup(&self) -> PathBuf {
         let chosen = self.backup.as_ref();
         chosen.map_or_else(|| backup_path(&self.target), |(path, _)| path.clone())
     }
 
-    /// What of a folder is replaced.
+    /// Returns what of a folder is replaced.
     pub fn rules(&self) -> Rules {
         self.rules.clone().unwrap_or_else(Rules::everything)
     }
@@ -136,7 +136,7 @@ pub enum Form {
     Sqlite,
     /// A folder that is replaced as one.
     Folder,
-    /// What a command held before it was given an entry.
+    /// An entry that a command held before an import gave it another.
     Kept,
     /// Anything else.
     Plain,
@@ -310,7 +310,7 @@ impl Transaction {
     /// Gives the folders that were made owners and modes by what comes to lie in them.
     fn settle_folders(&self, changes: &[Change<'_>]) -> Result<()> {
         let mut placed = Vec::new();
-        // What hookshot keeps for itself lets nobody in.
+        // What hookshot keeps for itself lets no other user in.
         for change in changes.iter().filter(|change| change.form != Form::Kept) {
             if let Some(staged) = self.placed(&change.target) {
                 let is_database = matches!(change.form, Form::Redb | Form::Sqlite);
@@ -488,11 +488,11 @@ impl Committed {
 pub struct Refused {
     /// The entry.
     pub entry: EntryName,
-    /// Where it comes to lie.
+    /// The place at which it will lie.
     pub target: PathBuf,
     /// One of the kinds of [`attributes`].
     pub kind: &'static str,
-    /// What was refused, and why.
+    /// The refusal and its reason, in words.
     pub what: String,
 }
 

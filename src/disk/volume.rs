@@ -16,7 +16,7 @@ pub const STAYING: [&str; 4] = ["lost+found", ".zfs", ".snapshots", ".snapshot"]
 /// A mount point whose children are replaced, and its own attributes before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its old attributes.
     pub before: Own,
@@ -51,7 +51,7 @@ impl Volume {
         give().with_context(|| format!("cannot give {} its attributes", self.path.display()))
     }
 
-    /// What undoes it.
+    /// Returns the change that undoes it.
     pub fn reversed(&self) -> Volume {
         Volume {
             path: self.path.clone(),

@@ -82,8 +82,8 @@ pub struct FileRecord {
     pub xattrs: Xattrs,
     /// Whether it had holes, so that blocks of zeros need not be stored.
     pub sparse: bool,
-    /// Whether the content may be no state that the file ever had: it changed each time it was read, or it is a plain copy of a
-    /// database that could not be proven.
+    /// True if the content may be no state that the file ever had: it changed each time it was read, or it is a plain
+    /// copy of a database that could not be proven.
     pub torn: bool,
 }
 
@@ -111,7 +111,7 @@ impl FileRecord {
         }
     }
 
-    /// Whether this is a redb database.
+    /// Returns true if this is a redb database.
     pub fn is_redb(&self) -> bool {
         self.kind.as_deref() == Some("redb")
     }
@@ -143,7 +143,7 @@ impl Manifest {
         self.files.iter().filter(|(_, record)| record.torn)
     }
 
-    /// Whether a database is among them: then an older archive may be the better one.
+    /// Returns true if a database is among them: then an older archive may be the better one.
     pub fn has_torn_database(&self) -> bool {
         self.torn()
             .any(|(_, record)| matches!(record.kind.as_deref(), Some("redb" | "sqlite")))

@@ -22,11 +22,11 @@ pub struct Rules {
     exclude: Gitignore,
     /// What belongs to somebody else, whatever the patterns say.
     others: BTreeSet<Vec<u8>>,
-    /// What is taken, whatever the patterns say and whoever else has it.
+    /// Paths that are taken, whatever the patterns and the other sources say.
     claimed: BTreeSet<Vec<u8>>,
     /// The patterns as they were written: those that include, and those that exclude.
     patterns: (Vec<String>, Vec<String>),
-    /// Whether everything is taken, even what no archive holds.
+    /// True if everything is taken, even what no archive holds.
     takes_special: bool,
     /// The child of the directory that is looked at by itself; nothing for all of it.
     child: Vec<u8>,
@@ -110,8 +110,8 @@ impl Rules {
         self
     }
 
-    /// Whether sockets, fifos and devices count as taken: no archive holds them, but journals of version 1 told folders by
-    /// them.
+    /// Returns true if sockets, fifos and devices count as taken: no archive holds them, but journals of version 1 told
+    /// folders by them.
     pub fn takes_special(&self) -> bool {
         self.takes_special
     }

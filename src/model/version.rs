@@ -99,8 +99,8 @@ impl VersionRule {
         ("any", VersionRule::Any),
     ];
 
-    /// Whether an archive of version `archive` may come to a machine with version `here`: texts as applications print them,
-    /// in which the first number counts.
+    /// Returns true if an archive of version `archive` may come to a machine with version `here`: texts as applications
+    /// print them, in which the first number counts.
     pub fn accepts(self, archive: &str, here: &str) -> bool {
         let count = match self {
             VersionRule::Any => return true,
@@ -174,7 +174,7 @@ impl<'a> Numbered<'a> {
     }
 }
 
-/// Whether a number behind `before` is not the end of a word.
+/// Returns true if a number behind `before` is not the end of a word.
 fn stands_alone(before: &str) -> bool {
     let is_word = |before: &str| before.ends_with(char::is_alphanumeric);
     match before.strip_suffix(['v', 'V']) {
@@ -183,7 +183,7 @@ fn stands_alone(before: &str) -> bool {
     }
 }
 
-/// Whether a number behind `before` belongs to an escape sequence of a terminal, as in `ESC [ 0 ; 3 3 m`.
+/// Returns true if a number behind `before` belongs to an escape sequence of a terminal, as in `ESC [ 0 ; 3 3 m`.
 fn is_of_color(before: &str) -> bool {
     let is_parameter = |character: char| character.is_ascii_digit() || character == ';';
     before.trim_end_matches(is_parameter).ends_with("\u{1b}[")

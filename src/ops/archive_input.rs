@@ -42,7 +42,7 @@ const LARGE_STORED_BYTES: u64 = 1 << 20;
 pub enum Location {
     /// `-`.
     Stdin,
-    /// What standard input gave, in a file without a name.
+    /// The content of standard input, in a file without a name.
     Copied(Arc<File>),
     /// A file.
     File(PathBuf),

@@ -55,7 +55,7 @@ pub struct Report {
     pub archive: String,
     /// The entries.
     pub entries: Vec<Extracted>,
-    /// What of directories was left out.
+    /// The parts of directories that were left out.
     #[serde(flatten)]
     pub remarks: Remarks,
 }

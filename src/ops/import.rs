@@ -61,7 +61,7 @@ pub struct Request {
     pub force: Force,
     /// The entries that are asked for.
     pub selection: Selection,
-    /// What happens to the archive's configuration if this machine has another one.
+    /// The fate of the archive's configuration if this machine has another one.
     pub archived: Archived,
     /// The configuration that the user names, for messages.
     pub said_config: Option<PathBuf>,
@@ -354,7 +354,7 @@ fn carry_out<'a>(
 fn conclude(report: &Report, is_same: bool) {
     let count =
         |wanted: fn(&StepReport) -> bool| report.steps.iter().filter(|step| wanted(step)).count();
-    // What lies beside an old SQLite database and goes is no entry.
+    // What lies beside an old SQLite database and goes is not an entry.
     let entries = count(|step| matches!(step.action, "create" | "replace"));
     let left_out = count(|step| step.action == "skip");
     if entries == 0 && is_same {

@@ -26,11 +26,11 @@ use crate::{
 
 /// An entry that a command takes.
 pub struct Fed<'a> {
-    /// Which.
+    /// The entry.
     pub entry: &'a EntryName,
-    /// What is given to the command.
+    /// The content that is given to the command.
     pub content: PathBuf,
-    /// Where what it held before is kept when it is given.
+    /// The place at which the entry that it held before is kept.
     pub kept: Option<PathBuf>,
     source: &'a Source,
     command: Line<'a>,

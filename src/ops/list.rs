@@ -160,9 +160,9 @@ pub struct Detail {
     pub entries: Option<usize>,
     /// The bytes of its entries.
     pub content_bytes: Option<u64>,
-    /// How many of its entries are torn.
+    /// The number of its entries that are torn.
     pub torn: Option<usize>,
-    /// Whether a database is among them.
+    /// True if a database is among them.
     #[serde(skip)]
     torn_database: bool,
     /// What was exported.

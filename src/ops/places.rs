@@ -78,7 +78,7 @@ pub fn of_changes(
     Ok(())
 }
 
-/// What to do against most of these.
+/// The hint for most of these.
 const PERMISSIONS: &str = "mount it writable, take the attribute away (chattr -i -a), or run as a user who may write there";
 
 fn target(message: String, hint: &'static str) -> Blocked {
@@ -297,5 +297,5 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
     }
 }
 
-/// How many processes of one container are named.
+/// The most processes of one container that are named.
 const MOST_NAMED: usize = 4;

@@ -186,7 +186,7 @@ pub enum Access {
     Read,
     /// Change it; nobody else is at work. Folders that are missing are made, so that they can be locked.
     Write,
-    /// Bring back what it was; nobody else is at work. Folders that are missing hold nothing to bring back.
+    /// Bring back what it was; no other process is at work. Folders that are missing hold nothing to bring back.
     Undo,
 }
 

@@ -14,17 +14,17 @@ pub struct Remark {
     /// The entry or source that it is about; empty if it is about the whole archive.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub entry: String,
-    /// What is undone and why, for people.
+    /// The message, for people.
     pub message: String,
 }
 
 /// The remarks of one run, in the order in which they came up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Remarks {
-    /// What was left undone: the verb ends with exit code 3.
+    /// Remarks that end the verb with exit code 3.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_undone: Vec<Remark>,
-    /// What is worth knowing.
+    /// Remarks that leave the exit code alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Remark>,
 }
@@ -53,7 +53,7 @@ impl Remarks {
         }
     }
 
-    /// Whether everything was done.
+    /// Returns true if everything was done.
     pub fn is_complete(&self) -> bool {
         self.left_undone.is_empty()
     }

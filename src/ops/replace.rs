@@ -42,7 +42,7 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// Why nothing happens.
     pub blocked: Vec<Blocked>,
-    /// What was left undone, and what is worth knowing.
+    /// Remarks about what was left undone, and what is worth knowing.
     #[serde(flatten)]
     pub remarks: Remarks,
     /// The archive of an import.
@@ -248,7 +248,7 @@ pub fn names(context: &Context) -> Names {
 }
 
 /// Carries out `changes`: all of them, or none and an error that says so. `last` is done when everything is in its place
-/// and found good; where it fails, the old state comes back. Returns what the file system refused of owners, times and
+/// and found good; if it fails, the old state comes back. Returns what the file system refused of owners, times and
 /// attributes.
 pub fn carry_out(
     context: &Context,

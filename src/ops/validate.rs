@@ -34,21 +34,21 @@ pub struct Report {
     pub faults: Vec<String>,
     /// What may be meant, and may not.
     pub warnings: Vec<String>,
-    /// The sources that are no configuration file, and what they hold.
+    /// The sources that are not configuration files, and what they hold.
     pub sources: Vec<Held>,
 }
 
-/// What a source holds.
+/// The contents of a source.
 #[derive(Debug, Serialize)]
 pub struct Held {
     /// Its name.
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
-    /// Where it is; nothing for a command.
+    /// Its path; nothing for a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How many files; nothing for a command, and for what is not there or cannot be read.
+    /// The number of files; nothing for a command, and for what is not there or cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<u64>,
     /// Their bytes.

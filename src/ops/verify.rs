@@ -13,7 +13,7 @@ use crate::{
     model::version::{Compatibility, compatibility, incompatible},
 };
 
-/// How much is looked at.
+/// The depth of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// Every byte.
@@ -27,7 +27,7 @@ pub enum Depth {
 pub struct Report {
     /// One for each archive, in the order in which they were named.
     pub archives: Vec<Archive>,
-    /// What could not be checked, and what is worth knowing.
+    /// Remarks about what could not be checked.
     #[serde(flatten)]
     pub remarks: Remarks,
     /// The worst that was found.
@@ -42,7 +42,7 @@ pub struct Archive {
     pub archive: String,
     /// Whether it is good.
     pub good: bool,
-    /// Whether it could be read at all; if not, nothing is known of it.
+    /// True if it could be read at all; if not, nothing is known of it.
     pub read: bool,
     /// Everything that is wrong with it.
     pub faults: Vec<String>,

@@ -47,9 +47,9 @@ const MOST_SAID_BYTES: usize = 4096;
 /// How many lines of that are shown.
 const MOST_LINES: usize = 5;
 
-/// How long a command that has to end is given between SIGTERM and SIGKILL.
+/// The time between SIGTERM and SIGKILL for a command that has to end.
 const GRACE: Duration = Duration::from_secs(10);
-/// How often it is looked whether it has ended.
+/// The time between two looks at a command that runs.
 const TICK: Duration = Duration::from_millis(5);
 /// A longer line of a command around the work is logged in pieces.
 const MOST_LINE_BYTES: usize = 4096;
@@ -130,7 +130,7 @@ pub fn feed(command: Line<'_>, content: &Path, step: &Step<'_>) -> Result<()> {
 /// An answer of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    /// How the command ended.
+    /// The exit status of the command.
     pub status: ExitStatus,
     /// The beginning of its output.
     pub text: String,
@@ -158,8 +158,8 @@ pub fn ask(command: Line<'_>, step: &Step<'_>) -> Result<Said> {
     Ok(Said { status, text })
 }
 
-/// What `command` says of who is at work, line by line: nothing where nobody is. That a search finds nothing, exit code 1
-/// as from grep(1) and pgrep(1), is no failure.
+/// Returns what `command` says of users or jobs at work, line by line. A search that finds nothing, with exit code 1 as
+/// from grep(1) and pgrep(1), is not a failure.
 pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
     let said = ask(command, step)?;
     let lines = said.lines_of_others(command).unwrap_or_default();

@@ -47,7 +47,7 @@ pub enum State {
     Unknown(String),
 }
 
-/// Whether `service` names a unit of systemd: it has the ending of one, and no character that no unit has.
+/// Returns true if `service` names a unit of systemd: it has the ending of one, and no character that no unit has.
 pub fn is_unit(service: &str) -> bool {
     let is_name =
         |character: char| character.is_ascii_alphanumeric() || ":-_.\\@".contains(character);
@@ -175,7 +175,7 @@ fn callers() -> Vec<u32> {
     found
 }
 
-/// Whether a process goes on, or cannot be seen.
+/// Returns true if a process goes on, or cannot be seen.
 fn is_there(pid: u32) -> bool {
     let proc = std::path::Path::new("/proc");
     proc.join(pid.to_string()).exists() || !proc.join("self").exists()

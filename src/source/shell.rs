@@ -125,7 +125,7 @@ fn spoken(words: &[String]) -> Command {
     command
 }
 
-/// Whether a small command succeeds in a shell; `None` if the shell does not start.
+/// Returns true if a small command succeeds in a shell; `None` if the shell does not start.
 fn probe(words: &[String], text: &str) -> Option<bool> {
     let mut command = spoken(words);
     command.arg(text).process_group(0);
@@ -138,8 +138,8 @@ fn is_executable(path: &str) -> bool {
     Path::new(path).is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
-/// Whether the text connects programs by a pipe, quotes and `||` apart. A text that is in doubt has one: then it is only the
-/// shell that is another.
+/// Returns true if the text connects programs by a pipe, quotes and `||` apart. A text that is in doubt has one: then
+/// it is only the shell that is another.
 fn has_pipe(text: &str) -> bool {
     let mut quote = None;
     let mut is_substituted = false;
@@ -201,7 +201,7 @@ mod tests {
         let words = |text, shell| Line::new(text, shell).words().join(" ");
         assert_eq!(words("true", None), SH);
         assert_eq!(words("true", Some(" ")), SH);
-        // Where there is a bash.
+        // If there is a bash.
         if BASH.iter().any(|path| is_executable(path)) {
             assert!(words("a | b", None).ends_with("bash -o pipefail"));
             assert_eq!(words("a | b", Some("bash")), "bash -o pipefail");

@@ -133,10 +133,10 @@ pub trait Upload: Write + Send {
     }
 }
 
-/// How the message of a name that is taken ends.
+/// The end of the message of a name that is taken.
 const TAKEN: &str = " already; archives are never overwritten";
 
-/// Whether a failure is that of a name that is taken.
+/// Returns true if a failure is that of a name that is taken.
 pub(crate) fn is_taken(failure: &Failure) -> bool {
     failure.message.ends_with(TAKEN)
 }

@@ -25,7 +25,7 @@ use redb::{Builder, ConcurrencyMode, DatabaseError, TableDefinition};
 
 const TICKS: TableDefinition<u64, u64> = TableDefinition::new("ticks");
 
-/// What a process wants of a database: `4-exclusive`, `5-multi-read`.
+/// The wish of a process for a database: `4-exclusive`, `5-multi-read`.
 #[derive(Clone, Copy)]
 pub struct Wish {
     is_of_5: bool,

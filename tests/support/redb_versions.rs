@@ -1,6 +1,6 @@
 //! Services with other versions of redb: databases that they make, crash with, hold and open.
 
-/// What a service with one version of redb does.
+/// The abilities of a service with one version of redb.
 pub struct Version {
     /// Makes a database of some rows; it is open until the value goes.
     pub make: fn(&str) -> Box<dyn std::any::Any>,

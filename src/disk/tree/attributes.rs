@@ -125,7 +125,7 @@ impl Attributes {
         })
     }
 
-    /// Whether this process may restore the extended attribute called `name`.
+    /// Returns true if this process may restore the extended attribute called `name`.
     pub fn may_set(&self, name: &str) -> bool {
         is_carried(name) && (self.privilege == Privilege::Root || !is_privileged(name))
     }
@@ -295,7 +295,7 @@ pub fn unsupported(name: &str) -> String {
 
 /// The permission bits of the group.
 const GROUP_BITS: u32 = 0o070;
-/// What is said beside an ACL that is not restored.
+/// The text beside an ACL that is not restored.
 pub const GROUP_CLOSED: &str = "its group may do nothing with it, because its ACL is not restored";
 
 /// Returns the mode of something whose ACL is not restored: the bits of the group were the mask of the ACL, acl(5), and

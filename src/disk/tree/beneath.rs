@@ -322,18 +322,18 @@ impl From<Stat> for Look {
 /// POSIX ACLs as the file system shows them (acl(5)).
 pub const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
 
-/// Whether an extended attribute goes along: those of users, POSIX ACLs, file capabilities, and those that only root sees.
-/// Labels of security modules belong to the machine.
+/// Returns true if an extended attribute goes along: those of users, POSIX ACLs, file capabilities, and those that only
+/// root sees. Labels of security modules belong to the machine.
 pub fn is_carried(name: &str) -> bool {
     name.starts_with("user.") || ACLS.contains(&name) || is_privileged(name)
 }
 
-/// Whether only root may set an extended attribute (xattr(7), capabilities(7)).
+/// Returns true if only root may set an extended attribute (xattr(7), capabilities(7)).
 pub fn is_privileged(name: &str) -> bool {
     name == "security.capability" || name.starts_with("trusted.")
 }
 
-/// Whether the file system of `fd` has attributes like `name`.
+/// Returns true if the file system of `fd` has attributes like `name`.
 pub fn has_xattr_support(fd: impl AsFd, name: &str) -> bool {
     let mut value = [0u8; 0];
     sys::fgetxattr(fd, name, &mut value[..]) != Err(Errno::OPNOTSUPP)

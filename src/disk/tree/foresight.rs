@@ -12,12 +12,12 @@ use crate::model::{
     tree::{FolderRecord, Owner, Xattrs},
 };
 
-/// What can be restored at a place.
+/// The attributes that can be restored at a place.
 #[derive(Debug)]
 pub struct Foresight {
     attributes: Attributes,
     nearest: Top,
-    /// Whether attributes of a kind can be there, as far as it was asked.
+    /// The kinds of attributes that were asked for, each with true if the file system has it.
     supported: HashMap<String, bool>,
 }
 
@@ -78,14 +78,14 @@ impl Foresight {
         }
     }
 
-    /// Whether `found` is the owner that `wanted` gets; everybody is if owners are not given.
+    /// Returns true if `found` is the owner that `wanted` gets; every owner is if owners are not given.
     pub fn is_same_owner(&mut self, wanted: &Owner, found: &Owner) -> bool {
         let (uid, gid) = self.attributes.owner(wanted);
         let is_same = |wanted: Option<u32>, found: Option<u32>| wanted.is_none() || wanted == found;
         is_same(uid, found.uid) && is_same(gid, found.gid)
     }
 
-    /// Whether two sets of attributes are the same, as far as this process and the file system restore them.
+    /// Returns true if two sets of attributes are the same, as far as this process and the file system restore them.
     pub fn are_same_xattrs(&mut self, wanted: &Xattrs, found: &Xattrs) -> bool {
         if wanted.is_empty() && found.is_empty() {
             return true;

@@ -209,7 +209,7 @@ impl Keeping<'_> {
 }
 
 /// Takes from the directory `kept`, which stays as a backup, what [`keep_excluded`] gave the directory `live` of it: second
-/// names, and originals of copies that nobody has changed since. Folders that become empty go. What only `kept` has stays.
+/// names, and originals of copies that were not changed since. Folders that become empty go. What only `kept` has stays.
 ///
 /// May be repeated. Durable when this returns. Not promised: that what an ordinary user may not remove goes.
 pub fn release(kept: &Path, live: &Path, rules: &Rules) -> Result<()> {
@@ -324,7 +324,7 @@ impl Releasing<'_> {
     }
 }
 
-/// Whether two are one file, or one is the copy that was made of the other.
+/// Returns true if two are one file, or one is the copy that was made of the other.
 fn is_twin(look: &Look, twin: &Look) -> bool {
     let shape = |look: &Look| {
         (

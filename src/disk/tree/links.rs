@@ -17,7 +17,7 @@ use crate::model::{
     tree::{LinkRecord, Owner, Tree},
 };
 
-/// Which of the links that lead out of a directory are made.
+/// The links that are made among those that lead out of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     /// Those that this machine has already. Where it has a link to another place, its own one stays.
@@ -26,14 +26,14 @@ pub enum Wish {
     All,
 }
 
-/// What becomes of the links of a directory that lead out of it.
+/// The links of a directory that lead out of it, sorted by their fate.
 #[derive(Debug, Default)]
 pub struct OutsideLinks {
     /// The links that are made, and as what.
     pub made: BTreeMap<RelativeName, LinkRecord>,
-    /// What is said of each link that is made.
+    /// A message for each link that is made.
     pub announced: Vec<String>,
-    /// What is said of each link of the directory that is not made.
+    /// A message for each link of the directory that is not made.
     pub left: Vec<String>,
 }
 

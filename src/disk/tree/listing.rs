@@ -18,7 +18,7 @@ use crate::model::{
 };
 
 /// A digest over everything in the directory at `path` that `rules` keep: paths, kinds, owners and modes of all, sizes and
-/// times of what is no folder. (A folder's own time changes with what is excluded as well.) Sockets, fifos and devices, which
+/// times of what is not a folder. (A folder's own time changes with what is excluded as well.) Sockets, fifos and devices, which
 /// no archive holds, are excluded.
 ///
 /// Not promised: that a change through a shared memory map is seen, whose time comes later.

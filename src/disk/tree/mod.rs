@@ -92,7 +92,7 @@ pub struct Restoring<'a> {
     pub outside: &'a BTreeMap<RelativeName, LinkRecord>,
 }
 
-/// What the file system refused of a directory, in words.
+/// The refusals of the file system for a directory, in words.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Unrestored {
     /// Links that are not there.

@@ -34,7 +34,7 @@ impl Owners {
         }
     }
 
-    /// Whether this machine knows the owner: by name, or by number if the archive has no name.
+    /// Returns true if this machine knows the owner: by name, or by number if the archive has no name.
     pub fn knows(&mut self, owner: &Owner) -> bool {
         let (uid, gid) = self.find(owner);
         let is_known = |name: &Option<Arc<str>>, ids: &HashMap<Arc<str>, Option<u32>>| {

@@ -72,7 +72,7 @@ pub struct Removal {
     pub mark_ended: Option<DateTime<Utc>>,
     /// The name of the archive that took its place, one that is kept and counts.
     pub replacement: String,
-    /// What is known of that one; it counts.
+    /// The standing of that one; it counts.
     pub replacement_standing: Standing,
 }
 
@@ -182,7 +182,7 @@ impl<'a> Court<'a> {
         let newest_good = counting
             .iter()
             .position(|(archive, _)| archive.standing == Standing::Good);
-        // One that nobody has looked into may be good.
+        // One that was not inspected may be good.
         let newest_unproven = counting
             .iter()
             .position(|(archive, _)| archive.standing == Standing::Unproven)

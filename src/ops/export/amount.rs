@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// How much of a source there is.
+/// The number of files and bytes of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Amount {
     files: u64,
@@ -31,7 +31,7 @@ impl Amount {
         records.fold(Amount::default(), add)
     }
 
-    /// What an archive has of a source; nothing if it does not know the source.
+    /// Returns what an archive has of a source; nothing if it does not know the source.
     pub fn archived(source: &Source, manifest: &Manifest) -> Option<Amount> {
         let name: &EntryName = &source.name;
         if source.is_directory() {

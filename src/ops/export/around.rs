@@ -25,14 +25,14 @@ use crate::{
 /// The kind of the remarks.
 const CLEANUP: &str = "cleanup";
 
-/// What runs around an export. When this value goes, every cleanup that is owed runs.
+/// The commands around an export. When this value is dropped, every cleanup that is owed runs.
 pub struct Around<'a> {
     /// The run.
     pub context: &'a Context,
-    /// What it exports.
+    /// The settings that it exports.
     pub settings: &'a Settings,
     home: Home,
-    /// What was prepared and not cleaned up yet, in this order: sources, and nothing for `[backup]`.
+    /// Sources that were prepared and not cleaned up yet, in this order; `None` stands for `[backup]`.
     owed: Vec<Option<String>>,
     /// Cleanups that failed.
     pub remarks: Remarks,

@@ -328,7 +328,7 @@ fn of_destinations(error: &anyhow::Error) -> Failure {
     }
 }
 
-/// How often an archive is sent again because another one got its name first.
+/// The most times that an archive is sent again because another one got its name first.
 const MOST_OUTRUN: usize = 20;
 
 /// Sends the archive once more, under the next name that is free, to each of `away` where another archive of the same

@@ -192,14 +192,14 @@ pub struct Report {
     /// Entries of directories that are databases, and were copied as such.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<String>,
-    /// Which check SQLite made of each of its databases: `integrity` or `quick`.
+    /// The check that SQLite made of each of its databases: `integrity` or `quick`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub checks: BTreeMap<String, &'static str>,
     /// Entries that changed each time they were read: the archive has them as they were read last, which may be no state
     /// that they ever had.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub torn: Vec<String>,
-    /// What was left undone, and what is worth knowing.
+    /// Remarks about what was left undone, and what is worth knowing.
     #[serde(flatten)]
     pub remarks: Remarks,
     /// That it was read back and found good. Never false: an archive that is not good is an error.
@@ -219,7 +219,7 @@ pub struct Arrival {
     pub proof: Option<&'static str>,
     /// What failed.
     pub error: Option<String>,
-    /// Whether another archive of the same second got its name first.
+    /// True if another archive of the same second got its name first.
     #[serde(skip)]
     pub outrun: bool,
 }

@@ -52,7 +52,7 @@ use crate::{
 /// made. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
 /// when it is read.
 ///
-/// A directory's file that nobody has touched for `quiet` is read where it lies, others are copied aside. A source that lost much
+/// A directory's file that was not touched for `quiet` is read where it lies, others are copied aside. A source that lost much
 /// since the `newest` archive is warned of; one that has less than is expected of it is an error.
 pub fn stage(
     context: &Context,
@@ -228,7 +228,7 @@ pub struct Gathered {
     pub torn: Vec<EntryName>,
     /// Databases that lie in directories, and were copied as such.
     pub databases: Vec<EntryName>,
-    /// What was left undone, and what is worth knowing.
+    /// Remarks about what was left undone, and what is worth knowing.
     pub remarks: Remarks,
 }
 

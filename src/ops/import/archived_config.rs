@@ -24,7 +24,7 @@ use crate::{
     ops::{Context, archive_input::Location},
 };
 
-/// What happens to the archive's configuration if this machine's says something else under `[backup]`.
+/// The fate of the archive's configuration if this machine's says something else under `[backup]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Archived {
     /// It is laid beside this machine's.
@@ -38,7 +38,7 @@ pub enum Archived {
 pub struct ArchivedConfig {
     /// Its text.
     pub text: String,
-    /// Where the machine had it that made the archive; information only.
+    /// Its place on the machine that made the archive; information only.
     pub target: Option<String>,
 }
 
@@ -128,7 +128,7 @@ pub fn quoted(word: &str) -> String {
 pub struct Beside {
     place: PathBuf,
     bytes: Vec<u8>,
-    /// What is said of it.
+    /// The message about it.
     pub message: String,
 }
 

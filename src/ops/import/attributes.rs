@@ -185,7 +185,7 @@ impl Names {
         });
     }
 
-    /// Whether this machine has the name.
+    /// Returns true if this machine has the name.
     fn is_known(&mut self, owner: &Owner) -> bool {
         let nameless = Owner {
             uid: None,

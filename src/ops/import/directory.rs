@@ -87,8 +87,9 @@ impl<'a> Directory<'a> {
         }))
     }
 
-    /// Whether this machine's directory is already what an import makes of the archive's: files, folders, links, modes, and
-    /// owners and attributes as far as they can be restored. What cannot be restored is remarked, and makes no difference.
+    /// Returns true if this machine's directory is already what an import makes of the archive's: files, folders,
+    /// links, modes, and owners and attributes as far as they can be restored. What cannot be restored is remarked, and
+    /// makes no difference.
     pub fn is_unchanged(&self) -> Result<bool> {
         let mut foresight = Foresight::at(self.target, self.context.privilege())?;
         let mut lost = Lost::default();
@@ -150,7 +151,7 @@ impl<'a> Directory<'a> {
                 lost.add(is_here, || shown(name.as_bytes(), &said));
             }
             let Some(found) = found else {
-                // What is excluded here is no part of the comparison.
+                // What is excluded here is not part of the comparison.
                 is_same &= !rules.keeps(name.as_bytes(), false);
                 continue;
             };
@@ -194,7 +195,7 @@ impl<'a> Directory<'a> {
         Ok(is_same && more.next().is_none() && self.has_same_links(&there, &rules))
     }
 
-    /// Whether the archive has something below `folder`, although it does not list it.
+    /// Returns true if the archive has something below `folder`, although it does not list it.
     fn is_implied(&self, folder: &RelativeName) -> bool {
         let is_below = |name: &RelativeName| name.folders().any(|above| above == folder.as_bytes());
         self.files.iter().any(|file| is_below(&file.name))
@@ -222,7 +223,7 @@ impl<'a> Directory<'a> {
         &self.source.name
     }
 
-    /// Where this machine has it.
+    /// Returns where this machine has it.
     pub fn target(&self) -> &Path {
         self.target
     }
@@ -330,7 +331,8 @@ impl<'a> Directory<'a> {
         Ok(())
     }
 
-    /// What of the directory is replaced: what its rules keep, and the sources of their own in it that are `made` anew.
+    /// Returns what of the directory is replaced: what its rules keep, and the sources of their own in it that are
+    /// `made` anew.
     pub fn rules(&self, made: &[EntryName]) -> Result<Rules> {
         let rules = self.settings.rules(self.source)?;
         let others = self.settings.within(self.source).into_iter();
@@ -370,7 +372,7 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// Whether a file is a SQLite database, as the manifest or else its name says.
+/// Returns true if a file is a SQLite database, as the manifest or else its name says.
 fn is_sqlite(file: &StagedFile<'_>) -> bool {
     const ENDINGS: [&[u8]; 3] = [b".db", b".sqlite", b".sqlite3"];
     let name = file.name.as_bytes();

@@ -35,17 +35,17 @@ use crate::{
     source::sqlite,
 };
 
-/// What an import does.
+/// The plan of an import.
 pub struct Plan<'a> {
-    /// What happens to each target.
+    /// The fate of each target.
     pub steps: Vec<Step>,
-    /// How.
+    /// The changes of files and folders that bring it about.
     pub changes: Vec<Change<'a>>,
     /// Mount points whose children are among the changes.
     pub volumes: Vec<Volume>,
 }
 
-/// What happens to each target, and how. What is left undone goes to `remarks`.
+/// Returns what happens to each target, and how. What is left undone goes to `remarks`.
 pub fn plan<'a>(
     context: &'a Context,
     settings: &'a Settings,
@@ -136,7 +136,7 @@ pub fn plan<'a>(
     })
 }
 
-/// Whether a command would take the entry if the import went to this machine itself.
+/// Returns true if a command would take the entry if the import went to this machine itself.
 fn is_command(settings: &Settings, name: &EntryName) -> bool {
     let source = settings.source_of(name);
     settings.elsewhere.root.is_some()
@@ -153,7 +153,7 @@ struct Planned<'a> {
 
 impl<'a> Planned<'a> {
     /// Takes the changes whose targets lie in the directory `folder` and are made anew there. What does not change stays as it
-    /// is, as everything else does that is no part of the directory.
+    /// is, as everything else does that is not part of the directory.
     fn take_within(&mut self, folder: &Path) -> Vec<Change<'a>> {
         let (inside, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes)
             .into_iter()

@@ -19,7 +19,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether an entry is asked for.
+    /// Returns true if an entry is asked for.
     pub fn has(&self, name: &EntryName) -> bool {
         let directory = name.as_str().split_once('/').map(|(first, _)| first);
         let is_it = |wanted: &EntryName| wanted == name || Some(wanted.as_str()) == directory;
@@ -27,7 +27,7 @@ impl Selection {
         is_named && !self.except.iter().any(is_it)
     }
 
-    /// Whether `--only` names this very entry.
+    /// Returns true if `--only` names this very entry.
     pub fn names(&self, name: &str) -> bool {
         self.only.iter().any(|only| only.as_str() == name)
     }

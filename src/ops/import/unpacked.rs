@@ -102,7 +102,7 @@ pub struct Unpacked<'a> {
     pub finished: BTreeMap<EntryName, Vec<String>>,
     /// The archive's configuration, if it does not replace this machine's.
     pub beside: Option<Beside>,
-    /// What of links and attributes is left; known when targets are planned, or when directories are built.
+    /// Links and attributes that are not restored; known when targets are planned, or when directories are built.
     pub unrestored: RefCell<Remarks>,
     broken: Vec<Blocked>,
     remarks: Remarks,

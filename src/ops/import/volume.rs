@@ -166,7 +166,8 @@ pub fn children<'a>(
     Ok(Children { changes, volume })
 }
 
-/// Whether a child is one that an import replaces: nothing of ours, nothing that is excluded, no socket, fifo or device.
+/// Returns true if a child is one that an import replaces: nothing of ours, nothing that is excluded, no socket, fifo
+/// or device.
 fn is_replaced(rules: &Rules, name: &[u8], path: &std::path::Path) -> bool {
     if RelativeName::new(name).is_err() {
         return false;

@@ -45,11 +45,11 @@ const HEAD_BYTES: usize = 16;
 pub struct Looked {
     /// The entry.
     pub entry: String,
-    /// What it was looked at as: `redb`, `sqlite`, `config` or `toml`.
+    /// The kind as which it was checked: `redb`, `sqlite`, `config` or `toml`.
     pub kind: &'static str,
-    /// Whether it is good.
+    /// True if it is good.
     pub good: bool,
-    /// Which check SQLite made: `integrity` or `quick`.
+    /// The check that SQLite made: `integrity` or `quick`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<&'static str>,
 }
@@ -57,10 +57,10 @@ pub struct Looked {
 /// Takes out of an archive what can be looked into.
 pub struct Looking<'a> {
     context: &'a Context,
-    /// What the archive is called, for warnings.
+    /// The name of the archive, for warnings.
     archive: String,
     staging: Staging,
-    /// What lies beside a database: an entry whose name without the suffix is an entry, too.
+    /// Files that belong to a database beside them: each an entry whose name without the suffix is an entry, too.
     companions: BTreeSet<EntryName>,
     /// Databases in staging.
     databases: Vec<(EntryName, Engine)>,
@@ -71,7 +71,7 @@ pub struct Looking<'a> {
     now: Now,
 }
 
-/// What becomes of the entry that is read.
+/// The fate of the entry that is read.
 enum Now {
     /// Nothing yet: its first bytes.
     Beginning(Vec<u8>),

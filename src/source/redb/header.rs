@@ -173,7 +173,8 @@ impl Header {
         self.raw[GOD] == other.raw[GOD] && self.raw[SLOTS[0]..] == other.raw[SLOTS[0]..]
     }
 
-    /// Whether `other` has its pages in the same places and was left in the same way: what stands before the slots.
+    /// Returns true if `other` has its pages in the same places and was left in the same way: what stands before the
+    /// slots.
     pub fn is_laid_out_as(&self, other: &Header) -> bool {
         self.raw[GOD + 1..SLOTS[0]] == other.raw[GOD + 1..SLOTS[0]]
             && self.needs_repair == other.needs_repair

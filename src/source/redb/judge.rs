@@ -33,15 +33,15 @@ use crate::{
 /// The verdict on a database that is good.
 #[derive(Debug)]
 pub struct Judgement {
-    /// Whether redb has to repair it when it is opened: nobody closed it, or another version of redb did.
+    /// True if redb has to repair it when it is opened: it was not closed, or another version of redb did.
     pub repaired: bool,
     /// What is going on in it; an error where that cannot be told.
     pub active: Result<Active, String>,
-    /// Whether redb gave the verdict. If not, its pages are too large for that, and the walk did.
+    /// True if redb gave the verdict. If not, its pages are too large for that, and the walk did.
     pub by_redb: bool,
 }
 
-/// Whether redb can read the pages of a database that was walked without taking much memory.
+/// Returns true if redb can read the pages of a database that was walked without taking much memory.
 pub fn fits_redb(walked: &Walked) -> bool {
     walked.largest_page <= MAX_REDB_PAGE_BYTES
 }
@@ -63,7 +63,7 @@ pub fn examine(file: File) -> Result<Judgement> {
     }
 }
 
-/// The same for a copy that was just walked, which `walked` describes. `needs_repair`: whether nobody closed it.
+/// The same for a copy that was just walked, which `walked` describes. `needs_repair`: whether it was not closed.
 pub fn examine_walked(file: File, walked: &Walked, needs_repair: bool) -> Result<Judgement> {
     if fits_redb(walked) {
         examine_by_redb(file)
@@ -126,7 +126,7 @@ pub fn peek_by_redb(file: File) -> Result<Judgement> {
     })
 }
 
-/// What there is to say of a database with a page that redb is not asked to read.
+/// Returns what there is to say of a database with a page that redb is not asked to read.
 fn too_large(file: &File) -> Result<Option<(Header, Sketch)>> {
     if file.metadata()?.len() <= MAX_REDB_PAGE_BYTES {
         return Ok(None);
@@ -166,7 +166,7 @@ fn open(file: File) -> Result<(Database, bool)> {
     Ok((db, repaired.load(Ordering::Relaxed)))
 }
 
-/// Has redb close the copy in `file`, which it verifies as a whole first if nobody closed it.
+/// Has redb close the copy in `file`, which it verifies as a whole first if it was not closed.
 pub fn close(file: File) -> Result<()> {
     guarded(|| open_to_write(file).map(drop))
 }
@@ -198,7 +198,7 @@ fn open_to_write(file: File) -> Result<Database> {
         .context("redb cannot open it")
 }
 
-/// Makes sure that a database that was judged before opens where it lies now. One that nobody closed has nothing
+/// Makes sure that a database that was judged before opens where it lies now. One that was not closed has nothing
 /// more to tell: redb would check every page of it once more.
 pub fn opens_in_place(path: &Path) -> Result<()> {
     let file = open_regular(path)?;

@@ -21,7 +21,7 @@ use crate::disk::{
     range_lock::{self, Range},
 };
 
-/// Where redb 4 has its control bytes (redb 4.6, `LOCK_BASE`).
+/// The place of redb 4's control bytes (redb 4.6, `LOCK_BASE`).
 const CONTROL: i64 = 1 << 62;
 /// A process that writes holds it, while it writes or as long as it has the database open.
 const WRITER: Range = (CONTROL, 1);

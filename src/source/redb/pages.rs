@@ -153,7 +153,7 @@ pub fn is_page(head: [u8; 4]) -> bool {
     matches!(head[0], LEAF | BRANCH) && head[2..] != [0; 2]
 }
 
-/// Whether a page that begins with these bytes has pages below it of the same tree.
+/// Returns true if a page that begins with these bytes has pages below it of the same tree.
 pub fn is_branch(head: [u8; 4]) -> bool {
     head[0] == BRANCH
 }
@@ -180,7 +180,7 @@ pub fn table_at<E: Entries + ?Sized>(
     Some(String::from_utf8_lossy(&name).into_owned())
 }
 
-/// Whether a page of the user's tables defines one of these names; `head` as above.
+/// Returns true if a page of the user's tables defines one of these names; `head` as above.
 pub fn defines<E: Entries + ?Sized>(head: &[u8], entries: &E, names: &[&str]) -> bool {
     let Some(count) = count(head).filter(|_| head.first() == Some(&LEAF)) else {
         return false;
@@ -198,7 +198,7 @@ pub fn defines<E: Entries + ?Sized>(head: &[u8], entries: &E, names: &[&str]) ->
     })
 }
 
-/// How many bytes of a page its checksum covers; `None` where it is no page of this tree. `head` is the page's
+/// Returns how many bytes of a page its checksum covers; `None` where it is not a page of this tree. `head` is the page's
 /// beginning, up to [`HEAD_BYTES`]; the bytes may be more than the page has.
 pub fn covered(head: &[u8], tree: Tree) -> Option<usize> {
     let count = count(head)?;

@@ -13,15 +13,15 @@ use super::{
 };
 use crate::disk::open_regular;
 
-/// Whether the database at `path` holds the tables of a commit whose tree of tables has this root: the same pages with the
-/// same checksums, every page is what they say, and redb opens the file.
+/// Returns true if the database at `path` holds the tables of a commit whose tree of tables has this root: the same
+/// pages with the same checksums, every page is what they say, and redb opens the file.
 ///
 /// A service that writes meanwhile makes that false.
 pub fn holds_tables(path: &Path, root: Option<Root>, step: &Step<'_>) -> Result<bool> {
     holds(path, Scope::Tables, step, |_, slot| slot.user == root)
 }
 
-/// Whether the database at `path` holds the last commit of `other`, and was left in the same way.
+/// Returns true if the database at `path` holds the last commit of `other`, and was left in the same way.
 pub fn holds_commit(path: &Path, other: &Header, step: &Step<'_>) -> Result<bool> {
     holds(path, Scope::Everything, step, |header, slot| {
         slot == other.slot(Which::Primary) && header.is_laid_out_as(other)
@@ -64,7 +64,7 @@ fn holds(
     Ok(is_still_it && opens(&file, &walk, &header)?)
 }
 
-/// Pages are not everything: redb must open a file that was closed. One that nobody closed it repairs.
+/// Pages are not everything: redb must open a file that was closed. One that was not closed it repairs.
 fn opens(file: &File, walk: &Walk<'_>, header: &Header) -> Result<bool> {
     if header.needs_repair || !judge::fits_redb(&walk.walked()) {
         return Ok(true);

@@ -331,7 +331,7 @@ fn temporary(scratch: &Path) -> Result<File> {
         .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))
 }
 
-/// redb opens the copy and checks every page of it: what it does not find good is no snapshot. It writes to the copy only
+/// redb opens the copy and checks every page of it: what it does not find good is not a snapshot. It writes to the copy only
 /// if that is to be compacted.
 fn proven(
     path: &Path,

@@ -116,12 +116,12 @@ pub struct Walked {
     pub mismatches: u64,
     /// Bytes of the largest page of the commit.
     pub largest_page: u64,
-    /// Whether the commit has a table that tells of running work.
+    /// True if the commit has a table that tells of running work.
     pub may_be_at_work: bool,
 }
 
 impl Walked {
-    /// What [`sketch`] would say of the commit.
+    /// Returns what [`sketch`] would say of the commit.
     pub fn sketch(&self) -> Sketch {
         Sketch {
             largest_page: self.largest_page,

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, fmt};
 use super::judge::quoted;
 use crate::model::entry_name::printable;
 
-/// How many findings of a kind are kept, and how many of them a message names.
+/// The most findings of a kind that are kept, and the most of them that a message names.
 const KEPT: usize = 20;
 const NAMED: usize = 3;
 
 /// The most rows that are kept of a fault.
 pub const MOST_ROWS: usize = 1_000_000;
 
-/// How findings about an index begin or go on, up to its name.
+/// The beginnings or middles of findings about an index, up to its name.
 const INDEX: [&str; 6] = [
     " missing from index ",
     " values differ from index ",
@@ -22,27 +22,27 @@ const INDEX: [&str; 6] = [
     "index ",
 ];
 
-/// How a finding begins about a table without rowids, up to the table's name.
+/// The beginning of a finding about a table without rowids, up to the table's name.
 pub const UNORDERED: &str = "row not in PRIMARY KEY order for ";
-/// How FTS5 says that its index is not that of its text, up to the table's name.
+/// The message of FTS5 that its index is not that of its text, up to the table's name.
 const MISMATCH: &str = "fts5: checksum mismatch for table \"";
 
-/// What is wrong with an index.
+/// A fault of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The index, or the full-text table.
     pub name: String,
-    /// What SQLite said of it first.
+    /// The first message of SQLite about it.
     pub finding: String,
-    /// Whether the number of its entries is wrong.
+    /// True if the number of its entries is wrong.
     pub is_counted: bool,
     /// The rows that are missing from it, by their place in the table, from 1, in order; [`MOST_ROWS`] of them.
     pub rows: Vec<i64>,
-    /// What mends it, in SQL.
+    /// Its remedy, in SQL.
     pub remedy: Remedy,
 }
 
-/// What mends an index.
+/// The remedy for an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// `REINDEX`.
@@ -183,7 +183,7 @@ impl Findings {
         self.unable.extend(part.unable);
     }
 
-    /// Whether further findings would change nothing.
+    /// Returns true if further findings would change nothing.
     pub fn are_enough(&self) -> bool {
         self.damage.len() >= KEPT
     }
@@ -209,7 +209,7 @@ fn first(findings: &[String]) -> Option<String> {
     Some(format!("{first}{more}"))
 }
 
-/// Whether a line is about a value that its column should not hold. It was written so: its page is good.
+/// Returns true if a line is about a value that its column should not hold. It was written so: its page is good.
 fn is_odd_value(line: &str) -> bool {
     let kinds = [
         "NULL",

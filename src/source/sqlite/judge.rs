@@ -2,9 +2,9 @@
 //!
 //! `PRAGMA integrity_check` reads every page and looks up every row in every index. `PRAGMA quick_check` reads every page,
 //! and leaves out whether an index holds what its table holds; it is made of what is very large. Rules that the service
-//! gave its rows (`CHECK`) are left out here: a row that breaks one is no damage.
+//! gave its rows (`CHECK`) are left out here: a row that breaks one is not damage.
 //!
-//! Where the check needs what only the service has (a tokenizer, a module, a collation, a function), every table is
+//! If the check needs what only the service has (a tokenizer, a module, a collation, a function), every table is
 //! checked by itself, as far as that goes, and the others are named.
 
 use std::{collections::BTreeSet, path::Path};
@@ -31,7 +31,7 @@ use crate::{
     model::{entry_name::printable, limits::MAX_INTEGRITY_CHECK_BYTES, manifest::FileRecord},
 };
 
-/// How much is checked.
+/// The thoroughness of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Check {
@@ -58,7 +58,7 @@ impl Check {
         }
     }
 
-    /// What SQLite calls it.
+    /// Returns what SQLite calls it.
     pub fn pragma(self) -> &'static str {
         match self {
             Check::Quick => "quick_check",
@@ -67,13 +67,13 @@ impl Check {
     }
 }
 
-/// What a check left out of a table.
+/// A part of a table that a check left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// What a virtual table says of itself. Its rows lie in other tables, which were checked.
+    /// The consistency of a virtual table with itself. Its rows lie in other tables, which were checked.
     Virtual,
-    /// Whether the indexes hold what the table holds.
+    /// The agreement of the indexes with the table.
     Indexes,
     /// All of it.
     Content,
@@ -84,18 +84,18 @@ pub enum Part {
 pub struct Unchecked {
     /// Its name.
     pub table: String,
-    /// What was left out.
+    /// The part that was left out.
     pub part: Part,
     /// Why.
     pub reason: String,
 }
 
-/// What was checked of a database that is not damaged.
+/// The extent of the check of a database that is not damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// How much.
+    /// The check that was made.
     pub check: Check,
-    /// What was left out.
+    /// The parts that were left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchecked: Vec<Unchecked>,
     /// Values that break the rules of their columns (`NOT NULL`, types), the first ones: no damage, the service wrote them.
@@ -154,7 +154,7 @@ impl Checked {
     }
 }
 
-/// What SQLite found.
+/// The verdict of SQLite.
 #[derive(Debug)]
 pub enum Verdict {
     /// It is good.
@@ -334,7 +334,7 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
 }
 
-/// Whether an error says that the check needs what only the service has.
+/// Returns true if an error says that the check needs what only the service has.
 fn is_missing(error: &rusqlite::Error) -> bool {
     is_about_content(error) && !is_damage(error)
 }
@@ -407,7 +407,7 @@ fn one_by_one(
             reason,
         });
     }
-    // Table by table nobody sees a page that two of them use.
+    // Table by table, SQLite does not see a page that two of them use.
     let twice = "SELECT pageno FROM dbstat GROUP BY pageno HAVING count(*) > 1 LIMIT 1";
     let mut twice = connection.prepare(twice)?;
     let mut rows = twice.query([])?;
@@ -518,7 +518,7 @@ fn ordered_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     tables.collect()
 }
 
-/// Whether the rows of a table without rowids may be in an order of the service's own.
+/// Returns true if the rows of a table without rowids may be in an order of the service's own.
 fn has_service_order(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let query = "SELECT count(*) FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) x
                  WHERE l.origin = 'pk' AND x.key AND upper(x.coll) IN ('NOCASE', 'RTRIM')";
@@ -526,8 +526,9 @@ fn has_service_order(connection: &Connection, table: &str) -> rusqlite::Result<b
     Ok(columns > 0)
 }
 
-/// Whether SQLite would rebuild the database that `connection` sees in another order than the service keeps: a service
-/// replaced a collation of SQLite's. Where that is not asked, because the database is very large, it is taken for granted.
+/// Returns true if SQLite would rebuild the database that `connection` sees in another order than the service keeps: a
+/// service replaced a collation of SQLite's. If that is not asked, because the database is very large, it is taken
+/// for granted.
 pub(super) fn is_reordered(connection: &Connection, bytes: u64) -> rusqlite::Result<bool> {
     let tables = ordered_tables(connection)?;
     if tables.is_empty() || Check::of_size(bytes) == Check::Quick {
@@ -649,7 +650,7 @@ fn whose_letters(
     Ok(Some(table))
 }
 
-/// Whether a full-text table takes its text from another table, or has none of its own.
+/// Returns true if a full-text table takes its text from another table, or has none of its own.
 fn has_outer_content(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let query = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     let sql = match connection.query_row(query, [table], |row| row.get::<_, Option<String>>(0)) {

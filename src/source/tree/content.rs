@@ -37,7 +37,7 @@ pub struct Origin {
     whereabouts: Mutex<Whereabouts>,
 }
 
-/// Where the files are that have lost their names since they were hashed.
+/// The new places of files that have lost their names since they were hashed.
 #[derive(Debug, Default)]
 struct Whereabouts {
     collected: Collected,
@@ -45,7 +45,7 @@ struct Whereabouts {
     paths: HashMap<(u64, u64), RelativeName>,
 }
 
-/// How often a file that has lost its name is looked for: it may get yet another one meanwhile.
+/// The most times that a file that has lost its name is looked for: it may get yet another one meanwhile.
 const SEARCHES: usize = 8;
 
 impl Origin {
@@ -113,7 +113,7 @@ impl Origin {
     }
 }
 
-/// What tells a file, and its content, apart from another.
+/// The numbers and times that tell a file, and its content, from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// The file system, and the number in it.
@@ -127,7 +127,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// What was looked at.
+    /// Returns what was looked at.
     pub fn of(look: &Look) -> Seen {
         Seen {
             inode: look.inode,
@@ -138,13 +138,13 @@ impl Seen {
         }
     }
 
-    /// Whether `after` shows the same file with the same content, as far as its size and its time tell: it may have
-    /// another name, or another mode.
+    /// Returns true if `after` shows the same file with the same content, as far as its size and its time tell: it may
+    /// have another name, or another mode.
     pub fn is_content_of(&self, after: &Look) -> bool {
         (self.inode, self.size, self.mtime) == (after.inode, after.size, after.mtime)
     }
 
-    /// Whether nothing about the file has changed but how many names it has.
+    /// Returns true if nothing about the file has changed but how many names it has.
     fn is_unchanged(&self, after: &Look) -> bool {
         self.is_content_of(after) && (self.ctime == after.ctime || self.names != after.names)
     }
@@ -225,7 +225,7 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Whether the file begins with what was hashed: it has the times that it had, or else its bytes tell.
+    /// Returns true if the file begins with what was hashed: it has the times that it had, or else its bytes tell.
     fn is_whole(&self) -> io::Result<bool> {
         let seen = &self.reopened.seen;
         let now = Look::of(&self.file)?;

@@ -10,12 +10,12 @@ use crate::{
     source::files::Staged,
 };
 
-/// How a SQLite database begins that is not encrypted (sqlite.org, "Database File Format", 1.3.1).
+/// The first bytes of a SQLite database that is not encrypted (sqlite.org, "Database File Format", 1.3.1).
 const SQLITE: &[u8] = b"SQLite format 3\0";
-/// How a redb database begins (redb, docs/design.md, "Database header").
+/// The first bytes of a redb database (redb, docs/design.md, "Database header").
 const REDB: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// What a database is of.
+/// The engine of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// SQLite.
@@ -50,7 +50,7 @@ impl Engine {
         }
     }
 
-    /// What the engine keeps beside a database: it is part of the database, and its copy has none.
+    /// Returns what the engine keeps beside a database: it is part of the database, and its copy has none.
     pub fn companions(self) -> &'static [&'static str] {
         match self {
             Engine::Sqlite => &["-wal", "-shm", "-journal"],
@@ -59,12 +59,12 @@ impl Engine {
     }
 }
 
-/// Whether databases in a directory are copied as such.
+/// The treatment of databases in a directory.
 #[derive(Clone, Copy)]
 pub enum Databases<'a> {
     /// They are read as files, for a comparison.
     AsFiles,
-    /// They are: this takes one consistent copy of the database at a path, which is no link.
+    /// They are: this takes one consistent copy of the database at a path, which is not a link.
     Copied(&'a Take<'a>),
 }
 

@@ -68,7 +68,7 @@ pub enum Outcome {
     Failed(io::Error),
 }
 
-/// What was changed lately, and may be changed again.
+/// Files that were changed lately, and may be changed again.
 #[derive(Debug, Clone, Copy)]
 pub struct Recent {
     /// Files that were touched after this moment.

@@ -42,7 +42,7 @@ pub struct Listing {
 pub struct Changed {
     /// Their paths.
     pub folders: BTreeSet<Vec<u8>>,
-    /// Whether it is certain for one of them at least: the others were changed so shortly before they were listed that
+    /// True if it is certain for one of them at least: the others were changed so shortly before they were listed that
     /// their times would not tell.
     pub is_certain: bool,
 }
@@ -85,7 +85,7 @@ impl Listing {
     }
 }
 
-/// What the listings of a directory have found.
+/// The findings of the listings of a directory.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// The files of the last listing.
@@ -96,9 +96,9 @@ pub struct Collected {
     pub listing: Listing,
     /// Sockets, fifos and devices, and what each is.
     pub special: BTreeMap<Vec<u8>, &'static str>,
-    /// What is hookshot's own.
+    /// Files of hookshot's own.
     pub own: BTreeSet<Vec<u8>>,
-    /// What cannot be looked at, and why.
+    /// Paths that cannot be inspected, with the reasons.
     pub faults: BTreeMap<Vec<u8>, String>,
     /// Folders that were searched, and in which nothing was found so far.
     searched: BTreeMap<Vec<u8>, FolderRecord>,
@@ -161,7 +161,7 @@ impl Collected {
         }
     }
 
-    /// Whether a file may be at `name`: nothing else is there, and nothing but folders above it.
+    /// Returns true if a file may be at `name`: nothing else is there, and nothing but folders above it.
     pub fn is_free(&self, name: &RelativeName) -> bool {
         let is_leaf = |path: &[u8]| self.tree.links.contains_key(path);
         !is_leaf(name.as_bytes())

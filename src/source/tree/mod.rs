@@ -43,9 +43,9 @@ pub struct StagedTree {
     pub contents: Vec<(EntryName, Content)>,
     /// Everything else.
     pub tree: Tree,
-    /// What no archive holds: sockets, fifos, devices.
+    /// Files that no archive holds: sockets, fifos, devices.
     pub special: Vec<String>,
-    /// What is hookshot's own, and does not go along either.
+    /// Files of hookshot's own, which do not go along either.
     pub own: Vec<String>,
     /// Files that were gone before they were read.
     pub vanished: Vec<String>,
@@ -69,7 +69,7 @@ pub struct Caller<'a> {
     pub quiet: Duration,
     /// How many bytes of a manifest the files may take; [`u64::MAX`] where no archive is made of them.
     pub manifest_bytes: u64,
-    /// What becomes of databases.
+    /// The treatment of databases.
     pub databases: Databases<'a>,
 }
 

@@ -34,9 +34,9 @@ use crate::{
     source::files::Content,
 };
 
-/// How often folders that change are listed again to find files that have no name for the moment.
+/// The most times that folders that change are listed again, to find files that have no name for the moment.
 const MOST_ROUNDS: usize = 30;
-/// How often if nothing is missing: a listing that was disturbed each time may have passed over a file each time.
+/// The same if nothing is missing: a listing that was disturbed each time may have passed over a file each time.
 const MOST_ROUNDS_WHOLE: usize = 6;
 /// In how many rounds a file that is still there would have been found.
 const PATIENCE: usize = 5;
@@ -56,7 +56,7 @@ pub struct Reading<'a> {
     kind: Arc<str>,
     records: Vec<(EntryName, FileRecord)>,
     contents: Vec<(EntryName, Content)>,
-    /// Which of them changed each time that they were copied.
+    /// Those that changed each time that they were copied.
     torn: BTreeSet<usize>,
     /// Databases of which there are consistent copies, as they were when they were found.
     copies: HashMap<usize, Seen>,
@@ -64,17 +64,17 @@ pub struct Reading<'a> {
     unproven: BTreeMap<usize, String>,
     /// Copies of databases that have files of their own.
     kept: usize,
-    /// What lies beside the databases that were found, and is part of them.
+    /// Files that lie beside the databases that were found, and are part of them.
     companions: BTreeSet<Vec<u8>>,
-    /// Which of them do not have their name any more, and since which round.
+    /// Those that do not have their name any more, with the round since when.
     homeless: BTreeMap<usize, usize>,
-    /// Which of them are given up.
+    /// Those that are given up.
     dropped: HashSet<usize>,
     /// Files that were gone when they were to be read, and in which round.
     missed: Vec<(FoundFile, usize)>,
-    /// How often folders were listed again.
+    /// The number of times that folders were listed again.
     round: usize,
-    /// Whether nothing changed while they were listed last.
+    /// True if nothing changed while they were listed last.
     is_still: bool,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Reading<'a> {
         let begun = Instant::now();
         let origin = self.origin.clone();
         let outcomes = hash::all(&origin.top, &files, self.recent, self.caller)?;
-        // What nobody had touched for longer than that is hardly touched now, and who packs it asks as well.
+        // What was not touched for longer than that is hardly touched now, and who packs it asks as well.
         let is_soon = begun.elapsed() < self.caller.quiet;
         let mut folders = Folders::new(&origin.top);
         for (found, outcome) in files.iter().zip(outcomes) {
@@ -193,7 +193,7 @@ impl<'a> Reading<'a> {
         self.records.push((record.path.clone(), record));
     }
 
-    /// What the manifest will say of a file.
+    /// Returns what the manifest will say of a file.
     fn describe(&mut self, relative: &RelativeName, hashed: Hashed) -> FileRecord {
         let (name, is_escaped) = relative.entry(&self.origin.name);
         let look = &hashed.look;
@@ -241,7 +241,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Whether a file is missing that may be found yet: it has not been looked for often.
+    /// Returns true if a file is missing that may be found yet: it has not been looked for often.
     fn may_find_more(&self) -> bool {
         let is_young = |since: &usize| self.round - since < PATIENCE;
         self.homeless.values().any(is_young)
@@ -426,7 +426,8 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// What was read, in the order of names. Files that are gone are named; `begun` is when the first listing began.
+    /// Returns what was read, in the order of names. Files that are gone are named; `begun` is when the first listing
+    /// began.
     pub fn finish(mut self, begun: Modified) -> Result<StagedTree> {
         let mut vanished = Named::default();
         self.give_up(&mut vanished);

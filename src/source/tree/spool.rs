@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// In nanoseconds.
 const SECOND: i128 = 1_000_000_000;
 
-/// Whether a file that begins as a database does is copied like any other.
+/// The treatment of a file that begins as a database does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kinds {
     /// It is.
@@ -151,7 +151,7 @@ impl Spool {
         Look::of(file)
     }
 
-    /// Whether the first `size` bytes of `file` are those that were copied last.
+    /// Returns true if the first `size` bytes of `file` are those that were copied last.
     fn is_still(&mut self, file: &File, size: u64, step: &Step<'_>) -> Result<bool> {
         let mut copied = vec![0; self.buffer.len()];
         let mut done = 0;

@@ -254,7 +254,7 @@ impl Walk<'_> {
         let Some(tree) = self.trees.get(self.nodes[number].tree) else {
             return Ok(false);
         };
-        // A hole in the file is no page.
+        // A hole in the file is not a page.
         if !self.fill(from, &mut start, offset)? || !pages::is_page(start) {
             return Ok(false);
         }

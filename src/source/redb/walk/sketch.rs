@@ -13,16 +13,16 @@ use super::{
 };
 use crate::archive::ReadAt;
 
-/// What the upper pages of a commit tell. Nothing of it is proven.
+/// A view of the upper pages of a commit. Nothing of it is verified.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sketch {
     /// Bytes of the largest page.
     pub largest_page: u64,
-    /// Whether there is a table that tells of running work.
+    /// True if there is a table that tells of running work.
     pub may_be_at_work: bool,
 }
 
-/// Looks at the commits that redb may open: the last one, and the one before it if nobody closed the file.
+/// Looks at the commits that redb may open: the last one, and the one before it if the file was not closed.
 pub fn sketch(file: &File, header: &Header) -> Result<Sketch> {
     let mut found = Sketch::default();
     if header.is_walkable().is_err() {

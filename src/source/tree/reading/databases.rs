@@ -99,7 +99,7 @@ impl Reading<'_> {
         };
         let below = Path::new(OsStr::from_bytes(relative.as_bytes()));
         let path = self.top.join(below);
-        // A link that was put in the way would lead to a database of somebody else.
+        // A link that was put in the way would lead to a database of another user.
         let is_in_place = || {
             let expected = self.real.as_ref().map(|real| real.join(below));
             expected.is_some() && path.canonicalize().ok() == expected
