@@ -1,8 +1,4 @@
 //! Commands of the configuration: their shell, and pipes that fail, through the real binary.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests may do what hookshot may not"
-)]
 
 mod support;
 

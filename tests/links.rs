@@ -1,8 +1,9 @@
 //! Links, set-id bits, capabilities and attributes of directories: what does not come back is said, by the dry run too,
 //! and an import that is run twice is one that is run once.
 #![expect(
+    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "tests may do what hookshot may not"
+    reason = "what is left out is said; tests may do what hookshot may not"
 )]
 
 mod support;
@@ -184,9 +185,6 @@ fn links_that_lead_out_are_announced_and_only_restored_if_the_user_says_so() {
     assert_eq!(kinds(&report, "warnings"), ["link"]);
     assert_eq!(target(&machine, "srv/data/media"), Some("../media".into()));
     assert_eq!(action(&import(&machine, "a.tar.gz", 0)), "unchanged");
-    machine
-        .run(&["diff", "a.tar.gz", "--only-differences"])
-        .code;
     let diff = machine.run(&["diff", "a.tar.gz", "--json"]).json();
     let mut states = diff["entries"].as_array().expect("entries").iter();
     assert!(states.all(|entry| entry["state"] == "unchanged"), "{diff}");

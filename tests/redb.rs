@@ -102,7 +102,8 @@ fn unclose(path: &Path) {
 #[test]
 fn nothing_differs_right_after_an_export_whatever_the_shape_of_the_database() {
     let large = (12 << 20).to_string();
-    let shapes: [(&str, &dyn Fn(&Path)); 9] = [
+    type Shape<'a> = (&'a str, &'a dyn Fn(&Path));
+    let shapes: [Shape<'_>; 9] = [
         ("empty", &|path| holder(&["empty", text(path)])),
         ("empty, killed", &|path| {
             holder(&["empty", text(path)]);

@@ -1,9 +1,8 @@
 //! Processes that use the state and that /proc does not show: of another user, or of another PID namespace, as in the
 //! container beside. Their locks tell.
 #![expect(
-    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "what is left out is said; tests may do what hookshot may not"
+    reason = "tests may do what hookshot may not"
 )]
 
 mod support;

@@ -439,6 +439,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "what is left out is said")]
     fn of_files_of_one_name_that_were_deleted_in_containers_only_ours_is_seen() {
         if !nix::unistd::geteuid().is_root() {
             eprintln!("left out: only root makes mount namespaces");
