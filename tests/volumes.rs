@@ -104,6 +104,27 @@ fn a_folder_of_the_user_that_has_the_name_of_our_backups_stays() {
 }
 
 #[test]
+fn a_volume_gets_its_own_acl_and_attributes_and_loses_them_by_a_rollback() {
+    run(r#"
+    attributes() { python3 -c 'import os; print([(name, os.getxattr("data", name)) for name in sorted(os.listxattr("data"))])'; }
+    # Its owner, user 33 and the mask may read; the group and others may not.
+    python3 -c 'import os, struct
+entry = lambda tag, may, who=0xffffffff: struct.pack("<HHI", tag, may, who)
+acl = struct.pack("<I", 2) + entry(1, 7) + entry(2, 5, 33) + entry(4, 0) + entry(16, 5) + entry(32, 0)
+os.setxattr("data", "system.posix_acl_access", acl); os.setxattr("data", "trusted.color", b"red")' || wrong attributes
+    attributes > wanted; stat -c %a data >> wanted; hs export o3/ || wrong export
+    umount data; mount -t tmpfs n data; chmod 755 data; python3 -c 'import os; os.setxattr("data", "trusted.old", b"here")'
+    attributes > before; stat -c %a data >> before
+    hs import o3/* || wrong import; attributes > now; stat -c %a data >> now; diff wanted now || wrong other attributes
+    hs import o3/* --json | grep -q '"action": "replace"' && wrong the second import changes something
+    hs rollback; is $? 10 "nothing to undo"
+    umount data; mount -t tmpfs n data; chmod 755 data; python3 -c 'import os; os.setxattr("data", "trusted.old", b"here")'
+    hs import o3/* || wrong import; hs rollback || wrong rollback
+    attributes > now; stat -c %a data >> now; diff before now || wrong after the rollback
+    "#);
+}
+
+#[test]
 fn an_empty_volume_of_a_new_machine_gets_everything() {
     run(r#"
     tree > /dev/null; umount data; mount -t tmpfs n data; mkdir data/lost+found

@@ -2,13 +2,21 @@
 //! themselves get their attributes.
 
 use std::{
+    fs::File,
     io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    },
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
+use rustix::fs::{self as sys, XattrFlags};
 use serde::{Deserialize, Serialize};
+
+use super::tree::beneath::xattrs;
+use crate::model::tree::Xattrs;
 
 /// Names that the file system itself, or what makes snapshots of it, has in a mount point. They stay as they are.
 pub const STAYING: [&str; 4] = ["lost+found", ".zfs", ".snapshots", ".snapshot"];
@@ -27,21 +35,32 @@ pub struct Volume {
 impl Volume {
     /// Gives it its new attributes. May be repeated.
     pub fn apply(&self) -> Result<()> {
-        self.give(self.after)
+        self.give(&self.after)
     }
 
     /// Gives it its old ones back. May be repeated.
     pub fn restore(&self) -> Result<()> {
-        self.give(self.before)
+        self.give(&self.before)
     }
 
-    fn give(&self, wanted: Own) -> Result<()> {
+    fn give(&self, wanted: &Own) -> Result<()> {
         let give = || -> io::Result<()> {
             let now = Own::of(&self.path)?;
             if (now.uid, now.gid) != (wanted.uid, wanted.gid) {
                 chown(&self.path, Some(wanted.uid), Some(wanted.gid))?;
             }
-            // A new owner takes bits of the mode away.
+            let folder = File::open(&self.path)?;
+            for name in now.xattrs.keys() {
+                if !wanted.xattrs.contains_key(name) {
+                    sys::fremovexattr(&folder, name.as_str())?;
+                }
+            }
+            for (name, value) in &wanted.xattrs {
+                if now.xattrs.get(name) != Some(value) {
+                    sys::fsetxattr(&folder, name.as_str(), value, XattrFlags::empty())?;
+                }
+            }
+            // A new owner takes bits of the mode away, and an ACL changes those of the group.
             if Own::of(&self.path)?.mode != wanted.mode {
                 let mode = std::fs::Permissions::from_mode(wanted.mode);
                 std::fs::set_permissions(&self.path, mode)?;
@@ -55,14 +74,14 @@ impl Volume {
     pub fn reversed(&self) -> Volume {
         Volume {
             path: self.path.clone(),
-            before: self.after,
-            after: self.before,
+            before: self.after.clone(),
+            after: self.before.clone(),
         }
     }
 }
 
-/// Permissions and owner of a folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Permissions, owner and extended attributes of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Own {
     /// Permission bits.
     pub mode: u32,
@@ -70,6 +89,9 @@ pub struct Own {
     pub uid: u32,
     /// Number of the group.
     pub gid: u32,
+    /// ACLs and other attributes that go along.
+    #[serde(default, skip_serializing_if = "Xattrs::is_empty")]
+    pub xattrs: Xattrs,
 }
 
 impl Own {
@@ -80,6 +102,7 @@ impl Own {
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid(),
             gid: metadata.gid(),
+            xattrs: xattrs(File::open(path)?.as_fd())?,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
+    io,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -241,18 +242,25 @@ impl<'a> Directory<'a> {
         all.map(first).collect()
     }
 
-    /// The attributes that the archive has of the directory itself; what it does not tell is as it is `now`.
-    pub fn own(&self, now: Own) -> Own {
+    /// Returns the attributes that the directory itself gets; what the archive does not tell, or this process may not
+    /// change, is as it is `now`.
+    pub fn own(&self, now: Own) -> io::Result<Own> {
         let root = &self.tree.root;
         let (uid, gid) = match self.context.privileged {
             true => built::owners::Owners::default().find(&root.owner),
             false => (None, None),
         };
-        Own {
-            mode: root.mode.map_or(now.mode, |mode| mode & 0o3777),
+        let mut foresight = Foresight::at(self.target, self.context.privilege())?;
+        let replaced = foresight.restored(&now.xattrs);
+        let mut xattrs = now.xattrs;
+        xattrs.retain(|name, _| !replaced.contains_key(name));
+        xattrs.extend(foresight.restored(&root.xattrs));
+        Ok(Own {
+            mode: foresight.mode_of_folder(root).unwrap_or(now.mode),
             uid: uid.unwrap_or(now.uid),
             gid: gid.unwrap_or(now.gid),
-        }
+            xattrs,
+        })
     }
 
     /// The change that puts the archive's directory in place, with the changes whose targets lie in it.

@@ -124,7 +124,9 @@ pub fn children<'a>(
     }
     let volume = Volume {
         before: Own::of(&target).with_context(listing)?,
-        after: directory.own(Own::of(&target).with_context(listing)?),
+        after: directory
+            .own(Own::of(&target).with_context(listing)?)
+            .with_context(listing)?,
         path: target.clone(),
     };
     let entry = directory.name().clone();
