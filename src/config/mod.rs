@@ -308,7 +308,11 @@ impl Settings {
             .and_then(|glob| glob.template.path().map(|_| glob.base().join("*")));
         let first = first.or(above.as_deref());
         let Some(path) = first.filter(|_| !is_said) else {
-            return self.data_dir.clone();
+            return match is_said {
+                true => self.data_dir.clone(),
+                // A service of commands alone has no folder: that of other services is none of its own.
+                false => folder_of(&self.config),
+            };
         };
         let path = real(path);
         let directories = self.sources.iter().filter(|source| source.is_directory());
