@@ -102,7 +102,7 @@ fn lines(report: &verify::Report) -> String {
             let torn: String = torn
                 .map(|entry| {
                     format!(
-                        "  - torn, it changed while it was exported: {}\n",
+                        "  - torn, no consistent copy could be made of it: {}\n",
                         printable(entry)
                     )
                 })
@@ -211,7 +211,7 @@ fn describe(report: &inspect::Report) -> String {
     let files = || manifest["files"].as_object().into_iter().flatten();
     for (name, _) in files().filter(|(_, file)| file["torn"] == true) {
         out.push_str(&format!(
-            "torn      {}, it changed while it was exported\n",
+            "torn      {}, no consistent copy could be made of it\n",
             printable(name)
         ));
     }

@@ -351,6 +351,33 @@ pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
     Ok(found)
 }
 
+/// Finds the other processes of our mount namespace that have their working directory, or their root, in the folder at
+/// `path`, as far as we may see them: they go on in that folder if another one takes its place.
+pub fn working_below(path: &Path) -> Vec<Holder> {
+    let Ok(top) = path.canonicalize() else {
+        return Vec::new();
+    };
+    let here = namespace_of(std::process::id());
+    let mut found = BTreeSet::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if pid == std::process::id() || namespace_of(pid) != here {
+            continue;
+        }
+        let is_below = |what: &str| {
+            let place = fs::read_link(format!("/proc/{pid}/{what}"));
+            place.is_ok_and(|place| place.starts_with(&top) && place.exists())
+        };
+        if is_below("cwd") || is_below("root") {
+            found.insert(pid);
+        }
+    }
+    found.into_iter().map(Holder::of).collect()
+}
+
 /// How a process has a file open, if it has.
 pub fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;

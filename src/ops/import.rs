@@ -40,9 +40,10 @@ use super::{
 use crate::{
     config::{
         DEFAULT_DATA_DIR, Settings,
-        sources::{Content, Source},
+        sources::{Content, Presence, Source},
     },
     disk::{
+        exists,
         journal::{Home, Journal},
         staging::{self, Staging},
         transaction::{Change, Form, Transaction},
@@ -135,6 +136,46 @@ fn warn_of_strays(
     }
 }
 
+/// Names the sources that the archive does not have, secrets that an export left out say: a service that needs one which
+/// this machine does not have either is not restored.
+fn name_absent(
+    settings: &Settings,
+    unpacked: &Unpacked<'_>,
+    selection: &Selection,
+    remarks: &mut Remarks,
+) {
+    if settings.schema.sources.is_none() || !selection.only.is_empty() {
+        return;
+    }
+    let manifest = unpacked.verified.manifest();
+    let matching = settings.globs.iter();
+    let matching = matching.flat_map(|glob| settings.matching(glob));
+    let patterned: Vec<&EntryName> = matching.map(|source| &source.name).collect();
+    for source in &settings.sources {
+        let name = &source.name;
+        let is_there = manifest.files.contains_key(name) || manifest.trees.contains_key(name);
+        let is_meant = source.presence == Presence::Required
+            && !matches!(source.content, Content::Config(_))
+            && !patterned.contains(&name);
+        let Some(path) = source
+            .path()
+            .filter(|_| is_meant && !is_there && selection.has(name))
+        else {
+            continue;
+        };
+        let shown = path.display();
+        if exists(path) {
+            let message = format!("{name} is not in the archive: {shown} stays as it is");
+            remarks.warning("absent", name, message);
+        } else {
+            let message = format!(
+                "{name} is not in the archive, and there is no {shown} here: put it in place by hand, or take it from another archive"
+            );
+            remarks.undone("absent", name, message);
+        }
+    }
+}
+
 /// Imports an archive into the state that was entered.
 pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Result<Report> {
     let settings = &entered.settings;
@@ -197,6 +238,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let unpacked = Unpacked::new(context, settings, request, &staging, &targets)?;
     let mut remarks = Remarks::default();
     warn_of_strays(settings, &unpacked, &request.selection, &mut remarks);
+    name_absent(settings, &unpacked, &request.selection, &mut remarks);
     blocked.extend(unpacked.faults(context, &mut remarks)?);
     let locks = if transaction.is_some() {
         Locks::Held
@@ -213,6 +255,9 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     )?;
     let mut _held = Vec::new();
     for source in unpacked.sources() {
+        if !settings.elsewhere.is_elsewhere() {
+            preflight::mounted(source, request.force, &mut blocked);
+        }
         preflight::activity(context, source, request.force, &mut blocked)?;
         if let Some(path) = targets.paths.get(&source.name) {
             let form = form_for(&source.content);
@@ -255,7 +300,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     report.remarks.extend(unpacked.unrestored.take());
     for (entry, _) in unpacked.torn() {
         let message = format!(
-            "{entry} changed while it was exported: what the archive has may be no state that it ever had"
+            "{entry} is torn: it changed while it was exported, or is a database that was damaged or locked; what the archive has may be no state that it ever had"
         );
         report.remarks.undone("torn", entry, message);
     }

@@ -73,6 +73,7 @@ pub fn of_changes(
         of_backup(change, mounts, blocked);
         if blocked.len() == before {
             name_others(change, &namespaces, remarks);
+            name_workers(change, remarks);
         }
     }
     Ok(())
@@ -114,7 +115,7 @@ fn of_mounts(
         if mounts.is_point(path) {
             blocked.push(mount(
                 format!("{shown} is mounted by itself: no other file can take its place"),
-                "mount the folder that it lies in (docker: -v DIR:DIR), or import where the file really lies",
+                "mount the folder that it lies in (docker: -v DIR:DIR), import where the file really lies, or leave it out with --except",
             ));
         }
         return Ok(());
@@ -295,6 +296,24 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
         };
         remarks.warning("mounted_elsewhere", &change.entry, message);
     }
+}
+
+/// Names the processes that work in a folder that is replaced: they go on in the old one, though they have nothing open there.
+fn name_workers(change: &Change<'_>, remarks: &mut Remarks) {
+    if change.form != Form::Folder {
+        return;
+    }
+    let holders = holder::working_below(&change.target);
+    if holders.is_empty() {
+        return;
+    }
+    let message = format!(
+        "{} has its working directory in {}: it goes on in the old folder, which is {} after this, until it is restarted (a shell: until it changes there again)",
+        holder::describe(&holders[..holders.len().min(MOST_NAMED)]),
+        change.target.display(),
+        change.backup().display()
+    );
+    remarks.warning("working_directory", &change.entry, message);
 }
 
 /// The most processes of one container that are named.

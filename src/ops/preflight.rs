@@ -15,6 +15,7 @@ use crate::{
     disk::{
         exists,
         holder::{self, Holder, Mode},
+        mounts::is_mounted,
         open_regular,
         range_lock::written_by,
         transaction::Form,
@@ -178,6 +179,21 @@ pub fn activity(
         judge_activity(source, found, force, blocked);
     }
     Ok(())
+}
+
+/// Refuses a source that has to lie on another mount than `/`, and does not: what is restored there is hidden as soon as
+/// its disk is mounted.
+pub fn mounted(source: &Source, force: Force, blocked: &mut Vec<Blocked>) {
+    let is_wrong = |path: &&Path| source.expected.mounted && !is_mounted(path);
+    if let Some(path) = source.path().filter(is_wrong) {
+        let message = format!(
+            "nothing is mounted at {}, nor at a folder above it: what is restored there, of {}, would be hidden by the disk",
+            path.display(),
+            source.name
+        );
+        let hint = "mount it first, or restore below the mount point all the same with --force";
+        overridable("not_mounted", message, hint, force, blocked);
+    }
 }
 
 /// Asks of each service of `sources`, and of that of the whole state, whether it runs, once each.

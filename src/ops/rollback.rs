@@ -289,6 +289,32 @@ fn ask(
     Ok(held)
 }
 
+/// How many backups are named.
+const MOST_NAMED: usize = 8;
+
+/// Returns the places of the backups that are known, for messages; nothing if there are none. The children of a mount point
+/// have one folder.
+fn backups_in_words(known: &Known) -> Option<String> {
+    let paths = known.paths();
+    let folder_of_children = |path: &Path| match volume_of(path) {
+        Some(_) => path.parent().map(Path::to_owned),
+        None => None,
+    };
+    let places: BTreeSet<PathBuf> = paths
+        .iter()
+        .map(|path| folder_of_children(path).unwrap_or_else(|| path.clone()))
+        .collect();
+    let mut words: Vec<String> = places
+        .iter()
+        .take(MOST_NAMED)
+        .map(|path| path.display().to_string())
+        .collect();
+    if places.len() > MOST_NAMED {
+        words.push(format!("{} more", places.len() - MOST_NAMED));
+    }
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
 /// Says that there is nothing to undo; and if the last import changed nothing, where older states lie.
 fn nothing_to_undo(settings: &Settings, home: &Home, known: &Known) -> Failure {
     if let Ok(Some(record)) = home.record() {
@@ -297,16 +323,10 @@ fn nothing_to_undo(settings: &Settings, home: &Home, known: &Known) -> Failure {
             "there is nothing to undo: the last {} ({}, {archive}) changed nothing",
             record.verb, record.time
         );
-        let paths = known.paths();
-        let paths: Vec<String> = paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        let hint = match paths.is_empty() {
-            true => "import the archive that you want back".to_owned(),
-            false => format!(
-                "what earlier imports replaced lies in {}: stop the service and copy back by hand what you want, or import an archive",
-                paths.join(", ")
+        let hint = match backups_in_words(known) {
+            None => "import the archive that you want back".to_owned(),
+            Some(places) => format!(
+                "what earlier imports replaced lies in {places}: stop the service and copy back by hand what you want, or import an archive"
             ),
         };
         return Failure::new(Kind::NotFound, message).hint(hint);

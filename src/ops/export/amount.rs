@@ -65,6 +65,11 @@ impl Amount {
         Err(missing(message))
     }
 
+    /// Whether there is no file at all.
+    pub fn has_no_files(self) -> bool {
+        self.files == 0
+    }
+
     /// Says what is odd about the amount of a source, if the newest archive had `before`.
     pub fn is_odd(self, source: &Source, before: Option<Amount>) -> Option<String> {
         let name = &source.name;

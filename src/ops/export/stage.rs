@@ -104,7 +104,9 @@ pub fn stage(
             None => gathered.add(one(context, settings, request, source)?),
         };
         amount.suffices(source)?;
-        if let Some(message) = amount.is_odd(source, before) {
+        if let Some(message) = amount.is_odd(source, before)
+            && !may_be_empty(settings, source, before)
+        {
             gathered.remarks.warning(EMPTY, &source.name, message);
         }
         if source.is_copied() {
@@ -205,6 +207,19 @@ pub fn look_back(
         }
     }
     warn_of_gone(settings, newest, remarks);
+}
+
+/// Whether a directory may well have nothing of its own, as `before`: other sources lie in it.
+fn may_be_empty(settings: &Settings, source: &Source, before: Option<Amount>) -> bool {
+    let lies_in = |other: &Source| {
+        let paths = other.path().zip(source.path());
+        paths.is_some_and(|(inside, folder)| {
+            inside != folder && inside.starts_with(folder) && inside.symlink_metadata().is_ok()
+        })
+    };
+    source.is_directory()
+        && before.is_none_or(Amount::has_no_files)
+        && settings.sources.iter().any(lies_in)
 }
 
 fn gone(source: &Source) -> String {

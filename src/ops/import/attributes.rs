@@ -61,15 +61,22 @@ pub fn wanted(
         return Ok(attributes);
     }
     let (uid, gid) = owners.find(&owner);
-    let there = present.map(|present| present.owner);
+    // A number that our user namespace does not have cannot be given again.
+    let there = present.map(|present| {
+        owners.find(&Owner {
+            uid: Some(present.owner.0),
+            gid: Some(present.owner.1),
+            ..Owner::default()
+        })
+    });
     let (user, group) = (header.user.map(Into::into), header.group.map(Into::into));
     let (in_tar_uid, in_tar_gid) = owners.find(&Owner {
         user,
         group,
         ..Owner::default()
     });
-    let uid = uid.or(there.map(|owner| owner.0)).or(in_tar_uid);
-    let gid = gid.or(there.map(|owner| owner.1)).or(in_tar_gid);
+    let uid = uid.or(there.and_then(|owner| owner.0)).or(in_tar_uid);
+    let gid = gid.or(there.and_then(|owner| owner.1)).or(in_tar_gid);
     attributes.owner = Some((uid.unwrap_or(0), gid.unwrap_or(0)));
     Ok(attributes)
 }
@@ -169,6 +176,14 @@ impl Names {
                 };
                 self.messages.push(format!("what belonged to the {shown} does not get it back: only root gives files away, {yours}"));
             }
+            return;
+        }
+        let (uid, gid) = self.owners.find(&wanted);
+        let found = if is_group { gid } else { uid };
+        if number.is_some() && found.is_none() {
+            self.messages.push(format!(
+                "what belonged to the {shown} does not get it back: this container (user namespace) does not have that number, it is root's here"
+            ));
             return;
         }
         // Without a name nothing else was ever known.

@@ -51,6 +51,13 @@ impl Selection {
                 return Err(no_such_entry(name).into());
             }
         }
+        let mut names = manifest.files.keys().chain(manifest.trees.keys());
+        if !self.except.is_empty() && !names.any(|name| self.has(name)) {
+            let message = "nothing is left to import: --except leaves out all that is asked for";
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("`hookshot inspect` lists the entries of the archive")
+                .into());
+        }
         Ok(())
     }
 }
