@@ -339,7 +339,7 @@ fn set_id_bits_of_an_owner_whom_this_machine_does_not_know_stay_away() {
 fn as_user(machine: &Machine, arguments: &[&str]) -> Run {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "1234", "--regid", "1234", "--clear-groups"]);
-    command.arg(env!("CARGO_BIN_EXE_hookshot"));
+    command.arg(machine.path("out/hookshot"));
     command.arg("--config").arg(machine.path("etc/config.toml"));
     command.args(arguments).current_dir(machine.path("out"));
     command.env("TMPDIR", machine.path("tmp"));
@@ -357,6 +357,9 @@ fn a_user_is_told_what_only_root_restores_and_imports_twice_as_once() {
     let capability = [
         1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
+    // The folder of the program that is tested may be closed to another user.
+    let program = machine.path("out/hookshot");
+    fs::copy(env!("CARGO_BIN_EXE_hookshot"), program).expect("copied");
     let status = Command::new("chown")
         .args(["-R", "1234:1234"])
         .arg(machine.path(""))
@@ -365,13 +368,6 @@ fn a_user_is_told_what_only_root_restores_and_imports_twice_as_once() {
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o4755)).expect("set");
     let flags = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(&tool, "security.capability", &capability, flags).expect("set");
-    if !can_reach(&machine.path("etc/config.toml")) {
-        println!(
-            "skipped: another user cannot reach {}",
-            machine.path("").display()
-        );
-        return;
-    }
     as_user(&machine, &["export", "a.tar.gz"]).exits(0);
     machine.write("srv/data/f", "old", 0o644);
     fs::remove_file(&tool).expect("removed");
@@ -391,32 +387,6 @@ fn a_user_is_told_what_only_root_restores_and_imports_twice_as_once() {
         assert_eq!(machine.mode("srv/data/tool"), 0o755);
     }
     assert_eq!(machine.read("srv/data.bak/f"), b"old");
-}
-
-fn can_reach(path: &Path) -> bool {
-    let mut command = Command::new("setpriv");
-    command
-        .args([
-            "--reuid",
-            "1234",
-            "--regid",
-            "1234",
-            "--clear-groups",
-            "cat",
-        ])
-        .arg(path);
-    let program = env!("CARGO_BIN_EXE_hookshot");
-    let mut run = Command::new("setpriv");
-    run.args([
-        "--reuid",
-        "1234",
-        "--regid",
-        "1234",
-        "--clear-groups",
-        program,
-        "version",
-    ]);
-    finish(command, b"").code == 0 && finish(run, b"").code == 0
 }
 
 fn rusqlite(database: &Path, text: &str) -> bool {

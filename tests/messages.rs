@@ -267,17 +267,16 @@ fn an_archive_that_cannot_be_read_is_not_called_bad() {
     for name in ["", "out", "tmp"] {
         mode(name, 0o755);
     }
+    // The folder of the program that is tested may be closed to another user.
+    let program = machine.path("out/hookshot");
+    fs::copy(env!("CARGO_BIN_EXE_hookshot"), &program).expect("copied");
     let mut command = Command::new("setpriv");
     command
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(env!("CARGO_BIN_EXE_hookshot"))
+        .arg(program)
         .args(["verify", "a.tar.gz"])
         .current_dir(machine.path("out"));
     let run = finish(command, b"");
-    if run.stderr.contains("failed to execute") {
-        println!("skipped: another user cannot run the program that is tested");
-        return;
-    }
     assert!(!run.text().contains("NOT GOOD"), "{}", run.text());
     tells(run, 1, &["Permission denied", "cannot be read"]);
 }
@@ -506,6 +505,10 @@ fn on_a_terminal_no_bar_stays_above_the_result() {
             .env_remove("NO_COLOR")
             .current_dir(machine.path("out"));
         let Ok(output) = command.output() else {
+            assert!(
+                std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_none(),
+                "script is missing"
+            );
             println!("skipped: script is missing");
             return;
         };

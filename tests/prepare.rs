@@ -155,7 +155,7 @@ fn a_cleanup_that_fails_is_said_and_tried_again_by_the_next_export() {
     machine
         .run(&["export", "b.tar.gz"])
         .exits(0)
-        .says("An earlier export was interrupted before its cleanup");
+        .says("An earlier export left a cleanup undone");
     assert_eq!(log(&machine), ["work", "work", "work"]);
     assert_eq!(notes(&machine), 0);
 }

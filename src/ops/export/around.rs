@@ -74,7 +74,7 @@ impl<'a> Around<'a> {
         around._lock = Some(StateLock::acquire(&folder, Hold::Exclusive)?);
         around.owed = owed::read(&around.home)?;
         if !around.owed.is_empty() {
-            warn!("An earlier export was interrupted before its cleanup: running it now");
+            warn!("An earlier export left a cleanup undone: running it now");
         }
         around.end_all();
         Ok(around)
