@@ -211,7 +211,7 @@ fn patterns_that_say_nothing_and_names_that_meet_are_refused() {
     for (name, path) in [("b", "../data/**/x"), ("b-*", "../data/*/*")] {
         let source = format!("name = \"{name}\"\nkind = \"file\"\npath = \"{path}\"");
         let refused = machine(&source).run(&["export", "a.tar.gz"]).exits(2);
-        refused.says("is no good pattern");
+        refused.says("is not a good pattern");
     }
     let machine = machine(
         "name = \"x/*\"\nkind = \"file\"\npath = \"../data/budgets/*.a\"\n[[backup.sources]]\nname = \"x/one\"\nkind = \"file\"\npath = \"../data/other\"",

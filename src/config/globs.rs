@@ -253,7 +253,7 @@ fn is_wild(path: &Path) -> bool {
 fn bad(source: &Source, reason: &str) -> Failure {
     let path = source.path().unwrap_or(Path::new("")).display();
     let message = format!(
-        "the path {path} of the source {} is no good pattern: {reason}",
+        "the path {path} of the source {} is not a good pattern: {reason}",
         source.name
     );
     Failure::new(Kind::Usage, message)

@@ -306,7 +306,7 @@ fn unnumbered(path: &Path) -> Option<PathBuf> {
 
 /// Gives the backup at `path` a second name that stays, and tells it; one that it has already is told again.
 pub fn second_name(path: &Path) -> Result<PathBuf> {
-    let base = unnumbered(path).context("it is no backup")?;
+    let base = unnumbered(path).context("it is not a backup")?;
     let inode = Identity::of(path).map(|file| file.inode);
     for number in 1..MAX_NAMES {
         let name = numbered(&base, number);

@@ -92,7 +92,7 @@ fn one(path: PathBuf) -> Result<Option<String>> {
         Some(note) => Ok(note.source),
         None => Err(Failure::new(
             Kind::Failed,
-            format!("{} is no note of an owed cleanup", path.display()),
+            format!("{} is not a note of an owed cleanup", path.display()),
         )
         .hint("run the cleanup commands by hand, then remove the file")
         .into()),

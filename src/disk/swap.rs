@@ -103,7 +103,7 @@ pub fn apply(step: &Step, folder: &Folder) -> Result<()> {
             Which::Nothing => rename_to_nothing(new, &step.target)?,
             Which::Old => exchange(new, &step.target, &step.fresh_backup)?,
             Which::New | Which::Other => {
-                bail!("{} was replaced by somebody else", step.target.display())
+                bail!("{} was replaced by another process", step.target.display())
             }
         }
     }
@@ -157,7 +157,7 @@ pub fn restore(step: &Step, folder: &Folder) -> Result<()> {
             exchange(at, &step.target, spare)?;
         }
         Which::Old | Which::Other => {
-            bail!("{} was replaced by somebody else", step.target.display())
+            bail!("{} was replaced by another process", step.target.display())
         }
     }
     settle(step, folder, home)

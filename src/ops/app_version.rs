@@ -12,17 +12,15 @@ use crate::{
         version::{Numbered, VersionRule},
     },
     source::{
-        command::{self, Said},
+        command::{self, BROKEN_PIPE, Said},
         shell::Line,
     },
 };
 
 /// The kind of remarks and obstacles about it.
 const KIND: &str = "app_version";
-/// The exit code of a command that a closed pipe ended, as a shell reports it.
-const BROKEN_PIPE: i32 = 128 + 13;
 
-/// Returns the version for the manifest. One that cannot be had is a warning: the archive is good without it.
+/// Returns the version for the manifest. An unknown one is a warning: the archive is good without it.
 pub fn for_archive(
     context: &Context,
     settings: &Settings,
@@ -56,7 +54,7 @@ pub fn for_archive(
     }
 }
 
-/// The version of the application on this machine, if the configuration tells; or else why it cannot be had.
+/// The version of the application on this machine, if the configuration tells; or else why it is not known.
 fn here(context: &Context, settings: &Settings) -> Result<Result<Option<String>, String>> {
     let schema = &settings.schema;
     let Some(command) = schema

@@ -253,7 +253,7 @@ fn unwritable(folder: &Path) -> Option<String> {
     let shown = at.display();
     match metadata {
         Err(error) => return Some(format!("cannot look at {shown}: {error}")),
-        Ok(metadata) if !metadata.is_dir() => return Some(format!("{shown} is no folder")),
+        Ok(metadata) if !metadata.is_dir() => return Some(format!("{shown} is not a folder")),
         Ok(_) => {}
     }
     let wanted = Access::WRITE_OK | Access::EXEC_OK;

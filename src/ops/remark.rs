@@ -6,6 +6,8 @@
 use serde::Serialize;
 use tracing::warn;
 
+use crate::disk::tree::attributes::ATTRIBUTE;
+
 /// One thing that a verb left undone, or warns of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Remark {
@@ -50,6 +52,19 @@ impl Remarks {
         if !self.warnings.contains(&remark) {
             warn!("{}", remark.message);
             self.warnings.push(remark);
+        }
+    }
+
+    /// Records what the file system refused: an owner or a time is worth knowing, an attribute is undone.
+    pub fn refused(
+        &mut self,
+        kind: &'static str,
+        entry: impl ToString,
+        message: impl Into<String>,
+    ) {
+        match kind {
+            ATTRIBUTE => self.undone(kind, entry, message),
+            kind => self.warning(kind, entry, message),
         }
     }
 

@@ -18,7 +18,6 @@ use crate::{
         journal::Home,
         survey,
         transaction::{Change, Form, Names, New, Refused, Transaction},
-        tree::attributes::ATTRIBUTE,
     },
     error::{Failure, Kind},
     model::plan::Step,
@@ -180,13 +179,10 @@ pub enum Rehearsal {
     DryRun,
 }
 
-/// Records what the file system refused: an owner or a time is worth knowing, an attribute is undone.
+/// Records what the file system refused.
 fn remark(refused: Refused, remarks: &mut Remarks) {
     let message = format!("{}: {}", refused.target.display(), refused.what);
-    match refused.kind {
-        ATTRIBUTE => remarks.undone(ATTRIBUTE, refused.entry, message),
-        kind => remarks.warning(kind, refused.entry, message),
-    }
+    remarks.refused(refused.kind, refused.entry, message);
 }
 
 /// Whether a database that was put in place must open.

@@ -47,6 +47,8 @@ const MOST_SAID_BYTES: usize = 4096;
 /// How many lines of that are shown.
 const MOST_LINES: usize = 5;
 
+/// The exit code of a command that a closed pipe ended, as a shell reports it.
+pub const BROKEN_PIPE: i32 = 128 + 13;
 /// The time between SIGTERM and SIGKILL for a command that has to end.
 const GRACE: Duration = Duration::from_secs(10);
 /// The time between two looks at a command that runs.

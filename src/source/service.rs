@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{
-    command::{self, Said, Step},
+    command::{self, BROKEN_PIPE, Said, Step},
     shell::Line,
 };
 use crate::error::Kind;
@@ -31,8 +31,6 @@ const AT_WORK: [&str; 6] = [
     "deactivating",
     "maintenance",
 ];
-/// The exit code of a command that a closed pipe ended, as a shell reports it.
-const BROKEN_PIPE: i32 = 128 + 13;
 
 /// The state of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -80,7 +80,7 @@ impl<'a> Line<'a> {
         let hides = has_pipe(self.text) && probe(&words, "false | true") == Some(true);
         hides.then(|| {
             format!(
-                "it has a pipe, and {} reports the end of the last program alone: if one before it fails, nobody is told; \
+                "it has a pipe, and {} reports the end of the last program alone: a failure of one before it passes unseen; \
                  install bash, or name a shell that knows it, as in shell = \"/bin/bash -o pipefail\"",
                 words[0]
             )

@@ -21,7 +21,7 @@ use crate::{
         transaction::{Change, Form, New},
         tree::{
             self as built, Privilege, Restoring, StagedFile, Taking,
-            attributes::{ATTRIBUTE, Attributes, kind_of},
+            attributes::{Attributes, kind_of},
             foresight::Foresight,
             links::{OutsideLinks, Wish},
         },
@@ -399,13 +399,10 @@ fn parts(source: &Source, inside: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Records what the file system refused of a directory: an owner or a time is worth knowing, an attribute is undone.
+/// Records what the file system refused of a directory.
 pub fn remark_refused(remarks: &mut Remarks, name: &EntryName, refused: String) {
     let what = refused.split_once(": ").map_or("", |(_, what)| what);
-    match kind_of(what) {
-        ATTRIBUTE => remarks.undone(ATTRIBUTE, name, refused),
-        kind => remarks.warning(kind, name, refused),
-    }
+    remarks.refused(kind_of(what), name, refused);
 }
 
 /// Attributes that are not restored, in words.
