@@ -254,3 +254,36 @@ fn a_folder_that_holds_nothing_but_another_source_is_not_called_empty() {
     let report = machine.run(&["export", "--json", "o/"]).exits(0).json();
     assert_eq!(remarks(&report, "warnings"), pair("empty", "app"));
 }
+
+#[test]
+fn a_second_import_does_not_lose_what_a_command_held_before_the_first() {
+    let machine = Machine::empty();
+    machine.write("tmp/db", "archived", 0o600);
+    let db = machine.path("tmp/db").display().to_string();
+    let text = format!(
+        "[backup]\nprefix = \"app\"\n[[backup.sources]]\nname = \"dump\"\nkind = \"command\"\nexport = \"cat {db}\"\nimport = \"cat > {db}\"\n"
+    );
+    machine.write("etc/config.toml", text, 0o600);
+    let archive = machine.export("a.tar.gz");
+    machine.write("tmp/db", "before", 0o600);
+    machine.run(&["import", &archive]).exits(0);
+    assert_eq!(machine.read("etc/.hookshot/dump.bak"), b"before");
+    for now in ["archived", "later", "latest"] {
+        machine.write("tmp/db", now, 0o600);
+        machine.run(&["import", &archive]).exits(0);
+        assert_eq!(machine.read("tmp/db"), b"archived");
+        assert_eq!(machine.read("etc/.hookshot/dump.bak"), b"before");
+        assert_eq!(machine.read("etc/.hookshot/dump.bak.1"), now.as_bytes());
+    }
+    // The last import is undone, and then the undoing.
+    machine.run(&["rollback"]).exits(0);
+    assert_eq!(machine.read("tmp/db"), b"latest");
+    machine.run(&["rollback"]).exits(0);
+    assert_eq!(machine.read("tmp/db"), b"archived");
+    // Another archive is another import.
+    let other = machine.export("b.tar.gz");
+    machine.write("tmp/db", "new", 0o600);
+    machine.run(&["import", &other]).exits(0);
+    machine.run(&["rollback"]).exits(0);
+    assert_eq!(machine.read("tmp/db"), b"new");
+}

@@ -242,3 +242,25 @@ fn what_a_pattern_matches_in_a_folder_that_is_a_source_is_its_own() {
     assert_eq!(row(&path), 4);
     assert_eq!(machine.read("data/budgets/notes"), b"n");
 }
+
+#[test]
+fn what_two_matches_lead_to_by_a_link_is_one_source() {
+    let machine =
+        machine("name = \"users\"\nkind = \"file\"\npath = \"../data/budgets/*/settings\"");
+    for user in ["anna", "zoe"] {
+        fs::create_dir(machine.path(&format!("data/budgets/{user}"))).expect("a folder");
+        machine.write(&format!("data/budgets/{user}/settings"), user, 0o600);
+    }
+    // It comes first by name.
+    let link = machine.path("data/budgets/a-link");
+    std::os::unix::fs::symlink("zoe", &link).expect("a link");
+    let archive = machine.export("a.tar.gz");
+    let wanted = ["users/anna/settings", "users/zoe/settings"];
+    assert_eq!(entries(&machine, &archive), wanted);
+    // And so they come back, the folder that the link leads to as well.
+    fs::remove_dir_all(machine.path("data/budgets/zoe")).expect("removed");
+    for _ in 0..2 {
+        machine.run(&["import", &archive]).exits(0);
+    }
+    assert_eq!(machine.read("data/budgets/a-link/settings"), b"zoe");
+}

@@ -111,7 +111,8 @@ impl Glob {
         self.template.presence == Presence::Optional
     }
 
-    /// The sources that are there, in the order of their paths; none at one of the paths `others`.
+    /// The sources that are there, in the order of their paths; none at one of the paths `others`. What several paths lead to
+    /// by links is one source, at the path without links if that matches.
     pub fn expand(&mut self, others: &BTreeSet<PathBuf>) -> Result<Vec<Source>> {
         let mut paths = Vec::new();
         self.walk(self.base.clone(), 0, &mut paths)?;
@@ -127,8 +128,20 @@ impl Glob {
             Content::Sqlite { .. } => &["-wal", "-shm", "-journal", ".bak"],
             _ => &[".bak"],
         };
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let base = real(&self.base);
+        let is_linked = |path: &PathBuf| {
+            let below = path.strip_prefix(&self.base).unwrap_or(path);
+            base.join(below) != real(path)
+        };
+        let mut taken: BTreeSet<PathBuf> = others.iter().map(|path| real(path)).collect();
+        let (linked, mut plain): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.into_iter().partition(is_linked);
+        plain.extend(linked);
+        plain.retain(|path| taken.insert(real(path)));
+        plain.sort();
         let mut sources = Vec::new();
-        for path in paths {
+        for path in plain {
             // Backups of an import and what SQLite keeps beside a database belong to another file.
             if others.contains(&path) || is_companion(&path, endings) {
                 continue;

@@ -287,7 +287,8 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let mut commands: Vec<Fed> = unpacked.sources().filter_map(fed).collect();
     warn_of_maps(settings, &unpacked, &commands, &mut remarks);
     let is_same = plan.changes.is_empty();
-    let mut exports = Exports::new(context, &home, &known, rehearsal, request.force);
+    let exports = Exports::new(context, &home, &known, rehearsal, request.force);
+    let mut exports = exports.spare(&request.archive.shown());
     let mut report = Report::new(request.rehearsal, &plan.steps, blocked);
     report.name_backups(&plan.changes);
     if report.blocked.is_empty() {

@@ -62,6 +62,7 @@ pub struct Exports<'a> {
     known: &'a Known,
     rehearsal: Rehearsal,
     force: Force,
+    again: bool,
     files: Vec<PathBuf>,
 }
 
@@ -88,8 +89,17 @@ impl<'a> Exports<'a> {
             known,
             rehearsal,
             force,
+            again: false,
             files: Vec::new(),
         }
+    }
+
+    /// Spares what the last import kept if it was an import of this `archive` too: the state before both is in that.
+    pub fn spare(mut self, archive: &str) -> Exports<'a> {
+        let last = self.home.record().ok().flatten();
+        self.again = last
+            .is_some_and(|last| last.verb == "import" && last.archive.as_deref() == Some(archive));
+        self
     }
 
     /// Exports what the commands hold now, and says where it will stay. A command that fails is in the way of nothing: on a
@@ -120,8 +130,12 @@ impl<'a> Exports<'a> {
                 }
             };
             let base = self.home.kept(entry.as_str());
-            let target = self.known.choose(&base, &taken)?.path;
+            let mut target = self.known.choose(&base, &taken)?.path;
             taken.insert(target.clone());
+            if self.again && disk::exists(&target) {
+                target = self.known.choose(&base, &taken)?.path;
+                taken.insert(target.clone());
+            }
             let aside = self.known.choose(&target, &taken)?;
             taken.insert(aside.path.clone());
             fed.kept = Some(target.clone());
