@@ -577,7 +577,7 @@ const CASES: &[Case] = &[
         "a process whose working directory is the folder",
         "mkdir data; mk data directory data; echo 1 > data/f; hs export o/; echo 2 > data/f; (cd data; exec sleep 60) & sleep 0.2; both import o/*",
         0,
-        &[],
+        &["working_directory"],
     ),
     Case(
         "owners without a name",
@@ -645,6 +645,51 @@ const CASES: &[Case] = &[
         &["attribute"],
     ),
     Case(
+        "owners that a rootless container does not have",
+        "mkdir data; mk data directory data f file f; echo 1 > data/f; echo 1 > f; chown 7777:8888 data/f f; hs export o/; rm -r data f; unshare -Ur bash -c 'both import o/*'",
+        0,
+        &["owner"],
+    ),
+    Case(
+        "an ACL of a user that a rootless container does not have",
+        "mkdir data; mk data directory data f file f; echo 1 > data/f; echo 1 > f; acl f data/f || leave no ACLs here; hs export o/; rm -r data f; unshare -Ur bash -c 'both import o/*'",
+        3,
+        &["attribute"],
+    ),
+    Case(
+        "set-id bits of owners that a rootless container does not have",
+        "mkdir data; mk data directory data f file f; echo 1 > data/f; echo 1 > f; chown 7777:8888 data/f f; chmod 4755 data/f f; hs export o/; rm -r data f; unshare -Ur bash -c 'both import o/*'",
+        3,
+        &["attribute", "owner"],
+    ),
+    Case(
+        "a trusted attribute in a rootless container",
+        "mkdir data; mk data directory data f file f; echo 1 > data/f; echo 1 > f; setfattr -n trusted.t -v 1 data/f; setfattr -n trusted.t -v 1 f; hs export o/; rm -r data f; unshare -Ur bash -c 'both import o/*'",
+        3,
+        &["attribute"],
+    ),
+    Case(
+        "the same archive for the second time in a rootless container",
+        "mkdir data; mk data directory data f file f; echo 1 > data/f; echo 1 > f; chown 7777:8888 data/f f; hs export o/; rm -r data f
+        unshare -Ur bash -c 'hs import o/*; both import o/*; [ ! -e data.bak ] && [ ! -e f.bak ] || rm real.rc'",
+        0,
+        &["owner"],
+    ),
+    Case(
+        "root that may not give files away",
+        "mkdir data; mk data directory data f file f; echo 1 > data/f; echo 1 > f; chown 7777:8888 data/f f; chmod 4755 data/f; hs export o/; rm -r data f
+        setpriv --bounding-set -chown bash -c 'both import o/*'",
+        3,
+        &["attribute", "owner"],
+    ),
+    Case(
+        "root that may not set capabilities and trusted attributes",
+        "mkdir data; mk data directory data f file f; echo 1 > data/f; echo 1 > f; setfattr -n trusted.t -v 1 f; setcap cap_net_raw+ep data/f; hs export o/; rm -r data f
+        setpriv --bounding-set -setfcap,-sys_admin bash -c 'both import o/*'",
+        3,
+        &["attribute"],
+    ),
+    Case(
         "capabilities in a rootless container",
         "mkdir data; mk data directory data; echo 1 > data/f; setcap cap_net_raw+ep data/f; hs export o/; rm -r data; unshare -Ur bash -c 'both import o/*'; [ -n \"$(getcap data/f)\" ] || rm real.rc",
         0,
@@ -681,7 +726,7 @@ const CASES: &[Case] = &[
         "an archive without its secrets",
         "mk f file f g file g; echo 'secret = true' >> etc/config.toml; echo 1 > f; echo 1 > g; hs export --exclude-secrets o/; echo 2 > f; echo 2 > g; both import o/*; [ $(cat f g | tr -d '\\n') = 12 ] || rm real.rc",
         0,
-        &[],
+        &["absent"],
     ),
     Case(
         "a rollback after the service has written its excluded log",

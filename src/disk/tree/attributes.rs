@@ -19,6 +19,7 @@ use rustix::{
 use super::{
     beneath::{ACLS, Look, What, is_carried, is_privileged},
     owners::Owners,
+    powers::Powers,
 };
 use crate::model::{
     manifest::FileRecord,
@@ -101,8 +102,9 @@ impl Attributes {
     /// Returns the mode that a file of `owner` gets here, of those bits that the archive says. Set-id bits stay only if
     /// root restores them and this machine knows the owner and the group.
     pub fn mode_of_file(&mut self, mode: u32, owner: &Owner) -> u32 {
-        let is_kept = self.privilege == Privilege::Root && self.owners.knows(owner);
-        match is_kept {
+        let is_known = self.privilege == Privilege::Root && self.owners.knows(owner);
+        let is_given = |(uid, gid): (Option<u32>, Option<u32>)| uid.is_some() && gid.is_some();
+        match is_known && is_given(self.owner(owner)) {
             true => mode,
             false => mode & ORDINARY_BITS,
         }
@@ -119,6 +121,9 @@ impl Attributes {
         (allowed != mode).then(|| {
             let reason = match self.privilege {
                 Privilege::Ours => "only an import by root restores them",
+                Privilege::Root if self.owners.knows(owner) => {
+                    "the root of this container cannot give it to its owner and its group"
+                }
                 Privilege::Root => "this machine does not know its owner or its group",
             };
             format!("its special bits are not restored, {mode:04o} becomes {allowed:04o}: {reason}")
@@ -127,13 +132,17 @@ impl Attributes {
 
     /// Returns true if this process may restore the extended attribute called `name`.
     pub fn may_set(&self, name: &str) -> bool {
-        is_carried(name) && (self.privilege == Privilege::Root || !is_privileged(name))
+        let is_ours = || self.privilege == Privilege::Root && Powers::here().may_set(name);
+        is_carried(name) && (!is_privileged(name) || is_ours())
     }
 
     /// Returns what of the attributes does not come back here, in words, whatever the file system can do.
     pub fn unrestored(&self, xattrs: &Xattrs) -> Vec<String> {
         let names = xattrs.keys().filter(|name| !self.may_set(name));
         let why = |name: &str| match is_carried(name) {
+            true if self.privilege == Privilege::Root => {
+                "the root of a container may not restore it"
+            }
             true => "only an import by root restores it",
             false => "it belongs to the machine that it comes from",
         };
@@ -141,10 +150,11 @@ impl Attributes {
         names.map(say).collect()
     }
 
-    /// Returns the owner that root gives, as numbers; nothing if what is restored stays ours.
+    /// Returns the owner that root gives, as numbers; nothing if what is restored stays ours, because we are not root or
+    /// root of a container that lacks this owner.
     pub fn owner(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
         match self.privilege {
-            Privilege::Root => self.owners.find(owner),
+            Privilege::Root => self.owners.find_givable(owner),
             Privilege::Ours => (None, None),
         }
     }
@@ -276,7 +286,7 @@ impl Attributes {
         if self.privilege == Privilege::Ours {
             return None;
         }
-        let (uid, gid) = self.owners.find(owner);
+        let (uid, gid) = self.owner(owner);
         let (uid, gid) = (uid.unwrap_or(look.uid), gid.unwrap_or(look.gid));
         let is_new = (uid, gid) != (look.uid, look.gid);
         is_new.then(|| (Uid::from_raw(uid), Gid::from_raw(gid)))
@@ -291,6 +301,14 @@ fn not_restored(name: &str) -> String {
 pub fn unsupported(name: &str) -> String {
     let error = io::Error::from(Errno::OPNOTSUPP);
     format!("{}: {error}", not_restored(name))
+}
+
+/// Returns what is said of an ACL that names users or groups which are not here.
+pub fn unknown_ids(name: &str) -> String {
+    format!(
+        "{}: it names a user or a group that this container does not have",
+        not_restored(name)
+    )
 }
 
 /// The permission bits of the group.

@@ -4,8 +4,9 @@
 use std::{collections::HashMap, io, path::Path};
 
 use super::{
-    attributes::{Attributes, GROUP_CLOSED, Privilege, unsupported, without_acl},
+    attributes::{Attributes, GROUP_CLOSED, Privilege, unknown_ids, unsupported, without_acl},
     beneath::{ACLS, Top, has_xattr_support},
+    powers::Powers,
 };
 use crate::model::{
     manifest::FileRecord,
@@ -66,13 +67,22 @@ impl Foresight {
 
     /// Returns those of the attributes that are restored.
     pub fn restored(&mut self, xattrs: &Xattrs) -> Xattrs {
-        let each = xattrs.iter().filter(|(name, _)| self.can_restore(name));
+        let each = xattrs.iter().filter(|(name, value)| {
+            Powers::here().have_all_of(name, value) && self.can_restore(name)
+        });
         each.map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
 
     fn without_lost_acl(&mut self, mode: u32, xattrs: &Xattrs) -> u32 {
-        match xattrs.contains_key(ACLS[0]) && !self.can_restore(ACLS[0]) {
+        let is_lost = |value: &[u8]| {
+            !Powers::here().have_all_of(ACLS[0], value) || !self.can_restore(ACLS[0])
+        };
+        match xattrs
+            .get(ACLS[0])
+            .map(|value| value.as_ref())
+            .is_some_and(is_lost)
+        {
             true => without_acl(mode),
             false => mode,
         }
@@ -98,9 +108,13 @@ impl Foresight {
             return Vec::new();
         }
         let mut said = self.attributes.unrestored(xattrs);
-        for name in xattrs.keys() {
-            if self.attributes.may_set(name) && !self.can_restore(name) {
-                said.push(unsupported(name));
+        for (name, value) in xattrs {
+            let is_known = Powers::here().have_all_of(name, value);
+            if self.attributes.may_set(name) && !(is_known && self.can_restore(name)) {
+                said.push(match is_known {
+                    true => unsupported(name),
+                    false => unknown_ids(name),
+                });
                 let is_closed = mode.is_some_and(|mode| without_acl(mode) != mode);
                 said.extend((name == ACLS[0] && is_closed).then(|| GROUP_CLOSED.to_owned()));
             }

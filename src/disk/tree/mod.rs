@@ -8,6 +8,7 @@ pub mod keep;
 pub mod links;
 pub mod listing;
 pub mod owners;
+pub mod powers;
 pub mod unpack;
 pub mod walk;
 

@@ -1,9 +1,10 @@
 //! Owners by number and by name, each asked for once.
 
-use std::{cell::OnceCell, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
+use super::powers::Powers;
 use crate::model::tree::Owner;
 
 /// What this machine knows of users and groups.
@@ -13,31 +14,6 @@ pub struct Owners {
     groups: HashMap<u32, Option<Arc<str>>>,
     uids: HashMap<Arc<str>, Option<u32>>,
     gids: HashMap<Arc<str>, Option<u32>>,
-    mapped_users: OnceCell<Mapped>,
-    mapped_groups: OnceCell<Mapped>,
-}
-
-/// The numbers that our user namespace has (user_namespaces(7)), as ranges of the first one and their count. No file can be
-/// given to another number.
-#[derive(Debug)]
-struct Mapped(Vec<(u32, u32)>);
-
-impl Mapped {
-    /// Reads `/proc/self/uid_map` or its like; without it every number counts.
-    fn read(path: &str) -> Mapped {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let range = |line: &str| {
-            let mut numbers = line.split_whitespace();
-            let (first, count) = (numbers.next()?, numbers.nth(1)?);
-            Some((first.parse().ok()?, count.parse().ok()?))
-        };
-        Mapped(text.lines().filter_map(range).collect())
-    }
-
-    fn has(&self, number: u32) -> bool {
-        let is_in = |(first, count): &(u32, u32)| number >= *first && number - first < *count;
-        self.0.is_empty() || self.0.iter().any(is_in)
-    }
 }
 
 impl Owners {
@@ -72,6 +48,16 @@ impl Owners {
             && is_known(&owner.group, &self.gids)
     }
 
+    /// The numbers of an owner to whom root may give a file here: what it may not give is left out.
+    pub fn find_givable(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
+        let powers = Powers::here();
+        let (uid, gid) = self.find(owner);
+        (
+            uid.filter(|uid| powers.may_give_to_user(*uid)),
+            gid.filter(|gid| powers.may_give_to_group(*gid)),
+        )
+    }
+
     /// The numbers of an owner on this machine: by name; where it knows no such name, as they are. One that
     /// our user namespace does not have is none.
     pub fn find(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
@@ -87,15 +73,10 @@ impl Owners {
                 group.map(|group| group.gid.as_raw())
             })
         });
-        let users = self
-            .mapped_users
-            .get_or_init(|| Mapped::read("/proc/self/uid_map"));
-        let groups = self
-            .mapped_groups
-            .get_or_init(|| Mapped::read("/proc/self/gid_map"));
+        let powers = Powers::here();
         (
-            user.or(owner.uid).filter(|uid| users.has(*uid)),
-            group.or(owner.gid).filter(|gid| groups.has(*gid)),
+            user.or(owner.uid).filter(|uid| powers.have_user(*uid)),
+            group.or(owner.gid).filter(|gid| powers.have_group(*gid)),
         )
     }
 }

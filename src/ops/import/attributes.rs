@@ -60,7 +60,7 @@ pub fn wanted(
     if !context.privileged {
         return Ok(attributes);
     }
-    let (uid, gid) = owners.find(&owner);
+    let (uid, gid) = owners.find_givable(&owner);
     // A number that our user namespace does not have cannot be given again.
     let there = present.map(|present| {
         owners.find(&Owner {
@@ -70,7 +70,7 @@ pub fn wanted(
         })
     });
     let (user, group) = (header.user.map(Into::into), header.group.map(Into::into));
-    let (in_tar_uid, in_tar_gid) = owners.find(&Owner {
+    let (in_tar_uid, in_tar_gid) = owners.find_givable(&Owner {
         user,
         group,
         ..Owner::default()
@@ -184,6 +184,10 @@ impl Names {
             self.messages.push(format!(
                 "what belonged to the {shown} does not get it back: this container (user namespace) does not have that number, it is root's here"
             ));
+            return;
+        }
+        if self.owners.find_givable(&wanted) != (uid, gid) {
+            self.messages.push(format!("what belonged to the {shown} does not get it back: the root of this container may not give it away"));
             return;
         }
         // Without a name nothing else was ever known.
