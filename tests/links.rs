@@ -1,9 +1,8 @@
 //! Links, set-id bits, capabilities and attributes of directories: what does not come back is said, by the dry run too,
 //! and an import that is run twice is one that is run once.
 #![expect(
-    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "what is left out is said; tests may do what hookshot may not"
+    reason = "tests may do what hookshot may not"
 )]
 
 mod support;

@@ -125,6 +125,17 @@ os.setxattr("data", "system.posix_acl_access", acl); os.setxattr("data", "truste
 }
 
 #[test]
+fn an_empty_volume_whose_attributes_stay_is_named() {
+    run(r#"
+    umount data; mount -t tmpfs n data; chmod 750 data; chown 33 data; hs export o3/ || wrong export
+    umount data; mount -t tmpfs n data
+    hs import --dry-run o3/*; is $? 3 "the dry run"; hs import o3/* 2> said; is $? 3 "the import"
+    grep -q 'its own mode, owner and attributes are not restored' said || wrong it is not said
+    chmod 750 data; chown 33 data; hs import o3/*; is $? 0 "it is what the archive has"
+    "#);
+}
+
+#[test]
 fn an_empty_volume_of_a_new_machine_gets_everything() {
     run(r#"
     tree > /dev/null; umount data; mount -t tmpfs n data; mkdir data/lost+found

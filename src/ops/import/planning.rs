@@ -86,6 +86,13 @@ pub fn plan<'a>(
             let made = children(directory, &names, known, within, blocked, remarks)?;
             if !made.changes.is_empty() {
                 volumes.push(made.volume);
+            } else if made.volume.before != made.volume.after {
+                // Its attributes are journalled with the steps of its children.
+                let message = format!(
+                    "{} is a mount point in which nothing changes: its own mode, owner and attributes are not restored",
+                    target.display()
+                );
+                remarks.undone("attribute", name, message);
             }
             let changes = made.changes.into_iter();
             planned
