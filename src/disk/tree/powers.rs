@@ -1,4 +1,4 @@
-//! What root may do where it is root: that of a container lacks owners (user_namespaces(7)) or rights (capabilities(7)).
+//! The powers of root: that of a container lacks owners (user_namespaces(7)) or rights (capabilities(7)).
 
 use std::{fs, path::Path, sync::LazyLock};
 
@@ -17,7 +17,7 @@ const SETFCAP: u32 = 31;
 /// The powers of this process, which it keeps.
 static HERE: LazyLock<Powers> = LazyLock::new(Powers::read);
 
-/// What a process of root may do.
+/// The powers of a process of root.
 #[derive(Debug)]
 pub struct Powers {
     capabilities: u64,
@@ -31,7 +31,7 @@ pub struct Powers {
 struct Ids(Vec<(u64, u64)>);
 
 impl Ids {
-    /// Without /proc nothing is known to be missing.
+    /// Reads them; without /proc nothing is known to be missing.
     fn read(path: &str) -> Ids {
         Ids(fs::read_to_string(path).map_or_else(|_| vec![(0, u64::MAX)], |text| parse(&text)))
     }
@@ -43,7 +43,7 @@ impl Ids {
     }
 }
 
-/// The lines of uid_map: the first number inside, the first outside, and how many.
+/// Reads the lines of uid_map: the first number inside, the first outside, and how many.
 fn parse(text: &str) -> Vec<(u64, u64)> {
     let line = |line: &str| {
         let mut numbers = line.split_whitespace().map(str::parse);
@@ -55,7 +55,7 @@ fn parse(text: &str) -> Vec<(u64, u64)> {
 }
 
 impl Powers {
-    /// Those of this process.
+    /// Returns those of this process.
     pub fn here() -> &'static Powers {
         &HERE
     }
@@ -79,22 +79,22 @@ impl Powers {
         self.capabilities >> capability & 1 == 1
     }
 
-    /// Whether the user exists here.
+    /// Returns true if the user exists here.
     pub fn have_user(&self, uid: u32) -> bool {
         self.uids.have(uid)
     }
 
-    /// Whether the group exists here.
+    /// Returns true if the group exists here.
     pub fn have_group(&self, gid: u32) -> bool {
         self.gids.have(gid)
     }
 
-    /// Whether a file of ours may be given to this user.
+    /// Returns true if a file of ours may be given to this user.
     pub fn may_give_to_user(&self, uid: u32) -> bool {
         geteuid().as_raw() == uid || (self.has(CHOWN) && self.uids.have(uid))
     }
 
-    /// Whether a file of ours may be given to this group.
+    /// Returns true if a file of ours may be given to this group.
     pub fn may_give_to_group(&self, gid: u32) -> bool {
         let is_ours = || {
             let others = getgroups().unwrap_or_default();
@@ -103,7 +103,7 @@ impl Powers {
         self.gids.have(gid) && (self.has(CHOWN) || is_ours())
     }
 
-    /// Whether an extended attribute of this name, one of root's, may be set.
+    /// Returns true if an extended attribute of this name, one of root's, may be set.
     pub fn may_set(&self, name: &str) -> bool {
         match name.starts_with("trusted.") {
             true => self.is_first && self.has(SYS_ADMIN),
@@ -111,7 +111,7 @@ impl Powers {
         }
     }
 
-    /// Whether the users and groups that an extended attribute names exist here; only an ACL names any (acl(5)).
+    /// Returns true if the users and groups that an extended attribute names exist here; only an ACL names any (acl(5)).
     pub fn have_all_of(&self, name: &str, value: &[u8]) -> bool {
         if !ACLS.contains(&name) {
             return true;
