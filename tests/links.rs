@@ -129,6 +129,7 @@ fn a_database_whose_link_is_gone_lies_in_the_link_s_place() {
         fs::create_dir(machine.path("srv")).expect("made");
         let report = import(&machine, "a.tar.gz", 3);
         assert_eq!(kinds(&report, "left_undone"), ["link"]);
+        assert!(said(&report, "left_undone").contains("`links = \"all\"`"));
         assert_eq!(count(&machine.path("srv/data/app.db")), "1", "{links}");
         assert!(target(&machine, "srv/data/app.db").is_none());
         let report = import(&machine, "a.tar.gz", 3);

@@ -38,7 +38,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     {
         let message = format!("{} is not a regular file", resolved.display());
         return Err(Failure::new(Kind::Usage, message)
-            .hint("nothing but a regular file is replaced")
+            .hint("nothing but a regular file is replaced: move it away, or name another place")
             .into());
     }
     Ok(resolved)

@@ -101,7 +101,8 @@ impl<'a> Directory<'a> {
             remarks.warning("link", name, link);
         }
         for link in &self.outside.left {
-            remarks.undone("link", name, link);
+            let advice = "make it by hand if it is right here, or set `links = \"all\"` for the source and import again";
+            remarks.undone("link", name, format!("{link}; {advice}"));
         }
         let lost = match is_unchanged {
             true => lost.everywhere,
