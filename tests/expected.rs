@@ -287,3 +287,28 @@ fn a_second_import_does_not_lose_what_a_command_held_before_the_first() {
     machine.run(&["rollback"]).exits(0);
     assert_eq!(machine.read("tmp/db"), b"new");
 }
+
+#[test]
+fn a_full_disk_is_said_in_the_same_words_by_the_dry_run() {
+    if !is_root("mounts") {
+        return;
+    }
+    let machine = Machine::empty();
+    let folder = machine.path("data/app");
+    fs::create_dir_all(&folder).expect("a folder");
+    let disk = Mounted::tmpfs(&folder, "3m");
+    describe(&machine, &[source("app", "directory", &folder, "")]);
+    machine.write("data/app/f", vec![b'f'; 2 << 20], 0o644);
+    let archive = machine.export("a.tar.gz");
+    machine.write("data/app/f", "2", 0o644);
+    machine.write("data/app/g", vec![b'g'; 2 << 20], 0o644);
+    let refused = |arguments: &[&str]| {
+        let arguments = [&["import", "--json", &archive], arguments].concat();
+        machine.run(&arguments).exits(18).json()["error"]["message"].clone()
+    };
+    let said = refused(&["--dry-run"]);
+    assert_eq!(said, refused(&[]));
+    let place = format!("archive in {}:", folder.display());
+    assert!(said.as_str().expect("words").contains(&place), "{said}");
+    drop(disk);
+}

@@ -27,9 +27,15 @@ pub fn require(path: &Path, bytes: u64, what: &str) -> Result<()> {
     if free >= bytes {
         return Ok(());
     }
+    // Our own folders are gone when the message is read, and a rehearsal has none.
+    let is_ours = |folder: &&Path| {
+        let name = folder.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(b".hookshot-")
+    };
+    let shown = folder.ancestors().find(|folder| !is_ours(folder));
     let message = format!(
         "not enough space for {what} in {}: {bytes} bytes are needed, {free} are free",
-        folder.display()
+        shown.unwrap_or(folder).display()
     );
     Err(Failure::new(Kind::Space, message)
         .hint("free some space and try again; nothing was changed")
