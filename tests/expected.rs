@@ -15,6 +15,7 @@ use std::{
     process::Command,
 };
 
+use rusqlite::Connection;
 use serde_json::Value;
 use support::{Machine, Mounted, finish, is_root};
 
@@ -311,4 +312,44 @@ fn a_full_disk_is_said_in_the_same_words_by_the_dry_run() {
     let place = format!("archive in {}:", folder.display());
     assert!(said.as_str().expect("words").contains(&place), "{said}");
     drop(disk);
+}
+
+#[test]
+fn a_second_import_takes_a_log_away_that_the_service_wrote_whatever_is_excluded() {
+    for exclude in ["", "exclude = [\"*-wal\", \"*-shm\"]"] {
+        let machine = Machine::empty();
+        let folder = machine.path("data/app");
+        fs::create_dir_all(&folder).expect("a folder");
+        describe(&machine, &[source("app", "directory", &folder, exclude)]);
+        let path = folder.join("app.db");
+        let database = Connection::open(&path).expect("a database");
+        database
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(a); INSERT INTO t VALUES (1)")
+            .expect("a table");
+        drop(database);
+        let archive = machine.export("a.tar.gz");
+        // What a service leaves that is killed: its commits are in the log alone.
+        let database = Connection::open(&path).expect("a database");
+        database
+            .execute_batch("INSERT INTO t VALUES (2)")
+            .expect("a row");
+        let log = fs::read(folder.join("app.db-wal")).expect("a log");
+        drop(database);
+        machine.run(&["import", &archive]).exits(0);
+        machine
+            .run(&["import", &archive])
+            .exits(0)
+            .says("Nothing to restore");
+        machine.write("data/app/app.db-wal", &log, 0o644);
+        let dry = machine.run(&["import", "--dry-run", "--json", &archive]);
+        let steps = dry.exits(0).json()["steps"].clone();
+        assert_eq!(steps[0]["action"], "replace", "{exclude}: {steps}");
+        machine.run(&["import", &archive]).exits(0);
+        assert!(!folder.join("app.db-wal").exists(), "{exclude}");
+        let database = Connection::open(&path).expect("a database");
+        let count: i64 = database
+            .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            .expect("rows");
+        assert_eq!(count, 1, "{exclude}");
+    }
 }

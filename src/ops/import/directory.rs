@@ -167,7 +167,7 @@ impl<'a> Directory<'a> {
                     || foresight.is_same_owner(&owner, &found.owner())
                         && foresight.are_same_xattrs(&record.xattrs, &found.xattrs));
         }
-        is_same &= files.is_empty();
+        is_same &= files.is_empty() && !self.has_foreign_log();
         let mut same_folder = |name: &[u8], wanted: &FolderRecord, found: Option<&FolderRecord>| {
             for said in foresight.of_folder(wanted) {
                 let is_here = found.is_some_and(|found| found.xattrs == wanted.xattrs);
@@ -195,6 +195,21 @@ impl<'a> Directory<'a> {
             .filter(|name| !listed.contains_key(*name));
         let mut more = more.filter(|name| !self.is_implied(name));
         Ok(is_same && more.next().is_none() && self.has_same_links(&there, &rules))
+    }
+
+    /// Returns true if a log or a journal lies beside a database of the archive, excluded or not: SQLite would play what is in
+    /// it into the database, which then is another one.
+    fn has_foreign_log(&self) -> bool {
+        let databases = self.files.iter().filter(|file| is_sqlite(file));
+        let mut beside = databases.flat_map(|file| {
+            sqlite::companions(Path::new(OsStr::from_bytes(file.name.as_bytes())))
+        });
+        beside.any(|path| {
+            let name = path.as_os_str().as_bytes();
+            let is_archived = || self.files.iter().any(|file| file.name.as_bytes() == name);
+            let there = self.target.join(&path).symlink_metadata();
+            !name.ends_with(b"-shm") && there.is_ok_and(|it| it.len() > 0) && !is_archived()
+        })
     }
 
     /// Returns true if the archive has something below `folder`, although it does not list it.
