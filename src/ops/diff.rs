@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     io::{self, Write},
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
 };
 
 use anyhow::Result;
@@ -14,6 +17,7 @@ use tracing::info;
 use super::{
     Context,
     archive_input::{Location, damage},
+    preflight::sqlite_caller,
 };
 use crate::{
     archive::Sink,
@@ -26,12 +30,15 @@ use crate::{
         limits::SMALL_SOURCE_BYTES,
         manifest::{FileRecord, Manifest},
         plan::Privacy,
-        tree::Tree,
+        tree::{Tree, relative_of},
     },
-    source::redb::{
-        header::{HEADER_BYTES, Header, Which},
-        pages::Root,
-        same,
+    source::{
+        redb::{
+            header::{HEADER_BYTES, Header, Which},
+            pages::Root,
+            same,
+        },
+        sqlite,
     },
 };
 
@@ -87,11 +94,36 @@ impl Report {
 struct Side {
     files: BTreeMap<EntryName, (Digest, u64)>,
     texts: BTreeMap<EntryName, Vec<u8>>,
-    /// The roots of the tables of databases.
+    /// The roots of the tables of redb databases.
     databases: BTreeMap<EntryName, Option<Root>>,
+    /// The SQLite databases.
+    sqlite: BTreeSet<EntryName>,
 }
 
 impl Side {
+    /// Returns the digest that a file of this machine counts with: a database that holds what the archived one does counts as
+    /// the same, although its file differs.
+    fn counts_as(
+        &self,
+        context: &Context,
+        name: &EntryName,
+        digest: Digest,
+        path: &Path,
+    ) -> Result<Digest> {
+        let Some((there, _)) = self.files.get(name).filter(|(there, _)| *there != digest) else {
+            return Ok(digest);
+        };
+        let step = context.step();
+        let is_same = match self.databases.get(name) {
+            Some(tables) => same::holds_tables(path, *tables, &step)?,
+            None if self.sqlite.contains(name) => {
+                sqlite::snapshot::would_be(path, *there, &sqlite_caller(context, &step))?
+            }
+            None => false,
+        };
+        Ok(if is_same { *there } else { digest })
+    }
+
     /// Adds the symbolic links of the directory called `name`: what they hold is where they lead.
     fn add_links(&mut self, name: &EntryName, tree: &Tree) {
         let links = tree.links.iter().map(|(relative, link)| {
@@ -269,11 +301,13 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
             if path.is_dir() {
                 let looked = super::look::look(context, settings, source, path)?;
                 side.add_links(&name, &looked.tree);
-                let records = looked.records;
-                let found = |record: FileRecord| (record.checksum, record.size);
-                let files = records.into_iter();
-                side.files
-                    .extend(files.map(|(name, record)| (name, found(record))));
+                for (entry, record) in looked.records {
+                    let key = &entry.as_str()[name.as_str().len() + 1..];
+                    let relative = relative_of(key, &record, &name).map_err(anyhow::Error::msg)?;
+                    let place = path.join(OsStr::from_bytes(relative.as_bytes()));
+                    let digest = archived.counts_as(context, &entry, record.checksum, &place)?;
+                    side.files.insert(entry, (digest, record.size));
+                }
             }
             continue;
         }
@@ -285,14 +319,7 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         if text == Text::Shown && may_show && size <= SMALL_SOURCE_BYTES {
             side.texts.insert(name.clone(), std::fs::read(path)?);
         }
-        let mut digest = present.digest;
-        let same = match (archived.files.get(&name), archived.databases.get(&name)) {
-            (Some((there, _)), Some(tables)) if *there != digest => {
-                same::holds_tables(path, *tables, &context.step())?.then_some(*there)
-            }
-            _ => None,
-        };
-        digest = same.unwrap_or(digest);
+        let digest = archived.counts_as(context, &name, present.digest, path)?;
         side.files.insert(name, (digest, size));
     }
     Ok(side)
@@ -316,6 +343,13 @@ fn one(context: &Context, archive: &Location, text: Text) -> Result<Side> {
         .map(|(name, record)| (name.clone(), (record.checksum, record.size)));
     let mut side = Side {
         files: files.collect(),
+        sqlite: verified
+            .manifest()
+            .files
+            .iter()
+            .filter(|(_, record)| record.kind.as_deref() == Some("sqlite"))
+            .map(|(name, _)| name.clone())
+            .collect(),
         texts: kept.texts,
         databases: kept
             .heads

@@ -114,6 +114,18 @@ impl<'a> Directory<'a> {
         Ok(is_unchanged)
     }
 
+    /// Returns true if a database of the archive's directory holds what the one here does, although the files differ.
+    fn is_held_here(&self, name: &RelativeName, record: &FileRecord) -> Result<bool> {
+        let form = match record.kind.as_deref() {
+            Some("sqlite") => Form::Sqlite,
+            Some("redb") => Form::Redb,
+            _ => return Ok(false),
+        };
+        let here = self.target.join(OsStr::from_bytes(name.as_bytes()));
+        let (entry, _) = name.entry(&self.source.name);
+        self.unpacked.is_held_by(self.context, form, &entry, &here)
+    }
+
     fn compare(&self, foresight: &mut Foresight, lost: &mut Lost) -> Result<bool> {
         let rules = self.settings.rules(self.source)?;
         let is_there = self.target.is_dir();
@@ -158,7 +170,8 @@ impl<'a> Directory<'a> {
                 continue;
             };
             let owner = record.owner();
-            is_same &= found.checksum == record.checksum
+            is_same = is_same
+                && (found.checksum == record.checksum || self.is_held_here(name, record)?)
                 && record.mode.is_none_or(|mode| {
                     let given = foresight.mode_of_file(mode, &owner, &record.xattrs);
                     found.mode == Some(mode) || found.mode == Some(given)

@@ -252,8 +252,7 @@ fn files(
         let mut present = survey::present(target, |file| Box::new(context.watch(file)))?;
         if let Some(present) = &mut present
             && present.digest != digest
-            && form == Form::Redb
-            && unpacked.is_held_by(context, name, target)?
+            && unpacked.is_held_by(context, form, name, target)?
         {
             present.digest = digest;
         }

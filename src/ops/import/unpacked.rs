@@ -24,7 +24,12 @@ use crate::{
         sources::{CONFIG, Content, Source},
     },
     disk::{
-        folder_of, mounts::anchor, space, staging::Staging, survey, transaction::backup_path,
+        folder_of,
+        mounts::anchor,
+        space,
+        staging::Staging,
+        survey,
+        transaction::{Form, backup_path},
         tree::unpack::Unpacking,
     },
     error::{Failure, Kind},
@@ -35,11 +40,17 @@ use crate::{
         version::{Compatibility, compatibility, incompatible},
     },
     ops::{
-        Context, app_version, contents, preflight::Blocked, remark::Remarks, replace::Rehearsal,
+        Context, app_version, contents,
+        preflight::{Blocked, sqlite_caller},
+        remark::Remarks,
+        replace::Rehearsal,
     },
     source::{
         redb::{header::Header, judge, same},
-        sqlite::judge::{Checked, Verdict},
+        sqlite::{
+            self,
+            judge::{Checked, Verdict},
+        },
     },
 };
 
@@ -233,11 +244,28 @@ impl<'a> Unpacked<'a> {
         torn.filter(|(name, _)| self.selected.binary_search(name).is_ok())
     }
 
-    /// Whether the database at `target` holds every commit of the archived one, although the files differ.
-    pub fn is_held_by(&self, context: &Context, name: &EntryName, target: &Path) -> Result<bool> {
-        match Header::read(File::open(self.staging.place(name))?)? {
-            Some(header) => same::holds_commit(target, &header, &context.step()),
-            None => Ok(false),
+    /// Returns true if the database at `target` holds what the archived one does, although the files differ.
+    pub fn is_held_by(
+        &self,
+        context: &Context,
+        form: Form,
+        name: &EntryName,
+        target: &Path,
+    ) -> Result<bool> {
+        let step = context.step();
+        match form {
+            Form::Redb => match Header::read(File::open(self.staging.place(name))?)? {
+                Some(header) => same::holds_commit(target, &header, &step),
+                None => Ok(false),
+            },
+            Form::Sqlite => {
+                let Some(record) = self.record(name) else {
+                    return Ok(false);
+                };
+                let caller = sqlite_caller(context, &step);
+                sqlite::snapshot::would_be(target, record.checksum, &caller)
+            }
+            Form::Folder | Form::Kept | Form::Plain => Ok(false),
         }
     }
 

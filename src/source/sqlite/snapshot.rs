@@ -15,6 +15,7 @@
 use std::{
     fs::File,
     io::{self, Seek as _},
+    os::unix::fs::FileExt as _,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -90,10 +91,13 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
             // Others wait meanwhile, or their log grows: the longer check is that of the copy, which has the same indexes.
             judge::examine(connection, Check::Quick)?.good(path)?;
         }
-        Ok(method)
+        Ok((method, number(connection, "schema_version")?))
     };
-    let (method, origin) = reading::one_state(path, &open, caller, Some(&place), &work)?;
+    let ((method, schema), origin) = reading::one_state(path, &open, caller, Some(&place), &work)?;
     let facts = settle(&place, origin.mode).map_err(|error| explained(error, path))?;
+    if method == Method::VacuumInto {
+        settle_counters(&copy, schema).context("cannot write the copy")?;
+    }
     let (checked, digest, size) = thread::scope(|scope| -> Result<_> {
         let digest = scope.spawn(|| digest(&copy));
         let check = Check::of_size(copy.metadata().context("cannot read the copy")?.len());
@@ -118,6 +122,41 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
         // The folder goes, and with it the name; the file stays as long as it is open.
         content: Content::File(copy),
     })
+}
+
+/// Returns true if a snapshot of the database at `path` would have this digest: it holds the same rows in the same order,
+/// whatever free pages it has. False for one that has a log or a journal beside it, and for one that cannot be copied.
+pub fn would_be(path: &Path, digest: Digest, caller: &Caller<'_>) -> Result<bool> {
+    let has_companions = companions(path).iter().any(|companion| exists(companion));
+    if has_companions || !exists(path) {
+        return Ok(false);
+    }
+    let name = EntryName::new("compared.db").expect("a plain name is an entry's name");
+    match take(path, &name, caller) {
+        Ok(staged) => Ok(staged.record.checksum == digest),
+        Err(error) => {
+            (caller.step)(0)?;
+            info!(
+                "{} cannot be compared row by row: {error:#}",
+                path.display()
+            );
+            Ok(false)
+        }
+    }
+}
+
+/// Where the header counts changes of the file, and where it repeats that number (SQLite's file format, 1.3).
+const CHANGE_COUNTERS: [u64; 2] = [24, 92];
+/// Where the header counts changes of the schema.
+const SCHEMA_COOKIE: u64 = 40;
+
+/// Gives a rebuilt copy the counters that do not tell how often a database was rebuilt: a copy of a copy is the same file.
+fn settle_counters(copy: &File, schema: i64) -> Result<()> {
+    for at in CHANGE_COUNTERS {
+        copy.write_all_at(&1_u32.to_be_bytes(), at)?;
+    }
+    let schema = u32::try_from(schema).unwrap_or(1);
+    Ok(copy.write_all_at(&schema.to_be_bytes(), SCHEMA_COOKIE)?)
 }
 
 /// What the copy says of itself.
