@@ -51,6 +51,27 @@ fn service(text: &str) -> Service {
 }
 
 #[test]
+fn commits_that_are_only_in_the_log_are_a_difference() {
+    let service =
+        service("[[backup.sources]]\nkind = \"sqlite\"\nname = \"a.db\"\npath = \"SRV/a.db\"\n");
+    let database = service.folder.join("a.db");
+    fill(&database, "WAL");
+    service.run(&["export", "1.tar.gz"], 0);
+    add(&database);
+    service.run(&["import", "1.tar.gz"], 0);
+    service.run(&["diff", "1.tar.gz"], 0);
+    let connection = Connection::open(&database).expect("a database");
+    connection
+        .execute_batch("PRAGMA wal_autocheckpoint = 0; INSERT INTO t (b) VALUES ('more')")
+        .expect("added");
+    service.run(&["diff", "1.tar.gz"], 1);
+    connection
+        .execute("DELETE FROM t WHERE b = 'more'", [])
+        .expect("removed");
+    service.run(&["diff", "1.tar.gz"], 0);
+}
+
+#[test]
 fn a_database_right_after_its_export_is_unchanged_and_its_backup_stays() {
     for (mode, source, bak) in [
         (

@@ -128,19 +128,25 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
 /// whatever free pages it has. False for one that has a log or a journal beside it, and for one that cannot be copied.
 pub fn would_be(path: &Path, digest: Digest, caller: &Caller<'_>) -> Result<bool> {
     let has_companions = companions(path).iter().any(|companion| exists(companion));
-    if has_companions || !exists(path) {
-        return Ok(false);
+    Ok(!has_companions && digest_of(path, caller)? == Some(digest))
+}
+
+/// Returns the digest that a snapshot of the database at `path` has, what is in its log or journal included; nothing if it
+/// cannot be copied.
+pub fn digest_of(path: &Path, caller: &Caller<'_>) -> Result<Option<Digest>> {
+    if !exists(path) {
+        return Ok(None);
     }
     let name = EntryName::new("compared.db").expect("a plain name is an entry's name");
     match take(path, &name, caller) {
-        Ok(staged) => Ok(staged.record.checksum == digest),
+        Ok(staged) => Ok(Some(staged.record.checksum)),
         Err(error) => {
             (caller.step)(0)?;
             info!(
                 "{} cannot be compared row by row: {error:#}",
                 path.display()
             );
-            Ok(false)
+            Ok(None)
         }
     }
 }
