@@ -6,6 +6,9 @@
 
 mod support;
 
+#[path = "support/service.rs"]
+mod service;
+
 #[path = "support/sqlite_invariant.rs"]
 mod invariant;
 #[path = "support/invariant.rs"]
@@ -22,6 +25,7 @@ use std::{
 
 use rusqlite::Connection;
 use serde_json::Value;
+use service::Service;
 use support::{Holder, Machine, example};
 
 /// A machine whose state is the folder `data/app`; `more` stands in the configuration.
@@ -379,4 +383,49 @@ fn a_database_that_is_excluded_stays_out_with_what_lies_beside_it() {
     let files = files(&machine, "a.tar.gz");
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     assert_eq!(names, ["app/app.db", "app/other-wal", "config.toml"]);
+}
+
+#[test]
+fn a_database_of_a_folder_that_is_replaced_while_a_process_holds_the_old_one_is_named() {
+    let service = Service::with_config("shop", "");
+    let folder = service.folder.join("data");
+    fs::create_dir(&folder).expect("a folder");
+    let text = format!(
+        "[backup]\nprefix = \"shop\"\ninclude_config = false\n[[backup.sources]]\nname = \"data\"\nkind = \"directory\"\npath = \"{}\"\n",
+        folder.display()
+    );
+    fs::write(&service.config, text).expect("written");
+    let database = folder.join("app.db");
+    let make = || {
+        let connection = rusqlite::Connection::open(&database).expect("a database");
+        connection
+            .execute_batch("CREATE TABLE t (a)")
+            .expect("made");
+        connection.close().expect("closed");
+    };
+    make();
+    service.run(&["export", "a.tar.gz"], 0);
+    let mut holder = std::process::Command::new("sleep")
+        .arg("60")
+        .stdout(
+            fs::OpenOptions::new()
+                .append(true)
+                .open(&database)
+                .expect("it"),
+        )
+        .spawn()
+        .expect("sleep");
+    fs::remove_file(&database).expect("removed");
+    make();
+    let pid = holder.id().to_string();
+    service.run(&["export", "b.tar.gz"], 3).says(&pid);
+    fs::write(folder.join("other"), "new").expect("written");
+    service
+        .run(&["import", "a.tar.gz", "--dry-run"], 11)
+        .says(&pid);
+    service.run(&["import", "a.tar.gz"], 11).says(&pid);
+    holder.kill().expect("killed");
+    holder.wait().expect("gone");
+    service.run(&["export", "c.tar.gz"], 0);
+    service.run(&["import", "a.tar.gz"], 0);
 }

@@ -2,9 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ffi::OsStr,
     fs::{self, File},
     io,
-    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    },
     path::{Path, PathBuf},
 };
 
@@ -296,8 +300,44 @@ pub fn open_deleted(path: &Path) -> Vec<(Holder, Mode)> {
 /// The text that the kernel puts behind the path of a file that was deleted (proc_pid_fd(5)).
 const DELETED: &str = " (deleted)";
 
-/// Finds the other processes that have anything open in the folder at `path`, as far as we may see them. One of another
-/// mount namespace, a container's, also counts if it has its working directory there: it would go on in the old folder.
+/// Finds the files that lay in the folder at `folder`, or below it, and were deleted while other processes have them open, as
+/// far as we may see them: each process, the path that the file had, and the mode.
+///
+/// Not promised: that a process is found to which the folder has another path, as in a container.
+pub fn deleted_below(folder: &Path) -> Vec<(Holder, PathBuf, Mode)> {
+    let Ok(folder) = folder.canonicalize() else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = process.file_name();
+        let Some(pid) = pid.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if pid == std::process::id() {
+            continue;
+        }
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+        for entry in descriptors.into_iter().flatten().flatten() {
+            let Ok(link) = fs::read_link(entry.path()) else {
+                continue;
+            };
+            let bytes = link.as_os_str().as_bytes();
+            let Some(path) = bytes.strip_suffix(DELETED.as_bytes()) else {
+                continue;
+            };
+            let path = Path::new(OsStr::from_bytes(path));
+            let is_file = |metadata: fs::Metadata| metadata.is_file() && metadata.nlink() == 0;
+            if path.starts_with(&folder) && fs::metadata(entry.path()).is_ok_and(is_file) {
+                found.push((Holder::of(pid), path.to_owned(), mode_of(&entry)));
+            }
+        }
+    }
+    found
+}
+
+/// Finds the other processes that have anything open in the folder at `path`, a deleted file too, as far as we may see them.
+/// One of another mount namespace, a container's, also counts if it has its working directory there: it would go on in the old folder.
 pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
     let top = path.metadata()?;
     let mut inside = HashSet::new();
@@ -348,6 +388,10 @@ pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
             found.push(Holder::of(pid));
         }
     }
+    let deleted = deleted_below(path).into_iter();
+    found.extend(deleted.map(|(holder, _, _)| holder));
+    found.sort_by_key(|holder| holder.pid);
+    found.dedup();
     Ok(found)
 }
 

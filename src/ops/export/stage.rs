@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use crate::{
         Settings,
         sources::{Content, DATABASE, Presence, SECRETS, SERVICES, Source},
     },
-    disk::holder,
+    disk::holder::{self, Holder, Mode},
     error::{Failure, Kind},
     model::{
         archive_name::ArchiveName,
@@ -112,7 +112,10 @@ pub fn stage(
         if source.is_copied() {
             around.end(source);
         }
-        warn_of_deleted(source, &mut gathered.remarks);
+        if let Some(path) = source.path().filter(|_| !source.is_directory()) {
+            let holders = files::deleted_holders(path);
+            warn_of_deleted(&source.name, path, &holders, &mut gathered.remarks);
+        }
         info!("Added {} to backup", described(source));
     }
     gathered.say_checks();
@@ -316,6 +319,22 @@ fn directory(
             gathered.databases.push(entry.clone());
         }
     }
+    let written: Vec<(Holder, PathBuf)> = holder::deleted_below(path)
+        .into_iter()
+        .filter(|(_, _, mode)| *mode == Mode::Writes)
+        .map(|(holder, path, _)| (holder, path))
+        .collect();
+    let top = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    for (entry, record) in &staged.records {
+        let key = &entry.as_str()[source.name.as_str().len() + 1..];
+        if written.is_empty() || !record.kind.as_deref().is_some_and(|kind| kind != "file") {
+            continue;
+        }
+        let place = top.join(key);
+        let holders = written.iter().filter(|(_, path)| *path == place);
+        let holders: Vec<Holder> = holders.map(|(holder, _)| holder.clone()).collect();
+        warn_of_deleted(entry, &place, &holders, &mut gathered.remarks);
+    }
     for (entry, reason) in staged.unproven {
         let message = format!(
             "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a plain file ({reason}); mend it, or exclude it if it is none"
@@ -438,18 +457,14 @@ fn described(source: &Source) -> String {
 }
 
 /// A service that writes to a file that was deleted has its state there, whatever lies at the path now.
-fn warn_of_deleted(source: &Source, remarks: &mut Remarks) {
-    let path = source.path().filter(|_| !source.is_directory());
-    let Some((path, holders)) = path.map(|path| (path, files::deleted_holders(path))) else {
-        return;
-    };
+fn warn_of_deleted(name: &EntryName, path: &Path, holders: &[Holder], remarks: &mut Remarks) {
     if !holders.is_empty() {
         let message = format!(
             "{} has an earlier {} open, deleted: what it writes is not in the archive; restart the service and export again",
-            holder::describe(&holders),
+            holder::describe(holders),
             path.display()
         );
-        remarks.undone("open_deleted", &source.name, message);
+        remarks.undone("open_deleted", name, message);
     }
 }
 
