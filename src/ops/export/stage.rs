@@ -327,7 +327,7 @@ fn directory(
     let top = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     for (entry, record) in &staged.records {
         let key = &entry.as_str()[source.name.as_str().len() + 1..];
-        if written.is_empty() || !record.kind.as_deref().is_some_and(|kind| kind != "file") {
+        if written.is_empty() || record.kind.as_deref().is_none_or(|kind| kind == "file") {
             continue;
         }
         let place = top.join(key);
