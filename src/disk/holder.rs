@@ -337,7 +337,8 @@ pub fn deleted_below(folder: &Path) -> Vec<(Holder, PathBuf, Mode)> {
 }
 
 /// Finds the other processes that have anything open in the folder at `path`, a deleted file too, as far as we may see them.
-/// One of another mount namespace, a container's, also counts if it has its working directory there: it would go on in the old folder.
+/// One of another mount namespace, a container's, also counts if it has its working directory there: it would go on in the
+/// old folder.
 pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
     let top = path.metadata()?;
     let mut inside = HashSet::new();

@@ -70,7 +70,14 @@ pub struct StepReport {
 
 impl Report {
     /// The report of a plan that is not carried out yet. [`Report::name_backups`] says where old files will stay.
-    pub fn new(rehearsal: Rehearsal, steps: &[Step], blocked: Vec<Blocked>) -> Report {
+    pub fn new(rehearsal: Rehearsal, steps: &[Step], found: Vec<Blocked>) -> Report {
+        // Several targets may have one obstacle.
+        let mut blocked: Vec<Blocked> = Vec::new();
+        for obstacle in found {
+            if !blocked.contains(&obstacle) {
+                blocked.push(obstacle);
+            }
+        }
         let step = |step: &Step| StepReport {
             entry: step.entry.as_str().to_owned(),
             target: step
