@@ -1,0 +1,28 @@
+//! What stands in an archive: its bytes, written, read, damaged, taken over and picked from.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests may do what hookshot may not, and say what they leave out"
+)]
+
+#[path = "../support/bounds.rs"]
+mod bounds;
+#[path = "../support/deflate.rs"]
+mod deflate;
+#[path = "../support/forge.rs"]
+mod forge;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/trees.rs"]
+mod trees;
+
+mod compat;
+mod damage;
+mod earlier;
+mod extract;
+mod hang;
+mod members;
+mod model;
+mod reuse;
+mod select;

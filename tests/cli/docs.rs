@@ -1,0 +1,245 @@
+//! The documents keep their word: README's commands run, examples are good, units are valid, nothing is left out.
+
+use crate::support::Machine;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn project(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(project(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn has(program: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program} >/dev/null")])
+        .status()
+        .expect("sh")
+        .success();
+    assert!(
+        found || std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_none(),
+        "{program} is missing"
+    );
+    if !found {
+        println!("skipped: {program} is missing; tests/run installs it");
+    }
+    found
+}
+
+#[test]
+fn the_commands_of_the_readme_run_in_an_empty_folder() {
+    if !has("jq") {
+        return;
+    }
+    let readme = text("README.md");
+    let mut script = String::from("set -eu\n");
+    let mut inside = false;
+    for line in readme.lines() {
+        match line {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            _ if inside => script.push_str(&format!("{line}\n")),
+            _ => {}
+        }
+    }
+    assert!(script.matches("hookshot ").count() > 8, "{script}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let binary = Path::new(env!("CARGO_BIN_EXE_hookshot"))
+        .parent()
+        .expect("a folder");
+    let path = std::env::var("PATH").expect("a path");
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(folder.path())
+        .env("PATH", format!("{}:{path}", binary.display()))
+        .output()
+        .expect("sh");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn the_commands_that_the_readme_names_for_demo_and_tests_are_there() {
+    let readme = text("README.md");
+    assert!(readme.contains("cargo run --release -- demo") && readme.contains("tests/run"));
+    assert_ne!(
+        project("tests/run")
+            .metadata()
+            .expect("a script")
+            .permissions()
+            .mode()
+            & 0o111,
+        0
+    );
+}
+
+#[test]
+fn the_example_configuration_is_good() {
+    let machine = Machine::new();
+    fs::copy(
+        project("examples/config.toml"),
+        machine.path("etc/config.toml"),
+    )
+    .expect("copied");
+    fs::copy(
+        project("examples/services.toml"),
+        machine.path("etc/services.toml"),
+    )
+    .expect("copied");
+    machine.run(&["validate"]).exits(0);
+}
+
+#[test]
+fn the_destinations_that_the_document_shows_are_good_and_every_key_is_named() {
+    let document = text("docs/destinations.md");
+    let mut count = 0;
+    for example in document.split("```toml\n").skip(1) {
+        let example = example.split("```").next().expect("an end");
+        let machine = Machine::new();
+        machine.write("etc/config.toml", machine.config_text(example), 0o600);
+        machine.run(&["validate"]).exits(0);
+        count += 1;
+    }
+    assert!(count >= 6);
+    let source = text("src/config/destinations.rs");
+    let keys = source.split("const COMMON").nth(1).expect("the keys");
+    let keys = keys.split("/// A destination").next().expect("an end");
+    let keys: Vec<_> = keys.split('"').skip(1).step_by(2).collect();
+    assert!(keys.len() > 25, "{keys:?}");
+    for key in keys {
+        assert!(document.contains(&format!("`{key}`")), "{key}");
+    }
+}
+
+#[test]
+fn the_example_scripts_are_scripts() {
+    for script in [
+        "examples/pre-deploy-backup.sh",
+        "examples/nightly-backup.sh",
+        "tests/run",
+        ".ci/run",
+    ] {
+        let status = Command::new("bash")
+            .arg("-n")
+            .arg(project(script))
+            .status()
+            .expect("bash");
+        assert!(status.success(), "{script}");
+        assert!(text(script).contains("set -euo pipefail"), "{script}");
+    }
+}
+
+#[test]
+fn systemd_accepts_the_units() {
+    if !has("systemd-analyze") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    // The program that the unit names need not be installed here.
+    let units = [
+        "hookshot-export.service",
+        "hookshot-export.timer",
+        "hookshot-export@.service",
+        "hookshot-export@.timer",
+    ];
+    for unit in units {
+        let unit_text = text(&format!("systemd-timer/{unit}"))
+            .replace("/usr/local/bin/hookshot", env!("CARGO_BIN_EXE_hookshot"));
+        fs::write(folder.path().join(unit), unit_text).expect("written");
+    }
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .args([
+            folder.path().join("hookshot-export.service"),
+            folder.path().join("hookshot-export.timer"),
+            folder.path().join("hookshot-export@shop.service"),
+            folder.path().join("hookshot-export@shop.timer"),
+        ])
+        .output()
+        .expect("systemd-analyze");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && !said.contains("hookshot-export"),
+        "{said}"
+    );
+    for timer in ["hookshot-export.timer", "hookshot-export@.timer"] {
+        let timer = text(&format!("systemd-timer/{timer}"));
+        assert!(timer.contains("Persistent=true") && timer.contains("RandomizedDelaySec="));
+    }
+}
+
+#[test]
+fn the_command_line_document_names_every_verb_and_every_option() {
+    let machine = Machine::empty();
+    let document = text("docs/cli.md");
+    let help = machine.run(&["--help"]).exits(0).text();
+    let verbs = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    let verbs = verbs
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next());
+    for verb in verbs.filter(|verb| *verb != "help") {
+        assert!(document.contains(&format!("hookshot {verb}")), "{verb}");
+        let help = machine.run(&[verb, "--help"]).exits(0).text();
+        for word in
+            help.split(|character: char| character.is_whitespace() || ",[]".contains(character))
+        {
+            if word.starts_with("--")
+                && word.len() > 3
+                && word[2..]
+                    .chars()
+                    .all(|character| character.is_ascii_lowercase() || character == '-')
+            {
+                assert!(document.contains(word), "{verb} {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut documents = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    documents.extend(fs::read_dir(project("docs")).expect("docs").map(|entry| {
+        format!(
+            "docs/{}",
+            entry.expect("an entry").file_name().to_string_lossy()
+        )
+    }));
+    let mut links = 0;
+    for document in documents
+        .iter()
+        .filter(|document| document.ends_with(".md"))
+    {
+        for target in text(document)
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next().map(str::to_owned))
+        {
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") {
+                continue;
+            }
+            links += 1;
+            let folder = project(document);
+            assert!(
+                folder.parent().expect("a folder").join(path).exists(),
+                "{document}: {target}"
+            );
+        }
+    }
+    assert!(links > 10);
+}

@@ -1,0 +1,23 @@
+//! What people and scripts see: words, exit codes, documents.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests may do what hookshot may not, and say what they leave out"
+)]
+
+#[path = "../support/bounds.rs"]
+mod bounds;
+#[path = "../support/servers/mod.rs"]
+mod servers;
+#[path = "../support/service.rs"]
+mod service;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod docs;
+mod list;
+mod messages;
+mod nightly;
+mod refusals;

@@ -1,0 +1,26 @@
+//! What an import, a rollback and their dry runs do to a machine.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests may do what hookshot may not, and say what they leave out"
+)]
+
+#[path = "../support/forge.rs"]
+mod forge;
+#[path = "../support/servers/mod.rs"]
+mod servers;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod deep;
+mod gone;
+mod lifecycle;
+mod own_config;
+mod places;
+mod rehearsal;
+mod running;
+mod undo;
+mod usable;
+mod versions;
+mod volumes;

@@ -1,0 +1,28 @@
+//! Folders, object stores and SFTP servers: what is sent, listed, removed and proven there.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests may do what hookshot may not, and say what they leave out"
+)]
+
+#[path = "../support/forge.rs"]
+mod forge;
+#[path = "../support/servers/mod.rs"]
+mod servers;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod at_once;
+mod conformance;
+mod copy;
+mod faults;
+mod latest;
+mod offsite;
+mod once;
+mod places;
+mod processes;
+mod prune;
+mod retention;
+mod ssh;
+mod test_servers;
