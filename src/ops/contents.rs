@@ -15,8 +15,8 @@ use crate::{
     error::{Failure, Kind},
     model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest, written::utf8},
     source::sqlite::{
-        Step,
-        judge::{self, Check, Checked, Verdict},
+        Step, judge,
+        verdict::{Check, Checked, Verdict},
     },
 };
 

@@ -35,7 +35,7 @@ use crate::{
     error::{Failure, Kind},
     model::{archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, method::Method},
     source::{
-        sqlite::judge::Checked,
+        sqlite::verdict::Checked,
         tree::{self, Changed},
     },
     store::address::is_url,

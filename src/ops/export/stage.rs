@@ -39,7 +39,7 @@ use crate::{
         command,
         files::{self, Staged},
         redb::snapshot::{self, Caller, Compaction, Wish},
-        sqlite::{self, judge::Checked},
+        sqlite::{self, verdict::Checked},
         tree::{
             self,
             database::{Databases, Engine},

@@ -49,7 +49,7 @@ use crate::{
         redb::{header::Header, judge, same},
         sqlite::{
             self,
-            judge::{Checked, Verdict},
+            verdict::{Checked, Verdict},
         },
     },
 };

@@ -32,7 +32,10 @@ use crate::{
     },
     source::{
         redb::{header::Header, judge as redb},
-        sqlite::judge::{self as sqlite, Check, Verdict},
+        sqlite::{
+            judge as sqlite,
+            verdict::{Check, Verdict},
+        },
         tree::database::Engine,
     },
 };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::judge::quoted;
+use super::connection::quoted;
 use crate::model::entry_name::printable;
 
 /// The most findings of a kind that are kept, and the most of them that a message names.

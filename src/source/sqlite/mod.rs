@@ -9,13 +9,17 @@
 pub mod active;
 mod connection;
 mod duplicate;
+mod examine;
 mod failure;
 mod finding;
+mod foreign;
 mod header;
 pub mod judge;
 mod lock;
+mod pragma;
 mod reading;
 pub mod snapshot;
+pub mod verdict;
 mod work;
 
 use std::{

@@ -33,10 +33,13 @@ use tracing::info;
 use super::{
     Caller, companions,
     connection::{self, Access},
+    examine::examine,
     failure::{explained, is_about_content, said},
+    foreign::is_reordered,
     header::{Header, Mode},
-    judge::{self, Check, Checked},
+    judge,
     reading::{self, Origin},
+    verdict::{Check, Checked},
 };
 use crate::{
     disk::{
@@ -82,14 +85,14 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
     let work = |connection: &mut Connection, stopping: &AtomicBool| {
         let size = copy_size(connection)?;
         space::require(folder.path(), size, "a copy of the database")?;
-        let method = match judge::is_reordered(connection, size)? {
+        let method = match is_reordered(connection, size)? {
             true => Method::Backup,
             false => Method::VacuumInto,
         };
         let method = copy_into(connection, &copy, &place, method, stopping)?;
         if method == Method::VacuumInto {
             // Others wait meanwhile, or their log grows: the longer check is that of the copy, which has the same indexes.
-            judge::examine(connection, Check::Quick)?.good(path)?;
+            examine(connection, Check::Quick)?.good(path)?;
         }
         Ok((method, number(connection, "schema_version")?))
     };

@@ -1,0 +1,167 @@
+//! The result of a check: how thorough it was, what it left out, what it found.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    failure::{damaged, unlike_table},
+    finding::Fault,
+};
+use crate::{
+    error::Failure,
+    model::{entry_name::printable, limits::MAX_INTEGRITY_CHECK_BYTES, manifest::FileRecord},
+};
+
+/// The thoroughness of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Check {
+    /// All pages (`PRAGMA quick_check`).
+    Quick,
+    /// All pages, and that indexes hold what their tables hold (`PRAGMA integrity_check`).
+    Integrity,
+}
+
+impl Check {
+    /// Returns the check of a database of this size.
+    pub fn of_size(bytes: u64) -> Check {
+        match bytes {
+            0..=MAX_INTEGRITY_CHECK_BYTES => Check::Integrity,
+            _ => Check::Quick,
+        }
+    }
+
+    /// Its name in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Check::Quick => "quick",
+            Check::Integrity => "integrity",
+        }
+    }
+
+    /// Returns what SQLite calls it.
+    pub fn pragma(self) -> &'static str {
+        match self {
+            Check::Quick => "quick_check",
+            Check::Integrity => "integrity_check",
+        }
+    }
+}
+
+/// A part of a table that a check left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The consistency of a virtual table with itself. Its rows lie in other tables, which were checked.
+    Virtual,
+    /// The agreement of the indexes with the table.
+    Indexes,
+    /// All of it.
+    Content,
+}
+
+/// A table that was not checked, or not as thoroughly as the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unchecked {
+    /// Its name.
+    pub table: String,
+    /// The part that was left out.
+    pub part: Part,
+    /// Why.
+    pub reason: String,
+}
+
+/// The extent of the check of a database that is not damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The check that was made.
+    pub check: Check,
+    /// The parts that were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<Unchecked>,
+    /// Values that break the rules of their columns (`NOT NULL`, types), the first ones: no damage, the service wrote them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub odd_values: Vec<String>,
+}
+
+impl Checked {
+    /// Reads what the manifest says of a database; `None` where it does not say which check was made.
+    pub fn of(record: &FileRecord) -> Option<Checked> {
+        serde_json::from_value(record.snapshot.clone()?).ok()
+    }
+
+    /// Returns what was not checked at all, a sentence for each table.
+    pub fn left_out(&self, name: &str) -> Vec<String> {
+        let of_content = |unchecked: &&Unchecked| unchecked.part == Part::Content;
+        let sentence = |unchecked: &Unchecked| {
+            format!(
+                "table {} of {name} was not checked, because it needs what only its service has: {}",
+                printable(&unchecked.table),
+                printable(&unchecked.reason)
+            )
+        };
+        let unchecked = self.unchecked.iter();
+        unchecked.filter(of_content).map(sentence).collect()
+    }
+
+    /// Returns what is worth knowing, a sentence for each.
+    pub fn notes(&self, name: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.check == Check::Quick {
+            notes.push(format!(
+                "{name} is larger than {} GiB: its pages were checked, and not whether its indexes hold what its tables hold (quick_check, not integrity_check)",
+                MAX_INTEGRITY_CHECK_BYTES >> 30
+            ));
+        }
+        for unchecked in &self.unchecked {
+            let (table, reason) = (printable(&unchecked.table), printable(&unchecked.reason));
+            match unchecked.part {
+                Part::Virtual => notes.push(format!(
+                    "the virtual table {table} of {name} was not checked, only the tables in which its rows lie: {reason}"
+                )),
+                Part::Indexes => notes.push(format!(
+                    "the indexes of table {table} of {name} were not compared with its rows: {reason}"
+                )),
+                Part::Content => {}
+            }
+        }
+        if !self.odd_values.is_empty() {
+            notes.push(format!(
+                "{name} holds values that break the rules of their columns, and holds them as they are: {}",
+                self.odd_values.join(", ")
+            ));
+        }
+        notes
+    }
+}
+
+/// The verdict of SQLite.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is good.
+    Good(Checked),
+    /// Its rows are good, and an index is not: what is wrong with it.
+    Index(Fault, Checked),
+    /// It is damaged, or no database.
+    Damaged(String),
+}
+
+impl Verdict {
+    /// The same, if more was `known` before: a quick check does not see what another left out.
+    pub fn with_known(mut self, known: &Checked) -> Verdict {
+        if let Verdict::Good(checked) | Verdict::Index(_, checked) = &mut self {
+            checked.clone_from(known);
+        }
+        self
+    }
+
+    /// Refuses all but a good database for a snapshot of the one at `path`.
+    pub(super) fn good(self, path: &Path) -> Result<Checked, Failure> {
+        match self {
+            Verdict::Good(checked) => Ok(checked),
+            Verdict::Index(fault, _) => Err(unlike_table(path, &fault)),
+            Verdict::Damaged(finding) => Err(damaged(path, &finding)),
+        }
+    }
+}
