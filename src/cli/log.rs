@@ -7,14 +7,15 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    filter::LevelFilter,
+    filter::{LevelFilter, Targets},
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt as _,
     registry::LookupSpan,
 };
 
 use super::{
+    appearance::Appearance,
     arguments::{Global, LogFormat},
-    output::wants_color,
     progress,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Starts logging as command line and configuration say, and tells how lines look.
-pub fn start(global: &Global, environment: &Choices) -> LogFormat {
+pub fn start(global: &Global, appearance: Appearance, environment: &Choices) -> LogFormat {
     let schema = configured(&global.choices(environment));
     let said = |text: Option<&String>| text.map(|text| text.to_ascii_lowercase());
     let (level, format) = (
@@ -50,17 +51,22 @@ pub fn start(global: &Global, environment: &Choices) -> LogFormat {
         (None, Some("json")) => LogFormat::Json,
         (None, _) => LogFormat::Text,
     };
+    // Who asks how far the work is gets an answer from a quiet run, too.
+    let targets = Targets::new()
+        .with_default(level)
+        .with_target(progress::ASKED, level.max(LevelFilter::INFO));
     let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(|| progress::above(io::stderr()));
     // A second start, in a test, keeps the first one's.
     let _ = if format == LogFormat::Json {
-        tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+        let lines = builder.json().flatten_event(true).finish();
+        tracing::subscriber::set_global_default(lines.with(targets))
     } else {
         let lines = Lines {
-            color: wants_color(global.color),
+            color: appearance.is_colored,
         };
-        tracing::subscriber::set_global_default(builder.event_format(lines).finish())
+        tracing::subscriber::set_global_default(builder.event_format(lines).finish().with(targets))
     };
     format
 }

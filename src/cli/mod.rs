@@ -1,7 +1,9 @@
 //! The face: arguments in, reports out. The only layer that prints.
 
+mod appearance;
 mod archive_verbs;
 mod arguments;
+mod bar;
 mod catalog_verbs;
 mod check;
 mod copy;
@@ -14,24 +16,22 @@ mod machine_verbs;
 mod output;
 mod progress;
 mod prune;
+mod signals;
 
 use std::{
     ffi::OsString,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
     time::Instant,
 };
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Parser as _;
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
-    flag,
-};
 
 use self::{
+    appearance::{Appearance, Surroundings},
     arguments::{Arguments, Verb},
     output::Output,
 };
@@ -44,6 +44,7 @@ use crate::{
         context::Stop,
         recovery::{self, Access, Entered, Need},
     },
+    session,
     store::Environment,
 };
 
@@ -89,17 +90,29 @@ impl App {
 
 /// Runs the command line and gives the exit code.
 pub fn run(world: World) -> ExitCode {
+    if let [_, word, program @ ..] = world.arguments.as_slice()
+        && word == session::WORD
+    {
+        return ExitCode::from(session::become_program(program));
+    }
+    session::begin_by(world.executable.clone());
     let arguments = match Arguments::try_parse_from(&world.arguments) {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error, &world.arguments),
     };
-    let format = log::start(&arguments.global, &world.environment);
-    let output = Output::new(&arguments.global, format);
+    let surroundings = Surroundings {
+        variables: &world.variables,
+        is_terminal: std::io::stderr().is_terminal(),
+    };
+    let appearance = Appearance::new(&arguments.global, surroundings);
+    let format = log::start(&arguments.global, appearance, &world.environment);
+    let output = Output::new(&arguments.global, appearance, format);
     let scratch = world.scratch.clone();
-    let code = match dispatch(arguments, output.clone(), world) {
+    let code = match dispatch(arguments, appearance, output.clone(), world) {
         Ok(code) => code,
         Err(error) => output.failure(&about_scratch(Failure::of(&error), &scratch)),
     };
+    progress::clear();
     ExitCode::from(code)
 }
 
@@ -136,9 +149,14 @@ fn has_processes() -> Result<()> {
         .into())
 }
 
-fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
+fn dispatch(
+    arguments: Arguments,
+    appearance: Appearance,
+    output: Output,
+    world: World,
+) -> Result<u8> {
     let stop = Stop::default();
-    watch_signals(&stop)?;
+    let asked = signals::watch(&stop)?;
     if let Verb::Guard(verb) = arguments.verb {
         return verb.run();
     }
@@ -158,7 +176,7 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
         privileged: nix::unistd::geteuid().is_root(),
         threads: arguments.global.threads(),
         stop,
-        progress: progress::start(&arguments.global),
+        progress: progress::start(appearance, asked),
     };
     let app = App {
         choices,
@@ -194,20 +212,6 @@ fn dispatch(arguments: Arguments, output: Output, world: World) -> Result<u8> {
         Verb::Man(verb) => verb.run(&app),
         Verb::Guard(verb) => verb.run(),
     }
-}
-
-/// A signal asks to stop; the work ends where it leaves nothing behind.
-fn watch_signals(stop: &Stop) -> Result<()> {
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        flag::register_usize(
-            signal,
-            stop.signal(),
-            usize::try_from(signal).unwrap_or_default(),
-        )?;
-    }
-    // A file size limit is an error of the write that meets it, not the end of the process (setrlimit(2)).
-    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-    Ok(())
 }
 
 /// The exit code of something that is done, with a part left undone.

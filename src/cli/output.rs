@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, BufWriter, IsTerminal as _, Write},
+    io::{self, BufWriter, Write},
     process::ExitCode,
 };
 
@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    arguments::{Color, Global, LogFormat},
+    appearance::Appearance,
+    arguments::{Global, LogFormat},
     progress,
 };
 use crate::{
@@ -33,10 +34,10 @@ pub struct Output {
 
 impl Output {
     /// As the command line says.
-    pub fn new(global: &Global, log: LogFormat) -> Output {
+    pub fn new(global: &Global, appearance: Appearance, log: LogFormat) -> Output {
         Output {
             json: global.json,
-            color: wants_color(global.color),
+            color: appearance.is_colored,
             log,
         }
     }
@@ -192,15 +193,6 @@ fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> 
 fn say(text: &str) {
     progress::clear();
     let _ = io::stderr().write_all(text.as_bytes());
-}
-
-/// Whether messages are coloured (no-color.org).
-pub fn wants_color(color: Color) -> bool {
-    match color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => io::stderr().is_terminal(),
-    }
 }
 
 /// What clap has to say: help and version on standard output, wrong usage on standard error or as JSON.

@@ -1,140 +1,238 @@
-//! How far long work is: a bar with throughput and the time that is left on a terminal, else a line every ten seconds.
+//! How far long work is: a bar with throughput and the time that is left on a terminal, else a line every ten seconds, and a
+//! line for whoever asks with SIGUSR1.
+//!
+//! The bar is one line, and the cursor waits at its beginning. So whatever a terminal makes of it when it becomes narrower, it
+//! lies behind the cursor, and is erased from there.
 
 use std::{
-    io::{self, IsTerminal as _, Write},
+    io::{self, Read as _, Write},
+    os::{fd::AsFd as _, unix::net::UnixStream},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use rustix::{
+    process::getpgrp,
+    termios::{tcgetpgrp, tcgetwinsize},
+};
 use tracing::info;
 
-use super::arguments::{Global, Progress as When};
-use crate::ops::context::{Progress, Quiet};
+use super::{
+    appearance::{Appearance, Cells, Shown},
+    bar::Work,
+};
+use crate::ops::context::Progress;
 
-static BAR: OnceLock<ProgressBar> = OnceLock::new();
+/// Log lines of this target are shown although the run is quiet.
+pub const ASKED: &str = "hookshot::asked";
 
-/// The bar, where somebody looks.
-pub fn start(global: &Global) -> Arc<dyn Progress> {
-    if global.progress == When::Never || global.quiet {
-        return Arc::new(Quiet);
-    }
-    if !io::stderr().is_terminal() {
-        return Arc::new(Lines::new());
-    }
-    let bar = BAR.get_or_init(|| {
-        ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10))
-    });
-    Arc::new(Bar(bar.clone()))
-}
+/// The line for standard output and log lines to make room for.
+static SCREEN: OnceLock<Arc<Screen>> = OnceLock::new();
 
-/// Takes the bar away, if there is one: what is printed next stands where it stood. The next phase brings it back.
-pub fn clear() {
-    if let Some(bar) = BAR.get() {
-        bar.finish_and_clear();
-    }
-}
-
-/// How often somebody who reads a log is told how far long work is.
+/// How often a reader of a log is told how far long work is.
 const PERIOD: Duration = Duration::from_secs(10);
+/// Work that is over by then is not worth a flicker.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The time between two bars while the work goes on, and while it stands still.
+const FRAME: Duration = Duration::from_millis(100);
+const IDLE_FRAME_MS: u16 = 1000;
+/// As wide is a terminal that does not say it.
+const USUAL_COLUMNS: usize = 80;
+/// The stack of the thread that answers and redraws.
+const STACK_BYTES: usize = 512 << 10;
 
-/// A line now and then, where there is no terminal.
-struct Lines(Mutex<Line>);
+/// Shows progress as `appearance` says, and says it in a line whenever something comes through `asked`.
+pub fn start(appearance: Appearance, asked: UnixStream) -> Arc<dyn Progress> {
+    let screen = Arc::new(Screen {
+        appearance,
+        state: Mutex::new(State::new(Instant::now())),
+    });
+    let screen = SCREEN.get_or_init(|| screen).clone();
+    let watching = screen.clone();
+    let thread = thread::Builder::new().name("progress".to_owned());
+    // Without a thread (`ulimit -u`) the work goes on; only SIGUSR1 has no answer then.
+    let _ = thread
+        .stack_size(STACK_BYTES)
+        .spawn(move || watching.watch(asked));
+    screen
+}
 
-struct Line {
+/// Takes the bar away, if there is one: what is printed next stands where it stood.
+pub fn clear() {
+    if let Some(screen) = SCREEN.get() {
+        let mut state = screen.state();
+        state.erase();
+        state.is_active = false;
+    }
+}
+
+struct Screen {
+    appearance: Appearance,
+    state: Mutex<State>,
+}
+
+struct State {
     what: &'static str,
     total: Option<u64>,
     done: u64,
+    /// When this piece of work began.
     begun: Instant,
+    /// When the first one did.
+    first: Option<Instant>,
+    /// Whether work is under way: no result was printed since it began.
+    is_active: bool,
+    /// When the last line was said.
     said: Instant,
+    /// When a bar was drawn last.
+    drawn: Instant,
+    /// How many columns the terminal had for the bar that is to be seen; none if there is none.
+    columns: Option<usize>,
 }
 
-impl Lines {
-    fn new() -> Lines {
-        let now = Instant::now();
-        Lines(Mutex::new(Line {
+impl State {
+    fn new(now: Instant) -> State {
+        State {
             what: "working",
             total: None,
             done: 0,
             begun: now,
+            first: None,
+            is_active: false,
             said: now,
-        }))
+            drawn: now,
+            columns: None,
+        }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Progress for Lines {
-    fn begin(&self, what: &'static str, total: Option<u64>) {
-        let now = Instant::now();
-        let mut line = self.line();
-        *line = Line {
-            what,
-            total,
-            done: 0,
-            begun: now,
-            // Phases of a few seconds each are still long work.
-            said: line.said,
-        };
+    fn work(&self) -> Work {
+        Work {
+            what: self.what,
+            total: self.total,
+            done: self.done,
+            lasts: self.begun.elapsed(),
+        }
     }
 
-    fn advance(&self, bytes: u64) {
-        let mut line = self.line();
-        line.done += bytes;
-        if line.said.elapsed() < PERIOD {
+    fn draw(&mut self, cells: Cells, most_columns: Option<usize>) {
+        self.drawn = Instant::now();
+        if !is_in_foreground() {
+            // The line belongs to somebody else now.
+            self.columns = None;
             return;
         }
-        line.said = Instant::now();
-        let speed = line.done as f64 / line.begun.elapsed().as_secs_f64().max(0.001);
-        let left = line
-            .total
-            .map(|total| total.saturating_sub(line.done) as f64 / speed.max(1.0));
-        let done = HumanBytes(line.done);
-        let speed = HumanBytes(speed as u64);
-        match (line.total, left) {
-            (Some(total), Some(left)) => info!(
-                "{}: {done} of {}, {speed} a second, {left:.0} s left",
-                line.what,
-                HumanBytes(total)
-            ),
-            _ => info!("{}: {done}, {speed} a second", line.what),
+        let columns = columns(most_columns);
+        let line = self.work().line(columns, cells);
+        let erase = match self.columns {
+            Some(before) if before == columns => "",
+            _ => "\x1b[J",
+        };
+        let text = format!("\r{erase}{line}\x1b[K\r");
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        self.columns = Some(columns);
+    }
+
+    fn erase(&mut self) {
+        if self.columns.take().is_some() && is_in_foreground() {
+            let _ = io::stderr().lock().write_all(b"\r\x1b[J");
         }
     }
 }
 
-struct Bar(ProgressBar);
+/// Whether what is written to the terminal is in nobody's way: in the background a shell or an editor has it.
+fn is_in_foreground() -> bool {
+    match tcgetpgrp(io::stderr().as_fd()) {
+        Ok(group) => group == getpgrp(),
+        // A terminal that is not the one of our session has no jobs of ours.
+        Err(_) => true,
+    }
+}
 
-impl Progress for Bar {
-    fn begin(&self, what: &'static str, total: Option<u64>) {
-        // Work of less than a second is not worth a flicker.
-        let template = match total {
-            Some(_) => {
-                "{msg:20} {bytes:>10} / {total_bytes:10} {wide_bar} {binary_bytes_per_sec:>12} {eta:>4}"
+/// The columns of the terminal now, and no more than the user leaves.
+fn columns(most: Option<usize>) -> usize {
+    let size = tcgetwinsize(io::stderr().as_fd()).ok();
+    let told = size.map(|size| usize::from(size.ws_col));
+    let told = told.filter(|columns| *columns > 0);
+    match (told, most) {
+        (Some(told), Some(most)) => told.min(most),
+        (told, most) => told.or(most).unwrap_or(USUAL_COLUMNS),
+    }
+}
+
+impl Screen {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draws the bar anew, or says a line, if it is time.
+    fn show(&self, mut state: MutexGuard<'_, State>) {
+        let is_long = state.first.is_some_and(|first| first.elapsed() >= PATIENCE);
+        match self.appearance.progress {
+            Shown::Bar(cells) if is_long && state.drawn.elapsed() >= FRAME => {
+                state.draw(cells, self.appearance.columns);
             }
-            None => "{msg:20} {bytes:>10} {binary_bytes_per_sec:>12}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.0.set_style(style);
+            Shown::Lines if state.said.elapsed() >= PERIOD => {
+                state.said = Instant::now();
+                let sentence = state.work().sentence();
+                // The writer of log lines asks for the state as well.
+                drop(state);
+                info!("{sentence}");
+            }
+            _ => {}
         }
-        self.0.reset();
-        self.0.set_message(what);
-        match total {
-            Some(total) => self.0.set_length(total),
-            None => self.0.unset_length(),
+    }
+
+    /// Answers requests and keeps the bar alive, for as long as the process lives.
+    fn watch(&self, mut asked: UnixStream) {
+        let mut buffer = [0; 64];
+        loop {
+            let frame = match self.appearance.progress {
+                Shown::Bar(_) | Shown::Lines => PollTimeout::from(IDLE_FRAME_MS),
+                Shown::OnRequest => PollTimeout::NONE,
+            };
+            let mut fds = [PollFd::new(asked.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, frame) {
+                Ok(0) => {
+                    let state = self.state();
+                    if state.is_active {
+                        self.show(state);
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(_) => return,
+                Ok(_) => match asked.read(&mut buffer) {
+                    Ok(1..) => {
+                        let sentence = self.state().work().sentence();
+                        info!(target: ASKED, "{sentence}");
+                    }
+                    _ => return,
+                },
+            }
         }
-        self.0.enable_steady_tick(Duration::from_secs(1));
+    }
+}
+
+impl Progress for Screen {
+    fn begin(&self, what: &'static str, total: Option<u64>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.what = what;
+        state.total = total;
+        state.done = 0;
+        state.begun = now;
+        state.first.get_or_insert(now);
+        state.is_active = true;
+        // Phases of a few seconds each are still long work, so what was said and drawn stays.
     }
 
     fn advance(&self, bytes: u64) {
-        self.0.inc(bytes);
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
+        let mut state = self.state();
+        state.done = state.done.saturating_add(bytes);
+        self.show(state);
     }
 }
 
@@ -149,10 +247,13 @@ pub struct Above<W>(W);
 /// A message that nobody can read is no reason to fail: the work and the exit code matter.
 impl<W: Write> Write for Above<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = match BAR.get() {
-            Some(bar) => bar.suspend(|| self.0.write_all(bytes)),
-            None => self.0.write_all(bytes),
-        };
+        let state = SCREEN.get().map(|screen| screen.state());
+        if let Some(mut state) = state {
+            state.erase();
+            let _ = self.0.write_all(bytes);
+        } else {
+            let _ = self.0.write_all(bytes);
+        }
         Ok(bytes.len())
     }
 

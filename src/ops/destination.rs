@@ -137,7 +137,8 @@ impl Destination {
         let mut options = written.options;
         options.read_back |= read_back == ReadBack::Always;
         for (key, value) in &written.secrets {
-            let value = secret::look_up(value, key, settings, &context.environment)?;
+            let value =
+                secret::look_up(value, key, settings, &context.environment, &context.step())?;
             let place = match key.as_str() {
                 "access_key_id" => &mut options.access_key_id,
                 "secret_access_key" => &mut options.secret_access_key,

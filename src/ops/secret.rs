@@ -1,10 +1,6 @@
 //! Values that nobody may see: given as they are, or as where they are found (docs/destinations.md, "Secrets").
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::Result;
 use tracing::warn;
@@ -13,8 +9,16 @@ use crate::{
     config::{Settings, read_text},
     disk::{folder_of, open_regular},
     error::{Failure, Kind},
+    session,
+    source::{
+        command::{Step, output},
+        shell::Line,
+    },
     store::{Environment, Secret},
 };
+
+/// As much is read of what a command prints.
+const MOST_BYTES: usize = 64 << 10;
 
 /// Looks a value up: `file:PATH`, `credential:NAME`, `env:NAME`, `command:…`, or the value itself.
 ///
@@ -24,6 +28,7 @@ pub fn look_up(
     key: &str,
     settings: &Settings,
     environment: &Environment,
+    step: &Step<'_>,
 ) -> Result<Secret> {
     let refuse = |why: String| Failure::new(Kind::Usage, format!("`{key}` cannot be had: {why}"));
     let variable = |name: &str| {
@@ -56,7 +61,7 @@ pub fn look_up(
         "env" => variable(rest)
             .ok_or_else(|| refuse(format!("there is no variable {rest}")))?
             .to_owned(),
-        "command" => output_of(rest).map_err(refuse)?,
+        "command" => output_of(rest, step)?.map_err(refuse)?,
         _ => {
             // The name of a key is in every log of its provider.
             if key != "access_key_id" {
@@ -91,17 +96,17 @@ fn private(path: &Path) -> Result<(), String> {
     }
 }
 
-fn output_of(command: &str) -> Result<String, String> {
-    let output = Command::new("/bin/sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("its command does not start: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("its command failed, {}", output.status));
+/// Returns the output of a command, or why there is none; an interruption is an error.
+fn output_of(command: &str, step: &Step<'_>) -> Result<Result<String, String>> {
+    let (status, said) = output(Line::new(command, None), MOST_BYTES, step)?;
+    if !status.success() {
+        return Ok(Err(format!(
+            "its command failed, {status}; {}",
+            session::HINT
+        )));
     }
-    String::from_utf8(output.stdout).map_err(|_| "its command prints no text".to_owned())
+    let text = String::from_utf8(said);
+    Ok(text.map_err(|_| "its command prints no text".to_owned()))
 }
 
 #[cfg(test)]
@@ -129,7 +134,9 @@ mod tests {
                 ),
             ],
         };
-        let find = |written: &str| look_up(&Secret::new(written), "key", &settings, &environment);
+        let go = |_: u64| Ok(());
+        let find =
+            |written: &str| look_up(&Secret::new(written), "key", &settings, &environment, &go);
         for (written, value) in [
             ("file:key", "from-file"),
             ("credential:key", "from-file"),

@@ -1,13 +1,13 @@
 //! Commands as sources: what one prints is an entry, and another one takes it back.
 //!
-//! A command is run by a shell (`shell`) in a process group of its own, which is killed when the work is interrupted. What it
+//! A command is run by a shell (`shell`) in a session of its own, without a terminal, which is killed when the work is interrupted. What it
 //! says on standard error goes where ours goes. Commands around the work ([`hook`]) have a time limit, and all that they say is
 //! logged.
 
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, Write as _},
-    os::{fd::AsFd, unix::process::CommandExt as _},
+    os::fd::AsFd,
     path::Path,
     process::{Child, ExitStatus, Stdio},
     thread,
@@ -35,6 +35,7 @@ use crate::{
         limits::BUFFER_BYTES,
         manifest::FileRecord,
     },
+    session,
 };
 
 /// Is told how many bytes have passed, and may end the work with an error.
@@ -76,8 +77,10 @@ pub fn stage(
         .with_context(|| format!("the export command of {name} failed"))?;
     let fail = |why: String| {
         let message = format!("the export command of {name} {why}");
-        Failure::new(Kind::Failed, message)
-            .hint("run it by hand, as the user that hookshot runs as; nothing was written")
+        Failure::new(Kind::Failed, message).hint(format!(
+            "run it by hand, as the user that hookshot runs as; {}; nothing was written",
+            session::HINT
+        ))
     };
     if !status.success() {
         return Err(fail(format!("failed, {status}")).into());
@@ -125,7 +128,11 @@ pub fn feed(command: Line<'_>, content: &Path, step: &Step<'_>) -> Result<()> {
     let status = run(command, file.into(), &mut show, step)?;
     match status.success() {
         true => Ok(()),
-        false => Err(Failure::new(Kind::Failed, format!("it ended with {status}")).into()),
+        false => Err(
+            Failure::new(Kind::Failed, format!("it ended with {status}"))
+                .hint(session::HINT)
+                .into(),
+        ),
     }
 }
 
@@ -147,15 +154,25 @@ impl Said {
     }
 }
 
-/// Runs a command that answers a question, to its end, whatever that is.
-pub fn ask(command: Line<'_>, step: &Step<'_>) -> Result<Said> {
+/// Runs a command to its end, whatever that is, and returns the first `most_bytes` bytes that it prints.
+pub fn output(
+    command: Line<'_>,
+    most_bytes: usize,
+    step: &Step<'_>,
+) -> Result<(ExitStatus, Vec<u8>)> {
     let mut said = Vec::new();
     let mut keep = |bytes: &[u8]| {
-        let room = MOST_SAID_BYTES - said.len();
+        let room = most_bytes - said.len();
         said.extend_from_slice(&bytes[..bytes.len().min(room)]);
         Ok(())
     };
     let status = run(command, Stdio::null(), &mut keep, step)?;
+    Ok((status, said))
+}
+
+/// Runs a command that answers a question, to its end, whatever that is.
+pub fn ask(command: Line<'_>, step: &Step<'_>) -> Result<Said> {
+    let (status, said) = output(command, MOST_SAID_BYTES, step)?;
     let text = String::from_utf8_lossy(&said).into_owned();
     Ok(Said { status, text })
 }
@@ -193,7 +210,6 @@ pub fn hook(
         .stdin(Stdio::null())
         .stdout(writer.try_clone().context("cannot make a pipe")?)
         .stderr(writer)
-        .process_group(0)
         .spawn()
         .map_err(|error| unstarted(command, &error))?;
     let mut running = Running { child };
@@ -224,6 +240,7 @@ pub fn hook(
         }
     };
     lines_of(&mut line, b"\n", say);
+    must_have_started(command, status)?;
     match status.success() {
         true => Ok(()),
         false => Err(Failure::new(Kind::Failed, format!("it ended with {status}")).into()),
@@ -255,7 +272,6 @@ fn run(
         .command()
         .stdin(stdin)
         .stdout(Stdio::piped())
-        .process_group(0)
         .spawn()
         .map_err(|error| unstarted(command, &error))?;
     let mut running = Running { child };
@@ -278,10 +294,22 @@ fn run(
     // It may have closed its output long before its end.
     loop {
         if let Some(status) = running.child.try_wait()? {
+            must_have_started(command, status)?;
             return Ok(status);
         }
         step(0)?;
         thread::sleep(TICK);
+    }
+}
+
+/// Fails if a command ended as it did because there is no such shell.
+fn must_have_started(command: Line<'_>, status: ExitStatus) -> Result<()> {
+    if status.code() != Some(session::NOT_STARTED) {
+        return Ok(());
+    }
+    match command.start_error() {
+        Some(error) => Err(unstarted(command, &error).into()),
+        None => Ok(()),
     }
 }
 
@@ -312,7 +340,7 @@ impl Running {
             return;
         };
         let asked = Instant::now();
-        let _ = killpg(pid, Signal::SIGTERM);
+        session::signal(pid, Signal::SIGTERM);
         while asked.elapsed() < GRACE {
             let is_over = !matches!(self.child.try_wait(), Ok(None));
             // The group has its number as long as anything is in it.
@@ -321,7 +349,7 @@ impl Running {
             }
             thread::sleep(TICK);
         }
-        let _ = killpg(pid, Signal::SIGKILL);
+        session::signal(pid, Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }
@@ -330,7 +358,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             if let Ok(pid) = i32::try_from(self.child.id()) {
-                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+                session::signal(Pid::from_raw(pid), Signal::SIGKILL);
             }
             let _ = self.child.wait();
         }

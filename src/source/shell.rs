@@ -4,6 +4,7 @@
 //! (POSIX.1-2024, sh(1)) mends that; Debian's dash did not know it for a long time, and bash(1) is nearly everywhere.
 
 use std::{
+    io,
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Stdio},
@@ -11,7 +12,7 @@ use std::{
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::model::entry_name::printable;
+use crate::{model::entry_name::printable, session};
 
 /// The shell of commands that name none.
 const SH: &str = "/bin/sh";
@@ -68,6 +69,11 @@ impl<'a> Line<'a> {
         command
     }
 
+    /// Returns why its shell does not start, if it does not.
+    pub fn start_error(self) -> Option<io::Error> {
+        start_error(&self.program())
+    }
+
     /// Returns why a failure of the command can pass unseen: it has a pipe, and its shell has no `pipefail`; or its shell
     /// does not run at all.
     pub fn pitfall(self) -> Option<String> {
@@ -116,9 +122,9 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The shell, ready for the text of a command.
+/// The shell, ready for the text of a command, without a terminal.
 fn spoken(words: &[String]) -> Command {
-    let mut command = Command::new(&words[0]);
+    let mut command = session::command(&words[0]);
     command.args(&words[1..]).arg("-c");
     // Only bash reads a file that this names, before any command.
     command.env_remove("BASH_ENV");
@@ -128,10 +134,21 @@ fn spoken(words: &[String]) -> Command {
 /// Returns true if a small command succeeds in a shell; `None` if the shell does not start.
 fn probe(words: &[String], text: &str) -> Option<bool> {
     let mut command = spoken(words);
-    command.arg(text).process_group(0);
+    command.arg(text);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let status = command.stderr(Stdio::null()).status().ok()?;
+    if status.code() == Some(session::NOT_STARTED) && start_error(&words[0]).is_some() {
+        return None;
+    }
     Some(status.success())
+}
+
+/// Returns why a program does not start, by starting it for nothing.
+fn start_error(program: &str) -> Option<io::Error> {
+    let mut command = Command::new(program);
+    command.args(["-c", ":"]).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::null()).status().err()
 }
 
 fn is_executable(path: &str) -> bool {

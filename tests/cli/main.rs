@@ -21,3 +21,4 @@ mod list;
 mod messages;
 mod nightly;
 mod refusals;
+mod terminal;

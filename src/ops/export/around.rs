@@ -105,7 +105,10 @@ impl<'a> Around<'a> {
         done.map_err(|error| {
             let message = format!("the prepare command of {} failed: {error:#}", shown(name));
             Failure::new(Kind::Failed, message)
-                .hint("nothing was exported; run the command by hand, as the user that hookshot runs as")
+                .hint(format!(
+                    "nothing was exported; run the command by hand, as the user that hookshot runs as; {}",
+                    crate::session::HINT
+                ))
                 .into()
         })
     }

@@ -189,6 +189,7 @@ impl Making<'_> {
         context.begin("writing", Some(content.metadata()?.len()));
         io::copy(&mut context.watch(content), draft.file()).with_context(writing)?;
         draft.file().rewind()?;
+        context.begin("reading back", Some(content.metadata()?.len()));
         let (found, _) = Digest::of_reader(context.watch(draft.file())).with_context(writing)?;
         if found != *digest {
             let message = "what was read back is not what was written";

@@ -256,6 +256,7 @@ impl Place {
                 let file = draft.file();
                 file.rewind()?;
                 let mut out = Stdout::open(&context.stop)?;
+                context.begin("writing", Some(file.metadata()?.len()));
                 io::copy(&mut context.watch(file), &mut out).with_context(publishing)?;
                 out.flush().with_context(publishing)?;
                 Ok(shown)

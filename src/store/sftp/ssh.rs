@@ -16,7 +16,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::store::{Address, Options, network::CONNECT_TIMEOUT};
+use crate::{
+    session,
+    store::{Address, Options, network::CONNECT_TIMEOUT},
+};
 
 /// The most that is kept of what ssh says, and how many lines of it are shown.
 const MAX_SAID_BYTES: usize = 16 << 10;
@@ -121,7 +124,8 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
     if !is_word(host) || user.as_deref().is_some_and(|user| !is_word(user)) {
         return Err(format!("{address} names no host that ssh could take"));
     }
-    let mut command = Command::new("ssh");
+    // Ctrl-C is for hookshot, which still has to clean up over this connection; and no jump host can ask for a password.
+    let mut command = Command::from(session::command("ssh"));
     if let Some(config) = &options.ssh_config {
         command.arg("-F").arg(config);
     }
@@ -161,8 +165,6 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // Ctrl-C is for hookshot, which still has to clean up over this connection.
-        .process_group(0)
         .kill_on_drop(true);
     Ok(command)
 }
