@@ -7,6 +7,9 @@ use std::{
     process::Command,
 };
 
+use hookshot::model::digest::Digest;
+use serde_json::Value;
+
 use super::injection::{Calls, traced};
 use crate::support::{Machine, Run, Targets, finish};
 
@@ -167,6 +170,43 @@ path = "../data/web"
             copy(&self.template.join(name), &self.machine.path(name));
         }
         fs::create_dir(self.machine.path("tmp")).expect("a folder");
+        self.adopt_folders();
+    }
+
+    /// Gives the record of the last import the inode numbers that the copied folders have. Otherwise the backup of an earlier
+    /// import is a stranger in some runs and ours in others, as the file system hands numbers out again; it is moved away only
+    /// in the latter, and the n-th call of a run is then another one in the next.
+    fn adopt_folders(&self) {
+        let path = self.machine.path("etc/.hookshot/last-import.json");
+        let Ok(text) = fs::read(&path) else {
+            return;
+        };
+        let mut sealed: Value = serde_json::from_slice(&text).expect("JSON");
+        let adopt = |record: &mut Value, old: &str, new: &str| {
+            for (which, place) in [("old", old), ("new", new)] {
+                let inode = record[place].as_str().and_then(|path| {
+                    let metadata = Path::new(path).symlink_metadata().ok()?;
+                    Some(metadata.ino())
+                });
+                if let (Some(inode), Some(known)) =
+                    (inode, record.pointer_mut(&format!("/folder/{which}/inode")))
+                {
+                    *known = inode.into();
+                }
+            }
+        };
+        let journal = &mut sealed["journal"];
+        let mut all = |list: &str, old: &str, new: &str| {
+            let records = journal.get_mut(list).and_then(Value::as_array_mut);
+            for record in records.into_iter().flatten() {
+                adopt(record, old, new);
+            }
+        };
+        all("steps", "backup", "target");
+        all("backups", "path", "target");
+        let sha256 = Digest::of(sealed["journal"].to_string().as_bytes()).to_string();
+        sealed["sha256"] = sha256.into();
+        fs::write(&path, sealed.to_string()).expect("written");
     }
 
     /// Runs hookshot, with one thing more that it meets.
