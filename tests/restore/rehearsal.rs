@@ -671,6 +671,30 @@ const CASES: &[Case] = &[
         &["owner"],
     ),
     Case(
+        "a file system that gives nothing away, as a network share that squashes root",
+        "mkdir -p data/d; mk data directory data f file f; echo 1 > data/f; echo 1 > data/d/g; ln -s f data/l; echo 1 > f; chown -R -h 7777:8888 data f; chmod 4755 data/f
+        hs export o/; rm -r data f; hs() { strace -qq -f -o /dev/null -e trace=fchown,fchownat,chown,lchown -e inject=fchown,fchownat,chown,lchown:error=EPERM hookshot -q --config \"$PWD/etc/config.toml\" \"$@\"; }
+        strace -o /dev/null true || leave no strace here; both import o/*; [ $(stat -c %u data/d/g) = 0 ] && [ $(stat -c %a data/f) = 755 ] || rm real.rc",
+        3,
+        &["attribute", "owner"],
+    ),
+    Case(
+        "an archive for the second time on a file system that gives nothing away",
+        "mkdir -p data/d; mk data directory data f file f; echo 1 > data/f; echo 1 > data/d/g; echo 1 > f; chown -R 7777:8888 data f
+        hs export o/; rm -r data f; hs() { strace -qq -f -o /dev/null -e trace=fchown,fchownat,chown,lchown -e inject=fchown,fchownat,chown,lchown:error=EPERM hookshot -q --config \"$PWD/etc/config.toml\" \"$@\"; }
+        strace -o /dev/null true || leave no strace here; hs import o/*; both import o/*; [ ! -e data.bak ] && [ ! -e f.bak ] || rm real.rc",
+        0,
+        &["owner"],
+    ),
+    Case(
+        "many owners that a file system refuses",
+        "mkdir data; mk data directory data; for i in $(seq 150); do echo $i > data/$i; done; chown -R 7777:8888 data
+        hs export o/; rm -r data; hs() { strace -qq -f -o /dev/null -e trace=fchown,fchownat,chown,lchown -e inject=fchown,fchownat,chown,lchown:error=EPERM hookshot -q --config \"$PWD/etc/config.toml\" \"$@\"; }
+        strace -o /dev/null true || leave no strace here; both import o/*",
+        0,
+        &["owner"],
+    ),
+    Case(
         "root that may not give files away",
         "mkdir data; mk data directory data f file f; echo 1 > data/f; echo 1 > f; chown 7777:8888 data/f f; chmod 4755 data/f; hs export o/; rm -r data f
         setpriv --bounding-set -chown bash -c 'both import o/*'",

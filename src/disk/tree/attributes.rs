@@ -5,6 +5,7 @@
 //! back for that reason is said by [`super::foresight`] before anything is tried.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::File,
     io,
@@ -57,8 +58,11 @@ pub fn kind_of(refused: &str) -> &'static str {
     }
 }
 
+/// The text beside set-id bits that were meant for another owner.
+pub const OTHER_OWNER: &str = "its special bits are not restored: its owner is another";
+
 /// The permission bits that anybody may have: no set-uid, set-gid or sticky bit.
-const ORDINARY_BITS: u32 = 0o777;
+pub const ORDINARY_BITS: u32 = 0o777;
 /// The bits that mean something for a folder: set-gid and sticky among them.
 pub const FOLDER_BITS: u32 = 0o3777;
 
@@ -68,6 +72,8 @@ pub const FOLDER_BITS: u32 = 0o3777;
 pub struct Attributes {
     privilege: Privilege,
     owners: Owners,
+    /// The owners whom the file system has refused, each of which is said once.
+    refused: BTreeSet<(u32, u32)>,
 }
 
 impl Attributes {
@@ -76,6 +82,7 @@ impl Attributes {
         Attributes {
             privilege,
             owners: Owners::default(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -214,18 +221,15 @@ impl Attributes {
         if let Some((uid, gid)) = self.new_owner(&look, owner) {
             is_mode_kept = false;
             let given = sys::fchown(fd, Some(uid), Some(gid));
-            let count = refused.len();
-            accept(given, &mut refused, || {
-                format!("{NO_OWNER} {}:{}", uid.as_raw(), gid.as_raw())
-            })?;
+            let is_refused = self.accept_owner(given, (uid, gid), &mut refused)?;
             // Set-id bits were meant for another owner then.
             if let Some(bits) = mode
-                && refused.len() > count
+                && is_refused
                 && look.what == What::File
                 && bits & !ORDINARY_BITS != 0
             {
                 mode = Some(bits & ORDINARY_BITS);
-                refused.push("its special bits are not restored: its owner is another".to_owned());
+                refused.push(OTHER_OWNER.to_owned());
             }
         }
         is_mode_kept &= !self.clear_acls(fd)?;
@@ -269,9 +273,7 @@ impl Attributes {
         if let Some((uid, gid)) = self.new_owner(&look, &record.owner) {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             let given = sys::chownat(parent, name, Some(uid), Some(gid), flags);
-            accept(given, &mut refused, || {
-                format!("{NO_OWNER} {}:{}", uid.as_raw(), gid.as_raw())
-            })?;
+            self.accept_owner(given, (uid, gid), &mut refused)?;
         }
         if let Some(mtime) = record.mtime {
             let times = timestamps(mtime);
@@ -279,6 +281,35 @@ impl Attributes {
             accept(given, &mut refused, || NO_TIME.to_owned())?;
         }
         Ok(refused)
+    }
+
+    /// Returns true if an owner is refused, and says so of the first thing that it is refused for.
+    fn accept_owner(
+        &mut self,
+        given: Result<(), Errno>,
+        (uid, gid): (Uid, Gid),
+        refused: &mut Vec<String>,
+    ) -> io::Result<bool> {
+        let mut said = Vec::new();
+        let (uid, gid) = (uid.as_raw(), gid.as_raw());
+        accept(given, &mut said, || format!("{NO_OWNER} {uid}:{gid}"))?;
+        let is_refused = !said.is_empty();
+        if is_refused && self.refused.insert((uid, gid)) {
+            refused.append(&mut said);
+        }
+        Ok(is_refused)
+    }
+
+    /// Tries to give what is open to an owner, as [`Attributes::set_file`] would, if it is not theirs already; `look` is from when
+    /// it was made. Returns what the file system refuses, in the same words.
+    pub fn try_owner(&mut self, fd: impl AsFd, look: &Look, owner: &Owner) -> Option<String> {
+        let (uid, gid) = self.new_owner(look, owner)?;
+        let mut refused = Vec::new();
+        let given = sys::fchown(fd, Some(uid), Some(gid));
+        let say = || format!("{NO_OWNER} {}:{}", uid.as_raw(), gid.as_raw());
+        // What else goes wrong ends the restore itself.
+        accept(given, &mut refused, say).ok()?;
+        refused.pop()
     }
 
     /// The owner that is to be given, if it is not the one that is there.

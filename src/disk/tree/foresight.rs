@@ -4,22 +4,32 @@
 use std::{collections::HashMap, io, path::Path};
 
 use super::{
-    attributes::{Attributes, GROUP_CLOSED, Privilege, unknown_ids, unsupported, without_acl},
-    beneath::{ACLS, Top, has_xattr_support},
+    attributes::{
+        Attributes, GROUP_CLOSED, ORDINARY_BITS, OTHER_OWNER, Privilege, unknown_ids, unsupported,
+        without_acl,
+    },
+    beneath::{ACLS, Look, Top, has_xattr_support},
     powers::Powers,
 };
-use crate::model::{
-    manifest::FileRecord,
-    tree::{FolderRecord, Owner, Xattrs},
+use crate::{
+    disk::publish::Draft,
+    model::{
+        manifest::FileRecord,
+        tree::{FolderRecord, Owner, Xattrs},
+    },
 };
 
 /// The attributes that can be restored at a place.
-#[derive(Debug)]
 pub struct Foresight {
     attributes: Attributes,
     nearest: Top,
     /// The kinds of attributes that were asked for, each with true if the file system has it.
     supported: HashMap<String, bool>,
+    /// A file without a name, which is given to owners to learn what the file system says, and the file as it was made; made
+    /// when it is needed.
+    probe: Option<(Draft, Look)>,
+    /// What it says of each owner who was asked for, by their numbers.
+    refused: HashMap<(Option<u32>, Option<u32>), Option<String>>,
 }
 
 impl Foresight {
@@ -34,6 +44,8 @@ impl Foresight {
                 None => Top::open(Path::new("."))?,
             },
             supported: HashMap::new(),
+            probe: None,
+            refused: HashMap::new(),
         })
     }
 
@@ -43,7 +55,10 @@ impl Foresight {
         let mode = record
             .mode
             .and_then(|mode| self.attributes.unrestored_mode(mode, &owner));
+        let is_special = record.mode.is_some_and(|mode| mode & !ORDINARY_BITS != 0);
+        let is_others = mode.is_none() && is_special && self.refused_owner(&owner).is_some();
         let mut said: Vec<String> = mode.into_iter().collect();
+        said.extend(is_others.then(|| OTHER_OWNER.to_owned()));
         said.extend(self.of_xattrs(&record.xattrs, record.mode));
         said
     }
@@ -55,7 +70,10 @@ impl Foresight {
 
     /// Returns the mode that a file gets of the archive's `mode`.
     pub fn mode_of_file(&mut self, mode: u32, owner: &Owner, xattrs: &Xattrs) -> u32 {
-        let mode = self.attributes.mode_of_file(mode, owner);
+        let mut mode = self.attributes.mode_of_file(mode, owner);
+        if mode & !ORDINARY_BITS != 0 && self.refused_owner(owner).is_some() {
+            mode &= ORDINARY_BITS;
+        }
         self.without_lost_acl(mode, xattrs)
     }
 
@@ -88,8 +106,34 @@ impl Foresight {
         }
     }
 
+    /// Returns what the file system says if it does not let root give files to an owner (a network share that squashes root, FAT):
+    /// asked with a file that has no name.
+    pub fn refused_owner(&mut self, owner: &Owner) -> Option<String> {
+        let numbers = self.attributes.owner(owner);
+        if let Some(known) = self.refused.get(&numbers) {
+            return known.clone();
+        }
+        if numbers != (None, None) && self.probe.is_none() {
+            self.probe = Draft::create(self.nearest.path())
+                .ok()
+                .and_then(|mut draft| {
+                    let look = Look::of(&*draft.file()).ok()?;
+                    Some((draft, look))
+                });
+        }
+        let refused = self
+            .probe
+            .as_mut()
+            .and_then(|(draft, look)| self.attributes.try_owner(&*draft.file(), look, owner));
+        self.refused.insert(numbers, refused.clone());
+        refused
+    }
+
     /// Returns true if `found` is the owner that `wanted` gets; every owner is if owners are not given.
     pub fn is_same_owner(&mut self, wanted: &Owner, found: &Owner) -> bool {
+        if self.refused_owner(wanted).is_some() {
+            return true;
+        }
         let (uid, gid) = self.attributes.owner(wanted);
         let is_same = |wanted: Option<u32>, found: Option<u32>| wanted.is_none() || wanted == found;
         is_same(uid, found.uid) && is_same(gid, found.gid)

@@ -77,7 +77,20 @@ pub fn wanted(
     });
     let uid = uid.or(there.and_then(|owner| owner.0)).or(in_tar_uid);
     let gid = gid.or(there.and_then(|owner| owner.1)).or(in_tar_gid);
-    attributes.owner = Some((uid.unwrap_or(0), gid.unwrap_or(0)));
+    let (uid, gid) = (uid.unwrap_or(0), gid.unwrap_or(0));
+    let refused = foresight.refused_owner(&Owner {
+        uid: Some(uid),
+        gid: Some(gid),
+        ..Owner::default()
+    });
+    match refused {
+        Some(refused) => {
+            let message = format!("{}: {refused}", target.display());
+            let mut remarks = unpacked.unrestored.borrow_mut();
+            remarks.warning("owner", name, message);
+        }
+        None => attributes.owner = Some((uid, gid)),
+    }
     Ok(attributes)
 }
 

@@ -1,6 +1,7 @@
 //! A directory of an archive against the one on this machine: whether they are the same, and the change that makes them so.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     io,
@@ -21,7 +22,7 @@ use crate::{
         transaction::{Change, Form, New},
         tree::{
             self as built, Privilege, Restoring, StagedFile, Taking,
-            attributes::{Attributes, kind_of},
+            attributes::{Attributes, OWNER, kind_of},
             foresight::Foresight,
             links::{OutsideLinks, Wish},
         },
@@ -49,6 +50,8 @@ pub struct Directory<'a> {
     target: &'a Path,
     files: Vec<StagedFile<'a>>,
     outside: OutsideLinks,
+    /// Whether owners that the file system refuses were named when the directory was compared.
+    has_named_owners: Cell<bool>,
 }
 
 impl<'a> Directory<'a> {
@@ -85,6 +88,7 @@ impl<'a> Directory<'a> {
             target,
             files,
             outside,
+            has_named_owners: Cell::new(false),
         }))
     }
 
@@ -101,9 +105,20 @@ impl<'a> Directory<'a> {
             remarks.warning("link", name, link);
         }
         for link in &self.outside.left {
-            let advice = "make it by hand if it is right here, or set `links = \"all\"` for the source and import again";
+            let advice = match self.source.content {
+                Content::Directory {
+                    links: Links::All, ..
+                } => "import all entries together, or make it by hand",
+                _ => {
+                    "make it by hand if it is right here, or set `links = \"all\"` for the source and import again"
+                }
+            };
             remarks.undone("link", name, format!("{link}; {advice}"));
         }
+        for owner in &lost.owners {
+            remarks.warning("owner", name, format!("{}: {owner}", self.target.display()));
+        }
+        self.has_named_owners.set(!lost.owners.is_empty());
         let lost = match is_unchanged {
             true => lost.everywhere,
             false => lost.in_the_archive,
@@ -158,6 +173,7 @@ impl<'a> Directory<'a> {
         for file in &self.files {
             let (name, record) = (&file.name, file.record);
             let found = files.remove(name);
+            lost.owners.extend(foresight.refused_owner(&record.owner()));
             for said in foresight.of_file(record) {
                 let is_here = found.as_ref().is_some_and(|found| {
                     found.mode == record.mode && found.xattrs == record.xattrs
@@ -181,7 +197,11 @@ impl<'a> Directory<'a> {
                         && foresight.are_same_xattrs(&record.xattrs, &found.xattrs));
         }
         is_same &= files.is_empty() && !self.has_foreign_log();
+        for link in self.tree.links.values() {
+            lost.owners.extend(foresight.refused_owner(&link.owner));
+        }
         let mut same_folder = |name: &[u8], wanted: &FolderRecord, found: Option<&FolderRecord>| {
+            lost.owners.extend(foresight.refused_owner(&wanted.owner));
             for said in foresight.of_folder(wanted) {
                 let is_here = found.is_some_and(|found| found.xattrs == wanted.xattrs);
                 lost.add(is_here, || shown(name, &said));
@@ -280,6 +300,10 @@ impl<'a> Directory<'a> {
             false => (None, None),
         };
         let mut foresight = Foresight::at(self.target, self.context.privilege())?;
+        let (uid, gid) = match foresight.refused_owner(&root.owner) {
+            Some(_) => (None, None),
+            None => (uid, gid),
+        };
         let replaced = foresight.restored(&now.xattrs);
         let mut xattrs = now.xattrs;
         xattrs.retain(|name, _| !replaced.contains_key(name));
@@ -356,7 +380,11 @@ impl<'a> Directory<'a> {
         for link in refused.links {
             remarks.undone("link", name, link);
         }
+        let is_named = |refused: &String| self.has_named_owners.get() && is_owner(refused);
         for attribute in refused.attributes {
+            if is_named(&attribute) {
+                continue;
+            }
             remark_refused(&mut remarks, name, attribute);
         }
         if exists(self.target) {
@@ -430,8 +458,17 @@ fn parts(source: &Source, inside: &Path) -> Vec<PathBuf> {
 
 /// Records what the file system refused of a directory.
 pub fn remark_refused(remarks: &mut Remarks, name: &EntryName, refused: String) {
-    let what = refused.split_once(": ").map_or("", |(_, what)| what);
-    remarks.refused(kind_of(what), name, refused);
+    remarks.refused(kind_of(what(&refused)), name, refused);
+}
+
+/// Returns true if a refusal is that of an owner.
+fn is_owner(refused: &str) -> bool {
+    kind_of(what(refused)) == OWNER
+}
+
+/// What was refused, without the path.
+fn what(refused: &str) -> &str {
+    refused.split_once(": ").map_or("", |(_, what)| what)
 }
 
 /// Attributes that are not restored, in words.
@@ -441,6 +478,8 @@ struct Lost {
     in_the_archive: Named,
     /// Those that this machine's directory does not have either.
     everywhere: Named,
+    /// Owners whom the file system refuses.
+    owners: BTreeSet<String>,
 }
 
 impl Lost {
