@@ -19,7 +19,7 @@ use crate::{
         archive_input::Location,
         diff::{Other, Text, diff},
         extract::{Output, extract},
-        inspect::{self, inspect},
+        inspect::{self, OutsideLink, inspect},
         recovery::Access,
         verify::{self, Depth, verify},
     },
@@ -121,8 +121,11 @@ fn lines(report: &verify::Report) -> String {
                     )
                 })
                 .collect();
+            let links: String = link_lines(&archive.links)
+                .map(|line| format!("  - link {line}\n"))
+                .collect();
             format!(
-                "{}: good, {} files of {}\n{looked}{torn}",
+                "{}: good, {} files of {}\n{looked}{torn}{links}",
                 archive.archive,
                 archive.files.unwrap_or_default(),
                 printable(root.unwrap_or_default())
@@ -144,6 +147,22 @@ fn lines(report: &verify::Report) -> String {
         }
     };
     report.archives.iter().map(line).collect()
+}
+
+/// Returns a line for each link that leads out of a directory, up to a number that a screen can show.
+fn link_lines(links: &[OutsideLink]) -> impl Iterator<Item = String> {
+    const MOST_LINES: usize = 20;
+    let line = |link: &OutsideLink| {
+        format!(
+            "{}/{} leads out of the directory, to {}: the archive has the link, not what it leads to",
+            printable(&link.entry),
+            printable(&link.path),
+            printable(&link.target)
+        )
+    };
+    let more = links.len().saturating_sub(MOST_LINES);
+    let more = (more > 0).then(|| format!("and {more} more (--json lists all)"));
+    links.iter().take(MOST_LINES).map(line).chain(more)
 }
 
 /// Show what an archive says of itself and what it holds
@@ -214,6 +233,9 @@ fn describe(report: &inspect::Report) -> String {
             "torn      {}, no consistent copy could be made of it\n",
             printable(name)
         ));
+    }
+    for line in link_lines(&report.links) {
+        out.push_str(&format!("link      {line}\n"));
     }
     let row = |(name, file): (&String, &serde_json::Value)| {
         let mode = file["mode"].as_str().unwrap_or("-").to_owned();

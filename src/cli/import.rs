@@ -92,14 +92,15 @@ impl Import {
     fn attempt(&self, app: &App, context: &Context, archive: &Location) -> Result<Report> {
         let choices = self.choices(app, context, archive)?;
         let mut entered = enter(&choices, access(self.dry_run))?;
+        let selection = Selection {
+            only: self.only.clone(),
+            except: self.except.clone(),
+        };
         let request = Request {
-            archive: find_places(context, &mut entered, archive)?,
+            archive: find_places(context, &mut entered, archive, &selection)?,
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
-            selection: Selection {
-                only: self.only.clone(),
-                except: self.except.clone(),
-            },
+            selection,
             archived: if self.with_config {
                 Archived::Put
             } else {

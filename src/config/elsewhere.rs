@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 
 use crate::{
-    disk::survey::in_real_folder,
+    disk::survey::{in_real_folder, real},
     error::{Failure, Kind},
 };
 
@@ -79,6 +79,14 @@ impl Elsewhere {
             false => new.join(rest),
         });
         self.below_root(&mapped.unwrap_or(path))
+    }
+
+    /// Returns where a path is to which a link leads that is restored as it was: links are not mapped.
+    pub fn led(&self, path: &Path) -> PathBuf {
+        match self.root {
+            Some(_) => self.below_root(&plain(path)),
+            None => real(path),
+        }
     }
 
     fn below_root(&self, path: &Path) -> PathBuf {

@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     disk::{
-        dangling, folder_of,
+        dangling, exists, folder_of,
         mounts::{anchor, is_mount_point},
         open_regular,
         survey::{in_real_folder, real},
@@ -40,7 +40,7 @@ use crate::{
 use elsewhere::Elsewhere;
 use globs::Glob;
 use schema::Schema;
-use sources::{Content, Source, defaults};
+use sources::{Content, Links, Source, defaults};
 
 /// Where the configuration lies unless somebody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/hookshot/config.toml";
@@ -110,6 +110,8 @@ pub struct Settings {
     pub globs: Vec<Glob>,
     /// The places of things instead of those of the configuration.
     pub elsewhere: Elsewhere,
+    /// The folder in which an import stages, if it was decided before links of an archive were followed.
+    home: Option<PathBuf>,
 }
 
 impl Settings {
@@ -183,7 +185,7 @@ impl Settings {
             sources.insert(0, sources::config(path));
         }
         let (sources, globs) = expand(sources)?;
-        directories_lie_apart(&config, &sources)?;
+        directories_lie_apart(&config, &sources, Gone::MayBeLinks)?;
         let paths = sources.iter().filter_map(Source::path);
         for path in paths.chain([config.as_path(), &data_dir]) {
             elsewhere.stays_inside(path)?;
@@ -199,6 +201,7 @@ impl Settings {
             sources,
             globs,
             elsewhere: elsewhere.clone(),
+            home: None,
         })
     }
 
@@ -220,7 +223,55 @@ impl Settings {
                 self.sources.push(source);
             }
         }
-        directories_lie_apart(&self.config, &self.sources)
+        directories_lie_apart(&self.config, &self.sources, Gone::MayBeLinks)
+    }
+
+    /// Returns true if a source lies in a directory whose links an import restores: its place may be behind one of them.
+    pub fn may_lie_behind_links(&self) -> bool {
+        let mut directories = self.sources.iter().filter(|source| restores_links(source));
+        directories.any(|directory| {
+            let is_below = |other: &Source| below(directory, other).is_some();
+            self.sources.iter().any(is_below)
+        })
+    }
+
+    /// Moves each source to the place to which the archive's links lead, if an import restores these links (`links = "all"`).
+    /// Otherwise the source would be put in the link's own place. Both entries are among those that are `asked` for.
+    pub fn follow_archived_links(
+        &mut self,
+        manifest: &Manifest,
+        asked: impl Fn(&EntryName) -> bool,
+    ) -> Result<()> {
+        // What is locked does not change.
+        self.home = Some(self.home());
+        let mut moved = Vec::new();
+        for directory in self.sources.iter().filter(|source| restores_links(source)) {
+            let tree = manifest.trees.get(&directory.name);
+            let Some(tree) = tree.filter(|_| asked(&directory.name)) else {
+                continue;
+            };
+            let top = directory.path().map(real).unwrap_or_default();
+            let inside = self.elsewhere.inside(&top);
+            let is_there = |source: &Source| {
+                let name = &source.name;
+                manifest.files.contains_key(name) || manifest.trees.contains_key(name)
+            };
+            for (at, source) in self.sources.iter().enumerate() {
+                let rest =
+                    below(directory, source).filter(|_| asked(&source.name) && is_there(source));
+                let out = rest
+                    .and_then(|rest| tree.way_out(rest.as_os_str().as_encoded_bytes(), &inside));
+                if let Some(out) = out {
+                    moved.push((at, self.elsewhere.led(&out)));
+                }
+            }
+        }
+        for (at, path) in moved {
+            self.elsewhere.stays_inside(&path)?;
+            let source = &self.sources[at];
+            self.sources[at] = source.at(source.name.clone(), path);
+        }
+        directories_lie_apart(&self.config, &self.sources, Gone::AreFolders)
     }
 
     /// The sources of a pattern.
@@ -292,6 +343,9 @@ impl Settings {
 
     /// The folder in which an import stages: on the file system of what it replaces, as far as that is one.
     pub fn home(&self) -> PathBuf {
+        if let Some(home) = &self.home {
+            return home.clone();
+        }
         let is_said = self.schema.sources.is_none() || self.schema.data_dir.is_some();
         let is_matched = |source: &Source| {
             let is_of = |glob: &Glob| glob.path_of(&source.name).as_deref() == source.path();
@@ -377,28 +431,66 @@ fn clash(one: &impl std::fmt::Display, other: &impl std::fmt::Display) -> Failur
         .hint("a pattern matches two files that would be one entry: give the patterns other names")
 }
 
+/// Returns true for a directory that gets all links back.
+fn restores_links(source: &Source) -> bool {
+    let all = Links::All;
+    matches!(&source.content, Content::Directory { links, .. } if *links == all)
+}
+
+/// The path of `other` below the directory, as the configuration writes it or as it really is.
+fn below(directory: &Source, other: &Source) -> Option<PathBuf> {
+    let (top, path) = (directory.path()?, other.path()?);
+    let rest = path.strip_prefix(top).ok();
+    let rest = rest.map(Path::to_owned).or_else(|| {
+        let rest = path.strip_prefix(real(top)).ok()?;
+        Some(rest.to_owned())
+    });
+    rest.filter(|rest| !rest.as_os_str().is_empty())
+}
+
+/// The meaning of a source in another directory that gets all links back, if it is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    /// A link may have led there.
+    MayBeLinks,
+    /// No link leads there.
+    AreFolders,
+}
+
 /// Refuses a directory in which hookshot would keep its journal, and one that lies in another.
-fn directories_lie_apart(config: &Path, sources: &[Source]) -> Result<()> {
+fn directories_lie_apart(config: &Path, sources: &[Source], gone: Gone) -> Result<()> {
     let directories = sources.iter().filter(|source| source.is_directory());
-    let directories = directories.filter_map(|source| Some((&source.name, real(source.path()?))));
-    let directories: Vec<(&EntryName, PathBuf)> = directories.collect();
-    for (name, path) in &directories {
-        let inner = directories
-            .iter()
-            .find(|(other, inside)| other != name && inside.starts_with(path));
-        let message = if real(config).starts_with(path) {
-            format!(
+    let directories = directories.filter_map(|source| Some((source, real(source.path()?))));
+    let directories: Vec<(&Source, PathBuf)> = directories.collect();
+    for (source, path) in &directories {
+        let name = &source.name;
+        let inner = directories.iter().find(|(other, inside)| {
+            let may_be_link = gone == Gone::MayBeLinks && restores_links(source);
+            other.name != *name && inside.starts_with(path) && (exists(inside) || !may_be_link)
+        });
+        let (message, hint) = if real(config).starts_with(path) {
+            let message = format!(
                 "{} lies in the directory {name}: an import could not replace it as one",
                 config.display()
+            );
+            (
+                message,
+                "give the configuration a folder of its own".to_owned(),
             )
-        } else if let Some((other, _)) = inner {
-            format!("the directory {other} lies in the directory {name}")
+        } else if let Some((other, inside)) = inner {
+            let message = format!("the directory {} lies in the directory {name}", other.name);
+            let hint = match exists(inside) {
+                true => format!("name the outer directory {name} alone"),
+                false => format!(
+                    "if {} was a link to another folder, make it again, or set `links = \"all\"` for {name}; else name the outer directory alone",
+                    inside.display()
+                ),
+            };
+            (message, hint)
         } else {
             continue;
         };
-        return Err(Failure::new(Kind::Usage, message)
-            .hint("give the configuration a folder of its own, and name the outer directory alone")
-            .into());
+        return Err(Failure::new(Kind::Usage, message).hint(hint).into());
     }
     Ok(())
 }

@@ -3,8 +3,10 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     ops::Bound,
-    path::Path,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -194,26 +196,35 @@ impl Tree {
         links.filter(move |(link, _)| !self.is_inside(link, place))
     }
 
-    /// Whether a symbolic link stays inside the directory: no step of its target leads above the top, through links that
-    /// the directory itself has. `place` is where the directory will lie; a target that begins with it is inside.
+    /// Returns true if a symbolic link stays inside the directory: no step of its target leads above the top, through links
+    /// that the directory itself has. `place` is where the directory will lie; a target that begins with it is inside.
+    pub fn is_inside(&self, link: &RelativeName, place: &Path) -> bool {
+        self.way_out(link.as_bytes(), place).is_none()
+    }
+
+    /// Returns where a path below the top leads if links take it out of the directory at `place`: absolute, with the `..`
+    /// that the links have.
     ///
     /// Resolved by names alone, against the directory as it will be. A link that leads to nothing, or in a circle, leads
     /// nowhere outside.
-    pub fn is_inside(&self, link: &RelativeName, place: &Path) -> bool {
-        use std::os::unix::ffi::OsStrExt as _;
+    pub fn way_out(&self, relative: &[u8], place: &Path) -> Option<PathBuf> {
         // A path that is resolved follows no more of them (path_resolution(7)).
         const MOST_LINKS: usize = 40;
-        let mut at: Vec<&[u8]> = link.components().collect();
+        let mut at: Vec<&[u8]> = Vec::new();
         // What is still to be gone, the next component last.
-        let mut ahead: Vec<&[u8]> = at.pop().into_iter().collect();
+        let mut ahead: Vec<&[u8]> = relative.split(|byte| *byte == b'/').rev().collect();
         let mut path = Vec::new();
         let mut links = 0;
+        let outside = |from: PathBuf, ahead: &[&[u8]]| {
+            let rest = ahead.iter().rev().filter(|part| !part.is_empty());
+            rest.fold(from, |path, part| path.join(OsStr::from_bytes(part)))
+        };
         while let Some(component) = ahead.pop() {
             match component {
                 b"" | b"." => continue,
                 b".." => {
                     if at.pop().is_none() {
-                        return false;
+                        return Some(outside(place.join(".."), &ahead));
                     }
                     continue;
                 }
@@ -227,7 +238,7 @@ impl Tree {
             };
             links += 1;
             if links > MOST_LINKS {
-                return true;
+                return None;
             }
             let mut target = next.target.as_slice();
             at.pop();
@@ -236,13 +247,13 @@ impl Tree {
                 let place = place.strip_suffix(b"/").unwrap_or(place);
                 match target.strip_prefix(place) {
                     Some(rest) if rest.is_empty() || rest[0] == b'/' => target = rest,
-                    _ => return false,
+                    _ => return Some(outside(OsStr::from_bytes(target).into(), &ahead)),
                 }
                 at.clear();
             }
             ahead.extend(target.split(|byte| *byte == b'/').rev());
         }
-        true
+        None
     }
 
     /// What cannot be at the same time: two things of one path, or something below a file or a link.

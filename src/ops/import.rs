@@ -95,19 +95,27 @@ fn is_damaged(report: &Report) -> bool {
     has(RESTORED_DATABASE) && !has(VERSION)
 }
 
-/// Finds the places of entries whose sources are patterns, also of those that this machine has lost; returns the archive, to be
-/// read again.
+/// Finds the places that only the archive tells: of entries whose sources are patterns, also of those that this machine has
+/// lost, and of sources behind links that are restored. Returns the archive, to be read again.
 pub fn find_places(
     context: &Context,
     entered: &mut Entered,
     archive: &Location,
+    selection: &Selection,
 ) -> Result<Location> {
-    if entered.settings.globs.is_empty() {
+    let settings = &mut entered.settings;
+    let (has_globs, has_links) = (!settings.globs.is_empty(), settings.may_lie_behind_links());
+    if !has_globs && !has_links {
         return Ok(archive.clone());
     }
     let archive = archive.repeatable(context)?;
     let manifest = archive.manifest(context)?;
-    entered.settings.add_archived(&manifest)?;
+    if has_globs {
+        settings.add_archived(&manifest)?;
+    }
+    if has_links {
+        settings.follow_archived_links(&manifest, |name| selection.has(name))?;
+    }
     Ok(archive)
 }
 

@@ -1,5 +1,7 @@
 //! `inspect`: what an archive says of itself; a small one is proven first, of a large one only the manifest is read.
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +10,15 @@ use super::{
     Context,
     archive_input::{Location, damage},
 };
-use crate::archive::reader::Discard;
+use crate::{
+    archive::reader::Discard,
+    model::{
+        entry_name::EntryName,
+        manifest::Manifest,
+        relative::{RelativeName, shown},
+        tree::{LinkRecord, Tree},
+    },
+};
 
 /// What the archive says.
 #[derive(Debug, Serialize)]
@@ -19,9 +29,41 @@ pub struct Report {
     pub root: String,
     /// Whether all of it was read and proven; if not, what its manifest says is only what it says.
     pub verified: bool,
+    /// The links that lead out of its directories: the archive has them, and not what they lead to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<OutsideLink>,
     /// Its manifest.
     pub manifest: Value,
 }
+
+/// A symbolic link of a directory that leads out of it, wherever the directory lies.
+#[derive(Debug, Serialize)]
+pub struct OutsideLink {
+    /// The directory's entry.
+    pub entry: String,
+    /// The link's path below the directory.
+    pub path: String,
+    /// Where it leads, as it says.
+    pub target: String,
+}
+
+/// Returns the links that lead out of an archive's directories. A manifest does not say where a directory lay, so each link
+/// with an absolute target is among them.
+pub fn outside_links(manifest: &Manifest) -> Vec<OutsideLink> {
+    let of_tree = |(entry, tree): (&EntryName, &Tree)| {
+        let links = tree.outside(Path::new(NOWHERE));
+        let link = |(path, record): (&RelativeName, &LinkRecord)| OutsideLink {
+            entry: entry.to_string(),
+            path: path.to_string(),
+            target: shown(&record.target),
+        };
+        links.map(link).collect::<Vec<_>>()
+    };
+    manifest.trees.iter().flat_map(of_tree).collect()
+}
+
+/// A place in which no target of a link lies: targets have no NUL.
+const NOWHERE: &str = "/\0";
 
 /// Shows the manifest of an archive: of a large one, through its index.
 pub fn inspect(context: &Context, location: &Location) -> Result<Report> {
@@ -35,6 +77,7 @@ fn one(context: &Context, location: &Location) -> Result<Report> {
             archive,
             root: selected.root,
             verified: false,
+            links: outside_links(&selected.manifest),
             manifest: selected.manifest.to_json(),
         });
     }
@@ -43,6 +86,7 @@ fn one(context: &Context, location: &Location) -> Result<Report> {
         archive,
         root: verified.root().to_owned(),
         verified: true,
+        links: outside_links(verified.manifest()),
         manifest: verified.manifest().to_json(),
     })
 }

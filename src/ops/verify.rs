@@ -6,7 +6,12 @@ use serde::Serialize;
 use tracing::warn;
 
 use self::deep::{Looked, Looking};
-use super::{Context, archive_input::Location, remark::Remarks};
+use super::{
+    Context,
+    archive_input::Location,
+    inspect::{OutsideLink, outside_links},
+    remark::Remarks,
+};
 use crate::{
     archive::{Verified, reader::Discard},
     error::{Failure, Kind},
@@ -54,6 +59,9 @@ pub struct Archive {
     pub content_bytes: Option<u64>,
     /// Its entries that are torn: their content is what the manifest says, and may be no state that the file ever had.
     pub torn: Vec<String>,
+    /// The links that lead out of its directories: it has them, and not what they lead to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<OutsideLink>,
     /// The entries that were looked into, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looked_into: Option<Vec<Looked>>,
@@ -175,6 +183,7 @@ fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> A
         files: Some(manifest.files.len()),
         content_bytes: Some(manifest.total_bytes()),
         torn: manifest.torn().map(|(name, _)| name.to_string()).collect(),
+        links: outside_links(manifest),
         looked_into: None,
     }
 }
@@ -189,6 +198,7 @@ fn bad(location: &Location, faults: Vec<String>) -> Archive {
         files: None,
         content_bytes: None,
         torn: Vec::new(),
+        links: Vec::new(),
         looked_into: None,
     }
 }

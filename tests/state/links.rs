@@ -105,31 +105,163 @@ fn a_database_behind_a_link_is_whole_after_an_import_and_the_link_is_there() {
     assert!(target(&machine, "srv/data/app.db").is_some());
 }
 
+/// A machine whose directory has a link to a database elsewhere, which is a source of its own at `path`, before the
+/// directory or after it; exported as `a.tar.gz`.
+fn linked(links: &str, path: &str, is_first: bool) -> Machine {
+    let machine = Machine::empty();
+    let database = format!(
+        "[[backup.sources]]\nname = \"app.db\"\nkind = \"sqlite\"\npath = \"../srv/{path}\"\n"
+    );
+    fs::create_dir_all(machine.path("srv/data")).expect("made");
+    fs::create_dir(machine.path("srv/real")).expect("made");
+    machine.write("srv/data/f", "f", 0o644);
+    match is_first {
+        true => configure(&machine, links, &database),
+        false => configure(&machine, &format!("{links}\n{database}"), ""),
+    }
+    let rows = "create table t(a); insert into t values (1)";
+    assert!(rusqlite(&machine.path("srv/real/app.db"), rows), "made");
+    symlink("../real/app.db", machine.path("srv/data/app.db")).expect("a link");
+    machine.export("a.tar.gz");
+    assert!(
+        rusqlite(&machine.path("srv/real/app.db"), "delete from t"),
+        "emptied"
+    );
+    machine
+}
+
 #[test]
 fn a_database_whose_link_is_gone_lies_in_the_link_s_place() {
-    let source =
-        "[[backup.sources]]\nname = \"app.db\"\nkind = \"sqlite\"\npath = \"../srv/data/app.db\"\n";
-    for links in ["links = \"keep\"", "links = \"all\""] {
-        let machine = machine(source);
-        configure(&machine, links, source);
-        fs::create_dir(machine.path("srv/real")).expect("made");
-        let database = machine.path("srv/real/app.db");
-        assert!(rusqlite(
-            &database,
-            "create table t(a); insert into t values (1)"
-        ));
-        symlink("../real/app.db", machine.path("srv/data/app.db")).expect("a link");
-        machine.export("a.tar.gz");
+    for is_first in [true, false] {
+        let machine = linked("links = \"keep\"", "data/app.db", is_first);
         fs::remove_dir_all(machine.path("srv")).expect("lost");
         fs::create_dir(machine.path("srv")).expect("made");
         let report = import(&machine, "a.tar.gz", 3);
         assert_eq!(kinds(&report, "left_undone"), ["link"]);
         assert!(said(&report, "left_undone").contains("`links = \"all\"`"));
-        assert_eq!(count(&machine.path("srv/data/app.db")), "1", "{links}");
+        assert_eq!(count(&machine.path("srv/data/app.db")), "1");
         assert!(target(&machine, "srv/data/app.db").is_none());
         let report = import(&machine, "a.tar.gz", 3);
-        assert_eq!(action(&report), "unchanged", "{links}");
+        assert_eq!(action(&report), "unchanged");
     }
+    // Where its source names it by its own place, it is restored there.
+    let machine = linked("links = \"keep\"", "real/app.db", true);
+    fs::remove_file(machine.path("srv/data/app.db")).expect("lost");
+    let report = import(&machine, "a.tar.gz", 3);
+    assert_eq!(kinds(&report, "left_undone"), ["link"]);
+    assert_eq!(count(&machine.path("srv/real/app.db")), "1");
+}
+
+#[test]
+fn a_database_behind_a_link_that_is_restored_lies_where_the_link_leads() {
+    // Named by its own place, it is behind no link of the configuration.
+    let all = ["all", "link", "replaced", "other"];
+    for (path, losses) in [("data/app.db", &all[..]), ("real/app.db", &all[1..2])] {
+        for is_first in [true, false] {
+            for loss in losses.iter().copied() {
+                let what = format!("{path} {is_first} {loss}");
+                let machine = linked("links = \"all\"", path, is_first);
+                let link = machine.path("srv/data/app.db");
+                match loss {
+                    "all" => fs::remove_dir_all(machine.path("srv")).expect("lost"),
+                    _ => fs::remove_file(&link).expect("lost"),
+                }
+                match loss {
+                    "replaced" => assert!(rusqlite(&link, "create table other(a)")),
+                    "other" => {
+                        let other = machine.path("srv/other.db");
+                        assert!(rusqlite(&other, "create table t(a)"));
+                        symlink("../other.db", &link).expect("a link");
+                    }
+                    _ => {}
+                }
+                let report = import(&machine, "a.tar.gz", 0);
+                assert_eq!(kinds(&report, "warnings"), ["link"], "{what}");
+                let leads = target(&machine, "srv/data/app.db");
+                assert_eq!(leads, Some("../real/app.db".into()), "{what}");
+                assert_eq!(count(&machine.path("srv/real/app.db")), "1", "{what}");
+                assert_eq!(machine.read("srv/data/f"), b"f");
+                if loss == "replaced" {
+                    let tables = "select * from other";
+                    assert!(rusqlite(&machine.path("srv/data.bak/app.db"), tables));
+                    machine.run(&["rollback"]).exits(0);
+                    assert!(rusqlite(&link, tables), "{what}");
+                    assert!(target(&machine, "srv/data/app.db").is_none());
+                    assert_eq!(count(&machine.path("srv/real/app.db")), "0");
+                    import(&machine, "a.tar.gz", 0);
+                }
+                let report = import(&machine, "a.tar.gz", 0);
+                assert_eq!(action(&report), "unchanged", "{what}");
+                if loss == "other" {
+                    assert_eq!(count(&machine.path("srv/other.db")), "0", "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_of_an_archive_moves_no_database_behind_a_link() {
+    let machine = linked("links = \"all\"", "data/app.db", true);
+    let link = machine.path("srv/data/app.db");
+    fs::remove_file(&link).expect("lost");
+    let rows = "create table t(a); insert into t values (1), (2)";
+    assert!(rusqlite(&link, rows), "made");
+    // The database stays where it is: the link would take it away from its service.
+    machine.write("srv/data/f", "old", 0o644);
+    let only = ["import", "--json", "--only", "data", "a.tar.gz"];
+    let report = machine.run(&only).exits(3).json();
+    assert!(said(&report, "left_undone").contains("import all entries together"));
+    assert_eq!(machine.read("srv/data/f"), b"f");
+    assert_eq!(count(&link), "2");
+    let only = ["import", "--json", "--only", "app.db", "a.tar.gz"];
+    machine.run(&only).exits(0);
+    assert_eq!(count(&link), "1");
+    assert!(target(&machine, "srv/data/app.db").is_none());
+}
+
+#[test]
+fn a_folder_behind_a_link_that_is_restored_lies_where_the_link_leads() {
+    let media = |links: &str, is_first: bool| {
+        let machine = Machine::empty();
+        let media = "[[backup.sources]]\nname = \"media\"\nkind = \"directory\"\npath = \"../srv/data/media\"\n";
+        fs::create_dir_all(machine.path("srv/data/sub")).expect("made");
+        fs::create_dir(machine.path("srv/big")).expect("made");
+        match is_first {
+            true => configure(&machine, links, media),
+            false => configure(&machine, &format!("{links}\n{media}"), ""),
+        }
+        machine.write("srv/big/film", "film", 0o644);
+        // Through a link that stays inside.
+        symlink("sub/there", machine.path("srv/data/media")).expect("a link");
+        symlink("../../big", machine.path("srv/data/sub/there")).expect("a link");
+        machine.export("a.tar.gz");
+        fs::remove_dir_all(machine.path("srv")).expect("lost");
+        machine
+    };
+    for is_first in [true, false] {
+        let machine = media("links = \"all\"", is_first);
+        machine.run(&["validate"]).exits(0);
+        import(&machine, "a.tar.gz", 0);
+        assert_eq!(machine.read("srv/big/film"), b"film");
+        assert_eq!(machine.read("srv/data/media/film"), b"film");
+        assert_eq!(target(&machine, "srv/data/media"), Some("sub/there".into()));
+        import(&machine, "a.tar.gz", 0);
+        fs::remove_dir_all(machine.path("srv")).expect("lost");
+        let root = machine.path("disk").display().to_string();
+        fs::create_dir(machine.path("disk")).expect("made");
+        let run = machine.run(&["import", "--root", &root, "a.tar.gz"]);
+        run.exits(0);
+        let below = format!("{root}{}", machine.path("srv/big/film").display());
+        assert_eq!(fs::read(below).expect("it"), b"film");
+        // A folder in the link's place is a part of the directory.
+        fs::create_dir_all(machine.path("srv/data/media")).expect("made");
+        let run = machine.run(&["import", "a.tar.gz"]).exits(2);
+        run.says("the directory media lies in the directory data");
+    }
+    let machine = media("links = \"keep\"", true);
+    let run = machine.run(&["import", "a.tar.gz"]).exits(2);
+    run.says("was a link to another folder, make it again, or set `links = \"all\"` for data");
 }
 
 #[test]
@@ -187,6 +319,39 @@ fn links_that_lead_out_are_announced_and_only_restored_if_the_user_says_so() {
         fs::read(machine.path("srv/media/film")).expect("it"),
         b"film"
     );
+}
+
+#[test]
+fn verify_and_inspect_name_the_links_that_lead_out() {
+    let machine = machine("");
+    symlink("../media", machine.path("srv/data/media")).expect("a link");
+    symlink("f", machine.path("srv/data/inside")).expect("a link");
+    symlink("/mnt/big", machine.path("srv/data/big")).expect("a link");
+    machine.export("a.tar.gz");
+    let expected = serde_json::json!([
+        {"entry": "data", "path": "big", "target": "/mnt/big"},
+        {"entry": "data", "path": "media", "target": "../media"},
+    ]);
+    let report = machine.run(&["verify", "a.tar.gz", "--json"]).exits(0);
+    assert_eq!(report.json()["archives"][0]["links"], expected);
+    let report = machine.run(&["inspect", "a.tar.gz", "--json"]).exits(0);
+    assert_eq!(report.json()["links"], expected);
+    for verb in ["verify", "inspect"] {
+        let shown = machine.run(&[verb, "a.tar.gz"]).exits(0).text();
+        let lines = shown.lines().filter(|line| line.contains("leads out of"));
+        assert_eq!(lines.count(), 2, "{shown}");
+        assert!(
+            shown.contains("data/media leads out of the directory, to ../media"),
+            "{shown}"
+        );
+    }
+    for number in 0..30 {
+        let link = machine.path(&format!("srv/data/more{number}"));
+        symlink("../media", link).expect("a link");
+    }
+    machine.export("b.tar.gz");
+    let shown = machine.run(&["verify", "b.tar.gz"]).exits(0).text();
+    assert!(shown.contains("and 12 more (--json lists all)"), "{shown}");
 }
 
 #[test]
