@@ -335,6 +335,122 @@ fn an_archive_with_a_torn_database_is_never_the_newest_good_one() {
     only.says("there is no older one without");
 }
 
+/// A bucket of the policy keeps its whole archive, however old it is: a torn one takes nothing's place.
+#[test]
+fn prune_keeps_the_whole_archive_of_a_day_and_not_a_torn_one() {
+    let machine = machine("");
+    let path = machine.path("data/app/app.db");
+    small(&path, "delete", 1);
+    let whole = fs::read(&path).expect("it");
+    let kept = |name: &str| machine.path("out/kept").join(name).display().to_string();
+    let name = |day: u32, hour: u32| format!("app-2026010{day}-{hour:02}0000.tar.gz");
+    // Of the first day the newest archive is torn; of the second all; of the third the last but one.
+    for (day, hour, is_torn) in [
+        (1, 3, false),
+        (1, 9, false),
+        (1, 21, true),
+        (2, 3, true),
+        (2, 21, true),
+        (3, 3, false),
+        (3, 9, true),
+        (3, 21, false),
+    ] {
+        let content = if is_torn { &whole[..5000] } else { &whole[..] };
+        fs::write(&path, content).expect("written");
+        let code = if is_torn { 3 } else { 0 };
+        machine
+            .run(&["export", &kept(&name(day, hour))])
+            .exits(code);
+    }
+    let pruned = machine
+        .run(&["prune", "--keep-daily", "3", "--yes", "--json"])
+        .exits(0)
+        .json();
+    let names = |list: &str| -> Vec<(String, String)> {
+        let list = pruned[list].as_array().expect("a list").iter();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        list.map(|one| (text(&one["name"]), text(&one["standing"])))
+            .collect()
+    };
+    let good = "good".to_owned();
+    assert_eq!(
+        names("keep"),
+        [
+            (name(3, 21), good.clone()),
+            (name(2, 21), "torn".to_owned()),
+            (name(1, 9), good),
+        ],
+        "{pruned}"
+    );
+    let torn = pruned["remove"].as_array().expect("a list").iter();
+    let mut torn = torn.filter(|one| one["name"] == name(1, 21).as_str());
+    let reason = &torn.next().expect("it goes")["reason"];
+    let replaced = format!("daily 2026-01-01: replaced by {}", name(1, 9));
+    assert_eq!(reason, &Value::from(replaced), "{pruned}");
+    let again = machine
+        .run(&["prune", "--keep-daily", "3", "--yes", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(again["removed"], 0, "{again}");
+}
+
+#[test]
+fn a_database_that_goes_along_as_a_file_is_named_with_its_remedy() {
+    let machine = machine("");
+    let path = machine.path("data/app/app.db");
+    let connection = Connection::open(&path).expect("a database");
+    let text = "CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE INDEX ib ON t(b); INSERT INTO t VALUES(1,'a'),(2,'b'); \
+        PRAGMA writable_schema=ON; CREATE TEMP TABLE kept AS SELECT * FROM sqlite_schema WHERE name='ib'; DELETE FROM sqlite_schema WHERE name='ib'";
+    connection.execute_batch(text).expect("made");
+    let definition: (String, String, i64, String) = connection
+        .query_row(
+            "SELECT name, tbl_name, rootpage, sql FROM kept",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+        .expect("it");
+    connection.close().expect("closed");
+    let connection = Connection::open(&path).expect("a database");
+    connection
+        .execute_batch("UPDATE t SET b='zzz' WHERE a=2; PRAGMA writable_schema=ON")
+        .expect("changed");
+    let (name, table, root, sql) = definition;
+    connection
+        .execute(
+            "INSERT INTO sqlite_schema VALUES('index', ?1, ?2, ?3, ?4)",
+            (name, table, root, sql),
+        )
+        .expect("put back");
+    connection.close().expect("closed");
+    let run = machine.run(&["export", "a.tar.gz", "--json"]).exits(3);
+    let report = run.json();
+    let message = report["left_undone"][0]["message"]
+        .as_str()
+        .expect("a message");
+    for said in ["REINDEX", "ib", "marked as torn", "stop the service"] {
+        assert!(message.contains(said), "{said}: {message}");
+    }
+    // The archive is made.
+    assert!(!message.contains("no archive was written"), "{message}");
+    let connection = Connection::open(&path).expect("a database");
+    connection.execute_batch("REINDEX ib").expect("mended");
+    machine.run(&["export", "b.tar.gz", "--json"]).exits(0);
+    connection
+        .execute_batch("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
+        .expect("locked");
+    let report = machine
+        .run(&["export", "c.tar.gz", "--json"])
+        .exits(3)
+        .json();
+    let message = report["left_undone"][0]["message"]
+        .as_str()
+        .expect("a message");
+    for said in ["keeps it locked", "try again when the service is quieter"] {
+        assert!(message.contains(said), "{said}: {message}");
+    }
+    assert!(!message.contains("nothing was written"), "{message}");
+}
+
 #[test]
 fn more_databases_than_a_process_may_open_files_go_along() {
     let machine = machine("");

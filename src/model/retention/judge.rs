@@ -47,7 +47,7 @@ pub enum Reason {
         /// How many the rule keeps.
         count: Count,
     },
-    /// The newest of its hour, day, week, month or year.
+    /// The newest of its hour, day, week, month or year; one with a torn database only if the bucket has no other one.
     Newest(Bucket),
     /// The oldest, while the rule has counts left.
     Oldest(Rule),
@@ -176,7 +176,10 @@ impl<'a> Court<'a> {
         let counting: Vec<(&Archive, Placed)> = archives
             .iter()
             .filter(|archive| archive.time <= now && archive.standing.counts())
-            .map(|archive| (archive, Placed::new(archive.time, policy.zone())))
+            .map(|archive| {
+                let placed = Placed::new(archive.time, policy.zone());
+                (archive, placed.torn(archive.standing == Standing::Torn))
+            })
             .collect();
         let grounds = rules::apply(counting.iter().map(|(_, placed)| placed), policy);
         let newest_good = counting

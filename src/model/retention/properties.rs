@@ -181,17 +181,31 @@ impl Question {
         let zone = self.policy.zone();
         let is_within = |span: Span| archive.time > span.before(newest, zone);
         let is_oldest = newer.len() + 1 == counting.len();
+        let is_left = |before: &BTreeSet<String>, rule: Rule| match self.policy.count(rule) {
+            Count::Absent => false,
+            Count::Of(count) => before.len() < count.get() as usize,
+            Count::All => true,
+        };
         let keeps = |rule: &Rule| {
-            let before: BTreeSet<String> = newer
-                .iter()
-                .map(|other| self.bucket(other, *rule))
-                .collect();
-            let is_left = match self.policy.count(*rule) {
-                Count::Absent => false,
-                Count::Of(count) => before.len() < count.get() as usize,
-                Count::All => true,
+            let newer_buckets = |one: &Archive| -> BTreeSet<String> {
+                let newer = counting.iter().filter(|other| is_newer(other, one));
+                newer.map(|other| self.bucket(other, *rule)).collect()
             };
-            is_left && (is_oldest || !before.contains(&self.bucket(archive, *rule)))
+            let bucket = self.bucket(archive, *rule);
+            let mut members: Vec<&Archive> = counting
+                .iter()
+                .copied()
+                .filter(|other| self.bucket(other, *rule) == bucket)
+                .collect();
+            members.sort_by(|one, other| match is_newer(one, other) {
+                true => std::cmp::Ordering::Less,
+                false => std::cmp::Ordering::Greater,
+            });
+            let whole = members.iter().find(|one| one.standing != Standing::Torn);
+            let keeper = whole.unwrap_or(&members[0]);
+            let is_keeper = keeper.name == archive.name;
+            (is_keeper && is_left(&newer_buckets(members[0]), *rule))
+                || (is_oldest && is_left(&newer_buckets(archive), *rule))
         };
         self.policy.within().is_some_and(is_within) || Rule::ALL.iter().any(keeps)
     }
@@ -305,6 +319,20 @@ proptest! {
     }
 
     #[test]
+    fn no_archive_goes_in_favour_of_a_torn_one_of_its_bucket(question in question()) {
+        for one in question.judged() {
+            let Verdict::Remove(removal) = &one.verdict else {
+                continue;
+            };
+            if let Cause::Outdone(_) = removal.cause
+                && one.archive.standing != Standing::Torn
+            {
+                prop_assert!(removal.replacement_standing != Standing::Torn);
+            }
+        }
+    }
+
+    #[test]
     fn an_empty_policy_removes_nothing(question in question()) {
         let judged = question.judged_by(Counts::default(), None);
         prop_assert_eq!(kept(&judged).len(), question.archives.len());
@@ -330,7 +358,9 @@ proptest! {
             prop_assert!(matches!(replacement.verdict, Verdict::Keep(_)));
             prop_assert!(question.is_counting(&replacement.archive));
             prop_assert_eq!(replacement.archive.standing, removal.replacement_standing);
-            if one.archive.standing.counts() {
+            // A whole archive takes the place of a torn one of its bucket, however old it is.
+            let is_whole = replacement.archive.standing != Standing::Torn;
+            if one.archive.standing.counts() && !(one.archive.standing == Standing::Torn && is_whole) {
                 prop_assert!(replacement.archive.time >= one.archive.time);
             }
         }

@@ -13,6 +13,8 @@ use super::{
 pub struct Placed {
     /// When its snapshot was taken.
     pub time: DateTime<Utc>,
+    /// Whether a database in it is torn: then it stands for a bucket only if no other one can.
+    is_torn: bool,
     buckets: [Bucket; 5],
 }
 
@@ -22,8 +24,14 @@ impl Placed {
         let local = zone.local(time);
         Placed {
             time,
+            is_torn: false,
             buckets: Period::ALL.map(|period| Bucket::of(period, local)),
         }
+    }
+
+    /// The same, of an archive in which a database is torn if `is_torn` says so.
+    pub fn torn(self, is_torn: bool) -> Placed {
+        Placed { is_torn, ..self }
     }
 
     /// The bucket that it is in.
@@ -35,7 +43,7 @@ impl Placed {
 /// Why a rule keeps an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
-    /// It is the newest of its bucket.
+    /// It is the newest of its bucket; the newest without a torn database if there is one.
     Newest,
     /// It is the oldest of all, and the rule has counts left.
     Oldest,
@@ -78,7 +86,7 @@ where
     }
     for (number, rule) in Rule::ALL.into_iter().enumerate() {
         let mut counter = Counter::new(policy.count(rule));
-        for (archive, grounds) in newest_first.clone().zip(&mut grounds) {
+        for (place, archive) in newest_first.clone().enumerate() {
             if counter.is_used_up() {
                 break;
             }
@@ -86,7 +94,21 @@ where
                 Rule::Last => counter.count(None),
                 Rule::Each(period) => counter.count(Some(archive.bucket(period))),
             };
-            grounds.rules[number] = is_counted.then_some(Ground::Newest);
+            let keeper = match rule {
+                Rule::Each(period) if is_counted && archive.is_torn => {
+                    let is_whole = |other: &&Placed| {
+                        !other.is_torn && other.bucket(period) == archive.bucket(period)
+                    };
+                    let mut later = newest_first.clone().enumerate().skip(place);
+                    later
+                        .find(|(_, other)| is_whole(other))
+                        .map_or(place, |(place, _)| place)
+                }
+                _ => place,
+            };
+            if is_counted {
+                grounds[keeper].rules[number] = Some(Ground::Newest);
+            }
         }
         if let Some(oldest) = grounds.last_mut()
             && !counter.is_used_up()

@@ -337,7 +337,7 @@ fn directory(
     }
     for (entry, reason) in staged.unproven {
         let message = format!(
-            "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a plain file ({reason}); mend it, or exclude it if it is none"
+            "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a plain file, marked as torn ({reason}); mend it, or exclude it if it is no database"
         );
         gathered.remarks.undone("database", entry, message);
     }

@@ -114,7 +114,7 @@ impl Reading<'_> {
                 let failure = Failure::of(&error);
                 return match failure.kind {
                     Kind::Interrupted(_) => Err(error),
-                    _ => Ok(Err(failure.message)),
+                    _ => Ok(Err(with_remedy(&failure))),
                 };
             }
         };
@@ -132,4 +132,21 @@ impl Reading<'_> {
         };
         Ok(Ok((staged.record, content)))
     }
+}
+
+/// Returns what is wrong with a database and what to do, less what a hint says of an archive that is not made: this one is.
+fn with_remedy(failure: &Failure) -> String {
+    let hint = failure.hint.as_deref().unwrap_or_default();
+    let is_remedy = |part: &&str| {
+        !part.is_empty()
+            && ![
+                "no archive was written",
+                "nothing was written",
+                "nothing was changed",
+            ]
+            .contains(part)
+    };
+    let parts = hint.split("; ").filter(is_remedy);
+    let parts = std::iter::once(failure.message.as_str()).chain(parts);
+    parts.collect::<Vec<_>>().join("; ")
 }
