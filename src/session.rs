@@ -21,6 +21,8 @@ use nix::{
 
 /// The hidden first word.
 pub const WORD: &str = "without-terminal";
+/// The variable that tells a program, and what it starts, the number of the session that was begun for it.
+pub const VARIABLE: &str = "HOOKSHOT_SESSION";
 /// What a failure of a command says of this.
 pub const HINT: &str = "commands have no terminal, so one that asks for a password fails; give it in a file or a variable";
 
@@ -57,7 +59,10 @@ pub fn become_program(words: &[OsString]) -> u8 {
     };
     // A leader of a group cannot begin a session; it is started as none.
     let _ = setsid();
-    let error = Command::new(program).args(arguments).exec();
+    let error = Command::new(program)
+        .args(arguments)
+        .env(VARIABLE, std::process::id().to_string())
+        .exec();
     let _ = writeln!(
         io::stderr(),
         "cannot start {}: {error}",

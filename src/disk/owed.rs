@@ -1,7 +1,7 @@
 //! Notes that a cleanup is owed: one for each source, and one for `[backup]`, beside the journal.
 //!
 //! A note is durable before the command whose cleanup it names begins, and goes when the cleanup has run. It names the source
-//! and no command: the configuration says which command that is.
+//! and no command: the configuration says which command that is. While a command runs, the note has its mark.
 
 use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
 
@@ -29,26 +29,41 @@ struct Note {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     time: String,
+    /// The mark of the command that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    running: Option<String>,
+    /// True if there is no cleanup: only a command that still runs has to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    without_cleanup: bool,
 }
 
-/// Notes durably that the cleanup of `source` is owed, since `time`; of `[backup]` if there is no source. A note that is there
-/// already stays.
-pub fn note(home: &Home, source: Option<&str>, time: String) -> Result<()> {
+/// What a note says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// The source; nothing for `[backup]`.
+    pub source: Option<String>,
+    /// The mark of the command that ran when the note was written.
+    pub running: Option<String>,
+    /// Whether a cleanup is owed, and not only the end of a command.
+    pub has_cleanup: bool,
+}
+
+/// Notes durably what is owed, since `time`, in place of an earlier note of the same source.
+pub fn note(home: &Home, owed: &Owed, time: String) -> Result<()> {
     let folder = home.folder();
     let looking = || format!("cannot look at {}", folder.display());
     // What would not be believed later is not begun.
     trust(folder, &folder.symlink_metadata().with_context(looking)?)?;
     let note = Note {
         version: VERSION,
-        source: source.map(str::to_owned),
+        source: owed.source.clone(),
         time,
+        running: owed.running.clone(),
+        without_cleanup: !owed.has_cleanup,
     };
     let text = format!("{:#}\n", serde_json::to_value(&note)?);
-    let path = path(home, source);
-    if super::exists(&path) {
-        return Ok(());
-    }
-    publish(&path, text.as_bytes(), Existing::Keep)
+    let path = path(home, owed.source.as_deref());
+    publish(&path, text.as_bytes(), Existing::Replace)
 }
 
 /// Removes the note of `source`, durably.
@@ -60,8 +75,8 @@ pub fn forget(home: &Home, source: Option<&str>) -> io::Result<()> {
     }
 }
 
-/// The sources whose cleanup is owed, in the order of the names of the notes; nothing stands for `[backup]`, which comes last.
-pub fn read(home: &Home) -> Result<Vec<Option<String>>> {
+/// What is owed, by the names of the sources; `[backup]` comes last.
+pub fn read(home: &Home) -> Result<Vec<Owed>> {
     let mut owed = Vec::new();
     for entry in std::fs::read_dir(home.folder()).into_iter().flatten() {
         let name = entry?.file_name();
@@ -70,11 +85,14 @@ pub fn read(home: &Home) -> Result<Vec<Option<String>>> {
             owed.push(one(home.folder().join(&*name))?);
         }
     }
-    owed.sort_by(|one, other| (one.is_none(), one).cmp(&(other.is_none(), other)));
+    owed.sort_by(|one: &Owed, other| {
+        let key = |owed: &Owed| (owed.source.is_none(), owed.source.clone());
+        key(one).cmp(&key(other))
+    });
     Ok(owed)
 }
 
-fn one(path: PathBuf) -> Result<Option<String>> {
+fn one(path: PathBuf) -> Result<Owed> {
     let reading = || format!("cannot read {}", path.display());
     let file = OpenOptions::new()
         .read(true)
@@ -89,7 +107,11 @@ fn one(path: PathBuf) -> Result<Option<String>> {
     io::Read::read_to_string(&mut io::Read::take(file, room), &mut text).with_context(reading)?;
     let note: Option<Note> = serde_json::from_str(&text).ok();
     match note.filter(|note| note.version == VERSION) {
-        Some(note) => Ok(note.source),
+        Some(note) => Ok(Owed {
+            source: note.source,
+            running: note.running,
+            has_cleanup: !note.without_cleanup,
+        }),
         None => Err(Failure::new(
             Kind::Failed,
             format!("{} is not a note of an owed cleanup", path.display()),
@@ -121,13 +143,25 @@ mod tests {
         let home = Home::beside(&folder.path().join("config.toml"));
         assert_eq!(read(&home).expect("none"), vec![]);
         super::super::create_folders(home.folder()).expect("a folder");
+        let owed = |source: Option<&str>| Owed {
+            source: source.map(str::to_owned),
+            running: None,
+            has_cleanup: true,
+        };
         for source in [None, Some("b/c"), Some("a"), None] {
-            note(&home, source, "now".to_owned()).expect("noted");
+            note(&home, &owed(source), "now".to_owned()).expect("noted");
         }
-        let all = [Some("a".to_owned()), Some("b/c".to_owned()), None];
+        let all = [owed(Some("a")), owed(Some("b/c")), owed(None)];
         assert_eq!(read(&home).expect("three"), all);
         forget(&home, Some("a")).expect("forgotten");
         forget(&home, None).expect("forgotten");
         assert_eq!(read(&home).expect("one"), all[1..2]);
+        let running = Owed {
+            running: Some("mark".to_owned()),
+            has_cleanup: false,
+            ..owed(Some("b/c"))
+        };
+        note(&home, &running, "later".to_owned()).expect("noted");
+        assert_eq!(read(&home).expect("one"), [running]);
     }
 }

@@ -24,6 +24,7 @@ use nix::{
 
 use super::{
     files::{Content, Staged},
+    leftover,
     shell::Line,
 };
 use crate::{
@@ -51,7 +52,7 @@ const MOST_LINES: usize = 5;
 /// The exit code of a command that a closed pipe ended, as a shell reports it.
 pub const BROKEN_PIPE: i32 = 128 + 13;
 /// The time between SIGTERM and SIGKILL for a command that has to end.
-const GRACE: Duration = Duration::from_secs(10);
+pub const GRACE: Duration = Duration::from_secs(10);
 /// The time between two looks at a command that runs.
 const TICK: Duration = Duration::from_millis(5);
 /// A longer line of a command around the work is logged in pieces.
@@ -193,12 +194,14 @@ pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
 }
 
 /// Runs a command around the work to its end, within `limit`; `say` gets every line that it prints, on standard output or
-/// standard error. What it leaves in the background goes on.
+/// standard error. What it leaves in the background goes on. It bears `mark`, by which [`leftover::end`] finds it if this
+/// process is killed meanwhile.
 ///
 /// Fails if the command fails, or takes longer, or `step` says that the work ends: then it, and what it started, gets
 /// SIGTERM, and SIGKILL 10 s later.
 pub fn hook(
     command: Line<'_>,
+    mark: &str,
     limit: Duration,
     say: &mut dyn FnMut(&str),
     step: &Step<'_>,
@@ -210,6 +213,7 @@ pub fn hook(
         .stdin(Stdio::null())
         .stdout(writer.try_clone().context("cannot make a pipe")?)
         .stderr(writer)
+        .env(leftover::VARIABLE, mark)
         .spawn()
         .map_err(|error| unstarted(command, &error))?;
     let mut running = Running { child };
@@ -447,6 +451,7 @@ mod tests {
         let mut said = Vec::new();
         let result = hook(
             Line::new(command, None),
+            "test",
             limit,
             &mut |line| said.push(line.to_owned()),
             &go,

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod files;
+pub mod leftover;
 pub mod redb;
 pub mod service;
 pub mod shell;

@@ -205,6 +205,87 @@ fn a_kill_leaves_the_cleanup_to_the_next_export() {
     assert_eq!(notes(&machine), 0);
 }
 
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// The command would end after the cleanup of the next export, and leave the service at rest.
+#[test]
+fn a_command_that_a_killed_export_left_is_ended_before_the_cleanup() {
+    // A daemon that a prepare command starts goes on.
+    let prepare = "test -e ../tmp/fast && exit 0; setsid sleep 600 & echo $! > ../tmp/daemon; (sleep 600; echo late >> ../tmp/log) & \
+        echo $! > ../tmp/pid; echo rest >> ../tmp/log; wait; echo late >> ../tmp/log";
+    for has_cleanup in [true, false] {
+        for at in ["[backup]", "docs"] {
+            let mut lines = format!("prepare = \"{prepare}\"\n");
+            if has_cleanup {
+                let alive = "grep -q ') [RSDT] ' /proc/$(cat ../tmp/pid)/stat 2>/dev/null && echo alive >> ../tmp/log";
+                lines.push_str(&format!("cleanup = \"{alive}; {}\"", note("work")));
+            }
+            let machine = match at {
+                "docs" => machine("", &lines),
+                _ => machine(&lines, ""),
+            };
+            let mut child = begin(&machine, "rest");
+            child.kill().expect("killed");
+            child.wait().expect("gone");
+            let pid = |name: &str| fs::read_to_string(machine.path(name)).expect("a number");
+            let (pid, daemon) = (pid("tmp/pid"), pid("tmp/daemon"));
+            assert!(is_alive(&pid), "it goes on");
+            assert_eq!(notes(&machine), 1);
+            machine.write("tmp/fast", "", 0o600);
+            let run = machine.run(&["export", "b.tar.gz"]).exits(0);
+            run.says(&format!("A command of {at} still ran"));
+            assert!(!is_alive(&pid), "it goes on");
+            assert!(is_alive(&daemon), "{at}: a daemon is not ours to end");
+            let number = daemon.trim().parse().expect("a number");
+            kill(Pid::from_raw(number), Signal::SIGKILL).expect("ended");
+            let expected: &[&str] = match has_cleanup {
+                true => &["rest", "work", "work"],
+                false => &["rest"],
+            };
+            assert_eq!(log(&machine), expected);
+            assert_eq!(notes(&machine), 0);
+        }
+    }
+}
+
+#[test]
+fn a_cleanup_that_a_killed_export_left_is_ended_before_the_next_one() {
+    let cleanup = "test -e ../tmp/fast && { echo work >> ../tmp/log; exit 0; }; echo $$ > ../tmp/pid; echo begun >> ../tmp/log; sleep 600; \
+        echo late >> ../tmp/log";
+    let machine = machine(&format!("cleanup = \"{cleanup}\""), "");
+    let mut child = begin(&machine, "begun");
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    let pid = fs::read_to_string(machine.path("tmp/pid")).expect("a number");
+    assert!(is_alive(&pid), "it goes on");
+    machine.write("tmp/fast", "", 0o600);
+    machine.run(&["export", "b.tar.gz"]).exits(0);
+    assert!(!is_alive(&pid), "it goes on");
+    assert_eq!(log(&machine), ["begun", "work", "work"]);
+}
+
+/// What a prepare command left in the background is part of the rest that it made.
+#[test]
+fn what_a_prepare_command_left_in_the_background_is_there_for_the_cleanup() {
+    let slow = format!(
+        "{SLOW}prepare = \"test -e ../tmp/fast && exit 0; sleep 600 & echo $! > ../tmp/pid\"\ncleanup = \"kill $(cat ../tmp/pid) && {} || true\"",
+        note("killed")
+    );
+    let machine = machine("", &slow);
+    let mut child = begin(&machine, "slow");
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    let pid = fs::read_to_string(machine.path("tmp/pid")).expect("a number");
+    assert!(is_alive(&pid), "it goes on");
+    machine.write("tmp/fast", "", 0o600);
+    machine.run(&["export", "b.tar.gz"]).exits(0);
+    assert!(!is_alive(&pid), "the cleanup ended it");
+    assert_eq!(log(&machine)[..2], ["slow", "killed"]);
+}
+
 #[test]
 fn a_prepare_command_that_takes_too_long_is_ended_with_what_it_started() {
     let more = "prepare = \"sleep 600 & echo $! > ../tmp/pid; wait\"\nprepare_timeout = \"1s\"";

@@ -1,9 +1,8 @@
 //! `prepare` and `cleanup`: commands that ask a service for a moment of rest, and end it, whatever becomes of the export.
 //!
 //! Before a prepare command runs, a note beside the journal says that its cleanup is owed: an export that is killed leaves it,
-//! and the next one runs the cleanup first. Exports that prepare something exclude one another.
-
-use std::time::Duration;
+//! and the next one ends the command, if it still runs, and then runs the cleanup. Exports that prepare something exclude one
+//! another.
 
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
@@ -14,12 +13,12 @@ use crate::{
         NewFolders,
         journal::Home,
         lock::{Hold, StateLock},
-        owed,
+        owed::{self, Owed},
     },
     error::{Failure, Kind},
     model::entry_name::EntryName,
     ops::{Context, remark::Remarks},
-    source::{command, shell::Line},
+    source::{command, leftover, shell::Line},
 };
 
 /// The kind of the remarks.
@@ -72,12 +71,43 @@ impl<'a> Around<'a> {
         let _ = around._folders.create(around.home.folder());
         let folder = [around.home.folder().to_owned()];
         around._lock = Some(StateLock::acquire(&folder, Hold::Exclusive)?);
-        around.owed = owed::read(&around.home)?;
-        if !around.owed.is_empty() {
+        around.take_over(owed::read(&around.home)?);
+        Ok(around)
+    }
+
+    /// Ends commands that an earlier export left at work, and runs the cleanups that it owes.
+    fn take_over(&mut self, left: Vec<Owed>) {
+        for owed in &left {
+            let name = owed.source.as_deref();
+            let ended = owed.running.as_deref().map(leftover::end);
+            if ended.is_some_and(|ended| !ended.is_empty()) {
+                warn!(
+                    "A command of {} still ran, of an earlier export that was killed: ended it",
+                    shown(name)
+                );
+            }
+            if !owed.has_cleanup
+                && let Err(error) = owed::forget(&self.home, name)
+            {
+                warn!("Cannot remove the note of a command that has ended: {error}");
+            }
+        }
+        let cleanups = left.into_iter().filter(|owed| owed.has_cleanup);
+        self.owed = cleanups.map(|owed| owed.source).collect();
+        if !self.owed.is_empty() {
             warn!("An earlier export left a cleanup undone: running it now");
         }
-        around.end_all();
-        Ok(around)
+        self.end_all();
+    }
+
+    /// Notes that the cleanup of a source is owed, or only that a command of it runs.
+    fn note(&self, name: Option<&str>, has_cleanup: bool, running: bool) -> Result<()> {
+        let owed = Owed {
+            source: name.map(str::to_owned),
+            running: running.then(|| self.context.unique.clone()),
+            has_cleanup,
+        };
+        owed::note(&self.home, &owed, self.context.time())
     }
 
     /// Runs the prepare command of `source`, or of `[backup]`, after it is noted that its cleanup is owed.
@@ -86,21 +116,30 @@ impl<'a> Around<'a> {
         let Some(Commands { prepare, cleanup }) = self.commands(name) else {
             return Ok(());
         };
+        if prepare.is_none() && cleanup.is_none() {
+            return Ok(());
+        }
+        let noted = self.note(name, cleanup.is_some(), prepare.is_some());
+        if let Some(error) = noted.err().filter(|_| cleanup.is_some()) {
+            let message = format!(
+                "cannot note that the cleanup of {} is owed: it runs at the end of this export, but not if this export is killed: {error:#}",
+                shown(name)
+            );
+            self.remarks.warning(CLEANUP, name.unwrap_or(""), message);
+        }
         if cleanup.is_some() {
-            if let Err(error) = owed::note(&self.home, name, self.context.time()) {
-                let message = format!(
-                    "cannot note that the cleanup of {} is owed: it runs at the end of this export, but not if this export is killed: {error:#}",
-                    shown(name)
-                );
-                self.remarks.warning(CLEANUP, name.unwrap_or(""), message);
-            }
             self.owed.push(name.map(str::to_owned));
         }
         let Some(prepare) = prepare else {
             return Ok(());
         };
         info!("Preparing {}", shown(name));
-        let done = run(prepare, "prepare", name, self.limit(), &self.context.step());
+        let done = self.run(prepare, "prepare", name, &self.context.step());
+        // What it left in the background may stay.
+        let _ = match cleanup {
+            Some(_) => self.note(name, true, false),
+            None => owed::forget(&self.home, name).map_err(anyhow::Error::from),
+        };
         self.context.stop.check()?;
         done.map_err(|error| {
             let message = format!("the prepare command of {} failed: {error:#}", shown(name));
@@ -145,7 +184,9 @@ impl<'a> Around<'a> {
         let done = match command {
             Some(command) => {
                 info!("Cleaning up {}", shown(name));
-                run(command, CLEANUP, name, self.limit(), &|_| Ok(()))
+                // It is owed as before if this cannot be noted.
+                let _ = self.note(name, true, true);
+                self.run(command, CLEANUP, name, &|_| Ok(()))
             }
             None => {
                 let message = format!(
@@ -190,8 +231,16 @@ impl<'a> Around<'a> {
         })
     }
 
-    fn limit(&self) -> Duration {
-        self.settings.schema.prepare_timeout
+    fn run(
+        &self,
+        command: Line<'_>,
+        what: &str,
+        name: Option<&str>,
+        step: &command::Step<'_>,
+    ) -> Result<()> {
+        let mut say = |line: &str| info!("{what} of {}: {line}", shown(name));
+        let limit = self.settings.schema.prepare_timeout;
+        command::hook(command, &self.context.unique, limit, &mut say, step)
     }
 }
 
@@ -199,17 +248,6 @@ impl Drop for Around<'_> {
     fn drop(&mut self) {
         self.end_all();
     }
-}
-
-fn run(
-    command: Line<'_>,
-    what: &str,
-    name: Option<&str>,
-    limit: Duration,
-    step: &command::Step<'_>,
-) -> Result<()> {
-    let mut say = |line: &str| info!("{what} of {}: {line}", shown(name));
-    command::hook(command, limit, &mut say, step)
 }
 
 fn shown(name: Option<&str>) -> &str {
