@@ -15,7 +15,7 @@ use crate::{
     store::{
         Address, Options, Secret,
         address::Service,
-        options::{Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
+        options::{Checksums, Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
     },
 };
 
@@ -30,7 +30,7 @@ const COMMON: [&str; 8] = [
     "read_back",
     "retention",
 ];
-const S3: [&str; 11] = [
+const S3: [&str; 13] = [
     "endpoint",
     "region",
     "path_style",
@@ -42,6 +42,8 @@ const S3: [&str; 11] = [
     "sse",
     "sse_kms_key_id",
     "tags",
+    "checksums",
+    "conditional_writes",
 ];
 const GCS: [&str; 4] = [
     "endpoint",
@@ -195,6 +197,7 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
     options.storage_class = text("storage_class");
     options.account = text("account");
     let (sse, kms_key) = (text("sse"), text("sse_kms_key_id"));
+    let checksums = text("checksums");
     let mut path = |key: &str| {
         own.contains(&key)
             .then(|| reader.path(table, section, key))
@@ -212,6 +215,19 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
                 "`sse` under [{section}] must be \"AES256\" or \"aws:kms\"; `sse_kms_key_id` goes with the latter"
             ));
             None
+        }
+    };
+    if table.contains_key("conditional_writes") {
+        options.conditional_writes = reader.flag(table, section, "conditional_writes");
+    }
+    options.checksums = match checksums.as_deref() {
+        None | Some("sha256") => Checksums::Sha256,
+        Some("none") => Checksums::None,
+        Some(_) => {
+            reader.fault(format!(
+                "`checksums` under [{section}] must be \"sha256\" or \"none\""
+            ));
+            Checksums::Sha256
         }
     };
     if table.contains_key("path_style") {
@@ -304,6 +320,7 @@ enum Unit {
 
 #[cfg(test)]
 mod tests {
+    use super::Checksums;
     use crate::config::schema::Schema;
 
     #[test]
@@ -326,6 +343,8 @@ mod tests {
             timeout = "2m"
             bandwidth_limit = "5 MB"
             tags = { team = "ops" }
+            checksums = "none"
+            conditional_writes = false
             retention = { keep_last = 3 }
             "#,
         )
@@ -335,6 +354,8 @@ mod tests {
         assert_eq!(offsite.address.to_string(), "s3://bucket/host");
         assert_eq!(offsite.options.chunk_bytes, 16 << 20);
         assert_eq!(offsite.options.timeout.as_secs(), 120);
+        assert_eq!(offsite.options.checksums, Checksums::None);
+        assert!(!offsite.options.conditional_writes);
         assert_eq!(offsite.options.bandwidth_limit, Some(5_000_000));
         assert_eq!(offsite.secrets.len(), 2);
         assert!(!format!("{schema:?}").contains("hunter2"));
@@ -353,6 +374,7 @@ mod tests {
             chunk_size = "1 MiB"
             timeout = "hunter2"
             sse = "hunter2"
+            checksums = "hunter2"
             parallel_uploads = 0
             [backup.destinations.other]
             url = "sftp://me:hunter2@host/x"
@@ -368,6 +390,7 @@ mod tests {
             "`chunk_size`",
             "`timeout`",
             "`sse`",
+            "`checksums`",
             "`parallel_uploads`",
             "a password does not belong",
             "`url` is missing under [backup.destinations.none]",
@@ -375,6 +398,6 @@ mod tests {
             assert!(all.contains(says), "{says}: {all}");
         }
         assert!(!all.contains("hunter2"), "{all}");
-        assert_eq!(faults.len(), 9, "{all}");
+        assert_eq!(faults.len(), 10, "{all}");
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     config::{Choices, Settings},
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::Manifest},
-    store::{Pages, Store},
+    store::{Pages, Store, is_cold},
 };
 
 /// How often a silent standard input is left to look whether we are to stop, in milliseconds.
@@ -122,7 +122,11 @@ impl Location {
                     Some(_) => "the next older one is looked at",
                     None => "and there is no older one",
                 };
-                warn!(archive = %location.shown(), "An archive is damaged, {next}: {}", fault.message);
+                let what = match is_cold(&fault) {
+                    true => "lies in cold storage",
+                    false => "is damaged",
+                };
+                warn!(archive = %location.shown(), "An archive {what}, {next}: {}", fault.message);
             }
             let first = newest.take().unwrap_or(result);
             match older {
@@ -279,11 +283,11 @@ impl Location {
     }
 }
 
-/// What is wrong with an archive that is not what its manifest says. That it is another version's, that it is not there or
-/// that it cannot be read is no damage.
+/// Returns the failure if an older archive may stand in for this one: it is not what its manifest says, or has to be thawed
+/// first. That it is another version's, that it is not there or that it cannot be read is no damage.
 pub fn damage<T>(result: &Result<T>) -> Option<Failure> {
     let failure = Failure::of(result.as_ref().err()?);
-    (failure.kind == Kind::Refused).then_some(failure)
+    (failure.kind == Kind::Refused || is_cold(&failure)).then_some(failure)
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -235,7 +235,7 @@ impl Examination {
     }
 
     fn is_nowhere(&self) -> bool {
-        matches!(&self.failure, Some(failure) if failure.kind == Kind::NotFound)
+        matches!(&self.failure, Some(failure) if matches!(failure.kind, Kind::NotFound | Kind::Unproven))
     }
 
     fn not_tried(&mut self, name: &'static str, why: &str) {
@@ -254,7 +254,7 @@ impl Examination {
             let all = ["write", "find", "read", "list", "create_once", "delete"];
             let parts = store.part_bytes().map(|_| ["parts", "abort_parts"]);
             for name in all.into_iter().chain(parts.into_iter().flatten()) {
-                self.not_tried(name, "there is no such place");
+                self.not_tried(name, "there is no such place, or another server");
             }
             return Ok(());
         }
@@ -310,7 +310,11 @@ impl Examination {
             return Ok(());
         };
         self.attempt("create_once", || {
-            Ok((create_once(store, probe, second, &content, &other)?, None))
+            create_once(store, probe, second, &content, &other)?;
+            let by_a_look = "by a look right before each write: the store knows no conditional writes, so let no two \
+                machines export to one prefix";
+            let message = (!store.knows_conditions()).then(|| by_a_look.to_owned());
+            Ok(((), message))
         })?;
         let deleted = self.attempt("delete", || {
             store.remove(probe)?;

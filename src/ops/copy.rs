@@ -173,7 +173,10 @@ impl Copying<'_> {
             }
             Err(error) => {
                 let failure = Failure::of(&error);
-                if matches!(failure.kind, Kind::NotFound | Kind::Interrupted(_)) {
+                if matches!(
+                    failure.kind,
+                    Kind::NotFound | Kind::Interrupted(_) | Kind::Unproven
+                ) {
                     return Err(error);
                 }
                 warn!(place = %self.to.shown(), "What earlier uploads may have left stays: {}", failure.message);

@@ -15,7 +15,7 @@ use crate::{
     disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, SUFFIX, number},
-    store::{self, Address, Maker, Store, Stored, address::is_url},
+    store::{self, Address, Maker, Store, Stored, address::is_url, is_cold},
 };
 
 /// The word for the newest archive that is good.
@@ -222,12 +222,20 @@ impl Destination {
     }
 
     /// The newest archive of `prefix` whose end and manifest are good, and without a torn database if there is one; who uses it
-    /// proves the rest.
+    /// proves the rest. One that has to be thawed is the last choice.
     fn latest(&self, prefix: &str) -> Result<String> {
-        let mut torn = None;
+        let (mut torn, mut cold) = (None, None);
         for (_, stored) in self.archives(Some(prefix))? {
             let source = self.store.open(&stored.name)?;
-            if let Some(selected) = select(&*source, &[], &mut Discard)? {
+            let selected = match select(&*source, &[], &mut Discard) {
+                Err(error) if is_cold(&Failure::of(&error)) => {
+                    warn!(archive = %stored.name, "An archive lies in cold storage, the next older one is looked at");
+                    cold.get_or_insert(stored.name);
+                    continue;
+                }
+                selected => selected?,
+            };
+            if let Some(selected) = selected {
                 if !selected.manifest.has_torn_database() {
                     return Ok(stored.name);
                 }
@@ -237,33 +245,35 @@ impl Destination {
             }
             warn!(archive = %stored.name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
         }
-        torn.ok_or_else(|| self.has_none("good archive", prefix).into())
+        torn.or(cold)
+            .ok_or_else(|| self.has_none("good archive", prefix).into())
     }
 
-    /// Puts archives with a torn database behind all others: `names`, the newest first, are looked into until one has none. What
-    /// cannot be looked into stays where it is, for whoever reads it.
+    /// Puts archives with a torn database, and such as lie in cold storage, behind all others: `names`, the newest first, are
+    /// inspected until one is neither. One that cannot be inspected stays where it is, for the reader to find out.
     fn put_torn_last(&self, names: &mut [String]) {
-        let is_torn = |name: &String| {
+        let weakness = |name: &String| {
             let source = self.store.open(name).ok()?;
-            let selected = select(&*source, &[], &mut Discard).ok()??;
-            Some(selected.manifest.has_torn_database())
-        };
-        let torn = names.iter().take_while(|name| is_torn(name) == Some(true));
-        let torn = torn.count();
-        if torn == 0 {
-            return;
-        }
-        for name in &names[..torn] {
-            match torn < names.len() {
-                true => {
-                    warn!(archive = %name, "A database in an archive is torn, the next older one is looked at");
-                }
-                false => {
-                    warn!(archive = %name, "A database in an archive is torn, and there is no older one without")
+            match select(&*source, &[], &mut Discard) {
+                Ok(selected) => (selected?.manifest)
+                    .has_torn_database()
+                    .then_some("A database in an archive is torn"),
+                Err(error) => {
+                    is_cold(&Failure::of(&error)).then_some("An archive lies in cold storage")
                 }
             }
+        };
+        let weak: Vec<&str> = names.iter().map_while(weakness).collect();
+        let count = weak.len();
+        for (name, weakness) in names.iter().zip(weak) {
+            match count < names.len() {
+                true => {
+                    warn!(archive = %name, "{weakness}, the next older one is looked at");
+                }
+                false => warn!(archive = %name, "{weakness}, and there is no older one without"),
+            }
         }
-        names.rotate_left(torn);
+        names.rotate_left(count);
     }
 
     fn has_none(&self, what: &str, prefix: &str) -> Failure {

@@ -24,6 +24,7 @@ use crate::{
         manifest::Manifest,
         retention::{self, Policy, Standing, Verdict, judge},
     },
+    store::is_cold,
 };
 
 /// What is asked for.
@@ -270,6 +271,9 @@ fn details(
                 let failure = Failure::of(&error);
                 if matches!(failure.kind, Kind::Interrupted(_)) {
                     return Err(error);
+                }
+                if is_cold(&failure) {
+                    archive.standing = Standing::Cold;
                 }
                 Detail {
                     fault: Some(failure.message),

@@ -16,6 +16,7 @@ use crate::{
     archive::{Verified, reader::Discard},
     error::{Failure, Kind},
     model::version::{Compatibility, compatibility, incompatible},
+    store::is_cold,
 };
 
 /// The depth of a verification.
@@ -89,7 +90,7 @@ pub fn verify(context: &Context, locations: &[Location], depth: Depth) -> Result
             return Err(failure.unwrap_or_else(|| Failure::new(Kind::Failed, "interrupted")));
         }
         report.archives.push(archive);
-        if matches!(&failure, Some(failure) if failure.kind == Kind::Refused) {
+        if matches!(&failure, Some(failure) if failure.kind == Kind::Refused || is_cold(failure)) {
             waiting.extend(location.older());
         }
         if let Some(failure) = failure

@@ -103,6 +103,12 @@ pub trait Store: Send + Sync {
     /// Begins something new of at most `most_bytes`. It has no name before [`Upload::finish`]; the name must be free.
     fn create(&self, name: &str, most_bytes: u64, maker: &Maker) -> Result<Box<dyn Upload>>;
 
+    /// Returns true unless the store refuses to create a name on the condition that it is free: then the name is looked at
+    /// right before it is written.
+    fn knows_conditions(&self) -> bool {
+        true
+    }
+
     /// How many bytes the smallest part has, where what is large goes in parts.
     fn part_bytes(&self) -> Option<usize> {
         None
@@ -139,6 +145,14 @@ const TAKEN: &str = " already; archives are never overwritten";
 /// Returns true if a failure is that of a name that is taken.
 pub(crate) fn is_taken(failure: &Failure) -> bool {
     failure.message.ends_with(TAKEN)
+}
+
+/// The words of the message of an archive whose bytes a store keeps frozen.
+const FROZEN: &str = "it lies in cold storage, and cannot be read before it is thawed";
+
+/// Returns true if a failure is that of an archive in cold storage: it is there, and not to be read now.
+pub(crate) fn is_cold(failure: &Failure) -> bool {
+    failure.message.contains(FROZEN)
 }
 
 /// The failure of a name that is taken.

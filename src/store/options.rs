@@ -52,6 +52,10 @@ pub struct Options {
     pub storage_class: Option<String>,
     /// S3: encryption by the server.
     pub sse: Option<Encryption>,
+    /// S3: the checksum that goes with each request.
+    pub checksums: Checksums,
+    /// S3: true if the server creates a name on the condition that it is free; else the name is looked at before.
+    pub conditional_writes: bool,
     /// S3: tags of the objects.
     pub tags: BTreeMap<String, String>,
     /// Azure: the account and its key.
@@ -78,6 +82,15 @@ pub struct Options {
     pub bandwidth_limit: Option<u64>,
     /// Whether everything is read back even where the store tells a checksum.
     pub read_back: bool,
+}
+
+/// The checksum that goes with what is sent, in a header of S3's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksums {
+    /// SHA-256, which the server compares.
+    Sha256,
+    /// None, for servers that refuse the header; what is sent is read back.
+    None,
 }
 
 /// Encryption by an S3 server.
@@ -108,6 +121,8 @@ impl Default for Options {
             session_token: None,
             storage_class: None,
             sse: None,
+            checksums: Checksums::Sha256,
+            conditional_writes: true,
             tags: BTreeMap::new(),
             account: None,
             account_key: None,

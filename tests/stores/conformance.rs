@@ -20,14 +20,14 @@ use hookshot::{
 
 /// How a store proves what it has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Proofs {
+pub struct Proofs {
     /// What it takes at once.
-    small: Proof,
+    pub small: Proof,
     /// What it takes in parts.
-    large: Proof,
+    pub large: Proof,
 }
 
-fn conforms(place: &dyn Place, proofs: Proofs) {
+pub fn conforms(place: &dyn Place, proofs: Proofs) {
     let store = direct(place, "");
     archives_are_created_proven_and_read(&*store, proofs);
     a_name_that_is_taken_stays_what_it_is(&*store);

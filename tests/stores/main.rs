@@ -23,6 +23,8 @@ mod once;
 mod places;
 mod processes;
 mod prune;
+mod quirks;
+mod real_stores;
 mod retention;
 mod ssh;
 mod test_servers;

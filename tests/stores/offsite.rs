@@ -6,7 +6,7 @@ use crate::support::{Machine, Mounted, Run, finish, is_root};
 use std::{collections::BTreeMap, fs, process::Stdio, time::Duration};
 
 /// A machine with a destination called `offsite` at `endpoint`, and another folder called `local`.
-fn machine(endpoint: &str) -> Machine {
+pub fn machine(endpoint: &str) -> Machine {
     let machine = Machine::new();
     let destinations = format!(
         r#"
@@ -35,7 +35,7 @@ parallel_uploads = 2
     machine
 }
 
-fn run(machine: &Machine, arguments: &[&str]) -> Run {
+pub fn run(machine: &Machine, arguments: &[&str]) -> Run {
     let mut command = machine.command();
     command
         .args(arguments)

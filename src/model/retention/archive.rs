@@ -13,6 +13,9 @@ pub enum Standing {
     Unproven,
     /// Read, and a database in it may be no state that it ever had. It counts, but it is never the newest good one.
     Torn,
+    /// There, in storage that has to be thawed before it can be read. The upload proved it; it counts like one that nobody
+    /// has looked into.
+    Cold,
     /// Read and refused.
     Damaged,
     /// Known not to be all there: an upload that ended early, say.
@@ -22,7 +25,10 @@ pub enum Standing {
 impl Standing {
     /// Whether it may stand for a day or a month, and use up a count.
     pub fn counts(self) -> bool {
-        matches!(self, Standing::Good | Standing::Unproven | Standing::Torn)
+        matches!(
+            self,
+            Standing::Good | Standing::Unproven | Standing::Torn | Standing::Cold
+        )
     }
 
     /// The word for it in JSON and for people.
@@ -31,6 +37,7 @@ impl Standing {
             Standing::Good => "good",
             Standing::Unproven => "unproven",
             Standing::Torn => "torn",
+            Standing::Cold => "cold",
             Standing::Damaged => "damaged",
             Standing::Incomplete => "incomplete",
         }

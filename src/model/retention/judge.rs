@@ -188,7 +188,9 @@ impl<'a> Court<'a> {
         // One that was not inspected may be good.
         let newest_unproven = counting
             .iter()
-            .position(|(archive, _)| archive.standing == Standing::Unproven)
+            .position(|(archive, _)| {
+                matches!(archive.standing, Standing::Unproven | Standing::Cold)
+            })
             .filter(|place| newest_good.is_none_or(|good| *place < good));
         let crown = |place| match place {
             _ if newest_good == Some(place) => Some(Reason::NewestGood),

@@ -70,6 +70,7 @@ fn archives(around: DateTime<Utc>) -> impl Strategy<Value = Vec<Archive>> {
         6 => Just(Standing::Good),
         4 => Just(Standing::Unproven),
         2 => Just(Standing::Torn),
+        1 => Just(Standing::Cold),
         2 => Just(Standing::Damaged),
         1 => Just(Standing::Incomplete),
     ];
@@ -167,8 +168,12 @@ impl Question {
             .collect();
         let is_newest_good = archive.standing == Standing::Good
             && newer.iter().all(|other| other.standing != Standing::Good);
-        let may_be_good =
-            |one: &Archive| matches!(one.standing, Standing::Good | Standing::Unproven);
+        let may_be_good = |one: &Archive| {
+            matches!(
+                one.standing,
+                Standing::Good | Standing::Unproven | Standing::Cold
+            )
+        };
         let is_newest_hope = may_be_good(archive) && !newer.iter().any(|other| may_be_good(other));
         if newer.is_empty() || is_newest_good || is_newest_hope {
             return true;

@@ -46,7 +46,7 @@ impl Slot {
             Ok(swept) => swept.iter().for_each(|name| {
                 info!(archive = %name, place = %self.store.shown(), "Removed what an upload had left that did not end")
             }),
-            Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_)) => return (self.shown(default), Err(error)),
+            Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_) | Kind::Unproven) => return (self.shown(default), Err(error)),
             // Whether it can be written to is seen at once.
             Err(error) => warn!("Cannot look for what unfinished uploads left: {error:#}"),
         }

@@ -18,7 +18,7 @@ use crate::{
         retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
     },
     ops::{Context, catalog::Catalog, destination::Destination},
-    store::Pages,
+    store::{Pages, is_cold},
 };
 
 /// What is to be done at one place.
@@ -172,8 +172,12 @@ pub fn standing(
         }
         false => Standing::Good,
     };
-    if let Some(selected) = select(&*source, &[], &mut Discard)? {
-        return Ok(Some(of(&selected.manifest)));
+    match select(&*source, &[], &mut Discard) {
+        Ok(Some(selected)) => return Ok(Some(of(&selected.manifest))),
+        Ok(None) => {}
+        // It was proven when it was sent.
+        Err(error) if is_cold(&Failure::of(&error)) => return Ok(Some(Standing::Cold)),
+        Err(error) => return Err(error),
     }
     // Damaged, or without an index: format 1.0, or packed anew.
     let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(source);

@@ -10,14 +10,18 @@ use object_store::{
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 
-use super::{Client, once::Once};
+use super::{
+    Client,
+    answers::Answers,
+    endpoint::{self, Endpoint},
+};
 use crate::{
     error::{Failure, Kind},
     store::{
         Address, Environment, Options,
         address::Service,
         network::{CONNECT_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE},
-        options::Encryption,
+        options::{Checksums, Encryption},
     },
 };
 
@@ -40,7 +44,10 @@ pub fn client(
     };
     // The builders print secrets: nothing here is ever shown but the message.
     let client = match service {
-        Service::S3 => s3(bucket, options, environment),
+        Service::S3 => {
+            let endpoint = endpoint::of_bucket(bucket, options, environment)?;
+            s3(bucket, options, environment, endpoint)
+        }
         Service::Gcs => gcs(bucket, options, environment),
         Service::Azure => azure(bucket, options, environment),
     };
@@ -53,7 +60,12 @@ pub fn client(
 
 type Built = Result<Arc<dyn Client>, object_store::Error>;
 
-fn s3(bucket: &str, options: &Options, environment: &Environment) -> Built {
+fn s3(
+    bucket: &str,
+    options: &Options,
+    environment: &Environment,
+    endpoint: Option<Endpoint>,
+) -> Built {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in &environment.variables {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>()
@@ -95,13 +107,22 @@ fn s3(bucket: &str, options: &Options, environment: &Environment) -> Built {
                 .with_bucket_key(true);
         }
     }
+    if let Some(endpoint) = endpoint {
+        builder = builder
+            .with_config(AmazonS3ConfigKey::S3Endpoint, endpoint.url)
+            .with_virtual_hosted_style_request(endpoint.has_bucket);
+    }
+    if options.checksums == Checksums::Sha256 {
+        // The server compares each part with it.
+        builder = builder.with_checksum_algorithm(Checksum::SHA256);
+    }
     let store = builder
         .with_bucket_name(bucket)
-        // The server compares each part with it.
-        .with_checksum_algorithm(Checksum::SHA256)
+        // There are stores that do not know how to remove several objects at once.
+        .with_disable_bulk_delete(true)
         .with_retry(retry(options))
         .with_client_options(client_options(options, environment, "AWS_ALLOW_HTTP"))
-        .with_http_connector(Once)
+        .with_http_connector(Answers(Service::S3))
         .build()?;
     Ok(Arc::new(store))
 }
@@ -125,6 +146,7 @@ fn gcs(bucket: &str, options: &Options, environment: &Environment) -> Built {
         .with_bucket_name(bucket)
         .with_retry(retry(options))
         .with_client_options(client_options(options, environment, "GOOGLE_ALLOW_HTTP"))
+        .with_http_connector(Answers(Service::Gcs))
         .build()?;
     Ok(Arc::new(store))
 }
@@ -151,6 +173,7 @@ fn azure(container: &str, options: &Options, environment: &Environment) -> Built
         .with_container_name(container)
         .with_retry(retry(options))
         .with_client_options(client_options(options, environment, "AZURE_ALLOW_HTTP"))
+        .with_http_connector(Answers(Service::Azure))
         .build()?;
     Ok(Arc::new(store))
 }

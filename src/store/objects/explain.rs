@@ -7,22 +7,32 @@ use object_store::{
     client::{HttpError, HttpErrorKind},
 };
 
-use crate::error::{Failure, Kind};
+use super::answers::Said;
+use crate::{
+    error::{Failure, Kind},
+    store::FROZEN,
+};
 
 /// The most that is repeated of what a server says.
 const MAX_QUOTED_CHARS: usize = 160;
 
 /// Codes of stores that do not know the bucket or container.
-const NO_BUCKET: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "BucketNotFound"];
+pub const NO_BUCKET: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "BucketNotFound"];
 /// Codes of stores that do not know the key, or whose secret it is not.
-const BAD_KEY: [&str; 7] = [
+const BAD_KEY: [&str; 6] = [
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "AuthenticationFailed",
-    "ExpiredToken",
     "InvalidToken",
     "InvalidAuthenticationInfo",
     "InvalidSecurity",
+];
+/// Codes of stores for a key that was good, and whose time is over.
+const EXPIRED: [&str; 4] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+    "RequestExpired",
 ];
 /// Codes of stores whose bucket is somewhere else.
 const OTHER_REGION: [&str; 4] = [
@@ -31,53 +41,201 @@ const OTHER_REGION: [&str; 4] = [
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 ];
+/// Codes of stores for what has to be thawed before it can be read.
+const COLD: [&str; 3] = ["InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"];
+/// Codes of stores that were busy with the same name.
+const CONFLICT: [&str; 2] = ["ConditionalRequestConflict", "OperationAborted"];
+/// Parts of codes and messages of stores that are full, without blanks and in lower case.
+const FULL: [&str; 9] = [
+    "quota",
+    "storagefull",
+    "insufficientstorage",
+    "capacityexceeded",
+    "capexceeded",
+    "storagelimit",
+    "nospaceleft",
+    "diskfull",
+    "diskisfull",
+];
+/// Parts of refusals of what a key of the destination asks for, and that key.
+const KEYS: [(&str, &str); 9] = [
+    // Google, of a header that it does not know.
+    ("ExcessHeaderValues", CHECKSUMS),
+    ("x-amz-checksum", CHECKSUMS),
+    ("checksum-algorithm", CHECKSUMS),
+    ("x-amz-tagging", "leave out the destination's `tags`"),
+    (
+        "InvalidTag",
+        "leave out the destination's `tags`, or look at them",
+    ),
+    (
+        "storage-class",
+        "leave out the destination's `storage_class`",
+    ),
+    (
+        "StorageClass",
+        "leave out the destination's `storage_class`",
+    ),
+    (
+        "server-side-encryption",
+        "leave out the destination's `sse`",
+    ),
+    ("InvalidEncryption", "leave out the destination's `sse`"),
+];
+const CHECKSUMS: &str =
+    "set the destination's `checksums = \"none\"`: then what is sent is read back instead";
 
-/// Whether nobody knows if the store has done it: the answer did not come.
+/// Returns true if no one knows whether the store has done it: the answer did not come.
 pub fn is_lost(error: &Error) -> bool {
-    http_error(error).is_some()
+    http_error(error).is_some_and(|http| Said::of(http).is_none())
 }
 
-/// Whether the store has said no, and would say it again.
+/// Returns true if the store has said no, and would say it again.
 pub fn is_refused(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. }
+    let is_final = http_error(error).is_some_and(|http| Said::of(http).is_some());
+    is_final
+        || matches!(
+            error,
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. }
+        )
+}
+
+/// Returns true if the answer came from something that is not an object store.
+pub fn is_foreign(error: &Error) -> bool {
+    let said = http_error(error).and_then(Said::of);
+    matches!(said, Some(Said::Foreign(_)))
+}
+
+/// Returns true if the signature was too old when it arrived; a new one may do.
+pub fn is_stale(error: &Error) -> bool {
+    code(error) == "RequestTimeTooSkewed"
+}
+
+/// Returns true if the store was busy with the same name, and may do it now.
+pub fn is_conflict(error: &Error) -> bool {
+    CONFLICT.contains(&code(error).as_str())
+}
+
+/// Returns true if the store does not know what it was asked for.
+pub fn is_unknown(error: &Error) -> bool {
+    let text = texts(error);
+    code(error) == "NotImplemented" || matches!(status(&text), Some(501))
+}
+
+/// Returns true if a server said no without a word why, as in answers to HEAD.
+pub fn is_silent(error: &Error) -> bool {
+    let text = texts(error);
+    code(error).is_empty() && matches!(status(&text), Some(400 | 401 | 403))
+}
+
+/// Returns true if every request would be refused like this one: the key, the clock or the server is wrong.
+pub fn is_hopeless(error: &Error) -> bool {
+    let code = code(error);
+    let is_one_of = |codes: &[&str]| codes.contains(&code.as_str());
+    is_foreign(error)
+        || is_stale(error)
+        || is_one_of(&NO_BUCKET)
+        || is_one_of(&BAD_KEY)
+        || is_one_of(&EXPIRED)
+        || is_one_of(&OTHER_REGION)
+}
+
+fn code(error: &Error) -> String {
+    element(&texts(error), "Code").unwrap_or_default()
+}
+
+/// Returns true if the words of a refusal are those of a store without room.
+pub fn is_full(text: &str, status: Option<u16>) -> bool {
+    let said = [element(text, "Code"), element(text, "Message")];
+    let said: String = (said.into_iter().flatten())
+        .flat_map(|said| said.to_lowercase().chars().collect::<Vec<_>>())
+        .filter(|letter| letter.is_alphanumeric())
+        .collect();
+    // Quotas of requests are another matter.
+    let is_rate = status == Some(429) || said.contains("rate") || said.contains("slowdown");
+    status == Some(507) || (!is_rate && FULL.iter().any(|full| said.contains(full)))
+}
+
+/// The failure of an answer that is not the protocol's: `what` says what it is.
+pub fn foreign(doing: &str, what: &str) -> Failure {
+    let message = format!("{doing}: what answers is not an object store: it sent {what}");
+    Failure::new(Kind::Unproven, message).hint(
+        "look at `endpoint`: the address and port of the store's S3, Google or Azure interface, without the bucket; \
+         a console, a proxy or a login page may answer in its place",
     )
 }
 
 /// The failure of what `doing` names; `timeout` is how long one request may take.
 pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
+    if let Some(Said::Foreign(what)) = http_error(error).and_then(Said::of) {
+        return foreign(doing, what);
+    }
     let text = texts(error);
     let code = element(&text, "Code").unwrap_or_default();
     let status = status(&text);
+    let said = words(&text);
     let is_one_of = |codes: &[&str]| codes.contains(&code.as_str());
-    let fail =
-        |what: &str, hint: &str| Failure::new(Kind::Failed, format!("{doing}: {what}")).hint(hint);
-    let named = |what: &str| match (code.is_empty(), status) {
-        (false, _) => format!("{what} ({code})"),
-        (true, Some(status)) => format!("{what} (status {status})"),
-        (true, None) => what.to_owned(),
+    let named = |what: &str| {
+        let what = match (code.is_empty(), status) {
+            (false, _) => format!("{what} ({code})"),
+            (true, Some(status)) => format!("{what} (status {status})"),
+            (true, None) => what.to_owned(),
+        };
+        match &said {
+            Some(said) => format!("{what}: {said}"),
+            None => what,
+        }
     };
+    let fail_as =
+        |kind, what: &str, hint: &str| Failure::new(kind, format!("{doing}: {what}")).hint(hint);
+    let fail = |what: &str, hint: &str| fail_as(Kind::Failed, what, hint);
     if is_one_of(&NO_BUCKET) {
-        let message = format!("{doing}: {}", named("there is no such bucket"));
-        return Failure::new(Kind::NotFound, message)
-            .hint("make the bucket, or look at its name, `endpoint` and `region`");
+        let hint = "make the bucket, or look at its name, `endpoint` and `region`";
+        return fail_as(Kind::NotFound, &named("there is no such bucket"), hint);
+    }
+    if is_one_of(&COLD) {
+        let hint = "thaw it first: `aws s3api restore-object --bucket BUCKET --key KEY --restore-request Days=7`, or \
+            `az storage blob set-tier --tier Hot`; that takes minutes to days, then try again";
+        return fail(&format!("{FROZEN} ({code})"), hint);
+    }
+    if is_full(&text, status) {
+        let hint = "make room there, or have the quota raised; `hookshot prune` removes what the policy does not keep";
+        return fail_as(Kind::Space, &named("the store is full"), hint);
     }
     if is_one_of(&OTHER_REGION) || text.contains("redirect without LOCATION") {
-        let hint = "set the destination's `region` to that of the bucket";
+        let hint = "set the destination's `region` to that of the bucket, and look at `endpoint`";
         return fail(&named("the bucket is in another region"), hint);
     }
-    if code == "RequestTimeTooSkewed" {
+    if let Some(status @ (301 | 302 | 303 | 307 | 308)) = status {
+        return foreign(doing, &format!("us elsewhere (status {status})"));
+    }
+    if code == "RequestTimeTooSkewed" || text.contains("date header") {
         return fail(
-            "the store refuses: the clocks differ",
+            &named("the store refuses: the clocks differ"),
             "set this machine's clock",
         );
+    }
+    if is_one_of(&EXPIRED) || text.contains("not valid in the specified time frame") {
+        let hint = "renew the key: `session_token` and the two that go with it, or the SAS token; look at the environment, too";
+        return fail(&named("the key's time is over"), hint);
     }
     if is_one_of(&BAD_KEY) {
         let hint = "look at the destination's key and its secret, and at the environment";
         return fail(&named("the store does not accept the key"), hint);
     }
-    if is_refused(error) || matches!(status, Some(401 | 403)) {
+    let refused = KEYS.iter().find(|(part, _)| {
+        code.contains(part) || said.as_ref().is_some_and(|said| said.contains(part))
+    });
+    if let Some((_, hint)) = refused
+        && status.is_some_and(|status| status < 500 || status == 501)
+    {
+        return fail(&named("the store says no"), hint);
+    }
+    let is_denied = matches!(
+        error,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. }
+    );
+    if is_denied || matches!(status, Some(401 | 403)) {
         let hint = "look at the destination's key, and at what the bucket's policy allows it";
         return fail(&named("the store refuses"), hint);
     }
@@ -90,7 +248,7 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
             "set the destination's key and its secret, or those of the provider in the environment";
         return fail("there is no key for the store", hint);
     }
-    if let Some(http) = http_error(error) {
+    if let Some(http) = http_error(error).filter(|http| Said::of(http).is_none()) {
         let cause = quoted(&root(http));
         return match http.kind() {
             HttpErrorKind::Timeout => fail(
@@ -107,22 +265,42 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
             ),
         };
     }
-    if matches!(status, Some(429 | 500..)) {
+    if code == "NotImplemented" || status == Some(501) {
+        let hint = "leave out the keys of the destination that the store does not know: `tags`, `storage_class`, `sse`";
+        return fail(&named("the store does not know how to do it"), hint);
+    }
+    if matches!(status, Some(408 | 429 | 500..)) {
         return fail(
             &named("the store cannot do it now"),
-            "try again later, or raise `retry_attempts`",
+            "try again later, or raise `retry_attempts`; on a slow line set `parallel_uploads = 1`",
+        );
+    }
+    if is_one_of(&CONFLICT) {
+        return fail(
+            &named("the store was busy with another request for the same name"),
+            "try again",
         );
     }
     if let Error::Precondition { .. } = error {
         return replaced(doing);
     }
-    let message = element(&text, "Message").map(|message| quoted(&message));
-    let what = match (message, status) {
-        (Some(message), _) => format!("{}: {message}", named("the store says no")),
-        (None, Some(_)) => named("the store says no"),
+    let what = match (&said, status) {
+        (Some(_), _) | (None, Some(_)) => named("the store says no"),
         (None, None) => quoted(&root(error)),
     };
     Failure::new(Kind::Failed, format!("{doing}: {what}"))
+}
+
+/// Returns the server's own words: its message, or the text that it sent in place of one.
+fn words(text: &str) -> Option<String> {
+    if let Some(message) = element(text, "Message") {
+        return Some(quoted(&message));
+    }
+    let (_, rest) = text.split_once("status code: ")?;
+    let (_, body) = rest.lines().next()?.split_once(": ")?;
+    let body = body.trim();
+    let is_words = !body.is_empty() && !body.starts_with(['<', '{']);
+    is_words.then(|| quoted(body))
 }
 
 /// The failure of reading something that is another thing by now.
@@ -174,7 +352,8 @@ fn is_about_credentials(text: &str) -> bool {
     .any(|word| text.contains(word))
 }
 
-fn element(text: &str, name: &str) -> Option<String> {
+/// Returns what stands in the first element of that name.
+pub fn element(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (inner, _) = rest.split_once(&format!("</{name}>"))?;
     Some(inner.trim().to_owned()).filter(|inner| !inner.is_empty())

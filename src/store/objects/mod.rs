@@ -1,27 +1,43 @@
 //! Archives in object stores: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage.
 //!
 //! The only module that knows object_store. Requests are retried with backoff where that makes sense (429, 5xx, broken
-//! connections, time-outs), and never where it does not (403, 404).
+//! connections, time-outs), and never where it does not (403, 404, 501). No answer is believed that is not of the protocol
+//! ([`answers`], [`listing`]).
 
+mod answers;
 mod build;
+mod endpoint;
 mod explain;
+mod listing;
 mod once;
 mod parts;
 mod reading;
+mod single_delete;
 mod upload;
 
-use std::{borrow::Cow, future::Future, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    future::Future,
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use object_store::{
     Error, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload,
     list::{PaginatedListOptions, PaginatedListStore},
     multipart::MultipartStore,
     path::Path,
 };
 
 use self::{
-    explain::{explain, is_lost, is_refused},
+    explain::{explain, foreign, is_hopeless, is_lost, is_refused, is_silent, is_stale},
+    listing::Page,
     reading::Object,
     upload::ObjectUpload,
 };
@@ -44,6 +60,11 @@ use crate::{
 /// The most that is read of a marker.
 const MAX_MARKER_BYTES: u64 = 64 << 10;
 
+/// The most pages without anything in them, one after the other, that a listing may have.
+const MOST_EMPTY_PAGES: usize = 10_000;
+/// A name that nothing has: hookshot makes none like it.
+const NOTHING: &str = ".hookshot-nothing-has-this-name";
+
 /// A client that can do all of it: object_store keeps them apart.
 trait Client: ObjectStore + MultipartStore + PaginatedListStore {}
 impl<T: ObjectStore + MultipartStore + PaginatedListStore> Client for T {}
@@ -61,6 +82,12 @@ struct Inner {
     /// What keys start with: empty, or with a slash at its end.
     prefix: String,
     options: Options,
+    /// True once a listing was one: it is an object store that answers.
+    has_listed: AtomicBool,
+    /// True once it said of something that it is not there.
+    is_honest: AtomicBool,
+    /// False if the configuration says so, or once the store refused a condition and took the same without it.
+    knows_conditions: AtomicBool,
 }
 
 impl Objects {
@@ -91,6 +118,9 @@ impl Objects {
                     format!("{prefix}/")
                 },
                 options: options.clone(),
+                has_listed: AtomicBool::new(false),
+                is_honest: AtomicBool::new(false),
+                knows_conditions: AtomicBool::new(options.conditional_writes),
             }),
         })
     }
@@ -98,11 +128,13 @@ impl Objects {
 
 impl Inner {
     fn key(&self, name: &str) -> Path {
-        Path::from(format!("{}{name}", self.prefix))
+        let key = format!("{}{name}", self.prefix);
+        // As the listing has it; what cannot be a key as it is stands encoded.
+        Path::parse(&key).unwrap_or_else(|_| Path::from(key))
     }
 
-    fn name<'a>(&self, key: &'a Path) -> Option<&'a str> {
-        let name = key.as_ref().strip_prefix(&self.prefix)?;
+    fn name<'a>(&self, key: &'a str) -> Option<&'a str> {
+        let name = key.strip_prefix(&self.prefix)?;
         (!name.is_empty() && !name.contains('/')).then_some(name)
     }
 
@@ -123,10 +155,73 @@ impl Inner {
     /// What is there under a name, as the store says it, or its error.
     fn head(&self, name: &str) -> Result<Option<ObjectMeta>> {
         match self.network.wait(self.client.head(&self.key(name))) {
-            Ok(meta) => Ok(Some(meta)),
+            Ok(meta) => {
+                self.require_honest()?;
+                Ok(Some(meta))
+            }
             Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(self.with_its_reason(error)),
         }
+    }
+
+    /// Asks for the reason of a refusal without one: a refused listing says it.
+    fn with_its_reason(&self, error: anyhow::Error) -> anyhow::Error {
+        if !error.downcast_ref().is_some_and(is_silent) {
+            return error;
+        }
+        match self.page(None, Some(1)) {
+            Err(reason) if reason.downcast_ref::<Error>().is_some() => reason,
+            Err(reason) if matches!(Failure::of(&reason).kind, Kind::Interrupted(_)) => reason,
+            _ => error,
+        }
+    }
+
+    /// Fails if what answers is not an object store, or would refuse everything: better before anything is sent than
+    /// after. A key may be forbidden to list; that is no reason.
+    fn require_store(&self) -> Result<()> {
+        if self.has_listed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.page(None, Some(1)) {
+            Err(error) if error.downcast_ref().is_none_or(is_hopeless) => {
+                let doing = format!("cannot list {}", self.shown);
+                Err(self.explained(&doing, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails if the store says of everything that it is there, also of what nothing has the name of.
+    fn require_honest(&self) -> Result<()> {
+        if self.is_honest.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.require_store()?;
+        let nothing = self.key(NOTHING);
+        if self.network.wait(self.client.head(&nothing)).is_ok() {
+            let doing = format!("cannot look into {}", self.shown);
+            return Err(foreign(&doing, "a yes to a name that nothing has").into());
+        }
+        self.is_honest.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One page of what is right below the prefix; `most` for one of so many objects.
+    fn page(&self, token: Option<String>, most: Option<usize>) -> Result<Arc<Page>> {
+        let prefix = Some(self.prefix.as_str()).filter(|prefix| !prefix.is_empty());
+        let ask = || {
+            let options = PaginatedListOptions {
+                delimiter: Some(Cow::Borrowed("/")),
+                page_token: token.clone(),
+                max_keys: most,
+                ..PaginatedListOptions::default()
+            };
+            self.client.list_paginated(prefix, options)
+        };
+        let found = self.network.wait(fresh(ask))?;
+        self.has_listed.store(true, Ordering::Relaxed);
+        let page = found.result.extensions.get::<Arc<Page>>().cloned();
+        page.context("a listing is looked at before object_store sees it")
     }
 
     fn look(&self, name: &str) -> Result<Option<ObjectMeta>> {
@@ -138,6 +233,7 @@ impl Inner {
     /// Fails where a name does not fit, or is taken.
     fn require_free(&self, name: &str) -> Result<()> {
         fit(name)?;
+        self.require_store()?;
         match self.look(name)? {
             None => Ok(()),
             Some(_) => Err(taken(&self.shown, name).into()),
@@ -145,7 +241,8 @@ impl Inner {
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        match self.network.wait(self.client.delete(&self.key(name))) {
+        let key = self.key(name);
+        match self.network.wait(fresh(|| self.client.delete(&key))) {
             Err(error) if !is_missing(&error) => {
                 let doing = format!("cannot remove {name} from {}", self.shown);
                 Err(self.explained(&doing, error))
@@ -169,10 +266,13 @@ impl Inner {
 
     fn put_marker(&self, name: &str, marker: &Marker) -> Result<()> {
         let bytes = serde_json::to_vec(marker)?;
-        let options = PutOptions::from(PutMode::Overwrite);
+        let bytes = PutPayload::from(bytes);
         let key = self.key(name);
-        self.network
-            .wait(self.client.put_opts(&key, bytes.into(), options))?;
+        let put = || {
+            let options = PutOptions::from(PutMode::Overwrite);
+            self.client.put_opts(&key, bytes.clone(), options)
+        };
+        self.network.wait(fresh(put))?;
         Ok(())
     }
 
@@ -181,7 +281,7 @@ impl Inner {
     fn again<T, W: Future<Output = Result<T, Error>>>(&self, work: impl Fn() -> W) -> Result<T> {
         let mut attempts = 0;
         loop {
-            match self.network.wait(work()) {
+            match self.network.wait(fresh(&work)) {
                 Err(error)
                     if attempts < self.options.retry_attempts
                         && error.downcast_ref().is_some_and(is_lost) =>
@@ -192,6 +292,14 @@ impl Inner {
                 result => return result,
             }
         }
+    }
+}
+
+/// Does it once more, with a new signature, if the first one was too old when it arrived: a slow part, or a busy machine.
+async fn fresh<T, W: Future<Output = Result<T, Error>>>(work: impl Fn() -> W) -> Result<T, Error> {
+    match work().await {
+        Err(error) if is_stale(&error) => work().await,
+        result => result,
     }
 }
 
@@ -217,7 +325,11 @@ impl Store for Objects {
     fn find(&self, name: &str) -> Result<Option<Stored>> {
         plain(name)?;
         let found = self.inner.look(name)?;
-        Ok(found.and_then(|meta| stored(&self.inner, &meta)))
+        Ok(found.map(|meta| Stored {
+            name: name.to_owned(),
+            size_bytes: meta.size,
+            modified: Some(meta.last_modified),
+        }))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn ReadAt + Send + Sync>> {
@@ -235,6 +347,10 @@ impl Store for Objects {
         self.inner.require_free(name)?;
         let upload = ObjectUpload::new(self.inner.clone(), name, most_bytes, maker);
         Ok(Box::new(upload))
+    }
+
+    fn knows_conditions(&self) -> bool {
+        self.inner.knows_conditions.load(Ordering::Relaxed)
     }
 
     fn part_bytes(&self) -> Option<usize> {
@@ -276,27 +392,40 @@ impl Store for Objects {
 }
 
 impl Objects {
-    /// Everything right below the prefix.
+    /// Gives everything right below the prefix. A listing that goes round in circles is an error; one that is long ends
+    /// when the work is to stop.
     fn each(&self, mut take: impl FnMut(Stored) -> Result<()>) -> Result<()> {
         let inner = &self.inner;
-        let prefix = Some(inner.prefix.as_str()).filter(|prefix| !prefix.is_empty());
-        let mut page_token = None;
+        let doing = format!("cannot list {}", inner.shown);
+        let hashes = RandomState::new();
+        let (mut tokens, mut pages) = (HashSet::new(), HashSet::new());
+        let (mut empty, mut token) = (0, None);
         loop {
-            let options = PaginatedListOptions {
-                delimiter: Some(Cow::Borrowed("/")),
-                page_token,
-                ..PaginatedListOptions::default()
-            };
-            let doing = format!("cannot list {}", inner.shown);
-            let page = inner.ask(&doing, inner.client.list_paginated(prefix, options))?;
-            let found = page.result.objects.iter();
-            for stored in found.filter_map(|meta| stored(inner, meta)) {
-                take(stored)?;
+            (inner.network.check())()?;
+            let page = inner.page(token, None);
+            let page = page.map_err(|error| inner.explained(&doing, error))?;
+            for object in &page.objects {
+                if let Some(name) = inner.name(&object.key) {
+                    take(Stored {
+                        name: name.to_owned(),
+                        size_bytes: object.size_bytes,
+                        modified: object.modified,
+                    })?;
+                }
             }
-            page_token = page.page_token;
-            if page_token.is_none() {
+            let Some(next) = &page.next else {
                 return Ok(());
+            };
+            let content = (&page.objects, &page.folders);
+            let is_empty = page.objects.is_empty() && page.folders.is_empty();
+            empty = if is_empty { empty + 1 } else { 0 };
+            let is_new = tokens.insert(hashes.hash_one(next))
+                && (is_empty || pages.insert(hashes.hash_one(content)));
+            if !is_new || empty > MOST_EMPTY_PAGES {
+                let what = "a listing that goes round in circles";
+                return Err(foreign(&doing, what).into());
             }
+            token = Some(next.clone());
         }
     }
 
@@ -344,12 +473,4 @@ impl Objects {
         let doing = format!("cannot end the unfinished upload of {name} to {place}");
         Err(inner.explained(&doing, error))
     }
-}
-
-fn stored(inner: &Inner, meta: &ObjectMeta) -> Option<Stored> {
-    Some(Stored {
-        name: inner.name(&meta.location)?.to_owned(),
-        size_bytes: meta.size,
-        modified: Some(meta.last_modified),
-    })
 }

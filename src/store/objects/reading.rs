@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use anyhow::anyhow;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore as _};
 
-use super::{Inner, explain::replaced};
+use super::{Inner, explain::replaced, fresh};
 use crate::{archive::ReadAt, store::io_error};
 
 /// One object as it was when it was opened.
@@ -25,17 +25,17 @@ impl ReadAt for Object {
         if buffer.is_empty() {
             return Ok(());
         }
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(offset..end)),
-            if_match: self.if_match.clone(),
-            ..GetOptions::default()
-        };
-        let read = async {
+        let read = fresh(|| async {
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(offset..end)),
+                if_match: self.if_match.clone(),
+                ..GetOptions::default()
+            };
             let found = self.inner.client.get_opts(&self.meta.location, options);
             let found = found.await?;
             let (tag, size) = (found.meta.e_tag.clone(), found.meta.size);
             Ok((tag, size, found.bytes().await?))
-        };
+        });
         let doing = format!(
             "cannot read {} in {}",
             self.meta.location.filename().unwrap_or_default(),

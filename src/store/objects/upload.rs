@@ -12,7 +12,7 @@
 
 use std::{
     io::{self, Write},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use anyhow::{Context as _, Result};
@@ -25,8 +25,8 @@ use tokio::task::JoinSet;
 
 use super::{
     Inner,
-    explain::{is_lost, is_refused},
-    is_missing,
+    explain::{is_conflict, is_lost, is_refused, is_unknown},
+    fresh, is_missing,
     parts::Parts,
     reading::Object,
 };
@@ -39,7 +39,7 @@ use crate::{
         marker::{Marker, own_name},
         network::Pace,
         not_proven,
-        options::{MAX_CHUNK_BYTES, MIN_CHUNK_BYTES},
+        options::{Checksums, MAX_CHUNK_BYTES, MIN_CHUNK_BYTES},
         taken, unproven,
     },
 };
@@ -194,7 +194,8 @@ impl ObjectUpload {
         );
         let work = async move {
             let payload = PutPayload::from(chunk);
-            (number, client.put_part(&key, &id, number, payload).await)
+            let put = || client.put_part(&key, &id, number, payload.clone());
+            (number, fresh(put).await)
         };
         parts.at_work.spawn_on(work, self.inner.network.handle());
         Ok(())
@@ -211,33 +212,54 @@ impl ObjectUpload {
             .fold(Md5::new(), |md5, piece| md5.chain_update(piece));
         let checksum = hex::encode(checksum.finalize());
         let mut attempts = 0;
+        let mut is_conditional = self.inner.knows_conditions.load(Ordering::Relaxed);
         loop {
-            let (attributes, tags) = self.attributes();
-            let options = PutOptions {
-                mode: PutMode::Create,
-                attributes,
-                tags,
-                ..PutOptions::default()
+            if !is_conditional && attempts == 0 && self.inner.head(&self.name)?.is_some() {
+                return Err(taken(&self.inner.shown, &self.name).into());
+            }
+            let put = || {
+                let (attributes, tags) = self.attributes();
+                let options = PutOptions {
+                    mode: match is_conditional {
+                        true => PutMode::Create,
+                        false => PutMode::Overwrite,
+                    },
+                    attributes,
+                    tags,
+                    ..PutOptions::default()
+                };
+                self.inner
+                    .client
+                    .put_opts(&self.key, payload.clone(), options)
             };
+            let result = self.inner.network.wait(fresh(put));
             self.named = Named::Perhaps;
-            let put = self
-                .inner
-                .client
-                .put_opts(&self.key, payload.clone(), options);
-            let error = match self.inner.network.wait(put) {
-                Ok(_) => break,
-                Err(error) => error,
-            };
+            let Err(error) = result else { break };
             let Some(said) = error.downcast_ref::<Error>() else {
                 return Err(error);
             };
             if is_taken(said) {
                 // An attempt of ours may have come through without an answer.
                 self.named = Named::No;
+                let found = self.inner.head(&self.name)?;
+                if found.is_none() && is_conflict(said) && self.may_try(attempts)? {
+                    attempts += 1;
+                    continue;
+                }
+                if found.is_none() && matches!(said, Error::AlreadyExists { .. }) {
+                    // Whatever it was that the store is in conflict with, it is not this name.
+                    return Err(error);
+                }
                 if self.is_ours(&checksum, digest)? {
                     break;
                 }
                 return Err(taken(&self.inner.shown, &self.name).into());
+            }
+            if is_unknown(said) && is_conditional {
+                // A store that knows no conditions: the name is looked at instead.
+                self.named = Named::No;
+                (is_conditional, attempts) = (false, 0);
+                continue;
             }
             if is_refused(said) {
                 if attempts == 0 {
@@ -245,14 +267,26 @@ impl ObjectUpload {
                 }
                 return Err(error);
             }
-            if !is_lost(said) || attempts >= self.inner.options.retry_attempts {
+            if !is_lost(said) || !self.may_try(attempts)? {
                 return Err(error);
             }
-            self.inner.network.pause(attempts)?;
             attempts += 1;
+        }
+        if !is_conditional {
+            let known = &self.inner.knows_conditions;
+            known.store(false, Ordering::Relaxed);
         }
         self.named = Named::Yes;
         Ok(checksum)
+    }
+
+    /// Waits before another attempt, if there may be one after so many.
+    fn may_try(&self, attempts: u32) -> Result<bool> {
+        let may = attempts < self.inner.options.retry_attempts;
+        if may {
+            self.inner.network.pause(attempts)?;
+        }
+        Ok(may)
     }
 
     /// Whether what has the name is what was sent.
@@ -280,33 +314,39 @@ impl ObjectUpload {
         let checksum = Md5::digest(parts.digests.concat());
         let checksum = format!("{}-{}", hex::encode(checksum), done.len());
         self.named = Named::Perhaps;
-        let complete = self
-            .inner
-            .client
-            .complete_multipart(&self.key, &parts.id, done);
-        match self.inner.network.wait(complete) {
-            Ok(_) => self.named = Named::Yes,
-            Err(error) => {
-                let Some(said) = error.downcast_ref::<Error>() else {
-                    return Err(error);
-                };
-                if is_taken(said) {
-                    // What has the name is somebody else's, unless an attempt of ours came through without an answer.
-                    self.named = Named::No;
-                    if !self.is_ours(&checksum, digest)? {
-                        return Err(taken(&self.inner.shown, &self.name).into());
-                    }
-                    self.named = Named::Yes;
-                    return Ok(checksum);
-                }
-                // The answer may have been lost; then a second attempt finds no upload any more, or is refused.
-                let found = self.inner.head(&self.name)?;
-                if found.is_none_or(|meta| meta.size != self.sent) {
-                    return Err(error);
-                }
-                self.named = Named::Yes;
+        let id = parts.id.clone();
+        let mut attempts = 0;
+        loop {
+            let complete = || {
+                let client = &self.inner.client;
+                client.complete_multipart(&self.key, &id, done.clone())
+            };
+            let Err(error) = self.inner.network.wait(fresh(complete)) else {
+                break;
+            };
+            let Some(said) = error.downcast_ref::<Error>() else {
+                return Err(error);
+            };
+            let found = self.inner.head(&self.name)?;
+            if found.is_none() && is_conflict(said) && self.may_try(attempts)? {
+                attempts += 1;
+                continue;
             }
+            if is_taken(said) && (found.is_some() || !is_conflict(said)) {
+                // What has the name is somebody else's, unless an attempt of ours came through without an answer.
+                self.named = Named::No;
+                if !self.is_ours(&checksum, digest)? {
+                    return Err(taken(&self.inner.shown, &self.name).into());
+                }
+                break;
+            }
+            // The answer may have been lost; then a second attempt finds no upload any more, or is refused.
+            if found.is_none_or(|meta| meta.size != self.sent) {
+                return Err(error);
+            }
+            break;
         }
+        self.named = Named::Yes;
         Ok(checksum)
     }
 
@@ -320,7 +360,9 @@ impl ObjectUpload {
             return Err(refuse(&why).into());
         }
         // Of encrypted objects, and on Azure, the tag is something else: then it tells nothing.
-        if tells(&meta, checksum) && !self.inner.options.read_back {
+        let reads_back =
+            self.inner.options.read_back || self.inner.options.checksums == Checksums::None;
+        if tells(&meta, checksum) && !reads_back {
             return Ok(Proof::Checksum);
         }
         if self.reads_back(meta, digest)? {

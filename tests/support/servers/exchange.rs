@@ -9,7 +9,7 @@ use std::{
 use md5::{Digest as _, Md5};
 
 use super::{
-    faults::{Fault, Seen, Shared},
+    faults::{Fault, Seen, Shared, Words},
     http::{self, BodyReader, Framing, Head},
     listening::Open,
 };
@@ -56,11 +56,27 @@ impl<'a> Exchange<'a> {
         let framing = head.framing_of_request()?;
         let body = BodyReader::new(reader, framing);
         match self.fault {
+            Some(Fault::Say(ref words)) => self.say(words, &head, body),
+            Some(Fault::Tell(ref telling)) => self.say(&telling(&head), &head, body),
             Some(Fault::Answer(status)) => self.refuse(status, &head, body),
             Some(Fault::Swallow) => self.swallow(&head, body),
             Some(Fault::Hang) => self.hang(body),
             _ => self.forward(head, framing, body),
         }
+    }
+
+    fn say(&self, words: &Words, head: &Head, body: impl Read) -> io::Result<Next> {
+        self.strike();
+        self.drain(body)?;
+        let mut answer = Head::answer(words.status);
+        for (name, value) in &words.headers {
+            answer.set(name, value);
+        }
+        let content = match head.method() {
+            "HEAD" => "",
+            _ => words.body.as_str(),
+        };
+        self.answer(answer, content)
     }
 
     fn refuse(&self, status: u16, head: &Head, body: impl Read) -> io::Result<Next> {
@@ -146,6 +162,15 @@ impl<'a> Exchange<'a> {
             io::copy(&mut { content }, &mut io::sink())?;
             self.strike();
             return self.reset();
+        }
+        if let Some(Fault::Rewrite(rewriting)) = &self.fault {
+            let mut text = String::new();
+            BufReader::new(content).read_to_string(&mut text)?;
+            self.strike();
+            let mut answer = answer;
+            answer.remove("Connection");
+            answer.remove("Transfer-Encoding");
+            return self.answer(answer, &rewriting(&text));
         }
         self.forward_answer(answer, framing, content)
     }

@@ -19,6 +19,12 @@ use super::{
 pub enum Fault {
     /// The answer has this status; the store does not see the request.
     Answer(u16),
+    /// The answer is this one; the store does not see the request.
+    Say(Words),
+    /// The answer is what this says to the request; the store does not see it.
+    Tell(Telling),
+    /// The store answers, and other words arrive.
+    Rewrite(Rewriting),
     /// The answer says that all went well; the store does not see the request.
     Swallow,
     /// Both connections are reset when so many bytes are forwarded.
@@ -41,6 +47,43 @@ pub enum Fault {
     AtRequestByte { at: u64, hook: Hook },
     /// The hook is called before this byte of the answer is forwarded; then all goes on.
     AtAnswerByte { at: u64, hook: Hook },
+}
+
+/// What becomes of the body of an answer.
+pub type Rewriting = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// The answer to a request.
+pub type Telling = Arc<dyn Fn(&Head) -> Words + Send + Sync>;
+
+/// A whole answer. One to HEAD goes without its body.
+#[derive(Clone)]
+pub struct Words {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+}
+
+impl Words {
+    /// A refusal as S3 words it.
+    pub fn refusal(status: u16, code: &str, message: &str) -> Words {
+        let body = format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        );
+        Words {
+            status,
+            headers: vec![("Content-Type", "application/xml".to_owned())],
+            body,
+        }
+    }
+
+    /// A page of the web.
+    pub fn page() -> Words {
+        Words {
+            status: 200,
+            headers: vec![("Content-Type", "text/html; charset=utf-8".to_owned())],
+            body: "<!DOCTYPE html>\n<html><body><h1>Log in</h1></body></html>".to_owned(),
+        }
+    }
 }
 
 /// What a test does in the middle of a request: kill its client, for one.
@@ -132,6 +175,9 @@ impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Answer(status) => write!(f, "Answer({status})"),
+            Fault::Say(words) => write!(f, "Say({})", words.status),
+            Fault::Tell(_) => write!(f, "Tell"),
+            Fault::Rewrite(_) => write!(f, "Rewrite"),
             Fault::Swallow => write!(f, "Swallow"),
             Fault::ResetRequest { after_bytes } => write!(f, "ResetRequest({after_bytes})"),
             Fault::LoseAnswer => write!(f, "LoseAnswer"),

@@ -19,13 +19,15 @@ pub mod http;
 mod listening;
 pub mod moto;
 mod program;
+pub mod quirks;
 pub mod s3;
 pub mod sshd;
 
 pub use azurite::Azurite;
 pub use crowd::Crowd;
-pub use faults::{Fault, Faults, Rule};
+pub use faults::{Fault, Faults, Rule, Words};
 pub use gcs::Gcs;
 pub use moto::Moto;
+pub use quirks::Quirk;
 pub use s3::S3;
 pub use sshd::Sshd;

@@ -1,0 +1,238 @@
+//! Looks at every answer before object_store does, which believes too much: pages of the web, listings without a way on,
+//! refusals that it would ask again for.
+
+use std::{fmt, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use object_store::{
+    ClientOptions,
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+        HttpService, ReqwestConnector,
+    },
+};
+
+use super::{
+    explain::{NO_BUCKET, element, is_full},
+    listing::{Page, root},
+    once, single_delete,
+};
+use crate::store::address::Service;
+
+/// An answer that object_store does not get to see.
+#[derive(Debug)]
+pub enum Said {
+    /// It is not of the protocol; these words say what it is.
+    Foreign(String),
+    /// A refusal that stays one, however often it is asked for.
+    Final {
+        /// The status of the answer.
+        status: u16,
+        /// Its body.
+        body: String,
+    },
+}
+
+impl Said {
+    /// Finds it behind an error of object_store's client.
+    pub fn of(error: &HttpError) -> Option<&Said> {
+        std::error::Error::source(error)?.downcast_ref()
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Said::Foreign(what) => f.write_str(what),
+            Said::Final { status, body } => write!(f, "status code: {status}: {body}"),
+        }
+    }
+}
+
+impl std::error::Error for Said {}
+
+impl From<Said> for HttpError {
+    fn from(said: Said) -> HttpError {
+        // Of the kinds of errors, one that is not tried again.
+        HttpError::new(HttpErrorKind::Decode, said)
+    }
+}
+
+/// Makes clients whose answers are looked at.
+#[derive(Debug)]
+pub struct Answers(pub Service);
+
+impl HttpConnector for Answers {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Looking {
+            service: self.0,
+            client,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Looking {
+    service: Service,
+    client: HttpClient,
+}
+
+/// The kinds of requests, by what their answers have to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// A page of a listing.
+    Listing,
+    /// An object, or what there is to know of it.
+    Object,
+    /// A change.
+    Change,
+    /// Nothing of the store: a key, asked of another server.
+    Elsewhere,
+}
+
+impl HttpService for Looking {
+    fn call<'a, 'b>(
+        &'a self,
+        request: HttpRequest,
+    ) -> BoxFuture<'b, Result<HttpResponse, HttpError>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async move {
+            let asked = Asked::of(&request);
+            let answer = if self.service == Service::S3 && once::is_completion(&request) {
+                once::complete(&self.client, request).await?
+            } else if self.service == Service::Azure && single_delete::is_batch(&request) {
+                return self.delete(request).await;
+            } else {
+                self.client.execute(request).await?
+            };
+            self.look(asked, answer).await
+        })
+    }
+}
+
+impl Looking {
+    async fn delete(&self, batch: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let Some(request) = single_delete::single(&batch) else {
+            return self.client.execute(batch).await;
+        };
+        let answer = self.client.execute(request).await?;
+        match answer.status().as_u16() {
+            404 => Ok(single_delete::answer(404)),
+            _ if answer.status().is_success() => {
+                self.look(Asked::Change, answer).await?;
+                Ok(single_delete::answer(202))
+            }
+            _ => self.look(Asked::Change, answer).await,
+        }
+    }
+
+    async fn look(&self, asked: Asked, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+        let status = answer.status();
+        match asked {
+            Asked::Elsewhere => Ok(answer),
+            _ if status.is_client_error() || status.is_server_error() => {
+                refusal(asked, answer).await
+            }
+            _ if !status.is_success() => Ok(answer),
+            Asked::Listing => self.page(answer).await,
+            // Its bytes go on as they come.
+            Asked::Object if is_html(&answer) => Err(web_page().into()),
+            Asked::Object => Ok(answer),
+            Asked::Change => {
+                let (parts, body) = answer.into_parts();
+                let body = body.bytes().await?;
+                let text = String::from_utf8_lossy(&body);
+                if root(&text).is_some_and(|root| root.eq_ignore_ascii_case("html")) {
+                    return Err(web_page().into());
+                }
+                Ok(HttpResponse::from_parts(parts, body.into()))
+            }
+        }
+    }
+
+    /// Reads a page of a listing, and hands it on beside the answer, which object_store finds empty.
+    async fn page(&self, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+        let (mut parts, body) = answer.into_parts();
+        let body = body.bytes().await?;
+        let text = String::from_utf8_lossy(&body);
+        let page = Page::read(self.service, &text).map_err(Said::Foreign)?;
+        parts.extensions.insert(Arc::new(page));
+        let empty = Page::empty(self.service).to_owned();
+        Ok(HttpResponse::from_parts(parts, empty.into()))
+    }
+}
+
+impl Asked {
+    fn of(request: &HttpRequest) -> Asked {
+        let query = request.uri().query().unwrap_or_default();
+        let has = |pair: &str| query.split('&').any(|given| given.starts_with(pair));
+        match request.method().as_str() {
+            "GET" if has("list-type=2") || has("comp=list") => Asked::Listing,
+            // Only the store is asked with a signature.
+            _ if !request.headers().contains_key("authorization") && !has("sig=") => {
+                Asked::Elsewhere
+            }
+            "GET" | "HEAD" => Asked::Object,
+            _ => Asked::Change,
+        }
+    }
+}
+
+fn web_page() -> Said {
+    Said::Foreign("a web page".to_owned())
+}
+
+fn is_html(answer: &HttpResponse) -> bool {
+    let kind = answer.headers().get("content-type");
+    kind.is_some_and(|kind| {
+        kind.as_bytes()
+            .to_ascii_lowercase()
+            .starts_with(b"text/html")
+    })
+}
+
+/// Passes a refusal on: with the code that some servers send as a header, under a status that says whether it may be asked
+/// for again.
+async fn refusal(asked: Asked, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (mut parts, body) = answer.into_parts();
+    let body = body.bytes().await?;
+    let mut text = String::from_utf8_lossy(&body).into_owned();
+    if text.trim().is_empty() {
+        // An answer to HEAD has no body: Azure and MinIO say there what it is.
+        let header = |name: &str| parts.headers.get(name)?.to_str().ok();
+        let code = header("x-ms-error-code").or_else(|| header("x-minio-error-code"));
+        if let Some(code) = code {
+            let message = header("x-minio-error-desc").unwrap_or_default();
+            text = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        }
+    }
+    let status = parts.status.as_u16();
+    let code = element(&text, "Code").unwrap_or_default();
+    let is_bucket = NO_BUCKET.contains(&code.as_str());
+    match status {
+        // The server waited for the body for too long: all of it may be sent again.
+        400 if code == "RequestTimeout" => {
+            if let Ok(status) = 408.try_into() {
+                parts.status = status;
+            }
+        }
+        404 | 405 if asked == Asked::Listing && !is_bucket => {
+            let code = match code.as_str() {
+                "" => format!("status {status}"),
+                code => code.to_owned(),
+            };
+            let what = format!("a refusal that a bucket's listing never has ({code})");
+            return Err(Said::Foreign(what).into());
+        }
+        501 | 505 | 507 => return Err(Said::Final { status, body: text }.into()),
+        500.. if code == "NotImplemented" || is_full(&text, Some(status)) => {
+            return Err(Said::Final { status, body: text }.into());
+        }
+        _ => {}
+    }
+    Ok(HttpResponse::from_parts(parts, text.into()))
+}

@@ -1,0 +1,115 @@
+//! The suite of a store, by hand against real ones.
+//!
+//! `HOOKSHOT_TEST_STORES` names a configuration file; each of its `[backup.destinations.NAME]` is a place that the suite may
+//! write to. Keys stand there as `env:NAME`, `file:PATH` or as they are. Everything goes below a prefix of its own, and is
+//! removed at the end: `HOOKSHOT_TEST_STORES=stores.toml cargo nextest run --test stores -E 'test(real_stores)'`.
+
+use std::{env, fs};
+
+use hookshot::{
+    config::{destinations::Destination, schema::Schema},
+    store::{self, Address, Environment, Options, Secret},
+};
+
+use crate::{
+    conformance::{Proofs, conforms},
+    places::{PART_BYTES, Place, bytes, direct, export, later, on},
+};
+
+/// A place that a configuration file names, below a prefix of this run.
+struct Real {
+    destination: Destination,
+    prefix: String,
+}
+
+impl Real {
+    fn new(name: &str, destination: Destination) -> Real {
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).expect("a clock");
+        let prefix = format!("hookshot-suite-{name}-{}", now.as_millis());
+        Real {
+            destination,
+            prefix,
+        }
+    }
+
+    /// How it proves what is small, and what goes in parts.
+    fn proofs(&self) -> Proofs {
+        let store = direct(self, "");
+        let proof = |size| {
+            let proof = export(&*store, "proof", &bytes(size, 1));
+            store.remove("proof").expect("removed");
+            proof.unwrap_or_else(|error| panic!("{}: {error:#}", self.url()))
+        };
+        Proofs {
+            small: proof(1_000),
+            large: proof(2 * PART_BYTES),
+        }
+    }
+}
+
+impl Place for Real {
+    fn url(&self) -> String {
+        format!("{}/{}", self.destination.address, self.prefix)
+    }
+
+    fn options(&self, _: &str) -> Options {
+        let mut options = self.destination.options.clone();
+        options.chunk_bytes = PART_BYTES;
+        for (key, value) in &self.destination.secrets {
+            let value = value.reveal();
+            let value = match value.split_once(':') {
+                Some(("env", name)) => {
+                    env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
+                }
+                Some(("file", path)) => fs::read_to_string(path).expect("a secret"),
+                _ => value.to_owned(),
+            };
+            let secret = Some(Secret::new(value.trim_end_matches(['\r', '\n'])));
+            match key.as_str() {
+                "access_key_id" => options.access_key_id = secret,
+                "secret_access_key" => options.secret_access_key = secret,
+                "session_token" => options.session_token = secret,
+                "account_key" => options.account_key = secret,
+                _ => options.service_account_key = secret,
+            }
+        }
+        options
+    }
+
+    /// As far as a listing shows it, hookshot's own notes too.
+    fn everything(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for prefix in ["", "/host-1", "/host-10"] {
+            let url = format!("{}{prefix}", self.url());
+            let address = Address::parse(&url).expect("a place");
+            let store = store::open(&address, &self.options(""), &Environment::default(), on());
+            let listed = store.expect("a store").list(&mut |stored| {
+                names.push(format!("{prefix}/{}", stored.name));
+                Ok(())
+            });
+            drop(listed);
+        }
+        names
+    }
+}
+
+#[test]
+fn real_stores_conform() {
+    let Ok(file) = env::var("HOOKSHOT_TEST_STORES") else {
+        println!("left out: HOOKSHOT_TEST_STORES names no real stores");
+        return;
+    };
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let schema = Schema::parse(&text).unwrap_or_else(|faults| panic!("{file}: {faults:?}"));
+    assert!(!schema.destinations.is_empty(), "{file} names no stores");
+    for (name, destination) in schema.destinations {
+        let place = Real::new(&name, destination);
+        println!("{name}: {}", place.url());
+        conforms(&place, place.proofs());
+        // What the suite left on purpose, as a kill does.
+        let store = direct(&place, "");
+        store.sweep(&later("end")).expect("swept");
+        assert_eq!(place.everything(), [""; 0], "{name}");
+    }
+}
