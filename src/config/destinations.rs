@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use toml::{Table, Value};
 
 use super::{
+    foreign,
     nearest::nearest,
     quantity,
     retention::{self, Retention},
@@ -16,6 +17,7 @@ use crate::{
         Address, Options, Secret,
         address::Service,
         options::{Checksums, Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
+        proxy::{self, Proxy},
     },
 };
 
@@ -30,7 +32,10 @@ const COMMON: [&str; 8] = [
     "read_back",
     "retention",
 ];
-const S3: [&str; 13] = [
+const S3: [&str; 16] = [
+    "profile",
+    "ca_file",
+    "proxy",
     "endpoint",
     "region",
     "path_style",
@@ -45,13 +50,17 @@ const S3: [&str; 13] = [
     "checksums",
     "conditional_writes",
 ];
-const GCS: [&str; 4] = [
+const GCS: [&str; 6] = [
+    "ca_file",
+    "proxy",
     "endpoint",
     "allow_http",
     "service_account_key",
     "storage_class",
 ];
-const AZURE: [&str; 6] = [
+const AZURE: [&str; 8] = [
+    "ca_file",
+    "proxy",
     "endpoint",
     "allow_http",
     "account",
@@ -185,7 +194,7 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
         Address::Sftp { .. } => &SFTP,
     };
     let known: Vec<&str> = COMMON.iter().chain(own).copied().collect();
-    reader.unknown(table, section, &known);
+    foreign::unknown(reader, table, section, &known);
     let mut options = Options::default();
     let mut text = |key: &str| {
         own.contains(&key)
@@ -194,6 +203,8 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
     };
     options.endpoint = text("endpoint");
     options.region = text("region");
+    options.profile = text("profile");
+    let proxy = text("proxy");
     options.storage_class = text("storage_class");
     options.account = text("account");
     let (sse, kms_key) = (text("sse"), text("sse_kms_key_id"));
@@ -203,6 +214,7 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
             .then(|| reader.path(table, section, key))
             .flatten()
     };
+    options.ca_file = path("ca_file");
     options.identity_file = path("identity_file");
     options.known_hosts_file = path("known_hosts_file");
     options.ssh_config = path("ssh_config");
@@ -249,6 +261,23 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
             && let Some(value) = reader.text(table, section, key)
         {
             secrets.insert(key.to_owned(), Secret::new(value));
+        }
+    }
+    if let Some(url) = proxy {
+        let is_elsewhere = ["file:", "credential:", "env:", "command:"]
+            .iter()
+            .any(|kind| url.starts_with(kind));
+        if !is_elsewhere
+            && url != proxy::NONE
+            && let Err(fault) = Proxy::parse(&url, "`proxy`")
+        {
+            reader.fault(format!("`proxy` under [{section}] cannot be used: {fault}"));
+        }
+        // With a password it is a secret like others.
+        if is_elsewhere || url.contains('@') {
+            secrets.insert("proxy".to_owned(), Secret::new(url));
+        } else {
+            options.proxy = Some(Secret::new(url));
         }
     }
     let retention = match table.get("retention") {

@@ -5,6 +5,7 @@
 
 pub mod destinations;
 pub mod elsewhere;
+mod foreign;
 pub mod globs;
 mod nearest;
 mod quantity;

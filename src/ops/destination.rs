@@ -144,6 +144,7 @@ impl Destination {
                 "secret_access_key" => &mut options.secret_access_key,
                 "session_token" => &mut options.session_token,
                 "account_key" => &mut options.account_key,
+                "proxy" => &mut options.proxy,
                 _ => &mut options.service_account_key,
             };
             *place = Some(value);

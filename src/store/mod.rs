@@ -10,6 +10,7 @@ mod network;
 pub mod objects;
 pub mod options;
 mod pages;
+pub mod proxy;
 pub mod sftp;
 
 use std::{

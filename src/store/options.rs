@@ -9,6 +9,14 @@ pub struct Environment {
     pub variables: Vec<(String, String)>,
 }
 
+impl Environment {
+    /// Returns the value of a variable; an empty one counts as none.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.variables.iter().find(|(known, _)| known == name)?;
+        Some(value.trim()).filter(|value| !value.is_empty())
+    }
+}
+
 /// A value that nobody may see.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -40,6 +48,12 @@ pub struct Options {
     pub region: Option<String>,
     /// S3: whether the bucket stands in the path rather than in the host's name.
     pub path_style: Option<bool>,
+    /// S3: the profile of Amazon's tools that key, region and endpoint are taken from.
+    pub profile: Option<String>,
+    /// The certificates of authorities that are trusted beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy in place of those of the environment; its URL may hold a password.
+    pub proxy: Option<Secret>,
     /// Whether the server may be talked to without TLS.
     pub allow_http: bool,
     /// S3: the key and its secret, and the token that temporary ones have.
@@ -115,6 +129,9 @@ impl Default for Options {
             endpoint: None,
             region: None,
             path_style: None,
+            profile: None,
+            ca_file: None,
+            proxy: None,
             allow_http: false,
             access_key_id: None,
             secret_access_key: None,

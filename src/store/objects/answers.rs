@@ -7,12 +7,12 @@ use futures_util::future::BoxFuture;
 use object_store::{
     ClientOptions,
     client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-        HttpService, ReqwestConnector,
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
     },
 };
 
 use super::{
+    connection::Connection,
     explain::{NO_BUCKET, element, is_full},
     listing::{Page, root},
     once, single_delete,
@@ -60,13 +60,26 @@ impl From<Said> for HttpError {
 
 /// Makes clients whose answers are looked at.
 #[derive(Debug)]
-pub struct Answers(pub Service);
+pub struct Answers {
+    service: Service,
+    connection: Connection,
+}
+
+impl Answers {
+    /// Looks at the answers of a store that `connection` reaches.
+    pub fn new(service: Service, connection: Connection) -> Answers {
+        Answers {
+            service,
+            connection,
+        }
+    }
+}
 
 impl HttpConnector for Answers {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = self.connection.connect(options)?;
         Ok(HttpClient::new(Looking {
-            service: self.0,
+            service: self.service,
             client,
         }))
     }

@@ -13,7 +13,11 @@ use object_store::{
 use super::{
     Client,
     answers::Answers,
+    connection::Connection,
     endpoint::{self, Endpoint},
+    explain::texts,
+    keys::{self, Bounded, Keys, Source},
+    tls,
 };
 use crate::{
     error::{Failure, Kind},
@@ -22,6 +26,7 @@ use crate::{
         address::Service,
         network::{CONNECT_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE},
         options::{Checksums, Encryption},
+        proxy::{self, Proxies, Proxy},
     },
 };
 
@@ -42,20 +47,56 @@ pub fn client(
     else {
         bail!("{address} is no bucket");
     };
+    let environment = &match service {
+        Service::S3 => keys::profile::applied(options, environment)?,
+        Service::Gcs => environment.clone(),
+        Service::Azure => keys::azure::applied(options, environment)?,
+    };
+    let way = Way {
+        options: tls::trust(
+            client_options(*service, options, environment),
+            *service,
+            options,
+            environment,
+        )?,
+        proxies: proxies(options, environment)?,
+    };
     // The builders print secrets: nothing here is ever shown but the message.
     let client = match service {
         Service::S3 => {
             let endpoint = endpoint::of_bucket(bucket, options, environment)?;
-            s3(bucket, options, environment, endpoint)
+            s3(bucket, options, environment, endpoint, way)
         }
-        Service::Gcs => gcs(bucket, options, environment),
-        Service::Azure => azure(bucket, options, environment),
+        Service::Gcs => gcs(bucket, options, environment, way),
+        Service::Azure => azure(bucket, options, environment, way),
     };
     let client = client.map_err(|error| {
+        if texts(&error).contains("No CA certificates were loaded") {
+            let message = format!("{address} cannot be used: this machine trusts no authority");
+            return Failure::new(Kind::Usage, message)
+                .hint("install the package ca-certificates, or name a file by the destination's `ca_file`");
+        }
         Failure::new(Kind::Usage, format!("{address} cannot be used: {error}"))
             .hint("look at the destination's options and at the environment")
     })?;
     Ok((client, *service, prefix.clone()))
+}
+
+/// How servers are reached: what a client trusts and how long it waits, and the proxies.
+struct Way {
+    options: ClientOptions,
+    proxies: Proxies,
+}
+
+fn proxies(options: &Options, environment: &Environment) -> Result<Proxies> {
+    if let Some(url) = &options.proxy
+        && url.reveal() != proxy::NONE
+        && let Err(fault) = Proxy::parse(url.reveal(), "`proxy`")
+    {
+        let message = format!("the destination's `proxy` cannot be used: {fault}");
+        return Err(Failure::new(Kind::Usage, message).into());
+    }
+    Ok(Proxies::new(options.proxy.as_ref(), environment))
 }
 
 type Built = Result<Arc<dyn Client>, object_store::Error>;
@@ -65,6 +106,7 @@ fn s3(
     options: &Options,
     environment: &Environment,
     endpoint: Option<Endpoint>,
+    way: Way,
 ) -> Built {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in &environment.variables {
@@ -116,18 +158,45 @@ fn s3(
         // The server compares each part with it.
         builder = builder.with_checksum_algorithm(Checksum::SHA256);
     }
+    let is_static = [
+        AmazonS3ConfigKey::AccessKeyId,
+        AmazonS3ConfigKey::SecretAccessKey,
+    ]
+    .iter()
+    .any(|key| builder.get_config_value(key).is_some());
+    let mut connection = Connection::new(way.proxies.clone(), None);
+    if !is_static {
+        let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+        let region = region.as_deref().unwrap_or("us-east-1");
+        let source = Source::new(environment, region, &way.options, &connection)?;
+        let keys = Arc::new(Keys::new(source));
+        builder = builder.with_credentials(keys::provider(&keys));
+        connection = Connection::new(way.proxies, Some(keys));
+    }
     let store = builder
         .with_bucket_name(bucket)
         // There are stores that do not know how to remove several objects at once.
         .with_disable_bulk_delete(true)
         .with_retry(retry(options))
-        .with_client_options(client_options(options, environment, "AWS_ALLOW_HTTP"))
-        .with_http_connector(Answers(Service::S3))
+        .with_client_options(way.options)
+        .with_http_connector(Answers::new(Service::S3, connection))
         .build()?;
     Ok(Arc::new(store))
 }
 
-fn gcs(bucket: &str, options: &Options, environment: &Environment) -> Built {
+/// The options for a cloud's metadata: asked directly, without TLS, and once more if there is no answer.
+fn metadata(way: &Way) -> (ClientOptions, RetryConfig) {
+    let one_request = Duration::from_millis(1500);
+    let options = way.options.clone().with_allow_http(true);
+    let retry = RetryConfig {
+        max_retries: 1,
+        retry_timeout: keys::PATIENCE,
+        ..RetryConfig::default()
+    };
+    (options.with_timeout(one_request), retry)
+}
+
+fn gcs(bucket: &str, options: &Options, environment: &Environment, way: Way) -> Built {
     let mut builder = GoogleCloudStorageBuilder::new();
     for (name, value) in &environment.variables {
         if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>()
@@ -142,16 +211,47 @@ fn gcs(bucket: &str, options: &Options, environment: &Environment) -> Built {
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
     }
+    builder = builder.with_bucket_name(bucket);
+    let has_key = [
+        GoogleConfigKey::ServiceAccount,
+        GoogleConfigKey::ServiceAccountKey,
+        GoogleConfigKey::ApplicationCredentials,
+    ]
+    .iter()
+    .any(|key| builder.get_config_value(key).is_some());
+    // Where object_store looks by itself.
+    let by_gcloud = environment.get("HOME").is_some_and(|home| {
+        let file = ".config/gcloud/application_default_credentials.json";
+        std::path::Path::new(home).join(file).exists()
+    });
+    let skips = builder.get_config_value(&GoogleConfigKey::SkipSignature);
+    if !has_key && !by_gcloud && skips.as_deref() != Some("true") {
+        let (options, retry) = metadata(&way);
+        let asks = builder
+            .clone()
+            .with_retry(retry)
+            .with_client_options(options)
+            .with_http_connector(Connection::direct())
+            .build()?;
+        builder = builder.with_credentials(Arc::new(Bounded::new(
+            asks.credentials().clone(),
+            "`service_account_key`, GOOGLE_SERVICE_ACCOUNT, GOOGLE_SERVICE_ACCOUNT_KEY, \
+             GOOGLE_APPLICATION_CREDENTIALS, gcloud's credentials, and Google's metadata",
+            "set the destination's `service_account_key`, or GOOGLE_APPLICATION_CREDENTIALS",
+        )));
+    }
     let store = builder
-        .with_bucket_name(bucket)
         .with_retry(retry(options))
-        .with_client_options(client_options(options, environment, "GOOGLE_ALLOW_HTTP"))
-        .with_http_connector(Answers(Service::Gcs))
+        .with_client_options(way.options)
+        .with_http_connector(Answers::new(
+            Service::Gcs,
+            Connection::new(way.proxies, None),
+        ))
         .build()?;
     Ok(Arc::new(store))
 }
 
-fn azure(container: &str, options: &Options, environment: &Environment) -> Built {
+fn azure(container: &str, options: &Options, environment: &Environment, way: Way) -> Built {
     let mut builder = MicrosoftAzureBuilder::new();
     for (name, value) in &environment.variables {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>()
@@ -169,11 +269,47 @@ fn azure(container: &str, options: &Options, environment: &Environment) -> Built
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
+    if let Some(endpoint) = environment.get("IDENTITY_ENDPOINT") {
+        builder = builder.with_msi_endpoint(endpoint);
+    }
+    builder = builder.with_container_name(container);
+    let has_key = [
+        AzureConfigKey::AccessKey,
+        AzureConfigKey::SasKey,
+        AzureConfigKey::Token,
+        AzureConfigKey::ClientSecret,
+        AzureConfigKey::FederatedTokenFile,
+        AzureConfigKey::CredentialType,
+    ]
+    .iter()
+    .any(|key| builder.get_config_value(key).is_some());
+    let is_true = |key| builder.get_config_value(&key).as_deref() == Some("true");
+    if !has_key
+        && !is_true(AzureConfigKey::UseEmulator)
+        && !is_true(AzureConfigKey::UseAzureCli)
+        && !is_true(AzureConfigKey::SkipSignature)
+    {
+        let (options, retry) = metadata(&way);
+        let asks = builder
+            .clone()
+            .with_retry(retry)
+            .with_client_options(options)
+            .with_http_connector(Connection::direct())
+            .build()?;
+        builder = builder.with_credentials(Arc::new(Bounded::new(
+            asks.credentials().clone(),
+            "`account_key`, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_KEY, \
+             AZURE_STORAGE_CONNECTION_STRING, AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE, and Azure's metadata",
+            "set the destination's `account_key`, or AZURE_STORAGE_CONNECTION_STRING",
+        )));
+    }
     let store = builder
-        .with_container_name(container)
         .with_retry(retry(options))
-        .with_client_options(client_options(options, environment, "AZURE_ALLOW_HTTP"))
-        .with_http_connector(Answers(Service::Azure))
+        .with_client_options(way.options)
+        .with_http_connector(Answers::new(
+            Service::Azure,
+            Connection::new(way.proxies, None),
+        ))
         .build()?;
     Ok(Arc::new(store))
 }
@@ -193,11 +329,13 @@ fn retry(options: &Options) -> RetryConfig {
     }
 }
 
-fn client_options(options: &Options, environment: &Environment, variable: &str) -> ClientOptions {
-    let is_allowed = environment
-        .variables
-        .iter()
-        .any(|(name, value)| name == variable && value == "true");
+fn client_options(service: Service, options: &Options, environment: &Environment) -> ClientOptions {
+    let variable = match service {
+        Service::S3 => "AWS_ALLOW_HTTP",
+        Service::Gcs => "GOOGLE_ALLOW_HTTP",
+        Service::Azure => "AZURE_ALLOW_HTTP",
+    };
+    let is_allowed = environment.get(variable) == Some("true");
     ClientOptions::new()
         .with_config(
             ClientConfigKey::UserAgent,

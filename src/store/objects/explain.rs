@@ -1,13 +1,13 @@
 //! What an error of an object store means to people: what failed, and what to do; without XML, URLs and secrets.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use object_store::{
     Error,
     client::{HttpError, HttpErrorKind},
 };
 
-use super::answers::Said;
+use super::{answers::Said, fault::Fault};
 use crate::{
     error::{Failure, Kind},
     store::FROZEN,
@@ -87,7 +87,8 @@ const CHECKSUMS: &str =
 
 /// Returns true if no one knows whether the store has done it: the answer did not come.
 pub fn is_lost(error: &Error) -> bool {
-    http_error(error).is_some_and(|http| Said::of(http).is_none())
+    let is_final = Fault::of(error).is_some_and(|fault| fault.is_final);
+    http_error(error).is_some_and(|http| Said::of(http).is_none()) && !is_final
 }
 
 /// Returns true if the store has said no, and would say it again.
@@ -133,6 +134,7 @@ pub fn is_hopeless(error: &Error) -> bool {
     let code = code(error);
     let is_one_of = |codes: &[&str]| codes.contains(&code.as_str());
     is_foreign(error)
+        || Fault::of(error).is_some_and(|fault| fault.is_final)
         || is_stale(error)
         || is_one_of(&NO_BUCKET)
         || is_one_of(&BAD_KEY)
@@ -169,6 +171,9 @@ pub fn foreign(doing: &str, what: &str) -> Failure {
 pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     if let Some(Said::Foreign(what)) = http_error(error).and_then(Said::of) {
         return foreign(doing, what);
+    }
+    if let Some(Fault { what, hint, .. }) = Fault::of(error) {
+        return Failure::new(Kind::Failed, format!("{doing}: {what}")).hint(hint.as_str());
     }
     let text = texts(error);
     let code = element(&text, "Code").unwrap_or_default();
@@ -243,11 +248,6 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
         let hint = "use https, or set the destination's `allow_http = true`";
         return fail("the endpoint has no TLS", hint);
     }
-    if is_about_credentials(&text) {
-        let hint =
-            "set the destination's key and its secret, or those of the provider in the environment";
-        return fail("there is no key for the store", hint);
-    }
     if let Some(http) = http_error(error).filter(|http| Said::of(http).is_none()) {
         let cause = quoted(&root(http));
         return match http.kind() {
@@ -321,7 +321,7 @@ fn http_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Ht
 }
 
 /// What all causes say; only ever searched, never shown.
-fn texts(error: &Error) -> String {
+pub fn texts(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -341,15 +341,14 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
     root.to_string()
 }
 
-/// Whether it was the key that was asked for, of the machine that a cloud tells its keys to.
-fn is_about_credentials(text: &str) -> bool {
-    [
-        "169.254.169.254",
-        "metadata.google.internal",
-        "instance metadata",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
+/// Returns the first cause of an error in a few words: the status of an answer, or what the network says.
+pub fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = texts(error);
+    match status(&text) {
+        Some(status) => format!("status {status}"),
+        None if text.contains("operation timed out") => "no answer in time".to_owned(),
+        None => quoted(&root(error)),
+    }
 }
 
 /// Returns what stands in the first element of that name.
@@ -365,7 +364,7 @@ fn status(text: &str) -> Option<u16> {
 }
 
 /// A few words of somebody else: one line, and no URL, because there are URLs that are keys.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let words = text
         .split_whitespace()
         .map(|word| if word.contains("://") { "(URL)" } else { word });

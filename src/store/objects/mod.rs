@@ -6,13 +6,18 @@
 
 mod answers;
 mod build;
+mod connection;
 mod endpoint;
 mod explain;
+mod fault;
+mod keys;
 mod listing;
 mod once;
 mod parts;
 mod reading;
+mod signature;
 mod single_delete;
+mod tls;
 mod upload;
 
 use std::{

@@ -1,0 +1,234 @@
+//! The way to a server: directly or through a proxy, with faults told in words, and with a new key if one has run out.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use object_store::{
+    ClientOptions,
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+        HttpService, ReqwestConnector,
+    },
+};
+
+use super::{
+    explain::{cause_of, element, texts},
+    fault::Fault,
+    keys::Keys,
+    signature::Signed,
+    tls,
+};
+use crate::store::proxy::{Proxies, Proxy, Server};
+
+/// Everything: hosts by name, and all addresses of both kinds.
+const ALL_HOSTS: &str = "*,0.0.0.0/0,::/0";
+/// A proxy that nothing goes through.
+const NO_PROXY: &str = "http://127.0.0.1:9";
+
+/// How often a request is signed anew.
+const RENEWALS: u32 = 2;
+
+/// Codes of S3 that say that a temporary key has run out.
+const EXPIRED: [&str; 4] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+    "RequestExpired",
+];
+
+/// Makes clients that go the right way to each server.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    proxies: Proxies,
+    keys: Option<Arc<Keys>>,
+}
+
+impl Connection {
+    /// Goes through `proxies`; `keys` gives new keys if the store says that one has run out.
+    pub fn new(proxies: Proxies, keys: Option<Arc<Keys>>) -> Connection {
+        Connection { proxies, keys }
+    }
+
+    /// Goes to every server directly, as to a machine's own metadata.
+    pub fn direct() -> Connection {
+        Connection::default()
+    }
+}
+
+impl HttpConnector for Connection {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = |options: ClientOptions| ReqwestConnector::default().connect(&options);
+        let direct = options.clone().with_proxy_url(NO_PROXY);
+        let direct = client(direct.with_proxy_excludes(ALL_HOSTS))?;
+        let mut through = Vec::new();
+        for proxy in self.proxies.every() {
+            let made = client(options.clone().with_proxy_url(proxy.url()))?;
+            through.push((proxy.clone(), made));
+        }
+        Ok(HttpClient::new(Way {
+            connection: self.clone(),
+            direct,
+            through,
+        }))
+    }
+}
+
+struct Way {
+    connection: Connection,
+    direct: HttpClient,
+    through: Vec<(Proxy, HttpClient)>,
+}
+
+// Clients know the passwords of their proxies.
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Way")
+    }
+}
+
+impl HttpService for Way {
+    fn call<'a, 'b>(
+        &'a self,
+        request: HttpRequest,
+    ) -> BoxFuture<'b, Result<HttpResponse, HttpError>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async move {
+            // Only what a key of these signed can be signed anew.
+            let keys = self.connection.keys.as_ref();
+            let signed = keys.and_then(|_| Signed::of(&request));
+            let (Some(keys), Some(signed)) = (keys, signed) else {
+                return self.send(request).await;
+            };
+            let mut request = request;
+            let mut key_id = signed.key_id.clone();
+            for _ in 0..RENEWALS {
+                let token = request.headers().get("x-amz-security-token");
+                let token = token.and_then(|token| token.to_str().ok());
+                let token = token.map(str::to_owned);
+                let again = request.clone();
+                let answer = self.send(request).await?;
+                let (answer, has_expired) = has_expired(&again, answer).await?;
+                if !has_expired {
+                    return Ok(answer);
+                }
+                request = again;
+                match keys.another(&key_id, token.as_deref()).await {
+                    Ok(Some(key)) if signed.sign(&mut request, &key).is_ok() => {
+                        key_id.clone_from(&key.key_id);
+                    }
+                    Ok(_) => return Ok(answer),
+                    Err(fault) => return Err(HttpError::new(HttpErrorKind::Unknown, fault)),
+                }
+            }
+            self.send(request).await
+        })
+    }
+}
+
+impl Way {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let uri = request.uri();
+        let server = Server {
+            is_tls: uri.scheme_str() == Some("https"),
+            host: uri.host().unwrap_or_default().to_owned(),
+            port: uri.port_u16(),
+        };
+        let proxy = self.connection.proxies.of(&server).map_err(|fault| {
+            let hint = "mend it, or name the store's host in NO_PROXY, or set the destination's `proxy = \"none\"`";
+            HttpError::new(HttpErrorKind::Unknown, Fault::standing(fault, hint))
+        })?;
+        let client = proxy
+            .and_then(|proxy| (self.through.iter()).find(|(known, _)| known.url() == proxy.url()))
+            .map_or(&self.direct, |(_, client)| client);
+        match client.execute(request).await {
+            Ok(answer) if answer.status().as_u16() == 407 => {
+                let fault = match proxy {
+                    Some(proxy) => no_login(proxy),
+                    None => Fault::standing(
+                        format!(
+                            "a proxy before {} wants a user and a password",
+                            server.words()
+                        ),
+                        "name it in HTTPS_PROXY or by the destination's `proxy`, with both of them",
+                    ),
+                };
+                Err(HttpError::new(HttpErrorKind::Unknown, fault))
+            }
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(told(error, &server, proxy)),
+        }
+    }
+}
+
+/// Reads whether an answer says that the key has run out. An answer to HEAD has no body that would say it.
+async fn has_expired(
+    request: &HttpRequest,
+    answer: HttpResponse,
+) -> Result<(HttpResponse, bool), HttpError> {
+    if !matches!(answer.status().as_u16(), 400 | 401 | 403) {
+        return Ok((answer, false));
+    }
+    if request.method().as_str() == "HEAD" {
+        return Ok((answer, true));
+    }
+    let (head, body) = answer.into_parts();
+    let bytes = body.bytes().await?;
+    let code = element(&String::from_utf8_lossy(&bytes), "Code");
+    let has_expired = code.is_some_and(|code| EXPIRED.contains(&code.as_str()));
+    Ok((HttpResponse::from_parts(head, bytes.into()), has_expired))
+}
+
+fn no_login(proxy: &Proxy) -> Fault {
+    let words = proxy.words();
+    match proxy.has_login {
+        true => Fault::standing(
+            format!("{words} does not accept its user and password"),
+            "look at both; characters such as @ and : are written as %40 and %3A",
+        ),
+        false => Fault::standing(
+            format!("{words} wants a user and a password"),
+            "write them into its URL: http://USER:PASSWORD@HOST:PORT",
+        ),
+    }
+}
+
+/// Puts an error on the way into words if they say more than the error: of certificates, and of proxies.
+fn told(error: HttpError, server: &Server, proxy: Option<&Proxy>) -> HttpError {
+    let text = texts(&error);
+    if let Some(mut fault) = tls::fault(&text, server) {
+        if let Some(proxy) = proxy {
+            fault.hint += &format!("; requests go through {}", proxy.words());
+        }
+        return HttpError::new(HttpErrorKind::Unknown, fault);
+    }
+    let Some(proxy) = proxy else {
+        return error;
+    };
+    let (words, shown) = (proxy.words(), server.words());
+    let around = format!("NO_PROXY={} goes around it", server.host);
+    let kind = error.kind();
+    if text.contains("proxy authorization required") {
+        return HttpError::new(HttpErrorKind::Unknown, no_login(proxy));
+    }
+    let cause = cause_of(&error);
+    let fault = if text.contains("tunnel error: unsuccessful") {
+        let hint = format!("ask for {shown} to be allowed there, or look at `endpoint`; {around}");
+        Fault::passing(format!("{words} does not let us through to {shown}"), hint)
+    } else if kind == HttpErrorKind::Connect {
+        let hint = format!("look at the proxy; {around}");
+        Fault::passing(format!("no connection to {words}: {cause}"), hint)
+    } else if kind == HttpErrorKind::Timeout {
+        let hint = format!("look at the proxy, and at `timeout`; {around}");
+        Fault::passing(format!("no answer in time through {words}"), hint)
+    } else {
+        let hint = format!("look at the proxy, and try again; {around}");
+        Fault::passing(
+            format!("the connection through {words} broke: {cause}"),
+            hint,
+        )
+    };
+    HttpError::new(kind, fault)
+}

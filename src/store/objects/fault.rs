@@ -1,0 +1,53 @@
+//! A fault on the way to a store, put into words where everything about it is known.
+
+use std::{error::Error, fmt};
+
+/// What failed, and what to do. It passes through object_store as the cause of an error, and [`super::explain`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What failed, lower case, without a secret.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+    /// True if another attempt would end the same way.
+    pub is_final: bool,
+}
+
+impl Fault {
+    /// A fault that another attempt would meet again.
+    pub fn standing(what: impl Into<String>, hint: impl Into<String>) -> Fault {
+        Fault {
+            what: what.into(),
+            hint: hint.into(),
+            is_final: true,
+        }
+    }
+
+    /// A fault that may pass.
+    pub fn passing(what: impl Into<String>, hint: impl Into<String>) -> Fault {
+        Fault {
+            is_final: false,
+            ..Fault::standing(what, hint)
+        }
+    }
+
+    /// Returns the fault that caused `error`.
+    pub fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Fault> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(fault) = error.downcast_ref() {
+                return Some(fault);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for Fault {}

@@ -1,0 +1,228 @@
+//! Keys of stores that stand nowhere in the configuration: where they are looked for, and who gives new ones.
+
+pub mod azure;
+mod machine;
+pub mod profile;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use object_store::{
+    CredentialProvider,
+    aws::{AwsCredential, AwsCredentialProvider},
+};
+use tokio::{sync::Mutex, time::timeout};
+use tracing::warn;
+
+use self::machine::Fresh;
+pub use self::machine::Source;
+use super::fault::Fault;
+
+/// How long a machine's metadata may take until it counts as absent: a machine that has keys answers in milliseconds.
+pub const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a service that the environment names may take for the first key, and every one for a new key.
+const LONG_PATIENCE: Duration = Duration::from_secs(20);
+/// A new key is fetched so long before the old one runs out (object_store takes the same).
+const BEFORE_THE_END: Duration = Duration::from_secs(5 * 60);
+/// The pause between two attempts to replace a key that is still good.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(10);
+
+/// The keys of Amazon's services that renew: asked for when one is needed, kept, and replaced before they run out, or when
+/// the store says that one has.
+pub struct Keys {
+    source: Source,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    key: Option<Key>,
+    /// The first fault: nothing is asked twice for what it does not have.
+    fault: Option<Fault>,
+}
+
+struct Key {
+    credential: Arc<AwsCredential>,
+    /// When to fetch the next one.
+    renew: Instant,
+}
+
+impl Keys {
+    /// Keys from `source`; nothing is asked yet.
+    pub fn new(source: Source) -> Keys {
+        Keys {
+            source,
+            held: Mutex::default(),
+        }
+    }
+
+    /// Returns a key in place of one that the store says has run out; `None` if there is no other.
+    pub async fn another(
+        &self,
+        id: &str,
+        token: Option<&str>,
+    ) -> Result<Option<Arc<AwsCredential>>, Fault> {
+        let is_old = |key: &AwsCredential| key.key_id == id && key.token.as_deref() == token;
+        let mut held = self.held.lock().await;
+        if let Some(key) = &held.key {
+            // Another request was faster.
+            if !is_old(&key.credential) {
+                return Ok(Some(key.credential.clone()));
+            }
+        }
+        let fresh = self.fetch(LONG_PATIENCE).await?;
+        let key = held.key.insert(Key::new(fresh)).credential.clone();
+        Ok(Some(key).filter(|key| !is_old(key)))
+    }
+
+    async fn key(&self) -> Result<Arc<AwsCredential>, Fault> {
+        let mut held = self.held.lock().await;
+        if let Some(fault) = &held.fault {
+            return Err(fault.clone());
+        }
+        match &mut held.key {
+            Some(key) if Instant::now() < key.renew => Ok(key.credential.clone()),
+            Some(key) => {
+                match self.fetch(LONG_PATIENCE).await {
+                    Ok(fresh) => *key = Key::new(fresh),
+                    Err(fault) => {
+                        // The old one may be good for minutes; the store says when it is not.
+                        warn!(reason = %fault, "There is no new key for the store yet; the old one goes on being used");
+                        key.renew = Instant::now() + BETWEEN_ATTEMPTS;
+                    }
+                }
+                Ok(key.credential.clone())
+            }
+            None => match self.fetch(self.source.patience()).await {
+                Ok(fresh) => Ok(held.key.insert(Key::new(fresh)).credential.clone()),
+                Err(fault) => {
+                    held.fault = Some(fault.clone());
+                    Err(fault)
+                }
+            },
+        }
+    }
+
+    async fn fetch(&self, patience: Duration) -> Result<Fresh, Fault> {
+        match timeout(patience, self.source.fetch()).await {
+            Ok(fetched) => fetched,
+            Err(_) => Err(self.source.fault(&format!("no answer within {patience:?}"))),
+        }
+    }
+}
+
+impl Key {
+    fn new(fresh: Fresh) -> Key {
+        let left = fresh.left;
+        let early = BEFORE_THE_END.min(left / 2);
+        Key {
+            credential: Arc::new(fresh.credential),
+            renew: Instant::now() + left.saturating_sub(early).max(Duration::from_secs(1)),
+        }
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+impl CredentialProvider for Keys {
+    type Credential = AwsCredential;
+
+    fn get_credential<'a, 'b>(&'a self) -> BoxFuture<'b, object_store::Result<Arc<AwsCredential>>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async move { self.key().await.map_err(generic) })
+    }
+}
+
+/// The provider of an [`object_store`] builder.
+pub fn provider(keys: &Arc<Keys>) -> AwsCredentialProvider {
+    Arc::clone(keys) as _
+}
+
+/// A key from a provider of object_store, within a time, and with our words if there is none.
+pub struct Bounded<C> {
+    inner: Arc<dyn CredentialProvider<Credential = C>>,
+    /// All places that were looked in; the metadata service comes last.
+    looked_in: &'static str,
+    hint: &'static str,
+    held: Mutex<(Option<Arc<C>>, Option<Fault>)>,
+}
+
+impl<C> Bounded<C> {
+    /// Asks `inner`; `looked_in` ends with the name of the metadata service.
+    pub fn new(
+        inner: Arc<dyn CredentialProvider<Credential = C>>,
+        looked_in: &'static str,
+        hint: &'static str,
+    ) -> Bounded<C> {
+        Bounded {
+            inner,
+            looked_in,
+            hint,
+            held: Mutex::new((None, None)),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Bounded<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bounded")
+    }
+}
+
+impl<C: fmt::Debug + Send + Sync + 'static> CredentialProvider for Bounded<C> {
+    type Credential = C;
+
+    fn get_credential<'a, 'b>(&'a self) -> BoxFuture<'b, object_store::Result<Arc<C>>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async move {
+            let mut held = self.held.lock().await;
+            if let Some(fault) = &held.1 {
+                return Err(generic(fault.clone()));
+            }
+            let patience = match held.0 {
+                Some(_) => LONG_PATIENCE,
+                None => PATIENCE,
+            };
+            let why = match timeout(patience, self.inner.get_credential()).await {
+                Ok(Ok(key)) => {
+                    held.0 = Some(Arc::clone(&key));
+                    return Ok(key);
+                }
+                Ok(Err(error)) => super::explain::cause_of(&error),
+                Err(_) => format!("no answer within {patience:?}"),
+            };
+            if let Some(key) = &held.0 {
+                warn!(reason = %why, "There is no new key for the store yet; the old one goes on being used");
+                return Ok(Arc::clone(key));
+            }
+            let what = format!(
+                "there is no key for the store: looked in {} ({why})",
+                self.looked_in
+            );
+            let fault = Fault::standing(what, self.hint);
+            held.1 = Some(fault.clone());
+            Err(generic(fault))
+        })
+    }
+}
+
+fn generic(fault: Fault) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "key",
+        source: Box::new(fault),
+    }
+}
