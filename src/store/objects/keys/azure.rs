@@ -176,7 +176,8 @@ mod tests {
             let environment = Environment {
                 variables: vec![(VARIABLE.to_owned(), string.to_owned())],
             };
-            let error = applied(&Options::default(), &environment).expect_err(string);
+            let error = applied(&Options::default(), &environment).err();
+            let error = error.expect(string);
             assert_eq!(Failure::of(&error).kind, Kind::Usage);
             assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
         }
