@@ -85,6 +85,20 @@ impl Store for Folder {
         })
     }
 
+    fn folders(&self) -> Vec<String> {
+        let mut folders = Vec::new();
+        let found = self.each_file(|name, entry| {
+            let is_folder = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
+            if is_folder && !name.starts_with('.') {
+                folders.push(name.to_owned());
+            }
+            Ok(())
+        });
+        drop(found);
+        folders.sort();
+        folders
+    }
+
     fn find(&self, name: &str) -> Result<Option<Stored>> {
         plain(name)?;
         match fs::metadata(self.path.join(name)) {

@@ -95,6 +95,12 @@ pub trait Store: Send + Sync {
     /// Gives what is there, page by page, in any order; hookshot's own names and what lies deeper stay out.
     fn list(&self, take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()>;
 
+    /// Returns the names of folders right below, as far as the last [`list`](Store::list) met some: their content is not
+    /// listed.
+    fn folders(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What is there under a name.
     fn find(&self, name: &str) -> Result<Option<Stored>>;
 

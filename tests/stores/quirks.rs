@@ -18,7 +18,7 @@ use hookshot::{
 use crate::{
     offsite,
     places::{PART_BYTES, Place, alive, bytes, content, direct, export, kind, names, on, opened},
-    servers::{Azurite, Fault, Faults, Quirk, Rule, S3, Words, quirks},
+    servers::{Azurite, Fault, Faults, Gcs, Quirk, Rule, S3, Words, quirks},
     support::{Machine, finish},
 };
 
@@ -195,6 +195,12 @@ fn no_quirk_hides_what_is_there() {
             (Good, Ok(())) => {
                 found.sort();
                 assert_eq!(found, ["another", "archive"], "{quirk:?}");
+                let folders = store.folders();
+                assert_eq!(
+                    folders.first().is_some(),
+                    quirk == Quirk::OddKeys,
+                    "{folders:?}"
+                );
             }
             (Fails(kind, says), Err(error)) => fails(quirk, &error, kind, says),
             (_, listed) => panic!("{quirk:?}: {listed:?}, {found:?}"),
@@ -510,7 +516,9 @@ fn a_full_store_is_exit_code_18() {
     let check = offsite::run(&machine, &["check", "@offsite"]);
     assert_eq!(check.code, 18, "{}", check.stderr);
     let export = offsite::run(&machine, &["export", "@offsite"]);
-    assert_eq!(export.code, 17, "{}", export.stderr);
+    assert_eq!(export.code, 18, "{}", export.stderr);
+    let both = offsite::run(&machine, &["export", "@local", "@offsite"]);
+    assert_eq!(both.code, 17, "{}", both.stderr);
     for run in [copy, check, export] {
         assert!(
             run.stderr.contains("the store is full (QuotaExceeded)"),
@@ -518,6 +526,92 @@ fn a_full_store_is_exit_code_18() {
             run.stderr
         );
     }
+}
+
+#[test]
+fn a_check_of_a_store_without_conditions_is_good_and_says_so() {
+    let odd = Odd::new(Quirk::Cond501);
+    let machine = machine(&odd);
+    let said = offsite::run(&machine, &["check", "@offsite", "--json"])
+        .exits(0)
+        .json();
+    let all = said["destinations"][0]["capabilities"]
+        .as_array()
+        .expect("a list")
+        .clone();
+    let once = all
+        .iter()
+        .find(|one| one["name"] == "create_once")
+        .expect("tried");
+    let message = once["message"].to_string();
+    assert!(
+        message.contains("the store knows no conditional writes"),
+        "{said}"
+    );
+}
+
+#[test]
+fn azure_and_google_are_looked_at_as_well() {
+    let gcs = Gcs::start();
+    let azurite = Azurite::start();
+    let mut places: Vec<&dyn Place> = vec![&gcs];
+    places.extend(azurite.as_ref().map(|azurite| azurite as &dyn Place));
+    for place in places {
+        let proxy = Faults::in_front_of(&place.endpoint());
+        let is_page = |head: &crate::servers::http::Head| {
+            quirks::is_listing(head) || head.parameter("comp").as_deref() == Some("list")
+        };
+        proxy.add(
+            Rule::on("GET", Fault::Say(Words::page()))
+                .whose(is_page)
+                .always(),
+        );
+        let store = opened(place, "", &proxy.endpoint(), |_| {}, on());
+        let listed = store.list(&mut |_| Ok(())).expect_err("a page of the web");
+        fails(Quirk::Html200, &listed, Kind::Unproven, "`endpoint`");
+        let error = export(&*store, "archive", &bytes(SMALL, 1)).expect_err("refused");
+        fails(Quirk::Html200, &error, Kind::Unproven, "`endpoint`");
+        let error = store.find("archive").expect_err("no answer to believe");
+        fails(Quirk::Html200, &error, Kind::Unproven, "`endpoint`");
+        assert_eq!(place.everything(), [""; 0]);
+        proxy.clear();
+        export(&*store, "archive", &bytes(LARGE, 1)).expect("proven");
+        proxy.add(
+            Rule::on(
+                "GET",
+                Fault::Say(Words::refusal(501, "NotImplemented", "no")),
+            )
+            .whose(quirks::is_archive)
+            .always(),
+        );
+        let before = proxy.count("GET");
+        content(&*store, "archive").expect_err("not implemented");
+        assert_eq!(proxy.count("GET") - before, 1, "asked once");
+    }
+}
+
+#[test]
+fn the_error_in_a_completion_is_told_in_the_servers_words() {
+    let odd = Odd::new(Quirk::Del501);
+    odd.proxy.clear();
+    let words = Words {
+        status: 200,
+        ..Words::refusal(200, "EntityTooSmall", "a part is too small")
+    };
+    let completion = |head: &crate::servers::http::Head| head.parameter("uploadId").is_some();
+    odd.proxy.add(
+        Rule::on("POST", Fault::Say(words))
+            .whose(completion)
+            .always(),
+    );
+    let error = export(&*odd.store(), "archive", &bytes(LARGE, 1)).expect_err("refused");
+    fails(
+        Quirk::CompleteError,
+        &error,
+        Kind::Failed,
+        "(EntityTooSmall): a part is too small",
+    );
+    odd.is_empty();
 }
 
 #[test]

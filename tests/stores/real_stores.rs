@@ -14,6 +14,7 @@ use hookshot::{
 use crate::{
     conformance::{Proofs, conforms},
     places::{PART_BYTES, Place, bytes, direct, export, later, on},
+    servers::{Moto, s3::BUCKET},
 };
 
 /// A place that a configuration file names, below a prefix of this run.
@@ -77,7 +78,7 @@ impl Place for Real {
         options
     }
 
-    /// As far as a listing shows it, hookshot's own notes too.
+    /// As far as a listing shows it.
     fn everything(&self) -> Vec<String> {
         let mut names = Vec::new();
         for prefix in ["", "/host-1", "/host-10"] {
@@ -101,8 +102,29 @@ fn real_stores_conform() {
         return;
     };
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let schema = Schema::parse(&text).unwrap_or_else(|faults| panic!("{file}: {faults:?}"));
-    assert!(!schema.destinations.is_empty(), "{file} names no stores");
+    suite(&text);
+}
+
+#[test]
+fn the_suite_of_real_stores_runs_against_one_of_the_tests() {
+    let Some(moto) = Moto::start() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "thing\n").expect("written");
+    suite(&format!(
+        "[backup.destinations.one]\nurl = \"s3://{BUCKET}/tests\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\n\
+         allow_http = true\naccess_key_id = \"any\"\nsecret_access_key = \"file:{}\"\n",
+        moto.endpoint(),
+        secret.display(),
+    ));
+    assert_eq!(moto.objects(), [""; 0]);
+    assert_eq!(moto.uploads(), [""; 0]);
+}
+
+/// Runs the suite of a store against every destination of a configuration.
+fn suite(text: &str) {
+    let schema = Schema::parse(text).unwrap_or_else(|faults| panic!("{faults:?}"));
+    assert!(!schema.destinations.is_empty(), "there are no stores");
     for (name, destination) in schema.destinations {
         let place = Real::new(&name, destination);
         println!("{name}: {}", place.url());

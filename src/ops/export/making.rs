@@ -321,7 +321,7 @@ impl Write for Sending {
 fn of_destinations(error: &anyhow::Error) -> Failure {
     let failure = Failure::of(error);
     match failure.kind {
-        Kind::Interrupted(_) | Kind::Refused => failure,
+        Kind::Interrupted(_) | Kind::Refused | Kind::Space => failure,
         _ => Failure {
             kind: Kind::Unproven,
             ..failure
@@ -372,10 +372,12 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
                 proof: Some(proof.name()),
                 error: None,
                 outrun: false,
+                is_full: false,
             },
             Err(error) if is_interruption(&error) => return Err(error),
             Err(error) => Arrival {
                 outrun: is_taken(&Failure::of(&error)),
+                is_full: is_full(&error),
                 ..failed(archive, format!("{error:#}"))
             },
         });
@@ -392,9 +394,13 @@ fn reported(shown: String, published: Result<String>) -> Result<Arrival> {
             proof: Some("read-back"),
             error: None,
             outrun: false,
+            is_full: false,
         }),
         Err(error) if is_interruption(&error) => Err(error),
-        Err(error) => Ok(failed(shown, format!("{error:#}"))),
+        Err(error) => Ok(Arrival {
+            is_full: is_full(&error),
+            ..failed(shown, format!("{error:#}"))
+        }),
     }
 }
 
@@ -407,7 +413,12 @@ pub fn failed(archive: String, message: String) -> Arrival {
         proof: None,
         error,
         outrun: false,
+        is_full: false,
     }
+}
+
+fn is_full(error: &anyhow::Error) -> bool {
+    Failure::of(error).kind == Kind::Space
 }
 
 fn is_interruption(error: &anyhow::Error) -> bool {

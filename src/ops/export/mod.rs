@@ -222,6 +222,9 @@ pub struct Arrival {
     /// True if another archive of the same second got its name first.
     #[serde(skip)]
     pub outrun: bool,
+    /// True if the place has no room for it.
+    #[serde(skip)]
+    pub is_full: bool,
 }
 
 /// The failure of an archive that no destination holds.
@@ -291,7 +294,14 @@ pub fn export(
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| {
         let faults = made.outputs.iter();
-        nowhere(faults.filter_map(|arrival| arrival.error.clone()).collect())
+        let failure = nowhere(faults.filter_map(|arrival| arrival.error.clone()).collect());
+        match made.outputs.iter().all(|arrival| arrival.is_full) {
+            true => Failure {
+                kind: Kind::Space,
+                ..failure
+            },
+            false => failure,
+        }
     })?;
     info!(output = %archive, files = manifest.files.len(), size_bytes = made.size_bytes, "Backup created successfully");
     Ok(Report {

@@ -91,6 +91,18 @@ struct Looking {
     client: HttpClient,
 }
 
+/// What the hosts begin with that give keys to the machines of a cloud.
+const KEY_HOSTS: [&str; 4] = ["169.254.", "metadata.", "[fd00:", "sts."];
+/// What is in the paths of requests for keys.
+const KEY_PATHS: [&str; 6] = [
+    "/latest/",
+    "/computeMetadata/",
+    "/metadata/",
+    "/oauth2/",
+    "/token",
+    "/credentials",
+];
+
 /// The kinds of requests, by what their answers have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
@@ -159,8 +171,20 @@ impl Looking {
                 let (parts, body) = answer.into_parts();
                 let body = body.bytes().await?;
                 let text = String::from_utf8_lossy(&body);
-                if root(&text).is_some_and(|root| root.eq_ignore_ascii_case("html")) {
-                    return Err(web_page().into());
+                match root(&text).as_deref() {
+                    Some(root) if root.eq_ignore_ascii_case("html") => {
+                        return Err(web_page().into());
+                    }
+                    // Those that object_store knows, it asks again for (S3, CompleteMultipartUpload).
+                    Some("Error")
+                        if !["InternalError", "SlowDown"]
+                            .iter()
+                            .any(|known| text.contains(known)) =>
+                    {
+                        let (status, body) = (parts.status.as_u16(), text.into_owned());
+                        return Err(Said::Final { status, body }.into());
+                    }
+                    _ => {}
                 }
                 Ok(HttpResponse::from_parts(parts, body.into()))
             }
@@ -185,14 +209,27 @@ impl Asked {
         let has = |pair: &str| query.split('&').any(|given| given.starts_with(pair));
         match request.method().as_str() {
             "GET" if has("list-type=2") || has("comp=list") => Asked::Listing,
-            // Only the store is asked with a signature.
-            _ if !request.headers().contains_key("authorization") && !has("sig=") => {
+            _ if !request.headers().contains_key("authorization")
+                && !has("sig=")
+                && is_about_keys(request) =>
+            {
                 Asked::Elsewhere
             }
             "GET" | "HEAD" => Asked::Object,
             _ => Asked::Change,
         }
     }
+}
+
+/// Returns true if an unsigned request is for a key: from the machine's own services, or in exchange for a token.
+fn is_about_keys(request: &HttpRequest) -> bool {
+    let uri = request.uri();
+    let (host, path) = (uri.host().unwrap_or_default(), uri.path());
+    let query = uri.query().unwrap_or_default();
+    KEY_HOSTS.iter().any(|start| host.starts_with(start))
+        || KEY_PATHS.iter().any(|part| path.contains(part))
+        || query.contains("Action=")
+        || query.contains("api-version=")
 }
 
 fn web_page() -> Said {
@@ -226,7 +263,11 @@ async fn refusal(asked: Asked, answer: HttpResponse) -> Result<HttpResponse, Htt
     let status = parts.status.as_u16();
     let code = element(&text, "Code").unwrap_or_default();
     let is_bucket = NO_BUCKET.contains(&code.as_str());
+    let is_html = root(&text).is_some_and(|root| root.eq_ignore_ascii_case("html"));
     match status {
+        // A network that wants its users to log in (RFC 6585).
+        511 => return Err(web_page().into()),
+        400..=499 if is_html && asked == Asked::Listing => return Err(web_page().into()),
         // The server waited for the body for too long: all of it may be sent again.
         400 if code == "RequestTimeout" => {
             if let Ok(status) = 408.try_into() {

@@ -22,11 +22,11 @@ mod upload;
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     future::Future,
     hash::{BuildHasher as _, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -67,6 +67,8 @@ const MAX_MARKER_BYTES: u64 = 64 << 10;
 
 /// The most pages without anything in them, one after the other, that a listing may have.
 const MOST_EMPTY_PAGES: usize = 10_000;
+/// The most folders that are remembered to be named.
+const MOST_FOLDERS: usize = 1_000;
 /// A name that nothing has: hookshot makes none like it.
 const NOTHING: &str = ".hookshot-nothing-has-this-name";
 
@@ -77,6 +79,8 @@ impl<T: ObjectStore + MultipartStore + PaginatedListStore> Client for T {}
 /// A bucket, or the part of it below a prefix.
 pub struct Objects {
     inner: Arc<Inner>,
+    /// The folders that the last listing met.
+    folders: Mutex<BTreeSet<String>>,
 }
 
 struct Inner {
@@ -87,7 +91,7 @@ struct Inner {
     /// What keys start with: empty, or with a slash at its end.
     prefix: String,
     options: Options,
-    /// True once a listing was one: it is an object store that answers.
+    /// True once a listing was one, or was refused as a store does: it is an object store that answers.
     has_listed: AtomicBool,
     /// True once it said of something that it is not there.
     is_honest: AtomicBool,
@@ -127,6 +131,7 @@ impl Objects {
                 is_honest: AtomicBool::new(false),
                 knows_conditions: AtomicBool::new(options.conditional_writes),
             }),
+            folders: Mutex::default(),
         })
     }
 }
@@ -164,7 +169,11 @@ impl Inner {
                 self.require_honest()?;
                 Ok(Some(meta))
             }
-            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) if is_missing(&error) => {
+                // That it is not there is news only from a store that is one.
+                self.require_store()?;
+                Ok(None)
+            }
             Err(error) => Err(self.with_its_reason(error)),
         }
     }
@@ -191,6 +200,11 @@ impl Inner {
             Err(error) if error.downcast_ref().is_none_or(is_hopeless) => {
                 let doing = format!("cannot list {}", self.shown);
                 Err(self.explained(&doing, error))
+            }
+            Err(error) if error.downcast_ref().is_some_and(is_refused) => {
+                // It will say so again.
+                self.has_listed.store(true, Ordering::Relaxed);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -327,6 +341,11 @@ impl Store for Objects {
         })
     }
 
+    fn folders(&self) -> Vec<String> {
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.iter().cloned().collect()
+    }
+
     fn find(&self, name: &str) -> Result<Option<Stored>> {
         plain(name)?;
         let found = self.inner.look(name)?;
@@ -405,6 +424,7 @@ impl Objects {
         let hashes = RandomState::new();
         let (mut tokens, mut pages) = (HashSet::new(), HashSet::new());
         let (mut empty, mut token) = (0, None);
+        let mut folders = BTreeSet::new();
         loop {
             (inner.network.check())()?;
             let page = inner.page(token, None);
@@ -418,7 +438,18 @@ impl Objects {
                     })?;
                 }
             }
+            for folder in &page.folders {
+                let name = folder.strip_prefix(&inner.prefix);
+                let name = name.and_then(|name| name.strip_suffix('/'));
+                if let Some(name) = name.filter(|name| !name.is_empty())
+                    && folders.len() < MOST_FOLDERS
+                {
+                    folders.insert(name.to_owned());
+                }
+            }
             let Some(next) = &page.next else {
+                let known = self.folders.lock();
+                *known.unwrap_or_else(PoisonError::into_inner) = folders;
                 return Ok(());
             };
             let content = (&page.objects, &page.folders);
