@@ -6,6 +6,8 @@ use std::{fmt, io};
 
 use nix::libc::{EIO, EMFILE, ENFILE, ENOLCK, EOPNOTSUPP, EPERM};
 
+use crate::panics::Caught;
+
 /// The kinds of failure. Exit codes are part of the interface (docs/cli.md, "Exit codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -122,6 +124,9 @@ impl Failure {
             };
         }
         for cause in error.chain() {
+            if cause.is::<Caught>() {
+                return Failure::new(Kind::Failed, format!("{error:#}")).hint(Caught::HINT);
+            }
             let io = cause.downcast_ref::<io::Error>();
             if let Some(failure) = io
                 .and_then(io::Error::get_ref)

@@ -12,6 +12,7 @@
 
 pub mod error;
 pub mod model;
+mod panics;
 pub mod session;
 
 pub mod archive;

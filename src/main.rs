@@ -26,7 +26,13 @@ fn main() -> ExitCode {
             ..Choices::default()
         },
         variables: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| {
+                // What is not UTF-8 is told by the character that stands for it, and refused by who needs it.
+                Some((
+                    name.into_string().ok()?,
+                    value.to_string_lossy().into_owned(),
+                ))
+            })
             .collect(),
         arguments: std::env::args_os().collect(),
         now,

@@ -1,6 +1,10 @@
 //! The command line: verbs, and the options that all of them share.
 
-use std::path::PathBuf;
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -140,11 +144,13 @@ impl Global {
         asked.unwrap_or_else(Threads::available)
     }
 
-    /// Where the state lies, as far as the command line says, or else `environment`. Something empty says nothing.
+    /// Where the state lies, as far as the command line says, or else `environment`. Something empty says nothing, and
+    /// blanks and line breaks at the ends of a variable are not part of it.
     pub fn choices(&self, environment: &Choices) -> Choices {
         let said = |flag: &Option<PathBuf>, variable: &Option<PathBuf>| {
-            let mut said = [flag, variable].into_iter().flatten();
-            said.find(|path| !path.as_os_str().is_empty()).cloned()
+            let variable = variable.as_deref().map(trimmed);
+            let mut said = [flag.clone(), variable].into_iter().flatten();
+            said.find(|path| !path.as_os_str().is_empty())
         };
         Choices {
             config: said(&self.config, &environment.config),
@@ -154,4 +160,10 @@ impl Global {
             ..Choices::default()
         }
     }
+}
+
+/// A path without blanks and line breaks at its ends.
+fn trimmed(path: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes().trim_ascii();
+    PathBuf::from(OsStr::from_bytes(bytes))
 }

@@ -10,6 +10,7 @@ use super::{App, output::print};
 use crate::{
     error::{Failure, Kind},
     ops::demo::{DEPLOYMENT_COUNT, Service},
+    store::address::require_path,
 };
 
 /// A small made-up service, exported and restored: see it work in one command
@@ -24,6 +25,9 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self, app: &App) -> Result<u8> {
+        if let Some(folder) = &self.dir {
+            require_path(folder)?;
+        }
         let temporary = tempfile::Builder::new()
             .prefix("hookshot-demo-")
             .tempdir_in(&app.context.scratch)

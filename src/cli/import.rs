@@ -23,6 +23,7 @@ use crate::{
         replace::{Rehearsal, Report},
         rollback::rollback,
     },
+    store::address::require_path,
 };
 
 /// Replace this machine's state by an archive's: all of it, or nothing
@@ -227,6 +228,7 @@ fn root(said: Option<&Path>) -> Result<Option<PathBuf>> {
     let Some(said) = said else {
         return Ok(None);
     };
+    require_path(said)?;
     let absolute = std::path::absolute(said)
         .with_context(|| format!("cannot tell where {} is", said.display()))?;
     if crate::disk::exists(&absolute) && !absolute.is_dir() {

@@ -24,7 +24,7 @@ pub struct Validate {}
 
 impl Validate {
     pub fn run(self, app: &App) -> Result<u8> {
-        let report = validate(&app.choices)?;
+        let report = validate(&app.context, &app.choices)?;
         let failure = (!report.good).then(|| {
             let count = report.faults.len();
             let message = if count == 1 {

@@ -54,7 +54,7 @@ pub struct World {
     pub arguments: Vec<OsString>,
     /// What the environment says of where the state lies.
     pub environment: Choices,
-    /// Every variable of the environment that is text.
+    /// Every variable of the environment; in values, U+FFFD stands for what is not UTF-8.
     pub variables: Vec<(String, String)>,
     /// The time.
     pub now: DateTime<Utc>,

@@ -18,6 +18,7 @@ use crate::{
         address::Service,
         options::{Checksums, Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
         proxy::{self, Proxy},
+        shape::Shape,
     },
 };
 
@@ -171,7 +172,10 @@ pub(super) fn read_to(
     };
     let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
     for name in &names {
-        if !known.contains(&name.as_str()) {
+        if name.contains(['/', ':', '@', '~', '$']) {
+            // It may hold a password.
+            reader.fault("`to` under [backup] has names, such as \"NAME\", of sections [backup.destinations.NAME]: a URL or a path stands there as `url`");
+        } else if !known.contains(&name.as_str()) {
             let meant = nearest(name, &known)
                 .map(|name| format!("; did you mean `{name}`?"))
                 .unwrap_or_default();
@@ -201,14 +205,23 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
             .then(|| reader.text(table, section, key))
             .flatten()
     };
-    options.endpoint = text("endpoint");
-    options.region = text("region");
     options.profile = text("profile");
     let proxy = text("proxy");
-    options.storage_class = text("storage_class");
-    options.account = text("account");
     let (sse, kms_key) = (text("sse"), text("sse_kms_key_id"));
     let checksums = text("checksums");
+    let mut shaped = |key: &str, shape: Shape| {
+        let value = own.contains(&key).then(|| reader.text(table, section, key));
+        match shape.read(&value.flatten()?) {
+            Ok(Some(value)) => return Some(value),
+            Ok(None) => reader.fault(format!("`{key}` under [{section}] is empty")),
+            Err(fault) => reader.fault(format!("`{key}` under [{section}] {fault}")),
+        }
+        None
+    };
+    options.endpoint = shaped("endpoint", Shape::Url);
+    options.region = shaped("region", Shape::Name);
+    options.storage_class = shaped("storage_class", Shape::Name);
+    options.account = shaped("account", Shape::Name);
     let mut path = |key: &str| {
         own.contains(&key)
             .then(|| reader.path(table, section, key))

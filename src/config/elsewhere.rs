@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     disk::survey::{in_real_folder, real},
     error::{Failure, Kind},
+    store::{Word, address},
 };
 
 /// Other places than those that the configuration names.
@@ -29,6 +30,9 @@ impl Elsewhere {
             text if text.starts_with('~') => {
                 Err("`~` is not expanded there: write the whole path".to_owned())
             }
+            text if !matches!(address::read(text), Ok(Word::Path)) => Err(format!(
+                "{text:?} looks like a place elsewhere: with ./ before it, it is a path"
+            )),
             text => {
                 let path = std::path::absolute(text).map_err(|error| error.to_string())?;
                 Ok(plain(&path))

@@ -37,6 +37,7 @@ use crate::{
         rules::Rules,
         written::{unexpanded, utf8},
     },
+    store::address::require_path,
 };
 use elsewhere::Elsewhere;
 use globs::Glob;
@@ -78,13 +79,14 @@ impl Choices {
 }
 
 /// An absolute path of a flag or a variable.
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub fn absolute(path: &Path) -> Result<PathBuf> {
     let place = "in options and variables";
     if let Some(fault) = path.to_str().and_then(|path| unexpanded(path, place)) {
         return Err(Failure::new(Kind::Usage, fault)
             .hint("a shell expands it only where it stands without quotes")
             .into());
     }
+    require_path(path)?;
     std::path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()))
 }
 

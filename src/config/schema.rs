@@ -20,6 +20,7 @@ use crate::{
         version::VersionRule,
         written::unexpanded,
     },
+    store::{Word, address},
 };
 
 /// The keys under `[backup]`.
@@ -273,6 +274,10 @@ impl Reader<'_> {
         let path = self.text(section, name, key)?;
         if let Some(fault) = unexpanded(&path, "in the configuration") {
             self.fault(format!("`{key}` under [{name}]: {fault}"));
+        } else if !matches!(address::read(&path), Ok(Word::Path)) {
+            self.fault(format!(
+                "`{key}` under [{name}] looks like a place elsewhere, and must be a path: with ./ before it, it is one"
+            ));
         }
         Some(PathBuf::from(path))
     }

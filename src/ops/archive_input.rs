@@ -24,7 +24,7 @@ use crate::{
     },
     config::{Choices, Settings},
     error::{Failure, Kind},
-    model::{entry_name::EntryName, manifest::Manifest},
+    model::{entry_name::EntryName, manifest::Manifest, written::unexpanded},
     store::{Pages, Store, is_cold},
 };
 
@@ -76,7 +76,13 @@ impl Location {
         }
         let stored = text.to_str().map_or(Ok(None), ArchiveAt::parse);
         let Some(at) = stored.map_err(|fault| Failure::new(Kind::Usage, fault))? else {
-            return Ok(Location::File(text.to_owned()));
+            let fault = text.to_str().and_then(|path| unexpanded(path, "there"));
+            return match fault.filter(|_| !text.exists()) {
+                Some(fault) => Err(Failure::new(Kind::Usage, fault)
+                    .hint("a shell expands it only where it stands without quotes")
+                    .into()),
+                None => Ok(Location::File(text.to_owned())),
+            };
         };
         let (destination, names) = at.candidates(context, &Settings::load(choices)?)?;
         Ok(Location::Stored(Kept {
@@ -302,10 +308,7 @@ fn open(path: &Path) -> Result<File> {
                     Kind::NotFound,
                     format!("there is no archive {}", path.display()),
                 )
-                .hint(match path.starts_with("~") {
-                    true => "a shell expands `~` only where it stands without quotes",
-                    false => "look at the path; `ls -l` shows what is there",
-                }),
+                .hint("look at the path; `ls -l` shows what is there"),
             ),
             _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
         })?;

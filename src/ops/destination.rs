@@ -2,7 +2,7 @@
 
 mod slot;
 
-use std::{cmp::Reverse, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, cmp::Reverse, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
 use tracing::warn;
@@ -15,7 +15,7 @@ use crate::{
     disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, SUFFIX, number},
-    store::{self, Address, Maker, Store, Stored, address::is_url, is_cold},
+    store::{self, Address, Maker, Options, Secret, Store, Stored, Word, address, is_cold},
 };
 
 /// The word for the newest archive that is good.
@@ -139,15 +139,7 @@ impl Destination {
         for (key, value) in &written.secrets {
             let value =
                 secret::look_up(value, key, settings, &context.environment, &context.step())?;
-            let place = match key.as_str() {
-                "access_key_id" => &mut options.access_key_id,
-                "secret_access_key" => &mut options.secret_access_key,
-                "session_token" => &mut options.session_token,
-                "account_key" => &mut options.account_key,
-                "proxy" => &mut options.proxy,
-                _ => &mut options.service_account_key,
-            };
-            *place = Some(value);
+            *place_of(&mut options, key) = Some(value);
         }
         let stop = context.stop.clone();
         let store = store::open(
@@ -164,6 +156,42 @@ impl Destination {
             mounted: written.mounted,
             exists: written.exists,
         })
+    }
+
+    /// Looks at everything of a destination of the configuration that is known before the first request: its options, its
+    /// secrets and the environment. Returns what this process cannot look at.
+    pub fn look_over(
+        context: &Context,
+        settings: &Settings,
+        written: &destinations::Destination,
+    ) -> Result<Vec<String>> {
+        let mut options = written.options.clone();
+        let (mut is_complete, mut unseen) = (true, Vec::new());
+        for (key, value) in &written.secrets {
+            if !secret::is_at_hand(value) {
+                is_complete = false;
+                continue;
+            }
+            match secret::find(value, key, settings, &context.environment, &context.step()) {
+                Ok(value) => {
+                    *place_of(&mut options, key) = secret::read(key, &value)?;
+                }
+                Err(error) => {
+                    is_complete = false;
+                    unseen.push(format!("{error:#}"));
+                }
+            }
+        }
+        let environment = &context.environment;
+        store::look_over(&written.address, &options, environment)?;
+        if is_complete {
+            let stop = context.stop.clone();
+            let check = Arc::new(move || Ok(stop.check()?));
+            let opened = store::open(&written.address, &options, environment, check);
+            // Another environment, that of a unit, say, may have what is missing here.
+            unseen.extend(opened.err().map(|error| format!("{error:#}")));
+        }
+        Ok(unseen)
     }
 
     /// Returns itself, unless the configuration expects its folder to be mounted (`mounted`), or to be there (`create`), and it is
@@ -284,6 +312,26 @@ impl Destination {
     }
 }
 
+/// A path of a folder that stays one, whatever it looks like.
+pub fn as_path(folder: &str) -> Cow<'_, str> {
+    match address::read(folder) {
+        Ok(Word::Path) if !folder.starts_with('@') => folder.into(),
+        _ => format!("./{folder}").into(),
+    }
+}
+
+/// The place of a secret of the configuration among the options.
+fn place_of<'a>(options: &'a mut Options, key: &str) -> &'a mut Option<Secret> {
+    match key {
+        "access_key_id" => &mut options.access_key_id,
+        "secret_access_key" => &mut options.secret_access_key,
+        "session_token" => &mut options.session_token,
+        "account_key" => &mut options.account_key,
+        "proxy" => &mut options.proxy,
+        _ => &mut options.service_account_key,
+    }
+}
+
 /// Reads the name of an archive's file, with the number that tells archives of one second apart.
 pub fn archive_name(file: &str) -> Option<ArchiveName> {
     let stem = file.strip_suffix(SUFFIX)?;
@@ -309,10 +357,10 @@ impl ArchiveAt {
                 archive: archive.map(str::to_owned),
             }));
         }
-        if !is_url(text) {
+        let Word::Url(text) = address::word(text)? else {
             return Ok(None);
-        }
-        match Address::parse_archive(text)? {
+        };
+        match Address::parse_archive(&text)? {
             Some((address, archive)) => Ok(Some(ArchiveAt {
                 place: Place::Address(address),
                 archive: Some(archive),

@@ -37,6 +37,7 @@ use crate::{
         plan::{Privacy, restored_mode},
         tree::Modified,
     },
+    store::address::require_path,
 };
 
 /// Where entries go.
@@ -79,6 +80,9 @@ pub fn extract(
     output: &Output,
     existing: Existing,
 ) -> Result<Report> {
+    if let Output::Folder(folder) = output {
+        require_path(folder)?;
+    }
     // The same name twice is asked for once.
     let mut unique: Vec<EntryName> = Vec::new();
     for name in names {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
-    config::{Choices, DEFAULT_DATA_DIR},
+    config::{Choices, DEFAULT_DATA_DIR, absolute},
     disk::{
         create_folders, exists, folder_of,
         publish::{Draft, Existing, publish},
@@ -31,8 +31,8 @@ pub fn init(choices: &Choices) -> Result<Report> {
         .services
         .clone()
         .unwrap_or_else(|| folder_of(&config).join("services.toml"));
-    let services = std::path::absolute(services)?;
-    let data_dir = std::path::absolute(
+    let services = absolute(&services)?;
+    let data_dir = absolute(
         choices
             .data_dir
             .as_deref()

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Context,
     catalog::{mark_name, read_mark},
-    destination::{ArchiveAt, Destination, archive_name},
+    destination::{ArchiveAt, Destination, archive_name, as_path},
 };
 use crate::{
     config::Settings,
@@ -88,7 +88,7 @@ fn open(context: &Context, settings: &Settings, word: &str) -> Result<(Destinati
         (Some(name), Some(folder)) => {
             let folder = if folder.is_empty() { "." } else { folder };
             Ok((
-                Destination::open(context, settings, folder)?,
+                Destination::open(context, settings, &as_path(folder))?,
                 name.to_owned(),
             ))
         }

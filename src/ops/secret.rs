@@ -14,7 +14,10 @@ use crate::{
         command::{Step, output},
         shell::Line,
     },
-    store::{Environment, Secret},
+    store::{
+        Environment, Secret,
+        shape::{NOT_UTF8, Shape},
+    },
 };
 
 /// As much is read of what a command prints.
@@ -30,6 +33,36 @@ pub fn look_up(
     environment: &Environment,
     step: &Step<'_>,
 ) -> Result<Secret> {
+    let value = find(written, key, settings, environment, step)?;
+    let empty = || Failure::new(Kind::Usage, format!("`{key}` cannot be had: it is empty"));
+    Ok(read(key, &value)?.ok_or_else(empty)?)
+}
+
+/// Reads a value: without what stands around it, and checked; `None` if it is empty.
+pub fn read(key: &str, value: &str) -> Result<Option<Secret>, Failure> {
+    let value = match key {
+        // It may begin and end with anything but line breaks.
+        "password" => line(value),
+        "service_account_key" => match serde_json::from_str::<serde_json::Value>(value) {
+            Err(_) if !value.trim().is_empty() => Err("is not JSON".to_owned()),
+            _ => Shape::Lines.read(value),
+        },
+        _ => Shape::Key.read(value),
+    };
+    match value {
+        Ok(value) => Ok(value.map(Secret::new)),
+        Err(fault) => Err(Failure::new(Kind::Usage, format!("`{key}` {fault}"))),
+    }
+}
+
+/// Finds a value, as it is.
+pub fn find(
+    written: &Secret,
+    key: &str,
+    settings: &Settings,
+    environment: &Environment,
+    step: &Step<'_>,
+) -> Result<String> {
     let refuse = |why: String| Failure::new(Kind::Usage, format!("`{key}` cannot be had: {why}"));
     let variable = |name: &str| {
         let found = environment
@@ -43,7 +76,7 @@ pub fn look_up(
         Ok(text.ok_or_else(|| refuse(format!("there is no {}", path.display())))?)
     };
     let (kind, rest) = written.reveal().split_once(':').unwrap_or_default();
-    let value = match kind {
+    Ok(match kind {
         "file" => {
             let path = folder_of(&settings.config).join(rest);
             private(&path).map_err(refuse)?;
@@ -70,14 +103,25 @@ pub fn look_up(
                     "A secret stands in the configuration itself; file:, credential:, env: or command: would keep it apart"
                 );
             }
-            return Ok(written.clone());
+            written.reveal().to_owned()
         }
-    };
-    let value = value.trim_end_matches(['\n', '\r']);
-    if value.is_empty() {
-        return Err(refuse("it is empty".to_owned()).into());
+    })
+}
+
+fn line(value: &str) -> Result<Option<String>, String> {
+    let value = value.trim_matches(['\n', '\r']);
+    if value.contains(NOT_UTF8) {
+        return Err("holds bytes that are not UTF-8".to_owned());
     }
-    Ok(Secret::new(value))
+    if value.contains(char::is_control) {
+        return Err("holds a line break or a control character".to_owned());
+    }
+    Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
+}
+
+/// True if a secret can be looked up without running a command.
+pub fn is_at_hand(written: &Secret) -> bool {
+    !written.reveal().starts_with("command:")
 }
 
 /// Refuses a file that others can read.

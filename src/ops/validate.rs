@@ -18,8 +18,9 @@ use crate::{
             walk::{Met, walk},
         },
     },
+    error::{Failure, Kind},
     model::plan::Privacy,
-    ops::contents,
+    ops::{Context, contents, destination::Destination},
     source::shell::Line,
 };
 
@@ -60,7 +61,7 @@ pub struct Held {
 }
 
 /// Reads every configuration file and names everything that is wrong.
-pub fn validate(choices: &Choices) -> Result<Report> {
+pub fn validate(context: &Context, choices: &Choices) -> Result<Report> {
     let mut report = Report {
         good: false,
         files: Vec::new(),
@@ -92,6 +93,7 @@ pub fn validate(choices: &Choices) -> Result<Report> {
             .map(|source| held_by(&settings, source, &mut report.warnings))
             .collect::<Result<_>>()?;
         pipes(&settings, &mut report);
+        destinations(context, &settings, &mut report)?;
     }
     report.good = report.faults.is_empty();
     Ok(report)
@@ -200,6 +202,35 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
             Content::Command { .. } => continue,
         }
         report.files.push(shown.to_string());
+    }
+    Ok(())
+}
+
+/// Looks at what is known of each destination before the first request.
+fn destinations(context: &Context, settings: &Settings, report: &mut Report) -> Result<()> {
+    for (name, written) in &settings.schema.destinations {
+        let section = format!("[backup.destinations.{name}]");
+        match Destination::look_over(context, settings, written) {
+            Ok(unseen) => {
+                let warnings = unseen.iter().map(|unseen| format!("{section}: {unseen}"));
+                report.warnings.extend(warnings);
+            }
+            Err(error) => {
+                let failure = Failure::of(&error);
+                if let Kind::Interrupted(_) = failure.kind {
+                    return Err(error);
+                }
+                let faults = match failure.faults.is_empty() {
+                    true => vec![failure.message],
+                    false => failure.faults,
+                };
+                let config = settings.config.display();
+                let faults = faults
+                    .iter()
+                    .map(|fault| format!("{config}: {section}: {fault}"));
+                report.faults.extend(faults);
+            }
+        }
     }
     Ok(())
 }

@@ -1,8 +1,16 @@
 //! Where archives are kept, as URLs and configuration name it: a folder, a bucket with a prefix, a server with a folder.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
-use crate::model::written::unexpanded;
+pub use super::misread::read;
+use super::misread::{Word, url_parts};
+use crate::{
+    error::{Failure, Kind},
+    model::written::unexpanded,
+};
 
 /// A place for archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,25 +61,42 @@ impl Service {
     }
 }
 
-/// The schemes that are understood, for messages.
-const SCHEMES: &str = "file, s3, gs, az, sftp";
+/// Tells a URL from a path of this machine, in a word of the command line that names an archive. A file that is there is one
+/// however it is called.
+pub fn word(text: &str) -> Result<Word<'_>, String> {
+    if url_parts(text).is_none() && Path::new(text).is_file() {
+        return Ok(Word::Path);
+    }
+    read(text)
+}
 
-/// Whether a word of the command line is a URL rather than a path.
-pub fn is_url(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, _)| {
-        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
+/// Refuses a path that looks like a place elsewhere, unless it is there.
+pub fn require_path(path: &Path) -> Result<(), Failure> {
+    let text = path.to_str().filter(|_| path.symlink_metadata().is_err());
+    match text.map(read) {
+        None | Some(Ok(Word::Path)) => Ok(()),
+        Some(Ok(Word::Url(url))) => {
+            let message = format!("{url} is not a path of this machine");
+            Err(Failure::new(Kind::Usage, message)
+                .hint("a folder of such a name is written with ./ before it"))
+        }
+        Some(Err(fault)) => Err(Failure::new(Kind::Usage, fault)),
+    }
 }
 
 impl Address {
     /// Parses a URL, or the path of a folder. The fault never repeats a password.
     pub fn parse(text: &str) -> Result<Address, String> {
-        let Some((scheme, rest)) = text.split_once("://").filter(|_| is_url(text)) else {
-            if let Some(fault) = unexpanded(text, "there") {
-                return Err(fault);
+        let url = match read(text)? {
+            Word::Url(url) => url,
+            Word::Path => {
+                return match unexpanded(text, "there") {
+                    Some(fault) => Err(fault),
+                    None => Ok(Address::Folder(PathBuf::from(text))),
+                };
             }
-            return Ok(Address::Folder(PathBuf::from(text)));
         };
+        let (scheme, rest) = url_parts(&url).unwrap_or_default();
         if rest.contains(['?', '#']) || rest.chars().any(char::is_control) {
             return Err(format!(
                 "a URL of {scheme} has no `?` and no `#`: options belong under [backup.destinations]"
@@ -98,7 +123,15 @@ impl Address {
                 return Err(format!("{scheme}://BUCKET/PREFIX names no bucket here"));
             }
             let prefix = path.trim_matches('/');
-            if prefix.split('/').any(|part| matches!(part, "." | "..")) || prefix.contains("//") {
+            if !is_bucket(host) {
+                return Err(format!(
+                    "{host:?} cannot be the name of a bucket: it has letters, digits, `.`, `_` and `-`"
+                ));
+            }
+            if prefix.split('/').any(|part| matches!(part, "." | ".."))
+                || prefix.contains("//")
+                || !prefix.chars().all(is_of_key)
+            {
                 return Err(format!("{prefix:?} cannot be the prefix of keys"));
             }
             Ok(Address::Bucket {
@@ -112,15 +145,17 @@ impl Address {
             "gs" => bucket(Service::Gcs),
             "az" => bucket(Service::Azure),
             "sftp" => sftp(host, path),
-            _ => Err(format!(
-                "{scheme}:// is not understood; there are {SCHEMES}"
-            )),
+            _ => Err(format!("{scheme}:// is not understood")),
         }
     }
 
     /// Splits the last part off the path: the place of an archive, and its name. `None` where there is no name.
     pub fn parse_archive(text: &str) -> Result<Option<(Address, String)>, String> {
-        let Some((place, name)) = text.rsplit_once('/').filter(|(_, name)| !name.is_empty()) else {
+        let url = match read(text)? {
+            Word::Url(url) => url,
+            Word::Path => text.into(),
+        };
+        let Some((place, name)) = url.rsplit_once('/').filter(|(_, name)| !name.is_empty()) else {
             return Ok(None);
         };
         // `s3://bucket` alone.
@@ -129,6 +164,20 @@ impl Address {
         }
         Ok(Some((Address::parse(place)?, name.to_owned())))
     }
+}
+
+/// Names of buckets and containers, `$root` and `$web` of Azure among them.
+fn is_bucket(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let name = name.strip_prefix('$').unwrap_or(name);
+    (1..=255).contains(&name.len())
+        && name.bytes().all(is_plain)
+        && name.bytes().any(|byte| byte != b'.')
+}
+
+/// Characters that stand in a key as they are; others would be encoded, and other programs would not find them.
+fn is_of_key(letter: char) -> bool {
+    matches!(letter, ' '..='~') && !r#"\{}^%`[]"<>~#|*?"#.contains(letter)
 }
 
 fn sftp(host: &str, path: &str) -> Result<Address, String> {

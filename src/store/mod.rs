@@ -6,12 +6,14 @@
 pub mod address;
 pub mod folder;
 mod marker;
+mod misread;
 mod network;
 pub mod objects;
 pub mod options;
 mod pages;
 pub mod proxy;
 pub mod sftp;
+pub mod shape;
 
 use std::{
     io::{self, Write},
@@ -24,6 +26,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     address::Address,
     marker::Maker,
+    misread::Word,
     network::Check,
     options::{Environment, Options, Secret},
     pages::Pages,
@@ -55,6 +58,14 @@ pub fn open(
         )?),
         Address::Sftp { .. } => Box::new(sftp::Sftp::open(address, options, check)?),
     })
+}
+
+/// Looks at everything that `options` and `environment` say of a place, as [`open`] does, where not all of it is at hand.
+pub fn look_over(address: &Address, options: &Options, environment: &Environment) -> Result<()> {
+    match address {
+        Address::Bucket { .. } => objects::look_over(address, options, environment),
+        Address::Folder(_) | Address::Sftp { .. } => Ok(()),
+    }
 }
 
 /// One object, as a listing shows it.

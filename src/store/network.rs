@@ -8,7 +8,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use tokio::runtime::{Handle, Runtime};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinError,
+};
+
+use crate::panics::{Caught, caught_in, guard_thread};
 
 /// Ends the work with an error where it is to stop.
 pub type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
@@ -38,6 +43,8 @@ impl Network {
             .worker_threads(2)
             .thread_name("store")
             .enable_all()
+            // The runtime catches what panics in its tasks.
+            .on_thread_start(guard_thread)
             .build()
             .context("cannot start threads for the network")?;
         Ok(Network {
@@ -59,16 +66,17 @@ impl Network {
         self.runtime().handle()
     }
 
-    /// Waits for `work`, and ends with an error where the whole is to stop.
+    /// Waits for `work`, and ends with an error where the whole is to stop. A panic of `work` is an error, [`Caught`].
     pub fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T>
     where
         E: Into<anyhow::Error>,
     {
         self.runtime().block_on(async {
+            let work = caught_in(work);
             tokio::pin!(work);
             loop {
                 tokio::select! {
-                    result = &mut work => return result.map_err(Into::into),
+                    result = &mut work => return outcome(result),
                     () = tokio::time::sleep(PATIENCE) => (self.check)()?,
                 }
             }
@@ -90,11 +98,23 @@ impl Network {
         E: Into<anyhow::Error>,
     {
         self.runtime().block_on(async {
-            match tokio::time::timeout(CLEANUP, work).await {
-                Ok(result) => result.map_err(Into::into),
+            match tokio::time::timeout(CLEANUP, caught_in(work)).await {
+                Ok(result) => outcome(result),
                 Err(_) => Err(anyhow!("the store does not answer")),
             }
         })
+    }
+}
+
+fn outcome<T, E: Into<anyhow::Error>>(result: Result<Result<T, E>, Caught>) -> Result<T> {
+    result?.map_err(Into::into)
+}
+
+/// The error of a task that came to no end of its own: its panic, or that it was cut off.
+pub fn lost(doing: &str, error: JoinError) -> anyhow::Error {
+    match error.try_into_panic() {
+        Ok(payload) => Caught::new(&*payload).into(),
+        Err(error) => anyhow!("{doing} ended: {error}"),
     }
 }
 
@@ -142,6 +162,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Failure, Kind};
 
     #[test]
     fn pieces_wait_for_those_before_them() {
@@ -156,6 +177,44 @@ mod tests {
         pace.wait(1 << 30, &check).expect("not stopped");
         assert!(pace.wait(1, &stop).is_err(), "a long wait ends early");
         Pace::new(None).wait(1 << 30, &stop).expect("no limit");
+    }
+
+    #[test]
+    fn a_panic_of_a_library_is_an_error_wherever_it_happens() {
+        async fn panics() -> Result<()> {
+            tokio::task::yield_now().await;
+            panic!("hunter2")
+        }
+        let network = Network::new(Arc::new(|| Ok(()))).expect("threads");
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn_on(panics(), network.handle());
+        let joined = network.wait(async { anyhow::Ok(tasks.join_next().await) });
+        let task = joined.expect("not stopped").expect("a task");
+        let errors = [
+            lost("sending a part", task.expect_err("it panics")),
+            network.wait(panics()).expect_err("it panics"),
+            network.clean(panics()).expect_err("it panics"),
+        ];
+        for error in errors {
+            let failure = Failure::of(&error.context("cannot list"));
+            assert_eq!(failure.kind, Kind::Failed);
+            let message = &failure.message;
+            assert!(
+                message.starts_with("cannot list: a defect of a library, in "),
+                "{message}"
+            );
+            assert!(
+                message.contains("network.rs:") && !message.contains("hunter2"),
+                "{message}"
+            );
+            assert!(
+                failure
+                    .hint
+                    .is_some_and(|hint| hint.starts_with("report it"))
+            );
+        }
+        // It works on.
+        assert_eq!(network.wait(async { anyhow::Ok(7) }).expect("waited"), 7);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 /// Variables of the environment that the providers' own tools read: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
 #[derive(Clone, Default)]
 pub struct Environment {
-    /// Name and value.
+    /// Name and value; in values, U+FFFD stands for what is not UTF-8.
     pub variables: Vec<(String, String)>,
 }
 

@@ -17,8 +17,10 @@ mod support;
 
 mod cli;
 mod docs;
+mod environment;
 mod list;
 mod messages;
+mod misread;
 mod nightly;
 mod refusals;
 mod terminal;

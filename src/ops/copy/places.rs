@@ -11,9 +11,9 @@ use crate::{
     model::archive_name::SUFFIX,
     ops::{
         Context,
-        destination::{ArchiveAt, Destination, LATEST},
+        destination::{ArchiveAt, Destination, LATEST, as_path},
     },
-    store::{Address, address::is_url},
+    store::{Address, Word, address::word},
 };
 
 /// The place that is read, and the name of the one archive there that is meant, if it is one.
@@ -33,15 +33,15 @@ pub fn source(
             Some(_) => archive(context, settings, text),
         };
     }
-    if is_url(text) {
-        let is_place = match Address::parse(text).map_err(usage)? {
+    if let Word::Url(text) = word(text).map_err(usage)? {
+        let is_place = match Address::parse(&text).map_err(usage)? {
             Address::Folder(path) => path.is_dir(),
-            _ => !text.ends_with(SUFFIX) && !names_latest(text),
+            _ => !text.ends_with(SUFFIX) && !names_latest(&text),
         };
         return if is_place {
-            place()
+            Ok((Destination::open(context, settings, &text)?, None))
         } else {
-            archive(context, settings, text)
+            archive(context, settings, &text)
         };
     }
     let path = Path::new(text);
@@ -51,12 +51,7 @@ pub fn source(
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| usage(format!("{text:?} names no archive")))?;
     let folder = folder_of(path);
-    let folder = folder.to_str().unwrap_or(".");
-    // A path stays one, whatever it looks like.
-    let folder = match folder.starts_with('@') {
-        true => format!("./{folder}"),
-        false => folder.to_owned(),
-    };
+    let folder = as_path(folder.to_str().unwrap_or("."));
     let folder = Destination::open(context, settings, &folder)?;
     Ok((folder, Some(name.to_owned())))
 }

@@ -38,7 +38,7 @@ use crate::{
         sqlite::verdict::Checked,
         tree::{self, Changed},
     },
-    store::address::is_url,
+    store::{Word, address::word},
 };
 
 /// What is asked for.
@@ -131,13 +131,15 @@ impl Output {
         if text.as_os_str() == "-" {
             return Ok(Output::Stdout);
         }
-        let word = text
-            .to_str()
-            .filter(|word| word.starts_with('@') || is_url(word));
-        let Some(word) = word else {
-            return Ok(Output::Path(text.to_owned()));
+        let place = match text.to_str() {
+            Some(named) if named.starts_with('@') => Word::Url(named.into()),
+            Some(named) => word(named).map_err(|fault| Failure::new(Kind::Usage, fault))?,
+            None => Word::Path,
         };
-        Output::open(context, &Settings::load(choices)?, word, read_back)
+        match place {
+            Word::Path => Ok(Output::Path(text.to_owned())),
+            Word::Url(place) => Output::open(context, &Settings::load(choices)?, &place, read_back),
+        }
     }
 }
 

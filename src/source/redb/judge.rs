@@ -4,12 +4,10 @@
 //! take too much memory is judged by the walk along its checksums instead, which reads it part by part.
 
 use std::{
-    cell::Cell,
     fs::File,
-    panic::{self, AssertUnwindSafe},
     path::Path,
     sync::{
-        Arc, Once,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -27,6 +25,7 @@ use super::{
 use crate::{
     disk::open_regular,
     model::limits::{MAX_REDB_PAGE_BYTES, REDB_CACHE_BYTES},
+    panics::caught,
     state::{self, Active},
 };
 
@@ -220,31 +219,9 @@ fn builder() -> Builder {
     builder
 }
 
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
 /// Runs redb on bytes that nobody vouches for: where it panics, that is an error like any other.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !GUARDED.get() {
-                before(info);
-            }
-        }));
-    });
-    GUARDED.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(work));
-    GUARDED.set(false);
-    result.unwrap_or_else(|payload| {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned());
-        Err(anyhow!("redb gave up on it: {}", text.unwrap_or_default()))
-    })
+    caught(work).unwrap_or_else(|caught| Err(anyhow!("redb gave up on it: {}", caught.text)))
 }
 
 #[cfg(test)]

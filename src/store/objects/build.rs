@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use object_store::{
     BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum},
@@ -15,12 +15,14 @@ use super::{
     answers::Answers,
     connection::Connection,
     endpoint::{self, Endpoint},
+    environment::checked,
     explain::texts,
     keys::{self, Bounded, Keys, Source},
     tls,
 };
 use crate::{
     error::{Failure, Kind},
+    panics::caught,
     store::{
         Address, Environment, Options,
         address::Service,
@@ -47,29 +49,29 @@ pub fn client(
     else {
         bail!("{address} is no bucket");
     };
-    let environment = &match service {
-        Service::S3 => keys::profile::applied(options, environment)?,
-        Service::Gcs => environment.clone(),
-        Service::Azure => keys::azure::applied(options, environment)?,
-    };
-    let way = Way {
-        options: tls::trust(
-            client_options(*service, options, environment),
-            *service,
-            options,
-            environment,
-        )?,
-        proxies: proxies(options, environment)?,
+    let (options, environment) = &settings(address, *service, options, environment)?;
+    let endpoint = match service {
+        Service::S3 => endpoint::of_bucket(bucket, options, environment)?,
+        Service::Gcs | Service::Azure => None,
     };
     // The builders print secrets: nothing here is ever shown but the message.
-    let client = match service {
-        Service::S3 => {
-            let endpoint = endpoint::of_bucket(bucket, options, environment)?;
-            s3(bucket, options, environment, endpoint, way)
-        }
-        Service::Gcs => gcs(bucket, options, environment, way),
-        Service::Azure => azure(bucket, options, environment, way),
-    };
+    let built = caught(|| -> Result<Built> {
+        let way = Way {
+            options: tls::trust(
+                client_options(*service, options, environment),
+                *service,
+                options,
+                environment,
+            )?,
+            proxies: proxies(options, environment)?,
+        };
+        Ok(match service {
+            Service::S3 => s3(bucket, options, environment, endpoint, way),
+            Service::Gcs => gcs(bucket, options, environment, way),
+            Service::Azure => azure(bucket, options, environment, way),
+        })
+    });
+    let client = built.with_context(|| format!("{address} cannot be used"))??;
     let client = client.map_err(|error| {
         if texts(&error).contains("No CA certificates were loaded") {
             let message = format!("{address} cannot be used: this machine trusts no authority");
@@ -80,6 +82,38 @@ pub fn client(
             .hint("look at the destination's options and at the environment")
     })?;
     Ok((client, *service, prefix.clone()))
+}
+
+/// Looks at everything that is said of a bucket, as [`client`] does, where not all of it is at hand.
+pub fn look_over(address: &Address, options: &Options, environment: &Environment) -> Result<()> {
+    if let Address::Bucket {
+        service, bucket, ..
+    } = address
+    {
+        let (options, environment) = settings(address, *service, options, environment)?;
+        if *service == Service::S3 {
+            endpoint::of_bucket(bucket, &options, &environment)?;
+        }
+        proxies(&options, &environment)?;
+    }
+    Ok(())
+}
+
+/// Returns options and environment, checked, with what the provider's files add.
+fn settings(
+    address: &Address,
+    service: Service,
+    options: &Options,
+    environment: &Environment,
+) -> Result<(Options, Environment)> {
+    let (options, environment) = checked(address, service, options, environment)?;
+    let environment = match service {
+        Service::S3 => keys::profile::applied(&options, &environment)?,
+        Service::Gcs => environment,
+        Service::Azure => keys::azure::applied(&options, &environment)?,
+    };
+    // What the files say has the same forms.
+    Ok(checked(address, service, &options, &environment)?)
 }
 
 /// How servers are reached: what a client trusts and how long it waits, and the proxies.

@@ -8,6 +8,7 @@ mod answers;
 mod build;
 mod connection;
 mod endpoint;
+mod environment;
 mod explain;
 mod fault;
 mod keys;
@@ -40,6 +41,7 @@ use object_store::{
     path::Path,
 };
 
+pub use self::build::look_over;
 use self::{
     explain::{explain, foreign, is_hopeless, is_lost, is_refused, is_silent, is_stale},
     listing::Page,
@@ -60,6 +62,7 @@ use super::{
 use crate::{
     archive::ReadAt,
     error::{Failure, Kind},
+    panics::Caught,
 };
 
 /// The most that is read of a marker.
@@ -115,6 +118,17 @@ impl Objects {
                 .hint("use letters, digits, `.`, `_`, `-` and single slashes")
                 .into());
         }
+        Objects::of(client, service, prefix, address, options, check)
+    }
+
+    fn of(
+        client: Arc<dyn Client>,
+        service: Service,
+        prefix: String,
+        address: &Address,
+        options: &Options,
+        check: Check,
+    ) -> Result<Objects> {
         Ok(Objects {
             inner: Arc::new(Inner {
                 client,
@@ -158,6 +172,7 @@ impl Inner {
     fn explained(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
         match error.downcast_ref() {
             Some(error) => explain(error, doing, self.options.timeout).into(),
+            None if error.is::<Caught>() => error.context(doing.to_owned()),
             None => error,
         }
     }
@@ -508,5 +523,129 @@ impl Objects {
         let (name, place) = (&marker.name, &inner.shown);
         let doing = format!("cannot end the unfinished upload of {name} to {place}");
         Err(inner.explained(&doing, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    use futures_util::future::BoxFuture;
+    use object_store::{
+        ClientOptions,
+        aws::AmazonS3Builder,
+        client::{
+            HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody,
+            HttpService,
+        },
+    };
+
+    use crate::model::digest::Digest;
+
+    /// A library that panics at every request, but for what an upload in parts begins with.
+    #[derive(Debug, Clone, Copy)]
+    enum Panics {
+        Always,
+        AtTheFirstPart,
+    }
+
+    impl HttpConnector for Panics {
+        fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+            Ok(HttpClient::new(*self))
+        }
+    }
+
+    impl HttpService for Panics {
+        fn call<'a, 'b>(
+            &'a self,
+            request: HttpRequest,
+        ) -> BoxFuture<'b, Result<HttpResponse, HttpError>>
+        where
+            'a: 'b,
+            Self: 'b,
+        {
+            Box::pin(async move {
+                let answer = |status: u16, body: &str| {
+                    let body = HttpResponseBody::from(body.to_owned());
+                    let mut response = HttpResponse::new(body);
+                    *response.status_mut() = status.try_into().expect("a status");
+                    let tag = "\"tag\"".parse().expect("a header's value");
+                    response.headers_mut().insert("etag", tag);
+                    Ok(response)
+                };
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                let begun = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+                match (self, request.method().as_str()) {
+                    (Panics::AtTheFirstPart, "HEAD") => answer(404, ""),
+                    (Panics::AtTheFirstPart, "POST") if query.starts_with("uploads") => {
+                        answer(200, begun)
+                    }
+                    (Panics::AtTheFirstPart, "PUT") if query.is_empty() => answer(200, ""),
+                    (Panics::AtTheFirstPart, "DELETE") => answer(204, ""),
+                    _ => panic!("hunter2"),
+                }
+            })
+        }
+    }
+
+    fn place(panics: Panics) -> Objects {
+        let client = AmazonS3Builder::new()
+            .with_bucket_name("b")
+            .with_access_key_id("AK")
+            .with_secret_access_key("SK")
+            .with_http_connector(panics)
+            .build();
+        let address = Address::parse("s3://b/x").expect("a place");
+        let client = Arc::new(client.expect("a client"));
+        let (prefix, check): (_, Check) = ("x".to_owned(), Arc::new(|| Ok(())));
+        let options = Options::default();
+        let place = Objects::of(client, Service::S3, prefix, &address, &options, check);
+        place.expect("a place")
+    }
+
+    fn maker() -> Maker {
+        Maker {
+            host: "host".to_owned(),
+            pid: 1,
+            begun: chrono::DateTime::UNIX_EPOCH,
+            run: "run".to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn is_a_failure<T>(result: Result<T>, doing: &str) {
+        let failure = Failure::of(&result.err().expect("it panics"));
+        let message = &failure.message;
+        assert!(message.starts_with(doing), "{message}");
+        assert!(message.contains("a defect of a library, in "), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+        assert!(failure.hint.is_some_and(|hint| hint.contains("report it")));
+    }
+
+    #[test]
+    fn a_library_that_panics_is_a_failure_of_every_verb() {
+        let place = place(Panics::Always);
+        is_a_failure(place.list(&mut |_| Ok(())), "cannot list s3://b/x");
+        is_a_failure(place.find("a"), "cannot ");
+        is_a_failure(place.open("a").map(drop), "cannot ");
+        is_a_failure(place.remove("a"), "cannot ");
+        is_a_failure(place.sweep(&maker()), "cannot list s3://b/x");
+        is_a_failure(place.create("a", 1, &maker()).map(drop), "cannot ");
+    }
+
+    #[test]
+    fn a_library_that_panics_in_a_task_ends_the_upload() {
+        let place = place(Panics::AtTheFirstPart);
+        // It answers as an object store does, up to then.
+        place.inner.has_listed.store(true, Ordering::Relaxed);
+        place.inner.is_honest.store(true, Ordering::Relaxed);
+        let mut upload = place.create_in_parts("a", &maker()).expect("begun");
+        let sent = upload.write_all(&vec![7; 3 * MIN_CHUNK_BYTES]);
+        let sent = match sent {
+            Ok(()) => upload.finish(&Digest::of(b"")).map(drop),
+            Err(error) => Err(error.into()),
+        };
+        is_a_failure(sent, "cannot send a to s3://b/x");
     }
 }

@@ -7,7 +7,7 @@ use object_store::{Error, MultipartId, PutPayload, multipart::PartId};
 use tokio::task::JoinSet;
 
 use super::{Inner, is_missing};
-use crate::store::address::Service;
+use crate::store::{address::Service, network::lost};
 
 /// How long parts that are on their way may take to arrive when an upload is given up.
 const GRACE: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ impl Parts {
             match next {
                 None => return Ok(()),
                 Some(Ok((number, part))) => self.done[number] = Some(part?),
-                Some(Err(error)) => return Err(anyhow!("sending a part ended: {error}")),
+                Some(Err(error)) => return Err(lost("sending a part", error)),
             }
         }
     }

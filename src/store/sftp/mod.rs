@@ -35,6 +35,7 @@ use super::{
 use crate::{
     archive::ReadAt,
     error::{Failure, Kind},
+    panics::Caught,
 };
 
 /// How much is on its way at once, in requests that wait for their answers.
@@ -288,7 +289,10 @@ fn stored(name: &str, about: About) -> Stored {
 /// What a fault means to people; an interruption stays what it is.
 fn explained(doing: &str, error: anyhow::Error) -> anyhow::Error {
     let Some(fault) = error.downcast_ref::<Fault>() else {
-        return error;
+        return match error.is::<Caught>() {
+            true => error.context(doing.to_owned()),
+            false => error,
+        };
     };
     let text = fault.to_string();
     let says = |word: &str| text.contains(word);

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use tokio::task::JoinSet;
 
 use super::{
@@ -15,8 +15,10 @@ use super::{
 use crate::{
     model::digest::Digest,
     store::{
-        Maker, Proof, Upload, io_error, is_same, marker::own_name_of, network::Pace, not_proven,
-        taken, unproven,
+        Maker, Proof, Upload, io_error, is_same,
+        marker::own_name_of,
+        network::{Pace, lost},
+        not_proven, taken, unproven,
     },
 };
 
@@ -114,7 +116,7 @@ impl SftpUpload {
             match self.inner.network.wait(next)? {
                 None => {}
                 Some(Ok(written)) => written?,
-                Some(Err(error)) => return Err(anyhow!("sending a piece ended: {error}")),
+                Some(Err(error)) => return Err(lost("sending a piece", error)),
             }
         }
         Ok(())

@@ -1,0 +1,488 @@
+//! Words that look like a place elsewhere, and are not written as hookshot writes one: spellings of other programs, and slips.
+//!
+//! A folder of such a name would be made on this machine, and the backup would not be where it is expected. So a word whose
+//! first part has a `:` is never a path: what is known is read, the rest is refused with the right spelling. `./` makes a
+//! path of any word.
+
+use std::borrow::Cow;
+
+use crate::model::entry_name::printable;
+
+/// A word that names a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word<'a> {
+    /// A path of this machine.
+    Path,
+    /// A URL of a scheme that is understood, as hookshot writes it.
+    Url(Cow<'a, str>),
+}
+
+/// The schemes that are understood.
+const OURS: [&str; 5] = ["s3", "gs", "az", "sftp", "file"];
+/// Other names of theirs, as other programs have them.
+const SYNONYMS: [(&str, &str); 5] = [
+    ("s3a", "s3"),
+    ("s3n", "s3"),
+    ("gcs", "gs"),
+    ("azure", "az"),
+    ("local", "file"),
+];
+/// Stores that speak the protocol of S3.
+const LIKE_S3: [&str; 12] = [
+    "minio", "b2", "r2", "wasabi", "garage", "ceph", "spaces", "oss", "cos", "storj", "scaleway",
+    "hetzner",
+];
+/// Ways to another machine that SSH replaces.
+const LIKE_SFTP: [&str; 5] = ["ssh", "scp", "rsync", "fish", "sshfs"];
+/// What hookshot does not know.
+const FOREIGN: [&str; 30] = [
+    "rest",
+    "rclone",
+    "swift",
+    "opendal",
+    "restic",
+    "borg",
+    "kopia",
+    "dropbox",
+    "drive",
+    "gdrive",
+    "googledrive",
+    "onedrive",
+    "mega",
+    "pcloud",
+    "box",
+    "webdav",
+    "webdavs",
+    "dav",
+    "davs",
+    "ftp",
+    "ftps",
+    "smb",
+    "cifs",
+    "nfs",
+    "hdfs",
+    "abfs",
+    "abfss",
+    "wasb",
+    "wasbs",
+    "crypt",
+];
+
+/// Tells a URL from a path, or says what the word looks like and how that is written.
+///
+/// No password of the word is repeated.
+pub fn read(text: &str) -> Result<Word<'_>, String> {
+    if let Some(fault) = windows(text) {
+        return Err(fault);
+    }
+    if let Some((scheme, rest)) = url_parts(text) {
+        let lower = scheme.to_ascii_lowercase();
+        return if OURS.contains(&lower.as_str()) {
+            Ok(Word::Url(match lower == scheme {
+                true => Cow::Borrowed(text),
+                false => Cow::Owned(format!("{lower}://{rest}")),
+            }))
+        } else {
+            Err(foreign_url(&lower, rest))
+        };
+    }
+    let first = text.split('/').next().unwrap_or_default();
+    if let Some((name, rest)) = text.split_once(':').filter(|_| first.contains(':')) {
+        return named(name, rest, text);
+    }
+    // `s3//bucket`.
+    let lower = first.to_ascii_lowercase();
+    let is_scheme = OURS.contains(&lower.as_str()) || is_known(&lower);
+    if is_scheme && let Some(rest) = text[first.len()..].strip_prefix("//") {
+        return Err(match OURS.contains(&lower.as_str()) {
+            true => meant(text, &format!("{lower}://{}", shown(rest))),
+            false => foreign_url(&lower, rest),
+        });
+    }
+    Ok(Word::Path)
+}
+
+/// Splits a URL behind its scheme.
+pub fn url_parts(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_scheme.then_some((scheme, rest))
+}
+
+fn is_known(name: &str) -> bool {
+    let is_web = matches!(name, "http" | "https");
+    let is_synonym = SYNONYMS.iter().any(|(synonym, _)| *synonym == name);
+    is_web
+        || is_synonym
+        || LIKE_S3.contains(&name)
+        || LIKE_SFTP.contains(&name)
+        || FOREIGN.contains(&name)
+}
+
+/// A word `NAME:REST`.
+fn named<'a>(name: &str, rest: &str, text: &str) -> Result<Word<'a>, String> {
+    let lower = name.to_ascii_lowercase();
+    let synonym = SYNONYMS.iter().find(|(synonym, _)| *synonym == lower);
+    match synonym.map_or(lower.as_str(), |(_, scheme)| scheme) {
+        scheme @ ("s3" | "gs" | "az") => bucket(scheme, rest, text),
+        "sftp" => sftp(rest, text),
+        "file" => match rest.starts_with('/') {
+            true => Ok(Word::Url(Cow::Owned(format!(
+                "file:///{}",
+                rest.trim_start_matches('/')
+            )))),
+            false => Err(meant(text, &format!("./{}", shown(rest)))),
+        },
+        other if is_known(other) => Err(foreign_url(other, rest.trim_start_matches('/'))),
+        _ if is_time(text) => Ok(Word::Path),
+        _ => Err(elsewhere(name, rest, text)),
+    }
+}
+
+/// `s3:BUCKET/PREFIX`, `gs:BUCKET:/PREFIX`, and restic's `s3:SERVER/BUCKET/PREFIX`.
+fn bucket<'a>(scheme: &str, rest: &str, text: &str) -> Result<Word<'a>, String> {
+    if rest.contains('@') {
+        return Err(secret(&format!("{scheme}://BUCKET/PREFIX")));
+    }
+    let is_server = rest.contains("://") || {
+        let first = rest.split('/').next().unwrap_or_default();
+        let port = first.split_once(':').map(|(_, port)| port);
+        let is_port = port
+            .is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+        first == "localhost" || first.contains('.') || is_port
+    };
+    if is_server && scheme == "s3" {
+        return Err(on_server(rest, text));
+    }
+    let without = rest.trim_start_matches('/');
+    if without.is_empty() {
+        return Err(meant(text, &format!("{scheme}://BUCKET/PREFIX")));
+    }
+    if rest.starts_with('/') {
+        // `s3:/bucket`.
+        return Err(meant(text, &format!("{scheme}://{}", shown(without))));
+    }
+    let (bucket, prefix) = match without.split_once([':', '/']) {
+        Some((bucket, prefix)) => (bucket, prefix.trim_matches('/')),
+        None => (without, ""),
+    };
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    Ok(Word::Url(Cow::Owned(format!(
+        "{scheme}://{bucket}{slash}{prefix}"
+    ))))
+}
+
+/// The fault of a bucket with its server: those are two settings.
+fn on_server(rest: &str, text: &str) -> String {
+    let (scheme, place) = rest.split_once("://").unwrap_or(("https", rest));
+    let place = place.trim_matches('/');
+    let (server, path) = place.split_once('/').unwrap_or((place, ""));
+    let bucket = match path.trim_matches('/') {
+        "" => "BUCKET/PREFIX".to_owned(),
+        path => shown(path),
+    };
+    let server = shown(server);
+    if server.ends_with(".amazonaws.com") {
+        return meant(
+            text,
+            &format!("s3://{bucket}, with the destination's `region` or AWS_REGION"),
+        );
+    }
+    let scheme = if scheme == "http" { "http" } else { "https" };
+    let url = format!(
+        "s3://{bucket}, with the destination's `endpoint = \"{scheme}://{server}\"` or AWS_ENDPOINT_URL"
+    );
+    meant(text, &url)
+}
+
+/// `sftp:USER@HOST:/FOLDER`, `sftp:USER@HOST:FOLDER`.
+fn sftp<'a>(rest: &str, text: &str) -> Result<Word<'a>, String> {
+    let without = rest.trim_start_matches('/');
+    let (user, behind) = match without.split('/').next().and_then(|first| first.rfind('@')) {
+        Some(at) => (&without[..=at], &without[at + 1..]),
+        None => ("", without),
+    };
+    if user.contains(':') {
+        return Err(secret("sftp://USER@HOST/FOLDER"));
+    }
+    if behind.is_empty() {
+        return Err(meant(text, "sftp://USER@HOST/FOLDER"));
+    }
+    // The brackets of an IPv6 address hold colons.
+    let closed = behind
+        .find(']')
+        .filter(|_| behind.starts_with('['))
+        .unwrap_or(0);
+    let colon = behind[closed..].find([':', '/']).map(|at| at + closed);
+    match colon.filter(|_| without.len() == rest.len()) {
+        Some(at) if behind[at..].starts_with(':') => {
+            let (host, folder) = (&behind[..at], &behind[at + 1..]);
+            Ok(Word::Url(Cow::Owned(sftp_url(user, host, folder))))
+        }
+        _ => Err(meant(text, &format!("sftp://{}", shown(without)))),
+    }
+}
+
+/// The URL of a folder as scp names it: relative to where the login begins, or from the root.
+fn sftp_url(user: &str, host: &str, folder: &str) -> String {
+    let folder = match folder.strip_prefix('/') {
+        Some(below) => below.to_owned(),
+        None if folder.is_empty() || folder == "~" => "~".to_owned(),
+        None => format!("~/{}", folder.strip_prefix("~/").unwrap_or(folder)),
+    };
+    format!("sftp://{user}{host}/{folder}")
+}
+
+/// The fault of a word with a `:` that is nobody's scheme: a place on another machine, most likely.
+fn elsewhere(name: &str, rest: &str, text: &str) -> String {
+    let first = rest.split('/').next().unwrap_or_default();
+    if first.contains('@') {
+        return secret("sftp://USER@HOST/FOLDER");
+    }
+    let is_host = |text: &str| {
+        let host = text.rsplit('@').next().unwrap_or_default();
+        let is_plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '_' | '-');
+        !host.is_empty() && host.chars().all(is_plain)
+    };
+    if name.contains('/') || !is_host(name) {
+        return format!(
+            "{} has a `:` before the first slash: a path of this machine is written with ./ before it, a place elsewhere as s3://, gs://, az:// or sftp://",
+            shown(text)
+        );
+    }
+    let (user, host) = match name.rsplit_once('@') {
+        Some((user, host)) => (format!("{user}@"), host),
+        None => (String::new(), name),
+    };
+    let port = first.parse::<u16>().ok().filter(|_| rest.contains('/'));
+    let url = match port {
+        Some(port) => format!("sftp://{user}{host}:{port}/{}", &rest[first.len() + 1..]),
+        None => sftp_url(&user, host, rest),
+    };
+    meant(text, &shown(&url))
+}
+
+/// The fault of a URL, or of a word, of another program.
+fn foreign_url(name: &str, rest: &str) -> String {
+    let understood = "there are s3://, gs://, az://, sftp:// and paths";
+    if LIKE_S3.contains(&name) {
+        return format!(
+            "{name}: is not understood; what speaks the protocol of S3 is s3://BUCKET/PREFIX, with the destination's `endpoint` or AWS_ENDPOINT_URL"
+        );
+    }
+    if LIKE_SFTP.contains(&name) {
+        let rest = rest.trim_start_matches('/');
+        return match rest.split('/').next().is_some_and(|server| {
+            server.matches(':').count() > 1 || server.contains(':') && server.contains('@')
+        }) {
+            true => format!("{name}: is not understood; write sftp://USER@HOST/FOLDER"),
+            false => format!("{name}: is not understood; write sftp://{}", shown(rest)),
+        };
+    }
+    match name {
+        "http" | "https" => format!(
+            "{name}:// is not understood; a bucket is s3://BUCKET/PREFIX, and its server is the destination's `endpoint`, or AWS_ENDPOINT_URL"
+        ),
+        "s3a" | "s3n" | "gcs" | "azure" | "local" => {
+            let scheme = SYNONYMS
+                .iter()
+                .find(|(synonym, _)| *synonym == name)
+                .map_or(name, |(_, scheme)| scheme);
+            let rest = if scheme == "file" {
+                format!("/{}", rest.trim_start_matches('/'))
+            } else {
+                rest.to_owned()
+            };
+            format!(
+                "{name}:// is not understood; write {scheme}://{}",
+                shown(&rest)
+            )
+        }
+        _ if is_known(name) => format!(
+            "{name}: is not understood; {understood}: mount it, or let another program offer it as one of these"
+        ),
+        _ => format!("{}:// is not understood; {understood}", shown(name)),
+    }
+}
+
+/// Paths as Windows has them.
+fn windows(text: &str) -> Option<String> {
+    let mut letters = text.chars();
+    let is_drive = letters
+        .next()
+        .is_some_and(|letter| letter.is_ascii_alphabetic())
+        && letters.next() == Some(':')
+        && matches!(letters.next(), None | Some('\\' | '/'));
+    let is_share = ["\\\\", ".\\", "..\\", "~\\"]
+        .iter()
+        .any(|begins| text.starts_with(begins));
+    (is_drive || is_share).then(|| {
+        format!(
+            "{} looks like a path of Windows: write where it is mounted here, such as /mnt/backup, or ./ before it if a folder is called so",
+            shown(text)
+        )
+    })
+}
+
+/// True for names with a time in them, `state-12:30:00.tar.gz`: each `:` has two digits on both sides, and no slash follows.
+fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at))
+            .is_some_and(u8::is_ascii_digit)
+    };
+    !text.contains('/')
+        && text.match_indices(':').all(|(at, _)| {
+            let before = at.checked_sub(3).and_then(|at| bytes.get(at));
+            let stands_alone = before.is_none_or(|byte| !byte.is_ascii_digit() && *byte != b'.');
+            is_digit(at.checked_sub(1))
+                && is_digit(at.checked_sub(2))
+                && stands_alone
+                && is_digit(Some(at + 1))
+                && is_digit(Some(at + 2))
+        })
+}
+
+fn meant(text: &str, url: &str) -> String {
+    format!(
+        "{} is not understood; write {url}, or ./{} if a path of this machine is meant",
+        shown(text),
+        shown(text)
+    )
+}
+
+fn secret(url: &str) -> String {
+    format!(
+        "a key or a password does not belong there, because others see command lines; write {url}"
+    )
+}
+
+/// A part of a word for messages: without what may be a key behind `?`, and without control characters.
+fn shown(text: &str) -> String {
+    let end = text.find(['?', '#']).unwrap_or(text.len());
+    printable(&text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_other_programs_write_is_read_if_it_is_known() {
+        for (text, url) in [
+            ("s3:bucket/path", "s3://bucket/path"),
+            ("s3:bucket", "s3://bucket"),
+            ("S3:bucket/a/b/", "s3://bucket/a/b"),
+            ("s3a:bucket/path", "s3://bucket/path"),
+            ("gs:bucket:/path", "gs://bucket/path"),
+            ("gcs:bucket/path", "gs://bucket/path"),
+            ("az:container:/path", "az://container/path"),
+            ("azure:container:path", "az://container/path"),
+            ("sftp:me@host:/srv/backups", "sftp://me@host/srv/backups"),
+            ("sftp:me@host:backups", "sftp://me@host/~/backups"),
+            ("sftp:host:", "sftp://host/~"),
+            ("sftp:me@[::1]:/srv", "sftp://me@[::1]/srv"),
+            ("file:/srv/x", "file:///srv/x"),
+            ("local:/srv/x", "file:///srv/x"),
+            ("S3://bucket/x", "s3://bucket/x"),
+        ] {
+            assert_eq!(read(text), Ok(Word::Url(url.into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_another_place_is_refused_with_the_right_spelling() {
+        for (text, says) in [
+            (
+                "backup@vault:/backups",
+                "write sftp://backup@vault/backups,",
+            ),
+            ("user@host:backups/", "write sftp://user@host/~/backups/,"),
+            ("vault:backups", "write sftp://vault/~/backups,"),
+            ("vault:2222/backups", "write sftp://vault:2222/backups,"),
+            ("s3:/b", "write s3://b,"),
+            ("s3//b/x", "write s3://b/x,"),
+            ("s3:", "write s3://BUCKET/PREFIX,"),
+            (
+                "s3:https://minio.example:9000/b/x",
+                "write s3://b/x, with the destination's `endpoint = \"https://minio.example:9000\"`",
+            ),
+            (
+                "s3:http://localhost:9000/b",
+                "`endpoint = \"http://localhost:9000\"`",
+            ),
+            (
+                "s3:minio.example/b",
+                "`endpoint = \"https://minio.example\"`",
+            ),
+            (
+                "s3:localhost:9000/b",
+                "`endpoint = \"https://localhost:9000\"`",
+            ),
+            (
+                "s3:s3.amazonaws.com/b/x",
+                "write s3://b/x, with the destination's `region`",
+            ),
+            ("sftp:host/srv", "write sftp://host/srv,"),
+            ("sftp:/host/srv", "write sftp://host/srv,"),
+            ("b2:bucket:path", "s3://BUCKET/PREFIX"),
+            ("minio:bucket", "`endpoint`"),
+            ("rest:http://host:8000/", "mount it"),
+            ("rclone:remote:path", "mount it"),
+            ("swift:container:/path", "mount it"),
+            ("dropbox:backups", "mount it"),
+            ("ssh://me@host/srv", "write sftp://me@host/srv"),
+            ("https://minio.example/b", "AWS_ENDPOINT_URL"),
+            ("http:/minio.example/b", "AWS_ENDPOINT_URL"),
+            ("ftp://host/x", "s3://"),
+            ("gcs://bucket/x", "write gs://bucket/x"),
+            ("C:\\backups", "Windows"),
+            ("d:/backups", "Windows"),
+            ("\\\\server\\share", "Windows"),
+            ("file:x", "write ./x,"),
+            ("a b:c/d", "./ before it"),
+            ("10.0.0.15:22/x", "write sftp://10.0.0.15:22/x"),
+            ("me:hunter2@host/x", "password"),
+            ("sftp:me:hunter2@host:/x", "password"),
+            ("ssh://me:hunter2@host/x", "USER@HOST"),
+            ("s3:key:hunter2@bucket", "password"),
+            ("https://store/b?sig=hunter2", "`endpoint`"),
+        ] {
+            let fault = read(text).expect_err(text);
+            assert!(fault.contains(says), "{text}: {fault}");
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn paths_are_paths() {
+        for text in [
+            "/srv/a:b",
+            "./s3:b",
+            "../a:b/c",
+            ".",
+            "backups",
+            "a/b:c",
+            "@x",
+            "state.tar.gz",
+            "s3/b",
+            "s3",
+            "state-12:30:00.tar.gz",
+            "state-2026-11-29T03:00:00Z.tar.gz",
+            "",
+            "a\\b",
+        ] {
+            assert_eq!(read(text), Ok(Word::Path), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_what_is_read_once_is_read_again(text in "(s3|gs|az|sftp|file|C|me@h)?(:/{0,3})?[a-z@:/~.?#ü\\[\\]\\\\0-9-]{0,20}") {
+            if let Ok(Word::Url(url)) = read(&text) {
+                prop_assert_eq!(read(&url), Ok(Word::Url(url.clone())));
+            }
+        }
+    }
+}
