@@ -105,6 +105,18 @@ fn no_key_anywhere_is_said_within_seconds_and_the_store_is_not_blamed() {
         scope.spawn(move || {
             let refused = ("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1");
             ends(&[store, plain, refused], "refused", "refused");
+            for bad in [
+                "http://127.0.0.1:99999",
+                "http://1.2.3.256",
+                "nonsense",
+                "http://[::1",
+            ] {
+                ends(
+                    &[store, plain, ("AWS_METADATA_ENDPOINT", bad)],
+                    "not a",
+                    bad,
+                );
+            }
             let disabled = ("AWS_EC2_METADATA_DISABLED", "true");
             ends(
                 &[store, plain, disabled],

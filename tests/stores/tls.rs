@@ -215,9 +215,11 @@ fn a_proxy_that_is_in_the_way_is_named_with_who_names_it() {
         let run = list(machine, &[(variable, &socks)]).exits(1);
         run.says(variable).says("SOCKS");
     }
-    let run = list(&secure, &[("HTTPS_PROXY", &closed.url())]).exits(1);
-    run.says(&format!("the proxy {} (HTTPS_PROXY)", closed.url()))
-        .says("does not let us through");
+    for (machine, variable) in [(&plain, "HTTP_PROXY"), (&secure, "HTTPS_PROXY")] {
+        let run = list(machine, &[(variable, &closed.url())]).exits(1);
+        run.says(&format!("the proxy {} ({variable})", closed.url()))
+            .says("does not let us through");
+    }
     let by_key = machine(&s3.endpoint(), &format!("proxy = \"{dead}\""));
     list(&by_key, &[])
         .exits(1)

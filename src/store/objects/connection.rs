@@ -1,6 +1,9 @@
 //! The way to a server: directly or through a proxy, with faults told in words, and with a new key if one has run out.
 
-use std::sync::Arc;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use futures_util::future::BoxFuture;
 use object_store::{
@@ -12,7 +15,7 @@ use object_store::{
 };
 
 use super::{
-    explain::{cause_of, element, texts},
+    explain::{cause_of, element, quoted, texts},
     fault::Fault,
     keys::Keys,
     signature::Signed,
@@ -131,6 +134,14 @@ impl HttpService for Way {
 impl Way {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let uri = request.uri();
+        if !is_address(&request) {
+            let host = quoted(uri.host().unwrap_or_default());
+            let fault = Fault::standing(
+                format!("{host} is not a host that can be asked, or its port is not one"),
+                "look at `endpoint`, and at the addresses in the environment",
+            );
+            return Err(HttpError::new(HttpErrorKind::Unknown, fault));
+        }
         let server = Server {
             is_tls: uri.scheme_str() == Some("https"),
             host: uri.host().unwrap_or_default().to_owned(),
@@ -157,7 +168,12 @@ impl Way {
                 };
                 Err(HttpError::new(HttpErrorKind::Unknown, fault))
             }
-            Ok(answer) => Ok(answer),
+            Ok(answer) => match proxy {
+                Some(proxy) if !server.is_tls && is_of_proxy(&answer) => {
+                    Err(not_through(proxy, &server, answer.status().as_u16()))
+                }
+                _ => Ok(answer),
+            },
             Err(error) => Err(told(error, &server, proxy)),
         }
     }
@@ -179,6 +195,51 @@ async fn has_expired(
     let code = element(&String::from_utf8_lossy(&bytes), "Code");
     let has_expired = code.is_some_and(|code| EXPIRED.contains(&code.as_str()));
     Ok((HttpResponse::from_parts(head, bytes.into()), has_expired))
+}
+
+/// Whether a request names a host and a port as the client takes them: it panics at others. The last part of an address
+/// is a number, and so is nothing else's.
+fn is_address(request: &HttpRequest) -> bool {
+    let uri = request.uri();
+    let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
+        return false;
+    };
+    let after_host = authority.as_str().rsplit_once(host);
+    let after_host = after_host.map_or("", |(_, after)| after);
+    let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
+    if !after_host.strip_prefix(':').is_none_or(is_port) {
+        return false;
+    }
+    if host.starts_with('[') {
+        let inner = host.trim_start_matches('[').trim_end_matches(']');
+        return inner.parse::<Ipv6Addr>().is_ok();
+    }
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    let is_number = last.is_some_and(|last| match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
+    });
+    !host.is_empty() && !host.contains('%') && (!is_number || host.parse::<Ipv4Addr>().is_ok())
+}
+
+/// Whether a proxy, rather than a store, has refused a request without TLS: stores send no web pages with these.
+fn is_of_proxy(answer: &HttpResponse) -> bool {
+    let kind = answer.headers().get("content-type");
+    let kind = kind.map(|kind| kind.as_bytes().to_ascii_lowercase());
+    matches!(answer.status().as_u16(), 403 | 502..=504)
+        && kind.is_some_and(|kind| kind.starts_with(b"text/html"))
+}
+
+fn not_through(proxy: &Proxy, server: &Server, status: u16) -> HttpError {
+    let (words, shown, host) = (proxy.words(), server.words(), &server.host);
+    let what = format!("{words} does not let us through to {shown} (status {status})");
+    let hint = format!(
+        "ask for {shown} to be allowed there, or look at `endpoint`; NO_PROXY={host} goes around it"
+    );
+    match status {
+        403 => HttpError::new(HttpErrorKind::Unknown, Fault::standing(what, hint)),
+        _ => HttpError::new(HttpErrorKind::Interrupted, Fault::passing(what, hint)),
+    }
 }
 
 fn no_login(proxy: &Proxy) -> Fault {
@@ -231,4 +292,27 @@ fn told(error: HttpError, server: &Server, proxy: Option<&Proxy>) -> HttpError {
         )
     };
     HttpError::new(kind, fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::client::HttpRequestBody;
+
+    #[test]
+    fn hosts_and_ports_that_a_client_would_panic_at_are_found() {
+        for (url, is_good) in [
+            ("http://store.example.org:9000/b", true),
+            ("https://127.0.0.1", true),
+            ("http://[::1]:9/b", true),
+            ("http://h:99999/", false),
+            ("http://1.2.3.256/", false),
+            ("http://h1.2a:/", true),
+            ("http://minio-0/", true),
+        ] {
+            let mut request = HttpRequest::new(HttpRequestBody::empty());
+            *request.uri_mut() = url.parse().expect(url);
+            assert_eq!(is_address(&request), is_good, "{url}");
+        }
+    }
 }

@@ -48,11 +48,9 @@ impl HttpProxy {
                     Gate::Closed => Some(403),
                 };
                 if let Some(status) = refusal {
-                    answer(
-                        stream,
-                        Head::answer(status),
-                        b"<html>not through here</html>",
-                    )?;
+                    let mut head = Head::answer(status);
+                    head.set("Content-Type", "text/html");
+                    answer(stream, head, b"<html>not through here</html>")?;
                     continue;
                 }
                 if head.method() == "CONNECT" {

@@ -245,8 +245,11 @@ impl Source {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let request = request(method, url, headers, body)
-                .ok_or_else(|| Trouble::Broken("its address or its token is not one".to_owned()))?;
+            let request = request(method, url, headers, body).ok_or_else(|| {
+                Trouble::Broken(
+                    "its address is not a URL, or its token holds a line break".to_owned(),
+                )
+            })?;
             let trouble = match self.client.execute(request).await {
                 Err(error) => Trouble::Broken(cause_of(&error)),
                 Ok(answer) => {

@@ -86,7 +86,7 @@ pub fn applied(options: &Options, environment: &Environment) -> Result<Environme
         };
         let known: Vec<&str> = profiles.keys().map(String::as_str).take(20).collect();
         let known = match known.is_empty() {
-            true => "there is none".to_owned(),
+            true => "no profile is there".to_owned(),
             false => format!("there are: {}", known.join(", ")),
         };
         return Err(refused(
@@ -203,8 +203,14 @@ fn refused(message: String, hint: String) -> anyhow::Error {
 
 impl std::fmt::Display for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (credentials, config) = (self.credentials.display(), self.config.display());
-        write!(f, "{credentials} and {config}")
+        let missing = |path: &Path| match path.exists() {
+            true => "",
+            false => " (not there)",
+        };
+        let (credentials, config) = (&self.credentials, &self.config);
+        let (no_credentials, no_config) = (missing(credentials), missing(config));
+        let (credentials, config) = (credentials.display(), config.display());
+        write!(f, "{credentials}{no_credentials} and {config}{no_config}")
     }
 }
 
