@@ -37,6 +37,7 @@ use self::{
 };
 use crate::{
     config::Choices,
+    disk::life::Signs,
     error::{Failure, Kind},
     ops::{
         Context,
@@ -170,6 +171,7 @@ fn dispatch(
         scratch: world.scratch,
         program: world.executable,
         unique: world.unique,
+        signs: Signs::default(),
         environment: Environment {
             variables: world.variables,
         },

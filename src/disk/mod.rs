@@ -9,6 +9,7 @@
 pub mod backup;
 pub mod holder;
 pub mod journal;
+pub mod life;
 pub mod lock;
 pub mod mounts;
 pub mod owed;
@@ -182,6 +183,10 @@ impl NewFolders {
             match ancestor.metadata() {
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if let Some(failure) = dangling(ancestor) {
+                        let kind = Kind::Failed;
+                        return Err(Failure { kind, ..failure }.into());
+                    }
                     missing.push(ancestor.to_owned())
                 }
                 Err(error) => return Err(error),

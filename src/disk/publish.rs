@@ -25,6 +25,9 @@ use tempfile::NamedTempFile;
 use super::{folder_of, sync_folder};
 use crate::error::{self, Failure};
 
+/// What the names of drafts begin with that have one.
+const PREFIX: &str = ".hookshot-";
+
 /// A file that is being written, 0600 from its first byte, and gone when it is dropped or the process dies.
 pub struct Draft {
     folder: PathBuf,
@@ -50,9 +53,14 @@ pub enum Existing {
 impl Draft {
     /// A draft for a file that will be published in `folder`.
     pub fn create(folder: &Path) -> io::Result<Draft> {
+        Draft::create_as(folder, PREFIX)
+    }
+
+    /// The same. If the file system knows no files without names, the draft's name begins with `prefix`.
+    pub fn create_as(folder: &Path, prefix: &str) -> io::Result<Draft> {
         // A nameless file gets its name by /proc (open(2)); if that is not mounted there is no other way.
         if !Path::new("/proc/self/fd").exists() {
-            let kind = Kind::Named(named_in(folder)?);
+            let kind = Kind::Named(named_in(folder, prefix)?);
             let folder = folder.to_owned();
             return Ok(Draft { folder, kind });
         }
@@ -70,7 +78,7 @@ impl Draft {
                     Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
                 ) =>
             {
-                Kind::Named(named_in(folder)?)
+                Kind::Named(named_in(folder, prefix)?)
             }
             Err(error) => return Err(error),
         };
@@ -95,7 +103,7 @@ impl Draft {
             (Kind::Nameless(file), Existing::Keep) => link(&file, path)?,
             (Kind::Nameless(file), Existing::Replace) => {
                 let temporary = tempfile::Builder::new()
-                    .prefix(".hookshot-")
+                    .prefix(PREFIX)
                     .make_in(&self.folder, |path| link(&file, path))?;
                 temporary.persist(path).map_err(|error| error.error)?;
             }
@@ -143,10 +151,10 @@ impl Draft {
     }
 }
 
-fn named_in(folder: &Path) -> io::Result<NamedTempFile> {
+fn named_in(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
     let private = std::fs::Permissions::from_mode(0o600);
     tempfile::Builder::new()
-        .prefix(".hookshot-")
+        .prefix(prefix)
         .permissions(private)
         .tempfile_in(folder)
 }
@@ -209,7 +217,7 @@ mod tests {
         let drafts = |named: bool| Draft {
             folder: folder.path().to_owned(),
             kind: match named {
-                true => Kind::Named(named_in(folder.path()).expect("a file")),
+                true => Kind::Named(named_in(folder.path(), PREFIX).expect("a file")),
                 false => Draft::create(folder.path()).expect("a draft").kind,
             },
         };

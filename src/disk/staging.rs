@@ -24,6 +24,8 @@ use crate::model::entry_name::EntryName;
 pub struct Staging {
     path: PathBuf,
     keep: AtomicBool,
+    /// Locked as long as it is in use, which shows in every PID namespace; `None` if the file system cannot do that.
+    _lock: Option<File>,
     /// The folder in it that was made last: the next file is likely to lie there as well.
     last: Mutex<Option<(PathBuf, OwnedFd)>>,
 }
@@ -31,19 +33,27 @@ pub struct Staging {
 impl Staging {
     /// Creates the folder `path`, which must not exist.
     pub fn create(path: &Path) -> Result<Staging> {
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(path)
-            .with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Staging::at(path.to_owned()))
+        let created = Staging::make(path);
+        let created = created.with_context(|| format!("cannot create {}", path.display()))?;
+        created.with_context(|| format!("{} was removed by another hookshot", path.display()))
     }
 
-    fn at(path: PathBuf) -> Staging {
-        Staging {
-            last: Mutex::new(None),
-            path,
-            keep: AtomicBool::new(false),
+    /// Creates and locks the folder; `None` if a [`sweep`] removed it before it was locked.
+    fn make(path: &Path) -> io::Result<Option<Staging>> {
+        std::fs::DirBuilder::new().mode(0o700).create(path)?;
+        let lock = open_folder(path).and_then(|folder| {
+            fs2::FileExt::lock_exclusive(&folder)?;
+            Ok(folder)
+        });
+        if !path.exists() {
+            return Ok(None);
         }
+        Ok(Some(Staging {
+            path: path.to_owned(),
+            keep: AtomicBool::new(false),
+            _lock: lock.ok(),
+            last: Mutex::new(None),
+        }))
     }
 
     /// Creates a folder in `scratch`, with a name that nothing there has; `what` it is for ends the name.
@@ -53,17 +63,17 @@ impl Staging {
         let pid = std::process::id();
         let mut number = 0u32;
         loop {
-            let path = scratch.join(format!(".hookshot-{pid:x}-{number:x}.{what}"));
-            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Staging::at(path)),
+            let path = scratch.join(format!(".hookshot-{pid:x}-{number:x}{LOCKED}.{what}"));
+            match Staging::make(&path) {
+                Ok(Some(staging)) => return Ok(staging),
+                Ok(None) => {}
                 // Another thread's, or what a process left that had our number.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    number = number.checked_add(1).context("no name is free")?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
                     return Err(error).with_context(|| format!("cannot create {}", path.display()));
                 }
             }
+            number = number.checked_add(1).context("no name is free")?;
         }
     }
 
@@ -71,7 +81,7 @@ impl Staging {
     pub fn sibling(&self) -> PathBuf {
         let name = self.path.file_stem().unwrap_or_default();
         let mut name = name.to_os_string();
-        name.push("-new.");
+        name.push(format!("{BESIDE}."));
         name.push(self.path.extension().unwrap_or_default());
         self.path.with_file_name(name)
     }
@@ -177,25 +187,62 @@ pub const SNAPSHOT: &str = "snapshot";
 /// The private folder of a directory that is extracted ends its name with this.
 pub const EXTRACT: &str = "extract";
 
-/// Removes from `scratch` what rehearsals, snapshots and extractions of ours left that were killed: their names begin with
-/// the process's number. As far as that goes; a folder that cannot be removed now is tried again by the next.
+/// The private folder of a rehearsal ends its name with this.
+pub const REHEARSAL: &str = "rehearsal";
+/// Stands before that in the names of folders that are locked while they are in use; those of older versions are not.
+pub const LOCKED: &str = "-held";
+/// Ends the name of what lies [beside](Staging::sibling) such a folder.
+const BESIDE: &str = "-new";
+
+/// Removes from `scratch` the leftovers of our rehearsals, snapshots and extractions that were killed. A folder that cannot
+/// be removed now is tried again by the next sweep.
 pub fn sweep(scratch: &Path) {
     for entry in scratch.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let unique = name
+        let named = name
             .strip_prefix(".hookshot-")
             .and_then(|name| name.rsplit_once('.'))
-            .filter(|(_, what)| ["rehearsal", SNAPSHOT, EXTRACT].contains(what))
-            .map(|(unique, _)| unique);
-        let pid = unique.and_then(|unique| u32::from_str_radix(unique.split_once('-')?.0, 16).ok());
+            .filter(|(_, what)| [REHEARSAL, SNAPSHOT, EXTRACT].contains(what));
         let ours = entry.metadata().is_ok_and(|metadata| {
             metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw()
         });
-        if ours && pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            let _ = std::fs::remove_dir_all(entry.path());
+        if let Some((unique, what)) = named.filter(|_| ours) {
+            sweep_one(scratch, &entry.path(), unique, what);
         }
     }
+}
+
+fn sweep_one(scratch: &Path, path: &Path, unique: &str, what: &str) {
+    let used = match unique.strip_suffix(BESIDE) {
+        Some(unique) => scratch.join(format!(".hookshot-{unique}.{what}")),
+        None => path.to_owned(),
+    };
+    // Held until the folder is gone: its process may be about to lock it.
+    let folder = match open_folder(&used) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => return,
+        Ok(folder) => Some(folder),
+    };
+    let mut is_told = unique.trim_end_matches(BESIDE).ends_with(LOCKED);
+    if let Some(folder) = &folder
+        && let Err(error) = fs2::FileExt::try_lock_exclusive(folder)
+    {
+        match error.kind() == io::ErrorKind::WouldBlock {
+            true => return,
+            false => is_told = false,
+        }
+    }
+    let pid = || u32::from_str_radix(unique.split_once('-')?.0, 16).ok();
+    let is_dead = || pid().is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+    if is_told || is_dead() {
+        let _ = std::fs::remove_dir_all(path);
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(sys::open(path, flags, Mode::empty())?.into())
 }
 
 impl Drop for Staging {
@@ -249,14 +296,34 @@ mod tests {
         for what in [SNAPSHOT, "rehearsal", "staging"] {
             std::fs::create_dir(left(what)).expect("a folder");
         }
+        // The number of a process that lives: a container's first one has the same each time.
+        let pid = std::process::id();
+        let again = |name: &str| scratch.path().join(format!(".hookshot-{pid:x}-{name}"));
+        for name in ["7-held.snapshot", "8-held-new.extract", "9.snapshot"] {
+            std::fs::create_dir(again(name)).expect("a folder");
+        }
         let one = Staging::scratch(scratch.path(), SNAPSHOT).expect("a folder");
         let two = Staging::scratch(scratch.path(), SNAPSHOT).expect("another");
+        std::fs::create_dir(two.sibling()).expect("a folder");
         sweep(scratch.path());
         assert!(!left(SNAPSHOT).exists() && !left("rehearsal").exists());
         assert!(left("staging").exists(), "an import's is not ours to judge");
+        assert!(!again("7-held.snapshot").exists() && !again("8-held-new.extract").exists());
+        assert!(
+            again("9.snapshot").exists(),
+            "of an older version, and alive"
+        );
+        assert!(two.sibling().exists(), "it is in use");
         for staging in [&one, &two] {
             let mode = staging.path().metadata().expect("there").mode();
             assert_eq!(mode & 0o777, 0o700);
         }
+        let seen_from_elsewhere = scratch.path().join(".hookshot-fffffff-0-held.snapshot");
+        std::fs::rename(one.path(), &seen_from_elsewhere).expect("renamed");
+        sweep(scratch.path());
+        assert!(
+            seen_from_elsewhere.exists(),
+            "a number that is not seen here, and in use"
+        );
     }
 }

@@ -26,6 +26,7 @@ use super::{
     mounts::is_mount_point,
     publish::{Existing, publish},
     redo,
+    staging::{LOCKED, REHEARSAL},
     survey::{self, Stamp},
     swap, sync_folder, sync_folders,
     tree::{Privilege, attributes},
@@ -59,7 +60,7 @@ impl Names {
 
     /// The staging folder of a rehearsal in `folder`.
     pub fn rehearsal(&self, folder: &Path) -> PathBuf {
-        folder.join(format!(".hookshot-{}.rehearsal", self.unique))
+        folder.join(format!(".hookshot-{}{LOCKED}.{REHEARSAL}", self.unique))
     }
 
     /// The folder in which the new children of the mount point `volume` are made.

@@ -14,7 +14,7 @@ use semver::Version;
 
 use crate::{
     archive::Threads,
-    disk::tree::Privilege,
+    disk::{life::Signs, tree::Privilege},
     error::{Failure, Kind},
     store::Environment,
 };
@@ -34,6 +34,8 @@ pub struct Context {
     pub program: PathBuf,
     /// Tells the files of this run apart from those of any other.
     pub unique: String,
+    /// What tells other runs that this one lives.
+    pub signs: Signs,
     /// The variables of the environment.
     pub environment: Environment,
     /// Whether we may give files away.

@@ -134,6 +134,7 @@ impl Destination {
             }
             Place::Address(address) => (None, destinations::Destination::at(address.clone())),
         };
+        context.signs.keep_in(&settings.folders());
         let mut options = written.options;
         options.read_back |= read_back == ReadBack::Always;
         for (key, value) in &written.secrets {
@@ -410,11 +411,14 @@ impl ArchiveAt {
 impl Context {
     /// Who this run is, for what it leaves in stores.
     pub fn maker(&self) -> Maker {
+        let (life, folders) = self.signs.life();
         Maker {
             host: self.hostname.clone().unwrap_or_default(),
             pid: std::process::id(),
             begun: self.now,
             run: self.unique.clone(),
+            life,
+            folders,
         }
     }
 }

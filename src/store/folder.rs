@@ -1,7 +1,7 @@
 //! Archives in a folder of this machine.
 //!
 //! An upload is a file without a name until all of it is there and synced ([`Draft`]); where a file system cannot do that,
-//! a kill leaves a file that begins with [`OWN`], which [`sweep`](Store::sweep) removes a day later.
+//! a kill leaves a file that begins with [`OWN`] and tells in its name who makes it, which [`sweep`](Store::sweep) removes.
 
 use std::{
     fs,
@@ -12,7 +12,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Maker, OWN, Proof, Store, Stored, Upload, fit, missing, plain, taken, unproven};
+use super::{
+    Maker, OWN, Proof, Store, Stored, Upload, fit,
+    marker::{own_name_of, told_by},
+    missing, plain, taken, unproven,
+};
 use crate::{
     archive::ReadAt,
     disk::{
@@ -23,7 +27,9 @@ use crate::{
     model::digest::Digest,
 };
 
-/// After this long a draft that has a name counts as left behind.
+/// Stands between the name of an archive and what tells its drafts apart.
+const DRAFT: &str = ".draft-";
+/// After this long a draft counts as left behind if it does not tell who makes it.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
 
 /// A folder.
@@ -122,15 +128,16 @@ impl Store for Folder {
         }
     }
 
-    fn create(&self, name: &str, _: u64, _: &Maker) -> Result<Box<dyn Upload>> {
+    fn create(&self, name: &str, _: u64, maker: &Maker) -> Result<Box<dyn Upload>> {
         fit(name)?;
         if disk::exists(&self.path.join(name)) {
             return Err(taken(&self.shown(), name).into());
         }
         let writing = || format!("cannot write to the folder {}", self.path.display());
         create_folders(&self.path).with_context(writing)?;
+        let prefix = format!("{}{DRAFT}", own_name_of(maker, name));
         Ok(Box::new(FolderUpload {
-            draft: Draft::create(&self.path).with_context(writing)?,
+            draft: Draft::create_as(&self.path, &prefix).with_context(writing)?,
             folder: self.path.clone(),
             name: name.to_owned(),
         }))
@@ -152,18 +159,29 @@ impl Store for Folder {
             return Ok(swept);
         }
         self.each_file(|name, entry| {
-            let is_draft = name.strip_prefix(OWN).is_some_and(|rest| {
-                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            });
             let Ok(metadata) = entry.metadata() else {
                 return Ok(());
             };
-            let modified = metadata.modified().map(DateTime::<Utc>::from);
-            let is_old = modified.is_ok_and(|modified| maker.begun - modified > PATIENCE);
-            if is_draft && metadata.is_file() && is_old {
+            let told = told_by(name, maker);
+            let is_left = match &told {
+                Some((by, _)) => by.is_gone(maker),
+                // The drafts of other verbs, and of older versions, tell nothing.
+                None => {
+                    let is_draft = name.strip_prefix(OWN).is_some_and(|rest| {
+                        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                    });
+                    let modified = metadata.modified().map(DateTime::<Utc>::from);
+                    is_draft && modified.is_ok_and(|modified| maker.begun - modified > PATIENCE)
+                }
+            };
+            if is_left && metadata.is_file() {
                 disk::remove_file(&entry.path())
                     .with_context(|| format!("cannot remove {}", entry.path().display()))?;
-                swept.push(name.to_owned());
+                let archive = told.map(|(_, archive)| {
+                    let (archive, _) = archive.rsplit_once(DRAFT).unwrap_or((&archive, ""));
+                    archive.to_owned()
+                });
+                swept.push(archive.unwrap_or_else(|| name.to_owned()));
             }
             Ok(())
         })?;
@@ -180,6 +198,10 @@ fn stored(name: &str, metadata: &fs::Metadata) -> Stored {
 }
 
 fn missing_folder(path: &Path) -> Failure {
+    if let Some(failure) = disk::dangling(path) {
+        let kind = Kind::NotFound;
+        return Failure { kind, ..failure };
+    }
     let message = format!("there is no folder {}", path.display());
     Failure::new(Kind::NotFound, message).hint("look at the path; an export makes the folder")
 }
@@ -227,5 +249,48 @@ impl Upload for FolderUpload {
             }
             result => result.with_context(writing).map(|()| Proof::ReadBack),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::life::Life;
+
+    #[test]
+    fn named_drafts_of_dead_runs_go_and_those_of_live_ones_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let life = Life::here().expect("/proc shows us");
+        let maker = |run: &str, started| Maker {
+            host: "a".to_owned(),
+            pid: std::process::id(),
+            begun: Utc::now(),
+            run: run.to_owned(),
+            life: Some(Life {
+                started,
+                ..life.clone()
+            }),
+            folders: Vec::new(),
+        };
+        // A process with our number that began a second earlier.
+        let (me, dead) = (maker("me", life.started), maker("dead", life.started - 100));
+        let live = maker("other", life.started);
+        let named = |maker: &Maker, end: &str| {
+            let name = format!("{}{DRAFT}{end}", own_name_of(maker, "x-1.tar.gz"));
+            let draft = tempfile::Builder::new().prefix(&name).rand_bytes(0);
+            let draft = draft.tempfile_in(folder.path()).expect("a file");
+            draft.keep().expect("kept").1
+        };
+        let (stays, goes) = (named(&live, "abc"), named(&dead, "def"));
+        let store = Folder::new(folder.path());
+        assert_eq!(store.sweep(&me).expect("swept"), ["x-1.tar.gz"]);
+        assert!(stays.exists() && !goes.exists());
+        let mut listed = 0;
+        let count = &mut |_| {
+            listed += 1;
+            Ok(())
+        };
+        store.list(count).expect("listed");
+        assert_eq!(listed, 0);
     }
 }

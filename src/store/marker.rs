@@ -1,16 +1,24 @@
 //! Who makes an upload, so that a later run can tell whether it is still at work.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// After this long an upload of another machine counts as left behind.
+use crate::disk::life::{Life, Standing};
+
+/// After this long an upload counts as left behind if nothing is known of its process.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
+/// How many ticks a process counts in a second (sysconf(3), `_SC_CLK_TCK`): 100 wherever Rust runs on Linux.
+const TICKS_PER_SECOND: i64 = 100;
+/// How far the clocks of two runs on one machine may differ.
+const SLACK: TimeDelta = TimeDelta::seconds(60);
 
 /// What the names of uploads at work start with, and of markers of such.
 pub const UPLOAD: &str = ".hookshot-upload-";
 /// The most that is kept of each word that tells who makes an upload.
-const MAX_WORD_CHARS: usize = 40;
+const MAX_WORD_CHARS: usize = 80;
 /// The longest name that is made: servers add something to it (a file's name has 255 bytes on most file systems).
 const MAX_NAME_BYTES: usize = 200;
 
@@ -44,18 +52,41 @@ pub struct Maker {
     pub begun: DateTime<Utc>,
     /// Tells it apart from every other run.
     pub run: String,
+    /// The signs by which its process is known; older versions wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<Life>,
+    /// The folders that it works on, for the look at the signs of others.
+    #[serde(skip)]
+    pub folders: Vec<PathBuf>,
 }
 
 impl Maker {
-    /// Whether what `self` left can be removed, seen from the run `now` looks from: its process is gone, or it ran on
-    /// another machine long ago.
-    pub fn is_gone(&self, seen_from: &Maker, is_alive: impl Fn(u32) -> bool) -> bool {
-        if self.run == seen_from.run {
+    /// Returns true if what `self` left can be removed, seen from the run `now`: its process is gone, or nothing is known
+    /// of it and it began long ago.
+    pub fn is_gone(&self, now: &Maker) -> bool {
+        if self.run == now.run {
             return false;
         }
-        let is_old = seen_from.begun - self.begun > PATIENCE;
-        let is_dead = self.host == seen_from.host && !is_alive(self.pid);
-        is_old || is_dead
+        match self.standing(now) {
+            Standing::Alive => false,
+            Standing::Dead => true,
+            Standing::Unknown => now.begun - self.begun > PATIENCE,
+        }
+    }
+
+    fn standing(&self, now: &Maker) -> Standing {
+        let (Some(life), Some(here)) = (&self.life, &now.life) else {
+            return Standing::Unknown;
+        };
+        // Machines that were copied while they ran say that they had the same start; their clocks went on meanwhile.
+        let ticks = i128::from(here.started) - i128::from(life.started);
+        let seconds = i64::try_from(ticks / i128::from(TICKS_PER_SECOND)).unwrap_or(i64::MAX);
+        let passed = TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX);
+        let differs = (now.begun - self.begun).checked_sub(&passed);
+        if differs.is_none_or(|differs| differs.abs() > SLACK) {
+            return Standing::Unknown;
+        }
+        life.standing(self.pid, here, &now.folders)
     }
 }
 
@@ -73,7 +104,15 @@ pub struct Marker {
 /// What the name of a file of an upload tells of its maker, for stores that keep nothing beside their files.
 pub fn own_name_of(maker: &Maker, name: &str) -> String {
     let (pid, begun) = (maker.pid.to_string(), maker.begun.timestamp().to_string());
-    own_name(&[&maker.run, &pid, &begun, &host_mark(&maker.host)], name)
+    let mut place = host_mark(&maker.host);
+    if let Some(life) = &maker.life {
+        let (namespace, started) = (life.namespace, life.started);
+        place.push_str(&format!("_{}_{namespace:x}_{started:x}", life.boot));
+        for folder in &life.folders {
+            place.push_str(&format!("_{folder}"));
+        }
+    }
+    own_name(&[&maker.run, &pid, &begun, &place], name)
 }
 
 /// The maker that such a name tells of, and the name that the archive would have had, or how it begins. The host is that of
@@ -81,8 +120,9 @@ pub fn own_name_of(maker: &Maker, name: &str) -> String {
 pub fn told_by(own: &str, seen_from: &Maker) -> Option<(Maker, String)> {
     let mut words = own.strip_prefix(UPLOAD)?.splitn(5, '-');
     let mut word = || words.next();
-    let (run, pid, begun, host, name) = (word()?, word()?, word()?, word()?, word()?);
-    let is_here = host == host_mark(&seen_from.host);
+    let (run, pid, begun, place, name) = (word()?, word()?, word()?, word()?, word()?);
+    let mut signs = place.split('_');
+    let is_here = signs.next() == Some(&host_mark(&seen_from.host));
     let maker = Maker {
         host: if is_here {
             seen_from.host.clone()
@@ -92,6 +132,8 @@ pub fn told_by(own: &str, seen_from: &Maker) -> Option<(Maker, String)> {
         pid: pid.parse().ok()?,
         begun: DateTime::from_timestamp(begun.parse().ok()?, 0)?,
         run: run.to_owned(),
+        life: life_in(signs),
+        folders: Vec::new(),
     };
     // One's own run is known by how its name is written there.
     let is_own = own.starts_with(&own_name(&[&seen_from.run], ""));
@@ -103,53 +145,105 @@ pub fn told_by(own: &str, seen_from: &Maker) -> Option<(Maker, String)> {
     Some((Maker { run, ..maker }, name.to_owned()))
 }
 
+/// Reads the signs in a name; older versions wrote none.
+fn life_in<'a>(mut signs: impl Iterator<Item = &'a str>) -> Option<Life> {
+    let number = |sign: Option<&str>| u64::from_str_radix(sign?, 16).ok();
+    Some(Life {
+        boot: signs.next()?.to_owned(),
+        namespace: number(signs.next())?,
+        started: number(signs.next())?,
+        folders: signs.map(str::to_owned).collect(),
+    })
+}
+
 /// Tells machines apart.
 fn host_mark(host: &str) -> String {
     hex::encode(&Sha256::digest(host.as_bytes())[..4])
-}
-
-/// Whether a process of this machine lives.
-pub fn is_alive(pid: u32) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_dead_and_old_makers_are_gone() {
-        let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a time");
-        let maker = |host: &str, pid, hours, run: &str| Maker {
-            host: host.to_owned(),
+    const BEGUN: i64 = 1_790_000_000;
+
+    /// A run that began so many hours before `BEGUN`, with the signs of this process if it is of this machine.
+    fn maker(run: &str, pid: u32, hours: i64, life: Option<Life>) -> Maker {
+        let now = DateTime::from_timestamp(BEGUN, 0).expect("a time");
+        Maker {
+            host: "a".to_owned(),
             pid,
             begun: now - TimeDelta::hours(hours),
             run: run.to_owned(),
-        };
-        let me = maker("a", 1, 0, "me");
-        let alive = |pid| pid == 2;
-        assert!(!me.is_gone(&me, alive), "oneself");
-        assert!(!maker("a", 2, 1, "x").is_gone(&me, alive), "at work");
-        assert!(maker("a", 3, 1, "x").is_gone(&me, alive), "dead");
+            life,
+            folders: Vec::new(),
+        }
+    }
+
+    fn earlier(life: &Life, hours: i64) -> Option<Life> {
+        let ticks = u64::try_from(hours * 3600 * TICKS_PER_SECOND).expect("a time");
+        let started = life.started + 1_000_000_000 - ticks;
+        let life = life.clone();
+        Some(Life { started, ..life })
+    }
+
+    #[test]
+    fn only_what_is_dead_and_what_is_old_and_unknown_is_gone() {
+        let pid = std::process::id();
+        let real = Life::here().expect("/proc shows us");
+        let me = maker("me", pid, 0, Some(real.clone()));
+        assert!(!me.is_gone(&me), "oneself");
+        let twin = maker("x", pid, 0, Some(real.clone()));
+        assert!(!twin.is_gone(&me), "at work");
+
+        // A machine that has been up for long enough.
+        let me = maker("me", pid, 0, earlier(&real, 0));
+        let at = |hours| maker("x", pid, hours, earlier(&real, hours));
+        assert!(at(1).is_gone(&me), "a number that is used again");
+        let mut clone = at(1);
+        clone.begun -= TimeDelta::minutes(2);
         assert!(
-            !maker("b", 3, 1, "x").is_gone(&me, alive),
-            "another machine"
+            !clone.is_gone(&me),
+            "a machine that was copied while it ran"
         );
-        assert!(
-            maker("b", 3, 25, "x").is_gone(&me, alive),
-            "another machine, old"
-        );
+        clone.begun -= TimeDelta::hours(24);
+        assert!(clone.is_gone(&me), "the same, old");
+        for (life, what) in [
+            (None, "of an older version"),
+            (
+                Some(Life {
+                    boot: "other".to_owned(),
+                    ..real.clone()
+                }),
+                "of another machine with our name",
+            ),
+        ] {
+            assert!(!maker("x", 1, 1, life.clone()).is_gone(&me), "{what}");
+            assert!(maker("x", 1, 25, life).is_gone(&me), "{what}, old");
+        }
+    }
+
+    #[test]
+    fn markers_of_older_versions_are_read() {
+        let text = r#"{"maker":{"host":"a","pid":7,"begun":"2026-01-02T03:04:05Z","run":"7-1"},"name":"x","upload":"u"}"#;
+        let marker: Marker = serde_json::from_str(text).expect("a marker");
+        assert_eq!((marker.maker.pid, marker.maker.life), (7, None));
+        let name = ".hookshot-upload-7_1-7-1790000000-ca978112-x-1.tar.gz";
+        let (maker, archive) = told_by(name, &maker("me", 1, 0, None)).expect("a maker");
+        assert_eq!((maker.host.as_str(), maker.life), ("a", None));
+        assert_eq!(archive, "x-1.tar.gz");
     }
 
     #[test]
     fn a_name_tells_who_makes_it_and_fits() {
-        let begun = DateTime::from_timestamp(1_790_000_000, 0).expect("a time");
-        let maker = Maker {
-            host: "a".to_owned(),
-            pid: 77,
-            begun,
-            run: "1f-2e".to_owned(),
+        let life = Life {
+            boot: "0123456789ab".to_owned(),
+            namespace: 4_026_531_836,
+            started: 123_456_789,
+            folders: vec!["01234567".to_owned(), "89abcdef".to_owned()],
         };
+        let maker = maker("1f-2e", 77, 0, Some(life));
+        let begun = maker.begun;
         let other = Maker {
             host: "b".to_owned(),
             run: "x".to_owned(),
@@ -162,7 +256,7 @@ mod tests {
         );
         let (seen, _) = told_by(&own, &other).expect("a maker");
         assert_eq!((seen.host.as_str(), seen.run.as_str()), ("", "1f_2e"));
-        assert_eq!((seen.pid, seen.begun), (77, begun));
+        assert_eq!((seen.pid, seen.begun, &seen.life), (77, begun, &maker.life));
         let long = own_name_of(&maker, &"y".repeat(255));
         assert_eq!(long.len(), MAX_NAME_BYTES);
         assert!(told_by(&long, &maker).is_some());

@@ -19,6 +19,7 @@ mod copy;
 mod credentials;
 mod faults;
 mod latest;
+mod leftovers;
 mod offsite;
 mod once;
 mod places;

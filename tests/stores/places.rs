@@ -6,12 +6,13 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use hookshot::{
+    disk::life::Life,
     error::{Failure, Kind},
     model::digest::Digest,
     store::{self, Address, Check, Environment, Maker, Options, Proof, Secret, Store},
@@ -236,8 +237,10 @@ pub fn bytes(count: usize, seed: u8) -> Vec<u8> {
     (0..count).map(byte).collect()
 }
 
+/// The time at which this process began, as its runs tell it.
 fn now() -> DateTime<Utc> {
-    DateTime::from_timestamp(1_790_000_000, 0).expect("a time")
+    static BEGUN: OnceLock<DateTime<Utc>> = OnceLock::new();
+    *BEGUN.get_or_init(|| SystemTime::now().into())
 }
 
 /// A run of this process.
@@ -247,6 +250,8 @@ pub fn alive(run: &str) -> Maker {
         pid: std::process::id(),
         begun: now(),
         run: run.to_owned(),
+        life: Life::here(),
+        folders: Vec::new(),
     }
 }
 
@@ -266,6 +271,7 @@ pub fn later(run: &str) -> Maker {
     Maker {
         host: "there".to_owned(),
         begun: now() + TimeDelta::hours(25),
+        life: None,
         ..alive(run)
     }
 }

@@ -11,6 +11,7 @@ use std::{env, fs, io::Write as _, sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use hookshot::{
+    disk::life::Life,
     model::digest::Hashing,
     store::{self, Address, Environment, Maker, Options, Secret},
 };
@@ -44,6 +45,8 @@ fn main() -> Result<()> {
         pid: std::process::id(),
         begun: SystemTime::now().into(),
         run,
+        life: Life::here(),
+        folders: Vec::new(),
     };
     let address = Address::parse(&url).map_err(anyhow::Error::msg)?;
     let check = Arc::new(|| Ok(()));

@@ -188,6 +188,7 @@ fn examined(wrong: Wrong) -> (Examination, Objects) {
         scratch: ".".into(),
         program: "hookshot".into(),
         unique: "1-2".to_owned(),
+        signs: crate::disk::life::Signs::default(),
         environment: store::Environment::default(),
         privileged: false,
         threads: crate::archive::Threads::ONE,

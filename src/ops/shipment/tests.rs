@@ -30,6 +30,7 @@ fn context() -> Context {
         scratch: ".".into(),
         program: "hookshot".into(),
         unique: "test".to_owned(),
+        signs: crate::disk::life::Signs::default(),
         environment: crate::store::Environment::default(),
         privileged: false,
         threads: Threads::new(2).expect("some"),

@@ -53,7 +53,7 @@ use super::{
     Address, Environment, Maker, OWN, Options, Store, Stored, Upload,
     address::Service,
     fit,
-    marker::{Marker, UPLOAD, is_alive},
+    marker::{Marker, UPLOAD},
     missing,
     network::Network,
     options::MIN_CHUNK_BYTES,
@@ -485,7 +485,7 @@ impl Objects {
         let Some(marker) = self.marker(name)? else {
             return Ok(None);
         };
-        if !marker.maker.is_gone(maker, is_alive) || !super::is_name(&marker.name) {
+        if !marker.maker.is_gone(maker) || !super::is_name(&marker.name) {
             return Ok(None);
         }
         self.end(&marker)?;

@@ -27,7 +27,7 @@ use self::{
 };
 use super::{
     Address, Check, Maker, OWN, Options, Store, Stored, Upload, fit, io_error,
-    marker::{is_alive, told_by},
+    marker::told_by,
     missing,
     network::Network,
     plain, taken,
@@ -257,7 +257,7 @@ impl Store for Sftp {
         self.inner.each(|name, about| {
             if let Some((by, archive)) = told_by(&name, maker)
                 && about.kind == FileKind::Regular
-                && by.is_gone(maker, is_alive)
+                && by.is_gone(maker)
             {
                 left.push((name, archive));
             }
