@@ -3,6 +3,7 @@
 mod appearance;
 mod archive_verbs;
 mod arguments;
+mod askpass;
 mod bar;
 mod catalog_verbs;
 mod check;
@@ -97,6 +98,9 @@ pub fn run(world: World) -> ExitCode {
         return ExitCode::from(session::become_program(program));
     }
     session::begin_by(world.executable.clone());
+    if let Some(code) = askpass::answer(&world) {
+        return ExitCode::from(code);
+    }
     let arguments = match Arguments::try_parse_from(&world.arguments) {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error, &world.arguments),

@@ -15,7 +15,7 @@ use crate::{
     model::written::unexpanded,
     store::{
         Address, Options, Secret,
-        address::Service,
+        address::{Service, is_ssh_word},
         options::{Checksums, Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
         proxy::{self, Proxy},
         shape::Shape,
@@ -70,7 +70,14 @@ const AZURE: [&str; 8] = [
     "tags",
 ];
 const FOLDER: [&str; 2] = ["mounted", "create"];
-const SFTP: [&str; 3] = ["identity_file", "known_hosts_file", "ssh_config"];
+const SFTP: [&str; 6] = [
+    "user",
+    "port",
+    "password",
+    "identity_file",
+    "known_hosts_file",
+    "ssh_config",
+];
 
 /// A destination as the file says it; values that are secret are not looked up yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,6 +269,7 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
     options.read_back = reader.flag(table, section, "read_back");
     options.tags = reader.strings(table, section, "tags");
     numbers(reader, table, section, &mut options);
+    let address = with_login(reader, table, section, address);
     let mut secrets = BTreeMap::new();
     for key in [
         "access_key_id",
@@ -269,6 +277,7 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
         "session_token",
         "account_key",
         "service_account_key",
+        "password",
     ] {
         if own.contains(&key)
             && let Some(value) = reader.text(table, section, key)
@@ -315,6 +324,46 @@ fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) 
             && table.contains_key("create")
             && !reader.flag(table, section, "create"),
     }
+}
+
+/// Puts `user` and `port` into the address of a server; what stands in the URL as well has to be the same.
+fn with_login(
+    reader: &mut Reader<'_>,
+    table: &Table,
+    section: &str,
+    mut address: Address,
+) -> Address {
+    let Address::Sftp { user, port, .. } = &mut address else {
+        return address;
+    };
+    if let Some(named) = reader.text(table, section, "user") {
+        if !is_ssh_word(&named) {
+            reader.fault(format!(
+                "`user` under [{section}] is none that ssh could take"
+            ));
+        } else if user.get_or_insert_with(|| named.clone()) != &named {
+            reader.fault(format!(
+                "`user` under [{section}] is another one than that of `url`"
+            ));
+        }
+    }
+    if let Some(value) = table.get("port") {
+        let number = value
+            .as_integer()
+            .and_then(|number| u16::try_from(number).ok());
+        match number.filter(|number| *number > 0) {
+            None => reader.fault(format!(
+                "`port` under [{section}] must be a number from 1 to 65535"
+            )),
+            Some(number) if *port.get_or_insert(number) != number => {
+                reader.fault(format!(
+                    "`port` under [{section}] is another one than that of `url`"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    address
 }
 
 fn numbers(reader: &mut Reader<'_>, table: &Table, section: &str, options: &mut Options) {

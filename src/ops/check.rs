@@ -18,7 +18,7 @@ use super::{Context, context::Stop, destination::Destination};
 use crate::{
     config::Settings,
     error::{Failure, Kind},
-    store::{Maker, Store},
+    store::{Maker, Store, require_room},
 };
 
 /// What the names of probes begin with; no archive has such a name.
@@ -268,9 +268,12 @@ impl Examination {
         let begin = |maker: &Maker| store.create(probe, content.len() as u64, maker);
         let second = self.attempt("write", || {
             // Both begin before either ends: so the store has to tell them apart, not we.
+            require_room(store, content.len() as u64)?;
             let (first, second) = (begin(&maker)?, begin(&another)?);
             let proof = finish(first, &content)?;
-            Ok((second, Some(format!("proven by {}", proof.name()))))
+            let free = store.room().ok().flatten();
+            let free = free.map_or(String::new(), |free| format!(", {} MiB free", free >> 20));
+            Ok((second, Some(format!("proven by {}{free}", proof.name()))))
         })?;
         if second.is_some() {
             self.written.push(probe.to_owned());

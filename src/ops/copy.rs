@@ -23,7 +23,7 @@ use crate::{
     config::Settings,
     error::{Failure, Kind},
     model::limits::BUFFER_BYTES,
-    store::Pages,
+    store::{Pages, require_room},
 };
 
 /// After so many archives in a row that the other place did not take, no further one is tried.
@@ -284,7 +284,13 @@ impl Copying<'_> {
         let to = location(&self.to, name);
         self.context.begin("copying", Some(size_bytes));
         let maker = self.context.maker();
-        let upload = self.to.store.create(name, size_bytes, &maker);
+        let room = require_room(&*self.to.store, size_bytes);
+        let room = room.or_else(|error| match Failure::of(&error).kind {
+            Kind::Space | Kind::Interrupted(_) => Err(error),
+            // Of other errors the attempt tells.
+            _ => Ok(()),
+        });
+        let upload = room.and_then(|()| self.to.store.create(name, size_bytes, &maker));
         let uploads = [(self.to.shown(), upload)];
         let mut shipment =
             Shipment::begin(self.context, &from, uploads).map_err(Trouble::Target)?;

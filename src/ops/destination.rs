@@ -328,6 +328,7 @@ fn place_of<'a>(options: &'a mut Options, key: &str) -> &'a mut Option<Secret> {
         "secret_access_key" => &mut options.secret_access_key,
         "session_token" => &mut options.session_token,
         "account_key" => &mut options.account_key,
+        "password" => &mut options.password,
         "proxy" => &mut options.proxy,
         _ => &mut options.service_account_key,
     }

@@ -180,24 +180,76 @@ fn is_of_key(letter: char) -> bool {
     matches!(letter, ' '..='~') && !r#"\{}^%`[]"<>~#|*?"#.contains(letter)
 }
 
+/// Returns true for what ssh takes as a host or a user: ssh_config(5) may give both to a shell (`ProxyCommand`, `Match exec`),
+/// and what begins with `-` would be an option.
+pub fn is_ssh_word(word: &str) -> bool {
+    let is_plain = |letter: char| {
+        letter.is_alphanumeric() || matches!(letter, '.' | '_' | '-' | ':' | '@' | '+' | '%')
+    };
+    !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain)
+}
+
+/// Reads an IPv6 address, which stands in brackets in a URL, with its zone (RFC 4007, RFC 6874).
+fn ipv6(text: &str) -> Option<String> {
+    let (address, zone) = match text.split_once('%') {
+        Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),
+        None => (text, None),
+    };
+    let address: std::net::Ipv6Addr = address.parse().ok()?;
+    match zone {
+        None => Some(address.to_string()),
+        Some(zone) => {
+            let is_name =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            let is_zone = !zone.is_empty() && zone.bytes().all(is_name);
+            is_zone.then(|| format!("{address}%{zone}"))
+        }
+    }
+}
+
+/// Reads the host and the port of a URL of sftp.
+fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
+    let nowhere = || "sftp://USER@HOST/FOLDER names no host that ssh could take".to_owned();
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let closed = rest.split_once(']');
+        let host = closed.and_then(|(host, _)| ipv6(host));
+        let behind = closed.map_or("", |(_, behind)| behind);
+        let host = host.ok_or_else(|| {
+            "brackets are for IPv6 addresses: sftp://USER@[2001:db8::1]:22/FOLDER".to_owned()
+        })?;
+        match behind.strip_prefix(':') {
+            None if behind.is_empty() => (host, None),
+            port => (host, Some(port.ok_or_else(nowhere)?)),
+        }
+    } else if text.matches(':').count() > 1 {
+        return Err(
+            "an IPv6 address stands in brackets: sftp://USER@[2001:db8::1]:22/FOLDER".to_owned(),
+        );
+    } else {
+        match text.rsplit_once(':') {
+            Some((host, port)) => (host.to_owned(), Some(port)),
+            None => (text.to_owned(), None),
+        }
+    };
+    if !is_ssh_word(&host) {
+        return Err(nowhere());
+    }
+    let port = port.map(|port| {
+        let number: Option<std::num::NonZeroU16> = port.parse().ok();
+        let number = number.filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()));
+        number.ok_or_else(|| format!("{port:?} is not a port: sftp://USER@HOST:PORT/FOLDER"))
+    });
+    Ok((host, port.transpose()?.map(std::num::NonZeroU16::get)))
+}
+
 fn sftp(host: &str, path: &str) -> Result<Address, String> {
     let (user, host) = match host.rsplit_once('@') {
         Some((user, host)) => (Some(user.to_owned()), host),
         None => (None, host),
     };
-    let (host, port) = match host.rsplit_once(':') {
-        Some((host, port)) => {
-            let port = port
-                .parse()
-                .map_err(|_| format!("{port:?} is no port of sftp"))?;
-            (host, Some(port))
-        }
-        None => (host, None),
-    };
-    // What begins with `-` would be an option of ssh.
-    let is_word = |word: &str| !word.is_empty() && !word.starts_with('-');
-    if !is_word(host) || user.as_deref().is_some_and(|user| !is_word(user)) {
-        return Err("sftp://USER@HOST/FOLDER names no host here".to_owned());
+    let (host, port) = host_and_port(host)?;
+    if user.as_deref().is_some_and(|user| !is_ssh_word(user)) {
+        return Err("sftp://USER@HOST/FOLDER names no user that ssh could take".to_owned());
     }
     // As in scp's URLs: `//` or `/./`-less paths begin at the root, `~` is where the login begins.
     let folder = match path.strip_prefix("~/") {
@@ -211,7 +263,7 @@ fn sftp(host: &str, path: &str) -> Result<Address, String> {
     };
     Ok(Address::Sftp {
         user,
-        host: host.to_owned(),
+        host,
         port,
         folder,
     })
@@ -243,7 +295,10 @@ impl fmt::Display for Address {
                 if let Some(user) = user {
                     write!(f, "{user}@")?;
                 }
-                f.write_str(host)?;
+                match host.contains(':') {
+                    true => write!(f, "[{}]", host.replacen('%', "%25", 1))?,
+                    false => f.write_str(host)?,
+                }
                 if let Some(port) = port {
                     write!(f, ":{port}")?;
                 }
@@ -272,6 +327,10 @@ mod tests {
             "sftp://me@host:2222/srv/backups",
             "sftp://host/~/backups",
             "sftp://host/~",
+            "sftp://me@[::1]/~/backups",
+            "sftp://me@[2001:db8::1]:2222/srv",
+            "sftp://[fe80::1%25eth0]/srv",
+            "sftp://me@corp@host/srv",
             "/var/backups",
             "backups",
         ] {
@@ -291,6 +350,24 @@ mod tests {
             "sftp://me:hunter2@host/x",
             "sftp://-oProxyCommand=x/y",
             "sftp://host:hunter2/x",
+            "sftp://host:/x",
+            "sftp://host:0/x",
+            "sftp://host:+22/x",
+            "sftp://host:65536/x",
+            "sftp://::1/x",
+            "sftp://me@2001:db8::1/x",
+            "sftp://[::1/x",
+            "sftp://[::1]22/x",
+            "sftp://[::1]:/x",
+            "sftp://[host]/x",
+            "sftp://[fe80::1%25]/x",
+            "sftp://[fe80::1%25;id]/x",
+            "sftp:///x",
+            "sftp://@host/x",
+            "sftp://ho st/x",
+            "sftp://h`id`/x",
+            "sftp://$(id)@host/x",
+            "sftp://-x@host/x",
             "s3://bucket/x?hunter2",
             "s3://bucket/../x",
             "file://host/x",

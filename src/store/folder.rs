@@ -277,9 +277,9 @@ mod tests {
         let live = maker("other", life.started);
         let named = |maker: &Maker, end: &str| {
             let name = format!("{}{DRAFT}{end}", own_name_of(maker, "x-1.tar.gz"));
-            let draft = tempfile::Builder::new().prefix(&name).rand_bytes(0);
-            let draft = draft.tempfile_in(folder.path()).expect("a file");
-            draft.keep().expect("kept").1
+            let path = folder.path().join(name);
+            fs::File::create_new(&path).expect("a file");
+            path
         };
         let (stays, goes) = (named(&live, "abc"), named(&dead, "def"));
         let store = Folder::new(folder.path());

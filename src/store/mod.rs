@@ -137,6 +137,11 @@ pub trait Store: Send + Sync {
         self.create(name, u64::MAX, maker)
     }
 
+    /// How many bytes there is room for, if the place tells.
+    fn room(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// Removes what is there under a name; that nothing is there is fine.
     fn remove(&self, name: &str) -> Result<()>;
 
@@ -154,6 +159,24 @@ pub trait Upload: Write + Send {
     fn abandon(self: Box<Self>) -> Result<()> {
         drop(self);
         Ok(())
+    }
+}
+
+/// Fails with [`Kind::Space`] if a place tells that it has no room for `bytes` more.
+///
+/// Not promised: that the room is still there a moment later.
+pub fn require_room(store: &dyn Store, bytes: u64) -> Result<()> {
+    match store.room()? {
+        Some(free) if free < bytes => {
+            let place = store.shown();
+            let message = format!(
+                "there is no room for the archive in {place}: {bytes} bytes are needed, {free} are free"
+            );
+            Err(Failure::new(Kind::Space, message)
+                .hint("free some space there, or prune; nothing was sent")
+                .into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Options {
     pub account_key: Option<Secret>,
     /// Google: the service account's key, JSON.
     pub service_account_key: Option<Secret>,
+    /// SFTP: the password, for servers that take no keys.
+    pub password: Option<Secret>,
     /// SFTP: the private key.
     pub identity_file: Option<PathBuf>,
     /// SFTP: the file of hosts that are known.
@@ -144,6 +146,7 @@ impl Default for Options {
             account: None,
             account_key: None,
             service_account_key: None,
+            password: None,
             identity_file: None,
             known_hosts_file: None,
             ssh_config: None,

@@ -28,6 +28,7 @@ mod prune;
 mod quirks;
 mod real_stores;
 mod retention;
+mod sftp;
 mod ssh;
 mod test_servers;
 mod tls;

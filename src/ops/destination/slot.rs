@@ -1,6 +1,6 @@
 //! Where an archive is to be sent: a place, and a name that is free there.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use anyhow::Result;
 use tracing::{info, warn};
@@ -9,7 +9,7 @@ use crate::{
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, MOST_NUMBER},
     ops::Context,
-    store::{Store, Upload, is_taken},
+    store::{Store, Upload, is_taken, require_room},
 };
 
 /// A place and a name there, for an archive that is to be sent.
@@ -33,13 +33,13 @@ impl Slot {
         format!("{}/{name}", self.place)
     }
 
-    /// Begins to send something of at most `most_bytes`, once what dead uploads have left there is gone; says what it will
+    /// Begins to send something of a size in `bytes`, once what dead uploads have left there is gone; says what it will
     /// be called.
     pub fn begin(
         &self,
         context: &Context,
         default: &ArchiveName,
-        most_bytes: u64,
+        bytes: RangeInclusive<u64>,
     ) -> (String, Result<Box<dyn Upload>>) {
         let maker = context.maker();
         match self.store.sweep(&maker) {
@@ -50,11 +50,17 @@ impl Slot {
             // Whether it can be written to is seen at once.
             Err(error) => warn!("Cannot look for what unfinished uploads left: {error:#}"),
         }
+        // Of other errors the attempt tells.
+        if let Err(error) = require_room(&*self.store, *bytes.start())
+            && matches!(Failure::of(&error).kind, Kind::Space | Kind::Interrupted(_))
+        {
+            return (self.shown(default), Err(error));
+        }
         let mut number = 0;
         loop {
             let name = self.name.clone();
             let name = name.unwrap_or_else(|| default.file_name(number));
-            let begun = self.store.create(&name, most_bytes, &maker);
+            let begun = self.store.create(&name, *bytes.end(), &maker);
             // Two archives of one second are two archives.
             let is_taken = |error| {
                 is_taken(&Failure::of(error)) || matches!(self.store.find(&name), Ok(Some(_)))

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, Read, Seek as _, Write},
+    ops::RangeInclusive,
     rc::Rc,
 };
 
@@ -154,7 +155,7 @@ impl Making<'_> {
             context.begin("sending", Some(size_bytes));
             let send = |away: &[Slot]| {
                 (&content).rewind()?;
-                let mut sending = self.begin(away, size_bytes, Some(digest))?;
+                let mut sending = self.begin(away, size_bytes..=size_bytes, Some(digest))?;
                 io::copy(&mut context.watch(&content), &mut sending)?;
                 arrived(sending.prove()?)
             };
@@ -223,7 +224,8 @@ impl Making<'_> {
 
     fn send(&self, away: &[Slot], earlier: Option<&Earlier>) -> Result<Made> {
         let most_bytes = writer::most_bytes(self.manifest);
-        let mut sending = self.begin(away, most_bytes, None)?;
+        let least_bytes = most_bytes / MOST_COMPRESSED;
+        let mut sending = self.begin(away, least_bytes..=most_bytes, None)?;
         let reused_bytes = self.pack(&mut sending, earlier)?;
         let proven = sending.prove()?;
         let verified = proven.verified();
@@ -240,10 +242,15 @@ impl Making<'_> {
 
     /// Begins to send to each of `away`, an archive that is `known` to be good or one that is found good on its way; fails
     /// where none takes it.
-    fn begin(&self, away: &[Slot], most_bytes: u64, known: Option<Digest>) -> Result<Sending> {
+    fn begin(
+        &self,
+        away: &[Slot],
+        bytes: RangeInclusive<u64>,
+        known: Option<Digest>,
+    ) -> Result<Sending> {
         let mut uploads = Vec::new();
         for slot in away {
-            match slot.begin(self.context, self.name, most_bytes) {
+            match slot.begin(self.context, self.name, bytes.clone()) {
                 (_, Err(error)) if is_interruption(&error) => return Err(error),
                 begun => uploads.push(begun),
             }
@@ -329,6 +336,8 @@ fn of_destinations(error: &anyhow::Error) -> Failure {
     }
 }
 
+/// The most that DEFLATE makes of a byte (RFC 1951: 258 bytes in two bits).
+const MOST_COMPRESSED: u64 = 1032;
 /// The most times that an archive is sent again because another one got its name first.
 const MOST_OUTRUN: usize = 20;
 

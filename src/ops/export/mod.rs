@@ -230,11 +230,19 @@ pub struct Arrival {
 }
 
 /// The failure of an archive that no destination holds.
-fn nowhere(faults: Vec<String>) -> Failure {
+fn nowhere(outputs: &[Arrival]) -> Failure {
+    let faults = outputs.iter().filter_map(|arrival| arrival.error.clone());
+    let faults: Vec<String> = faults.collect();
     let first = faults.first().cloned().unwrap_or_default();
-    Failure::new(Kind::Unproven, first)
-        .hint("no archive was stored; `hookshot check` tells what the destination can do")
-        .faults(faults)
+    let kind = match outputs.iter().all(|arrival| arrival.is_full) {
+        true => Kind::Space,
+        false => Kind::Unproven,
+    };
+    let hint = match kind {
+        Kind::Space => "no archive was stored; free some space there, or prune",
+        _ => "no archive was stored; `hookshot check` tells what the destination can do",
+    };
+    Failure::new(kind, first).hint(hint).faults(faults)
 }
 
 /// Exports the state that `settings` describe. `begun` is when the run began, for the report.
@@ -294,17 +302,7 @@ pub fn export(
     let checks = checks.collect();
     let arrived = made.outputs.iter().find(|arrival| arrival.good);
     let archive = arrived.map(|arrival| arrival.archive.clone());
-    let archive = archive.ok_or_else(|| {
-        let faults = made.outputs.iter();
-        let failure = nowhere(faults.filter_map(|arrival| arrival.error.clone()).collect());
-        match made.outputs.iter().all(|arrival| arrival.is_full) {
-            true => Failure {
-                kind: Kind::Space,
-                ..failure
-            },
-            false => failure,
-        }
-    })?;
+    let archive = archive.ok_or_else(|| nowhere(&made.outputs))?;
     info!(output = %archive, files = manifest.files.len(), size_bytes = made.size_bytes, "Backup created successfully");
     Ok(Report {
         archive,

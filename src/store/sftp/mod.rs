@@ -21,16 +21,15 @@ use anyhow::Result;
 use chrono::DateTime;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
+pub use self::ssh::ASKPASS;
 use self::{
-    session::{About, Fault, FileKind, Handle, Session},
+    session::{About, Fault, FileKind, Handle, Refusal, Session},
+    ssh::CHANGED,
     upload::SftpUpload,
 };
 use super::{
-    Address, Check, Maker, OWN, Options, Store, Stored, Upload, fit, io_error,
-    marker::told_by,
-    missing,
-    network::Network,
-    plain, taken,
+    Address, Check, Maker, OWN, Options, Store, Stored, Upload, fit, io_error, marker::told_by,
+    missing, network::Network, plain, taken,
 };
 use crate::{
     archive::ReadAt,
@@ -40,6 +39,9 @@ use crate::{
 
 /// How much is on its way at once, in requests that wait for their answers.
 const WINDOW_BYTES: usize = 4 << 20;
+
+/// A disk with less room than this that refuses to be written to is full.
+const FULL_BYTES: u64 = 1 << 20;
 
 /// A folder of an SSH server.
 pub struct Sftp {
@@ -121,7 +123,7 @@ impl Inner {
                     self.network.pause(attempts)?;
                     attempts += 1;
                 }
-                result => return result.map_err(|error| explained(doing, error)),
+                result => return result.map_err(|error| self.explained(doing, error)),
             }
         }
     }
@@ -180,7 +182,7 @@ impl Inner {
         };
         loop {
             let names = self.network.wait(session.names(&handle));
-            let Some(names) = names.map_err(|error| explained(&doing, error))? else {
+            let Some(names) = names.map_err(|error| self.explained(&doing, error))? else {
                 break;
             };
             for (name, about) in names {
@@ -252,6 +254,13 @@ impl Store for Sftp {
         })
     }
 
+    fn room(&self) -> Result<Option<u64>> {
+        let doing = format!("cannot ask for the space of {}", self.shown());
+        self.inner.again(&doing, async |session: &Arc<Session>| {
+            self.inner.room(session).await
+        })
+    }
+
     fn sweep(&self, maker: &Maker) -> Result<Vec<String>> {
         let mut left = Vec::new();
         self.inner.each(|name, about| {
@@ -286,40 +295,120 @@ fn stored(name: &str, about: About) -> Stored {
     }
 }
 
-/// What a fault means to people; an interruption stays what it is.
-fn explained(doing: &str, error: anyhow::Error) -> anyhow::Error {
-    let Some(fault) = error.downcast_ref::<Fault>() else {
-        return match error.is::<Caught>() {
-            true => error.context(doing.to_owned()),
-            false => error,
+impl Inner {
+    /// Asks how many bytes can still be written.
+    async fn room(&self, session: &Session) -> Result<Option<u64>, Fault> {
+        let user = match &self.address {
+            Address::Sftp { user, .. } => user.as_deref(),
+            _ => None,
         };
-    };
-    let text = fault.to_string();
-    let says = |word: &str| text.contains(word);
-    let hint = match fault {
-        Fault::Unreached(_) if says("cannot start ssh") => "install OpenSSH's client (`ssh`)",
-        Fault::Unreached(_) if says("Host key verification failed") => {
-            "compare the server's key with its owner, then log in once with `ssh`, or set `known_hosts_file`"
+        // Whoever it is may be root, for whom a part is kept free.
+        let is_root = user.is_none_or(|user| user == "root");
+        session.room(&self.folder, is_root).await
+    }
+
+    /// What a fault of writing means: SFTP has no word for a disk that is full.
+    fn explained_write(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
+        let is_full = |fault: &Fault| {
+            if fault.says_full() {
+                return Some(None);
+            }
+            let free = self.network.clean(async {
+                let session = self.session().await?;
+                self.room(&session).await
+            });
+            let free = free.ok().flatten().filter(|_| fault.may_be_full())?;
+            (free < FULL_BYTES).then_some(Some(free))
+        };
+        match error.downcast_ref::<Fault>() {
+            Some(fault @ Fault::Refused(..)) => match is_full(fault) {
+                Some(Some(free)) => self.explained(doing, Fault::Full(free).into()),
+                Some(None) => full(format!("{doing}: {fault}")).into(),
+                None => self.explained(doing, error),
+            },
+            _ => self.explained(doing, error),
         }
-        Fault::Unreached(_) if says("Permission denied") => {
-            "look at `identity_file` and at the keys that the server lets in; a passphrase needs an agent"
-        }
-        Fault::Unreached(_) if says("subsystem request failed") => {
-            "have the server offer SFTP (`Subsystem sftp` in sshd_config)"
-        }
-        Fault::Unreached(_) => {
-            "look at the host, its port and the network; `ssh HOST` must work without a question"
-        }
-        Fault::Broken(_) => "look at the network, and try again",
-        Fault::Late(_) => "look at the network, or raise `timeout`",
-        Fault::Replaced => "try again with what is there now",
-        Fault::Missing | Fault::Refused(_) => {
-            "look at the folder on the server: its owner, its mode, its space"
-        }
-    };
-    Failure::new(Kind::Failed, format!("{doing}: {text}"))
-        .hint(hint)
-        .into()
+    }
+
+    /// What a fault means to people; an interruption stays what it is.
+    fn explained(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
+        let Some(fault) = error.downcast_ref::<Fault>() else {
+            return match error.is::<Caught>() {
+                true => error.context(doing.to_owned()),
+                false => error,
+            };
+        };
+        let text = fault.to_string();
+        let message = format!("{doing}: {text}");
+        let says = |word: &str| text.contains(word);
+        let takes_passwords = says("password") || says("keyboard-interactive");
+        let hint = match fault {
+            Fault::Full(_) => return full(message).into(),
+            Fault::Unreached(_) if says("cannot start ssh") => "install OpenSSH's client (`ssh`)",
+            Fault::Unreached(_) if says(CHANGED) => {
+                "ask the server's owner for its key; if it is this one, take the old one away (`ssh-keygen -R HOST`, with `-f FILE` for a `known_hosts_file`), and log in once with `ssh`"
+            }
+            Fault::Unreached(_) if says("Host key verification failed") => {
+                "compare the server's key with its owner, then log in once with `ssh`, or set `known_hosts_file`"
+            }
+            Fault::Unreached(_) if says("Permission denied") && self.options.password.is_some() => {
+                "look at `user` and `password`, and at what the server lets in"
+            }
+            Fault::Unreached(_) if says("Permission denied") && takes_passwords => {
+                "look at `identity_file` and at the keys that the server lets in; a passphrase needs an agent; for a server that takes no keys set `password`"
+            }
+            Fault::Unreached(_) if says("Permission denied") => {
+                "look at `identity_file` and at the keys that the server lets in; a passphrase needs an agent"
+            }
+            Fault::Unreached(_) if says("subsystem request failed") => {
+                "have the server offer SFTP (`Subsystem sftp` in sshd_config)"
+            }
+            Fault::Unreached(_) => {
+                "look at the host, its port and the network; `ssh HOST` must work without a question"
+            }
+            Fault::Noise(_) => {
+                "nothing in .bashrc, .profile and the like of the account may print if there is no terminal; or have the server use `Subsystem sftp internal-sftp`"
+            }
+            Fault::Broken(_) => "look at the network, and try again",
+            Fault::Late(_) => "look at the network, or raise `timeout`",
+            Fault::Replaced => "try again with what is there now",
+            Fault::Refused(Refusal::Denied, _) | Fault::Unmade(..) => {
+                let hint = self.where_logins_begin();
+                return Failure::new(Kind::Failed, message).hint(hint).into();
+            }
+            Fault::Missing | Fault::Refused(..) => {
+                "look at the folder on the server: its owner, its mode, its space, its quota"
+            }
+        };
+        Failure::new(Kind::Failed, message).hint(hint).into()
+    }
+
+    /// Says that a server may show other folders than its shell does, and which one `~/` stands for.
+    fn where_logins_begin(&self) -> String {
+        let home = self.network.clean(async {
+            let session = self.session().await?;
+            session.home().await
+        });
+        let Address::Sftp { host, .. } = &self.address else {
+            return String::new();
+        };
+        let here = match home.ok().flatten() {
+            Some(home) if !home.chars().any(char::is_control) => format!(" (there: {home})"),
+            _ => String::new(),
+        };
+        let host = match host.contains(':') {
+            true => format!("[{host}]"),
+            false => host.clone(),
+        };
+        format!(
+            "look at the folder's owner and mode; SFTP may show other folders than a shell there: `~/`, as in sftp://{host}/~/FOLDER, begins where the login does{here}"
+        )
+    }
+}
+
+fn full(message: String) -> Failure {
+    Failure::new(Kind::Space, message)
+        .hint("free some space there, or prune; nothing of this archive stays")
 }
 
 /// A file on the server as it was when it was opened.

@@ -5,13 +5,18 @@
 use std::{
     fmt,
     future::Future,
-    sync::atomic::{AtomicBool, Ordering},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
 use russh_sftp::{
     client::{Config, RawSftpSession, error::Error, rawsession::SftpResult},
-    extensions::FSYNC,
+    extensions::{FSYNC, LIMITS, STATVFS},
     protocol::{FileAttributes, OpenFlags, StatusCode},
 };
 
@@ -30,29 +35,58 @@ const FOLDER: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 
+/// The most that is shown of a server's own words.
+const MAX_WORDS_CHARS: usize = 200;
+
 /// Why a request came to nothing.
 #[derive(Debug)]
 pub enum Fault {
     /// The server says no.
     Missing,
-    Refused(String),
+    /// The server says no, in these words.
+    Refused(Refusal, String),
+    /// A folder cannot be made.
+    Unmade(String, Box<Fault>),
+    /// The server's disk has so many bytes left, which is not enough.
+    Full(u64),
     /// The session is over: what ssh said.
     Broken(String),
     /// No session came about: what ssh said, or why it could not be started.
     Unreached(String),
+    /// Something else than SFTP came first.
+    Noise(String),
     /// No answer for so long.
     Late(Duration),
     /// The file is another one than before.
     Replaced,
 }
 
+/// The kind of a refusal (draft-ietf-secsh-filexfer-02, section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The account may not do that.
+    Denied,
+    /// The server cannot do that, or not for this account.
+    Unsupported,
+    /// Anything else.
+    Failure,
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Missing => f.write_str("it is not there"),
-            Fault::Refused(why) => write!(f, "the server says no: {why}"),
+            Fault::Refused(_, why) => write!(f, "the server says no: {why}"),
+            Fault::Unmade(path, fault) => write!(f, "the folder {path} cannot be made: {fault}"),
+            Fault::Full(free) => {
+                write!(f, "the server's disk is full: {free} bytes are free there")
+            }
             Fault::Broken(why) => write!(f, "the connection broke: {why}"),
             Fault::Unreached(why) => write!(f, "no connection: {why}"),
+            Fault::Noise(text) => write!(
+                f,
+                "the account's login shell prints {text:?} where SFTP should begin"
+            ),
             Fault::Late(time) => write!(f, "no answer within {time:?}"),
             Fault::Replaced => f.write_str("it was replaced while it was read"),
         }
@@ -60,6 +94,24 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl Fault {
+    /// Returns true for a refusal that may mean that there is no room: SFTP has no word for that.
+    pub fn may_be_full(&self) -> bool {
+        matches!(self, Fault::Refused(Refusal::Failure, _))
+    }
+
+    /// Returns true if the server itself says that there is no room.
+    pub fn says_full(&self) -> bool {
+        let Fault::Refused(_, words) = self else {
+            return false;
+        };
+        let words = words.to_lowercase();
+        ["no space left", "quota", "disk full", "disk is full"]
+            .iter()
+            .any(|word| words.contains(word))
+    }
+}
 
 /// What is known of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +141,11 @@ pub struct Session {
     timeout: Duration,
     piece_bytes: usize,
     can_sync: bool,
+    can_tell_room: bool,
 }
+
+/// The answer to a request that was sent.
+pub type Answer = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 impl Session {
     /// Logs in. What is wrong with host, key or configuration is in the fault, in ssh's words.
@@ -108,17 +164,25 @@ impl Session {
             timeout: options.timeout,
             piece_bytes: USUAL_PIECE_BYTES as usize,
             can_sync: false,
+            can_tell_room: false,
         };
         // ssh itself tries several times.
         let patience = CONNECT_TIMEOUT.saturating_mul(options.retry_attempts.saturating_add(1));
         let version = tokio::time::timeout(patience + options.timeout, session.raw.init()).await;
         let version = match version {
             Ok(Ok(version)) => version,
-            Ok(Err(_)) => return Err(Fault::Unreached(session.ssh.last_words().await)),
-            Err(_) => return Err(Fault::Late(patience + options.timeout)),
+            Ok(Err(_)) => return Err(session.unreached().await),
+            Err(_) => {
+                let late = Fault::Late(patience + options.timeout);
+                return Err(session.ssh.noise().map_or(late, Fault::Noise));
+            }
         };
-        session.can_sync = version.extensions.contains_key(FSYNC);
-        if let Ok(limits) = session.timed(session.raw.limits()).await {
+        let can = |extension| version.extensions.contains_key(extension);
+        session.can_sync = can(FSYNC);
+        session.can_tell_room = can(STATVFS);
+        if can(LIMITS)
+            && let Ok(limits) = session.timed(session.raw.limits()).await
+        {
             let least = |told: u64| match told {
                 0 => USUAL_PIECE_BYTES,
                 told => told,
@@ -127,9 +191,16 @@ impl Session {
             session.piece_bytes = most.clamp(1 << 10, MAX_PIECE_BYTES) as usize;
         }
         if session.is_broken() {
-            return Err(Fault::Unreached(session.ssh.last_words().await));
+            return Err(session.unreached().await);
         }
         Ok(session)
+    }
+
+    async fn unreached(&self) -> Fault {
+        let words = self.ssh.last_words().await;
+        self.ssh
+            .noise()
+            .map_or(Fault::Unreached(words), Fault::Noise)
     }
 
     /// How much one request reads or writes.
@@ -155,9 +226,19 @@ impl Session {
         Ok(Handle(self.timed(open).await?.handle))
     }
 
-    pub async fn write(&self, to: &Handle, offset: u64, piece: Vec<u8>) -> Result<(), Fault> {
-        self.timed(self.raw.write(&to.0, offset, piece)).await?;
-        Ok(())
+    /// Sends a piece, and returns its answer to come. Pieces go out in the order of the calls: there are servers that write
+    /// to object stores, and take them in no other.
+    pub async fn write(self: &Arc<Self>, to: &Handle, offset: u64, piece: Vec<u8>) -> Answer {
+        let (session, handle) = (Arc::clone(self), to.0.clone());
+        let mut answer: Answer = Box::pin(async move {
+            let written = session.raw.write(handle, offset, piece);
+            session.timed(written).await.map(drop)
+        });
+        // The request is put into the queue when its answer is asked for the first time.
+        match futures_util::poll!(answer.as_mut()) {
+            Poll::Ready(answered) => Box::pin(std::future::ready(answered)),
+            Poll::Pending => answer,
+        }
     }
 
     /// Reads so many bytes, in as many requests as the server makes of it.
@@ -169,7 +250,7 @@ impl Session {
             let piece = self.timed(self.raw.read(&from.0, at, most)).await?.data;
             if piece.is_empty() || piece.len() > count - bytes.len() {
                 let why = "it gave another number of bytes than it was asked for";
-                return Err(Fault::Refused(why.to_owned()));
+                return Err(Fault::Refused(Refusal::Failure, why.to_owned()));
             }
             bytes.extend(piece);
         }
@@ -178,10 +259,52 @@ impl Session {
 
     /// Has the server bring a file to its disk, where it can do that.
     pub async fn sync(&self, file: &Handle) -> Result<(), Fault> {
-        if self.can_sync {
-            self.timed(self.raw.fsync(&file.0)).await?;
+        if !self.can_sync {
+            return Ok(());
         }
-        Ok(())
+        match self.timed(self.raw.fsync(&file.0)).await {
+            // Offered, and not to this account.
+            Ok(_) | Err(Fault::Refused(Refusal::Denied | Refusal::Unsupported, _)) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Asks how many bytes can still be written in `folder`, or the nearest one above it; `None` if the server does not
+    /// tell. Bytes that only root may use count if `is_root`.
+    pub async fn room(&self, folder: &str, is_root: bool) -> Result<Option<u64>, Fault> {
+        if !self.can_tell_room {
+            return Ok(None);
+        }
+        let mut path = folder.trim_end_matches('/');
+        loop {
+            let asked = match path {
+                "" if folder.starts_with('/') => "/",
+                "" => ".",
+                path => path,
+            };
+            match self.timed(self.raw.statvfs(asked)).await {
+                // A file system without a size is one of those that do not count.
+                Ok(told) if told.blocks == 0 => return Ok(None),
+                Ok(told) => {
+                    let blocks = match is_root {
+                        true => told.blocks_free,
+                        false => told.blocks_avail,
+                    };
+                    return Ok(Some(blocks.saturating_mul(told.fragment_size)));
+                }
+                Err(Fault::Missing) if !path.is_empty() => {
+                    path = path.rsplit_once('/').map_or("", |(above, _)| above);
+                }
+                Err(Fault::Missing | Fault::Refused(..)) => return Ok(None),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Asks where the login begins.
+    pub async fn home(&self) -> Result<Option<String>, Fault> {
+        let found = self.timed(self.raw.realpath(".")).await?.files;
+        Ok(found.into_iter().next().map(|file| file.filename))
     }
 
     pub async fn close(&self, file: &Handle) -> Result<(), Fault> {
@@ -270,14 +393,39 @@ impl Session {
                     self.is_broken.store(true, Ordering::Relaxed);
                     Fault::Broken(self.ssh.last_words().await)
                 }
-                code => Fault::Refused(code.to_string().to_lowercase()),
+                code => {
+                    let refusal = match code {
+                        StatusCode::PermissionDenied => Refusal::Denied,
+                        StatusCode::OpUnsupported => Refusal::Unsupported,
+                        _ => Refusal::Failure,
+                    };
+                    Fault::Refused(refusal, words(code, &status.error_message))
+                }
             },
-            Error::Limited(why) => Fault::Refused(why),
+            Error::Limited(why) => Fault::Refused(Refusal::Failure, why),
             _ => {
                 self.is_broken.store(true, Ordering::Relaxed);
                 Fault::Broken(self.ssh.last_words().await)
             }
         }
+    }
+}
+
+/// What the server says: the code's name, and its own words where they say more.
+fn words(code: StatusCode, said: &str) -> String {
+    let name = code.to_string().to_lowercase();
+    let said: String = said
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(MAX_WORDS_CHARS)
+        .collect();
+    match said.trim() {
+        said if said.is_empty()
+            || said.to_lowercase().contains(&name) && said.len() < name.len() + 4 =>
+        {
+            name
+        }
+        said => format!("{name}: {said}"),
     }
 }
 

@@ -4,43 +4,100 @@
 //! with `ssh HOST` can keep archives there.
 
 use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::fd::AsRawFd as _,
     path::Path,
+    pin::Pin,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, Join, join},
+    io::{AsyncRead, AsyncReadExt as _, Join, ReadBuf, join},
     process::{Child, ChildStdin, ChildStdout, Command},
     task::JoinHandle,
 };
 
 use crate::{
     session,
-    store::{Address, Options, network::CONNECT_TIMEOUT},
+    store::{Address, Options, Secret, address::is_ssh_word, network::CONNECT_TIMEOUT},
 };
+
+/// The variable that makes this program the one that tells ssh the password: the file that holds it.
+pub const ASKPASS: &str = "HOOKSHOT_ASKPASS";
 
 /// The most that is kept of what ssh says, and how many lines of it are shown.
 const MAX_SAID_BYTES: usize = 16 << 10;
 const MAX_SHOWN_LINES: usize = 3;
+/// The most that is kept, and shown, of what comes in place of SFTP.
+const MAX_FIRST_BYTES: usize = 512;
+const MAX_NOISE_CHARS: usize = 120;
+/// The type of the first packet of a server (draft-ietf-secsh-filexfer-02, section 3).
+const VERSION: u8 = 2;
 /// How long ssh may take to say why it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What a session reads from and writes to.
-pub type Pipes = Join<ChildStdout, ChildStdin>;
+pub type Pipes = Join<Heard, ChildStdin>;
+
+/// What ssh gives. Its beginning is kept: whoever reads it reads less, and cannot show it.
+pub struct Heard {
+    stdout: ChildStdout,
+    first: Arc<Mutex<Vec<u8>>>,
+    /// How much of the beginning was passed on.
+    passed: usize,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let heard = self.get_mut();
+        let mut first = locked(&heard.first);
+        if first.is_empty() {
+            let mut bytes = [0; MAX_FIRST_BYTES];
+            let mut begin = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut heard.stdout).poll_read(context, &mut begin) {
+                Poll::Ready(Ok(())) => first.extend_from_slice(begin.filled()),
+                other => return other,
+            }
+        } else if heard.passed == first.len() {
+            return Pin::new(&mut heard.stdout).poll_read(context, buffer);
+        }
+        let rest = &first[heard.passed..];
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        heard.passed += count;
+        Poll::Ready(Ok(()))
+    }
+}
 
 /// An ssh at work, which ends when this value is dropped.
 pub struct Ssh {
     child: Mutex<Option<Child>>,
     stderr: Mutex<Option<JoinHandle<()>>>,
     said: Arc<Mutex<Vec<u8>>>,
+    first: Arc<Mutex<Vec<u8>>>,
+    /// Where ssh finds the password, as long as it may ask for it.
+    _password: Option<File>,
 }
 
 impl Ssh {
     /// Starts it, for the SFTP of the server that `address` names; says why where that fails.
     pub fn start(address: &Address, options: &Options) -> Result<(Ssh, Pipes), String> {
-        let mut child = command(address, options)?
+        let mut command = command(address, options)?;
+        let password = options.password.as_ref();
+        let password = password.map(|password| give(password, &mut command));
+        let password = password
+            .transpose()
+            .map_err(|error| format!("ssh cannot be given the password: {error}"))?;
+        let mut child = command
             .spawn()
             .map_err(|error| format!("cannot start ssh: {error}"))?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
@@ -49,13 +106,21 @@ impl Ssh {
             return Err("ssh has no pipes".to_owned());
         };
         let said = Arc::new(Mutex::new(Vec::new()));
+        let first = Arc::new(Mutex::new(Vec::new()));
         let listens = tokio::spawn(listen(stderr, Arc::clone(&said)));
         let ssh = Ssh {
             child: Mutex::new(Some(child)),
             stderr: Mutex::new(Some(listens)),
             said,
+            first: Arc::clone(&first),
+            _password: password,
         };
-        Ok((ssh, join(stdout, stdin)))
+        let heard = Heard {
+            stdout,
+            first,
+            passed: 0,
+        };
+        Ok((ssh, join(heard, stdin)))
     }
 
     /// What ssh says at its end.
@@ -80,6 +145,42 @@ impl Ssh {
     }
 }
 
+impl Ssh {
+    /// What came in place of SFTP, if something did: a login shell that prints, or that says why it lets nobody in.
+    pub fn noise(&self) -> Option<String> {
+        noise(&locked(&self.first))
+    }
+}
+
+fn noise(first: &[u8]) -> Option<String> {
+    // The first packet of a server is short, and of this type.
+    if first.is_empty()
+        || first.starts_with(&[0, 0]) && first.get(4).is_none_or(|it| *it == VERSION)
+    {
+        return None;
+    }
+    let text = String::from_utf8_lossy(first);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let text = lines.collect::<Vec<_>>().join("; ");
+    let plain = |letter: &char| !letter.is_control() && *letter != char::REPLACEMENT_CHARACTER;
+    Some(text.chars().filter(plain).take(MAX_NOISE_CHARS).collect())
+}
+
+/// Lets `command` find the password: in memory of ours, which this very program reads for ssh (ssh(1), `SSH_ASKPASS`). Only
+/// processes of our own user can open it, and it is gone with us. Returns what has to stay open.
+fn give(password: &Secret, command: &mut Command) -> io::Result<File> {
+    let mut memory = File::from(memfd_create("password", MemfdFlags::CLOEXEC)?);
+    memory.write_all(password.reveal().as_bytes())?;
+    let (pid, fd) = (std::process::id(), memory.as_raw_fd());
+    command
+        .env("SSH_ASKPASS", format!("/proc/{pid}/exe"))
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .env(ASKPASS, format!("/proc/{pid}/fd/{fd}"));
+    // Before OpenSSH 8.4 it was asked only if there was a display.
+    command.env("DISPLAY", ":");
+    Ok(memory)
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -96,6 +197,9 @@ async fn listen(mut stderr: impl AsyncRead + Unpin, said: Arc<Mutex<Vec<u8>>>) {
 
 /// The last lines of what ssh said, in one, without its banners.
 fn shown(said: &str) -> String {
+    if let Some(changed) = changed_key(said) {
+        return changed;
+    }
     let lines = said.lines().map(str::trim).filter(|line| {
         let is_banner = line.starts_with('@') || line.starts_with("debug");
         !line.is_empty() && !is_banner
@@ -106,6 +210,33 @@ fn shown(said: &str) -> String {
     last.join("; ").chars().filter(plain).collect()
 }
 
+/// What it means that ssh warns of a key that it does not know for a host whose other key it knows.
+fn changed_key(said: &str) -> Option<String> {
+    if !said.contains("HOST IDENTIFICATION HAS CHANGED") {
+        return None;
+    }
+    let words = || said.split_whitespace();
+    let key = words().find(|word| word.starts_with("SHA256:"));
+    let key = key.map_or("", |key| key.trim_end_matches('.'));
+    let known = said.lines().find_map(|line| {
+        let (_, place) = line
+            .trim()
+            .strip_prefix("Offending ")?
+            .split_once(" key in ")?;
+        Some(place)
+    });
+    let known = known.map_or(String::new(), |place| {
+        format!(", and not the one of {place}")
+    });
+    let text = format!(
+        "{CHANGED}: it was set up anew, or another machine answers in its place; the key is {key}{known}"
+    );
+    Some(text.chars().filter(|letter| !letter.is_control()).collect())
+}
+
+/// How the message of a changed key begins.
+pub const CHANGED: &str = "the server's key is not the one that is known";
+
 /// ssh for the server's SFTP. Nothing in an address can become an option, and nothing is asked on a terminal.
 fn command(address: &Address, options: &Options) -> Result<Command, String> {
     let Address::Sftp {
@@ -114,14 +245,7 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
     else {
         return Err(format!("{address} is no SSH server"));
     };
-    // ssh_config(5) may give both to a shell: `ProxyCommand`, `Match exec`.
-    let is_word = |word: &str| {
-        let is_plain = |letter: char| {
-            letter.is_alphanumeric() || matches!(letter, '.' | '_' | '-' | ':' | '@' | '+')
-        };
-        !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain)
-    };
-    if !is_word(host) || user.as_deref().is_some_and(|user| !is_word(user)) {
+    if !is_ssh_word(host) || user.as_deref().is_some_and(|user| !is_ssh_word(user)) {
         return Err(format!("{address} names no host that ssh could take"));
     }
     // Ctrl-C is for hookshot, which still has to clean up over this connection; and no jump host can ask for a password.
@@ -148,8 +272,16 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
     }
     let seconds = CONNECT_TIMEOUT.min(options.timeout).as_secs().max(1);
     let attempts = options.retry_attempts.saturating_add(1);
-    for option in [
-        "BatchMode=yes".to_owned(),
+    let asks = match &options.password {
+        None => vec!["BatchMode=yes"],
+        Some(_) => vec!["BatchMode=no", "NumberOfPasswordPrompts=1"],
+    };
+    let asks = asks.into_iter().map(str::to_owned);
+    // An agent's keys would use up the attempts that the server allows.
+    let passwords = "PreferredAuthentications=password,keyboard-interactive";
+    let is_alone = options.password.is_some() && options.identity_file.is_none();
+    let asks = asks.chain(is_alone.then(|| passwords.to_owned()));
+    let further = [
         format!("ConnectTimeout={seconds}"),
         format!("ConnectionAttempts={attempts}"),
         "ClearAllForwardings=yes".to_owned(),
@@ -157,7 +289,8 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
         "ForwardX11=no".to_owned(),
         "PermitLocalCommand=no".to_owned(),
         "RequestTTY=no".to_owned(),
-    ] {
+    ];
+    for option in asks.chain(further) {
         command.arg("-o").arg(option);
     }
     command.args(["-s", "--", host, "sftp"]);
@@ -220,6 +353,59 @@ mod tests {
         ] {
             arguments(user, host, &options).expect_err(host);
         }
+    }
+
+    #[test]
+    fn a_password_is_asked_for_once_and_stands_in_no_argument_or_variable() {
+        let options = Options {
+            password: Some(Secret::new("hunter2")),
+            ..Options::default()
+        };
+        let line = arguments(Some("me"), "host", &options)
+            .expect("good")
+            .join(" ");
+        assert!(
+            line.contains("BatchMode=no") && !line.contains("hunter2"),
+            "{line}"
+        );
+        let mut command = Command::new("ssh");
+        let held = give(&Secret::new("hunter2"), &mut command).expect("memory");
+        let variables: Vec<_> = command.as_std().get_envs().collect();
+        assert!(!format!("{variables:?}").contains("hunter2"));
+        let place = variables
+            .iter()
+            .find(|(name, _)| *name == ASKPASS)
+            .and_then(|(_, value)| *value)
+            .expect("a place");
+        assert_eq!(std::fs::read(place).expect("readable"), b"hunter2");
+        drop(held);
+        assert!(std::fs::read(place).is_err());
+    }
+
+    #[test]
+    fn what_comes_in_place_of_sftp_is_told_from_it() {
+        assert_eq!(noise(&[]), None);
+        assert_eq!(noise(&[0, 0, 0]), None);
+        assert_eq!(noise(&[0, 0, 0, 5, 2, 0, 0, 0, 3]), None);
+        assert_eq!(noise(b"hi"), Some("hi".to_owned()));
+        let said = b"Welcome!\r\n\n\x1b[1mto nas\n\0\0\0\x05\x02\0\0\0\x03";
+        assert_eq!(noise(said), Some("Welcome!; [1mto nas; ".to_owned()));
+    }
+
+    #[test]
+    fn a_changed_key_is_told_by_what_it_means() {
+        let said = "@@@@@\r\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n@@@@@\r\n\
+            IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r\n\
+            The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\r\n\
+            Offending ED25519 key in /home/me/.ssh/known hosts:3\r\n  remove with:\r\n  ssh-keygen -f ...\r\n\
+            Host key verification failed.\r\n";
+        let shown = shown(said);
+        assert!(shown.starts_with(CHANGED), "{shown}");
+        assert!(
+            shown
+                .ends_with("the key is SHA256:abc, and not the one of /home/me/.ssh/known hosts:3"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 
 use super::{
-    Inner, WINDOW_BYTES, explained,
+    Inner, WINDOW_BYTES,
     session::{Fault, Handle, Session},
 };
 use crate::{
@@ -68,11 +68,16 @@ impl SftpUpload {
                 // Interrupted, it may be there; where it is another upload's, it was refused.
                 if !matches!(
                     error.downcast_ref(),
-                    Some(Fault::Refused(_) | Fault::Unreached(_))
+                    Some(
+                        Fault::Refused(..)
+                            | Fault::Unmade(..)
+                            | Fault::Unreached(_)
+                            | Fault::Noise(_)
+                    )
                 ) {
                     drop(inner.clear_away(&own));
                 }
-                return Err(explained(&doing, error));
+                return Err(inner.explained_write(&doing, error));
             }
         };
         Ok(SftpUpload {
@@ -91,7 +96,7 @@ impl SftpUpload {
 
     fn sending<T>(&self, result: Result<T>) -> Result<T> {
         let doing = || format!("cannot send {} to {}", self.name, self.inner.shown());
-        result.map_err(|error| explained(&doing(), error))
+        result.map_err(|error| self.inner.explained_write(&doing(), error))
     }
 
     /// Sends the piece, once there is room for it.
@@ -103,9 +108,9 @@ impl SftpUpload {
         let piece = std::mem::take(&mut self.piece);
         let offset = self.sent;
         self.sent += piece.len() as u64;
-        let (session, handle) = (Arc::clone(&self.session), self.handle.clone());
-        let work = async move { session.write(&handle, offset, piece).await };
-        self.at_work.spawn_on(work, self.inner.network.handle());
+        let begun = async { anyhow::Ok(self.session.write(&self.handle, offset, piece).await) };
+        let answer = self.inner.network.wait(begun)?;
+        self.at_work.spawn_on(answer, self.inner.network.handle());
         Ok(())
     }
 
@@ -184,7 +189,7 @@ async fn make_folders(session: &Session, folder: &str) -> Result<(), Fault> {
             // Somebody else may have been faster.
             && session.about(path).await?.is_none()
         {
-            return Err(fault);
+            return Err(Fault::Unmade(path.to_owned(), Box::new(fault)));
         }
     }
     Ok(())
@@ -256,6 +261,10 @@ impl Drop for SftpUpload {
 
 impl SftpUpload {
     async fn withdraw(&self) -> Result<(), Fault> {
+        // There are servers that put a file in its place only when it is closed.
+        if !self.session.is_broken() {
+            drop(self.session.close(&self.handle).await);
+        }
         let session = self.inner.session().await?;
         let (own, named) = (self.inner.path(&self.own), self.inner.path(&self.name));
         // Answers come in the order of the requests: the rename has happened by now, or never will.

@@ -35,5 +35,5 @@ pub use moto::Moto;
 pub use proxy::{Gate, HttpProxy};
 pub use quirks::Quirk;
 pub use s3::S3;
-pub use sshd::Sshd;
+pub use sshd::{Rclone, Sshd};
 pub use tls::{Authority, Made, Tls};

@@ -17,6 +17,27 @@ use super::program::{self, Program};
 /// The folder that sshd as root insists on; the system makes it when it starts sshd itself.
 const PRIVILEGE_SEPARATION: &str = "/run/sshd";
 
+/// What a server is, beside what every one of these tests has.
+pub struct Shape {
+    /// What serves SFTP.
+    pub subsystem: String,
+    /// Lines of sshd_config(5) that win over the usual ones; `PORT` is the port.
+    pub more: String,
+    /// What is to be /etc/shadow for this server alone; needs root.
+    pub shadow: Option<String>,
+}
+
+impl Shape {
+    /// The usual one.
+    pub fn usual(folder: &Path) -> Shape {
+        Shape {
+            subsystem: format!("internal-sftp -d {}/files", folder.display()),
+            more: String::new(),
+            shadow: None,
+        }
+    }
+}
+
 /// An SSH server. A session begins in `files()`; one that uses absolute paths sees what the user sees.
 pub struct Sshd {
     program: Program,
@@ -43,6 +64,11 @@ impl Sshd {
 
     /// `None` where OpenSSH's server or client is not installed.
     pub fn start() -> Option<Sshd> {
+        Sshd::start_as(Shape::usual)
+    }
+
+    /// The same with what `shape` makes of it, in the server's folder.
+    pub fn start_as(shape: impl FnOnce(&Path) -> Shape) -> Option<Sshd> {
         let (Some(sshd), Some(keygen), Some(_)) = (
             program::find("sshd"),
             program::find("ssh-keygen"),
@@ -80,11 +106,25 @@ impl Sshd {
                     .create(PRIVILEGE_SEPARATION),
             );
         }
+        let shape = shape(folder.path());
+        if let Some(shadow) = &shape.shadow {
+            fs::write(path("shadow"), shadow).expect("written");
+        }
         let command = |port: u16| {
             let config = path("sshd_config");
-            fs::write(&config, server_config(folder.path(), port)).expect("written");
+            let text = server_config(folder.path(), port, &shape);
+            fs::write(&config, text).expect("written");
             // It starts itself again for each connection, and wants its whole path for that.
-            let mut command = Command::new(&sshd);
+            let mut command = match shape.shadow {
+                None => Command::new(&sshd),
+                Some(_) => {
+                    let mut command = Command::new("unshare");
+                    let mount = "mount --bind \"$0\" /etc/shadow && exec \"$@\"";
+                    command.args(["-m", "sh", "-c", mount]);
+                    command.arg(path("shadow")).arg(&sshd);
+                    command
+                }
+            };
             command.args(["-D", "-e", "-f"]).arg(config);
             command
         };
@@ -158,6 +198,11 @@ impl Sshd {
         self.program.kill_children();
     }
 
+    /// The folder that holds all of it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What the server has printed: who came, with which key.
     pub fn log(&self) -> String {
         self.program.log()
@@ -165,14 +210,16 @@ impl Sshd {
 
     fn known_host(&self) -> String {
         let key = fs::read_to_string(self.folder.path().join("host_key.pub")).expect("a key");
-        format!("[127.0.0.1]:{} {key}", self.port())
+        let port = self.port();
+        format!("[127.0.0.1]:{port} {key}[::1]:{port} {key}")
     }
 }
 
 /// What the server may do, also when it is not root.
-fn server_config(folder: &Path, port: u16) -> String {
+fn server_config(folder: &Path, port: u16, shape: &Shape) -> String {
     format!(
-        "ListenAddress 127.0.0.1\n\
+        "{more}\n\
+         ListenAddress 127.0.0.1\n\
          Port {port}\n\
          HostKey {folder}/host_key\n\
          AuthorizedKeysFile {folder}/authorized_keys\n\
@@ -183,8 +230,10 @@ fn server_config(folder: &Path, port: u16) -> String {
          PasswordAuthentication no\n\
          KbdInteractiveAuthentication no\n\
          LogLevel VERBOSE\n\
-         Subsystem sftp internal-sftp -d {folder}/files\n",
-        folder = folder.display()
+         Subsystem sftp {subsystem}\n",
+        folder = folder.display(),
+        more = shape.more.replace("PORT", &port.to_string()),
+        subsystem = shape.subsystem,
     )
 }
 
@@ -197,4 +246,70 @@ fn greets(address: SocketAddr) -> bool {
     let mut name = [0; 4];
     let patient = stream.set_read_timeout(Some(Duration::from_secs(10)));
     patient.and_then(|()| stream.read_exact(&mut name)).is_ok() && name == *b"SSH-"
+}
+
+/// `rclone serve sftp`: a server before an object store, which takes a file's content in order, and puts it in its place when
+/// the file is closed.
+pub struct Rclone {
+    program: Program,
+    folder: TempDir,
+}
+
+impl Rclone {
+    /// `None` where rclone, or OpenSSH's client, is not installed.
+    pub fn start() -> Option<Rclone> {
+        let (Some(rclone), Some(keygen), Some(_)) = (
+            program::find("rclone"),
+            program::find("ssh-keygen"),
+            program::find("ssh"),
+        ) else {
+            return program::leave_out("rclone, and OpenSSH's client,");
+        };
+        let folder = tempfile::Builder::new()
+            .prefix("rclone-")
+            .tempdir()
+            .expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["host_key", "client_key"] {
+            let mut command = Command::new(&keygen);
+            command.args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"]);
+            let status = command.arg(path(name)).status().expect("ssh-keygen");
+            assert!(status.success());
+        }
+        fs::create_dir(path("files")).expect("a folder");
+        let command = |port: u16| {
+            let mut command = Command::new(&rclone);
+            command.args(["serve", "sftp", "--vfs-cache-mode", "off", "--config", ""]);
+            command.args(["--addr", &format!("127.0.0.1:{port}")]);
+            command.arg("--authorized-keys").arg(path("client_key.pub"));
+            command.arg("--key").arg(path("host_key"));
+            command.arg(path("files"));
+            command
+        };
+        let program = Program::start(folder.path(), command, greets);
+        let key = fs::read_to_string(path("host_key.pub")).expect("a key");
+        let known = format!("[127.0.0.1]:{} {key}", program.address().port());
+        fs::write(path("known_hosts"), known).expect("written");
+        Some(Rclone { program, folder })
+    }
+
+    /// What a configuration says of a destination here.
+    pub fn destination(&self) -> String {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        format!(
+            "url = \"sftp://bak@127.0.0.1/archives\"\nport = {}\nidentity_file = \"{}\"\nknown_hosts_file = \"{}\"\nssh_config = \"/dev/null\"",
+            self.program.address().port(),
+            path("client_key"),
+            path("known_hosts"),
+        )
+    }
+
+    /// The folder that it serves.
+    pub fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
+    pub fn log(&self) -> String {
+        self.program.log()
+    }
 }
