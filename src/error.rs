@@ -13,6 +13,8 @@ use crate::panics::Caught;
 pub enum Kind {
     /// Not covered by another kind: an I/O error, say.
     Failed,
+    /// What was compared is not the same.
+    Differs,
     /// Wrong usage or configuration.
     Usage,
     /// Finished, with parts left undone that the output names.
@@ -41,7 +43,7 @@ impl Kind {
     /// The process exit code of this kind.
     pub fn code(self) -> u8 {
         match self {
-            Kind::Failed => 1,
+            Kind::Failed | Kind::Differs => 1,
             Kind::Usage => 2,
             Kind::Partial => 3,
             Kind::NotFound => 10,
@@ -61,6 +63,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Failed => "failed",
+            Kind::Differs => "differs",
             Kind::Usage => "usage",
             Kind::Partial => "partial",
             Kind::NotFound => "not_found",

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         now,
         begun: Instant::now(),
         scratch: std::env::temp_dir(),
+        has_folder: std::env::current_dir().is_ok(),
         // This very program, even if another one has its name by then (proc_pid_exe(5)).
         executable: PathBuf::from("/proc/self/exe"),
         unique: format!("{:x}-{nanoseconds:x}", std::process::id()),

@@ -1,6 +1,6 @@
 //! How a file begins: whether it is an archive, and whether its manifest comes first.
 
-use std::io::Read;
+use std::io::{BufReader, Read};
 
 use super::{
     inflate::Inflated,
@@ -61,4 +61,50 @@ pub fn is_archive(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Reads the root folder's name and the time of the snapshot from the first bytes of an archive whose manifest stands first.
+/// Nothing of that is proven.
+pub fn opening(bytes: &[u8]) -> Option<(String, i64)> {
+    let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
+    loop {
+        let member = tar.next_member().ok()??;
+        if member.what == What::Folder {
+            continue;
+        }
+        let path = member.path.trim_start_matches("./");
+        let (root, _) = path.split_once('/').filter(|_| is_manifest(path))?;
+        let mut manifest = Vec::new();
+        let created = match tar.read_to_end(&mut manifest) {
+            Ok(_) => Manifest::parse(&manifest).ok()?.created_at,
+            // A manifest that is longer than these bytes says it before its long list.
+            Err(_) => created_at(&manifest)?,
+        };
+        return Some((root.to_owned(), created));
+    }
+}
+
+/// The time in the beginning of a manifest.
+fn created_at(manifest: &[u8]) -> Option<i64> {
+    const KEY: &str = "\"created_at\"";
+    let text = String::from_utf8_lossy(manifest);
+    let (_, rest) = text.split_once(KEY)?;
+    let number = rest.trim_start().strip_prefix(':')?.trim_start();
+    let end = number.find(|next: char| next != '-' && !next.is_ascii_digit())?;
+    number[..end].parse().ok()
+}
+
+/// Returns true if `file` is a tar, packed or not, that can be read to its end and has no manifest: surely no archive.
+pub fn lacks_manifest(file: impl Read) -> bool {
+    let mut tar = TarStream::new(Inflated::new(BufReader::new(file), Threads::ONE));
+    loop {
+        match tar.next_member() {
+            Ok(Some(member)) if member.what == What::File && is_manifest(&member.path) => {
+                return false;
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
 }

@@ -2,26 +2,26 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use chrono::DateTime;
 use clap::Args;
 
 use super::{
     App,
     output::{size, table},
-    partial,
 };
 use crate::{
     disk::publish::Existing,
     error::{Failure, Kind},
-    model::entry_name::{EntryName, printable},
+    model::entry_name::{EntryName, printable, printable_line},
     ops::{
         archive_input::Location,
         diff::{Other, Text, diff},
         extract::{Output, extract},
         inspect::{self, OutsideLink, inspect},
         recovery::Access,
-        verify::{self, Depth, verify},
+        stdout::ensure_open,
+        verify::{self, Depth, in_folder, verify},
     },
 };
 
@@ -30,10 +30,10 @@ use crate::{
 /// Every byte is read and compared with the manifest. With --deep the databases are opened and checked as well, and the configuration is parsed, as an import does: for archives that something else than this hookshot has made.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookshot verify /var/backups/hookshot/*.tar.gz\n  ssh backup cat state.tar.gz | hookshot verify -\n  hookshot verify --deep @offsite/latest            # opens its databases, too"
+    after_help = "Examples:\n  hookshot verify /var/backups/hookshot             # every archive in the folder\n  ssh backup cat state.tar.gz | hookshot verify -\n  hookshot verify --deep @offsite/latest            # opens its databases, too"
 )]
 pub struct Verify {
-    /// Files, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    /// Files, folders for all archives in them, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     #[arg(required = true)]
     archives: Vec<PathBuf>,
     /// Look into databases and configuration, too, as an import does; takes room in TMPDIR for the databases
@@ -43,20 +43,33 @@ pub struct Verify {
 
 impl Verify {
     pub fn run(self, app: &App) -> Result<u8> {
-        let locations: Vec<Location> = self
-            .archives
-            .iter()
-            .map(|path| app.location(path))
-            .collect::<Result<_>>()?;
+        let (mut locations, mut other_files) = (Vec::new(), Vec::new());
+        for path in &self.archives {
+            match app.location(path)? {
+                Location::File(folder) if folder.is_dir() => {
+                    let found = in_folder(&app.context, &folder)?;
+                    locations.extend(found.archives);
+                    other_files.extend(found.other_files);
+                }
+                location => locations.push(location),
+            }
+        }
         let depth = if self.deep {
             Depth::Content
         } else {
             Depth::Bytes
         };
-        let report = verify(&app.context, &locations, depth)?;
+        let mut report = verify(&app.context, &locations, depth)?;
+        for file in &other_files {
+            let message = format!("{} is passed over: {}", file.name, file.reason);
+            report.remarks.warning("other", "", message);
+        }
+        report.other_files = other_files;
         let Some(worst) = &report.worst else {
-            app.output.report(&report, || lines(&report))?;
-            return Ok(partial(!report.remarks.is_complete()));
+            let failure = report.remarks.failure();
+            return app
+                .output
+                .ended(&report, failure.as_ref(), || lines(&report));
         };
         if app.output.is_json() {
             app.output.report_with(&report, Some(worst), String::new)?;
@@ -126,7 +139,7 @@ fn lines(report: &verify::Report) -> String {
                 .collect();
             format!(
                 "{}: good, {} files of {}\n{looked}{torn}{links}",
-                archive.archive,
+                printable_line(&archive.archive),
                 archive.files.unwrap_or_default(),
                 printable(root.unwrap_or_default())
             )
@@ -135,13 +148,13 @@ fn lines(report: &verify::Report) -> String {
             let faults: String = archive
                 .faults
                 .iter()
-                .map(|fault| format!("  - {fault}\n"))
+                .map(|fault| format!("  - {}\n", printable_line(fault)))
                 .collect();
             match archive.read {
-                true => format!("{}: NOT GOOD\n{faults}", archive.archive),
+                true => format!("{}: NOT GOOD\n{faults}", printable_line(&archive.archive)),
                 false => format!(
                     "{}: cannot be read, so nothing is known of it\n{faults}",
-                    archive.archive
+                    printable_line(&archive.archive)
                 ),
             }
         }
@@ -196,7 +209,7 @@ fn describe(report: &inspect::Report) -> String {
     };
     let mut out = format!(
         "archive   {}\nroot      {}\n",
-        report.archive,
+        printable_line(&report.archive),
         printable(&report.root)
     );
     if !report.verified {
@@ -238,11 +251,11 @@ fn describe(report: &inspect::Report) -> String {
         out.push_str(&format!("link      {line}\n"));
     }
     let row = |(name, file): (&String, &serde_json::Value)| {
-        let mode = file["mode"].as_str().unwrap_or("-").to_owned();
+        let mode = printable(file["mode"].as_str().unwrap_or("-"));
         let owner = file["user"]
             .as_str()
             .map_or_else(|| "-".to_owned(), printable);
-        let digest = file["checksum"].as_str().unwrap_or_default().to_owned();
+        let digest = printable(file["checksum"].as_str().unwrap_or_default());
         vec![
             printable(name),
             size(file["size"].as_u64().unwrap_or_default()),
@@ -298,7 +311,16 @@ impl Diff {
                 )?
             }
         };
-        app.output.report(&report, || {
+        let count = report
+            .entries
+            .iter()
+            .filter(|entry| entry.state != "unchanged")
+            .count();
+        let differs =
+            (count > 0).then(|| Failure::new(Kind::Differs, format!("{count} entries differ")));
+        // For people the table says it, and it is not an error.
+        let failure = differs.as_ref().filter(|_| app.output.is_json());
+        app.output.report_with(&report, failure, || {
             let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), size);
             let row = |entry: &crate::ops::diff::Entry| {
                 vec![
@@ -322,7 +344,7 @@ impl Diff {
             }
             out
         })?;
-        Ok(u8::from(report.differs()))
+        Ok(differs.map_or(0, |differs| differs.kind.code()))
     }
 }
 
@@ -363,6 +385,9 @@ impl Extract {
                 .hint("extract to a folder, or leave out --json")
                 .into());
         }
+        if output == Output::Stdout {
+            ensure_open().context("cannot write to standard output")?;
+        }
         let existing = if self.overwrite {
             Existing::Replace
         } else {
@@ -375,17 +400,19 @@ impl Extract {
             &output,
             existing,
         )?;
+        let failure = report.remarks.failure();
         if output != Output::Stdout {
             let line = |entry: &crate::ops::extract::Extracted| {
                 format!(
                     "{} ({})\n",
-                    entry.path.as_deref().unwrap_or_default(),
+                    printable_line(entry.path.as_deref().unwrap_or_default()),
                     size(entry.size_bytes)
                 )
             };
-            app.output
-                .report(&report, || report.entries.iter().map(line).collect())?;
+            app.output.ended(&report, failure.as_ref(), || {
+                report.entries.iter().map(line).collect()
+            })?;
         }
-        Ok(partial(!report.remarks.is_complete()))
+        Ok(failure.map_or(0, |failure| failure.kind.code()))
     }
 }

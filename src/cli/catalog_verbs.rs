@@ -99,13 +99,14 @@ impl List {
 
 fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<()> {
     if report.archives.is_empty() {
-        return match report.others {
-            0 => writeln!(out, "there are no archives"),
+        match report.others {
+            0 => writeln!(out, "there are no archives")?,
             others => writeln!(
                 out,
                 "there are no archives of {prefix}; with --all-hosts there are {others} of others"
-            ),
-        };
+            )?,
+        }
+        return other_files(out, report);
     }
     let is_long = report.archives.iter().any(|one| one.detail.is_some());
     let is_marked = report.archives.iter().any(|one| one.mark.is_some());
@@ -121,7 +122,7 @@ fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<
     }
     let row = |one: list::Archive<'_>| {
         let mut row = vec![
-            one.name.to_owned(),
+            printable(one.name),
             one.time,
             size(one.size_bytes),
             age(one.age_seconds),
@@ -135,7 +136,31 @@ fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<
         row.extend(one.detail.map(detail).into_iter().flatten());
         row
     };
-    write_table(out, &header, || report.archives.iter().map(row))
+    write_table(out, &header, || report.archives.iter().map(row))?;
+    other_files(out, report)
+}
+
+/// Names what lies beside the archives and ends like them.
+fn other_files(out: &mut dyn Write, report: &list::Report) -> io::Result<()> {
+    let count = report.other_files.len();
+    if count == 0 {
+        return Ok(());
+    }
+    writeln!(out, "\nother files: {count}")?;
+    for passed in &report.other_files {
+        let file = passed.file();
+        let place = match report.places {
+            1 => String::new(),
+            _ => format!("{}: ", printable(&passed.destination)),
+        };
+        writeln!(
+            out,
+            "  {place}{}: {}",
+            printable(&file.name),
+            printable(&file.reason)
+        )?;
+    }
+    Ok(())
 }
 
 fn none() -> String {
@@ -158,7 +183,11 @@ fn detail(detail: &list::Detail) -> [String; 5] {
             Some(fault) => format!("{}: {}", detail.verified, printable(fault)),
             None => detail.verified.to_owned(),
         },
-        format!("{}: {}", detail.verdict, detail.reasons.join("; ")),
+        format!(
+            "{}: {}",
+            detail.verdict,
+            printable(&detail.reasons.join("; "))
+        ),
     ]
 }
 

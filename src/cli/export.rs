@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::IsTerminal as _, path::PathBuf, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use tracing::error;
 
@@ -12,7 +12,7 @@ use crate::{
     error::{Failure, Kind},
     model::method::Method,
     ops::export::{Output, Overwrite, Request, Secrets, Since, export},
-    ops::{destination::ReadBack, recovery::Access},
+    ops::{destination::ReadBack, recovery::Access, stdout::ensure_open},
 };
 
 /// Make an archive of this machine's state
@@ -128,6 +128,9 @@ impl Export {
                 .hint("send it on with a pipe or a redirection: hookshot export - > state.tar.gz")
                 .into());
         }
+        if to_stdout == 1 {
+            ensure_open().context("cannot write to standard output")?;
+        }
         let entered = app.enter(Access::Read)?;
         let request = Request {
             outputs,
@@ -157,18 +160,14 @@ impl Export {
             .iter()
             .filter_map(|arrival| arrival.error.as_deref())
             .collect();
-        // For people, the log lines have said it all.
-        if to_stdout == 0 {
-            app.output.report(&report, String::new)?;
-        }
-        for fault in &missing {
+        for fault in missing {
             error!("Not proven to be there: {fault}");
         }
-        let is_complete = report.torn.is_empty() && report.remarks.is_complete();
-        Ok(match (missing.is_empty(), is_complete) {
-            (false, _) => Kind::Unproven.code(),
-            (true, false) => Kind::Partial.code(),
-            (true, true) => 0,
-        })
+        let failure = report.failure();
+        // For people, the log lines have said it all.
+        if to_stdout == 0 {
+            app.output.ended(&report, failure.as_ref(), String::new)?;
+        }
+        Ok(failure.map_or(0, |failure| failure.kind.code()))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use super::{App, partial};
+use super::App;
 use crate::{
     config::{Choices, elsewhere::Elsewhere, read_text},
     disk::survey::real,
@@ -258,12 +258,11 @@ fn force(force: bool) -> Force {
 }
 
 fn finish(app: &App, report: &Report) -> Result<u8> {
-    let refusal = report.refusal();
-    // For people, the log lines have said it all.
-    app.output
-        .report_with(report, refusal.as_ref(), String::new)?;
-    Ok(match refusal {
-        Some(refusal) => refusal.kind.code(),
-        None => partial(!report.remarks.is_complete()),
-    })
+    if let Some(refusal) = report.refusal() {
+        app.output
+            .report_with(report, Some(&refusal), String::new)?;
+        return Ok(refusal.kind.code());
+    }
+    let undone = report.remarks.failure();
+    app.output.ended(report, undone.as_ref(), String::new)
 }

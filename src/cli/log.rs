@@ -16,11 +16,12 @@ use tracing_subscriber::{
 use super::{
     appearance::Appearance,
     arguments::{Global, LogFormat},
+    output::Inert,
     progress,
 };
 use crate::{
     config::{Choices, read_text, schema::Schema},
-    model::entry_name::printable_lines,
+    model::entry_name::{printable_json, printable_line},
 };
 
 /// Starts logging as command line and configuration say, and tells how lines look.
@@ -55,17 +56,19 @@ pub fn start(global: &Global, appearance: Appearance, environment: &Choices) -> 
     let targets = Targets::new()
         .with_default(level)
         .with_target(progress::ASKED, level.max(LevelFilter::INFO));
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(|| progress::above(io::stderr()));
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
     // A second start, in a test, keeps the first one's.
     let _ = if format == LogFormat::Json {
+        // An event is written as a whole.
+        let builder =
+            builder.with_writer(|| Inert::new(progress::above(io::stderr()), printable_json));
         let lines = builder.json().flatten_event(true).finish();
         tracing::subscriber::set_global_default(lines.with(targets))
     } else {
         let lines = Lines {
             color: appearance.is_colored,
         };
+        let builder = builder.with_writer(|| progress::above(io::stderr()));
         tracing::subscriber::set_global_default(builder.event_format(lines).finish().with(targets))
     };
     format
@@ -108,8 +111,8 @@ where
         writeln!(
             writer,
             "{}{}",
-            printable_lines(&line.message),
-            printable_lines(&line.fields)
+            printable_line(&line.message),
+            printable_line(&line.fields)
         )
     }
 }

@@ -5,10 +5,14 @@ use clap::{Args, Command, CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use serde_json::json;
 
-use super::{App, arguments::Arguments, output::size};
+use super::{
+    App,
+    arguments::Arguments,
+    output::{self, size},
+};
 use crate::{
     error::{Failure, Kind},
-    model::{entry_name::printable, version::FormatVersion},
+    model::entry_name::{printable, printable_line},
     ops::{
         init::{apps, init},
         validate::{Held, validate},
@@ -39,14 +43,19 @@ impl Validate {
         app.output.report_with(&report, failure.as_ref(), || {
             let mut out = String::new();
             if report.good {
-                out.extend(report.files.iter().map(|file| format!("{file}: good\n")));
+                out.extend(
+                    report
+                        .files
+                        .iter()
+                        .map(|file| format!("{}: good\n", printable_line(file))),
+                );
                 out.extend(report.sources.iter().map(held));
             }
             out.extend(
                 report
                     .warnings
                     .iter()
-                    .map(|warning| format!("warning: {warning}\n")),
+                    .map(|warning| format!("warning: {}\n", printable_line(warning))),
             );
             out
         })?;
@@ -95,7 +104,7 @@ impl Init {
             report
                 .created
                 .iter()
-                .map(|file| format!("{file}\n"))
+                .map(|file| format!("{}\n", printable_line(file)))
                 .collect()
         })?;
         Ok(0)
@@ -110,10 +119,8 @@ pub struct Version {}
 impl Version {
     pub fn run(self, app: &App) -> Result<u8> {
         let version = env!("CARGO_PKG_VERSION");
-        let report =
-            json!({ "version": version, "archive_format": FormatVersion::CURRENT.to_string() });
         app.output
-            .report(&report, || format!("hookshot {version}\n"))?;
+            .report(&output::version(), || format!("hookshot {version}\n"))?;
         Ok(0)
     }
 }

@@ -64,6 +64,8 @@ pub struct World {
     pub begun: Instant,
     /// The folder for temporary files.
     pub scratch: PathBuf,
+    /// False if the working folder was removed.
+    pub has_folder: bool,
     /// This program.
     pub executable: PathBuf,
     /// Tells this run apart from any other on this machine.
@@ -111,7 +113,7 @@ pub fn run(world: World) -> ExitCode {
     };
     let appearance = Appearance::new(&arguments.global, surroundings);
     let format = log::start(&arguments.global, appearance, &world.environment);
-    let output = Output::new(&arguments.global, appearance, format);
+    let output = Output::new(&arguments.global, appearance, format, &world);
     let scratch = world.scratch.clone();
     let code = match dispatch(arguments, appearance, output.clone(), world) {
         Ok(code) => code,
@@ -218,9 +220,4 @@ fn dispatch(
         Verb::Man(verb) => verb.run(&app),
         Verb::Guard(verb) => verb.run(),
     }
-}
-
-/// The exit code of something that is done, with a part left undone.
-fn partial(undone: bool) -> u8 {
-    if undone { Kind::Partial.code() } else { 0 }
 }

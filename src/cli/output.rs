@@ -7,18 +7,24 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use clap::{Parser as _, error::ErrorKind};
 use comfy_table::{ColumnConstraint, Table, Width};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
+    World,
     appearance::Appearance,
-    arguments::{Global, LogFormat},
+    arguments::{Arguments, Global, LogFormat},
     progress,
 };
 use crate::{
     error::{Failure, Kind},
-    model::entry_name::printable_lines,
+    model::{
+        entry_name::{printable_json, printable_line, printable_lines},
+        version::FormatVersion,
+    },
+    ops::stdout::ensure_open,
 };
 
 /// How many rows of a long table are in memory at once.
@@ -30,15 +36,17 @@ pub struct Output {
     json: bool,
     color: bool,
     log: LogFormat,
+    has_folder: bool,
 }
 
 impl Output {
     /// As the command line says.
-    pub fn new(global: &Global, appearance: Appearance, log: LogFormat) -> Output {
+    pub fn new(global: &Global, appearance: Appearance, log: LogFormat, world: &World) -> Output {
         Output {
             json: global.json,
             color: appearance.is_colored,
             log,
+            has_folder: world.has_folder,
         }
     }
 
@@ -68,9 +76,25 @@ impl Output {
         }
         let mut value = serde_json::to_value(report)?;
         if let (Some(failure), Some(map)) = (failure, value.as_object_mut()) {
-            map.insert("error".to_owned(), describe(failure));
+            map.insert("error".to_owned(), self.describe(failure));
         }
-        print(&format!("{value:#}\n"))
+        print_json(&value)
+    }
+
+    /// Shows a report of work that ended, and gives its exit code. What was left undone stands in log lines already: the failure
+    /// is for programs.
+    pub fn ended(
+        &self,
+        report: &impl Serialize,
+        failure: Option<&Failure>,
+        text: impl FnOnce() -> String,
+    ) -> Result<u8> {
+        if self.json || self.log == LogFormat::Json {
+            self.report_with(report, failure, text)?;
+        } else {
+            print(&text())?;
+        }
+        Ok(failure.map_or(0, |failure| failure.kind.code()))
     }
 
     /// Shows a report that may be long, each part of it as soon as it is made, together with the failure that it ends in.
@@ -81,14 +105,15 @@ impl Output {
         text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<()> {
         if self.json {
-            let error = failure.map(describe);
+            let error = failure.map(|failure| self.describe(failure));
             let shown = Ended { report, error };
             return print_by(|out| {
-                serde_json::to_writer_pretty(&mut *out, &shown)?;
+                let mut out = Inert::new(out, printable_json);
+                serde_json::to_writer_pretty(&mut out, &shown)?;
                 out.write_all(b"\n")
             });
         }
-        let result = print_by(text);
+        let result = print_by(|out| text(&mut Inert::new(out, printable_lines)));
         if let Some(failure) = failure {
             self.say(failure);
         }
@@ -98,12 +123,7 @@ impl Output {
     /// Shows a failure and gives its exit code.
     pub fn failure(&self, failure: &Failure) -> u8 {
         if self.json {
-            let text = format!(
-                "{:#}
-",
-                json!({ "error": describe(failure) })
-            );
-            if print(&text).is_err() {
+            if print_json(&json!({ "error": self.describe(failure) })).is_err() {
                 self.say(failure);
             }
         } else {
@@ -115,7 +135,7 @@ impl Output {
     fn say(&self, failure: &Failure) {
         if self.log == LogFormat::Json {
             let faults = failure.faults.join("; ");
-            let hint = failure.hint.as_deref().unwrap_or_default();
+            let hint = self.hint(failure).unwrap_or_default();
             tracing::error!(
                 code = failure.kind.code(),
                 kind = failure.kind.name(),
@@ -134,25 +154,38 @@ impl Output {
         let mut text = format!(
             "{red}ERROR{plain} {}
 ",
-            printable_lines(&failure.message)
+            printable_line(&failure.message)
         );
         if failure.faults.len() > 1 {
             for fault in &failure.faults {
                 text.push_str(&format!(
                     "  - {}
 ",
-                    printable_lines(fault)
+                    printable_line(fault)
                 ));
             }
         }
-        if let Some(hint) = &failure.hint {
+        if let Some(hint) = self.hint(failure) {
             text.push_str(&format!(
                 "  hint: {}
 ",
-                printable_lines(hint)
+                printable_line(hint)
             ));
         }
         say(&text);
+    }
+
+    fn describe(&self, failure: &Failure) -> Value {
+        describe(failure, self.hint(failure))
+    }
+
+    /// What to do about a failure. Without a working folder, nothing that a relative path names is there.
+    fn hint<'a>(&self, failure: &'a Failure) -> Option<&'a str> {
+        const LOST: &str = "the working folder was removed, so relative paths lead nowhere: change to a folder that is there, or name absolute paths";
+        match failure.kind {
+            Kind::Failed | Kind::NotFound if !self.has_folder => Some(LOST),
+            _ => failure.hint.as_deref(),
+        }
     }
 }
 
@@ -165,25 +198,59 @@ struct Ended<'a, R> {
     error: Option<Value>,
 }
 
-fn describe(failure: &Failure) -> Value {
+fn describe(failure: &Failure, hint: Option<&str>) -> Value {
     json!({
         "code": failure.kind.code(),
         "kind": failure.kind.name(),
         "message": failure.message,
-        "hint": failure.hint,
+        "hint": hint,
         "faults": failure.faults,
     })
 }
 
-/// Writes to standard output. That nobody reads it is fine.
+/// Writes to standard output, without anything that drives a terminal. A reader that has read enough is fine, and one that there
+/// never was is an error.
 pub fn print(text: &str) -> Result<()> {
-    print_by(|out| out.write_all(text.as_bytes()))
+    if text.is_empty() {
+        return Ok(());
+    }
+    print_by(|out| out.write_all(printable_lines(text).as_bytes()))
+}
+
+fn print_json(value: &Value) -> Result<()> {
+    print_by(|out| out.write_all(printable_json(&format!("{value:#}\n")).as_bytes()))
+}
+
+/// A writer in front of standard output or standard error: what it passes on drives no terminal.
+pub struct Inert<W> {
+    inner: W,
+    escape: fn(&str) -> String,
+}
+
+impl<W: Write> Inert<W> {
+    /// Each piece that is written must be text by itself.
+    pub fn new(inner: W, escape: fn(&str) -> String) -> Inert<W> {
+        Inert { inner, escape }
+    }
+}
+
+impl<W: Write> Write for Inert<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.inner.write_all((self.escape)(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     progress::clear();
     let mut out = BufWriter::new(io::stdout().lock());
-    match write(&mut out).and_then(|()| out.flush()) {
+    let written = ensure_open().and_then(|()| write(&mut out));
+    match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),
     }
@@ -197,14 +264,24 @@ fn say(text: &str) {
 
 /// What clap has to say: help and version on standard output, wrong usage on standard error or as JSON.
 pub fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    let wants_json = arguments.iter().any(|argument| argument == "--json");
+    let mut options = arguments.iter().take_while(|argument| *argument != "--");
+    let wants_json = options.any(|argument| argument == "--json");
     if !error.use_stderr() {
-        // Somebody who closes the pipe has read enough.
-        let _ = print(&error.render().to_string());
-        return ExitCode::SUCCESS;
+        let printed = match error.kind() {
+            ErrorKind::DisplayVersion if wants_json => print_json(&version()),
+            _ => print(&error.render().to_string()),
+        };
+        return match printed {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let failure = Failure::of(&error);
+                say(&format!("ERROR {}\n", printable_line(&failure.message)));
+                ExitCode::from(failure.kind.code())
+            }
+        };
     }
     if wants_json {
-        let text = error.render().to_string();
+        let text = repeated(error, arguments);
         let said = text
             .lines()
             .take_while(|line| !line.starts_with("Usage:"))
@@ -213,11 +290,33 @@ pub fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let message = said.join(" ").trim_start_matches("error: ").to_owned();
         let failure = Failure::new(Kind::Usage, message)
             .hint("`hookshot --help` and `hookshot VERB --help` show what there is");
-        let _ = print(&format!("{:#}\n", json!({ "error": describe(&failure) })));
+        let _ = print_json(&json!({ "error": describe(&failure, failure.hint.as_deref()) }));
     } else {
-        say(&error.render().to_string());
+        say(&repeated(error, arguments));
     }
     ExitCode::from(Kind::Usage.code())
+}
+
+/// What is wrong with a command line, with its arguments fit for one line each: clap repeats them, so it is asked again with
+/// arguments that drive no terminal.
+fn repeated(error: &clap::Error, arguments: &[OsString]) -> String {
+    let plain = arguments.iter().map(|argument| match argument.to_str() {
+        Some(text) => printable_line(text).into(),
+        None => argument.clone(),
+    });
+    let plain: Vec<OsString> = plain.collect();
+    if plain == arguments {
+        return printable_lines(&error.render().to_string());
+    }
+    match Arguments::try_parse_from(&plain) {
+        Err(error) => printable_lines(&error.render().to_string()),
+        Ok(_) => printable_line(&error.render().to_string()),
+    }
+}
+
+/// The versions of hookshot and of its archives.
+pub fn version() -> Value {
+    json!({ "version": env!("CARGO_PKG_VERSION"), "archive_format": FormatVersion::CURRENT.to_string() })
 }
 
 /// A table with a header, columns aligned, no lines.

@@ -177,7 +177,12 @@ fn shown(report: &prune::Report) -> String {
         let mut rows: Vec<_> = keep.chain(remove).collect();
         rows.sort_by(|one, other| other.0.cmp(one.0).then_with(|| one.1.cmp(other.1)));
         let row = |(time, name, verdict, why): (&String, &String, &str, String)| {
-            vec![verdict.to_owned(), name.clone(), time.clone(), why]
+            vec![
+                verdict.to_owned(),
+                printable(name),
+                time.clone(),
+                printable(&why),
+            ]
         };
         if !rows.is_empty() {
             out.push_str(&table(
@@ -209,8 +214,20 @@ fn summary(place: &prune::Place) -> String {
     for undone in &place.undone {
         out.push_str(&format!(
             "not removed: {}: {}\n",
-            undone.name,
+            printable(&undone.name),
             printable(&undone.message)
+        ));
+    }
+    if !place.others.is_empty() {
+        let names: Vec<String> = place
+            .others
+            .iter()
+            .map(|one| printable(&one.name))
+            .collect();
+        out.push_str(&format!(
+            "under other names, and never removed: {} ({})\n",
+            place.others.len(),
+            names.join(", ")
         ));
     }
     out

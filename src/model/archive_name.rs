@@ -1,8 +1,8 @@
-//! Names of archives and of the root folder inside: `PREFIX-YYYYMMDD-HHMMSS`, in UTC.
+//! Names of archives: `PREFIX-YYYYMMDD-HHMMSS[.N]`, in UTC, or `PREFIX-YYYYMMDD[.N]`, as scripts write them.
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 /// What the default name of an archive starts with.
 pub const DEFAULT_PREFIX: &str = "hookshot-state";
@@ -11,12 +11,30 @@ pub const SUFFIX: &str = ".tar.gz";
 /// The last number that tells archives of the same second apart.
 pub const MOST_NUMBER: u32 = 999;
 const TIME_FORMAT: &str = "%Y%m%d-%H%M%S";
+const DAY_FORMAT: &str = "%Y%m%d";
+/// The most that lies between the time in a name and that of the snapshot: a script may take the time before it exports.
+const PATIENCE: TimeDelta = TimeDelta::seconds(60);
+/// A day may begin so long before it does in UTC (in Kiritimati) ...
+const EARLIEST_DAY: TimeDelta = TimeDelta::hours(14);
+/// ... and end so long after it began there (on Baker Island).
+const LATEST_DAY: TimeDelta = TimeDelta::hours(24 + 12);
 
-/// The root folder's name of an archive, which is the stem of its default file name.
+/// The name of an archive without its ending. Without a number it is the default name of the root folder inside, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveName {
     prefix: String,
     time: DateTime<Utc>,
+    precision: Precision,
+    number: u32,
+}
+
+/// How exactly a name tells the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Precision {
+    /// To the day.
+    Day,
+    /// To the second.
+    Second,
 }
 
 impl ArchiveName {
@@ -26,6 +44,8 @@ impl ArchiveName {
             Ok(ArchiveName {
                 prefix: prefix.to_owned(),
                 time,
+                precision: Precision::Second,
+                number: 0,
             })
         } else {
             Err(format!(
@@ -37,11 +57,40 @@ impl ArchiveName {
     /// Reads a name back, with or without the ending `.tar.gz`.
     pub fn parse(text: &str) -> Option<ArchiveName> {
         let stem = text.strip_suffix(SUFFIX).unwrap_or(text);
-        let (prefix, time) =
-            stem.split_at_checked(stem.len().checked_sub("-YYYYMMDD-HHMMSS".len())?)?;
-        let time = NaiveDateTime::parse_from_str(time.strip_prefix('-')?, TIME_FORMAT).ok()?;
-        let name = ArchiveName::new(prefix, time.and_utc()).ok()?;
+        let numbered = stem.rsplit_once('.').and_then(|(stem, number)| {
+            let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+            let number = number.parse().ok().filter(|_| is_number)?;
+            let name = ArchiveName::unnumbered(stem)?;
+            Some(ArchiveName { number, ..name })
+        });
+        numbered.or_else(|| ArchiveName::unnumbered(stem))
+    }
+
+    fn unnumbered(stem: &str) -> Option<ArchiveName> {
+        let split = |length: usize| {
+            let (prefix, time) = stem.split_at_checked(stem.len().checked_sub(length)?)?;
+            Some((prefix, time.strip_prefix('-')?))
+        };
+        let to_the_second = || {
+            let (prefix, time) = split("-YYYYMMDD-HHMMSS".len())?;
+            let time = NaiveDateTime::parse_from_str(time, TIME_FORMAT).ok()?;
+            ArchiveName::new(prefix, time.and_utc()).ok()
+        };
+        let to_the_day = || {
+            let (prefix, day) = split("-YYYYMMDD".len())?;
+            let day = NaiveDate::parse_from_str(day, DAY_FORMAT).ok()?;
+            let name = ArchiveName::new(prefix, day.and_time(NaiveTime::MIN).and_utc()).ok()?;
+            let precision = Precision::Day;
+            Some(ArchiveName { precision, ..name })
+        };
+        let name = to_the_second().or_else(to_the_day)?;
+        // chrono reads more than it writes.
         (name.to_string() == stem).then_some(name)
+    }
+
+    /// Reads the name of a file, which must have the ending.
+    pub fn of_file(file: &str) -> Option<ArchiveName> {
+        ArchiveName::parse(file.strip_suffix(SUFFIX)?)
     }
 
     /// What it starts with.
@@ -49,23 +98,51 @@ impl ArchiveName {
         &self.prefix
     }
 
-    /// When the snapshot was taken.
+    /// When the snapshot was taken; if the name tells no more than the day, when that began in UTC.
     pub fn time(&self) -> DateTime<Utc> {
         self.time
     }
 
+    /// How exactly the name tells the time.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The number that tells it from archives of the same time that were there before it; 0 if it was the first.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Returns true if a snapshot that was taken at `created` may have this name. A day may be that of any time zone.
+    pub fn fits(&self, created: DateTime<Utc>) -> bool {
+        let later = created.signed_duration_since(self.time);
+        match self.precision {
+            Precision::Second => later.abs() <= PATIENCE,
+            Precision::Day => (-EARLIEST_DAY..=LATEST_DAY).contains(&later),
+        }
+    }
+
     /// The default file name; a `number` above zero tells archives of the same second apart.
     pub fn file_name(&self, number: u32) -> String {
-        match number {
-            0 => format!("{self}{SUFFIX}"),
-            _ => format!("{self}.{number}{SUFFIX}"),
-        }
+        let name = ArchiveName {
+            number,
+            ..self.clone()
+        };
+        format!("{name}{SUFFIX}")
     }
 }
 
 impl fmt::Display for ArchiveName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.prefix, self.time.format(TIME_FORMAT))
+        let format = match self.precision {
+            Precision::Day => DAY_FORMAT,
+            Precision::Second => TIME_FORMAT,
+        };
+        write!(f, "{}-{}", self.prefix, self.time.format(format))?;
+        match self.number {
+            0 => Ok(()),
+            number => write!(f, ".{number}"),
+        }
     }
 }
 
@@ -79,7 +156,7 @@ pub fn is_prefix(text: &str) -> bool {
         && text.bytes().all(portable)
 }
 
-/// The number that tells an archive from those of the same second that were there before it; 0 where it was the first.
+/// The number behind the last dot of a file's name, without its ending; 0 if there is none.
 pub fn number(file: &str) -> u32 {
     let stem = file.strip_suffix(SUFFIX).unwrap_or(file);
     let number = stem.rsplit_once('.').map(|(_, number)| number.parse());
@@ -90,6 +167,10 @@ pub fn number(file: &str) -> u32 {
 mod tests {
     use super::*;
 
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
     #[test]
     fn a_name_tells_prefix_and_time_and_reads_back() {
         let time = DateTime::from_timestamp(1_738_247_422, 0).expect("in range");
@@ -97,6 +178,23 @@ mod tests {
         assert_eq!(name.file_name(0), "hookshot-state-20250130-143022.tar.gz");
         assert_eq!(name.file_name(2), "hookshot-state-20250130-143022.2.tar.gz");
         assert_eq!(ArchiveName::parse(&name.file_name(0)), Some(name));
+        for (file, prefix, time, number) in [
+            ("a-20261121-030000.tar.gz", "a", "2026-11-21T03:00:00Z", 0),
+            ("a-20261121-030000.2.tar.gz", "a", "2026-11-21T03:00:00Z", 2),
+            ("a.b-20261121.tar.gz", "a.b", "2026-11-21T00:00:00Z", 0),
+            ("a-20261121.12.tar.gz", "a", "2026-11-21T00:00:00Z", 12),
+            (
+                "a-20250101-20261121.tar.gz",
+                "a-20250101",
+                "2026-11-21T00:00:00Z",
+                0,
+            ),
+        ] {
+            let name = ArchiveName::of_file(file).expect(file);
+            assert_eq!((name.prefix(), name.number()), (prefix, number), "{file}");
+            assert_eq!(name.time(), at(time), "{file}");
+            assert_eq!(format!("{name}{SUFFIX}"), file);
+        }
     }
 
     #[test]
@@ -104,13 +202,33 @@ mod tests {
         for text in [
             "",
             "x",
+            "before-upgrade",
             "-20250130-143022",
             "a-20251330-143022",
+            "a-20251330",
+            "a-20250130-143022.+2",
+            "a-20250130-143022.x",
+            "a-20250130-143022 (1)",
             "a/b-20250130-143022",
-            "äa-2025013-143022",
             "ä-20250130-143022",
         ] {
             assert_eq!(ArchiveName::parse(text), None, "{text}");
+        }
+        assert_eq!(ArchiveName::of_file("a-20261121-030000"), None);
+    }
+
+    #[test]
+    fn a_time_in_a_name_is_near_that_of_the_snapshot() {
+        let name = |text| ArchiveName::parse(text).expect("a name");
+        let second = name("a-20261121-030000");
+        assert!(second.fits(at("2026-11-21T03:00:59Z")));
+        assert!(!second.fits(at("2026-11-21T02:00:00Z")));
+        let day = name("a-20261121");
+        for fitting in ["2026-11-20T10:00:00Z", "2026-11-22T11:59:59Z"] {
+            assert!(day.fits(at(fitting)), "{fitting}");
+        }
+        for other in ["2026-11-20T09:59:59Z", "2026-11-22T12:00:01Z"] {
+            assert!(!day.fits(at(other)), "{other}");
         }
     }
 }

@@ -100,7 +100,7 @@ pub fn printable(text: &str) -> String {
             out.push('…');
             break;
         }
-        if character.is_control() || is_invisible(character) {
+        if drives(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
@@ -109,21 +109,50 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// A line of text with everything escaped that could drive a terminal, but tabs and its line feed.
-pub fn printable_lines(line: &str) -> String {
-    let escape = |character: char| match character {
-        '\t' | '\n' => character.to_string(),
-        _ if character.is_control() || is_invisible(character) => {
-            character.escape_default().to_string()
+/// `text` with everything escaped that could drive a terminal or begin a line: for messages and paths of any length.
+pub fn printable_line(text: &str) -> String {
+    escaped_but(text, |_| false)
+}
+
+/// Lines of text with everything escaped that could drive a terminal, but tabs and line feeds.
+pub fn printable_lines(lines: &str) -> String {
+    escaped_but(lines, |character| matches!(character, '\t' | '\n'))
+}
+
+/// JSON with every character escaped that could drive a terminal, as JSON escapes it.
+pub fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        // Line feeds stand between values; those in strings are escaped already. No other such character needs two units.
+        if character == '\n' || !drives(character) {
+            out.push(character);
+        } else {
+            out.push_str(&format!("\\u{:04x}", u32::from(character)));
         }
-        _ => character.to_string(),
-    };
-    line.chars().map(escape).collect()
+    }
+    out
+}
+
+fn escaped_but(text: &str, may_stay: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if drives(character) && !may_stay(character) {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Returns true if a terminal obeys the character, or shows other text than there is.
+fn drives(character: char) -> bool {
+    character.is_control() || is_invisible(character)
 }
 
 /// Characters that reorder or hide text around them (Unicode TR 36, "bidirectional text spoofing").
 fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(character, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Why a text is no entry name.

@@ -62,3 +62,5 @@ pub const MAX_SIMULATED_DAYS: u32 = 36_525;
 pub const MIN_ARCHIVE_BYTES: u64 = 64;
 /// What is read of the mark of an archive, in bytes; `forever` and every date are shorter.
 pub const MAX_MARK_BYTES: u64 = 64;
+/// Of a store, so many archives are read to learn the prefix and the time that their names do not tell.
+pub const MAX_LOOKS: usize = 100;

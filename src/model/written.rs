@@ -1,5 +1,44 @@
 //! Paths and texts as people write them: what a shell would expand, and bytes that are not UTF-8.
 
+use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
+
+/// A path as reports have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The path as text, with a replacement character for what is not UTF-8.
+    pub text: String,
+    /// See [`escaped`].
+    pub escaped: Option<String>,
+}
+
+impl Shown {
+    /// The path `path`, for reports.
+    pub fn path(path: &Path) -> Shown {
+        Shown {
+            text: path.display().to_string(),
+            escaped: escaped(path),
+        }
+    }
+}
+
+/// Returns the bytes of a path that is not UTF-8, percent-encoded (RFC 3986, section 2.1): `None` if the text of the path says
+/// all of it.
+pub fn escaped(path: &Path) -> Option<String> {
+    if path.to_str().is_some() {
+        return None;
+    }
+    let mut out = String::new();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(byte.into());
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    Some(out)
+}
+
 /// The fault of a path that only a shell would expand; `place` says where it stands.
 pub fn unexpanded(path: &str, place: &str) -> Option<String> {
     let what = expansion(path)?;

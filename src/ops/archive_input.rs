@@ -24,7 +24,11 @@ use crate::{
     },
     config::{Choices, Settings},
     error::{Failure, Kind},
-    model::{entry_name::EntryName, manifest::Manifest, written::unexpanded},
+    model::{
+        entry_name::EntryName,
+        manifest::Manifest,
+        written::{escaped, unexpanded},
+    },
     store::{Pages, Store, is_cold},
 };
 
@@ -178,6 +182,23 @@ impl Location {
         }
     }
 
+    /// The path of a file, if its text does not say all of it.
+    pub fn escaped(&self) -> Option<String> {
+        match self {
+            Location::File(path) => escaped(path),
+            _ => None,
+        }
+    }
+
+    /// The name of the archive's file.
+    pub fn file_name(&self) -> Option<&str> {
+        match self {
+            Location::Stdin | Location::Copied(_) => None,
+            Location::File(path) => path.file_name()?.to_str(),
+            Location::Stored(kept) => Some(kept.name()),
+        }
+    }
+
     /// Gives single entries, or only the manifest, of a large file to `sink` without reading all of it; `None` where that
     /// cannot be done: it has to be read through.
     pub fn select(
@@ -321,7 +342,9 @@ fn open(path: &Path) -> Result<File> {
             Kind::NotFound,
             format!("{} is a folder, not an archive", path.display()),
         );
-        return Err(failure.hint("name one of the archives in it").into());
+        return Err(failure
+            .hint("name one of the archives in it; `hookshot verify` takes a folder")
+            .into());
     }
     Ok(file)
 }

@@ -1,29 +1,20 @@
 //! What places hold: their archives by one listing each, with the marks that stand beside them.
 
-use std::{cmp::Reverse, collections::BTreeSet};
-
 use anyhow::{Context as _, Result};
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::warn;
 
 use super::{
     Context,
-    destination::{Destination, archive_name},
+    destination::Destination,
+    listing::{Listed, MARK_SUFFIX, Manifests, OtherFile},
 };
 use crate::{
     config::Settings,
     error::{Failure, Kind},
-    model::{
-        archive_name::{ArchiveName, number},
-        limits::{MAX_MARK_BYTES, MIN_ARCHIVE_BYTES},
-        retention::{self, Mark, Standing},
-    },
+    model::{archive_name::ArchiveName, limits::MAX_MARK_BYTES, retention::Mark},
     store::{Store, Stored},
 };
-
-/// What the name of a mark has behind that of its archive.
-const MARK_SUFFIX: &str = ".keep";
 
 /// Whose archives are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,88 +33,38 @@ pub struct Catalog {
     pub strays: Vec<String>,
     /// How many archives of other hosts there are beside these.
     pub others: usize,
-}
-
-/// One archive. There may be many: what its name says is kept as a number where that does.
-pub struct Listed {
-    /// What the listing says.
-    pub stored: Stored,
-    /// Whether somebody said that it stays.
-    pub mark: Option<Mark>,
-    time: DateTime<Utc>,
-    prefix_bytes: usize,
-}
-
-impl Listed {
-    /// An archive without a mark, whose name was read as `name`.
-    fn new(name: &ArchiveName, stored: Stored) -> Listed {
-        Listed {
-            stored,
-            mark: None,
-            time: name.time(),
-            prefix_bytes: name.prefix().len(),
-        }
-    }
-
-    /// What its name starts with: the host or the service that it is of.
-    pub fn prefix(&self) -> &str {
-        &self.stored.name[..self.prefix_bytes]
-    }
-
-    /// When its snapshot was taken, as its name says.
-    pub fn time(&self) -> DateTime<Utc> {
-        self.time
-    }
-
-    /// The archive as retention sees it, where nobody has looked into it.
-    pub fn archive(&self) -> retention::Archive {
-        retention::Archive {
-            name: self.stored.name.clone(),
-            time: self.time,
-            standing: if self.stored.size_bytes < MIN_ARCHIVE_BYTES {
-                Standing::Incomplete
-            } else {
-                Standing::Unproven
-            },
-            mark: self.mark,
-        }
-    }
+    /// Files that were not found to be archives.
+    pub other_files: Vec<OtherFile>,
+    /// Files under other names than archives have, if those were not read.
+    pub other_names: Vec<Stored>,
 }
 
 impl Catalog {
     /// Lists a place, and reads the marks of the archives that are meant.
-    pub fn read(destination: &Destination, prefix: &str, hosts: Hosts) -> Result<Catalog> {
-        let is_meant = |name: &ArchiveName| hosts == Hosts::All || name.prefix() == prefix;
-        let (mut archives, mut marks, mut others) = (Vec::new(), BTreeSet::new(), 0);
-        destination.store.list(&mut |stored| {
-            if let Some(name) = archive_name(&stored.name) {
-                if is_meant(&name) {
-                    archives.push(Listed::new(&name, stored));
-                } else {
-                    others += 1;
-                }
-            } else if let Some(archive) = stored.name.strip_suffix(MARK_SUFFIX)
-                && archive_name(archive).is_some_and(|name| is_meant(&name))
-            {
-                marks.insert(archive.to_owned());
-            }
-            Ok(())
-        })?;
-        for listed in &mut archives {
-            if marks.remove(&listed.stored.name) {
+    pub fn read(
+        destination: &Destination,
+        prefix: &str,
+        hosts: Hosts,
+        manifests: Manifests,
+    ) -> Result<Catalog> {
+        let prefix = Some(prefix).filter(|_| hosts == Hosts::Ours);
+        let mut listing = destination.listing(prefix, manifests)?;
+        for listed in &mut listing.archives {
+            if listing.marks.remove(&listed.stored.name) {
                 listed.mark = read_mark(&*destination.store, &listed.stored.name)?;
             }
         }
-        archives.sort_by(|one, other| {
-            let key = |listed: &Listed| Reverse((listed.time, number(&listed.stored.name)));
-            key(one)
-                .cmp(&key(other))
-                .then_with(|| one.stored.name.cmp(&other.stored.name))
-        });
+        // Of archives under other names nothing tells whose they were.
+        let is_ours = |archive: &String| {
+            let name = ArchiveName::of_file(archive);
+            name.is_some_and(|name| prefix.is_none_or(|prefix| name.prefix() == prefix))
+        };
         Ok(Catalog {
-            archives,
-            strays: marks.into_iter().collect(),
-            others,
+            archives: listing.archives,
+            strays: listing.marks.into_iter().filter(is_ours).collect(),
+            others: listing.others,
+            other_files: listing.other_files,
+            other_names: listing.other_names,
         })
     }
 }

@@ -15,14 +15,15 @@ use tracing::{info, warn};
 use self::places::{source, target};
 use super::{
     Context,
-    destination::{Destination, archive_name},
+    destination::Destination,
+    listing::{Manifests, OtherFile},
     shipment::Shipment,
 };
 use crate::{
     archive::ReadAt,
     config::Settings,
     error::{Failure, Kind},
-    model::limits::BUFFER_BYTES,
+    model::{archive_name::ArchiveName, limits::BUFFER_BYTES},
     store::{Pages, require_room},
 };
 
@@ -120,10 +121,10 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
             copying
                 .one(&name, there, &mut report)
                 .map_err(Trouble::cause)?;
-            if archive_name(&name).is_none() {
-                warn!(
+            if ArchiveName::of_file(&name).is_none() {
+                info!(
                     archive = name,
-                    "The name tells no prefix and no time: list, prune and @NAME/latest do not see this archive"
+                    "The name tells no time: list and @NAME/latest read the manifest for it, and prune never removes this archive"
                 );
             }
         }
@@ -191,8 +192,14 @@ impl Copying<'_> {
             Whose::Ours => Some(settings.schema.prefix.as_str()),
             Whose::Everybodys => None,
         };
-        let archives = self.from.archives(prefix)?;
-        if archives.is_empty() {
+        let listing = self.from.listing(prefix, Manifests::OfAll)?;
+        let archives = listing.archives;
+        let unread = listing
+            .other_files
+            .into_iter()
+            .filter(|file| !file.is_foreign);
+        let unread: Vec<OtherFile> = unread.collect();
+        if archives.is_empty() && unread.is_empty() {
             let whose = prefix.map(|prefix| format!(" of {prefix}"));
             let message = format!(
                 "there is no archive{} in {}",
@@ -203,17 +210,9 @@ impl Copying<'_> {
                 .hint("`hookshot list --all-hosts` shows what is there; `hookshot copy --all-hosts` copies all of it")
                 .into());
         }
-        let there = match self.to.archives(prefix) {
-            Ok(archives) => archives
-                .into_iter()
-                .map(|(_, stored)| (stored.name, stored.size_bytes))
-                .collect(),
-            // A folder that is not there yet is made when something is written to it.
-            Err(error) if Failure::of(&error).kind == Kind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error),
-        };
+        let there = self.there()?;
         let (mut failures, mut refusals) = (Vec::<Failure>::new(), 0);
-        for (_, stored) in &archives {
+        for stored in archives.iter().map(|listed| &listed.stored) {
             let name = &stored.name;
             self.context.stop.check()?;
             let there = there.get(name).copied();
@@ -247,8 +246,38 @@ impl Copying<'_> {
             });
             failures.push(failure);
         }
-        report.failure = summary(&failures, archives.len());
+        let all = archives.len() + unread.len();
+        for file in unread {
+            let message = format!(
+                "{} is not known to be an archive of this prefix: {}",
+                location(&self.from, &file.name),
+                file.reason
+            );
+            let failure =
+                Failure::new(Kind::Partial, message).hint("copy it by its name if it is one");
+            report.failed.push(Failed {
+                name: file.name,
+                kind: failure.kind.name(),
+                message: failure.message.clone(),
+            });
+            failures.push(failure);
+        }
+        report.failure = summary(&failures, all);
         Ok(())
+    }
+
+    /// The names and sizes of all that is at the other place.
+    fn there(&self) -> Result<BTreeMap<String, u64>> {
+        let mut there = BTreeMap::new();
+        let listed = self.to.store.list(&mut |stored| {
+            there.insert(stored.name, stored.size_bytes);
+            Ok(())
+        });
+        match listed {
+            // A folder that is not there yet is made when something is written to it.
+            Err(error) if Failure::of(&error).kind == Kind::NotFound => Ok(BTreeMap::new()),
+            result => result.map(|()| there),
+        }
     }
 
     /// The failure of an archive that comes behind too many others.

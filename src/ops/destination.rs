@@ -2,20 +2,26 @@
 
 mod slot;
 
-use std::{borrow::Cow, cmp::Reverse, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 use tracing::warn;
 
 pub use self::slot::Slot;
-use super::{Context, secret};
+use super::{
+    Context,
+    list::written,
+    listing::{Listed, Listing, Manifests},
+    secret,
+};
 use crate::{
     archive::{reader::Discard, select::select},
     config::{Settings, destinations, elsewhere::tidy, retention::Retention},
     disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
-    model::archive_name::{ArchiveName, SUFFIX, number},
-    store::{self, Address, Maker, Options, Secret, Store, Stored, Word, address, is_cold},
+    model::{archive_name::SUFFIX, retention::is_future},
+    store::{self, Address, Maker, Options, Secret, Store, Word, address, is_cold},
 };
 
 /// The word for the newest archive that is good.
@@ -232,48 +238,64 @@ impl Destination {
         }
     }
 
-    /// The archives that are there, by the time that their names say and, within a second, their number, the newest first:
-    /// those of `prefix`, or all.
-    pub fn archives(&self, prefix: Option<&str>) -> Result<Vec<(ArchiveName, Stored)>> {
-        let mut found = Vec::new();
-        self.store.list(&mut |stored| {
-            if let Some(name) = archive_name(&stored.name)
-                && prefix.is_none_or(|prefix| name.prefix() == prefix)
-            {
-                found.push((name, stored));
+    /// The archives of `prefix` that are there, or of every prefix, and what else is.
+    pub fn listing(&self, prefix: Option<&str>, manifests: Manifests) -> Result<Listing> {
+        Listing::read(&*self.store, self.folder().is_some(), prefix, manifests)
+    }
+
+    /// The names of the archives of `prefix`, the newest first, without those that are dated in the future; at least one.
+    fn newest_first(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>> {
+        let listing = self.listing(Some(prefix), Manifests::OfAll)?;
+        let is_ahead = |listed: &Listed| is_future(listed.time, now);
+        let (ahead, archives): (Vec<Listed>, Vec<Listed>) =
+            listing.archives.into_iter().partition(is_ahead);
+        for other in listing.other_files.iter().filter(|file| !file.is_foreign) {
+            warn!(file = %other.name, place = %self.shown(), "A file is passed over: {}", other.reason);
+        }
+        let Some(latest) = ahead.first() else {
+            if archives.is_empty() {
+                return Err(self.has_none("archive", prefix).into());
             }
-            Ok(())
-        })?;
-        found.sort_by_cached_key(|(name, stored)| {
-            let age = (name.time(), number(&stored.name), stored.name.clone());
-            Reverse(age)
-        });
-        Ok(found)
+            return Ok(archives.into_iter().map(|one| one.stored.name).collect());
+        };
+        let (count, clock) = (ahead.len(), written(now));
+        if archives.is_empty() {
+            let message = format!(
+                "every archive of {prefix} in {} is dated in the future, the newest {}; this machine's clock says {clock}",
+                self.shown(),
+                latest.stored.name
+            );
+            return Err(Failure::new(Kind::NotFound, message)
+                .hint("set this machine's clock; if it is right, name the archive instead of the newest one")
+                .into());
+        }
+        warn!(archive = %latest.stored.name, place = %self.shown(), "Dated in the future and passed over: {count} of the archives; this machine's clock says {clock}");
+        Ok(archives.into_iter().map(|one| one.stored.name).collect())
     }
 
     /// The newest archive of `prefix` whose end and manifest are good, and without a torn database if there is one; who uses it
     /// proves the rest. One that has to be thawed is the last choice.
-    fn latest(&self, prefix: &str) -> Result<String> {
+    fn latest(&self, prefix: &str, now: DateTime<Utc>) -> Result<String> {
         let (mut torn, mut cold) = (None, None);
-        for (_, stored) in self.archives(Some(prefix))? {
-            let source = self.store.open(&stored.name)?;
+        for name in self.newest_first(prefix, now)? {
+            let source = self.store.open(&name)?;
             let selected = match select(&*source, &[], &mut Discard) {
                 Err(error) if is_cold(&Failure::of(&error)) => {
-                    warn!(archive = %stored.name, "An archive lies in cold storage, the next older one is looked at");
-                    cold.get_or_insert(stored.name);
+                    warn!(archive = %name, "An archive lies in cold storage, the next older one is looked at");
+                    cold.get_or_insert(name);
                     continue;
                 }
                 selected => selected?,
             };
             if let Some(selected) = selected {
                 if !selected.manifest.has_torn_database() {
-                    return Ok(stored.name);
+                    return Ok(name);
                 }
-                warn!(archive = %stored.name, "A database in an archive is torn, the next older one is looked at");
-                torn.get_or_insert(stored.name);
+                warn!(archive = %name, "A database in an archive is torn, the next older one is looked at");
+                torn.get_or_insert(name);
                 continue;
             }
-            warn!(archive = %stored.name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
+            warn!(archive = %name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
         }
         torn.or(cold)
             .ok_or_else(|| self.has_none("good archive", prefix).into())
@@ -334,16 +356,6 @@ fn place_of<'a>(options: &'a mut Options, key: &str) -> &'a mut Option<Secret> {
     }
 }
 
-/// Reads the name of an archive's file, with the number that tells archives of one second apart.
-pub fn archive_name(file: &str) -> Option<ArchiveName> {
-    let stem = file.strip_suffix(SUFFIX)?;
-    ArchiveName::parse(stem).or_else(|| {
-        let (stem, number) = stem.rsplit_once('.')?;
-        number.parse::<u32>().ok()?;
-        ArchiveName::parse(stem)
-    })
-}
-
 impl ArchiveAt {
     /// Reads a word; `None` where it is a path.
     pub fn parse(text: &str) -> Result<Option<ArchiveAt>, String> {
@@ -380,7 +392,7 @@ impl ArchiveAt {
                 .ready()?;
         let archive = match &self.archive {
             Some(archive) if archive != LATEST => archive.clone(),
-            _ => destination.latest(&settings.schema.prefix)?,
+            _ => destination.latest(&settings.schema.prefix, context.now)?,
         };
         Ok((destination, archive))
     }
@@ -399,11 +411,7 @@ impl ArchiveAt {
             return Ok((destination, vec![archive.clone()]));
         }
         let prefix = &settings.schema.prefix;
-        let archives = destination.archives(Some(prefix))?.into_iter();
-        let mut names: Vec<String> = archives.map(|(_, stored)| stored.name).collect();
-        if names.is_empty() {
-            return Err(destination.has_none("archive", prefix).into());
-        }
+        let mut names = destination.newest_first(prefix, context.now)?;
         destination.put_torn_last(&mut names);
         Ok((destination, names))
     }
@@ -463,19 +471,5 @@ mod tests {
             Some("x.tar.gz")
         );
         assert!(ArchiveAt::parse("s3://b").is_err());
-    }
-
-    #[test]
-    fn numbered_names_are_archives_too() {
-        for name in ["a-20261121-030000.tar.gz", "a-20261121-030000.2.tar.gz"] {
-            assert_eq!(archive_name(name).expect(name).prefix(), "a");
-        }
-        for name in [
-            "a-20261121-030000",
-            "a.tar.gz",
-            "a-20261121-030000.x.tar.gz",
-        ] {
-            assert!(archive_name(name).is_none(), "{name}");
-        }
     }
 }

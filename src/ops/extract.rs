@@ -36,6 +36,7 @@ use crate::{
         manifest::{FileRecord, Manifest},
         plan::{Privacy, restored_mode},
         tree::Modified,
+        written::Shown,
     },
     store::address::require_path,
 };
@@ -54,6 +55,9 @@ pub enum Output {
 pub struct Report {
     /// The archive.
     pub archive: String,
+    /// Its path, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_escaped: Option<String>,
     /// The entries.
     pub entries: Vec<Extracted>,
     /// The parts of directories that were left out.
@@ -68,6 +72,9 @@ pub struct Extracted {
     pub entry: String,
     /// The file or the folder that it became; absent for standard output.
     pub path: Option<String>,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_escaped: Option<String>,
     /// Its size; of a directory, that of its files.
     pub size_bytes: u64,
 }
@@ -153,11 +160,10 @@ fn one(
             Output::Stdout => {
                 draft.file().rewind()?;
                 let mut out = Stdout::open(&context.stop)?;
-                match io::copy(draft.file(), &mut out).and_then(|_| out.flush()) {
-                    // Who closes the pipe has read enough.
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-                    result => result.context("cannot write to standard output")?,
-                }
+                // A reader that ends early does not have the entry.
+                io::copy(draft.file(), &mut out)
+                    .and_then(|_| out.flush())
+                    .context("cannot write to standard output")?;
                 None
             }
             Output::Folder(folder) => {
@@ -180,17 +186,19 @@ fn one(
                 draft
                     .publish(&path, existing)
                     .map_err(|error| refuse_existing(error, &path))?;
-                Some(path.display().to_string())
+                Some(Shown::path(&path))
             }
         };
         entries.push(Extracted {
             entry: name.as_str().to_owned(),
-            path,
+            path_escaped: path.as_ref().and_then(|path| path.escaped.clone()),
+            path: path.map(|path| path.text),
             size_bytes: record.size,
         });
     }
     Ok(Report {
         archive: location.shown(),
+        archive_escaped: location.escaped(),
         entries,
         remarks,
     })

@@ -29,6 +29,7 @@ use self::{
 use super::{
     Context,
     archive_input::{self, Location},
+    dates,
     form::form_for,
     kept::{Exports, Fed, feed},
     places,
@@ -245,6 +246,11 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let staging = Staging::create(&place)?;
     let unpacked = Unpacked::new(context, settings, request, &staging, &targets)?;
     let mut remarks = Remarks::default();
+    let created = unpacked.verified.manifest().created_at;
+    if let Some(odd) = dates::odd(request.archive.file_name(), created, context.now) {
+        let message = format!("{}: {odd}", request.archive.shown());
+        remarks.warning(dates::DATE, "", message);
+    }
     warn_of_strays(settings, &unpacked, &request.selection, &mut remarks);
     name_absent(settings, &unpacked, &request.selection, &mut remarks);
     blocked.extend(unpacked.faults(context, &mut remarks)?);
@@ -306,6 +312,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     }
     report.remarks = remarks;
     report.archive = Some(request.archive.shown());
+    report.archive_escaped = request.archive.escaped();
     report.remarks.extend(unpacked.unrestored.take());
     for (entry, _) in unpacked.torn() {
         let message = format!(

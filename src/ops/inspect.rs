@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::{
     Context,
     archive_input::{Location, damage},
+    dates,
+    remark::Remarks,
 };
 use crate::{
     archive::reader::Discard,
@@ -25,6 +27,9 @@ use crate::{
 pub struct Report {
     /// Its name.
     pub archive: String,
+    /// The path, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_escaped: Option<String>,
     /// Its root folder.
     pub root: String,
     /// Whether all of it was read and proven; if not, what its manifest says is only what it says.
@@ -34,6 +39,9 @@ pub struct Report {
     pub links: Vec<OutsideLink>,
     /// Its manifest.
     pub manifest: Value,
+    /// Remarks about its date.
+    #[serde(flatten)]
+    pub remarks: Remarks,
 }
 
 /// A symbolic link of a directory that leads out of it, wherever the directory lies.
@@ -71,22 +79,25 @@ pub fn inspect(context: &Context, location: &Location) -> Result<Report> {
 }
 
 fn one(context: &Context, location: &Location) -> Result<Report> {
-    let archive = location.shown();
+    let report = |root: String, verified, manifest: &Manifest| {
+        let mut remarks = Remarks::default();
+        if let Some(odd) = dates::odd(location.file_name(), manifest.created_at, context.now) {
+            remarks.warning(dates::DATE, "", format!("{}: {odd}", location.shown()));
+        }
+        Report {
+            archive: location.shown(),
+            archive_escaped: location.escaped(),
+            root,
+            verified,
+            links: outside_links(manifest),
+            manifest: manifest.to_json(),
+            remarks,
+        }
+    };
     if let Some(selected) = location.select(context, &[], "reading", &mut Discard)? {
-        return Ok(Report {
-            archive,
-            root: selected.root,
-            verified: false,
-            links: outside_links(&selected.manifest),
-            manifest: selected.manifest.to_json(),
-        });
+        return Ok(report(selected.root, false, &selected.manifest));
     }
     let verified = location.read(context, "reading", &mut Discard)?;
-    Ok(Report {
-        archive,
-        root: verified.root().to_owned(),
-        verified: true,
-        links: outside_links(verified.manifest()),
-        manifest: verified.manifest().to_json(),
-    })
+    let root = verified.root().to_owned();
+    Ok(report(root, true, verified.manifest()))
 }

@@ -5,17 +5,23 @@ use std::{io::Write as _, path::Path};
 use anyhow::{Context as _, Result};
 use chrono::SecondsFormat;
 use serde::Serialize;
+use tracing::info;
 
 use super::{
     Context,
     catalog::{mark_name, read_mark},
-    destination::{ArchiveAt, Destination, archive_name, as_path},
+    destination::{ArchiveAt, Destination, as_path},
 };
 use crate::{
     config::Settings,
     disk::folder_of,
     error::{Failure, Kind},
-    model::{digest::Digest, retention::Mark},
+    model::{
+        archive_name::{ArchiveName, SUFFIX},
+        digest::Digest,
+        entry_name::printable,
+        retention::Mark,
+    },
     store::Store,
 };
 
@@ -43,10 +49,10 @@ pub fn keep(
 ) -> Result<Report> {
     let (destination, name) = open(context, settings, word)?;
     let archive = format!("{}/{name}", destination.shown());
-    if archive_name(&name).is_none() {
-        let message = format!("{name:?} is not the name of an archive that retention knows");
+    if !name.ends_with(SUFFIX) {
+        let message = format!("{} is not the name of an archive", printable(&name));
         return Err(Failure::new(Kind::Usage, message)
-            .hint("it removes nothing but PREFIX-YYYYMMDD-HHMMSS.tar.gz, so other files stay in any case")
+            .hint("a name ends with .tar.gz; `hookshot list --all-hosts` shows what is there")
             .into());
     }
     if let Some(mark) = mark.filter(|mark| !mark.holds(context.now)) {
@@ -63,6 +69,9 @@ pub fn keep(
                 .hint("`hookshot list --all-hosts` shows what is there")
                 .into(),
         );
+    }
+    if mark.is_some() && ArchiveName::of_file(&name).is_none() {
+        info!(archive = %archive, "No policy removes an archive of such a name, marked or not");
     }
     let before = read_mark(store, &name)?;
     if before != mark {

@@ -8,19 +8,21 @@ use serde::{
     Serialize, Serializer,
     ser::{Error as _, SerializeSeq as _},
 };
+use tracing::warn;
 
 use super::{
     Context,
-    catalog::{Catalog, Failed, Hosts, Listed, at_each, failure_of},
+    catalog::{Catalog, Failed, Hosts, at_each, failure_of},
+    dates,
     destination::Destination,
     keep::text,
+    listing::{Listed, Manifests, Naming, OtherFile, created},
 };
 use crate::{
     archive::{reader::Discard, select::select},
     config::Settings,
     error::{Failure, Kind},
     model::{
-        archive_name::number,
         manifest::Manifest,
         retention::{self, Policy, Standing, Verdict, judge},
     },
@@ -78,6 +80,8 @@ pub struct Report {
     pub archives: Archives,
     /// How many archives of other hosts lie beside these.
     pub others: usize,
+    /// Files beside them whose names end like an archive's, and that were not found to be archives.
+    pub other_files: Vec<Passed>,
     /// Places that could not be listed.
     pub failed: Vec<Failed>,
     /// The same, as what the run ends in.
@@ -86,6 +90,22 @@ pub struct Report {
     /// How many places were to be listed.
     #[serde(skip)]
     pub places: usize,
+}
+
+/// A file that was passed over.
+#[derive(Debug, Serialize)]
+pub struct Passed {
+    /// The place, as messages name it.
+    pub destination: String,
+    #[serde(flatten)]
+    file: OtherFile,
+}
+
+impl Passed {
+    /// The file.
+    pub fn file(&self) -> &OtherFile {
+        &self.file
+    }
 }
 
 /// Archives in their order. There may be a hundred thousand: what is said of one is made when it is said.
@@ -135,8 +155,10 @@ pub struct Archive<'a> {
     pub destination: &'a str,
     /// What its name begins with.
     pub prefix: &'a str,
-    /// When its snapshot was taken, as its name says.
+    /// When its snapshot was taken.
     pub time: String,
+    /// What says so: its `name`, or its `manifest`.
+    pub time_from: &'static str,
     /// How long ago that is; negative where it is dated in the future.
     pub age_seconds: i64,
     /// Its size.
@@ -182,15 +204,24 @@ pub struct Detail {
 
 /// Lists the archives of every place.
 pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
-    let (mut rows, mut others) = (Vec::new(), 0);
+    let (mut rows, mut others, mut other_files) = (Vec::new(), 0, Vec::new());
     let (found, failed) = at_each(context, settings, &request.places, |destination| {
-        let catalog = Catalog::read(&destination, &settings.schema.prefix, request.hosts)?;
+        let prefix = &settings.schema.prefix;
+        let catalog = Catalog::read(&destination, prefix, request.hosts, Manifests::OfAll)?;
         others += catalog.others;
         let mut details = match request.depth {
             Depth::Listing => HashMap::new(),
             Depth::Manifests => details(context, &destination, &catalog)?,
         };
         let shown: Arc<str> = destination.shown().into();
+        for listed in &catalog.archives {
+            let created = listed.created().map(|created| created.timestamp());
+            warn_of_date(context, &shown, &listed.stored.name, created);
+        }
+        other_files.extend(catalog.other_files.into_iter().map(|file| Passed {
+            destination: shown.to_string(),
+            file,
+        }));
         rows.extend(catalog.archives.into_iter().map(|listed| Row {
             detail: details.remove(&listed.stored.name).map(Box::new),
             destination: shown.clone(),
@@ -211,6 +242,7 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
     Ok(Report {
         archives: Archives { rows, now },
         others,
+        other_files,
         failure: failure_of(&failed, places),
         failed,
         places,
@@ -221,10 +253,7 @@ fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
     let (one, other) = (&one.listed, &other.listed);
     let by = match sort {
         Sort::Name => Ordering::Equal,
-        Sort::Time => {
-            let key = |listed: &Listed| (listed.time(), number(&listed.stored.name));
-            key(other).cmp(&key(one))
-        }
+        Sort::Time => other.age().cmp(&one.age()),
         Sort::Size => other.stored.size_bytes.cmp(&one.stored.size_bytes),
     };
     by.then_with(|| one.stored.name.cmp(&other.stored.name))
@@ -244,13 +273,26 @@ impl Row {
             location: format!("{}/{name}", destination.trim_end_matches('/')),
             destination,
             prefix: self.listed.prefix(),
-            time: written(self.listed.time()),
-            age_seconds: (now - self.listed.time()).num_seconds(),
+            time: written(self.listed.time),
+            time_from: match self.listed.naming {
+                Naming::Full => "name",
+                Naming::Day if self.listed.created() != Some(self.listed.time) => "name",
+                Naming::Day | Naming::Other => "manifest",
+            },
+            age_seconds: (now - self.listed.time).num_seconds(),
             size_bytes: stored.size_bytes,
             modified: stored.modified.map(written),
             mark: mark.map(text),
             detail: self.detail.as_deref(),
         }
+    }
+}
+
+/// Warns of an archive whose date is odd.
+fn warn_of_date(context: &Context, place: &str, name: &str, created: Option<i64>) {
+    let odd = created.and_then(|created| dates::odd(Some(name), created, context.now));
+    if let Some(odd) = odd {
+        warn!(archive = %name, place = %place, "The date of an archive is odd: {odd}");
     }
 }
 
@@ -266,7 +308,17 @@ fn details(
         context.stop.check()?;
         let mut archive = listed.archive();
         let detail = match manifest(destination, &archive) {
-            Ok(manifest) => read_detail(manifest),
+            Ok(manifest) => {
+                // The others were warned of when they were listed.
+                let created = match &manifest {
+                    _ if listed.created().is_some() => None,
+                    Some(manifest) => Some(manifest.created_at),
+                    None => created(&*destination.store, &archive.name)?
+                        .map(|created| created.timestamp()),
+                };
+                warn_of_date(context, &destination.shown(), &archive.name, created);
+                read_detail(manifest)
+            }
             Err(error) => {
                 let failure = Failure::of(&error);
                 if matches!(failure.kind, Kind::Interrupted(_)) {
@@ -288,7 +340,11 @@ fn details(
             };
         }
         details.insert(archive.name.clone(), detail);
-        hosts.entry(listed.prefix()).or_default().push(archive);
+        if listed.naming != Naming::Other {
+            hosts.entry(listed.prefix()).or_default().push(archive);
+        } else if let Some(detail) = details.get_mut(&archive.name) {
+            detail.reasons = vec![UNDER_ANOTHER_NAME.to_owned()];
+        }
     }
     let policy: &Policy = &destination.retention.policy;
     for archives in hosts.into_values() {
@@ -305,6 +361,9 @@ fn details(
     }
     Ok(details)
 }
+
+/// Why no policy removes an archive whose name is not one that hookshot gives.
+const UNDER_ANOTHER_NAME: &str = "under another name, which no policy removes";
 
 /// What is proven where index and manifest were read.
 const MANIFEST: &str = "manifest";

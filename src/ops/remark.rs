@@ -6,7 +6,10 @@
 use serde::Serialize;
 use tracing::warn;
 
-use crate::disk::tree::attributes::ATTRIBUTE;
+use crate::{
+    disk::tree::attributes::ATTRIBUTE,
+    error::{Failure, Kind},
+};
 
 /// One thing that a verb left undone, or warns of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,6 +74,18 @@ impl Remarks {
     /// Returns true if everything was done.
     pub fn is_complete(&self) -> bool {
         self.left_undone.is_empty()
+    }
+
+    /// Returns the failure that a verb ends in if something was left undone.
+    pub fn failure(&self) -> Option<Failure> {
+        let named = self.left_undone.iter().map(|remark| remark.message.clone());
+        let faults: Vec<String> = named.collect();
+        let message = match &faults[..] {
+            [] => return None,
+            [only] => format!("finished, with one part left undone: {only}"),
+            [first, ..] => format!("finished, with {} parts left undone: {first}", faults.len()),
+        };
+        Some(Failure::new(Kind::Partial, message).faults(faults))
     }
 
     /// Takes over the remarks of a part of the work, without those that are there already.

@@ -20,7 +20,7 @@ use crate::{
         transaction::{Change, Form, Names, New, Refused, Transaction},
     },
     error::{Failure, Kind},
-    model::plan::Step,
+    model::{plan::Step, written::escaped},
     source::{
         redb::{
             judge,
@@ -47,6 +47,9 @@ pub struct Report {
     /// The archive of an import.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
+    /// The path of the archive, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_escaped: Option<String>,
     /// Where the unpacked archive was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging: Option<String>,
@@ -59,6 +62,9 @@ pub struct StepReport {
     pub entry: String,
     /// The file on this machine.
     pub target: Option<String>,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_escaped: Option<String>,
     /// What happens to it.
     pub action: &'static str,
     /// What the target is, for people.
@@ -84,6 +90,7 @@ impl Report {
                 .target
                 .as_ref()
                 .map(|target| target.display().to_string()),
+            target_escaped: step.target.as_deref().and_then(escaped),
             action: step.action.name(),
             description: step.action.description(),
             backup: None,
@@ -95,6 +102,7 @@ impl Report {
             blocked,
             remarks: Remarks::default(),
             archive: None,
+            archive_escaped: None,
             staging: None,
         }
     }

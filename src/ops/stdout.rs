@@ -12,6 +12,8 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
+use rustix::fs::OFlags;
+
 use super::context::Stop;
 
 /// How often a reader that stalls is left to look whether we are to stop, in milliseconds.
@@ -25,9 +27,22 @@ pub struct Stdout {
     stop: Stop,
 }
 
+/// Fails if nothing can be written to standard output, because the process was started without one (`>&-`).
+///
+/// In its place `closed_output.c` opened /dev/null for reading, before Rust's runtime would have opened it for writing.
+pub fn ensure_open() -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(io::stdout())?;
+    let access = flags & (OFlags::RDONLY | OFlags::WRONLY | OFlags::RDWR);
+    match access == OFlags::RDONLY {
+        true => Err(Errno::EBADF.into()),
+        false => Ok(()),
+    }
+}
+
 impl Stdout {
     /// Ends with a failure once `stop` says so.
     pub fn open(stop: &Stop) -> io::Result<Stdout> {
+        ensure_open()?;
         let inner = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let is_file = inner.metadata()?.is_file();
         Ok(Stdout {

@@ -2,6 +2,9 @@
 
 mod deep;
 
+use std::{os::unix::ffi::OsStrExt as _, path::Path};
+
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tracing::warn;
 
@@ -9,14 +12,20 @@ use self::deep::{Looked, Looking};
 use super::{
     Context,
     archive_input::Location,
+    dates,
     inspect::{OutsideLink, outside_links},
+    listing::{OtherFile, is_foreign},
     remark::Remarks,
 };
 use crate::{
     archive::{Verified, reader::Discard},
+    disk::open_regular,
     error::{Failure, Kind},
-    model::version::{Compatibility, compatibility, incompatible},
-    store::is_cold,
+    model::{
+        archive_name::{ArchiveName, SUFFIX},
+        version::{Compatibility, compatibility, incompatible},
+    },
+    store::{OWN, is_cold},
 };
 
 /// The depth of a verification.
@@ -33,6 +42,9 @@ pub enum Depth {
 pub struct Report {
     /// One for each archive, in the order in which they were named.
     pub archives: Vec<Archive>,
+    /// Files of the folders that surely are not archives.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_files: Vec<OtherFile>,
     /// Remarks about what could not be checked.
     #[serde(flatten)]
     pub remarks: Remarks,
@@ -41,11 +53,75 @@ pub struct Report {
     pub worst: Option<Failure>,
 }
 
+/// The archives of a folder, and the files in it that are none.
+pub struct Folder {
+    /// Every file whose name ends like an archive's, by name.
+    pub archives: Vec<Location>,
+    /// Those that surely are not archives.
+    pub other_files: Vec<OtherFile>,
+}
+
+/// Finds the archives in a folder of this machine, whatever their names are. A file that may be a damaged archive is among them.
+pub fn in_folder(context: &Context, folder: &Path) -> Result<Folder> {
+    let reading = || format!("cannot read the folder {}", folder.display());
+    let mut found = Folder {
+        archives: Vec::new(),
+        other_files: Vec::new(),
+    };
+    let mut names = Vec::new();
+    for entry in folder.read_dir().with_context(reading)? {
+        let name = entry.with_context(reading)?.file_name();
+        let bytes = name.as_bytes();
+        if bytes.ends_with(SUFFIX.as_bytes()) && !bytes.starts_with(OWN.as_bytes()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    for name in names {
+        context.stop.check()?;
+        let path = folder.join(&name);
+        if path.is_dir() {
+            continue;
+        }
+        let is_ours = name.to_str().and_then(ArchiveName::of_file).is_some();
+        let foreign = match is_ours {
+            true => false,
+            // What cannot be read is said when it is verified.
+            false => open_regular(&path)
+                .and_then(|file| is_foreign(&mut context.watch(file)))
+                .unwrap_or(false),
+        };
+        if foreign {
+            found.other_files.push(OtherFile {
+                name: path.display().to_string(),
+                reason: "not an archive: there is no manifest in it".to_owned(),
+                is_foreign: true,
+            });
+        } else {
+            found.archives.push(Location::File(path));
+        }
+    }
+    if found.archives.is_empty() {
+        let message = format!("there is no archive in {}", folder.display());
+        let others = match found.other_files.len() {
+            0 => String::new(),
+            count => format!(", but {count} other files that end with {SUFFIX}"),
+        };
+        return Err(Failure::new(Kind::NotFound, format!("{message}{others}"))
+            .hint("name the folder that the archives are in")
+            .into());
+    }
+    Ok(found)
+}
+
 /// What was found of one archive.
 #[derive(Debug, Serialize)]
 pub struct Archive {
     /// Its name.
     pub archive: String,
+    /// The path, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_escaped: Option<String>,
     /// Whether it is good.
     pub good: bool,
     /// True if it could be read at all; if not, nothing is known of it.
@@ -73,6 +149,7 @@ pub struct Archive {
 pub fn verify(context: &Context, locations: &[Location], depth: Depth) -> Result<Report, Failure> {
     let mut report = Report {
         archives: Vec::new(),
+        other_files: Vec::new(),
         remarks: Remarks::default(),
         worst: None,
     };
@@ -143,6 +220,11 @@ fn one(
             {
                 warn!(archive = %location.shown(), "Good, but not for this hookshot: {}", incompatible(&manifest.hookshot_version, &context.version));
             }
+            let odd = dates::odd(location.file_name(), manifest.created_at, context.now);
+            if let Some(odd) = odd {
+                let message = format!("{}: {odd}", location.shown());
+                remarks.warning(dates::DATE, "", message);
+            }
             let (looked_into, faults) = looked.unzip();
             let faults = faults.unwrap_or_default();
             let failure = refusal(location, &faults);
@@ -177,6 +259,7 @@ fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> A
     }
     Archive {
         archive: location.shown(),
+        archive_escaped: location.escaped(),
         good: true,
         read: true,
         faults,
@@ -192,6 +275,7 @@ fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> A
 fn bad(location: &Location, faults: Vec<String>) -> Archive {
     Archive {
         archive: location.shown(),
+        archive_escaped: location.escaped(),
         good: false,
         read: true,
         faults,

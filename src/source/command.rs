@@ -1,15 +1,15 @@
 //! Commands as sources: what one prints is an entry, and another one takes it back.
 //!
 //! A command is run by a shell (`shell`) in a session of its own, without a terminal, which is killed when the work is interrupted. What it
-//! says on standard error goes where ours goes. Commands around the work ([`hook`]) have a time limit, and all that they say is
+//! says on standard error is logged, and the last lines of it stand in the failure. Commands around the work ([`hook`]) have a time limit, and all that they say is
 //! logged.
 
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, Write as _},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +21,7 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
+use tracing::{info, warn};
 
 use super::{
     files::{Content, Staged},
@@ -74,17 +75,19 @@ pub fn stage(
             .write_all(bytes)
             .context("cannot keep what the command prints")
     };
-    let status = run(command, Stdio::null(), &mut keep, step)
+    let ended = run(command, Stdio::null(), &mut keep, step)
         .with_context(|| format!("the export command of {name} failed"))?;
     let fail = |why: String| {
-        let message = format!("the export command of {name} {why}");
-        Failure::new(Kind::Failed, message).hint(format!(
-            "run it by hand, as the user that hookshot runs as; {}; nothing was written",
-            session::HINT
-        ))
+        let message = format!("the export command of {name} {}", ended.because(&why));
+        Failure::new(Kind::Failed, message)
+            .hint(format!(
+                "run it by hand, as the user that hookshot runs as; {}; nothing was written",
+                session::HINT
+            ))
+            .faults(ended.complaints.clone())
     };
-    if !status.success() {
-        return Err(fail(format!("failed, {status}")).into());
+    if !ended.status.success() {
+        return Err(fail(format!("failed, {}", ended.status)).into());
     }
     let (digest, size) = hashing.finish();
     if size == 0 {
@@ -113,11 +116,11 @@ pub fn print(
         step(bytes.len() as u64)?;
         Ok(hashing.write_all(bytes)?)
     };
-    let status = run(command, Stdio::null(), &mut keep, step)?;
+    let ended = run(command, Stdio::null(), &mut keep, step)?;
     let (digest, size) = hashing.finish();
-    Ok(match (status.success(), size) {
-        (false, _) => Err(format!("failed, {status}")),
-        (true, 0) => Err("printed nothing".to_owned()),
+    Ok(match (ended.status.success(), size) {
+        (false, _) => Err(ended.because(&format!("failed, {}", ended.status))),
+        (true, 0) => Err(ended.because("printed nothing")),
         (true, _) => Ok(digest),
     })
 }
@@ -125,15 +128,24 @@ pub fn print(
 /// Gives the file at `content` to `command` on its standard input.
 pub fn feed(command: Line<'_>, content: &Path, step: &Step<'_>) -> Result<()> {
     let file = File::open(content).with_context(|| format!("cannot read {}", content.display()))?;
-    let mut show = |bytes: &[u8]| Ok(io::stderr().write_all(bytes)?);
-    let status = run(command, file.into(), &mut show, step)?;
-    match status.success() {
+    let mut line = Vec::new();
+    let mut show = |bytes: &[u8]| {
+        lines_of(&mut line, bytes, &mut |said| {
+            info!("The import command says: {said}")
+        });
+        Ok(())
+    };
+    let ended = run(command, file.into(), &mut show, step)?;
+    show(b"\n")?;
+    match ended.status.success() {
         true => Ok(()),
-        false => Err(
-            Failure::new(Kind::Failed, format!("it ended with {status}"))
+        false => {
+            let message = ended.because(&format!("it ended with {}", ended.status));
+            Err(Failure::new(Kind::Failed, message)
                 .hint(session::HINT)
-                .into(),
-        ),
+                .faults(ended.complaints)
+                .into())
+        }
     }
 }
 
@@ -167,7 +179,7 @@ pub fn output(
         said.extend_from_slice(&bytes[..bytes.len().min(room)]);
         Ok(())
     };
-    let status = run(command, Stdio::null(), &mut keep, step)?;
+    let status = run(command, Stdio::null(), &mut keep, step)?.status;
     Ok((status, said))
 }
 
@@ -265,26 +277,102 @@ fn lines_of(line: &mut Vec<u8>, said: &[u8], say: &mut dyn FnMut(&str)) {
     }
 }
 
+/// The end of a command.
+struct Ended {
+    status: ExitStatus,
+    /// The last lines that it said on standard error.
+    complaints: Vec<String>,
+}
+
+impl Ended {
+    /// `why`, with the last thing that the command said.
+    fn because(&self, why: &str) -> String {
+        match self.complaints.last() {
+            Some(last) => format!("{why}: {last}"),
+            None => why.to_owned(),
+        }
+    }
+}
+
+/// The standard error of a command: every line is logged, the last ones are kept.
+struct Complaints {
+    from: ChildStderr,
+    is_open: bool,
+    line: Vec<u8>,
+    last: Vec<String>,
+}
+
+impl Complaints {
+    fn new(from: ChildStderr) -> Complaints {
+        Complaints {
+            from,
+            is_open: true,
+            line: Vec::new(),
+            last: Vec::new(),
+        }
+    }
+
+    /// Reads what there is, without waiting for more.
+    fn hear(&mut self) -> Result<()> {
+        let mut buffer = [0; MOST_LINE_BYTES];
+        while self.is_open && is_ready(&[self.from.as_fd()], PollTimeout::ZERO)?[0] {
+            match self.from.read(&mut buffer) {
+                Ok(0) => self.is_open = false,
+                Ok(count) => self.add(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, said: &[u8]) {
+        let last = &mut self.last;
+        lines_of(&mut self.line, said, &mut |line| {
+            warn!("A command says: {line}");
+            if last.len() == MOST_LINES {
+                last.remove(0);
+            }
+            last.push(line.to_owned());
+        });
+    }
+
+    fn end(mut self) -> Result<Vec<String>> {
+        self.hear()?;
+        self.add(b"\n");
+        Ok(self.last)
+    }
+}
+
 /// Runs a command to its end; `take` gets what it prints.
 fn run(
     command: Line<'_>,
     stdin: Stdio,
     take: &mut dyn FnMut(&[u8]) -> Result<()>,
     step: &Step<'_>,
-) -> Result<ExitStatus> {
+) -> Result<Ended> {
     let child = command
         .command()
         .stdin(stdin)
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| unstarted(command, &error))?;
     let mut running = Running { child };
     let stdout = running.child.stdout.take();
+    let stderr = running.child.stderr.take();
+    let mut complaints = Complaints::new(stderr.context("the command has no standard error")?);
     if let Some(mut stdout) = stdout {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             step(0)?;
-            if !is_readable(&stdout)? {
+            let mut fds = vec![stdout.as_fd()];
+            if complaints.is_open {
+                fds.push(complaints.from.as_fd());
+            }
+            let ready = is_ready(&fds, PollTimeout::from(PATIENCE_MS))?;
+            complaints.hear()?;
+            if !ready[0] {
                 continue;
             }
             match stdout.read(&mut buffer) {
@@ -299,9 +387,11 @@ fn run(
     loop {
         if let Some(status) = running.child.try_wait()? {
             must_have_started(command, status)?;
-            return Ok(status);
+            let complaints = complaints.end()?;
+            return Ok(Ended { status, complaints });
         }
         step(0)?;
+        complaints.hear()?;
         thread::sleep(TICK);
     }
 }
@@ -324,10 +414,18 @@ fn unstarted(command: Line<'_>, error: &io::Error) -> Failure {
 }
 
 fn is_readable(output: &impl AsFd) -> Result<bool> {
-    let mut fds = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
-        Ok(0) | Err(Errno::EINTR) => Ok(false),
-        Ok(_) => Ok(true),
+    Ok(is_ready(&[output.as_fd()], PollTimeout::from(PATIENCE_MS))?[0])
+}
+
+/// Waits until one of several can be read, or is at its end; tells of each whether it is.
+fn is_ready(outputs: &[BorrowedFd<'_>], patience: PollTimeout) -> Result<Vec<bool>> {
+    let fds = outputs
+        .iter()
+        .map(|output| PollFd::new(*output, PollFlags::POLLIN));
+    let mut fds: Vec<PollFd<'_>> = fds.collect();
+    match poll(&mut fds, patience) {
+        Ok(_) => Ok(fds.iter().map(|fd| fd.any() == Some(true)).collect()),
+        Err(Errno::EINTR) => Ok(vec![false; outputs.len()]),
         Err(error) => Err(error.into()),
     }
 }

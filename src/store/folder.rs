@@ -6,6 +6,7 @@
 use std::{
     fs,
     io::{self, Seek as _, Write},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -63,6 +64,10 @@ impl Folder {
             }
             entries => entries.with_context(|| self.reading())?,
         };
+        // A folder that was removed while a process works in it looks empty (readdir(3)).
+        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.nlink() == 0) {
+            return Err(missing_folder(&self.path).into());
+        }
         for entry in entries {
             let entry = entry.with_context(|| self.reading())?;
             if let Some(name) = entry.file_name().to_str() {

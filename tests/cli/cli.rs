@@ -1035,7 +1035,7 @@ fn verify_names_every_archive_and_every_fault() {
     );
     machine.run(&["verify", "none.tar.gz"]).exits(10);
     machine.run(&["verify", &archive]).exits(0);
-    machine.run(&["verify", "."]).exits(10).says("is a folder");
+    machine.run(&["inspect", "."]).exits(10).says("is a folder");
 }
 
 #[test]

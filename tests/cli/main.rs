@@ -18,6 +18,8 @@ mod support;
 mod cli;
 mod docs;
 mod environment;
+mod inert;
+mod json;
 mod list;
 mod messages;
 mod misread;

@@ -20,6 +20,7 @@ mod credentials;
 mod faults;
 mod latest;
 mod leftovers;
+mod names;
 mod offsite;
 mod once;
 mod places;

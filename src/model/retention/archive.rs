@@ -2,7 +2,16 @@
 
 use std::{fmt, str::FromStr};
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+
+/// The most that an archive may be ahead of this machine's clock: clocks and time zones differ, but not by more than a day.
+const AHEAD: TimeDelta = TimeDelta::hours(24);
+
+/// Returns true if `time` is in the future: a clock is wrong, here or where the archive was made. Whatever takes the newest
+/// archive for a restore, or counts from it, passes over such a one.
+pub fn is_future(time: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    time.signed_duration_since(now) > AHEAD
+}
 
 /// What is known of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +132,21 @@ pub struct Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_ahead_is_the_clocks_and_more_is_the_future() {
+        let at = |text: &str| text.parse().expect("a time");
+        let now = at("2026-11-21T03:00:00Z");
+        for (time, future) in [
+            ("2026-11-21T02:00:00Z", false),
+            ("2026-11-22T03:00:00Z", false),
+            ("2026-11-22T03:00:01Z", true),
+        ] {
+            assert_eq!(is_future(at(time), now), future, "{time}");
+        }
+        assert!(is_future(DateTime::<Utc>::MAX_UTC, now));
+        assert!(!is_future(DateTime::<Utc>::MIN_UTC, now));
+    }
 
     #[test]
     fn a_mark_reads_back_and_ends_when_its_date_begins() {

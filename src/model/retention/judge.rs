@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashMap, fmt};
 use chrono::{DateTime, Utc};
 
 use super::{
-    archive::{Archive, Mark, Standing, moment},
+    archive::{Archive, Mark, Standing, is_future, moment},
     calendar::Bucket,
     policy::{Count, Policy, Rule},
     rules::{self, Ground, Grounds, Placed},
@@ -90,7 +90,7 @@ pub enum Cause {
 
 /// Judges every archive: newest first, those of the same time by their number, the highest first, and by name.
 ///
-/// Archives that are damaged, incomplete, or dated after `now` use up no count, and nothing is counted from them: without
+/// Archives that are damaged, incomplete, or dated in the future ([`is_future`]) use up no count, and nothing is counted from them: without
 /// them the verdicts on the others are the same. Of them, those of the future stay. The damaged and the incomplete go as
 /// soon as an archive that counts is as new: they are no good for a restore, and until then they are all there is.
 ///
@@ -119,7 +119,7 @@ pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) ->
 
 /// Why an archive stays whatever the rules are.
 fn standing_reasons(archive: &Archive, now: DateTime<Utc>) -> impl Iterator<Item = Reason> {
-    let future = (archive.time > now).then_some(Reason::Future);
+    let future = is_future(archive.time, now).then_some(Reason::Future);
     let mark = archive.mark.filter(|mark| mark.holds(now));
     future.into_iter().chain(mark.map(Reason::Marked))
 }
@@ -175,7 +175,7 @@ impl<'a> Court<'a> {
     fn new(archives: &'a [Archive], policy: &'a Policy, now: DateTime<Utc>) -> Court<'a> {
         let counting: Vec<(&Archive, Placed)> = archives
             .iter()
-            .filter(|archive| archive.time <= now && archive.standing.counts())
+            .filter(|archive| !is_future(archive.time, now) && archive.standing.counts())
             .map(|archive| {
                 let placed = Placed::new(archive.time, policy.zone());
                 (archive, placed.torn(archive.standing == Standing::Torn))

@@ -17,7 +17,7 @@ mod share;
 mod simulate;
 mod span;
 
-pub use archive::{Archive, Mark, Standing};
+pub use archive::{Archive, Mark, Standing, is_future};
 pub use calendar::{Bucket, Period, Zone};
 pub use judge::{Cause, Judged, Reason, Removal, Verdict, judge};
 pub use policy::{Count, Counts, Policy, Rule};

@@ -116,7 +116,7 @@ impl Question {
     }
 
     fn is_counting(&self, archive: &Archive) -> bool {
-        archive.standing.counts() && archive.time <= self.now
+        archive.standing.counts() && !is_future(archive.time, self.now)
     }
 
     /// The bucket of an archive, found by formatting.
@@ -148,7 +148,9 @@ impl Question {
     }
 
     fn is_kept_by_definition(&self, archive: &Archive) -> bool {
-        if archive.time > self.now || archive.mark.is_some_and(|mark| mark.holds(self.now)) {
+        if is_future(archive.time, self.now)
+            || archive.mark.is_some_and(|mark| mark.holds(self.now))
+        {
             return true;
         }
         let counting: Vec<&Archive> = self
@@ -317,7 +319,7 @@ proptest! {
         prop_assert_eq!(newest(&stays), newest(&|_| true));
         prop_assert_eq!(newest(&|archive| stays(archive) && good(archive)), newest(&good));
         for archive in &question.archives {
-            if archive.mark.is_some_and(|mark| mark.holds(question.now)) || archive.time > question.now {
+            if archive.mark.is_some_and(|mark| mark.holds(question.now)) || is_future(archive.time, question.now) {
                 prop_assert!(kept.contains(&archive.name));
             }
         }

@@ -36,6 +36,7 @@ use crate::{
         entry_name::EntryName,
         limits::BUFFER_BYTES,
         manifest::Manifest,
+        written::Shown,
     },
     source::{files::Content, tree::Changed},
     store::is_taken,
@@ -377,6 +378,7 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
         reports.push(match arrival.result {
             Ok(proof) => Arrival {
                 archive,
+                archive_escaped: None,
                 good: true,
                 proof: Some(proof.name()),
                 error: None,
@@ -395,10 +397,11 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
 }
 
 /// What became of the archive at a place of this machine; only an interruption ends it all.
-fn reported(shown: String, published: Result<String>) -> Result<Arrival> {
+fn reported(shown: String, published: Result<Shown>) -> Result<Arrival> {
     match published {
         Ok(archive) => Ok(Arrival {
-            archive,
+            archive: archive.text,
+            archive_escaped: archive.escaped,
             good: true,
             proof: Some("read-back"),
             error: None,
@@ -418,6 +421,7 @@ pub fn failed(archive: String, message: String) -> Arrival {
     let error = Some(format!("{archive}: {message}"));
     Arrival {
         archive,
+        archive_escaped: None,
         good: false,
         proof: None,
         error,

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Result;
+use chrono::DateTime;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::info;
@@ -26,6 +27,7 @@ use self::{
 use super::{
     Context, app_version,
     destination::{Destination, ReadBack},
+    list::written,
     recovery::Entered,
     remark::Remarks,
 };
@@ -33,7 +35,12 @@ use crate::{
     archive::writer::Level,
     config::{Choices, Settings},
     error::{Failure, Kind},
-    model::{archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, method::Method},
+    model::{
+        archive_name::ArchiveName,
+        entry_name::{EntryName, printable},
+        manifest::Manifest,
+        method::Method,
+    },
     source::{
         sqlite::verdict::Checked,
         tree::{self, Changed},
@@ -177,6 +184,9 @@ pub enum Secrets {
 pub struct Report {
     /// The archive, `-` for standard output; with several outputs the first that holds it.
     pub archive: String,
+    /// Its path, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_escaped: Option<String>,
     /// What became of each output.
     pub outputs: Vec<Arrival>,
     /// How many entries it has.
@@ -204,7 +214,7 @@ pub struct Report {
     /// Remarks about what was left undone, and what is worth knowing.
     #[serde(flatten)]
     pub remarks: Remarks,
-    /// That it was read back and found good. Never false: an archive that is not good is an error.
+    /// True if every output is proven to hold the archive. The archive itself is good: one that is not is an error.
     pub verified: bool,
     /// How long it took.
     pub duration_seconds: f64,
@@ -215,6 +225,9 @@ pub struct Report {
 pub struct Arrival {
     /// The archive there.
     pub archive: String,
+    /// Its path, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_escaped: Option<String>,
     /// Whether it is proven to be there.
     pub good: bool,
     /// How that was proven.
@@ -227,6 +240,41 @@ pub struct Arrival {
     /// True if the place has no room for it.
     #[serde(skip)]
     pub is_full: bool,
+}
+
+impl Report {
+    /// Returns the failure that the export ends in, if an output does not hold the archive or something is not in it.
+    pub fn failure(&self) -> Option<Failure> {
+        let missing = self.outputs.iter().filter_map(|one| one.error.as_ref());
+        let mut faults: Vec<String> = missing.cloned().collect();
+        let undone = self.remarks.failure();
+        let torn = self.torn.iter().map(|entry| {
+            let entry = printable(entry);
+            format!("{entry} is torn: it changed each time it was read")
+        });
+        if let Some(first) = faults.first() {
+            let (count, all) = (faults.len(), self.outputs.len());
+            let message =
+                format!("{count} of {all} outputs are not proven to hold the archive: {first}");
+            faults.extend(torn);
+            faults.extend(undone.into_iter().flat_map(|undone| undone.faults));
+            return Some(Failure::new(Kind::Unproven, message)
+                .hint("the archive is good, and the other outputs hold it; `hookshot check` tells what a destination can do")
+                .faults(faults));
+        }
+        let faults: Vec<String> = torn.collect();
+        match (undone, faults.first()) {
+            (Some(mut undone), _) => {
+                undone.faults.extend(faults);
+                Some(undone)
+            }
+            (None, Some(first)) => {
+                let message = format!("finished, with parts left undone: {first}");
+                Some(Failure::new(Kind::Partial, message).faults(faults))
+            }
+            (None, None) => None,
+        }
+    }
 }
 
 /// The failure of an archive that no destination holds.
@@ -255,6 +303,15 @@ pub fn export(
     request: Request,
     begun: Instant,
 ) -> Result<Report> {
+    if context.now < DateTime::UNIX_EPOCH {
+        let message = format!(
+            "this machine's clock says {}, before 1970",
+            written(context.now)
+        );
+        return Err(Failure::new(Kind::Failed, message)
+            .hint("set the clock (a board without a battery has none at its start: wait for NTP), and export again; nothing was written")
+            .into());
+    }
     info!("Starting state export");
     let settings = &entered.settings;
     if !settings.config_exists {
@@ -301,11 +358,14 @@ pub fn export(
     });
     let checks = checks.collect();
     let arrived = made.outputs.iter().find(|arrival| arrival.good);
+    let archive_escaped = arrived.and_then(|arrival| arrival.archive_escaped.clone());
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| nowhere(&made.outputs))?;
     info!(output = %archive, files = manifest.files.len(), size_bytes = made.size_bytes, "Backup created successfully");
     Ok(Report {
         archive,
+        archive_escaped,
+        verified: made.outputs.iter().all(|arrival| arrival.good),
         outputs: made.outputs,
         files: manifest.files.len(),
         size_bytes: made.size_bytes,
@@ -317,7 +377,6 @@ pub fn export(
         databases: named(&gathered.databases),
         torn: named(&gathered.torn),
         remarks,
-        verified: true,
         duration_seconds: begun.elapsed().as_secs_f64(),
     })
 }

@@ -11,11 +11,7 @@ use anyhow::{Context as _, Result};
 use tracing::warn;
 
 use super::{
-    super::{
-        Context,
-        destination::{Slot, archive_name},
-        stdout::Stdout,
-    },
+    super::{Context, destination::Slot, stdout::Stdout},
     Arrival, Output, Overwrite, Request, Since,
     making::failed,
 };
@@ -32,10 +28,10 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, MOST_NUMBER, number},
+        archive_name::{ArchiveName, MOST_NUMBER, SUFFIX},
         limits::HEAD_BYTES,
         manifest::Manifest,
-        written::unexpanded,
+        written::{Shown, unexpanded},
     },
 };
 
@@ -149,11 +145,12 @@ pub fn newest_manifest(place: Option<&Place>, since: &Since, prefix: &str) -> Op
 pub fn manifest_before(slot: &Slot, prefix: &str, made: &Manifest) -> Option<Manifest> {
     let mut newest = None;
     let listed = slot.store.list(&mut |stored| {
-        let name = archive_name(&stored.name).filter(|name| name.prefix() == prefix);
+        let name = ArchiveName::of_file(&stored.name).filter(|name| name.prefix() == prefix);
         let is_made = slot.name.as_ref() == Some(&stored.name);
-        let is_other = |name: &ArchiveName| !is_made && made.root != Some(name.to_string());
+        let root = |name: &ArchiveName| name.file_name(0).strip_suffix(SUFFIX).map(str::to_owned);
+        let is_other = |name: &ArchiveName| !is_made && made.root != root(name);
         if let Some(name) = name.filter(is_other) {
-            let found = (name.time(), number(&stored.name), stored.name);
+            let found = (name.time(), name.number(), stored.name);
             newest = newest.take().max(Some(found));
         }
         Ok(())
@@ -241,13 +238,8 @@ impl Place {
         Draft::create(&folder).with_context(|| format!("cannot write in {}", folder.display()))
     }
 
-    /// Gives the archive its name, or passes it on; returns what it is called.
-    pub fn publish(
-        self,
-        context: &Context,
-        mut draft: Draft,
-        name: &ArchiveName,
-    ) -> Result<String> {
+    /// Gives the archive its name, or passes it on; returns its name.
+    pub fn publish(self, context: &Context, mut draft: Draft, name: &ArchiveName) -> Result<Shown> {
         context.stop.check()?;
         let shown = self.shown();
         let publishing = || format!("cannot write {shown}");
@@ -259,23 +251,23 @@ impl Place {
                 context.begin("writing", Some(file.metadata()?.len()));
                 io::copy(&mut context.watch(file), &mut out).with_context(publishing)?;
                 out.flush().with_context(publishing)?;
-                Ok(shown)
+                Ok(Shown::path(Path::new(&shown)))
             }
             Place::File { path, existing } => {
                 draft.publish(&path, existing).map_err(|error| match error.kind() {
                     io::ErrorKind::AlreadyExists => {
-                        let failure = Failure::new(Kind::Usage, format!("{shown} has appeared meanwhile"));
+                        let failure = Failure::new(Kind::Blocked, format!("{shown} has appeared meanwhile"));
                         anyhow::Error::new(failure.hint("another export may have made it; name another output, or try again"))
                     }
                     _ => anyhow::Error::new(error).context(publishing()),
                 })?;
-                Ok(shown)
+                Ok(Shown::path(&path))
             }
             Place::Folder(folder, _made) => {
                 // Two archives of one second are two archives, even if both are given their names at once.
                 let names = (0..=MOST_NUMBER).map(|number| folder.join(name.file_name(number)));
                 let path = draft.publish_first(names).with_context(publishing)?;
-                Ok(path.display().to_string())
+                Ok(Shown::path(&path))
             }
         }
     }
@@ -287,10 +279,10 @@ fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
     let names = folder.read_dir().ok()?.flatten();
     let archives = names.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
-        let parsed = archive_name(&name).filter(|parsed| parsed.prefix() == prefix)?;
+        let parsed = ArchiveName::of_file(&name).filter(|parsed| parsed.prefix() == prefix)?;
         let metadata = entry.metadata().ok()?;
         let is_ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
-        (metadata.is_file() && is_ours).then(|| ((parsed.time(), number(&name)), name))
+        (metadata.is_file() && is_ours).then(|| ((parsed.time(), parsed.number()), name))
     });
     let newest = archives.max_by_key(|(age, _)| *age);
     newest.map(|(_, name)| folder.join(name))

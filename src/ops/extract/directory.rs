@@ -17,7 +17,9 @@ use crate::{
         },
     },
     error::{Failure, Kind},
-    model::{entry_name::EntryName, manifest::Manifest, named::Named, tree::files_of},
+    model::{
+        entry_name::EntryName, manifest::Manifest, named::Named, tree::files_of, written::escaped,
+    },
     ops::{import::remark_refused, remark::Remarks, staged::staged_files},
 };
 
@@ -87,6 +89,7 @@ pub fn extract(
     Ok(Extracted {
         entry: name.as_str().to_owned(),
         path: Some(target.display().to_string()),
+        path_escaped: escaped(&target),
         size_bytes: total_bytes(name, manifest),
     })
 }

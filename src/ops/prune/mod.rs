@@ -102,6 +102,17 @@ pub struct Place {
     pub undone: Vec<Undone>,
     /// Archives that had a mark and are not there any more; with the run, the marks go.
     pub stray_marks: Vec<String>,
+    /// Files under other names, archives or not: they use up no count and are never removed.
+    pub others: Vec<Other>,
+}
+
+/// A file that no policy removes, whatever it is.
+#[derive(Debug, Serialize)]
+pub struct Other {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub size_bytes: u64,
 }
 
 /// An archive that stays.
@@ -260,6 +271,14 @@ impl Plan {
             removed_bytes: 0,
             undone: Vec::new(),
             stray_marks: self.strays.clone(),
+            others: self
+                .other_names
+                .iter()
+                .map(|stored| Other {
+                    name: stored.name.clone(),
+                    size_bytes: stored.size_bytes,
+                })
+                .collect(),
         }
     }
 }

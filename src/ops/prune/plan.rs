@@ -17,8 +17,8 @@ use crate::{
         manifest::Manifest,
         retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
     },
-    ops::{Context, catalog::Catalog, destination::Destination},
-    store::{Pages, is_cold},
+    ops::{Context, catalog::Catalog, destination::Destination, listing::Manifests},
+    store::{Pages, Stored, is_cold},
 };
 
 /// What is to be done at one place.
@@ -33,6 +33,8 @@ pub struct Plan {
     pub judged: Vec<Judged>,
     /// Archives that have a mark and are not there.
     pub strays: Vec<String>,
+    /// Files whose names are not those of archives, and end like them: they are never removed.
+    pub other_names: Vec<Stored>,
     /// Hosts that would lose more than they may at once.
     pub too_many: Vec<String>,
     sizes: HashMap<String, u64>,
@@ -46,7 +48,7 @@ impl Plan {
         prefix: &str,
         request: &Request,
     ) -> Result<Plan> {
-        let catalog = Catalog::read(&destination, prefix, request.hosts)?;
+        let catalog = Catalog::read(&destination, prefix, request.hosts, Manifests::OfDays)?;
         let policy = request.policy.unwrap_or(destination.retention.policy);
         let max_remove = request
             .max_remove
@@ -85,6 +87,7 @@ impl Plan {
             } else {
                 catalog.strays
             },
+            other_names: catalog.other_names,
             destination,
             policy,
             max_remove,
