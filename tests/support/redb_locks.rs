@@ -82,16 +82,18 @@ pub fn hold(path: &str, wish: Wish, wait: fn()) {
     drop(held);
 }
 
-/// Writes every millisecond, and returns how long the longest wait for a transaction was.
+/// Writes every millisecond, and returns how long it waited for transactions, in microseconds, as JSON.
 pub fn write(path: &str, wish: Wish, ready: fn()) -> impl fmt::Display {
-    let (mut longest, mut count) = (Duration::ZERO, 0);
+    let mut waits: Vec<Duration> = Vec::new();
+    let mut elapsed = Duration::ZERO;
     let mut measured = |work: &mut dyn FnMut(u64) -> Duration| {
         let ended = ready_until_the_end(ready);
+        let begun = Instant::now();
         while !ended.load(Ordering::Relaxed) {
-            longest = longest.max(work(count));
-            count += 1;
+            waits.push(work(waits.len() as u64));
             std::thread::sleep(Duration::from_millis(1));
         }
+        elapsed = begun.elapsed();
     };
     if wish.is_of_5 {
         let file = five::open(path, wish.mode, false).expect("a free database");
@@ -111,7 +113,17 @@ pub fn write(path: &str, wish: Wish, ready: fn()) -> impl fmt::Display {
             waited
         });
     }
-    format!("{} ms at most in {count}", longest.as_millis())
+    waits.sort_unstable();
+    let at = |place: usize| waits.get(place).map_or(0, Duration::as_micros);
+    let waited: Duration = waits.iter().sum();
+    format!(
+        "{{\"count\": {}, \"median\": {}, \"longest\": {}, \"waited\": {}, \"elapsed\": {}}}",
+        waits.len(),
+        at(waits.len() / 2),
+        at(waits.len().saturating_sub(1)),
+        waited.as_micros(),
+        elapsed.as_micros()
+    )
 }
 
 /// Opens and closes the database all the time, and returns what came of it, as counts.
