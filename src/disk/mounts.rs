@@ -33,6 +33,8 @@ pub struct Mount {
     pub point: PathBuf,
     /// The file system's own options.
     options: String,
+    /// The folders that an overlay file system shows as one, as it was told.
+    layers: Vec<PathBuf>,
 }
 
 /// The mounts that a process sees, in the order in which they were made.
@@ -130,6 +132,15 @@ pub enum Elsewhere {
     Here(PathBuf),
     /// In the namespace of these processes, at this path there.
     Process(Vec<Holder>, PathBuf),
+    /// As a layer of an overlay file system, or a part of one.
+    Layer {
+        /// The layer.
+        layer: PathBuf,
+        /// The place at which the overlay is mounted.
+        point: PathBuf,
+        /// The processes in whose namespace it is; none if it is in our own.
+        holders: Vec<Holder>,
+    },
 }
 
 /// The mounts of every namespace that can be seen from here.
@@ -183,8 +194,41 @@ impl Namespaces {
             let holders = pids.iter().map(|pid| Holder::of(*pid)).collect();
             Some(Elsewhere::Process(holders, mount.point.clone()))
         });
-        here.chain(there).collect()
+        here.chain(there).chain(self.overlays(path)).collect()
     }
+
+    /// Finds the overlays of which `path`, or something in it, is a layer, and those that have it in one: our own first, else the first
+    /// one of each other namespace.
+    fn overlays(&self, path: &Path) -> Vec<Elsewhere> {
+        let found = |mounts: &Mounts, pids: &[u32]| {
+            let (mount, layer) = mounts.0.iter().find_map(|mount| {
+                let mut layers = mount.layers.iter();
+                let layer = layers.find(|layer| is_around(layer, path))?;
+                Some((mount, layer))
+            })?;
+            Some(Elsewhere::Layer {
+                layer: layer.clone(),
+                point: mount.point.clone(),
+                holders: pids.iter().map(|pid| Holder::of(*pid)).collect(),
+            })
+        };
+        if let Some(ours) = found(&self.ours, &[]) {
+            return vec![ours];
+        }
+        let others = self.others.iter();
+        others
+            .filter_map(|(pids, mounts)| found(mounts, pids))
+            .collect()
+    }
+}
+
+/// Returns true if one of two places lies in the other; every place is in `/`, which tells nothing.
+fn is_around(layer: &Path, path: &Path) -> bool {
+    let layer = match layer.canonicalize() {
+        Ok(layer) if layer != Path::new("/") => layer,
+        _ => return false,
+    };
+    layer.starts_with(path) || path.starts_with(&layer)
 }
 
 /// The processes whose mount namespace we may see, by their numbers.
@@ -251,14 +295,57 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let root = unescaped(fields.next()?);
     let point = unescaped(fields.next()?);
     let mut fields = fields.skip_while(|field| *field != b"-");
-    let options = text(fields.nth(3).unwrap_or_default());
+    let options = fields.nth(3).unwrap_or_default();
+    let layers = layers(options);
+    let options = text(options);
     Some(Mount {
         id,
         device,
         root,
         point,
         options,
+        layers,
     })
+}
+
+/// The options of overlayfs that name folders, in the order of the kernel's documentation.
+const LAYERS: [&[u8]; 5] = [
+    b"lowerdir",
+    b"lowerdir+",
+    b"datadir+",
+    b"upperdir",
+    b"workdir",
+];
+
+/// Returns the folders that the options of an overlay name; a colon between them that belongs to a name has a backslash. Relative
+/// paths are left out: nobody knows to what.
+fn layers(options: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for option in options.split(|byte| *byte == b',') {
+        let mut parts = option.splitn(2, |byte| *byte == b'=');
+        let (Some(key), Some(value)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        if !LAYERS.contains(&key) {
+            continue;
+        }
+        let value = unescaped(value).into_os_string().into_vec();
+        let mut names = vec![Vec::new()];
+        let mut bytes = value.into_iter();
+        while let Some(byte) = bytes.next() {
+            match (byte, names.last_mut()) {
+                (b':', _) => names.push(Vec::new()),
+                (b'\\', Some(name)) => name.extend(bytes.next()),
+                (byte, Some(name)) => name.push(byte),
+                (_, None) => {}
+            }
+        }
+        let paths = names
+            .into_iter()
+            .map(|name| PathBuf::from(OsString::from_vec(name)));
+        found.extend(paths.filter(|path| path.is_absolute()));
+    }
+    found
 }
 
 /// A path of which spaces, tabs, newlines and backslashes are written as `\040`, say.
@@ -364,6 +451,18 @@ mod tests {
             assert_eq!(parse(line.as_bytes()), None, "{line}");
         }
         assert_eq!(unescaped(br"\04\999a\"), Path::new(r"\04\999a\"));
+    }
+
+    #[test]
+    fn the_layers_of_an_overlay_are_known() {
+        let line = br"36 35 0:50 / /m rw - overlay overlay rw,lowerdir=/a\040b:/c\134:d::/data:l/XY,upperdir=/u,workdir=/w,index=off";
+        let mount = parse(line).expect("a mount");
+        let expected = ["/a b", "/c:d", "/data", "/u", "/w"].map(PathBuf::from);
+        assert_eq!(mount.layers, expected);
+        let line = br"36 35 0:50 / /m rw - overlay overlay rw,lowerdir+=/a,datadir+=/b";
+        let mount = parse(line).expect("a mount");
+        assert_eq!(mount.layers, ["/a", "/b"].map(PathBuf::from));
+        assert!(!is_around(Path::new("/"), Path::new("/srv")));
     }
 
     #[test]

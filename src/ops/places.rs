@@ -267,7 +267,11 @@ fn unwritable(folder: &Path) -> Option<String> {
             "{shown} is on a file system that is mounted read-only"
         )),
         Err(Errno::ACCESS) => Some(format!("we may not write in {shown}")),
-        Err(Errno::PERM) => Some(format!("{shown} is immutable")),
+        Err(Errno::PERM) => Some(match fixed(at) {
+            Some(attribute) => format!("{shown} is {attribute}"),
+            // As below /proc, to root.
+            None => format!("nothing can be made in {shown}, its file system forbids it"),
+        }),
         // What else is wrong says the attempt itself.
         _ => fixed(at).map(|attribute| format!("{shown} is {attribute}")),
     }
@@ -293,6 +297,22 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
                 holder::describe(&holders[..holders.len().min(MOST_NAMED)]),
                 backup.display()
             ),
+            Elsewhere::Layer {
+                layer,
+                point,
+                holders,
+            } => {
+                let whose = match &holders[..holders.len().min(MOST_NAMED)] {
+                    [] => String::new(),
+                    some => format!(" for {}", holder::describe(some)),
+                };
+                format!(
+                    "{shown} is, or lies in, the layer {} of the overlay file system at {}{whose}: what is seen there stays the old one, {}, or is undefined, until the overlay is mounted again",
+                    layer.display(),
+                    point.display(),
+                    backup.display()
+                )
+            }
         };
         remarks.warning("mounted_elsewhere", &change.entry, message);
     }

@@ -671,6 +671,23 @@ const CASES: &[Case] = &[
         &["owner"],
     ),
     Case(
+        "a folder that is the lower layer of an overlay",
+        "mkdir -p data/in f 'up/da ta' w m; mk data directory data; mount -t tmpfs n w; mkdir w/u w/w; echo 1 > data/in/f
+        mount -t overlay o -o lowerdir=$PWD/f:$PWD/data/in,upperdir=$PWD/w/u,workdir=$PWD/w/w m || leave no overlays here
+        hs export o/; echo 2 > data/in/f; both import o/*; grep -q 'the overlay file system at' real.json || rm real.rc",
+        0,
+        &["mounted_elsewhere"],
+    ),
+    Case(
+        "a folder in the lower layer of an overlay of another mount namespace",
+        "mkdir -p 'top dir/data' w m; mk data directory 'top dir/data'; echo 1 > 'top dir/data/f'
+        unshare -m bash -c 'mount -t tmpfs n w; mkdir w/u w/w; mount -t overlay o -o \"lowerdir=$PWD/top dir,upperdir=$PWD/w/u,workdir=$PWD/w/w\" m && touch ready; exec sleep 60' &
+        for i in $(seq 60); do [ -e ready ] && break; sleep 0.05; done; [ -e ready ] || leave no overlays here
+        hs export o/; echo 2 > 'top dir/data/f'; both import o/*; grep -q 'the overlay file system at' real.json || rm real.rc",
+        0,
+        &["mounted_elsewhere"],
+    ),
+    Case(
         "a file system that gives nothing away, as a network share that squashes root",
         "mkdir -p data/d; mk data directory data f file f; echo 1 > data/f; echo 1 > data/d/g; ln -s f data/l; echo 1 > f; chown -R -h 7777:8888 data f; chmod 4755 data/f
         hs export o/; rm -r data f; hs() { strace -qq -f -o /dev/null -e trace=fchown,fchownat,chown,lchown -e inject=fchown,fchownat,chown,lchown:error=EPERM hookshot -q --config \"$PWD/etc/config.toml\" \"$@\"; }
