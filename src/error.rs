@@ -155,7 +155,7 @@ impl Failure {
                 io::ErrorKind::PermissionDenied if number == Some(EPERM) => (
                     Kind::Failed,
                     Some(
-                        "the file is immutable (`lsattr` shows it), or its file system refuses this even to root (a network share, FUSE, a container)",
+                        "it may be immutable (`lsattr` shows it, `chattr -i` ends it), or its file system refuses this even to root (a network share, FUSE, /proc, a container)",
                     ),
                 ),
                 io::ErrorKind::PermissionDenied => (

@@ -165,14 +165,21 @@ fn is_ours(shown: &str, head: &[u8]) -> Result<()> {
         [0x1f, 0x8b, ..] => Some(
             "it is packed with gzip twice: `gzip -dc FILE > FILE.tar.gz` takes the outer one off",
         ),
+        [] => Some("it is a gzip of nothing: an empty file was packed"),
         // An empty tar begins with zeros, and has no manifest.
         [0, ..] => None,
-        bytes => met(bytes),
+        bytes => met(bytes).or(is_no_header(bytes)
+            .then_some("it is a gzip of something that is not a tar, a single file perhaps")),
     };
     match what {
         Some(what) => Err(refusal(shown, &[Fault::NotAnArchive(what.into())]).into()),
         None => Ok(()),
     }
+}
+
+/// Returns true if no header of a tar begins so: it is shorter, or printable text, which has no zeros behind a name.
+fn is_no_header(bytes: &[u8]) -> bool {
+    bytes.len() < 512 || !bytes[..512].contains(&0)
 }
 
 /// Looks for a manifest that does not come first. A fault on the way is left to the reading proper.

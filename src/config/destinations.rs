@@ -195,16 +195,24 @@ pub(super) fn read_to(
 }
 
 fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) -> Destination {
-    let own: &[&str] = match &address {
-        Address::Folder(_) => &FOLDER,
+    let (kind, own): (&str, &[&str]) = match &address {
+        Address::Folder(_) => ("folder", &FOLDER),
         Address::Bucket { service, .. } => match service {
-            Service::S3 => &S3,
-            Service::Gcs => &GCS,
-            Service::Azure => &AZURE,
+            Service::S3 => (service.scheme(), &S3),
+            Service::Gcs => (service.scheme(), &GCS),
+            Service::Azure => (service.scheme(), &AZURE),
         },
-        Address::Sftp { .. } => &SFTP,
+        Address::Sftp { .. } => ("sftp", &SFTP),
     };
-    let known: Vec<&str> = COMMON.iter().chain(own).copied().collect();
+    let kinds: [(&str, &[&str]); 5] = [
+        ("folder", &FOLDER),
+        (Service::S3.scheme(), &S3),
+        (Service::Gcs.scheme(), &GCS),
+        (Service::Azure.scheme(), &AZURE),
+        ("sftp", &SFTP),
+    ];
+    let common: Vec<&str> = COMMON.iter().chain(own).copied().collect();
+    let known = reader.misplaced(table, section, &common, ("destinations", kind), &kinds);
     foreign::unknown(reader, table, section, &known);
     let mut options = Options::default();
     let mut text = |key: &str| {
@@ -477,7 +485,7 @@ mod tests {
         for says in [
             "did you mean `offsite`?",
             "unknown key `regoin` under [backup.destinations.offsite]; did you mean `region`?",
-            "unknown key `identity_file`",
+            "`identity_file` under [backup.destinations.offsite] is a key of destinations of the kind `sftp`, and this one is of the kind `s3`",
             "`chunk_size`",
             "`timeout`",
             "`sse`",

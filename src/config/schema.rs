@@ -464,6 +464,32 @@ impl Reader<'_> {
         }
     }
 
+    /// Names the keys that only other kinds of such a section have. `what` are the sections in words, `kinds` every kind with its
+    /// keys. Returns the keys that are known or named.
+    pub(super) fn misplaced<'a>(
+        &mut self,
+        section: &'a Table,
+        name: &str,
+        known: &[&'a str],
+        (what, own): (&str, &str),
+        kinds: &[(&str, &[&str])],
+    ) -> Vec<&'a str> {
+        let mut named = known.to_vec();
+        let others = section.keys().map(String::as_str);
+        for key in others.filter(|key| !known.contains(key)) {
+            let kinds = kinds.iter().filter(|(_, keys)| keys.contains(&key));
+            let kinds: Vec<String> = kinds.map(|(kind, _)| format!("`{kind}`")).collect();
+            if !kinds.is_empty() {
+                named.push(key);
+                let kinds = kinds.join(", ");
+                self.fault(format!(
+                    "`{key}` under [{name}] is a key of {what} of the kind {kinds}, and this one is of the kind `{own}`"
+                ));
+            }
+        }
+        named
+    }
+
     /// Something that is not right.
     pub(super) fn fault(&mut self, fault: impl Into<String>) {
         self.faults.push(fault.into());

@@ -414,7 +414,15 @@ fn one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Option<Source> 
         }
     };
     let known: Vec<&str> = COMMON.iter().chain(own).copied().collect();
-    reader.unknown(table, &section, &known);
+    let kinds: [(&str, &[&str]); 5] = [
+        ("redb", &AT_PATH),
+        ("file", &AT_PATH),
+        ("sqlite", &SQLITE),
+        ("directory", &DIRECTORY),
+        ("command", &COMMAND),
+    ];
+    let named = reader.misplaced(table, &section, &known, ("sources", &kind), &kinds);
+    reader.unknown(table, &section, &named);
     let path = |reader: &mut Reader<'_>| match table.contains_key("path") {
         true => reader.path(table, &section, "path"),
         false => {
@@ -580,7 +588,19 @@ active_command = "pgrep vacuum"
             ),
             (
                 source("name = \"a\"\nkind = \"file\"\npath = \"/x\"\nactive_query = \"x\""),
-                "unknown key `active_query`",
+                "`active_query` under [backup.sources a] is a key of sources of the kind `sqlite`, and this one is of the kind `file`",
+            ),
+            (
+                source("name = \"a\"\nkind = \"command\"\nexport = \"x\"\nlinks = \"all\""),
+                "`links` under [backup.sources a] is a key of sources of the kind `directory`, and this one is of the kind `command`",
+            ),
+            (
+                source("name = \"a\"\nkind = \"command\"\nexport = \"x\"\nmin_files = 1"),
+                "of the kind `redb`, `file`, `sqlite`, `directory`, and this one",
+            ),
+            (
+                source("name = \"a\"\nkind = \"file\"\npath = \"/x\"\nlinsk = \"all\""),
+                "unknown key `linsk`",
             ),
             (file("../a"), "climbs out"),
             (file("config.toml"), "no source may be called config.toml"),

@@ -304,7 +304,8 @@ fn unnumbered(path: &Path) -> Option<PathBuf> {
     is_backup_of(path, &base).then_some(base)
 }
 
-/// Gives the backup at `path` a second name that stays, and tells it; one that it has already is told again.
+/// Gives the backup at `path` a second name that stays, and tells it; one that it has already is told again, and so is that of
+/// another file with the same content: what fails again and again leaves one file.
 pub fn second_name(path: &Path) -> Result<PathBuf> {
     let base = unnumbered(path).context("it is not a backup")?;
     let inode = Identity::of(path).map(|file| file.inode);
@@ -315,6 +316,7 @@ pub fn second_name(path: &Path) -> Result<PathBuf> {
         }
         match Identity::of(&name) {
             Some(file) if Some(file.inode) == inode => return Ok(name),
+            Some(_) if is_equal(path, &name)? => return Ok(name),
             None if !exists(&name) => {
                 super::redo::link_or_copy(path, &name)?;
                 super::sync_folder(&super::folder_of(&name))?;
@@ -324,6 +326,18 @@ pub fn second_name(path: &Path) -> Result<PathBuf> {
         }
     }
     bail!("no name is free for {}", path.display())
+}
+
+fn is_equal(one: &Path, other: &Path) -> Result<bool> {
+    let size = |path: &Path| Identity::of(path).map(|file| file.size);
+    if size(one) != size(other) {
+        return Ok(false);
+    }
+    let digest = |path: &Path| {
+        let present = survey::present(path, |file| Box::new(file))?;
+        Ok::<_, anyhow::Error>(present.map(|present| present.digest))
+    };
+    Ok(digest(one)? == digest(other)?)
 }
 
 /// Gives something that is not ours, and lies at a name of ours, a name of its own beside `target`.

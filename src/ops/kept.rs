@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -207,12 +208,24 @@ pub fn feed(context: &Context, commands: &[Fed<'_>]) -> Result<()> {
         let entry = fed.entry;
         command::feed(fed.command, &fed.content, &context.step()).with_context(|| {
             let kept = held_before(&commands[..=number]);
-            format!("the import command of {entry} failed, and what it did up to then is not undone{kept}")
+            Unfed(format!("the import command of {entry} failed, and what it did up to then is not undone{kept}"))
         })?;
         info!("  {entry} -> its import command");
     }
     Ok(())
 }
+
+/// The failure of an import command: files can be brought back, and what it did cannot.
+#[derive(Debug)]
+pub struct Unfed(String);
+
+impl fmt::Display for Unfed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unfed {}
 
 /// Keeps the exports of these commands beyond the end of the work, and says where.
 fn held_before(commands: &[Fed<'_>]) -> String {

@@ -11,7 +11,12 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tracing::{error, info, warn};
 
-use super::{Context, kept::Fed, preflight::Blocked, remark::Remarks};
+use super::{
+    Context,
+    kept::{Fed, Unfed},
+    preflight::Blocked,
+    remark::Remarks,
+};
 use crate::{
     disk::{
         backup::{Known, volume_of},
@@ -297,6 +302,8 @@ pub fn carry_out(
             Err(match undone {
                 Ok(()) if no_file => Failure::new(Kind::Failed, format!("{verb} failed: {cause:#}"))
                     .hint("no file was changed: correct the cause and try again"),
+                Ok(()) if cause.downcast_ref::<Unfed>().is_some() => Failure::new(Kind::RolledBack, format!("{verb} failed after it began; every file is the old one again: {cause:#}"))
+                    .hint("correct the cause and try again; look at what the command left, or give it what it held before"),
                 Ok(()) => Failure::new(Kind::RolledBack, format!("{verb} failed after it began; the old state is back: {cause:#}"))
                     .hint("nothing is lost: correct the cause and try again"),
                 Err(second) => Failure::new(

@@ -25,7 +25,9 @@ use crate::{
     disk::{
         NewFolders,
         backup::{Identity, Known, Replaces, replaced_at, volume_of},
+        folder_of,
         journal::{self, Home, Journal},
+        mounts::is_mount_point,
         survey,
         transaction::{Build, Change, Form, New, Origin, Transaction},
         tree::keep_excluded,
@@ -65,7 +67,15 @@ pub fn rollback(
     let mut remarks = Remarks::default();
     let mut steps = Vec::new();
     let mut changes = Vec::new();
+    let unmounted = unmounted(&record, &mut blocked);
+    let is_out_of_reach = |done: &journal::Step| {
+        let volume = volume_of(&done.backup);
+        volume.is_some_and(|volume| unmounted.contains(volume))
+    };
     for done in record.steps.iter().filter(|done| !done.kept) {
+        if is_out_of_reach(done) {
+            continue;
+        }
         let (step, change) = reverse(context, done, &record.verb, &mut blocked)?;
         steps.push(step);
         changes.extend(change);
@@ -408,7 +418,10 @@ fn reverse(
         Ok(metadata) if metadata.is_file() => {}
         Ok(_) => return block(format!("{shown} is not a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return block(format!("{shown} is gone"));
+            return block(match is_folder(&folder_of(&done.backup)) {
+                true => format!("{shown} is gone"),
+                false => format!("{shown} is gone, and so is its folder (is its disk mounted?)"),
+            });
         }
         Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
     }
@@ -436,6 +449,27 @@ fn reverse(
         ..change(file)
     };
     Ok((step(action), Some(change)))
+}
+
+/// Names the mount points in which something was replaced, and at which nothing is mounted now: what was replaced is in what
+/// was mounted.
+fn unmounted<'a>(record: &'a Journal, blocked: &mut Vec<Blocked>) -> BTreeSet<&'a Path> {
+    let volumes = record.steps.iter();
+    let volumes = volumes.filter_map(|done| volume_of(&done.backup));
+    let unmounted: BTreeSet<&Path> = volumes.filter(|volume| !is_mount_point(volume)).collect();
+    for volume in &unmounted {
+        blocked.push(Blocked {
+            kind: "mount",
+            message: format!(
+                "{} was a mount point when the last {} replaced what is in it, and nothing is mounted there now",
+                volume.display(),
+                record.verb
+            ),
+            failure: Kind::Blocked,
+            hint: "mount it again, then roll back",
+        });
+    }
+    unmounted
 }
 
 /// What undoes the replacement of a folder: it and its backup change places.

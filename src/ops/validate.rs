@@ -12,7 +12,8 @@ use crate::{
         sources::{Content, SECRETS, Source},
     },
     disk::{
-        dangling,
+        dangling, folder_of,
+        survey::real,
         tree::{
             beneath::{Top, What},
             walk::{Met, walk},
@@ -22,6 +23,7 @@ use crate::{
     model::plan::Privacy,
     ops::{Context, contents, destination::Destination},
     source::shell::Line,
+    store::address::Address,
 };
 
 /// What was found.
@@ -94,6 +96,7 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<Report> {
             .collect::<Result<_>>()?;
         pipes(&settings, &mut report);
         destinations(context, &settings, &mut report)?;
+        archives_in_sources(&settings, &mut report);
     }
     report.good = report.faults.is_empty();
     Ok(report)
@@ -233,6 +236,35 @@ fn destinations(context: &Context, settings: &Settings, report: &mut Report) -> 
         }
     }
     Ok(())
+}
+
+/// Warns of folders for archives that lie in a directory which is exported: each archive would hold those before it.
+fn archives_in_sources(settings: &Settings, report: &mut Report) {
+    let directories = settings.sources.iter();
+    let directories = directories.filter(|source| source.is_directory());
+    for (name, destination) in &settings.schema.destinations {
+        let Address::Folder(folder) = &destination.address else {
+            continue;
+        };
+        let folder = real(&folder_of(&settings.config).join(folder));
+        for source in directories.clone() {
+            let top = source.path().map(real).unwrap_or_default();
+            let Ok(inside) = folder.strip_prefix(&top) else {
+                continue;
+            };
+            let is_kept = settings.rules(source).map_or(true, |rules| {
+                let archive = inside.join("archive.tar.gz");
+                rules.keeps(archive.as_os_str().as_encoded_bytes(), false)
+            });
+            if is_kept {
+                report.warnings.push(format!(
+                    "the destination {name}, {}, lies in the directory {}: each archive holds those before it, and an import replaces the folder with them; choose another folder, or exclude it",
+                    folder.display(),
+                    source.name
+                ));
+            }
+        }
+    }
 }
 
 /// Says that nothing is at a path, or that a link there leads to nothing.

@@ -497,12 +497,12 @@ mod gzip_layer {
                 "damaged tar",
             ),
             ("one byte", vec![0x1f], "truncated: "),
-            ("gzip of nothing", gzip(b""), "damaged tar"),
-            ("gzip of text", gzip(b"hello\n"), "damaged tar"),
+            ("gzip of nothing", gzip(b""), "a gzip of nothing"),
+            ("gzip of text", gzip(b"hello\n"), "not a tar"),
             (
                 "gzip of much text",
                 gzip(&b"hello\n".repeat(1000)),
-                "damaged tar",
+                "not a tar",
             ),
             ("gzip of zeros", gzip(&[0; 10240]), "no manifest.json"),
             (

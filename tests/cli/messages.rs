@@ -287,6 +287,17 @@ fn files_that_others_packed_are_named_as_what_they_are() {
             "plain tar",
         ),
         ("gzip -dc a.tar.gz | head -c 3000 > b", 13, "damaged tar"),
+        (
+            "echo 'a line' | gzip > b",
+            13,
+            "a gzip of something that is not a tar",
+        ),
+        (
+            "seq 1000 | gzip > b",
+            13,
+            "a gzip of something that is not a tar",
+        ),
+        ("gzip < /dev/null > b", 13, "a gzip of nothing"),
         ("gzip -c a.tar.gz > b", 13, "gzip twice"),
         ("gzip -dc a.tar.gz | xz > b", 13, "packed with xz: `xz -dc"),
         ("gzip -dc a.tar.gz | bzip2 > b", 13, "packed with bzip2"),
@@ -542,4 +553,133 @@ fn an_unreadable_path_names_the_limit_and_not_the_user() {
             "exclude what has a longer path",
         ],
     );
+}
+
+#[test]
+fn a_key_of_another_kind_is_told_from_one_that_no_kind_has() {
+    for (text, says) in [
+        (
+            format!("{}links = \"all\"\n", source("file", "../data/f")),
+            "`links` under [backup.sources s] is a key of sources of the kind `directory`, and this one is of the kind `file`",
+        ),
+        (
+            format!("{}export = \"date\"\n", source("directory", "../data")),
+            "is a key of sources of the kind `command`, and this one is of the kind `directory`",
+        ),
+        (
+            "[backup.destinations.d]\nurl = \"/x\"\nregion = \"eu\"\n".to_owned(),
+            "`region` under [backup.destinations.d] is a key of destinations of the kind `s3`, and this one is of the kind `folder`",
+        ),
+        (
+            "[backup.destinations.d]\nurl = \"s3://x\"\nmounted = true\n".to_owned(),
+            "is a key of destinations of the kind `folder`, and this one is of the kind `s3`",
+        ),
+    ] {
+        let run = configured(&text).run(&["validate"]);
+        assert!(!run.stderr.contains("unknown key"), "{}", run.stderr);
+        tells(run, 2, &[says]);
+    }
+}
+
+#[test]
+fn archives_that_lie_in_what_is_exported_are_warned_of() {
+    let destination = |url: &str| format!("[backup.destinations.d]\nurl = \"{url}\"\n");
+    let says = "the destination d, ";
+    for (more, url, is_warned) in [
+        ("", "../data/backups", true),
+        ("", "../data", true),
+        ("exclude = [\"/backups/\"]\n", "../data/backups", false),
+        ("exclude = [\"*.tar.gz\"]\n", "../data/backups", false),
+        ("", "../data-backups", false),
+        ("", "../out", false),
+    ] {
+        let text = format!(
+            "{}{more}{}",
+            source("directory", "../data"),
+            destination(url)
+        );
+        let run = configured(&text).run(&["validate"]).exits(0);
+        let said = format!("{}{}", run.text(), run.stderr);
+        assert_eq!(said.contains(says), is_warned, "{more} {url}: {said}");
+        assert_eq!(
+            said.contains("lies in the directory s"),
+            is_warned,
+            "{said}"
+        );
+    }
+}
+
+/// A disk that fails, a share without locks, and what refuses even root: each by the system call that says so.
+#[test]
+fn what_the_system_refuses_is_told_with_its_path_and_what_to_do() {
+    let has_strace = Command::new("strace").arg("-V").output();
+    if has_strace.is_err() {
+        assert!(
+            std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_none(),
+            "this needs strace"
+        );
+        println!("skipped: this needs strace");
+        return;
+    }
+    let machine = configured(&source("file", "../data/f"));
+    let archive = machine.export("good.tar.gz");
+    let file = machine.path("data/f").display().to_string();
+    let folder = machine.path("etc").display().to_string();
+    let refused = |calls: &str, error: &str, path: Option<&str>, verb: &[&str]| {
+        let mut command = Command::new("strace");
+        command.args(["-qq", "-f", "-o", "/dev/null"]);
+        command.args(path.map(|path| ["-P", path]).into_iter().flatten());
+        command.arg("-e").arg(format!("trace={calls}"));
+        command
+            .arg("-e")
+            .arg(format!("inject={calls}:error={error}"));
+        command.arg(env!("CARGO_BIN_EXE_hookshot"));
+        command
+            .arg("--config")
+            .arg(machine.path("etc/config.toml"))
+            .args(verb)
+            .env("TMPDIR", machine.path("tmp"))
+            .current_dir(machine.path("out"));
+        finish(command, b"")
+    };
+    let run = refused("read,pread64", "EIO", Some(&file), &["export", "b.tar.gz"]);
+    tells(run, 1, &[&file, "Input/output error", "look at `dmesg`"]);
+    for verb in [["export", "b.tar.gz"], ["import", &archive]] {
+        let run = refused("flock", "ENOLCK", None, &verb);
+        let says = [&*folder, "No locks available", "on a local disk"];
+        tells(run, 1, &says);
+    }
+    assert!(!machine.path("out/b.tar.gz").exists());
+
+    // Root may not do this, and nothing is immutable.
+    if !is_root("/proc and immutable files") {
+        return;
+    }
+    let other = configured(&source("file", "/proc/1/f"));
+    let run = other.run(&["import", &archive, "--dry-run", "--only", "s"]);
+    assert!(!run.stderr.contains("immutable"), "{}", run.stderr);
+    tells(run, 11, &["nothing can be made in /proc/1"]);
+    let attribute = |change: &str| {
+        let path = machine.path("out");
+        let run = Command::new("chattr").arg(change).arg(path).output();
+        run.is_ok_and(|run| run.status.success())
+    };
+    if !attribute("+i") {
+        println!("skipped: the file system has no immutable files");
+        return;
+    }
+    let run = machine.run(&["export", "b.tar.gz"]);
+    let import = {
+        let mut text = fs::read_to_string(machine.path("etc/config.toml")).expect("it");
+        text = text.replace("../data/f", "../out/f");
+        machine.write("etc/config.toml", text, 0o600);
+        machine.run(&["import", &archive, "--dry-run", "--only", "s"])
+    };
+    assert!(attribute("-i"));
+    tells(
+        run,
+        1,
+        &["cannot write in", "Operation not permitted", "chattr -i"],
+    );
+    tells(import, 11, &["out is immutable", "chattr -i"]);
 }

@@ -243,6 +243,9 @@ fn what_a_command_held_stays_when_its_import_command_fails() {
         r#"{COMMANDS}
         echo v2 > db; echo 2 > data/f; touch fail; hs 20 import o/*; says 'dump held .*/dump.bak.1'
         is "$(cat data/f etc/.hookshot/dump.bak.1)" $'2\nv2'; [ ! -e data.bak ] || wrong "$(ls)"
+        says 'every file is the old one again'; says 'what it did up to then is not undone'; is "$(grep -c 'the old state is back\|nothing is lost' said)" 0
+        # Each try that fails leaves what the command held, but not the same again and again.
+        for try in 1 2 3 4; do hs 20 import o/*; done; is "$(cd etc/.hookshot && echo dump.bak* && cat dump.bak.*)" $'dump.bak.1 dump.bak.2\nv2\nv1'
         # A rollback that fails in the command brings back everything else.
         rm fail; echo v2 > db; hs 0 import o/*; echo v4 > db; touch fail; hs 20 rollback; is "$(cat data/f data.bak/f etc/.hookshot/dump.bak)" $'1\n2\nv2'
         rm fail; hs 0 rollback; is "$(cat db data/f)" $'v2\n2'"#

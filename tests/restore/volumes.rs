@@ -201,3 +201,17 @@ fn a_volume_whose_import_or_rollback_is_killed_is_the_old_or_the_new_one() {
         println!("{said}");
     }
 }
+
+#[test]
+fn a_rollback_of_a_volume_that_is_not_mounted_asks_for_it() {
+    run(r#"
+    mkdir disk && mount -t tmpfs n disk && cp -a data/. disk/ || wrong no second tmpfs; umount data; mount --move disk data
+    hs import o/* || wrong import
+    mkdir aside; mount --move data aside
+    for verb in 'rollback --dry-run' rollback; do
+        hs $verb 2> said; is $? 11 "$verb"; grep -q 'data was a mount point' said && grep -q 'mount it again' said || wrong "$(cat said)"
+        grep -q 'import an archive instead' said && wrong "$(cat said)"
+    done
+    mount --move aside data; hs rollback || wrong rollback; is "$(cat data/new)" new content
+    "#);
+}
