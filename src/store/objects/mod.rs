@@ -610,6 +610,8 @@ mod tests {
             pid: 1,
             begun: chrono::DateTime::UNIX_EPOCH,
             run: "run".to_owned(),
+            life: None,
+            folders: Vec::new(),
         }
     }
 
