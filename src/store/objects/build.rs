@@ -17,7 +17,7 @@ use super::{
     endpoint::{self, Endpoint},
     environment::checked,
     explain::texts,
-    keys::{self, Bounded, Keys, Source},
+    keys::{self, Bounded, Keys, Source, Words},
     tls,
 };
 use crate::{
@@ -72,16 +72,58 @@ pub fn client(
         })
     });
     let client = built.with_context(|| format!("{address} cannot be used"))??;
-    let client = client.map_err(|error| {
-        if texts(&error).contains("No CA certificates were loaded") {
-            let message = format!("{address} cannot be used: this machine trusts no authority");
-            return Failure::new(Kind::Usage, message)
-                .hint("install the package ca-certificates, or name a file by the destination's `ca_file`");
-        }
-        Failure::new(Kind::Usage, format!("{address} cannot be used: {error}"))
-            .hint("look at the destination's options and at the environment")
-    })?;
+    let client = client.map_err(|error| unusable(address, &error))?;
     Ok((client, *service, prefix.clone()))
+}
+
+/// The failure of a client that cannot be made.
+fn unusable(address: &Address, error: &object_store::Error) -> Failure {
+    let text = texts(error);
+    let shown = error.to_string();
+    let (what, hint) = [
+        (
+            "No CA certificates were loaded",
+            "this machine trusts no authority",
+            "install the package ca-certificates, or name a file by the destination's `ca_file`",
+        ),
+        (
+            "Missing SecretAccessKey",
+            "there is a key without its secret",
+            "set the destination's `secret_access_key`, or AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            "Missing AccessKeyId",
+            "there is the secret of a key, and no key",
+            "set the destination's `access_key_id`, or AWS_ACCESS_KEY_ID",
+        ),
+        (
+            "Account must be specified",
+            "there is no storage account",
+            "set the destination's `account`, or AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING",
+        ),
+        (
+            "`external_account`",
+            "its key is federated (`external_account`), which hookshot does not do",
+            "use the key of a service account",
+        ),
+        (
+            "`impersonated_service_account`",
+            "its key takes on another account (`impersonated_service_account`), which hookshot does not do",
+            "use the key of a service account",
+        ),
+    ]
+    .into_iter()
+    .find(|(sign, ..)| text.contains(sign))
+    .map_or_else(
+        || {
+            // "Generic S3 error: ".
+            let words = shown.strip_prefix("Generic ").and_then(|rest| rest.split_once(": "));
+            let words = words.map_or(shown.as_str(), |(_, words)| words);
+            (words, "look at the destination's options and at the environment")
+        },
+        |(_, what, hint)| (what, hint),
+    );
+    Failure::new(Kind::Usage, format!("{address} cannot be used: {what}")).hint(hint)
 }
 
 /// Looks at everything that is said of a bucket, as [`client`] does, where not all of it is at hand.
@@ -259,20 +301,33 @@ fn gcs(bucket: &str, options: &Options, environment: &Environment, way: Way) -> 
         std::path::Path::new(home).join(file).exists()
     });
     let skips = builder.get_config_value(&GoogleConfigKey::SkipSignature);
-    if !has_key && !by_gcloud && skips.as_deref() != Some("true") {
-        let (options, retry) = metadata(&way);
-        let asks = builder
-            .clone()
-            .with_retry(retry)
-            .with_client_options(options)
-            .with_http_connector(Connection::direct())
-            .build()?;
-        builder = builder.with_credentials(Arc::new(Bounded::new(
-            asks.credentials().clone(),
-            "`service_account_key`, GOOGLE_SERVICE_ACCOUNT, GOOGLE_SERVICE_ACCOUNT_KEY, \
-             GOOGLE_APPLICATION_CREDENTIALS, gcloud's credentials, and Google's metadata",
-            "set the destination's `service_account_key`, or GOOGLE_APPLICATION_CREDENTIALS",
-        )));
+    if skips.as_deref() != Some("true") {
+        let (asks, words) = if has_key || by_gcloud {
+            let words = Words {
+                what: "Google gives no token for the key",
+                hint: "look at the key, at this machine's clock, and at the way to oauth2.googleapis.com",
+                patience: keys::SIGN_IN,
+                metadata: None,
+            };
+            let connection = Connection::new(way.proxies.clone(), None);
+            let asks = builder.clone().with_retry(retry(options));
+            let asks = asks.with_client_options(way.options.clone());
+            (asks.with_http_connector(connection), words)
+        } else {
+            let words = Words {
+                what: "there is no key for the store: looked in `service_account_key`, GOOGLE_SERVICE_ACCOUNT, GOOGLE_SERVICE_ACCOUNT_KEY, \
+                       GOOGLE_APPLICATION_CREDENTIALS, gcloud's credentials, and Google's metadata",
+                hint: "set the destination's `service_account_key`, or GOOGLE_APPLICATION_CREDENTIALS",
+                patience: keys::PATIENCE,
+                metadata: Some("Google's"),
+            };
+            let (options, retry) = metadata(&way);
+            let asks = builder.clone().with_retry(retry);
+            let asks = asks.with_client_options(options);
+            (asks.with_http_connector(Connection::direct()), words)
+        };
+        let inner = asks.build()?.credentials().clone();
+        builder = builder.with_credentials(Arc::new(Bounded::new(inner, words)));
     }
     let store = builder
         .with_retry(retry(options))
@@ -307,35 +362,50 @@ fn azure(container: &str, options: &Options, environment: &Environment, way: Way
         builder = builder.with_msi_endpoint(endpoint);
     }
     builder = builder.with_container_name(container);
-    let has_key = [
+    let has_one = |keys: &[AzureConfigKey]| {
+        let mut keys = keys.iter();
+        keys.any(|key| builder.get_config_value(key).is_some())
+    };
+    let is_true = |key| builder.get_config_value(&key).as_deref() == Some("true");
+    let is_plain = has_one(&[
         AzureConfigKey::AccessKey,
         AzureConfigKey::SasKey,
         AzureConfigKey::Token,
+        AzureConfigKey::CredentialType,
+    ]) || is_true(AzureConfigKey::UseEmulator)
+        || is_true(AzureConfigKey::UseAzureCli)
+        || is_true(AzureConfigKey::SkipSignature);
+    let signs_in = has_one(&[
         AzureConfigKey::ClientSecret,
         AzureConfigKey::FederatedTokenFile,
-        AzureConfigKey::CredentialType,
-    ]
-    .iter()
-    .any(|key| builder.get_config_value(key).is_some());
-    let is_true = |key| builder.get_config_value(&key).as_deref() == Some("true");
-    if !has_key
-        && !is_true(AzureConfigKey::UseEmulator)
-        && !is_true(AzureConfigKey::UseAzureCli)
-        && !is_true(AzureConfigKey::SkipSignature)
-    {
-        let (options, retry) = metadata(&way);
-        let asks = builder
-            .clone()
-            .with_retry(retry)
-            .with_client_options(options)
-            .with_http_connector(Connection::direct())
-            .build()?;
-        builder = builder.with_credentials(Arc::new(Bounded::new(
-            asks.credentials().clone(),
-            "`account_key`, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_KEY, \
-             AZURE_STORAGE_CONNECTION_STRING, AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE, and Azure's metadata",
-            "set the destination's `account_key`, or AZURE_STORAGE_CONNECTION_STRING",
-        )));
+    ]);
+    if !is_plain {
+        let (asks, words) = if signs_in {
+            let words = Words {
+                what: "Azure's sign-in gives no token",
+                hint: "look at AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE, and at AZURE_AUTHORITY_HOST",
+                patience: keys::SIGN_IN,
+                metadata: None,
+            };
+            let connection = Connection::new(way.proxies.clone(), None);
+            let asks = builder.clone().with_retry(retry(options));
+            let asks = asks.with_client_options(way.options.clone());
+            (asks.with_http_connector(connection), words)
+        } else {
+            let words = Words {
+                what: "there is no key for the store: looked in `account_key`, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_KEY, \
+                       AZURE_STORAGE_CONNECTION_STRING, AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE, and Azure's metadata",
+                hint: "set the destination's `account_key`, or AZURE_STORAGE_CONNECTION_STRING",
+                patience: keys::PATIENCE,
+                metadata: Some("Azure's"),
+            };
+            let (options, retry) = metadata(&way);
+            let asks = builder.clone().with_retry(retry);
+            let asks = asks.with_client_options(options);
+            (asks.with_http_connector(Connection::direct()), words)
+        };
+        let inner = asks.build()?.credentials().clone();
+        builder = builder.with_credentials(Arc::new(Bounded::new(inner, words)));
     }
     let store = builder
         .with_retry(retry(options))

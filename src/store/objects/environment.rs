@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The variables of S3 (AWS SDKs and Tools Reference Guide, "Environment variables"), and those of object_store.
-const S3: [(&str, Shape); 30] = [
+const S3: [(&str, Shape); 32] = [
     ("AWS_ACCESS_KEY_ID", Key),
     ("AWS_SECRET_ACCESS_KEY", Key),
     ("AWS_SESSION_TOKEN", Key),
@@ -47,6 +47,8 @@ const S3: [(&str, Shape); 30] = [
     ("AWS_SSE_BUCKET_KEY_ENABLED", Flag),
     ("AWS_SSE_CUSTOMER_KEY_BASE64", Key),
     ("AWS_EC2_METADATA_DISABLED", Flag),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT", Url),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN", Lines),
 ];
 
 /// Those of Google, two of which the library reads by itself.

@@ -119,6 +119,14 @@ impl Source {
         })
     }
 
+    /// Returns the address of the machine's metadata, if that is who gives keys.
+    pub fn metadata(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Instance { endpoint, .. } => Some(endpoint),
+            _ => None,
+        }
+    }
+
     /// Returns how long the first key may take.
     pub fn patience(&self) -> Duration {
         match self.kind {

@@ -28,6 +28,14 @@ pub const PATIENCE: Duration = Duration::from_secs(4);
 const LONG_PATIENCE: Duration = Duration::from_secs(20);
 /// A new key is fetched so long before the old one runs out (object_store takes the same).
 const BEFORE_THE_END: Duration = Duration::from_secs(5 * 60);
+/// How long a sign-in at a provider may take.
+pub const SIGN_IN: Duration = Duration::from_secs(60);
+/// How long the other destinations of a run do not ask a metadata service that had no key.
+const ABSENT_FOR: Duration = Duration::from_secs(60);
+/// Metadata services of this machine that had no key, when, and what is said of it: a run with several destinations waits
+/// for them once.
+static ABSENT: std::sync::Mutex<Vec<(String, Instant, Fault)>> = std::sync::Mutex::new(Vec::new());
+
 /// The pause between two attempts to replace a key that is still good.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(10);
 
@@ -97,13 +105,20 @@ impl Keys {
                 }
                 Ok(key.credential.clone())
             }
-            None => match self.fetch(self.source.patience()).await {
-                Ok(fresh) => Ok(held.key.insert(Key::new(fresh)).credential.clone()),
-                Err(fault) => {
-                    held.fault = Some(fault.clone());
-                    Err(fault)
+            None => {
+                let fetched = match absent(self.source.metadata()) {
+                    Some(fault) => Err(fault),
+                    None => self.fetch(self.source.patience()).await,
+                };
+                match fetched {
+                    Ok(fresh) => Ok(held.key.insert(Key::new(fresh)).credential.clone()),
+                    Err(fault) => {
+                        remember(self.source.metadata(), &fault);
+                        held.fault = Some(fault.clone());
+                        Err(fault)
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -144,6 +159,21 @@ impl CredentialProvider for Keys {
     }
 }
 
+/// Returns the fault of a metadata service that was asked a moment ago, by its name.
+fn absent(service: Option<&str>) -> Option<Fault> {
+    let known = ABSENT.lock().ok()?;
+    let (_, _, fault) = (known.iter().rev())
+        .find(|(name, asked, _)| Some(&**name) == service && asked.elapsed() < ABSENT_FOR)?;
+    Some(fault.clone())
+}
+
+fn remember(service: Option<&str>, fault: &Fault) {
+    if let (Some(service), Ok(mut known)) = (service, ABSENT.lock()) {
+        known.retain(|(name, ..)| name != service);
+        known.push((service.to_owned(), Instant::now(), fault.clone()));
+    }
+}
+
 /// The provider of an [`object_store`] builder.
 pub fn provider(keys: &Arc<Keys>) -> AwsCredentialProvider {
     Arc::clone(keys) as _
@@ -152,26 +182,45 @@ pub fn provider(keys: &Arc<Keys>) -> AwsCredentialProvider {
 /// A key from a provider of object_store, within a time, and with our words if there is none.
 pub struct Bounded<C> {
     inner: Arc<dyn CredentialProvider<Credential = C>>,
-    /// All places that were looked in; the metadata service comes last.
-    looked_in: &'static str,
-    hint: &'static str,
+    words: Words,
     held: Mutex<(Option<Arc<C>>, Option<Fault>)>,
 }
 
+/// What is said if no key comes, and when.
+#[derive(Clone, Copy)]
+pub struct Words {
+    /// What failed.
+    pub what: &'static str,
+    /// What to do.
+    pub hint: &'static str,
+    /// How long the first key may take.
+    pub patience: Duration,
+    /// The metadata service that is asked, if one is.
+    pub metadata: Option<&'static str>,
+}
+
 impl<C> Bounded<C> {
-    /// Asks `inner`; `looked_in` ends with the name of the metadata service.
-    pub fn new(
-        inner: Arc<dyn CredentialProvider<Credential = C>>,
-        looked_in: &'static str,
-        hint: &'static str,
-    ) -> Bounded<C> {
+    /// Asks `inner`.
+    pub fn new(inner: Arc<dyn CredentialProvider<Credential = C>>, words: Words) -> Bounded<C> {
         Bounded {
             inner,
-            looked_in,
-            hint,
+            words,
             held: Mutex::new((None, None)),
         }
     }
+}
+
+/// Returns what a provider's sign-in says against a key; else the first cause.
+fn said(error: &object_store::Error) -> String {
+    let text = super::explain::texts(error);
+    let described = text
+        .split_once("\"error_description\":")
+        .and_then(|(_, rest)| {
+            let rest = rest.trim_start().strip_prefix('"')?;
+            let end = rest.find(['"', '\\'])?;
+            Some(super::explain::quoted(&rest[..end]))
+        });
+    described.unwrap_or_else(|| super::explain::cause_of(error))
 }
 
 impl<C> fmt::Debug for Bounded<C> {
@@ -190,30 +239,28 @@ impl<C: fmt::Debug + Send + Sync + 'static> CredentialProvider for Bounded<C> {
     {
         Box::pin(async move {
             let mut held = self.held.lock().await;
-            if let Some(fault) = &held.1 {
-                return Err(generic(fault.clone()));
+            let words = self.words;
+            if let Some(fault) = held.1.clone().or_else(|| absent(words.metadata)) {
+                return Err(generic(fault));
             }
             let patience = match held.0 {
-                Some(_) => LONG_PATIENCE,
-                None => PATIENCE,
+                Some(_) => LONG_PATIENCE.max(words.patience),
+                None => words.patience,
             };
             let why = match timeout(patience, self.inner.get_credential()).await {
                 Ok(Ok(key)) => {
                     held.0 = Some(Arc::clone(&key));
                     return Ok(key);
                 }
-                Ok(Err(error)) => super::explain::cause_of(&error),
+                Ok(Err(error)) => said(&error),
                 Err(_) => format!("no answer within {patience:?}"),
             };
             if let Some(key) = &held.0 {
                 warn!(reason = %why, "There is no new key for the store yet; the old one goes on being used");
                 return Ok(Arc::clone(key));
             }
-            let what = format!(
-                "there is no key for the store: looked in {} ({why})",
-                self.looked_in
-            );
-            let fault = Fault::standing(what, self.hint);
+            let fault = Fault::standing(format!("{} ({why})", words.what), words.hint);
+            remember(words.metadata, &fault);
             held.1 = Some(fault.clone());
             Err(generic(fault))
         })
