@@ -39,7 +39,10 @@ fn lines(report: &Report) -> String {
 }
 
 fn describe(checked: &Checked) -> String {
-    let name = checked.name.as_ref().map(|name| format!("@{name} "));
+    let name = checked
+        .name
+        .as_ref()
+        .map(|name| format!("@{} ", printable(name)));
     let good = if checked.good { "good" } else { "NOT GOOD" };
     let mut out = format!(
         "{}{}: {good}\n",

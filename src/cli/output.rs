@@ -364,7 +364,13 @@ fn each_part(
 fn bare(rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.add_rows(rows);
+    // A cell is one line, whoever wrote it.
+    let inert = |row: Vec<String>| {
+        row.iter()
+            .map(|cell| printable_line(cell))
+            .collect::<Vec<_>>()
+    };
+    table.add_rows(rows.into_iter().map(inert));
     table
 }
 

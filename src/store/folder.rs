@@ -6,12 +6,13 @@
 use std::{
     fs,
     io::{self, Seek as _, Write},
-    os::unix::fs::MetadataExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, TimeDelta, Utc};
+use tracing::warn;
 
 use super::{
     Maker, OWN, Proof, Store, Stored, Upload, fit,
@@ -25,7 +26,7 @@ use crate::{
         publish::{Draft, Existing},
     },
     error::{Failure, Kind},
-    model::digest::Digest,
+    model::{archive_name::SUFFIX, digest::Digest},
 };
 
 /// Stands between the name of an archive and what tells its drafts apart.
@@ -70,8 +71,14 @@ impl Folder {
         }
         for entry in entries {
             let entry = entry.with_context(|| self.reading())?;
-            if let Some(name) = entry.file_name().to_str() {
-                take(name, &entry)?;
+            let file = entry.file_name();
+            match file.to_str() {
+                Some(name) => take(name, &entry)?,
+                // Archives are known by text; `verify` of the folder reads this one, too.
+                None if file.as_bytes().ends_with(SUFFIX.as_bytes()) => {
+                    warn!(file = %file.display(), folder = %self.path.display(), "A file is passed over, because its name is not UTF-8");
+                }
+                None => {}
             }
         }
         Ok(())

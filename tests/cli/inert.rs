@@ -251,6 +251,14 @@ fn a_file_that_is_not_text_is_named_and_can_be_used() {
         .expect("a path");
     assert!(said.ends_with("/into%FE/secrets"), "{said}");
     assert!(into.join("secrets").exists());
+    let listed = run(&["list".as_ref(), ".".as_ref()]).exits(0);
+    assert!(
+        listed.stderr.contains("its name is not UTF-8"),
+        "{}",
+        listed.stderr
+    );
+    let folder = run(&["verify".as_ref(), ".".as_ref()]).exits(0).json();
+    assert_eq!(folder["archives"].as_array().map(Vec::len), Some(2));
     let plain = run(&["verify".as_ref(), good.as_ref()]).exits(0).json();
     assert!(plain["archives"][0].get("archive_escaped").is_none());
 }

@@ -447,6 +447,10 @@ fn screen(written: &str) -> Vec<String> {
             match &sequence[..=end] {
                 "2K" => lines[row].clear(),
                 "K" | "0K" => lines[row] = lines[row].chars().take(column).collect(),
+                "J" | "0J" => {
+                    lines[row] = lines[row].chars().take(column).collect();
+                    lines.truncate(row + 1);
+                }
                 up if up.ends_with('A') => row = row.saturating_sub(1),
                 _ => {}
             }
