@@ -12,7 +12,7 @@ use std::{
 
 use hookshot::{
     error::{Failure, Kind},
-    store::{Check, Options, Proof, Store, options::Checksums},
+    store::{self, Address, Check, Environment, Options, Proof, Store, options::Checksums},
 };
 
 use crate::{
@@ -588,6 +588,82 @@ fn azure_and_google_are_looked_at_as_well() {
         content(&*store, "archive").expect_err("not implemented");
         assert_eq!(proxy.count("GET") - before, 1, "asked once");
     }
+}
+
+/// The container of Azurite, with nothing but a shared access signature for a key.
+fn signed(proxy: &Faults, signature: &str) -> Box<dyn Store> {
+    let options = Options {
+        endpoint: Some(Azurite::account_endpoint(&proxy.endpoint())),
+        account: Some(Azurite::ACCOUNT.to_owned()),
+        allow_http: true,
+        chunk_bytes: PART_BYTES,
+        ..Options::default()
+    };
+    let environment = Environment {
+        variables: vec![("AZURE_STORAGE_SAS_KEY".to_owned(), signature.to_owned())],
+    };
+    let address = Address::parse("az://bucket").expect("a place");
+    store::open(&address, &options, &environment, on()).expect("a store")
+}
+
+#[test]
+fn a_shared_access_signature_is_all_that_azure_needs_to_remove_too() {
+    let Some(azurite) = Azurite::start() else {
+        return;
+    };
+    let proxy = Faults::in_front_of(&Azurite::endpoint(&azurite));
+    let token = Azurite::signature("2096-01-01T00:00:00Z");
+    for token in [token.clone(), format!("?{token}")] {
+        let store = signed(&proxy, &token);
+        for size in [SMALL, LARGE] {
+            export(&*store, "archive", &bytes(size, 1)).expect("proven");
+            assert_eq!(names(&*store), ["archive"]);
+            store.remove("archive").expect("removed");
+        }
+    }
+    assert_eq!(azurite.blobs(), [""; 0]);
+    let store = signed(&proxy, &Azurite::signature("2020-01-01T00:00:00Z"));
+    let error = export(&*store, "archive", &bytes(SMALL, 1)).expect_err("its time is over");
+    let failure = Failure::of(&error);
+    assert!(!failure.message.contains("sig="), "{failure:?}");
+    assert!(failure.message.contains("the store refuses"), "{failure:?}");
+}
+
+#[test]
+fn a_prefix_is_not_how_another_one_begins() {
+    let odd = Odd::new(Quirk::Del501);
+    let machine = machine(&odd);
+    for name in ["host1/", "host/sub/"] {
+        let folder = odd.place.file(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let from = odd.place.file("host").join(ARCHIVES[2]);
+        fs::copy(from, folder.join(ARCHIVES[2])).expect("copied");
+    }
+    let prune = ["prune", "@offsite", "--keep-last", "1", "--yes", "--json"];
+    let said = offsite::run(&machine, &prune).exits(0).json();
+    assert_eq!(said["removed"], 2, "{said}");
+    let left: Vec<String> = odd.place.objects().into_keys().collect();
+    let expected = [
+        format!("host/{}", ARCHIVES[0]),
+        format!("host/sub/{}", ARCHIVES[2]),
+        format!("host1/{}", ARCHIVES[2]),
+    ];
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn a_weak_tag_keeps_nothing_from_being_read() {
+    let odd = Odd::new(Quirk::Del501);
+    odd.proxy.clear();
+    let weak = Fault::AnswerHeader {
+        name: "ETag",
+        value: "W/\"1-2\"".to_owned(),
+    };
+    odd.proxy.add(Rule::on("HEAD", weak).always());
+    let store = odd.store();
+    let proof = export(&*store, "archive", &bytes(SMALL, 1)).expect("proven");
+    assert_eq!(proof, Proof::ReadBack);
+    assert!(content(&*store, "archive").expect("read") == bytes(SMALL, 1));
 }
 
 #[test]

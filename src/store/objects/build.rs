@@ -50,10 +50,7 @@ pub fn client(
         bail!("{address} is no bucket");
     };
     let (options, environment) = &settings(address, *service, options, environment)?;
-    let endpoint = match service {
-        Service::S3 => endpoint::of_bucket(bucket, options, environment)?,
-        Service::Gcs | Service::Azure => None,
-    };
+    let endpoint = endpoint_of(*service, bucket, options, environment)?;
     // The builders print secrets: nothing here is ever shown but the message.
     let built = caught(|| -> Result<Built> {
         let way = Way {
@@ -133,12 +130,31 @@ pub fn look_over(address: &Address, options: &Options, environment: &Environment
     } = address
     {
         let (options, environment) = settings(address, *service, options, environment)?;
-        if *service == Service::S3 {
-            endpoint::of_bucket(bucket, &options, &environment)?;
-        }
+        endpoint_of(*service, bucket, &options, &environment)?;
         proxies(&options, &environment)?;
     }
     Ok(())
+}
+
+/// Returns where requests for an S3 bucket go, and refuses an endpoint of any service that names the bucket again.
+fn endpoint_of(
+    service: Service,
+    bucket: &str,
+    options: &Options,
+    environment: &Environment,
+) -> Result<Option<Endpoint>> {
+    let named = options.endpoint.as_deref();
+    match service {
+        Service::S3 => return endpoint::of_bucket(bucket, options, environment),
+        Service::Gcs => endpoint::require_without_bucket(bucket, named, None)?,
+        Service::Azure => {
+            let named = named.or_else(|| environment.get("AZURE_STORAGE_ENDPOINT"));
+            let account = options.account.as_deref();
+            let account = account.or_else(|| environment.get("AZURE_STORAGE_ACCOUNT_NAME"));
+            endpoint::require_without_bucket(bucket, named, account)?;
+        }
+    }
+    Ok(None)
 }
 
 /// Returns options and environment, checked, with what the provider's files add.

@@ -63,6 +63,33 @@ pub fn of_bucket(
     Ok(Some(placed(bucket, endpoint.trim(), path_style)?))
 }
 
+/// Refuses an endpoint of Google's or Azure's that ends with the bucket or container, which the URL names already. The path
+/// of an emulator of Azure's ends with the account.
+pub fn require_without_bucket(
+    bucket: &str,
+    endpoint: Option<&str>,
+    account: Option<&str>,
+) -> Result<()> {
+    let Some(endpoint) = endpoint.filter(|_| account != Some(bucket)) else {
+        return Ok(());
+    };
+    let url = endpoint.trim().trim_end_matches('/');
+    let front = url
+        .strip_suffix(bucket)
+        .filter(|front| front.ends_with('/'));
+    match front.map(|front| front.trim_end_matches('/')) {
+        Some(front) if front.contains("://") => Err(twice(endpoint, bucket, front).into()),
+        _ => Ok(()),
+    }
+}
+
+fn twice(endpoint: &str, bucket: &str, right: &str) -> Failure {
+    let message = format!(
+        "`endpoint` {endpoint} ends with the bucket, which the URL of the destination names already ({bucket})"
+    );
+    Failure::new(Kind::Usage, message).hint(format!("write endpoint = \"{right}\""))
+}
+
 fn placed(bucket: &str, endpoint: &str, path_style: Option<bool>) -> Result<Endpoint, Failure> {
     let url = endpoint.trim_end_matches('/');
     // Whether it is a URL at all is seen by who builds the client.
@@ -85,11 +112,10 @@ fn placed(bucket: &str, endpoint: &str, path_style: Option<bool>) -> Result<Endp
         && front.ends_with('/')
     {
         let front = front.trim_end_matches('/');
-        return Err(refused(
-            &format!(
-                "ends with the bucket, which the URL of the destination names already ({bucket})"
-            ),
-            format!("write endpoint = \"{scheme}://{authority}{front}\""),
+        return Err(twice(
+            endpoint,
+            bucket,
+            &format!("{scheme}://{authority}{front}"),
         ));
     }
     let host = authority
@@ -233,6 +259,25 @@ mod tests {
             assert_eq!(failure.kind, Kind::Usage);
             let hint = failure.hint.unwrap_or_default();
             assert!(hint.contains(right), "{endpoint}: {hint}");
+        }
+    }
+
+    #[test]
+    fn google_and_azure_take_no_bucket_in_their_endpoint_either() {
+        for (endpoint, account, is_good) in [
+            ("https://a.blob.core.windows.net", Some("a"), true),
+            ("https://a.blob.core.windows.net/b", Some("a"), false),
+            ("https://a.blob.core.windows.net/b/", None, false),
+            (
+                "http://127.0.0.1:1/devstoreaccount1",
+                Some("devstoreaccount1"),
+                true,
+            ),
+            ("http://127.0.0.1:1/b", Some("b"), true),
+            ("https://b", None, true),
+        ] {
+            let found = require_without_bucket("b", Some(endpoint), account);
+            assert_eq!(found.is_ok(), is_good, "{endpoint}");
         }
     }
 

@@ -91,6 +91,7 @@ struct S3Page {
     #[serde(default)]
     common_prefixes: Vec<S3Folder>,
     is_truncated: Option<String>,
+    encoding_type: Option<String>,
     next_continuation_token: Option<String>,
 }
 
@@ -124,15 +125,46 @@ fn of_s3(text: &str) -> Result<Page, String> {
         (Some("false"), _) => None,
         (_, token) => token,
     };
+    // There are servers that encode keys unasked.
+    let is_encoded = page.encoding_type.as_deref() == Some("url");
+    let plain = |key: String| match is_encoded {
+        true => decoded(&key),
+        false => key,
+    };
+    let objects = page.contents.into_iter().map(S3Object::read);
+    let folders = page.common_prefixes.into_iter();
     Ok(Page {
-        objects: page.contents.into_iter().map(S3Object::read).collect(),
-        folders: page
-            .common_prefixes
-            .into_iter()
-            .map(|folder| folder.prefix)
+        objects: objects
+            .map(|object| Object {
+                key: plain(object.key),
+                ..object
+            })
             .collect(),
+        folders: folders.map(|folder| plain(folder.prefix)).collect(),
         next,
     })
+}
+
+/// Returns a key of which each `%XX` stood for a byte, and `+` for a blank.
+fn decoded(key: &str) -> String {
+    let mut bytes = Vec::with_capacity(key.len());
+    let mut rest = key.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        let digits = behind.get(..2).filter(|_| *byte == b'%');
+        let coded = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let coded = coded.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (coded, byte) {
+            (Some(coded), _) => {
+                bytes.push(coded);
+                rest = &behind[2..];
+                continue;
+            }
+            (None, b'+') => bytes.push(b' '),
+            (None, byte) => bytes.push(*byte),
+        }
+        rest = behind;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl S3Object {
@@ -232,6 +264,20 @@ mod tests {
         );
         assert_eq!(page.folders, ["x//"]);
         assert_eq!(Page::read(Service::Gcs, text), Ok(page));
+    }
+
+    #[test]
+    fn encoded_keys_are_decoded_if_the_page_says_so() {
+        let page = |kind: &str| {
+            let text = format!(
+                "<ListBucketResult>{kind}<Contents><Key>a%2Bb%2fc+d%zz</Key><Size>1</Size></Contents></ListBucketResult>"
+            );
+            Page::read(Service::S3, &text).expect("a page").objects[0]
+                .key
+                .clone()
+        };
+        assert_eq!(page("<EncodingType>url</EncodingType>"), "a+b/c d%zz");
+        assert_eq!(page(""), "a%2Bb%2fc+d%zz");
     }
 
     #[test]

@@ -377,7 +377,8 @@ impl Store for Objects {
         let meta = meta.ok_or_else(|| missing(&self.inner.shown, name))?;
         Ok(Box::new(Object {
             inner: self.inner.clone(),
-            if_match: meta.e_tag.clone(),
+            // A weak one, as proxies make them, never matches (RFC 9110, 8.8.3.2).
+            if_match: meta.e_tag.clone().filter(|tag| !tag.starts_with("W/")),
             meta,
         }))
     }
