@@ -97,6 +97,9 @@ impl List {
     }
 }
 
+/// The most folders that are named.
+const MOST_NAMED: usize = 10;
+
 fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<()> {
     if report.archives.is_empty() {
         match report.others {
@@ -105,6 +108,16 @@ fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<
                 out,
                 "there are no archives of {prefix}; with --all-hosts there are {others} of others"
             )?,
+        }
+        for folder in report.folders.iter().take(MOST_NAMED) {
+            let folder = printable(folder);
+            writeln!(
+                out,
+                "{folder} is a folder, and a place of its own: it was not listed"
+            )?;
+        }
+        if let Some(more) = report.folders.len().checked_sub(MOST_NAMED + 1) {
+            writeln!(out, "and so are {} more", more + 1)?;
         }
         return other_files(out, report);
     }

@@ -27,6 +27,9 @@ use crate::{
 /// The word for the newest archive that is good.
 pub const LATEST: &str = "latest";
 
+/// The most folders that a message names.
+const MOST_NAMED: usize = 10;
+
 /// Whether what arrives is read back although the store tells a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadBack {
@@ -330,8 +333,25 @@ impl Destination {
 
     fn has_none(&self, what: &str, prefix: &str) -> Failure {
         let message = format!("there is no {what} of {prefix} in {}", self.shown());
-        Failure::new(Kind::NotFound, message)
-            .hint("`hookshot list --all-hosts` shows what is there")
+        let failure = Failure::new(Kind::NotFound, message);
+        match self.folders() {
+            Some(folders) => failure.hint(format!(
+                "`hookshot list --all-hosts` shows what is there; its folders are places of their own: {folders}"
+            )),
+            None => failure.hint("`hookshot list --all-hosts` shows what is there"),
+        }
+    }
+
+    /// Names the folders that the last listing met and passed over: their number, and the first of them.
+    pub fn folders(&self) -> Option<String> {
+        let folders = self.store.folders();
+        let named = folders.iter().take(MOST_NAMED).cloned();
+        let named = named.collect::<Vec<_>>().join(", ");
+        match folders.len() {
+            0 => None,
+            count if count > MOST_NAMED => Some(format!("{named} and {} more", count - MOST_NAMED)),
+            _ => Some(named),
+        }
     }
 }
 

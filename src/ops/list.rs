@@ -82,6 +82,8 @@ pub struct Report {
     pub others: usize,
     /// Files beside them whose names end like an archive's, and that were not found to be archives.
     pub other_files: Vec<Passed>,
+    /// Folders of places without archives: places of their own, whose content was not listed.
+    pub folders: Vec<String>,
     /// Places that could not be listed.
     pub failed: Vec<Failed>,
     /// The same, as what the run ends in.
@@ -205,6 +207,7 @@ pub struct Detail {
 /// Lists the archives of every place.
 pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
     let (mut rows, mut others, mut other_files) = (Vec::new(), 0, Vec::new());
+    let mut folders = Vec::new();
     let (found, failed) = at_each(context, settings, &request.places, |destination| {
         let prefix = &settings.schema.prefix;
         let catalog = Catalog::read(&destination, prefix, request.hosts, Manifests::OfAll)?;
@@ -214,6 +217,11 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
             Depth::Manifests => details(context, &destination, &catalog)?,
         };
         let shown: Arc<str> = destination.shown().into();
+        if catalog.archives.is_empty() {
+            let found = destination.store.folders().into_iter();
+            let place = shown.trim_end_matches('/');
+            folders.extend(found.map(|folder| format!("{place}/{folder}")));
+        }
         for listed in &catalog.archives {
             let created = listed.created().map(|created| created.timestamp());
             warn_of_date(context, &shown, &listed.stored.name, created);
@@ -243,6 +251,7 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
         archives: Archives { rows, now },
         others,
         other_files,
+        folders,
         failure: failure_of(&failed, places),
         failed,
         places,

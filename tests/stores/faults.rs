@@ -107,7 +107,7 @@ impl Broken {
 fn is_fit_to_be_seen(failure: &Failure) {
     let Failure { message, hint, .. } = failure;
     let all = format!("{message} {hint:?}");
-    for secret in [S3::SECRET_KEY, "<Error>", "Signature=", "http://", "X-Amz"] {
+    for secret in [S3::SECRET_KEY, "<Error>", "Signature=", "://127", "X-Amz"] {
         assert!(!all.contains(secret), "{all}");
     }
     assert!(message.len() < 400, "{message}");
@@ -441,8 +441,12 @@ fn what_could_not_be_ended_is_ended_by_a_later_run() {
 fn errors_say_what_to_do() {
     let broken = Broken::new(S3::start());
     let told = |change: &dyn Fn(&mut Options)| {
-        let store = opened(&*broken.place, "", &broken.proxy.endpoint(), change, on());
-        let error = store.list(&mut |_| Ok(())).expect_err("it fails");
+        let mut options = broken.place.options(&broken.proxy.endpoint());
+        change(&mut options);
+        let address = Address::parse(&broken.place.url()).expect("a place");
+        let store = store::open(&address, &options, &Environment::default(), on());
+        let listed = store.and_then(|store| store.list(&mut |_| Ok(())));
+        let error = listed.expect_err("it fails");
         let failure = Failure::of(&error);
         is_fit_to_be_seen(&failure);
         let hint = failure.hint.clone().unwrap_or_default();

@@ -630,6 +630,34 @@ fn a_shared_access_signature_is_all_that_azure_needs_to_remove_too() {
 }
 
 #[test]
+fn folders_of_a_place_without_archives_are_named() {
+    let odd = Odd::new(Quirk::Del501);
+    let machine = machine(&odd);
+    for root in [odd.place.file("host"), machine.path("out/local")] {
+        fs::create_dir(root.join("web1")).expect("a folder");
+        for name in ARCHIVES {
+            fs::rename(root.join(name), root.join("web1").join(name)).expect("moved");
+        }
+    }
+    for place in ["@offsite", "@local"] {
+        let run = offsite::run(&machine, &["list", place]).exits(0);
+        let folder = format!("{place}/web1 is a folder, and a place of its own");
+        assert!(run.text().contains(&folder), "{}", run.text());
+        let said = offsite::run(&machine, &["list", place, "--json"])
+            .exits(0)
+            .json();
+        assert_eq!(said["folders"][0], format!("{place}/web1"), "{said}");
+        let latest = format!("{place}/latest");
+        offsite::run(&machine, &["verify", &latest])
+            .exits(10)
+            .says("places of their own: web1");
+        offsite::run(&machine, &["prune", place, "--keep-last", "1", "--yes"])
+            .exits(0)
+            .says("places of their own: web1");
+    }
+}
+
+#[test]
 fn a_prefix_is_not_how_another_one_begins() {
     let odd = Odd::new(Quirk::Del501);
     let machine = machine(&odd);

@@ -49,6 +49,11 @@ impl Plan {
         request: &Request,
     ) -> Result<Plan> {
         let catalog = Catalog::read(&destination, prefix, request.hosts, Manifests::OfDays)?;
+        if catalog.archives.is_empty()
+            && let Some(folders) = destination.folders()
+        {
+            warn!(place = %destination.shown(), "There are no archives here; folders are places of their own: {folders}");
+        }
         let policy = request.policy.unwrap_or(destination.retention.policy);
         let max_remove = request
             .max_remove
