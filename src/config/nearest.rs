@@ -4,7 +4,7 @@
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     // Two letters of a short name that changed places look less alike than they are.
     let score = |candidate: &str| match strsim::osa_distance(name, candidate) {
-        1 if candidate.len() > 2 => 0.75,
+        1 if candidate.len() > 2 => 0.8,
         _ => 0.0,
     };
     let scored = known.iter().map(|candidate| {
@@ -27,6 +27,6 @@ mod tests {
         assert_eq!(nearest("prefx", &known), Some("prefix"));
         assert_eq!(nearest("appversion", &known), Some("app_version"));
         assert_eq!(nearest("zzz", &known), None);
-        assert_eq!(nearest("ulr", &["url", "region"]), Some("url"));
+        assert_eq!(nearest("ulr", &["url", "region", "user"]), Some("url"));
     }
 }
