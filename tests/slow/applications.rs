@@ -856,3 +856,137 @@ fn actual_comes_back_as_it_was() {
     };
     story(&app, &service, &units, "actual.service");
 }
+
+/// Synapse with SQLite, as small homeservers run it.
+struct Synapse {
+    program: PathBuf,
+    service: PathBuf,
+    folder: PathBuf,
+}
+
+const SYNAPSE_SECRET: &str = "not-a-real-secret";
+
+/// Registers users by the shared secret (docs/admin_api/register_api of Synapse), or names all of them after the newest has
+/// logged in with its password.
+const SYNAPSE_CLIENT: &str = r#"
+import hashlib, hmac, json, sys, urllib.error, urllib.request
+base, secret, verb, *numbers = sys.argv[1:]
+def ask(path, body=None, token=None):
+    request = urllib.request.Request(base + path, data=None if body is None else json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    if token: request.add_header("Authorization", "Bearer " + token)
+    return json.load(urllib.request.urlopen(request, timeout=60))
+def register(user, admin):
+    nonce = ask("/_synapse/admin/v1/register")["nonce"]
+    said = "\0".join([nonce, user, "password of " + user, "admin" if admin else "notadmin"])
+    mac = hmac.new(secret.encode(), said.encode(), hashlib.sha1).hexdigest()
+    try:
+        ask("/_synapse/admin/v1/register", {"nonce": nonce, "username": user, "password": "password of " + user, "admin": admin, "mac": mac})
+    except urllib.error.HTTPError as error:
+        if json.load(error)["errcode"] != "M_USER_IN_USE": raise
+def login(user):
+    body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": user}, "password": "password of " + user, "device_id": "test"}
+    return ask("/_matrix/client/v3/login", body)["access_token"]
+if verb == "fill":
+    register("keeper", True)
+    for number in range(*map(int, numbers)): register(f"user{number}", False)
+else:
+    users = ask("/_synapse/admin/v2/users?limit=10000", token=login("keeper"))["users"]
+    names = [user["name"].split(":")[0].lstrip("@") for user in users]
+    names.remove("keeper")
+    login(names[-1])
+    print("\n".join(names))
+"#;
+
+impl Synapse {
+    /// The folders of its configuration, its database and its media.
+    fn parts(&self) -> [PathBuf; 3] {
+        ["etc", "data", "media"].map(|part| self.folder.join(part))
+    }
+
+    fn client(&self, running: &Program, arguments: &[&str]) -> String {
+        let mut command = Command::new("python3");
+        command.args(["-c", SYNAPSE_CLIENT, &running.endpoint(), SYNAPSE_SECRET]);
+        run(command.args(arguments))
+    }
+
+    /// Makes its configuration and its signing key.
+    fn configure(&self) {
+        for part in self.parts() {
+            fs::create_dir_all(part).expect("a folder");
+        }
+        let [etc, data, media] = self.parts().map(|part| part.display().to_string());
+        let often = "{per_second: 10000, burst_count: 10000}";
+        let text = format!(
+            "server_name: localhost\npid_file: {data}/homeserver.pid\nmedia_store_path: {media}\n\
+             database: {{name: sqlite3, args: {{database: {data}/homeserver.db}}}}\n\
+             signing_key_path: {etc}/signing.key\nregistration_shared_secret: {SYNAPSE_SECRET}\nmacaroon_secret_key: also-not-real\n\
+             trusted_key_servers: []\nreport_stats: false\nbcrypt_rounds: 4\nrc_registration: {often}\n\
+             rc_login: {{address: {often}, account: {often}, failed_attempts: {often}}}\n"
+        );
+        let config = self.folder.join("etc/homeserver.yaml");
+        write(&config, &text);
+        let mut command = Command::new(&self.program);
+        run(command.arg("--generate-keys").arg("-c").arg(config));
+    }
+}
+
+impl Application for Synapse {
+    fn start(&self) -> Program {
+        Program::start(
+            &self.service,
+            |port| {
+                let listener = self.service.join("listener.yaml");
+                let text = format!(
+                    "listeners: [{{port: {port}, type: http, tls: false, bind_addresses: [127.0.0.1], resources: [{{names: [client]}}]}}]\n"
+                );
+                write(&listener, &text);
+                let mut command = Command::new(&self.program);
+                command
+                    .arg("-c")
+                    .arg(self.folder.join("etc/homeserver.yaml"));
+                command.arg("-c").arg(listener);
+                command
+            },
+            |address| TcpStream::connect(address).is_ok(),
+        )
+    }
+
+    fn fill(&self, running: &Program, numbers: std::ops::Range<usize>) {
+        let (start, end) = (numbers.start.to_string(), numbers.end.to_string());
+        self.client(running, &["fill", &start, &end]);
+    }
+
+    fn items(&self, running: &Program) -> BTreeSet<String> {
+        let names = self.client(running, &["items"]);
+        names.lines().map(str::to_owned).collect()
+    }
+
+    fn data(&self) -> &Path {
+        &self.folder
+    }
+}
+
+#[test]
+fn synapse_comes_back_as_it_was() {
+    let Some(program) = find("synapse_homeserver") else {
+        return only_slow("Synapse");
+    };
+    let mut service = Service::with_config("synapse", "");
+    let app = Synapse {
+        program: fs::canonicalize(program).expect("it"),
+        service: service.machine.path("out"),
+        folder: service.folder.join("synapse"),
+    };
+    app.configure();
+    let [etc, data, media] = app.parts().map(|part| part.display().to_string());
+    let text = format!(
+        "[backup]\napp = \"synapse\"\nprefix = \"synapse\"\nservice = \"matrix-synapse.service\"\n\
+         [[backup.sources]]\nname = \"homeserver.db\"\nkind = \"sqlite\"\npath = \"{data}/homeserver.db\"\n\
+         [[backup.sources]]\nname = \"media\"\nkind = \"directory\"\npath = \"{media}\"\n\
+         [[backup.sources]]\nname = \"homeserver\"\nkind = \"directory\"\npath = \"{etc}\"\nsecret = true\n"
+    );
+    fs::write(&service.config, text).expect("written");
+    let units = systemctl(&mut service);
+    story(&app, &service, &units, "matrix-synapse.service");
+}
