@@ -449,6 +449,20 @@ const GOOD_PLACES: [&str; 6] = [
     "sftp://me@host/x",
 ];
 
+/// What a store needs: the key, the variable, and a value.
+const NEEDED_BY_S3: [(&str, &str, &[u8]); 5] = [
+    ("endpoint", "AWS_ENDPOINT_URL", b"https://127.0.0.1:1"),
+    ("region", "AWS_REGION", b"eu-central-1"),
+    ("access_key_id", "AWS_ACCESS_KEY_ID", b"AK"),
+    ("secret_access_key", "AWS_SECRET_ACCESS_KEY", b"SK"),
+    ("session_token", "AWS_SESSION_TOKEN", b"token"),
+];
+const NEEDED_BY_AZURE: [(&str, &str, &[u8]); 3] = [
+    ("endpoint", "AZURE_STORAGE_ENDPOINT", b"https://127.0.0.1:1"),
+    ("account", "AZURE_STORAGE_ACCOUNT_NAME", b"acct"),
+    ("account_key", "AZURE_STORAGE_ACCOUNT_KEY", b"c2VjcmV0"),
+];
+
 /// A small generator of numbers (Knuth, MMIX): a case can be made again from its number.
 struct Dice(u64);
 
@@ -483,6 +497,30 @@ impl Dice {
             _ => {}
         }
         value.truncate(100_000);
+        value
+    }
+
+    /// A good value with a slip in it.
+    fn changed(&mut self, value: &[u8]) -> Vec<u8> {
+        let mut value = value.to_vec();
+        let at = self.below(value.len() + 1);
+        match self.below(8) {
+            0 => value.push(b'\n'),
+            1 => value.insert(0, b' '),
+            2 => value.insert(at, self.one(b"\n\r\t \x01\x7f@:/?#%[]\"<>\\^`{|}")),
+            3 => drop(
+                value.drain(
+                    ..value
+                        .windows(3)
+                        .position(|part| part == b"://")
+                        .map_or(0, |at| at + 3),
+                ),
+            ),
+            4 => drop(value.splice(at..at, self.one(&VALUES).iter().copied())),
+            5 => value.truncate(at),
+            6 => value = self.value(),
+            _ => value.insert(at, 1 + self.below(255) as u8),
+        }
         value
     }
 
@@ -527,29 +565,55 @@ impl Case {
             "url".to_owned(),
             toml::Value::String(dice.one(&PLACES).to_owned()),
         );
-        // Half of the cases have all that a store needs, which nobody answers.
-        let is_good = dice.below(2) == 0;
+        // Most of the cases have all that a store needs, which nobody answers; some of it is changed a little, or left to
+        // the environment.
+        let mut variables = Vec::new();
+        let is_good = dice.below(4) > 0;
+        let text = |value: &[u8]| toml::Value::String(String::from_utf8_lossy(value).into_owned());
         if is_good {
             let url = dice.one(&GOOD_PLACES);
-            let needed: &[(&str, &str)] = match url.split_once(':').map(|(scheme, _)| scheme) {
-                Some("s3") => &[
-                    ("endpoint", "https://127.0.0.1:1"),
-                    ("access_key_id", "AK"),
-                    ("secret_access_key", "SK"),
-                ],
-                Some("az") => &[("account", "acct"), ("account_key", "c2VjcmV0")],
+            destination.insert("url".to_owned(), text(url.as_bytes()));
+            let needed: &[(&str, &str, &[u8])] = match url.split_once(':').map(|(scheme, _)| scheme)
+            {
+                Some("s3") => &NEEDED_BY_S3,
+                Some("az") => &NEEDED_BY_AZURE,
                 _ => &[],
             };
-            // Some of it is left to the environment.
-            let needed = needed.iter().filter(|_| dice.below(4) > 0);
-            for (key, value) in [("url", url)].iter().chain(needed.collect::<Vec<_>>()) {
-                destination.insert((*key).to_owned(), toml::Value::String((*value).to_owned()));
+            for (key, variable, value) in needed {
+                match dice.below(5) {
+                    0 => {
+                        let value = OsString::from_vec(dice.changed(value));
+                        variables.push((*variable, value));
+                    }
+                    1 => {
+                        destination.insert((*key).to_owned(), text(&dice.changed(value)));
+                    }
+                    _ => {
+                        destination.insert((*key).to_owned(), text(value));
+                    }
+                }
             }
         }
-        let most = if is_good { 2 } else { 4 };
-        for _ in 0..dice.below(most) {
+        let count = match is_good {
+            true => usize::from(dice.below(4) == 0),
+            false => dice.below(4),
+        };
+        for _ in 0..count {
             let value = dice.text();
             destination.insert(dice.one(&KEYS_OF_A_DESTINATION).to_owned(), value);
+        }
+        let begins = match destination["url"].as_str().unwrap_or_default() {
+            url if url.starts_with("gs") => "G",
+            url if url.starts_with("az") => "AZ",
+            _ => "AWS_",
+        };
+        for _ in 0..dice.below(4) {
+            let mut name = dice.one(&VARIABLES);
+            // Those of the store, most of the time.
+            while dice.below(8) > 0 && !name.starts_with(begins) {
+                name = dice.one(&VARIABLES);
+            }
+            variables.push((name, OsString::from_vec(dice.value())));
         }
         destination.insert("timeout".to_owned(), toml::Value::String("1s".to_owned()));
         destination.insert("retry_attempts".to_owned(), toml::Value::Integer(0));
@@ -576,11 +640,6 @@ impl Case {
                 config.insert(section.to_owned(), toml::Value::Table(table));
             }
         }
-        let variables = (0..dice.below(4)).map(|_| {
-            let name = dice.one(&VARIABLES);
-            (name, OsString::from_vec(dice.value()))
-        });
-        let variables = variables.collect();
         let arguments: &[&str] = dice.one(&[
             &["list", "@d"][..],
             &["list", "@d"],
@@ -683,7 +742,8 @@ fn no_value_of_environment_or_configuration_panics() {
         }
     };
     let wrong: Vec<String> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+        // They wait more than they work.
+        let workers: Vec<_> = (0..12).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
             .flat_map(|worker| worker.join().expect("an end"))

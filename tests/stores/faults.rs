@@ -452,8 +452,17 @@ fn errors_say_what_to_do() {
         let hint = failure.hint.clone().unwrap_or_default();
         (failure.kind, failure.message, hint)
     };
-    let (_, message, hint) = told(&|options| options.allow_http = false);
-    assert!(hint.contains("allow_http"), "{message} ({hint})");
+    // That is seen before the first request.
+    let place = Address::parse("s3://bucket").expect("a place");
+    let options = Options {
+        endpoint: Some(broken.proxy.endpoint()),
+        ..Options::default()
+    };
+    let error = store::open(&place, &options, &Environment::default(), on()).err();
+    let failure = Failure::of(&error.expect("no TLS"));
+    assert_eq!(failure.kind, Kind::Usage);
+    assert!(failure.message.contains("no TLS"), "{failure:?}");
+    assert!(failure.hint.is_some_and(|hint| hint.contains("allow_http")));
     let (_, message, hint) = told(&|options| {
         options.secret_access_key = Some(Secret::new("wrong"));
     });
