@@ -286,13 +286,15 @@ fn places_where_archives_are_kept_are_looked_into_until_one_is_good() {
     run(&["verify", "--deep", "@s3/latest"]).exits(0);
     // A newer one that something else made.
     let bytes = broken_page(sqlite(&machine));
-    let newer = "hookshot-state-20991231-000000.tar.gz";
+    let soon = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
+        + chrono::TimeDelta::hours(1);
+    let newer = format!("hookshot-state-{}.tar.gz", soon.format("%Y%m%d-%H%M%S"));
     machine.write(
         &format!("out/{newer}"),
         forge::written(&[("app.db", &bytes)]),
         0o600,
     );
-    run(&["copy", newer, "@s3"]).exits(0);
+    run(&["copy", &newer, "@s3"]).exits(0);
     run(&["verify", "@s3/latest"]).exits(0);
     let report = run(&["verify", "--deep", "@s3/latest", "--json"])
         .exits(13)
