@@ -111,7 +111,15 @@ fn what_is_wrong_with_a_certificate_is_said_in_words() {
 fn a_file_of_authorities_that_is_not_there_is_named_before_the_first_request() {
     let nowhere = "/nowhere/ca.pem";
     let endpoint = "https://127.0.0.1:1";
-    let run = list(&machine(endpoint, &ca_file(Path::new(nowhere))), &[]);
+    let named = machine(endpoint, &ca_file(Path::new(nowhere)));
+    let validated = named.run(&["validate"]).exits(2);
+    let said = validated.text() + &validated.stderr;
+    assert!(
+        !said.contains("warning: [backup.destinations.offsite]"),
+        "{said}"
+    );
+    assert!(said.contains("`ca_file` names /nowhere/ca.pem"), "{said}");
+    let run = list(&named, &[]);
     run.exits(2).says("`ca_file`").says(nowhere);
     let bare = machine(endpoint, "");
     for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE"] {

@@ -132,6 +132,7 @@ pub fn look_over(address: &Address, options: &Options, environment: &Environment
         let (options, environment) = settings(address, *service, options, environment)?;
         endpoint_of(*service, bucket, &options, &environment)?;
         proxies(&options, &environment)?;
+        tls::look_over(&options)?;
     }
     Ok(())
 }

@@ -74,6 +74,14 @@ pub fn trust(
     Ok(client)
 }
 
+/// Reads the file that the configuration names, to see that it is good.
+pub fn look_over(options: &Options) -> Result<()> {
+    match &options.ca_file {
+        Some(path) => certificates("`ca_file`", path).map(drop),
+        None => Ok(()),
+    }
+}
+
 fn certificates(what: &str, path: &Path) -> Result<Vec<Certificate>> {
     let bytes = fs::read(path).map_err(|error| unusable(what, path, &error.to_string()))?;
     let found = Certificate::from_pem_bundle(&bytes);
