@@ -265,9 +265,10 @@ fn a_transaction_of_a_shared_database_begins_within_ten_milliseconds_while_it_is
         });
         let beside = |exported: &Machine| {
             let writer = Holder::start_as(&["locks", "write", mode, text(&own.path(STATE))]);
-            // Another process of the service.
-            let path = exported.path(STATE);
-            let second = Holder::start_as(&["locks", "hold", mode, text(&path)]);
+            // Another process of each service: who shares a database looks at what others have written.
+            let second = [&own, &other].map(|machine| {
+                Holder::start_as(&["locks", "hold", mode, text(&machine.path(STATE))])
+            });
             for _ in 0..3 {
                 let run = exported.run(&["export", "a.tar.gz", "--overwrite", "--json"]);
                 let report = run.exits(0).json();
