@@ -5,6 +5,8 @@
 //! store) is not read if it is said there. Variables that would break a promise (names that are given once, tags) are never
 //! read.
 
+use object_store::aws::AmazonS3Builder;
+
 use super::Service;
 use crate::{
     error::{Failure, Kind},
@@ -210,8 +212,25 @@ pub fn checked(
     )
 }
 
+/// Reads a value of some form. What only the library's own parser refuses (a host in punycode that is none) is refused, too:
+/// object_store panics at it.
+fn formed(shape: Shape, value: &str) -> Result<Option<String>, String> {
+    let read = shape.read(value)?;
+    let url = match (shape, &read) {
+        (Url | UrlWithQuery, Some(url)) => url.clone(),
+        (Host, Some(host)) => format!("http://{host}"),
+        _ => return Ok(read),
+    };
+    // It takes no such URL for a bucket; whether it is one is said first.
+    let error = AmazonS3Builder::new().with_url(url).build().err();
+    if error.is_some_and(|error| error.to_string().contains("Unable parse source url")) {
+        return Err("names a host that is none".to_owned());
+    }
+    Ok(read)
+}
+
 fn of_options(options: &Options, faults: &mut Vec<String>) -> Options {
-    let mut read = |key: &str, shape: Shape, value: &str| match shape.read(value) {
+    let mut read = |key: &str, shape: Shape, value: &str| match formed(shape, value) {
         Ok(value) => value,
         Err(fault) => {
             faults.push(format!("`{key}` {fault}"));
@@ -294,7 +313,7 @@ fn of_environment(
             faults.push(format!("`{name}` of the environment is empty, or has a blank or a line break at an end: unset or correct it"));
             continue;
         }
-        match shape.read(value) {
+        match formed(shape, value) {
             Ok(value) => variables.extend(value.map(|value| (name.clone(), value))),
             Err(fault) => faults.push(format!("`{name}` of the environment {fault}")),
         }
@@ -351,6 +370,19 @@ mod tests {
         assert!(failure.message.contains("`AWS_ENDPOINT_URL` of the environment does not begin with https://: write https://minio.example:9000"), "{failure:?}");
         assert_eq!(failure.faults.len(), 2);
         assert!(!format!("{failure:?}").contains("ter2"));
+    }
+
+    #[test]
+    fn a_host_that_only_the_library_refuses_is_refused() {
+        for host in ["https://xn--a", "https://xn--a:9000/x"] {
+            let failure = at(&Options::default(), &[("AWS_ENDPOINT_URL", host)]).expect_err(host);
+            assert!(
+                failure.message.contains("a host that is none"),
+                "{failure:?}"
+            );
+        }
+        let good = [("AWS_ENDPOINT_URL", "https://xn--bcher-kva.example:9000")];
+        at(&Options::default(), &good).expect("good");
     }
 
     #[test]
