@@ -9,7 +9,8 @@ use std::{
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    archive_verbs, catalog_verbs, check, copy, demo, export, guard, import, machine_verbs, prune,
+    archive_verbs, catalog_verbs, check, completions, copy, demo, exit_codes, export, guard,
+    import, machine_verbs, manual, prune,
 };
 use crate::{archive::Threads, config::Choices};
 
@@ -24,10 +25,7 @@ use crate::{archive::Threads, config::Choices};
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part, 10 not found, 11 blocked,\n\
-    13 archive refused, 14 version incompatible, 15 no consistent snapshot, 17 not proven by a destination,\n\
-    18 not enough space, 20 import failed and the old state is back, 130 and 143 interrupted.\n\n\
-    See it work: hookshot demo"
+    after_help = exit_codes::help()
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -55,8 +53,8 @@ pub enum Verb {
     Init(machine_verbs::Init),
     Demo(demo::Demo),
     Version(machine_verbs::Version),
-    Completions(machine_verbs::Completions),
-    Man(machine_verbs::Man),
+    Completions(completions::Completions),
+    Man(manual::Man),
     #[command(hide = true)]
     Guard(guard::Guard),
 }

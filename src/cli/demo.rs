@@ -1,6 +1,6 @@
 //! `hookshot demo`: a made-up service, exported, broken and restored, by the very commands that a person would type.
 
-use std::{path::PathBuf, process::Command};
+use std::{io::Write as _, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -81,7 +81,7 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn say(&self, text: &str) -> Result<()> {
-        if self.app.output.is_json() {
+        if self.app.output.is_json() || self.app.is_quiet {
             Ok(())
         } else {
             print(text)
@@ -120,6 +120,17 @@ impl Story<'_> {
             .env_remove("HOOKSHOT_SERVICES")
             .env_remove("HOOKSHOT_SECRETS")
             .env_remove("HOOKSHOT_DATA_DIR");
+        if self.app.is_quiet {
+            // Warnings belong to the story as well: it is told only if it ends badly.
+            let output = command
+                .arg("--quiet")
+                .output()
+                .with_context(|| format!("cannot run {}", executable.display()))?;
+            if !matches!(output.status.code(), Some(0 | 1)) {
+                let _ = std::io::stderr().write_all(&output.stderr);
+            }
+            return Ok(output.status.code());
+        }
         if self.app.output.is_json() {
             command.stdout(std::process::Stdio::null());
         }

@@ -1,13 +1,10 @@
-//! `hookshot validate`, `init`, `version`, `completions` and `man`: the small verbs.
+//! `hookshot validate`, `init` and `version`: the small verbs.
 
-use anyhow::{Context as _, Result};
-use clap::{Args, Command, CommandFactory as _, builder::PossibleValuesParser};
-use clap_complete::Shell;
-use serde_json::json;
+use anyhow::Result;
+use clap::{Args, builder::PossibleValuesParser};
 
 use super::{
     App,
-    arguments::Arguments,
     output::{self, size},
 };
 use crate::{
@@ -121,74 +118,6 @@ impl Version {
         let version = env!("CARGO_PKG_VERSION");
         app.output
             .report(&output::version(), || format!("hookshot {version}\n"))?;
-        Ok(0)
-    }
-}
-
-/// Print completions for a shell
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  hookshot completions bash > /etc/bash_completion.d/hookshot\n  hookshot completions zsh > ~/.zfunc/_hookshot"
-)]
-pub struct Completions {
-    /// The shell
-    shell: Shell,
-}
-
-/// The command line without what only hookshot itself calls.
-fn shown() -> Command {
-    let all = Arguments::command();
-    let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set());
-    Command::new("hookshot")
-        .version(env!("CARGO_PKG_VERSION"))
-        .propagate_version(true)
-        .args(all.get_arguments().cloned())
-        .subcommands(verbs.cloned())
-}
-
-impl Completions {
-    pub fn run(self, app: &App) -> Result<u8> {
-        let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut shown(), "hookshot", &mut script);
-        let script = String::from_utf8(script)?;
-        app.output
-            .report(&json!({ "completions": script }), || script.clone())?;
-        Ok(0)
-    }
-}
-
-/// Print the manual page
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  hookshot man | man -l -\n  hookshot man export > hookshot-export.1"
-)]
-pub struct Man {
-    /// A verb, for the page of its own
-    verb: Option<String>,
-}
-
-impl Man {
-    pub fn run(self, app: &App) -> Result<u8> {
-        let mut command = Arguments::command();
-        command.build();
-        let command = match &self.verb {
-            None => command,
-            Some(verb) => {
-                let found = command.find_subcommand(verb).cloned();
-                let found = found.ok_or_else(|| {
-                    Failure::new(Kind::Usage, format!("there is no verb {verb:?}"))
-                        .hint("`hookshot --help` lists them")
-                })?;
-                found.name(format!("hookshot-{verb}"))
-            }
-        };
-        let mut page = Vec::new();
-        clap_mangen::Man::new(command)
-            .render(&mut page)
-            .context("cannot write the manual page")?;
-        let page = String::from_utf8(page)?;
-        app.output
-            .report(&json!({ "man": page }), || page.clone())?;
         Ok(0)
     }
 }

@@ -1,5 +1,6 @@
 //! The face: arguments in, reports out. The only layer that prints.
 
+mod about;
 mod appearance;
 mod archive_verbs;
 mod arguments;
@@ -7,13 +8,17 @@ mod askpass;
 mod bar;
 mod catalog_verbs;
 mod check;
+mod completions;
 mod copy;
 mod demo;
+mod exit_codes;
 mod export;
 mod guard;
 mod import;
 mod log;
 mod machine_verbs;
+mod manual;
+mod other_words;
 mod output;
 mod progress;
 mod prune;
@@ -24,12 +29,14 @@ use std::{
     io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Parser as _;
+use tracing::warn;
 
 use self::{
     appearance::{Appearance, Surroundings},
@@ -37,13 +44,14 @@ use self::{
     output::Output,
 };
 use crate::{
+    archive::Threads,
     config::Choices,
     disk::life::Signs,
     error::{Failure, Kind},
     ops::{
         Context,
         archive_input::Location,
-        context::Stop,
+        context::{Progress, Quiet, Stop},
         recovery::{self, Access, Entered, Need},
     },
     session,
@@ -51,6 +59,7 @@ use crate::{
 };
 
 /// What the process knows of the world.
+#[derive(Debug, Clone)]
 pub struct World {
     /// The command line, the program's name first.
     pub arguments: Vec<OsString>,
@@ -77,6 +86,7 @@ struct App {
     choices: Choices,
     context: Context,
     output: Output,
+    is_quiet: bool,
     begun: Instant,
 }
 
@@ -86,9 +96,15 @@ impl App {
         recovery::enter(&self.choices, access)
     }
 
-    /// The archive that a word of the command line names.
+    /// The archive that a word of the command line names. If the user has to type it, that is said.
     fn location(&self, text: &Path) -> Result<Location> {
-        Location::parse(&self.context, &self.choices, text)
+        let location = Location::parse(&self.context, &self.choices, text)?;
+        if matches!(location, Location::Stdin) && std::io::stdin().is_terminal() {
+            warn!(
+                "Waiting for an archive on standard input, which is a terminal; Ctrl-C ends this. Send one with a pipe or a redirection: hookshot ... - < state.tar.gz"
+            );
+        }
+        Ok(location)
     }
 }
 
@@ -103,9 +119,14 @@ pub fn run(world: World) -> ExitCode {
     if let Some(code) = askpass::answer(&world) {
         return ExitCode::from(code);
     }
+    if let [_, word, asked @ ..] = world.arguments.as_slice()
+        && word == completions::WORD
+    {
+        return complete(&world, asked);
+    }
     let arguments = match Arguments::try_parse_from(&world.arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return output::usage(&error, &world.arguments),
+        Err(error) => return output::usage(&other_words::explained(error), &world.arguments),
     };
     let surroundings = Surroundings {
         variables: &world.variables,
@@ -117,7 +138,10 @@ pub fn run(world: World) -> ExitCode {
     let scratch = world.scratch.clone();
     let code = match dispatch(arguments, appearance, output.clone(), world) {
         Ok(code) => code,
-        Err(error) => output.failure(&about_scratch(Failure::of(&error), &scratch)),
+        Err(error) => {
+            let failure = about_scratch(Failure::of(&error), &scratch);
+            output.failure(&failure)
+        }
     };
     progress::clear();
     ExitCode::from(code)
@@ -144,6 +168,58 @@ fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
     ))
 }
 
+/// Answers the script of a shell that completes a line.
+fn complete(world: &World, asked: &[OsString]) -> ExitCode {
+    let asked: Vec<String> = asked
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let home = world.variables.iter().find(|(name, _)| name == "HOME");
+    let home = home.map(|(_, home)| home.as_str());
+    let context = || {
+        let progress = Arc::new(Quiet);
+        context(
+            world.clone(),
+            Threads::available(),
+            Stop::default(),
+            progress,
+        )
+        .ok()
+    };
+    let text = completions::answer(&asked, &world.environment, home, &context);
+    match output::print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// What verbs know of the world.
+fn context(
+    world: World,
+    threads: Threads,
+    stop: Stop,
+    progress: Arc<dyn Progress>,
+) -> Result<Context> {
+    Ok(Context {
+        now: world.now,
+        hostname: nix::unistd::gethostname()
+            .ok()
+            .and_then(|name| name.into_string().ok()),
+        version: semver::Version::parse(env!("CARGO_PKG_VERSION"))?,
+        scratch: world.scratch,
+        program: world.executable,
+        unique: world.unique,
+        signs: Signs::default(),
+        environment: Environment {
+            variables: world.variables,
+        },
+        privileged: nix::unistd::geteuid().is_root(),
+        threads,
+        stop,
+        progress,
+    })
+}
+
 /// Refuses to work on a state where nothing tells who has it open.
 fn has_processes() -> Result<()> {
     if Path::new("/proc/self/fd").exists() {
@@ -168,29 +244,15 @@ fn dispatch(
         return verb.run();
     }
     let choices = arguments.global.choices(&world.environment);
-    let context = Context {
-        now: world.now,
-        hostname: nix::unistd::gethostname()
-            .ok()
-            .and_then(|name| name.into_string().ok()),
-        version: semver::Version::parse(env!("CARGO_PKG_VERSION"))?,
-        scratch: world.scratch,
-        program: world.executable,
-        unique: world.unique,
-        signs: Signs::default(),
-        environment: Environment {
-            variables: world.variables,
-        },
-        privileged: nix::unistd::geteuid().is_root(),
-        threads: arguments.global.threads(),
-        stop,
-        progress: progress::start(appearance, asked),
-    };
+    let begun = world.begun;
+    let threads = arguments.global.threads();
+    let progress = progress::start(appearance, asked);
     let app = App {
         choices,
-        context,
+        context: context(world, threads, stop, progress)?,
         output,
-        begun: world.begun,
+        is_quiet: arguments.global.quiet,
+        begun,
     };
     if arguments.verb.needs_state() {
         has_processes()?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    World,
+    World, about,
     appearance::Appearance,
     arguments::{Arguments, Global, LogFormat},
     progress,
@@ -67,6 +67,8 @@ impl Output {
         failure: Option<&Failure>,
         text: impl FnOnce() -> String,
     ) -> Result<()> {
+        let failure = failure.map(about::explained);
+        let failure = failure.as_ref();
         if !self.json {
             let result = print(&text());
             if let Some(failure) = failure {
@@ -104,6 +106,8 @@ impl Output {
         failure: Option<&Failure>,
         text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<()> {
+        let failure = failure.map(about::explained);
+        let failure = failure.as_ref();
         if self.json {
             let error = failure.map(|failure| self.describe(failure));
             let shown = Ended { report, error };
@@ -122,6 +126,7 @@ impl Output {
 
     /// Shows a failure and gives its exit code.
     pub fn failure(&self, failure: &Failure) -> u8 {
+        let failure = &about::explained(failure);
         if self.json {
             if print_json(&json!({ "error": self.describe(failure) })).is_err() {
                 self.say(failure);

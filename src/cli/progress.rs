@@ -36,8 +36,6 @@ static SCREEN: OnceLock<Arc<Screen>> = OnceLock::new();
 
 /// How often a reader of a log is told how far long work is.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Work that is over by then is not worth a flicker.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// The time between two bars while the work goes on, and while it stands still.
 const FRAME: Duration = Duration::from_millis(100);
 const IDLE_FRAME_MS: u16 = 1000;
@@ -82,14 +80,12 @@ struct State {
     done: u64,
     /// When this piece of work began.
     begun: Instant,
-    /// When the first one did.
-    first: Option<Instant>,
     /// Whether work is under way: no result was printed since it began.
     is_active: bool,
     /// When the last line was said.
     said: Instant,
     /// When a bar was drawn last.
-    drawn: Instant,
+    drawn: Option<Instant>,
     /// How many columns the terminal had for the bar that is to be seen; none if there is none.
     columns: Option<usize>,
 }
@@ -101,10 +97,9 @@ impl State {
             total: None,
             done: 0,
             begun: now,
-            first: None,
             is_active: false,
             said: now,
-            drawn: now,
+            drawn: None,
             columns: None,
         }
     }
@@ -119,7 +114,7 @@ impl State {
     }
 
     fn draw(&mut self, cells: Cells, most_columns: Option<usize>) {
-        self.drawn = Instant::now();
+        self.drawn = Some(Instant::now());
         if !is_in_foreground() {
             // The line belongs to somebody else now.
             self.columns = None;
@@ -131,14 +126,15 @@ impl State {
             Some(before) if before == columns => "",
             _ => "\x1b[J",
         };
-        let text = format!("\r{erase}{line}\x1b[K\r");
+        // Without wrapping (DECAWM): the terminal may have become narrower since it was asked.
+        let text = format!("\r{erase}\x1b[?7l{line}\x1b[K\x1b[?7h\r");
         let _ = io::stderr().lock().write_all(text.as_bytes());
         self.columns = Some(columns);
     }
 
     fn erase(&mut self) {
         if self.columns.take().is_some() && is_in_foreground() {
-            let _ = io::stderr().lock().write_all(b"\r\x1b[J");
+            let _ = io::stderr().lock().write_all(b"\r\x1b[K\x1b[J");
         }
     }
 }
@@ -170,9 +166,9 @@ impl Screen {
 
     /// Draws the bar anew, or says a line, if it is time.
     fn show(&self, mut state: MutexGuard<'_, State>) {
-        let is_long = state.first.is_some_and(|first| first.elapsed() >= PATIENCE);
+        let is_due = state.drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME);
         match self.appearance.progress {
-            Shown::Bar(cells) if is_long && state.drawn.elapsed() >= FRAME => {
+            Shown::Bar(cells) if is_due => {
                 state.draw(cells, self.appearance.columns);
             }
             Shown::Lines if state.said.elapsed() >= PERIOD => {
@@ -224,7 +220,6 @@ impl Progress for Screen {
         state.total = total;
         state.done = 0;
         state.begun = now;
-        state.first.get_or_insert(now);
         state.is_active = true;
         // Phases of a few seconds each are still long work, so what was said and drawn stays.
     }

@@ -156,10 +156,7 @@ impl Location {
         let mut file = tempfile::tempfile_in(&context.scratch)
             .with_context(|| format!("cannot make a temporary file in {shown}"))?;
         let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let mut stdin = context.watch(Patient {
-            inner,
-            stop: context.stop.clone(),
-        });
+        let mut stdin = context.watch(Patient::new(inner, &context.stop));
         io::copy(&mut stdin, &mut file).context("cannot keep what standard input gives")?;
         Ok(Location::Copied(Arc::new(file)))
     }
@@ -263,10 +260,7 @@ impl Location {
                 context.begin(what, None);
                 // Unbuffered: what poll(2) sees is all there is.
                 let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-                let stdin = context.watch(Patient {
-                    inner,
-                    stop: context.stop.clone(),
-                });
+                let stdin = context.watch(Patient::new(inner, &context.stop));
                 read(
                     "-",
                     Input::Stream(Box::new(stdin), context.scratch.clone()),
@@ -289,10 +283,7 @@ impl Location {
                     Input::Seekable(Box::new(context.watch(file)))
                 } else {
                     Input::Stream(
-                        Box::new(context.watch(Patient {
-                            inner: file,
-                            stop: context.stop.clone(),
-                        })),
+                        Box::new(context.watch(Patient::new(file, &context.stop))),
                         context.scratch.clone(),
                     )
                 };
@@ -371,21 +362,37 @@ impl<S: ReadAt + ?Sized> ReadAt for Watching<'_, S> {
 struct Patient {
     inner: File,
     stop: Stop,
+    /// A terminal that was told of the end (Ctrl-D) would give more the next time.
+    has_ended: bool,
+}
+
+impl Patient {
+    fn new(inner: File, stop: &Stop) -> Patient {
+        Patient {
+            inner,
+            stop: stop.clone(),
+            has_ended: false,
+        }
+    }
 }
 
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
+        while !self.has_ended {
             self.stop.check()?;
             let mut fds = [PollFd::new(self.inner.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
                 Ok(0) | Err(nix::errno::Errno::EINTR) => {}
                 Ok(_) => match self.inner.read(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    result => return result,
+                    result => {
+                        self.has_ended = matches!(result, Ok(0)) && !buffer.is_empty();
+                        return result;
+                    }
                 },
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(0)
     }
 }

@@ -30,7 +30,9 @@ pub struct Service {
 impl Service {
     /// Makes the service in `folder`, which must be empty or not exist.
     pub fn create(folder: &Path) -> Result<Service> {
-        let folder = std::path::absolute(folder)?;
+        let shown = folder.display();
+        let folder =
+            std::path::absolute(folder).with_context(|| format!("cannot tell where {shown} is"))?;
         let is_empty = |folder: &Path| {
             folder
                 .read_dir()
@@ -46,8 +48,10 @@ impl Service {
                 .into());
         }
         let service = Service { folder };
-        create_folders(&service.folder.join("etc"))?;
-        create_folders(&service.folder.join("data"))?;
+        for name in ["etc", "data"] {
+            create_folders(&service.folder.join(name))
+                .with_context(|| format!("cannot create {}", service.folder.display()))?;
+        }
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:8080\"\n\n[storage]\ndata_dir = {}\n\n[secrets]\nfile = \"secrets\"\n\n[logging]\nlevel = \"info\"\n",
             toml::Value::String(service.folder.join("data").display().to_string())

@@ -16,11 +16,13 @@ mod service;
 mod support;
 
 mod cli;
+mod completions;
 mod docs;
 mod environment;
 mod inert;
 mod json;
 mod list;
+mod manual;
 mod messages;
 mod misread;
 mod nightly;

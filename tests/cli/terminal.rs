@@ -17,7 +17,7 @@ use nix::{
 };
 
 /// Runs a script of bash in a terminal of so many columns, in the foreground, and returns all that the terminal got. Of the
-/// environment only PATH is left.
+/// environment only PATH is left; `TYPED` is typed as an answer to the first words.
 const TERMINAL: &str = r#"
 import fcntl, os, pty, struct, sys, termios
 columns, script, *variables = sys.argv[1:]
@@ -27,6 +27,7 @@ if pid == 0:
     environment = dict(variable.split("=", 1) for variable in variables)
     environment["PATH"] = os.environ["PATH"]
     os.execvpe("bash", ["bash", "-c", script], environment)
+typed = dict(variable.split("=", 1) for variable in variables).get("TYPED")
 while True:
     try:
         said = os.read(terminal, 65536)
@@ -34,6 +35,9 @@ while True:
         break
     if not said:
         break
+    if typed:
+        os.write(terminal, typed.encode())
+        typed = None
     sys.stdout.buffer.write(said)
     sys.stdout.buffer.flush()
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -42,14 +46,14 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 /// Reads slowly: 20 ms for each of some 50 pieces.
 const SLOW: &str = "import sys, time\nwhile sys.stdin.buffer.read(120000): time.sleep(0.02)";
 
-fn in_terminal(columns: u16, script: &str, variables: &[&str]) -> Command {
+pub fn in_terminal(columns: u16, script: &str, variables: &[&str]) -> Command {
     let mut command = Command::new("python3");
     command.args(["-c", TERMINAL, &columns.to_string(), script]);
     command.args(variables).stdout(Stdio::piped());
     command
 }
 
-fn output(command: &mut Command) -> (String, Option<i32>) {
+pub fn output(command: &mut Command) -> (String, Option<i32>) {
     let output = command.output().expect("python3");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (text, output.status.code())
@@ -348,14 +352,17 @@ fn a_bar_fits_every_terminal_and_is_gone_at_the_end() {
         };
         let bars: Vec<_> = text
             .split(['\r', '\n'])
-            .filter(|part| part.contains("\x1b[K"))
+            .filter(|part| part.contains("\x1b[K") && !part.starts_with("\x1b[K"))
             .collect();
         assert!(
             bars.iter().any(|bar| bar.contains(has)),
             "{columns}: {text:?}"
         );
         for bar in &bars {
-            let bar = bar.replace("\x1b[J", "").replace("\x1b[K", "");
+            let mut bar = (*bar).to_owned();
+            for sequence in ["\x1b[J", "\x1b[K", "\x1b[?7l", "\x1b[?7h"] {
+                bar = bar.replace(sequence, "");
+            }
             assert!(bar.chars().count() < most, "{columns}: {bar:?}");
             assert!(!bar.contains("0/0") && !bar.trim().is_empty(), "{bar:?}");
             assert!(variables[1] != "LC_ALL=C" || bar.is_ascii(), "{bar:?}");
@@ -364,9 +371,9 @@ fn a_bar_fits_every_terminal_and_is_gone_at_the_end() {
                 .find_map(|word| word.strip_suffix('%'));
             assert!(percent.is_none_or(|percent| percent.parse::<u8>().expect("a number") <= 100));
         }
-        let end = text.rsplit("\x1b[K\r").next().expect("a part");
+        let end = text.rsplit("\x1b[?7h\r").next().expect("a part");
         assert!(
-            end.starts_with("\r\x1b[J"),
+            end.starts_with("\r\x1b[K\x1b[J"),
             "the last bar is erased: {text:?}"
         );
     }
@@ -453,7 +460,7 @@ fn a_terminal_that_becomes_narrower_keeps_no_old_lines() {
 }
 
 /// Whether a program is here; in a complete run it must be.
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let found = std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
     });

@@ -1,0 +1,30 @@
+//! The exit codes, for help and manual pages; docs/cli.md says more of each.
+
+/// Every code with its meaning, the numbers of one meaning together.
+pub const ALL: [(&str, &str); 13] = [
+    ("0", "done"),
+    ("1", "failed (diff: something differs)"),
+    ("2", "wrong usage or configuration"),
+    ("3", "done in part (what is left undone is named)"),
+    ("10", "not found"),
+    ("11", "blocked"),
+    ("13", "archive refused"),
+    ("14", "version incompatible"),
+    ("15", "no consistent snapshot"),
+    ("17", "not proven by a destination"),
+    ("18", "not enough space"),
+    ("20", "import failed and the old state is back"),
+    ("129, 130 and 143", "interrupted (SIGHUP, SIGINT, SIGTERM)"),
+];
+
+/// The end of the help.
+pub fn help() -> String {
+    let codes: Vec<_> = ALL
+        .iter()
+        .map(|(code, meaning)| format!("{code} {meaning}"))
+        .collect();
+    format!(
+        "Exit codes: {}.\n\nSee it work: hookshot demo",
+        codes.join(", ")
+    )
+}

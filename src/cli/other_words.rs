@@ -1,0 +1,96 @@
+//! Verbs of other programs: which of ours is meant.
+
+use clap::{
+    Error,
+    builder::StyledStr,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+/// Words that other programs for backups know, with a sentence of what does it here.
+const WORDS: [(&[&str], &str); 14] = [
+    (
+        &["restore", "recover", "load", "apply"],
+        "`hookshot import ARCHIVE` replaces this machine's state by an archive's; `hookshot extract` takes out single files",
+    ),
+    (
+        &[
+            "backup", "create", "save", "dump", "snapshot", "archive", "run", "push",
+        ],
+        "`hookshot export` makes an archive of this machine's state",
+    ),
+    (
+        &["snapshots", "archives", "backups"],
+        "`hookshot list` shows the archives of destinations",
+    ),
+    (
+        &["status", "health", "doctor", "ping"],
+        "`hookshot list` shows how old the newest archive is, `hookshot check` what a destination can do, and `hookshot validate` whether the configuration is good",
+    ),
+    (
+        &[
+            "delete", "remove", "rm", "purge", "expire", "clean", "cleanup", "gc",
+        ],
+        "`hookshot prune` removes what the retention policy does not keep",
+    ),
+    (
+        &["undo", "revert", "rewind"],
+        "`hookshot rollback` undoes the last import",
+    ),
+    (
+        &["info", "stats", "stat", "describe", "contents"],
+        "`hookshot inspect ARCHIVE` shows what an archive says of itself and what it holds",
+    ),
+    (
+        &["test", "validate-archive", "fsck"],
+        "`hookshot verify ARCHIVE` proves an archive good; `hookshot validate` looks at the configuration",
+    ),
+    (&["compare"], "`hookshot diff ARCHIVE` shows what differs"),
+    (
+        &["get", "cat", "mount", "unpack", "fetch", "pull"],
+        "`hookshot extract ARCHIVE ENTRY` takes out single entries; `-o -` prints one",
+    ),
+    (
+        &[
+            "sync",
+            "mirror",
+            "replicate",
+            "cp",
+            "upload",
+            "download",
+            "mv",
+        ],
+        "`hookshot copy FROM TO` copies archives between places",
+    ),
+    (
+        &["config", "configure", "configtest"],
+        "`hookshot validate` says whether the configuration is good, `hookshot init` writes one",
+    ),
+    (
+        &["pin", "lock", "protect", "hold", "mark", "tag"],
+        "`hookshot keep ARCHIVE` marks an archive, so that no policy removes it",
+    ),
+    (
+        &["unlock", "break-lock"],
+        "there is no lock to remove: the locks of hookshot end with their process",
+    ),
+];
+
+/// The error, with a tip if the verb that it does not know is one of another program.
+pub fn explained(mut error: Error) -> Error {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return error;
+    }
+    let word = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => word.to_ascii_lowercase(),
+        _ => return error,
+    };
+    let found = WORDS
+        .iter()
+        .find(|(words, _)| words.contains(&word.as_str()));
+    if let Some((_, tip)) = found {
+        error.remove(ContextKind::SuggestedSubcommand);
+        let tips = vec![StyledStr::from(*tip)];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
+}
