@@ -146,9 +146,13 @@ impl Failure {
                 continue;
             };
             let (kind, hint) = match kind {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge => (
+                io::ErrorKind::FileTooLarge => (
+                    Kind::Space,
+                    Some(
+                        "raise the limit of a file's size (`ulimit -f`, LimitFSIZE= of a systemd unit), or use a file system that takes such files",
+                    ),
+                ),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
                     Kind::Space,
                     Some("free some space (or raise the quota) and try again"),
                 ),

@@ -1,13 +1,13 @@
 //! `hookshot verify`, `inspect`, `diff` and `extract`: the verbs that look into archives.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use chrono::DateTime;
 use clap::Args;
 
 use super::{
-    App,
+    App, about_scratch, names_scratch,
     output::{size, table},
 };
 use crate::{
@@ -65,14 +65,16 @@ impl Verify {
             report.remarks.warning("other", "", message);
         }
         report.other_files = other_files;
-        let Some(worst) = &report.worst else {
+        let scratch = &app.context.scratch;
+        let Some(worst) = report.worst.clone() else {
             let failure = report.remarks.failure();
             return app
                 .output
-                .ended(&report, failure.as_ref(), || lines(&report));
+                .ended(&report, failure.as_ref(), || lines(&report, scratch));
         };
+        let worst = about_scratch(worst, scratch);
         if app.output.is_json() {
-            app.output.report_with(&report, Some(worst), String::new)?;
+            app.output.report_with(&report, Some(&worst), String::new)?;
         } else {
             // The faults stand in the lines; the failure counts them.
             let bad = report
@@ -102,13 +104,13 @@ impl Verify {
                 ..worst.clone()
             };
             app.output
-                .report_with(&report, Some(&failure), || lines(&report))?;
+                .report_with(&report, Some(&failure), || lines(&report, scratch))?;
         }
         Ok(worst.kind.code())
     }
 }
 
-fn lines(report: &verify::Report) -> String {
+fn lines(report: &verify::Report, scratch: &Path) -> String {
     let line = |archive: &verify::Archive| match (archive.good, archive.root.as_deref()) {
         (true, root) => {
             let torn = archive.torn.iter();
@@ -150,8 +152,13 @@ fn lines(report: &verify::Report) -> String {
                 .iter()
                 .map(|fault| format!("  - {}\n", printable_line(fault)))
                 .collect();
+            let is_our_fault = |fault: &String| names_scratch(fault, scratch);
             match archive.read {
                 true => format!("{}: NOT GOOD\n{faults}", printable_line(&archive.archive)),
+                false if archive.faults.iter().any(is_our_fault) => format!(
+                    "{}: not checked, because the temporary folder cannot take its databases\n{faults}",
+                    printable_line(&archive.archive)
+                ),
                 false => format!(
                     "{}: cannot be read, so nothing is known of it\n{faults}",
                     printable_line(&archive.archive)

@@ -22,6 +22,7 @@ use crate::{
         recovery::{Access, Need, enter, recover},
         replace::{Rehearsal, Report},
         rollback::rollback,
+        scratch::usable,
     },
     store::address::require_path,
 };
@@ -93,6 +94,7 @@ impl Import {
     fn attempt(&self, app: &App, context: &Context, archive: &Location) -> Result<Report> {
         let choices = self.choices(app, context, archive)?;
         let mut entered = enter(&choices, access(self.dry_run))?;
+        let context = &usable(context, &entered.settings.home());
         let selection = Selection {
             only: self.only.clone(),
             except: self.except.clone(),
@@ -213,8 +215,9 @@ impl Rollback {
             Access::Undo
         };
         let entered = enter(&choices, access)?;
+        let context = usable(&app.context, &entered.settings.home());
         let report = rollback(
-            &app.context,
+            &context,
             &entered,
             rehearsal(self.dry_run),
             force(self.force),

@@ -147,8 +147,8 @@ pub fn run(world: World) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Says in the hint that the folder for temporary files is meant, if the failure is about it.
-fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
+/// Returns true if a message is about the folder for temporary files, or what hookshot makes there.
+fn names_scratch(message: &str, scratch: &Path) -> bool {
     let folder = scratch.display().to_string();
     let folder = folder.trim_end_matches('/');
     // What hookshot makes there, or the folder itself; not what else may lie below it.
@@ -158,9 +158,16 @@ fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
             .starts_with(|next: char| next == '/' || next.is_alphanumeric() || "-_.".contains(next))
             || ours.iter().any(|ours| rest.starts_with(ours))
     };
-    let mut places = failure.message.match_indices(folder);
-    let is_about = places.any(|(at, _)| is_meant(&failure.message[at + folder.len()..]));
-    if !is_about || !matches!(failure.kind, Kind::Failed | Kind::Space | Kind::NotFound) {
+    let mut places = message.match_indices(folder);
+    places.any(|(at, _)| is_meant(&message[at + folder.len()..]))
+}
+
+/// Says in the hint that the folder for temporary files is meant, if the failure is about it.
+fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
+    let folder = scratch.display().to_string();
+    let folder = folder.trim_end_matches('/');
+    let may_be = matches!(failure.kind, Kind::Failed | Kind::Space | Kind::NotFound);
+    if !may_be || !names_scratch(&failure.message, scratch) {
         return failure;
     }
     failure.hint(format!(

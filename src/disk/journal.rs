@@ -180,6 +180,13 @@ impl Journal {
         }
     }
 
+    /// Returns how long the journal of steps with these targets becomes at most.
+    pub fn bytes_for<'a>(targets: impl Iterator<Item = &'a Path>) -> u64 {
+        // Seven paths with names of ours, digests, numbers and rules.
+        let step = |target: &Path| 7 * (target.as_os_str().len() as u64 + 80) + 1000;
+        targets.map(step).sum::<u64>() + 1024
+    }
+
     /// Whether every path is one that a transaction makes: nothing else is ever removed or replaced for a journal.
     fn names_only_its_own(&self) -> bool {
         let ours = |path: &PathBuf| {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Failure, Kind};
 
@@ -39,5 +40,21 @@ pub fn require(path: &Path, bytes: u64, what: &str) -> Result<()> {
     );
     Err(Failure::new(Kind::Space, message)
         .hint("free some space and try again; nothing was changed")
+        .into())
+}
+
+/// Fails with [`Kind::Space`] if this process may not write a file of `bytes`: `RLIMIT_FSIZE`, setrlimit(2).
+pub fn require_file(bytes: u64, what: &str) -> Result<()> {
+    let Some(limit) = getrlimit(Resource::Fsize)
+        .current
+        .filter(|limit| bytes > *limit)
+    else {
+        return Ok(());
+    };
+    let message = format!(
+        "{what} takes a file of {bytes} bytes, and this process may write {limit} bytes into one"
+    );
+    Err(Failure::new(Kind::Space, message)
+        .hint("raise the limit (`ulimit -f`, in KiB; LimitFSIZE= of a systemd unit) and try again; nothing was changed")
         .into())
 }

@@ -14,9 +14,10 @@ use std::{
     },
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use rustix::fs::{self as sys, Mode, OFlags};
 
+use super::space;
 use crate::model::entry_name::EntryName;
 
 /// A folder, 0700, whose files are 0600; it goes with everything in it when it is dropped, unless it is kept.
@@ -36,6 +37,22 @@ impl Staging {
         let created = Staging::make(path);
         let created = created.with_context(|| format!("cannot create {}", path.display()))?;
         created.with_context(|| format!("{} was removed by another hookshot", path.display()))
+    }
+
+    /// Creates the first of the folders `paths` that can be made and has room for `bytes`. If none is, the error is that of
+    /// the last one.
+    pub fn with_room(paths: &[PathBuf], bytes: u64, what: &str) -> Result<Staging> {
+        let mut last = Err(anyhow!("no folder is named"));
+        for path in paths {
+            last = Staging::create(path).and_then(|staging| {
+                space::require(staging.path(), bytes, what)?;
+                Ok(staging)
+            });
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
     }
 
     /// Creates and locks the folder; `None` if a [`sweep`] removed it before it was locked.

@@ -37,6 +37,7 @@ use super::{
     recovery::Entered,
     remark::Remarks,
     replace::{self, Databases, Rehearsal, Report, StepReport},
+    scratch,
 };
 use crate::{
     config::{
@@ -46,7 +47,7 @@ use crate::{
     disk::{
         exists,
         journal::{Home, Journal},
-        staging::{self, Staging},
+        staging,
         transaction::{Change, Form, Transaction},
     },
     error::Failure,
@@ -211,21 +212,26 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         true => request.rehearsal,
         false => Rehearsal::DryRun,
     };
-    let place = match (request.staging, rehearsal) {
-        (Keep::Yes, Rehearsal::Real) => names.kept_staging(&home),
-        (Keep::Yes, Rehearsal::DryRun) => names.kept_staging(&context.scratch),
-        (Keep::No, Rehearsal::Real) => names.staging(&home),
-        // A rehearsal leaves the folders of the state alone.
+    // A rehearsal leaves the folders of the state alone, unless there is room nowhere else.
+    let spare = scratch::at_home(&home);
+    let places = match (request.staging, rehearsal) {
+        (Keep::Yes, Rehearsal::Real) => vec![names.kept_staging(&home)],
+        (Keep::No, Rehearsal::Real) => vec![names.staging(&home)],
+        (Keep::Yes, Rehearsal::DryRun) => vec![
+            names.kept_staging(&context.scratch),
+            names.kept_staging(&spare),
+        ],
         (Keep::No, Rehearsal::DryRun) => {
             staging::sweep(&context.scratch);
-            names.rehearsal(&context.scratch)
+            staging::sweep(&spare);
+            vec![names.rehearsal(&context.scratch), names.rehearsal(&spare)]
         }
     };
     if rehearsal == Rehearsal::Real {
         let litter = if request.staging == Keep::Yes {
             Vec::new()
         } else {
-            vec![place.clone()]
+            places.clone()
         };
         let journal = Journal::new(
             "import",
@@ -243,8 +249,9 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
             std::mem::take(&mut entered.folders),
         )?);
     }
-    let staging = Staging::create(&place)?;
-    let unpacked = Unpacked::new(context, settings, request, &staging, &targets)?;
+    let unpacked = Unpacked::new(context, settings, request, &places, &targets)?;
+    let staging = &unpacked.staging;
+    let context = &scratch::roomy(context, &home, unpacked.bytes);
     let mut remarks = Remarks::default();
     let created = unpacked.verified.manifest().created_at;
     if let Some(odd) = dates::odd(request.archive.file_name(), created, context.now) {

@@ -30,6 +30,7 @@ pub mod recovery;
 pub mod remark;
 pub mod replace;
 pub mod rollback;
+pub mod scratch;
 mod secret;
 pub mod shipment;
 pub mod simulate;

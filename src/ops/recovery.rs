@@ -15,6 +15,7 @@ use crate::{
         lock::{Hold, StateLock},
         open_regular,
         redo::{self, Recovered},
+        staging,
     },
     error::{Failure, Kind},
     source::redb::lock::{self, Against, DatabaseLock},
@@ -231,6 +232,7 @@ pub fn enter(choices: &Choices, access: Access) -> Result<Entered> {
         if Home::beside(&config).is_unsettled() || Settings::load(choices)? != settings {
             continue;
         }
+        staging::sweep(&settings.home());
         no_strangers(&settings)?;
         return Ok(Entered {
             settings,

@@ -28,7 +28,7 @@ use crate::{
         folder_of,
         journal::{self, Home, Journal},
         mounts::is_mount_point,
-        survey,
+        space, survey,
         transaction::{Build, Change, Form, New, Origin, Transaction},
         tree::keep_excluded,
         volume::Volume,
@@ -63,6 +63,8 @@ pub fn rollback(
         archive = record.archive.as_deref().unwrap_or("-"),
         "Undoing"
     );
+    let targets = record.steps.iter().map(|done| done.target.as_path());
+    space::require_file(Journal::bytes_for(targets), "the journal of the rollback")?;
     let mut blocked = places::of_the_journal(settings);
     let mut remarks = Remarks::default();
     let mut steps = Vec::new();

@@ -1038,6 +1038,86 @@ const CASES: &[Case] = &[
         &["no_space"],
     ),
     Case(
+        "a temporary folder that is not there",
+        "mkdir data; mk data directory data app.db sqlite app.db; sqlite3 app.db 'create table t(a)'; echo 1 > data/f; hs export o/; echo 2 > data/f; sqlite3 app.db 'insert into t values(1)'
+        export TMPDIR=$PWD/none; both import o/*; [ $(cat data/f) = 1 ] && [ -z \"$(find . -name '*.rehearsal*')\" ] || rm real.rc",
+        0,
+        &[],
+    ),
+    Case(
+        "a temporary folder that is read-only",
+        "mkdir data; mk data directory data app.db sqlite app.db; sqlite3 app.db 'create table t(a)'; echo 1 > data/f; hs export o/; echo 2 > data/f; sqlite3 app.db 'insert into t values(1)'
+        mount --bind tmp tmp; mount -o remount,bind,ro tmp; both import o/*; [ $(cat data/f) = 1 ] && [ -z \"$(find . -name '*.rehearsal*')\" ] || rm real.rc",
+        0,
+        &[],
+    ),
+    Case(
+        "a temporary folder that is full",
+        "mkdir data; mk data directory data app.db sqlite app.db; sqlite3 app.db 'create table t(a); insert into t values(randomblob(200000))'; head -c 300000 /dev/urandom > data/f; hs export o/
+        echo 2 > data/f; sqlite3 app.db 'insert into t values(1); pragma page_size=512; vacuum'; mount -t tmpfs -o size=64k n tmp; head -c 60000 /dev/zero > tmp/x
+        both import o/*; [ $(stat -c %s data/f) = 300000 ] && [ -z \"$(find . -name '*.rehearsal*')\" ] || rm real.rc",
+        0,
+        &[],
+    ),
+    Case(
+        "a temporary folder that is full, and a state of which nothing is there",
+        "mkdir -p up/data; mk data directory up/data; head -c 300000 /dev/urandom > up/data/f; hs export o/; rm -r up; mount -t tmpfs -o size=64k n tmp
+        both import o/*; [ $(stat -c %s up/data/f) = 300000 ] && [ -z \"$(find . -name '*.rehearsal*')\" ] || rm real.rc",
+        0,
+        &[],
+    ),
+    Case(
+        "a temporary folder that is not there, and a rollback",
+        "mkdir data; mk data directory data; echo 1 > data/f; hs export o/; echo 2 > data/f; hs import o/*; export TMPDIR=$PWD/none; both rollback; [ $(cat data/f) = 2 ] || rm real.rc",
+        0,
+        &[],
+    ),
+    Case(
+        "a temporary folder and a disk that are full",
+        "mkdir at; mk f file at/f; head -c 3000000 /dev/urandom > at/f; hs export o/; mount -t tmpfs -o size=1m n at; mount -t tmpfs -o size=64k n tmp; echo 2 > at/f; both import o/*; [ $(cat at/f) = 2 ] || rm real.rc",
+        18,
+        &["no_space"],
+    ),
+    Case(
+        "what a rehearsal beside the state has left that was killed or interrupted",
+        "mkdir data; mk data directory data; head -c 30000000 /dev/urandom > data/f; hs export o/; echo 2 > data/f; export TMPDIR=$PWD/none
+        for signal in TERM KILL; do
+            hookshot -q --config $PWD/etc/config.toml import --dry-run o/* > /dev/null 2>&1 & at=$!
+            for i in $(seq 500); do ls .hookshot-*.rehearsal > /dev/null 2>&1 && break; sleep 0.01; done
+            kill -$signal $at; wait $at; ls -d .hookshot-*.rehearsal > left.$signal 2> /dev/null
+        done
+        [ ! -s left.TERM ] && [ -s left.KILL ] || exit; hs diff o/* > /dev/null 2>&1; [ ! -e $(cat left.KILL) ] || exit; both import o/*",
+        0,
+        &[],
+    ),
+    Case(
+        "a limit of a file's size below that of an entry",
+        "mk f file f; head -c 3000000 /dev/urandom > f; hs export o/; echo 2 > f; hs() { (ulimit -f 1000; hookshot -q --config $PWD/etc/config.toml \"$@\"); }
+        both import o/*; grep -q 'ulimit -f' dry.json real.json && [ $(cat f) = 2 ] || rm real.rc",
+        18,
+        &["no_space"],
+    ),
+    Case(
+        "a limit of a file's size below that of the journal",
+        "mk f file f; echo 1 > f; hs export o/; echo 2 > f; hs() { (ulimit -f 1; hookshot -q --config $PWD/etc/config.toml \"$@\"); }
+        both import o/*; grep -q 'ulimit -f' dry.json && grep -q 'ulimit -f' real.json && [ $(cat f) = 2 ] || rm real.rc",
+        18,
+        &["no_space"],
+    ),
+    Case(
+        "a limit of a file's size below that of the journal of a rollback",
+        "mk f file f; echo 1 > f; hs export o/; echo 2 > f; hs import o/*; hs() { (ulimit -f 1; hookshot -q --config $PWD/etc/config.toml \"$@\"); }
+        both rollback; grep -q 'ulimit -f' dry.json && [ $(cat f) = 1 ] || rm real.rc",
+        18,
+        &["no_space"],
+    ),
+    Case(
+        "a limit of a file's size that suffices",
+        "mk f file f; head -c 30000 /dev/urandom > f; hs export o/; echo 2 > f; hs() { (ulimit -f 40; hookshot -q --config $PWD/etc/config.toml \"$@\"); }; both import o/*; [ $(stat -c %s f) = 30000 ] || rm real.rc",
+        0,
+        &[],
+    ),
+    Case(
         "a disk that is full, and a folder",
         "mkdir -p at/data; mk data directory at/data; head -c 3000000 /dev/urandom > at/data/f; hs export o/; mount -t tmpfs -o size=1m n at; mkdir at/data; echo 2 > at/data/f; both import o/*; [ $(cat at/data/f) = 2 ] || rm real.rc",
         18,

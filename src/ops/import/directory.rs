@@ -67,7 +67,7 @@ impl<'a> Directory<'a> {
         let Some(tree) = manifest.trees.get(&source.name) else {
             return Ok(None);
         };
-        let files = staged_files(&source.name, manifest, unpacked.staging)?;
+        let files = staged_files(&source.name, manifest, &unpacked.staging)?;
         let wish = match &source.content {
             Content::Directory {
                 links: Links::All, ..

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -25,7 +25,8 @@ use crate::{
     },
     disk::{
         folder_of,
-        mounts::anchor,
+        journal::Journal,
+        mounts::{anchor, is_mount_point},
         space,
         staging::Staging,
         survey,
@@ -104,7 +105,9 @@ pub struct Unpacked<'a> {
     /// What this machine's state consists of.
     settings: &'a Settings,
     /// Where it lies.
-    pub staging: &'a Staging,
+    pub staging: Staging,
+    /// So many bytes were unpacked, or were to be.
+    pub bytes: u64,
     /// The entries that are asked for, in the order of their names.
     pub selected: Vec<EntryName>,
     /// The directories that are asked for.
@@ -120,17 +123,19 @@ pub struct Unpacked<'a> {
 }
 
 impl<'a> Unpacked<'a> {
-    /// Unpacks and proves the archive that `request` names.
+    /// Unpacks and proves the archive that `request` names, in the first of `places` that can be made and has room.
     pub fn new(
         context: &Context,
         settings: &'a Settings,
         request: &Request,
-        staging: &'a Staging,
+        places: &[PathBuf],
         targets: &Targets,
     ) -> Result<Unpacked<'a>> {
         let mut sink = Unpack {
             settings,
-            staging,
+            places,
+            staging: None,
+            bytes: 0,
             home: &settings.home(),
             selection: &request.selection,
             targets,
@@ -140,6 +145,8 @@ impl<'a> Unpacked<'a> {
             sink.finish_directories();
         }
         let verified = request.archive.read(context, "unpacking", &mut sink)?;
+        let bytes = sink.bytes;
+        let staging = sink.staging.context("the archive has no manifest")?;
         let finished = sink.unpacking.finish();
         let manifest = verified.manifest();
         info!(
@@ -159,6 +166,7 @@ impl<'a> Unpacked<'a> {
             verified,
             settings,
             staging,
+            bytes,
             selected,
             trees,
             finished,
@@ -421,7 +429,11 @@ fn warn_of_moves(schema: &Schema, settings: &Settings, remarks: &mut Remarks) {
 /// Unpacks into staging what is asked for and has a target; the rest is only proven.
 struct Unpack<'a> {
     settings: &'a Settings,
-    staging: &'a Staging,
+    /// Where it may lie, in this order.
+    places: &'a [PathBuf],
+    /// Where it lies, once it is known how much it is.
+    staging: Option<Staging>,
+    bytes: u64,
     home: &'a Path,
     selection: &'a Selection,
     targets: &'a Targets,
@@ -443,6 +455,41 @@ impl Unpack<'_> {
     }
 }
 
+impl Unpack<'_> {
+    /// Returns true if something of an entry is written here.
+    fn has_place(&self, name: &EntryName) -> bool {
+        let source = self.settings.source_of(name);
+        source.is_some_and(|source| {
+            let is_fed = matches!(source.content, Content::Command { .. });
+            is_fed || self.targets.paths.contains_key(&source.name)
+        })
+    }
+
+    /// Makes sure that this process may write files as large as the largest entry and the journal.
+    fn require_files(&self, manifest: &Manifest) -> Result<()> {
+        let files = manifest.files.iter();
+        let files = files.filter(|(name, _)| self.selection.has(name) && self.has_place(name));
+        if let Some((name, record)) = files.max_by_key(|(_, record)| record.size) {
+            space::require_file(record.size, &format!("{name} of the archive"))?;
+        }
+        let mut targets: Vec<PathBuf> = Vec::new();
+        for (name, target) in &self.targets.paths {
+            targets.push(target.clone());
+            if manifest.trees.contains_key(name) && is_mount_point(target) {
+                // Each of its children is a step.
+                let prefix = format!("{name}/");
+                let below = manifest.files.keys();
+                let below = below.filter_map(|entry| entry.as_str().strip_prefix(&prefix));
+                let children: BTreeSet<&str> =
+                    below.filter_map(|rest| rest.split('/').next()).collect();
+                targets.extend(children.iter().map(|child| target.join(child)));
+            }
+        }
+        let bytes = Journal::bytes_for(targets.iter().map(PathBuf::as_path));
+        space::require_file(bytes, "the journal of the import")
+    }
+}
+
 impl Sink for Unpack<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
         self.selection.check(self.settings, manifest)?;
@@ -451,6 +498,7 @@ impl Sink for Unpack<'_> {
             .files
             .iter()
             .filter(|(name, _)| self.selection.has(name));
+        self.require_files(manifest)?;
         // A directory is one target of many entries. Free pages of a database are holes where it is unpacked.
         let mut placed: BTreeMap<&PathBuf, u64> = BTreeMap::new();
         let mut total = 0u64;
@@ -464,7 +512,12 @@ impl Sink for Unpack<'_> {
             }
         }
         let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
-        space::require(self.staging.path(), total, "the unpacked archive")?;
+        self.bytes = total;
+        self.staging = Some(Staging::with_room(
+            self.places,
+            total,
+            "the unpacked archive",
+        )?);
         // A rehearsal stages elsewhere, and still tells whether there would be room.
         space::require(self.home, total, "the unpacked archive")?;
         // On the file system where it is staged a file is moved; on another one it needs room as well.
@@ -485,24 +538,21 @@ impl Sink for Unpack<'_> {
     }
 
     fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
-        let has_place = || {
-            let source = self.settings.source_of(name);
-            source.is_some_and(|source| {
-                let is_fed = matches!(source.content, Content::Command { .. });
-                is_fed || self.targets.paths.contains_key(&source.name)
-            })
-        };
         // A machine without a configuration asks the archive's own, whatever was asked for.
         let is_asked = !self.settings.is_described
             && name.as_str() == CONFIG
             && record.size <= MAX_CONFIG_BYTES;
-        if !(is_asked || self.selection.has(name) && has_place()) {
+        if !(is_asked || self.selection.has(name) && self.has_place(name)) {
             return Ok(Box::new(io::sink()));
         }
-        match self.unpacking.begin(self.staging, name, record)? {
+        let staging = self
+            .staging
+            .as_ref()
+            .context("an entry before the manifest")?;
+        match self.unpacking.begin(staging, name, record)? {
             Some(writer) => Ok(writer),
-            None if record.is_redb() => self.staging.sparse_writer(name, record.size),
-            None => self.staging.writer(name),
+            None if record.is_redb() => staging.sparse_writer(name, record.size),
+            None => staging.writer(name),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
         space,
         staging::{self, EXTRACT, Staging},
     },
+    error::Failure,
     model::{
         entry_name::EntryName,
         limits::MAX_CONFIG_BYTES,
@@ -341,11 +342,15 @@ impl Write for Taking<'_, '_> {
                     let head = std::mem::take(head);
                     self.looking
                         .decide(&self.name, &self.record, &head)
-                        .map_err(|error| io::Error::from(crate::error::Failure::of(&error)))?;
+                        .map_err(|error| io::Error::from(Failure::of(&error)))?;
                 }
                 Ok(taken)
             }
-            Now::Staged(file) => file.write(bytes),
+            Now::Staged(file) => file.write(bytes).map_err(|error| {
+                let place = self.looking.staging.place(&self.name);
+                let writing = format!("cannot write {}", place.display());
+                io::Error::from(Failure::of(&anyhow::Error::new(error).context(writing)))
+            }),
             Now::Text(text) => {
                 // One byte more than may be: then it is too large, whatever follows.
                 let most = usize::try_from(MAX_CONFIG_BYTES).unwrap_or(usize::MAX) + 1;
