@@ -126,7 +126,7 @@ pub struct Kept {
     pub reasons: Vec<String>,
     /// Its size.
     pub size_bytes: u64,
-    /// What is known of it: `good`, `unproven`, `damaged` or `incomplete`.
+    /// What is known of it: `good`, `unproven`, `cold`, `torn`, `damaged` or `incomplete`.
     pub standing: &'static str,
     /// Its mark: `forever`, or until when.
     pub mark: Option<String>,
@@ -145,7 +145,7 @@ pub struct Doomed {
     pub replacement: String,
     /// Its size.
     pub size_bytes: u64,
-    /// What is known of it: `good`, `unproven`, `damaged` or `incomplete`.
+    /// What is known of it: `good`, `unproven`, `cold`, `torn`, `damaged` or `incomplete`.
     pub standing: &'static str,
 }
 
