@@ -762,7 +762,7 @@ fn no_value_of_environment_or_configuration_panics() {
     let reached = reached.into_inner();
     println!("{count} cases from {first} {network}; {reached} asked the store");
     assert!(
-        reached * 10 > count,
+        count < 100 || reached * 10 > count,
         "most ended before the first request: {reached}"
     );
 }

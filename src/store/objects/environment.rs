@@ -5,6 +5,8 @@
 //! store) is not read if it is said there. Variables that would break a promise (names that are given once, tags) are never
 //! read.
 
+use std::{fs, os::unix::fs::FileTypeExt as _};
+
 use object_store::aws::AmazonS3Builder;
 
 use super::Service;
@@ -229,6 +231,28 @@ fn formed(shape: Shape, value: &str) -> Result<Option<String>, String> {
     Ok(read)
 }
 
+/// True for variables that name a file which is read as a whole.
+fn is_file(name: &str) -> bool {
+    let is_provider = ["AWS_", "AZURE_", "GOOGLE_"]
+        .iter()
+        .any(|begins| name.starts_with(begins));
+    is_provider && name.ends_with("_FILE")
+        || matches!(
+            name,
+            "AWS_CA_BUNDLE"
+                | "SSL_CERT_FILE"
+                | "GOOGLE_SERVICE_ACCOUNT"
+                | "GOOGLE_SERVICE_ACCOUNT_PATH"
+                | "GOOGLE_APPLICATION_CREDENTIALS"
+        )
+}
+
+/// True for devices but for /dev/null: `/dev/zero` has no end.
+fn is_endless(path: &str) -> bool {
+    let device = fs::metadata(path).map(|metadata| metadata.file_type());
+    device.is_ok_and(|kind| kind.is_char_device() || kind.is_block_device()) && path != "/dev/null"
+}
+
 fn of_options(options: &Options, faults: &mut Vec<String>) -> Options {
     let mut read = |key: &str, shape: Shape, value: &str| match formed(shape, value) {
         Ok(value) => value,
@@ -296,6 +320,12 @@ fn of_environment(
     };
     let mut variables = Vec::new();
     for (name, value) in &environment.variables {
+        if is_file(name) && is_endless(value.trim()) && !is_said(name) {
+            faults.push(format!(
+                "`{name}` of the environment names a device, not a file"
+            ));
+            continue;
+        }
         let shape = known.iter().find(|(known, _)| known == name);
         let shape = match shape {
             Some((_, shape)) => *shape,
