@@ -56,6 +56,8 @@ pub const BROKEN_PIPE: i32 = 128 + 13;
 pub const GRACE: Duration = Duration::from_secs(10);
 /// The time between two looks at a command that runs.
 const TICK: Duration = Duration::from_millis(5);
+/// The most pieces that are read of what a command says before the work goes on; together they are more than a pipe holds.
+const MOST_PIECES: usize = 256;
 /// A longer line of a command around the work is logged in pieces.
 const MOST_LINE_BYTES: usize = 4096;
 
@@ -312,10 +314,13 @@ impl Complaints {
         }
     }
 
-    /// Reads what there is, without waiting for more.
+    /// Reads what there is, without waiting for more. A command that never stops talking does not keep the work from its end.
     fn hear(&mut self) -> Result<()> {
         let mut buffer = [0; MOST_LINE_BYTES];
-        while self.is_open && is_ready(&[self.from.as_fd()], PollTimeout::ZERO)?[0] {
+        for _ in 0..MOST_PIECES {
+            if !self.is_open || !is_ready(&[self.from.as_fd()], PollTimeout::ZERO)?[0] {
+                break;
+            }
             match self.from.read(&mut buffer) {
                 Ok(0) => self.is_open = false,
                 Ok(count) => self.add(&buffer[..count]),
@@ -527,6 +532,21 @@ mod tests {
         while state().is_ok_and(|stat| !stat.contains(") Z ")) {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_command_that_never_stops_complaining_can_be_interrupted() {
+        let looks = std::cell::Cell::new(0);
+        let stop = |_: u64| {
+            looks.set(looks.get() + 1);
+            match looks.get() {
+                0..4 => Ok(()),
+                _ => Err(anyhow::anyhow!("stop")),
+            }
+        };
+        let command = Line::new("exec yes no room left >&2", None);
+        let error = output(command, 1, &stop).expect_err("it never ends by itself");
+        assert_eq!(error.to_string(), "stop");
     }
 
     #[test]
