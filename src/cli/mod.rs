@@ -58,8 +58,8 @@ use crate::{
     store::Environment,
 };
 
-/// What the process knows of the world.
-#[derive(Debug, Clone)]
+/// Everything that the process knows of the world; its variables hold secrets, so it is never printed.
+#[derive(Clone)]
 pub struct World {
     /// The command line, the program's name first.
     pub arguments: Vec<OsString>,

@@ -76,7 +76,9 @@ pub fn require_path(path: &Path) -> Result<(), Failure> {
     match text.map(read) {
         None | Some(Ok(Word::Path)) => Ok(()),
         Some(Ok(Word::Url(url))) => {
-            let message = format!("{url} is not a path of this machine");
+            // It may hold a password.
+            let (scheme, _) = url_parts(&url).unwrap_or_default();
+            let message = format!("a URL of {scheme} is not a path of this machine");
             Err(Failure::new(Kind::Usage, message)
                 .hint("a folder of such a name is written with ./ before it"))
         }

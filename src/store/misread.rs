@@ -34,7 +34,7 @@ const LIKE_S3: [&str; 12] = [
 ];
 /// Ways to another machine that SSH replaces.
 const LIKE_SFTP: [&str; 5] = ["ssh", "scp", "rsync", "fish", "sshfs"];
-/// What hookshot does not know.
+/// Places that hookshot does not know.
 const FOREIGN: [&str; 30] = [
     "rest",
     "rclone",
@@ -95,6 +95,7 @@ pub fn read(text: &str) -> Result<Word<'_>, String> {
     let is_scheme = OURS.contains(&lower.as_str()) || is_known(&lower);
     if is_scheme && let Some(rest) = text[first.len()..].strip_prefix("//") {
         return Err(match OURS.contains(&lower.as_str()) {
+            true if has_password(rest) => secret(pattern(&lower)),
             true => meant(text, &format!("{lower}://{}", shown(rest))),
             false => foreign_url(&lower, rest),
         });
@@ -233,7 +234,7 @@ fn sftp_url(user: &str, host: &str, folder: &str) -> String {
     format!("sftp://{user}{host}/{folder}")
 }
 
-/// The fault of a word with a `:` that is nobody's scheme: a place on another machine, most likely.
+/// The fault of a word with a `:` behind something that is no known scheme: a place on another machine, most likely.
 fn elsewhere(name: &str, rest: &str, text: &str) -> String {
     let first = rest.split('/').next().unwrap_or_default();
     if first.contains('@') {
@@ -272,9 +273,11 @@ fn foreign_url(name: &str, rest: &str) -> String {
     }
     if LIKE_SFTP.contains(&name) {
         let rest = rest.trim_start_matches('/');
-        return match rest.split('/').next().is_some_and(|server| {
-            server.matches(':').count() > 1 || server.contains(':') && server.contains('@')
-        }) {
+        return match rest
+            .split('/')
+            .next()
+            .is_some_and(|server| server.matches(':').count() > 1 || has_password(rest))
+        {
             true => format!("{name}: is not understood; write sftp://USER@HOST/FOLDER"),
             false => format!("{name}: is not understood; write sftp://{}", shown(rest)),
         };
@@ -288,6 +291,9 @@ fn foreign_url(name: &str, rest: &str) -> String {
                 .iter()
                 .find(|(synonym, _)| *synonym == name)
                 .map_or(name, |(_, scheme)| scheme);
+            if has_password(rest) {
+                return secret(pattern(scheme));
+            }
             let rest = if scheme == "file" {
                 format!("/{}", rest.trim_start_matches('/'))
             } else {
@@ -349,6 +355,23 @@ fn meant(text: &str, url: &str) -> String {
         shown(text),
         shown(text)
     )
+}
+
+/// Returns true if a user with a password, or a key with its secret, seems to stand in the rest of a URL.
+fn has_password(rest: &str) -> bool {
+    let login = rest.split_once('@').map(|(login, _)| login);
+    login.is_some_and(|login| login.contains(':'))
+}
+
+/// Returns the form of the URLs of a scheme.
+fn pattern(scheme: &str) -> &'static str {
+    match scheme {
+        "s3" => "s3://BUCKET/PREFIX",
+        "gs" => "gs://BUCKET/PREFIX",
+        "az" => "az://CONTAINER/PREFIX",
+        "sftp" => "sftp://USER@HOST/FOLDER",
+        _ => "file:///FOLDER",
+    }
 }
 
 fn secret(url: &str) -> String {
@@ -447,6 +470,11 @@ mod tests {
             ("sftp:me:hunter2@host:/x", "password"),
             ("ssh://me:hunter2@host/x", "USER@HOST"),
             ("s3:key:hunter2@bucket", "password"),
+            ("s3a://key:hunter2@bucket/x", "write s3://BUCKET/PREFIX"),
+            ("s3n://key:a/hunter2@bucket", "password"),
+            ("s3//key:hunter2@bucket/x", "password"),
+            ("sftp//me:hunter2@host/x", "write sftp://USER@HOST"),
+            ("scp://me:a/hunter2@host/x", "write sftp://USER@HOST"),
             ("https://store/b?sig=hunter2", "`endpoint`"),
         ] {
             let fault = read(text).expect_err(text);
