@@ -32,8 +32,10 @@ pub fn watch(stop: &Stop) -> Result<UnixStream> {
     // A file size limit is an error of the write that meets it, not the end of the process (setrlimit(2)).
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let (asked, writer) = UnixStream::pair()?;
-    if !is_ignored(SIGUSR1) {
-        pipe::register(SIGUSR1, writer)?;
+    match is_ignored(SIGUSR1) {
+        // It stays open, and nothing is ever asked: an end would be the reader's end, too.
+        true => std::mem::forget(writer),
+        false => drop(pipe::register(SIGUSR1, writer)?),
     }
     Ok(asked)
 }

@@ -65,8 +65,10 @@ impl Folder {
             }
             entries => entries.with_context(|| self.reading())?,
         };
-        // A folder that was removed while a process works in it looks empty (readdir(3)).
-        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.nlink() == 0) {
+        // A folder that was removed while a process works in it looks empty (readdir(3)). Without links it is not gone: there
+        // are file systems that count none.
+        let has_no_link = fs::metadata(&self.path).is_ok_and(|metadata| metadata.nlink() == 0);
+        if has_no_link && self.path.canonicalize().is_err() {
             return Err(missing_folder(&self.path).into());
         }
         for entry in entries {
