@@ -13,7 +13,7 @@ use crate::panics::Caught;
 pub enum Kind {
     /// Not covered by another kind: an I/O error, say.
     Failed,
-    /// What was compared is not the same.
+    /// Two things that were compared differ.
     Differs,
     /// Wrong usage or configuration.
     Usage,

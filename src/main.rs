@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         },
         variables: std::env::vars_os()
             .filter_map(|(name, value)| {
-                // What is not UTF-8 is told by the character that stands for it, and refused by who needs it.
+                // A value that is not UTF-8 has the replacement character in it, and is refused if it is needed.
                 Some((
                     name.into_string().ok()?,
                     value.to_string_lossy().into_owned(),

@@ -32,7 +32,7 @@ pub struct Caught {
 }
 
 impl Caught {
-    /// What to do about it.
+    /// The advice to the user.
     pub const HINT: &str = "report it, with the command line and the version, and without secrets; look at the destination's options and at the environment meanwhile";
 
     /// Describes a panic by what it carries.

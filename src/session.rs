@@ -23,7 +23,7 @@ use nix::{
 pub const WORD: &str = "without-terminal";
 /// The variable that tells a program, and what it starts, the number of the session that was begun for it.
 pub const VARIABLE: &str = "HOOKSHOT_SESSION";
-/// What a failure of a command says of this.
+/// The advice if a command fails.
 pub const HINT: &str = "commands have no terminal, so one that asks for a password fails; give it in a file or a variable";
 
 /// The exit code of a shell for a program that does not start.

@@ -1,17 +1,17 @@
-//! How hookshot looks: colour, progress and characters, decided once from the command line, the environment and the terminal.
+//! The look of hookshot: colour, progress and characters, decided once from the command line, the environment and the terminal.
 
 use super::arguments::{Color, Global, Progress};
 
-/// What decides.
+/// The surroundings that decide about it, beside the options.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
     /// The variables of the environment.
     pub variables: &'a [(String, String)],
-    /// Whether standard error is a terminal.
+    /// True if standard error is a terminal.
     pub is_terminal: bool,
 }
 
-/// How progress is shown.
+/// A way to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// A bar in the last line.
@@ -31,12 +31,12 @@ pub enum Cells {
     Ascii,
 }
 
-/// How hookshot looks in this run.
+/// The look of this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appearance {
-    /// Whether messages are coloured.
+    /// True if messages are coloured.
     pub is_colored: bool,
-    /// How progress is shown.
+    /// The way in which progress is shown.
     pub progress: Shown,
     /// The most columns that `COLUMNS` leaves to a line.
     pub columns: Option<usize>,
@@ -77,7 +77,7 @@ impl<'a> Terminal<'a> {
             .filter(|value| !value.is_empty())
     }
 
-    /// Whether standard error is a terminal that knows more than lines: `TERM=dumb` (Emacs, some consoles of CI) does not, and
+    /// Returns true if standard error is a terminal that knows more than lines: `TERM=dumb` (Emacs, some consoles of CI) does not, and
     /// without TERM nothing is known.
     fn is_capable(&self) -> bool {
         self.0.is_terminal && self.variable("TERM").is_some_and(|term| term != "dumb")

@@ -142,7 +142,7 @@ impl Global {
         asked.unwrap_or_else(Threads::available)
     }
 
-    /// Where the state lies, as far as the command line says, or else `environment`. Something empty says nothing, and
+    /// Returns the places of the state that the command line names, or else `environment`. Something empty says nothing, and
     /// blanks and line breaks at the ends of a variable are not part of it.
     pub fn choices(&self, environment: &Choices) -> Choices {
         let said = |flag: &Option<PathBuf>, variable: &Option<PathBuf>| {

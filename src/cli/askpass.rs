@@ -1,4 +1,4 @@
-//! What ssh starts to learn a password (ssh(1), `SSH_ASKPASS`): this program, told by a variable where the password is.
+//! The program that ssh starts to learn a password (ssh(1), `SSH_ASKPASS`): this one, told by a variable where the password is.
 
 use std::{fs, io::Write as _, path::Path};
 
@@ -14,7 +14,7 @@ pub fn answer(world: &World) -> Option<u8> {
     Some(say(&question.to_string_lossy(), Path::new(place)).unwrap_or(1))
 }
 
-/// Says the password to whoever asks for one; `None` if it cannot be read. Whether a host is known is not ours to say, and a
+/// Says the password if one is asked for; `None` if it cannot be read. Whether a host is known is not ours to say, and a
 /// passphrase or a PIN is another secret.
 fn say(question: &str, place: &Path) -> Option<u8> {
     let question = question.to_lowercase();

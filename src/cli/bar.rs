@@ -6,19 +6,19 @@ use super::{appearance::Cells, output::size};
 
 /// The fewest cells of a bar that is worth its place.
 const LEAST_CELLS: usize = 10;
-/// How wide the name of the work is if there is room.
+/// The width of the name of the work if there is room.
 const NAME_WIDTH: usize = 20;
 
-/// How far one piece of work is.
+/// One piece of work, and how much of it is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Work {
     /// Its name.
     pub what: &'static str,
-    /// How many bytes there are, if that is known.
+    /// The number of its bytes, if that is known.
     pub total: Option<u64>,
-    /// How many are done.
+    /// The number of those that are done.
     pub done: u64,
-    /// How long it takes so far.
+    /// The time that it has taken so far.
     pub lasts: Duration,
 }
 

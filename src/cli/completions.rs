@@ -252,7 +252,7 @@ impl Candidate {
     }
 }
 
-/// Which files are meant.
+/// The kind of files that are meant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Files {
     Archives,

@@ -52,7 +52,7 @@ pub fn start(global: &Global, appearance: Appearance, environment: &Choices) -> 
         (None, Some("json")) => LogFormat::Json,
         (None, _) => LogFormat::Text,
     };
-    // Who asks how far the work is gets an answer from a quiet run, too.
+    // A quiet run answers a request for progress (SIGUSR1), too.
     let targets = Targets::new()
         .with_default(level)
         .with_target(progress::ASKED, level.max(LevelFilter::INFO));

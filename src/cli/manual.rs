@@ -382,7 +382,7 @@ fn about(command: &Command) -> String {
     about.lines().next().unwrap_or_default().to_owned()
 }
 
-/// What a verb does: its long help without the first line, which stands under NAME, unless there is no other.
+/// Returns the description of a verb: its long help without the first line, which stands under NAME, unless there is no other.
 fn description(command: &Command) -> String {
     let long = command.get_long_about().map(ToString::to_string);
     let long = long.unwrap_or_else(|| about(command));

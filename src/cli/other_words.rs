@@ -1,4 +1,4 @@
-//! Verbs of other programs: which of ours is meant.
+//! Verbs of other programs, and the verbs of ours that do the same.
 
 use clap::{
     Error,

@@ -184,7 +184,7 @@ impl Output {
         describe(failure, self.hint(failure))
     }
 
-    /// What to do about a failure. Without a working folder, nothing that a relative path names is there.
+    /// Returns the advice about a failure. Without a working folder, nothing that a relative path names is there.
     fn hint<'a>(&self, failure: &'a Failure) -> Option<&'a str> {
         const LOST: &str = "the working folder was removed, so relative paths lead nowhere: change to a folder that is there, or name absolute paths";
         match failure.kind {
@@ -302,7 +302,7 @@ pub fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     ExitCode::from(Kind::Usage.code())
 }
 
-/// What is wrong with a command line, with its arguments fit for one line each: clap repeats them, so it is asked again with
+/// Returns the fault of a command line, with its arguments fit for one line each: clap repeats them, so it is asked again with
 /// arguments that drive no terminal.
 fn repeated(error: &clap::Error, arguments: &[OsString]) -> String {
     let plain = arguments.iter().map(|argument| match argument.to_str() {

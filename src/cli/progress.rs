@@ -1,5 +1,5 @@
-//! How far long work is: a bar with throughput and the time that is left on a terminal, else a line every ten seconds, and a
-//! line for whoever asks with SIGUSR1.
+//! The progress of long work: a bar with throughput and the time that is left on a terminal, else a line every ten seconds, and
+//! a line for each SIGUSR1.
 //!
 //! The bar is one line, and the cursor waits at its beginning. So whatever a terminal makes of it when it becomes narrower, it
 //! lies behind the cursor, and is erased from there.
@@ -34,7 +34,7 @@ pub const ASKED: &str = "hookshot::asked";
 /// The line for standard output and log lines to make room for.
 static SCREEN: OnceLock<Arc<Screen>> = OnceLock::new();
 
-/// How often a reader of a log is told how far long work is.
+/// The time between two lines about long work in a log.
 const PERIOD: Duration = Duration::from_secs(10);
 /// The time between two bars while the work goes on, and while it stands still.
 const FRAME: Duration = Duration::from_millis(100);
@@ -80,13 +80,13 @@ struct State {
     done: u64,
     /// When this piece of work began.
     begun: Instant,
-    /// Whether work is under way: no result was printed since it began.
+    /// True if work is under way: no result was printed since it began.
     is_active: bool,
     /// When the last line was said.
     said: Instant,
     /// When a bar was drawn last.
     drawn: Option<Instant>,
-    /// How many columns the terminal had for the bar that is to be seen; none if there is none.
+    /// The columns that the terminal had for the bar that is to be seen; none if there is no bar.
     columns: Option<usize>,
 }
 
@@ -116,7 +116,7 @@ impl State {
     fn draw(&mut self, cells: Cells, most_columns: Option<usize>) {
         self.drawn = Some(Instant::now());
         if !is_in_foreground() {
-            // The line belongs to somebody else now.
+            // The line belongs to another job now.
             self.columns = None;
             return;
         }
@@ -139,7 +139,7 @@ impl State {
     }
 }
 
-/// Whether what is written to the terminal is in nobody's way: in the background a shell or an editor has it.
+/// Returns true if the terminal is ours to write to: in the background a shell or an editor has it.
 fn is_in_foreground() -> bool {
     match tcgetpgrp(io::stderr().as_fd()) {
         Ok(group) => group == getpgrp(),

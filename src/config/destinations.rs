@@ -347,7 +347,7 @@ fn with_login(
     if let Some(named) = reader.text(table, section, "user") {
         if !is_ssh_word(&named) {
             reader.fault(format!(
-                "`user` under [{section}] is none that ssh could take"
+                "`user` under [{section}] is not one that ssh could take"
             ));
         } else if user.get_or_insert_with(|| named.clone()) != &named {
             reader.fault(format!(

@@ -43,7 +43,7 @@ pub struct Life {
     pub folders: Vec<String>,
 }
 
-/// Whether a process lives, as far as that can be known.
+/// The state of a process, as far as that can be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It lives.

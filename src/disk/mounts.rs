@@ -318,7 +318,7 @@ const LAYERS: [&[u8]; 5] = [
 ];
 
 /// Returns the folders that the options of an overlay name; a colon between them that belongs to a name has a backslash. Relative
-/// paths are left out: nobody knows to what.
+/// paths are left out: it is not known what they are relative to.
 fn layers(options: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for option in options.split(|byte| *byte == b',') {

@@ -37,14 +37,14 @@ struct Note {
     without_cleanup: bool,
 }
 
-/// What a note says.
+/// The content of a note.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owed {
     /// The source; nothing for `[backup]`.
     pub source: Option<String>,
     /// The mark of the command that ran when the note was written.
     pub running: Option<String>,
-    /// Whether a cleanup is owed, and not only the end of a command.
+    /// True if a cleanup is owed, and not only the end of a command.
     pub has_cleanup: bool,
 }
 
@@ -75,7 +75,7 @@ pub fn forget(home: &Home, source: Option<&str>) -> io::Result<()> {
     }
 }
 
-/// What is owed, by the names of the sources; `[backup]` comes last.
+/// Reads all notes, sorted by the names of the sources; `[backup]` comes last.
 pub fn read(home: &Home) -> Result<Vec<Owed>> {
     let mut owed = Vec::new();
     for entry in std::fs::read_dir(home.folder()).into_iter().flatten() {

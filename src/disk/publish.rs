@@ -25,7 +25,7 @@ use tempfile::NamedTempFile;
 use super::{folder_of, sync_folder};
 use crate::error::{self, Failure};
 
-/// What the names of drafts begin with that have one.
+/// The beginning of the names of drafts that have one.
 const PREFIX: &str = ".hookshot-";
 
 /// A file that is being written, 0600 from its first byte, and gone when it is dropped or the process dies.

@@ -28,7 +28,7 @@ pub struct ArchiveName {
     number: u32,
 }
 
-/// How exactly a name tells the time.
+/// The precision with which a name tells the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
     /// To the day.
@@ -103,7 +103,7 @@ impl ArchiveName {
         self.time
     }
 
-    /// How exactly the name tells the time.
+    /// The precision with which the name tells the time.
     pub fn precision(&self) -> Precision {
         self.precision
     }

@@ -34,7 +34,7 @@ pub struct Context {
     pub program: PathBuf,
     /// Tells the files of this run apart from those of any other.
     pub unique: String,
-    /// What tells other runs that this one lives.
+    /// The signs by which other runs see that this one lives.
     pub signs: Signs,
     /// The variables of the environment.
     pub environment: Environment,

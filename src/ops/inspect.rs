@@ -51,7 +51,7 @@ pub struct OutsideLink {
     pub entry: String,
     /// The link's path below the directory.
     pub path: String,
-    /// Where it leads, as it says.
+    /// Its target, as it says.
     pub target: String,
 }
 

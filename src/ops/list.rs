@@ -159,7 +159,7 @@ pub struct Archive<'a> {
     pub prefix: &'a str,
     /// When its snapshot was taken.
     pub time: String,
-    /// What says so: its `name`, or its `manifest`.
+    /// The origin of that: its `name`, or its `manifest`.
     pub time_from: &'static str,
     /// How long ago that is; negative where it is dated in the future.
     pub age_seconds: i64,

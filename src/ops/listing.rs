@@ -57,13 +57,13 @@ pub struct Listing {
 
 /// An archive. There may be many: what its name tells is kept as a number, if it does.
 pub struct Listed {
-    /// What the listing says.
+    /// Its name, size and time, as the place lists them.
     pub stored: Stored,
     /// The user's word that it stays.
     pub mark: Option<Mark>,
     /// When its snapshot was taken: as its name says, or else its manifest.
     pub time: DateTime<Utc>,
-    /// How the name tells prefix and time.
+    /// The parts of prefix and time that the name tells.
     pub naming: Naming,
     prefix: Prefix,
     number: u32,
@@ -71,7 +71,7 @@ pub struct Listed {
     created: Option<DateTime<Utc>>,
 }
 
-/// How the name of an archive's file tells its prefix and its time.
+/// The parts of prefix and time that the name of an archive's file tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming {
     /// Both.
@@ -100,13 +100,13 @@ pub struct OtherFile {
     pub is_foreign: bool,
 }
 
-/// What an archive tells of itself.
+/// The prefix and the time that an archive tells of itself.
 struct Told {
     prefix: String,
     created: DateTime<Utc>,
 }
 
-/// What a file turned out to be.
+/// The result of reading a file.
 enum Found {
     Archive(Told),
     Other { reason: String, is_foreign: bool },

@@ -75,11 +75,11 @@ fn is_any_alive(groups: &BTreeSet<i32>) -> bool {
     !groups.is_empty() && processes().iter().any(|(_, process)| is_meant(process))
 }
 
-/// What /proc/PID/stat says of a process.
+/// A process, as /proc/PID/stat describes it.
 struct Process {
     group: i32,
     session: i32,
-    /// Whether it has not ended: a zombie only waits for its parent.
+    /// True if it has not ended: a zombie only waits for its parent.
     is_alive: bool,
 }
 

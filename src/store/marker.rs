@@ -10,9 +10,9 @@ use crate::disk::life::{Life, Standing};
 
 /// After this long an upload counts as left behind if nothing is known of its process.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
-/// How many ticks a process counts in a second (sysconf(3), `_SC_CLK_TCK`): 100 wherever Rust runs on Linux.
+/// The ticks of a process in a second (sysconf(3), `_SC_CLK_TCK`): 100 wherever Rust runs on Linux.
 const TICKS_PER_SECOND: i64 = 100;
-/// How far the clocks of two runs on one machine may differ.
+/// The most that the clocks of two runs on one machine may differ.
 const SLACK: TimeDelta = TimeDelta::seconds(60);
 
 /// What the names of uploads at work start with, and of markers of such.

@@ -137,7 +137,7 @@ pub trait Store: Send + Sync {
         self.create(name, u64::MAX, maker)
     }
 
-    /// How many bytes there is room for, if the place tells.
+    /// Returns the number of bytes that there is room for, if the place tells it.
     fn room(&self) -> Result<Option<u64>> {
         Ok(None)
     }

@@ -80,7 +80,7 @@ impl Proxy {
     }
 }
 
-/// Where a request goes.
+/// The server that a request goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// True for `https`.
@@ -101,7 +101,7 @@ impl Server {
     }
 }
 
-/// What a variable or a key says of a proxy: none, one, or a fault.
+/// The proxy of a variable or a key: none, one, or a fault.
 type Named = Option<Result<Proxy, String>>;
 
 /// The proxies of a destination.
@@ -187,7 +187,7 @@ fn parse(text: &str, named_by: &str) -> Result<Proxy, String> {
     Proxy::parse(text, named_by).map_err(|fault| format!("{named_by}: {fault}"))
 }
 
-/// Whether a word of `NO_PROXY` means a host: `*`, an address, a network, or a domain with everything below it; a port may
+/// Returns true if a word of `NO_PROXY` means a host: `*`, an address, a network, or a domain with everything below it; a port may
 /// follow.
 fn is_host(word: &str, host: &str, port: u16) -> bool {
     if word == "*" {

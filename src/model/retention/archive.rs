@@ -22,8 +22,8 @@ pub enum Standing {
     Unproven,
     /// Read, and a database in it may be no state that it ever had. It counts, but it is never the newest good one.
     Torn,
-    /// There, in storage that has to be thawed before it can be read. The upload proved it; it counts like one that nobody
-    /// has looked into.
+    /// There, in storage that has to be thawed before it can be read. The upload proved it; it counts like one that was
+    /// not inspected.
     Cold,
     /// Read and refused.
     Damaged,

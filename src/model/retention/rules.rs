@@ -13,7 +13,7 @@ use super::{
 pub struct Placed {
     /// When its snapshot was taken.
     pub time: DateTime<Utc>,
-    /// Whether a database in it is torn: then it stands for a bucket only if no other one can.
+    /// True if a database in it is torn: then it stands for a bucket only if no other one can.
     is_torn: bool,
     buckets: [Bucket; 5],
 }

@@ -50,7 +50,7 @@ pub struct Directory<'a> {
     target: &'a Path,
     files: Vec<StagedFile<'a>>,
     outside: OutsideLinks,
-    /// Whether owners that the file system refuses were named when the directory was compared.
+    /// True if owners that the file system refuses were named when the directory was compared.
     has_named_owners: Cell<bool>,
 }
 
@@ -466,7 +466,7 @@ fn is_owner(refused: &str) -> bool {
     kind_of(what(refused)) == OWNER
 }
 
-/// What was refused, without the path.
+/// Returns the refusal without the path.
 fn what(refused: &str) -> &str {
     refused.split_once(": ").map_or("", |(_, what)| what)
 }
@@ -478,7 +478,7 @@ struct Lost {
     in_the_archive: Named,
     /// Those that this machine's directory does not have either.
     everywhere: Named,
-    /// Owners whom the file system refuses.
+    /// The owners that the file system refuses.
     owners: BTreeSet<String>,
 }
 

@@ -91,9 +91,9 @@ struct Looking {
     client: HttpClient,
 }
 
-/// What the hosts begin with that give keys to the machines of a cloud.
+/// The beginnings of hosts that give keys to the machines of a cloud.
 const KEY_HOSTS: [&str; 4] = ["169.254.", "metadata.", "[fd00:", "sts."];
-/// What is in the paths of requests for keys.
+/// Parts of the paths of requests for keys.
 const KEY_PATHS: [&str; 6] = [
     "/latest/",
     "/computeMetadata/",

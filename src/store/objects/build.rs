@@ -175,7 +175,7 @@ fn settings(
     Ok(checked(address, service, &options, &environment)?)
 }
 
-/// How servers are reached: what a client trusts and how long it waits, and the proxies.
+/// The way to servers: the trust and the patience of a client, and the proxies.
 struct Way {
     options: ClientOptions,
     proxies: Proxies,

@@ -28,7 +28,7 @@ const ALL_HOSTS: &str = "*,0.0.0.0/0,::/0";
 /// A proxy that nothing goes through.
 const NO_PROXY: &str = "http://127.0.0.1:9";
 
-/// How often a request is signed anew.
+/// The most times that a request is signed anew.
 const RENEWALS: u32 = 2;
 
 /// Codes of S3 that say that a temporary key has run out.
@@ -197,7 +197,7 @@ async fn has_expired(
     Ok((HttpResponse::from_parts(head, bytes.into()), has_expired))
 }
 
-/// Whether a request names a host and a port as the client takes them: it panics at others. The last part of an address
+/// Returns true if a request names a host and a port as the client takes them: it panics at others. The last part of an address
 /// is a number, and so is nothing else's.
 fn is_address(request: &HttpRequest) -> bool {
     let uri = request.uri();
@@ -222,7 +222,7 @@ fn is_address(request: &HttpRequest) -> bool {
     !host.is_empty() && !host.contains('%') && (!is_number || host.parse::<Ipv4Addr>().is_ok())
 }
 
-/// Whether a proxy, rather than a store, has refused a request without TLS: stores send no web pages with these.
+/// Returns true if a proxy, rather than a store, has refused a request without TLS: stores send no web pages with these.
 fn is_of_proxy(answer: &HttpResponse) -> bool {
     let kind = answer.headers().get("content-type");
     let kind = kind.map(|kind| kind.as_bytes().to_ascii_lowercase());

@@ -1,4 +1,4 @@
-//! Where the requests for an S3 bucket go: the bucket in the path, or in the host's name; never in neither or in both.
+//! The address of an S3 bucket: the bucket in the path, or in the host's name; never in neither or in both.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::{
     store::{Environment, Options},
 };
 
-/// Where the requests for a bucket go.
+/// The address to which the requests for a bucket go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The server's URL, with the bucket in its host's name if `has_bucket`.
@@ -92,7 +92,7 @@ fn twice(endpoint: &str, bucket: &str, right: &str) -> Failure {
 
 fn placed(bucket: &str, endpoint: &str, path_style: Option<bool>) -> Result<Endpoint, Failure> {
     let url = endpoint.trim_end_matches('/');
-    // Whether it is a URL at all is seen by who builds the client.
+    // That it is a URL at all is checked when the client is built.
     let Some((scheme, rest)) = url.split_once("://") else {
         let url = url.to_owned();
         return Ok(Endpoint {

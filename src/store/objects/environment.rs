@@ -1,4 +1,4 @@
-//! What is known of an object store before the first request, checked: options of the destination, and the variables that
+//! Checks of everything that is known of an object store before the first request: options of the destination, and variables that
 //! the providers' own tools read.
 //!
 //! The configuration wins as a whole: a variable that would mix with it (the token of another key, the server of another

@@ -1,13 +1,13 @@
-//! A fault on the way to a store, put into words where everything about it is known.
+//! A fault on the way to a store, put into words by the code that knows everything about it.
 
 use std::{error::Error, fmt};
 
-/// What failed, and what to do. It passes through object_store as the cause of an error, and [`super::explain`] shows it.
+/// A failure with advice. It passes through object_store as the cause of an error, and [`super::explain`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What failed, lower case, without a secret.
+    /// The failure, lower case, without a secret.
     pub what: String,
-    /// What to do.
+    /// The advice to the user.
     pub hint: String,
     /// True if another attempt would end the same way.
     pub is_final: bool,

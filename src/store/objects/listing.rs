@@ -13,7 +13,7 @@ use crate::store::address::Service;
 pub struct Page {
     /// The objects, with their whole keys.
     pub objects: Vec<Object>,
-    /// What other keys have up to the next slash.
+    /// The beginnings of other keys, up to the next slash.
     pub folders: Vec<String>,
     /// The token of the next page; `None` if this is the last one.
     pub next: Option<String>,

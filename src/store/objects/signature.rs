@@ -6,7 +6,7 @@ use object_store::{
     client::HttpRequest,
 };
 
-/// Who signed a request, and for where.
+/// The key that signed a request, and the region and the service that it was signed for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Signed {
     /// The key's identifier.

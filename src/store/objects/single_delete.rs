@@ -12,7 +12,7 @@ const HEADERS: [&str; 5] = [
     "x-ms-version",
 ];
 
-/// What separates the parts of an answer.
+/// The text between the parts of an answer.
 const BOUNDARY: &str = "hookshot";
 
 /// Returns true for a batch of requests (Azure, Blob Batch).

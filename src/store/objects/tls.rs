@@ -14,7 +14,7 @@ use crate::{
     store::{Environment, Options, address::Service, proxy::Server},
 };
 
-/// Where distributions keep the certificates of public authorities, in one file.
+/// The files in which distributions keep the certificates of public authorities.
 const SYSTEM_FILES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",

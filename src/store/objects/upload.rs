@@ -333,7 +333,7 @@ impl ObjectUpload {
                 continue;
             }
             if is_taken(said) && (found.is_some() || !is_conflict(said)) {
-                // What has the name is somebody else's, unless an attempt of ours came through without an answer.
+                // Another upload has the name, unless an attempt of ours came through without an answer.
                 self.named = Named::No;
                 if !self.is_ours(&checksum, digest)? {
                     return Err(taken(&self.inner.shown, &self.name).into());

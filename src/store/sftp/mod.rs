@@ -302,12 +302,12 @@ impl Inner {
             Address::Sftp { user, .. } => user.as_deref(),
             _ => None,
         };
-        // Whoever it is may be root, for whom a part is kept free.
+        // An unknown user may be root, for whom a part is kept free.
         let is_root = user.is_none_or(|user| user == "root");
         session.room(&self.folder, is_root).await
     }
 
-    /// What a fault of writing means: SFTP has no word for a disk that is full.
+    /// Explains a fault of writing: SFTP has no word for a disk that is full.
     fn explained_write(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
         let is_full = |fault: &Fault| {
             if fault.says_full() {
@@ -330,7 +330,7 @@ impl Inner {
         }
     }
 
-    /// What a fault means to people; an interruption stays what it is.
+    /// Explains a fault to people; an interruption stays what it is.
     fn explained(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
         let Some(fault) = error.downcast_ref::<Fault>() else {
             return match error.is::<Caught>() {

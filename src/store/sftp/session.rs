@@ -411,7 +411,7 @@ impl Session {
     }
 }
 
-/// What the server says: the code's name, and its own words where they say more.
+/// Returns the server's refusal: the code's name, and its own words if they say more.
 fn words(code: StatusCode, said: &str) -> String {
     let name = code.to_string().to_lowercase();
     let said: String = said

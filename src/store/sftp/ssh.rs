@@ -44,11 +44,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// What a session reads from and writes to.
 pub type Pipes = Join<Heard, ChildStdin>;
 
-/// What ssh gives. Its beginning is kept: whoever reads it reads less, and cannot show it.
+/// The output of ssh. Its beginning is kept for messages: the reader of SFTP would not pass it on.
 pub struct Heard {
     stdout: ChildStdout,
     first: Arc<Mutex<Vec<u8>>>,
-    /// How much of the beginning was passed on.
+    /// The bytes of the beginning that were passed on.
     passed: usize,
 }
 
@@ -84,7 +84,7 @@ pub struct Ssh {
     stderr: Mutex<Option<JoinHandle<()>>>,
     said: Arc<Mutex<Vec<u8>>>,
     first: Arc<Mutex<Vec<u8>>>,
-    /// Where ssh finds the password, as long as it may ask for it.
+    /// The memory in which ssh finds the password, as long as it may ask for it.
     _password: Option<File>,
 }
 
@@ -146,7 +146,7 @@ impl Ssh {
 }
 
 impl Ssh {
-    /// What came in place of SFTP, if something did: a login shell that prints, or that says why it lets nobody in.
+    /// Returns the text that came in place of SFTP, if any: of a login shell that prints, or that says why it lets no one in.
     pub fn noise(&self) -> Option<String> {
         noise(&locked(&self.first))
     }
@@ -210,7 +210,7 @@ fn shown(said: &str) -> String {
     last.join("; ").chars().filter(plain).collect()
 }
 
-/// What it means that ssh warns of a key that it does not know for a host whose other key it knows.
+/// Explains the warning of ssh about a host whose key is not the one that it knows.
 fn changed_key(said: &str) -> Option<String> {
     if !said.contains("HOST IDENTIFICATION HAS CHANGED") {
         return None;
@@ -234,7 +234,7 @@ fn changed_key(said: &str) -> Option<String> {
     Some(text.chars().filter(|letter| !letter.is_control()).collect())
 }
 
-/// How the message of a changed key begins.
+/// The beginning of the message of a changed key.
 pub const CHANGED: &str = "the server's key is not the one that is known";
 
 /// ssh for the server's SFTP. Nothing in an address can become an option, and nothing is asked on a terminal.

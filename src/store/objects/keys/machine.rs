@@ -23,16 +23,16 @@ use crate::store::{
     },
 };
 
-/// How long one request to a machine's own service may take: two of them fit into [`PATIENCE`].
+/// The time that one request to a machine's own service may take: two of them fit into [`PATIENCE`].
 const ONE_REQUEST: Duration = Duration::from_millis(1500);
-/// How often a request is sent.
+/// The most times that a request is sent.
 const ATTEMPTS: u32 = 2;
-/// How long a key is kept if nothing says when it runs out.
+/// The time that a key is kept if nothing says when it runs out.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(5 * 60);
 /// The hosts, beside this machine, that containers may ask without TLS (ECS, and EKS by IPv4 and IPv6).
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
-/// Who gives keys.
+/// A service that gives keys.
 pub struct Source {
     kind: Kind,
     client: HttpClient,
@@ -57,7 +57,7 @@ enum Kind {
         endpoint: String,
         may_use_v1: bool,
     },
-    /// Nobody: why not.
+    /// No service, for this reason.
     None(&'static str),
 }
 
@@ -69,7 +69,7 @@ pub struct Fresh {
     pub left: Duration,
 }
 
-/// What a service says, and its own time: keys run out by that clock, and this machine's may differ.
+/// The answer of a service, and its own time: keys run out by that clock, and this machine's may differ.
 struct Answer {
     text: String,
     time: Option<DateTime<FixedOffset>>,
@@ -119,7 +119,7 @@ impl Source {
         })
     }
 
-    /// Returns the address of the machine's metadata, if that is who gives keys.
+    /// Returns the address of the machine's metadata, if keys come from there.
     pub fn metadata(&self) -> Option<&str> {
         match &self.kind {
             Kind::Instance { endpoint, .. } => Some(endpoint),
@@ -460,7 +460,7 @@ fn host(url: &str) -> &str {
         .map_or(authority, |(_, host)| host)
 }
 
-/// Whether the host of a URL is this machine, or one of these.
+/// Returns true if the host of a URL is this machine, or one of these.
 fn has_host(url: &str, others: &[&str]) -> bool {
     let host = host(url);
     let end = match host.find(']') {

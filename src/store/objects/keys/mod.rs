@@ -22,15 +22,15 @@ use self::machine::Fresh;
 pub use self::machine::Source;
 use super::fault::Fault;
 
-/// How long a machine's metadata may take until it counts as absent: a machine that has keys answers in milliseconds.
+/// The time after which a machine's metadata count as absent: a machine that has keys answers in milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(4);
-/// How long a service that the environment names may take for the first key, and every one for a new key.
+/// The time that a service which the environment names may take for the first key, and every one for a new key.
 const LONG_PATIENCE: Duration = Duration::from_secs(20);
 /// A new key is fetched so long before the old one runs out (object_store takes the same).
 const BEFORE_THE_END: Duration = Duration::from_secs(5 * 60);
-/// How long a sign-in at a provider may take.
+/// The time that a sign-in at a provider may take.
 pub const SIGN_IN: Duration = Duration::from_secs(60);
-/// How long the other destinations of a run do not ask a metadata service that had no key.
+/// The time for which the other destinations of a run do not ask a metadata service that had no key.
 const ABSENT_FOR: Duration = Duration::from_secs(60);
 /// Metadata services of this machine that had no key, when, and what is said of it: a run with several destinations waits
 /// for them once.
@@ -186,14 +186,14 @@ pub struct Bounded<C> {
     held: Mutex<(Option<Arc<C>>, Option<Fault>)>,
 }
 
-/// What is said if no key comes, and when.
+/// The words of a failure if no key comes, and the time after which it is one.
 #[derive(Clone, Copy)]
 pub struct Words {
-    /// What failed.
+    /// The failure.
     pub what: &'static str,
-    /// What to do.
+    /// The advice to the user.
     pub hint: &'static str,
-    /// How long the first key may take.
+    /// The time that the first key may take.
     pub patience: Duration,
     /// The metadata service that is asked, if one is.
     pub metadata: Option<&'static str>,

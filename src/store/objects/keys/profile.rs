@@ -18,7 +18,7 @@ use crate::{
 /// The values of one section; those that stand indented below `s3 =` are `s3.NAME`.
 type Section = BTreeMap<String, String>;
 
-/// What hookshot does not do, by the key of a profile that asks for it.
+/// The keys of a profile that ask for something which hookshot does not do, and its name.
 const REFUSED: [(&str, &str); 7] = [
     ("role_arn", "takes on a role (`role_arn`)"),
     ("sso_session", "signs in by SSO (`sso_session`)"),
@@ -74,7 +74,7 @@ pub fn applied(options: &Options, environment: &Environment) -> Result<Environme
             )),
         };
     };
-    // A profile that nobody asked for does not keep a key from being used.
+    // A profile that was not asked for does not keep a key from being used.
     let is_asked_for = named_by.is_some() || needs_key;
     let profiles = match files.read() {
         Err(_) if !is_asked_for => return Ok(environment.clone()),
