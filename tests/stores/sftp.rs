@@ -170,7 +170,10 @@ fn validate_refuses_hosts_that_ssh_could_not_take() {
 fn user_and_port_may_stand_beside_the_url() {
     for (more, says) in [
         ("user = \"other\"", "another one than that of `url`"),
-        ("user = \"-oProxyCommand=x\"", "none that ssh could take"),
+        (
+            "user = \"-oProxyCommand=x\"",
+            "is not one that ssh could take",
+        ),
         ("port = 23", "another one than that of `url`"),
         ("port = 0", "from 1 to 65535"),
         ("port = \"22\"", "from 1 to 65535"),
