@@ -231,7 +231,7 @@ pub fn hook(
         .spawn()
         .map_err(|error| unstarted(command, &error))?;
     let mut running = Running { child };
-    let mut is_open = true;
+    let (mut is_open, mut pieces) = (true, 0);
     let mut line = Vec::new();
     let mut buffer = vec![0; MOST_LINE_BYTES];
     let status = loop {
@@ -244,7 +244,9 @@ pub fn hook(
             let message = format!("it takes longer than {} s", limit.as_secs());
             return Err(Failure::new(Kind::Failed, message).into());
         }
-        if is_open && is_readable(&output)? {
+        // Something in the background may never stop talking: now and then the command itself is looked at.
+        if is_open && pieces < MOST_PIECES && is_readable(&output)? {
+            pieces += 1;
             match output.read(&mut buffer) {
                 Ok(0) => is_open = false,
                 Ok(count) => lines_of(&mut line, &buffer[..count], say),
@@ -253,8 +255,11 @@ pub fn hook(
             }
         } else if let Some(status) = running.child.try_wait()? {
             break status;
-        } else if !is_open {
-            thread::sleep(TICK);
+        } else {
+            pieces = 0;
+            if !is_open {
+                thread::sleep(TICK);
+            }
         }
     };
     lines_of(&mut line, b"\n", say);
@@ -592,6 +597,9 @@ mod tests {
             .0
             .expect("in the background");
         assert!(begun.elapsed() < Duration::from_secs(20));
+        let (result, said) = hooked("exec yes & echo up", Duration::from_secs(20));
+        result.expect("in the background, and talking");
+        assert!(said.iter().any(|line| line == "up"));
     }
 
     #[test]
