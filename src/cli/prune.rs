@@ -199,6 +199,9 @@ fn shown(report: &prune::Report) -> String {
     out
 }
 
+/// The most files under other names that are named; JSON has all.
+const MOST_NAMED: usize = 20;
+
 fn summary(place: &prune::Place) -> String {
     let all = place.keep.len() + place.remove.len();
     let (count, bytes, would) = if place.dry_run {
@@ -219,14 +222,14 @@ fn summary(place: &prune::Place) -> String {
         ));
     }
     if !place.others.is_empty() {
-        let names: Vec<String> = place
-            .others
-            .iter()
-            .map(|one| printable(&one.name))
-            .collect();
+        let count = place.others.len();
+        let named = place.others.iter().take(MOST_NAMED);
+        let mut names: Vec<String> = named.map(|one| printable(&one.name)).collect();
+        if count > MOST_NAMED {
+            names.push(format!("and {} more", count - MOST_NAMED));
+        }
         out.push_str(&format!(
-            "under other names, and never removed: {} ({})\n",
-            place.others.len(),
+            "under other names, and never removed: {count} ({})\n",
             names.join(", ")
         ));
     }

@@ -155,6 +155,10 @@ fn bucket<'a>(scheme: &str, rest: &str, text: &str) -> Result<Word<'a>, String> 
     if is_server && scheme == "s3" {
         return Err(on_server(rest, text));
     }
+    if rest.contains("://") {
+        let url = format!("{}, with the destination's `endpoint`", pattern(scheme));
+        return Err(meant(text, &url));
+    }
     let without = rest.trim_start_matches('/');
     if without.is_empty() {
         return Err(meant(text, &format!("{scheme}://BUCKET/PREFIX")));
@@ -446,6 +450,14 @@ mod tests {
             (
                 "s3:s3.amazonaws.com/b/x",
                 "write s3://b/x, with the destination's `region`",
+            ),
+            (
+                "gs:https://storage.googleapis.com/b",
+                "write gs://BUCKET/PREFIX, with the destination's `endpoint`",
+            ),
+            (
+                "azure:http://127.0.0.1:10000/a/c",
+                "write az://CONTAINER/PREFIX, with the destination's `endpoint`",
             ),
             ("sftp:host/srv", "write sftp://host/srv,"),
             ("sftp:/host/srv", "write sftp://host/srv,"),

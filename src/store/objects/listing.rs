@@ -151,6 +151,7 @@ fn decoded(key: &str) -> String {
     let mut rest = key.as_bytes();
     while let Some((byte, behind)) = rest.split_first() {
         let digits = behind.get(..2).filter(|_| *byte == b'%');
+        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let coded = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let coded = coded.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match (coded, byte) {
@@ -270,14 +271,14 @@ mod tests {
     fn encoded_keys_are_decoded_if_the_page_says_so() {
         let page = |kind: &str| {
             let text = format!(
-                "<ListBucketResult>{kind}<Contents><Key>a%2Bb%2fc+d%zz</Key><Size>1</Size></Contents></ListBucketResult>"
+                "<ListBucketResult>{kind}<Contents><Key>a%2Bb%2fc+d%zz%+f</Key><Size>1</Size></Contents></ListBucketResult>"
             );
             Page::read(Service::S3, &text).expect("a page").objects[0]
                 .key
                 .clone()
         };
-        assert_eq!(page("<EncodingType>url</EncodingType>"), "a+b/c d%zz");
-        assert_eq!(page(""), "a%2Bb%2fc+d%zz");
+        assert_eq!(page("<EncodingType>url</EncodingType>"), "a+b/c d%zz% f");
+        assert_eq!(page(""), "a%2Bb%2fc+d%zz%+f");
     }
 
     #[test]

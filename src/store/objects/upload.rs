@@ -304,11 +304,12 @@ impl ObjectUpload {
         if !self.chunk.is_empty() {
             self.send()?;
         }
+        let parts = self.parts.as_mut().context("an upload in parts")?;
+        parts.settle(&self.inner, 0)?;
+        // Right before the end: the last parts may have taken minutes.
         if self.inner.head(&self.name)?.is_some() {
             return Err(taken(&self.inner.shown, &self.name).into());
         }
-        let parts = self.parts.as_mut().context("an upload in parts")?;
-        parts.settle(&self.inner, 0)?;
         let done: Option<Vec<PartId>> = parts.done.drain(..).collect();
         let done = done.context("a part was not sent")?;
         let checksum = Md5::digest(parts.digests.concat());
