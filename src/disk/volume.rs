@@ -15,8 +15,12 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{self as sys, XattrFlags};
 use serde::{Deserialize, Serialize};
 
-use super::tree::beneath::xattrs;
-use crate::model::tree::Xattrs;
+use super::tree::beneath::{What, xattrs};
+use crate::model::{
+    relative::RelativeName,
+    rules::{Rules, Verdict},
+    tree::Xattrs,
+};
 
 /// Names that the file system itself, or what makes snapshots of it, has in a mount point. They stay as they are.
 pub const STAYING: [&str; 4] = ["lost+found", ".zfs", ".snapshots", ".snapshot"];
@@ -104,5 +108,28 @@ impl Own {
             gid: metadata.gid(),
             xattrs: xattrs(File::open(path)?.as_fd())?,
         })
+    }
+}
+
+/// Returns true if a child is one that an import replaces: nothing of ours, nothing that is excluded, no socket, fifo
+/// or device.
+pub fn is_replaced(rules: &Rules, name: &[u8], path: &Path) -> bool {
+    if RelativeName::new(name).is_err() {
+        return false;
+    }
+    let what = path.symlink_metadata().map(|metadata| {
+        let kind = metadata.file_type();
+        match (kind.is_dir(), kind.is_file(), kind.is_symlink()) {
+            (true, ..) => What::Folder,
+            (_, true, _) => What::File,
+            (.., true) => What::Link,
+            _ => What::Special("special"),
+        }
+    });
+    match what {
+        Ok(What::Special(_)) => false,
+        Ok(what) => rules.keeps(name, what == What::Folder),
+        // Nothing is there: what the archive has may come.
+        Err(_) => rules.verdict(name, true) != Verdict::Excluded,
     }
 }

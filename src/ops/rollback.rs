@@ -1,5 +1,7 @@
 //! `rollback`: undoes the last import, by the same transaction; a second rollback undoes the first.
 
+mod arrivals;
+
 use std::{
     collections::BTreeSet,
     io,
@@ -100,6 +102,16 @@ pub fn rollback(
                 changes.push(change);
             }
         }
+    }
+    let mut taken: BTreeSet<PathBuf> = record
+        .steps
+        .iter()
+        .map(|done| done.target.clone())
+        .collect();
+    taken.extend(changes.iter().map(|change| change.target.clone()));
+    for (step, change) in arrivals::removals(settings, &record, &known, &taken)? {
+        steps.push(step);
+        changes.push(change);
     }
     let mut commands = given_back(settings, &record, &mut steps, &mut blocked, &mut remarks)?;
     let locks = if rehearsal == Rehearsal::Real {

@@ -102,10 +102,8 @@ fn bash_offers_aliases_archives_destinations_verbs_and_entries() {
     let machine = machine();
     for (line, offered) in cases() {
         // As readline calls it; the pieces of a line with `@` or `=` are tried in the next test.
-        let script = format!(
-            "source <(hookshot completions bash); COMP_LINE=$1; COMP_POINT=${{#1}}; COMP_WORDS=($1); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-             _hookshot hookshot \"${{1##* }}\"; [[ ${{#COMPREPLY[@]}} = 0 ]] || printf '%s\\n' \"${{COMPREPLY[@]}}\""
-        );
+        let script = "source <(hookshot completions bash); COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDS=($1); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); \
+             _hookshot hookshot \"${1##* }\"; [[ ${#COMPREPLY[@]} = 0 ]] || printf '%s\\n' \"${COMPREPLY[@]}\"";
         let line = format!("hookshot {line}");
         let script = format!("set -- \"{line}\"; {script}");
         let found = said(&machine, &["bash", "--norc", "-c"], &script);

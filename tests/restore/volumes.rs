@@ -78,6 +78,30 @@ fn a_volume_is_restored_within_and_rolled_back() {
 }
 
 #[test]
+fn what_a_service_made_in_a_volume_since_the_import_goes_with_a_rollback_and_comes_back_with_the_next()
+ {
+    run(r#"
+    # A database ends without a line break.
+    tree() { find data -path 'data/.hookshot*' -prune -o -printf '%P %y %m %U %l\n' | sort; find data -path 'data/.hookshot*' -prune -o -type f -exec sha256sum {} + | sort; }
+    umount data; mount -t tmpfs n data; printf 'exclude = ["/cache/", "*-wal"]\n' | cat <(grep -v exclude etc/config.toml) - > etc/new; mv etc/new etc/config.toml
+    python3 -c 'import sqlite3; c = sqlite3.connect("data/app.db"); c.execute("pragma journal_mode = wal"); c.execute("create table t(x)"); c.execute("insert into t values (1)"); c.commit(); c.close()'
+    rm -r o; hs export o/ || wrong export
+    python3 -c 'import sqlite3; c = sqlite3.connect("data/app.db"); c.execute("insert into t values (2)"); c.commit(); c.close()'
+    echo f2 > data/f; mkdir data/cache; echo c > data/cache/c; tree > before; hs import o/* || wrong import
+    # The service is killed, so that its log stays; a folder, a file and a link of its own are new.
+    python3 -c 'import os, signal, sqlite3; c = sqlite3.connect("data/app.db"); c.execute("insert into t values (3)"); c.commit(); os.kill(os.getpid(), signal.SIGKILL)'
+    [ -e data/app.db-wal ] || wrong no log; mkdir -p data/later/deep; echo l > data/later/deep/x; echo n > data/note; ln -s note data/to; echo c2 > data/cache/c2
+    tree > served; hs rollback --dry-run || wrong dry run; tree | diff served - || wrong the dry run changed something
+    hs rollback || wrong rollback; left | grep . && wrong left behind
+    [ ! -e data/app.db-wal ] && [ ! -e data/later ] && [ ! -e data/note ] && [ ! -L data/to ] || wrong something stayed
+    is "$(cat data/cache/c2 data/.hookshot-bak/later/deep/x data/.hookshot-bak/note | tr '\n' ' ')" "c2 l n " "what is excluded, and what is kept"
+    python3 -c 'import sqlite3, sys; sys.exit(sqlite3.connect("file:data/app.db?mode=ro", uri=True).execute("select sum(x) from t").fetchone()[0] != 3)' || wrong other rows
+    rm -f data/app.db-shm data/app.db-wal data/cache/c2; tree | diff before - || wrong another state came back
+    echo c2 > data/cache/c2; hs rollback || wrong second rollback; tree | diff served - || wrong the second rollback
+    "#);
+}
+
+#[test]
 fn a_second_import_keeps_the_backup_and_a_third_replaces_it() {
     run(r#"
     hs import o/* || wrong import; kept > first

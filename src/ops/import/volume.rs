@@ -14,15 +14,11 @@ use crate::{
         backup::{Known, replaced_at},
         survey,
         transaction::{Change, Form, Names, New},
-        tree::{beneath::What, take},
-        volume::{Own, Volume},
+        tree::take,
+        volume::{Own, Volume, is_replaced},
     },
     error::Kind,
-    model::{
-        entry_name::EntryName,
-        relative::RelativeName,
-        rules::{Rules, Verdict},
-    },
+    model::{entry_name::EntryName, rules::Rules},
     ops::{preflight::Blocked, remark::Remarks},
 };
 
@@ -166,27 +162,4 @@ pub fn children<'a>(
         });
     }
     Ok(Children { changes, volume })
-}
-
-/// Returns true if a child is one that an import replaces: nothing of ours, nothing that is excluded, no socket, fifo
-/// or device.
-fn is_replaced(rules: &Rules, name: &[u8], path: &std::path::Path) -> bool {
-    if RelativeName::new(name).is_err() {
-        return false;
-    }
-    let what = path.symlink_metadata().map(|metadata| {
-        let kind = metadata.file_type();
-        match (kind.is_dir(), kind.is_file(), kind.is_symlink()) {
-            (true, ..) => What::Folder,
-            (_, true, _) => What::File,
-            (.., true) => What::Link,
-            _ => What::Special("special"),
-        }
-    });
-    match what {
-        Ok(What::Special(_)) => false,
-        Ok(what) => rules.keeps(name, what == What::Folder),
-        // Nothing is there: what the archive has may come.
-        Err(_) => rules.verdict(name, true) != Verdict::Excluded,
-    }
 }

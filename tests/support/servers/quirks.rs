@@ -137,7 +137,7 @@ impl Quirk {
                 "A header you provided implies functionality that is not implemented",
             )
         };
-        let write = |fault: Fault| Rule::on("PUT", fault).whose(|head| is_archive(head));
+        let write = |fault: Fault| Rule::on("PUT", fault).whose(is_archive);
         match self {
             Quirk::Html200 => vec![Rule::on("*", say(Words::page())).always()],
             Quirk::HtmlObjects => vec![
