@@ -549,8 +549,11 @@ mod tests {
                 _ => Err(anyhow::anyhow!("stop")),
             }
         };
-        let command = Line::new("exec yes no room left >&2", None);
-        let error = output(command, 1, &stop).expect_err("it never ends by itself");
+        let command = Line::new("yes >&2 & yes >&2 & yes >&2 & wait", None);
+        // A log takes longer to write than the command's lines.
+        let log = tracing_subscriber::fmt().with_writer(io::sink).finish();
+        let result = tracing::subscriber::with_default(log, || output(command, 1, &stop));
+        let error = result.expect_err("it never ends by itself");
         assert_eq!(error.to_string(), "stop");
     }
 
@@ -597,7 +600,7 @@ mod tests {
             .0
             .expect("in the background");
         assert!(begun.elapsed() < Duration::from_secs(20));
-        let (result, said) = hooked("exec yes & echo up", Duration::from_secs(20));
+        let (result, said) = hooked("yes & yes & yes & echo up", Duration::from_secs(20));
         result.expect("in the background, and talking");
         assert!(said.iter().any(|line| line == "up"));
     }
