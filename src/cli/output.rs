@@ -3,12 +3,17 @@
 use std::{
     ffi::OsString,
     io::{self, BufWriter, Write},
+    os::fd::AsFd,
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result};
 use clap::{Parser as _, error::ErrorKind};
 use comfy_table::{ColumnConstraint, Table, Width};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -127,11 +132,13 @@ impl Output {
     /// Shows a failure and gives its exit code.
     pub fn failure(&self, failure: &Failure) -> u8 {
         let failure = &about::explained(failure);
+        // Whoever ends the work does not wait for a terminal that is stopped.
+        let is_mute = matches!(failure.kind, Kind::Interrupted(_)) && progress::is_mute();
         if self.json {
             if print_json(&json!({ "error": self.describe(failure) })).is_err() {
                 self.say(failure);
             }
-        } else {
+        } else if !is_mute {
             self.say(failure);
         }
         failure.kind.code()
@@ -251,9 +258,40 @@ impl<W: Write> Write for Inert<W> {
     }
 }
 
+/// A writer that waits for room where the process that started this one made the pipe non-blocking (fcntl(2), `O_NONBLOCK`), as
+/// Node.js does with pipes that it shares.
+struct Patient<W>(W);
+
+impl<W: Write + AsFd> Patient<W> {
+    fn wait<T>(&mut self, mut act: impl FnMut(&mut W) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match act(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
+                    match poll(&mut fds, PollTimeout::NONE) {
+                        Ok(_) | Err(Errno::EINTR) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl<W: Write + AsFd> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait(|inner| inner.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wait(Write::flush)
+    }
+}
+
 fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     progress::clear();
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(Patient(io::stdout().lock()));
     let written = ensure_open().and_then(|()| write(&mut out));
     match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -264,7 +302,7 @@ fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> 
 /// Writes to standard error, at once. That nobody can read it changes nothing.
 fn say(text: &str) {
     progress::clear();
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = Patient(io::stderr().lock()).write_all(text.as_bytes());
 }
 
 /// What clap has to say: help and version on standard output, wrong usage on standard error or as JSON.

@@ -120,6 +120,9 @@ impl State {
             self.columns = None;
             return;
         }
+        if !has_room() {
+            return;
+        }
         let columns = columns(most_columns);
         let line = self.work().line(columns, cells);
         let erase = match self.columns {
@@ -146,6 +149,27 @@ fn is_in_foreground() -> bool {
         // A terminal that is not the one of our session has no jobs of ours.
         Err(_) => true,
     }
+}
+
+/// Whether what is written to standard error is taken at once. A terminal that is stopped (Ctrl-S), or is shown far away over a
+/// line that hangs, takes nothing: the work does not wait for it.
+fn has_room() -> bool {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
+}
+
+/// Gives the bar up where it stands, and returns true, if nothing can be said on standard error now.
+pub fn is_mute() -> bool {
+    if has_room() {
+        return false;
+    }
+    if let Some(screen) = SCREEN.get() {
+        let mut state = screen.state();
+        state.columns = None;
+        state.is_active = false;
+    }
+    true
 }
 
 /// The columns of the terminal now, and no more than the user leaves.

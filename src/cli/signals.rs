@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Result;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ},
+    consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ},
     flag,
     low_level::pipe,
 };
@@ -31,6 +31,10 @@ pub fn watch(stop: &Stop) -> Result<UnixStream> {
     }
     // A file size limit is an error of the write that meets it, not the end of the process (setrlimit(2)).
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    // Where it is ignored, the system forgets how commands end, and nobody can wait for them (wait(2), ECHILD).
+    if is_ignored(SIGCHLD) {
+        flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)))?;
+    }
     let (asked, writer) = UnixStream::pair()?;
     match is_ignored(SIGUSR1) {
         // It stays open, and nothing is ever asked: an end would be the reader's end, too.

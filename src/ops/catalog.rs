@@ -125,10 +125,21 @@ pub fn at_each<T>(
         words
     };
     if words.is_empty() {
-        let message = "no destination is named, and none configured";
-        return Err(Failure::new(Kind::Usage, message)
-            .hint("name a folder, a URL or an @destination, or set `to` under [backup]")
-            .into());
+        let (message, hint) = if settings.config.exists() {
+            (
+                "no destination is named, and none configured".to_owned(),
+                "name a folder, a URL or an @destination, or set `to` under [backup]",
+            )
+        } else {
+            (
+                format!(
+                    "no destination is named, and there is no {}",
+                    settings.config.display()
+                ),
+                "name a folder or a URL, or the right --config",
+            )
+        };
+        return Err(Failure::new(Kind::Usage, message).hint(hint).into());
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for word in words {

@@ -78,13 +78,19 @@ pub fn check(context: &Context, settings: &Settings, texts: &[String]) -> Result
         .collect();
     let texts = if texts.is_empty() { &configured } else { texts };
     if texts.is_empty() {
-        let message = format!(
-            "`to` under [backup] in {} names no destination",
-            settings.config.display()
-        );
-        return Err(Failure::new(Kind::Usage, message)
-            .hint("name one: hookshot check @NAME, a URL or a folder")
-            .into());
+        let config = settings.config.display();
+        let (message, hint) = if settings.config.exists() {
+            (
+                format!("`to` under [backup] in {config} names no destination"),
+                "name one: hookshot check @NAME, a URL or a folder",
+            )
+        } else {
+            (
+                format!("no destination is named, and there is no {config}"),
+                "name a folder or a URL, or the right --config",
+            )
+        };
+        return Err(Failure::new(Kind::Usage, message).hint(hint).into());
     }
     let mut destinations = Vec::new();
     let mut failures = Vec::new();

@@ -412,8 +412,23 @@ fn a_terminal_that_becomes_narrower_keeps_no_old_lines() {
     if !has("tmux") {
         return;
     }
+    struct Server<'a>(&'a Path);
+    // A test that fails leaves no server behind.
+    impl Drop for Server<'_> {
+        fn drop(&mut self) {
+            let mut command = Command::new("tmux");
+            let _ = command
+                .arg("-S")
+                .arg(self.0)
+                .arg("kill-server")
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+
     let machine = large();
     let socket = machine.path("tmux");
+    let _server = Server(&socket);
     let tmux = |words: &[&str]| {
         let mut command = Command::new("tmux");
         command
@@ -428,9 +443,15 @@ fn a_terminal_that_becomes_narrower_keeps_no_old_lines() {
             .output();
         String::from_utf8_lossy(&output.expect("tmux").stdout).into_owned()
     };
+    // However slow this machine is: the reader takes its time until all widths were seen.
+    let enough = machine.path("enough");
+    let slow = format!(
+        "import os, sys, time\nwhile sys.stdin.buffer.read(20000): os.path.exists(\"{}\") or time.sleep(0.1)",
+        enough.display()
+    );
     let script = format!(
         "{}; echo ended; cat",
-        exports(&machine, "").replace("0.02", "0.06")
+        exports(&machine, "").replace(SLOW, &slow)
     );
     let path = machine.path("script");
     fs::write(&path, script).expect("written");
@@ -453,10 +474,92 @@ fn a_terminal_that_becomes_narrower_keeps_no_old_lines() {
             screen().lines().filter(|line| line.contains("█")).all(fits)
         });
     }
+    fs::write(enough, "").expect("written");
     wait_until("the end", || screen().contains("ended"));
     let last = screen();
-    tmux(&["kill-server"]);
     assert_eq!(bars(&last), 0, "{last}");
+}
+
+/// Runs a program with standard error in a terminal that is stopped as by Ctrl-S once a bar was drawn there. `finish` lets it run
+/// to its end, `end` ends it.
+const STOPPED: &str = r#"
+import fcntl, os, pty, select, signal, struct, subprocess, sys, termios
+what, *program = sys.argv[1:]
+signal.alarm(20)
+terminal, side = pty.openpty()
+fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 15, 100, 0, 0))
+process = subprocess.Popen(program, stdin=side, stderr=side, stdout=subprocess.PIPE, start_new_session=True,
+    preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0), env=dict(os.environ, TERM="xterm", LC_ALL="C.UTF-8"))
+said = b""
+while b"writing" not in said:
+    said += os.read(terminal, 65536)
+termios.tcflow(side, termios.TCOOFF)
+count = 0
+if what == "finish":
+    while count < 6000000:
+        select.select([], [], [], 0.001)
+        count += len(process.stdout.read1(120000))
+    termios.tcflow(side, termios.TCOON)
+    while process.stdout.read1(120000) or select.select([terminal], [], [], 0)[0] and os.read(terminal, 65536):
+        pass
+else:
+    # The bar of work that stands still is drawn anew every second.
+    select.select([], [], [], 1.2)
+    process.terminate()
+sys.exit(process.wait())
+"#;
+
+#[test]
+fn a_stopped_terminal_keeps_neither_the_work_nor_a_signal_waiting() {
+    let machine = large();
+    let config = machine.path("etc/config.toml").display().to_string();
+    for (what, expected) in [("finish", 0), ("end", 143)] {
+        let mut command = Command::new("python3");
+        command.args(["-c", STOPPED, what, env!("CARGO_BIN_EXE_hookshot")]);
+        command.args(["--config", &config, "export", "--no-since", "-"]);
+        let status = command.status().expect("python3");
+        assert_eq!(status.code(), Some(expected), "{what}: {status}");
+    }
+}
+
+#[test]
+fn commands_are_waited_for_where_their_ends_are_ignored() {
+    let machine = machine(&source("c", "echo content"));
+    let script = "import os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nos.execv(sys.argv[1], sys.argv[1:])";
+    let status = Command::new("python3")
+        .args(["-c", script, env!("CARGO_BIN_EXE_hookshot"), "--config"])
+        .arg(machine.path("etc/config.toml"))
+        .args(["export", "out.tar.gz"])
+        .current_dir(machine.path("out"))
+        .status();
+    assert_eq!(status.expect("python3").code(), Some(0));
+    machine.run(&["verify", "out.tar.gz"]).exits(0);
+}
+
+#[test]
+fn a_pipe_that_does_not_block_gets_all_of_the_text() {
+    let script = r#"
+import os, subprocess, sys, time
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+# Almost no room is left.
+filled = os.write(writer, b"-" * 65536)
+os.read(reader, 4096)
+process = subprocess.Popen(sys.argv[1:], stdout=writer)
+os.close(writer)
+time.sleep(0.3)
+text = b""
+while piece := os.read(reader, 4096):
+    text += piece
+text = text.lstrip(b"-")
+same = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE).stdout
+sys.exit(process.wait() or int(text != same))
+"#;
+    let status = Command::new("python3")
+        .args(["-c", script, env!("CARGO_BIN_EXE_hookshot")])
+        .args(["completions", "elvish"])
+        .status();
+    assert_eq!(status.expect("python3").code(), Some(0));
 }
 
 /// Whether a program is here; in a complete run it must be.
