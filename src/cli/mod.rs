@@ -167,7 +167,12 @@ fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
     let folder = scratch.display().to_string();
     let folder = folder.trim_end_matches('/');
     let may_be = matches!(failure.kind, Kind::Failed | Kind::Space | Kind::NotFound);
-    if !may_be || !names_scratch(&failure.message, scratch) {
+    // Another folder takes no more open files than this one.
+    let is_of_process = failure
+        .hint
+        .as_ref()
+        .is_some_and(|hint| hint.contains("ulimit -n"));
+    if !may_be || is_of_process || !names_scratch(&failure.message, scratch) {
         return failure;
     }
     failure.hint(format!(

@@ -571,6 +571,41 @@ fn a_configuration_that_is_not_there_is_named_where_it_would_have_named_a_destin
 }
 
 #[test]
+fn too_few_open_files_are_no_damage() {
+    let machine = Machine::new();
+    let archive = machine.export("whole.tar.gz");
+    let config = machine.path("etc/config.toml").display().to_string();
+    let data = machine.path("data").display().to_string();
+    let mut failures = 0;
+    for verb in ["export few.tar.gz", &format!("import --dry-run {archive}")] {
+        for most in 7..16 {
+            let script = format!(
+                "ulimit -n {most}; exec {} --config {config} --data-dir {data} {verb}",
+                env!("CARGO_BIN_EXE_hookshot")
+            );
+            let mut command = Command::new("bash");
+            command
+                .args(["-c", &script])
+                .current_dir(machine.path("out"));
+            let run = command.output().expect("bash");
+            let said = String::from_utf8_lossy(&run.stderr);
+            if run.status.success() {
+                continue;
+            }
+            failures += 1;
+            assert_eq!(run.status.code(), Some(1), "{most}: {said}");
+            assert!(said.contains("Too many open files"), "{most}: {said}");
+            assert!(said.contains("ulimit -n"), "{most}: {said}");
+            assert!(!said.contains("damaged"), "{most}: {said}");
+        }
+    }
+    assert!(
+        failures > 2,
+        "the limits were no limits: the test shows nothing"
+    );
+}
+
+#[test]
 fn an_unreadable_path_names_the_limit_and_not_the_user() {
     let machine = configured(&source("directory", "../data"));
     // Deeper than any path that a system call takes.

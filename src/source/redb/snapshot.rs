@@ -9,6 +9,7 @@
 //! one writes when it closes a file is not for every version to read.
 
 use std::{
+    error::Error,
     fs::{File, Metadata},
     io::{self, Seek as _},
     os::unix::fs::MetadataExt as _,
@@ -18,6 +19,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use redb::{DatabaseError, StorageError};
 use serde_json::{Value, json};
 use tracing::warn;
 
@@ -339,7 +341,7 @@ fn proven(
     copied: Copied,
     compaction: Compaction,
 ) -> Result<Snapshot> {
-    let damaged = |error: anyhow::Error| damaged(path, &error);
+    let damaged = |error: anyhow::Error| damaged(path, error);
     // A clone, or a service that stands still, may be in the middle of a commit: that is no crash.
     if let Some(from) = copied.rolled_back_from
         && !copied.is_momentary
@@ -364,7 +366,7 @@ fn proven(
     let judgement = judgement.map_err(damaged)?;
     if judgement.repaired && compacted {
         let error = anyhow::anyhow!("redb had to repair it although it was closed");
-        return Err(damaged(error).into());
+        return Err(damaged(error));
     }
     let walked = &copied.walked;
     let mut description = json!({
@@ -492,7 +494,25 @@ fn other_format(path: &Path, format: u8) -> Failure {
         .hint("upgrade it once: stop the service and call Database::upgrade() of redb 2.6 on it")
 }
 
-fn damaged(path: &Path, error: &anyhow::Error) -> Failure {
+/// What it means that the copy could not be proven: damage, unless the system refused something on the way, another open file,
+/// say.
+fn damaged(path: &Path, error: anyhow::Error) -> anyhow::Error {
+    if error.chain().any(is_of_system) {
+        return error.context(format!("cannot check the copy of {}", path.display()));
+    }
     Failure::new(Kind::Snapshot, format!("{} is damaged: {error:#}", path.display()))
         .hint("no archive was written; look at the disk, and restore the last good archive with `hookshot import --force`")
+        .into()
+}
+
+/// Whether a system call failed. An end that comes too soon has no number: that is damage.
+fn is_of_system(cause: &(dyn Error + 'static)) -> bool {
+    let within = match cause.downcast_ref() {
+        Some(DatabaseError::Storage(StorageError::Io(error))) => Some(error),
+        _ => match cause.downcast_ref() {
+            Some(StorageError::Io(error)) => Some(error),
+            _ => cause.downcast_ref(),
+        },
+    };
+    within.and_then(io::Error::raw_os_error).is_some()
 }
