@@ -128,6 +128,13 @@ fn a_file_of_authorities_that_is_not_there_is_named_before_the_first_request() {
     }
     bare.write("out/empty.pem", "nothing\n", 0o600);
     let empty = bare.path("out/empty.pem").display().to_string();
+    // Neither an endless device nor a fifo without a writer is waited for.
+    let fifo = bare.path("out/fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a fifo");
+    for odd in [Path::new("/dev/zero"), &fifo] {
+        list(&machine(endpoint, &ca_file(odd)), &[]).exits(2);
+        list(&bare, &[("SSL_CERT_FILE", &odd.display().to_string())]).exits(2);
+    }
     list(&bare, &[("SSL_CERT_FILE", &empty)])
         .exits(2)
         .says("holds no certificate");

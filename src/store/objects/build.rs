@@ -123,7 +123,7 @@ fn unusable(address: &Address, error: &object_store::Error) -> Failure {
     Failure::new(Kind::Usage, format!("{address} cannot be used: {what}")).hint(hint)
 }
 
-/// Looks at everything that is said of a bucket, as [`client`] does, where not all of it is at hand.
+/// Checks everything that is said of a bucket, as `client` does, if not all of it is at hand.
 pub fn look_over(address: &Address, options: &Options, environment: &Environment) -> Result<()> {
     if let Address::Bucket {
         service, bucket, ..

@@ -2,7 +2,7 @@
 //!
 //! The only module that knows object_store. Requests are retried with backoff where that makes sense (429, 5xx, broken
 //! connections, time-outs), and never where it does not (403, 404, 501). No answer is believed that is not of the protocol
-//! ([`answers`], [`listing`]).
+//! (`answers`, `listing`).
 
 mod answers;
 mod build;
@@ -18,6 +18,7 @@ mod parts;
 mod reading;
 mod signature;
 mod single_delete;
+mod small_file;
 mod tls;
 mod upload;
 

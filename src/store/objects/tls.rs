@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use object_store::{Certificate, ClientOptions};
 
-use super::fault::Fault;
+use super::{fault::Fault, small_file};
 use crate::{
     error::{Failure, Kind},
     store::{Environment, Options, address::Service, proxy::Server},
@@ -83,7 +83,7 @@ pub fn look_over(options: &Options) -> Result<()> {
 }
 
 fn certificates(what: &str, path: &Path) -> Result<Vec<Certificate>> {
-    let bytes = fs::read(path).map_err(|error| unusable(what, path, &error.to_string()))?;
+    let bytes = small_file::read(path).map_err(|error| unusable(what, path, &error.to_string()))?;
     let found = Certificate::from_pem_bundle(&bytes);
     let found = found.map_err(|_| unusable(what, path, "its PEM text is damaged"))?;
     if found.is_empty() {

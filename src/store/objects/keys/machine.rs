@@ -3,7 +3,7 @@
 //! The protocols: "AssumeRoleWithWebIdentity" of the STS API Reference, "Container credential provider" and "IMDS credential
 //! provider" of the AWS SDKs and Tools Reference Guide.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, FixedOffset};
 use object_store::{
@@ -20,6 +20,7 @@ use crate::store::{
         connection::Connection,
         explain::{cause_of, element, quoted},
         fault::Fault,
+        small_file,
     },
 };
 
@@ -429,7 +430,10 @@ fn fresh(
 }
 
 fn read(path: &PathBuf) -> Result<String, String> {
-    match fs::read_to_string(path) {
+    let text = small_file::read(path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+    });
+    match text {
         Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
         Ok(_) => Err(format!("{} is empty", path.display())),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),

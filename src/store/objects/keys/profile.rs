@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use crate::{
     error::{Failure, Kind},
-    store::{Environment, Options},
+    store::{Environment, Options, objects::small_file},
 };
 
 /// The values of one section; those that stand indented below `s3 =` are `s3.NAME`.
@@ -261,7 +261,7 @@ impl Files {
 }
 
 fn text(path: &Path) -> Result<String> {
-    match fs::read(path) {
+    match small_file::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(refused(
