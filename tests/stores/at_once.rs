@@ -11,13 +11,24 @@ const MANY: usize = 6;
 /// Begins exports to `output` so that they name their archives at the same moment: each waits for a file in a command of
 /// its own. `@store` is the destination that `store` configures. Returns what came of each.
 fn at_once(machine: &Machine, output: &str, store: &str, prefixes: &[&str]) -> Vec<Run> {
+    at_once_of(machine, output, store, prefixes, "$$")
+}
+
+/// The same of what `echo` makes of `content`, and nothing else.
+fn at_once_of(
+    machine: &Machine,
+    output: &str,
+    store: &str,
+    prefixes: &[&str],
+    content: &str,
+) -> Vec<Run> {
     let destination = match store {
         "" => String::new(),
         store => format!("[backup.destinations.store]\n{store}\n"),
     };
     for prefix in prefixes {
         let text = format!(
-            "[backup]\nprefix = \"{prefix}\"\n{destination}\n[[backup.sources]]\nname = \"d\"\nkind = \"command\"\nexport = \"echo $$; while [ ! -e {} ]; do sleep 0.01; done\"\n",
+            "[backup]\nprefix = \"{prefix}\"\n{destination}\n[[backup.sources]]\nname = \"d\"\nkind = \"command\"\nexport = \"echo {content}; while [ ! -e {} ]; do sleep 0.01; done\"\n",
             machine.path("tmp/go").display()
         );
         machine.write(&format!("etc/{prefix}.toml"), text, 0o600);
@@ -79,6 +90,18 @@ fn six_exports_at_once_to_one_bucket_are_six_archives() {
     let Some(store) = Moto::start() else { return };
     let machine = Machine::empty();
     let runs = at_once(&machine, "@store", &store.destination(), &["x"]);
+    let names = names(runs);
+    assert_eq!(names.len(), MANY, "{names:?}");
+    let kept = store.objects();
+    assert_eq!(kept.len(), MANY, "{kept:?}");
+}
+
+/// A name that is taken is another's, though the archive of that name may be the same to the byte.
+#[test]
+fn six_exports_of_the_same_state_to_one_bucket_are_six_archives() {
+    let Some(store) = Moto::start() else { return };
+    let machine = Machine::empty();
+    let runs = at_once_of(&machine, "@store", &store.destination(), &["x"], "same");
     let names = names(runs);
     assert_eq!(names.len(), MANY, "{names:?}");
     let kept = store.objects();

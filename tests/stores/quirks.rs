@@ -77,6 +77,7 @@ fn expected(quirk: Quirk) -> [Comes; 3] {
         | Quirk::Put400
         | Quirk::Put409
         | Quirk::Complete409
+        | Quirk::Marker409
         | Quirk::PutSkew
         | Quirk::ListSkew
         | Quirk::Del501

@@ -1,7 +1,13 @@
 //! Looks at every answer before object_store does, which believes too much: pages of the web, listings without a way on,
 //! refusals that it would ask again for.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use futures_util::future::BoxFuture;
 use object_store::{
@@ -58,19 +64,37 @@ impl From<Said> for HttpError {
     }
 }
 
+/// Counts the changes that a store has made, or may have made without an answer: all but those that it refused because of
+/// the name. An attempt of ours holds a name that is taken only if the count has grown since before the first one.
+#[derive(Debug, Clone, Default)]
+pub struct Changes(Arc<AtomicU64>);
+
+impl Changes {
+    /// Returns how many there were until now.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// Makes clients whose answers are looked at.
 #[derive(Debug)]
 pub struct Answers {
     service: Service,
     connection: Connection,
+    changes: Changes,
 }
 
 impl Answers {
     /// Looks at the answers of a store that `connection` reaches.
-    pub fn new(service: Service, connection: Connection) -> Answers {
+    pub fn new(service: Service, connection: Connection, changes: Changes) -> Answers {
         Answers {
             service,
             connection,
+            changes,
         }
     }
 }
@@ -81,6 +105,7 @@ impl HttpConnector for Answers {
         Ok(HttpClient::new(Looking {
             service: self.service,
             client,
+            changes: self.changes.clone(),
         }))
     }
 }
@@ -89,6 +114,7 @@ impl HttpConnector for Answers {
 struct Looking {
     service: Service,
     client: HttpClient,
+    changes: Changes,
 }
 
 /// The beginnings of hosts that give keys to the machines of a cloud.
@@ -127,13 +153,25 @@ impl HttpService for Looking {
     {
         Box::pin(async move {
             let asked = Asked::of(&request);
+            let range = request.headers().get("range");
+            let range = range.and_then(|range| Some(range.to_str().ok()?.to_owned()));
             let answer = if self.service == Service::S3 && once::is_completion(&request) {
-                once::complete(&self.client, request).await?
+                once::complete(&self.client, request).await
             } else if self.service == Service::Azure && single_delete::is_batch(&request) {
                 return self.delete(request).await;
             } else {
-                self.client.execute(request).await?
+                self.client.execute(request).await
             };
+            let status = answer.as_ref().map(|answer| answer.status().as_u16());
+            if asked == Asked::Change && !matches!(status, Ok(304 | 409 | 412)) {
+                self.changes.add();
+            }
+            let mut answer = answer?;
+            if let Some(range) = range
+                && asked == Asked::Object
+            {
+                as_piece(&range, &mut answer);
+            }
             self.look(asked, answer).await
         })
     }
@@ -232,6 +270,38 @@ fn is_about_keys(request: &HttpRequest) -> bool {
         || query.contains("api-version=")
 }
 
+/// Makes a piece of an answer that is all of the object, if all of it was asked for: there are servers that say 200 then.
+fn as_piece(range: &str, answer: &mut HttpResponse) {
+    let length = answer.headers().get("content-length");
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let Some(length) = length.filter(|length| is_all(range, *length)) else {
+        return;
+    };
+    let shown = format!("bytes 0-{}/{length}", length - 1).parse();
+    if let (200, Ok(shown), Ok(piece)) = (answer.status().as_u16(), shown, 206.try_into()) {
+        answer.headers_mut().insert("content-range", shown);
+        *answer.status_mut() = piece;
+    }
+}
+
+/// Returns true if a range is all of an object of that length, which has at least one byte.
+fn is_all(range: &str, length: u64) -> bool {
+    let Some((first, last)) =
+        (range.strip_prefix("bytes=")).and_then(|range| range.split_once('-'))
+    else {
+        return false;
+    };
+    let is_past =
+        |number: &str, least: u64| number.parse().is_ok_and(|number: u64| number >= least);
+    length > 0
+        && match (first, last) {
+            ("0", "") => true,
+            ("0", last) => is_past(last, length - 1),
+            ("", count) => is_past(count, length),
+            _ => false,
+        }
+}
+
 fn web_page() -> Said {
     Said::Foreign("a web page".to_owned())
 }
@@ -289,4 +359,34 @@ async fn refusal(asked: Asked, answer: HttpResponse) -> Result<HttpResponse, Htt
         _ => {}
     }
     Ok(HttpResponse::from_parts(parts, text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_that_is_all_of_an_object_is_told_from_a_piece() {
+        for range in [
+            "bytes=0-",
+            "bytes=0-9",
+            "bytes=0-99",
+            "bytes=-10",
+            "bytes=-99",
+        ] {
+            assert!(is_all(range, 10), "{range}");
+        }
+        for range in [
+            "bytes=0-8",
+            "bytes=1-",
+            "bytes=1-9",
+            "bytes=-9",
+            "items=0-9",
+            "bytes=0-x",
+            "",
+        ] {
+            assert!(!is_all(range, 10), "{range}");
+        }
+        assert!(!is_all("bytes=0-", 0));
+    }
 }

@@ -12,7 +12,7 @@ use object_store::{
 
 use super::{
     Client,
-    answers::Answers,
+    answers::{Answers, Changes},
     connection::Connection,
     endpoint::{self, Endpoint},
     environment::checked,
@@ -35,12 +35,12 @@ use crate::{
 /// The longest that one request is tried: its signature is good for so long (S3: 15 minutes).
 const LONGEST_RETRY: Duration = Duration::from_secs(14 * 60);
 
-/// A client of the bucket that `address` names, which kind of store it is, and the prefix of its keys.
+/// A client of the bucket that `address` names, which kind of store it is, the prefix of its keys, and what it changes.
 pub fn client(
     address: &Address,
     options: &Options,
     environment: &Environment,
-) -> Result<(Arc<dyn Client>, Service, String)> {
+) -> Result<(Arc<dyn Client>, Service, String, Changes)> {
     let Address::Bucket {
         service,
         bucket,
@@ -51,9 +51,11 @@ pub fn client(
     };
     let (options, environment) = &settings(address, *service, options, environment)?;
     let endpoint = endpoint_of(*service, bucket, options, environment)?;
+    let changes = Changes::default();
     // The builders print secrets: nothing here is ever shown but the message.
     let built = caught(|| -> Result<Built> {
         let way = Way {
+            changes: changes.clone(),
             options: tls::trust(
                 client_options(*service, options, environment),
                 *service,
@@ -70,7 +72,7 @@ pub fn client(
     });
     let client = built.with_context(|| format!("{address} cannot be used"))??;
     let client = client.map_err(|error| unusable(address, &error))?;
-    Ok((client, *service, prefix.clone()))
+    Ok((client, *service, prefix.clone(), changes))
 }
 
 /// The failure of a client that cannot be made.
@@ -179,6 +181,7 @@ fn settings(
 struct Way {
     options: ClientOptions,
     proxies: Proxies,
+    changes: Changes,
 }
 
 fn proxies(options: &Options, environment: &Environment) -> Result<Proxies> {
@@ -272,7 +275,7 @@ fn s3(
         .with_disable_bulk_delete(true)
         .with_retry(retry(options))
         .with_client_options(way.options)
-        .with_http_connector(Answers::new(Service::S3, connection))
+        .with_http_connector(Answers::new(Service::S3, connection, way.changes))
         .build()?;
     Ok(Arc::new(store))
 }
@@ -352,6 +355,7 @@ fn gcs(bucket: &str, options: &Options, environment: &Environment, way: Way) -> 
         .with_http_connector(Answers::new(
             Service::Gcs,
             Connection::new(way.proxies, None),
+            way.changes,
         ))
         .build()?;
     Ok(Arc::new(store))
@@ -430,6 +434,7 @@ fn azure(container: &str, options: &Options, environment: &Environment, way: Way
         .with_http_connector(Answers::new(
             Service::Azure,
             Connection::new(way.proxies, None),
+            way.changes,
         ))
         .build()?;
     Ok(Arc::new(store))

@@ -266,7 +266,13 @@ fn told(error: HttpError, server: &Server, proxy: Option<&Proxy>) -> HttpError {
         return HttpError::new(HttpErrorKind::Unknown, fault);
     }
     let Some(proxy) = proxy else {
-        return error;
+        if error.kind() != HttpErrorKind::Connect {
+            return error;
+        }
+        // Which host it is stands in no key where the provider or the bucket is part of it.
+        let what = format!("no connection to {}: {}", server.words(), cause_of(&error));
+        let fault = Fault::passing(what, "look at `endpoint` and at the network");
+        return HttpError::new(HttpErrorKind::Connect, fault);
     };
     let (words, shown) = (proxy.words(), server.words());
     let around = format!("NO_PROXY={} goes around it", server.host);

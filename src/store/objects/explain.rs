@@ -284,6 +284,10 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     if let Error::Precondition { .. } = error {
         return replaced(doing);
     }
+    if text.contains("non-partial response") {
+        let hint = "archives are read piece by piece: look at `endpoint`, and whether a proxy or a gateway there drops the header `Range`";
+        return fail("the store sent all of it where a piece was asked for", hint);
+    }
     let what = match (&said, status) {
         (Some(_), _) | (None, Some(_)) => named("the store says no"),
         (None, None) => quoted(&root(error)),
@@ -420,6 +424,11 @@ mod tests {
                 "`region`",
             ),
             ("URL scheme is not allowed", "no TLS", "`allow_http = true`"),
+            (
+                "Received non-partial response when range requested",
+                "where a piece was asked for",
+                "`Range`",
+            ),
         ] {
             let failure = told(text);
             assert!(failure.message.contains(what), "{}", failure.message);

@@ -44,7 +44,10 @@ use object_store::{
 
 pub use self::build::look_over;
 use self::{
-    explain::{explain, foreign, is_hopeless, is_lost, is_refused, is_silent, is_stale},
+    answers::Changes,
+    explain::{
+        explain, foreign, is_conflict, is_hopeless, is_lost, is_refused, is_silent, is_stale,
+    },
     listing::Page,
     reading::Object,
     upload::ObjectUpload,
@@ -94,6 +97,7 @@ struct Inner {
     shown: String,
     /// What keys start with: empty, or with a slash at its end.
     prefix: String,
+    changes: Changes,
     options: Options,
     /// True once a listing was one, or was refused as a store does: it is an object store that answers.
     has_listed: AtomicBool,
@@ -111,7 +115,7 @@ impl Objects {
         environment: &Environment,
         check: Check,
     ) -> Result<Objects> {
-        let (client, service, prefix) = build::client(address, options, environment)?;
+        let (client, service, prefix, changes) = build::client(address, options, environment)?;
         // Other characters would stand encoded in the keys, and other programs would not find them.
         if Path::from(prefix.as_str()).as_ref() != prefix {
             let message = format!("{prefix:?} cannot be what keys start with");
@@ -119,13 +123,14 @@ impl Objects {
                 .hint("use letters, digits, `.`, `_`, `-` and single slashes")
                 .into());
         }
-        Objects::of(client, service, prefix, address, options, check)
+        Objects::of(client, service, prefix, changes, address, options, check)
     }
 
     fn of(
         client: Arc<dyn Client>,
         service: Service,
         prefix: String,
+        changes: Changes,
         address: &Address,
         options: &Options,
         check: Check,
@@ -141,6 +146,7 @@ impl Objects {
                 } else {
                     format!("{prefix}/")
                 },
+                changes,
                 options: options.clone(),
                 has_listed: AtomicBool::new(false),
                 is_honest: AtomicBool::new(false),
@@ -307,19 +313,21 @@ impl Inner {
             let options = PutOptions::from(PutMode::Overwrite);
             self.client.put_opts(&key, bytes.clone(), options)
         };
-        self.network.wait(fresh(put))?;
+        self.again(put)?;
         Ok(())
     }
 
-    /// Does what may be done twice again where no answer came: object_store itself does not do that with requests that
-    /// make something.
+    /// Does what may be done twice again where no answer came, or the store was busy with the same name: object_store itself
+    /// does not do that with requests that make something.
     fn again<T, W: Future<Output = Result<T, Error>>>(&self, work: impl Fn() -> W) -> Result<T> {
         let mut attempts = 0;
         loop {
             match self.network.wait(fresh(&work)) {
                 Err(error)
                     if attempts < self.options.retry_attempts
-                        && error.downcast_ref().is_some_and(is_lost) =>
+                        && error
+                            .downcast_ref()
+                            .is_some_and(|said| is_lost(said) || is_conflict(said)) =>
                 {
                     self.network.pause(attempts)?;
                     attempts += 1;
@@ -602,7 +610,15 @@ mod tests {
         let client = Arc::new(client.expect("a client"));
         let (prefix, check): (_, Check) = ("x".to_owned(), Arc::new(|| Ok(())));
         let options = Options::default();
-        let place = Objects::of(client, Service::S3, prefix, &address, &options, check);
+        let place = Objects::of(
+            client,
+            Service::S3,
+            prefix,
+            Changes::default(),
+            &address,
+            &options,
+            check,
+        );
         place.expect("a place")
     }
 

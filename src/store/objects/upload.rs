@@ -211,6 +211,7 @@ impl ObjectUpload {
             .iter()
             .fold(Md5::new(), |md5, piece| md5.chain_update(piece));
         let checksum = hex::encode(checksum.finalize());
+        let before = self.inner.changes.count();
         let mut attempts = 0;
         let mut is_conditional = self.inner.knows_conditions.load(Ordering::Relaxed);
         loop {
@@ -239,7 +240,6 @@ impl ObjectUpload {
                 return Err(error);
             };
             if is_taken(said) {
-                // An attempt of ours may have come through without an answer.
                 self.named = Named::No;
                 let found = self.inner.head(&self.name)?;
                 if found.is_none() && is_conflict(said) && self.may_try(attempts)? {
@@ -250,7 +250,8 @@ impl ObjectUpload {
                     // Whatever it was that the store is in conflict with, it is not this name.
                     return Err(error);
                 }
-                if self.is_ours(&checksum, digest)? {
+                // An attempt of ours may have come through without an answer.
+                if self.may_be_ours(before) && self.is_ours(&checksum, digest)? {
                     break;
                 }
                 return Err(taken(&self.inner.shown, &self.name).into());
@@ -289,6 +290,12 @@ impl ObjectUpload {
         Ok(may)
     }
 
+    /// Whether an attempt since `before` may have come through: else a name that is taken is another's, though it may hold the
+    /// same bytes.
+    fn may_be_ours(&self, before: u64) -> bool {
+        self.inner.changes.count() != before
+    }
+
     /// Whether what has the name is what was sent.
     fn is_ours(&self, checksum: &str, digest: &Digest) -> Result<bool> {
         match self.inner.head(&self.name)? {
@@ -316,6 +323,7 @@ impl ObjectUpload {
         let checksum = format!("{}-{}", hex::encode(checksum), done.len());
         self.named = Named::Perhaps;
         let id = parts.id.clone();
+        let before = self.inner.changes.count();
         let mut attempts = 0;
         loop {
             let complete = || {
@@ -336,7 +344,7 @@ impl ObjectUpload {
             if is_taken(said) && (found.is_some() || !is_conflict(said)) {
                 // Another upload has the name, unless an attempt of ours came through without an answer.
                 self.named = Named::No;
-                if !self.is_ours(&checksum, digest)? {
+                if !self.may_be_ours(before) || !self.is_ours(&checksum, digest)? {
                     return Err(taken(&self.inner.shown, &self.name).into());
                 }
                 break;

@@ -159,7 +159,10 @@ fn noise(first: &[u8]) -> Option<String> {
     {
         return None;
     }
-    let text = String::from_utf8_lossy(first);
+    // Behind the text SFTP may begin after all: with a length, whose first byte is 0.
+    let mut pieces = first.split(|byte| *byte == 0);
+    let text = pieces.find(|piece| !piece.is_empty()).unwrap_or_default();
+    let text = String::from_utf8_lossy(text);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let text = lines.collect::<Vec<_>>().join("; ");
     let plain = |letter: &char| !letter.is_control() && *letter != char::REPLACEMENT_CHARACTER;
@@ -389,7 +392,7 @@ mod tests {
         assert_eq!(noise(&[0, 0, 0, 5, 2, 0, 0, 0, 3]), None);
         assert_eq!(noise(b"hi"), Some("hi".to_owned()));
         let said = b"Welcome!\r\n\n\x1b[1mto nas\n\0\0\0\x05\x02\0\0\0\x03";
-        assert_eq!(noise(said), Some("Welcome!; [1mto nas; ".to_owned()));
+        assert_eq!(noise(said), Some("Welcome!; [1mto nas".to_owned()));
     }
 
     #[test]

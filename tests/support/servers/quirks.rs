@@ -41,6 +41,8 @@ pub enum Quirk {
     Put409,
     /// The same for the completion of an upload.
     Complete409,
+    /// The same for the first note of an upload, which is no archive.
+    Marker409,
     /// The first write, of whatever kind, has a signature that is too old.
     PutSkew,
     /// The same for the first listing.
@@ -79,7 +81,7 @@ pub enum Quirk {
 
 impl Quirk {
     /// All of them.
-    pub const ALL: [Quirk; 31] = [
+    pub const ALL: [Quirk; 32] = [
         Quirk::Html200,
         Quirk::HtmlObjects,
         Quirk::Json200,
@@ -94,6 +96,7 @@ impl Quirk {
         Quirk::Put400,
         Quirk::Put409,
         Quirk::Complete409,
+        Quirk::Marker409,
         Quirk::PutSkew,
         Quirk::ListSkew,
         Quirk::Skew,
@@ -201,6 +204,7 @@ impl Quirk {
                 vec![write(conflict()).whose(|head| is_archive(head) && !is_part(head))]
             }
             Quirk::Complete409 => vec![completion(conflict())],
+            Quirk::Marker409 => vec![Rule::on("PUT", conflict()).whose(|head| !is_archive(head))],
             Quirk::PutSkew => vec![write(skew())],
             Quirk::ListSkew => vec![Rule::on("GET", skew()).whose(is_listing)],
             Quirk::Skew => vec![Rule::on("*", skew()).always()],
