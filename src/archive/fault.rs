@@ -48,6 +48,8 @@ pub enum Fault {
     Version(String),
     /// The manifest does not list it.
     Unlisted(String),
+    /// What the tar of a Mac puts beside a file (AppleDouble).
+    Apple(String),
     /// The manifest lists it, and it is not there.
     Missing(EntryName),
     /// It stands in the archive twice.
@@ -122,6 +124,11 @@ impl fmt::Display for Fault {
             Fault::Unlisted(path) => write!(
                 f,
                 "unlisted: the manifest does not list {}",
+                printable(path)
+            ),
+            Fault::Apple(path) => write!(
+                f,
+                "{} is not of the export: the tar of a Mac adds such files; pack the folder without them (COPYFILE_DISABLE=1 tar -czf NEW.tar.gz FOLDER)",
                 printable(path)
             ),
             Fault::Missing(name) => write!(
@@ -204,7 +211,12 @@ pub fn refusal(shown: &str, faults: &[Fault]) -> Failure {
             .hint("use a hookshot of the archive's version; `hookshot version` shows this one's")
             .faults(named);
     }
-    let is_foreign = |fault: &Fault| matches!(fault, Fault::NotAnArchive(_) | Fault::NoRoot);
+    let is_foreign = |fault: &Fault| {
+        matches!(
+            fault,
+            Fault::NotAnArchive(_) | Fault::NoRoot | Fault::Apple(_)
+        )
+    };
     if faults.iter().any(is_foreign) {
         return Failure::new(Kind::Refused, format!("archive {shown} refused: {first}"))
             .hint("this is not the file that an export made: do what the message says, fetch it again from where it is kept, or use another one; nothing was changed")

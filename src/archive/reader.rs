@@ -29,6 +29,9 @@ use crate::model::{
     manifest::{FileRecord, MANIFEST_NAME, Manifest, ManifestFault},
 };
 
+/// What the names begin with that a Mac's tar adds (AppleDouble).
+const APPLE: &str = "._";
+
 /// Where an archive is read from.
 pub enum Input {
     /// Something that can be read again from its beginning.
@@ -323,8 +326,16 @@ impl<'a> Passage<'a> {
         let name = self.by_path.get(&inside).unwrap_or(&inside);
         let listed = manifest.files.get_key_value(name);
         let Some((name, record)) = listed.filter(|(_, record)| record.path == inside) else {
-            self.faults
-                .push(Fault::Unlisted(inside.as_str().to_owned()));
+            let path = inside.as_str();
+            let is_apple = path
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .starts_with(APPLE);
+            self.faults.push(match is_apple {
+                true => Fault::Apple(path.to_owned()),
+                false => Fault::Unlisted(path.to_owned()),
+            });
             return Ok(());
         };
         if !self.seen.insert(name.clone()) {
@@ -411,6 +422,10 @@ impl<'a> Passage<'a> {
                 return None;
             }
         };
+        if inside.is_none() && member.what == What::File && root.starts_with(APPLE) {
+            self.faults.push(Fault::Apple(member.path.clone()));
+            return None;
+        }
         let expected = self.root.get_or_insert_with(|| root.to_owned());
         if expected != root {
             self.faults.push(Fault::SecondRoot {

@@ -517,6 +517,29 @@ mod foreign {
         );
     }
 
+    /// What a Mac's tar adds is named as that, not as damage.
+    #[test]
+    fn what_the_tar_of_a_mac_adds_is_named() {
+        let (machine, _) = plain();
+        let inside = format!("{ROOT}/._config.toml");
+        for added in [format!("._{ROOT}"), inside] {
+            machine.write(&format!("out/plain/{added}"), "Mac OS X", 0o644);
+            let mut arguments = vec!["-czf", "../mac.tar.gz"];
+            if !added.contains('/') {
+                arguments.push(&added);
+            }
+            arguments.push(ROOT);
+            tool(&machine.path("out/plain"), "tar", &arguments);
+            let run = machine.run(&["verify", "mac.tar.gz"]).exits(13);
+            let name = added.rsplit('/').next().expect("a name");
+            let message = format!("{name} is not of the export: the tar of a Mac adds such files");
+            let said = &run.stderr;
+            assert!(said.contains(&message), "{said}");
+            assert!(said.contains("do what the message says"), "{said}");
+            fs::remove_file(machine.path("out/plain").join(added)).expect("removed");
+        }
+    }
+
     #[test]
     fn gnu_tar_with_any_order_and_prefix_is_accepted() {
         packs(
