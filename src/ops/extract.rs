@@ -5,7 +5,7 @@ mod directory;
 
 use std::{
     collections::BTreeMap,
-    io::{self, Seek as _, Write},
+    io::{self, IsTerminal as _, Read, Seek as _, Write},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
 };
@@ -158,6 +158,13 @@ fn one(
         };
         let path = match output {
             Output::Stdout => {
+                draft.file().rewind()?;
+                if io::stdout().is_terminal() && is_binary(draft.file())? {
+                    let message = format!("{name} is no text: it is nothing for a terminal");
+                    return Err(Failure::new(Kind::Usage, message)
+                        .hint("send it on with a pipe or a redirection, or extract it to a folder")
+                        .into());
+                }
                 draft.file().rewind()?;
                 let mut out = Stdout::open(&context.stop)?;
                 // A reader that ends early does not have the entry.
@@ -326,4 +333,11 @@ fn refuse_existing(error: io::Error, path: &std::path::Path) -> anyhow::Error {
             .into();
     }
     anyhow::Error::new(error).context(format!("cannot write {}", path.display()))
+}
+
+/// Whether there is a zero byte in the first pieces of what is read, as in no text.
+fn is_binary(file: impl Read) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    file.take(8192).read_to_end(&mut beginning)?;
+    Ok(beginning.contains(&0))
 }

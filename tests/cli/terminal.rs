@@ -523,6 +523,28 @@ fn a_stopped_terminal_keeps_neither_the_work_nor_a_signal_waiting() {
 }
 
 #[test]
+fn an_entry_that_is_no_text_is_kept_from_a_terminal() {
+    let sources = source("text", "echo content") + &source("bytes", "printf 'a\\033[2J\\000b'");
+    let machine = machine(&sources);
+    machine.run(&["export", "out.tar.gz"]).exits(0);
+    let archive = machine.path("out/out.tar.gz");
+    for (entry, code, said) in [
+        ("text", 0, "content"),
+        ("bytes", 2, "bytes is no text: it is nothing for a terminal"),
+    ] {
+        let script = format!(
+            "{} extract -o - {} {entry}",
+            env!("CARGO_BIN_EXE_hookshot"),
+            archive.display()
+        );
+        let (text, status) = output(&mut in_terminal(100, &script, &["TERM=dumb"]));
+        assert_eq!(status, Some(code), "{text}");
+        assert!(text.contains(said), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+    }
+}
+
+#[test]
 fn commands_are_waited_for_where_their_ends_are_ignored() {
     let machine = machine(&source("c", "echo content"));
     let script = "import os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nos.execv(sys.argv[1], sys.argv[1:])";
