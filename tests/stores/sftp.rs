@@ -129,6 +129,28 @@ fn a_server_before_an_object_store_takes_a_large_archive() {
     );
 }
 
+/// A server that lets files be written and not renamed is named as such, and keeps nothing.
+#[test]
+fn a_server_that_does_not_rename_is_told_of() {
+    let place = Sshd::start_as(|folder| {
+        let usual = Shape::usual(folder);
+        Shape {
+            subsystem: format!("{} -P rename,posix-rename,hardlink", usual.subsystem),
+            ..usual
+        }
+    });
+    let Some(place) = place else { return };
+    let store = direct(&place, "");
+    let error = export(&*store, "archive", b"1").expect_err("refused");
+    let failure = Failure::of(&error);
+    let message = &failure.message;
+    assert!(
+        message.contains("does not rename it to its name"),
+        "{message}"
+    );
+    assert!(names(&*store).is_empty());
+}
+
 #[test]
 fn a_server_is_reached_over_ipv6() {
     let place = Sshd::start_as(|folder| Shape {

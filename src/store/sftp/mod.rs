@@ -376,6 +376,9 @@ impl Inner {
                 let hint = self.where_logins_begin();
                 return Failure::new(Kind::Failed, message).hint(hint).into();
             }
+            Fault::Unnamed(_) => {
+                "have the server let the account rename files: an archive gets its name only when it is proven"
+            }
             Fault::Missing | Fault::Refused(..) => {
                 "look at the folder on the server: its owner, its mode, its space, its quota"
             }

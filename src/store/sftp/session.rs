@@ -47,6 +47,8 @@ pub enum Fault {
     Refused(Refusal, String),
     /// A folder cannot be made.
     Unmade(String, Box<Fault>),
+    /// All of it arrived, and the server does not rename it.
+    Unnamed(Box<Fault>),
     /// The server's disk has so many bytes left, which is not enough.
     Full(u64),
     /// The session is over: what ssh said.
@@ -78,6 +80,10 @@ impl fmt::Display for Fault {
             Fault::Missing => f.write_str("it is not there"),
             Fault::Refused(_, why) => write!(f, "the server says no: {why}"),
             Fault::Unmade(path, fault) => write!(f, "the folder {path} cannot be made: {fault}"),
+            Fault::Unnamed(fault) => write!(
+                f,
+                "all of it arrived, and the server does not rename it to its name: {fault}"
+            ),
             Fault::Full(free) => {
                 write!(f, "the server's disk is full: {free} bytes are free there")
             }

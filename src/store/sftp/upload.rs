@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Inner, WINDOW_BYTES,
-    session::{Fault, Handle, Session},
+    session::{Fault, Handle, Refusal, Session},
 };
 use crate::{
     model::digest::Digest,
@@ -164,16 +164,25 @@ impl SftpUpload {
             Ok(true) => Ok(()),
             Ok(false) => Err(taken(&self.inner.shown(), &self.name).into()),
             Err(error) => {
-                if error.downcast_ref::<Fault>().is_none() {
+                let Some(fault) = error.downcast_ref::<Fault>() else {
                     return Err(error);
-                }
+                };
+                let refused = match fault {
+                    Fault::Refused(kind @ (Refusal::Denied | Refusal::Unsupported), words) => {
+                        Some(Fault::Refused(*kind, words.clone()))
+                    }
+                    _ => None,
+                };
                 // The answer may have been lost, or somebody was faster.
                 let is_own_gone = self.inner.find(&self.own)?.is_none();
                 let is_taken = self.inner.find(&self.name)?.is_some();
                 match (is_taken, is_own_gone) {
                     (true, true) if self.is_there(&self.name, digest)? => Ok(()),
                     (true, _) => Err(taken(&self.inner.shown(), &self.name).into()),
-                    (false, _) => Err(error),
+                    (false, _) => match refused {
+                        Some(refused) => Err(Fault::Unnamed(Box::new(refused)).into()),
+                        None => Err(error),
+                    },
                 }
             }
         }
