@@ -3,7 +3,11 @@
 //! The protocols: "AssumeRoleWithWebIdentity" of the STS API Reference, "Container credential provider" and "IMDS credential
 //! provider" of the AWS SDKs and Tools Reference Guide.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::{DateTime, FixedOffset};
 use object_store::{
@@ -429,7 +433,7 @@ fn fresh(
     })
 }
 
-fn read(path: &PathBuf) -> Result<String, String> {
+fn read(path: &Path) -> Result<String, String> {
     let text = small_file::read(path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
     });
