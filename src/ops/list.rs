@@ -108,6 +108,13 @@ impl Passed {
     pub fn file(&self) -> &OtherFile {
         &self.file
     }
+
+    fn fault(&self) -> String {
+        format!(
+            "{} in {}: {}",
+            self.file.name, self.destination, self.file.reason
+        )
+    }
 }
 
 /// Archives in their order. There may be a hundred thousand: what is said of one is made when it is said.
@@ -247,15 +254,27 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
         }
     });
     let now = context.now;
+    let unread = other_files.iter().filter(|other| other.file.is_unread);
+    let unread: Vec<String> = unread.map(Passed::fault).collect();
     Ok(Report {
         archives: Archives { rows, now },
         others,
         other_files,
         folders,
-        failure: failure_of(&failed, places),
+        failure: failure_of(&failed, places).or_else(|| unread_failure(unread)),
         failed,
         places,
     })
+}
+
+/// Returns the failure of files that could not be read: archives may be among them. `None` if there are none.
+fn unread_failure(faults: Vec<String>) -> Option<Failure> {
+    let message = match faults.len() {
+        0 => return None,
+        1 => "a file could not be read: it may be an archive".to_owned(),
+        count => format!("{count} files could not be read: archives may be among them"),
+    };
+    Some(Failure::new(Kind::Partial, message).faults(faults))
 }
 
 fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {

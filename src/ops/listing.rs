@@ -98,6 +98,9 @@ pub struct OtherFile {
     /// True if it surely is not one.
     #[serde(skip)]
     pub is_foreign: bool,
+    /// True if it could not be read, so that nothing is known of it.
+    #[serde(skip)]
+    pub is_unread: bool,
 }
 
 /// The prefix and the time that an archive tells of itself.
@@ -109,7 +112,12 @@ struct Told {
 /// The result of reading a file.
 enum Found {
     Archive(Told),
-    Other { reason: String, is_foreign: bool },
+    Other {
+        reason: String,
+        is_foreign: bool,
+    },
+    /// The reason why it could not be read.
+    Unread(String),
     Gone,
 }
 
@@ -268,6 +276,13 @@ impl Listing {
                         name: stored.name,
                         reason,
                         is_foreign,
+                        is_unread: false,
+                    }),
+                    Found::Unread(reason) => self.other_files.push(OtherFile {
+                        name: stored.name,
+                        reason,
+                        is_foreign: false,
+                        is_unread: true,
                     }),
                     Found::Gone => {}
                 }
@@ -281,7 +296,7 @@ impl Listing {
 pub fn created(store: &dyn Store, name: &str) -> Result<Option<DateTime<Utc>>> {
     match found(store, name)? {
         Found::Archive(told) => Ok(Some(told.created)),
-        Found::Other { .. } | Found::Gone => Ok(None),
+        Found::Other { .. } | Found::Unread(_) | Found::Gone => Ok(None),
     }
 }
 
@@ -320,6 +335,7 @@ fn found(store: &dyn Store, name: &str) -> Result<Found> {
             match failure.kind {
                 Kind::Interrupted(_) => Err(error),
                 Kind::NotFound => Ok(Found::Gone),
+                Kind::Failed => Ok(Found::Unread(failure.message)),
                 _ => other(failure.message, false),
             }
         }

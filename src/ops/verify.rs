@@ -96,6 +96,7 @@ pub fn in_folder(context: &Context, folder: &Path) -> Result<Folder> {
                 name: path.display().to_string(),
                 reason: "not an archive: there is no manifest in it".to_owned(),
                 is_foreign: true,
+                is_unread: false,
             });
         } else {
             found.archives.push(Location::File(path));

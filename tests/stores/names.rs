@@ -1,7 +1,7 @@
 //! Archives under every name: those of a wrong clock, those that scripts give, and files that are none.
 
 use crate::forge::{self, ENTRIES, ROOT};
-use crate::servers::{Faults, S3};
+use crate::servers::{Fault, Faults, Rule, S3, http::Head};
 use crate::support::{Machine, Run};
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
@@ -395,6 +395,14 @@ fn a_store_is_asked_for_no_more_manifests_than_there_is_patience_for() {
     assert_eq!(listed(&run)[0], "before-upgrade.tar.gz");
     let looked = faults.seen().len() - plain;
     assert!(looked < plain + 6, "{:?}", faults.seen());
+    // One that the store does not give may be an archive: nothing is known of it.
+    let is_hers = |head: &Head| head.line[1].contains("before-upgrade");
+    faults.add(Rule::on("GET", Fault::Answer(403)).whose(is_hers).always());
+    let report = shelf.run(&["list", "@s3", "--json"]).exits(3).json();
+    assert_eq!(report["error"]["kind"], "partial");
+    let fault = report["error"]["faults"][0].as_str().expect("a fault");
+    assert!(fault.contains("before-upgrade.tar.gz"), "{fault}");
+    faults.clear();
     for number in 0..MAX_LOOKS + 5 {
         put(&format!("copy {number}.tar.gz"), &archive);
     }
