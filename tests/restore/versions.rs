@@ -40,9 +40,9 @@ const APPS: [App; 6] = [
         "vaultwarden",
         "vaultwarden",
         [
-            "Vaultwarden 1.30.1\n",
-            "Vaultwarden 1.30.5\n",
-            "Vaultwarden 2.0.0\n",
+            "Vaultwarden 1.30.1\nWeb-Vault 2023.10.0\n",
+            "Vaultwarden 1.30.5\nWeb-Vault 2024.1.2b\n",
+            "Vaultwarden 2.0.0\nWeb-Vault 2026.1.0\n",
         ],
     ),
     (
