@@ -237,7 +237,7 @@ fn as_nobody_fails_to_start(machine: &Machine) -> bool {
         .is_err()
 }
 
-/// An import that has the lock and waits for its archive.
+/// An import that has its locks and waits for its archive.
 fn waiting_import(machine: &Machine) -> Child {
     let mut command = machine.command();
     command
@@ -246,19 +246,19 @@ fn waiting_import(machine: &Machine) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let child = command.spawn().expect("the binary");
-    // It has its staging folder only when it has the lock.
-    while !machine
-        .path("data")
-        .read_dir()
-        .expect("a folder")
-        .any(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .ends_with(".staging")
-        })
-    {
+    // The lock of a state is one of its folders (flock(2)).
+    let inodes = ["etc", "data"].map(|folder| {
+        let metadata = machine.path(folder).metadata().expect("a folder");
+        format!(":{} ", metadata.ino())
+    });
+    let process = format!(" {} ", child.id());
+    let is_lock = |line: &str| {
+        line.contains("FLOCK")
+            && line.contains(&process)
+            && inodes.iter().any(|inode| line.contains(inode))
+    };
+    let locks = || fs::read_to_string("/proc/locks").expect("the locks");
+    while locks().lines().filter(|line| is_lock(line)).count() < inodes.len() {
         std::thread::yield_now();
     }
     child
