@@ -237,7 +237,7 @@ fn as_nobody_fails_to_start(machine: &Machine) -> bool {
         .is_err()
 }
 
-/// An import that has its locks and waits for its archive.
+/// An import that has its locks and a journal, and waits for its archive.
 fn waiting_import(machine: &Machine) -> Child {
     let mut command = machine.command();
     command
@@ -246,19 +246,8 @@ fn waiting_import(machine: &Machine) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let child = command.spawn().expect("the binary");
-    // The lock of a state is one of its folders (flock(2)).
-    let inodes = ["etc", "data"].map(|folder| {
-        let metadata = machine.path(folder).metadata().expect("a folder");
-        format!(":{} ", metadata.ino())
-    });
-    let process = format!(" {} ", child.id());
-    let is_lock = |line: &str| {
-        line.contains("FLOCK")
-            && line.contains(&process)
-            && inodes.iter().any(|inode| line.contains(inode))
-    };
-    let locks = || fs::read_to_string("/proc/locks").expect("the locks");
-    while locks().lines().filter(|line| is_lock(line)).count() < inodes.len() {
+    // It begins a journal as soon as it has the locks, before it reads the archive.
+    while !machine.path("etc/.hookshot/journal.json").exists() {
         std::thread::yield_now();
     }
     child
