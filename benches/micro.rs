@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs::File, io::Cursor, sync::OnceLock};
 use divan::{Bencher, black_box, counter::BytesCount};
 use hookshot::{
     archive::{
-        self, Input, Threads,
+        self, Input,
         reader::Discard,
         writer::{self, Level},
     },
@@ -25,6 +25,7 @@ use hookshot::{
         walk::{Scope, Walk},
     },
     state::DEPLOYMENTS,
+    work::Threads,
 };
 use redb::Database;
 

@@ -6,8 +6,6 @@ use std::{fmt, io};
 
 use nix::libc::{EIO, EMFILE, ENFILE, ENOLCK, EOPNOTSUPP, EPERM};
 
-use crate::panics::Caught;
-
 /// The kinds of failure. Exit codes are part of the interface (docs/cli.md, "Exit codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -223,6 +221,32 @@ impl From<Failure> for io::Error {
         io::Error::other(failure)
     }
 }
+
+/// A panic that was caught. Its `Display` says where it was, and not what its text says.
+#[derive(Debug, Clone)]
+pub struct Caught {
+    /// The text of the panic, which may repeat what the library was given.
+    pub text: String,
+    /// The file and the line, if they are known.
+    pub place: Option<String>,
+}
+
+impl Caught {
+    /// The advice to the user.
+    pub const HINT: &str = "report it, with the command line and the version, and without secrets; look at the destination's options and at the environment meanwhile";
+}
+
+impl fmt::Display for Caught {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a defect of a library")?;
+        match &self.place {
+            Some(place) => write!(f, ", in {place}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Caught {}
 
 #[cfg(test)]
 mod tests {

@@ -1,19 +1,15 @@
 //! hookshot: the whole state of a service in one file that you can trust.
 //!
 //! ```text
-//! export   source::stage -> [Staged] -> archive::writer -> disk::publish -> archive::read (back)
-//! import   archive::read (into Staging) -> Verified -> model::plan -> disk::transaction
-//!
-//!          cli ----> ops ----> source, store, disk ----> archive ----> model
-//!        (talks)  (recipes)      (the outside)        (bytes)    (values, decisions)
+//! cli ----> ops ----> machine, catalog ----> config ----> source, store ----> archive, disk ----> work ----> model, error
 //! ```
 //!
 //! docs/architecture.md has the invariants and why they hold. A service links to [`state`] and [`snapshot`].
 
+pub mod context;
 pub mod error;
 pub mod model;
-mod panics;
-pub mod session;
+pub mod work;
 
 pub mod archive;
 
@@ -23,6 +19,10 @@ pub mod state;
 pub mod store;
 
 pub mod config;
+
+pub mod catalog;
+pub mod machine;
+
 pub mod ops;
 
 pub mod cli;

@@ -5,9 +5,9 @@ use std::io::{BufReader, Read};
 use super::{
     inflate::Inflated,
     tar_stream::{TarStream, What},
-    workers::Threads,
 };
 use crate::model::manifest::{MANIFEST_NAME, Manifest};
+use crate::work::workers::Threads;
 
 /// What the first bytes of a file show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

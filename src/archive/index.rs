@@ -3,8 +3,8 @@
 
 use std::io;
 
-use super::read_at::ReadAt;
 use crate::model::limits::MAX_EXTRA_BYTES;
+use crate::work::read_at::ReadAt;
 
 /// The subfield of RFC 1952 section 2.3.1.1 that holds a member's whole size, as mgzip has it.
 pub const SIZE_ID: [u8; 2] = *b"IG";

@@ -15,9 +15,9 @@ use super::{
     foreign::{is_tar, met},
     index::{Extra, IndexCheck, MemberSize},
     members::{PLAIN_HEADER_BYTES, TRAILER_BYTES, stated_size},
-    workers::{Threads, Workers},
 };
 use crate::model::limits::MEMBER_BYTES;
+use crate::work::workers::{Threads, Workers};
 
 /// The largest member that is inflated ahead: a block that does not shrink is a little larger than it was.
 const MAX_AHEAD_BYTES: usize = MEMBER_BYTES + (64 << 10);

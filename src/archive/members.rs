@@ -10,9 +10,9 @@ use libdeflater::{CompressionLvl, Compressor, crc32};
 use super::{
     index::{self, MemberSize},
     reuse::Candidate,
-    workers::{Threads, Workers},
 };
 use crate::model::limits::MEMBER_BYTES;
+use crate::work::workers::{Threads, Workers};
 
 /// Header of a member up to its extra field: deflate, extra field there, no time, no flags, unknown system
 /// (RFC 1952 section 2.3).

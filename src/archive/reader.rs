@@ -16,7 +16,6 @@ use super::{
     head::{Head, is_manifest, look},
     inflate::Inflated,
     tar_stream::{HeaderAttributes, Member, TarStream, What},
-    workers::Threads,
 };
 use crate::model::{
     digest::Hashing,
@@ -28,6 +27,7 @@ use crate::model::{
     },
     manifest::{FileRecord, MANIFEST_NAME, Manifest, ManifestFault},
 };
+use crate::work::workers::Threads;
 
 /// What the names begin with that a Mac's tar adds (AppleDouble).
 const APPLE: &str = "._";

@@ -11,7 +11,6 @@ use std::{collections::VecDeque, fs::File, sync::Arc};
 use semver::Version;
 
 use super::{
-    ReadAt,
     index::{self, MemberSize},
     members::{PLAIN_HEADER_BYTES, TRAILER_BYTES, stated_size},
     select, writer,
@@ -21,6 +20,7 @@ use crate::model::{
     limits::MEMBER_BYTES,
     manifest::{FileRecord, Manifest},
 };
+use crate::work::ReadAt;
 
 /// An archive whose members may be taken over.
 pub struct Earlier {

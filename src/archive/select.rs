@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use libdeflater::Decompressor;
 
 use super::{
-    ReadAt, Sink,
+    Sink,
     fault::fault_of,
     index::{self, MemberSize},
     inflate::{Raw, try_inflate},
@@ -23,6 +23,7 @@ use crate::model::{
     limits::{BUFFER_BYTES, MAX_MANIFEST_BYTES, MEMBER_BYTES, TAR_OVERHEAD_BYTES, TAR_SLACK_BYTES},
     manifest::{MANIFEST_NAME, Manifest},
 };
+use crate::work::ReadAt;
 
 /// What an archive says of itself, where only a part of it was read.
 #[derive(Debug)]

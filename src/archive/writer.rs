@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 use tar::{EntryType, Header};
 
 pub use super::members::Level;
-use super::{manifest_text, members::MemberWriter, reuse::Earlier, workers::Threads};
+use super::{manifest_text, members::MemberWriter, reuse::Earlier};
+use crate::work::workers::Threads;
 use crate::{
     error::{Failure, Kind},
     model::{

@@ -11,18 +11,18 @@ use super::{
     output::{size, table},
 };
 use crate::{
+    catalog::location::Location,
     disk::publish::Existing,
     error::{Failure, Kind},
+    machine::enter::Access,
     model::entry_name::{EntryName, printable, printable_line},
     ops::{
-        archive_input::Location,
         diff::{Other, Text, diff},
         extract::{Output, extract},
         inspect::{self, OutsideLink, inspect},
-        recovery::Access,
-        stdout::ensure_open,
         verify::{self, Depth, in_folder, verify},
     },
+    work::stdout::ensure_open,
 };
 
 /// Prove archives good, changing nothing

@@ -12,7 +12,7 @@ use super::{
     archive_verbs, catalog_verbs, check, completions, copy, demo, exit_codes, export, guard,
     import, machine_verbs, manual, prune,
 };
-use crate::{archive::Threads, config::Choices};
+use crate::{config::Choices, work::Threads};
 
 /// The whole state of a service in one file that you can trust.
 #[derive(Debug, Parser)]

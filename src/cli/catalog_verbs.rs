@@ -10,10 +10,10 @@ use super::{
     output::{size, write_table},
 };
 use crate::{
+    catalog::set::Hosts,
     config::Settings,
     model::{entry_name::printable, retention::Mark},
     ops::{
-        catalog::Hosts,
         keep::keep,
         list::{self, Depth, Direction, Request, list},
     },

@@ -16,9 +16,10 @@ use serde_json::json;
 
 use super::{App, arguments::Arguments};
 use crate::{
+    catalog::location::Location,
     config::{Choices, Settings, elsewhere::tidy},
+    context::Context,
     disk::folder_of,
-    ops::{Context, archive_input::Location},
     store::Address,
 };
 

@@ -9,10 +9,12 @@ use tracing::error;
 use super::App;
 use crate::{
     archive::writer::Level,
+    catalog::destination::ReadBack,
     error::{Failure, Kind},
+    machine::enter::Access,
     model::method::Method,
     ops::export::{Output, Overwrite, Request, Secrets, Since, export},
-    ops::{destination::ReadBack, recovery::Access, stdout::ensure_open},
+    work::stdout::ensure_open,
 };
 
 /// Make an archive of this machine's state

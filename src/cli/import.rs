@@ -7,22 +7,24 @@ use clap::Args;
 
 use super::App;
 use crate::{
+    catalog::location::Location,
     config::{Choices, elsewhere::Elsewhere, read_text},
+    context::Context,
     disk::survey::real,
     error::{Failure, Kind},
+    machine::{
+        apply::{Rehearsal, Report},
+        enter::{Access, Need, enter, recover},
+        preflight::Force,
+        scratch::usable,
+    },
     model::entry_name::EntryName,
     ops::{
-        Context,
-        archive_input::Location,
         import::{
             Archived, Keep, Request, Selection, archived_config, damage, find_places, import,
             quoted,
         },
-        preflight::Force,
-        recovery::{Access, Need, enter, recover},
-        replace::{Rehearsal, Report},
         rollback::rollback,
-        scratch::usable,
     },
     store::address::require_path,
 };

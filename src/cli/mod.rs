@@ -44,18 +44,19 @@ use self::{
     output::Output,
 };
 use crate::{
-    archive::Threads,
+    catalog::location::Location,
     config::Choices,
+    context::Context,
     disk::life::Signs,
     error::{Failure, Kind},
-    ops::{
-        Context,
-        archive_input::Location,
-        context::{Progress, Quiet, Stop},
-        recovery::{self, Access, Entered, Need},
-    },
-    session,
+    machine::enter::{self, Access, Entered, Need},
     store::Environment,
+    work::{
+        Threads,
+        cancel::Stop,
+        events::{Progress, Quiet},
+        session,
+    },
 };
 
 /// Everything that the process knows of the world; its variables hold secrets, so it is never printed.
@@ -93,7 +94,7 @@ struct App {
 impl App {
     /// The state, whole and locked.
     fn enter(&self, access: Access) -> Result<Entered> {
-        recovery::enter(&self.choices, access)
+        enter::enter(&self.choices, access)
     }
 
     /// The archive that a word of the command line names. If the user has to type it, that is said.
@@ -271,7 +272,7 @@ fn dispatch(
     }
     // Verbs that need the state end unfinished work themselves, and fail where they cannot; here it is only tried.
     if !arguments.verb.needs_state() {
-        recovery::recover(&app.choices.config_path()?, Need::Nothing)?;
+        enter::recover(&app.choices.config_path()?, Need::Nothing)?;
     }
     match arguments.verb {
         Verb::Export(verb) => verb.run(&app),

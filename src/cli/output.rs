@@ -29,7 +29,7 @@ use crate::{
         entry_name::{printable_json, printable_line, printable_lines},
         version::FormatVersion,
     },
-    ops::stdout::ensure_open,
+    work::stdout::ensure_open,
 };
 
 /// How many rows of a long table are in memory at once.

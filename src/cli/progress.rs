@@ -26,7 +26,7 @@ use super::{
     appearance::{Appearance, Cells, Shown},
     bar::Work,
 };
-use crate::ops::context::Progress;
+use crate::work::events::Progress;
 
 /// Log lines of this target are shown although the run is quiet.
 pub const ASKED: &str = "hookshot::asked";

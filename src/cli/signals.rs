@@ -16,7 +16,7 @@ use signal_hook::{
     low_level::pipe,
 };
 
-use crate::ops::context::Stop;
+use crate::work::cancel::Stop;
 
 /// Lets signals ask to stop: the work ends where it leaves nothing behind. Returns what becomes readable when SIGUSR1 asks
 /// for a line of progress.

@@ -10,7 +10,8 @@ use crate::{
         entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, relative::is_tree_name,
         rules::Rules,
     },
-    source::{service::is_unit, shell::Line},
+    source::service::is_unit,
+    work::shell::Line,
 };
 
 /// The entry of the configuration file.

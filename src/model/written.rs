@@ -2,6 +2,13 @@
 
 use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// A time as reports have it: RFC 3339, UTC, whole seconds.
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 /// A path as reports have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {

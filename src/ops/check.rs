@@ -14,7 +14,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use self::probe::{content, create_once, find, finish, list, reads};
-use super::{Context, context::Stop, destination::Destination};
+use crate::{catalog::destination::Destination, context::Context, work::cancel::Stop};
 use crate::{
     config::Settings,
     error::{Failure, Kind},

@@ -13,18 +13,20 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use self::places::{source, target};
-use super::{
-    Context,
-    destination::Destination,
-    listing::{Manifests, OtherFile},
-    shipment::Shipment,
+use crate::{
+    catalog::{
+        destination::Destination,
+        listing::{Manifests, OtherFile},
+        shipment::Shipment,
+    },
+    context::Context,
 };
 use crate::{
-    archive::ReadAt,
     config::Settings,
     error::{Failure, Kind},
     model::{archive_name::ArchiveName, limits::BUFFER_BYTES},
     store::{Pages, require_room},
+    work::ReadAt,
 };
 
 /// After so many archives in a row that the other place did not take, no further one is tried.

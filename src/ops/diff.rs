@@ -14,11 +14,6 @@ use similar::TextDiff;
 use toml::{Table, Value};
 use tracing::info;
 
-use super::{
-    Context,
-    archive_input::{Location, damage},
-    preflight::sqlite_caller,
-};
 use crate::{
     archive::Sink,
     config::{Settings, sources::DATABASE},
@@ -40,6 +35,11 @@ use crate::{
         },
         sqlite,
     },
+};
+use crate::{
+    catalog::location::{Location, damage},
+    context::Context,
+    machine::preflight::sqlite_caller,
 };
 
 /// What an archive is compared with.
@@ -315,7 +315,7 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         };
         if source.is_directory() {
             if path.is_dir() {
-                let looked = super::look::look(context, settings, source, path)?;
+                let looked = crate::machine::look::look(context, settings, source, path)?;
                 side.add_links(&name, &looked.tree);
                 for (entry, record) in looked.records {
                     let key = &entry.as_str()[name.as_str().len() + 1..];

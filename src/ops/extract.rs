@@ -13,12 +13,6 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{
-    Context,
-    archive_input::{Location, damage},
-    remark::Remarks,
-    stdout::Stdout,
-};
 use crate::{
     archive::Sink,
     config::sources::SECRETS,
@@ -39,6 +33,11 @@ use crate::{
         written::Shown,
     },
     store::address::require_path,
+};
+use crate::{
+    catalog::location::{Location, damage},
+    context::Context,
+    work::{remark::Remarks, stdout::Stdout},
 };
 
 /// Where entries go.

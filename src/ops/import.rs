@@ -26,18 +26,22 @@ use self::{
     unpacked::{RESTORED_DATABASE, Targets, Unpacked, VERSION},
 };
 
-use super::{
-    Context,
-    archive_input::{self, Location},
-    dates,
-    form::form_for,
-    kept::{Exports, Fed, feed},
-    places,
-    preflight::{self, Force, Locks},
-    recovery::Entered,
-    remark::Remarks,
-    replace::{self, Databases, Rehearsal, Report, StepReport},
-    scratch,
+use crate::{
+    catalog::{
+        dates,
+        location::{self, Location},
+    },
+    context::Context,
+    machine::{
+        apply::{self, Databases, Rehearsal, Report, StepReport},
+        enter::Entered,
+        form::form_for,
+        kept::{Exports, Fed, feed},
+        places,
+        preflight::{self, Force, Locks},
+        scratch,
+    },
+    work::remark::Remarks,
 };
 use crate::{
     config::{
@@ -87,7 +91,7 @@ pub enum Keep {
 /// database that another version of hookshot wrote need not open here.
 pub fn damage(result: &Result<Report>) -> Option<Failure> {
     let Ok(report) = result else {
-        return archive_input::damage(result);
+        return location::damage(result);
     };
     report.refusal().filter(|_| is_damaged(report))
 }
@@ -203,7 +207,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     if let Some(root) = &settings.elsewhere.root {
         info!("Everything goes below {}", root.display());
     }
-    let names = replace::names(context);
+    let names = apply::names(context);
     let mut transaction = None;
     let home = settings.home();
     let mut blocked = places::of_the_journal(settings);
@@ -292,7 +296,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         }
     }
     let home = Home::beside(&settings.config);
-    let known = replace::known_backups(&home);
+    let known = apply::known_backups(&home);
     let mut plan = plan(
         context,
         settings,
@@ -302,7 +306,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         &known,
         (&mut blocked, &mut remarks),
     )?;
-    replace::choose_backups(&mut plan.changes, &known, &mut remarks)?;
+    apply::choose_backups(&mut plan.changes, &known, &mut remarks)?;
     places::of_changes(context, &plan.changes, &mut blocked, &mut remarks)?;
     let fed = |source| Fed::new(source, staging.place(&source.name));
     let mut commands: Vec<Fed> = unpacked.sources().filter_map(fed).collect();
@@ -414,7 +418,7 @@ fn carry_out<'a>(
         laid = last()?;
         Ok(())
     };
-    let remarks = replace::carry_out(context, transaction, changes, Databases::Open, last)?;
+    let remarks = apply::carry_out(context, transaction, changes, Databases::Open, last)?;
     Ok((laid, remarks))
 }
 

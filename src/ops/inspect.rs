@@ -6,12 +6,6 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    Context,
-    archive_input::{Location, damage},
-    dates,
-    remark::Remarks,
-};
 use crate::{
     archive::reader::Discard,
     model::{
@@ -20,6 +14,14 @@ use crate::{
         relative::{RelativeName, shown},
         tree::{LinkRecord, Tree},
     },
+};
+use crate::{
+    catalog::{
+        dates,
+        location::{Location, damage},
+    },
+    context::Context,
+    work::remark::Remarks,
 };
 
 /// What the archive says.

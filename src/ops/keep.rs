@@ -7,10 +7,12 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 use tracing::info;
 
-use super::{
-    Context,
-    catalog::{mark_name, read_mark},
-    destination::{ArchiveAt, Destination, as_path},
+use crate::{
+    catalog::{
+        destination::{ArchiveAt, Destination, as_path},
+        set::{mark_name, read_mark},
+    },
+    context::Context,
 };
 use crate::{
     config::Settings,

@@ -3,21 +3,14 @@
 use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use anyhow::Result;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{
     Serialize, Serializer,
     ser::{Error as _, SerializeSeq as _},
 };
 use tracing::warn;
 
-use super::{
-    Context,
-    catalog::{Catalog, Failed, Hosts, at_each, failure_of},
-    dates,
-    destination::Destination,
-    keep::text,
-    listing::{Listed, Manifests, Naming, OtherFile, created},
-};
+use super::keep::text;
 use crate::{
     archive::{reader::Discard, select::select},
     config::Settings,
@@ -27,6 +20,16 @@ use crate::{
         retention::{self, Policy, Standing, Verdict, judge},
     },
     store::is_cold,
+};
+use crate::{
+    catalog::{
+        dates,
+        destination::Destination,
+        listing::{Listed, Manifests, Naming, OtherFile, created},
+        set::{Catalog, Failed, Hosts, at_each, failure_of},
+    },
+    context::Context,
+    model::written::rfc3339,
 };
 
 /// What is asked for.
@@ -287,11 +290,6 @@ fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
     by.then_with(|| one.stored.name.cmp(&other.stored.name))
 }
 
-/// A time as every report writes it.
-pub(super) fn written(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
 impl Row {
     fn archive(&self, now: DateTime<Utc>) -> Archive<'_> {
         let Listed { stored, mark, .. } = &self.listed;
@@ -301,7 +299,7 @@ impl Row {
             location: format!("{}/{name}", destination.trim_end_matches('/')),
             destination,
             prefix: self.listed.prefix(),
-            time: written(self.listed.time),
+            time: rfc3339(self.listed.time),
             time_from: match self.listed.naming {
                 Naming::Full => "name",
                 Naming::Day if self.listed.created() != Some(self.listed.time) => "name",
@@ -309,7 +307,7 @@ impl Row {
             },
             age_seconds: (now - self.listed.time).num_seconds(),
             size_bytes: stored.size_bytes,
-            modified: stored.modified.map(written),
+            modified: stored.modified.map(rfc3339),
             mark: mark.map(text),
             detail: self.detail.as_deref(),
         }

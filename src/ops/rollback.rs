@@ -11,17 +11,6 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
-use super::{
-    Context,
-    companion::removal,
-    form::{form_for, form_of},
-    kept::{Exports, Fed, feed},
-    places,
-    preflight::{self, Blocked, Force, Locks},
-    recovery::Entered,
-    remark::Remarks,
-    replace::{self, Databases, Rehearsal, Report},
-};
 use crate::{
     config::{Settings, sources::Source},
     disk::{
@@ -43,6 +32,19 @@ use crate::{
         rules::Rules,
     },
     source::{redb::lock::DatabaseLock, sqlite},
+};
+use crate::{
+    context::Context,
+    machine::{
+        apply::{self, Databases, Rehearsal, Report},
+        companion::removal,
+        enter::Entered,
+        form::{form_for, form_of},
+        kept::{Exports, Fed, feed},
+        places,
+        preflight::{self, Blocked, Force, Locks},
+    },
+    work::remark::Remarks,
 };
 
 /// Brings back what the last import or rollback replaced, and takes away what it created.
@@ -128,7 +130,7 @@ pub fn rollback(
         &mut blocked,
         &mut remarks,
     )?;
-    replace::choose_backups(&mut changes, &known, &mut remarks)?;
+    apply::choose_backups(&mut changes, &known, &mut remarks)?;
     places::of_changes(context, &changes, &mut blocked, &mut remarks)?;
     let mut report = Report::new(rehearsal, &steps, blocked);
     report.name_backups(&changes);
@@ -161,7 +163,7 @@ pub fn rollback(
     if let Some(transaction) = transaction {
         let last = || feed(context, &commands);
         let databases = Databases::AsTheyWere;
-        let refused = replace::carry_out(context, transaction, &changes, databases, last)?;
+        let refused = apply::carry_out(context, transaction, &changes, databases, last)?;
         report.remarks.extend(refused);
         info!(
             files = changes
@@ -191,7 +193,7 @@ fn begin(
         Vec::new(),
     );
     let paths: Vec<PathBuf> = changes.iter().map(|change| change.target.clone()).collect();
-    let names = replace::names(context);
+    let names = apply::names(context);
     let folders = NewFolders::default();
     let mut transaction = Transaction::begin(home.clone(), names, journal, &paths, folders)?;
     transaction.announce_volumes(record.volumes.iter().map(Volume::reversed));

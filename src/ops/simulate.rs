@@ -4,7 +4,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Context, destination::Destination, list::written};
+use crate::{catalog::destination::Destination, context::Context, model::written::rfc3339};
 use crate::{
     config::Settings,
     error::{Failure, Kind},
@@ -89,7 +89,7 @@ pub fn simulate(context: &Context, settings: &Settings, request: &Request) -> Re
         held: day.held,
     };
     let held = simulation.held.into_iter().map(|judged| Held {
-        time: written(judged.archive.time),
+        time: rfc3339(judged.archive.time),
         reasons: match judged.verdict {
             Verdict::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
             Verdict::Remove(removal) => vec![removal.to_string()],
@@ -97,13 +97,13 @@ pub fn simulate(context: &Context, settings: &Settings, request: &Request) -> Re
     });
     Ok(Report {
         policy,
-        start: written(start),
+        start: rfc3339(start),
         days: request.days,
         every: request.every.to_string(),
         made: simulation.made,
         most: Most {
             archives: simulation.most.archives,
-            time: written(simulation.most.time),
+            time: rfc3339(simulation.most.time),
         },
         timeline: simulation.days.iter().map(day).collect(),
         held: held.collect(),

@@ -6,11 +6,13 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
+    catalog::destination::Destination,
     config::{
         Choices, Settings, read_text,
         schema::{Schema, parse_toml},
         sources::{Content, SECRETS, Source},
     },
+    context::Context,
     disk::{
         dangling, folder_of,
         survey::real,
@@ -20,10 +22,10 @@ use crate::{
         },
     },
     error::{Failure, Kind},
+    machine::contents,
     model::plan::Privacy,
-    ops::{Context, contents, destination::Destination},
-    source::shell::Line,
     store::address::Address,
+    work::shell::Line,
 };
 
 /// What was found.

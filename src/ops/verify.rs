@@ -9,14 +9,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use self::deep::{Looked, Looking};
-use super::{
-    Context,
-    archive_input::Location,
-    dates,
-    inspect::{OutsideLink, outside_links},
-    listing::{OtherFile, is_foreign},
-    remark::Remarks,
-};
+use super::inspect::{OutsideLink, outside_links};
 use crate::{
     archive::{Verified, reader::Discard},
     disk::open_regular,
@@ -26,6 +19,15 @@ use crate::{
         version::{Compatibility, compatibility, incompatible},
     },
     store::{OWN, is_cold},
+};
+use crate::{
+    catalog::{
+        dates,
+        listing::{OtherFile, is_foreign},
+        location::Location,
+    },
+    context::Context,
+    work::remark::Remarks,
 };
 
 /// The depth of a verification.

@@ -26,8 +26,8 @@ use tracing::{info, warn};
 use super::{
     files::{Content, Staged},
     leftover,
-    shell::Line,
 };
+use crate::work::shell::Line;
 use crate::{
     disk::publish::Draft,
     error::{Failure, Kind},
@@ -37,7 +37,7 @@ use crate::{
         limits::BUFFER_BYTES,
         manifest::FileRecord,
     },
-    session,
+    work::session,
 };
 
 /// Is told how many bytes have passed, and may end the work with an error.

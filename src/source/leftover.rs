@@ -15,7 +15,7 @@ use nix::{
 };
 
 use super::command::GRACE;
-use crate::session;
+use crate::work::session;
 
 /// The variable that marks a command around the work, and what it starts.
 pub const VARIABLE: &str = "HOOKSHOT_COMMAND";

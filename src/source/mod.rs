@@ -5,6 +5,5 @@ pub mod files;
 pub mod leftover;
 pub mod redb;
 pub mod service;
-pub mod shell;
 pub mod sqlite;
 pub mod tree;

@@ -2,11 +2,9 @@
 
 use anyhow::Result;
 
-use super::{
-    command::{self, BROKEN_PIPE, Said, Step},
-    shell::Line,
-};
+use super::command::{self, BROKEN_PIPE, Said, Step};
 use crate::error::Kind;
+use crate::work::shell::Line;
 
 /// The kinds of units, systemd.unit(5).
 const KINDS: [&str; 11] = [

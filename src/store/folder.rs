@@ -20,13 +20,13 @@ use super::{
     missing, plain, taken, unproven,
 };
 use crate::{
-    archive::ReadAt,
     disk::{
         self, create_folders, open_regular,
         publish::{Draft, Existing},
     },
     error::{Failure, Kind},
     model::{archive_name::SUFFIX, digest::Digest},
+    work::ReadAt,
 };
 
 /// Stands between the name of an archive and what tells its drafts apart.

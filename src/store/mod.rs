@@ -32,9 +32,9 @@ pub use self::{
     pages::Pages,
 };
 use crate::{
-    archive::ReadAt,
     error::{Failure, Kind},
     model::digest::Digest,
+    work::ReadAt,
 };
 
 /// What names start with that hookshot makes for itself beside the archives.

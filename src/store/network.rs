@@ -13,7 +13,10 @@ use tokio::{
     task::JoinError,
 };
 
-use crate::panics::{Caught, caught_in, guard_thread};
+use crate::{
+    error::Caught,
+    work::panics::{caught_in, describe, guard_thread},
+};
 
 /// Ends the work with an error where it is to stop.
 pub type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
@@ -113,7 +116,7 @@ fn outcome<T, E: Into<anyhow::Error>>(result: Result<Result<T, E>, Caught>) -> R
 /// The error of a task that came to no end of its own: its panic, or that it was cut off.
 pub fn lost(doing: &str, error: JoinError) -> anyhow::Error {
     match error.try_into_panic() {
-        Ok(payload) => Caught::new(&*payload).into(),
+        Ok(payload) => describe(&*payload).into(),
         Err(error) => anyhow!("{doing} ended: {error}"),
     }
 }

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use crate::archive::ReadAt;
+use crate::work::ReadAt;
 
 /// What is asked for at once.
 const PAGE_BYTES: u64 = 4 << 20;

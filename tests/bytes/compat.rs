@@ -13,11 +13,11 @@ use std::{
 
 use hookshot::{
     archive::{
-        Threads,
         reader::Discard,
         writer::{self, Level},
     },
     model::{digest::Digest, entry_name::EntryName, manifest::FileRecord},
+    work::Threads,
 };
 use serde_json::{Value, json};
 

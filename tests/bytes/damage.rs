@@ -262,7 +262,7 @@ mod gzip_layer {
             Vec::new(),
             &manifest,
             stored,
-            archive::Threads::ONE,
+            hookshot::work::Threads::ONE,
             None,
             nothing,
         )

@@ -17,12 +17,13 @@ use std::{
 
 use hookshot::{
     archive::{
-        self, Input, Threads,
+        self, Input,
         reader::Discard,
         writer::{self, Level},
     },
     error::{Failure, Kind},
     model::{digest::Digest, entry_name::EntryName, manifest::FileRecord},
+    work::Threads,
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},

@@ -14,11 +14,12 @@ use std::{
 
 use hookshot::{
     archive::{
-        self, Input, Threads,
+        self, Input,
         writer::{self, Level},
     },
     error::{Failure, Kind},
     model::{digest::Digest, entry_name::EntryName, manifest::FileRecord},
+    work::Threads,
 };
 use libdeflater::Decompressor;
 use proptest::prelude::*;

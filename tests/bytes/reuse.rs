@@ -11,7 +11,6 @@ use std::{
 
 use hookshot::{
     archive::{
-        Threads,
         reader::Discard,
         reuse::Earlier,
         writer::{self, Level, Written},
@@ -21,6 +20,7 @@ use hookshot::{
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
     },
+    work::Threads,
 };
 
 type Contents = BTreeMap<EntryName, Vec<u8>>;

@@ -13,11 +13,11 @@ use std::{
 
 use hookshot::{
     archive::{
-        ReadAt, Threads,
         select::select,
         writer::{self, Level},
     },
     model::{digest::Digest, entry_name::EntryName, manifest::FileRecord},
+    work::{ReadAt, Threads},
 };
 
 /// An archive in memory that counts what is read of it.

@@ -387,7 +387,7 @@ fn with_other_content(machine: &Machine, archive: &str, name: &str, content: &[u
         file,
         &manifest,
         hookshot::archive::writer::Level::DEFAULT,
-        hookshot::archive::Threads::ONE,
+        hookshot::work::Threads::ONE,
         None,
         open,
     );

@@ -17,7 +17,7 @@ use std::{
 use anyhow::Result;
 use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
 use hookshot::{
-    archive::{self, Input, Sink, Threads, Verified, reader::Discard, writer::Level},
+    archive::{self, Input, Sink, Verified, reader::Discard, writer::Level},
     error::Failure,
     model::{
         digest::Digest,
@@ -25,6 +25,7 @@ use hookshot::{
         manifest::{FileRecord, Manifest},
         version::FormatVersion,
     },
+    work::Threads,
 };
 use serde_json::{Map, Value, json};
 pub use tar::EntryType;

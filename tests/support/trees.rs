@@ -19,7 +19,6 @@ use std::{
 
 use anyhow::Result;
 use hookshot::{
-    archive::Threads,
     disk::{
         staging::Staging,
         tree::{Privilege, Restoring, StagedFile, Taking, restore, unpack::Unpacking},
@@ -33,6 +32,7 @@ use hookshot::{
         version::FormatVersion,
     },
     source::tree::{Caller, StagedTree, stage},
+    work::Threads,
 };
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
 use tempfile::TempDir;

@@ -28,6 +28,7 @@ use crate::model::{
     relative::shown,
     tree::{FolderRecord, LinkRecord, Modified, Owner, Xattrs},
 };
+use crate::work::remark::{ATTRIBUTE, OWNER, TIME};
 
 /// Whether owners can be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +38,6 @@ pub enum Privilege {
     /// Everything is our own.
     Ours,
 }
-
-/// The kinds of what a file system refuses: an owner, a time, and an extended attribute.
-pub const OWNER: &str = "owner";
-/// See [`OWNER`].
-pub const TIME: &str = "time";
-/// See [`OWNER`].
-pub const ATTRIBUTE: &str = "attribute";
 
 /// The beginnings of their messages.
 const NO_OWNER: &str = "its owner cannot be";

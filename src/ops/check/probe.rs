@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::{PATIENCE, PROBE};
 use crate::{
-    archive::ReadAt,
+    context::Context,
     error::{Failure, Kind},
     model::digest::Digest,
-    ops::Context,
     store::{self, Pages, Store, Upload},
+    work::ReadAt,
 };
 
 /// How many lines a probe has.

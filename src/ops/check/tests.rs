@@ -11,9 +11,9 @@ use chrono::DateTime;
 
 use super::*;
 use crate::{
-    archive::ReadAt,
     model::digest::Digest,
     store::{self, Proof, Stored, Upload},
+    work::ReadAt,
 };
 
 /// What a store does wrong.
@@ -191,9 +191,9 @@ fn examined(wrong: Wrong) -> (Examination, Objects) {
         signs: crate::disk::life::Signs::default(),
         environment: store::Environment::default(),
         privileged: false,
-        threads: crate::archive::Threads::ONE,
+        threads: crate::work::Threads::ONE,
         stop: Stop::default(),
-        progress: Arc::new(crate::ops::context::Quiet),
+        progress: Arc::new(crate::work::events::Quiet),
     };
     let mut examination = Examination {
         stop: Stop::default(),

@@ -5,14 +5,12 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::{
+    catalog::destination::{ArchiveAt, Destination, LATEST, as_path},
     config::Settings,
+    context::Context,
     disk::folder_of,
     error::{Failure, Kind},
     model::archive_name::SUFFIX,
-    ops::{
-        Context,
-        destination::{ArchiveAt, Destination, LATEST, as_path},
-    },
     store::{Address, Word, address::word},
 };
 

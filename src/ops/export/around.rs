@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Settings, sources::Source},
+    context::Context,
     disk::{
         NewFolders,
         journal::Home,
@@ -17,8 +18,8 @@ use crate::{
     },
     error::{Failure, Kind},
     model::entry_name::EntryName,
-    ops::{Context, remark::Remarks},
-    source::{command, leftover, shell::Line},
+    source::{command, leftover},
+    work::{remark::Remarks, shell::Line},
 };
 
 /// The kind of the remarks.
@@ -146,7 +147,7 @@ impl<'a> Around<'a> {
             Failure::new(Kind::Failed, message)
                 .hint(format!(
                     "nothing was exported; run the command by hand, as the user that hookshot runs as; {}",
-                    crate::session::HINT
+                    crate::work::session::HINT
                 ))
                 .into()
         })

@@ -12,15 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
-use super::{
-    super::{
-        Context,
-        destination::Slot,
-        shipment::{self, Shipment},
-    },
-    Arrival,
-    place::Place,
-};
+use super::{Arrival, place::Place};
 use crate::{
     archive::{
         Input,
@@ -40,6 +32,13 @@ use crate::{
     },
     source::{files::Content, tree::Changed},
     store::is_taken,
+};
+use crate::{
+    catalog::{
+        destination::Slot,
+        shipment::{self, Shipment},
+    },
+    context::Context,
 };
 
 /// Everything that an archive is made of.

@@ -24,13 +24,6 @@ use self::{
     place::Outputs,
     stage::{Gathered, describe, look_back, stage},
 };
-use super::{
-    Context, app_version,
-    destination::{Destination, ReadBack},
-    list::written,
-    recovery::Entered,
-    remark::Remarks,
-};
 use crate::{
     archive::writer::Level,
     config::{Choices, Settings},
@@ -46,6 +39,13 @@ use crate::{
         tree::{self, Changed},
     },
     store::{Word, address::word},
+};
+use crate::{
+    catalog::destination::{Destination, ReadBack},
+    context::Context,
+    machine::{app_version, enter::Entered},
+    model::written::rfc3339,
+    work::remark::Remarks,
 };
 
 /// What is asked for.
@@ -306,7 +306,7 @@ pub fn export(
     if context.now < DateTime::UNIX_EPOCH {
         let message = format!(
             "this machine's clock says {}, before 1970",
-            written(context.now)
+            rfc3339(context.now)
         );
         return Err(Failure::new(Kind::Failed, message)
             .hint("set the clock (a board without a battery has none at its start: wait for NTP), and export again; nothing was written")

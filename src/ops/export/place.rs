@@ -10,11 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::warn;
 
-use super::{
-    super::{Context, destination::Slot, stdout::Stdout},
-    Arrival, Output, Overwrite, Request, Since,
-    making::failed,
-};
+use super::{Arrival, Output, Overwrite, Request, Since, making::failed};
 use crate::{
     archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
     config::{Settings, sources::Source},
@@ -34,6 +30,7 @@ use crate::{
         written::{Shown, unexpanded},
     },
 };
+use crate::{catalog::destination::Slot, context::Context, work::stdout::Stdout};
 
 /// Where the archive goes: on this machine, and elsewhere.
 pub struct Outputs {

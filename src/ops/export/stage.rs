@@ -11,7 +11,6 @@ use anyhow::{Result, bail};
 use tracing::{info, warn};
 
 use super::{
-    super::{Context, contents, preflight::sqlite_caller, remark::Remarks},
     Request, Secrets,
     amount::{Amount, require_mount},
     around::Around,
@@ -45,6 +44,11 @@ use crate::{
             database::{Databases, Engine},
         },
     },
+};
+use crate::{
+    context::Context,
+    machine::{contents, preflight::sqlite_caller},
+    work::remark::Remarks,
 };
 
 /// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that the

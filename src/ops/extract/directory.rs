@@ -17,10 +17,12 @@ use crate::{
         },
     },
     error::{Failure, Kind},
+    machine::staged::staged_files,
     model::{
         entry_name::EntryName, manifest::Manifest, named::Named, tree::files_of, written::escaped,
     },
-    ops::{import::remark_refused, remark::Remarks, staged::staged_files},
+    ops::import::remark_refused,
+    work::remark::Remarks,
 };
 
 /// Bytes of the files of a directory.

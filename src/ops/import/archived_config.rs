@@ -9,7 +9,9 @@ use anyhow::Result;
 
 use crate::{
     archive::Sink,
+    catalog::location::Location,
     config::{DEFAULT_CONFIG, read_text, schema::Schema, sources::CONFIG},
+    context::Context,
     disk::{
         create_folders, exists, folder_of,
         publish::{Existing, publish},
@@ -21,7 +23,6 @@ use crate::{
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
     },
-    ops::{Context, archive_input::Location},
 };
 
 /// The fate of the archive's configuration if this machine's says something else under `[backup]`.

@@ -8,13 +8,14 @@ use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 use super::unpacked::{Targets, Unpacked};
 use crate::{
     config::{Settings, sources::Source},
+    context::Context,
     disk::tree::{foresight::Foresight, owners::Owners},
     model::{
         entry_name::{EntryName, printable},
         plan::{self, Attributes, Present, Privacy},
         tree::{Owner, Xattrs},
     },
-    ops::{Context, remark::Remarks},
+    work::remark::Remarks,
 };
 
 /// Returns what a restored file gets: what the manifest says, else what the target has, else what the tar says.

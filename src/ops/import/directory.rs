@@ -17,17 +17,19 @@ use crate::{
         Settings,
         sources::{Content, Links, Source},
     },
+    context::Context,
     disk::{
         exists, survey,
         transaction::{Change, Form, New},
         tree::{
             self as built, Privilege, Restoring, StagedFile, Taking,
-            attributes::{Attributes, OWNER, kind_of},
+            attributes::{Attributes, kind_of},
             foresight::Foresight,
             links::{OutsideLinks, Wish},
         },
         volume::Own,
     },
+    machine::{look::look, staged::staged_files},
     model::{
         entry_name::EntryName,
         manifest::FileRecord,
@@ -36,8 +38,8 @@ use crate::{
         rules::Rules,
         tree::{FolderRecord, Tree, relative_of},
     },
-    ops::{Context, look::look, remark::Remarks, staged::staged_files},
     source::sqlite,
+    work::remark::{OWNER, Remarks},
 };
 
 /// An archive's directory, and where this machine has it.

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::{Settings, sources::Content},
+    context::Context,
     disk::{
         backup::Known,
         mounts::is_mount_point,
@@ -20,19 +21,18 @@ use crate::{
         tree::owners::Owners,
         volume::Volume,
     },
+    machine::{
+        apply::names,
+        companion::removal,
+        form::{form_for, form_of},
+        preflight::Blocked,
+    },
     model::{
         entry_name::EntryName,
         plan::{self, Action, Step},
     },
-    ops::{
-        Context,
-        companion::removal,
-        form::{form_for, form_of},
-        preflight::Blocked,
-        remark::Remarks,
-        replace::names,
-    },
     source::sqlite,
+    work::remark::Remarks,
 };
 
 /// The plan of an import.

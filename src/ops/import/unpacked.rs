@@ -23,6 +23,7 @@ use crate::{
         schema::Schema,
         sources::{CONFIG, Content, Source},
     },
+    context::Context,
     disk::{
         folder_of,
         journal::Journal,
@@ -34,17 +35,17 @@ use crate::{
         tree::unpack::Unpacking,
     },
     error::{Failure, Kind},
+    machine::{
+        app_version,
+        apply::Rehearsal,
+        contents,
+        preflight::{Blocked, sqlite_caller},
+    },
     model::{
         entry_name::EntryName,
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
         version::{Compatibility, compatibility, incompatible},
-    },
-    ops::{
-        Context, app_version, contents,
-        preflight::{Blocked, sqlite_caller},
-        remark::Remarks,
-        replace::Rehearsal,
     },
     source::{
         redb::{header::Header, judge, same},
@@ -53,6 +54,7 @@ use crate::{
             verdict::{Checked, Verdict},
         },
     },
+    work::remark::Remarks,
 };
 
 /// The kind of the reason that an archived database does not open.

@@ -18,8 +18,9 @@ use crate::{
         volume::{Own, Volume, is_replaced},
     },
     error::Kind,
+    machine::preflight::Blocked,
     model::{entry_name::EntryName, rules::Rules},
-    ops::{preflight::Blocked, remark::Remarks},
+    work::remark::Remarks,
 };
 
 /// More children than this have no room in the journal.

@@ -10,11 +10,11 @@ use anyhow::Result;
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use self::plan::Plan;
-use super::{
-    Context,
-    catalog::{Failed, Hosts, at_each, failure_of},
-    keep::text,
-    list::written,
+use super::keep::text;
+use crate::{
+    catalog::set::{Failed, Hosts, at_each, failure_of},
+    context::Context,
+    model::written::rfc3339,
 };
 use crate::{
     config::Settings,
@@ -238,7 +238,7 @@ impl Plan {
     fn place(&self, mode: Mode) -> Place {
         let (mut keep, mut remove) = (Vec::new(), Vec::new());
         for Judged { archive, verdict } in &self.judged {
-            let (name, time) = (archive.name.clone(), written(archive.time));
+            let (name, time) = (archive.name.clone(), rfc3339(archive.time));
             let size_bytes = self.size_bytes(&archive.name);
             let standing = archive.standing.name();
             match verdict {

@@ -11,14 +11,16 @@ use tracing::warn;
 
 use super::{Limit, Looks, Request};
 use crate::{
-    archive::{Input, ReadAt, read, reader::Discard, select::select},
+    archive::{Input, read, reader::Discard, select::select},
+    catalog::{destination::Destination, listing::Manifests, set::Catalog},
+    context::Context,
     error::{Failure, Kind},
     model::{
         manifest::Manifest,
         retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
     },
-    ops::{Context, catalog::Catalog, destination::Destination, listing::Manifests},
     store::{Pages, Stored, is_cold},
+    work::ReadAt,
 };
 
 /// What is to be done at one place.

@@ -8,14 +8,12 @@ use super::{
     plan::{Plan, standing},
 };
 use crate::{
+    catalog::set::{mark_name, read_mark},
+    context::Context,
     error::{Failure, Kind},
     model::{
         archive_name::number,
         retention::{Archive, Judged, Removal, Standing, Verdict},
-    },
-    ops::{
-        Context,
-        catalog::{mark_name, read_mark},
     },
 };
 

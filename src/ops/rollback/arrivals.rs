@@ -17,12 +17,12 @@ use crate::{
         transaction::{Change, Form, New},
         volume::{Volume, is_replaced},
     },
+    machine::form::form_of,
     model::{
         entry_name::EntryName,
         plan::{Action, Step},
         rules::Rules,
     },
-    ops::form::form_of,
     source::sqlite,
 };
 

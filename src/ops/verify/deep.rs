@@ -14,7 +14,6 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::super::{Context, contents, remark::Remarks};
 use crate::{
     archive::Sink,
     config::{
@@ -40,6 +39,7 @@ use crate::{
         tree::database::Engine,
     },
 };
+use crate::{context::Context, machine::contents, work::remark::Remarks};
 
 /// So many first bytes tell what a file is.
 const HEAD_BYTES: usize = 16;

@@ -25,8 +25,8 @@ use super::{
 use crate::{
     disk::open_regular,
     model::limits::{MAX_REDB_PAGE_BYTES, REDB_CACHE_BYTES},
-    panics::caught,
     state::{self, Active},
+    work::panics::caught,
 };
 
 /// The verdict on a database that is good.

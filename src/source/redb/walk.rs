@@ -25,7 +25,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::archive::ReadAt;
+use crate::work::ReadAt;
 
 use self::{
     clear::clear_between,

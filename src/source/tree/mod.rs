@@ -25,7 +25,7 @@ use self::{
     spool::Spool,
 };
 use crate::{
-    archive::{Threads, manifest_text},
+    archive::manifest_text,
     disk::{dangling, tree::beneath::Top},
     error::{Failure, Kind},
     model::{
@@ -33,6 +33,7 @@ use crate::{
         tree::Tree,
     },
     source::{files::Content, redb::walk::Step},
+    work::Threads,
 };
 
 /// A directory that is ready for the archive.

@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
-    panics::caught,
     store::{
         Address, Environment, Options,
         address::Service,
@@ -30,6 +29,7 @@ use crate::{
         options::{Checksums, Encryption},
         proxy::{self, Proxies, Proxy},
     },
+    work::panics::caught,
 };
 
 /// The longest that one request is tried: its signature is good for so long (S3: 15 minutes).

@@ -64,9 +64,8 @@ use super::{
     plain, taken,
 };
 use crate::{
-    archive::ReadAt,
-    error::{Failure, Kind},
-    panics::Caught,
+    error::{Caught, Failure, Kind},
+    work::ReadAt,
 };
 
 /// The most that is read of a marker.

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore as _};
 
 use super::{Inner, explain::replaced, fresh};
-use crate::{archive::ReadAt, store::io_error};
+use crate::{store::io_error, work::ReadAt};
 
 /// One object as it was when it was opened.
 pub struct Object {

@@ -32,9 +32,8 @@ use super::{
     missing, network::Network, plain, taken,
 };
 use crate::{
-    archive::ReadAt,
-    error::{Failure, Kind},
-    panics::Caught,
+    error::{Caught, Failure, Kind},
+    work::ReadAt,
 };
 
 /// How much is on its way at once, in requests that wait for their answers.

@@ -23,8 +23,8 @@ use tokio::{
 };
 
 use crate::{
-    session,
     store::{Address, Options, Secret, address::is_ssh_word, network::CONNECT_TIMEOUT},
+    work::session,
 };
 
 /// The variable that makes this program the one that tells ssh the password: the file that holds it.

@@ -10,7 +10,7 @@ use super::{
     MOST_SUSPECTS, Scope, Walk,
     clear::clear,
 };
-use crate::{archive::ReadAt, state};
+use crate::{state, work::ReadAt};
 
 /// The deepest tree; no real one comes close (redb 4.6, `MAX_BTREE_DEPTH`).
 const MAX_DEPTH: usize = 128;

@@ -11,7 +11,7 @@ use super::{
     },
     descent::{InFile, WORK},
 };
-use crate::archive::ReadAt;
+use crate::work::ReadAt;
 
 /// A view of the upper pages of a commit. Nothing of it is verified.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::info;
 
-use super::{Context, preflight::Force, remark::Remarks, replace::Rehearsal};
+use super::preflight::Force;
 use crate::{
     config::sources::{Content, Source},
     disk::{
@@ -22,8 +22,10 @@ use crate::{
         transaction::{Change, Form, New, Origin},
     },
     model::{digest::Digest, entry_name::EntryName, plan::Attributes},
-    source::{command, shell::Line},
+    source::command,
+    work::shell::Line,
 };
+use crate::{context::Context, machine::apply::Rehearsal, work::remark::Remarks};
 
 /// An entry that a command takes.
 pub struct Fed<'a> {

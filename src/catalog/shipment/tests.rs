@@ -10,16 +10,13 @@ use std::{
 
 use super::*;
 use crate::{
-    archive::{
-        Threads,
-        writer::{self, Level},
-    },
+    archive::writer::{self, Level},
     error::Kind,
     model::{
         manifest::{FileRecord, Manifest},
         version::FormatVersion,
     },
-    ops::context::{Quiet, Stop},
+    work::{Threads, cancel::Stop, events::Quiet},
 };
 
 fn context() -> Context {

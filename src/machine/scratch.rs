@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::Context;
+use crate::context::Context;
 use crate::disk::{space, staging};
 
 /// Returns the context with a folder in which temporary files can be made: its own, else the state's `home`, in which an

@@ -10,8 +10,6 @@ use tracing::warn;
 
 pub use self::slot::Slot;
 use super::{
-    Context,
-    list::written,
     listing::{Listed, Listing, Manifests},
     secret,
 };
@@ -23,6 +21,7 @@ use crate::{
     model::{archive_name::SUFFIX, retention::is_future},
     store::{self, Address, Maker, Options, Secret, Store, Word, address, is_cold},
 };
+use crate::{context::Context, model::written::rfc3339};
 
 /// The word for the newest archive that is good.
 pub const LATEST: &str = "latest";
@@ -261,7 +260,7 @@ impl Destination {
             }
             return Ok(archives.into_iter().map(|one| one.stored.name).collect());
         };
-        let (count, clock) = (ahead.len(), written(now));
+        let (count, clock) = (ahead.len(), rfc3339(now));
         if archives.is_empty() {
             let message = format!(
                 "every archive of {prefix} in {} is dated in the future, the newest {}; this machine's clock says {clock}",

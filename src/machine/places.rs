@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Context, preflight::Blocked, remark::Remarks};
+use super::preflight::Blocked;
 use crate::{
     config::Settings,
     disk::{
@@ -24,6 +24,7 @@ use crate::{
     },
     error::Kind,
 };
+use crate::{context::Context, work::remark::Remarks};
 
 /// Finds the obstacles of an import or a rollback whatever it changes: the journal and the staging folder need their
 /// places.

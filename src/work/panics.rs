@@ -6,13 +6,14 @@
 use std::{
     any::Any,
     cell::Cell,
-    fmt,
     future::{Future, poll_fn},
     panic::{self, AssertUnwindSafe},
     pin::pin,
     sync::{Mutex, Once, PoisonError},
     task::Poll,
 };
+
+use crate::error::Caught;
 
 thread_local! {
     /// True while this thread runs code whose panics are caught.
@@ -22,44 +23,18 @@ thread_local! {
 /// The place of the last panic that was caught.
 static PLACE: Mutex<Option<String>> = Mutex::new(None);
 
-/// A panic that was caught. Its `Display` says where it was, and not what its text says.
-#[derive(Debug, Clone)]
-pub struct Caught {
-    /// The text of the panic, which may repeat what the library was given.
-    pub text: String,
-    /// The file and the line, if they are known.
-    pub place: Option<String>,
-}
-
-impl Caught {
-    /// The advice to the user.
-    pub const HINT: &str = "report it, with the command line and the version, and without secrets; look at the destination's options and at the environment meanwhile";
-
-    /// Describes a panic by what it carries.
-    pub fn new(payload: &(dyn Any + Send)) -> Caught {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned());
-        let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
-        Caught {
-            text: text.unwrap_or_default(),
-            place: place.take(),
-        }
+/// Describes a panic by what it carries.
+pub fn describe(payload: &(dyn Any + Send)) -> Caught {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned());
+    let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    Caught {
+        text: text.unwrap_or_default(),
+        place: place.take(),
     }
 }
-
-impl fmt::Display for Caught {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a defect of a library")?;
-        match &self.place {
-            Some(place) => write!(f, ", in {place}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for Caught {}
 
 /// Runs `work`, and catches its panic.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Caught> {
@@ -67,7 +42,7 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Caught> {
     let before = GUARDED.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(before);
-    result.map_err(|payload| Caught::new(&*payload))
+    result.map_err(|payload| describe(&*payload))
 }
 
 /// Waits for `work`, and catches its panic.
@@ -138,7 +113,7 @@ mod tests {
                 "/home/x/.cargo/registry/src/index-1/store-0.1/src/aws/key.rs",
                 "store-0.1/src/aws/key.rs",
             ),
-            ("src/panics.rs", "src/panics.rs"),
+            ("src/work/panics.rs", "src/work/panics.rs"),
             ("/rustc/1/library/core/src/option.rs", "core/src/option.rs"),
         ] {
             assert_eq!(within_crate(file), shown);

@@ -9,15 +9,12 @@ use crate::{
     config::{Settings, read_text},
     disk::{folder_of, open_regular},
     error::{Failure, Kind},
-    session,
-    source::{
-        command::{Step, output},
-        shell::Line,
-    },
+    source::command::{Step, output},
     store::{
         Environment, Secret,
         shape::{NOT_UTF8, Shape},
     },
+    work::{session, shell::Line},
 };
 
 /// As much is read of what a command prints.

@@ -5,10 +5,10 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{
-    Context,
     destination::Destination,
     listing::{Listed, MARK_SUFFIX, Manifests, OtherFile},
 };
+use crate::context::Context;
 use crate::{
     config::Settings,
     error::{Failure, Kind},

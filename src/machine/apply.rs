@@ -12,11 +12,10 @@ use serde::Serialize;
 use tracing::{error, info, warn};
 
 use super::{
-    Context,
     kept::{Fed, Unfed},
     preflight::Blocked,
-    remark::Remarks,
 };
+use crate::{context::Context, work::remark::Remarks};
 use crate::{
     disk::{
         backup::{Known, volume_of},

@@ -6,9 +6,9 @@ use anyhow::Result;
 use tracing::{info, warn};
 
 use crate::{
+    context::Context,
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, MOST_NUMBER},
-    ops::Context,
     store::{Store, Upload, is_taken, require_room},
 };
 

@@ -21,7 +21,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::Context;
+use crate::context::Context;
 use crate::{
     archive::{
         Fault, Input, Verified,

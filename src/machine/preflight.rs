@@ -6,7 +6,6 @@ use anyhow::Result;
 use serde::Serialize;
 use tracing::warn;
 
-use super::{Context, remark::Remarks};
 use crate::{
     config::{
         Settings,
@@ -29,10 +28,11 @@ use crate::{
             lock::{self, Against, DatabaseLock},
         },
         service::{self, State},
-        shell::Line,
         sqlite,
     },
+    work::shell::Line,
 };
+use crate::{context::Context, work::remark::Remarks};
 
 /// A reason why nothing is replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

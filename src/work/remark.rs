@@ -6,10 +6,14 @@
 use serde::Serialize;
 use tracing::warn;
 
-use crate::{
-    disk::tree::attributes::ATTRIBUTE,
-    error::{Failure, Kind},
-};
+use crate::error::{Failure, Kind};
+
+/// The kinds of what a file system refuses: an owner, a time, and an extended attribute.
+pub const OWNER: &str = "owner";
+/// See [`OWNER`].
+pub const TIME: &str = "time";
+/// See [`OWNER`].
+pub const ATTRIBUTE: &str = "attribute";
 
 /// One thing that a verb left undone, or warns of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -15,10 +15,10 @@ use nix::{
 };
 use tracing::warn;
 
-use super::{Context, context::Stop, destination::ArchiveAt};
+use super::destination::ArchiveAt;
 use crate::{
     archive::{
-        Input, ReadAt, Sink, Verified, read,
+        Input, Sink, Verified, read,
         reader::Discard,
         select::{Selected, select},
     },
@@ -30,7 +30,9 @@ use crate::{
         written::{escaped, unexpanded},
     },
     store::{Pages, Store, is_cold},
+    work::ReadAt,
 };
+use crate::{context::Context, work::cancel::Stop};
 
 /// How often a silent standard input is left to look whether we are to stop, in milliseconds.
 const PATIENCE_MS: u16 = 100;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Context, preflight::Blocked, remark::Remarks};
+use super::preflight::Blocked;
 use crate::{
     config::Settings,
     error::Kind,
@@ -11,11 +11,10 @@ use crate::{
         manifest::Manifest,
         version::{Numbered, VersionRule},
     },
-    source::{
-        command::{self, BROKEN_PIPE, Said},
-        shell::Line,
-    },
+    source::command::{self, BROKEN_PIPE, Said},
+    work::shell::Line,
 };
+use crate::{context::Context, work::remark::Remarks};
 
 /// The kind of remarks and obstacles about it.
 const KIND: &str = "app_version";

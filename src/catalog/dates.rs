@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::list::written;
+use crate::model::written::rfc3339;
 use crate::model::{archive_name::ArchiveName, retention::is_future};
 
 /// The kind of a remark about the date of an archive.
@@ -15,15 +15,15 @@ pub fn odd(file: Option<&str>, created: i64, now: DateTime<Utc>) -> Option<Strin
     if let Some(name) = name.filter(|name| !name.fits(created)) {
         return Some(format!(
             "its name says {}, and its manifest {}: it was renamed, or a clock was wrong",
-            written(name.time()),
-            written(created)
+            rfc3339(name.time()),
+            rfc3339(created)
         ));
     }
     is_future(created, now).then(|| {
         format!(
             "it is dated in the future, {}, and this machine's clock says {}: a clock is wrong, here or where it was made",
-            written(created),
-            written(now)
+            rfc3339(created),
+            rfc3339(now)
         )
     })
 }

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 
-use super::Context;
+use crate::context::Context;
 use crate::{
     config::{Settings, sources::Source},
     source::tree::{self, StagedTree, database::Databases},

@@ -14,7 +14,7 @@ use nix::{
 
 use rustix::fs::OFlags;
 
-use super::context::Stop;
+use crate::work::cancel::Stop;
 
 /// How often a reader that stalls is left to look whether we are to stop, in milliseconds.
 const PATIENCE_MS: u16 = 100;

@@ -12,7 +12,7 @@ use std::{
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::{model::entry_name::printable, session};
+use crate::{model::entry_name::printable, work::session};
 
 /// The shell of commands that name none.
 const SH: &str = "/bin/sh";

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::remark::Remarks;
+use crate::work::remark::Remarks;
 use crate::{
     config::{
         Settings,

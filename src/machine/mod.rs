@@ -1,0 +1,14 @@
+//! This machine's state: entered, looked at, and replaced.
+
+pub mod app_version;
+pub mod apply;
+pub mod companion;
+pub mod contents;
+pub mod enter;
+pub mod form;
+pub mod kept;
+pub mod look;
+pub mod places;
+pub mod preflight;
+pub mod scratch;
+pub mod staged;

@@ -1,0 +1,85 @@
+//! Cancellation: a signal that came, and readers and writers that end then.
+
+use std::{
+    io::{self, Read, Seek, SeekFrom, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::events::Progress;
+use crate::error::{Failure, Kind};
+
+/// The number of the signal that asked us to stop, 0 for none.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    signal: Arc<AtomicUsize>,
+}
+
+impl Stop {
+    /// The place where a signal handler leaves its number.
+    pub fn signal(&self) -> Arc<AtomicUsize> {
+        self.signal.clone()
+    }
+
+    /// Fails with [`Kind::Interrupted`] once a signal has come.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            signal => {
+                let failure = Failure::new(
+                    Kind::Interrupted(u8::try_from(signal).unwrap_or(0)),
+                    "interrupted",
+                );
+                Err(failure.hint("nothing half-done stays; run it again when you like"))
+            }
+        }
+    }
+}
+
+/// A reader or writer that reports what passes and ends when it is to stop.
+pub struct Watched<T> {
+    inner: T,
+    stop: Stop,
+    progress: Arc<dyn Progress>,
+}
+
+impl<T> Watched<T> {
+    /// A reader or writer over `inner`.
+    pub fn new(inner: T, stop: Stop, progress: Arc<dyn Progress>) -> Watched<T> {
+        Watched {
+            inner,
+            stop,
+            progress,
+        }
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stop.check()?;
+        let count = self.inner.read(buffer)?;
+        self.progress.advance(count as u64);
+        Ok(count)
+    }
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stop.check()?;
+        let count = self.inner.write(bytes)?;
+        self.progress.advance(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<S: Seek> Seek for Watched<S> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(position)
+    }
+}

@@ -1,0 +1,14 @@
+//! Running things: threads, children, cancellation, and the faults of libraries.
+
+pub mod cancel;
+pub mod events;
+pub mod panics;
+pub mod read_at;
+pub mod remark;
+pub mod session;
+pub mod shell;
+pub mod stdout;
+pub mod workers;
+
+pub use read_at::ReadAt;
+pub use workers::Threads;
