@@ -26,5 +26,6 @@ mod manual;
 mod messages;
 mod misread;
 mod nightly;
+mod recordings;
 mod refusals;
 mod terminal;
