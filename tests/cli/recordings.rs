@@ -12,7 +12,7 @@
 //! git diff tests/fixtures/recordings
 //! ```
 
-use crate::support::{Machine, Run, finish};
+use crate::support::{Machine, Run, finish, is_root};
 
 use std::{
     collections::BTreeMap,
@@ -174,6 +174,15 @@ fn masked(text: &str, pattern: &str, name: &str) -> String {
                 // Fractions and the zone.
                 rest = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
                 rest = rest.strip_prefix('Z').unwrap_or(rest);
+            }
+            if name == "<stamp>" {
+                // The number of several archives of one second: the time decides on it.
+                let behind = rest
+                    .strip_prefix('.')
+                    .map(|number| number.trim_start_matches(|c: char| c.is_ascii_digit()));
+                rest = behind
+                    .filter(|behind| behind.starts_with(".tar.gz"))
+                    .unwrap_or(rest);
             }
         } else {
             result.push(next);
@@ -478,6 +487,10 @@ fn sqlite(path: &Path) {
 
 #[test]
 fn import() {
+    // What another user may not do is said in the JSON.
+    if !is_root("the recording of import") {
+        return;
+    }
     let mut tape = Tape::new("import");
     tape.run(&["export", "a.tar.gz"]);
     tape.run(&["import", "a.tar.gz", "--dry-run", "#nothing differs"]);
@@ -593,7 +606,6 @@ fn import_with_obstacles() {
         ("#active", "active_command = \"echo work\"\n"),
         ("#activity_unknown", "active_command = \"exit 9\"\n"),
         ("#service", "service = \"true\"\n"),
-        ("#not_mounted", "mounted = true\n"),
     ] {
         tape.machine
             .write("etc/config.toml", format!("{site}{more}"), 0o600);
@@ -629,6 +641,10 @@ fn import_with_obstacles() {
 
 #[test]
 fn rollback() {
+    // What another user may not do is said in the JSON.
+    if !is_root("the recording of rollback") {
+        return;
+    }
     let mut tape = Tape::new("rollback");
     tape.run(&["rollback"]);
     tape.run(&["export", "a.tar.gz"]);
