@@ -17,6 +17,21 @@ fn text(name: &str) -> String {
     fs::read_to_string(project(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// Returns the names of all files below `folder`, from the top of the project.
+fn files(folder: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(project(folder)).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            names.extend(files(&name));
+        } else {
+            names.push(name);
+        }
+    }
+    names
+}
+
 fn has(program: &str) -> bool {
     let found = Command::new("sh")
         .args(["-c", &format!("command -v {program} >/dev/null")])
@@ -213,12 +228,7 @@ fn the_command_line_document_names_every_verb_and_every_option() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     let mut documents = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    documents.extend(fs::read_dir(project("docs")).expect("docs").map(|entry| {
-        format!(
-            "docs/{}",
-            entry.expect("an entry").file_name().to_string_lossy()
-        )
-    }));
+    documents.extend(files("docs"));
     let mut links = 0;
     for document in documents
         .iter()
