@@ -1,4 +1,4 @@
-//! The journal: the record that makes several replacements one (docs/architecture.md, "The transaction").
+//! The journal: the record that makes several replacements one (docs/architecture/transaction.md).
 //!
 //! It lies in `.hookshot` beside the configuration file, because that place does not change with what an import
 //! restores. Its phase says what the next hookshot has to do; every change of phase is one atomic replacement.

@@ -252,7 +252,7 @@ path = "../data/web"
     }
 
     /// What must hold right after a kill, before anybody repairs anything. Where folders cannot change places, one of them
-    /// may be missing, as docs/architecture.md says.
+    /// may be missing, as docs/architecture/transaction.md says.
     #[track_caller]
     pub fn no_target_is_missing(&self, at: &str) {
         let mut missing = self.missing();
