@@ -1,26 +1,33 @@
 //! How a file begins: whether it is an archive, and whether its manifest comes first.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
+
+use anyhow::{Context as _, Result};
 
 use super::{
-    inflate::Inflated,
-    tar_stream::{TarStream, What},
+    fault::{Fault, fault_of, refusal},
+    foreign::{is_tar, met},
+    gzip::inflate::Inflated,
+    tar::stream::{TarStream, What},
 };
-use crate::model::manifest::{MANIFEST_NAME, Manifest};
+use crate::model::{
+    limits::{BUFFER_BYTES, HEAD_BYTES, MAX_MANIFEST_BYTES},
+    manifest::{MANIFEST_NAME, Manifest},
+};
 use crate::work::workers::Threads;
 
-/// What the first bytes of a file show.
+/// The verdict on the first bytes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
     /// An archive whose manifest stands before everything else: it can be proven while it streams.
     ManifestFirst,
     /// An archive whose first file is not the manifest.
     ManifestLater,
-    /// No archive, or too little of it.
+    /// Not an archive, or too little of it.
     Unknown,
 }
 
-/// Looks at the first bytes of a file, of which [`crate::model::limits::HEAD_BYTES`] always suffice.
+/// Looks at the first bytes of a file, of which [`HEAD_BYTES`] always suffice.
 pub fn look(bytes: &[u8]) -> Head {
     let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     while let Ok(Some(member)) = tar.next_member() {
@@ -33,15 +40,14 @@ pub fn look(bytes: &[u8]) -> Head {
     Head::Unknown
 }
 
-/// Whether a member's path is that of a manifest: directly in a root folder, whatever `./` stands before it.
+/// Returns true if a member's path is that of a manifest: directly in a root folder, whatever `./` stands before it.
 pub fn is_manifest(path: &str) -> bool {
     let path = path.trim_start_matches("./");
     path.split_once('/')
         .is_some_and(|(_, inside)| inside == MANIFEST_NAME)
 }
 
-/// Whether a file is surely an archive of ours, as far as its first bytes can show: what is taken for one may be
-/// replaced. The manifest comes first, and says what only a manifest says.
+/// Returns true if a file is surely an archive of ours, as far as its first bytes can show: an export may replace it. The manifest comes first, and says what only a manifest says.
 pub fn is_archive(bytes: &[u8]) -> bool {
     if look(bytes) != Head::ManifestFirst {
         return false;
@@ -84,7 +90,7 @@ pub fn opening(bytes: &[u8]) -> Option<(String, i64)> {
     }
 }
 
-/// The time in the beginning of a manifest.
+/// Finds the time in the beginning of a manifest.
 fn created_at(manifest: &[u8]) -> Option<i64> {
     const KEY: &str = "\"created_at\"";
     let text = String::from_utf8_lossy(manifest);
@@ -105,6 +111,70 @@ pub fn lacks_manifest(file: impl Read) -> bool {
             Ok(Some(_)) => {}
             Ok(None) => return true,
             Err(_) => return false,
+        }
+    }
+}
+
+/// Reads the first bytes of a file, and says what they show.
+pub fn read_head(reader: &mut dyn Read) -> io::Result<(Head, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    reader.take(HEAD_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok((look(&bytes), bytes))
+}
+
+/// Refuses a gzip of something else than a tar, by name.
+pub fn refuse_other(shown: &str, head: &[u8]) -> Result<()> {
+    let mut bytes = Vec::new();
+    let mut inflated = Inflated::new(head, Threads::ONE).take(512);
+    if inflated.read_to_end(&mut bytes).is_err() || is_tar(&bytes) {
+        return Ok(());
+    }
+    let what = match bytes.as_slice() {
+        [0x1f, 0x8b, ..] => Some(
+            "it is packed with gzip twice: `gzip -dc FILE > FILE.tar.gz` takes the outer one off",
+        ),
+        [] => Some("it is a gzip of nothing: an empty file was packed"),
+        // An empty tar begins with zeros, and has no manifest.
+        [0, ..] => None,
+        bytes => met(bytes).or(is_no_header(bytes)
+            .then_some("it is a gzip of something that is not a tar, a single file perhaps")),
+    };
+    match what {
+        Some(what) => Err(refusal(shown, &[Fault::NotAnArchive(what.into())]).into()),
+        None => Ok(()),
+    }
+}
+
+/// Returns true if no header of a tar begins so: it is shorter, or printable text, which has no zeros behind a name.
+fn is_no_header(bytes: &[u8]) -> bool {
+    bytes.len() < 512 || !bytes[..512].contains(&0)
+}
+
+/// Looks for a manifest that does not come first. A fault on the way is left to the reading proper.
+pub fn find_manifest(
+    shown: &str,
+    file: &mut dyn Read,
+    threads: Threads,
+) -> Result<Option<Vec<u8>>> {
+    let compressed = BufReader::with_capacity(BUFFER_BYTES, file);
+    let mut tar = TarStream::new(Inflated::new(compressed, threads));
+    loop {
+        match tar.next_member() {
+            Ok(Some(member)) => {
+                if member.what == What::File
+                    && member.path.trim_start_matches("./") == MANIFEST_NAME
+                {
+                    return Err(refusal(shown, &[Fault::NoRoot]).into());
+                }
+                if member.what == What::File && is_manifest(&member.path) {
+                    let mut bytes = Vec::new();
+                    let read = tar.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes);
+                    return Ok(read.is_ok().then_some(bytes));
+                }
+            }
+            Ok(None) => return Ok(None),
+            Err(error) if fault_of(&error).is_some() => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
         }
     }
 }

@@ -4,15 +4,13 @@
 mod budget;
 pub mod fault;
 mod foreign;
+mod gzip;
 pub mod head;
-mod index;
-mod inflate;
 pub mod manifest_text;
-mod members;
 pub mod reader;
 pub mod reuse;
 pub mod select;
-mod tar_stream;
+mod tar;
 pub mod writer;
 
 pub use fault::Fault;

@@ -12,19 +12,15 @@ use anyhow::{Context as _, Result};
 use super::{
     budget::Budget,
     fault::{Fault, fault_of, refusal},
-    foreign::{is_tar, met},
-    head::{Head, is_manifest, look},
-    inflate::Inflated,
-    tar_stream::{HeaderAttributes, Member, TarStream, What},
+    gzip::inflate::Inflated,
+    head::{Head, find_manifest, read_head, refuse_other},
+    tar::stream::{HeaderAttributes, Member, TarStream, What},
 };
 use crate::model::{
     digest::Hashing,
     distinct::Distinct,
     entry_name::{EntryName, NameFault},
-    limits::{
-        BUFFER_BYTES, HEAD_BYTES, MAX_FAULTS, MAX_MANIFEST_BYTES, TAR_OVERHEAD_BYTES,
-        TAR_SLACK_BYTES,
-    },
+    limits::{BUFFER_BYTES, MAX_FAULTS, MAX_MANIFEST_BYTES, TAR_OVERHEAD_BYTES, TAR_SLACK_BYTES},
     manifest::{FileRecord, MANIFEST_NAME, Manifest, ManifestFault},
 };
 use crate::work::workers::Threads;
@@ -108,7 +104,7 @@ pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) ->
             let (head, bytes) =
                 read_head(&mut file).with_context(|| format!("cannot read {shown}"))?;
             if head == Head::Unknown {
-                is_ours(shown, &bytes)?;
+                refuse_other(shown, &bytes)?;
             }
             let mut known = None;
             if head == Head::ManifestLater {
@@ -123,7 +119,7 @@ pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) ->
             let (head, bytes) =
                 read_head(&mut stream).with_context(|| format!("cannot read {shown}"))?;
             if head == Head::Unknown {
-                is_ours(shown, &bytes)?;
+                refuse_other(shown, &bytes)?;
             }
             let whole = Cursor::new(bytes).chain(stream);
             if head == Head::ManifestLater {
@@ -149,65 +145,6 @@ fn spool(mut stream: impl Read, scratch: &Path) -> Result<std::fs::File> {
     })?;
     file.rewind()?;
     Ok(file)
-}
-
-fn read_head(reader: &mut dyn Read) -> io::Result<(Head, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    reader.take(HEAD_BYTES as u64).read_to_end(&mut bytes)?;
-    Ok((look(&bytes), bytes))
-}
-
-/// Refuses a gzip of something else than a tar, by name.
-fn is_ours(shown: &str, head: &[u8]) -> Result<()> {
-    let mut bytes = Vec::new();
-    let mut inflated = Inflated::new(head, Threads::ONE).take(512);
-    if inflated.read_to_end(&mut bytes).is_err() || is_tar(&bytes) {
-        return Ok(());
-    }
-    let what = match bytes.as_slice() {
-        [0x1f, 0x8b, ..] => Some(
-            "it is packed with gzip twice: `gzip -dc FILE > FILE.tar.gz` takes the outer one off",
-        ),
-        [] => Some("it is a gzip of nothing: an empty file was packed"),
-        // An empty tar begins with zeros, and has no manifest.
-        [0, ..] => None,
-        bytes => met(bytes).or(is_no_header(bytes)
-            .then_some("it is a gzip of something that is not a tar, a single file perhaps")),
-    };
-    match what {
-        Some(what) => Err(refusal(shown, &[Fault::NotAnArchive(what.into())]).into()),
-        None => Ok(()),
-    }
-}
-
-/// Returns true if no header of a tar begins so: it is shorter, or printable text, which has no zeros behind a name.
-fn is_no_header(bytes: &[u8]) -> bool {
-    bytes.len() < 512 || !bytes[..512].contains(&0)
-}
-
-/// Looks for a manifest that does not come first. A fault on the way is left to the reading proper.
-fn find_manifest(shown: &str, file: &mut dyn Read, threads: Threads) -> Result<Option<Vec<u8>>> {
-    let compressed = BufReader::with_capacity(BUFFER_BYTES, file);
-    let mut tar = TarStream::new(Inflated::new(compressed, threads));
-    loop {
-        match tar.next_member() {
-            Ok(Some(member)) => {
-                if member.what == What::File
-                    && member.path.trim_start_matches("./") == MANIFEST_NAME
-                {
-                    return Err(refusal(shown, &[Fault::NoRoot]).into());
-                }
-                if member.what == What::File && is_manifest(&member.path) {
-                    let mut bytes = Vec::new();
-                    let read = tar.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes);
-                    return Ok(read.is_ok().then_some(bytes));
-                }
-            }
-            Ok(None) => return Ok(None),
-            Err(error) if fault_of(&error).is_some() => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
-        }
-    }
 }
 
 /// One passage through the border.

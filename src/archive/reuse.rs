@@ -1,9 +1,9 @@
-//! Members of an earlier archive that a new one may take over: compressing a block again that has not changed would give
+//! Members of an earlier archive that a new one may reuse: compressing a block again that has not changed would give
 //! the same bytes.
 //!
 //! A block is looked for where the same entry had it before. It is taken over if the earlier member states its length and
 //! CRC-32, and only from an archive that says that the same hookshot made it at the same level: then the result is what
-//! compressing would have given. Where the earlier archive lies or is damaged, the new one does not hold what its manifest
+//! compressing would have given. If the earlier archive lies or is damaged, the new one does not hold what its manifest
 //! says: nothing that was taken over counts before the new archive is read back, every digest compared.
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
@@ -11,16 +11,18 @@ use std::{collections::VecDeque, fs::File, sync::Arc};
 use semver::Version;
 
 use super::{
-    index::{self, MemberSize},
-    members::{PLAIN_HEADER_BYTES, TRAILER_BYTES, stated_size},
-    select, writer,
+    gzip::{
+        candidate::Candidate,
+        index::{self, MemberSize},
+    },
+    select,
+    tar::layout,
 };
 use crate::model::{
     entry_name::EntryName,
     limits::MEMBER_BYTES,
     manifest::{FileRecord, Manifest},
 };
-use crate::work::ReadAt;
 
 /// An archive whose members may be taken over.
 pub struct Earlier {
@@ -33,15 +35,8 @@ pub struct Earlier {
     contents: Vec<(EntryName, u64)>,
 }
 
-/// A member that may hold the block that is compressed next.
-pub struct Candidate {
-    file: Arc<File>,
-    offset: u64,
-    size: usize,
-}
-
 impl Earlier {
-    /// Opens an earlier archive; `None` where nothing can be taken over from it: it has no index, or was not made by the
+    /// Opens an earlier archive; `None` if nothing of it can be reused: it has no index, or was not made by the
     /// hookshot of this `version`, or was compressed in another way.
     pub fn open(file: File, version: &Version, compression: &str) -> Option<Earlier> {
         let sizes = index::load(&file).ok()??;
@@ -52,7 +47,7 @@ impl Earlier {
         {
             return None;
         }
-        let places = writer::places(&earlier, &root, bytes.len() as u64).ok()?;
+        let places = layout::places(&earlier, &root, bytes.len() as u64).ok()?;
         let contents = places
             .iter()
             .map(|(name, place)| ((*name).clone(), place.content))
@@ -75,12 +70,12 @@ impl Earlier {
         })
     }
 
-    /// Its manifest.
+    /// Returns its manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// For each block of an entry, from its beginning, the member that may hold it.
+    /// Returns for each block of an entry, from its beginning, the member that may hold it.
     pub(super) fn blocks(
         &self,
         name: &EntryName,
@@ -106,38 +101,11 @@ impl Earlier {
         blocks.map(candidate).collect()
     }
 
-    /// The member with which the content of an entry begins.
+    /// Finds the member with which the content of an entry begins.
     fn first_member(&self, name: &EntryName) -> Option<usize> {
         let (_, place) = self.contents.iter().find(|(other, _)| other == name)?;
         self.starts
             .binary_search_by_key(place, |(_, inflated)| *inflated)
             .ok()
-    }
-}
-
-impl Candidate {
-    /// The compressed content of the member, where the member says that it inflates to `length` bytes with this `crc`.
-    /// Another archive may lie there by now, or a damaged one: only who reads the new archive back knows.
-    pub(super) fn deflated(&self, crc: u32, length: usize) -> Option<Vec<u8>> {
-        let bounds = PLAIN_HEADER_BYTES + TRAILER_BYTES..=2 * MEMBER_BYTES;
-        if !bounds.contains(&self.size) {
-            return None;
-        }
-        let end = self.offset.checked_add(self.size as u64)?;
-        let mut trailer = [0; TRAILER_BYTES];
-        let trailer_at = end - TRAILER_BYTES as u64;
-        self.file.read_exact_at(&mut trailer, trailer_at).ok()?;
-        if trailer[..4] != crc.to_le_bytes() || trailer[4..] != (length as u32).to_le_bytes() {
-            return None;
-        }
-        let mut header = [0; PLAIN_HEADER_BYTES];
-        self.file.read_exact_at(&mut header, self.offset).ok()?;
-        if stated_size(&header) != Some(self.size) {
-            return None;
-        }
-        let mut deflated = vec![0; self.size - PLAIN_HEADER_BYTES - TRAILER_BYTES];
-        let content_at = self.offset + PLAIN_HEADER_BYTES as u64;
-        self.file.read_exact_at(&mut deflated, content_at).ok()?;
-        Some(deflated)
     }
 }

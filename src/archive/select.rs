@@ -11,11 +11,14 @@ use libdeflater::Decompressor;
 use super::{
     Sink,
     fault::fault_of,
-    index::{self, MemberSize},
-    inflate::{Raw, try_inflate},
-    members::stated_size,
-    tar_stream::{TarStream, What},
-    writer,
+    gzip::{
+        index::{self, MemberSize},
+        member::{PLAIN_HEADER_BYTES, Raw, stated_size, try_inflate},
+    },
+    tar::{
+        layout,
+        stream::{TarStream, What},
+    },
 };
 use crate::model::{
     digest::Hashing,
@@ -25,7 +28,7 @@ use crate::model::{
 };
 use crate::work::ReadAt;
 
-/// What an archive says of itself, where only a part of it was read.
+/// An archive's word on itself, if only a part of it was read.
 #[derive(Debug)]
 pub struct Selected {
     /// Its root folder.
@@ -34,7 +37,7 @@ pub struct Selected {
     pub manifest: Manifest,
 }
 
-/// Gives the entries called `names`, or only the manifest where there are none, to `sink`; `None` where the archive has to
+/// Gives the entries called `names`, or only the manifest if there are none, to `sink`; `None` if the archive has to
 /// be read through for that. A name that the manifest does not have is the sink's affair.
 pub fn select(
     source: &dyn ReadAt,
@@ -69,14 +72,14 @@ fn try_select(
         return Ok(None);
     };
     sink.begin(&manifest)?;
-    let Ok(places) = writer::places(&manifest, &root, bytes.len() as u64) else {
+    let Ok(places) = layout::places(&manifest, &root, bytes.len() as u64) else {
         return Ok(None);
     };
     for name in names {
         let (Some(record), Some(place)) = (manifest.files.get(name), places.get(name)) else {
             return Ok(None);
         };
-        // What leaves the mode to the tar is the reader's affair.
+        // An entry whose mode only the tar has is left to the reader.
         if record.mode.is_none() {
             return Ok(None);
         }
@@ -110,7 +113,7 @@ fn try_select(
     Ok(Some(Selected { root, manifest }))
 }
 
-/// The root folder's name and the manifest's text, where they are the first that the tar has.
+/// Reads the root folder's name and the manifest's text, if they are the first that the tar has.
 pub(super) fn manifest(
     source: &dyn ReadAt,
     sizes: &[MemberSize],
@@ -140,7 +143,7 @@ struct Members<'a> {
     sizes: std::slice::Iter<'a, MemberSize>,
     /// Where the next member begins in the archive.
     offset: u64,
-    /// What of it comes before the place that was asked for.
+    /// The bytes of it before the place that was asked for.
     skip: usize,
     raw: Raw,
     given: usize,
@@ -181,10 +184,7 @@ impl<'a> Members<'a> {
         }
         raw.member.resize(size.packed as usize, 0);
         self.source.read_exact_at(&mut raw.member, self.offset)?;
-        let stated = raw
-            .member
-            .get(..super::members::PLAIN_HEADER_BYTES)
-            .and_then(stated_size);
+        let stated = raw.member.get(..PLAIN_HEADER_BYTES).and_then(stated_size);
         let tried = try_inflate(&mut self.decompressor, raw);
         if !tried.is_good
             || stated != Some(size.packed as usize)

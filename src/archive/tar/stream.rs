@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 
 use tar::{EntryType, Header, PaxExtensions};
 
-use super::Fault;
+use crate::archive::Fault;
 use crate::model::limits::{MAX_ENTRY_BYTES, MAX_TAR_EXTENSION_BYTES};
 
 const BLOCK: usize = 512;

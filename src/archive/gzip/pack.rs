@@ -8,17 +8,12 @@ use std::{
 use libdeflater::{CompressionLvl, Compressor, crc32};
 
 use super::{
+    candidate::Candidate,
     index::{self, MemberSize},
-    reuse::Candidate,
+    member::{NOTHING, member_size, write_member},
 };
 use crate::model::limits::MEMBER_BYTES;
 use crate::work::workers::{Threads, Workers};
-
-/// Header of a member up to its extra field: deflate, extra field there, no time, no flags, unknown system
-/// (RFC 1952 section 2.3).
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255];
-/// Deflate's shortest stream of nothing: one final block of fixed codes, ended at once (RFC 1951 section 3.2.6).
-const NOTHING: [u8; 2] = [3, 0];
 
 /// Compression levels of libdeflate, 0 (store) to 12 (smallest): of the blocks that one large entry fills, and of those
 /// that small entries share.
@@ -38,7 +33,7 @@ impl Level {
     /// The smallest result.
     pub const MAX: u8 = 12;
 
-    /// What the manifest says of how blocks are compressed.
+    /// Returns the words of the manifest for it.
     pub fn name(self) -> String {
         match self {
             Level { filled, shared } if filled == shared => format!("libdeflate {filled}"),
@@ -46,7 +41,7 @@ impl Level {
         }
     }
 
-    /// One level for all blocks: 0 to 12.
+    /// Makes one level for all blocks: 0 to 12.
     pub fn new(level: u8) -> Option<Level> {
         (level <= Level::MAX).then_some(Level {
             filled: level,
@@ -55,7 +50,7 @@ impl Level {
     }
 }
 
-/// Whose bytes a block holds.
+/// The entries whose bytes a block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// Those of one entry alone.
@@ -80,7 +75,7 @@ pub struct MemberWriter<W> {
     offset: u64,
 }
 
-/// What one member is made of, and a member that may be made of the same.
+/// The content of one member, and a member that may have the same.
 struct Block {
     bytes: Vec<u8>,
     owner: Owner,
@@ -90,7 +85,7 @@ struct Block {
 /// One compressed member.
 struct Packed {
     is_reused: bool,
-    /// What it was made of.
+    /// Its content.
     block: Vec<u8>,
     deflated: Vec<u8>,
     crc: u32,
@@ -166,7 +161,7 @@ impl<W: Write> MemberWriter<W> {
         Ok(count)
     }
 
-    /// Waits for the next member and writes it; false where there is none.
+    /// Waits for the next member and writes it; false if there is none.
     fn write_next(&mut self) -> io::Result<bool> {
         let Some(packed) = self.workers.take() else {
             return Ok(false);
@@ -192,8 +187,7 @@ impl<W: Write> MemberWriter<W> {
         Ok(true)
     }
 
-    /// Writes the last member and the index; gives back what was written to, and how many bytes of blocks were taken
-    /// over.
+    /// Writes the last member and the index; returns the output, and how many bytes of blocks were reused.
     pub fn finish(mut self) -> io::Result<(W, u64)> {
         self.boundary()?;
         while self.write_next()? {}
@@ -221,7 +215,7 @@ impl<W: Write> Write for MemberWriter<W> {
 const SAMPLES: usize = 8;
 const SAMPLE_BYTES: usize = 2 << 10;
 
-/// What one thread compresses with.
+/// The compressors of one thread.
 struct Packer {
     filled: Compressor,
     shared: Compressor,
@@ -246,7 +240,7 @@ impl Packer {
         }
     }
 
-    /// Compresses a block, or stores it where that would not make it smaller.
+    /// Compresses a block, or stores it if that would not make it smaller.
     fn pack(&mut self, block: Block) -> io::Result<Packed> {
         let Block {
             bytes: block,
@@ -298,7 +292,7 @@ impl Packer {
         Ok(stored)
     }
 
-    /// Whether any sample of the block shrinks: most data that does not is found out at a thirtieth of the cost.
+    /// Returns true if any sample of the block shrinks: most data that does not is found out at a thirtieth of the cost.
     fn may_shrink(&mut self, block: &[u8]) -> bool {
         if block.len() < 2 * SAMPLES * SAMPLE_BYTES {
             return true;
@@ -317,50 +311,4 @@ impl Packer {
 
 fn is_zero(block: &[u8]) -> bool {
     block.first() == Some(&0) && block[1..] == block[..block.len() - 1]
-}
-
-/// The header of a member that carries its size and nothing else: the fixed part, the extra field's length, one subfield.
-pub const PLAIN_HEADER_BYTES: usize = HEADER.len() + 2 + 8;
-/// CRC-32 and length at the end of a member (RFC 1952 section 2.3.1).
-pub const TRAILER_BYTES: usize = 8;
-
-/// The size that a header of [`PLAIN_HEADER_BYTES`] states; `None` where it is another one, or too small to be true.
-pub fn stated_size(header: &[u8]) -> Option<usize> {
-    let rest = header.strip_prefix(&HEADER)?;
-    let rest = rest.strip_prefix(&8u16.to_le_bytes())?;
-    let rest = rest.strip_prefix(&index::SIZE_ID)?;
-    let size = rest.strip_prefix(&4u16.to_le_bytes())?;
-    let size = u32::from_le_bytes(size.try_into().ok()?) as usize;
-    (size > PLAIN_HEADER_BYTES + TRAILER_BYTES).then_some(size)
-}
-
-/// The whole size of a member with `extra` bytes of further subfields. Far below 2^32 by the bound on members.
-fn member_size(extra: usize, deflated: usize) -> u32 {
-    (HEADER.len() + 2 + 8 + extra + deflated + 8) as u32
-}
-
-fn write_member(
-    out: &mut impl Write,
-    size: u32,
-    further: Option<([u8; 2], &[u8])>,
-    deflated: &[u8],
-    crc: u32,
-    inflated: u32,
-) -> io::Result<()> {
-    let further_bytes = further.map_or(0, |(_, content)| 4 + content.len());
-    let mut header = Vec::with_capacity(HEADER.len() + 10 + further_bytes);
-    header.extend(HEADER);
-    header.extend(((8 + further_bytes) as u16).to_le_bytes());
-    header.extend(index::SIZE_ID);
-    header.extend(4u16.to_le_bytes());
-    header.extend(size.to_le_bytes());
-    if let Some((id, content)) = further {
-        header.extend(id);
-        header.extend((content.len() as u16).to_le_bytes());
-        header.extend(content);
-    }
-    out.write_all(&header)?;
-    out.write_all(deflated)?;
-    out.write_all(&crc.to_le_bytes())?;
-    out.write_all(&inflated.to_le_bytes())
 }

@@ -7,14 +7,15 @@
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
-use libdeflater::{Decompressor, crc32};
-use memchr::memmem;
+use libdeflater::Decompressor;
 
 use super::{
+    index::{Extra, IndexCheck, MemberSize},
+    member::{PLAIN_HEADER_BYTES, Raw, Tried, stated_size, try_inflate},
+};
+use crate::archive::{
     Fault,
     foreign::{is_tar, met},
-    index::{Extra, IndexCheck, MemberSize},
-    members::{PLAIN_HEADER_BYTES, TRAILER_BYTES, stated_size},
 };
 use crate::model::limits::MEMBER_BYTES;
 use crate::work::workers::{Threads, Workers};
@@ -25,7 +26,7 @@ const MAX_AHEAD_BYTES: usize = MEMBER_BYTES + (64 << 10);
 /// The bytes that tell a tar, or something else, from gzip: one block of a tar.
 const HEAD_BLOCK_BYTES: u64 = 512;
 
-/// What is inflated at a time of a member that does not state its size.
+/// The bytes that are inflated at a time of a member that does not state its size.
 const STREAM_BYTES: usize = 64 << 10;
 
 /// The inflated content of every member, one after the other (RFC 1952 section 2.2).
@@ -51,19 +52,6 @@ pub struct Inflated<R> {
     /// given away.
     block: Vec<u8>,
     given: usize,
-}
-
-/// A member as it stands in the archive, and room for what it inflates to.
-#[derive(Default)]
-pub(super) struct Raw {
-    pub member: Vec<u8>,
-    pub block: Vec<u8>,
-}
-
-/// A member that was inflated ahead, or one that the decoder must look at.
-pub(super) struct Tried {
-    pub raw: Raw,
-    pub is_good: bool,
 }
 
 enum State<R> {
@@ -99,7 +87,7 @@ impl<R: BufRead> Inflated<R> {
         }
     }
 
-    /// Whether the first member states its size, as the members of this format do.
+    /// Returns true if the first member states its size, as the members of this format do.
     pub fn is_sized(&self) -> bool {
         self.sized
     }
@@ -109,7 +97,7 @@ impl<R: BufRead> Inflated<R> {
         matches!(self.state, State::Plain(_))
     }
 
-    /// Whether the index stood behind the last member. Meaningful at the end only.
+    /// Returns true if the index stood behind the last member. Meaningful at the end only.
     pub fn has_index(&self) -> bool {
         self.index.is_complete()
     }
@@ -153,7 +141,7 @@ impl<R: BufRead> Inflated<R> {
         Ok(())
     }
 
-    /// Takes the next member that was inflated ahead; false where there is none.
+    /// Takes the next member that was inflated ahead; false if there is none.
     fn take_ahead(&mut self, source: &mut Source<R>) -> io::Result<bool> {
         let Some(ahead) = &mut self.ahead else {
             return Ok(false);
@@ -163,7 +151,7 @@ impl<R: BufRead> Inflated<R> {
         };
         let Tried { mut raw, is_good } = tried?;
         if !is_good {
-            // The decoder sees it, and all that comes after it, as if nobody had looked ahead.
+            // The decoder sees it, and all that comes after it, as if nothing had been inflated ahead.
             let mut back = raw.member;
             while let Some(next) = ahead.take() {
                 back.extend_from_slice(&next?.raw.member);
@@ -239,8 +227,8 @@ impl<R: BufRead> Inflated<R> {
         Ok(Some(Box::new(GzDecoder::new(reader))))
     }
 
-    /// Reads a member that states its size to its end before anything of it is given away: nobody acts on what does
-    /// not match its checksum. A larger one than ours, or one of plain gzip, streams.
+    /// Reads a member that states its size to its end before anything of it is given away: no caller acts on content
+    /// that does not match its checksum. A larger one than ours, or one of plain gzip, streams.
     fn begin_member(&mut self, mut decoder: Box<GzDecoder<Source<R>>>) -> io::Result<()> {
         self.block.clear();
         self.given = 0;
@@ -358,25 +346,6 @@ impl<R: BufRead> Read for Inflated<R> {
         self.consume(count);
         Ok(count)
     }
-}
-
-/// Inflates a member. It is good only if it is a whole gzip member and nothing else: its
-/// checksum and length are right, and stand at its very end and nowhere before, where they might end it as well.
-pub(super) fn try_inflate(decompressor: &mut Decompressor, mut raw: Raw) -> Tried {
-    let is_good = match raw.member.split_last_chunk::<TRAILER_BYTES>() {
-        Some((before, trailer)) => {
-            let length =
-                u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]]) as usize;
-            length <= MEMBER_BYTES && {
-                raw.block.resize(length, 0);
-                decompressor.gzip_decompress(&raw.member, &mut raw.block) == Ok(length)
-                    && trailer[..4] == crc32(&raw.block).to_le_bytes()
-                    && memmem::find(&raw.member, trailer) == Some(before.len())
-            }
-        }
-        None => false,
-    };
-    Tried { raw, is_good }
 }
 
 /// Appends what `reader` has to `bytes`, up to its end.
