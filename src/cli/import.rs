@@ -10,7 +10,7 @@ use crate::{
     catalog::location::Location,
     config::{Choices, elsewhere::Elsewhere, read_text},
     context::Context,
-    disk::survey::real,
+    disk::real,
     error::{Failure, Kind},
     machine::{
         apply::{Rehearsal, Report},

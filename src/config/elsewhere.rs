@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 
 use crate::{
-    disk::survey::{in_real_folder, real},
+    disk::{in_real_folder, real},
     error::{Failure, Kind},
     store::{Word, address},
 };

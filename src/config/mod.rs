@@ -23,10 +23,9 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     disk::{
-        dangling, exists, folder_of,
+        dangling, exists, folder_of, in_real_folder,
         mounts::{anchor, is_mount_point},
-        open_regular,
-        survey::{in_real_folder, real},
+        open_regular, real,
         volume::STAYING,
     },
     error::{Failure, Kind},

@@ -8,15 +8,12 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs, io,
-    os::unix::{ffi::OsStringExt as _, fs::DirBuilderExt as _},
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
-use rustix::{
-    fs::{AtFlags, CWD, RenameFlags, StatxFlags, renameat_with, statfs, statx},
-    io::Errno,
-};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::holder::Holder;
 
@@ -32,7 +29,7 @@ pub struct Mount {
     /// The place at which it is mounted.
     pub point: PathBuf,
     /// The file system's own options.
-    options: String,
+    pub(super) options: String,
     /// The folders that an overlay file system shows as one, as it was told.
     layers: Vec<PathBuf>,
 }
@@ -68,7 +65,7 @@ impl Mounts {
         }
     }
 
-    /// Returns whether `path` is where something is mounted: it cannot be renamed, nor replaced by a rename.
+    /// Returns true if something is mounted at `path`: it cannot be renamed, nor replaced by a rename.
     pub fn is_point(&self, path: &Path) -> bool {
         let Some(folder) = path.parent() else {
             return true;
@@ -96,7 +93,7 @@ impl Mounts {
         places
     }
 
-    /// Returns where `path` lies in its file system, whatever it is called here.
+    /// Returns the place of `path` in its file system, whatever it is called here.
     fn inner(&self, path: &Path) -> Option<Inner> {
         let mount = self.showing(path)?;
         let below = path.strip_prefix(&mount.point).ok()?;
@@ -173,7 +170,7 @@ impl Namespaces {
         Ok(Namespaces { ours, others })
     }
 
-    /// The mounts of this process.
+    /// Returns the mounts of this process.
     pub fn ours(&self) -> &Mounts {
         &self.ours
     }
@@ -231,7 +228,7 @@ fn is_around(layer: &Path, path: &Path) -> bool {
     layer.starts_with(path) || path.starts_with(&layer)
 }
 
-/// The processes whose mount namespace we may see, by their numbers.
+/// Lists the processes whose mount namespace we may see, by their numbers.
 fn processes() -> Result<BTreeMap<u32, PathBuf>> {
     let entries = fs::read_dir("/proc").context("cannot read /proc: is it mounted?")?;
     let numbers = entries.flatten().filter_map(|entry| {
@@ -242,7 +239,7 @@ fn processes() -> Result<BTreeMap<u32, PathBuf>> {
     Ok(known.collect())
 }
 
-/// Returns what tells the mount namespace of a process apart, if we may see it.
+/// Returns the name of the mount namespace of a process, if we may see it.
 pub fn namespace_of(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
 }
@@ -254,7 +251,7 @@ fn id_of(path: &Path) -> Option<u64> {
     is_told.then_some(found.stx_mnt_id)
 }
 
-/// Returns whether something is mounted at `path`, an absolute path without links. Nothing there is not a mount.
+/// Returns true if something is mounted at `path`, an absolute path without links. Nothing there is not a mount.
 pub fn is_mount_point(path: &Path) -> bool {
     let Some(folder) = path.parent() else {
         return true;
@@ -274,19 +271,19 @@ pub fn anchor(target: &Path) -> PathBuf {
     }
 }
 
-/// Returns whether two paths are shown by one mount, as far as the kernel tells.
+/// Returns true if two paths are shown by one mount, as far as the kernel tells.
 pub fn is_same_mount(one: &Path, other: &Path) -> bool {
     id_of(one).is_some_and(|id| id_of(other) == Some(id))
 }
 
-/// Returns whether `path`, or the folder that would hold it, lies on another mount than `/`.
+/// Returns true if `path`, or the folder that would hold it, lies on another mount than `/`.
 pub fn is_mounted(path: &Path) -> bool {
-    let path = super::survey::real(path);
+    let path = super::real(path);
     let there = path.ancestors().find(|ancestor| ancestor.exists());
     there.is_some_and(|there| !is_same_mount(there, Path::new("/")))
 }
 
-/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+/// Reads a line: `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
@@ -348,7 +345,7 @@ fn layers(options: &[u8]) -> Vec<PathBuf> {
     found
 }
 
-/// A path of which spaces, tabs, newlines and backslashes are written as `\040`, say.
+/// Reads a path of which spaces, tabs, newlines and backslashes are written as `\040`, say.
 fn unescaped(field: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -370,68 +367,6 @@ fn unescaped(field: &[u8]) -> PathBuf {
         }
     }
     PathBuf::from(OsString::from_vec(path))
-}
-
-/// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
-const OVERLAY: i128 = 0x794c_7630;
-
-/// Returns whether the folder at `path` lies on an overlay that refuses to rename it, because it comes from a lower layer
-/// (a container's image): `redirect_dir=off` in the kernel's documentation of overlayfs.
-///
-/// Asked by a rename that cannot succeed: over a folder of ours that is not empty. It is made in `scratch` if that is on
-/// the same mount, else beside the folder.
-pub fn is_fixed_by_overlay(path: &Path, scratch: &Path) -> Result<bool> {
-    // The type of the field differs between architectures.
-    let is_overlay = statfs(path).is_ok_and(|found| i128::from(found.f_type) == OVERLAY);
-    if !is_overlay || redirects(path)? {
-        return Ok(false);
-    }
-    let folder = match is_same_mount(path, scratch) {
-        true => scratch.to_owned(),
-        false => super::folder_of(path),
-    };
-    let pid = std::process::id();
-    let probe = folder.join(format!(".hookshot-{pid:x}-0.probe"));
-    let asked = ask(path, &probe);
-    let _ = fs::remove_dir_all(&probe);
-    match asked {
-        Err(Errno::XDEV) => Ok(true),
-        Err(_) => Ok(false),
-        // The folder in the way was emptied and is gone: what took its place goes back.
-        Ok(()) => {
-            super::rename_to_nothing(&probe, path)
-                .with_context(|| format!("{} is now {}", path.display(), probe.display()))?;
-            Ok(false)
-        }
-    }
-}
-
-fn ask(path: &Path, probe: &Path) -> Result<(), Errno> {
-    let failed = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(probe)
-        .map_err(failed)?;
-    fs::File::create_new(probe.join("full")).map_err(failed)?;
-    renameat_with(CWD, path, CWD, probe, RenameFlags::empty())
-}
-
-/// Returns whether the overlay at `path` renames folders of its lower layers.
-fn redirects(path: &Path) -> Result<bool> {
-    let ours = Mounts::ours()?;
-    let options = ours
-        .showing(path)
-        .map(|mount| mount.options.as_str())
-        .unwrap_or_default();
-    let said = options
-        .split(',')
-        .find_map(|option| option.strip_prefix("redirect_dir="));
-    // What is not said is the module's default.
-    Ok(match said {
-        Some(said) => said == "on",
-        None => fs::read_to_string("/sys/module/overlay/parameters/redirect_dir")
-            .is_ok_and(|default| default.trim() == "Y"),
-    })
 }
 
 #[cfg(test)]

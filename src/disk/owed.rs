@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    journal::{Home, trust},
     publish::{Existing, publish},
     remove_file, sync_folder,
 };
+use crate::disk::transaction::home::{Home, trust};
 use crate::{
     error::{Failure, Kind},
     model::{digest::Digest, limits::MAX_MARK_BYTES},

@@ -1,21 +1,21 @@
-//! What is on the machine now: targets with their digest, mode and owner.
+//! The present state of the machine: targets with their digest, mode and owner.
 
 use std::{
     fs::File,
     io::{self, Read},
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
-use super::{dangling, open_regular, tree::beneath::xattrs};
+use super::{dangling, exists, in_real_folder, open_regular, tree::beneath::xattrs};
 use crate::{
     error::{Failure, Kind},
     model::{digest::Digest, plan::Present, rules::Rules},
 };
 
-/// The file that an import replaces for the configured path: links are followed, so that a link stays a link.
+/// Returns the file that an import replaces for the configured path: links are followed, so that a link stays a link.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
     let metadata = match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(in_real_folder(path)),
@@ -44,39 +44,10 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Links in the folders above may give one file two names; here it has one.
-pub fn in_real_folder(path: &Path) -> PathBuf {
-    match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) => real(folder).join(name),
-        _ => path.to_owned(),
-    }
-}
-
-/// A path without links and `..`, as far as it leads to something that is there.
-pub fn real(path: &Path) -> PathBuf {
-    let mut ancestors = path.ancestors();
-    let found = ancestors.find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
-    match found {
-        Some((ancestor, folder)) => match path.strip_prefix(ancestor) {
-            Ok(rest) if rest.as_os_str().is_empty() => folder,
-            // What is not there is not a link: `..` takes back what stands before it.
-            Ok(rest) => rest.components().fold(folder, |mut path, component| {
-                match component {
-                    Component::ParentDir => drop(path.pop()),
-                    component => path.push(component),
-                }
-                path
-            }),
-            Err(_) => path.to_owned(),
-        },
-        None => path.to_owned(),
-    }
-}
-
-/// The folder that an import replaces for the configured path: a link is followed, so that it stays one.
+/// Returns the folder that an import replaces for the configured path: a link is followed, so that it stays one.
 pub fn resolve_folder(path: &Path) -> Result<PathBuf> {
     let resolved = match path.canonicalize() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !super::exists(path) => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !exists(path) => {
             return Ok(in_real_folder(path));
         }
         Err(error) => {
@@ -95,8 +66,8 @@ pub fn resolve_folder(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// A digest of what the folder (or the file, or the link) at `path` looks like, as far as `rules` keep it and without hookshot's own files; `None`
-/// where there is none.
+/// Computes a digest over the listing of the folder (or the file, or the link) at `path`, as far as `rules` keep it and without
+/// hookshot's own files; `None` if there is none.
 pub fn listing(path: &Path, rules: &Rules) -> Result<Option<String>> {
     let digest = match path.symlink_metadata() {
         Err(_) => return Ok(None),
@@ -106,7 +77,7 @@ pub fn listing(path: &Path, rules: &Rules) -> Result<Option<String>> {
     Ok(Some(digest.to_string()))
 }
 
-/// The file at `path`, if there is one. `watch` sees every byte that is read.
+/// Describes the file at `path`, if there is one. `watch` sees every byte that is read.
 pub fn present(path: &Path, watch: impl FnOnce(File) -> Box<dyn Read>) -> Result<Option<Present>> {
     let file = match open_regular(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -127,7 +98,7 @@ pub fn present(path: &Path, watch: impl FnOnce(File) -> Box<dyn Read>) -> Result
     }))
 }
 
-/// What tells whether a file is still the one that was looked at.
+/// The marks that tell if a file is still the one that was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     place: (u64, u64),
@@ -135,7 +106,7 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-/// The stamp of the file at `path`; `None` where there is none.
+/// Takes the stamp of the file at `path`; `None` if there is none.
 pub fn stamp(path: &Path) -> Result<Option<Stamp>> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -150,7 +121,7 @@ pub fn stamp(path: &Path) -> Result<Option<Stamp>> {
     }
 }
 
-/// Whether two places, or the nearest folders above them that exist, are on one file system.
+/// Returns true if two places, or the nearest folders above them that exist, are on one file system.
 pub fn share_file_system(one: &Path, other: &Path) -> bool {
     let device = |path: &Path| {
         let metadata = path

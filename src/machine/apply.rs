@@ -18,10 +18,11 @@ use super::{
 use crate::{context::Context, work::remark::Remarks};
 use crate::{
     disk::{
-        backup::{Known, volume_of},
-        journal::Home,
         survey,
-        transaction::{Change, Form, Names, New, Refused, Transaction},
+        transaction::{
+            Change, Form, Names, New, Refused, Transaction, backup::Known, home::Home,
+            names::volume_of,
+        },
     },
     error::{Failure, Kind},
     model::{plan::Step, written::escaped},

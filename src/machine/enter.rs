@@ -8,14 +8,15 @@ use tracing::{info, warn};
 use crate::{
     config::{Choices, Settings, sources::Source},
     disk::{
-        NewFolders,
-        backup::volume_of,
-        folder_of, holder,
-        journal::{self, Home, Journal, Phase},
+        NewFolders, folder_of, holder,
         lock::{Hold, StateLock},
-        open_regular,
-        redo::{self, Recovered},
-        staging,
+        open_regular, staging,
+        transaction::{
+            home::Home,
+            journal::{self, Journal, Phase},
+            names::volume_of,
+            redo::{self, Recovered},
+        },
     },
     error::{Failure, Kind},
     source::redb::lock::{self, Against, DatabaseLock},

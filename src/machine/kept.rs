@@ -15,11 +15,8 @@ use super::preflight::Force;
 use crate::{
     config::sources::{Content, Source},
     disk::{
-        self,
-        backup::Known,
-        journal::Home,
-        survey,
-        transaction::{Change, Form, New, Origin},
+        self, survey,
+        transaction::{Change, Form, New, Origin, backup::Known, home::Home},
     },
     model::{digest::Digest, entry_name::EntryName, plan::Attributes},
     source::command,
@@ -232,7 +229,7 @@ impl std::error::Error for Unfed {}
 /// Keeps the exports of these commands beyond the end of the work, and says where.
 fn held_before(commands: &[Fed<'_>]) -> String {
     let kept = commands.iter().filter_map(|fed| {
-        let kept = disk::backup::second_name(fed.kept.as_ref()?).ok()?;
+        let kept = disk::transaction::backup::second_name(fed.kept.as_ref()?).ok()?;
         Some(format!("{} held {}", fed.entry, kept.display()))
     });
     let kept: Vec<String> = kept.collect();

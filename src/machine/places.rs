@@ -17,10 +17,10 @@ use super::preflight::Blocked;
 use crate::{
     config::Settings,
     disk::{
-        backup::Replaces,
         exists, folder_of, holder,
-        mounts::{self, Elsewhere, Mounts, Namespaces},
-        transaction::{Change, Form, New},
+        mounts::{Elsewhere, Mounts, Namespaces},
+        overlay::is_fixed_by_overlay,
+        transaction::{Change, Form, New, journal::Replaces},
     },
     error::Kind,
 };
@@ -134,7 +134,7 @@ fn of_mounts(
             format!("{shown} is mounted by itself: no other folder can take its place"),
             "unmount it for the import, or exclude it",
         ));
-    } else if mounts::is_fixed_by_overlay(path, &context.scratch)? {
+    } else if is_fixed_by_overlay(path, &context.scratch)? {
         blocked.push(mount(
             format!(
                 "{shown} comes from a lower layer of an overlay file system (a container's image): no other folder can take its place"

@@ -17,11 +17,10 @@ use crate::{
     archive::Sink,
     config::sources::SECRETS,
     disk::{
-        NewFolders, folder_of,
+        NewFolders, folder_of, in_real_folder,
         publish::{Draft, Existing},
         space,
         staging::{self, EXTRACT, Staging},
-        survey,
         tree::{Privilege, unpack::Unpacking},
     },
     error::{Failure, Kind},
@@ -249,7 +248,7 @@ impl Selected<'_> {
         if crate::disk::exists(&path) {
             return Err(directory::taken(&path).into());
         }
-        let target = survey::in_real_folder(&path);
+        let target = in_real_folder(&path);
         self.unpacking.add(name.clone(), target);
         self.stage()
     }

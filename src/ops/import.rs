@@ -49,10 +49,8 @@ use crate::{
         sources::{Content, Presence, Source},
     },
     disk::{
-        exists,
-        journal::{Home, Journal},
-        staging,
-        transaction::{Change, Form, Transaction},
+        exists, staging,
+        transaction::{Change, Form, Transaction, home::Home, journal::Journal},
     },
     error::Failure,
     model::entry_name::EntryName,

@@ -14,13 +14,16 @@ use tracing::{info, warn};
 use crate::{
     config::{Settings, sources::Source},
     disk::{
-        NewFolders,
-        backup::{Identity, Known, Replaces, replaced_at, volume_of},
-        folder_of,
-        journal::{self, Home, Journal},
+        NewFolders, folder_of, in_real_folder,
         mounts::is_mount_point,
         space, survey,
-        transaction::{Build, Change, Form, New, Origin, Transaction},
+        transaction::{
+            Build, Change, Form, New, Origin, Transaction,
+            backup::{Known, replaced_at},
+            home::Home,
+            journal::{self, Identity, Journal, Replaces},
+            names::volume_of,
+        },
         tree::keep_excluded,
         volume::Volume,
     },
@@ -95,7 +98,7 @@ pub fn rollback(
     for (entry, target) in databases {
         for companion in sqlite::companions(&target) {
             let mut sources = settings.sources.iter().filter_map(Source::path);
-            let is_another = sources.any(|path| survey::in_real_folder(path) == companion);
+            let is_another = sources.any(|path| in_real_folder(path) == companion);
             if is_another || changes.iter().any(|change| change.target == companion) {
                 continue;
             }
@@ -499,7 +502,7 @@ fn reverse_folder(
     let is_child = volume_of(&done.backup).is_some();
     let target = match is_child {
         // Any kind of thing, and a link is not followed.
-        true => survey::in_real_folder(&done.target),
+        true => in_real_folder(&done.target),
         false => survey::resolve_folder(&done.target)?,
     };
     let folder = done.folder.as_ref();

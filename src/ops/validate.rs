@@ -14,8 +14,7 @@ use crate::{
     },
     context::Context,
     disk::{
-        dangling, folder_of,
-        survey::real,
+        dangling, folder_of, real,
         tree::{
             beneath::{Top, What},
             walk::{Met, walk},

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::{Context as _, Result};
 use rustix::{
     fs::{self as sys, AtFlags, Dir, FileType, Mode, OFlags, Stat},
     io::Errno,
@@ -56,7 +57,14 @@ impl Top {
         Top { shown, ..self }
     }
 
-    /// Where it was opened.
+    /// Makes everything on its file system durable: for many files much cheaper than a sync of each.
+    pub fn sync(&self) -> Result<()> {
+        sys::syncfs(self)
+            .map_err(io::Error::from)
+            .with_context(|| format!("cannot sync {}", self.path.display()))
+    }
+
+    /// Returns the path with which it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -91,7 +91,7 @@ fn carry_over(
         Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) => Ok(()),
     })?;
     keeping.leave()?;
-    super::sync(&new)?;
+    new.sync()?;
     Ok(keeping.warnings.finish())
 }
 

@@ -217,18 +217,11 @@ fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Unrestored> {
     building
         .finish_folder(b"", &restoring.tree.root)
         .with_context(|| at(b""))?;
-    sync(&top)?;
+    top.sync()?;
     Ok(Unrestored {
         links: building.links.finish(),
         attributes: building.warnings.finish(),
     })
-}
-
-/// Makes everything on the file system of `top` durable: for many files much cheaper than a sync of each.
-fn sync(top: &Top) -> Result<()> {
-    sys::syncfs(top)
-        .map_err(io::Error::from)
-        .with_context(|| format!("cannot sync {}", top.path().display()))
 }
 
 struct Building<'a> {

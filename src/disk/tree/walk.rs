@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use super::beneath::{Folders, Look, Top, What, is_gone, join, names};
 use crate::{
-    disk::survey::in_real_folder,
+    disk::in_real_folder,
     model::{
         relative::{RelativeFault, RelativeName},
         rules::{Rules, Verdict},

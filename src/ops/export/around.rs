@@ -12,9 +12,9 @@ use crate::{
     context::Context,
     disk::{
         NewFolders,
-        journal::Home,
         lock::{Hold, StateLock},
         owed::{self, Owed},
+        transaction::home::Home,
     },
     error::{Failure, Kind},
     model::entry_name::EntryName,

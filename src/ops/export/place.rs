@@ -15,12 +15,9 @@ use crate::{
     archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
     config::{Settings, sources::Source},
     disk::{
-        NewFolders, folder_of,
-        journal::Home,
-        open_regular,
+        NewFolders, folder_of, in_real_folder, open_regular,
         publish::{Draft, Existing},
-        survey,
-        transaction::backup_path,
+        transaction::{backup_path, home::Home},
     },
     error::{Failure, Kind},
     model::{
@@ -287,15 +284,15 @@ fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
 
 /// Refuses the places of the state itself, empty or not: targets, their backups, and what hookshot keeps for itself.
 fn belongs_to_state(path: &Path, settings: &Settings) -> Result<()> {
-    let place = survey::in_real_folder(&std::path::absolute(path)?);
+    let place = in_real_folder(&std::path::absolute(path)?);
     let is_target = |path: &Path| {
-        let target = survey::in_real_folder(path);
+        let target = in_real_folder(path);
         place == target || place == backup_path(&target)
     };
     let is_directory = |source: &&Source| source.is_directory();
     let mut directories = settings.sources.iter().filter(is_directory);
     let is_in = |source: &Source| {
-        let folder = source.path().map(survey::in_real_folder);
+        let folder = source.path().map(in_real_folder);
         folder.is_some_and(|folder| place.starts_with(folder))
     };
     let home = Home::beside(&settings.config);

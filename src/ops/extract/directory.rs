@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use super::{Context, Extracted};
 use crate::{
     disk::{
+        in_real_folder,
         staging::Staging,
-        survey,
         tree::{
             Privilege, Restoring, Taking,
             foresight::Foresight,
@@ -51,7 +51,7 @@ pub fn extract(
     let files = staged_files(name, manifest, staging)?;
     context.begin("building the directory", None);
     let place = staging.sibling();
-    let shown_target = survey::in_real_folder(&target);
+    let shown_target = in_real_folder(&target);
     let outside = OutsideLinks::plan(tree, &shown_target, Wish::AsHere, &[])
         .with_context(|| format!("cannot look at {}", target.display()))?;
     let mut foresight = Foresight::at(&shown_target, Privilege::Ours)?;

@@ -14,10 +14,9 @@ use crate::{
     config::{Settings, sources::Content},
     context::Context,
     disk::{
-        backup::Known,
         mounts::is_mount_point,
         survey,
-        transaction::{Change, Form, New, Origin},
+        transaction::{Change, Form, New, Origin, backup::Known},
         tree::owners::Owners,
         volume::Volume,
     },

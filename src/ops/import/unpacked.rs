@@ -26,12 +26,11 @@ use crate::{
     context::Context,
     disk::{
         folder_of,
-        journal::Journal,
         mounts::{anchor, is_mount_point},
         space,
         staging::Staging,
         survey,
-        transaction::{Form, backup_path},
+        transaction::{Form, backup_path, journal::Journal},
         tree::unpack::Unpacking,
     },
     error::{Failure, Kind},

@@ -11,9 +11,11 @@ use anyhow::{Context as _, Result};
 use super::directory::Directory;
 use crate::{
     disk::{
-        backup::{Known, replaced_at},
         survey,
-        transaction::{Change, Form, Names, New},
+        transaction::{
+            Change, Form, Names, New,
+            backup::{Known, replaced_at},
+        },
         tree::take,
         volume::{Own, Volume, is_replaced},
     },

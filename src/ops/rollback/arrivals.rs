@@ -10,11 +10,14 @@ use anyhow::{Context as _, Result};
 use crate::{
     config::Settings,
     disk::{
-        backup::{Known, replaced_at, volume_of},
-        journal::{Journal, Step as Done},
         mounts::is_mount_point,
         survey,
-        transaction::{Change, Form, New},
+        transaction::{
+            Change, Form, New,
+            backup::{Known, replaced_at},
+            journal::{Journal, Step as Done},
+            names::volume_of,
+        },
         volume::{Volume, is_replaced},
     },
     machine::form::form_of,

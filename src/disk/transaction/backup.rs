@@ -1,4 +1,4 @@
-//! Old files and folders that stay: which names they get, and which of those that are there hookshot has made.
+//! Old files and folders that stay: the choice of their names, and those of earlier imports that are known.
 //!
 //! Beside a target may lie a `.bak` that hookshot never made: the user's own, or an editor's. It stays, and the old file
 //! gets the next free name. Only a backup that the record of an import describes, and that still is what the record says,
@@ -11,130 +11,21 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
 
 use super::{
-    exists,
-    journal::{Folder, Journal, Step},
-    survey,
+    copy::link_or_copy,
+    journal::{Backup, Identity, Journal, Replaces, Step},
+    names::{numbered, unnumbered, within},
     swap::{Which, which},
 };
+use crate::disk::{exists, folder_of, open_regular, rename_to_nothing, survey, sync_folder};
 use crate::model::digest::Digest;
 
 /// The most names that are tried for one backup.
 const MAX_NAMES: u32 = 10_000;
 
-/// The path at which the old file stays: the target's with `.bak` at its end.
-pub fn backup_path(target: &Path) -> PathBuf {
-    numbered(target, 0)
-}
-
-/// The name of the backup with this number: `.bak`, `.bak.1`, `.bak.2` and so on.
-fn numbered(target: &Path, number: u32) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    match number {
-        0 => name.push(".bak"),
-        number => name.push(format!(".bak.{number}")),
-    }
-    PathBuf::from(name)
-}
-
-/// The folder, in a folder that is a mount point, in which the old children stay.
-const WITHIN: &str = ".hookshot-bak";
-
-/// The folder in the mount point `volume` that has this number: `.hookshot-bak`, `.hookshot-bak.1` and so on.
-fn within(volume: &Path, number: u32) -> PathBuf {
-    match number {
-        0 => volume.join(WITHIN),
-        number => volume.join(format!("{WITHIN}.{number}")),
-    }
-}
-
-/// Returns the mount point whose child has the backup `path`, if it is such a one.
-pub fn volume_of(path: &Path) -> Option<&Path> {
-    let folder = path.parent()?;
-    let rest = folder.file_name()?.to_str()?.strip_prefix(WITHIN)?;
-    let number = rest.strip_prefix('.').unwrap_or("0");
-    let is_one = rest.is_empty() || (number.parse::<u32>().is_ok() && rest.starts_with('.'));
-    folder.parent().filter(|_| is_one)
-}
-
-/// Returns true if `path` is a name that the backup of `target` may have.
-pub fn is_backup_of(path: &Path, target: &Path) -> bool {
-    if volume_of(path).is_some() && volume_of(path) == target.parent() {
-        return path.file_name() == target.file_name();
-    }
-    let (path, target) = (path.as_os_str(), target.as_os_str());
-    let rest = path
-        .as_encoded_bytes()
-        .strip_prefix(target.as_encoded_bytes());
-    match rest.and_then(|rest| rest.strip_prefix(b".bak")) {
-        Some(b"") => true,
-        Some([b'.', first @ b'1'..=b'9', more @ ..]) => {
-            first.is_ascii_digit() && more.len() < 6 && more.iter().all(u8::is_ascii_digit)
-        }
-        _ => false,
-    }
-}
-
-/// The numbers that tell a file from any other, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Its number in its file system.
-    pub inode: u64,
-    /// Bytes.
-    pub size: u64,
-    /// When its content was changed, Unix seconds.
-    pub seconds: i64,
-    /// And nanoseconds.
-    pub nanoseconds: i64,
-}
-
-impl Identity {
-    /// The identity of the file at `path`; nothing if no file is there.
-    pub fn of(path: &Path) -> Option<Identity> {
-        let metadata = path.symlink_metadata().ok()?;
-        metadata.is_file().then(|| Identity {
-            inode: metadata.ino(),
-            size: metadata.len(),
-            seconds: metadata.mtime(),
-            nanoseconds: metadata.mtime_nsec(),
-        })
-    }
-}
-
-/// The state of a backup's name before the transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Replaces {
-    /// It is not known: journals of version 1 do not say.
-    #[default]
-    Anything,
-    /// Nothing, or nothing that may go.
-    Nothing,
-    /// The backup of an earlier import, with this inode number.
-    Inode(u64),
-}
-
-/// A backup that an import or a rollback made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backup {
-    /// The file or folder that it was.
-    pub target: PathBuf,
-    /// Its path.
-    pub path: PathBuf,
-    /// SHA-256 of it; of a folder, of its listing.
-    pub digest: String,
-    /// The file, if it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<Identity>,
-    /// The folder, if it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folder: Option<Folder>,
-}
-
 impl Backup {
-    /// The backup that a step has made; nothing if there was no old file.
+    /// Returns the backup that a step has made; nothing if there was no old file.
     fn of(step: &Step) -> Option<Backup> {
         if step.kept {
             return Some(Backup {
@@ -163,7 +54,7 @@ impl Backup {
                 Some(_) if there == self.file => true,
                 Some(_) => {
                     let reading = || format!("cannot read {}", self.path.display());
-                    let file = super::open_regular(&self.path).with_context(reading)?;
+                    let file = open_regular(&self.path).with_context(reading)?;
                     let (digest, _) = Digest::of_reader(file).with_context(reading)?;
                     digest.to_string() == self.digest
                 }
@@ -191,7 +82,7 @@ pub struct Chosen {
 }
 
 impl Known {
-    /// Those of the last import or rollback, and those of earlier ones that are still there.
+    /// Returns those of the last import or rollback, and those of earlier ones that are still there.
     pub fn of(record: Option<&Journal>) -> Known {
         let Some(record) = record else {
             return Known::default();
@@ -206,12 +97,12 @@ impl Known {
         Known(known)
     }
 
-    /// All of them, for the next record.
+    /// Lists all of them, for the next record.
     pub fn list(&self) -> Vec<Backup> {
         self.0.clone()
     }
 
-    /// Those that are still there, for people.
+    /// Lists those that are still there, for people.
     pub fn paths(&self) -> Vec<PathBuf> {
         let there = self.0.iter().filter(|backup| exists(&backup.path));
         let mut paths: Vec<PathBuf> = there.map(|backup| backup.path.clone()).collect();
@@ -219,7 +110,7 @@ impl Known {
         paths
     }
 
-    /// Chooses where the old `target` stays: the first name that nothing has, or that a backup of ours has. Names of
+    /// Chooses the place of the old `target`: the first name that nothing has, or that a backup of ours has. Names of
     /// `taken` belong to other files of the same import.
     pub fn choose(&self, target: &Path, taken: &BTreeSet<PathBuf>) -> Result<Chosen> {
         let mut foreign = Vec::new();
@@ -251,7 +142,7 @@ impl Known {
         bail!("no name is free for the old {}", target.display())
     }
 
-    /// Chooses where the old children of the mount point `volume` stay: the first folder that holds nothing but backups of
+    /// Chooses the place of the old children of the mount point `volume`: the first folder that holds nothing but backups of
     /// ours.
     pub fn choose_within(&self, volume: &Path) -> Result<Chosen> {
         let mut foreign = Vec::new();
@@ -290,18 +181,10 @@ impl Known {
     }
 }
 
-/// Returns what lies at `path`, where a backup is to stay that may be replaced.
+/// Returns the state of `path`, at which a backup is to stay that may be replaced.
 pub fn replaced_at(path: &Path) -> Replaces {
     let there = path.symlink_metadata();
     there.map_or(Replaces::Nothing, |it| Replaces::Inode(it.ino()))
-}
-
-/// The path of which `path` is the backup.
-fn unnumbered(path: &Path) -> Option<PathBuf> {
-    let text = path.to_str()?;
-    let end = text.rfind(".bak")?;
-    let base = PathBuf::from(&text[..end]);
-    is_backup_of(path, &base).then_some(base)
 }
 
 /// Gives the backup at `path` a second name that stays, and tells it; one that it has already is told again, and so is that of
@@ -318,8 +201,8 @@ pub fn second_name(path: &Path) -> Result<PathBuf> {
             Some(file) if Some(file.inode) == inode => return Ok(name),
             Some(_) if is_equal(path, &name)? => return Ok(name),
             None if !exists(&name) => {
-                super::redo::link_or_copy(path, &name)?;
-                super::sync_folder(&super::folder_of(&name))?;
+                link_or_copy(path, &name)?;
+                sync_folder(&folder_of(&name))?;
                 return Ok(name);
             }
             _ => {}
@@ -345,7 +228,7 @@ pub(super) fn put_aside(path: &Path, target: &Path) -> Result<PathBuf> {
     for number in 0..MAX_NAMES {
         let name = numbered(target, number);
         if !exists(&name) {
-            super::rename_to_nothing(path, &name)?;
+            rename_to_nothing(path, &name)?;
             return Ok(name);
         }
     }
@@ -354,43 +237,10 @@ pub(super) fn put_aside(path: &Path, target: &Path) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::names::backup_path, *};
 
     #[test]
-    fn only_names_of_backups_are_names_of_backups() {
-        let is = |name: &str| is_backup_of(Path::new(name), Path::new("/a/x"));
-        for good in [
-            "/a/x.bak",
-            "/a/x.bak.1",
-            "/a/x.bak.9",
-            "/a/x.bak.10",
-            "/a/.hookshot-bak/x",
-            "/a/.hookshot-bak.2/x",
-        ] {
-            assert!(is(good), "{good}");
-        }
-        for bad in [
-            "/a/x",
-            "/a/x.bak.",
-            "/a/x.bak.0",
-            "/a/x.bak.01",
-            "/a/x.bak.1a",
-            "/a/x.bak.-1",
-            "/a/x.bak/1",
-            "/a/.hookshot-bak/y",
-            "/a/.hookshot-bak.x/x",
-            "/a/.hookshot-bakery/x",
-            "/b/.hookshot-bak/x",
-            "/a/x.bak.1/b",
-            "/a/y.bak",
-            "/a/x.bak.12345678",
-        ] {
-            assert!(!is(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_nobody_recorded_keeps_its_name() {
+    fn a_file_that_is_not_recorded_keeps_its_name() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("x");
         let choose = |taken: &[PathBuf]| {

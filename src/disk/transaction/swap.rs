@@ -15,14 +15,14 @@ use rustix::{
 };
 
 use super::{
-    backup::volume_of,
-    create_folders, exists, folder_of,
     journal::{Folder, Place, Step},
-    remove_file, rename_to_nothing, sync_folder,
-    tree::release,
+    names::volume_of,
+};
+use crate::disk::{
+    create_folders, exists, folder_of, remove_file, rename_to_nothing, sync_folder, tree::release,
 };
 
-/// The folder that is at `path`; nothing where there is none.
+/// Returns the folder that is at `path`; nothing if there is none.
 pub fn place_of(path: &Path) -> Result<Option<Place>> {
     Ok(found(path)?.map(|metadata| Place {
         device: None,
@@ -79,7 +79,7 @@ pub fn which(folder: &Folder, path: &Path) -> Result<Which> {
     })
 }
 
-/// Whether the new folder is at the target, or nothing where nothing is to be.
+/// Returns true if the new folder is at the target, or nothing if nothing is to be there.
 pub fn is_in_place(step: &Step, folder: &Folder) -> Result<bool> {
     let there = which(folder, &step.target)?;
     Ok(match folder.new {
@@ -198,7 +198,7 @@ fn is_folder(path: &Path) -> bool {
         .is_ok_and(|metadata| metadata.is_dir())
 }
 
-/// Lets two folders change places; where the file system cannot do that at once, by way of `spare`.
+/// Lets two folders change places; if the file system cannot do that at once, by way of `spare`.
 fn exchange(one: &Path, other: &Path, spare: &Path) -> io::Result<()> {
     match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {

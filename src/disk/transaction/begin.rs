@@ -1,192 +1,34 @@
-//! Several files replaced as one: all of them or none, whenever the process or the machine dies.
-//!
-//! A redo journal; `redo` is what happens behind the commit point. Every new file is placed beside its target and synced, then the journal is: the commit point.
-//! After it the backups get their names, then the new files theirs; each step may be repeated, and at no instant is a
-//! replaced target missing. Until the caller has looked at the result it can still be undone.
-//!
-//! Not promised: that nobody sees the new first file beside the old second one between two renames; the lock of the
-//! database keeps the service out meanwhile.
+//! The transaction up to its commit point: new files are placed beside their targets, and nothing that was there changes.
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
-pub use super::backup::backup_path;
 use super::{
-    NewFolders, Placed,
-    backup::{Backup, Identity, Known, Replaces},
-    create_folders, exists, folder_of,
-    journal::{Folder, Home, Journal, Phase, Step},
+    backup::Known,
+    change::{Change, Form, Names, New, Origin},
+    copy::copy_private,
+    home::Home,
+    journal::{Backup, Folder, Identity, Journal, Phase, Replaces, Step},
+    redo, swap,
+};
+use crate::disk::{
+    NewFolders, Placed, create_folders, exists, folder_of,
     mounts::is_mount_point,
     publish::{Existing, publish},
-    redo,
-    staging::{LOCKED, REHEARSAL},
-    survey::{self, Stamp},
-    swap, sync_folder, sync_folders,
+    remove_file, survey, sync_folder, sync_folders,
     tree::{Privilege, attributes},
     volume::Volume,
 };
 use crate::{
     error::{Failure, Kind},
-    model::{
-        digest::Digest, entry_name::EntryName, plan::Attributes, rules::Rules, tree::Modified,
-    },
+    model::{entry_name::EntryName, plan::Attributes, rules::Rules, tree::Modified},
 };
-
-/// Names of the files that a transaction makes, told apart from those of any other.
-#[derive(Debug, Clone)]
-pub struct Names {
-    unique: String,
-}
-
-impl Names {
-    /// `unique` tells this transaction apart: file name characters only.
-    pub fn new(unique: &str) -> Names {
-        Names {
-            unique: unique.to_owned(),
-        }
-    }
-
-    /// The staging folder in `folder`.
-    pub fn staging(&self, folder: &Path) -> PathBuf {
-        folder.join(format!(".hookshot-{}.staging", self.unique))
-    }
-
-    /// The staging folder of a rehearsal in `folder`.
-    pub fn rehearsal(&self, folder: &Path) -> PathBuf {
-        folder.join(format!(".hookshot-{}{LOCKED}.{REHEARSAL}", self.unique))
-    }
-
-    /// The folder in which the new children of the mount point `volume` are made.
-    pub fn whole(&self, volume: &Path) -> PathBuf {
-        volume.join(format!(".hookshot-{}.new", self.unique))
-    }
-
-    /// A staging folder that somebody wants to look at: nobody takes it for litter.
-    pub fn kept_staging(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("hookshot-staging-{}", self.unique))
-    }
-
-    /// A file of this transaction beside `target`: `new`, `old` or `earlier`. The name is short whatever the
-    /// target's, and known before anything is made.
-    fn beside(&self, target: &Path, what: &str) -> PathBuf {
-        let tag = Digest::of(target.as_os_str().as_encoded_bytes()).to_string();
-        folder_of(target).join(format!(".hookshot-{}-{}.{what}", self.unique, &tag[..8]))
-    }
-
-    /// The file that tells a new folder from an old one that has the same number.
-    fn marker(&self) -> String {
-        format!(".hookshot-{}", self.unique)
-    }
-}
-
-/// What becomes of one target.
-pub struct Change<'a> {
-    /// The entry.
-    pub entry: EntryName,
-    /// The target, links resolved.
-    pub target: PathBuf,
-    /// SHA-256 of what is there now; of a folder, its listing.
-    pub before: Option<Digest>,
-    /// What tells whether it is still the same when it is replaced.
-    pub stamp: Option<Stamp>,
-    /// The part of a folder that is replaced; everything of one that a hookshot of version 1 of the journal has replaced.
-    pub rules: Option<Rules>,
-    /// The place at which the old file stays, if it is not beside the target with `.bak` at its end, and its present state.
-    pub backup: Option<(PathBuf, Replaces)>,
-    /// What comes there.
-    pub new: New<'a>,
-    /// What the file is, for those who lock it and look at it.
-    pub form: Form,
-}
-
-impl Change<'_> {
-    /// Returns where the old file stays, if there is one.
-    pub fn backup(&self) -> PathBuf {
-        let chosen = self.backup.as_ref();
-        chosen.map_or_else(|| backup_path(&self.target), |(path, _)| path.clone())
-    }
-
-    /// Returns what of a folder is replaced.
-    pub fn rules(&self) -> Rules {
-        self.rules.clone().unwrap_or_else(Rules::everything)
-    }
-
-    /// The entry, and those of what lies in a folder that comes there.
-    pub fn entries(&self) -> impl Iterator<Item = &EntryName> {
-        let within = match &self.new {
-            New::Folder { within, .. } => within.as_slice(),
-            _ => &[],
-        };
-        std::iter::once(&self.entry).chain(within.iter().map(|change| &change.entry))
-    }
-}
-
-/// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// A redb database.
-    Redb,
-    /// A SQLite database.
-    Sqlite,
-    /// A folder that is replaced as one.
-    Folder,
-    /// An entry that a command held before an import gave it another.
-    Kept,
-    /// Anything else.
-    Plain,
-}
-
-/// What comes to a target's place.
-pub enum New<'a> {
-    /// This file, with these attributes.
-    File {
-        /// Where the content lies now.
-        source: PathBuf,
-        /// Whether the source may be used up or must stay.
-        origin: Origin,
-        /// SHA-256 of it.
-        digest: Digest,
-        /// Owner and permissions.
-        attributes: Attributes,
-        /// Time of the last change.
-        mtime: Option<Modified>,
-    },
-    /// A folder, which `build` makes at the path that it is given, durable when it returns.
-    Folder {
-        /// Makes it.
-        build: Build<'a>,
-        /// Changes whose targets lie in it: they are made in the new folder.
-        within: Vec<Change<'a>>,
-    },
-    /// The folder that stays as the target's backup. What is excluded of the one at the target comes along.
-    Backup {
-        /// Brings it into the folder at the path that it is given, durable when it returns.
-        carry: Build<'a>,
-    },
-    /// Nothing.
-    Nothing,
-}
-
-/// Makes a folder at a path that nothing has.
-pub type Build<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
-
-/// What may happen to the file that a new one is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// It is renamed: what was proven is what comes into place.
-    Moved,
-    /// It is copied, and stays as it is.
-    Copied,
-    /// It gets a second name, or a copy where the file system has no links.
-    Linked,
-}
 
 /// A transaction that has begun. Dropped before [`Transaction::commit`], it leaves nothing behind.
 #[must_use]
@@ -199,7 +41,7 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Begins: writes down what would have to be removed if we were killed right now. `folders` were made for it, and
+    /// Begins: records what would have to be removed if we were killed right now. `folders` were made for it, and
     /// go again if nothing comes of it.
     pub fn begin(
         home: Home,
@@ -231,7 +73,7 @@ impl Transaction {
             folders,
             committed: false,
         };
-        // Where even this fails half-way, dropping the value cleans up.
+        // If even this fails half-way, dropping the value cleans up.
         transaction.home.write(&transaction.journal)?;
         Ok(transaction)
     }
@@ -322,7 +164,7 @@ impl Transaction {
         settled.context("cannot give a new folder its owner and mode")
     }
 
-    /// The step of a change whose new file or folder is at `staged`.
+    /// Makes the step of a change whose new file or folder is at `staged`.
     fn step(&self, change: &Change<'_>, staged: Option<PathBuf>) -> Result<Step> {
         let new = match &change.new {
             New::Backup { .. } => Some(change.backup()),
@@ -390,13 +232,13 @@ impl Transaction {
         publish(&marker, b"", Existing::Keep)
     }
 
-    /// Names the entries that are given to commands in the end: who finishes the work after a crash cannot tell whether
-    /// they were.
+    /// Names the entries that are given to commands in the end: after a crash it is not known whether they
+    /// were.
     pub fn announce_commands<'a>(&mut self, entries: impl Iterator<Item = &'a str>) {
         self.journal.commands = entries.map(str::to_owned).collect();
     }
 
-    /// Names the sources that were asked who is at work in them, for a rollback.
+    /// Names the sources that were searched for processes at work, for a rollback.
     pub fn announce_sources<'a>(&mut self, sources: impl Iterator<Item = &'a str>) {
         self.journal.sources = Some(sources.map(str::to_owned).collect());
     }
@@ -411,12 +253,12 @@ impl Transaction {
         self.journal.backups = known.list();
     }
 
-    /// The verb that began it.
+    /// Returns the verb that began it.
     pub fn verb(&self) -> &str {
         &self.journal.verb
     }
 
-    /// Where the new file for `target` was placed, for those who want to lock it before it gets its name.
+    /// Returns the place of the new file for `target`, so that it can be locked before it gets its name.
     pub fn placed(&self, target: &Path) -> Option<&Path> {
         let step = self
             .journal
@@ -426,7 +268,7 @@ impl Transaction {
         step.staged.as_deref()
     }
 
-    /// The commit point: from here on the work is finished, by us or by the next hookshot.
+    /// Passes the commit point: from here on the work is finished, by us or by the next hookshot.
     pub fn commit(mut self) -> Result<Committed> {
         self.journal.phase = Phase::Committed;
         if let Err(error) = self.home.write(&self.journal) {
@@ -470,7 +312,7 @@ impl Committed {
         redo::apply(&self.journal)
     }
 
-    /// Ends the transaction: from here on only `rollback` brings the old state back. Where that fails, it is not ended
+    /// Ends the transaction: from here on only `rollback` brings the old state back. If that fails, it is not ended
     /// and can be undone.
     pub fn finish(&self) -> Result<()> {
         redo::finish(&self.home, &self.journal)
@@ -517,7 +359,7 @@ fn place_within(change: &Change<'_>, target: &Path, placed: &Path) -> Result<Vec
     let mut refused = Vec::new();
     let inside = change.target.strip_prefix(target);
     let at = placed.join(inside.context("a change that lies elsewhere")?);
-    super::remove_file(&at)?;
+    remove_file(&at)?;
     if let New::File {
         source,
         origin,
@@ -567,16 +409,4 @@ fn place(
     }
     file.sync_all()?;
     Ok(refused)
-}
-
-/// A copy of a file's content, 0600.
-pub(super) fn copy_private(source: &Path, to: &Path) -> io::Result<()> {
-    let mut from = File::open(source)?;
-    let mut copy = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(to)?;
-    io::copy(&mut from, &mut copy)?;
-    Ok(())
 }

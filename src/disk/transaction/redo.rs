@@ -1,31 +1,31 @@
-//! What happens behind the commit point of a transaction, and who ends it after a crash: going forward, or back.
+//! The work behind the commit point of a transaction, and its end after a crash: going forward, or back.
 //!
-//! Every step may be repeated. Going forward needs every new file and an old state that nobody has worked on since;
-//! where that is not so, the old state comes back.
+//! Every step may be repeated. Going forward needs every new file and an old state that was not worked on since;
+//! else the old state comes back.
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt as _, fchown},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    backup::{Replaces, put_aside, second_name, volume_of},
-    exists, folder_of,
-    journal::{Home, Journal, Phase, ROLLBACK, Step},
-    remove_file, survey,
+    backup::{put_aside, second_name},
+    copy::link_or_copy,
+    home::Home,
+    journal::{Journal, Phase, ROLLBACK, Replaces, Step},
+    names::volume_of,
     swap::{self, Which, which},
-    sync_folders,
-    transaction::copy_private,
 };
+use crate::disk::{exists, folder_of, remove_file, survey, sync_folders};
 use crate::{
     error::{Failure, Kind},
     model::{digest::Digest, rules::Rules},
 };
 
-/// What [`recover`] did.
+/// The result of [`recover`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovered {
     /// Nothing had been changed; what was prepared is gone.
@@ -83,7 +83,7 @@ fn keep_unfed(journal: &Journal) -> Result<Vec<PathBuf>> {
     needed.map(|path| second_name(path)).collect()
 }
 
-/// Why the work cannot go forward, if it cannot: a new file is gone or is not what it was, or the old state has been
+/// Returns the reason why the work cannot go forward, if it cannot: a new file is gone or is not what it was, or the old state has been
 /// worked on since.
 fn obstacle(journal: &Journal) -> Result<Option<String>> {
     for step in &journal.steps {
@@ -123,7 +123,7 @@ fn obstacle(journal: &Journal) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Fails where going back would overwrite what somebody made of a new file, or in the place of a removed one.
+/// Refuses to go back if that would overwrite later work on a new file, or in the place of a removed one.
 fn nothing_is_lost_by_going_back(journal: &Journal) -> Result<()> {
     for step in &journal.steps {
         let mut has_more = false;
@@ -186,7 +186,7 @@ fn is_pending(step: &Step) -> Result<bool> {
     }
     match &step.staged {
         Some(staged) => Ok(exists(staged)),
-        // What is there after a removal, and is not what was removed, is somebody's new file.
+        // What is there after a removal, and is not what was removed, is the user's new file.
         None => Ok(step.before.is_some() && digest(&step.target)? == step.before),
     }
 }
@@ -226,7 +226,7 @@ fn keep_backup(step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// Ends the work: from here on the new state stays. Where that cannot be written down, the work is not ended, and can be
+/// Ends the work: from here on the new state stays. If that cannot be recorded, the work is not ended, and can be
 /// undone. What is left of it is removed now, or else by the next hookshot.
 pub fn finish(home: &Home, journal: &Journal) -> Result<()> {
     let mut done = journal.clone();
@@ -241,8 +241,8 @@ pub fn finish(home: &Home, journal: &Journal) -> Result<()> {
     Ok(())
 }
 
-/// Removes what is left, and ends the journal. Everything that is to go is gone, durably, before the journal is: nobody
-/// would know of it.
+/// Removes what is left, and ends the journal. Everything that is to go is gone, durably, before the journal is: nothing
+/// else tells of it.
 fn end(home: &Home, journal: &Journal) -> Result<()> {
     for step in &journal.steps {
         discard(step)?;
@@ -381,7 +381,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// SHA-256 of a file as the journal has it; `None` where there is no file.
+/// Returns the SHA-256 of a file as the journal has it; `None` if there is no file.
 fn digest(path: &Path) -> Result<Option<String>> {
     match fs::File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -392,21 +392,6 @@ fn digest(path: &Path) -> Result<Option<String>> {
             Ok(Some(digest.to_string()))
         }
     }
-}
-
-/// A second name for a file; a copy with the same attributes where the file system has no links.
-pub(super) fn link_or_copy(file: &Path, to: &Path) -> Result<()> {
-    if fs::hard_link(file, to).is_ok() {
-        return Ok(());
-    }
-    let metadata = file.metadata()?;
-    copy_private(file, to)?;
-    let copy = fs::File::open(to)?;
-    // An unprivileged owner cannot give files away, and then the copy is its own as the original was.
-    let _ = fchown(&copy, Some(metadata.uid()), Some(metadata.gid()));
-    copy.set_permissions(metadata.permissions())?;
-    copy.set_modified(metadata.modified()?)?;
-    Ok(copy.sync_all()?)
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
