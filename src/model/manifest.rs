@@ -85,6 +85,8 @@ pub struct FileRecord {
     /// True if the content may be no state that the file ever had: it changed each time it was read, or it is a plain
     /// copy of a database that could not be proven.
     pub torn: bool,
+    /// True if its source is secret, as the configuration of the machine that exported it says.
+    pub secret: bool,
 }
 
 impl FileRecord {
@@ -108,6 +110,7 @@ impl FileRecord {
             xattrs: Xattrs::new(),
             sparse: false,
             torn: false,
+            secret: false,
         }
     }
 
@@ -147,6 +150,14 @@ impl Manifest {
     pub fn has_torn_database(&self) -> bool {
         self.torn()
             .any(|(_, record)| matches!(record.kind.as_deref(), Some("redb" | "sqlite")))
+    }
+
+    /// Returns true if the archive says that an entry is secret: by its own record, or by that of its directory.
+    pub fn is_secret(&self, name: &EntryName) -> bool {
+        let directory = name.as_str().split_once('/').map(|(first, _)| first);
+        let tree = directory.and_then(|first| self.trees.get(first));
+        self.files.get(name).is_some_and(|record| record.secret)
+            || tree.is_some_and(|tree| tree.secret)
     }
 
     /// Bytes of all entries together. Never overflows: both factors are bounded on reading.

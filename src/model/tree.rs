@@ -28,6 +28,8 @@ pub(super) const ROOT: &str = "root";
 pub(super) const FOLDERS: &str = "folders";
 /// The key of the list of links.
 pub(super) const LINKS: &str = "links";
+/// The key of the top folder's record, and of a file's, that tells that its source is secret.
+pub(super) const SECRET: &str = "secret";
 /// The keys that mean something in a record of one of them.
 pub(super) const RECORD_KEYS: &[&str] = &[
     "name",
@@ -41,6 +43,7 @@ pub(super) const RECORD_KEYS: &[&str] = &[
     "mtime",
     "mtime_ns",
     "xattrs",
+    SECRET,
 ];
 
 /// Extended attributes by name; POSIX ACLs are among them.
@@ -56,6 +59,8 @@ pub struct Tree {
     pub folders: BTreeMap<RelativeName, FolderRecord>,
     /// The symbolic links.
     pub links: BTreeMap<RelativeName, LinkRecord>,
+    /// True if its source is secret, as the configuration of the machine that exported it says.
+    pub secret: bool,
 }
 
 /// To whom something belongs.
@@ -168,7 +173,9 @@ impl Tree {
     /// The value of a directory in the manifest.
     pub(super) fn to_json(&self, name: &EntryName) -> Value {
         let mut top = Map::new();
-        top.insert(ROOT.into(), Value::Object(folder_to_json(&self.root)));
+        let mut root = folder_to_json(&self.root);
+        put(&mut root, SECRET, self.secret.then_some(true));
+        top.insert(ROOT.into(), Value::Object(root));
         let keyed = |relative: &RelativeName, mut map: Map<String, Value>| {
             let (key, is_escaped) = relative.key(name);
             put(
@@ -185,6 +192,14 @@ impl Tree {
         let links = links.map(|(relative, link)| keyed(relative, link_to_json(link)));
         top.insert(LINKS.into(), Value::Object(links.collect()));
         Value::Object(top)
+    }
+
+    /// Returns the directory as it is restored if its source is secret: nobody but owner and group passes its top folder,
+    /// which is 0700 if the archive says no mode.
+    pub fn closed(&self) -> Tree {
+        let mut closed = self.clone();
+        closed.root.mode = Some(self.root.mode.map_or(0o700, |mode| mode & !0o007));
+        closed
     }
 
     /// Returns the symbolic links that lead out of the directory if it lies at `place`.
@@ -378,6 +393,12 @@ pub(super) fn read_folder(fields: &mut Fields<'_>) -> FolderRecord {
             .optional("xattrs", read_xattrs, XATTRS)
             .unwrap_or_default(),
     }
+}
+
+/// Reads whether the source of a file or of a directory is secret.
+pub(super) fn read_secret(fields: &mut Fields<'_>) -> bool {
+    let secret = fields.optional(SECRET, Value::as_bool, "true or false");
+    secret.unwrap_or_default()
 }
 
 /// Reads the record of a link.

@@ -242,7 +242,7 @@ proptest! {
         let links = targets.into_iter().map(|(name, target)| {
             (name, LinkRecord { target, owner: Owner::default(), mtime: None })
         });
-        let tree = Tree { root, folders, links: links.collect() };
+        let tree = Tree { root, folders, links: links.collect(), secret: false };
         let mut manifest = parse(&[], json!({})).expect("good");
         manifest.trees.insert(data(), tree.clone());
         let mut clashes = Vec::new();

@@ -348,6 +348,7 @@ fn read(context: &Context, archive: &Location, text: Text) -> Result<Side> {
 fn one(context: &Context, archive: &Location, text: Text) -> Result<Side> {
     let mut kept = Kept {
         text,
+        secret: BTreeSet::new(),
         texts: BTreeMap::new(),
         heads: BTreeMap::new(),
     };
@@ -397,6 +398,8 @@ fn tables(record: &FileRecord, head: &Head) -> Option<Option<Root>> {
 /// Keeps the text files of an archive in memory, as far as somebody wants to see them, and the heads of databases.
 struct Kept {
     text: Text,
+    /// The entries that the archive says are secret.
+    secret: BTreeSet<EntryName>,
     texts: BTreeMap<EntryName, Vec<u8>>,
     heads: BTreeMap<EntryName, Head>,
 }
@@ -418,12 +421,16 @@ impl Write for Head {
 }
 
 impl Sink for Kept {
-    fn begin(&mut self, _: &Manifest) -> Result<()> {
+    fn begin(&mut self, manifest: &Manifest) -> Result<()> {
+        let names = manifest.files.keys();
+        let secret = names.filter(|name| manifest.is_secret(name));
+        self.secret = secret.cloned().collect();
         Ok(())
     }
 
     fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
         if self.text == Text::Shown
+            && !self.secret.contains(name)
             && is_text(name, record.kind.as_deref())
             && record.size <= SMALL_SOURCE_BYTES
         {

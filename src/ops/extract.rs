@@ -173,9 +173,9 @@ fn one(
             }
             Output::Folder(folder) => {
                 let path = folder.join(name.as_str());
-                let privacy = match name.as_str() {
-                    SECRETS => Privacy::Private,
-                    _ => Privacy::Ordinary,
+                let privacy = match manifest.is_secret(name) || name.as_str() == SECRETS {
+                    true => Privacy::Private,
+                    false => Privacy::Ordinary,
                 };
                 // What leaves the mode to the tar is always read through.
                 let in_tar = verified.as_ref().and_then(|all| all.header(name).mode);

@@ -75,6 +75,83 @@ fn a_secret_comes_back_with_its_mode_less_what_others_may_do() {
 }
 
 #[test]
+fn an_archive_says_what_is_secret_wherever_it_is_opened() {
+    let machine = Machine::new();
+    let source = |name: &str, kind: &str| {
+        format!("[[backup.sources]]\nname = \"{name}\"\nkind = \"{kind}\"\npath = \"{name}\"\n")
+    };
+    let (file, folder) = (source("app.toml", "file"), source("conf", "directory"));
+    let text = |mark: &str| format!("[backup]\n{file}{mark}{folder}{mark}");
+    machine.write(
+        "etc/config.toml",
+        machine.config_text(&text("secret = true\n")),
+        0o600,
+    );
+    let export = |archive: &str, word: &str| {
+        machine.write("etc/app.toml", format!("hidden = \"{word}\"\n"), 0o644);
+        machine.write("etc/conf/b.toml", format!("hidden = \"{word}\"\n"), 0o644);
+        machine.run(&["export", archive]).exits(0);
+    };
+    fs::create_dir(machine.path("etc/conf")).expect("a folder");
+    fs::set_permissions(machine.path("etc/conf"), fs::Permissions::from_mode(0o755)).expect("mode");
+    export("one.tar.gz", "petunia");
+    export("two.tar.gz", "geranium");
+    // A machine that knows nothing of it.
+    machine.write("etc/config.toml", machine.config_text(&text("")), 0o600);
+    for words in [["one.tar.gz", "two.tar.gz"].as_slice(), &["one.tar.gz"]] {
+        let shown = machine
+            .run(&[&["diff", "--text"], words].concat())
+            .exits(1)
+            .text();
+        assert!(shown.contains("app.toml"), "{shown}");
+        assert!(
+            !shown.contains("petunia") && !shown.contains("geranium"),
+            "{shown}"
+        );
+    }
+    let mode = |path: &str| machine.path(path).metadata().expect("it is there").mode() & 0o7777;
+    machine
+        .run(&["extract", "one.tar.gz", "app.toml", "conf", "-o", "x"])
+        .exits(0);
+    assert_eq!(mode("out/x/app.toml"), 0o640);
+    assert_eq!(mode("out/x/conf"), 0o750);
+    machine
+        .run(&["extract", "one.tar.gz", "conf/b.toml", "-o", "y"])
+        .exits(0);
+    assert_eq!(mode("out/y/conf/b.toml"), 0o640);
+    machine
+        .run(&[
+            "import",
+            "--only",
+            "app.toml",
+            "--only",
+            "conf",
+            "one.tar.gz",
+        ])
+        .exits(0);
+    assert_eq!((mode("etc/app.toml"), mode("etc/conf")), (0o640, 0o750));
+    machine
+        .run(&[
+            "import",
+            "--only",
+            "app.toml",
+            "--only",
+            "conf",
+            "one.tar.gz",
+        ])
+        .exits(0)
+        .says("Nothing to restore");
+    // Without the mark all of it is open.
+    export("three.tar.gz", "clematis");
+    export("four.tar.gz", "lobelia");
+    let shown = machine
+        .run(&["diff", "--text", "three.tar.gz", "four.tar.gz"])
+        .exits(1)
+        .text();
+    assert!(shown.contains("clematis"), "{shown}");
+}
+
+#[test]
 fn the_secrets_file_of_a_hookshot_service_stays_readable_for_its_group() {
     if !is_root("giving files away") {
         return;

@@ -35,7 +35,7 @@ const KEYS: json::Keys = json::Keys {
     entries: "files",
     entry: &[
         "path", "checksum", "size", "mode", "user", "group", "uid", "gid", "mtime", "kind",
-        "target", "snapshot", "name", "mtime_ns", "xattrs", "sparse", "torn",
+        "target", "snapshot", "name", "mtime_ns", "xattrs", "sparse", "torn", "secret",
     ],
     trees: "trees",
     lists: &[tree::FOLDERS, tree::LINKS],
@@ -262,14 +262,17 @@ impl Trees {
             return;
         }
         let of = || format!("directory {}: {}: ", printable(tree), tree::ROOT);
-        let root = tree::read_folder(&mut Fields {
+        let mut fields = Fields {
             object: record,
             of: &of,
             faults: &mut self.faults,
-        });
+        };
+        let root = tree::read_folder(&mut fields);
+        let secret = tree::read_secret(&mut fields);
         // A bad name is a fault of the directory, and named where that ends.
         if let Some(name) = self.entry(tree) {
-            self.records.entry(name).or_default().root = root;
+            let tree = self.records.entry(name).or_default();
+            (tree.root, tree.secret) = (root, secret);
         }
     }
 
@@ -416,6 +419,7 @@ fn read_file(
         torn: fields
             .optional("torn", Value::as_bool, "true or false")
             .unwrap_or_default(),
+        secret: tree::read_secret(fields),
     })
 }
 

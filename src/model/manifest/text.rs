@@ -104,6 +104,7 @@ impl Serialize for WrittenFile<'_> {
         put(&mut map, "xattrs", &tree::xattrs_to_json(&file.xattrs))?;
         put(&mut map, "sparse", &file.sparse.then_some(true))?;
         put(&mut map, "torn", &file.torn.then_some(true))?;
+        put(&mut map, "secret", &file.secret.then_some(true))?;
         map.end()
     }
 }

@@ -255,6 +255,19 @@ pub struct Gathered {
 }
 
 impl Gathered {
+    /// Marks what comes from secret sources.
+    fn mark_secrets(&mut self, settings: &Settings) {
+        let sources = settings.sources.iter();
+        for source in sources.filter(|source| source.privacy == Privacy::Private) {
+            if let Some(tree) = self.trees.get_mut(&source.name) {
+                tree.secret = true;
+            }
+            if let Some(record) = self.records.get_mut(&source.name) {
+                record.secret = true;
+            }
+        }
+    }
+
     /// Says what was not checked of the databases.
     fn say_checks(&mut self) {
         for (name, record) in &self.records {
@@ -494,6 +507,7 @@ pub fn describe(
 ) -> Manifest {
     let mut tags = settings.schema.tags.clone();
     tags.extend(request.tags.clone());
+    gathered.mark_secrets(settings);
     Manifest {
         version: FormatVersion::CURRENT,
         created_at: context.now.timestamp(),

@@ -1,6 +1,6 @@
 //! A directory out of an archive: built as an import builds it, and as whole.
 
-use std::{io, path::Path};
+use std::{borrow::Cow, io, path::Path};
 
 use anyhow::{Context as _, Result};
 
@@ -48,6 +48,10 @@ pub fn extract(
     let target = folder.join(name.as_str());
     let tree = manifest.trees.get(name);
     let tree = tree.context("a directory that the archive does not have")?;
+    let tree = &match tree.secret {
+        true => Cow::Owned(tree.closed()),
+        false => Cow::Borrowed(tree),
+    };
     let files = staged_files(name, manifest, staging)?;
     context.begin("building the directory", None);
     let place = staging.sibling();

@@ -31,11 +31,16 @@ pub fn wanted(
     let name = &source.name;
     let record = unpacked.record(name);
     let header = unpacked.verified.header(name);
+    // Closed to others if either machine says so.
+    let privacy = match record.is_some_and(|record| record.secret) {
+        true => Privacy::Private,
+        false => source.privacy,
+    };
     let mode = plan::restored_mode(
         record.and_then(|record| record.mode),
         present.map(|present| present.mode),
         header.mode.unwrap_or(0o600),
-        source.privacy,
+        privacy,
     );
     let owner = record.map(|record| record.owner()).unwrap_or_default();
     let mut attributes = Attributes {
@@ -48,7 +53,7 @@ pub fn wanted(
         let archived = record.mode.unwrap_or(mode);
         let given = foresight.mode_of_file(archived, &owner, &record.xattrs);
         // The privacy of the source has closed some bits; special ones come back as they do in a directory.
-        attributes.mode = match source.privacy {
+        attributes.mode = match privacy {
             Privacy::Private => mode & given,
             Privacy::Ordinary => given,
         };

@@ -1,6 +1,7 @@
 //! A directory of an archive against the one on this machine: whether they are the same, and the change that makes them so.
 
 use std::{
+    borrow::Cow,
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
@@ -34,6 +35,7 @@ use crate::{
         entry_name::EntryName,
         manifest::FileRecord,
         named::Named,
+        plan::Privacy,
         relative::{RelativeName, shown},
         rules::Rules,
         tree::{FolderRecord, Tree, relative_of},
@@ -48,7 +50,7 @@ pub struct Directory<'a> {
     settings: &'a Settings,
     unpacked: &'a Unpacked<'a>,
     source: &'a Source,
-    tree: &'a Tree,
+    tree: Cow<'a, Tree>,
     target: &'a Path,
     files: Vec<StagedFile<'a>>,
     outside: OutsideLinks,
@@ -79,7 +81,11 @@ impl<'a> Directory<'a> {
         let within = settings.within(source).into_iter();
         let within = within.filter(|(other, _)| unpacked.record(&other.name).is_some());
         let taken: Vec<PathBuf> = within.map(|(_, inside)| inside).collect();
-        let outside = OutsideLinks::plan(tree, target, wish, &taken)
+        let tree = match source.privacy == Privacy::Private || tree.secret {
+            true => Cow::Owned(tree.closed()),
+            false => Cow::Borrowed(tree),
+        };
+        let outside = OutsideLinks::plan(&tree, target, wish, &taken)
             .with_context(|| format!("cannot look at {}", target.display()))?;
         Ok(Some(Directory {
             context,
@@ -363,7 +369,7 @@ impl<'a> Directory<'a> {
         let staged = self.unpacked.staging.place(&self.source.name);
         self.context.begin("building the directory", None);
         let refused = built::restore(&Restoring {
-            tree: self.tree,
+            tree: &self.tree,
             files: &self.files,
             place,
             target: self.target,
