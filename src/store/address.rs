@@ -121,6 +121,9 @@ impl Address {
             ));
         }
         let bucket = |service| {
+            if let Some(fault) = is_server(service, scheme, host, path) {
+                return Err(fault);
+            }
             if host.is_empty() || host.contains(['@', ':']) {
                 return Err(format!("{scheme}://BUCKET/PREFIX names no bucket here"));
             }
@@ -169,6 +172,51 @@ impl Address {
 }
 
 /// Names of buckets and containers, `$root` and `$web` of Azure among them.
+/// Returns the right spelling of a URL that has a server or an ARN in place of a bucket.
+fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<String> {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let has_port = (host.rsplit_once(':')).is_some_and(|(_, port)| is_port(port));
+    if has_port && !host.contains('@') {
+        return Some(format!(
+            "{host:?} is a server, and no bucket: write {scheme}://BUCKET/PREFIX, and the server as the destination's `endpoint`"
+        ));
+    }
+    if service != Service::S3 {
+        return None;
+    }
+    let or_word = |bucket: &str| match is_bucket(bucket) {
+        true => bucket.to_owned(),
+        false => "BUCKET".to_owned(),
+    };
+    if let Some(bucket) = host.strip_prefix("arn:aws:s3:::") {
+        let bucket = or_word(bucket);
+        return Some(format!(
+            "a bucket is not named by its ARN: write s3://{bucket} in its place"
+        ));
+    }
+    let lower = host.to_ascii_lowercase();
+    let at_aws = (lower.strip_suffix(".amazonaws.com"))
+        .or_else(|| lower.strip_suffix(".amazonaws.com.cn"))?;
+    let is_alone = at_aws == "s3" || at_aws.starts_with("s3.") || at_aws.starts_with("s3-");
+    let bucket = if is_alone {
+        // https://s3.REGION.amazonaws.com/BUCKET.
+        or_word(path.split('/').next().unwrap_or_default())
+    } else {
+        let ends = [".s3.", ".s3-"].iter().filter_map(|part| at_aws.find(part));
+        let end = ends
+            .min()
+            .or_else(|| at_aws.strip_suffix(".s3").map(str::len));
+        or_word(&host[..end.unwrap_or_default()])
+    };
+    let behind = match is_alone && bucket != "BUCKET" {
+        true => format!("/{bucket}"),
+        false => String::new(),
+    };
+    Some(format!(
+        "{host:?} is a server of AWS, and no bucket: write s3://{bucket} in place of s3://{host}{behind}, and where the bucket is as the destination's `region`, or in AWS_REGION"
+    ))
+}
+
 fn is_bucket(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let name = name.strip_prefix('$').unwrap_or(name);

@@ -42,6 +42,9 @@ impl Shape {
         if value.is_empty() {
             return Ok(None);
         }
+        if !matches!(self, Shape::Text | Shape::Lines) {
+            is_bare(value)?;
+        }
         let value = match self {
             Shape::Url | Shape::UrlWithQuery => url(value, self == Shape::UrlWithQuery)?,
             Shape::Flag => flag(value)?.to_owned(),
@@ -86,6 +89,23 @@ impl Shape {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses what a file of variables has in quotes and a program that does not drop them hands on, and a line break in letters.
+fn is_bare(value: &str) -> Result<(), String> {
+    let is_in = |quote: char| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+    if is_in('"') || is_in('\'') {
+        return Err(
+            "stands in quotes, and they would be a part of it: leave them out (`docker --env-file` does not drop them)"
+                .to_owned(),
+        );
+    }
+    if value.ends_with("\\n") {
+        return Err(
+            "ends with a backslash and an n, which are no line break: leave them out".to_owned(),
+        );
+    }
+    Ok(())
 }
 
 fn is_of_name(byte: u8) -> bool {

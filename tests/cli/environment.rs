@@ -178,6 +178,33 @@ fn what_no_header_and_no_url_could_hold_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn quotes_that_a_file_of_variables_left_around_a_value_are_refused() {
+    let machine = with_destination("url = \"s3://b/x\"\nregion = \"eu\"");
+    for (variable, value, says) in [
+        ("AWS_ACCESS_KEY_ID", "\"hunter\"", "stands in quotes"),
+        ("AWS_SECRET_ACCESS_KEY", "'hunter'", "stands in quotes"),
+        ("AWS_SESSION_TOKEN", "\"hunter\"", "stands in quotes"),
+        (
+            "AWS_ENDPOINT_URL",
+            "\"https://hunter:1\"",
+            "stands in quotes",
+        ),
+        ("AWS_ALLOW_HTTP", "'true'", "stands in quotes"),
+        ("AWS_ACCESS_KEY_ID", "hunter\\n", "a backslash and an n"),
+    ] {
+        let mut variables = keys();
+        variables.push((variable, OsStr::new(value)));
+        for arguments in [&["list", "@d"][..], &["validate"], &["export", "@d"]] {
+            let run = run(&machine, &variables, arguments)
+                .exits(2)
+                .says(&format!("`{variable}` of the environment"))
+                .says(says);
+            assert!(!run.stderr.contains("hunter"), "{}", run.stderr);
+        }
+    }
+}
+
+#[test]
 fn http_without_leave_is_told_before_the_first_request() {
     let machine = with_destination("url = \"s3://b/x\"\nendpoint = \"http://127.0.0.1:1\"");
     for arguments in [&["list", "@d"][..], &["validate"]] {

@@ -161,6 +161,29 @@ fn what_restic_and_rclone_write_is_the_same_place() {
 }
 
 #[test]
+fn a_server_or_an_arn_is_no_bucket() {
+    let machine = Machine::new();
+    for (word, says) in [
+        ("s3://b.s3.amazonaws.com/x", "write s3://b in"),
+        ("s3://b.s3.eu-west-1.amazonaws.com/x", "write s3://b in"),
+        ("s3://my.b.s3-eu-west-1.amazonaws.com", "write s3://my.b in"),
+        (
+            "s3://s3.eu-west-1.amazonaws.com/b/x",
+            "write s3://b in place of s3://s3.eu-west-1.amazonaws.com/b,",
+        ),
+        ("s3://s3.amazonaws.com", "write s3://BUCKET in"),
+        ("s3://b.us-west.amazonaws.com/x", "write s3://BUCKET in"),
+        ("s3://arn:aws:s3:::b/x", "write s3://b in"),
+        ("s3://minio.example:9000/b/x", "`endpoint`"),
+        ("gs://127.0.0.1:4443/b", "`endpoint`"),
+    ] {
+        for verb in ["list", "export", "check"] {
+            machine.run(&[verb, word]).exits(2).says(says);
+        }
+    }
+}
+
+#[test]
 fn a_path_that_is_meant_stays_one() {
     let machine = Machine::new();
     machine.run(&["export", "./s3:b/"]).exits(0);

@@ -731,6 +731,44 @@ fn an_export_names_clocks_and_keys_that_are_over() {
 }
 
 #[test]
+fn a_server_that_sends_elsewhere_or_wants_tls_is_told_of() {
+    let elsewhere = |status: u16, headers: Vec<(&'static str, String)>, body: &str| Words {
+        status,
+        headers,
+        body: body.to_owned(),
+    };
+    let go = "Client sent an HTTP request to an HTTPS server.\n";
+    let nginx = "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>";
+    let loops = vec![("Location", "/elsewhere".to_owned())];
+    let region = vec![("x-amz-bucket-region", "eu-central-1".to_owned())];
+    for (words, says) in [
+        (
+            elsewhere(301, region.clone(), ""),
+            "the bucket's region is eu-central-1",
+        ),
+        (
+            elsewhere(307, region, "<Error><Code>TemporaryRedirect</Code></Error>"),
+            "the bucket's region is eu-central-1",
+        ),
+        (elsewhere(307, loops, ""), "is not an object store"),
+        (elsewhere(400, Vec::new(), go), "`endpoint`"),
+        (elsewhere(400, Vec::new(), nginx), "`endpoint`"),
+    ] {
+        let odd = Odd::new(Quirk::Redirect);
+        odd.proxy.clear();
+        odd.proxy.add(Rule::on("*", Fault::Say(words)).always());
+        let machine = machine(&odd);
+        let before = odd.place.objects();
+        for arguments in [&["list", "@offsite"][..], &["copy", "@local", "@offsite"]] {
+            let run = offsite::run(&machine, arguments);
+            assert_ne!(run.code, 0);
+            assert!(run.stderr.contains(says), "{arguments:?}: {}", run.stderr);
+        }
+        assert_eq!(odd.place.objects(), before);
+    }
+}
+
+#[test]
 fn archives_in_cold_storage_are_skipped_pruned_by_their_proof_and_told_of() {
     let odd = Odd::new(Quirk::Del501);
     let machine = machine(&odd);

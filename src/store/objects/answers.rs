@@ -200,6 +200,10 @@ impl Looking {
             _ if status.is_client_error() || status.is_server_error() => {
                 refusal(asked, answer).await
             }
+            _ if status.is_redirection() => match in_region(&answer) {
+                Some(said) => Err(said.into()),
+                None => Ok(answer),
+            },
             _ if !status.is_success() => Ok(answer),
             Asked::Listing => self.page(answer).await,
             // Its bytes go on as they come.
@@ -268,6 +272,19 @@ fn is_about_keys(request: &HttpRequest) -> bool {
         || KEY_PATHS.iter().any(|part| path.contains(part))
         || query.contains("Action=")
         || query.contains("api-version=")
+}
+
+/// Returns what S3 says with a redirection that names no address: in which region the bucket is.
+fn in_region(answer: &HttpResponse) -> Option<Said> {
+    let region = answer.headers().get("x-amz-bucket-region")?.to_str().ok()?;
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if region.is_empty() || !region.bytes().all(is_of_name) {
+        return None;
+    }
+    let message = format!("the bucket's region is {region}");
+    let body = format!("<Error><Code>PermanentRedirect</Code><Message>{message}</Message></Error>");
+    let status = answer.status().as_u16();
+    Some(Said::Final { status, body })
 }
 
 /// Makes a piece of an answer that is all of the object, if all of it was asked for: there are servers that say 200 then.

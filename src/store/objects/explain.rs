@@ -82,6 +82,12 @@ const KEYS: [(&str, &str); 9] = [
     ),
     ("InvalidEncryption", "leave out the destination's `sse`"),
 ];
+/// What servers with TLS say to a request without (Go's, nginx, Apache), in lower case.
+const WANTS_TLS: [&str; 3] = [
+    "http request to an https server",
+    "plain http request was sent to https port",
+    "speaking plain http to an ssl-enabled",
+];
 const CHECKSUMS: &str =
     "set the destination's `checksums = \"none\"`: then what is sent is read back instead";
 
@@ -213,6 +219,14 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     }
     if let Some(status @ (301 | 302 | 303 | 307 | 308)) = status {
         return foreign(doing, &format!("us elsewhere (status {status})"));
+    }
+    if text.contains("error following redirect") {
+        return foreign(doing, "us elsewhere, again and again");
+    }
+    let lower = text.to_ascii_lowercase();
+    if WANTS_TLS.iter().any(|part| lower.contains(part)) {
+        let hint = "write https:// in place of http:// in `endpoint`, or in the variable that names the server";
+        return fail(&named("the server wants TLS"), hint);
     }
     if code == "RequestTimeTooSkewed" || text.contains("date header") {
         return fail(
@@ -374,10 +388,12 @@ pub fn quoted(text: &str) -> String {
         .map(|word| if word.contains("://") { "(URL)" } else { word });
     let line = words.collect::<Vec<_>>().join(" ");
     let is_plain = |letter: &char| !letter.is_control();
-    line.chars()
-        .filter(is_plain)
-        .take(MAX_QUOTED_CHARS)
-        .collect()
+    let mut letters = line.chars().filter(is_plain);
+    let mut short: String = letters.by_ref().take(MAX_QUOTED_CHARS).collect();
+    if letters.next().is_some() {
+        short.push('…');
+    }
+    short
 }
 
 #[cfg(test)]
