@@ -17,7 +17,7 @@ use crate::{
     work::{session, shell::Line},
 };
 
-/// As much is read of what a command prints.
+/// As much may a command print.
 const MOST_BYTES: usize = 64 << 10;
 
 /// Looks a value up: `file:PATH`, `credential:NAME`, `env:NAME`, `command:…`, or the value itself.
@@ -139,11 +139,17 @@ fn private(path: &Path) -> Result<(), String> {
 
 /// Returns the output of a command, or why there is none; an interruption is an error.
 fn output_of(command: &str, step: &Step<'_>) -> Result<Result<String, String>> {
-    let (status, said) = output(Line::new(command, None), MOST_BYTES, step)?;
+    let (status, said) = output(Line::new(command, None), MOST_BYTES + 1, step)?;
     if !status.success() {
         return Ok(Err(format!(
             "its command failed, {status}; {}",
             session::HINT
+        )));
+    }
+    if said.len() > MOST_BYTES {
+        return Ok(Err(format!(
+            "its command prints more than {} KiB",
+            MOST_BYTES >> 10
         )));
     }
     let text = String::from_utf8(said);
@@ -194,6 +200,7 @@ mod tests {
             "env:NONE",
             "command:exit 3",
             "command:true",
+            "command:head -c 65537 /dev/zero | tr '\\0' x",
         ] {
             let error = find(wrong).expect_err(wrong);
             assert_eq!(Failure::of(&error).kind, Kind::Usage, "{error:#}");

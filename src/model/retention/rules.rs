@@ -1,6 +1,8 @@
 //! Which rules of a policy keep which of the archives that count. After restic's `forget`, as its documentation has it:
 //! a bucket keeps its newest archive, gaps do not use up counts, the oldest archive stays while counts remain.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -84,6 +86,7 @@ where
             grounds.is_within = archive.time > since;
         }
     }
+    let whole = newest_whole(newest_first.clone());
     for (number, rule) in Rule::ALL.into_iter().enumerate() {
         let mut counter = Counter::new(policy.count(rule));
         for (place, archive) in newest_first.clone().enumerate() {
@@ -95,14 +98,9 @@ where
                 Rule::Each(period) => counter.count(Some(archive.bucket(period))),
             };
             let keeper = match rule {
+                // The first of its bucket is counted, so one that is whole comes after it.
                 Rule::Each(period) if is_counted && archive.is_torn => {
-                    let is_whole = |other: &&Placed| {
-                        !other.is_torn && other.bucket(period) == archive.bucket(period)
-                    };
-                    let mut later = newest_first.clone().enumerate().skip(place);
-                    later
-                        .find(|(_, other)| is_whole(other))
-                        .map_or(place, |(place, _)| place)
+                    whole.get(&archive.bucket(period)).copied().unwrap_or(place)
                 }
                 _ => place,
             };
@@ -117,6 +115,24 @@ where
         }
     }
     grounds
+}
+
+/// Finds the place of the newest archive without a torn database, for each bucket; nothing if no archive has one, as
+/// then none is asked for.
+fn newest_whole<'a, I>(newest_first: I) -> HashMap<Bucket, usize>
+where
+    I: Iterator<Item = &'a Placed> + Clone,
+{
+    let mut whole = HashMap::new();
+    if newest_first.clone().any(|archive| archive.is_torn) {
+        let others = newest_first.enumerate();
+        for (place, archive) in others.filter(|(_, archive)| !archive.is_torn) {
+            for bucket in archive.buckets {
+                whole.entry(bucket).or_insert(place);
+            }
+        }
+    }
+    whole
 }
 
 /// What is left of a rule's count.

@@ -220,7 +220,10 @@ fn rests_on(judged: &[Judged]) -> BTreeSet<String> {
             Verdict::Keep(reasons) => reasons.iter().any(|reason| {
                 matches!(
                     reason,
-                    Reason::NewestGood | Reason::NewestUnproven | Reason::NewestTorn
+                    Reason::NewestGood
+                        | Reason::NewestUnproven
+                        | Reason::NewestReadable
+                        | Reason::NewestTorn
                 )
             }),
             Verdict::Remove(_) => false,
