@@ -159,7 +159,11 @@ impl Location {
             .with_context(|| format!("cannot make a temporary file in {shown}"))?;
         let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let mut stdin = context.watch(Patient::new(inner, &context.stop));
-        io::copy(&mut stdin, &mut file).context("cannot keep what standard input gives")?;
+        let length =
+            io::copy(&mut stdin, &mut file).context("cannot keep what standard input gives")?;
+        if length == 0 {
+            return Err(nothing_came().into());
+        }
         Ok(Location::Copied(Arc::new(file)))
     }
 
@@ -262,7 +266,16 @@ impl Location {
                 context.begin(what, None);
                 // Unbuffered: what poll(2) sees is all there is.
                 let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-                let stdin = context.watch(Patient::new(inner, &context.stop));
+                let mut stdin = context.watch(Patient::new(inner, &context.stop));
+                let mut first = Vec::new();
+                (&mut stdin)
+                    .take(1)
+                    .read_to_end(&mut first)
+                    .context("cannot read standard input")?;
+                if first.is_empty() {
+                    return Err(nothing_came().into());
+                }
+                let stdin = io::Cursor::new(first).chain(stdin);
                 read(
                     "-",
                     Input::Stream(Box::new(stdin), context.scratch.clone()),
@@ -310,6 +323,23 @@ pub fn damage<T>(result: &Result<T>) -> Option<Failure> {
     (failure.kind == Kind::Refused || is_cold(&failure)).then_some(failure)
 }
 
+/// The failure of an archive that was to come on standard input.
+fn nothing_came() -> Failure {
+    Failure::new(Kind::Refused, "nothing came on standard input").hint(
+        "look at the command before the pipe: it failed, or wrote nothing; nothing was changed",
+    )
+}
+
+/// What is to be done if there is no such archive.
+const ABSENT: &str = "look at the path; `ls -l` shows what is there";
+/// What is to be done if a folder is named as an archive.
+const FOLDER: &str = "name one of the archives in it; `hookshot verify` takes a folder";
+
+/// Returns true if a failure is about the word that names the archive.
+pub fn is_of_word(failure: &Failure) -> bool {
+    matches!(failure.hint.as_deref(), Some(ABSENT | FOLDER))
+}
+
 fn open(path: &Path) -> Result<File> {
     // A fifo without a writer is not waited for here, where no signal would be heard.
     let file = File::options()
@@ -322,7 +352,7 @@ fn open(path: &Path) -> Result<File> {
                     Kind::NotFound,
                     format!("there is no archive {}", path.display()),
                 )
-                .hint("look at the path; `ls -l` shows what is there"),
+                .hint(ABSENT),
             ),
             _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
         })?;
@@ -335,9 +365,7 @@ fn open(path: &Path) -> Result<File> {
             Kind::NotFound,
             format!("{} is a folder, not an archive", path.display()),
         );
-        return Err(failure
-            .hint("name one of the archives in it; `hookshot verify` takes a folder")
-            .into());
+        return Err(failure.hint(FOLDER).into());
     }
     Ok(file)
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::{
     App, about_scratch, names_scratch,
     output::{size, table},
+    require_one_stdin,
 };
 use crate::{
     catalog::location::Location,
@@ -43,6 +44,7 @@ pub struct Verify {
 
 impl Verify {
     pub fn run(self, app: &App) -> Result<u8> {
+        require_one_stdin(self.archives.iter())?;
         let (mut locations, mut other_files) = (Vec::new(), Vec::new());
         for path in &self.archives {
             match app.location(path)? {
@@ -299,6 +301,7 @@ pub struct Diff {
 
 impl Diff {
     pub fn run(self, app: &App) -> Result<u8> {
+        require_one_stdin([&self.archive].into_iter().chain(&self.other))?;
         let archive = app.location(&self.archive)?;
         let text = if self.text { Text::Shown } else { Text::Hidden };
         let report = match &self.other {

@@ -87,7 +87,7 @@ pub struct Global {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub threads: Option<u16>,
     /// Print the result as JSON on standard output, errors too
-    #[arg(long, global = true)]
+    #[arg(long, global = true, overrides_with = "json")]
     pub json: bool,
     /// Show how far long work is
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
@@ -99,7 +99,13 @@ pub struct Global {
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
     /// Say only what is wrong
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        overrides_with = "quiet"
+    )]
     pub quiet: bool,
     /// How messages look [default: [logging] format, else text]
     #[arg(long, value_name = "FORMAT", global = true)]

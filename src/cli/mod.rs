@@ -44,7 +44,7 @@ use self::{
     output::Output,
 };
 use crate::{
-    catalog::location::Location,
+    catalog::location::{Location, is_of_word},
     config::Choices,
     context::Context,
     disk::life::Signs,
@@ -173,12 +173,26 @@ fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
         .hint
         .as_ref()
         .is_some_and(|hint| hint.contains("ulimit -n"));
-    if !may_be || is_of_process || !names_scratch(&failure.message, scratch) {
+    if !may_be || is_of_process || is_of_word(&failure) || !names_scratch(&failure.message, scratch)
+    {
         return failure;
     }
     failure.hint(format!(
         "temporary files go to {folder}, as TMPDIR says (/tmp if it says nothing): it must be there, writable, and have room for the largest database; or set TMPDIR to another folder"
     ))
+}
+
+/// Refuses a second `-` among the archives: standard input is read once.
+fn require_one_stdin<'a>(words: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+    if words.filter(|word| word.as_os_str() == "-").count() < 2 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Usage,
+        "`-` is standard input, which gives one archive: it is named twice",
+    )
+    .hint("name it once, and the other archive by its path")
+    .into())
 }
 
 /// Answers the script of a shell that completes a line.

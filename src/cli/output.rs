@@ -29,6 +29,7 @@ use crate::{
         entry_name::{printable_json, printable_line, printable_lines},
         version::FormatVersion,
     },
+    store::address::masked,
     work::stdout::ensure_open,
 };
 
@@ -341,10 +342,10 @@ pub fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 }
 
 /// Returns the fault of a command line, with its arguments fit for one line each: clap repeats them, so it is asked again with
-/// arguments that drive no terminal.
+/// arguments that drive no terminal and hold no password.
 fn repeated(error: &clap::Error, arguments: &[OsString]) -> String {
     let plain = arguments.iter().map(|argument| match argument.to_str() {
-        Some(text) => printable_line(text).into(),
+        Some(text) => printable_line(&masked(text)).into(),
         None => argument.clone(),
     });
     let plain: Vec<OsString> = plain.collect();
@@ -353,7 +354,7 @@ fn repeated(error: &clap::Error, arguments: &[OsString]) -> String {
     }
     match Arguments::try_parse_from(&plain) {
         Err(error) => printable_lines(&error.render().to_string()),
-        Ok(_) => printable_line(&error.render().to_string()),
+        Ok(_) => printable_line(&masked(&error.render().to_string())),
     }
 }
 

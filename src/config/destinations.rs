@@ -182,6 +182,12 @@ pub(super) fn read_to(
         if name.contains(['/', ':', '@', '~', '$']) {
             // It may hold a password.
             reader.fault("`to` under [backup] has names, such as \"NAME\", of sections [backup.destinations.NAME]: a URL or a path stands there as `url`");
+        } else if backup
+            .get("destinations")
+            .and_then(Value::as_table)
+            .is_some_and(|table| table.contains_key(name))
+        {
+            // What is wrong with it has been said, if anything is.
         } else if !known.contains(&name.as_str()) {
             let meant = nearest(name, &known)
                 .map(|name| format!("; did you mean `{name}`?"))

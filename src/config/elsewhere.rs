@@ -31,7 +31,8 @@ impl Elsewhere {
                 Err("`~` is not expanded there: write the whole path".to_owned())
             }
             text if !matches!(address::read(text), Ok(Word::Path)) => Err(format!(
-                "{text:?} looks like a place elsewhere: with ./ before it, it is a path"
+                "{:?} looks like a place elsewhere: with ./ before it, it is a path",
+                address::masked(text)
             )),
             text => {
                 let path = std::path::absolute(text).map_err(|error| error.to_string())?;

@@ -18,7 +18,7 @@ use crate::{catalog::destination::Destination, context::Context, work::cancel::S
 use crate::{
     config::Settings,
     error::{Failure, Kind},
-    store::{Maker, Store, require_room},
+    store::{Maker, Store, address::masked, require_room},
 };
 
 /// What the names of probes begin with; no archive has such a name.
@@ -149,7 +149,8 @@ fn examine(
     let opened = examination.attempt("open", || {
         Ok((Destination::open(context, settings, &word)?, None))
     })?;
-    let mut location = word.clone();
+    // What cannot be read as a place may hold a password.
+    let mut location = masked(&word).into_owned();
     if let Some(destination) = opened {
         location = destination.store.shown();
         // Nothing was asked of it yet: that is no news.

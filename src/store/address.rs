@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use super::misread::read;
 use super::misread::{Word, url_parts};
+pub use super::misread::{masked, read};
 use crate::{
     error::{Failure, Kind},
     model::written::unexpanded,
@@ -99,7 +99,10 @@ impl Address {
             }
         };
         let (scheme, rest) = url_parts(&url).unwrap_or_default();
-        if rest.contains(['?', '#']) || rest.chars().any(char::is_control) {
+        if rest.chars().any(char::is_control) {
+            return Err(format!("a URL of {scheme} has no control characters"));
+        }
+        if rest.contains(['?', '#']) {
             return Err(format!(
                 "a URL of {scheme} has no `?` and no `#`: options belong under [backup.destinations]"
             ));
@@ -112,9 +115,16 @@ impl Address {
                 Err("a URL of file names no host: file:///folder".to_owned())
             };
         }
-        if host
-            .rsplit_once('@')
-            .is_some_and(|(user, _)| user.contains(':'))
+        // A password may hold slashes; what else follows a `:` is a port.
+        let is_cut = path.contains('@')
+            && !host.ends_with(']')
+            && host
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_cut
+            || host
+                .rsplit_once('@')
+                .is_some_and(|(user, _)| user.contains(':'))
         {
             return Err(format!(
                 "a password does not belong in a URL of {scheme}: others see command lines"

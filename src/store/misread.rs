@@ -207,7 +207,7 @@ fn sftp<'a>(rest: &str, text: &str) -> Result<Word<'a>, String> {
         Some(at) => (&without[..=at], &without[at + 1..]),
         None => ("", without),
     };
-    if user.contains(':') {
+    if user.contains(':') || has_password(without) {
         return Err(secret("sftp://USER@HOST/FOLDER"));
     }
     if behind.is_empty() {
@@ -240,10 +240,11 @@ fn sftp_url(user: &str, host: &str, folder: &str) -> String {
 
 /// The fault of a word with a `:` behind something that is no known scheme: a place on another machine, most likely.
 fn elsewhere(name: &str, rest: &str, text: &str) -> String {
-    let first = rest.split('/').next().unwrap_or_default();
-    if first.contains('@') {
+    // A password may hold slashes.
+    if rest.contains('@') {
         return secret("sftp://USER@HOST/FOLDER");
     }
+    let first = rest.split('/').next().unwrap_or_default();
     let is_host = |text: &str| {
         let host = text.rsplit('@').next().unwrap_or_default();
         let is_plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '_' | '-');
@@ -384,8 +385,25 @@ fn secret(url: &str) -> String {
     )
 }
 
-/// A part of a word for messages: without what may be a key behind `?`, and without control characters.
+/// Returns a word without what may be a password: `user:***@host`. What stands between a `:` and the last `@` is one, slashes
+/// too.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    let scheme = text
+        .find("://")
+        .filter(|at| !text[..*at].contains(':'))
+        .map_or(0, |at| at + 3);
+    let colon = text[scheme..].find(':').map(|at| at + scheme);
+    match (colon, text.rfind('@')) {
+        (Some(colon), Some(at)) if colon < at => {
+            Cow::Owned(format!("{}***{}", &text[..=colon], &text[at..]))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
+/// A part of a word for messages: without a password, what may be a key behind `?`, and control characters.
 fn shown(text: &str) -> String {
+    let text = masked(text);
     let end = text.find(['?', '#']).unwrap_or(text.len());
     printable(&text[..end])
 }
@@ -480,6 +498,12 @@ mod tests {
             ("10.0.0.15:22/x", "write sftp://10.0.0.15:22/x"),
             ("me:hunter2@host/x", "password"),
             ("sftp:me:hunter2@host:/x", "password"),
+            ("me:a/hunter2@host:/x", "password"),
+            ("me:/hunter2@host:x", "password"),
+            ("sftp:me:a/hunter2@host:/x", "password"),
+            ("sftp://me:a/hunter2@host/x", "password"),
+            ("m:/hunter2@host", "Windows"),
+            ("file:me:hunter2@host", "./"),
             ("ssh://me:hunter2@host/x", "USER@HOST"),
             ("s3:key:hunter2@bucket", "password"),
             ("s3a://key:hunter2@bucket/x", "write s3://BUCKET/PREFIX"),
@@ -489,9 +513,27 @@ mod tests {
             ("scp://me:a/hunter2@host/x", "write sftp://USER@HOST"),
             ("https://store/b?sig=hunter2", "`endpoint`"),
         ] {
-            let fault = read(text).expect_err(text);
+            let fault = super::super::address::Address::parse(text).expect_err(text);
             assert!(fault.contains(says), "{text}: {fault}");
             assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_repeated_without_its_password() {
+        for (text, says) in [
+            ("me:a/b@host:x", "me:***@host:x"),
+            ("sftp://me:a@b@host/x", "sftp://me:***@host/x"),
+            ("me:a://b@host", "me:***@host"),
+            (
+                "--map=/a=sftp://me:b@host/x",
+                "--map=/a=sftp://me:***@host/x",
+            ),
+            ("sftp://me@host:22/x", "sftp://me@host:22/x"),
+            ("@offsite/latest", "@offsite/latest"),
+            ("/srv/a:b", "/srv/a:b"),
+        ] {
+            assert_eq!(masked(text), says);
         }
     }
 

@@ -760,3 +760,95 @@ fn what_the_system_refuses_is_told_with_its_path_and_what_to_do() {
     );
     tells(import, 11, &["out is immutable", "chattr -i"]);
 }
+
+#[test]
+fn a_folder_or_an_absent_file_in_the_folder_for_temporary_files_is_not_blamed_on_tmpdir() {
+    let machine = Machine::new();
+    let folder = machine.path("out");
+    for verb in ["import", "inspect", "extract", "diff"] {
+        for (word, says) in [
+            (folder.clone(), "name one of the archives in it"),
+            (folder.join(".tmp-absent"), "look at the path"),
+        ] {
+            let mut command = machine.command();
+            command.arg(verb).arg(&word).env("TMPDIR", &folder);
+            if verb == "extract" {
+                command.arg("config.toml");
+            }
+            let run = finish(command, b"");
+            assert!(!run.stderr.contains("TMPDIR"), "{}", run.stderr);
+            assert!(run.stderr.contains(says), "{}", run.stderr);
+            assert_ne!(run.code, 0);
+        }
+    }
+}
+
+#[test]
+fn standard_input_that_gives_nothing_is_named_and_it_gives_one_archive_only() {
+    let machine = Machine::new();
+    for verb in ["verify", "inspect", "import"] {
+        let run = machine.run_with(&[verb, "-"], b"");
+        assert!(!run.stderr.contains("fetch it again"), "{}", run.stderr);
+        tells(run, 13, &["nothing came on standard input"]);
+    }
+    for verb in ["verify", "diff"] {
+        tells(
+            machine.run_with(&[verb, "-", "-"], b""),
+            2,
+            &["named twice"],
+        );
+    }
+}
+
+#[test]
+fn a_flag_given_twice_counts_once() {
+    let machine = Machine::new();
+    machine.run(&["-q", "-q", "validate"]).exits(0);
+    machine.run(&["-q", "validate", "-q"]).exits(0);
+    machine
+        .run(&["--json", "validate", "--json"])
+        .exits(0)
+        .json();
+}
+
+#[test]
+fn a_password_is_not_repeated_though_a_slash_is_in_it() {
+    let machine = Machine::new();
+    let archive = machine.export("a.tar.gz");
+    for word in [
+        "me:a/hunter2@host:x",
+        "sftp:me:a/hunter2@host:x",
+        "sftp://me:a/hunter2@host/x",
+        "sftp://me:hunter2@host/x",
+    ] {
+        let map = format!("/srv={word}");
+        for arguments in [
+            &["list", word][..],
+            &["check", word],
+            &["export", word],
+            &["import", &archive, "--map", &map],
+            &["--json", "import", &archive, "--map", &map],
+        ] {
+            let run = machine.run(arguments).exits(2);
+            let said = format!("{}{}", run.text(), run.stderr);
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn one_faulty_destination_is_one_fault() {
+    let machine = configured("to = [\"d\"]\n[backup.destinations.d]\nurl = \"https://store/x\"\n");
+    let run = machine.run(&["validate"]).exits(2);
+    assert!(
+        !run.stderr.contains("names no destination"),
+        "{}",
+        run.stderr
+    );
+    let machine = Machine::new();
+    tells(
+        machine.run(&["list", "s3://bu\u{1b}[31mme"]),
+        2,
+        &["has no control characters"],
+    );
+}
