@@ -325,7 +325,8 @@ pub fn damage<T>(result: &Result<T>) -> Option<Failure> {
 
 /// The failure of an archive that was to come on standard input.
 fn nothing_came() -> Failure {
-    Failure::new(Kind::Refused, "nothing came on standard input").hint(
+    let message = "nothing came on standard input (truncated: the file ends at byte 0)";
+    Failure::new(Kind::Refused, message).hint(
         "look at the command before the pipe: it failed, or wrote nothing; nothing was changed",
     )
 }
