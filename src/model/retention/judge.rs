@@ -57,8 +57,6 @@ pub enum Reason {
     NewestGood,
     /// The newest that may be good, newer than every one that is known to be.
     NewestUnproven,
-    /// The newest that can be read without thawing it first, where those that are newer are cold.
-    NewestReadable,
     /// The newest, although a database in it is torn.
     NewestTorn,
     /// Damaged or incomplete, and nothing that counts is as new.
@@ -97,7 +95,7 @@ pub enum Cause {
 /// soon as an archive that counts is as new: they are no good for a restore, and until then they are all there is.
 ///
 /// What is promised of every policy that has a rule: the newest good archive stays, so does the newest of all that count,
-/// so does the newest that can be read at once if newer ones are cold, and so does whatever has a mark that holds. What is not: that an archive which nobody has proven is good.
+/// and so does whatever has a mark that holds. What is not: that an archive which nobody has proven is good.
 pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) -> Vec<Judged> {
     archives.sort_by(|one, other| {
         let key = |archive: &Archive| Reverse((archive.time, number(&archive.name)));
@@ -188,22 +186,15 @@ impl<'a> Court<'a> {
             .iter()
             .position(|(archive, _)| archive.standing == Standing::Good);
         // One that was not inspected may be good.
-        let newest_of = |standings: &[Standing]| {
-            counting
-                .iter()
-                .position(|(archive, _)| standings.contains(&archive.standing))
-                .filter(|place| newest_good.is_none_or(|good| *place < good))
-        };
-        let newest_unproven = newest_of(&[Standing::Unproven, Standing::Cold]);
-        // A cold one may take two days to thaw, so it stands for no other one.
-        let newest_readable = newest_of(&[Standing::Unproven]).or_else(|| {
-            let is_torn = newest_good.is_none() && newest_unproven.is_some();
-            newest_of(&[Standing::Torn]).filter(|_| is_torn)
-        });
+        let newest_unproven = counting
+            .iter()
+            .position(|(archive, _)| {
+                matches!(archive.standing, Standing::Unproven | Standing::Cold)
+            })
+            .filter(|place| newest_good.is_none_or(|good| *place < good));
         let crown = |place| match place {
             _ if newest_good == Some(place) => Some(Reason::NewestGood),
             _ if newest_unproven == Some(place) => Some(Reason::NewestUnproven),
-            _ if newest_readable == Some(place) && place > 0 => Some(Reason::NewestReadable),
             0 => Some(Reason::NewestTorn),
             _ => None,
         };
@@ -303,7 +294,6 @@ impl fmt::Display for Reason {
             Reason::Within(span) => write!(f, "within {span}"),
             Reason::NewestGood => f.write_str("newest good archive"),
             Reason::NewestUnproven => f.write_str("newest archive, unproven"),
-            Reason::NewestReadable => f.write_str("newest archive that can be read now"),
             Reason::NewestTorn => f.write_str("newest archive, with a torn database"),
             Reason::NothingBetter(standing) => {
                 write!(f, "{standing}, but no good archive is as new")

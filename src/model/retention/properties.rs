@@ -177,22 +177,7 @@ impl Question {
             )
         };
         let is_newest_hope = may_be_good(archive) && !newer.iter().any(|other| may_be_good(other));
-        let any = |among: &[&Archive], standings: &[Standing]| {
-            among
-                .iter()
-                .any(|other| standings.contains(&other.standing))
-        };
-        // Of those that can be read at once: the best, and of these the newest.
-        let is_newest_readable = match archive.standing {
-            Standing::Unproven => !any(&newer, &[Standing::Good, Standing::Unproven]),
-            Standing::Torn => {
-                any(&counting, &[Standing::Cold])
-                    && !any(&counting, &[Standing::Good, Standing::Unproven])
-                    && !any(&newer, &[Standing::Torn])
-            }
-            _ => false,
-        };
-        if newer.is_empty() || is_newest_good || is_newest_hope || is_newest_readable {
+        if newer.is_empty() || is_newest_good || is_newest_hope {
             return true;
         }
         let newest = counting

@@ -397,45 +397,6 @@ fn of_one_second_the_highest_number_is_the_newest() {
 }
 
 #[test]
-fn an_archive_in_cold_storage_does_not_stand_for_the_last_one_that_can_be_read() {
-    let names = ["frozen", "frozen-too", "warm", "old"];
-    let times = [4, 3, 2, 1].map(|day| format!("2026-01-0{day}T00:00:00Z"));
-    let policy = only(Rule::Last, 1.into());
-    let held = |standings: [Standing; 4]| {
-        let all = (0..4).map(|one| archive(names[one], &times[one], standings[one]));
-        let judged = judge(all.collect(), &policy, at("2026-01-05T00:00:00Z"));
-        let said: Vec<String> = said(&judged).into_iter().map(|(_, why)| why).collect();
-        (kept(&judged).into_iter().collect::<Vec<_>>(), said)
-    };
-    use Standing::{Cold, Good, Torn, Unproven};
-    for (standings, third) in [
-        (
-            [Cold, Cold, Unproven, Unproven],
-            "newest archive that can be read now",
-        ),
-        (
-            [Cold, Cold, Unproven, Torn],
-            "newest archive that can be read now",
-        ),
-        (
-            [Cold, Cold, Torn, Torn],
-            "newest archive that can be read now",
-        ),
-        ([Cold, Cold, Good, Unproven], "newest good archive"),
-    ] {
-        let (kept, said) = held(standings);
-        assert_eq!(kept, ["frozen", "warm"], "{standings:?}");
-        assert_eq!(said[2], format!("keep: {third}"), "{standings:?}");
-    }
-    // One that can be read and was not looked into does not stand for the one that is known to be good, nor the other way.
-    let (kept, _) = held([Cold, Cold, Unproven, Good]);
-    assert_eq!(kept, ["frozen", "old", "warm"]);
-    // Without cold ones nothing changes.
-    let (kept, _) = held([Unproven, Unproven, Unproven, Torn]);
-    assert_eq!(kept, ["frozen"]);
-}
-
-#[test]
 fn fifty_thousand_torn_archives_are_judged_in_one_walk() {
     let start = at("2026-01-01T00:00:00Z");
     let names = 0..50_000_u32;

@@ -220,10 +220,7 @@ fn rests_on(judged: &[Judged]) -> BTreeSet<String> {
             Verdict::Keep(reasons) => reasons.iter().any(|reason| {
                 matches!(
                     reason,
-                    Reason::NewestGood
-                        | Reason::NewestUnproven
-                        | Reason::NewestReadable
-                        | Reason::NewestTorn
+                    Reason::NewestGood | Reason::NewestUnproven | Reason::NewestTorn
                 )
             }),
             Verdict::Remove(_) => false,
