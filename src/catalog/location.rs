@@ -331,9 +331,9 @@ fn nothing_came() -> Failure {
     )
 }
 
-/// What is to be done if there is no such archive.
+/// The hint for an archive that does not exist.
 const ABSENT: &str = "look at the path; `ls -l` shows what is there";
-/// What is to be done if a folder is named as an archive.
+/// The hint for a folder that is named as an archive.
 const FOLDER: &str = "name one of the archives in it; `hookshot verify` takes a folder";
 
 /// Returns true if a failure is about the word that names the archive.

@@ -194,7 +194,7 @@ impl Tree {
         Value::Object(top)
     }
 
-    /// Returns the directory as it is restored if its source is secret: nobody but owner and group passes its top folder,
+    /// Returns the directory as it is restored if its source is secret: only owner and group pass its top folder,
     /// which is 0700 if the archive says no mode.
     pub fn closed(&self) -> Tree {
         let mut closed = self.clone();

@@ -102,7 +102,7 @@ fn is_bare(value: &str) -> Result<(), String> {
     }
     if value.ends_with("\\n") {
         return Err(
-            "ends with a backslash and an n, which are no line break: leave them out".to_owned(),
+            "ends with a backslash and an n, which are not a line break: leave them out".to_owned(),
         );
     }
     Ok(())

@@ -82,7 +82,7 @@ const KEYS: [(&str, &str); 9] = [
     ),
     ("InvalidEncryption", "leave out the destination's `sse`"),
 ];
-/// What servers with TLS say to a request without (Go's, nginx, Apache), in lower case.
+/// The words of servers with TLS for a request without (Go's, nginx, Apache), in lower case.
 const WANTS_TLS: [&str; 3] = [
     "http request to an https server",
     "plain http request was sent to https port",
