@@ -33,7 +33,7 @@ pub struct Export {
     /// [backup] to]
     #[arg(value_name = "OUTPUT")]
     outputs: Vec<PathBuf>,
-    /// Replace a file that is no archive
+    /// Replace a file that is not an archive
     #[arg(long)]
     overwrite: bool,
     /// Leave the secrets file out

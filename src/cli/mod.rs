@@ -35,7 +35,7 @@ use std::{
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use tracing::warn;
 
 use self::{
@@ -58,6 +58,11 @@ use crate::{
         session,
     },
 };
+
+/// Returns the command line with every verb and option, from which documents are made.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
 
 /// Everything that the process knows of the world; its variables hold secrets, so it is never printed.
 #[derive(Clone)]
