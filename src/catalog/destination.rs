@@ -2,7 +2,11 @@
 
 mod slot;
 
-use std::{borrow::Cow, path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -21,7 +25,10 @@ use crate::{
     model::{archive_name::SUFFIX, retention::is_future},
     store::{self, Address, Maker, Options, Secret, Store, Word, address, is_cold},
 };
-use crate::{context::Context, model::written::rfc3339};
+use crate::{
+    context::Context,
+    model::written::{escaped, percent_encoded, rfc3339},
+};
 
 /// The word for the newest archive that is good.
 pub const LATEST: &str = "latest";
@@ -66,9 +73,14 @@ enum Place {
 }
 
 impl Destination {
-    /// Opens the destination that `text` names; nothing is asked of it yet.
-    pub fn open(context: &Context, settings: &Settings, text: &str) -> Result<Destination> {
-        match text.strip_prefix('@') {
+    /// Opens the destination that `word` names; nothing is asked of it yet.
+    pub fn open(
+        context: &Context,
+        settings: &Settings,
+        word: impl AsRef<OsStr>,
+    ) -> Result<Destination> {
+        let word = word.as_ref();
+        match word.to_str().and_then(|text| text.strip_prefix('@')) {
             Some(name) => Destination::open_place(
                 context,
                 settings,
@@ -77,7 +89,7 @@ impl Destination {
             )
             .and_then(Destination::ready),
             None => {
-                let address = Address::parse(text).map_err(usage)?;
+                let address = Address::of_word(word).map_err(usage)?;
                 Destination::open_place(
                     context,
                     settings,
@@ -232,6 +244,22 @@ impl Destination {
         }
     }
 
+    /// Returns what [`Destination::shown`] says, percent-encoded, if it is the path of a folder that is not UTF-8.
+    pub fn shown_escaped(&self) -> Option<String> {
+        match self.name {
+            Some(_) => None,
+            None => self.path_escaped(),
+        }
+    }
+
+    /// Returns the path of the folder, percent-encoded, if it is not UTF-8.
+    pub fn path_escaped(&self) -> Option<String> {
+        match &self.address {
+            Address::Folder(folder) => escaped(folder),
+            _ => None,
+        }
+    }
+
     /// The folder, where it is one of this machine; with a slash at its end.
     pub fn folder(&self) -> Option<PathBuf> {
         match &self.address {
@@ -355,11 +383,22 @@ impl Destination {
 }
 
 /// A path of a folder that stays one, whatever it looks like.
-pub fn as_path(folder: &str) -> Cow<'_, str> {
-    match address::read(folder) {
-        Ok(Word::Path) if !folder.starts_with('@') => folder.into(),
-        _ => format!("./{folder}").into(),
+pub fn as_path(folder: &Path) -> PathBuf {
+    let is_path = match address::text_of(folder.as_os_str()) {
+        Ok(Some(text)) => !text.starts_with('@') && matches!(address::read(text), Ok(Word::Path)),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    match is_path {
+        true => folder.to_owned(),
+        false => Path::new("./").join(folder),
     }
+}
+
+/// Returns the location of an archive in a folder, percent-encoded as the folder is.
+pub fn located(folder_escaped: Option<&str>, name: &str) -> Option<String> {
+    let folder = folder_escaped?.trim_end_matches('/');
+    Some(format!("{folder}/{}", percent_encoded(name.as_bytes())))
 }
 
 /// The place of a secret of the configuration among the options.

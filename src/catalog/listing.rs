@@ -93,6 +93,9 @@ enum Prefix {
 pub struct OtherFile {
     /// Its name.
     pub name: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_escaped: Option<String>,
     /// Why it is not taken for an archive.
     pub reason: String,
     /// True if it surely is not one.
@@ -274,12 +277,14 @@ impl Listing {
                     Found::Archive(_) => self.others += 1,
                     Found::Other { reason, is_foreign } => self.other_files.push(OtherFile {
                         name: stored.name,
+                        name_escaped: None,
                         reason,
                         is_foreign,
                         is_unread: false,
                     }),
                     Found::Unread(reason) => self.other_files.push(OtherFile {
                         name: stored.name,
+                        name_escaped: None,
                         reason,
                         is_foreign: false,
                         is_unread: true,

@@ -29,7 +29,7 @@ use crate::{
         manifest::Manifest,
         written::{escaped, unexpanded},
     },
-    store::{Pages, Store, is_cold},
+    store::{Pages, Store, address::text_of, is_cold},
     work::ReadAt,
 };
 use crate::{context::Context, work::cancel::Stop};
@@ -80,9 +80,10 @@ impl Location {
         if text.as_os_str() == "-" {
             return Ok(Location::Stdin);
         }
-        let stored = text.to_str().map_or(Ok(None), ArchiveAt::parse);
+        let stored =
+            text_of(text.as_os_str()).and_then(|word| word.map_or(Ok(None), ArchiveAt::parse));
         let Some(at) = stored.map_err(|fault| Failure::new(Kind::Usage, fault))? else {
-            let fault = text.to_str().and_then(|path| unexpanded(path, "there"));
+            let fault = unexpanded(&text.to_string_lossy(), "there");
             return match fault.filter(|_| !text.exists()) {
                 Some(fault) => Err(Failure::new(Kind::Usage, fault)
                     .hint("a shell expands it only where it stands without quotes")

@@ -1,5 +1,7 @@
 //! What places hold: their archives by one listing each, with the marks that stand beside them.
 
+use std::{ffi::OsString, path::Path};
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tracing::warn;
@@ -12,7 +14,7 @@ use crate::context::Context;
 use crate::{
     config::Settings,
     error::{Failure, Kind},
-    model::{archive_name::ArchiveName, limits::MAX_MARK_BYTES, retention::Mark},
+    model::{archive_name::ArchiveName, limits::MAX_MARK_BYTES, retention::Mark, written::escaped},
     store::{Store, Stored},
 };
 
@@ -97,6 +99,9 @@ pub fn read_mark(store: &dyn Store, archive: &str) -> Result<Option<Mark>> {
 pub struct Failed {
     /// The place, as it was named.
     pub destination: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_escaped: Option<String>,
     /// What failed.
     pub message: String,
     /// The same, with its kind.
@@ -109,16 +114,16 @@ pub struct Failed {
 pub fn at_each<T>(
     context: &Context,
     settings: &Settings,
-    words: &[String],
+    words: &[OsString],
     mut act: impl FnMut(Destination) -> Result<T>,
 ) -> Result<(Vec<T>, Vec<Failed>)> {
-    let configured: Vec<String>;
+    let configured: Vec<OsString>;
     let words = if words.is_empty() {
         configured = settings
             .schema
             .to
             .iter()
-            .map(|to| format!("@{to}"))
+            .map(|to| format!("@{to}").into())
             .collect();
         &configured
     } else {
@@ -152,7 +157,8 @@ pub fn at_each<T>(
                     return Err(error);
                 }
                 failed.push(Failed {
-                    destination: word.clone(),
+                    destination: word.to_string_lossy().into_owned(),
+                    destination_escaped: escaped(Path::new(word)),
                     message: failure.message.clone(),
                     failure,
                 });

@@ -1,6 +1,9 @@
 //! `hookshot list` and `keep`: what destinations hold, and what is to stay there.
 
-use std::io::{self, Write};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -35,7 +38,7 @@ use crate::{
 pub struct List {
     /// @NAME, URLs, or folders [default: [backup] to]
     #[arg(value_name = "DESTINATION")]
-    destinations: Vec<String>,
+    destinations: Vec<OsString>,
     /// Read the manifest of each archive, and say why the policy keeps it
     #[arg(short, long)]
     long: bool,
@@ -227,7 +230,7 @@ fn age(seconds: i64) -> String {
     hookshot keep /var/backups/hookshot/hookshot-state-20261121-030000.tar.gz --remove")]
 pub struct Keep {
     /// A file, a URL, @NAME/ARCHIVE, or @NAME/latest
-    archive: String,
+    archive: OsString,
     /// For good
     #[arg(long, conflicts_with_all = ["until", "remove"])]
     forever: bool,

@@ -1,5 +1,7 @@
 //! `hookshot check`.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -20,7 +22,7 @@ use crate::{
 )]
 pub struct Check {
     /// @NAME, a URL or a folder [default: all of [backup] to]
-    destinations: Vec<String>,
+    destinations: Vec<OsString>,
 }
 
 impl Check {

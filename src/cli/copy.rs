@@ -1,5 +1,7 @@
 //! `hookshot copy`.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -24,9 +26,9 @@ use crate::{
     hookshot copy s3://bucket/host/state-20261121-030000.tar.gz /tmp/")]
 pub struct Copy {
     /// An archive, or a place for all archives of this prefix there: @NAME[/ARCHIVE|/latest], a URL, a file or a folder
-    from: String,
+    from: OsString,
     /// A place: @NAME, a URL or a folder
-    to: String,
+    to: OsString,
     /// Of a place, the archives of every prefix
     #[arg(long)]
     all_hosts: bool,

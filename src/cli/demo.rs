@@ -27,6 +27,15 @@ impl Demo {
     pub fn run(self, app: &App) -> Result<u8> {
         if let Some(folder) = &self.dir {
             require_path(folder)?;
+            if folder.to_str().is_none() {
+                let message = format!(
+                    "{} is not UTF-8, and the configuration of the demo names its folder",
+                    folder.display()
+                );
+                return Err(Failure::new(Kind::Usage, message)
+                    .hint("name another folder")
+                    .into());
+            }
         }
         let temporary = tempfile::Builder::new()
             .prefix("hookshot-demo-")

@@ -1,5 +1,7 @@
 //! `hookshot prune` and `prune simulate`.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args, Subcommand};
@@ -40,7 +42,7 @@ pub struct Prune {
     #[command(subcommand)]
     verb: Option<Verb>,
     /// @NAME, a URL, or a folder [default: each of [backup] to]
-    destination: Option<String>,
+    destination: Option<OsString>,
     /// Show what would go and why, and remove nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -247,7 +249,7 @@ fn summary(place: &prune::Place) -> String {
     hookshot prune simulate @offsite --json | jq .most")]
 pub struct Simulate {
     /// The destination whose policy is meant [default: that of [backup.retention]]
-    destination: Option<String>,
+    destination: Option<OsString>,
     /// For how many days archives are made
     #[arg(long, default_value_t = 730)]
     days: u32,

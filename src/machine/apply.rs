@@ -25,7 +25,10 @@ use crate::{
         },
     },
     error::{Failure, Kind},
-    model::{plan::Step, written::escaped},
+    model::{
+        plan::Step,
+        written::{Shown, escaped},
+    },
     source::{
         redb::{
             judge,
@@ -58,6 +61,9 @@ pub struct Report {
     /// Where the unpacked archive was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging: Option<String>,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub staging_escaped: Option<String>,
 }
 
 /// One line of the report.
@@ -77,6 +83,16 @@ pub struct StepReport {
     pub description: &'static str,
     /// Where the old file stays.
     pub backup: Option<String>,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_escaped: Option<String>,
+}
+
+impl StepReport {
+    fn keep(&mut self, backup: Option<Shown>) {
+        let (text, escaped) = backup.map(|backup| (backup.text, backup.escaped)).unzip();
+        (self.backup, self.backup_escaped) = (text, escaped.flatten());
+    }
 }
 
 impl Report {
@@ -99,6 +115,7 @@ impl Report {
             action: step.action.name(),
             description: step.action.description(),
             backup: None,
+            backup_escaped: None,
         };
         Report {
             dry_run: rehearsal == Rehearsal::DryRun,
@@ -109,14 +126,15 @@ impl Report {
             archive: None,
             archive_escaped: None,
             staging: None,
+            staging_escaped: None,
         }
     }
 
     /// Says of each step where the old file stays.
     pub fn name_backups(&mut self, changes: &[Change<'_>]) {
-        let mut backups: BTreeMap<String, String> = BTreeMap::new();
+        let mut backups: BTreeMap<Shown, Shown> = BTreeMap::new();
         let mut name = |target: &Path, backup: &Path| {
-            backups.insert(target.display().to_string(), backup.display().to_string());
+            backups.insert(Shown::path(target), Shown::path(backup));
         };
         for change in changes {
             let backup = change.backup();
@@ -137,8 +155,11 @@ impl Report {
             }
         }
         for step in &mut self.steps {
-            let target = step.target.as_ref();
-            step.backup = target.and_then(|target| backups.get(target).cloned());
+            let target = step.target.clone().map(|text| Shown {
+                text,
+                escaped: step.target_escaped.clone(),
+            });
+            step.keep(target.and_then(|target| backups.get(&target).cloned()));
         }
     }
 
@@ -148,7 +169,7 @@ impl Report {
             let mut steps = self.steps.iter_mut();
             let step = steps.find(|step| step.target.is_none() && step.entry == fed.entry.as_str());
             if let Some(step) = step {
-                step.backup = fed.kept.as_ref().map(|path| path.display().to_string());
+                step.keep(fed.kept.as_deref().map(Shown::path));
             }
         }
     }

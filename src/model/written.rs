@@ -10,7 +10,7 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
 }
 
 /// A path as reports have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shown {
     /// The path as text, with a replacement character for what is not UTF-8.
     pub text: String,
@@ -34,8 +34,13 @@ pub fn escaped(path: &Path) -> Option<String> {
     if path.to_str().is_some() {
         return None;
     }
+    Some(percent_encoded(path.as_os_str().as_bytes()))
+}
+
+/// Returns bytes of a path, percent-encoded.
+pub fn percent_encoded(bytes: &[u8]) -> String {
     let mut out = String::new();
-    for &byte in path.as_os_str().as_bytes() {
+    for &byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             out.push(byte.into());
         } else {
@@ -43,7 +48,7 @@ pub fn escaped(path: &Path) -> Option<String> {
             let _ = write!(out, "%{byte:02X}");
         }
     }
-    Some(out)
+    out
 }
 
 /// The fault of a path that only a shell would expand; `place` says where it stands.

@@ -4,6 +4,7 @@ mod parts;
 mod probe;
 
 use std::{
+    ffi::{OsStr, OsString},
     thread,
     time::{Duration, Instant},
 };
@@ -47,6 +48,9 @@ pub struct Checked {
     pub name: Option<String>,
     /// Where it is.
     pub location: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location_escaped: Option<String>,
     /// Whether it can do everything that it is there for.
     pub good: bool,
     /// Each thing that was tried.
@@ -69,12 +73,12 @@ pub struct Capability {
 }
 
 /// Checks the destinations that `texts` name, or else all that the configuration sends archives to.
-pub fn check(context: &Context, settings: &Settings, texts: &[String]) -> Result<Report> {
-    let configured: Vec<String> = settings
+pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Result<Report> {
+    let configured: Vec<OsString> = settings
         .schema
         .to
         .iter()
-        .map(|name| format!("@{name}"))
+        .map(|name| format!("@{name}").into())
         .collect();
     let texts = if texts.is_empty() { &configured } else { texts };
     if texts.is_empty() {
@@ -132,7 +136,7 @@ fn summary(failures: &[(String, Failure)], all: usize) -> Option<Failure> {
 fn examine(
     context: &Context,
     settings: &Settings,
-    text: &str,
+    text: &OsStr,
 ) -> Result<(Checked, Option<Failure>)> {
     context.begin("checking", None);
     let mut examination = Examination {
@@ -142,17 +146,19 @@ fn examine(
         written: Vec::new(),
         failure: None,
     };
-    let name = text
-        .strip_prefix('@')
+    let name = (text.to_str())
+        .and_then(|text| text.strip_prefix('@'))
         .map(|name| name.trim_end_matches('/'));
-    let word = name.map_or_else(|| text.to_owned(), |name| format!("@{name}"));
+    let word = name.map_or_else(|| text.to_owned(), |name| format!("@{name}").into());
     let opened = examination.attempt("open", || {
         Ok((Destination::open(context, settings, &word)?, None))
     })?;
     // What cannot be read as a place may hold a password.
-    let mut location = masked(&word).into_owned();
+    let mut location = masked(&word.to_string_lossy()).into_owned();
+    let mut location_escaped = None;
     if let Some(destination) = opened {
         location = destination.store.shown();
+        location_escaped = destination.path_escaped();
         // Nothing was asked of it yet: that is no news.
         examination.capabilities.clear();
         let probe = format!("{PROBE}{}", context.unique);
@@ -166,6 +172,7 @@ fn examine(
     let checked = Checked {
         name: name.map(str::to_owned),
         location,
+        location_escaped,
         good: examination.failure.is_none(),
         capabilities: examination.capabilities,
         swept: examination.swept,
@@ -174,7 +181,7 @@ fn examine(
 }
 
 /// Removes probes although we are to stop; for that the destination is opened anew, by one that is not to stop yet.
-fn remove_at_last(context: &Context, settings: &Settings, word: &str, probes: &[String]) {
+fn remove_at_last(context: &Context, settings: &Settings, word: &OsStr, probes: &[String]) {
     let stop = Stop::default();
     let signal = stop.signal();
     let patience = thread::Builder::new().spawn(move || {

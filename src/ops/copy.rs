@@ -4,6 +4,7 @@ mod places;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     io::{self, Read as _, Write},
     sync::Arc,
 };
@@ -15,7 +16,7 @@ use tracing::{info, warn};
 use self::places::{source, target};
 use crate::{
     catalog::{
-        destination::Destination,
+        destination::{Destination, located},
         listing::{Manifests, OtherFile},
         shipment::Shipment,
     },
@@ -35,9 +36,9 @@ const PATIENCE: usize = 3;
 /// What is asked for.
 pub struct Request {
     /// An archive, or a place: `@NAME`, a URL or a path.
-    pub from: String,
+    pub from: OsString,
     /// A place.
-    pub to: String,
+    pub to: OsString,
     /// Whose archives of a place.
     pub whose: Whose,
 }
@@ -72,8 +73,14 @@ pub struct Copied {
     pub name: String,
     /// Where it was read.
     pub from: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_escaped: Option<String>,
     /// Where it is now, too.
     pub to: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_escaped: Option<String>,
     /// Its size.
     pub size_bytes: u64,
     /// SHA-256 of the whole file.
@@ -89,6 +96,9 @@ pub struct Skipped {
     pub name: String,
     /// Where it is.
     pub to: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_escaped: Option<String>,
     /// Its size.
     pub size_bytes: u64,
 }
@@ -295,6 +305,7 @@ impl Copying<'_> {
         report.skipped.push(Skipped {
             name: name.to_owned(),
             to: location(&self.to, name),
+            to_escaped: located(self.to.path_escaped().as_deref(), name),
             size_bytes,
         });
     }
@@ -337,7 +348,9 @@ impl Copying<'_> {
             report.copied.push(Copied {
                 name: name.to_owned(),
                 from: from.clone(),
+                from_escaped: located(self.from.path_escaped().as_deref(), name),
                 to: to.clone(),
+                to_escaped: located(self.to.path_escaped().as_deref(), name),
                 size_bytes,
                 sha256: sha256.clone(),
                 proof,

@@ -53,7 +53,7 @@ use crate::{
         transaction::{Change, Form, Transaction, home::Home, journal::Journal},
     },
     error::Failure,
-    model::entry_name::EntryName,
+    model::{entry_name::EntryName, written::escaped},
 };
 
 /// What is asked for.
@@ -333,6 +333,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     if request.staging == Keep::Yes && !(is_damaged(&report) && request.archive.is_replaceable()) {
         staging.keep();
         report.staging = Some(staging.path().display().to_string());
+        report.staging_escaped = escaped(staging.path());
     }
     announce(&unpacked, &report);
     if let Some(mut transaction) = transaction

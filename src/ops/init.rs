@@ -2,7 +2,7 @@
 
 pub mod apps;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::{
         publish::{Draft, Existing, publish},
     },
     error::{Failure, Kind},
+    model::written::escaped,
     state,
 };
 
@@ -22,6 +23,21 @@ use crate::{
 pub struct Report {
     /// The files.
     pub created: Vec<String>,
+    /// Those of them that are not UTF-8, percent-encoded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub created_escaped: Vec<String>,
+}
+
+impl Report {
+    fn of(files: &[PathBuf]) -> Report {
+        Report {
+            created: files
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+            created_escaped: files.iter().filter_map(|path| escaped(path)).collect(),
+        }
+    }
 }
 
 /// Makes configuration, services file and database where none of them is yet.
@@ -38,6 +54,15 @@ pub fn init(choices: &Choices) -> Result<Report> {
             .as_deref()
             .unwrap_or(Path::new(DEFAULT_DATA_DIR)),
     )?;
+    if data_dir.to_str().is_none() {
+        let message = format!(
+            "{} is not UTF-8, and so cannot stand in a configuration",
+            data_dir.display()
+        );
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("name another --data-dir; nothing was made")
+            .into());
+    }
     let database = data_dir.join("state.redb");
     if let Some(there) = [&config, &services, &database]
         .into_iter()
@@ -59,11 +84,7 @@ pub fn init(choices: &Choices) -> Result<Report> {
     )?;
     publish(&services, STARTER_SERVICES.as_bytes(), Existing::Keep)?;
     empty_database(&database)?;
-    let created = [config, services, database]
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    Ok(Report { created })
+    Ok(Report::of(&[config, services, database]))
 }
 
 fn starter_config(data_dir: &Path) -> String {

@@ -1,6 +1,10 @@
 //! `keep`: marks an archive, so that no policy removes it. The mark is an object of its own beside the archive.
 
-use std::{io::Write as _, path::Path};
+use std::{
+    ffi::OsStr,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use chrono::SecondsFormat;
@@ -9,7 +13,7 @@ use tracing::info;
 
 use crate::{
     catalog::{
-        destination::{ArchiveAt, Destination, as_path},
+        destination::{ArchiveAt, Destination, as_path, located},
         set::{mark_name, read_mark},
     },
     context::Context,
@@ -24,7 +28,7 @@ use crate::{
         entry_name::printable,
         retention::Mark,
     },
-    store::Store,
+    store::{Store, address::text_of},
 };
 
 /// What was done.
@@ -32,6 +36,9 @@ use crate::{
 pub struct Report {
     /// The archive, as messages name it.
     pub archive: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_escaped: Option<String>,
     /// Its name.
     pub name: String,
     /// Its mark now: `forever`, or until when.
@@ -46,7 +53,7 @@ pub struct Report {
 pub fn keep(
     context: &Context,
     settings: &Settings,
-    word: &str,
+    word: &OsStr,
     mark: Option<Mark>,
 ) -> Result<Report> {
     let (destination, name) = open(context, settings, word)?;
@@ -81,30 +88,38 @@ pub fn keep(
     }
     Ok(Report {
         archive,
+        archive_escaped: located(destination.shown_escaped().as_deref(), &name),
         name,
         mark: mark.map(text),
         before: before.map(text),
     })
 }
 
-fn open(context: &Context, settings: &Settings, word: &str) -> Result<(Destination, String)> {
-    let at = ArchiveAt::parse(word).map_err(|fault| Failure::new(Kind::Usage, fault))?;
+fn open(context: &Context, settings: &Settings, word: &OsStr) -> Result<(Destination, String)> {
+    let at = text_of(word).and_then(|text| text.map_or(Ok(None), ArchiveAt::parse));
+    let at = at.map_err(|fault| Failure::new(Kind::Usage, fault))?;
     if let Some(at) = at {
         return at.open(context, settings);
     }
     let path = Path::new(word);
-    let name = path.file_name().and_then(|name| name.to_str());
-    let folder = folder_of(path);
-    match (name, folder.to_str()) {
-        (Some(name), Some(folder)) => {
-            let folder = if folder.is_empty() { "." } else { folder };
-            Ok((
-                Destination::open(context, settings, &as_path(folder))?,
-                name.to_owned(),
-            ))
-        }
-        _ => Err(Failure::new(Kind::Usage, format!("{word:?} names no archive")).into()),
+    let Some(name) = path.file_name() else {
+        return Err(Failure::new(Kind::Usage, format!("{word:?} names no archive")).into());
+    };
+    let Some(name) = name.to_str() else {
+        let message = format!(
+            "the name of {} is not UTF-8",
+            printable(&path.to_string_lossy())
+        );
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("no policy removes a file of such a name: it needs no mark")
+            .into());
+    };
+    let mut folder = folder_of(path);
+    if folder.as_os_str().is_empty() {
+        folder = PathBuf::from(".");
     }
+    let folder = Destination::open(context, settings, as_path(&folder))?;
+    Ok((folder, name.to_owned()))
 }
 
 fn replace(

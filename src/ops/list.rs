@@ -1,6 +1,6 @@
 //! `list`: the archives of destinations, by their names, or with what their manifests say.
 
-use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+use std::{cmp::Ordering, collections::HashMap, ffi::OsString, sync::Arc};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -24,7 +24,7 @@ use crate::{
 use crate::{
     catalog::{
         dates,
-        destination::Destination,
+        destination::{Destination, located},
         listing::{Listed, Manifests, Naming, OtherFile, created},
         set::{Catalog, Failed, Hosts, at_each, failure_of},
     },
@@ -36,7 +36,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The places; none for `[backup] to`.
-    pub places: Vec<String>,
+    pub places: Vec<OsString>,
     /// Whose archives.
     pub hosts: Hosts,
     /// How much of them is read.
@@ -87,6 +87,9 @@ pub struct Report {
     pub other_files: Vec<Passed>,
     /// Folders of places without archives: places of their own, whose content was not listed.
     pub folders: Vec<String>,
+    /// Those of them that are not UTF-8, percent-encoded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folders_escaped: Vec<String>,
     /// Places that could not be listed.
     pub failed: Vec<Failed>,
     /// The same, as what the run ends in.
@@ -102,6 +105,9 @@ pub struct Report {
 pub struct Passed {
     /// The place, as messages name it.
     pub destination: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_escaped: Option<String>,
     #[serde(flatten)]
     file: OtherFile,
 }
@@ -129,6 +135,7 @@ pub struct Archives {
 struct Row {
     listed: Listed,
     destination: Arc<str>,
+    destination_escaped: Option<Arc<str>>,
     detail: Option<Box<Detail>>,
 }
 
@@ -163,8 +170,14 @@ pub struct Archive<'a> {
     pub name: &'a str,
     /// What other verbs call it.
     pub location: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location_escaped: Option<String>,
     /// The place, as messages name it.
     pub destination: &'a str,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_escaped: Option<&'a str>,
     /// What its name begins with.
     pub prefix: &'a str,
     /// When its snapshot was taken.
@@ -217,7 +230,7 @@ pub struct Detail {
 /// Lists the archives of every place.
 pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
     let (mut rows, mut others, mut other_files) = (Vec::new(), 0, Vec::new());
-    let mut folders = Vec::new();
+    let (mut folders, mut folders_escaped) = (Vec::new(), Vec::new());
     let (found, failed) = at_each(context, settings, &request.places, |destination| {
         let prefix = &settings.schema.prefix;
         let catalog = Catalog::read(&destination, prefix, request.hosts, Manifests::OfAll)?;
@@ -227,10 +240,13 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
             Depth::Manifests => details(context, &destination, &catalog)?,
         };
         let shown: Arc<str> = destination.shown().into();
+        let shown_escaped: Option<Arc<str>> = destination.shown_escaped().map(Arc::from);
         if catalog.archives.is_empty() {
-            let found = destination.store.folders().into_iter();
             let place = shown.trim_end_matches('/');
-            folders.extend(found.map(|folder| format!("{place}/{folder}")));
+            for folder in destination.store.folders() {
+                folders_escaped.extend(located(shown_escaped.as_deref(), &folder));
+                folders.push(format!("{place}/{folder}"));
+            }
         }
         for listed in &catalog.archives {
             let created = listed.created().map(|created| created.timestamp());
@@ -238,11 +254,13 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
         }
         other_files.extend(catalog.other_files.into_iter().map(|file| Passed {
             destination: shown.to_string(),
+            destination_escaped: shown_escaped.as_deref().map(str::to_owned),
             file,
         }));
         rows.extend(catalog.archives.into_iter().map(|listed| Row {
             detail: details.remove(&listed.stored.name).map(Box::new),
             destination: shown.clone(),
+            destination_escaped: shown_escaped.clone(),
             listed,
         }));
         Ok(())
@@ -264,6 +282,7 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
         others,
         other_files,
         folders,
+        folders_escaped,
         failure: failure_of(&failed, places).or_else(|| unread_failure(unread)),
         failed,
         places,
@@ -297,7 +316,9 @@ impl Row {
         Archive {
             name,
             location: format!("{}/{name}", destination.trim_end_matches('/')),
+            location_escaped: located(self.destination_escaped.as_deref(), name),
             destination,
+            destination_escaped: self.destination_escaped.as_deref(),
             prefix: self.listed.prefix(),
             time: rfc3339(self.listed.time),
             time_from: match self.listed.naming {

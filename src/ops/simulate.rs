@@ -1,5 +1,7 @@
 //! `prune simulate`: what a policy would hold over time.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -15,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The destination whose policy is meant, instead of that of `[backup.retention]`.
-    pub place: Option<String>,
+    pub place: Option<OsString>,
     /// A policy in place of any that is configured.
     pub policy: Option<Policy>,
     /// When the first archive is made; else now.

@@ -22,7 +22,7 @@ use crate::{
     },
     error::{Failure, Kind},
     machine::contents,
-    model::plan::Privacy,
+    model::{plan::Privacy, written::escaped},
     store::address::Address,
     work::shell::Line,
 };
@@ -34,6 +34,9 @@ pub struct Report {
     pub good: bool,
     /// The files that were looked at.
     pub files: Vec<String>,
+    /// Those of them that are not UTF-8, percent-encoded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files_escaped: Vec<String>,
     /// What is wrong.
     pub faults: Vec<String>,
     /// What may be meant, and may not.
@@ -52,6 +55,9 @@ pub struct Held {
     /// Its path; nothing for a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_escaped: Option<String>,
     /// The number of files; nothing for a command, and for what is not there or cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<u64>,
@@ -68,12 +74,14 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<Report> {
     let mut report = Report {
         good: false,
         files: Vec::new(),
+        files_escaped: Vec::new(),
         faults: Vec::new(),
         warnings: Vec::new(),
         sources: Vec::new(),
     };
     let config = choices.config_path()?;
     report.files.push(config.display().to_string());
+    report.files_escaped.extend(escaped(&config));
     match read_text(&config)? {
         None => report
             .faults
@@ -109,6 +117,7 @@ fn held_by(settings: &Settings, source: &Source, warnings: &mut Vec<String>) -> 
         name: source.name.to_string(),
         kind: source.kind(),
         path: source.path().map(|path| path.display().to_string()),
+        path_escaped: source.path().and_then(escaped),
         files: None,
         bytes: None,
         has_import: None,
@@ -206,6 +215,7 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
             Content::Command { .. } => continue,
         }
         report.files.push(shown.to_string());
+        report.files_escaped.extend(escaped(path));
     }
     Ok(())
 }

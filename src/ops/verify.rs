@@ -17,6 +17,7 @@ use crate::{
     model::{
         archive_name::{ArchiveName, SUFFIX},
         version::{Compatibility, compatibility, incompatible},
+        written::escaped,
     },
     store::{OWN, is_cold},
 };
@@ -96,6 +97,7 @@ pub fn in_folder(context: &Context, folder: &Path) -> Result<Folder> {
         if foreign {
             found.other_files.push(OtherFile {
                 name: path.display().to_string(),
+                name_escaped: escaped(&path),
                 reason: "not an archive: there is no manifest in it".to_owned(),
                 is_foreign: true,
                 is_unread: false,

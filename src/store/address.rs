@@ -1,6 +1,7 @@
 //! Where archives are kept, as URLs and configuration name it: a folder, a bucket with a prefix, a server with a folder.
 
 use std::{
+    ffi::OsStr,
     fmt,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,7 @@ use super::misread::{Word, url_parts};
 pub use super::misread::{masked, read};
 use crate::{
     error::{Failure, Kind},
-    model::written::unexpanded,
+    model::{entry_name::printable, written::unexpanded},
 };
 
 /// A place for archives.
@@ -70,10 +71,38 @@ pub fn word(text: &str) -> Result<Word<'_>, String> {
     read(text)
 }
 
+/// Returns the text of a word of the command line; `None` for a path of this machine that is not UTF-8. A destination and a place
+/// elsewhere have names in UTF-8. The fault never repeats a password.
+pub fn text_of(word: &OsStr) -> Result<Option<&str>, String> {
+    if let Some(text) = word.to_str() {
+        return Ok(Some(text));
+    }
+    let lossy = word.to_string_lossy();
+    if lossy.starts_with('@') {
+        return Err(format!(
+            "{} is not UTF-8, as names of destinations are; a path of such a name is written with ./ before it",
+            printable(&lossy)
+        ));
+    }
+    if url_parts(&lossy).is_none() && Path::new(word).is_file() {
+        return Ok(None);
+    }
+    match read(&lossy)? {
+        Word::Path => Ok(None),
+        Word::Url(url) => {
+            let (scheme, _) = url_parts(&url).unwrap_or_default();
+            Err(format!(
+                "a URL of {scheme} is UTF-8, and this one has other bytes; a path of such a name is written with ./ before it"
+            ))
+        }
+    }
+}
+
 /// Refuses a path that looks like a place elsewhere, unless it is there.
 pub fn require_path(path: &Path) -> Result<(), Failure> {
-    let text = path.to_str().filter(|_| path.symlink_metadata().is_err());
-    match text.map(read) {
+    let text = path.symlink_metadata().is_err();
+    let text = text.then(|| path.to_string_lossy());
+    match text.as_deref().map(read) {
         None | Some(Ok(Word::Path)) => Ok(()),
         Some(Ok(Word::Url(url))) => {
             // It may hold a password.
@@ -87,6 +116,17 @@ pub fn require_path(path: &Path) -> Result<(), Failure> {
 }
 
 impl Address {
+    /// Parses a word of the command line: a URL, or the path of a folder, which may have bytes that are not UTF-8.
+    pub fn of_word(word: &OsStr) -> Result<Address, String> {
+        if let Some(text) = text_of(word)? {
+            return Address::parse(text);
+        }
+        match unexpanded(&word.to_string_lossy(), "there") {
+            Some(fault) => Err(fault),
+            None => Ok(Address::Folder(PathBuf::from(word))),
+        }
+    }
+
     /// Parses a URL, or the path of a folder. The fault never repeats a password.
     pub fn parse(text: &str) -> Result<Address, String> {
         let url = match read(text)? {
@@ -181,7 +221,6 @@ impl Address {
     }
 }
 
-/// Names of buckets and containers, `$root` and `$web` of Azure among them.
 /// Returns the right spelling of a URL that has a server or an ARN in place of a bucket.
 fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<String> {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -227,6 +266,7 @@ fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<S
     ))
 }
 
+/// Returns true for names of buckets and containers, `$root` and `$web` of Azure among them.
 fn is_bucket(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let name = name.strip_prefix('$').unwrap_or(name);

@@ -26,6 +26,7 @@ mod manual;
 mod messages;
 mod misread;
 mod nightly;
+mod odd_bytes;
 mod options;
 mod recordings;
 mod refusals;

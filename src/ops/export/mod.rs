@@ -38,7 +38,10 @@ use crate::{
         sqlite::verdict::Checked,
         tree::{self, Changed},
     },
-    store::{Word, address::word},
+    store::{
+        Word,
+        address::{text_of, word},
+    },
 };
 use crate::{
     catalog::destination::{Destination, ReadBack},
@@ -138,7 +141,8 @@ impl Output {
         if text.as_os_str() == "-" {
             return Ok(Output::Stdout);
         }
-        let place = match text.to_str() {
+        let text_of = text_of(text.as_os_str());
+        let place = match text_of.map_err(|fault| Failure::new(Kind::Usage, fault))? {
             Some(named) if named.starts_with('@') => Word::Url(named.into()),
             Some(named) => word(named).map_err(|fault| Failure::new(Kind::Usage, fault))?,
             None => Word::Path,

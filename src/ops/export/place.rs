@@ -170,7 +170,7 @@ pub enum Place {
 impl Place {
     /// Looks whether the archive may go there; folders that it names are made.
     pub fn find(path: &Path, settings: &Settings, overwrite: Overwrite) -> Result<Place> {
-        if let Some(fault) = path.to_str().and_then(|path| unexpanded(path, "there")) {
+        if let Some(fault) = unexpanded(&path.to_string_lossy(), "there") {
             return Err(Failure::new(Kind::Usage, fault)
                 .hint("a shell expands it only where it stands without quotes")
                 .into());

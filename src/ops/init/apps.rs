@@ -77,9 +77,7 @@ pub fn init(choices: &Choices, name: &str) -> Result<Report> {
     let folder = folder_of(&config);
     create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     publish(&config, text.as_bytes(), Existing::Keep)?;
-    Ok(Report {
-        created: vec![config.display().to_string()],
-    })
+    Ok(Report::of(&[config]))
 }
 
 /// The configuration for a service that has its data elsewhere.

@@ -6,6 +6,8 @@
 mod plan;
 mod remove;
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
@@ -26,7 +28,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The place; none for each of `[backup] to`.
-    pub place: Option<String>,
+    pub place: Option<OsString>,
     /// A policy in place of any that is configured.
     pub policy: Option<Policy>,
     /// A limit in place of any that is configured.
@@ -84,6 +86,9 @@ pub struct Report {
 pub struct Place {
     /// The place, as messages name it.
     pub destination: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_escaped: Option<String>,
     /// Whether nothing was to be removed.
     pub dry_run: bool,
     /// The policy.
@@ -178,7 +183,7 @@ impl Serialize for Report {
 /// Nothing is removed anywhere where one place would lose more than it may at once. Not promised: that what is looked into
 /// is good to its last byte; its end and its manifest are.
 pub fn prune(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
-    let words: Vec<String> = request.place.iter().cloned().collect();
+    let words: Vec<OsString> = request.place.iter().cloned().collect();
     let (plans, failed) = at_each(context, settings, &words, |destination| {
         Plan::make(context, destination, &settings.schema.prefix, request)
     })?;
@@ -262,6 +267,7 @@ impl Plan {
         }
         Place {
             destination: self.destination.shown(),
+            destination_escaped: self.destination.shown_escaped(),
             dry_run: mode == Mode::Plan,
             policy: self.policy,
             max_remove: self.max_remove.to_string(),
