@@ -12,6 +12,7 @@ pub mod method;
 pub mod named;
 mod nesting;
 pub mod plan;
+pub mod quantity;
 pub mod relative;
 pub mod retention;
 pub mod rules;
