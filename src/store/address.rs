@@ -53,7 +53,7 @@ pub enum Service {
 
 impl Service {
     /// The scheme of its URLs.
-    pub fn scheme(self) -> &'static str {
+    pub const fn scheme(self) -> &'static str {
         match self {
             Service::S3 => "s3",
             Service::Gcs => "gs",

@@ -28,7 +28,7 @@ pub use self::{
     marker::Maker,
     misread::Word,
     network::Check,
-    options::{Environment, Options, Secret},
+    options::{Environment, Options, Secret, SecretName},
     pages::Pages,
 };
 use crate::{

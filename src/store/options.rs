@@ -33,6 +33,40 @@ impl Secret {
     }
 }
 
+/// A secret among the options of a store: each provider has its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecretName {
+    /// S3: the name of the key.
+    AccessKeyId,
+    /// S3: the key itself.
+    SecretAccessKey,
+    /// S3: the token of a temporary key.
+    SessionToken,
+    /// Azure: the key of the account.
+    AccountKey,
+    /// Google: the key of the service account, JSON.
+    ServiceAccountKey,
+    /// SFTP: the password.
+    Password,
+    /// The URL of a proxy, with user and password.
+    Proxy,
+}
+
+impl SecretName {
+    /// Returns its key in the configuration.
+    pub fn key(self) -> &'static str {
+        match self {
+            SecretName::AccessKeyId => "access_key_id",
+            SecretName::SecretAccessKey => "secret_access_key",
+            SecretName::SessionToken => "session_token",
+            SecretName::AccountKey => "account_key",
+            SecretName::ServiceAccountKey => "service_account_key",
+            SecretName::Password => "password",
+            SecretName::Proxy => "proxy",
+        }
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -125,6 +159,21 @@ pub const MAX_CHUNK_BYTES: usize = 512 << 20;
 /// The most parts on their way at once.
 pub const MAX_PARALLEL_UPLOADS: usize = 64;
 
+impl Options {
+    /// Returns the place of a secret.
+    pub fn secret_mut(&mut self, name: SecretName) -> &mut Option<Secret> {
+        match name {
+            SecretName::AccessKeyId => &mut self.access_key_id,
+            SecretName::SecretAccessKey => &mut self.secret_access_key,
+            SecretName::SessionToken => &mut self.session_token,
+            SecretName::AccountKey => &mut self.account_key,
+            SecretName::ServiceAccountKey => &mut self.service_account_key,
+            SecretName::Password => &mut self.password,
+            SecretName::Proxy => &mut self.proxy,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {
@@ -164,6 +213,30 @@ impl Default for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_secret_has_a_place_and_a_key_of_its_own() {
+        use SecretName::*;
+        let names = [
+            AccessKeyId,
+            SecretAccessKey,
+            SessionToken,
+            AccountKey,
+            ServiceAccountKey,
+            Password,
+            Proxy,
+        ];
+        let mut options = Options::default();
+        for name in names {
+            let place = options.secret_mut(name);
+            assert_eq!(*place, None, "{}", name.key());
+            *place = Some(Secret::new(name.key()));
+        }
+        for name in names {
+            let kept = options.secret_mut(name).as_ref().map(Secret::reveal);
+            assert_eq!(kept, Some(name.key()));
+        }
+    }
 
     #[test]
     fn nobody_sees_a_secret() {
