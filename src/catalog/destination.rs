@@ -13,17 +13,14 @@ use chrono::{DateTime, Utc};
 use tracing::warn;
 
 pub use self::slot::Slot;
-use super::{
-    listing::{Listed, Listing, Manifests},
-    secret,
-};
+use super::listing::{Listed, Listing, Manifests};
 use crate::{
     archive::{reader::Discard, select::select},
-    config::{Settings, destinations, elsewhere::tidy, retention::Retention},
+    config::{Settings, destinations, elsewhere::tidy, retention::Retention, secret},
     disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
     model::{archive_name::SUFFIX, retention::is_future},
-    store::{self, Address, Maker, Options, Secret, Store, Word, address, is_cold},
+    store::{self, Address, Maker, Store, Word, address, is_cold},
 };
 use crate::{
     context::Context,
@@ -157,10 +154,13 @@ impl Destination {
         context.signs.keep_in(&settings.folders());
         let mut options = written.options;
         options.read_back |= read_back == ReadBack::Always;
-        for (key, value) in &written.secrets {
-            let value =
-                secret::look_up(value, key, settings, &context.environment, &context.step())?;
-            *place_of(&mut options, key) = Some(value);
+        let lookup = secret::Lookup {
+            config: &settings.config,
+            environment: &context.environment,
+            step: &context.step(),
+        };
+        for (name, value) in &written.secrets {
+            *options.secret_mut(*name) = Some(lookup.resolve(*name, value)?);
         }
         let stop = context.stop.clone();
         let store = store::open(
@@ -179,8 +179,8 @@ impl Destination {
         })
     }
 
-    /// Looks at everything of a destination of the configuration that is known before the first request: its options, its
-    /// secrets and the environment. Returns what this process cannot look at.
+    /// Checks everything of a destination of the configuration that is known before the first request: its options, its
+    /// secrets and the environment. Returns the faults that may be those of this process alone.
     pub fn look_over(
         context: &Context,
         settings: &Settings,
@@ -188,15 +188,18 @@ impl Destination {
     ) -> Result<Vec<String>> {
         let mut options = written.options.clone();
         let (mut is_complete, mut unseen) = (true, Vec::new());
-        for (key, value) in &written.secrets {
+        let lookup = secret::Lookup {
+            config: &settings.config,
+            environment: &context.environment,
+            step: &context.step(),
+        };
+        for (name, value) in &written.secrets {
             if !secret::is_at_hand(value) {
                 is_complete = false;
                 continue;
             }
-            match secret::find(value, key, settings, &context.environment, &context.step()) {
-                Ok(value) => {
-                    *place_of(&mut options, key) = secret::read(key, &value)?;
-                }
+            match lookup.find(*name, value) {
+                Ok(value) => *options.secret_mut(*name) = secret::read(*name, &value)?,
                 Err(error) => {
                     is_complete = false;
                     unseen.push(format!("{error:#}"));
@@ -399,19 +402,6 @@ pub fn as_path(folder: &Path) -> PathBuf {
 pub fn located(folder_escaped: Option<&str>, name: &str) -> Option<String> {
     let folder = folder_escaped?.trim_end_matches('/');
     Some(format!("{folder}/{}", percent_encoded(name.as_bytes())))
-}
-
-/// The place of a secret of the configuration among the options.
-fn place_of<'a>(options: &'a mut Options, key: &str) -> &'a mut Option<Secret> {
-    match key {
-        "access_key_id" => &mut options.access_key_id,
-        "secret_access_key" => &mut options.secret_access_key,
-        "session_token" => &mut options.session_token,
-        "account_key" => &mut options.account_key,
-        "password" => &mut options.password,
-        "proxy" => &mut options.proxy,
-        _ => &mut options.service_account_key,
-    }
 }
 
 impl ArchiveAt {

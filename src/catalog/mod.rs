@@ -4,6 +4,5 @@ pub mod dates;
 pub mod destination;
 pub mod listing;
 pub mod location;
-pub mod secret;
 pub mod set;
 pub mod shipment;

@@ -1,6 +1,6 @@
 //! `hookshot export`.
 
-use std::{collections::BTreeMap, io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal as _, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
@@ -12,7 +12,7 @@ use crate::{
     catalog::destination::ReadBack,
     error::{Failure, Kind},
     machine::enter::Access,
-    model::method::Method,
+    model::{method::Method, quantity::TimeLimit},
     ops::export::{Output, Overwrite, Request, Secrets, Since, export},
     work::stdout::ensure_open,
 };
@@ -57,9 +57,9 @@ pub struct Export {
     /// How the database is copied [default: [backup] snapshot, else auto]
     #[arg(long, value_name = "METHOD")]
     snapshot: Option<Snapshot>,
-    /// How long the copy of a database that a service writes to may take, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    snapshot_timeout: u64,
+    /// How long the copy of a database that a service writes to may take: 90s, 5m; a number alone is seconds
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    snapshot_timeout: TimeLimit,
 }
 
 /// How the database is copied.
@@ -154,7 +154,7 @@ impl Export {
             tags: self.tags.into_iter().collect::<BTreeMap<_, _>>(),
             level: self.level.and_then(Level::new),
             snapshot: self.snapshot.map(Snapshot::method),
-            snapshot_timeout: Duration::from_secs(self.snapshot_timeout),
+            snapshot_timeout: self.snapshot_timeout.duration(),
         };
         let report = export(&app.context, &entered, request, app.begun)?;
         let missing: Vec<&str> = report

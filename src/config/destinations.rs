@@ -1,20 +1,22 @@
-//! `[backup.destinations.NAME]`: where archives are kept off this machine, and how that is talked to.
+//! `[backup.destinations.NAME]`: the places of archives, and the options of their stores.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use toml::{Table, Value};
+use toml::Value;
 
 use super::{
     foreign,
-    nearest::nearest,
-    quantity,
+    reader::{Kinds, Section, did_you_mean},
     retention::{self, Retention},
-    schema::Reader,
+    secret,
 };
 use crate::{
-    model::written::unexpanded,
+    model::{
+        quantity::{Rate, Size, TimeLimit},
+        written::unexpanded,
+    },
     store::{
-        Address, Options, Secret,
+        Address, Options, Secret, SecretName,
         address::{Service, is_ssh_word},
         options::{Checksums, Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
         proxy::{self, Proxy},
@@ -22,73 +24,16 @@ use crate::{
     },
 };
 
-/// The keys of every destination.
-const COMMON: [&str; 8] = [
-    "url",
-    "timeout",
-    "retry_attempts",
-    "parallel_uploads",
-    "chunk_size",
-    "bandwidth_limit",
-    "read_back",
-    "retention",
-];
-const S3: [&str; 16] = [
-    "profile",
-    "ca_file",
-    "proxy",
-    "endpoint",
-    "region",
-    "path_style",
-    "allow_http",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "storage_class",
-    "sse",
-    "sse_kms_key_id",
-    "tags",
-    "checksums",
-    "conditional_writes",
-];
-const GCS: [&str; 6] = [
-    "ca_file",
-    "proxy",
-    "endpoint",
-    "allow_http",
-    "service_account_key",
-    "storage_class",
-];
-const AZURE: [&str; 8] = [
-    "ca_file",
-    "proxy",
-    "endpoint",
-    "allow_http",
-    "account",
-    "account_key",
-    "storage_class",
-    "tags",
-];
-const FOLDER: [&str; 2] = ["mounted", "create"];
-const SFTP: [&str; 6] = [
-    "user",
-    "port",
-    "password",
-    "identity_file",
-    "known_hosts_file",
-    "ssh_config",
-];
-
-/// A destination as the file says it; values that are secret are not looked up yet.
+/// A destination as the file describes it; secrets are not resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
-    /// Where it is.
+    /// Its place.
     pub address: Address,
-    /// How it is talked to, but for what is secret.
+    /// The options of its store, without secrets.
     pub options: Options,
-    /// What is secret, as it is written: a value, or where it is found.
-    pub secrets: BTreeMap<String, Secret>,
-    /// Its own retention, where it has one.
+    /// The secrets as they are written: values, or references.
+    pub secrets: BTreeMap<SecretName, Secret>,
+    /// Its own retention, if it has one.
     pub retention: Option<Retention>,
     /// True if its folder has to lie on another mount than `/`.
     pub mounted: bool,
@@ -97,7 +42,7 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// A destination that only an address is known of.
+    /// Returns a destination of which only the address is known.
     pub fn at(address: Address) -> Destination {
         Destination {
             address,
@@ -110,62 +55,42 @@ impl Destination {
     }
 }
 
+/// The kinds of destinations; the keys of each are those that its function asks for.
+const KINDS: &Kinds<Own> = &[
+    (FOLDER, folder),
+    (Service::S3.scheme(), s3),
+    (Service::Gcs.scheme(), gcs),
+    (Service::Azure.scheme(), azure),
+    (SFTP, sftp),
+];
+const FOLDER: &str = "folder";
+const SFTP: &str = "sftp";
+
+/// The slowest rate, in bytes for each second.
+const MIN_RATE: u64 = 1000;
+
+/// The settings that only some kinds have.
+#[derive(Default)]
+struct Own {
+    options: Options,
+    secrets: BTreeMap<SecretName, Secret>,
+    mounted: bool,
+    exists: bool,
+    user: Option<String>,
+    port: Option<u16>,
+}
+
 /// Reads `[backup.destinations]`.
-pub(super) fn read(reader: &mut Reader<'_>, backup: &Table) -> BTreeMap<String, Destination> {
-    let mut destinations = BTreeMap::new();
-    let table = match backup.get("destinations") {
-        None => return destinations,
-        Some(Value::Table(table)) => table,
-        Some(_) => {
-            reader.fault(
-                "`destinations` under [backup] must be sections, [backup.destinations.NAME]",
-            );
-            return destinations;
-        }
-    };
-    for (name, value) in table {
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if name.is_empty() || !name.bytes().all(is_name) {
-            reader.fault("names under [backup.destinations] have letters, digits, `_` and `-`");
-            continue;
-        }
-        let section = format!("backup.destinations.{name}");
-        let Value::Table(table) = value else {
-            reader.fault(format!(
-                "`{name}` under [backup.destinations] must be a section"
-            ));
-            continue;
-        };
-        let Some(url) = reader.text(table, &section, "url") else {
-            if !table.contains_key("url") {
-                let every = [&COMMON[..], &S3, &GCS, &AZURE, &SFTP].concat();
-                reader.required(table, &section, "url", &every);
-                reader.unknown(table, &section, &every);
-            }
-            continue;
-        };
-        if let Some(fault) = unexpanded(&url, "in the configuration") {
-            reader.fault(format!("`url` under [{section}]: {fault}"));
-            continue;
-        }
-        match Address::parse(&url) {
-            Ok(address) => {
-                let destination = one(reader, table, &section, address);
-                destinations.insert(name.clone(), destination);
-            }
-            Err(fault) => reader.fault(format!("`url` under [{section}]: {fault}")),
-        }
-    }
-    destinations
+pub(super) fn read(backup: &Section<'_>) -> BTreeMap<String, Destination> {
+    backup.named("destinations", destination)
 }
 
 /// Reads `[backup] to`: names of destinations.
 pub(super) fn read_to(
-    reader: &mut Reader<'_>,
-    backup: &Table,
+    backup: &Section<'_>,
     destinations: &BTreeMap<String, Destination>,
 ) -> Vec<String> {
-    let names: Option<Vec<String>> = match backup.get("to") {
+    let names: Option<Vec<String>> = match backup.value("to") {
         None => return Vec::new(),
         Some(Value::Array(names)) => names
             .iter()
@@ -174,335 +99,250 @@ pub(super) fn read_to(
         Some(_) => None,
     };
     let Some(names) = names else {
-        reader.fault("`to` under [backup] must be a list of names of destinations");
+        backup.fault("to", "must be a list of names of destinations");
         return Vec::new();
     };
     let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
+    // The fault of a destination that is written and has one is named there.
+    let written = backup.value("destinations").and_then(Value::as_table);
+    let is_written = |name: &str| written.is_some_and(|table| table.contains_key(name));
     for name in &names {
         if name.contains(['/', ':', '@', '~', '$']) {
             // It may hold a password.
-            reader.fault("`to` under [backup] has names, such as \"NAME\", of sections [backup.destinations.NAME]: a URL or a path stands there as `url`");
-        } else if backup
-            .get("destinations")
-            .and_then(Value::as_table)
-            .is_some_and(|table| table.contains_key(name))
-        {
-            // What is wrong with it has been said, if anything is.
-        } else if !known.contains(&name.as_str()) {
-            let meant = nearest(name, &known)
-                .map(|name| format!("; did you mean `{name}`?"))
-                .unwrap_or_default();
-            reader.fault(format!(
-                "`to` under [backup] names no destination `{name}`{meant}"
-            ));
+            backup.fault("to", "has names, such as \"NAME\", of sections [backup.destinations.NAME]: a URL or a path stands there as `url`");
+        } else if !known.contains(&name.as_str()) && !is_written(name) {
+            let meant = did_you_mean(name, &known);
+            backup.fault("to", format!("names no destination `{name}`{meant}"));
         }
     }
     names
 }
 
-fn one(reader: &mut Reader<'_>, table: &Table, section: &str, address: Address) -> Destination {
-    let (kind, own): (&str, &[&str]) = match &address {
-        Address::Folder(_) => ("folder", &FOLDER),
-        Address::Bucket { service, .. } => match service {
-            Service::S3 => (service.scheme(), &S3),
-            Service::Gcs => (service.scheme(), &GCS),
-            Service::Azure => (service.scheme(), &AZURE),
-        },
-        Address::Sftp { .. } => ("sftp", &SFTP),
-    };
-    let kinds: [(&str, &[&str]); 5] = [
-        ("folder", &FOLDER),
-        (Service::S3.scheme(), &S3),
-        (Service::Gcs.scheme(), &GCS),
-        (Service::Azure.scheme(), &AZURE),
-        ("sftp", &SFTP),
-    ];
-    let common: Vec<&str> = COMMON.iter().chain(own).copied().collect();
-    let known = reader.misplaced(table, section, &common, ("destinations", kind), &kinds);
-    foreign::unknown(reader, table, section, &known);
-    let mut options = Options::default();
-    let mut text = |key: &str| {
-        own.contains(&key)
-            .then(|| reader.text(table, section, key))
-            .flatten()
-    };
-    options.profile = text("profile");
-    let proxy = text("proxy");
-    let (sse, kms_key) = (text("sse"), text("sse_kms_key_id"));
-    let checksums = text("checksums");
-    let mut shaped = |key: &str, shape: Shape| {
-        let value = own.contains(&key).then(|| reader.text(table, section, key));
-        match shape.read(&value.flatten()?) {
-            Ok(Some(value)) => return Some(value),
-            Ok(None) => reader.fault(format!("`{key}` under [{section}] is empty")),
-            Err(fault) => reader.fault(format!("`{key}` under [{section}] {fault}")),
+fn destination(section: &Section<'_>) -> Option<Destination> {
+    section.foreign(&foreign::OF_DESTINATIONS);
+    let address = address(section);
+    let own = match &address {
+        Some(address) => section.of_kind("destinations", kind(address), KINDS),
+        None => {
+            section.of_any_kind(KINDS);
+            None
         }
-        None
     };
-    options.endpoint = shaped("endpoint", Shape::Url);
-    options.region = shaped("region", Shape::Name);
-    options.storage_class = shaped("storage_class", Shape::Name);
-    options.account = shaped("account", Shape::Name);
-    let mut path = |key: &str| {
-        own.contains(&key)
-            .then(|| reader.path(table, section, key))
-            .flatten()
+    let Own {
+        mut options,
+        secrets,
+        mounted,
+        exists,
+        user,
+        port,
+    } = own.unwrap_or_default();
+    options.read_back = section.flag("read_back").unwrap_or(false);
+    numbers(section, &mut options);
+    let retention = section.section("retention", retention::read);
+    Some(Destination {
+        address: with_login(section, address?, user, port),
+        options,
+        secrets,
+        retention,
+        mounted,
+        exists,
+    })
+}
+
+fn address(section: &Section<'_>) -> Option<Address> {
+    let url = section.required("url")?;
+    let address = match unexpanded(&url, "in the configuration") {
+        Some(fault) => Err(fault),
+        None => Address::parse(&url),
     };
-    options.ca_file = path("ca_file");
-    options.identity_file = path("identity_file");
-    options.known_hosts_file = path("known_hosts_file");
-    options.ssh_config = path("ssh_config");
-    options.sse = match (sse.as_deref(), kms_key) {
+    let refuse = |fault| section.refuse(format!("{}: {fault}", section.shown("url")));
+    address.map_err(refuse).ok()
+}
+
+fn kind(address: &Address) -> &'static str {
+    match address {
+        Address::Folder(_) => FOLDER,
+        Address::Bucket { service, .. } => service.scheme(),
+        Address::Sftp { .. } => SFTP,
+    }
+}
+
+fn folder(section: &Section<'_>) -> Own {
+    Own {
+        mounted: section.flag("mounted").unwrap_or(false),
+        exists: section.flag("create") == Some(false),
+        ..Own::default()
+    }
+}
+
+fn s3(section: &Section<'_>) -> Own {
+    let mut own = object_store(section);
+    own.secret(section, SecretName::AccessKeyId);
+    own.secret(section, SecretName::SecretAccessKey);
+    own.secret(section, SecretName::SessionToken);
+    let options = &mut own.options;
+    options.profile = section.text("profile");
+    options.region = shaped(section, "region", Shape::Name);
+    options.path_style = section.flag("path_style");
+    options.tags = section.strings("tags");
+    options.sse = match (
+        section.text("sse").as_deref(),
+        section.text("sse_kms_key_id"),
+    ) {
         (None, None) => None,
         (Some("AES256"), None) => Some(Encryption::Server),
         (Some("aws:kms") | None, key) => Some(Encryption::Kms(key)),
         _ => {
-            reader.fault(format!(
-                "`sse` under [{section}] must be \"AES256\" or \"aws:kms\"; `sse_kms_key_id` goes with the latter"
-            ));
+            section.fault(
+                "sse",
+                "must be \"AES256\" or \"aws:kms\"; `sse_kms_key_id` goes with the latter",
+            );
             None
         }
     };
-    if table.contains_key("conditional_writes") {
-        options.conditional_writes = reader.flag(table, section, "conditional_writes");
-    }
-    options.checksums = match checksums.as_deref() {
+    options.conditional_writes = section
+        .flag("conditional_writes")
+        .unwrap_or(options.conditional_writes);
+    options.checksums = match section.text("checksums").as_deref() {
         None | Some("sha256") => Checksums::Sha256,
         Some("none") => Checksums::None,
         Some(_) => {
-            reader.fault(format!(
-                "`checksums` under [{section}] must be \"sha256\" or \"none\""
-            ));
+            section.fault("checksums", "must be \"sha256\" or \"none\"");
             Checksums::Sha256
         }
     };
-    if table.contains_key("path_style") {
-        options.path_style = Some(reader.flag(table, section, "path_style"));
-    }
-    options.allow_http = reader.flag(table, section, "allow_http");
-    options.read_back = reader.flag(table, section, "read_back");
-    options.tags = reader.strings(table, section, "tags");
-    numbers(reader, table, section, &mut options);
-    let address = with_login(reader, table, section, address);
-    let mut secrets = BTreeMap::new();
-    for key in [
-        "access_key_id",
-        "secret_access_key",
-        "session_token",
-        "account_key",
-        "service_account_key",
-        "password",
-    ] {
-        if own.contains(&key)
-            && let Some(value) = reader.text(table, section, key)
-        {
-            secrets.insert(key.to_owned(), Secret::new(value));
+    own
+}
+
+fn gcs(section: &Section<'_>) -> Own {
+    let mut own = object_store(section);
+    own.secret(section, SecretName::ServiceAccountKey);
+    own
+}
+
+fn azure(section: &Section<'_>) -> Own {
+    let mut own = object_store(section);
+    own.secret(section, SecretName::AccountKey);
+    own.options.account = shaped(section, "account", Shape::Name);
+    own.options.tags = section.strings("tags");
+    own
+}
+
+fn sftp(section: &Section<'_>) -> Own {
+    let mut own = Own::default();
+    own.secret(section, SecretName::Password);
+    own.options.identity_file = section.path("identity_file");
+    own.options.known_hosts_file = section.path("known_hosts_file");
+    own.options.ssh_config = section.path("ssh_config");
+    own.user = section.text("user").filter(|user| {
+        let is_good = is_ssh_word(user);
+        if !is_good {
+            section.fault("user", "is not one that ssh could take");
         }
-    }
-    if let Some(url) = proxy {
-        let is_elsewhere = ["file:", "credential:", "env:", "command:"]
-            .iter()
-            .any(|kind| url.starts_with(kind));
+        is_good
+    });
+    own.port = section.number("port", "a number from 1 to 65535", |port| *port > 0);
+    own
+}
+
+/// Reads the keys of every object store.
+fn object_store(section: &Section<'_>) -> Own {
+    section.foreign(&foreign::OF_STORES);
+    let mut own = Own::default();
+    own.options.endpoint = shaped(section, "endpoint", Shape::Url);
+    own.options.storage_class = shaped(section, "storage_class", Shape::Name);
+    own.options.ca_file = section.path("ca_file");
+    own.options.allow_http = section.flag("allow_http").unwrap_or(false);
+    let name = SecretName::Proxy;
+    if let Some(url) = section.text(name.key()) {
+        let is_elsewhere = secret::is_reference(&url);
         if !is_elsewhere
             && url != proxy::NONE
             && let Err(fault) = Proxy::parse(&url, "`proxy`")
         {
-            reader.fault(format!("`proxy` under [{section}] cannot be used: {fault}"));
+            section.fault(name.key(), format!("cannot be used: {fault}"));
         }
         // With a password it is a secret like others.
         if is_elsewhere || url.contains('@') {
-            secrets.insert("proxy".to_owned(), Secret::new(url));
+            own.secrets.insert(name, Secret::new(url));
         } else {
-            options.proxy = Some(Secret::new(url));
+            own.options.proxy = Some(Secret::new(url));
         }
     }
-    let retention = match table.get("retention") {
-        None => None,
-        Some(Value::Table(own)) => Some(retention::read(
-            reader,
-            own,
-            &format!("{section}.retention"),
-        )),
-        Some(_) => {
-            reader.fault(format!("`retention` under [{section}] must be a section"));
-            None
-        }
-    };
-    Destination {
-        address,
-        options,
-        secrets,
-        retention,
-        mounted: own.contains(&"mounted") && reader.flag(table, section, "mounted"),
-        exists: own.contains(&"create")
-            && table.contains_key("create")
-            && !reader.flag(table, section, "create"),
+    own
+}
+
+impl Own {
+    fn secret(&mut self, section: &Section<'_>, name: SecretName) {
+        let written = section.text(name.key());
+        self.secrets
+            .extend(written.map(|written| (name, Secret::new(written))));
     }
 }
 
-/// Puts `user` and `port` into the address of a server; what stands in the URL as well has to be the same.
+fn shaped(section: &Section<'_>, key: &'static str, shape: Shape) -> Option<String> {
+    match shape.read(&section.text(key)?) {
+        Ok(Some(value)) => return Some(value),
+        Ok(None) => section.fault(key, "is empty"),
+        Err(fault) => section.fault(key, fault),
+    }
+    None
+}
+
+/// Puts `user` and `port` into the address of a server; those of the URL have to be the same.
 fn with_login(
-    reader: &mut Reader<'_>,
-    table: &Table,
-    section: &str,
+    section: &Section<'_>,
     mut address: Address,
+    named_user: Option<String>,
+    named_port: Option<u16>,
 ) -> Address {
     let Address::Sftp { user, port, .. } = &mut address else {
         return address;
     };
-    if let Some(named) = reader.text(table, section, "user") {
-        if !is_ssh_word(&named) {
-            reader.fault(format!(
-                "`user` under [{section}] is not one that ssh could take"
-            ));
-        } else if user.get_or_insert_with(|| named.clone()) != &named {
-            reader.fault(format!(
-                "`user` under [{section}] is another one than that of `url`"
-            ));
-        }
+    const OTHER: &str = "is another one than that of `url`";
+    if let Some(named) = named_user
+        && user.get_or_insert_with(|| named.clone()) != &named
+    {
+        section.fault("user", OTHER);
     }
-    if let Some(value) = table.get("port") {
-        let number = value
-            .as_integer()
-            .and_then(|number| u16::try_from(number).ok());
-        match number.filter(|number| *number > 0) {
-            None => reader.fault(format!(
-                "`port` under [{section}] must be a number from 1 to 65535"
-            )),
-            Some(number) if *port.get_or_insert(number) != number => {
-                reader.fault(format!(
-                    "`port` under [{section}] is another one than that of `url`"
-                ));
-            }
-            Some(_) => {}
-        }
+    if let Some(named) = named_port
+        && *port.get_or_insert(named) != named
+    {
+        section.fault("port", OTHER);
     }
     address
 }
 
-fn numbers(reader: &mut Reader<'_>, table: &Table, section: &str, options: &mut Options) {
-    let mut number = |key: &str, range: std::ops::RangeInclusive<u64>, says: &str, value| {
-        let found = table.get(key)?;
-        let value: Option<u64> = if value == Unit::Seconds {
-            quantity::duration(found).map(|duration| duration.as_secs())
-        } else {
-            quantity::size(found)
-        };
-        let value = value.filter(|value| range.contains(value));
-        if value.is_none() {
-            reader.fault(format!("`{key}` under [{section}] must be {says}"));
-        }
-        value
-    };
-    let says = "a time from 1 s to 1 h, such as \"90s\"";
-    if let Some(seconds) = number("timeout", 1..=3600, says, Unit::Seconds) {
-        options.timeout = Duration::from_secs(seconds);
+/// Reads the keys of every destination that are numbers.
+fn numbers(section: &Section<'_>, options: &mut Options) {
+    let says = "a time limit from 1 s to 1 h, such as \"90s\"";
+    let is_good = |time: &TimeLimit| (1..=3600).contains(&time.duration().as_secs());
+    if let Some(time) = section.written("timeout", says, is_good) {
+        options.timeout = time.duration();
     }
     let says = "a number from 0 to 100";
-    if let Some(attempts) = number("retry_attempts", 0..=100, says, Unit::None) {
-        options.retry_attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+    if let Some(attempts) = section.written("retry_attempts", says, |number| *number <= 100) {
+        options.retry_attempts = attempts;
     }
-    let says = "a number from 1 to 64";
-    let most = MAX_PARALLEL_UPLOADS as u64;
-    if let Some(parallel) = number("parallel_uploads", 1..=most, says, Unit::None) {
-        options.parallel_uploads = usize::try_from(parallel).unwrap_or(1);
+    let says = format!("a number from 1 to {MAX_PARALLEL_UPLOADS}");
+    let is_good = |number: &usize| (1..=MAX_PARALLEL_UPLOADS).contains(number);
+    if let Some(parallel) = section.written("parallel_uploads", &says, is_good) {
+        options.parallel_uploads = parallel;
     }
-    let says = "a size from 5 MiB to 512 MiB, such as \"8 MiB\"";
-    let sizes = MIN_CHUNK_BYTES as u64..=MAX_CHUNK_BYTES as u64;
-    if let Some(bytes) = number("chunk_size", sizes, says, Unit::Bytes) {
-        options.chunk_bytes = usize::try_from(bytes).unwrap_or(MIN_CHUNK_BYTES);
+    let says = "a size from 5 MiB to 512 MiB, such as \"8MiB\"";
+    let bytes = |size: &Size| usize::try_from(size.bytes()).ok();
+    let is_good = |size: &Size| {
+        bytes(size).is_some_and(|bytes| (MIN_CHUNK_BYTES..=MAX_CHUNK_BYTES).contains(&bytes))
+    };
+    let size = section.written("chunk_size", says, is_good);
+    if let Some(chunk_bytes) = size.and_then(|size| bytes(&size)) {
+        options.chunk_bytes = chunk_bytes;
     }
-    let says = "bytes for each second, 1 kB at least, such as \"5 MB\"";
-    options.bandwidth_limit = number("bandwidth_limit", 1000..=u64::MAX, says, Unit::Bytes);
-}
-
-#[derive(PartialEq, Eq)]
-enum Unit {
-    None,
-    Seconds,
-    Bytes,
+    let says = "a rate of 1 kB/s at least, such as \"10MB/s\", or 0 for no limit";
+    let is_good = |rate: &Rate| rate.bytes_per_second().is_none_or(|rate| rate >= MIN_RATE);
+    let rate = section.written("bandwidth_limit", says, is_good);
+    options.bandwidth_limit = rate.and_then(Rate::bytes_per_second);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Checksums;
-    use crate::config::schema::Schema;
-
-    #[test]
-    fn destinations_are_read_and_their_secrets_not_shown() {
-        let schema = Schema::parse(
-            r#"
-            [backup]
-            to = ["local", "offsite"]
-            [backup.destinations.local]
-            url = "/var/backups"
-            [backup.destinations.offsite]
-            url = "s3://bucket/host"
-            endpoint = "http://127.0.0.1:9000"
-            allow_http = true
-            path_style = true
-            access_key_id = "env:KEY"
-            secret_access_key = "hunter2"
-            sse = "aws:kms"
-            chunk_size = "16 MiB"
-            timeout = "2m"
-            bandwidth_limit = "5 MB"
-            tags = { team = "ops" }
-            checksums = "none"
-            conditional_writes = false
-            retention = { keep_last = 3 }
-            "#,
-        )
-        .expect("good");
-        assert_eq!(schema.to, ["local", "offsite"]);
-        let offsite = &schema.destinations["offsite"];
-        assert_eq!(offsite.address.to_string(), "s3://bucket/host");
-        assert_eq!(offsite.options.chunk_bytes, 16 << 20);
-        assert_eq!(offsite.options.timeout.as_secs(), 120);
-        assert_eq!(offsite.options.checksums, Checksums::None);
-        assert!(!offsite.options.conditional_writes);
-        assert_eq!(offsite.options.bandwidth_limit, Some(5_000_000));
-        assert_eq!(offsite.secrets.len(), 2);
-        assert!(!format!("{schema:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn every_fault_is_named_and_no_value_repeated() {
-        let faults = Schema::parse(
-            r#"
-            [backup]
-            to = ["ofsite"]
-            [backup.destinations.offsite]
-            url = "s3://bucket"
-            regoin = "hunter2"
-            identity_file = "hunter2"
-            chunk_size = "1 MiB"
-            timeout = "hunter2"
-            sse = "hunter2"
-            checksums = "hunter2"
-            parallel_uploads = 0
-            [backup.destinations.other]
-            url = "sftp://me:hunter2@host/x"
-            [backup.destinations.none]
-            "#,
-        )
-        .expect_err("bad");
-        let all = faults.join("\n");
-        for says in [
-            "did you mean `offsite`?",
-            "unknown key `regoin` under [backup.destinations.offsite]; did you mean `region`?",
-            "`identity_file` under [backup.destinations.offsite] is a key of destinations of the kind `sftp`, and this one is of the kind `s3`",
-            "`chunk_size`",
-            "`timeout`",
-            "`sse`",
-            "`checksums`",
-            "`parallel_uploads`",
-            "a password does not belong",
-            "`url` is missing under [backup.destinations.none]",
-        ] {
-            assert!(all.contains(says), "{says}: {all}");
-        }
-        assert!(!all.contains("hunter2"), "{all}");
-        assert_eq!(faults.len(), 10, "{all}");
-    }
-}
+mod tests;

@@ -1,8 +1,6 @@
 //! Keys that other tools have for the same thing, so that a copied section is refused with the right word.
-
-use toml::Table;
-
-use super::schema::Reader;
+//!
+//! They are in lower case, with `_` for `-`.
 
 const CERTIFICATES: &str =
     "certificates are always checked; name the file of your own authority by `ca_file`";
@@ -13,10 +11,23 @@ const BUCKET: &str = "the bucket stands in `url`: s3://BUCKET/PREFIX";
 const PROXY: &str = "it is `proxy`; NO_PROXY goes around it";
 const CA: &str = "it is `ca_file`";
 const STRING: &str = "AZURE_STORAGE_CONNECTION_STRING in the environment is read; here it is `account` and `account_key`";
+const RATE: &str =
+    "it is `bandwidth_limit`, in bytes for each second: \"10MB/s\", or 0 for no limit";
+const RETRIES: &str = "it is `retry_attempts`";
+const PARALLEL: &str = "it is `parallel_uploads`";
+const CHUNK: &str = "it is `chunk_size`, with a unit: \"8MiB\"";
+const ENCRYPTION: &str = "hookshot does not encrypt archives; a bucket can, by `sse`";
+const SCHEDULE: &str = "hookshot has no schedule of its own: a timer of systemd (systemd-timer/) or cron runs `hookshot export`, as in `OnCalendar=Sun 02:00` for sunday@02:00, `weekly` or `daily`";
+const DESTINATION: &str = "a place for archives is a section [backup.destinations.NAME] with `url`, such as \"s3://BUCKET/PREFIX\", and `to` names it";
+const OPTION: &str = "it belongs into a section [backup.destinations.NAME]";
+const COMPRESSION: &str = "archives are gzip; `level` says how hard to compress, from 0 to 12";
+const WITHIN: &str =
+    "it is `keep_within`, with a span of the calendar: \"30d\", \"6m\" for six months, \"1y\"";
+const FOREVER: &str = "`hookshot keep ARCHIVE` marks an archive, and no policy removes it";
 const CLIENT: &str = "hookshot shows no certificate of its own to a store";
 
-/// The keys, and what hookshot has instead.
-const FOREIGN: [(&str, &str); 66] = [
+/// Keys of an object store, and what hookshot has instead.
+pub(super) const OF_STORES: [(&str, &str); 66] = [
     ("verify_certificates", CERTIFICATES),
     ("verify_certificate", CERTIFICATES),
     ("verify_ssl", CERTIFICATES),
@@ -85,17 +96,90 @@ const FOREIGN: [(&str, &str); 66] = [
     ("tls_client_cert", CLIENT),
 ];
 
-/// Names the keys that are not known: with what hookshot has instead of another tool's, or with the nearest that is known.
-pub(super) fn unknown(reader: &mut Reader<'_>, table: &Table, section: &str, known: &[&str]) {
-    let mut rest = table.clone();
-    let is_bucket = known.contains(&"endpoint");
-    let others = table.keys().filter(|key| !known.contains(&key.as_str()));
-    for key in others.filter(|_| is_bucket) {
-        let plain = key.to_ascii_lowercase().replace('-', "_");
-        if let Some((_, instead)) = FOREIGN.iter().find(|(foreign, _)| *foreign == plain) {
-            reader.fault(format!("unknown key `{key}` under [{section}]: {instead}"));
-            rest.remove(key);
-        }
-    }
-    reader.unknown(&rest, section, known);
-}
+/// Keys of any destination, and what hookshot has instead.
+pub(super) const OF_DESTINATIONS: [(&str, &str); 28] = [
+    ("max_bandwidth", RATE),
+    ("bandwidth", RATE),
+    ("bwlimit", RATE),
+    ("bw_limit", RATE),
+    ("rate_limit", RATE),
+    ("limit_upload", RATE),
+    ("upload_limit", RATE),
+    ("upload_rate_limit", RATE),
+    ("retries", RETRIES),
+    ("max_retries", RETRIES),
+    ("retry", RETRIES),
+    ("parallel", PARALLEL),
+    ("concurrency", PARALLEL),
+    ("upload_concurrency", PARALLEL),
+    ("max_concurrency", PARALLEL),
+    ("connections", PARALLEL),
+    ("transfers", PARALLEL),
+    ("part_size", CHUNK),
+    ("multipart_chunksize", CHUNK),
+    ("multipart_chunk_size", CHUNK),
+    ("schedule", SCHEDULE),
+    ("encryption", ENCRYPTION),
+    ("encryption_key", ENCRYPTION),
+    ("compression", COMPRESSION),
+    ("compression_level", COMPRESSION),
+    (
+        "provider",
+        "the beginning of `url` says it: s3://, gs://, az://, sftp://, or a path",
+    ),
+    ("repository", "it is `url`"),
+    ("path", "it is `url`"),
+];
+
+/// Keys under `[backup]`, and what hookshot has instead.
+pub(super) const OF_BACKUP: [(&str, &str); 34] = [
+    ("provider", DESTINATION),
+    ("bucket", DESTINATION),
+    ("repository", DESTINATION),
+    ("tool", DESTINATION),
+    ("url", DESTINATION),
+    ("region", OPTION),
+    ("endpoint", OPTION),
+    ("access_key_id", OPTION),
+    ("secret_access_key", OPTION),
+    ("bandwidth_limit", OPTION),
+    ("max_bandwidth", OPTION),
+    ("parallel_uploads", OPTION),
+    ("chunk_size", OPTION),
+    ("retry_attempts", OPTION),
+    ("timeout", OPTION),
+    ("network", OPTION),
+    ("performance", OPTION),
+    ("schedule", SCHEDULE),
+    ("interval", SCHEDULE),
+    ("time", SCHEDULE),
+    ("triggers", SCHEDULE),
+    ("hourly", SCHEDULE),
+    ("daily", SCHEDULE),
+    ("weekly", SCHEDULE),
+    ("monthly", SCHEDULE),
+    ("encryption", ENCRYPTION),
+    ("encryption_key", ENCRYPTION),
+    ("compression", COMPRESSION),
+    ("compression_level", COMPRESSION),
+    ("keep_last", "it belongs under [backup.retention]"),
+    ("keep_daily", "it belongs under [backup.retention]"),
+    ("keep_weekly", "it belongs under [backup.retention]"),
+    ("keep_monthly", "it belongs under [backup.retention]"),
+    ("keep_yearly", "it belongs under [backup.retention]"),
+];
+
+/// Keys of a retention, and what hookshot has instead.
+pub(super) const OF_RETENTION: [(&str, &str); 11] = [
+    ("keep_forever", FOREVER),
+    ("keep_tags", FOREVER),
+    ("keep_tag", FOREVER),
+    ("keep_within_hourly", WITHIN),
+    ("keep_within_daily", WITHIN),
+    ("keep_within_weekly", WITHIN),
+    ("keep_within_monthly", WITHIN),
+    ("keep_within_yearly", WITHIN),
+    ("keep_for", WITHIN),
+    ("max_age", WITHIN),
+    ("keep_secondly", "it is `keep_last`"),
+];

@@ -8,8 +8,8 @@ use anyhow::Result;
 use crate::work::remark::Remarks;
 use crate::{
     config::{
-        Settings,
-        schema::{Schema, parse_toml},
+        Settings, parse_toml,
+        schema::Schema,
         sources::{Content, Source},
     },
     error::{Failure, Kind},

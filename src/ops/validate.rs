@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::{
     catalog::destination::Destination,
     config::{
-        Choices, Settings, read_text,
-        schema::{Schema, parse_toml},
+        Choices, Settings, parse_toml, read_text,
+        schema::Schema,
         sources::{Content, SECRETS, Source},
     },
     context::Context,

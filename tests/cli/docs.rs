@@ -3,6 +3,7 @@
 use crate::support::Machine;
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -127,13 +128,43 @@ fn the_destinations_that_the_document_shows_are_good_and_every_key_is_named() {
         count += 1;
     }
     assert!(count >= 6);
-    let source = text("src/config/destinations.rs");
-    let keys = source.split("const COMMON").nth(1).expect("the keys");
-    let keys = keys.split("/// A destination").next().expect("an end");
-    let keys: Vec<_> = keys.split('"').skip(1).step_by(2).collect();
-    assert!(keys.len() > 25, "{keys:?}");
-    for key in keys {
-        assert!(document.contains(&format!("`{key}`")), "{key}");
+}
+
+/// Returns the words in backticks of the first columns of a document's tables.
+fn keys_of_tables(name: &str) -> BTreeSet<String> {
+    let document = text(name);
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.filter_map(|row| row.split(" |").next());
+    let words = cells.flat_map(|cell| cell.split('`').step_by(2));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_tables_list_every_key_that_the_configuration_may_have() {
+    let keys = hookshot::config::schema::keys();
+    assert!(keys.len() > 80, "{keys:?}");
+    for (section, key) in keys {
+        let document = match section.as_str() {
+            "backup.destinations.NAME" => "docs/destinations.md",
+            "backup.sources" => "docs/services.md",
+            "backup.retention" | "backup.destinations.NAME.retention" => "docs/retention.md",
+            _ => "docs/cli.md",
+        };
+        let tables = keys_of_tables(document);
+        let names = match document {
+            "docs/cli.md" => vec![
+                format!("[{section}] {key}"),
+                format!("[{section}.{key}]"),
+                format!("[{section}.{key}.NAME]"),
+                format!("[[{section}.{key}]]"),
+                format!("[{key}]"),
+            ],
+            _ => vec![key.to_owned()],
+        };
+        // The sections of the service are not described as a whole.
+        let is_described = ["storage", "secrets", "logging", "backup"].contains(&key)
+            || names.iter().any(|name| tables.contains(name));
+        assert!(is_described, "{document}: {names:?}, of {tables:?}");
     }
 }
 

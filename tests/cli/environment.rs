@@ -8,7 +8,10 @@ use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -400,57 +403,14 @@ const VARIABLES: [&str; 108] = [
     "REQUEST_METHOD",
 ];
 
-/// Keys of a destination, and those of other sections.
-const KEYS_OF_A_DESTINATION: [&str; 28] = [
-    "endpoint",
-    "region",
-    "path_style",
-    "allow_http",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "storage_class",
-    "sse",
-    "sse_kms_key_id",
-    "tags",
-    "service_account_key",
-    "account",
-    "account_key",
-    "mounted",
-    "create",
-    "identity_file",
-    "known_hosts_file",
-    "ssh_config",
-    "timeout",
-    "parallel_uploads",
-    "chunk_size",
-    "bandwidth_limit",
-    "read_back",
-    "retention",
-    "url",
-    "proxy",
-    "ca_file",
-];
-const KEYS_OF_BACKUP: [&str; 18] = [
-    "app",
-    "app_version",
-    "app_version_command",
-    "cleanup",
-    "compact",
-    "exclude",
-    "include_config",
-    "level",
-    "prefix",
-    "prepare",
-    "prepare_timeout",
-    "retention",
-    "service",
-    "snapshot",
-    "sources",
-    "tags",
-    "to",
-    "version_rule",
-];
+/// Returns the keys of a section that the configuration may have.
+fn keys_of(section: &str) -> Vec<&'static str> {
+    static KEYS: LazyLock<Vec<(String, &'static str)>> =
+        LazyLock::new(hookshot::config::schema::keys);
+    let keys = KEYS.iter().filter(|(of, _)| of == section);
+    keys.map(|(_, key)| *key).collect()
+}
+
 const PLACES: [&str; 12] = [
     "s3://b/x",
     "s3://b/x",
@@ -627,7 +587,10 @@ impl Case {
         };
         for _ in 0..count {
             let value = dice.text();
-            destination.insert(dice.one(&KEYS_OF_A_DESTINATION).to_owned(), value);
+            destination.insert(
+                dice.one(&keys_of("backup.destinations.NAME")).to_owned(),
+                value,
+            );
         }
         let begins = match destination["url"].as_str().unwrap_or_default() {
             url if url.starts_with("gs") => "G",
@@ -647,7 +610,7 @@ impl Case {
         let mut backup = toml::Table::new();
         if dice.below(8) == 0 {
             let value = dice.text();
-            backup.insert(dice.one(&KEYS_OF_BACKUP).to_owned(), value);
+            backup.insert(dice.one(&keys_of("backup")).to_owned(), value);
         }
         let destinations = [("d".to_owned(), toml::Value::Table(destination))];
         backup.insert(
@@ -656,14 +619,11 @@ impl Case {
         );
         let mut config = toml::Table::new();
         config.insert("backup".to_owned(), toml::Value::Table(backup));
-        for (section, keys) in [
-            ("storage", &["data_dir"][..]),
-            ("secrets", &["file"]),
-            ("logging", &["level", "format"]),
-        ] {
+        for section in ["storage", "secrets", "logging"] {
+            let keys = keys_of(section);
             if dice.below(24) == 0 {
                 let value = dice.text();
-                let table = [(dice.one(keys).to_owned(), value)].into_iter().collect();
+                let table = [(dice.one(&keys).to_owned(), value)].into_iter().collect();
                 config.insert(section.to_owned(), toml::Value::Table(table));
             }
         }

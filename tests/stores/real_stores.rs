@@ -57,7 +57,7 @@ impl Place for Real {
     fn options(&self, _: &str) -> Options {
         let mut options = self.destination.options.clone();
         options.chunk_bytes = PART_BYTES;
-        for (key, value) in &self.destination.secrets {
+        for (name, value) in &self.destination.secrets {
             let value = value.reveal();
             let value = match value.split_once(':') {
                 Some(("env", name)) => {
@@ -67,13 +67,7 @@ impl Place for Real {
                 _ => value.to_owned(),
             };
             let secret = Some(Secret::new(value.trim_end_matches(['\r', '\n'])));
-            match key.as_str() {
-                "access_key_id" => options.access_key_id = secret,
-                "secret_access_key" => options.secret_access_key = secret,
-                "session_token" => options.session_token = secret,
-                "account_key" => options.account_key = secret,
-                _ => options.service_account_key = secret,
-            }
+            *options.secret_mut(*name) = secret;
         }
         options
     }

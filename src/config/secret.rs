@@ -1,0 +1,229 @@
+//! Secret values of the configuration: given as they are, or by a reference to where they are found
+//! (docs/destinations.md, "Secrets").
+
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
+
+use anyhow::Result;
+use tracing::warn;
+
+use super::text::read_text;
+use crate::{
+    disk::{folder_of, open_regular},
+    error::{Failure, Kind},
+    source::command::{Step, output},
+    store::{
+        Environment, Secret, SecretName,
+        shape::{NOT_UTF8, Shape},
+    },
+    work::{session, shell::Line},
+};
+
+/// The largest output of a command, in bytes.
+const MOST_BYTES: usize = 64 << 10;
+
+/// The kinds of references, with their colon.
+const REFERENCES: [&str; 4] = ["file:", "credential:", "env:", "command:"];
+
+/// The surroundings in which references are resolved.
+pub struct Lookup<'a> {
+    /// The configuration file; paths are relative to its folder.
+    pub config: &'a Path,
+    /// The variables of the environment.
+    pub environment: &'a Environment,
+    /// Ends a command if the run is cancelled.
+    pub step: &'a Step<'a>,
+}
+
+/// Returns true if a value refers to another place.
+pub(super) fn is_reference(written: &str) -> bool {
+    REFERENCES.iter().any(|kind| written.starts_with(kind))
+}
+
+/// Reads a value: without what stands around it, and checked; `None` if it is empty.
+pub fn read(name: SecretName, value: &str) -> Result<Option<Secret>, Failure> {
+    let value = match name {
+        // It may begin and end with anything but line breaks.
+        SecretName::Password => line(value),
+        SecretName::ServiceAccountKey => match serde_json::from_str::<serde_json::Value>(value) {
+            Err(_) if !value.trim().is_empty() => Err("is not JSON".to_owned()),
+            _ => Shape::Lines.read(value),
+        },
+        SecretName::AccessKeyId
+        | SecretName::SecretAccessKey
+        | SecretName::SessionToken
+        | SecretName::AccountKey
+        | SecretName::Proxy => Shape::Key.read(value),
+    };
+    let refuse = |fault| Failure::new(Kind::Usage, format!("`{}` {fault}", name.key()));
+    Ok(value.map_err(refuse)?.map(Secret::new))
+}
+
+impl Lookup<'_> {
+    /// Resolves a value: `file:PATH`, `credential:NAME`, `env:NAME`, `command:...`, or the value itself.
+    ///
+    /// Errors name the place and never the value.
+    pub fn resolve(&self, name: SecretName, written: &Secret) -> Result<Secret> {
+        let value = self.find(name, written)?;
+        Ok(read(name, &value)?.ok_or_else(|| refused(name, "it is empty"))?)
+    }
+
+    /// Returns a value as it is found, unchecked.
+    pub fn find(&self, name: SecretName, written: &Secret) -> Result<String> {
+        let variable = |wanted: &str| {
+            let mut variables = self.environment.variables.iter();
+            let found = variables.find(|(known, _)| known == wanted);
+            found.map(|(_, value)| value.as_str())
+        };
+        let from_file = |path: &Path| -> Result<String> {
+            let missing = || refused(name, format!("there is no {}", path.display()));
+            Ok(read_text(path)?.ok_or_else(missing)?)
+        };
+        let (kind, rest) = written.reveal().split_once(':').unwrap_or_default();
+        Ok(match kind {
+            "file" => {
+                let path = folder_of(self.config).join(rest);
+                private(&path).map_err(|why| refused(name, why))?;
+                from_file(&path)?
+            }
+            "credential" => {
+                let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+                    refused(name, "there is no $CREDENTIALS_DIRECTORY; systemd sets it for units with LoadCredential=")
+                })?;
+                if rest.is_empty() || rest.contains('/') || rest.starts_with('.') {
+                    return Err(refused(name, "a credential's name has no slash").into());
+                }
+                from_file(&Path::new(folder).join(rest))?
+            }
+            "env" => variable(rest)
+                .ok_or_else(|| refused(name, format!("there is no variable {rest}")))?
+                .to_owned(),
+            "command" => output_of(rest, self.step)?.map_err(|why| refused(name, why))?,
+            _ => {
+                // The name of a key is in every log of its provider.
+                if name != SecretName::AccessKeyId {
+                    warn!(
+                        key = name.key(),
+                        "A secret stands in the configuration itself; file:, credential:, env: or command: would keep it apart"
+                    );
+                }
+                written.reveal().to_owned()
+            }
+        })
+    }
+}
+
+fn refused(name: SecretName, why: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        Kind::Usage,
+        format!("`{}` cannot be read: {why}", name.key()),
+    )
+}
+
+fn line(value: &str) -> Result<Option<String>, String> {
+    let value = value.trim_matches(['\n', '\r']);
+    if value.contains(NOT_UTF8) {
+        return Err("holds bytes that are not UTF-8".to_owned());
+    }
+    if value.contains(char::is_control) {
+        return Err("holds a line break or a control character".to_owned());
+    }
+    Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
+}
+
+/// Returns true if a secret can be resolved without running a command.
+pub fn is_at_hand(written: &Secret) -> bool {
+    !written.reveal().starts_with("command:")
+}
+
+/// Refuses a file that others can read.
+fn private(path: &Path) -> Result<(), String> {
+    let file = open_regular(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mode = file
+        .metadata()
+        .map(|metadata| metadata.permissions().mode());
+    match mode {
+        Ok(mode) if mode & 0o077 == 0 => Ok(()),
+        Ok(_) => Err(format!(
+            "others can read {}; `chmod 600` it",
+            path.display()
+        )),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+/// Returns the output of a command, or why there is none; an interruption is an error.
+fn output_of(command: &str, step: &Step<'_>) -> Result<Result<String, String>> {
+    let (status, said) = output(Line::new(command, None), MOST_BYTES + 1, step)?;
+    if !status.success() {
+        return Ok(Err(format!(
+            "its command failed, {status}; {}",
+            session::HINT
+        )));
+    }
+    if said.len() > MOST_BYTES {
+        return Ok(Err(format!(
+            "its command prints more than {} KiB",
+            MOST_BYTES >> 10
+        )));
+    }
+    let text = String::from_utf8(said);
+    Ok(text.map_err(|_| "its command prints no text".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_where_they_are_said_to_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        crate::disk::publish::publish(&path, b"from-file\n", crate::disk::publish::Existing::Keep)
+            .expect("written");
+        let environment = Environment {
+            variables: vec![
+                ("KEY".to_owned(), "from-env".to_owned()),
+                (
+                    "CREDENTIALS_DIRECTORY".to_owned(),
+                    folder.path().display().to_string(),
+                ),
+            ],
+        };
+        let go = |_: u64| Ok(());
+        let config = folder.path().join("config.toml");
+        let lookup = Lookup {
+            config: &config,
+            environment: &environment,
+            step: &go,
+        };
+        let find = |written: &str| lookup.resolve(SecretName::AccountKey, &Secret::new(written));
+        for (written, value) in [
+            ("file:key", "from-file"),
+            ("credential:key", "from-file"),
+            ("env:KEY", "from-env"),
+            ("command:printf from-command", "from-command"),
+            ("hunter2", "hunter2"),
+            ("hunter:2", "hunter:2"),
+        ] {
+            assert_eq!(find(written).expect(written).reveal(), value);
+        }
+        for wrong in [
+            "file:none",
+            "credential:../key",
+            "env:NONE",
+            "command:exit 3",
+            "command:true",
+            "command:head -c 65537 /dev/zero | tr '\\0' x",
+        ] {
+            let error = find(wrong).expect_err(wrong);
+            assert_eq!(Failure::of(&error).kind, Kind::Usage, "{error:#}");
+        }
+        let open = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&path, open).expect("changed");
+        let error = format!("{:#}", find("file:key").expect_err("others can read it"));
+        assert!(
+            error.contains("chmod 600") && !error.contains("from-file"),
+            "{error}"
+        );
+    }
+}
