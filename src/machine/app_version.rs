@@ -2,10 +2,9 @@
 
 use anyhow::Result;
 
-use super::preflight::Blocked;
+use super::obstacle::{Obstacle, ObstacleKind};
 use crate::{
     config::Settings,
-    error::Kind,
     model::{
         entry_name::printable,
         manifest::Manifest,
@@ -92,7 +91,7 @@ pub fn obstacle(
     context: &Context,
     settings: &Settings,
     manifest: &Manifest,
-) -> Result<Option<Blocked>> {
+) -> Result<Option<Obstacle>> {
     const ANOTHER: &str =
         "install the version of the archive, or set `version_rule` under [backup]";
     const UNKNOWN: &str = "run `app_version_command` by hand, as the user that hookshot runs as; `version_rule = \"any\"` imports whatever the version";
@@ -131,10 +130,9 @@ pub fn obstacle(
             UNKNOWN,
         ),
     };
-    Ok(Some(Blocked {
-        kind: KIND,
+    Ok(Some(Obstacle {
+        kind: ObstacleKind::AppVersion,
         message,
-        failure: Kind::Version,
         hint,
     }))
 }

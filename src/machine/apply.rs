@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{
     kept::{Fed, Unfed},
-    preflight::Blocked,
+    obstacle::Obstacle,
 };
 use crate::{context::Context, work::remark::Remarks};
 use crate::{
@@ -48,7 +48,7 @@ pub struct Report {
     /// What happens to which target.
     pub steps: Vec<StepReport>,
     /// Why nothing happens.
-    pub blocked: Vec<Blocked>,
+    pub blocked: Vec<Obstacle>,
     /// Remarks about what was left undone, and what is worth knowing.
     #[serde(flatten)]
     pub remarks: Remarks,
@@ -97,9 +97,9 @@ impl StepReport {
 
 impl Report {
     /// The report of a plan that is not carried out yet. [`Report::name_backups`] says where old files will stay.
-    pub fn new(rehearsal: Rehearsal, steps: &[Step], found: Vec<Blocked>) -> Report {
+    pub fn new(rehearsal: Rehearsal, steps: &[Step], found: Vec<Obstacle>) -> Report {
         // Several targets may have one obstacle.
-        let mut blocked: Vec<Blocked> = Vec::new();
+        let mut blocked: Vec<Obstacle> = Vec::new();
         for obstacle in found {
             if !blocked.contains(&obstacle) {
                 blocked.push(obstacle);
@@ -176,7 +176,7 @@ impl Report {
 
     /// What the reasons in the way come down to; the worst of them decides the exit code.
     pub fn refusal(&self) -> Option<Failure> {
-        let rank = |blocked: &&Blocked| match blocked.failure {
+        let rank = |blocked: &&Obstacle| match blocked.kind.failure() {
             Kind::Refused => 2,
             Kind::Version => 1,
             _ => 0,
@@ -204,7 +204,7 @@ impl Report {
             ),
         };
         Some(
-            Failure::new(worst.failure, messages.join("; "))
+            Failure::new(worst.kind.failure(), messages.join("; "))
                 .hint(hint)
                 .faults(messages),
         )

@@ -8,6 +8,7 @@ pub mod enter;
 pub mod form;
 pub mod kept;
 pub mod look;
+pub mod obstacle;
 pub mod places;
 pub mod preflight;
 pub mod scratch;

@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::preflight::Blocked;
+use super::obstacle::{Obstacle, ObstacleKind};
 use crate::{
     config::Settings,
     disk::{
@@ -22,13 +22,12 @@ use crate::{
         overlay::is_fixed_by_overlay,
         transaction::{Change, Form, New, journal::Replaces},
     },
-    error::Kind,
 };
 use crate::{context::Context, work::remark::Remarks};
 
 /// Finds the obstacles of an import or a rollback whatever it changes: the journal and the staging folder need their
 /// places.
-pub fn of_the_journal(settings: &Settings) -> Vec<Blocked> {
+pub fn of_the_journal(settings: &Settings) -> Vec<Obstacle> {
     let mut blocked = Vec::new();
     let mut folders = vec![folder_of(&settings.config), settings.home()];
     folders.dedup();
@@ -45,7 +44,7 @@ pub fn of_the_journal(settings: &Settings) -> Vec<Blocked> {
 pub fn of_changes(
     context: &Context,
     changes: &[Change<'_>],
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
     remarks: &mut Remarks,
 ) -> Result<()> {
     if changes.is_empty() {
@@ -83,20 +82,18 @@ pub fn of_changes(
 /// The hint for most of these.
 const PERMISSIONS: &str = "mount it writable, take the attribute away (chattr -i -a), or run as a user who may write there";
 
-fn target(message: String, hint: &'static str) -> Blocked {
-    Blocked {
-        kind: "target",
+fn target(message: String, hint: &'static str) -> Obstacle {
+    Obstacle {
+        kind: ObstacleKind::Target,
         message,
-        failure: Kind::Blocked,
         hint,
     }
 }
 
-fn mount(message: String, hint: &'static str) -> Blocked {
-    Blocked {
-        kind: "mount",
+fn mount(message: String, hint: &'static str) -> Obstacle {
+    Obstacle {
+        kind: ObstacleKind::Mount,
         message,
-        failure: Kind::Blocked,
         hint,
     }
 }
@@ -105,7 +102,7 @@ fn of_mounts(
     context: &Context,
     change: &Change<'_>,
     mounts: &Mounts,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
 ) -> Result<()> {
     let path = &change.target;
     let shown = path.display();
@@ -146,7 +143,7 @@ fn of_mounts(
 }
 
 /// Looks for attributes that forbid to rename or remove (ioctl_iflags(2)), and for those who may not.
-fn of_attributes(change: &Change<'_>, blocked: &mut Vec<Blocked>) {
+fn of_attributes(change: &Change<'_>, blocked: &mut Vec<Obstacle>) {
     let path = &change.target;
     if let Some(attribute) = fixed(path) {
         let message = format!("{} is {attribute}: it cannot be replaced", path.display());
@@ -168,7 +165,7 @@ fn of_attributes(change: &Change<'_>, blocked: &mut Vec<Blocked>) {
 }
 
 /// Looks at the backup of an earlier import, which goes when this one is over.
-fn of_backup(change: &Change<'_>, mounts: &Mounts, blocked: &mut Vec<Blocked>) {
+fn of_backup(change: &Change<'_>, mounts: &Mounts, blocked: &mut Vec<Obstacle>) {
     let backup = match &change.backup {
         Some((backup, Replaces::Inode(_))) if !matches!(change.new, New::Backup { .. }) => backup,
         _ => return,

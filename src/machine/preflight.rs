@@ -3,9 +3,9 @@
 use std::{fs::File, path::Path, time::Duration};
 
 use anyhow::Result;
-use serde::Serialize;
 use tracing::warn;
 
+use super::obstacle::{Obstacle, ObstacleKind};
 use crate::{
     config::{
         Settings,
@@ -19,7 +19,6 @@ use crate::{
         range_lock::written_by,
         transaction::Form,
     },
-    error::Kind,
     source::{
         command, files,
         redb::{
@@ -33,21 +32,6 @@ use crate::{
     work::shell::Line,
 };
 use crate::{context::Context, work::remark::Remarks};
-
-/// A reason why nothing is replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Blocked {
-    /// What kind of reason, for programs.
-    pub kind: &'static str,
-    /// The reason, for people.
-    pub message: String,
-    /// What it means for the exit code.
-    #[serde(skip)]
-    pub failure: Kind,
-    /// What to do.
-    #[serde(skip)]
-    pub hint: &'static str,
-}
 
 /// Whether reasons that force may override are overridden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,21 +58,20 @@ pub fn target(
     form: Form,
     force: Force,
     locks: Locks,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
 ) -> Result<Option<DatabaseLock>> {
     if form == Form::Folder {
         return folder(path, blocked).map(|()| None);
     }
     let deleted = files::deleted_holders(path);
     if !deleted.is_empty() {
-        blocked.push(Blocked {
-            kind: "open_deleted",
+        blocked.push(Obstacle {
+            kind: ObstacleKind::OpenDeleted,
             message: format!(
                 "{} has {} open, deleted: it would go on with that file",
                 holder::describe(&deleted),
                 path.display()
             ),
-            failure: Kind::Blocked,
             hint: "stop the service first; --force does not override this",
         });
     }
@@ -109,13 +92,13 @@ pub fn target(
         }
     };
     if !holders.is_empty() {
-        blocked.push(holding("file_held", path, &holders));
+        blocked.push(holding(ObstacleKind::FileHeld, path, &holders));
     }
     Ok(None)
 }
 
 /// Looks at a folder that would be replaced as one.
-fn folder(path: &Path, blocked: &mut Vec<Blocked>) -> Result<()> {
+fn folder(path: &Path, blocked: &mut Vec<Obstacle>) -> Result<()> {
     if !exists(path) {
         return Ok(());
     }
@@ -124,20 +107,19 @@ fn folder(path: &Path, blocked: &mut Vec<Blocked>) -> Result<()> {
         holders = holder::locked_below(path)?;
     }
     if !holders.is_empty() {
-        blocked.push(holding("file_held", path, &holders));
+        blocked.push(holding(ObstacleKind::FileHeld, path, &holders));
     }
     Ok(())
 }
 
-fn holding(kind: &'static str, path: &Path, holders: &[Holder]) -> Blocked {
-    Blocked {
+fn holding(kind: ObstacleKind, path: &Path, holders: &[Holder]) -> Obstacle {
+    Obstacle {
         kind,
         message: format!(
             "{} is open in {}",
             path.display(),
             holder::describe(holders)
         ),
-        failure: Kind::Blocked,
         hint: "stop the service first; --force does not override this",
     }
 }
@@ -159,7 +141,7 @@ pub fn activity(
     context: &Context,
     source: &Source,
     force: Force,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
 ) -> Result<()> {
     if let Some(command) = &source.active_command {
         let found = command::lines(source.line(command), &context.step());
@@ -183,7 +165,7 @@ pub fn activity(
 
 /// Refuses a source that has to lie on another mount than `/`, and does not: what is restored there is hidden as soon as
 /// its disk is mounted.
-pub fn mounted(source: &Source, force: Force, blocked: &mut Vec<Blocked>) {
+pub fn mounted(source: &Source, force: Force, blocked: &mut Vec<Obstacle>) {
     let is_wrong = |path: &&Path| source.expected.mounted && !is_mounted(path);
     if let Some(path) = source.path().filter(is_wrong) {
         let message = format!(
@@ -192,7 +174,7 @@ pub fn mounted(source: &Source, force: Force, blocked: &mut Vec<Blocked>) {
             source.name
         );
         let hint = "mount it first, or restore below the mount point all the same with --force";
-        overridable("not_mounted", message, hint, force, blocked);
+        overridable(ObstacleKind::NotMounted, message, hint, force, blocked);
     }
 }
 
@@ -202,7 +184,7 @@ pub fn services<'a>(
     settings: &'a Settings,
     sources: impl Iterator<Item = &'a Source>,
     force: Force,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
     remarks: &mut Remarks,
 ) -> Result<()> {
     let whole = settings.schema.service.as_deref();
@@ -221,10 +203,9 @@ pub fn services<'a>(
         context.stop.check()?;
         match state {
             State::Resting => {}
-            State::Running(how) => blocked.push(Blocked {
-                kind: "service",
+            State::Running(how) => blocked.push(Obstacle {
+                kind: ObstacleKind::Service,
                 message: format!("the service runs: {how}"),
-                failure: Kind::Blocked,
                 hint: "stop the service first; --force does not override this",
             }),
             State::Missing => remarks.warning(
@@ -236,7 +217,7 @@ pub fn services<'a>(
                 ),
             ),
             State::Unknown(why) => overridable(
-                "activity_unknown",
+                ObstacleKind::ActivityUnknown,
                 format!("cannot tell whether the service runs: {why}"),
                 "correct `service`, or stop the service and replace its state with --force",
                 force,
@@ -251,12 +232,12 @@ fn judge_activity(
     source: &Source,
     found: Result<Vec<String>>,
     force: Force,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
 ) {
     let (kind, message, hint) = match found {
         Ok(lines) if lines.is_empty() => return,
         Ok(lines) => (
-            "active",
+            ObstacleKind::Active,
             format!(
                 "{} is in use (use --force to override): {}",
                 source.name,
@@ -265,7 +246,7 @@ fn judge_activity(
             "wait until it is done, or replace it all the same with --force",
         ),
         Err(error) => (
-            "activity_unknown",
+            ObstacleKind::ActivityUnknown,
             format!("cannot tell whether {} is in use: {error:#}", source.name),
             "correct `active_command` or `active_query`, or replace it all the same with --force",
         ),
@@ -275,18 +256,17 @@ fn judge_activity(
 
 /// A reason that force overrides.
 fn overridable(
-    kind: &'static str,
+    kind: ObstacleKind,
     message: String,
     hint: &'static str,
     force: Force,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
 ) {
     match force {
         Force::Yes => warn!("Overridden by --force: {message}"),
-        Force::No => blocked.push(Blocked {
+        Force::No => blocked.push(Obstacle {
             kind,
             message,
-            failure: Kind::Blocked,
             hint,
         }),
     }
@@ -298,7 +278,7 @@ fn database(
     path: &Path,
     force: Force,
     locks: Locks,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
 ) -> Result<Option<DatabaseLock>> {
     let file = match open_regular(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -313,7 +293,7 @@ fn database(
         }
     }
     if !holders.is_empty() {
-        blocked.push(holding("database_held", path, &holders));
+        blocked.push(holding(ObstacleKind::DatabaseHeld, path, &holders));
         // What it holds cannot be read consistently while somebody writes.
         return Ok(None);
     }
@@ -321,7 +301,7 @@ fn database(
     Ok(held)
 }
 
-fn active(path: &Path, file: File, force: Force, blocked: &mut Vec<Blocked>) -> Result<()> {
+fn active(path: &Path, file: File, force: Force, blocked: &mut Vec<Obstacle>) -> Result<()> {
     let found = match Header::read(&file)? {
         None => Err("it is not a redb database".to_owned()),
         Some(_) => judge::peek(file)
@@ -331,7 +311,7 @@ fn active(path: &Path, file: File, force: Force, blocked: &mut Vec<Blocked>) -> 
     let (kind, message, hint) = match found {
         Ok(active) if active.is_empty() => return Ok(()),
         Ok(active) => (
-            "active_deployments",
+            ObstacleKind::ActiveDeployments,
             format!(
                 "active deployments present, cannot restore (use --force to override): {}",
                 active.describe().join("; ")
@@ -339,7 +319,7 @@ fn active(path: &Path, file: File, force: Force, blocked: &mut Vec<Blocked>) -> 
             "wait until they are done, or replace the state all the same with --force",
         ),
         Err(reason) => (
-            "database_unreadable",
+            ObstacleKind::DatabaseUnreadable,
             format!(
                 "cannot tell whether deployments are active in {}: {reason}",
                 path.display()

@@ -23,7 +23,7 @@ pub use self::{
 use self::{
     archived_config::{Beside, Laid},
     planning::plan,
-    unpacked::{RESTORED_DATABASE, Targets, Unpacked, VERSION},
+    unpacked::{Targets, Unpacked},
 };
 
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
         location::{self, Location},
     },
     context::Context,
+    machine::obstacle::ObstacleKind,
     machine::{
         apply::{self, Databases, Rehearsal, Report, StepReport},
         enter::Entered,
@@ -95,8 +96,8 @@ pub fn damage(result: &Result<Report>) -> Option<Failure> {
 }
 
 fn is_damaged(report: &Report) -> bool {
-    let has = |kind: &str| report.blocked.iter().any(|blocked| blocked.kind == kind);
-    has(RESTORED_DATABASE) && !has(VERSION)
+    let has = |kind: ObstacleKind| report.blocked.iter().any(|blocked| blocked.kind == kind);
+    has(ObstacleKind::RestoredDatabase) && !has(ObstacleKind::Version)
 }
 
 /// Finds the places that only the archive tells: of entries whose sources are patterns, also of those that this machine has

@@ -44,8 +44,9 @@ use crate::{
         enter::Entered,
         form::{form_for, form_of},
         kept::{Exports, Fed, feed},
+        obstacle::{Obstacle, ObstacleKind},
         places,
-        preflight::{self, Blocked, Force, Locks},
+        preflight::{self, Force, Locks},
     },
     work::remark::Remarks,
 };
@@ -213,7 +214,7 @@ fn given_back<'a>(
     settings: &'a Settings,
     record: &Journal,
     steps: &mut Vec<Step>,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
     remarks: &mut Remarks,
 ) -> Result<Vec<Fed<'a>>> {
     let mut commands = Vec::new();
@@ -244,13 +245,12 @@ fn given_back<'a>(
             _ => None,
         };
         if there.map(|there| there.digest.to_string()) != done.after {
-            blocked.push(Blocked {
-                kind: "backup",
+            blocked.push(Obstacle {
+                kind: ObstacleKind::Backup,
                 message: format!(
                     "{} is not what the commands of {entry} held before the last {verb}",
                     done.target.display()
                 ),
-                failure: Kind::Blocked,
                 hint: "a rollback brings back everything or nothing: import an archive instead, or give the .bak files back by hand",
             });
         }
@@ -272,7 +272,7 @@ fn ask(
     record: &Journal,
     changes: &[Change<'_>],
     (force, locks): (Force, Locks),
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
     remarks: &mut Remarks,
 ) -> Result<Vec<DatabaseLock>> {
     let mut held = Vec::new();
@@ -282,7 +282,7 @@ fn ask(
         .iter()
         .map(|volume| volume.path.as_path())
         .collect();
-    let mut look = |target: PathBuf, form: Form, blocked: &mut Vec<Blocked>| -> Result<()> {
+    let mut look = |target: PathBuf, form: Form, blocked: &mut Vec<Obstacle>| -> Result<()> {
         // The children of a mount point are asked about at once, as the source that it is.
         let is_child = volumes
             .iter()
@@ -380,7 +380,7 @@ fn reverse(
     context: &Context,
     done: &journal::Step,
     verb: &str,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
 ) -> Result<(Step, Option<Change<'static>>)> {
     let entry = EntryName::new(&done.entry)
         .with_context(|| format!("the record of the last import names {:?}", done.entry))?;
@@ -424,10 +424,9 @@ fn reverse(
         Action::Create
     };
     let mut block = |message: String| {
-        blocked.push(Blocked {
-            kind: "backup",
+        blocked.push(Obstacle {
+            kind: ObstacleKind::Backup,
             message,
-            failure: Kind::Blocked,
             hint: "a rollback brings back everything or nothing: import an archive instead, or copy the .bak files by hand",
         });
         Ok((step(action), None))
@@ -472,19 +471,18 @@ fn reverse(
 
 /// Names the mount points in which something was replaced, and at which nothing is mounted now: what was replaced is in what
 /// was mounted.
-fn unmounted<'a>(record: &'a Journal, blocked: &mut Vec<Blocked>) -> BTreeSet<&'a Path> {
+fn unmounted<'a>(record: &'a Journal, blocked: &mut Vec<Obstacle>) -> BTreeSet<&'a Path> {
     let volumes = record.steps.iter();
     let volumes = volumes.filter_map(|done| volume_of(&done.backup));
     let unmounted: BTreeSet<&Path> = volumes.filter(|volume| !is_mount_point(volume)).collect();
     for volume in &unmounted {
-        blocked.push(Blocked {
-            kind: "mount",
+        blocked.push(Obstacle {
+            kind: ObstacleKind::Mount,
             message: format!(
                 "{} was a mount point when the last {} replaced what is in it, and nothing is mounted there now",
                 volume.display(),
                 record.verb
             ),
-            failure: Kind::Blocked,
             hint: "mount it again, then roll back",
         });
     }
@@ -497,7 +495,7 @@ fn reverse_folder(
     done: &journal::Step,
     entry: EntryName,
     verb: &str,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
 ) -> Result<(Step, Option<Change<'static>>)> {
     let is_child = volume_of(&done.backup).is_some();
     let target = match is_child {
@@ -526,13 +524,12 @@ fn reverse_folder(
         action,
     };
     if done.before.is_some() && survey::listing(&done.backup, &covered)? != done.before {
-        blocked.push(Blocked {
-            kind: "backup",
+        blocked.push(Obstacle {
+            kind: ObstacleKind::Backup,
             message: format!(
                 "{} is not the folder that the last {verb} replaced any more",
                 done.backup.display()
             ),
-            failure: Kind::Blocked,
             hint: "a rollback brings back everything or nothing: import an archive instead, or move the .bak folder by hand",
         });
         return Ok((step, None));

@@ -24,7 +24,7 @@ use crate::{
         apply::names,
         companion::removal,
         form::{form_for, form_of},
-        preflight::Blocked,
+        obstacle::Obstacle,
     },
     model::{
         entry_name::EntryName,
@@ -52,7 +52,7 @@ pub fn plan<'a>(
     unpacked: &'a Unpacked<'a>,
     targets: &'a Targets,
     known: &Known,
-    (blocked, remarks): (&mut Vec<Blocked>, &mut Remarks),
+    (blocked, remarks): (&mut Vec<Obstacle>, &mut Remarks),
 ) -> Result<Plan<'a>> {
     attributes::announce_owners(context, settings, unpacked, targets, remarks);
     let mut planned = Planned::default();

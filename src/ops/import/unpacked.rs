@@ -38,7 +38,8 @@ use crate::{
         app_version,
         apply::Rehearsal,
         contents,
-        preflight::{Blocked, sqlite_caller},
+        obstacle::{Obstacle, ObstacleKind},
+        preflight::sqlite_caller,
     },
     model::{
         entry_name::EntryName,
@@ -55,11 +56,6 @@ use crate::{
     },
     work::remark::Remarks,
 };
-
-/// The kind of the reason that an archived database does not open.
-pub const RESTORED_DATABASE: &str = "restored_database";
-/// The kind of the reason that an archive is of another major version.
-pub const VERSION: &str = "version";
 
 /// The files that entries replace on this machine, links resolved.
 pub struct Targets {
@@ -119,7 +115,7 @@ pub struct Unpacked<'a> {
     pub beside: Option<Beside>,
     /// Links and attributes that are not restored; known when targets are planned, or when directories are built.
     pub unrestored: RefCell<Remarks>,
-    broken: Vec<Blocked>,
+    broken: Vec<Obstacle>,
     remarks: Remarks,
 }
 
@@ -342,7 +338,7 @@ impl<'a> Unpacked<'a> {
     }
 
     /// What is wrong with the archive's content although its bytes are what they should be.
-    pub fn faults(&self, context: &Context, remarks: &mut Remarks) -> Result<Vec<Blocked>> {
+    pub fn faults(&self, context: &Context, remarks: &mut Remarks) -> Result<Vec<Obstacle>> {
         let mut blocked = self.broken.clone();
         remarks.extend(self.remarks.clone());
         let manifest = self.verified.manifest();
@@ -351,10 +347,9 @@ impl<'a> Unpacked<'a> {
             Compatibility::Newer => {
                 warn!(archive = %manifest.hookshot_version, here = %context.version, "The archive is of a newer hookshot")
             }
-            Compatibility::Incompatible => blocked.push(Blocked {
-                kind: VERSION,
+            Compatibility::Incompatible => blocked.push(Obstacle {
+                kind: ObstacleKind::Version,
                 message: incompatible(&manifest.hookshot_version, &context.version),
-                failure: Kind::Version,
                 hint: "use a hookshot of the archive's version; --force does not override this",
             }),
         }
@@ -370,10 +365,9 @@ impl<'a> Unpacked<'a> {
                 Err(faults) => faults,
             };
             for fault in faults {
-                blocked.push(Blocked {
-                    kind: "configuration",
+                blocked.push(Obstacle {
+                    kind: ObstacleKind::Configuration,
                     message: format!("{} in the archive: {fault}", source.name),
-                    failure: Kind::Refused,
                     hint: "leave the file out with --except, or use another archive",
                 });
             }
@@ -383,11 +377,10 @@ impl<'a> Unpacked<'a> {
 }
 
 /// The reason of a database that is not good although its bytes are what they should be.
-fn broken(name: &EntryName, error: &anyhow::Error) -> Blocked {
-    Blocked {
-        kind: RESTORED_DATABASE,
+fn broken(name: &EntryName, error: &anyhow::Error) -> Obstacle {
+    Obstacle {
+        kind: ObstacleKind::RestoredDatabase,
         message: format!("the database {name} in the archive does not open cleanly: {error:#}"),
-        failure: Kind::Refused,
         hint: "use another archive; --force does not override this",
     }
 }

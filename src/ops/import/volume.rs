@@ -19,8 +19,7 @@ use crate::{
         tree::take,
         volume::{Own, Volume, is_replaced},
     },
-    error::Kind,
-    machine::preflight::Blocked,
+    machine::obstacle::{Obstacle, ObstacleKind},
     model::{entry_name::EntryName, rules::Rules},
     work::remark::Remarks,
 };
@@ -61,7 +60,7 @@ pub fn children<'a>(
     names: &Names,
     known: &Known,
     within: Vec<Change<'a>>,
-    blocked: &mut Vec<Blocked>,
+    blocked: &mut Vec<Obstacle>,
     remarks: &mut Remarks,
 ) -> Result<Children<'a>> {
     let target = directory.target().to_owned();
@@ -84,10 +83,9 @@ pub fn children<'a>(
         }
     }
     let mut block = |message: String, hint| {
-        blocked.push(Blocked {
-            kind: "mount",
+        blocked.push(Obstacle {
+            kind: ObstacleKind::Mount,
             message,
-            failure: Kind::Blocked,
             hint,
         });
     };
