@@ -1,4 +1,4 @@
-//! Obstacles: each a single reason why an import or a rollback cannot begin (docs/cli.md, "import").
+//! Obstacles: each a single reason why an import or a rollback cannot begin (docs/cli/import.md).
 
 use serde::Serialize;
 
@@ -139,5 +139,5 @@ mod tests {
         assert_eq!(documented, known);
     }
 
-    const DOCUMENT: &str = include_str!("../../docs/cli.md");
+    const DOCUMENT: &str = include_str!("../../docs/cli/import.md");
 }
