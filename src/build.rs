@@ -3,13 +3,20 @@
 fn main() {
     const SOURCE: &str = "src/closed_output.c";
     println!("cargo:rerun-if-changed={SOURCE}");
-    let mut build = cc::Build::new();
-    build
-        .file(SOURCE)
-        .warnings_into_errors(true)
-        .cargo_metadata(false);
-    // An archive member that nothing calls would be left out: the object itself is linked.
-    for object in build.compile_intermediates() {
+    // The library alone needs no compiler of C.
+    #[cfg(feature = "cli")]
+    for object in objects(SOURCE) {
         println!("cargo:rustc-link-arg-bins={}", object.display());
     }
+}
+
+#[cfg(feature = "cli")]
+fn objects(source: &str) -> Vec<std::path::PathBuf> {
+    // An archive member that nothing calls would be left out: the object itself is linked.
+    let mut build = cc::Build::new();
+    build
+        .file(source)
+        .warnings_into_errors(true)
+        .cargo_metadata(false);
+    build.compile_intermediates()
 }

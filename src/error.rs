@@ -101,6 +101,14 @@ impl Failure {
         }
     }
 
+    /// Returns the failure of what needs a feature that this program is built without; `what` cannot be done.
+    pub fn without(feature: &str, what: &str) -> Failure {
+        let message = format!("{what}: this hookshot is built without {feature}");
+        Failure::new(Kind::Usage, message).hint(format!(
+            "use one that is built with the feature `{feature}`: without other wishes, cargo builds all of them"
+        ))
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {

@@ -4,6 +4,7 @@ mod about;
 mod appearance;
 mod archive_verbs;
 mod arguments;
+#[cfg(feature = "sftp")]
 mod askpass;
 mod bar;
 mod catalog_verbs;
@@ -122,6 +123,7 @@ pub fn run(world: World) -> ExitCode {
         return ExitCode::from(session::become_program(program));
     }
     session::begin_by(world.executable.clone());
+    #[cfg(feature = "sftp")]
     if let Some(code) = askpass::answer(&world) {
         return ExitCode::from(code);
     }

@@ -1,5 +1,6 @@
 //! Pure values and decisions: no clock, no environment, no file.
 
+#[cfg(feature = "cli")]
 pub mod archive_name;
 pub mod digest;
 pub mod distinct;
@@ -14,8 +15,10 @@ mod nesting;
 pub mod plan;
 pub mod quantity;
 pub mod relative;
+#[cfg(feature = "cli")]
 pub mod retention;
 pub mod rules;
 pub mod tree;
 pub mod version;
+#[cfg(feature = "cli")]
 pub mod written;

@@ -91,6 +91,7 @@ impl Maker {
 }
 
 /// An upload at work, as it is written down beside the archives.
+#[cfg(feature = "_objects")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     /// Who makes it.

@@ -7,30 +7,37 @@ pub mod address;
 pub mod folder;
 mod marker;
 mod misread;
+#[cfg(feature = "_network")]
 mod network;
+#[cfg(feature = "_objects")]
 pub mod objects;
 pub mod options;
 mod pages;
+#[cfg_attr(
+    not(feature = "_network"),
+    expect(dead_code, reason = "folders use one part")
+)]
+mod proof;
 pub mod proxy;
+#[cfg(feature = "sftp")]
 pub mod sftp;
 pub mod shape;
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::io::Write;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 
+#[cfg(feature = "_network")]
+use self::proof::{io_error, is_same, not_proven};
 pub use self::{
     address::Address,
     marker::Maker,
     misread::Word,
-    network::Check,
-    options::{Environment, Options, Secret, SecretName},
+    options::{Check, Environment, Options, Secret, SecretName},
     pages::Pages,
 };
+use self::{address::Service, proof::unproven};
 use crate::{
     error::{Failure, Kind},
     model::digest::Digest,
@@ -48,23 +55,56 @@ pub fn open(
     environment: &Environment,
     check: Check,
 ) -> Result<Box<dyn Store>> {
+    require_built(address)?;
     Ok(match address {
         Address::Folder(path) => Box::new(folder::Folder::new(path)),
+        #[cfg(feature = "_objects")]
         Address::Bucket { .. } => Box::new(objects::Objects::open(
             address,
             options,
             environment,
             check,
         )?),
+        #[cfg(feature = "sftp")]
         Address::Sftp { .. } => Box::new(sftp::Sftp::open(address, options, check)?),
+        #[cfg(not(all(feature = "_objects", feature = "sftp")))]
+        _ => {
+            let _ = (options, environment, check);
+            anyhow::bail!("{address} is refused above");
+        }
     })
+}
+
+/// Refuses a place that this program was built without.
+fn require_built(address: &Address) -> Result<(), Failure> {
+    let (feature, is_built) = match address {
+        Address::Folder(_) => return Ok(()),
+        Address::Bucket { service, .. } => match service {
+            Service::S3 => ("s3", cfg!(feature = "s3")),
+            Service::Gcs => ("gcs", cfg!(feature = "gcs")),
+            Service::Azure => ("azure", cfg!(feature = "azure")),
+        },
+        Address::Sftp { .. } => ("sftp", cfg!(feature = "sftp")),
+    };
+    match is_built {
+        true => Ok(()),
+        false => Err(Failure::without(
+            feature,
+            &format!("{address} cannot be used"),
+        )),
+    }
 }
 
 /// Looks at everything that `options` and `environment` say of a place, as [`open`] does, where not all of it is at hand.
 pub fn look_over(address: &Address, options: &Options, environment: &Environment) -> Result<()> {
+    require_built(address)?;
     match address {
+        #[cfg(feature = "_objects")]
         Address::Bucket { .. } => objects::look_over(address, options, environment),
-        Address::Folder(_) | Address::Sftp { .. } => Ok(()),
+        _ => {
+            let _ = (options, environment);
+            Ok(())
+        }
     }
 }
 
@@ -202,13 +242,6 @@ pub(crate) fn taken(place: &str, name: &str) -> Failure {
     Failure::new(Kind::Failed, message).hint("give the archive another name, or another `prefix`")
 }
 
-/// The failure of a store that does not hold what was sent.
-fn unproven(place: &str, name: &str, why: &str) -> Failure {
-    let message = format!("{place} did not prove that it holds {name}: {why}");
-    Failure::new(Kind::Unproven, message)
-        .hint("nothing was removed anywhere; look at the store, and export again")
-}
-
 /// The failure of a name that is not there.
 fn missing(place: &str, name: &str) -> Failure {
     Failure::new(Kind::NotFound, format!("there is no {name} in {place}"))
@@ -239,24 +272,4 @@ fn plain(name: &str) -> Result<(), Failure> {
     }
     let message = format!("{name:?} is not the name of an archive");
     Err(Failure::new(Kind::Usage, message).hint("`hookshot list` shows what is there"))
-}
-
-/// Whether all of `source` is what `digest` was computed of.
-fn is_same(source: Arc<dyn ReadAt + Send + Sync>, digest: &Digest) -> Result<bool> {
-    let (found, _) = Digest::of_reader(Pages::new(source)?)?;
-    Ok(found == *digest)
-}
-
-/// What became of a proof that ended in an error: an interruption stays one, everything else proves nothing.
-fn not_proven(place: &str, name: &str, error: &anyhow::Error) -> anyhow::Error {
-    let failure = Failure::of(error);
-    match failure.kind {
-        Kind::Interrupted(_) | Kind::Unproven => failure.into(),
-        _ => unproven(place, name, &failure.message).into(),
-    }
-}
-
-/// An error for those who only know I/O, with its kind and its hint.
-fn io_error(error: anyhow::Error) -> io::Error {
-    Failure::of(&error).into()
 }

@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -13,13 +12,11 @@ use tokio::{
     task::JoinError,
 };
 
+use super::options::Check;
 use crate::{
     error::Caught,
     work::panics::{caught_in, describe, guard_thread},
 };
-
-/// Ends the work with an error where it is to stop.
-pub type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// How long it may take until a server answers at all.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -164,6 +161,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::error::{Failure, Kind};
 

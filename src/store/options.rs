@@ -1,6 +1,11 @@
 //! How a store is talked to: what configuration says of a destination.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Result;
+
+/// Ends the work with an error if it is to stop.
+pub type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// Variables of the environment that the providers' own tools read: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
 #[derive(Clone, Default)]

@@ -14,10 +14,12 @@ use super::{
     header::Which,
     lock::{self, Against, DatabaseLock},
     pause::Paused,
-    snapshot::unfit,
     walk::{Missed, Round, Source, Walk},
 };
-use crate::disk::open_regular;
+use crate::{
+    disk::open_regular,
+    error::{Failure, Kind},
+};
 
 /// Rounds that a walk makes whatever they take.
 const LEAST_ROUNDS: u64 = 5;
@@ -46,7 +48,7 @@ pub enum Ended {
 /// Goes round by round for as long as `timeout` says, and at least five rounds. With `pause`, the program to start as a
 /// guard, those who hold the file are stopped for the third.
 ///
-/// Where they cannot be stopped, it goes on without. Fails with [`Kind::Snapshot`](crate::error::Kind::Snapshot)
+/// Where they cannot be stopped, it goes on without. Fails with [`Kind::Snapshot`]
 /// where the file is damaged or no database.
 pub fn rounds(
     walk: &mut Walk<'_>,
@@ -146,6 +148,15 @@ fn ended(rest: Result<Rest>, path: &Path, paused: Option<Duration>) -> Result<Op
         Rest::Disturbed => Ok(None),
         Rest::Unfit(reason) => Err(unfit(path, &reason).into()),
     }
+}
+
+/// The failure of a file that cannot be copied as a database, and why.
+pub(super) fn unfit(path: &Path, reason: &str) -> Failure {
+    Failure::new(
+        Kind::Snapshot,
+        format!("no consistent snapshot of {}: {reason}", path.display()),
+    )
+    .hint("is it a database of redb 3 or 4, and whole? nothing was written")
 }
 
 /// Stops those who have the file open for writing now.

@@ -11,5 +11,6 @@ pub mod pages;
 pub mod pause;
 pub mod reflink;
 pub mod same;
+#[cfg(feature = "cli")]
 pub mod snapshot;
 pub mod walk;

@@ -27,7 +27,7 @@ use super::{
     at_rest::{self, Rest},
     header::{Header, SUPPORTED_FORMAT, Seal},
     judge,
-    live::{self, Ended},
+    live::{self, Ended, unfit},
     lock::{self, Against, DatabaseLock},
     pages::Root,
     reflink,
@@ -460,14 +460,6 @@ fn gave_up(
     Failure::new(Kind::Snapshot, message).hint(
         "give it more time with --snapshot-timeout, export when the service is quieter, let it stand still for a moment with --snapshot pause, stop it meanwhile, or put the database on btrfs or xfs",
     )
-}
-
-pub(super) fn unfit(path: &Path, reason: &str) -> Failure {
-    Failure::new(
-        Kind::Snapshot,
-        format!("no consistent snapshot of {}: {reason}", path.display()),
-    )
-    .hint("is it a database of redb 3 or 4, and whole? nothing was written")
 }
 
 fn held(path: &Path, holders: &[holder::Holder]) -> Failure {

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::connection::quoted;
 use crate::model::entry_name::printable;
 
 /// The most findings of a kind that are kept, and the most of them that a message names.
@@ -82,6 +81,11 @@ impl fmt::Display for Fault {
             self.finding
         )
     }
+}
+
+/// Returns a name as SQL writes it.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// All findings, by what they mean.

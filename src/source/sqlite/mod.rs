@@ -1,26 +1,25 @@
 //! SQLite databases: who has them, one committed point of one that others write, whether a copy is good.
 //!
 //! The original and its companions are only read: nothing here creates, changes, checkpoints or removes them, whoever
-//! has them open, and however the service ended (reading.rs tells how). The only module that knows rusqlite.
+//! has them open, and however the service ended (engine/reading.rs tells how). Without the feature `sqlite`,
+//! a database is still known as one, and whatever would open it fails.
 //!
 //! Not for a database that this very process has open: SQLite's locks belong to a process, and go as soon as any handle
 //! of that process on the file is closed (fcntl(2), "Advisory record locking").
 
-pub mod active;
-mod connection;
-mod duplicate;
-mod examine;
-mod failure;
+#[cfg_attr(not(feature = "sqlite"), path = "absent.rs")]
+mod engine;
+#[cfg_attr(
+    not(feature = "sqlite"),
+    expect(dead_code, reason = "the engine uses it")
+)]
 mod finding;
-mod foreign;
-mod header;
-pub mod judge;
+#[cfg_attr(
+    not(feature = "sqlite"),
+    expect(dead_code, reason = "the engine uses it")
+)]
 mod lock;
-mod pragma;
-mod reading;
-pub mod snapshot;
 pub mod verdict;
-mod work;
 
 use std::{
     collections::BTreeMap,
@@ -31,6 +30,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+pub use self::engine::{active, judge, snapshot};
 use crate::disk::holder::{self, Holder};
 
 /// Is told how many bytes were done, and may end the work with an error.

@@ -1,16 +1,10 @@
 //! The result of a check: how thorough it was, what it left out, what it found.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
-use super::{
-    failure::{damaged, unlike_table},
-    finding::Fault,
-};
-use crate::{
-    error::Failure,
-    model::{entry_name::printable, limits::MAX_INTEGRITY_CHECK_BYTES, manifest::FileRecord},
+use super::finding::Fault;
+use crate::model::{
+    entry_name::printable, limits::MAX_INTEGRITY_CHECK_BYTES, manifest::FileRecord,
 };
 
 /// The thoroughness of a check.
@@ -154,14 +148,5 @@ impl Verdict {
             checked.clone_from(known);
         }
         self
-    }
-
-    /// Refuses all but a good database for a snapshot of the one at `path`.
-    pub(super) fn good(self, path: &Path) -> Result<Checked, Failure> {
-        match self {
-            Verdict::Good(checked) => Ok(checked),
-            Verdict::Index(fault, _) => Err(unlike_table(path, &fault)),
-            Verdict::Damaged(finding) => Err(damaged(path, &finding)),
-        }
     }
 }

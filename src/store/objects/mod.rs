@@ -52,9 +52,8 @@ use self::{
     reading::Object,
     upload::ObjectUpload,
 };
-pub use super::network::Check;
 use super::{
-    Address, Environment, Maker, OWN, Options, Store, Stored, Upload,
+    Address, Check, Environment, Maker, OWN, Options, Store, Stored, Upload,
     address::Service,
     fit,
     marker::{Marker, UPLOAD},

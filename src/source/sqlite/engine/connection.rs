@@ -53,11 +53,6 @@ pub fn uri(path: &Path) -> String {
     text
 }
 
-/// Returns a name as SQL writes it.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

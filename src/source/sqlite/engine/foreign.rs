@@ -3,8 +3,7 @@
 use rusqlite::{Connection, types::ValueRef};
 
 use super::{
-    connection::quoted,
-    finding::{Fault, Findings, MOST_ROWS},
+    finding::{Fault, Findings, MOST_ROWS, quoted},
     pragma::{is_damage, is_missing, run},
     verdict::Check,
 };

@@ -12,9 +12,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, functions::FunctionFlags, types::Null};
 
 use super::{
-    connection::quoted,
     failure::said,
-    finding::{Findings, UNORDERED},
+    finding::{Findings, UNORDERED, quoted},
     foreign::{has_outer_content, has_service_order, whose_letters, whose_order},
     pragma::{is_damage, is_missing, run},
     verdict::{Check, Checked, Part, Unchecked, Verdict},

@@ -2,7 +2,11 @@
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{connection::quoted, failure::is_about_content, finding::Findings, verdict::Check};
+use super::{
+    failure::is_about_content,
+    finding::{Findings, quoted},
+    verdict::Check,
+};
 
 /// Adds what SQLite says of all tables, or of one.
 pub(super) fn run(

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-use super::{finding::Fault, holders};
+use super::{
+    finding::Fault,
+    holders,
+    verdict::{Checked, Verdict},
+};
 use crate::{
     disk::holder,
     error::{Failure, Kind},
@@ -77,8 +81,19 @@ pub fn explained(error: anyhow::Error, path: &Path) -> anyhow::Error {
     failure.into()
 }
 
+impl Verdict {
+    /// Refuses all but a good database for a snapshot of the one at `path`.
+    pub(super) fn good(self, path: &Path) -> Result<Checked, Failure> {
+        match self {
+            Verdict::Good(checked) => Ok(checked),
+            Verdict::Index(fault, _) => Err(unlike_table(path, &fault)),
+            Verdict::Damaged(finding) => Err(damaged(path, &finding)),
+        }
+    }
+}
+
 /// The failure that says what is wrong with the database at `path`.
-pub fn damaged(path: &Path, finding: &str) -> Failure {
+fn damaged(path: &Path, finding: &str) -> Failure {
     Failure::new(
         Kind::Snapshot,
         format!("{} is damaged: {finding}", path.display()),
@@ -87,7 +102,7 @@ pub fn damaged(path: &Path, finding: &str) -> Failure {
 }
 
 /// The failure of an index that does not hold what its table holds.
-pub fn unlike_table(path: &Path, fault: &Fault) -> Failure {
+fn unlike_table(path: &Path, fault: &Fault) -> Failure {
     let message = format!("{}: {fault}", path.display());
     Failure::new(Kind::Snapshot, message).hint(format!(
         "{}; stop the service, do so with `sqlite3 {}`, and export again; no archive was written",

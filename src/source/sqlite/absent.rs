@@ -1,0 +1,66 @@
+//! Stands for SQLite in a program that is built without it: a database is refused.
+
+use std::path::Path;
+
+use super::{Caller, Step, verdict};
+use crate::error::Failure;
+
+/// The failure of whatever needs SQLite.
+fn absent(path: &Path) -> anyhow::Error {
+    let message = format!("{} is an SQLite database", path.display());
+    Failure::without("sqlite", &message).into()
+}
+
+/// Stands for the queries of services.
+pub mod active {
+    use super::*;
+
+    /// Fails: no query can be asked.
+    pub fn active(path: &Path, _: &str, _: &Caller<'_>) -> anyhow::Result<Vec<String>> {
+        Err(absent(path))
+    }
+}
+
+/// Stands for the checks.
+pub mod judge {
+    use super::{verdict::Check, verdict::Verdict, *};
+
+    /// Fails: nothing can be checked.
+    pub fn opens(path: &Path, _: &Step<'_>) -> anyhow::Result<()> {
+        Err(absent(path))
+    }
+
+    /// Does nothing: the check that follows fails.
+    pub fn recover(_: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Fails: nothing can be checked.
+    pub fn verdict(path: &Path, _: Check, _: &Step<'_>) -> anyhow::Result<Verdict> {
+        Err(absent(path))
+    }
+}
+
+/// Stands for snapshots.
+pub mod snapshot {
+    use super::*;
+    use crate::{
+        model::{digest::Digest, entry_name::EntryName},
+        source::files::Staged,
+    };
+
+    /// Fails: no database can be copied.
+    pub fn take(path: &Path, _: &EntryName, _: &Caller<'_>) -> anyhow::Result<Staged> {
+        Err(absent(path))
+    }
+
+    /// Fails: nothing can be compared.
+    pub fn would_be(path: &Path, _: Digest, _: &Caller<'_>) -> anyhow::Result<bool> {
+        Err(absent(path))
+    }
+
+    /// Fails: nothing can be compared.
+    pub fn digest_of(path: &Path, _: &Caller<'_>) -> anyhow::Result<Option<Digest>> {
+        Err(absent(path))
+    }
+}
