@@ -229,6 +229,7 @@ fn azure(section: &Section<'_>) -> Own {
 }
 
 fn sftp(section: &Section<'_>) -> Own {
+    section.foreign(&foreign::OF_SSH);
     let mut own = Own::default();
     own.secret(section, SecretName::Password);
     own.options.identity_file = section.path("identity_file");

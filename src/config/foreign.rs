@@ -183,3 +183,75 @@ pub(super) const OF_RETENTION: [(&str, &str); 11] = [
     ("max_age", WITHIN),
     ("keep_secondly", "it is `keep_last`"),
 ];
+
+const HOST: &str = "the server stands in `url`: sftp://USER@HOST:PORT/FOLDER";
+const FOLDER: &str = "the folder stands in `url`: sftp://HOST/FOLDER, or sftp://HOST/~/FOLDER below where the login begins";
+const USER: &str = "it is `user`, or stands in `url`: sftp://USER@HOST/FOLDER";
+const PASSWORD: &str = "it is `password`, best as \"file:PATH\" or \"env:NAME\"";
+const IDENTITY: &str = "it is `identity_file`";
+const PASSPHRASE: &str =
+    "a passphrase needs an agent (`ssh-add`), which ssh asks by itself; the key is `identity_file`";
+const KNOWN: &str = "it is `known_hosts_file`; the server's key is always checked";
+const SSH: &str =
+    "options of ssh stand in a file of its own, named by `ssh_config`; `ssh` is that of PATH";
+
+/// The keys of other tools for servers of SFTP (restic, rclone, duplicity, borg, ssh), and what hookshot has instead.
+pub(super) const OF_SSH: [(&str, &str); 57] = [
+    ("host", HOST),
+    ("hostname", HOST),
+    ("host_name", HOST),
+    ("server", HOST),
+    ("address", HOST),
+    ("repo", HOST),
+    ("repository", HOST),
+    ("sftp_host", HOST),
+    ("sftp_port", HOST),
+    ("ssh_port", HOST),
+    ("path", FOLDER),
+    ("dir", FOLDER),
+    ("directory", FOLDER),
+    ("folder", FOLDER),
+    ("prefix", FOLDER),
+    ("remote_path", FOLDER),
+    ("remote_dir", FOLDER),
+    ("root", FOLDER),
+    ("username", USER),
+    ("user_name", USER),
+    ("login", USER),
+    ("ssh_user", USER),
+    ("sftp_user", USER),
+    ("pass", PASSWORD),
+    ("passwd", PASSWORD),
+    ("ssh_password", PASSWORD),
+    ("sftp_password", PASSWORD),
+    ("sftp_pass", PASSWORD),
+    ("ftp_password", PASSWORD),
+    ("ask_password", PASSWORD),
+    ("key", IDENTITY),
+    ("key_file", IDENTITY),
+    ("key_path", IDENTITY),
+    ("key_pem", IDENTITY),
+    ("keyfile", IDENTITY),
+    ("identity", IDENTITY),
+    ("identityfile", IDENTITY),
+    ("private_key", IDENTITY),
+    ("private_key_file", IDENTITY),
+    ("private_key_path", IDENTITY),
+    ("pubkey_file", IDENTITY),
+    ("ssh_key", IDENTITY),
+    ("ssh_key_file", IDENTITY),
+    ("ssh_private_key", IDENTITY),
+    ("key_file_pass", PASSPHRASE),
+    ("key_use_agent", PASSPHRASE),
+    ("passphrase", PASSPHRASE),
+    ("ssh_key_passphrase", PASSPHRASE),
+    ("known_hosts", KNOWN),
+    ("userknownhostsfile", KNOWN),
+    ("host_key", KNOWN),
+    ("strict_host_key_checking", KNOWN),
+    ("stricthostkeychecking", KNOWN),
+    ("ssh", SSH),
+    ("ssh_command", SSH),
+    ("ssh_options", SSH),
+    ("rsh", SSH),
+];

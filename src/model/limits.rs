@@ -62,5 +62,8 @@ pub const MAX_SIMULATED_DAYS: u32 = 36_525;
 pub const MIN_ARCHIVE_BYTES: u64 = 64;
 /// What is read of the mark of an archive, in bytes; `forever` and every date are shorter.
 pub const MAX_MARK_BYTES: u64 = 64;
+/// The most names that are listed of one place: an hourly archive for a hundred years. A store that tells more invents them, or the place
+/// is not one of archives.
+pub const MAX_STORED_NAMES: usize = 1_000_000;
 /// Of a store, so many archives are read to learn the prefix and the time that their names do not tell.
 pub const MAX_LOOKS: usize = 100;

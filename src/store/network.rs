@@ -24,11 +24,19 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The most retries of a server that has not answered yet: a fault of its name, its port or the network is said within seconds.
+pub const MOST_FIRST_ATTEMPTS: u32 = 5;
 
 /// How often work on the network looks whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long cleaning up may take after an interruption or an error.
 const CLEANUP: Duration = Duration::from_secs(15);
+
+/// Returns the pause after a failure, if there were so many before it.
+pub fn pause_after(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(16));
+    pause.min(LONGEST_PAUSE)
+}
 
 /// Not for callers inside a runtime of their own: they would wait for ever.
 pub struct Network {
@@ -85,9 +93,8 @@ impl Network {
 
     /// Waits before the attempt after so many.
     pub fn pause(&self, attempts: u32) -> Result<()> {
-        let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(16));
         self.wait(async {
-            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+            tokio::time::sleep(pause_after(attempts)).await;
             anyhow::Ok(())
         })
     }

@@ -206,7 +206,8 @@ impl Default for Options {
             ssh_config: None,
             // 8 MiB in two minutes: 0.6 Mbit/s for each of the parallel parts.
             timeout: Duration::from_secs(120),
-            retry_attempts: 5,
+            // With the pauses between them a minute and a half.
+            retry_attempts: 12,
             parallel_uploads: 4,
             chunk_bytes: 8 << 20,
             bandwidth_limit: None,

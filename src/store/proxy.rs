@@ -92,6 +92,24 @@ pub struct Server {
 }
 
 impl Server {
+    /// Reads which server a URL names.
+    pub fn of_url(url: &str) -> Option<Server> {
+        let (scheme, rest) = url.trim().split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let server = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, server)| server);
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+            _ => (server, None),
+        };
+        (!host.is_empty()).then(|| Server {
+            is_tls: !scheme.eq_ignore_ascii_case("http"),
+            host: host.to_owned(),
+            port,
+        })
+    }
+
     /// For messages.
     pub fn words(&self) -> String {
         match self.port {
@@ -253,16 +271,7 @@ mod tests {
     }
 
     fn server(url: &str) -> Server {
-        let (scheme, rest) = url.split_once("://").expect("a URL");
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
-            _ => (rest, None),
-        };
-        Server {
-            is_tls: scheme == "https",
-            host: host.to_owned(),
-            port,
-        }
+        Server::of_url(url).expect("a URL")
     }
 
     #[test]

@@ -227,8 +227,20 @@ fn a_proxy_that_is_in_the_way_is_named_with_who_names_it() {
             .says("no connection")
             .says("NO_PROXY");
         let socks = format!("socks5://me:{PASSWORD}@127.0.0.1:1080");
-        let run = list(machine, &[(variable, &socks)]).exits(1);
+        let run = list(machine, &[(variable, &socks)]).exits(2);
         run.says(variable).says("SOCKS");
+        for proxy in [socks.as_str(), "http://", "ftp://h", "http://h:port"] {
+            let mut validate = machine.command();
+            validate.arg("validate").env(variable, proxy);
+            let run = finish(validate, b"").exits(2);
+            run.says(&format!("cannot be reached: {variable}: it"));
+            let mut around = machine.command();
+            around
+                .arg("validate")
+                .env(variable, proxy)
+                .env("NO_PROXY", "*");
+            finish(around, b"").exits(0);
+        }
     }
     for (machine, variable) in [(&plain, "HTTP_PROXY"), (&secure, "HTTPS_PROXY")] {
         let run = list(machine, &[(variable, &closed.url())]).exits(1);
@@ -258,6 +270,39 @@ fn keys_of_other_tools_are_refused_with_ours_named() {
     ];
     let all: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
     let machine = machine("https://h", &all.join("\n"));
+    let run = machine.run(&["validate"]).exits(2);
+    let faults = run.text() + &run.stderr;
+    for (key, ours) in keys {
+        let name = key.split(' ').next().unwrap_or_default();
+        let at = faults.find(&format!("unknown key `{name}`"));
+        let said = &faults[at.unwrap_or_else(|| panic!("{name}: {faults}"))..];
+        let end = said[1..].find("unknown key").unwrap_or(said.len() - 1);
+        assert!(said[..end].contains(ours), "{name}: {said}");
+    }
+}
+
+#[test]
+fn keys_of_other_tools_for_sftp_are_refused_with_ours_named() {
+    let keys = [
+        ("host = \"h\"", "`url`"),
+        ("path = \"/x\"", "`url`"),
+        ("username = \"me\"", "`user`"),
+        ("pass = \"x\"", "`password`"),
+        ("key_file = \"/x\"", "`identity_file`"),
+        ("ssh-key = \"/x\"", "`identity_file`"),
+        ("private_key = \"/x\"", "`identity_file`"),
+        ("passphrase = \"x\"", "an agent"),
+        ("known_hosts = \"/x\"", "`known_hosts_file`"),
+        ("StrictHostKeyChecking = false", "always checked"),
+        ("rsh = \"ssh -p 7\"", "`ssh_config`"),
+    ];
+    let lines: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+    let machine = Machine::new();
+    let text = machine.config_text(&format!(
+        "[backup.destinations.d]\nurl = \"sftp://h/x\"\n{}\n",
+        lines.join("\n")
+    ));
+    machine.write("etc/config.toml", text, 0o600);
     let run = machine.run(&["validate"]).exits(2);
     let faults = run.text() + &run.stderr;
     for (key, ours) in keys {

@@ -21,7 +21,9 @@ use super::{
     connection::Connection,
     explain::{NO_BUCKET, element, is_full},
     listing::{Page, root},
-    once, single_delete,
+    once,
+    patience::Patience,
+    single_delete,
 };
 use crate::store::address::Service;
 
@@ -86,15 +88,22 @@ pub struct Answers {
     service: Service,
     connection: Connection,
     changes: Changes,
+    patience: Patience,
 }
 
 impl Answers {
     /// Looks at the answers of a store that `connection` reaches.
-    pub fn new(service: Service, connection: Connection, changes: Changes) -> Answers {
+    pub fn new(
+        service: Service,
+        connection: Connection,
+        changes: Changes,
+        patience: Patience,
+    ) -> Answers {
         Answers {
             service,
             connection,
             changes,
+            patience,
         }
     }
 }
@@ -106,6 +115,7 @@ impl HttpConnector for Answers {
             service: self.service,
             client,
             changes: self.changes.clone(),
+            patience: self.patience.clone(),
         }))
     }
 }
@@ -115,6 +125,7 @@ struct Looking {
     service: Service,
     client: HttpClient,
     changes: Changes,
+    patience: Patience,
 }
 
 /// The beginnings of hosts that give keys to the machines of a cloud.
@@ -153,31 +164,40 @@ impl HttpService for Looking {
     {
         Box::pin(async move {
             let asked = Asked::of(&request);
-            let range = request.headers().get("range");
-            let range = range.and_then(|range| Some(range.to_str().ok()?.to_owned()));
-            let answer = if self.service == Service::S3 && once::is_completion(&request) {
-                once::complete(&self.client, request).await
-            } else if self.service == Service::Azure && single_delete::is_batch(&request) {
-                return self.delete(request).await;
-            } else {
-                self.client.execute(request).await
-            };
-            let status = answer.as_ref().map(|answer| answer.status().as_u16());
-            if asked == Asked::Change && !matches!(status, Ok(304 | 409 | 412)) {
-                self.changes.add();
+            if asked == Asked::Elsewhere {
+                return self.answer(asked, request).await;
             }
-            let mut answer = answer?;
-            if let Some(range) = range
-                && asked == Asked::Object
-            {
-                as_piece(&range, &mut answer);
-            }
-            self.look(asked, answer).await
+            let which = self.patience.before(&request).await;
+            let result = self.answer(asked, request).await;
+            self.patience.after(which, result)
         })
     }
 }
 
 impl Looking {
+    async fn answer(&self, asked: Asked, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let range = request.headers().get("range");
+        let range = range.and_then(|range| Some(range.to_str().ok()?.to_owned()));
+        let answer = if self.service == Service::S3 && once::is_completion(&request) {
+            once::complete(&self.client, request).await
+        } else if self.service == Service::Azure && single_delete::is_batch(&request) {
+            return self.delete(request).await;
+        } else {
+            self.client.execute(request).await
+        };
+        let status = answer.as_ref().map(|answer| answer.status().as_u16());
+        if asked == Asked::Change && !matches!(status, Ok(304 | 409 | 412)) {
+            self.changes.add();
+        }
+        let mut answer = answer?;
+        if let Some(range) = range
+            && asked == Asked::Object
+        {
+            as_piece(&range, &mut answer);
+        }
+        self.look(asked, answer).await
+    }
+
     async fn delete(&self, batch: HttpRequest) -> Result<HttpResponse, HttpError> {
         let Some(request) = single_delete::single(&batch) else {
             return self.client.execute(batch).await;

@@ -13,11 +13,12 @@ use object_store::{
 use super::{
     Client,
     answers::{Answers, Changes},
-    connection::Connection,
+    connection::{BAD_PROXY, Connection},
     endpoint::{self, Endpoint},
     environment::checked,
     explain::texts,
     keys::{self, Bounded, Keys, Source, Words},
+    patience::{LONGEST_REST, Patience},
     tls,
 };
 use crate::{
@@ -25,9 +26,9 @@ use crate::{
     store::{
         Address, Environment, Options,
         address::Service,
-        network::{CONNECT_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE},
+        network::{CONNECT_TIMEOUT, FIRST_PAUSE},
         options::{Checksums, Encryption},
-        proxy::{self, Proxies, Proxy},
+        proxy::{self, Proxies, Proxy, Server},
     },
     work::panics::caught,
 };
@@ -62,7 +63,7 @@ pub fn client(
                 options,
                 environment,
             )?,
-            proxies: proxies(options, environment)?,
+            proxies: proxies(*service, endpoint.as_ref(), options, environment)?,
         };
         Ok(match service {
             Service::S3 => s3(bucket, options, environment, endpoint, way),
@@ -132,8 +133,8 @@ pub fn look_over(address: &Address, options: &Options, environment: &Environment
     } = address
     {
         let (options, environment) = settings(address, *service, options, environment)?;
-        endpoint_of(*service, bucket, &options, &environment)?;
-        proxies(&options, &environment)?;
+        let endpoint = endpoint_of(*service, bucket, &options, &environment)?;
+        proxies(*service, endpoint.as_ref(), &options, &environment)?;
         tls::look_over(&options)?;
     }
     Ok(())
@@ -184,7 +185,13 @@ struct Way {
     changes: Changes,
 }
 
-fn proxies(options: &Options, environment: &Environment) -> Result<Proxies> {
+/// Reads which proxies there are, and refuses one that requests to the store would have to go through and that is none.
+fn proxies(
+    service: Service,
+    endpoint: Option<&Endpoint>,
+    options: &Options,
+    environment: &Environment,
+) -> Result<Proxies> {
     if let Some(url) = &options.proxy
         && url.reveal() != proxy::NONE
         && let Err(fault) = Proxy::parse(url.reveal(), "`proxy`")
@@ -192,7 +199,51 @@ fn proxies(options: &Options, environment: &Environment) -> Result<Proxies> {
         let message = format!("the destination's `proxy` cannot be used: {fault}");
         return Err(Failure::new(Kind::Usage, message).into());
     }
-    Ok(Proxies::new(options.proxy.as_ref(), environment))
+    let proxies = Proxies::new(options.proxy.as_ref(), environment);
+    let server = server_of(service, endpoint, options, environment);
+    if let Err(fault) = proxies.of(&server) {
+        let message = format!("{} cannot be reached: {fault}", server.words());
+        return Err(Failure::new(Kind::Usage, message).hint(BAD_PROXY).into());
+    }
+    Ok(proxies)
+}
+
+/// Returns the server that requests go to, as far as it is known before the first one.
+fn server_of(
+    service: Service,
+    endpoint: Option<&Endpoint>,
+    options: &Options,
+    environment: &Environment,
+) -> Server {
+    let url = endpoint.map(|endpoint| endpoint.url.as_str());
+    let url = url.or(options.endpoint.as_deref());
+    let url = match service {
+        Service::Azure => url.or_else(|| environment.get("AZURE_STORAGE_ENDPOINT")),
+        Service::S3 | Service::Gcs => url,
+    };
+    if let Some(server) = url.and_then(Server::of_url) {
+        return server;
+    }
+    let host = match service {
+        Service::S3 => {
+            let region = options.region.as_deref();
+            let region = region
+                .or_else(|| environment.get("AWS_REGION"))
+                .or_else(|| environment.get("AWS_DEFAULT_REGION"));
+            format!("s3.{}.amazonaws.com", region.unwrap_or("us-east-1"))
+        }
+        Service::Gcs => "storage.googleapis.com".to_owned(),
+        Service::Azure => {
+            let account = options.account.as_deref();
+            let account = account.or_else(|| environment.get("AZURE_STORAGE_ACCOUNT_NAME"));
+            format!("{}.blob.core.windows.net", account.unwrap_or("account"))
+        }
+    };
+    Server {
+        is_tls: true,
+        host,
+        port: None,
+    }
 }
 
 type Built = Result<Arc<dyn Client>, object_store::Error>;
@@ -275,7 +326,12 @@ fn s3(
         .with_disable_bulk_delete(true)
         .with_retry(retry(options))
         .with_client_options(way.options)
-        .with_http_connector(Answers::new(Service::S3, connection, way.changes))
+        .with_http_connector(Answers::new(
+            Service::S3,
+            connection,
+            way.changes,
+            Patience::new(options),
+        ))
         .build()?;
     Ok(Arc::new(store))
 }
@@ -356,6 +412,7 @@ fn gcs(bucket: &str, options: &Options, environment: &Environment, way: Way) -> 
             Service::Gcs,
             Connection::new(way.proxies, None),
             way.changes,
+            Patience::new(options),
         ))
         .build()?;
     Ok(Arc::new(store))
@@ -435,6 +492,7 @@ fn azure(container: &str, options: &Options, environment: &Environment, way: Way
             Service::Azure,
             Connection::new(way.proxies, None),
             way.changes,
+            Patience::new(options),
         ))
         .build()?;
     Ok(Arc::new(store))
@@ -443,13 +501,14 @@ fn azure(container: &str, options: &Options, environment: &Environment, way: Way
 fn retry(options: &Options) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
+            // `Patience` waits for the rest of each pause.
             init_backoff: FIRST_PAUSE,
-            max_backoff: LONGEST_PAUSE,
+            max_backoff: FIRST_PAUSE,
             ..BackoffConfig::default()
         },
         max_retries: options.retry_attempts as usize,
         // Each attempt has its own time; the number of attempts is the bound.
-        retry_timeout: (options.timeout.saturating_add(LONGEST_PAUSE))
+        retry_timeout: (options.timeout.saturating_add(LONGEST_REST))
             .saturating_mul(options.retry_attempts.saturating_add(1))
             .min(LONGEST_RETRY),
     }

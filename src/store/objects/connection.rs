@@ -28,6 +28,10 @@ const ALL_HOSTS: &str = "*,0.0.0.0/0,::/0";
 /// A proxy that nothing goes through.
 const NO_PROXY: &str = "http://127.0.0.1:9";
 
+/// The advice about a variable that names a proxy wrongly.
+pub const BAD_PROXY: &str =
+    "mend it, or name the store's host in NO_PROXY, or set the destination's `proxy = \"none\"`";
+
 /// The most times that a request is signed anew.
 const RENEWALS: u32 = 2;
 
@@ -148,8 +152,7 @@ impl Way {
             port: uri.port_u16(),
         };
         let proxy = self.connection.proxies.of(&server).map_err(|fault| {
-            let hint = "mend it, or name the store's host in NO_PROXY, or set the destination's `proxy = \"none\"`";
-            HttpError::new(HttpErrorKind::Unknown, Fault::standing(fault, hint))
+            HttpError::new(HttpErrorKind::Unknown, Fault::standing(fault, BAD_PROXY))
         })?;
         let client = proxy
             .and_then(|proxy| (self.through.iter()).find(|(known, _)| known.url() == proxy.url()))

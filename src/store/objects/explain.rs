@@ -91,10 +91,10 @@ const WANTS_TLS: [&str; 3] = [
 const CHECKSUMS: &str =
     "set the destination's `checksums = \"none\"`: then what is sent is read back instead";
 
-/// Returns true if no one knows whether the store has done it: the answer did not come.
+/// Returns true if no one knows whether the store has done it, as the answer did not come, and it may be tried again.
 pub fn is_lost(error: &Error) -> bool {
-    let is_final = Fault::of(error).is_some_and(|fault| fault.is_final);
-    http_error(error).is_some_and(|http| Said::of(http).is_none()) && !is_final
+    let is_last = Fault::of(error).is_some_and(|fault| fault.is_final || fault.is_spent);
+    http_error(error).is_some_and(|http| Said::of(http).is_none()) && !is_last
 }
 
 /// Returns true if the store has said no, and would say it again.

@@ -11,6 +11,8 @@ pub struct Fault {
     pub hint: String,
     /// True if another attempt would end the same way.
     pub is_final: bool,
+    /// True if there were as many attempts as there may be.
+    pub is_spent: bool,
 }
 
 impl Fault {
@@ -20,6 +22,7 @@ impl Fault {
             what: what.into(),
             hint: hint.into(),
             is_final: true,
+            is_spent: false,
         }
     }
 

@@ -15,6 +15,7 @@ mod keys;
 mod listing;
 mod once;
 mod parts;
+mod patience;
 mod reading;
 mod signature;
 mod single_delete;
@@ -53,14 +54,14 @@ use self::{
     upload::ObjectUpload,
 };
 use super::{
-    Address, Check, Environment, Maker, OWN, Options, Store, Stored, Upload,
+    Address, Check, Environment, MOST_FOLDERS, Maker, OWN, Options, Store, Stored, Upload,
     address::Service,
     fit,
     marker::{Marker, UPLOAD},
     missing,
     network::Network,
     options::MIN_CHUNK_BYTES,
-    plain, taken,
+    plain, require_end, taken,
 };
 use crate::{
     error::{Caught, Failure, Kind},
@@ -72,8 +73,6 @@ const MAX_MARKER_BYTES: u64 = 64 << 10;
 
 /// The most pages without anything in them, one after the other, that a listing may have.
 const MOST_EMPTY_PAGES: usize = 10_000;
-/// The most folders that are remembered to be named.
-const MOST_FOLDERS: usize = 1_000;
 /// A name that nothing has: hookshot makes none like it.
 const NOTHING: &str = ".hookshot-nothing-has-this-name";
 
@@ -439,19 +438,21 @@ impl Store for Objects {
 }
 
 impl Objects {
-    /// Gives everything right below the prefix. A listing that goes round in circles is an error; one that is long ends
-    /// when the work is to stop.
+    /// Gives everything right below the prefix. A listing that goes round in circles is an error, and so is one that does not end;
+    /// one that is long ends when the work is to stop.
     fn each(&self, mut take: impl FnMut(Stored) -> Result<()>) -> Result<()> {
         let inner = &self.inner;
         let doing = format!("cannot list {}", inner.shown);
         let hashes = RandomState::new();
         let (mut tokens, mut pages) = (HashSet::new(), HashSet::new());
         let (mut empty, mut token) = (0, None);
-        let mut folders = BTreeSet::new();
+        let (mut folders, mut count) = (BTreeSet::new(), 0);
         loop {
             (inner.network.check())()?;
             let page = inner.page(token, None);
             let page = page.map_err(|error| inner.explained(&doing, error))?;
+            count += page.objects.len() + page.folders.len();
+            require_end(count, &doing, "`endpoint`")?;
             for object in &page.objects {
                 if let Some(name) = inner.name(&object.key) {
                     take(Stored {

@@ -12,9 +12,13 @@ mod ssh;
 mod upload;
 
 use std::{
+    collections::BTreeSet,
     io,
     ops::AsyncFn,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::Result;
@@ -28,8 +32,8 @@ use self::{
     upload::SftpUpload,
 };
 use super::{
-    Address, Check, Maker, OWN, Options, Store, Stored, Upload, fit, io_error, marker::told_by,
-    missing, network::Network, plain, taken,
+    Address, Check, MOST_FOLDERS, Maker, OWN, Options, Store, Stored, Upload, fit, io_error,
+    marker::told_by, missing, network::Network, plain, require_end, taken,
 };
 use crate::{
     error::{Caught, Failure, Kind},
@@ -42,9 +46,24 @@ const WINDOW_BYTES: usize = 4 << 20;
 /// A disk with less room than this that refuses to be written to is full.
 const FULL_BYTES: u64 = 1 << 20;
 
+/// Words of ssh for a server, or a network, that is away.
+const AWAY: [&str; 9] = [
+    "Connection refused",
+    "Connection timed out",
+    "Connection reset",
+    "Connection closed",
+    "Operation timed out",
+    "No route to host",
+    "Network is unreachable",
+    "Could not resolve hostname",
+    "Temporary failure in name resolution",
+];
+
 /// A folder of an SSH server.
 pub struct Sftp {
     inner: Arc<Inner>,
+    /// The folders that the last listing passed over.
+    folders: Mutex<BTreeSet<String>>,
 }
 
 struct Inner {
@@ -54,6 +73,8 @@ struct Inner {
     folder: String,
     options: Options,
     session: Mutex<Option<Arc<Session>>>,
+    /// True if there was a session in this run: then a server that cannot be reached may come back.
+    was_reached: AtomicBool,
 }
 
 impl Sftp {
@@ -64,12 +85,14 @@ impl Sftp {
             return Err(Failure::new(Kind::Usage, message).into());
         };
         Ok(Sftp {
+            folders: Mutex::default(),
             inner: Arc::new(Inner {
                 network: Network::new(check)?,
                 address: address.clone(),
                 folder: format!("{}/", folder.trim_end_matches('/')),
                 options: options.clone(),
                 session: Mutex::new(None),
+                was_reached: AtomicBool::new(false),
             }),
         })
     }
@@ -94,6 +117,7 @@ impl Inner {
         }
         let session = Session::connect(&self.address, &self.options).await?;
         let session = Arc::new(session);
+        self.was_reached.store(true, Ordering::Relaxed);
         *locked() = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -114,16 +138,28 @@ impl Inner {
             match result {
                 Err(error)
                     if attempts < self.options.retry_attempts
-                        && matches!(
-                            error.downcast_ref(),
-                            Some(Fault::Broken(_) | Fault::Late(_))
-                        ) =>
+                        && error
+                            .downcast_ref()
+                            .is_some_and(|fault| self.may_pass(fault)) =>
                 {
                     self.network.pause(attempts)?;
                     attempts += 1;
                 }
                 result => return result.map_err(|error| self.explained(doing, error)),
             }
+        }
+    }
+
+    /// Returns true if another attempt may end otherwise. What keeps a first login from happening is said at once: ssh itself has
+    /// tried several times.
+    fn may_pass(&self, fault: &Fault) -> bool {
+        match fault {
+            Fault::Broken(_) | Fault::Late(_) => true,
+            Fault::Unreached(words) => {
+                self.was_reached.load(Ordering::Relaxed)
+                    && AWAY.iter().any(|away| words.contains(away))
+            }
+            _ => false,
         }
     }
 
@@ -179,11 +215,14 @@ impl Inner {
         let Some((session, handle)) = opened else {
             return Ok(None);
         };
+        let mut count = 0;
         loop {
             let names = self.network.wait(session.names(&handle));
             let Some(names) = names.map_err(|error| self.explained(&doing, error))? else {
                 break;
             };
+            count += names.len();
+            require_end(count, &doing, "the server and the folder")?;
             for (name, about) in names {
                 take(name, about)?;
             }
@@ -200,6 +239,7 @@ impl Store for Sftp {
     }
 
     fn list(&self, take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()> {
+        let mut folders = BTreeSet::new();
         let listed = self.inner.each(|name, about| {
             if name.starts_with(OWN) {
                 return Ok(());
@@ -210,14 +250,29 @@ impl Store for Sftp {
             };
             match about {
                 Some(about) if about.kind == FileKind::Regular => take(stored(&name, about)),
+                // A folder of dotfiles is not named, as on this machine.
+                Some(about)
+                    if about.kind == FileKind::Folder
+                        && !name.starts_with('.')
+                        && folders.len() < MOST_FOLDERS =>
+                {
+                    folders.insert(name);
+                    Ok(())
+                }
                 _ => Ok(()),
             }
         })?;
+        *self.folders.lock().unwrap_or_else(PoisonError::into_inner) = folders;
         listed.ok_or_else(|| {
             let message = format!("there is no folder {}", self.shown());
             let hint = "look at the path; an export makes the folder";
             Failure::new(Kind::NotFound, message).hint(hint).into()
         })
+    }
+
+    fn folders(&self) -> Vec<String> {
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.iter().cloned().collect()
     }
 
     fn find(&self, name: &str) -> Result<Option<Stored>> {

@@ -21,7 +21,10 @@ use russh_sftp::{
 };
 
 use super::ssh::Ssh;
-use crate::store::{Address, Options, network::CONNECT_TIMEOUT};
+use crate::store::{
+    Address, Options,
+    network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
+};
 
 /// What a request reads or writes where the server does not say how much it takes: what every server takes
 /// (draft-ietf-secsh-filexfer-02, section 3).
@@ -173,7 +176,8 @@ impl Session {
             can_tell_room: false,
         };
         // ssh itself tries several times.
-        let patience = CONNECT_TIMEOUT.saturating_mul(options.retry_attempts.saturating_add(1));
+        let attempts = options.retry_attempts.min(MOST_FIRST_ATTEMPTS) + 1;
+        let patience = CONNECT_TIMEOUT.saturating_mul(attempts);
         let version = tokio::time::timeout(patience + options.timeout, session.raw.init()).await;
         let version = match version {
             Ok(Ok(version)) => version,

@@ -23,7 +23,11 @@ use tokio::{
 };
 
 use crate::{
-    store::{Address, Options, Secret, address::is_ssh_word, network::CONNECT_TIMEOUT},
+    store::{
+        Address, Options, Secret,
+        address::is_ssh_word,
+        network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
+    },
     work::session,
 };
 
@@ -274,7 +278,7 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
             .arg(file_option("UserKnownHostsFile", known_hosts)?);
     }
     let seconds = CONNECT_TIMEOUT.min(options.timeout).as_secs().max(1);
-    let attempts = options.retry_attempts.saturating_add(1);
+    let attempts = options.retry_attempts.min(MOST_FIRST_ATTEMPTS) + 1;
     let asks = match &options.password {
         None => vec!["BatchMode=yes"],
         Some(_) => vec!["BatchMode=no", "NumberOfPasswordPrompts=1"],
