@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{Machine, Run, finish};
 
-/// What the odd folder is called in JSON.
+/// The name of the odd folder in JSON.
 const ESCAPED: &str = "odd%FF%25";
 
 fn odd() -> &'static OsStr {
