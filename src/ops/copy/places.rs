@@ -31,7 +31,7 @@ pub fn source(
         return match named.split_once('/') {
             None => place(),
             Some((name, "")) => Ok((
-                Destination::open(context, settings, &format!("@{name}"))?,
+                Destination::open(context, settings, format!("@{name}"))?,
                 None,
             )),
             Some(_) => archive(context, settings, text),
