@@ -21,6 +21,7 @@ mod endless;
 mod faults;
 mod latest;
 mod leftovers;
+mod malformed;
 mod names;
 mod offsite;
 mod once;
