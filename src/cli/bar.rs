@@ -20,7 +20,14 @@ pub struct Work {
     pub done: u64,
     /// The time that it has taken so far.
     pub lasts: Duration,
+    /// The time for which nothing has come.
+    pub idles: Duration,
 }
+
+/// Work that has stood still for this long is not known to end.
+const STALLED: Duration = Duration::from_secs(5);
+/// An estimate of more than so many times what the work has taken says nothing.
+const MOST_ESTIMATED: u64 = 100;
 
 impl Work {
     /// The bytes that are done, never more than there are: what is read twice counts once.
@@ -36,11 +43,16 @@ impl Work {
         (self.done as f64 / self.lasts.as_secs_f64().max(0.001)) as u64
     }
 
-    /// The time that is left, in seconds, if there is something left.
+    /// Returns the time that is left, in seconds. `None` if nothing is left, or if what has come so far tells nothing of the rest.
     fn seconds_left(&self) -> Option<u64> {
+        if self.idles >= STALLED {
+            return None;
+        }
         let left = self.total()?.checked_sub(self.done)?;
         let speed = self.bytes_a_second();
-        (left > 0 && speed > 0).then(|| left.div_ceil(speed))
+        let seconds = (left > 0 && speed > 0).then(|| left.div_ceil(speed))?;
+        let most = self.lasts.as_secs().max(1).saturating_mul(MOST_ESTIMATED);
+        (seconds <= most).then_some(seconds)
     }
 
     /// A line for a log.
@@ -139,7 +151,26 @@ mod tests {
             total,
             done,
             lasts,
+            idles: Duration::ZERO,
         }
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_has_no_end_in_sight() {
+        let goes_on = work("reading", Some(300 * MIB), 120 * MIB);
+        let stalled = Work {
+            idles: Duration::from_secs(6),
+            ..goes_on
+        };
+        assert_eq!(
+            stalled.sentence(),
+            "reading: 120.0 MiB of 300.0 MiB, 12.0 MiB a second"
+        );
+        assert!(!stalled.line(100, Cells::Ascii).contains("15s"));
+        // The first page alone came.
+        let hardly_begun = work("reading", Some(300 * MIB), 64 << 10);
+        let sentence = hardly_begun.sentence();
+        assert!(!sentence.contains("left"), "{sentence}");
     }
 
     #[test]

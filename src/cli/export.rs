@@ -157,13 +157,12 @@ impl Export {
             snapshot_timeout: self.snapshot_timeout.duration(),
         };
         let report = export(&app.context, &entered, request, app.begun)?;
-        let missing: Vec<&str> = report
-            .outputs
-            .iter()
-            .filter_map(|arrival| arrival.error.as_deref())
-            .collect();
-        for fault in missing {
-            error!("Not proven to be there: {fault}");
+        for arrival in &report.outputs {
+            match (&arrival.error, &arrival.hint) {
+                (Some(fault), Some(hint)) => error!("Not proven to be there: {fault}; {hint}"),
+                (Some(fault), None) => error!("Not proven to be there: {fault}"),
+                (None, _) => {}
+            }
         }
         let failure = report.failure();
         // For people, the log lines have said it all.

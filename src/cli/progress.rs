@@ -80,6 +80,8 @@ struct State {
     done: u64,
     /// When this piece of work began.
     begun: Instant,
+    /// When bytes came last.
+    moved: Instant,
     /// True if work is under way: no result was printed since it began.
     is_active: bool,
     /// When the last line was said.
@@ -97,6 +99,7 @@ impl State {
             total: None,
             done: 0,
             begun: now,
+            moved: now,
             is_active: false,
             said: now,
             drawn: None,
@@ -110,6 +113,7 @@ impl State {
             total: self.total,
             done: self.done,
             lasts: self.begun.elapsed(),
+            idles: self.moved.elapsed(),
         }
     }
 
@@ -244,6 +248,7 @@ impl Progress for Screen {
         state.total = total;
         state.done = 0;
         state.begun = now;
+        state.moved = now;
         state.is_active = true;
         // Phases of a few seconds each are still long work, so what was said and drawn stays.
     }
@@ -251,6 +256,9 @@ impl Progress for Screen {
     fn advance(&self, bytes: u64) {
         let mut state = self.state();
         state.done = state.done.saturating_add(bytes);
+        if bytes > 0 {
+            state.moved = Instant::now();
+        }
         self.show(state);
     }
 }

@@ -217,11 +217,21 @@ fn unified(name: &EntryName, here: &[u8], there: &[u8]) -> Option<String> {
     let keys = |bytes: &[u8]| {
         let table = std::str::from_utf8(bytes).ok()?.parse::<Table>().ok()?;
         let mut lines = Vec::new();
-        flatten("", &Value::Table(table), false, &mut lines);
+        let table = Value::Table(table);
+        flatten("", &table, false, &mut lines);
         lines.sort();
-        Some(lines.concat())
+        Some((lines.concat(), table))
     };
-    let (here, there) = (keys(here)?, keys(there)?);
+    let ((here, one), (there, two)) = (keys(here)?, keys(there)?);
+    if here == there {
+        let what = match one == two {
+            true => "layout or comments",
+            false => "values that are not shown",
+        };
+        return Some(format!(
+            "here/{name} and there/{name}: only {what} differ\n"
+        ));
+    }
     let diff = TextDiff::from_lines(&here, &there);
     let header = (format!("here/{name}"), format!("there/{name}"));
     Some(
@@ -256,7 +266,7 @@ const PRIVATE: [&str; 17] = [
 /// One line for each value, `a.b.c = value`.
 fn flatten(path: &str, value: &Value, private: bool, lines: &mut Vec<String>) {
     match value {
-        Value::Table(table) => {
+        Value::Table(table) if !table.is_empty() => {
             for (key, value) in table {
                 let name = key.to_ascii_lowercase();
                 let private = private || PRIVATE.iter().any(|word| name.contains(word));
@@ -268,11 +278,13 @@ fn flatten(path: &str, value: &Value, private: bool, lines: &mut Vec<String>) {
                 flatten(&path, value, private, lines);
             }
         }
-        Value::Array(values) => {
+        Value::Array(values) if !values.is_empty() => {
             for (number, value) in values.iter().enumerate() {
                 flatten(&format!("{path}[{number}]"), value, private, lines);
             }
         }
+        // Of a file without keys.
+        Value::Table(_) if path.is_empty() => {}
         _ => {
             let shown = if private || is_telling(value) {
                 "***".to_owned()

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::misread::{Word, url_parts};
+use super::misread::{Word, at_aws, url_parts};
 pub use super::misread::{masked, read};
 use crate::{
     error::{Failure, Kind},
@@ -217,7 +217,10 @@ impl Address {
         if place.ends_with('/') || place.ends_with(':') {
             return Ok(None);
         }
-        Ok(Some((Address::parse(place)?, name.to_owned())))
+        // The whole word is what the right spelling is told of.
+        let place = Address::parse(place);
+        let place = place.map_err(|fault| Address::parse(&url).err().unwrap_or(fault))?;
+        Ok(Some((place, name.to_owned())))
     }
 }
 
@@ -243,31 +246,16 @@ fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<S
             "a bucket is not named by its ARN: write s3://{bucket} in its place"
         ));
     }
-    let lower = host.to_ascii_lowercase();
-    let at_aws = (lower.strip_suffix(".amazonaws.com"))
-        .or_else(|| lower.strip_suffix(".amazonaws.com.cn"))?;
-    let is_alone = at_aws == "s3" || at_aws.starts_with("s3.") || at_aws.starts_with("s3-");
-    let bucket = if is_alone {
-        // https://s3.REGION.amazonaws.com/BUCKET.
-        or_word(path.split('/').next().unwrap_or_default())
-    } else {
-        let ends = [".s3.", ".s3-"].iter().filter_map(|part| at_aws.find(part));
-        let end = ends
-            .min()
-            .or_else(|| at_aws.strip_suffix(".s3").map(str::len));
-        or_word(&host[..end.unwrap_or_default()])
-    };
-    let behind = match is_alone && bucket != "BUCKET" {
-        true => format!("/{bucket}"),
-        false => String::new(),
-    };
+    let right = at_aws(host, path)?;
+    let path = path.trim_matches('/');
+    let behind = if path.is_empty() { "" } else { "/" };
     Some(format!(
-        "{host:?} is a server of AWS, and no bucket: write s3://{bucket} in place of s3://{host}{behind}, and where the bucket is as the destination's `region`, or in AWS_REGION"
+        "{host:?} is a server of AWS, and no bucket: write {right} in place of s3://{host}{behind}{path}, and where the bucket is as the destination's `region`, or in AWS_REGION"
     ))
 }
 
 /// Returns true for names of buckets and containers, `$root` and `$web` of Azure among them.
-fn is_bucket(name: &str) -> bool {
+pub fn is_bucket(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let name = name.strip_prefix('$').unwrap_or(name);
     (1..=255).contains(&name.len())

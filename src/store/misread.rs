@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::address::is_bucket;
 use crate::model::entry_name::printable;
 
 /// A word that names a place.
@@ -83,7 +84,7 @@ pub fn read(text: &str) -> Result<Word<'_>, String> {
                 false => Cow::Owned(format!("{lower}://{rest}")),
             }))
         } else {
-            Err(foreign_url(&lower, rest))
+            Err(foreign_url(&lower, rest, text))
         };
     }
     let first = text.split('/').next().unwrap_or_default();
@@ -97,7 +98,7 @@ pub fn read(text: &str) -> Result<Word<'_>, String> {
         return Err(match OURS.contains(&lower.as_str()) {
             true if has_password(rest) => secret(pattern(&lower)),
             true => meant(text, &format!("{lower}://{}", shown(rest))),
-            false => foreign_url(&lower, rest),
+            false => foreign_url(&lower, rest, text),
         });
     }
     Ok(Word::Path)
@@ -134,7 +135,7 @@ fn named<'a>(name: &str, rest: &str, text: &str) -> Result<Word<'a>, String> {
             )))),
             false => Err(meant(text, &format!("./{}", shown(rest)))),
         },
-        other if is_known(other) => Err(foreign_url(other, rest.trim_start_matches('/'))),
+        other if is_known(other) => Err(foreign_url(other, rest.trim_start_matches('/'), text)),
         _ if is_time(text) => Ok(Word::Path),
         _ => Err(elsewhere(name, rest, text)),
     }
@@ -186,18 +187,47 @@ fn on_server(rest: &str, text: &str) -> String {
         "" => "BUCKET/PREFIX".to_owned(),
         path => shown(path),
     };
-    let server = shown(server);
-    if server.ends_with(".amazonaws.com") {
-        return meant(
-            text,
-            &format!("s3://{bucket}, with the destination's `region` or AWS_REGION"),
-        );
+    if let Some(right) = at_aws(server, path) {
+        let right = format!("{right}, with the destination's `region` or AWS_REGION");
+        return meant(text, &right);
     }
+    let server = shown(server);
     let scheme = if scheme == "http" { "http" } else { "https" };
     let url = format!(
         "s3://{bucket}, with the destination's `endpoint = \"{scheme}://{server}\"` or AWS_ENDPOINT_URL"
     );
     meant(text, &url)
+}
+
+/// Returns the URL of a bucket that is named with a server of AWS: `BUCKET.s3.REGION.amazonaws.com/PREFIX` or
+/// `s3.REGION.amazonaws.com/BUCKET/PREFIX`; `None` for other servers.
+pub fn at_aws(host: &str, path: &str) -> Option<String> {
+    let lower = host.to_ascii_lowercase();
+    let server = (lower.strip_suffix(".amazonaws.com"))
+        .or_else(|| lower.strip_suffix(".amazonaws.com.cn"))?;
+    let path = path.trim_matches('/');
+    let is_alone = server == "s3" || server.starts_with("s3.") || server.starts_with("s3-");
+    let (bucket, prefix) = if is_alone {
+        path.split_once('/').unwrap_or((path, ""))
+    } else {
+        let ends = [".s3.", ".s3-"].iter().filter_map(|part| server.find(part));
+        let end = ends
+            .min()
+            .or_else(|| server.strip_suffix(".s3").map(str::len));
+        (&host[..end.unwrap_or_default()], path)
+    };
+    if !is_bucket(bucket) {
+        return Some("s3://BUCKET/PREFIX".to_owned());
+    }
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    Some(format!("s3://{bucket}{slash}{}", shown(prefix)))
+}
+
+/// Returns the URL of the bucket of a URL of the web, without what may be a key behind `?`.
+fn aws_url(rest: &str) -> Option<String> {
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    at_aws(host, path)
 }
 
 /// `sftp:USER@HOST:/FOLDER`, `sftp:USER@HOST:FOLDER`.
@@ -269,7 +299,7 @@ fn elsewhere(name: &str, rest: &str, text: &str) -> String {
 }
 
 /// The fault of a URL, or of a word, of another program.
-fn foreign_url(name: &str, rest: &str) -> String {
+fn foreign_url(name: &str, rest: &str, text: &str) -> String {
     let understood = "there are s3://, gs://, az://, sftp:// and paths";
     if LIKE_S3.contains(&name) {
         return format!(
@@ -288,8 +318,13 @@ fn foreign_url(name: &str, rest: &str) -> String {
         };
     }
     match name {
+        "http" | "https" if aws_url(rest).is_some() => format!(
+            "{name}:// is not understood; write {}, and where the bucket is as the destination's `region`, or in AWS_REGION",
+            aws_url(rest).unwrap_or_default()
+        ),
         "http" | "https" => format!(
-            "{name}:// is not understood; a bucket is s3://BUCKET/PREFIX, and its server is the destination's `endpoint`, or AWS_ENDPOINT_URL"
+            "{} is not understood; a bucket is s3://BUCKET/PREFIX, and its server is the destination's `endpoint`, or AWS_ENDPOINT_URL",
+            shown(text)
         ),
         "s3a" | "s3n" | "gcs" | "azure" | "local" => {
             let scheme = SYNONYMS

@@ -852,3 +852,54 @@ fn one_faulty_destination_is_one_fault() {
         &["has no control characters"],
     );
 }
+
+#[test]
+fn a_difference_of_texts_is_never_said_with_nothing() {
+    let machine = Machine::new();
+    let text = "[services.web]\nbranch = \"main\"\npassword = \"hunter2\"\n";
+    machine.write("etc/services.toml", text, 0o640);
+    let archive = machine.export("a.tar.gz");
+    for (now, says, not) in [
+        (
+            format!("{text}[services.two]\n"),
+            "-services.two = {}",
+            "only",
+        ),
+        (
+            format!("{text}ports = []\n"),
+            "-services.web.ports = []",
+            "only",
+        ),
+        (
+            format!("# of us\n{text}"),
+            "only layout or comments differ",
+            "---",
+        ),
+        (
+            text.replace("hunter2", "hunter3"),
+            "only values that are not shown differ",
+            "---",
+        ),
+    ] {
+        machine.write("etc/services.toml", &now, 0o640);
+        let run = machine.run(&["diff", &archive, "--text"]).exits(1);
+        let shown = run.text();
+        assert!(shown.contains(says), "{now}: {shown}");
+        assert!(
+            !shown.contains(not) && !shown.contains("hunter"),
+            "{now}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn a_check_counts_what_is_there_without_its_own_probe() {
+    let machine = Machine::new();
+    for count in ["0 objects", "1 object", "2 objects"] {
+        let run = machine.run(&["check", "."]).exits(0);
+        let shown = run.text();
+        assert!(shown.contains(&format!("  {count}")), "{shown}");
+        let name = format!("hookshot-state-2026010{}-000000.tar.gz", &count[..1]);
+        machine.export(&name.replace("20260100", "20260109"));
+    }
+}

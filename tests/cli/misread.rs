@@ -164,21 +164,36 @@ fn what_restic_and_rclone_write_is_the_same_place() {
 fn a_server_or_an_arn_is_no_bucket() {
     let machine = Machine::new();
     for (word, says) in [
-        ("s3://b.s3.amazonaws.com/x", "write s3://b in"),
-        ("s3://b.s3.eu-west-1.amazonaws.com/x", "write s3://b in"),
+        ("s3://b.s3.amazonaws.com/x", "write s3://b/x in"),
+        ("s3:b.s3.amazonaws.com/x/", "write s3://b/x,"),
+        ("s3:s3.amazonaws.com/b/x", "write s3://b/x,"),
+        (
+            "s3:https://b.s3.eu-west-1.amazonaws.com/x",
+            "write s3://b/x,",
+        ),
+        (
+            "https://b.s3.amazonaws.com/x?X-Amz-Signature=hunter2",
+            "write s3://b/x,",
+        ),
+        ("https:/x/", "https:/x/ is not understood"),
+        ("s3://b.s3.eu-west-1.amazonaws.com/x", "write s3://b/x in"),
         ("s3://my.b.s3-eu-west-1.amazonaws.com", "write s3://my.b in"),
         (
             "s3://s3.eu-west-1.amazonaws.com/b/x",
-            "write s3://b in place of s3://s3.eu-west-1.amazonaws.com/b,",
+            "write s3://b/x in place of s3://s3.eu-west-1.amazonaws.com/b/x,",
         ),
-        ("s3://s3.amazonaws.com", "write s3://BUCKET in"),
-        ("s3://b.us-west.amazonaws.com/x", "write s3://BUCKET in"),
+        ("s3://s3.amazonaws.com", "write s3://BUCKET/PREFIX in"),
+        (
+            "s3://b.us-west.amazonaws.com/x",
+            "write s3://BUCKET/PREFIX in",
+        ),
         ("s3://arn:aws:s3:::b/x", "write s3://b in"),
         ("s3://minio.example:9000/b/x", "`endpoint`"),
         ("gs://127.0.0.1:4443/b", "`endpoint`"),
     ] {
         for verb in ["list", "export", "check"] {
-            machine.run(&[verb, word]).exits(2).says(says);
+            let run = machine.run(&[verb, word]).exits(2).says(says);
+            assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
         }
     }
 }

@@ -143,8 +143,8 @@ fn lives(machine: &Machine) {
         .find(|one| one["name"] == "list");
     assert_eq!(
         list.expect("it")["message"],
-        "3 objects",
-        "two archives and the probe"
+        "2 objects",
+        "two archives, without the probe"
     );
 }
 

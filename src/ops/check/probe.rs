@@ -55,6 +55,7 @@ pub fn reads(store: &dyn Store, probe: &str, content: &[u8]) -> Result<bool> {
 }
 
 pub struct Listed {
+    /// The number of objects beside the probe.
     pub count: usize,
     pub has_probe: bool,
     /// Probes of checks that ended long ago.
@@ -68,8 +69,11 @@ pub fn list(context: &Context, store: &dyn Store, probe: &str) -> Result<Listed>
         left: Vec::new(),
     };
     store.list(&mut |stored| {
-        listed.count += 1;
-        listed.has_probe |= stored.name == probe;
+        if stored.name == probe {
+            listed.has_probe = true;
+        } else {
+            listed.count += 1;
+        }
         let is_old = |at| context.now - at > PATIENCE;
         let is_earlier = stored.name.starts_with(PROBE) && stored.name != probe;
         if is_earlier && stored.modified.is_some_and(is_old) {

@@ -88,7 +88,7 @@ impl Making<'_> {
                     return Err(unlike(&error).into());
                 }
                 Err(error) if here.len() == 0 && away.is_empty() => return Err(error),
-                Err(error) => missed.push(failed(shown, format!("{error:#}"))),
+                Err(error) => missed.push(failed_by(shown, &error)),
             }
         }
         let mut made = self.away(&away)?;
@@ -166,8 +166,11 @@ impl Making<'_> {
             outputs.extend(match arrivals {
                 // It is good here; nobody else has it.
                 Err(error) if !is_interruption(&error) => {
-                    let message = Failure::of(&error).message;
-                    let failed = |slot: &Slot| failed(slot.shown(name), message.clone());
+                    let failure = Failure::of(&error);
+                    let failed = |slot: &Slot| Arrival {
+                        hint: failure.hint.clone(),
+                        ..failed(slot.shown(name), failure.message.clone())
+                    };
                     away.iter().map(failed).collect()
                 }
                 arrivals => arrivals?,
@@ -362,7 +365,7 @@ fn renamed(
                 }
                 Err(error) if is_interruption(&error) => return Err(error),
                 Err(error) if is_taken(&Failure::of(&error)) => {}
-                Err(error) => *arrival = failed(arrival.archive.clone(), format!("{error:#}")),
+                Err(error) => *arrival = failed_by(arrival.archive.clone(), &error),
             }
         }
     }
@@ -381,6 +384,7 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
                 good: true,
                 proof: Some(proof.name()),
                 error: None,
+                hint: None,
                 outrun: false,
                 is_full: false,
             },
@@ -388,7 +392,7 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
             Err(error) => Arrival {
                 outrun: is_taken(&Failure::of(&error)),
                 is_full: is_full(&error),
-                ..failed(archive, format!("{error:#}"))
+                ..failed_by(archive, &error)
             },
         });
     }
@@ -404,19 +408,28 @@ fn reported(shown: String, published: Result<Shown>) -> Result<Arrival> {
             good: true,
             proof: Some("read-back"),
             error: None,
+            hint: None,
             outrun: false,
             is_full: false,
         }),
         Err(error) if is_interruption(&error) => Err(error),
         Err(error) => Ok(Arrival {
             is_full: is_full(&error),
-            ..failed(shown, format!("{error:#}"))
+            ..failed_by(shown, &error)
         }),
     }
 }
 
+/// What became of the archive at a place that does not have it because of `error`.
+pub fn failed_by(archive: String, error: &anyhow::Error) -> Arrival {
+    Arrival {
+        hint: Failure::of(error).hint,
+        ..failed(archive, format!("{error:#}"))
+    }
+}
+
 /// What became of the archive at a place that does not have it.
-pub fn failed(archive: String, message: String) -> Arrival {
+fn failed(archive: String, message: String) -> Arrival {
     let error = Some(format!("{archive}: {message}"));
     Arrival {
         archive,
@@ -424,6 +437,7 @@ pub fn failed(archive: String, message: String) -> Arrival {
         good: false,
         proof: None,
         error,
+        hint: None,
         outrun: false,
         is_full: false,
     }

@@ -238,6 +238,9 @@ pub struct Arrival {
     pub proof: Option<&'static str>,
     /// What failed.
     pub error: Option<String>,
+    /// What can be done about it.
+    #[serde(skip)]
+    pub hint: Option<String>,
     /// True if another archive of the same second got its name first.
     #[serde(skip)]
     pub outrun: bool,
@@ -262,9 +265,14 @@ impl Report {
                 format!("{count} of {all} outputs are not proven to hold the archive: {first}");
             faults.extend(torn);
             faults.extend(undone.into_iter().flat_map(|undone| undone.faults));
-            return Some(Failure::new(Kind::Unproven, message)
-                .hint("the archive is good, and the other outputs hold it; `hookshot check` tells what a destination can do")
-                .faults(faults));
+            return Some(
+                Failure::new(Kind::Unproven, message)
+                    .hint(format!(
+                        "the archive is good, and the other outputs hold it; {}",
+                        advice(&self.outputs)
+                    ))
+                    .faults(faults),
+            );
         }
         let faults: Vec<String> = torn.collect();
         match (undone, faults.first()) {
@@ -281,6 +289,13 @@ impl Report {
     }
 }
 
+/// Returns what can be done about the first output that does not hold the archive.
+fn advice(outputs: &[Arrival]) -> &str {
+    let missing = outputs.iter().find(|output| output.error.is_some());
+    let hint = missing.and_then(|output| output.hint.as_deref());
+    hint.unwrap_or("`hookshot check` tells what the destination can do")
+}
+
 /// The failure of an archive that no destination holds.
 fn nowhere(outputs: &[Arrival]) -> Failure {
     let faults = outputs.iter().filter_map(|arrival| arrival.error.clone());
@@ -291,8 +306,8 @@ fn nowhere(outputs: &[Arrival]) -> Failure {
         false => Kind::Unproven,
     };
     let hint = match kind {
-        Kind::Space => "no archive was stored; free some space there, or prune",
-        _ => "no archive was stored; `hookshot check` tells what the destination can do",
+        Kind::Space => "no archive was stored; free some space there, or prune".to_owned(),
+        _ => format!("no archive was stored; {}", advice(outputs)),
     };
     Failure::new(kind, first).hint(hint).faults(faults)
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::warn;
 
-use super::{Arrival, Output, Overwrite, Request, Since, making::failed};
+use super::{Arrival, Output, Overwrite, Request, Since, making::failed_by};
 use crate::{
     archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
     config::{Settings, sources::Source},
@@ -71,7 +71,7 @@ impl Outputs {
                 }
                 Output::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
             };
-            outputs.missed.push(failed(shown, format!("{error:#}")));
+            outputs.missed.push(failed_by(shown, &error));
             last = Some(error);
         }
         match last {

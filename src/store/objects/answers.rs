@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use futures_util::future::BoxFuture;
 use object_store::{
     ClientOptions,
@@ -20,12 +21,13 @@ use object_store::{
 use super::{
     connection::Connection,
     explain::{NO_BUCKET, element, is_full},
+    fault::Fault,
     listing::{Page, root},
     once,
     patience::Patience,
     single_delete,
 };
-use crate::store::address::Service;
+use crate::{model::written::rfc3339, store::address::Service};
 
 /// An answer that object_store does not get to see.
 #[derive(Debug)]
@@ -174,8 +176,43 @@ impl HttpService for Looking {
     }
 }
 
+/// Returns when the shared access signature of a request ends; `None` if it has none.
+/// <https://learn.microsoft.com/rest/api/storageservices/create-service-sas#specify-the-signature-validity-interval>
+fn signature_end(query: &str) -> Option<DateTime<Utc>> {
+    let value = |key: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find_map(|(name, value)| (name == key).then_some(value))
+    };
+    value("sig")?;
+    let end = value("se")?.replace("%3A", ":").replace("%3a", ":");
+    let whole = DateTime::parse_from_rfc3339(&end).ok();
+    let minutes = || NaiveDateTime::parse_from_str(&end, "%Y-%m-%dT%H:%MZ").ok();
+    let day = || NaiveDate::parse_from_str(&end, "%Y-%m-%d").ok();
+    whole
+        .map(|end| end.to_utc())
+        .or_else(|| minutes().map(|end| end.and_utc()))
+        .or_else(|| day().map(|end| end.and_time(NaiveTime::MIN).and_utc()))
+}
+
+/// Returns the fault of a refusal if the signature ended before the store's own clock says that it answered.
+fn expired(end: DateTime<Utc>, answer: &HttpResponse) -> Option<Fault> {
+    let is_refused = matches!(answer.status().as_u16(), 401 | 403);
+    let date = answer.headers().get("date").filter(|_| is_refused)?;
+    let now = DateTime::parse_from_rfc2822(date.to_str().ok()?).ok()?;
+    (end <= now).then(|| {
+        Fault::standing(
+            format!(
+                "the shared access signature (SAS) expired at {}",
+                rfc3339(end)
+            ),
+            "make a new one, and set it in AZURE_STORAGE_SAS_TOKEN or in the connection string, whichever has it",
+        )
+    })
+}
+
 impl Looking {
     async fn answer(&self, asked: Asked, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let signature_ends = request.uri().query().and_then(signature_end);
         let range = request.headers().get("range");
         let range = range.and_then(|range| Some(range.to_str().ok()?.to_owned()));
         let answer = if self.service == Service::S3 && once::is_completion(&request) {
@@ -190,6 +227,9 @@ impl Looking {
             self.changes.add();
         }
         let mut answer = answer?;
+        if let Some(fault) = signature_ends.and_then(|end| expired(end, &answer)) {
+            return Err(HttpError::new(HttpErrorKind::Decode, fault));
+        }
         if let Some(range) = range
             && asked == Asked::Object
         {

@@ -36,6 +36,14 @@ const PROVIDERS: [&str; 14] = [
     "your-objectstorage.com",
 ];
 
+/// Variables that other programs take for the server, and that are not read here.
+const UNREAD: [&str; 4] = [
+    "AWS_S3_ENDPOINT",
+    "AWS_S3_ENDPOINT_URL",
+    "AWS_S3_URL",
+    "AWS_ENDPOINT_S3",
+];
+
 /// Returns where requests for `bucket` go; `None` for the provider's own hosts. Errors: [`Kind::Usage`] for an endpoint that
 /// names the bucket in another way than `path_style` says.
 pub fn of_bucket(
@@ -55,6 +63,14 @@ pub fn of_bucket(
     let endpoint =
         endpoint.or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]));
     let Some(endpoint) = endpoint else {
+        if let Some(name) = UNREAD.iter().find(|name| variable(&[name]).is_some()) {
+            let message = format!(
+                "`{name}` of the environment is not read, and nothing else names a server: requests for {bucket} would go to AWS"
+            );
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("name the server in the destination's `endpoint`, or in AWS_ENDPOINT_URL; for AWS itself, write `endpoint = \"https://s3.REGION.amazonaws.com\"`, or unset the variable")
+                .into());
+        }
         return Ok(None);
     };
     let is_virtual = variable(&["AWS_VIRTUAL_HOSTED_STYLE_REQUEST"]);
@@ -278,6 +294,26 @@ mod tests {
         ] {
             let found = require_without_bucket("b", Some(endpoint), account);
             assert_eq!(found.is_ok(), is_good, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_names_a_server_and_is_not_read_is_refused() {
+        let variables = |names: &[&str]| Environment {
+            variables: (names.iter())
+                .map(|name| ((*name).to_owned(), "https://minio.example".to_owned()))
+                .collect(),
+        };
+        let none = Options::default();
+        for name in UNREAD {
+            let error = of_bucket("b", &none, &variables(&[name])).expect_err(name);
+            let failure = Failure::of(&error);
+            assert_eq!(failure.kind, Kind::Usage);
+            assert!(failure.message.contains(name), "{failure:?}");
+            for read in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"] {
+                let found = of_bucket("b", &none, &variables(&[name, read]));
+                assert!(found.expect("a server").is_some());
+            }
         }
     }
 

@@ -280,6 +280,10 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
         };
     }
     if code == "NotImplemented" || status == Some(501) {
+        if !doing.starts_with("cannot send") {
+            let hint = "look at `endpoint`: hookshot needs the store's S3, Google or Azure interface, with listings (for S3, ListObjectsV2), reads and deletions";
+            return fail(&named("the store does not know how to do it"), hint);
+        }
         let hint = "leave out the keys of the destination that the store does not know: `tags`, `storage_class`, `sse`";
         return fail(&named("the store does not know how to do it"), hint);
     }
@@ -450,6 +454,22 @@ mod tests {
             assert!(failure.message.contains(what), "{}", failure.message);
             let told = failure.hint.unwrap_or_default();
             assert!(told.contains(hint), "{told}");
+        }
+    }
+
+    #[test]
+    fn keys_are_blamed_for_what_a_store_does_not_know_only_if_something_was_sent() {
+        let text = "status code: 501 Not Implemented: <Error><Code>NotImplemented</Code></Error>";
+        for (doing, blames) in [
+            ("cannot send a to s3://b", true),
+            ("cannot list s3://b", false),
+            ("cannot remove a from s3://b", false),
+            ("cannot look at a in s3://b", false),
+        ] {
+            let failure = explain(&generic(text), doing, Duration::from_secs(3));
+            let hint = failure.hint.unwrap_or_default();
+            assert_eq!(hint.contains("`storage_class`"), blames, "{doing}: {hint}");
+            assert_eq!(hint.contains("`endpoint`"), !blames, "{doing}: {hint}");
         }
     }
 
