@@ -6,8 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::misread::{Word, at_aws, url_parts};
 pub use super::misread::{masked, read};
+use super::{
+    misread::{Word, at_aws, url_parts},
+    shape::is_bucket,
+};
 use crate::{
     error::{Failure, Kind},
     model::{entry_name::printable, written::unexpanded},
@@ -252,15 +255,6 @@ fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<S
     Some(format!(
         "{host:?} is a server of AWS, and no bucket: write {right} in place of s3://{host}{behind}{path}, and where the bucket is as the destination's `region`, or in AWS_REGION"
     ))
-}
-
-/// Returns true for names of buckets and containers, `$root` and `$web` of Azure among them.
-pub fn is_bucket(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let name = name.strip_prefix('$').unwrap_or(name);
-    (1..=255).contains(&name.len())
-        && name.bytes().all(is_plain)
-        && name.bytes().any(|byte| byte != b'.')
 }
 
 /// Characters that stand in a key as they are; others would be encoded, and other programs would not find them.

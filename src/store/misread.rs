@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::address::is_bucket;
+use super::shape::is_bucket;
 use crate::model::entry_name::printable;
 
 /// A word that names a place.

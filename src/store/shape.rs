@@ -243,6 +243,15 @@ fn is_path(path: &str, has_query: bool) -> bool {
     true
 }
 
+/// Returns true for names of buckets and containers, `$root` and `$web` of Azure among them.
+pub fn is_bucket(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let name = name.strip_prefix('$').unwrap_or(name);
+    (1..=255).contains(&name.len())
+        && name.bytes().all(is_plain)
+        && name.bytes().any(|byte| byte != b'.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

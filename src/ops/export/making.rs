@@ -420,7 +420,7 @@ fn reported(shown: String, published: Result<Shown>) -> Result<Arrival> {
     }
 }
 
-/// What became of the archive at a place that does not have it because of `error`.
+/// Returns the outcome at a place that does not have the archive because of `error`.
 pub fn failed_by(archive: String, error: &anyhow::Error) -> Arrival {
     Arrival {
         hint: Failure::of(error).hint,

@@ -238,7 +238,7 @@ pub struct Arrival {
     pub proof: Option<&'static str>,
     /// What failed.
     pub error: Option<String>,
-    /// What can be done about it.
+    /// The advice to the user.
     #[serde(skip)]
     pub hint: Option<String>,
     /// True if another archive of the same second got its name first.
