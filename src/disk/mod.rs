@@ -22,6 +22,7 @@ pub mod survey;
 pub mod transaction;
 pub mod tree;
 pub mod volume;
+mod written_path;
 
 use self::paths::{rename_to_nothing, sync_folders};
 pub use self::{

@@ -29,6 +29,7 @@ pub const STAYING: [&str; 4] = ["lost+found", ".zfs", ".snapshots", ".snapshot"]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its path.
+    #[serde(with = "super::written_path::one")]
     pub path: PathBuf,
     /// Its old attributes.
     pub before: Own,

@@ -279,3 +279,45 @@ fn a_configuration_never_names_another_folder_than_was_asked_for() {
     assert!(ran.exits(2).text().contains("not UTF-8"));
     assert!(!data.exists());
 }
+
+/// The journal keeps such paths too, so that the import is done or undone whole.
+#[test]
+fn an_import_below_a_root_that_is_not_utf_8_is_done_and_undone() {
+    let machine = Machine::new();
+    machine.export("one.tar.gz");
+    machine.write("etc/services.toml", "[services.other]\n", 0o644);
+    machine.export("two.tar.gz");
+    let root = machine.path("out").join(OsStr::from_bytes(b"root\xfe"));
+    let words = |verb: &'static str, more: &'static str| {
+        let words = [
+            OsStr::new(verb),
+            OsStr::new("--root"),
+            root.as_os_str(),
+            OsStr::new(more),
+        ];
+        words
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .map(OsStr::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let run = |words: Vec<OsString>| {
+        let words: Vec<&OsStr> = words.iter().map(OsString::as_os_str).collect();
+        run(&machine, &words)
+    };
+    run(words("import", "one.tar.gz")).exits(0);
+    let inside = root.join(
+        machine
+            .path("etc/services.toml")
+            .strip_prefix("/")
+            .expect("absolute"),
+    );
+    let first = fs::read(&inside).expect("restored");
+    let mut rehearsal = words("import", "two.tar.gz");
+    rehearsal.push("--dry-run".into());
+    run(rehearsal).exits(0);
+    run(words("import", "two.tar.gz")).exits(0);
+    assert_ne!(fs::read(&inside).expect("replaced"), first);
+    run(words("rollback", "")).exits(0);
+    assert_eq!(fs::read(&inside).expect("back"), first);
+}

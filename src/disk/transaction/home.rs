@@ -131,8 +131,7 @@ impl Home {
                 .symlink_metadata()
                 .with_context(|| format!("cannot look at {}", self.folder.display()))?,
         )?;
-        let content = serde_json::to_value(journal)
-            .context("cannot keep a journal of paths that are not UTF-8")?;
+        let content = serde_json::to_value(journal).context("cannot write the journal")?;
         let sealed = Sealed {
             sha256: Digest::of(content.to_string().as_bytes()).to_string(),
             journal: content,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::is_backup_of;
 use crate::{
-    disk::volume::Volume,
+    disk::{volume::Volume, written_path},
     error::{Failure, Kind},
     model::rules::{Rules, WrittenRules},
 };
@@ -44,14 +44,19 @@ pub struct Step {
     /// The entry's name.
     pub entry: String,
     /// The file that is replaced, created or removed.
+    #[serde(with = "written_path::one")]
     pub target: PathBuf,
     /// The new file beside it; `None` for a removal. That it is gone says that it was put in place.
+    #[serde(default, with = "written_path::optional")]
     pub staged: Option<PathBuf>,
     /// The path at which the old file stays.
+    #[serde(with = "written_path::one")]
     pub backup: PathBuf,
     /// The new backup before it has its name.
+    #[serde(with = "written_path::one")]
     pub fresh_backup: PathBuf,
     /// The earlier backup, until the transaction is over.
+    #[serde(with = "written_path::one")]
     pub earlier_backup: PathBuf,
     /// The state of `backup` before.
     #[serde(default)]
@@ -130,6 +135,7 @@ pub struct Journal {
     /// The archive, for people.
     pub archive: Option<String>,
     /// The paths that are removed if nothing comes of it.
+    #[serde(with = "written_path::list")]
     pub litter: Vec<PathBuf>,
     /// The files.
     pub steps: Vec<Step>,
@@ -249,8 +255,10 @@ pub enum Replaces {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
     /// The file or folder that it was.
+    #[serde(with = "written_path::one")]
     pub target: PathBuf,
     /// Its path.
+    #[serde(with = "written_path::one")]
     pub path: PathBuf,
     /// SHA-256 of it; of a folder, of its listing.
     pub digest: String,
