@@ -5,6 +5,8 @@
 
 pub mod address;
 pub mod folder;
+#[cfg(feature = "_network")]
+mod listed;
 mod marker;
 mod misread;
 #[cfg(feature = "_network")]
@@ -40,7 +42,7 @@ pub use self::{
 use self::{address::Service, proof::unproven};
 use crate::{
     error::{Failure, Kind},
-    model::{digest::Digest, limits::MAX_STORED_NAMES},
+    model::digest::Digest,
     work::ReadAt,
 };
 
@@ -136,20 +138,6 @@ impl Proof {
             Proof::ReadBack => "read-back",
         }
     }
-}
-
-/// The most folders of a place that are remembered.
-const MOST_FOLDERS: usize = 1_000;
-
-/// Fails if a listing has told more names than a place of archives has; `look_at` is where the answer comes from.
-fn require_end(names: usize, doing: &str, look_at: &str) -> Result<()> {
-    if names <= MAX_STORED_NAMES {
-        return Ok(());
-    }
-    let message =
-        format!("{doing}: it has more than {MAX_STORED_NAMES} names, or its listing has no end");
-    let hint = format!("look at {look_at}; archives need a folder or prefix of their own");
-    Err(Failure::new(Kind::Unproven, message).hint(hint).into())
 }
 
 /// A place that keeps archives. Errors: [`Kind::NotFound`] for what is not there; else what the place says.

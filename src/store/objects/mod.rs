@@ -54,15 +54,16 @@ use self::{
     upload::ObjectUpload,
 };
 use super::{
-    Address, Check, Environment, MOST_FOLDERS, Maker, OWN, Options, Store, Stored, Upload,
+    Address, Check, Environment, Maker, OWN, Options, Store, Stored, Upload,
     address::Service,
     fit,
     marker::{Marker, UPLOAD},
     missing,
     network::Network,
     options::MIN_CHUNK_BYTES,
-    plain, require_end, taken,
+    plain, taken,
 };
+use crate::store::listed::{MOST_FOLDERS, require_end};
 use crate::{
     error::{Caught, Failure, Kind},
     work::ReadAt,

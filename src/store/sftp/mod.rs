@@ -32,9 +32,10 @@ use self::{
     upload::SftpUpload,
 };
 use super::{
-    Address, Check, MOST_FOLDERS, Maker, OWN, Options, Store, Stored, Upload, fit, io_error,
-    marker::told_by, missing, network::Network, plain, require_end, taken,
+    Address, Check, Maker, OWN, Options, Store, Stored, Upload, fit, io_error, marker::told_by,
+    missing, network::Network, plain, taken,
 };
+use crate::store::listed::{MOST_FOLDERS, require_end};
 use crate::{
     error::{Caught, Failure, Kind},
     work::ReadAt,

@@ -1,0 +1,22 @@
+//! Bounds of what a server lists: one that invents names for ever ends.
+
+use anyhow::Result;
+
+use crate::{
+    error::{Failure, Kind},
+    model::limits::MAX_STORED_NAMES,
+};
+
+/// The most folders of a place that are remembered.
+pub const MOST_FOLDERS: usize = 1_000;
+
+/// Fails if a listing has told more names than a place of archives has; `look_at` is where the answer comes from.
+pub fn require_end(names: usize, doing: &str, look_at: &str) -> Result<()> {
+    if names <= MAX_STORED_NAMES {
+        return Ok(());
+    }
+    let message =
+        format!("{doing}: it has more than {MAX_STORED_NAMES} names, or its listing has no end");
+    let hint = format!("look at {look_at}; archives need a folder or prefix of their own");
+    Err(Failure::new(Kind::Unproven, message).hint(hint).into())
+}
