@@ -22,40 +22,40 @@ use crate::{
     store::{Maker, Store, address::masked, require_room},
 };
 
-/// What the names of probes begin with; no archive has such a name.
+/// The beginning of the names of probes; no archive has such a name.
 const PROBE: &str = "hookshot-check-";
 /// After this long a probe counts as left behind.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
-/// How long removing the probe may take after an interruption.
+/// The time that removing the probe may take after an interruption.
 const CLEANUP: Duration = Duration::from_secs(15);
 /// Why most is not tried where a probe cannot be written.
 const UNWRITTEN: &str = "nothing could be written";
 
-/// What was found.
+/// The results of a check.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// One for each destination, in the order in which they were named.
     pub destinations: Vec<Checked>,
-    /// What all of that comes down to, where something is not good.
+    /// The summary of the failures, if a destination is not good.
     #[serde(skip)]
     pub failure: Option<Failure>,
 }
 
-/// What was found of one destination.
+/// The results for one destination.
 #[derive(Debug, Serialize)]
 pub struct Checked {
     /// Its name in the configuration, if it was named by that.
     pub name: Option<String>,
-    /// Where it is.
+    /// The location of the destination.
     pub location: String,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location_escaped: Option<String>,
-    /// Whether it can do everything that it is there for.
+    /// True if the destination can do everything that it is there for.
     pub good: bool,
     /// Each thing that was tried.
     pub capabilities: Vec<Capability>,
-    /// What dead uploads and checks had left, and what was removed now.
+    /// The leftovers of dead uploads and checks that were removed now.
     pub swept: Vec<String>,
 }
 
@@ -64,11 +64,11 @@ pub struct Checked {
 pub struct Capability {
     /// `open`, `sweep`, `write`, `find`, `read`, `list`, `create_once`, `delete`, `parts` or `abort_parts`.
     pub name: &'static str,
-    /// Whether it can.
+    /// True if the destination can do it.
     pub good: bool,
-    /// How long that took; none where it was not tried.
+    /// The duration of the attempt in seconds; none if it was not tried.
     pub seconds: Option<f64>,
-    /// What there is to say.
+    /// The remark on it, if there is one.
     pub message: Option<String>,
 }
 
@@ -110,7 +110,7 @@ pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Resu
     })
 }
 
-/// What the failures of some of `all` destinations come down to.
+/// Returns the summary of the failures of some of `all` destinations.
 fn summary(failures: &[(String, Failure)], all: usize) -> Option<Failure> {
     let (_, first) = failures.first()?;
     if all == 1 {
@@ -153,7 +153,7 @@ fn examine(
     let opened = examination.attempt("open", || {
         Ok((Destination::open(context, settings, &word)?, None))
     })?;
-    // What cannot be read as a place may hold a password.
+    // A word that cannot be read as a destination may hold a password.
     let mut location = masked(&word.to_string_lossy()).into_owned();
     let mut location_escaped = None;
     if let Some(destination) = opened {
@@ -206,7 +206,7 @@ fn remove_at_last(context: &Context, settings: &Settings, word: &OsStr, probes: 
     }
 }
 
-/// What was tried so far.
+/// The results so far of an examination.
 struct Examination {
     stop: Stop,
     capabilities: Vec<Capability>,

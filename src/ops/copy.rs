@@ -33,7 +33,7 @@ use crate::{
 /// After so many archives in a row that the other place did not take, no further one is tried.
 const PATIENCE: usize = 3;
 
-/// What is asked for.
+/// The request for a copy.
 pub struct Request {
     /// An archive, or a place: `@NAME`, a URL or a path.
     pub from: OsString,
@@ -52,16 +52,16 @@ pub enum Whose {
     Everybodys,
 }
 
-/// What was done.
+/// The results of a copy.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What the other place holds now.
+    /// The archives that were copied to the destination.
     pub copied: Vec<Copied>,
-    /// What it had already.
+    /// The archives that the destination held already.
     pub skipped: Vec<Skipped>,
-    /// What it does not hold.
+    /// The archives that the destination does not hold.
     pub failed: Vec<Failed>,
-    /// What all of that comes down to, where something failed.
+    /// The summary of the failures, if an archive failed.
     #[serde(skip)]
     pub failure: Option<Failure>,
 }
@@ -71,12 +71,12 @@ pub struct Report {
 pub struct Copied {
     /// Its name.
     pub name: String,
-    /// Where it was read.
+    /// The location that it was read from.
     pub from: String,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_escaped: Option<String>,
-    /// Where it is now, too.
+    /// The location of the copy.
     pub to: String,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ pub struct Copied {
     pub size_bytes: u64,
     /// SHA-256 of the whole file.
     pub sha256: String,
-    /// How the other place proved that it holds it.
+    /// The proof that the destination holds it.
     pub proof: &'static str,
 }
 
@@ -94,7 +94,7 @@ pub struct Copied {
 pub struct Skipped {
     /// Its name.
     pub name: String,
-    /// Where it is.
+    /// The location of the archive.
     pub to: String,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ pub struct Skipped {
 pub struct Failed {
     /// Its name.
     pub name: String,
-    /// What kind of failure that is.
+    /// The kind of the failure.
     pub kind: &'static str,
     /// Why.
     pub message: String,
@@ -145,7 +145,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
     Ok(report)
 }
 
-/// What kept an archive from being copied, and where it is.
+/// The failure that kept an archive from being copied, and its location.
 enum Trouble {
     /// The archive is not good, or cannot be read.
     Source(anyhow::Error),
@@ -176,7 +176,8 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// Removes what earlier uploads left. That this fails is no reason not to copy, unless there is no such place.
+    /// Removes the leftovers of earlier uploads. A failure does not stop the copy, unless the destination does not
+    /// exist.
     fn sweep(&self) -> Result<()> {
         match self.to.store.sweep(&self.context.maker()) {
             Ok(swept) => {
@@ -383,12 +384,12 @@ impl Copying<'_> {
     }
 }
 
-/// Where an archive is, in full.
+/// Returns the full location of an archive.
 fn location(place: &Destination, name: &str) -> String {
     format!("{}/{name}", place.store.shown().trim_end_matches('/'))
 }
 
-/// What the failures of some of `all` archives come down to.
+/// Returns the summary of the failures of some of `all` archives.
 fn summary(failures: &[Failure], all: usize) -> Option<Failure> {
     let (first, others) = failures.split_first()?;
     if others.is_empty() && all == 1 {

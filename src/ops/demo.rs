@@ -19,7 +19,7 @@ use crate::{
     state::{DEPLOYMENTS, Deployment, SERVICES, Status},
 };
 
-/// How many deployments the service remembers.
+/// The number of deployments that the service remembers.
 pub const DEPLOYMENT_COUNT: usize = 200;
 
 /// The made-up service in a folder.
@@ -83,7 +83,7 @@ impl Service {
         self.folder.join("etc/config.toml")
     }
 
-    /// Where it is.
+    /// Returns the folder of the demo.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -112,7 +112,7 @@ impl Service {
         Ok(digests)
     }
 
-    /// What goes wrong in the night: the database is overwritten with noise, and a configuration is emptied.
+    /// Breaks the state, as a bad night would: overwrites the database with noise and empties a configuration.
     pub fn break_it(&self) -> Result<()> {
         let noise: Vec<u8> = (0..4096u32)
             .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)

@@ -42,7 +42,7 @@ use crate::{
     machine::preflight::sqlite_caller,
 };
 
-/// What an archive is compared with.
+/// The other side of a comparison with an archive.
 pub enum Other<'a> {
     /// This machine's state.
     Machine(&'a Settings),
@@ -50,7 +50,7 @@ pub enum Other<'a> {
     Archive(&'a Location),
 }
 
-/// Whether text files are compared line by line.
+/// The choice to compare text files line by line or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Text {
     /// They are.
@@ -59,14 +59,14 @@ pub enum Text {
     Hidden,
 }
 
-/// What differs.
+/// The differences.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Entry by entry, sorted by name.
     pub entries: Vec<Entry>,
 }
 
-/// How one entry compares. `here` is the machine, or the first of two archives; `there` is the other.
+/// The comparison of one entry. `here` is the machine, or the first of two archives; `there` is the other.
 #[derive(Debug, Serialize)]
 pub struct Entry {
     /// Its name.
@@ -83,7 +83,7 @@ pub struct Entry {
 }
 
 impl Report {
-    /// Whether anything differs.
+    /// Returns true if anything differs.
     pub fn differs(&self) -> bool {
         self.entries.iter().any(|entry| entry.state != "unchanged")
     }
@@ -211,8 +211,8 @@ fn compare(name: &EntryName, here: &Side, there: &Side) -> Entry {
     }
 }
 
-/// What differs between two TOML files, key by key. Lines are not compared as they stand: they may hold secrets in
-/// ways that no line shows, and comments.
+/// Returns the differences between two TOML files, key by key. The lines themselves are not compared: they may hold
+/// comments, and secrets in ways that no line shows.
 fn unified(name: &EntryName, here: &[u8], there: &[u8]) -> Option<String> {
     let keys = |bytes: &[u8]| {
         let table = std::str::from_utf8(bytes).ok()?.parse::<Table>().ok()?;
@@ -296,7 +296,7 @@ fn flatten(path: &str, value: &Value, private: bool, lines: &mut Vec<String>) {
     }
 }
 
-/// Whether a value looks like a secret whatever its key: an address with a password in it, a key, a long random word.
+/// Returns true if a value looks like a secret whatever its key: an address with a password, a key, a long random word.
 fn is_telling(value: &Value) -> bool {
     let Value::String(text) = value else {
         return false;
@@ -312,7 +312,7 @@ fn is_telling(value: &Value) -> bool {
         || text.split([' ', '?', '&', '=']).any(random)
 }
 
-/// Whether the content of an entry may be looked at.
+/// Returns true if the content of an entry may be shown.
 fn is_text(name: &EntryName, kind: Option<&str>) -> bool {
     let is_file = kind.is_none_or(|kind| kind == "file");
     is_file && !name.as_str().contains("secret") && name.as_str() != DATABASE
@@ -407,7 +407,7 @@ fn tables(record: &FileRecord, head: &Head) -> Option<Option<Root>> {
     }
 }
 
-/// Keeps the text files of an archive in memory, as far as somebody wants to see them, and the heads of databases.
+/// A sink that keeps the heads of databases, and the text files of an archive that are to be shown, in memory.
 struct Kept {
     text: Text,
     /// The entries that the archive says are secret.

@@ -39,7 +39,7 @@ use crate::{
     work::{remark::Remarks, stdout::Stdout},
 };
 
-/// Where entries go.
+/// The destination of the entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// One after the other to standard output.
@@ -48,7 +48,7 @@ pub enum Output {
     Folder(PathBuf),
 }
 
-/// What was done.
+/// The results of an extraction.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The archive.
@@ -217,7 +217,7 @@ struct Selected<'a> {
     drafts: BTreeMap<EntryName, Draft>,
     /// Those of the names that are directories.
     unpacking: Unpacking,
-    /// Where the files of directories lie until all are there.
+    /// The place of the files of directories until all are there.
     staging: Option<Staging>,
     folders: NewFolders,
 }
@@ -333,7 +333,7 @@ fn refuse_existing(error: io::Error, path: &std::path::Path) -> anyhow::Error {
     anyhow::Error::new(error).context(format!("cannot write {}", path.display()))
 }
 
-/// Whether there is a zero byte in the first pieces of what is read, as in no text.
+/// Returns true if the first 8192 bytes contain a zero byte, which a text does not have.
 fn is_binary(file: impl Read) -> io::Result<bool> {
     let mut beginning = Vec::new();
     file.take(8192).read_to_end(&mut beginning)?;

@@ -57,11 +57,11 @@ use crate::{
     model::{entry_name::EntryName, written::escaped},
 };
 
-/// What is asked for.
+/// The request for an import.
 pub struct Request {
     /// The archive.
     pub archive: Location,
-    /// Whether it is carried out.
+    /// The choice between a rehearsal and an import.
     pub rehearsal: Rehearsal,
     /// Which reasons count.
     pub force: Force,
@@ -73,21 +73,21 @@ pub struct Request {
     pub said_config: Option<PathBuf>,
     /// The options by which the user sends things elsewhere, for messages.
     pub said_places: String,
-    /// What becomes of the unpacked archive.
+    /// The fate of the unpacked archive.
     pub staging: Keep,
 }
 
-/// What becomes of the unpacked archive.
+/// The fate of the unpacked archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
     /// It goes.
     No,
-    /// It stays for somebody to look at.
+    /// It stays, so that the user can inspect it.
     Yes,
 }
 
-/// What is wrong with the archive of an import that came to nothing, where it is the archive's own bytes or database. A
-/// database that another version of hookshot wrote need not open here.
+/// Returns the failure if the import was refused because the archive's own bytes or database are damaged. A database
+/// that another version of hookshot wrote need not open here.
 pub fn damage(result: &Result<Report>) -> Option<Failure> {
     let Ok(report) = result else {
         return location::damage(result);

@@ -18,7 +18,7 @@ use crate::{
     state,
 };
 
-/// What was made.
+/// The results of `init`.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The files.

@@ -24,7 +24,7 @@ use crate::{
     work::remark::Remarks,
 };
 
-/// What the archive says.
+/// The statements of the archive about itself.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Its name.
@@ -34,7 +34,7 @@ pub struct Report {
     pub archive_escaped: Option<String>,
     /// Its root folder.
     pub root: String,
-    /// Whether all of it was read and proven; if not, what its manifest says is only what it says.
+    /// True if all of it was read and proven; if not, the statements of its manifest are unproven.
     pub verified: bool,
     /// The links that lead out of its directories: the archive has them, and not what they lead to.
     #[serde(skip_serializing_if = "Vec::is_empty")]

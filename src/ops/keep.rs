@@ -31,7 +31,7 @@ use crate::{
     store::{Store, address::text_of},
 };
 
-/// What was done.
+/// The results of a change of a mark.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The archive, as messages name it.

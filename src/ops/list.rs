@@ -32,22 +32,22 @@ use crate::{
     model::written::rfc3339,
 };
 
-/// What is asked for.
+/// The request for a list.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The places; none for `[backup] to`.
     pub places: Vec<OsString>,
     /// Whose archives.
     pub hosts: Hosts,
-    /// How much of them is read.
+    /// The depth of reading.
     pub depth: Depth,
-    /// What they are sorted by.
+    /// The order of the list.
     pub sort: Sort,
     /// Which end comes first.
     pub direction: Direction,
 }
 
-/// How much of an archive is read.
+/// The depth to which an archive is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// Nothing: what the listing says.
@@ -56,7 +56,7 @@ pub enum Depth {
     Manifests,
 }
 
-/// What archives are sorted by.
+/// The order of archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
     /// Their names.
@@ -76,12 +76,12 @@ pub enum Direction {
     Reverse,
 }
 
-/// What was found.
+/// The archives found.
 #[derive(Serialize)]
 pub struct Report {
     /// The archives.
     pub archives: Archives,
-    /// How many archives of other hosts lie beside these.
+    /// The number of archives of other hosts beside these.
     pub others: usize,
     /// Files beside them whose names end like an archive's, and that were not found to be archives.
     pub other_files: Vec<Passed>,
@@ -95,7 +95,7 @@ pub struct Report {
     /// The same, as what the run ends in.
     #[serde(skip)]
     pub failure: Option<Failure>,
-    /// How many places were to be listed.
+    /// The number of places to list.
     #[serde(skip)]
     pub places: usize,
 }
@@ -145,7 +145,7 @@ impl Archives {
         self.rows.iter().map(|row| row.archive(self.now))
     }
 
-    /// Whether there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -168,7 +168,7 @@ impl Serialize for Archives {
 pub struct Archive<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What other verbs call it.
+    /// The location of the archive, as other verbs accept it.
     pub location: String,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,13 +178,13 @@ pub struct Archive<'a> {
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_escaped: Option<&'a str>,
-    /// What its name begins with.
+    /// The beginning of its name.
     pub prefix: &'a str,
     /// When its snapshot was taken.
     pub time: String,
     /// The origin of that: its `name`, or its `manifest`.
     pub time_from: &'static str,
-    /// How long ago that is; negative where it is dated in the future.
+    /// The age of the archive in seconds; negative if its time is in the future.
     pub age_seconds: i64,
     /// Its size.
     pub size_bytes: u64,
@@ -192,19 +192,19 @@ pub struct Archive<'a> {
     pub modified: Option<String>,
     /// Its mark: `forever`, or until when.
     pub mark: Option<String>,
-    /// What its manifest says, where that was asked for.
+    /// The statements of its manifest, if they were requested.
     #[serde(flatten)]
     pub detail: Option<&'a Detail>,
 }
 
-/// What the manifest of an archive says, and what the policy says of the archive.
+/// The statements of an archive's manifest, and the verdict of the policy.
 #[derive(Debug, Serialize)]
 pub struct Detail {
-    /// What is proven: `manifest` where its end and its manifest were read and fit its size, `no` where not.
+    /// The extent of the proof: `manifest` if its end and its manifest were read and fit its size, `no` if not.
     pub verified: &'static str,
-    /// Why it could not be read, where the place said so.
+    /// The reason why it could not be read, if the place gave one.
     pub fault: Option<String>,
-    /// How many entries it has.
+    /// The number of its entries.
     pub entries: Option<usize>,
     /// The bytes of its entries.
     pub content_bytes: Option<u64>,
@@ -213,7 +213,7 @@ pub struct Detail {
     /// True if a database is among them.
     #[serde(skip)]
     torn_database: bool,
-    /// What was exported.
+    /// The exported application.
     pub app: Option<String>,
     /// Its version.
     pub app_version: Option<String>,
@@ -221,7 +221,7 @@ pub struct Detail {
     pub hostname: Option<String>,
     /// The hookshot that made it.
     pub hookshot_version: Option<String>,
-    /// What the policy of the place would do: `keep` or `remove`.
+    /// The verdict of the policy of the place: `keep` or `remove`.
     pub verdict: &'static str,
     /// Why.
     pub reasons: Vec<String>,
@@ -412,7 +412,7 @@ fn details(
 /// Why no policy removes an archive whose name is not one that hookshot gives.
 const UNDER_ANOTHER_NAME: &str = "under another name, which no policy removes";
 
-/// What is proven where index and manifest were read.
+/// The proof of an archive if its index and manifest were read.
 const MANIFEST: &str = "manifest";
 
 /// The manifest of an archive; `None` where it cannot be had without reading all of it.

@@ -318,7 +318,7 @@ fn ask(
     Ok(held)
 }
 
-/// How many backups are named.
+/// The number of backups that are named.
 const MOST_NAMED: usize = 8;
 
 /// Returns the places of the backups that are known, for messages; nothing if there are none. The children of a mount point
@@ -344,7 +344,8 @@ fn backups_in_words(known: &Known) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// Says that there is nothing to undo; and if the last import changed nothing, where older states lie.
+/// Returns the failure that there is nothing to undo. If the last import changed nothing, it names the places of older
+/// states.
 fn nothing_to_undo(settings: &Settings, home: &Home, known: &Known) -> Failure {
     if let Ok(Some(record)) = home.record() {
         let archive = record.archive.as_deref().unwrap_or("an archive");
@@ -375,7 +376,7 @@ fn nothing_to_undo(settings: &Settings, home: &Home, known: &Known) -> Failure {
     Failure::new(Kind::NotFound, message).hint("is this the --config that the import was run with?")
 }
 
-/// What undoes one step.
+/// Returns the step that undoes one step.
 fn reverse(
     context: &Context,
     done: &journal::Step,
@@ -460,7 +461,7 @@ fn reverse(
         },
         mtime: None,
     };
-    // What is replaced stays where the backup was.
+    // The replaced file moves to the place of the backup.
     let inode = Identity::of(&done.backup).map(|file| Replaces::Inode(file.inode));
     let change = Change {
         backup: Some((done.backup.clone(), inode.unwrap_or(Replaces::Nothing))),
@@ -489,7 +490,7 @@ fn unmounted<'a>(record: &'a Journal, blocked: &mut Vec<Obstacle>) -> BTreeSet<&
     unmounted
 }
 
-/// What undoes the replacement of a folder: it and its backup change places.
+/// Undoes the replacement of a folder: it and its backup change places.
 fn reverse_folder(
     context: &Context,
     done: &journal::Step,

@@ -13,7 +13,7 @@ use crate::{
     model::retention::{self, Policy, Span, Verdict},
 };
 
-/// What is asked for.
+/// The request for a simulation.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The destination whose policy is meant, instead of that of `[backup.retention]`.
@@ -24,11 +24,11 @@ pub struct Request {
     pub start: Option<DateTime<Utc>>,
     /// For how many days archives are made.
     pub days: u32,
-    /// How often.
+    /// The interval between two archives.
     pub every: Span,
 }
 
-/// What came of it.
+/// The results of a simulation.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The policy.
@@ -37,22 +37,22 @@ pub struct Report {
     pub start: String,
     /// For how many days archives were made.
     pub days: u32,
-    /// How often.
+    /// The interval between two archives.
     pub every: String,
-    /// How many archives were made.
+    /// The number of archives made.
     pub made: usize,
     /// The most that were held at once.
     pub most: Most,
-    /// How many were held when each day ended.
+    /// The number of archives held at the end of each day.
     pub timeline: Vec<Day>,
-    /// What is held in the end, the newest first.
+    /// The archives held in the end, the newest first.
     pub held: Vec<Held>,
 }
 
 /// The most archives that were held.
 #[derive(Debug, Serialize)]
 pub struct Most {
-    /// How many.
+    /// The number of archives.
     pub archives: usize,
     /// Since when.
     pub time: String,
@@ -63,7 +63,7 @@ pub struct Most {
 pub struct Day {
     /// Its date, in the zone of the policy.
     pub date: String,
-    /// How many archives were held when it ended.
+    /// The number of archives held at its end.
     pub held: usize,
 }
 

@@ -27,19 +27,19 @@ use crate::{
     work::shell::Line,
 };
 
-/// What was found.
+/// The results of the validation.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Whether nothing is wrong.
+    /// True if nothing is wrong.
     pub good: bool,
     /// The files that were looked at.
     pub files: Vec<String>,
     /// Those of them that are not UTF-8, percent-encoded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files_escaped: Vec<String>,
-    /// What is wrong.
+    /// The faults.
     pub faults: Vec<String>,
-    /// What may be meant, and may not.
+    /// The warnings: settings that may be intended or not.
     pub warnings: Vec<String>,
     /// The sources that are not configuration files, and what they hold.
     pub sources: Vec<Held>,

@@ -40,7 +40,7 @@ pub enum Depth {
     Content,
 }
 
-/// What was found.
+/// The results of the verification.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// One for each archive, in the order in which they were named.
@@ -119,7 +119,7 @@ pub fn in_folder(context: &Context, folder: &Path) -> Result<Folder> {
     Ok(found)
 }
 
-/// What was found of one archive.
+/// The results for one archive.
 #[derive(Debug, Serialize)]
 pub struct Archive {
     /// Its name.
@@ -127,15 +127,15 @@ pub struct Archive {
     /// The path, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive_escaped: Option<String>,
-    /// Whether it is good.
+    /// True if the archive is good.
     pub good: bool,
     /// True if it could be read at all; if not, nothing is known of it.
     pub read: bool,
     /// Everything that is wrong with it.
     pub faults: Vec<String>,
-    /// Its root folder, where it is good.
+    /// Its root folder, if it is good.
     pub root: Option<String>,
-    /// How many entries it has.
+    /// The number of its entries.
     pub files: Option<usize>,
     /// The bytes of its entries.
     pub content_bytes: Option<u64>,
@@ -149,8 +149,8 @@ pub struct Archive {
     pub looked_into: Option<Vec<Looked>>,
 }
 
-/// Reads every archive to its end. Where the newest of a place is asked for and is damaged, the next older one is read as
-/// well, until one is good: each of them is told of.
+/// Reads every archive to its end. If the newest of a place is requested and is damaged, the next older one is read as
+/// well, until one is good. Each of them is reported.
 pub fn verify(context: &Context, locations: &[Location], depth: Depth) -> Result<Report, Failure> {
     let mut report = Report {
         archives: Vec::new(),

@@ -1,4 +1,4 @@
-//! What is done with a probe: what it holds, and what a store must say of it.
+//! The content of a probe, and the checks of a store's answers about it.
 
 use std::{io::Write as _, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     work::ReadAt,
 };
 
-/// How many lines a probe has.
+/// The number of lines of a probe.
 pub const LINES: usize = 64;
 
 /// The content of a probe: lines of text, so that whoever finds one knows what it is.
@@ -39,7 +39,7 @@ pub fn find(store: &dyn Store, probe: &str, length: usize) -> Result<()> {
     }
 }
 
-/// Whether a part from the middle, and all of it, are what was written.
+/// Returns true if a part from the middle and the whole probe read back as `content`.
 pub fn reads(store: &dyn Store, probe: &str, content: &[u8]) -> Result<bool> {
     let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(store.open(probe)?);
     let reading = || format!("cannot read {probe} in {}", store.shown());

@@ -16,7 +16,7 @@ use crate::{
     work::ReadAt,
 };
 
-/// What a store does wrong.
+/// The fault of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrong {
     Nothing,

@@ -1,4 +1,4 @@
-//! What the words of a copy name: where it reads, and where it writes.
+//! The source and the destination that the words of a copy name.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
@@ -73,7 +73,7 @@ fn on_this_machine(
     Ok((folder, Some(name.to_owned())))
 }
 
-/// Whether a URL ends in the word for the newest archive, below a bucket or a host.
+/// Returns true if a URL ends in the word for the newest archive, below a bucket or a host.
 fn names_latest(url: &str) -> bool {
     matches!(Address::parse_archive(url), Ok(Some((_, name))) if name == LATEST)
 }

@@ -1,4 +1,4 @@
-//! How much of a source there is: against what the configuration expects, and against the newest archive.
+//! The amount of a source, compared with the expectation of the configuration and with the newest archive.
 //!
 //! A disk that is not mounted leaves an empty folder, and an export of it is good in every other way: archives of it would push
 //! out the ones that hold something.
@@ -65,7 +65,7 @@ impl Amount {
         Err(missing(message))
     }
 
-    /// Whether there is no file at all.
+    /// Returns true if there is not a single file.
     pub fn has_no_files(self) -> bool {
         self.files == 0
     }

@@ -136,7 +136,7 @@ impl<'a> Around<'a> {
         };
         info!("Preparing {}", shown(name));
         let done = self.run(prepare, "prepare", name, &self.context.step());
-        // What it left in the background may stay.
+        // The processes that it left in the background may stay.
         let _ = match cleanup {
             Some(_) => self.note(name, true, false),
             None => owed::forget(&self.home, name).map_err(anyhow::Error::from),

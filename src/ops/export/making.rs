@@ -70,8 +70,8 @@ struct Proven {
 }
 
 impl Making<'_> {
-    /// Makes the archive and brings it to every place. A place that fails does not stop the others; where none is left,
-    /// what the last one failed with is the failure.
+    /// Makes the archive and brings it to every destination. A failed destination does not stop the others; if none is
+    /// left, the failure of the last one is returned.
     pub fn make(&self, here: Vec<Place>, away: Vec<Slot>) -> Result<Made> {
         let mut missed = Vec::new();
         let mut here = here.into_iter();
@@ -164,7 +164,7 @@ impl Making<'_> {
                 renamed(away, arrivals, send)?;
             }
             outputs.extend(match arrivals {
-                // It is good here; nobody else has it.
+                // The archive is good here; the other destinations do not have it.
                 Err(error) if !is_interruption(&error) => {
                     let failure = Failure::of(&error);
                     let failed = |slot: &Slot| Arrival {
@@ -327,7 +327,7 @@ impl Write for Sending {
     }
 }
 
-/// What a shipment fails with: an interruption, an archive that is not good, or else its destinations.
+/// Returns the failure of a shipment: an interruption, an archive that is not good, or else its destinations.
 fn of_destinations(error: &anyhow::Error) -> Failure {
     let failure = Failure::of(error);
     match failure.kind {
@@ -399,7 +399,7 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
     Ok(reports)
 }
 
-/// What became of the archive at a place of this machine; only an interruption ends it all.
+/// Reports the archive at a destination of this machine. Only an interruption is an error.
 fn reported(shown: String, published: Result<Shown>) -> Result<Arrival> {
     match published {
         Ok(archive) => Ok(Arrival {
@@ -428,7 +428,7 @@ pub fn failed_by(archive: String, error: &anyhow::Error) -> Arrival {
     }
 }
 
-/// What became of the archive at a place that does not have it.
+/// Returns the report for a destination that does not have the archive.
 fn failed(archive: String, message: String) -> Arrival {
     let error = Some(format!("{archive}: {message}"));
     Arrival {

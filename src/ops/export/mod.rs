@@ -51,11 +51,11 @@ use crate::{
     work::remark::Remarks,
 };
 
-/// What is asked for.
+/// The request for an export.
 pub struct Request {
-    /// Where the archive goes; at least one place.
+    /// The destinations of the archive; at least one.
     pub outputs: Vec<Output>,
-    /// What may happen to a file that is there already.
+    /// The permission to replace an existing file.
     pub overwrite: Overwrite,
     /// Which secrets go along.
     pub secrets: Secrets,
@@ -63,15 +63,15 @@ pub struct Request {
     pub tags: BTreeMap<String, String>,
     /// Which earlier archive may save compressing again what has not changed.
     pub since: Since,
-    /// How hard to compress; `None` as configured.
+    /// The level of compression; `None` as configured.
     pub level: Option<Level>,
-    /// How the database is copied; `None` as configured.
+    /// The method that copies the database; `None` as configured.
     pub snapshot: Option<Method>,
-    /// How long its copy beside a writing service may take.
+    /// The time that its copy beside a writing service may take.
     pub snapshot_timeout: Duration,
 }
 
-/// Where an archive goes.
+/// A destination of the archive.
 pub enum Output {
     /// Standard output.
     Stdout,
@@ -154,7 +154,7 @@ impl Output {
     }
 }
 
-/// What may happen to a file that is there already.
+/// The permission to replace an existing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
     /// Only an archive is replaced.
@@ -183,7 +183,7 @@ pub enum Secrets {
     Excluded,
 }
 
-/// What was done.
+/// The results of an export.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The archive, `-` for standard output; with several outputs the first that holds it.
@@ -191,9 +191,9 @@ pub struct Report {
     /// Its path, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive_escaped: Option<String>,
-    /// What became of each output.
+    /// The result of each output.
     pub outputs: Vec<Arrival>,
-    /// How many entries it has.
+    /// The number of its entries.
     pub files: usize,
     /// Its size.
     pub size_bytes: u64,
@@ -203,7 +203,7 @@ pub struct Report {
     pub root: String,
     /// Bytes of content that were not compressed again, because an earlier archive had them.
     pub reused_bytes: u64,
-    /// How the database was copied.
+    /// The method that copied the database.
     pub snapshot: Value,
     /// Entries of directories that are databases, and were copied as such.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -220,11 +220,11 @@ pub struct Report {
     pub remarks: Remarks,
     /// True if every output is proven to hold the archive. The archive itself is good: one that is not is an error.
     pub verified: bool,
-    /// How long it took.
+    /// The duration of the export in seconds.
     pub duration_seconds: f64,
 }
 
-/// What became of one output.
+/// The result of one output.
 #[derive(Debug, Serialize)]
 pub struct Arrival {
     /// The archive there.
@@ -232,11 +232,11 @@ pub struct Arrival {
     /// Its path, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive_escaped: Option<String>,
-    /// Whether it is proven to be there.
+    /// True if the archive is proven to be there.
     pub good: bool,
-    /// How that was proven.
+    /// The proof.
     pub proof: Option<&'static str>,
-    /// What failed.
+    /// The message of the failure.
     pub error: Option<String>,
     /// The advice to the user.
     #[serde(skip)]
@@ -404,8 +404,8 @@ pub fn export(
 /// within so many times as long as the attempt before took is copied aside, because it may be touched within the next.
 const FURTHER_ATTEMPTS: [u32; 2] = [20, 400];
 
-/// Makes the archive of what is there now; fails with [`Changed`] where a file of a directory is another one when it is
-/// packed. A file that nobody has touched for `quiet` is read where it lies.
+/// Makes the archive of the present state. Fails with [`Changed`] if a file of a directory is replaced or modified
+/// before it is packed. A file that was not modified for `quiet` is read in place.
 fn once(
     around: &mut Around<'_>,
     request: &Request,
@@ -451,7 +451,7 @@ fn once(
         look_back(settings, request, &manifest, &before, &mut gathered.remarks);
     }
     made.outputs.extend(missed);
-    // What was copied is in the archive now.
+    // The copies are in the archive now.
     gathered.contents.clear();
     Ok((made, manifest, gathered))
 }

@@ -1,4 +1,4 @@
-//! Where on this machine an archive goes, found fit before any work is done.
+//! The destinations of an archive on this machine, checked before any work is done.
 
 use std::{
     fs::File,
@@ -29,11 +29,11 @@ use crate::{
 };
 use crate::{catalog::destination::Slot, context::Context, work::stdout::Stdout};
 
-/// Where the archive goes: on this machine, and elsewhere.
+/// The destinations of the archive, on this machine and elsewhere.
 pub struct Outputs {
     pub here: Vec<Place>,
     pub away: Vec<Slot>,
-    /// What cannot be used; not all of them.
+    /// The destinations that cannot be used; not all of them.
     pub missed: Vec<Arrival>,
 }
 
@@ -81,8 +81,8 @@ impl Outputs {
     }
 }
 
-/// The earlier archive whose members may be taken over, where there is one: the one that is named, or the newest in the
-/// folder of the output.
+/// Returns the earlier archive whose members may be reused, if there is one: the named one, or the newest in the folder
+/// of the output.
 pub fn earlier(
     place: Option<&Place>,
     context: &Context,
@@ -267,8 +267,8 @@ impl Place {
     }
 }
 
-/// The archive with the latest time in its name, among those in a folder that have this prefix and are ours or root's:
-/// who else may write there does not choose what we take over.
+/// Returns the archive with the latest time in its name, among those of a folder with this prefix. Only archives that
+/// this user or root owns count: other users with write access must not choose the archive that is reused.
 fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
     let names = folder.read_dir().ok()?.flatten();
     let archives = names.filter_map(|entry| {
@@ -316,7 +316,7 @@ fn belongs_to_state(path: &Path, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to replace what is no archive, and whatever belongs to the state itself.
+/// Refuses to replace a file that is not an archive, or that belongs to the state itself.
 fn may_replace(
     path: &Path,
     metadata: &std::fs::Metadata,

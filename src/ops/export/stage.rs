@@ -1,4 +1,4 @@
-//! What goes into an archive: the copies of the databases, the files, what commands print, and the manifest that
+//! The content of an archive: the copies of the databases, the files, the output of commands, and the manifest that
 //! describes them.
 
 use std::{
@@ -216,7 +216,7 @@ pub fn look_back(
     warn_of_gone(settings, newest, remarks);
 }
 
-/// Whether a directory may well have nothing of its own, as `before`: other sources lie in it.
+/// Returns true if a directory may be empty as it was `before`, because other sources lie in it.
 fn may_be_empty(settings: &Settings, source: &Source, before: Option<Amount>) -> bool {
     let lies_in = |other: &Source| {
         let paths = other.path().zip(source.path());
@@ -240,11 +240,11 @@ const EMPTY: &str = "empty";
 /// Everything that goes into an archive.
 #[derive(Default)]
 pub struct Gathered {
-    /// What the manifest will say of its entries.
+    /// The records of its entries in the manifest.
     records: BTreeMap<EntryName, FileRecord>,
-    /// What they hold.
+    /// The content of its entries.
     pub contents: BTreeMap<EntryName, files::Content>,
-    /// What of directories is no entry.
+    /// The parts of directories that are not entries.
     pub trees: BTreeMap<EntryName, Tree>,
     /// Files that changed each time they were read.
     pub torn: Vec<EntryName>,
@@ -370,7 +370,7 @@ fn directory(
     Ok(amount)
 }
 
-/// Warns of the links that lead out of a directory: where they lead is not in the archive.
+/// Warns of the links that lead out of a directory: their targets are not in the archive.
 fn announce_links(source: &Source, path: &Path, tree: &Tree, remarks: &mut Remarks) {
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut links = Named::default();
@@ -462,7 +462,7 @@ fn redb(
     Ok(snapshot.staged)
 }
 
-/// What was added, in the words that people know.
+/// Returns the name of the added source in the words that users know.
 fn described(source: &Source) -> String {
     match (&source.content, source.name.as_str()) {
         (_, DATABASE) => "database".to_owned(),

@@ -1,4 +1,4 @@
-//! What an import does to each target: decided for all of them before anything moves.
+//! The effects of an import on each target, decided for all of them before anything moves.
 
 use std::path::{Path, PathBuf};
 
@@ -197,7 +197,7 @@ impl<'a> Planned<'a> {
     }
 }
 
-/// What happens to single files.
+/// Plans the changes of single files.
 fn files(
     context: &Context,
     settings: &Settings,

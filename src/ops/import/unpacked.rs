@@ -99,9 +99,9 @@ impl Targets {
 pub struct Unpacked<'a> {
     /// The archive.
     pub verified: Verified,
-    /// What this machine's state consists of.
+    /// The settings that name the state of this machine.
     settings: &'a Settings,
-    /// Where it lies.
+    /// The place of the unpacked archive.
     pub staging: Staging,
     /// So many bytes were unpacked, or were to be.
     pub bytes: u64,
@@ -238,7 +238,7 @@ impl<'a> Unpacked<'a> {
         })
     }
 
-    /// What the manifest says of an entry.
+    /// Returns the manifest's record of an entry.
     pub fn record(&self, name: &EntryName) -> Option<&FileRecord> {
         self.verified.manifest().files.get(name)
     }
@@ -337,7 +337,7 @@ impl<'a> Unpacked<'a> {
         Ok(())
     }
 
-    /// What is wrong with the archive's content although its bytes are what they should be.
+    /// Returns the faults of the archive's content, although its bytes are intact.
     pub fn faults(&self, context: &Context, remarks: &mut Remarks) -> Result<Vec<Obstacle>> {
         let mut blocked = self.broken.clone();
         remarks.extend(self.remarks.clone());
@@ -423,9 +423,9 @@ fn warn_of_moves(schema: &Schema, settings: &Settings, remarks: &mut Remarks) {
 /// Unpacks into staging what is asked for and has a target; the rest is only proven.
 struct Unpack<'a> {
     settings: &'a Settings,
-    /// Where it may lie, in this order.
+    /// The folders that may hold it, in order of preference.
     places: &'a [PathBuf],
-    /// Where it lies, once it is known how much it is.
+    /// The folder that holds it, once its size is known.
     staging: Option<Staging>,
     bytes: u64,
     home: &'a Path,
@@ -435,7 +435,8 @@ struct Unpack<'a> {
 }
 
 impl Unpack<'_> {
-    /// Files of directories get their attributes while they are unpacked, where what is staged is what comes into place.
+    /// Sets the attributes of files of directories while they are unpacked, if the staged files themselves are moved
+    /// into place.
     fn finish_directories(&mut self) {
         let sources = self.settings.sources.iter();
         for source in sources.filter(|source| source.is_directory()) {

@@ -24,7 +24,7 @@ use crate::{
     model::retention::{Judged, Policy, Share, Verdict},
 };
 
-/// What is asked for.
+/// The request for a prune.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The place; none for each of `[backup] to`.
@@ -37,9 +37,9 @@ pub struct Request {
     pub hosts: Hosts,
     /// Which archives are looked into before anything is removed.
     pub looks: Looks,
-    /// Whether anything is removed.
+    /// The choice between a plan and a removal.
     pub mode: Mode,
-    /// Whether it may be more than the limit.
+    /// The choice to respect the limit or to exceed it.
     pub limit: Limit,
 }
 
@@ -52,36 +52,36 @@ pub enum Looks {
     All,
 }
 
-/// Whether anything is removed.
+/// The choice between a plan and a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Nothing: the plan is shown.
     Plan,
-    /// What the plan says.
+    /// The archives of the plan are removed.
     Apply,
 }
 
-/// Whether a run may remove more than `max_remove`.
+/// The choice to let a run remove more than `max_remove` or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// It may not.
     Held,
-    /// It may: somebody said yes.
+    /// It may: the user agreed.
     Waived,
 }
 
-/// What was done.
+/// The results of a prune.
 #[derive(Debug)]
 pub struct Report {
     /// One for each place that could be judged.
     pub places: Vec<Place>,
     /// Places that could not.
     pub failed: Vec<Failed>,
-    /// What the run ends in, where something is left undone.
+    /// The failure of the run, if something is left undone.
     pub failure: Option<Failure>,
 }
 
-/// What was done at one place.
+/// The results for one place.
 #[derive(Debug, Serialize)]
 pub struct Place {
     /// The place, as messages name it.
@@ -89,21 +89,21 @@ pub struct Place {
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_escaped: Option<String>,
-    /// Whether nothing was to be removed.
+    /// True if nothing was to be removed.
     pub dry_run: bool,
     /// The policy.
     pub policy: Policy,
     /// The largest part of the archives that might be removed.
     pub max_remove: String,
-    /// What stays, the newest first.
+    /// The archives that stay, the newest first.
     pub keep: Vec<Kept>,
-    /// What goes, the newest first.
+    /// The archives to remove, the newest first.
     pub remove: Vec<Doomed>,
-    /// How many archives were removed.
+    /// The number of removed archives.
     pub removed: usize,
     /// Their bytes.
     pub removed_bytes: u64,
-    /// What was to go and is still there, and why.
+    /// The archives that should have been removed and are still there, with the reasons.
     pub undone: Vec<Undone>,
     /// Archives that had a mark and are not there any more; with the run, the marks go.
     pub stray_marks: Vec<String>,
@@ -131,7 +131,7 @@ pub struct Kept {
     pub reasons: Vec<String>,
     /// Its size.
     pub size_bytes: u64,
-    /// What is known of it: `good`, `unproven`, `cold`, `torn`, `damaged` or `incomplete`.
+    /// The standing of the archive: `good`, `unproven`, `cold`, `torn`, `damaged` or `incomplete`.
     pub standing: &'static str,
     /// Its mark: `forever`, or until when.
     pub mark: Option<String>,
@@ -150,7 +150,7 @@ pub struct Doomed {
     pub replacement: String,
     /// Its size.
     pub size_bytes: u64,
-    /// What is known of it: `good`, `unproven`, `cold`, `torn`, `damaged` or `incomplete`.
+    /// The standing of the archive: `good`, `unproven`, `cold`, `torn`, `damaged` or `incomplete`.
     pub standing: &'static str,
 }
 

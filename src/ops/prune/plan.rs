@@ -1,5 +1,5 @@
-//! What is to be removed from one place: its archives judged, and judged again wherever one that others would make room for
-//! turns out to be damaged.
+//! The archives to remove from one place. They are judged, and judged again whenever an archive that others would make
+//! room for turns out to be damaged.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,7 +23,7 @@ use crate::{
     work::ReadAt,
 };
 
-/// What is to be done at one place.
+/// The plan for one place.
 pub struct Plan {
     /// The place.
     pub destination: Destination,
@@ -88,7 +88,7 @@ impl Plan {
             judged.extend(verdicts);
         }
         Ok(Plan {
-            // What removes nothing leaves the marks, too.
+            // A policy that removes nothing leaves the marks, too.
             strays: if policy.is_empty() {
                 Vec::new()
             } else {
@@ -110,7 +110,7 @@ impl Plan {
     }
 }
 
-/// What it takes to judge the archives of one host.
+/// The means to judge the archives of one host.
 struct Looking<'a> {
     context: &'a Context,
     destination: &'a Destination,
@@ -118,8 +118,8 @@ struct Looking<'a> {
 }
 
 impl Looking<'_> {
-    /// Judges, looks into those that removals rest on, and judges anew until nothing rests on an archive that nobody has
-    /// looked into. Each is looked into once, so this ends.
+    /// Judges the archives, inspects those that removals rest on, and judges again until no removal rests on an
+    /// uninspected archive. Each is inspected once, so this ends.
     fn judge(&self, mut archives: Vec<Archive>, looks: Looks) -> Result<Vec<Judged>> {
         let mut looked = BTreeSet::new();
         if looks == Looks::All {

@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// Removes, and notes in `place` what is done and what is not. Where one archive cannot be removed, the rest goes on; only
-/// an interruption is an error, and what is left then is not in the note.
+/// Removes archives, and notes in `place` the removed and the failed ones. If an archive cannot be removed, the rest
+/// goes on. Only an interruption is an error; archives left then are not in the note.
 pub fn apply(context: &Context, plan: &Plan, place: &mut Place) -> Result<()> {
     let mut doomed: Vec<(&Archive, &Removal)> = plan.judged.iter().filter_map(removal).collect();
     doomed.sort_by_key(|(archive, _)| (archive.time, number(&archive.name), &archive.name));
@@ -65,7 +65,7 @@ fn undone(error: anyhow::Error, name: &str) -> Result<Undone> {
     })
 }
 
-/// What became of an archive.
+/// The result for one archive.
 enum Outcome {
     Removed,
     /// Somebody else removed it.

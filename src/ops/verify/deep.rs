@@ -1,5 +1,5 @@
-//! What an archive's entries hold: its databases are opened and checked, its configuration is parsed, as an import does
-//! before it replaces anything.
+//! The checks of an archive's entries: its databases are opened and checked, its configuration is parsed, as an import
+//! does before it replaces anything.
 //!
 //! What is a database is told by the manifest, by its first bytes, or by the archive's own configuration; so archives
 //! are looked into that other programs packed.
