@@ -28,7 +28,7 @@ const PROBE: &str = "hookshot-check-";
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
 /// The time that removing the probe may take after an interruption.
 const CLEANUP: Duration = Duration::from_secs(15);
-/// Why most is not tried where a probe cannot be written.
+/// The reason why most is not tried if a probe cannot be written.
 const UNWRITTEN: &str = "nothing could be written";
 
 /// The results of a check.
@@ -159,7 +159,7 @@ fn examine(
     if let Some(destination) = opened {
         location = destination.store.shown();
         location_escaped = destination.path_escaped();
-        // Nothing was asked of it yet: that is no news.
+        // Nothing was asked of the destination yet, so its opening is not reported.
         examination.capabilities.clear();
         let probe = format!("{PROBE}{}", context.unique);
         if let Err(error) = examination.run(context, &*destination.store, &probe) {

@@ -39,11 +39,11 @@ pub struct Request {
     pub from: OsString,
     /// A place.
     pub to: OsString,
-    /// Whose archives of a place.
+    /// The choice of the archives of a place.
     pub whose: Whose,
 }
 
-/// Whose archives.
+/// The choice of the archives of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
     /// Those whose names begin with this configuration's prefix.
@@ -110,7 +110,7 @@ pub struct Failed {
     pub name: String,
     /// The kind of the failure.
     pub kind: &'static str,
-    /// Why.
+    /// The message of the failure.
     pub message: String,
 }
 

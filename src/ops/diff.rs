@@ -318,7 +318,8 @@ fn is_text(name: &EntryName, kind: Option<&str>) -> bool {
     is_file && !name.as_str().contains("secret") && name.as_str() != DATABASE
 }
 
-/// What the machine has. A database whose tables are those of `archived` counts as the same, although its file differs.
+/// Reads the state of the machine. A database whose tables are those of `archived` counts as the same, although its
+/// file differs.
 fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) -> Result<Side> {
     let mut side = Side::default();
     for source in &settings.sources {

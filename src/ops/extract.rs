@@ -132,7 +132,7 @@ fn one(
     };
     context.stop.check()?;
     let mut drafts = sink.drafts;
-    // What gets a file stays, and what stays empty goes.
+    // Folders that receive a file stay; empty ones go.
     let _folders = sink.folders;
     let (directories, staging) = (sink.unpacking.finish(), sink.staging);
     let mut entries = Vec::new();

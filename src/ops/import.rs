@@ -63,9 +63,9 @@ pub struct Request {
     pub archive: Location,
     /// The choice between a rehearsal and an import.
     pub rehearsal: Rehearsal,
-    /// Which reasons count.
+    /// The reasons to refuse that count.
     pub force: Force,
-    /// The entries that are asked for.
+    /// The requested entries.
     pub selection: Selection,
     /// The fate of the archive's configuration if this machine has another one.
     pub archived: Archived,
@@ -210,7 +210,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let mut transaction = None;
     let home = settings.home();
     let mut blocked = places::of_the_journal(settings);
-    // What cannot begin is looked at as a rehearsal is, so that every other obstacle is named as well.
+    // An import that cannot begin is examined like a rehearsal, so that every other obstacle is named as well.
     let rehearsal = match blocked.is_empty() {
         true => request.rehearsal,
         false => Rehearsal::DryRun,

@@ -49,7 +49,7 @@ pub struct Report {
 
 /// Gives the archive that `word` names a mark in place of any that it has, or takes it away.
 ///
-/// Not promised: that a mark is replaced in one step. Where the run is ended between the two, there is none.
+/// Not promised: that a mark is replaced in one step. If the run ends between the two steps, there is none.
 pub fn keep(
     context: &Context,
     settings: &Settings,

@@ -37,13 +37,13 @@ use crate::{
 pub struct Request {
     /// The places; none for `[backup] to`.
     pub places: Vec<OsString>,
-    /// Whose archives.
+    /// The hosts whose archives are listed.
     pub hosts: Hosts,
     /// The depth of reading.
     pub depth: Depth,
     /// The order of the list.
     pub sort: Sort,
-    /// Which end comes first.
+    /// The direction of the list.
     pub direction: Direction,
 }
 
@@ -67,7 +67,7 @@ pub enum Sort {
     Size,
 }
 
-/// Which end comes first.
+/// The direction of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// As [`Sort`] says.
@@ -180,7 +180,7 @@ pub struct Archive<'a> {
     pub destination_escaped: Option<&'a str>,
     /// The beginning of its name.
     pub prefix: &'a str,
-    /// When its snapshot was taken.
+    /// The time of its snapshot.
     pub time: String,
     /// The origin of that: its `name`, or its `manifest`.
     pub time_from: &'static str,
@@ -188,7 +188,7 @@ pub struct Archive<'a> {
     pub age_seconds: i64,
     /// Its size.
     pub size_bytes: u64,
-    /// When the store says that it was written.
+    /// The time at which it was written, as the store says.
     pub modified: Option<String>,
     /// Its mark: `forever`, or until when.
     pub mark: Option<String>,
@@ -223,7 +223,7 @@ pub struct Detail {
     pub hookshot_version: Option<String>,
     /// The verdict of the policy of the place: `keep` or `remove`.
     pub verdict: &'static str,
-    /// Why.
+    /// The reasons for the verdict.
     pub reasons: Vec<String>,
 }
 
@@ -409,13 +409,13 @@ fn details(
     Ok(details)
 }
 
-/// Why no policy removes an archive whose name is not one that hookshot gives.
+/// The reason why no policy removes an archive whose name is not one that hookshot gives.
 const UNDER_ANOTHER_NAME: &str = "under another name, which no policy removes";
 
 /// The proof of an archive if its index and manifest were read.
 const MANIFEST: &str = "manifest";
 
-/// The manifest of an archive; `None` where it cannot be had without reading all of it.
+/// Returns the manifest of an archive; `None` if it cannot be read without reading all of the archive.
 fn manifest(destination: &Destination, archive: &retention::Archive) -> Result<Option<Manifest>> {
     if !archive.standing.counts() {
         return Ok(None);

@@ -264,8 +264,8 @@ fn given_back<'a>(
     Ok(commands)
 }
 
-/// Asks who is at work, in everything that the import asked about: a service is one, whichever of its files change. Locks
-/// are held until the value that is returned goes.
+/// Asks which processes are at work, in everything that the import asked about: a service counts, whichever of its
+/// files change. Locks are held until the returned value is dropped.
 fn ask(
     context: &Context,
     settings: &Settings,

@@ -20,9 +20,9 @@ pub struct Request {
     pub place: Option<OsString>,
     /// A policy in place of any that is configured.
     pub policy: Option<Policy>,
-    /// When the first archive is made; else now.
+    /// The time of the first archive; `None` means now.
     pub start: Option<DateTime<Utc>>,
-    /// For how many days archives are made.
+    /// The number of days that the simulation covers.
     pub days: u32,
     /// The interval between two archives.
     pub every: Span,
@@ -33,9 +33,9 @@ pub struct Request {
 pub struct Report {
     /// The policy.
     pub policy: Policy,
-    /// When the first archive was made.
+    /// The time of the first archive.
     pub start: String,
-    /// For how many days archives were made.
+    /// The number of days that the simulation covers.
     pub days: u32,
     /// The interval between two archives.
     pub every: String,
@@ -70,9 +70,9 @@ pub struct Day {
 /// An archive that is held in the end.
 #[derive(Debug, Serialize)]
 pub struct Held {
-    /// When it was made.
+    /// The time of the archive.
     pub time: String,
-    /// Why it stays.
+    /// The reasons why it stays.
     pub reasons: Vec<String>,
 }
 

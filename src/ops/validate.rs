@@ -32,7 +32,7 @@ use crate::{
 pub struct Report {
     /// True if nothing is wrong.
     pub good: bool,
-    /// The files that were looked at.
+    /// The files that were inspected.
     pub files: Vec<String>,
     /// Those of them that are not UTF-8, percent-encoded.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -89,7 +89,7 @@ pub fn in_folder(context: &Context, folder: &Path) -> Result<Folder> {
         let is_ours = name.to_str().and_then(ArchiveName::of_file).is_some();
         let foreign = match is_ours {
             true => false,
-            // What cannot be read is said when it is verified.
+            // A file that cannot be read is reported when it is verified.
             false => open_regular(&path)
                 .and_then(|file| is_foreign(&mut context.watch(file)))
                 .unwrap_or(false),
@@ -144,7 +144,7 @@ pub struct Archive {
     /// The links that lead out of its directories: it has them, and not what they lead to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<OutsideLink>,
-    /// The entries that were looked into, if that was asked for.
+    /// The inspected entries, if an inspection was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looked_into: Option<Vec<Looked>>,
 }

@@ -12,8 +12,8 @@ use super::{
 use crate::store::{Maker, Store};
 
 impl Examination {
-    /// Tries both, where the store has parts: two of the smallest size that it takes, the second a little shorter. An error
-    /// is an interruption.
+    /// Tries both, if the store has parts: two of the smallest size that it takes, the second a little shorter. An
+    /// error is an interruption.
     pub(super) fn parts(
         &mut self,
         store: &dyn Store,

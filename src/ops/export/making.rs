@@ -265,7 +265,7 @@ impl Making<'_> {
         Ok(Sending(shipment.map_err(|error| of_destinations(&error))?))
     }
 
-    /// Writes the archive to `out`; returns how many bytes of content were taken over from `earlier`.
+    /// Writes the archive to `out`; returns the number of bytes of content that were reused from `earlier`.
     fn pack(&self, out: &mut impl Write, earlier: Option<&Earlier>) -> Result<u64> {
         let context = self.context;
         context.begin("compressing", Some(self.manifest.total_bytes()));
@@ -468,7 +468,7 @@ fn is_refusal(error: &anyhow::Error) -> bool {
     Failure::of(error).kind == Kind::Refused
 }
 
-/// The failure where the archive does not hold what was read at first.
+/// Returns the failure if the archive does not hold what was read at first.
 fn unlike(error: &anyhow::Error) -> Failure {
     let found = Failure::of(error);
     if found.kind != Kind::Refused {

@@ -57,11 +57,11 @@ pub struct Request {
     pub outputs: Vec<Output>,
     /// The permission to replace an existing file.
     pub overwrite: Overwrite,
-    /// Which secrets go along.
+    /// The choice to include the secrets or not.
     pub secrets: Secrets,
     /// Further labels.
     pub tags: BTreeMap<String, String>,
-    /// Which earlier archive may save compressing again what has not changed.
+    /// The earlier archive whose compressed content is reused for unchanged files.
     pub since: Since,
     /// The level of compression; `None` as configured.
     pub level: Option<Level>,
@@ -163,7 +163,7 @@ pub enum Overwrite {
     AnyFile,
 }
 
-/// Which earlier archive may save compressing again what has not changed.
+/// The earlier archive whose compressed content is reused for unchanged files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Since {
     /// The newest one in the folder that the new one goes to.
@@ -174,7 +174,7 @@ pub enum Since {
     Nothing,
 }
 
-/// Which secrets go along.
+/// The choice to include the secrets or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrets {
     /// The secrets file, if there is one.
@@ -400,8 +400,8 @@ pub fn export(
     })
 }
 
-/// Everything is read again where a file changes between being read and being packed: so often, and then what was touched
-/// within so many times as long as the attempt before took is copied aside, because it may be touched within the next.
+/// Retry factors. If a file changes before it is packed, the export starts over. In each retry, files modified within
+/// this factor times the duration of the last attempt are first copied aside, because they may change again.
 const FURTHER_ATTEMPTS: [u32; 2] = [20, 400];
 
 /// Makes the archive of the present state. Fails with [`Changed`] if a file of a directory is replaced or modified

@@ -38,8 +38,8 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Looks whether the archive may go where it is asked to. Wrong usage is an error; another failure is one
-    /// where nothing else is left.
+    /// Finds the destinations of the archive. Wrong usage is an error; another failure is one only if no destination is
+    /// left.
     pub fn find(settings: &Settings, request: &Request) -> Result<Outputs> {
         let mut outputs = Outputs {
             here: Vec::new(),
@@ -117,8 +117,8 @@ pub fn earlier(
     Ok(newest.and_then(|path| open(&path).ok().flatten()))
 }
 
-/// The manifest of the newest archive in the folder of the output, if it can be read without reading all of the archive; of the
-/// archive that is named, if there is no folder.
+/// Returns the manifest of the newest archive in the folder of the output, if it can be read without reading all of the
+/// archive; that of the named archive, if there is no folder.
 pub fn newest_manifest(place: Option<&Place>, since: &Since, prefix: &str) -> Option<Manifest> {
     let in_folder = match place {
         Some(Place::Folder(folder, _)) => newest_in(folder, prefix),

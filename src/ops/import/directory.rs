@@ -59,7 +59,7 @@ pub struct Directory<'a> {
 }
 
 impl<'a> Directory<'a> {
-    /// The directory that `source` describes; nothing where the archive has none of this name.
+    /// Returns the directory that `source` describes; nothing if the archive has none of this name.
     pub fn find(
         context: &'a Context,
         settings: &'a Settings,
@@ -189,7 +189,7 @@ impl<'a> Directory<'a> {
                 lost.add(is_here, || shown(name.as_bytes(), &said));
             }
             let Some(found) = found else {
-                // What is excluded here is not part of the comparison.
+                // Entries that are excluded here are not part of the comparison.
                 is_same &= !rules.keeps(name.as_bytes(), false);
                 continue;
             };

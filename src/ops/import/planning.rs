@@ -153,7 +153,7 @@ fn is_command(settings: &Settings, name: &EntryName) -> bool {
 #[derive(Default)]
 struct Planned<'a> {
     steps: Vec<Step>,
-    /// What would make each target the archive's, also where it is that already.
+    /// The changes that would make each target the archive's, even if it is that already.
     changes: Vec<(Change<'a>, Action)>,
 }
 
@@ -270,7 +270,8 @@ fn files(
             action,
         });
         if [form_of(&unpacked.staging.place(name)), Some(form)].contains(&Some(Form::Sqlite)) {
-            // What the old database had not taken in yet is not the new one's, whatever the kind of its source is.
+            // The companions of the old database may hold changes that it had not taken in yet. They do not belong to
+            // the new one, of whatever kind its source is.
             for companion in sqlite::companions(target) {
                 if targets.paths.values().any(|other| *other == companion) {
                     continue;

@@ -19,7 +19,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Returns true if an entry is asked for.
+    /// Returns true if an entry is requested.
     pub fn has(&self, name: &EntryName) -> bool {
         let directory = name.as_str().split_once('/').map(|(first, _)| first);
         let is_it = |wanted: &EntryName| wanted == name || Some(wanted.as_str()) == directory;

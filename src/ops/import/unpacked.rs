@@ -105,9 +105,9 @@ pub struct Unpacked<'a> {
     pub staging: Staging,
     /// So many bytes were unpacked, or were to be.
     pub bytes: u64,
-    /// The entries that are asked for, in the order of their names.
+    /// The requested entries, in the order of their names.
     pub selected: Vec<EntryName>,
-    /// The directories that are asked for.
+    /// The requested directories.
     pub trees: Vec<EntryName>,
     /// The directories whose files have their attributes already, and what the file system refused of each.
     pub finished: BTreeMap<EntryName, Vec<String>>,
@@ -420,7 +420,7 @@ fn warn_of_moves(schema: &Schema, settings: &Settings, remarks: &mut Remarks) {
     }
 }
 
-/// Unpacks into staging what is asked for and has a target; the rest is only proven.
+/// The unpacking of the requested entries that have a target into staging; the rest is only verified.
 struct Unpack<'a> {
     settings: &'a Settings,
     /// The folders that may hold it, in order of preference.

@@ -72,7 +72,7 @@ pub fn children<'a>(
         Some(inside.iter().next()?.as_bytes().to_vec())
     });
     all.extend(inner);
-    // What is excluded here stays, whatever the archive has.
+    // Entries that are excluded here stay, whatever the archive has.
     all.retain(|name| is_replaced(&rules, name, &target.join(OsStr::from_bytes(name))));
     let listing = || format!("cannot read {}", target.display());
     for entry in target.read_dir().with_context(listing)? {

@@ -55,7 +55,7 @@ fn find(name: &str) -> Option<&'static App> {
     APPS.iter().find(|app| app.name == name)
 }
 
-/// Writes the configuration of the service called `name` where there is none yet.
+/// Writes the configuration of the service called `name` if there is none yet.
 pub fn init(choices: &Choices, name: &str) -> Result<Report> {
     let app = find(name).ok_or_else(|| {
         Failure::new(Kind::Usage, format!("there is no configuration for {name}")).hint(format!(

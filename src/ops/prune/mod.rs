@@ -33,9 +33,9 @@ pub struct Request {
     pub policy: Option<Policy>,
     /// A limit in place of any that is configured.
     pub max_remove: Option<Share>,
-    /// Whose archives; those of each prefix are judged apart.
+    /// The hosts whose archives are judged; those of each prefix are judged apart.
     pub hosts: Hosts,
-    /// Which archives are looked into before anything is removed.
+    /// The archives to inspect before anything is removed.
     pub looks: Looks,
     /// The choice between a plan and a removal.
     pub mode: Mode,
@@ -43,7 +43,7 @@ pub struct Request {
     pub limit: Limit,
 }
 
-/// Which archives are looked into before anything is removed.
+/// The archives to inspect before anything is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looks {
     /// The newest, and those that take the place of removed ones.
@@ -127,7 +127,7 @@ pub struct Kept {
     pub name: String,
     /// Its time.
     pub time: String,
-    /// Why it stays.
+    /// The reasons why it stays.
     pub reasons: Vec<String>,
     /// Its size.
     pub size_bytes: u64,
@@ -144,7 +144,7 @@ pub struct Doomed {
     pub name: String,
     /// Its time.
     pub time: String,
-    /// Why it goes.
+    /// The reason why it goes.
     pub reason: String,
     /// The archive that took its place.
     pub replacement: String,
@@ -159,7 +159,7 @@ pub struct Doomed {
 pub struct Undone {
     /// Its name.
     pub name: String,
-    /// Why it is still there.
+    /// The reason why it is still there.
     pub message: String,
 }
 
@@ -180,8 +180,8 @@ impl Serialize for Report {
 
 /// Plans for every place, then removes.
 ///
-/// Nothing is removed anywhere where one place would lose more than it may at once. Not promised: that what is looked into
-/// is good to its last byte; its end and its manifest are.
+/// Nothing is removed anywhere if one place would lose more than it may at once. Not promised: that an inspected
+/// archive is good to its last byte; its end and its manifest are.
 pub fn prune(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
     let words: Vec<OsString> = request.place.iter().cloned().collect();
     let (plans, failed) = at_each(context, settings, &words, |destination| {

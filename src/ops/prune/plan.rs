@@ -164,7 +164,7 @@ impl Looking<'_> {
     }
 }
 
-/// Reads the end and the manifest of an archive; all of it where that does not do. `None` where it is not there.
+/// Reads the end and the manifest of an archive; all of it if they do not suffice. `None` if it is not there.
 pub fn standing(
     context: &Context,
     destination: &Destination,

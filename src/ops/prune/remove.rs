@@ -68,7 +68,7 @@ fn undone(error: anyhow::Error, name: &str) -> Result<Undone> {
 /// The result for one archive.
 enum Outcome {
     Removed,
-    /// Somebody else removed it.
+    /// Another process removed it.
     Gone,
     /// It is not what the plan was made for, and why.
     Spared(String),

@@ -44,7 +44,7 @@ use crate::{context::Context, machine::contents, work::remark::Remarks};
 /// So many first bytes tell what a file is.
 const HEAD_BYTES: usize = 16;
 
-/// One entry that was looked into.
+/// An entry that was inspected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Looked {
     /// The entry.
@@ -58,7 +58,7 @@ pub struct Looked {
     pub check: Option<&'static str>,
 }
 
-/// Takes out of an archive what can be looked into.
+/// The entries of an archive that can be inspected.
 pub struct Looking<'a> {
     context: &'a Context,
     /// The name of the archive, for warnings.
