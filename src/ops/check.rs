@@ -1,4 +1,5 @@
-//! `check`: can a destination be reached, written, found in, read, listed, and deleted from? Tried with objects of its own.
+//! `check`: can a destination be reached, written, found in, read, listed, and deleted from? Tried with objects of its
+//! own.
 
 mod parts;
 mod probe;

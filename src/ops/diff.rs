@@ -101,8 +101,8 @@ struct Side {
 }
 
 impl Side {
-    /// Returns the digest that a file of this machine counts with: a database that holds what the archived one does counts as
-    /// the same, although its file differs.
+    /// Returns the digest that a file of this machine counts with: a database that holds what the archived one does
+    /// counts as the same, although its file differs.
     fn counts_as(
         &self,
         context: &Context,

@@ -1,5 +1,5 @@
-//! `extract`: single entries and whole directories out of an archive. They are given away only when the whole archive is
-//! proven; single entries of a large one, when they themselves are.
+//! `extract`: single entries and whole directories out of an archive. They are given away only when the whole archive
+//! is proven; single entries of a large one, when they themselves are.
 
 mod directory;
 
@@ -177,7 +177,7 @@ fn one(
                     true => Privacy::Private,
                     false => Privacy::Ordinary,
                 };
-                // What leaves the mode to the tar is always read through.
+                // An archive whose manifest leaves the mode to the tar is always read completely.
                 let in_tar = verified.as_ref().and_then(|all| all.header(name).mode);
                 let mode = restored_mode(record.mode, in_tar, 0o600, privacy);
                 draft

@@ -100,8 +100,8 @@ fn is_damaged(report: &Report) -> bool {
     has(ObstacleKind::RestoredDatabase) && !has(ObstacleKind::Version)
 }
 
-/// Finds the places that only the archive tells: of entries whose sources are patterns, also of those that this machine has
-/// lost, and of sources behind links that are restored. Returns the archive, to be read again.
+/// Finds the places that only the archive tells: of entries whose sources are patterns, also of those that this machine
+/// has lost, and of sources behind links that are restored. Returns the archive, to be read again.
 pub fn find_places(
     context: &Context,
     entered: &mut Entered,
@@ -149,8 +149,8 @@ fn warn_of_strays(
     }
 }
 
-/// Names the sources that the archive does not have, secrets that an export left out say: a service that needs one which
-/// this machine does not have either is not restored.
+/// Names the sources that the archive does not have, secrets that an export left out say: a service that needs one
+/// which this machine does not have either is not restored.
 fn name_absent(
     settings: &Settings,
     unpacked: &Unpacked<'_>,
@@ -330,7 +330,8 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
         );
         report.remarks.undone("torn", entry, message);
     }
-    // Only what the report names stays: it holds secrets, and that of an archive that gives way to another is not shown.
+    // Only what the report names stays: it holds secrets, and that of an archive that gives way to another is not
+    // shown.
     if request.staging == Keep::Yes && !(is_damaged(&report) && request.archive.is_replaceable()) {
         staging.keep();
         report.staging = Some(staging.path().display().to_string());
@@ -426,7 +427,7 @@ fn carry_out<'a>(
 fn conclude(report: &Report, is_same: bool) {
     let count =
         |wanted: fn(&StepReport) -> bool| report.steps.iter().filter(|step| wanted(step)).count();
-    // What lies beside an old SQLite database and goes is not an entry.
+    // A removed file beside an old SQLite database is not an entry.
     let entries = count(|step| matches!(step.action, "create" | "replace"));
     let left_out = count(|step| step.action == "skip");
     if entries == 0 && is_same {

@@ -57,8 +57,8 @@ pub struct OutsideLink {
     pub target: String,
 }
 
-/// Returns the links that lead out of an archive's directories. A manifest does not say where a directory lay, so each link
-/// with an absolute target is among them.
+/// Returns the links that lead out of an archive's directories. A manifest does not say where a directory lay, so each
+/// link with an absolute target is among them.
 pub fn outside_links(manifest: &Manifest) -> Vec<OutsideLink> {
     let of_tree = |(entry, tree): (&EntryName, &Tree)| {
         let links = tree.outside(Path::new(NOWHERE));

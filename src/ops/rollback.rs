@@ -90,7 +90,7 @@ pub fn rollback(
         steps.push(step);
         changes.extend(change);
     }
-    // What a service has begun to write beside the database that goes does not belong to the one that comes.
+    // A file that a service has begun to write beside the outgoing database does not belong to the restored one.
     let databases: Vec<(EntryName, PathBuf)> = changes
         .iter()
         .filter(|change| change.form == Form::Sqlite)
@@ -150,7 +150,7 @@ pub fn rollback(
     if !is_blocked {
         let kept = exports.keep(&mut commands, &mut remarks)?;
         for fed in &mut commands {
-            // What comes back makes room for what the commands hold now.
+            // A restored file makes room for the present content of the commands.
             let mut kept = kept.iter().filter(|kept| kept.before.is_some());
             if let Some(kept) = kept.find(|kept| kept.target == fed.content) {
                 fed.content = kept.backup();
@@ -310,7 +310,7 @@ fn ask(
             true => survey::resolve_folder(path),
             false => survey::resolve(path),
         });
-        // What is not what it should be any more is nothing that a rollback of other files needs.
+        // A target that does not resolve any more is passed over: a rollback of other files does not need it.
         if let Some(Ok(target)) = resolved {
             look(target, form_for(&source.content), blocked)?;
         }
@@ -321,8 +321,8 @@ fn ask(
 /// The number of backups that are named.
 const MOST_NAMED: usize = 8;
 
-/// Returns the places of the backups that are known, for messages; nothing if there are none. The children of a mount point
-/// have one folder.
+/// Returns the places of the backups that are known, for messages; nothing if there are none. The children of a mount
+/// point have one folder.
 fn backups_in_words(known: &Known) -> Option<String> {
     let paths = known.paths();
     let folder_of_children = |path: &Path| match volume_of(path) {
@@ -397,7 +397,7 @@ fn reverse(
         target: Some(target.clone()),
         action,
     };
-    // What it was, or else what it is: the configuration may have changed since.
+    // The form of the backup, or else of the target: the configuration may have changed since.
     let form = [&done.backup, &target]
         .into_iter()
         .find_map(|path| form_of(path));
@@ -470,8 +470,8 @@ fn reverse(
     Ok((step(action), Some(change)))
 }
 
-/// Names the mount points in which something was replaced, and at which nothing is mounted now: what was replaced is in what
-/// was mounted.
+/// Names the mount points in which something was replaced, and at which nothing is mounted now: what was replaced is in
+/// what was mounted.
 fn unmounted<'a>(record: &'a Journal, blocked: &mut Vec<Obstacle>) -> BTreeSet<&'a Path> {
     let volumes = record.steps.iter();
     let volumes = volumes.filter_map(|done| volume_of(&done.backup));
@@ -506,7 +506,7 @@ fn reverse_folder(
     };
     let folder = done.folder.as_ref();
     let covered = folder.map_or_else(|| Ok(Rules::everything()), |folder| folder.rules())?;
-    // What version 1 of the journal recorded covers what is excluded as well, and nothing comes along.
+    // A journal of version 1 has no rules: its records cover excluded files as well, and nothing is carried along.
     let rules = folder.is_some_and(|folder| folder.rules.is_some());
     let rules = rules.then(|| covered.clone());
     let now = survey::listing(&target, &covered)?;

@@ -64,7 +64,8 @@ pub struct Folder {
     pub other_files: Vec<OtherFile>,
 }
 
-/// Finds the archives in a folder of this machine, whatever their names are. A file that may be a damaged archive is among them.
+/// Finds the archives in a folder of this machine, whatever their names are. A file that may be a damaged archive is
+/// among them.
 pub fn in_folder(context: &Context, folder: &Path) -> Result<Folder> {
     let reading = || format!("cannot read the folder {}", folder.display());
     let mut found = Folder {

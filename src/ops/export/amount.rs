@@ -1,7 +1,7 @@
 //! The amount of a source, compared with the expectation of the configuration and with the newest archive.
 //!
-//! A disk that is not mounted leaves an empty folder, and an export of it is good in every other way: archives of it would push
-//! out the ones that hold something.
+//! A disk that is not mounted leaves an empty folder, and an export of it is good in every other way: archives of it
+//! would push out the ones that hold something.
 
 use crate::{
     config::sources::{Content, Source},

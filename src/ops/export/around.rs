@@ -1,8 +1,9 @@
-//! `prepare` and `cleanup`: commands that ask a service for a moment of rest, and end it, whatever becomes of the export.
+//! `prepare` and `cleanup`: commands that ask a service for a moment of rest, and end it, whatever becomes of the
+//! export.
 //!
-//! Before a prepare command runs, a note beside the journal says that its cleanup is owed: an export that is killed leaves it,
-//! and the next one ends the command, if it still runs, and then runs the cleanup. Exports that prepare something exclude one
-//! another.
+//! Before a prepare command runs, a note beside the journal says that its cleanup is owed: an export that is killed
+//! leaves it, and the next one ends the command, if it still runs, and then runs the cleanup. Exports that prepare
+//! something exclude one another.
 
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
@@ -177,8 +178,8 @@ impl<'a> Around<'a> {
         }
     }
 
-    /// Runs a cleanup. One that fails stays owed for the next export. A signal does not end it: it is what a signal must not
-    /// leave undone.
+    /// Runs a cleanup. One that fails stays owed for the next export. A signal does not end it: it is what a signal
+    /// must not leave undone.
     fn clean(&mut self, name: Option<&str>) {
         self.owed.retain(|owed| owed.as_deref() != name);
         let command = self.commands(name).and_then(|commands| commands.cleanup);

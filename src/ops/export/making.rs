@@ -243,8 +243,8 @@ impl Making<'_> {
         })
     }
 
-    /// Begins to send to each of `away`, an archive that is `known` to be good or one that is found good on its way; fails
-    /// where none takes it.
+    /// Begins to send to each of `away`, an archive that is `known` to be good or one that is found good on its way;
+    /// fails where none takes it.
     fn begin(
         &self,
         away: &[Slot],

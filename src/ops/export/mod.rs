@@ -130,8 +130,8 @@ impl Output {
         }
     }
 
-    /// Reads a word of the command line: `-`, a path, a URL, `@NAME`, `@NAME/ARCHIVE`. For the last three the settings are
-    /// read. A folder of this machine is one however it is called.
+    /// Reads a word of the command line: `-`, a path, a URL, `@NAME`, `@NAME/ARCHIVE`. For the last three the settings
+    /// are read. A folder of this machine is one however it is called.
     pub fn parse(
         context: &Context,
         choices: &Choices,
@@ -211,8 +211,8 @@ pub struct Report {
     /// The check that SQLite made of each of its databases: `integrity` or `quick`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub checks: BTreeMap<String, &'static str>,
-    /// Entries that changed each time they were read: the archive has them as they were read last, which may be no state
-    /// that they ever had.
+    /// Entries that changed each time they were read: the archive has them as they were read last, which may be no
+    /// state that they ever had.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub torn: Vec<String>,
     /// Remarks about what was left undone, and what is worth knowing.

@@ -134,8 +134,8 @@ pub fn newest_manifest(place: Option<&Place>, since: &Since, prefix: &str) -> Op
     Some(selected.manifest)
 }
 
-/// The manifest of the newest archive at another destination but for the one that was `made`, if that can be read without reading
-/// all of it.
+/// The manifest of the newest archive at another destination but for the one that was `made`, if that can be read
+/// without reading all of it.
 pub fn manifest_before(slot: &Slot, prefix: &str, made: &Manifest) -> Option<Manifest> {
     let mut newest = None;
     let listed = slot.store.list(&mut |stored| {

@@ -51,13 +51,13 @@ use crate::{
     work::remark::Remarks,
 };
 
-/// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that the
-/// archive will hold, with its digest. What is copied has its cleanup at once; what is read where it lies, when the archive is
-/// made. A file that a database refers to is there when the database is copied; it is still there, or in a later state,
-/// when it is read.
+/// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that
+/// the archive will hold, with its digest. What is copied has its cleanup at once; what is read where it lies, when the
+/// archive is made. A file that a database refers to is there when the database is copied; it is still there, or in a
+/// later state, when it is read.
 ///
-/// A directory's file that was not touched for `quiet` is read where it lies, others are copied aside. A source that lost much
-/// since the `newest` archive is warned of; one that has less than is expected of it is an error.
+/// A directory's file that was not touched for `quiet` is read where it lies, others are copied aside. A source that
+/// lost much since the `newest` archive is warned of; one that has less than is expected of it is an error.
 pub fn stage(
     context: &Context,
     settings: &Settings,
@@ -126,7 +126,8 @@ pub fn stage(
     Ok(gathered)
 }
 
-/// Looks at the sources whose paths are patterns: one that nothing matches is missing, and what has vanished is warned of.
+/// Looks at the sources whose paths are patterns: one that nothing matches is missing, and what has vanished is warned
+/// of.
 fn patterns(
     settings: &Settings,
     newest: Option<&Manifest>,
@@ -186,8 +187,8 @@ fn warn_of_gone(settings: &Settings, newest: &Manifest, remarks: &mut Remarks) {
     }
 }
 
-/// Warns of what has changed for the worse between an archive that was made and the `newest` one before it, as [`stage`] does if
-/// it knows that one.
+/// Warns of what has changed for the worse between an archive that was made and the `newest` one before it, as
+/// [`stage`] does if it knows that one.
 pub fn look_back(
     settings: &Settings,
     request: &Request,

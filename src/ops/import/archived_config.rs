@@ -78,8 +78,8 @@ pub fn archived_config(context: &Context, archive: &Location) -> Result<Archived
 }
 
 impl ArchivedConfig {
-    /// The refusal if only this configuration says where the archive's entries go, and this machine has none; nothing if
-    /// the archive is one of a hookshot service, whose places are known. `config` is what the user says of it, and
+    /// The refusal if only this configuration says where the archive's entries go, and this machine has none; nothing
+    /// if the archive is one of a hookshot service, whose places are known. `config` is what the user says of it, and
     /// `archive` what the user calls the archive, `places` the options that send things elsewhere.
     pub fn is_needed(&self, config: Option<&Path>, archive: &str, places: &str) -> Option<Failure> {
         let sources = Schema::parse(&self.text).ok()?.sources?;
@@ -134,8 +134,8 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// The archive's configuration, `bytes`, if that at `target`, or else `described`, which says where things go, has a
-    /// section `[backup]` that says something else.
+    /// The archive's configuration, `bytes`, if that at `target`, or else `described`, which says where things go, has
+    /// a section `[backup]` that says something else.
     pub fn find(target: &Path, described: &Schema, bytes: &[u8]) -> Result<Option<Beside>> {
         let here = match read_text(target)? {
             Some(text) => Schema::parse(&text).ok(),
@@ -196,8 +196,8 @@ impl Drop for Laid<'_> {
     }
 }
 
-/// `TARGET.archive`, or the first of `TARGET.archive.1`, `.2` and so on that nothing has, or that has the same bytes: what
-/// lies there may be the user's own.
+/// `TARGET.archive`, or the first of `TARGET.archive.1`, `.2` and so on that nothing has, or that has the same bytes:
+/// what lies there may be the user's own.
 fn free_place(target: &Path, bytes: &[u8]) -> PathBuf {
     let numbered = |number: usize| {
         let mut name = target.as_os_str().to_owned();

@@ -1,5 +1,5 @@
-//! Mode, owner, time and extended attributes of single files: what the manifest says, by the rule that holds for the files
-//! of directories; and the owners of everything that is restored, as far as this machine knows them.
+//! Mode, owner, time and extended attributes of single files: what the manifest says, by the rule that holds for the
+//! files of directories; and the owners of everything that is restored, as far as this machine knows them.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -100,8 +100,8 @@ pub fn wanted(
     Ok(attributes)
 }
 
-/// Warns of the owners that this machine does not know, once each; and if the caller cannot give files away, of those that
-/// do not get back what is theirs.
+/// Warns of the owners that this machine does not know, once each; and if the caller cannot give files away, of those
+/// that do not get back what is theirs.
 pub fn announce_owners(
     context: &Context,
     settings: &Settings,

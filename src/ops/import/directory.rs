@@ -1,4 +1,5 @@
-//! A directory of an archive against the one on this machine: whether they are the same, and the change that makes them so.
+//! A directory of an archive against the one on this machine: whether they are the same, and the change that makes them
+//! so.
 
 use std::{
     borrow::Cow,
@@ -238,8 +239,8 @@ impl<'a> Directory<'a> {
         Ok(is_same && more.next().is_none() && self.has_same_links(&there, &rules))
     }
 
-    /// Returns true if a log or a journal lies beside a database of the archive, excluded or not: SQLite would play what is in
-    /// it into the database, which then is another one.
+    /// Returns true if a log or a journal lies beside a database of the archive, excluded or not: SQLite would play
+    /// what is in it into the database, which then is another one.
     fn has_foreign_log(&self) -> bool {
         let databases = self.files.iter().filter(|file| is_sqlite(file));
         let mut beside = databases.flat_map(|file| {
@@ -414,7 +415,8 @@ impl<'a> Directory<'a> {
         let mut claimed: Vec<Vec<u8>> = claimed
             .map(|path| path.into_os_string().into_encoded_bytes())
             .collect();
-        // The log of another state of a database would spoil it: it goes with the database, although patterns exclude it.
+        // The log of another state of a database would spoil it: it goes with the database, although patterns exclude
+        // it.
         for database in self.files.iter().filter(|file| is_sqlite(file)) {
             let logs = sqlite::companions(Path::new(OsStr::from_bytes(database.name.as_bytes())));
             let logs = logs
@@ -429,8 +431,8 @@ impl<'a> Directory<'a> {
         made.contains(&other.name) && self.unpacked.record(&other.name).is_some()
     }
 
-    /// Removes what the archive's directory has at the places of sources of their own: those that are `made` come there by
-    /// changes of their own, and the others stay as they are on this machine.
+    /// Removes what the archive's directory has at the places of sources of their own: those that are `made` come there
+    /// by changes of their own, and the others stay as they are on this machine.
     fn make_room(&self, place: &Path, made: &[EntryName]) -> Result<()> {
         for (other, inside) in self.settings.within(self.source) {
             for part in parts(other, &inside) {

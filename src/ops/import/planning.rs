@@ -158,8 +158,8 @@ struct Planned<'a> {
 }
 
 impl<'a> Planned<'a> {
-    /// Takes the changes whose targets lie in the directory `folder` and are made anew there. What does not change stays as it
-    /// is, as everything else does that is not part of the directory.
+    /// Takes the changes whose targets lie in the directory `folder` and are made anew there. What does not change
+    /// stays as it is, as everything else does that is not part of the directory.
     fn take_within(&mut self, folder: &Path) -> Vec<Change<'a>> {
         let (inside, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes)
             .into_iter()

@@ -318,7 +318,8 @@ impl<'a> Unpacked<'a> {
         Ok(())
     }
 
-    /// Has redb judge a database. It goes into place as it is in the archive: the service repairs what it did not close.
+    /// Has redb judge a database. It goes into place as it is in the archive: the service repairs what it did not
+    /// close.
     fn open_redb(&mut self, name: &EntryName) -> Result<()> {
         let place = self.staging.place(name);
         let proven = self

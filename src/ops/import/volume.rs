@@ -1,5 +1,5 @@
-//! A directory that is a mount point (a container's volume): it cannot be renamed, so that each of its children is replaced
-//! by a change of its own.
+//! A directory that is a mount point (a container's volume): it cannot be renamed, so that each of its children is
+//! replaced by a change of its own.
 
 use std::{
     cell::Cell, collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::PathBuf,
@@ -53,8 +53,8 @@ impl Whole<'_> {
     }
 }
 
-/// The changes that give the mount point of `directory` the archive's children. `within` are those of other sources that
-/// lie in children of it.
+/// The changes that give the mount point of `directory` the archive's children. `within` are those of other sources
+/// that lie in children of it.
 pub fn children<'a>(
     directory: Directory<'a>,
     names: &Names,

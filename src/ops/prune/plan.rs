@@ -140,7 +140,8 @@ impl Looking<'_> {
         }
     }
 
-    /// Looks into archives that may be good, and notes what was found; what is not there any more is left out from now on.
+    /// Looks into archives that may be good, and notes what was found; what is not there any more is left out from now
+    /// on.
     fn look(
         &self,
         archives: &mut Vec<Archive>,

@@ -95,7 +95,7 @@ fn one(context: &Context, plan: &Plan, archive: &Archive, removal: &Removal) -> 
     if mark.is_some_and(|mark| mark.holds(context.now)) {
         return Ok(Outcome::Spared("somebody has marked it".to_owned()));
     }
-    // What was misread on its way is not damaged.
+    // An archive that was misread on its way is not damaged.
     if archive.standing == Standing::Damaged
         && standing(context, &plan.destination, &archive.name)? != Some(Standing::Damaged)
     {

@@ -1,8 +1,8 @@
 //! The checks of an archive's entries: its databases are opened and checked, its configuration is parsed, as an import
 //! does before it replaces anything.
 //!
-//! What is a database is told by the manifest, by its first bytes, or by the archive's own configuration; so archives
-//! are looked into that other programs packed.
+//! The manifest, the first bytes or the archive's own configuration tell which entries are databases. So archives that
+//! other programs packed are inspected as well.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -112,7 +112,7 @@ impl<'a> Looking<'a> {
     ) -> Result<(Vec<Looked>, Vec<String>)> {
         let (mut looked, mut faults) = (Vec::new(), Vec::new());
         let config = self.configuration(&mut looked, &mut faults);
-        // What the archive's configuration calls a database, and what does not begin as one.
+        // Entries that the archive's configuration calls databases, but that do not begin as one.
         for (name, engine) in expected(config.as_ref()) {
             if self.others.contains(&name) {
                 looked.push(Looked::of(&name, engine.kind(), false));
