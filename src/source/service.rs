@@ -1,4 +1,4 @@
-//! Services: whether one runs, as systemd says of its unit, or as a command says by its success.
+//! Services: the state of one, from systemd for a unit, or from the success of a command.
 
 use anyhow::Result;
 
@@ -20,7 +20,7 @@ const KINDS: [&str; 11] = [
     "slice",
     "device",
 ];
-/// The states of a unit of which something runs, or will in a moment (systemctl(1), `is-active`).
+/// The states of a unit of which a process runs, or will in a moment (systemctl(1), `is-active`).
 const AT_WORK: [&str; 6] = [
     "active",
     "activating",
@@ -33,13 +33,13 @@ const AT_WORK: [&str; 6] = [
 /// The state of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It runs; in words.
+    /// It runs; the text says how that is known.
     Running(String),
     /// It does not.
     Resting,
     /// systemd has no such unit: it does not run, unless the name is wrong.
     Missing,
-    /// Nothing tells, and why.
+    /// Its state is unknown, and why.
     Unknown(String),
 }
 
@@ -135,9 +135,9 @@ fn is_interrupted(error: &anyhow::Error) -> bool {
 }
 
 impl Said {
-    /// The lines of the answer without those that are about this process, its callers, or the command itself, where a
-    /// command looks for processes by their command line: that of hookshot names the service as well. `None` if nothing
-    /// else was found.
+    /// Returns the lines of the answer without those about this process, its callers, or the command itself. A command
+    /// that looks for processes by their command line finds hookshot, which names the service as well. Returns `None`
+    /// if nothing else was found.
     pub fn lines_of_others(&self, command: Line<'_>) -> Option<Vec<String>> {
         let lines = self.lines();
         if !command.text().contains("pgrep") || lines.is_empty() {
@@ -156,7 +156,7 @@ impl Said {
     }
 }
 
-/// This process and those that started it, the nearest first.
+/// Returns this process and those that started it, the nearest first.
 fn callers() -> Vec<u32> {
     let mut pid = std::process::id();
     let mut found = Vec::new();
@@ -171,7 +171,7 @@ fn callers() -> Vec<u32> {
     found
 }
 
-/// Returns true if a process goes on, or cannot be seen.
+/// Returns true if a process still exists, or cannot be seen.
 fn is_there(pid: u32) -> bool {
     let proc = std::path::Path::new("/proc");
     proc.join(pid.to_string()).exists() || !proc.join("self").exists()

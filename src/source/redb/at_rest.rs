@@ -1,5 +1,5 @@
-//! A database that nobody writes to: one look tells whether its last commit is whole, and if not, whether the one before
-//! it is.
+//! A database that no process writes to: one pass finds out whether its last commit is whole, and if not, whether the
+//! previous commit is.
 
 use anyhow::Result;
 
@@ -9,19 +9,19 @@ use super::{
 };
 use crate::error::{Failure, Kind};
 
-/// What a database at rest holds.
+/// The result of the walk over a database at rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rest {
-    /// A commit that is whole. Where that is not the last one, because a crash cut the last one short, it says which was.
+    /// A whole commit. If a crash cut the last commit short, this is the previous one.
     Whole {
         /// The commit that a crash cut short.
         rolled_back_from: Option<u64>,
     },
     /// A commit that should be whole and is not.
     Damaged(Damage),
-    /// It is not at rest: somebody has written to it meanwhile.
+    /// It is not at rest: another process wrote to it meanwhile.
     Disturbed,
-    /// Nothing that can be walked, and why.
+    /// The file cannot be walked, and why.
     Unfit(String),
 }
 
@@ -37,21 +37,21 @@ pub struct Damage {
 /// The commit before a damaged one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
-    /// There is none.
+    /// There is no earlier commit.
     None,
     /// Its pages all match.
     Whole(u64),
     /// It is damaged too.
     Damaged(u64),
-    /// It was not looked at: a service is at work.
+    /// It was not inspected: a service is at work.
     Unknown,
 }
 
-/// Copies the last commit, or as redb would the one before it, where a crash came before the last one's pages were all
-/// on the disk: that is, nobody has closed the file, and it was not a two-phase commit.
+/// Copies the last commit. Like redb, copies the previous commit instead if a crash came before all pages of the last
+/// one were on the disk: the file was not closed, and the commit was not a two-phase commit.
 ///
-/// `standstill` is what keeps the database at rest; it is dropped as soon as nothing is read any more, and asked whether
-/// it still holds before anything is called damaged.
+/// `standstill` keeps the database at rest. It is dropped as soon as the source has been read. `holds` checks it before
+/// any damage is reported.
 pub fn settle<T>(walk: &mut Walk<'_>, standstill: T, holds: impl Fn(&T) -> bool) -> Result<Rest> {
     let fault = match walk.catch(Which::Primary, Source::AtRest)? {
         Round::Whole => return proven(walk, standstill, None),
@@ -85,7 +85,7 @@ fn proven<T>(walk: &mut Walk<'_>, standstill: T, rolled_back_from: Option<u64>) 
 }
 
 impl Damage {
-    /// The failure of an export that met it in the file that `shown` names.
+    /// Returns the failure of an export that found this damage in the file that `shown` names.
     pub fn failure(&self, shown: &str) -> Failure {
         let table = self.fault.table.as_ref().map(|table| {
             let table = crate::model::entry_name::printable(table);

@@ -1,4 +1,4 @@
-//! The first bytes of a redb file: which commits it holds, and where their trees begin.
+//! The first bytes of a redb file: the commits it holds, and the roots of their trees.
 //!
 //! Layout: redb 4.6, docs/design.md, "Database header": magic, god byte at 9 (bit 0 primary slot, bit 1 recovery
 //! required, bit 2 two-phase commit, bit 3 primary not flushed yet), page size at 12, region header pages at 16, region
@@ -25,7 +25,7 @@ pub const HEADER_BYTES: usize = 320;
 const GOD: usize = MAGIC.len();
 const SLOTS: [usize; 2] = [64, 192];
 const SLOT_BYTES: usize = 128;
-/// Where a slot says whether there is a system tree, and where its root stands.
+/// The offset in a slot of the flag that says whether there is a system tree.
 const HAS_SYSTEM: usize = 2;
 const USER_ROOT: usize = 8;
 const SYSTEM_ROOT: usize = 40;
@@ -41,19 +41,19 @@ const UNFLUSHED: u8 = 8;
 /// The file format that redb 3 and 4 read.
 pub const SUPPORTED_FORMAT: u8 = 3;
 
-/// What the header says.
+/// The content of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// The version of the file format.
     pub format: u8,
     /// The transaction of the primary slot.
     pub transaction_id: u64,
-    /// Whether nobody closed the database: it must be repaired before it is used.
+    /// True if the database was not closed: it must be repaired before use.
     pub needs_repair: bool,
-    /// Whether the primary slot was written when all of its pages were on the disk. Where it was not, a crash may have
-    /// cut its commit short, and the other slot counts.
+    /// True if the primary slot was written after all of its pages were on the disk. If not, a crash may have cut its
+    /// commit short; then the other slot counts.
     pub is_two_phase: bool,
-    /// Where pages lie.
+    /// The layout of the pages in the file.
     pub geometry: Geometry,
     primary: usize,
     slots: [Slot; 2],
@@ -69,12 +69,12 @@ pub enum Which {
     Other,
 }
 
-/// What a copy's header says of how it was closed.
+/// The state that a copy's header records: closed or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seal {
-    /// As the original's says, which somebody closed.
+    /// The same as in the original, which was closed.
     Closed,
-    /// That nobody did: redb verifies everything before it uses the copy, and trusts no shortcut.
+    /// Not closed: redb verifies everything before it uses the copy, and trusts no shortcut.
     Verify,
 }
 
@@ -87,7 +87,7 @@ pub struct Slot {
     pub user: Option<Root>,
     /// The tree of redb's own tables.
     pub system: Option<Root>,
-    /// Whether the slot matches its checksum.
+    /// True if the slot matches its checksum.
     pub is_whole: bool,
 }
 
@@ -112,7 +112,7 @@ impl Slot {
 }
 
 impl Header {
-    /// Parses the first bytes of a file; `None` where it is no redb database.
+    /// Parses the first bytes of a file. Returns `None` if it is not a redb database.
     pub fn parse(bytes: &[u8]) -> Option<Header> {
         let raw: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
         if !raw.starts_with(MAGIC) {
@@ -147,7 +147,7 @@ impl Header {
         Ok(Header::parse(&bytes))
     }
 
-    /// Reads the header of `file`, wherever it was read last.
+    /// Reads the header of `file`, whatever its current position.
     pub fn read_at(file: &File) -> io::Result<Option<Header>> {
         let mut bytes = [0; HEADER_BYTES];
         match file.read_exact_at(&mut bytes, 0) {
@@ -156,7 +156,7 @@ impl Header {
         }
     }
 
-    /// The commit of a slot.
+    /// Returns the commit of a slot.
     pub fn slot(&self, which: Which) -> &Slot {
         &self.slots[self.number(which)]
     }
@@ -168,19 +168,19 @@ impl Header {
         }
     }
 
-    /// Whether `other` names the same commits.
+    /// Returns true if `other` names the same commits.
     pub fn names_the_same(&self, other: &Header) -> bool {
         self.raw[GOD] == other.raw[GOD] && self.raw[SLOTS[0]..] == other.raw[SLOTS[0]..]
     }
 
-    /// Returns true if `other` has its pages in the same places and was left in the same way: what stands before the
-    /// slots.
+    /// Returns true if `other` has its pages in the same places and was left in the same state: the bytes before the
+    /// slots are equal.
     pub fn is_laid_out_as(&self, other: &Header) -> bool {
         self.raw[GOD + 1..SLOTS[0]] == other.raw[GOD + 1..SLOTS[0]]
             && self.needs_repair == other.needs_repair
     }
 
-    /// Says why the pages cannot be walked, where they cannot.
+    /// Returns the reason if the pages cannot be walked.
     pub fn is_walkable(&self) -> Result<(), String> {
         if self.format != SUPPORTED_FORMAT {
             return Err(format!("it has file format {}", self.format));
@@ -191,7 +191,7 @@ impl Header {
         }
     }
 
-    /// The header of a copy that holds one commit and nothing else: both slots name it.
+    /// Returns the header of a copy that holds one commit and nothing else: both slots name it.
     pub fn sealed(&self, which: Which, seal: Seal, scope: Scope) -> [u8; HEADER_BYTES] {
         let mut raw = self.raw;
         let from = SLOTS[self.number(which)];

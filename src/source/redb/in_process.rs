@@ -27,10 +27,10 @@ use crate::{
     error::{Failure, Kind},
 };
 
-/// How long commits may keep a snapshot from being whole; a pinned one needs a round or two.
+/// The longest time that commits may keep a snapshot from being whole; a pinned one needs one or two rounds.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One commit of a database, proven, in a file without a name until it is saved.
+/// One verified commit of a database, in a file without a name until it is saved.
 pub struct DatabaseCopy {
     file: File,
     walked: Walked,
@@ -38,10 +38,10 @@ pub struct DatabaseCopy {
 
 /// Copies the last durable commit of `database`, which this process has open, from its file at `path`.
 ///
-/// A read transaction pins the pages of its tables meanwhile, so that commits do not get in the way: they go on, and
-/// the file grows by what they free. redb verifies the copy. Persistent savepoints are left out.
+/// A read transaction pins the pages of its tables meanwhile. Commits go on, and the file grows by the pages they free.
+/// redb verifies the copy. Persistent savepoints are left out.
 ///
-/// Fails with [`Kind::Snapshot`] where this process does not have `path` open, or the file is damaged.
+/// Fails with [`Kind::Snapshot`] if this process does not have `path` open, or the file is damaged.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -82,7 +82,8 @@ pub fn snapshot(database: &Database, path: &Path) -> Result<DatabaseCopy> {
     }
     drop(pin);
     let walked = walk.finish(Seal::Verify)?;
-    // Pages that would take much memory stay as the walk proved them: redb closes the copy when it is opened.
+    // If a page is too large for redb to read, the copy stays as the walk verified it: redb closes it when it is
+    // opened.
     if judge::fits_redb(&walked) {
         judge::close(file.try_clone()?).map_err(|error| {
             Failure::new(
@@ -96,22 +97,22 @@ pub fn snapshot(database: &Database, path: &Path) -> Result<DatabaseCopy> {
 }
 
 impl DatabaseCopy {
-    /// The commit that it holds.
+    /// Returns the transaction id of the commit that it holds.
     pub fn transaction_id(&self) -> u64 {
         self.walked.transaction_id
     }
 
-    /// How it was made.
+    /// Returns the figures of the walk that made it.
     pub fn walked(&self) -> Walked {
         self.walked
     }
 
-    /// The copy itself, a database of redb, at its beginning.
+    /// Returns the copy itself, a redb database, positioned at its beginning.
     pub fn into_file(self) -> File {
         self.file
     }
 
-    /// Puts it under a name, 0600 and synced, in one step; what was there is replaced.
+    /// Saves it as `path`, mode 0600 and synced, in one step; an existing file is replaced.
     pub fn save(mut self, path: &Path) -> Result<()> {
         let saving = || format!("cannot write {}", path.display());
         let mut draft = Draft::create(&folder_of(path)).with_context(saving)?;

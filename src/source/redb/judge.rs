@@ -1,7 +1,7 @@
-//! Whether a database is good: redb opens it and checks every page, and what it says of running work is read.
+//! Verification of a database: redb opens it and checks every page, and its tables of running work are read.
 //!
-//! redb never writes to what it judges: its repairs stay in memory above the file. A database whose largest page would
-//! take too much memory is judged by the walk along its checksums instead, which reads it part by part.
+//! redb never writes to the file it verifies: its repairs stay in memory. A database whose largest page would take too
+//! much memory is verified by the walk along its checksums instead, which reads it part by part.
 
 use std::{
     fs::File,
@@ -29,18 +29,18 @@ use crate::{
     work::panics::caught,
 };
 
-/// The verdict on a database that is good.
+/// The verdict on a good database.
 #[derive(Debug)]
 pub struct Judgement {
     /// True if redb has to repair it when it is opened: it was not closed, or another version of redb did.
     pub repaired: bool,
-    /// What is going on in it; an error where that cannot be told.
+    /// The running work in it, or an error if that cannot be read.
     pub active: Result<Active, String>,
-    /// True if redb gave the verdict. If not, its pages are too large for that, and the walk did.
+    /// True if redb gave the verdict. If not, a page is too large for redb, and the walk gave it.
     pub by_redb: bool,
 }
 
-/// Returns true if redb can read the pages of a database that was walked without taking much memory.
+/// Returns true if redb can read the pages of a walked database without taking much memory.
 pub fn fits_redb(walked: &Walked) -> bool {
     walked.largest_page <= MAX_REDB_PAGE_BYTES
 }
@@ -62,7 +62,7 @@ pub fn examine(file: File) -> Result<Judgement> {
     }
 }
 
-/// The same for a copy that was just walked, which `walked` describes. `needs_repair`: whether it was not closed.
+/// Does the same for a copy that was just walked, which `walked` describes. `needs_repair`: true if it was not closed.
 pub fn examine_walked(file: File, walked: &Walked, needs_repair: bool) -> Result<Judgement> {
     if fits_redb(walked) {
         examine_by_redb(file)
@@ -104,8 +104,8 @@ fn examine_by_redb(file: File) -> Result<Judgement> {
     })
 }
 
-/// Opens the database in `file` without changing the file, and reads what is active; pages that this does not touch
-/// are not checked.
+/// Opens the database in `file` without changing the file, and reads what is active. Pages that this does not read are
+/// not checked.
 pub fn peek(file: File) -> Result<Judgement> {
     match too_large(&file)? {
         Some((header, sketch)) => Ok(without_redb(&sketch, header.needs_repair)),
@@ -113,7 +113,7 @@ pub fn peek(file: File) -> Result<Judgement> {
     }
 }
 
-/// The same for a database whose pages are known to be small enough.
+/// Does the same for a database whose pages are known to be small enough.
 pub fn peek_by_redb(file: File) -> Result<Judgement> {
     guarded(|| {
         let (db, repaired) = open(file)?;
@@ -125,7 +125,7 @@ pub fn peek_by_redb(file: File) -> Result<Judgement> {
     })
 }
 
-/// Returns what there is to say of a database with a page that redb is not asked to read.
+/// Returns the header and the sketch of a database that has a page too large for redb, else `None`.
 fn too_large(file: &File) -> Result<Option<(Header, Sketch)>> {
     if file.metadata()?.len() <= MAX_REDB_PAGE_BYTES {
         return Ok(None);
@@ -153,8 +153,8 @@ fn without_redb(sketch: &Sketch, repaired: bool) -> Judgement {
     }
 }
 
-/// Opens a database without changing its file; tells whether redb had to repair it for that, as it does with files that
-/// nobody closed, or that redb 2 did.
+/// Opens a database without changing its file. Returns true beside it if redb had to repair it, as it does with files
+/// that were not closed or that redb 2 closed.
 fn open(file: File) -> Result<(Database, bool)> {
     let repaired = Arc::new(AtomicBool::new(false));
     let seen = repaired.clone();
@@ -170,8 +170,8 @@ pub fn close(file: File) -> Result<()> {
     guarded(|| open_to_write(file).map(drop))
 }
 
-/// Has redb make the copy in `file` as small as it can, and close it. False, and nothing is written, if it has persistent
-/// savepoints.
+/// Has redb make the copy in `file` as small as it can, and close it. Returns false, and writes nothing, if it has
+/// persistent savepoints.
 pub fn compact(file: File) -> Result<bool> {
     guarded(|| {
         let (db, _) = open(file.try_clone()?)?;
@@ -197,8 +197,8 @@ fn open_to_write(file: File) -> Result<Database> {
         .context("redb cannot open it")
 }
 
-/// Makes sure that a database that was judged before opens where it lies now. One that was not closed has nothing
-/// more to tell: redb would check every page of it once more.
+/// Makes sure that a database that was verified before opens in its current file. One that was not closed is not
+/// opened: redb would check every page again.
 pub fn opens_in_place(path: &Path) -> Result<()> {
     let file = open_regular(path)?;
     match Header::read_at(&file)? {
@@ -219,7 +219,7 @@ fn builder() -> Builder {
     builder
 }
 
-/// Runs redb on bytes that nobody vouches for: where it panics, that is an error like any other.
+/// Runs redb on unverified bytes. A panic becomes an ordinary error.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     caught(work).unwrap_or_else(|caught| Err(anyhow!("redb gave up on it: {}", caught.text)))
 }
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use std::io::{Read as _, Seek as _, Write as _};
 
-    /// A database of some pages, as bytes; left open when `open`.
+    /// Returns a database of some pages, as bytes; left open if `open`.
     fn bytes(open: bool) -> Vec<u8> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         let db = Database::create(file.path()).expect("a database");

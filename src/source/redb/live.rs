@@ -21,35 +21,37 @@ use crate::{
     error::{Failure, Kind},
 };
 
-/// Rounds that a walk makes whatever they take.
+/// The least number of rounds of a walk, whatever time they take.
 const LEAST_ROUNDS: u64 = 5;
-/// Rounds after which a walk waits a little between them: two that run in step never meet otherwise.
+/// The number of rounds after which a walk waits a little between rounds: a walk in step with a writer would never
+/// succeed otherwise.
 const PATIENT_ROUNDS: u64 = 10;
-/// How often a service is stopped, where it does not stand still.
+/// The most pauses of a service that does not stand still.
 const MOST_PAUSES: u32 = 3;
-/// Rounds before a service is stopped: what they copy need not be read while it stands still.
+/// The number of rounds before a service is stopped: pages copied in them need not be read during the pause.
 const ROUNDS_BEFORE_PAUSE: u64 = 2;
-/// A header that stays as it is for so long, while pages do not match and nobody has the file, is no commit on its way.
+/// The time after which an unchanged header shows that a commit is not on its way, if pages do not match and no process
+/// has the file open.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// How the rounds ended.
+/// The end of the rounds.
 pub enum Ended {
     /// A commit was copied.
     Copied {
-        /// The commit that a crash had cut short, where the one before it was copied.
+        /// The commit that a crash cut short, if the previous one was copied.
         rolled_back_from: Option<u64>,
-        /// How long the service stood still.
+        /// The time for which the service was paused.
         paused: Option<Duration>,
     },
-    /// The time is over; what the last round missed.
+    /// The time is over; holds the pages that the last round missed.
     GaveUp(Missed),
 }
 
-/// Goes round by round for as long as `timeout` says, and at least five rounds. With `pause`, the program to start as a
-/// guard, those who hold the file are stopped for the third.
+/// Copies in rounds until `timeout` is over, and in at least five. If `pause` names the program to start as a guard,
+/// the processes that hold the file are stopped for the third round.
 ///
-/// Where they cannot be stopped, it goes on without. Fails with [`Kind::Snapshot`]
-/// where the file is damaged or no database.
+/// If they cannot be stopped, the rounds go on without a pause. Fails with [`Kind::Snapshot`] if the file is damaged or
+/// is not a database.
 pub fn rounds(
     walk: &mut Walk<'_>,
     path: &Path,
@@ -92,7 +94,7 @@ pub fn rounds(
                 let rest = at_rest::settle(walk, lock, |_| true);
                 match ended(rest, path, None)? {
                     Some(ended) => return Ok(ended),
-                    // Somebody has begun to write.
+                    // Another process began to write.
                     None => steady_since = None,
                 }
             }
@@ -125,7 +127,7 @@ pub fn rounds(
     }
 }
 
-/// The lock of a database that nobody has open any more.
+/// Locks the database if no process has it open any more, else returns `None`.
 fn lock_abandoned(path: &Path) -> Result<Option<DatabaseLock>> {
     let reading = || format!("cannot read {}", path.display());
     let file = open_regular(path).with_context(reading)?;
@@ -137,7 +139,7 @@ fn lock_abandoned(path: &Path) -> Result<Option<DatabaseLock>> {
         .ok())
 }
 
-/// What a database that was taken for one at rest came to; `None` where it was not.
+/// Converts the result of a walk over a database at rest. Returns `None` if the database was not at rest.
 fn ended(rest: Result<Rest>, path: &Path, paused: Option<Duration>) -> Result<Option<Ended>> {
     match rest.with_context(|| format!("cannot copy {}", path.display()))? {
         Rest::Whole { rolled_back_from } => Ok(Some(Ended::Copied {
@@ -150,7 +152,7 @@ fn ended(rest: Result<Rest>, path: &Path, paused: Option<Duration>) -> Result<Op
     }
 }
 
-/// The failure of a file that cannot be copied as a database, and why.
+/// Returns the failure of a file that cannot be copied as a database, for `reason`.
 pub(super) fn unfit(path: &Path, reason: &str) -> Failure {
     Failure::new(
         Kind::Snapshot,
@@ -159,7 +161,7 @@ pub(super) fn unfit(path: &Path, reason: &str) -> Failure {
     .hint("is it a database of redb 3 or 4, and whole? nothing was written")
 }
 
-/// Stops those who have the file open for writing now.
+/// Stops the processes that have the file open for writing now.
 fn stop(path: &Path, program: &Path) -> Result<Paused> {
     let file = open_regular(path)?;
     let holders = lock::probe_writers(path, &file)?;
@@ -178,7 +180,7 @@ fn at_standstill(walk: &mut Walk<'_>, path: &Path, paused: Paused) -> Result<Opt
     ended(rest, path, Some(lasted.get()))
 }
 
-/// A pause that tells how long it was.
+/// A pause that records its duration when it ends.
 struct Standstill<'a> {
     paused: Paused,
     lasted: &'a Cell<Duration>,

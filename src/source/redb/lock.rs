@@ -2,8 +2,8 @@
 //!
 //! redb 2 and 3 lock the whole file with flock(2). redb 4.3 and newer hold open-file-description locks on byte ranges
 //! (fcntl(2), `F_OFD_SETLK`) and flock(2) as well; redb 5 holds the byte ranges alone. Since redb 4.5 several processes
-//! may share a database; each of them holds a few bytes only. So both kinds are asked, and both are held. All of them
-//! are advisory and go with the process.
+//! may share a database; each of them holds a few bytes only. So hookshot asks for both kinds, and holds both. All of
+//! them are advisory and end with the process.
 //!
 //! Against writers hookshot holds as little as keeps every version from writing (redb 4.6, `db.rs` and
 //! `page_manager.rs`): flock(2) shared, which redb 2 to 4 and the exclusive writer of redb 5 ask for; the byte of a
@@ -23,19 +23,19 @@ use crate::disk::{
 
 /// The place of redb 4's control bytes (redb 4.6, `LOCK_BASE`).
 const CONTROL: i64 = 1 << 62;
-/// A process that writes holds it, while it writes or as long as it has the database open.
+/// The byte that a writing process holds, while it writes or as long as it has the database open.
 const WRITER: Range = (CONTROL, 1);
-/// A process that shares the database and may write to it holds it, shared by many or alone.
+/// The byte that a process holds that shares the database and may write to it, shared by many or alone.
 const SHARED_WRITER: Range = (CONTROL + 1, 1);
-/// A reader that shares with no writer holds it.
+/// The byte of a reader that shares with no writer.
 const WHOLE_FILE_READER: Range = (CONTROL + 3, 1);
 /// All of these.
 const MODES: Range = (CONTROL, 4);
-/// No redb locks it by itself: a lock seen here comes from flock(2), as on NFS, where both are one.
+/// A byte that no redb locks by itself. A lock seen here comes from flock(2), as on NFS, which makes both kinds one.
 const NAMESPACE_PROBE: Range = (CONTROL + 896, 1);
 const WHOLE: Range = (0, 0);
 
-/// The locks that keep every redb from opening a file for writing. Dropping it releases them.
+/// The locks that keep every redb from opening a file for writing. Dropping the value releases them.
 #[derive(Debug)]
 pub struct DatabaseLock {
     _file: File,
@@ -44,14 +44,14 @@ pub struct DatabaseLock {
 /// The processes that a lock keeps out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Against {
-    /// Those that would write; readers may come and go.
+    /// Processes that would write; readers may come and go.
     Writers,
-    /// All of them.
+    /// All processes.
     Everybody,
 }
 
 impl DatabaseLock {
-    /// Takes the locks on `file`, or returns the processes that hold it. Nothing is written.
+    /// Takes the locks on `file`, or returns the processes that hold it. Writes nothing.
     pub fn acquire(file: &File, against: Against) -> io::Result<Result<DatabaseLock, Vec<Holder>>> {
         let taken = match against {
             Against::Writers => against_writers(file)?,
@@ -65,7 +65,7 @@ impl DatabaseLock {
     }
 }
 
-/// Locks belong to an open file description: returns one of our own, so that they end with it.
+/// Opens `file` again. Locks belong to an open file description, so these end with the returned file.
 fn reopen(file: &File, is_written: bool) -> io::Result<File> {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     File::options().read(true).write(is_written).open(link)
@@ -73,7 +73,7 @@ fn reopen(file: &File, is_written: bool) -> io::Result<File> {
 
 fn against_writers(file: &File) -> io::Result<Option<File>> {
     let own = reopen(file, false)?;
-    // A process that shares the database must not be made to wait: ask before anything is taken.
+    // A process that shares the database must not be made to wait: query before taking anything.
     if range_lock::is_locked(&own, SHARED_WRITER)? || !flock(&own, Against::Writers)? {
         return Ok(None);
     }
@@ -82,12 +82,12 @@ fn against_writers(file: &File) -> io::Result<Option<File>> {
             return Ok(None);
         }
     }
-    // One that came meanwhile was there first.
+    // A process that came meanwhile was there first.
     Ok((!range_lock::is_locked(&own, SHARED_WRITER)?).then_some(own))
 }
 
 fn against_everybody(file: &File) -> io::Result<Option<File>> {
-    // Only a description that may write can lock out readers; without one, those of redb 5 that share get in.
+    // Only a description that may write can lock out readers; without one, readers of redb 5 that share still get in.
     let (own, is_written) = match reopen(file, true) {
         Ok(own) => (own, true),
         Err(_) => (reopen(file, false)?, false),
@@ -103,7 +103,8 @@ fn against_everybody(file: &File) -> io::Result<Option<File>> {
     Ok(is_taken.then_some(own))
 }
 
-/// Takes the whole-file lock, unless the file system makes it a lock on every byte, as NFS does: the bytes say it then.
+/// Takes the whole-file lock, unless the file system makes it a lock on every byte, as NFS does: then the byte locks
+/// suffice.
 fn flock(own: &File, against: Against) -> io::Result<bool> {
     let result = match against {
         Against::Writers => fs2::FileExt::try_lock_shared(own),
@@ -120,8 +121,7 @@ fn flock(own: &File, against: Against) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Returns the processes that hold a redb lock on `file`, or have it open for writing: a pure query that disturbs
-/// nobody.
+/// Returns the processes that hold a redb lock on `file`, or have it open for writing. A pure query: it takes no lock.
 pub fn probe(path: &Path, file: &File) -> Result<Vec<Holder>> {
     let asking = || format!("cannot ask who holds {}", path.display());
     let locked = range_lock::is_locked(file, WHOLE).with_context(asking)?
@@ -137,7 +137,7 @@ pub fn probe(path: &Path, file: &File) -> Result<Vec<Holder>> {
         .collect())
 }
 
-/// Returns those of [`probe`] that write; all of them if none is seen to have the file open for writing.
+/// Returns the processes of [`probe`] that write, or all of them if none is seen to have the file open for writing.
 pub fn probe_writers(path: &Path, file: &File) -> Result<Vec<Holder>> {
     let found = probe(path, file)?;
     only_writers(found, file).with_context(|| format!("cannot ask who holds {}", path.display()))
@@ -160,11 +160,11 @@ fn open_by(file: &File) -> io::Result<Vec<(Holder, Mode)>> {
     Ok(holder::open_by(&path).unwrap_or_default())
 }
 
-/// Returns those who hold a lock of either kind; never empty, because the caller knows that there is one.
+/// Returns the processes that hold a lock of either kind. Never empty, because the caller knows that there is a lock.
 fn holders(file: &File) -> io::Result<Vec<Holder>> {
     let mut found = holder::lock_holders(file).unwrap_or_default();
     found.retain(|holder| holder.pid != Some(std::process::id()));
-    // Byte-range locks carry no process number: a process that has the file open for writing is it.
+    // Byte-range locks carry no process number: the holder is a process that has the file open for writing.
     let mut open = open_by(file)?;
     if !found.is_empty() || open.iter().any(|(_, mode)| *mode == Mode::Writes) {
         open.retain(|(_, mode)| *mode == Mode::Writes);

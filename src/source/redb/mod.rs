@@ -1,4 +1,4 @@
-//! redb databases: their header, their locks, copies that are proven before anyone trusts them.
+//! redb databases: their header, their locks, and copies that are verified before use.
 
 pub mod at_rest;
 pub mod header;

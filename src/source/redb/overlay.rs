@@ -10,10 +10,10 @@ use std::{
 };
 
 const BLOCK: u64 = 4096;
-/// What is read at once where one page is read after the other.
+/// The bytes read at once if pages are read in the order of the file.
 const AHEAD_BYTES: u64 = 256 << 10;
 
-/// A file under a layer of changes that go when this value goes.
+/// A file under a layer of changes that vanish when this value is dropped.
 #[derive(Debug)]
 pub struct Overlay {
     file: File,
@@ -26,7 +26,7 @@ pub struct Overlay {
 struct Ahead {
     offset: u64,
     bytes: Vec<u8>,
-    /// Where the last reading beside it ended.
+    /// The end of the last read that bypassed this part.
     last: u64,
 }
 
@@ -60,13 +60,13 @@ impl Ahead {
 #[derive(Debug)]
 struct Changes {
     len: u64,
-    /// Below this the file shows through.
+    /// The length below which the file shows through.
     visible: u64,
     blocks: BTreeMap<u64, Box<[u8]>>,
 }
 
 impl Overlay {
-    /// Lies over `file`, of which only reading is asked.
+    /// Creates an overlay over `file`, which is only read.
     pub fn new(file: File) -> io::Result<Overlay> {
         let len = file.metadata()?.len();
         Ok(Overlay {
@@ -123,7 +123,7 @@ impl redb::StorageBackend for Overlay {
         changes.len = len;
         changes.visible = changes.visible.min(len);
         changes.blocks.split_off(&len.div_ceil(BLOCK));
-        // What is cut off must read as zeros when the file grows again.
+        // Bytes that are cut off must read as zeros when the file grows again.
         if let Some(block) = changes.blocks.get_mut(&(len / BLOCK)) {
             block[(len % BLOCK) as usize..].fill(0);
         }

@@ -1,10 +1,10 @@
-//! The pages of a redb file, as far as a walk along checksums needs them: where a page lies, how much of it its
-//! checksum covers, and which pages it points to. Pure, and safe on any bytes.
+//! The pages of a redb file, as far as a walk along checksums needs them: its place, the bytes that its checksum
+//! covers, and the pages that it points to. Pure, and safe on any bytes.
 //!
-//! Layout: redb 4.6, `tree_store/btree_base.rs` and docs/design.md, "B-tree": byte 0 the kind (1 leaf, 2 branch),
-//! bytes 2..4 the number of entries. A leaf has the ends of its keys, then of its values, each table only where the
-//! width varies, then keys, then values. A branch has 8 bytes, a checksum of 16 bytes and a page number of 8 for each
-//! child, the ends of its keys where their width varies, then keys. Checksums are XXH3-128 up to the last byte used.
+//! Layout: redb 4.6, `tree_store/btree_base.rs` and docs/design.md, "B-tree": byte 0 the kind (1 leaf, 2 branch), bytes
+//! 2..4 the number of entries. A leaf has the ends of its keys, then of its values, each table only if the width
+//! varies, then keys, then values. A branch has 8 bytes, a checksum of 16 bytes and a page number of 8 for each child,
+//! the ends of its keys if their width varies, then keys. Checksums are XXH3-128 up to the last byte used.
 
 use std::{borrow::Cow, fmt, num::ParseIntError, ops::Range, str::FromStr};
 
@@ -14,15 +14,15 @@ const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
 /// The largest order: pages of 2^20 times the page size.
 const MAX_ORDER: u64 = 20;
-/// Bytes at the beginning of a page, however large, that say where its entries lie: of a branch with the most entries
-/// its checksums, page numbers and ends of keys take 1.8 MB.
+/// The bytes at the beginning of a page, however large, that say where its entries lie. In a branch with the most
+/// entries, the checksums, page numbers and ends of keys take 1.8 MB.
 pub const HEAD_BYTES: u64 = 2 << 20;
-/// Bytes of an entry that point further: of a table definition the first 52, of a savepoint the first 50.
+/// The bytes of an entry that hold pointers: the first 52 of a table definition, the first 50 of a savepoint.
 pub const ENTRY_BYTES: usize = 64;
 
 /// The entries of a page: in memory, or in a file.
 pub trait Entries {
-    /// At least the first [`ENTRY_BYTES`] of a range, or all of it if it is shorter.
+    /// Returns at least the first [`ENTRY_BYTES`] of a range, or all of it if it is shorter.
     fn start_of(&self, range: Range<usize>) -> Option<Cow<'_, [u8]>>;
 }
 
@@ -32,17 +32,17 @@ impl Entries for [u8] {
     }
 }
 
-/// A page and what its content must hash to.
+/// A page and the checksum of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Root {
     /// The page's number: order, region and index.
     pub page: u64,
-    /// XXH3-128 of what it uses.
+    /// The XXH3-128 of the bytes that it uses.
     pub checksum: u128,
 }
 
 impl Root {
-    /// Page number and checksum, as roots stand in slots and in table definitions.
+    /// Reads page number and checksum, as roots stand in slots and in table definitions.
     pub fn parse(bytes: &[u8]) -> Option<Root> {
         Some(Root {
             page: u64::from_le_bytes(*bytes.first_chunk()?),
@@ -52,7 +52,7 @@ impl Root {
 }
 
 impl fmt::Display for Root {
-    /// Page number and checksum in hexadecimal, as manifests have them.
+    /// Writes page number and checksum in hexadecimal, as manifests have them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}-{:032x}", self.page, self.checksum)
     }
@@ -70,7 +70,7 @@ impl FromStr for Root {
     }
 }
 
-/// What places pages in the file.
+/// The parameters of the layout of pages in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     /// Bytes of a page of order 0.
@@ -85,7 +85,7 @@ impl Geometry {
     /// The only page size that redb has on Linux.
     pub const PAGE_BYTES: u64 = 4096;
 
-    /// Offset and length of a page; `None` for a number that no page has.
+    /// Returns offset and length of a page, or `None` for a number that no page has.
     pub fn locate(&self, page: u64) -> Option<(u64, u64)> {
         let order = page >> 59;
         if order > MAX_ORDER {
@@ -104,7 +104,7 @@ impl Geometry {
     }
 }
 
-/// Widths of keys and values in bytes, where they are fixed.
+/// The widths of keys and values in bytes, if they are fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Widths {
     /// Of keys.
@@ -113,16 +113,16 @@ pub struct Widths {
     pub value: Option<u32>,
 }
 
-/// What the leaves of a tree hold, as far as they point further.
+/// The content of the leaves of a tree, as far as it points to other pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tree {
     /// Definitions of the user's tables.
     Tables,
     /// Definitions of redb's own tables.
     SystemTables,
-    /// Rows that point nowhere.
+    /// Rows without pointers.
     Rows(Widths),
-    /// Keys with the collection of their values, which may be a tree of its own; the width is that of the values.
+    /// Keys, each with the collection of its values, which may be a tree of its own; the width is that of the values.
     Multimap(Widths),
     /// Savepoints, each with the root of a tree of tables.
     Savepoints(Widths),
@@ -133,7 +133,7 @@ impl Tree {
         match self {
             Tree::Tables | Tree::SystemTables => Widths::default(),
             Tree::Rows(widths) | Tree::Savepoints(widths) => widths,
-            // What stands beside a key is a collection of any length.
+            // The value beside a key is a collection of any length.
             Tree::Multimap(widths) => Widths {
                 value: None,
                 ..widths
@@ -142,24 +142,24 @@ impl Tree {
     }
 }
 
-/// How many bytes `page` uses, where it is the page of `tree` that `root` names; else `None`.
+/// Returns the number of bytes that `page` uses if it is the page of `tree` that `root` names, else `None`.
 pub fn proven(page: &[u8], root: Root, tree: Tree) -> Option<usize> {
     let used = covered(page, tree)?;
     (XxHash3_128::oneshot(page.get(..used)?) == root.checksum).then_some(used)
 }
 
-/// Whether a page may begin with these bytes.
+/// Returns true if a page may begin with these bytes.
 pub fn is_page(head: [u8; 4]) -> bool {
     matches!(head[0], LEAF | BRANCH) && head[2..] != [0; 2]
 }
 
-/// Returns true if a page that begins with these bytes has pages below it of the same tree.
+/// Returns true if a page that begins with these bytes points to pages of the same tree.
 pub fn is_branch(head: [u8; 4]) -> bool {
     head[0] == BRANCH
 }
 
 /// Returns the name of the table whose definition in a page, a leaf of `tree`, points to `child`. `head` is the page's
-/// beginning, up to [`HEAD_BYTES`]; of a long name in a large page the beginning is returned.
+/// beginning, up to [`HEAD_BYTES`]; of a long name in a large page, only the beginning is returned.
 pub fn table_at<E: Entries + ?Sized>(
     head: &[u8],
     entries: &E,
@@ -198,8 +198,8 @@ pub fn defines<E: Entries + ?Sized>(head: &[u8], entries: &E, names: &[&str]) ->
     })
 }
 
-/// Returns how many bytes of a page its checksum covers; `None` where it is not a page of this tree. `head` is the page's
-/// beginning, up to [`HEAD_BYTES`]; the bytes may be more than the page has.
+/// Returns how many bytes of a page its checksum covers, or `None` if it is not a page of this tree. `head` is the
+/// page's beginning, up to [`HEAD_BYTES`]; the bytes may be more than the page has.
 pub fn covered(head: &[u8], tree: Tree) -> Option<usize> {
     let count = count(head)?;
     let widths = tree.widths();
@@ -222,7 +222,7 @@ pub fn covered(head: &[u8], tree: Tree) -> Option<usize> {
     }
 }
 
-/// The pages that a page points to, with the trees that they belong to; `None` where it is malformed. `page` is its
+/// Returns the pages that a page points to, each with the kind of its tree, or `None` if it is malformed. `page` is its
 /// beginning, up to [`HEAD_BYTES`].
 pub fn children<E: Entries + ?Sized>(
     page: &[u8],
@@ -264,7 +264,7 @@ pub fn children<E: Entries + ?Sized>(
     Some(found)
 }
 
-/// What one entry of a leaf points to; the outer `None` where it is malformed.
+/// Returns the page that one entry of a leaf points to. The outer `None` means a malformed entry.
 fn pointer(key: &[u8], value: &[u8], tree: Tree) -> Option<Option<(Root, Tree)>> {
     match tree {
         Tree::Tables | Tree::SystemTables => definition(key, value, tree == Tree::SystemTables),
@@ -279,7 +279,7 @@ fn pointer(key: &[u8], value: &[u8], tree: Tree) -> Option<Option<(Root, Tree)>>
             ))),
             _ => Some(None),
         },
-        // Version, id and transaction, then whether a root follows.
+        // Version, id and transaction, then a flag: a root follows.
         Tree::Savepoints(_) => match value.get(17) {
             Some(1) => Some(Some((Root::parse(value.get(18..)?)?, Tree::Tables))),
             _ => Some(None),
@@ -288,8 +288,8 @@ fn pointer(key: &[u8], value: &[u8], tree: Tree) -> Option<Option<(Root, Tree)>>
     }
 }
 
-/// A table definition: kind (3 table, 4 multimap), length, whether there is a root, the root with its length, then
-/// whether keys and values have a fixed width, each with the width.
+/// Parses a table definition: kind (3 table, 4 multimap), length, a flag for the root, the root with its length, then
+/// for keys and values a flag for a fixed width, each with the width.
 fn definition(key: &[u8], value: &[u8], of_the_system: bool) -> Option<Option<(Root, Tree)>> {
     const ROOT: usize = 10;
     const WIDTHS: usize = ROOT + 32;
@@ -329,7 +329,7 @@ fn branch_children_end(keys: usize) -> Option<usize> {
     Some(8 + 24 * keys.checked_add(1)?)
 }
 
-/// Where the entries of a leaf lie.
+/// A leaf page, with the layout of its entries.
 struct Leaf<'a> {
     page: &'a [u8],
     count: usize,
@@ -337,7 +337,7 @@ struct Leaf<'a> {
 }
 
 impl Leaf<'_> {
-    /// Where the tables of ends are over and keys begin.
+    /// Returns the offset after the tables of ends, at which the keys begin.
     fn keys_begin(&self) -> usize {
         let table = |width: Option<u32>| if width.is_none() { 4 * self.count } else { 0 };
         4 + table(self.widths.key) + table(self.widths.value)

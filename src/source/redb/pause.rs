@@ -1,8 +1,8 @@
-//! Processes that are stopped for a moment, and run on whatever becomes of us.
+//! Processes that are stopped for a moment and run on even if this process dies.
 //!
-//! A guard, a process of its own, is started first. It holds the other end of a pipe: when that ends, because we are
-//! done or dead, or when the longest time is over, it lets the processes run on. Only then are they stopped. Correctness
-//! never rests on the pause: what is read meanwhile is proven like everything else.
+//! A guard, a process of its own, is started first. It holds the other end of a pipe. When the pipe ends, because
+//! hookshot is done or dead, or when the longest time is over, it lets the processes run on. Only then are they
+//! stopped. Correctness never depends on the pause: pages read meanwhile are verified like all others.
 
 use std::{
     fs::{self, Metadata},
@@ -25,10 +25,10 @@ use crate::disk::holder::{self, Mode};
 
 /// The longest pause; a service's watchdog may bark at a longer one.
 pub const LONGEST: Duration = Duration::from_secs(10);
-/// How long a process may take to come to a stop: it may be in the middle of a write.
+/// The longest time that a process may take to stop: it may be in the middle of a write.
 const STOPPING: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-/// What a guard says when it is ready.
+/// The line that a guard prints when it is ready.
 const READY: &str = "ready";
 
 /// Stopped processes. They run on when this is dropped.
@@ -43,7 +43,7 @@ pub struct Paused {
 #[derive(Debug)]
 struct Process {
     number: u32,
-    /// Names this very process, never another one that gets its number later (pidfd_open(2)).
+    /// A handle of this very process, never of another one that gets its number later (pidfd_open(2)).
     handle: OwnedFd,
 }
 
@@ -61,7 +61,7 @@ impl Process {
             .with_context(|| format!("cannot stop process {}", self.number))
     }
 
-    /// Whether none of its threads runs (proc_pid_stat(5), the third field).
+    /// Returns true if none of its threads runs (proc_pid_stat(5), the third field).
     fn has_stopped(&self) -> bool {
         let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.number)) else {
             return true;
@@ -77,10 +77,10 @@ impl Process {
 }
 
 impl Paused {
-    /// Stops processes that have `file` open for writing, and waits until they have stopped. `program` is hookshot, which
-    /// is started as the guard.
+    /// Stops the processes that have `file` open for writing, and waits until they have stopped. `program` is hookshot,
+    /// which is started as the guard.
     ///
-    /// Fails where one may not be stopped, and then none is.
+    /// Fails if a process cannot be stopped; then none stays stopped.
     pub fn stop(program: &Path, numbers: &[u32], file: &Metadata) -> Result<Paused> {
         let open = |number: &u32| {
             let process = Process::open(*number)?;
@@ -91,7 +91,7 @@ impl Paused {
             Ok(process)
         };
         let processes = numbers.iter().map(open).collect::<Result<Vec<_>>>()?;
-        // What somebody else has stopped is not ours to let run.
+        // A process that another process stopped is not ours to let run.
         let (others, ours): (Vec<_>, Vec<_>) =
             processes.into_iter().partition(Process::has_stopped);
         let guard = match ours.as_slice() {
@@ -122,13 +122,13 @@ impl Paused {
         Ok(paused)
     }
 
-    /// Whether they still stand still.
+    /// Returns true if they are still stopped.
     pub fn holds(&self) -> bool {
         let mut all = self.ours.iter().chain(&self.others);
         all.all(Process::has_stopped)
     }
 
-    /// How long they have been stopped.
+    /// Returns the time since they were stopped.
     pub fn lasts(&self) -> Duration {
         self.since.elapsed()
     }
@@ -171,8 +171,8 @@ fn start_guard(program: &Path, processes: &[Process]) -> Result<Child> {
     Ok(guard)
 }
 
-/// What a guard does: it waits for the end of its standard input, but not longer than `longest`, and lets the processes
-/// run on. `ready` is called once it watches them.
+/// Runs a guard: waits for the end of its standard input, but not longer than `longest`, and lets the processes run on.
+/// Calls `ready` once it watches them.
 pub fn guard(
     numbers: &[u32],
     longest: Duration,
@@ -190,7 +190,7 @@ pub fn guard(
     });
     let _ = ended.recv_timeout(longest);
     for process in &processes {
-        // One that is gone needs nothing.
+        // A process that ended needs nothing.
         let _ = process.send(Signal::CONT);
     }
     Ok(())

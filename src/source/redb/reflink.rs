@@ -1,6 +1,7 @@
-//! A clone of a file on file systems that share blocks between files: one moment of it, whoever writes (ioctl_ficlone(2)).
+//! A clone of a file on file systems that share blocks between files: one moment of it, even while a process writes
+//! (ioctl_ficlone(2)).
 //!
-//! What the clone of a live database holds is what a crash at that moment would have left.
+//! The clone of a live database holds what a crash at that moment would have left.
 
 use std::{fs::File, io, path::Path};
 
@@ -8,8 +9,8 @@ use nix::errno::Errno;
 
 use crate::disk::folder_of;
 
-/// Clones the file at `path`, open in `original`, into a file without a name beside it; says why where that cannot be
-/// done: the file system does not share blocks, or nobody lets us write there.
+/// Clones the file at `path`, open in `original`, into a file without a name beside it. Returns the reason if that
+/// fails: the file system does not share blocks, or the folder cannot be written.
 pub fn clone_beside(path: &Path, original: &File) -> Result<File, String> {
     let folder = path
         .canonicalize()

@@ -1,5 +1,4 @@
-//! Whether a database holds what another one does, although their files differ: free pages, and what redb wrote when it
-//! closed them.
+//! A comparison of two databases whose files differ only in free pages and in what redb wrote when it closed them.
 
 use std::{fs::File, path::Path};
 
@@ -13,10 +12,10 @@ use super::{
 };
 use crate::disk::open_regular;
 
-/// Returns true if the database at `path` holds the tables of a commit whose tree of tables has this root: the same
-/// pages with the same checksums, every page is what they say, and redb opens the file.
+/// Returns true if the database at `path` holds the tables of a commit whose tree of tables has this root. All pages
+/// must have the checksums that their parents name, and redb must open the file.
 ///
-/// A service that writes meanwhile makes that false.
+/// Returns false if a service writes meanwhile.
 pub fn holds_tables(path: &Path, root: Option<Root>, step: &Step<'_>) -> Result<bool> {
     holds(path, Scope::Tables, step, |_, slot| slot.user == root)
 }
@@ -47,7 +46,7 @@ fn holds(
         }
         Which::Primary
     } else {
-        // As redb would: the commit before the last one counts if a crash cut the last one short.
+        // Like redb: the previous commit counts if a crash cut the last one short.
         let may_be_short = header.needs_repair && !header.is_two_phase;
         if !may_be_short
             || !is_it(&header, header.slot(Which::Other))
@@ -64,7 +63,8 @@ fn holds(
     Ok(is_still_it && opens(&file, &walk, &header)?)
 }
 
-/// Pages are not everything: redb must open a file that was closed. One that was not closed it repairs.
+/// Returns true if redb opens the file. A file that was not closed, which redb repairs, is not tried, nor is one with
+/// pages too large for redb.
 fn opens(file: &File, walk: &Walk<'_>, header: &Header) -> Result<bool> {
     if header.needs_repair || !judge::fits_redb(&walk.walked()) {
         return Ok(true);

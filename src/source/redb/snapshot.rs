@@ -1,12 +1,13 @@
-//! The snapshot of a database: a copy of one commit, proven by redb, however the original is held.
+//! The snapshot of a database: a copy of one commit, verified by redb, whatever processes hold the original.
 //!
-//! It is always copied along its checksums ([`walk`]): what no commit needs stays out, and damage is found. Nobody has
-//! it open: under a lock that keeps every service from starting meanwhile ([`at_rest`]). A service has it open: while it
-//! writes ([`live`]), from a clone that the file system makes in a moment ([`reflink`]), or while the service stands
-//! still ([`pause`](super::pause)). A plain copy of a live file is never taken.
+//! The copy is always made along the checksums ([`walk`]): bytes that no commit needs stay out, and damage is found. If
+//! no process has the database open, it is copied under a lock that keeps every service from starting meanwhile
+//! ([`at_rest`]). If a service has it open, it is copied while the service writes ([`live`]), from a clone that the
+//! file system makes in a moment ([`reflink`]), or while the service stands still ([`pause`](super::pause)). A plain
+//! copy of a live file is never taken.
 //!
-//! The archive gets the copy as it was sealed: a database goes back to the version of redb that wrote it, and what this
-//! one writes when it closes a file is not for every version to read.
+//! The archive gets the copy as it was sealed, so that a database goes back to the version of redb that wrote it. The
+//! data that this version writes when it closes a file is not readable by every version.
 
 use std::{
     error::Error,
@@ -47,42 +48,42 @@ use crate::{
     state::Active,
 };
 
-/// Whether the copy is made as small as redb can make it.
+/// The choice to make the copy as small as redb can, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compaction {
-    /// It is.
+    /// The copy is compacted.
     Compact,
     /// Its pages stay where they are.
     Keep,
 }
 
-/// What is asked for.
+/// The request for a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
-    /// How.
+    /// The method.
     pub method: Method,
-    /// How long a walk beside a writing service may take; at least five rounds are made.
+    /// The longest time of a walk beside a writing service; at least five rounds are made.
     pub timeout: Duration,
-    /// What becomes of the copy.
+    /// The choice to compact the copy, or not.
     pub compaction: Compaction,
 }
 
-/// How often a file that is replaced while it is walked is begun anew, and a clone is made.
+/// The number of attempts on a file that is replaced during the walk, and on a clone.
 const ATTEMPTS: usize = 3;
 
-/// A database that is ready for the archive, and what is going on in it.
+/// A database that is ready for the archive, and the running work in it.
 pub struct Snapshot {
     /// The copy.
     pub staged: Staged,
-    /// Running work in it; an error where that cannot be told.
+    /// The running work in it, or an error if that cannot be read.
     pub active: Result<Active, String>,
 }
 
-/// What a snapshot needs of its caller.
+/// The caller's parts of a snapshot.
 pub struct Caller<'a> {
-    /// Is told how many bytes were read, and may end the work with an error.
+    /// A callback that is told how many bytes were read, and may end the work with an error.
     pub step: &'a walk::Step<'a>,
-    /// The folder for the copy, which gets no name in it.
+    /// The folder for the copy, which gets no name there.
     pub scratch: &'a Path,
     /// This program, to be started as the guard of a service that is paused.
     pub program: &'a Path,
@@ -101,22 +102,22 @@ struct Copied {
     writer_pid: Option<u32>,
     rolled_back_from: Option<u64>,
     paused: Option<Duration>,
-    /// Whether it shows one moment of a service that was at work.
+    /// True if it shows one moment of a service that was running.
     is_momentary: bool,
-    /// When the walk began, and how long it took.
+    /// The time at which the walk began.
     begun: Instant,
     took: Duration,
 }
 
-/// Copies the database at `path` into a file without a name, and proves the copy.
+/// Copies the database at `path` into a file without a name, and verifies the copy.
 ///
-/// Fails with [`Kind::Snapshot`] where that cannot be done, or redb does not find the copy good. The original is only
+/// Fails with [`Kind::Snapshot`] if that is not possible, or redb does not find the copy good. The original is only
 /// read.
 pub fn take(path: &Path, name: &EntryName, wish: Wish, caller: &Caller<'_>) -> Result<Snapshot> {
     for _ in 0..ATTEMPTS {
         let original = Original::open(path, name)?;
         let copied = copy(&original, wish, caller);
-        // What has the name now must be what was copied.
+        // The file that has the name now must be the one that was copied.
         if original.is_in_place() {
             return proven(path, name, copied?, wish.compaction);
         }
@@ -148,7 +149,7 @@ impl Original<'_> {
         })
     }
 
-    /// Whether its name still leads to it.
+    /// Returns true if its name still leads to it.
     fn is_in_place(&self) -> bool {
         let place = |metadata: &Metadata| (metadata.dev(), metadata.ino());
         self.path
@@ -200,8 +201,8 @@ fn copy(original: &Original<'_>, wish: Wish, caller: &Caller<'_>) -> Result<Copi
     }
 }
 
-/// Fails with [`Kind::Space`] if the copy has no room. It holds the live pages and nothing between them; they are only
-/// counted if there is no room for the whole file.
+/// Fails with [`Kind::Space`] if there is no room for the copy. The copy holds the live pages and nothing between them.
+/// They are only counted if the whole file does not fit.
 fn require_room(original: &Original<'_>, caller: &Caller<'_>) -> Result<()> {
     let what = "a copy of the database";
     let whole = space::require(caller.scratch, original.metadata.len(), what);
@@ -215,7 +216,7 @@ fn require_room(original: &Original<'_>, caller: &Caller<'_>) -> Result<()> {
     space::require(caller.scratch, live_bytes, what)
 }
 
-/// A copy of a file that nobody writes: the original under a lock, or a clone.
+/// Copies a file that no process writes: the original under a lock, or a clone.
 fn resting<T>(
     original: &Original<'_>,
     source: &File,
@@ -256,7 +257,7 @@ fn resting<T>(
     })
 }
 
-/// A copy while a service writes, or what the last round missed.
+/// Copies while a service writes, or returns the pages that the last round missed.
 fn written(
     original: &Original<'_>,
     wish: Wish,
@@ -297,7 +298,7 @@ fn written(
     }))
 }
 
-/// A copy of a clone, or why the file cannot be cloned.
+/// Copies a clone, or returns the reason why the file cannot be cloned.
 fn cloned(
     original: &Original<'_>,
     writer_pid: Option<u32>,
@@ -320,7 +321,7 @@ fn cloned(
     }
 }
 
-/// A file that somebody has closed is kept as it is.
+/// Returns the seal of the copy: the copy of a closed file counts as closed.
 fn seal(walk: &Walk<'_>) -> Seal {
     match walk.header() {
         Some(header) if !header.needs_repair => Seal::Closed,
@@ -333,8 +334,8 @@ fn temporary(scratch: &Path) -> Result<File> {
         .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))
 }
 
-/// redb opens the copy and checks every page of it: what it does not find good is not a snapshot. It writes to the copy only
-/// if that is to be compacted.
+/// Has redb open the copy and check every page of it: a copy that redb does not find good is refused. redb writes to
+/// the copy only to compact it.
 fn proven(
     path: &Path,
     name: &EntryName,
@@ -342,7 +343,7 @@ fn proven(
     compaction: Compaction,
 ) -> Result<Snapshot> {
     let damaged = |error: anyhow::Error| damaged(path, error);
-    // A clone, or a service that stands still, may be in the middle of a commit: that is no crash.
+    // A clone, or a service that stands still, may be in the middle of a commit: that is not a crash.
     if let Some(from) = copied.rolled_back_from
         && !copied.is_momentary
     {
@@ -420,7 +421,7 @@ pub fn without_redb(record: &FileRecord) -> Option<u64> {
         .filter(|_| !is_checked)
 }
 
-/// The root of the tables as it was before redb compacted the copy: the original still has it.
+/// Returns the root of the tables as it was before redb compacted the copy: the original still has it.
 fn tables(copied: &Copied) -> Option<Value> {
     copied.tables.map(|root| Value::from(root.to_string()))
 }
@@ -430,7 +431,7 @@ fn digest(mut copy: &File) -> io::Result<(Digest, u64)> {
     Digest::of_reader(io::BufReader::with_capacity(BUFFER_BYTES, copy))
 }
 
-/// A duration in whole milliseconds, which every JSON reader reads back as it was written.
+/// Converts a duration to seconds with whole milliseconds, which every JSON reader reads back unchanged.
 fn seconds(duration: Duration) -> Value {
     (duration.as_millis() as f64 / 1000.0).into()
 }
@@ -486,8 +487,8 @@ fn other_format(path: &Path, format: u8) -> Failure {
         .hint("upgrade it once: stop the service and call Database::upgrade() of redb 2.6 on it")
 }
 
-/// What it means that the copy could not be proven: damage, unless the system refused something on the way, another open file,
-/// say.
+/// Returns the error for a copy that failed verification: damage, unless a system call failed, for example because of
+/// too many open files.
 fn damaged(path: &Path, error: anyhow::Error) -> anyhow::Error {
     if error.chain().any(is_of_system) {
         return error.context(format!("cannot check the copy of {}", path.display()));
@@ -497,7 +498,7 @@ fn damaged(path: &Path, error: anyhow::Error) -> anyhow::Error {
         .into()
 }
 
-/// Whether a system call failed. An end that comes too soon has no number: that is damage.
+/// Returns true if a system call failed. An end that comes too soon has no error number: that is damage.
 fn is_of_system(cause: &(dyn Error + 'static)) -> bool {
     let within = match cause.downcast_ref() {
         Some(DatabaseError::Storage(StorageError::Io(error))) => Some(error),

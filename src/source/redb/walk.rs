@@ -1,13 +1,13 @@
-//! A copy of one commit of a database, taken along its checksums, whoever writes to it meanwhile.
+//! A copy of one commit of a database, taken along its checksums, even while a process writes to it.
 //!
 //! A commit slot carries its own checksum and names the roots of two trees with theirs; every page names its children
-//! with theirs; and no page of a commit is written again while the commit is the current one. So when every page of the
-//! copy hashes to what its parent says, up to a slot that is whole, the copy is exactly that one commit
-//! (docs/snapshots.md has the argument). A page that does not match was already used again: the round goes on, since
-//! what it has copied need not be read again, and the next one begins at the new root.
+//! with theirs. No page of a commit is written again while the commit is the current one. So if every page of the copy
+//! matches its parent's checksum, up to a whole slot, the copy is exactly that one commit (docs/snapshots.md has the
+//! argument). A page that does not match was already used again. The round goes on, since the pages that it copied need
+//! not be read again, and the next round begins at the new root.
 //!
-//! This is the mechanism, round by round; how many rounds there are, and what is tried then, is [`super::snapshot`]'s
-//! affair.
+//! This module is the mechanism, round by round. [`super::snapshot`] decides how many rounds there are, and what to try
+//! then.
 
 mod clear;
 mod descent;
@@ -36,70 +36,72 @@ use super::{
     pages::{self, Root, Tree},
 };
 
-/// How often a header is read until two readings agree.
+/// The most readings of a header until two agree.
 const HEADER_READINGS: usize = 1000;
-/// How often missing pages are looked for again while the header stays as it is: a commit may be on its way to the file.
+/// The number of times that missing pages are read again while the header stays as it is: a commit may be on its way to
+/// the file.
 const FLUSH_WAITS: usize = 20;
 const FLUSH_WAIT: Duration = Duration::from_micros(100);
 
-/// Pages that are remembered as missing, and commits that must miss one before it counts as damaged.
+/// The most pages that are remembered as missing. The second number is that of commits that must miss a page before it
+/// counts as damaged.
 const MOST_SUSPECTS: usize = 16;
 const ENOUGH_COMMITS: u32 = 3;
 
-/// What of a commit is copied.
+/// The part of a commit that is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Both trees: tables, persistent savepoints, and what redb keeps for itself.
+    /// Both trees: tables, persistent savepoints, and redb's own tables.
     Everything,
     /// The tables alone. A read transaction of the service pins exactly these pages.
     Tables,
 }
 
-/// Whether somebody may be writing.
+/// The state of the source: written, or at rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// A commit may be on its way to the file: what does not match may match in a moment.
+    /// A commit may be on its way to the file: a page that does not match may match in a moment.
     Live,
-    /// What does not match now never will.
+    /// A page that does not match now never will.
     AtRest,
 }
 
-/// How a round ended.
+/// The end of a round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Round {
-    /// Every page of the commit is in the copy, and proven.
+    /// Every page of the commit is in the copy, and verified.
     Whole,
     /// Some pages did not match.
     Missed(Missed),
-    /// There is nothing to walk, and why.
+    /// The file cannot be walked, and why.
     Unfit(String),
 }
 
 /// The pages that a round did not get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
-    /// How many; what lies below them is not counted.
+    /// The number of pages, without the pages below them.
     pub pages: u64,
-    /// The first of them.
+    /// The first missing page.
     pub first: Fault,
-    /// Whether the header names the same commits as when the round before began.
+    /// True if the header names the same commits as when the previous round began.
     pub is_steady: bool,
-    /// Whether the first page is damaged: commits before this one needed it as well, and did not get it either.
+    /// True if the first page is damaged: earlier commits needed it as well, and it was missing then too.
     pub is_damage: bool,
 }
 
-/// A page that does not hash to what its parent says.
+/// A page that does not match its parent's checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it lies; `None` for the commit slot itself, or a page number that no page has.
+    /// The offset of the page; `None` for the commit slot itself, or a page number that no page has.
     pub offset: Option<u64>,
-    /// The table that it belongs to; `None` for what belongs to none.
+    /// The table that the page belongs to; `None` for a page outside of tables.
     pub table: Option<String>,
     /// The commit whose page it is.
     pub transaction_id: u64,
 }
 
-/// What a walk did.
+/// The figures of a walk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Walked {
     /// The commit that the copy holds.
@@ -112,16 +114,16 @@ pub struct Walked {
     pub live_bytes: u64,
     /// Bytes that were read from the source.
     pub bytes_read: u64,
-    /// Pages that did not match, over all rounds.
+    /// The number of pages that did not match, over all rounds.
     pub mismatches: u64,
     /// Bytes of the largest page of the commit.
     pub largest_page: u64,
-    /// True if the commit has a table that tells of running work.
+    /// True if the commit has a table that shows running work.
     pub may_be_at_work: bool,
 }
 
 impl Walked {
-    /// Returns what [`sketch`] would say of the commit.
+    /// Returns the result that [`sketch`] would have for the commit.
     pub fn sketch(&self) -> Sketch {
         Sketch {
             largest_page: self.largest_page,
@@ -130,10 +132,10 @@ impl Walked {
     }
 }
 
-/// Is told how many bytes were read, and may end the walk with an error.
+/// A callback that is told how many bytes were read, and may end the walk with an error.
 pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
 
-/// A walk over `source`, with all that its rounds have found so far.
+/// A walk over `source`, with all that its rounds found so far.
 pub struct Walk<'a> {
     source: &'a dyn ReadAt,
     copy: Option<&'a File>,
@@ -151,18 +153,18 @@ pub struct Walk<'a> {
     missed: u64,
     /// The first pages that the last descent did not get, as numbers of nodes.
     absent: Vec<usize>,
-    /// Pages that commits missed: half of what they should hash to, the last commit, and how many there were.
+    /// The pages that commits missed: half of the expected checksum, the last commit, and the number of commits.
     suspects: HashMap<u64, (u64, u64, u32)>,
     is_damaged: bool,
     is_proven: bool,
     is_overfull: bool,
-    /// Pages met in this descent; only kept where savepoints share pages with the tables.
+    /// The pages found in this descent; only kept if savepoints share pages with the tables.
     met: Option<HashSet<(u64, u64)>>,
     walked: Walked,
 }
 
 impl<'a> Walk<'a> {
-    /// A walk that will fill `copy`, an empty file.
+    /// Creates a walk that will fill `copy`, an empty file.
     pub fn new(
         source: &'a dyn ReadAt,
         copy: &'a File,
@@ -175,7 +177,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A walk that looks and copies nothing; its first round is the one that counts.
+    /// Creates a walk that copies nothing; only its first round counts.
     pub fn over(source: &'a dyn ReadAt, scope: Scope, step: &'a Step<'a>) -> Walk<'a> {
         Walk {
             source,
@@ -202,17 +204,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What was done so far.
+    /// Returns the figures so far.
     pub fn walked(&self) -> Walked {
         self.walked
     }
 
-    /// The header that the last round began with.
+    /// Returns the header that the last round began with.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
     }
 
-    /// The root of the tables of the commit that was walked last.
+    /// Returns the root of the tables of the commit that was walked last.
     pub fn tables(&self) -> Option<Root> {
         self.header?.slot(self.which).user
     }
@@ -225,8 +227,8 @@ impl<'a> Walk<'a> {
         Ok(ranges.iter().map(|range| range.end - range.start).sum())
     }
 
-    /// One round: down from a slot of the header, and once more over the copy, trusting nothing, where earlier rounds
-    /// have left anything in it.
+    /// Makes one round: down from a slot of the header. Then verifies the whole copy once more if earlier rounds left
+    /// anything in it.
     pub fn round(&mut self, which: Which, source: Source) -> Result<Round> {
         match self.catch(which, source)? {
             Round::Whole if !self.prove()? => Ok(self.missed(false)),
@@ -234,7 +236,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The part of a round that reads the source.
+    /// Makes the part of a round that reads the source.
     pub fn catch(&mut self, which: Which, source: Source) -> Result<Round> {
         let header = match stable_header(self.source)? {
             Ok(header) => header,
@@ -258,13 +260,13 @@ impl<'a> Walk<'a> {
         }
         self.walked.rounds += 1;
         let mut complete = self.descend(Trust::Known)?;
-        // One descent, with nothing known before it, has proven every page just before it was written.
+        // A single descent, with nothing known before it, verified every page just before writing it.
         self.is_proven = complete && self.walked.rounds == 1;
         let waits = match source {
             Source::Live => FLUSH_WAITS,
             Source::AtRest => 0,
         };
-        // The header may be in the file before the pages that it names: a look again is cheap.
+        // The header may be in the file before the pages that it names: reading them again is cheap.
         for _ in 0..waits {
             if complete || self.is_overfull {
                 break;
@@ -290,7 +292,7 @@ impl<'a> Walk<'a> {
         Ok(Round::Whole)
     }
 
-    /// Reads the copy from its roots, trusting nothing that is remembered, where that is not known to be needless.
+    /// Verifies the copy from its roots, without relying on remembered pages, unless it is known to be verified.
     pub fn prove(&mut self) -> Result<bool> {
         if !self.is_proven {
             self.is_proven = self.descend(Trust::Nothing)?;
@@ -298,15 +300,15 @@ impl<'a> Walk<'a> {
         Ok(self.is_proven)
     }
 
-    /// Whether the source names the same commits as when the last round began.
+    /// Returns true if the source names the same commits as when the last round began.
     pub fn is_undisturbed(&self) -> Result<bool> {
         let now = stable_header(self.source)?;
         let before = self.header.as_ref();
         Ok(now.is_ok_and(|now| before.is_some_and(|before| before.names_the_same(&now))))
     }
 
-    /// Remembers which pages a commit misses although there was time for them to come: a commit that is on its way needs
-    /// no more. What several commits miss one after the other is damaged.
+    /// Remembers the pages that a commit misses although there was time for them to come. A page that several commits
+    /// miss one after the other is damaged.
     fn suspect(&mut self) {
         let commit = self
             .header
@@ -331,7 +333,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Ends a walk whose last round was [`Round::Whole`]: the copy gets its header, and loses what earlier rounds left.
+    /// Ends a walk whose last round was [`Round::Whole`]: the copy gets its header, and the leftovers of earlier rounds
+    /// are cleared.
     pub fn finish(mut self, seal: Seal) -> Result<Walked> {
         let header = self.header.context("no round was made")?;
         let copy = self.copy.context("nothing was copied")?;
@@ -367,7 +370,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// The table that a node belongs to, from the definition above it.
+    /// Returns the table that a node belongs to, from the definition above it.
     fn table_of(&self, number: usize) -> Option<String> {
         let geometry = self.header?.geometry;
         let mut below = self.nodes.get(number)?;
@@ -390,7 +393,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Reads the header until two readings agree: a single one may be torn. Says why there is none.
+/// Reads the header until two readings agree: a single one may be torn. Returns the reason if there is none.
 fn stable_header(source: &dyn ReadAt) -> Result<Result<Header, &'static str>> {
     let mut before = [0; HEADER_BYTES];
     for reading in 0..HEADER_READINGS {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Caller, Step, verdict};
 use crate::error::Failure;
 
-/// The failure of whatever needs SQLite.
+/// Returns the failure of work that needs SQLite.
 fn absent(path: &Path) -> anyhow::Error {
     let message = format!("{} is an SQLite database", path.display());
     Failure::without("sqlite", &message).into()

@@ -1,4 +1,4 @@
-//! Clears what a copy holds beside the pages of its commit.
+//! Clears everything in a copy except the pages of its commit.
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _};
 
@@ -7,7 +7,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::super::header::HEADER_BYTES;
 
-/// Zeros are written in pieces of this size where no hole can be made.
+/// The size of the pieces in which zeros are written if no hole can be made.
 const ZEROS_BYTES: u64 = 512 << 10;
 
 /// Makes everything between the pages of a copy read as zeros: pages of commits that the copy does not hold.

@@ -1,4 +1,4 @@
-//! The way down: every page of a commit, level by level, proven and copied.
+//! The descent: every page of a commit, level by level, verified and copied.
 
 use std::{borrow::Cow, collections::HashMap, io, ops::Range, os::unix::fs::FileExt as _};
 
@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{state, work::ReadAt};
 
-/// The deepest tree; no real one comes close (redb 4.6, `MAX_BTREE_DEPTH`).
+/// The greatest depth of a tree; no real one comes close (redb 4.6, `MAX_BTREE_DEPTH`).
 const MAX_DEPTH: usize = 128;
-/// Pages that lie side by side are read together, up to so many bytes.
+/// The most bytes of adjacent pages that are read together.
 const RUN_BYTES: u64 = 512 << 10;
-/// A page of this size and more is never in memory as a whole: its beginning is, and then one part after the other.
+/// The size from which a page is never in memory as a whole: its beginning is, and then one part after the other.
 const LARGE_PAGE_BYTES: u64 = 4 << 20;
 
-/// What is known of a page that was copied: half of its checksum, and whether everything below it was copied too. What
-/// is known saves reading; what the copy holds is proven in the end, whole checksums and all.
+/// The state of a copied page: half of its checksum, and a flag for a complete subtree. This state saves reads; in the
+/// end the copy is verified with whole checksums.
 #[derive(Clone, Copy)]
 pub(super) struct Known(u64);
 
@@ -67,17 +67,17 @@ impl Node {
 }
 
 const NO_PARENT: u32 = u32::MAX;
-/// The tables that tell of running work.
+/// The tables that show running work.
 pub(super) const WORK: &[&str] = &state::WORK_TABLES;
 
-/// Whether pages that are known to be whole are taken for granted.
+/// The choice to skip pages that are known to be whole, or to read everything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     Known,
     Nothing,
 }
 
-/// Where a page is read.
+/// The file that a page is read from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
     Source,
@@ -85,8 +85,8 @@ pub(super) enum From {
 }
 
 impl Walk<'_> {
-    /// Level by level, each in the order of the file: the few upper pages, which change most, are caught at once, and
-    /// the many leaves follow.
+    /// Descends level by level, each in the order of the file: the few upper pages, which change most, are read at
+    /// once, and the many leaves follow.
     pub(super) fn descend(&mut self, trust: Trust) -> Result<bool> {
         let Some(header) = self.header else {
             return Ok(false);
@@ -129,7 +129,7 @@ impl Walk<'_> {
         Ok(self.remember())
     }
 
-    /// Takes the pages of one level, those that lie side by side together.
+    /// Takes the pages of one level; reads adjacent pages together.
     fn level(&mut self, level: Range<usize>, geometry: Geometry, trust: Trust) -> Result<()> {
         let lengths = (
             self.source.length()?,
@@ -153,7 +153,7 @@ impl Walk<'_> {
                 let length = place.end - place.start;
                 self.walked.largest_page = self.walked.largest_page.max(length);
             }
-            // A page behind the end is one that was cut off, or never was.
+            // A page behind the end was cut off, or never existed.
             let (from, place) = match place {
                 Some(place) if known.is_some() && place.end <= lengths.1 => (From::Copy, place),
                 Some(place) if place.end <= lengths.0 => (From::Source, place),
@@ -170,7 +170,7 @@ impl Walk<'_> {
         self.take(&mut run)
     }
 
-    /// Reads a run of pages, proves each, and writes to the copy what it did not hold.
+    /// Reads a run of pages, verifies each, and writes to the copy the pages that it did not hold.
     fn take(&mut self, run: &mut Run) -> Result<()> {
         let Some(from) = run.from.take() else {
             return Ok(());
@@ -217,7 +217,7 @@ impl Walk<'_> {
             self.write(&buffer, &good, place.start)?;
         }
         self.buffer = buffer;
-        // What was known of the copy is not so: the source has it, or nobody.
+        // The copy does not hold the expected page: only the source may have it.
         for (number, place) in again {
             if place.end <= self.source.length()? {
                 run.add(number, From::Source, place);
@@ -229,10 +229,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Reads a large page part by part, proves it, and writes it to the copy if that did not hold it.
+    /// Reads a large page part by part, verifies it, and writes it to the copy if the copy did not hold it.
     ///
-    /// A page that does not match is in the copy by then, over what earlier rounds left there: no round is whole
-    /// before everything in the copy matched once more.
+    /// A page that does not match is already in the copy then, over data of earlier rounds. This is safe: a round is
+    /// whole only after everything in the copy matched once more.
     fn take_large(&mut self, number: usize, from: From, place: Range<u64>) -> Result<()> {
         if self.accept_large(number, from, &place)? {
             return Ok(());
@@ -298,7 +298,7 @@ impl Walk<'_> {
             return Ok(false);
         }
         if let Some(copy) = self.copy.filter(|_| from == From::Source) {
-            // Rows that were deleted may lie in what the page does not use.
+            // The unused part of the page may hold deleted rows.
             clear(copy, offset + used, length - used).context("cannot clear a part of the copy")?;
         }
         let entries = InFile {
@@ -336,7 +336,7 @@ impl Walk<'_> {
             .context("cannot write the copy")
     }
 
-    /// Whether `page` is what its parent says. What it does not use is cleared: rows that were deleted may lie there.
+    /// Returns true if `page` matches its parent's checksum. Clears its unused part, which may hold deleted rows.
     fn accept(&mut self, number: usize, page: &mut [u8]) -> bool {
         let root = self.nodes[number].root();
         let Some(tree) = self.trees.get(self.nodes[number].tree) else {
@@ -354,7 +354,7 @@ impl Walk<'_> {
         true
     }
 
-    /// Remembers a page that matched, and puts those below it on the way down.
+    /// Remembers a page that matched, and adds the pages below it to the descent.
     fn enter(&mut self, number: usize, below: Vec<(Root, Tree)>, is_at_work: bool) {
         let root = self.nodes[number].root();
         for (child, tree) in below {
@@ -372,7 +372,7 @@ impl Walk<'_> {
             .or_insert(Known::of(root.checksum, false));
     }
 
-    /// Puts a page on the way down, unless it is there already: savepoints share pages with the tables.
+    /// Adds a page to the descent, unless it is there already: savepoints share pages with the tables.
     fn meet(&mut self, child: Root, parent: usize, tree: Tree) {
         if self.nodes.len() as u64 >= self.most {
             self.is_overfull = true;
@@ -406,7 +406,7 @@ impl Walk<'_> {
         self.first_missed.get_or_insert(number);
     }
 
-    /// Passes what was not found up to the root, and remembers what is whole.
+    /// Marks the parents of missing pages as missing up to the root, and remembers the whole subtrees.
     fn remember(&mut self) -> bool {
         let mut all = true;
         for number in (0..self.nodes.len()).rev() {
@@ -424,7 +424,7 @@ impl Walk<'_> {
         all
     }
 
-    /// Where the pages of the last descent lie, in the order of the file.
+    /// Returns the ranges of the pages of the last descent, in the order of the file.
     pub(super) fn live_ranges(&self) -> Vec<Range<u64>> {
         let Some(header) = self.header else {
             return Vec::new();
@@ -461,7 +461,7 @@ impl Entries for InFile<'_> {
     }
 }
 
-/// Pages that lie side by side and are read from one place.
+/// Adjacent pages that are read from one file.
 #[derive(Default)]
 struct Run {
     from: Option<From>,
@@ -487,7 +487,7 @@ impl Run {
     }
 }
 
-/// The kinds of tree that a descent has met; a page carries a number for its own.
+/// The kinds of tree that a descent found; a page carries the number of its kind.
 #[derive(Default)]
 pub(super) struct Trees {
     list: Vec<Tree>,

@@ -1,4 +1,5 @@
-//! How large the pages of a commit are, without reading its rows: a page's number tells its length, and stands above it.
+//! The size of the pages of a commit, without reading its rows: a page's number, which its parent holds, tells its
+//! length.
 
 use std::{fs::File, io};
 
@@ -18,11 +19,11 @@ use crate::work::ReadAt;
 pub struct Sketch {
     /// Bytes of the largest page.
     pub largest_page: u64,
-    /// True if there is a table that tells of running work.
+    /// True if there is a table that shows running work.
     pub may_be_at_work: bool,
 }
 
-/// Looks at the commits that redb may open: the last one, and the one before it if the file was not closed.
+/// Inspects the commits that redb may open: the last one, and the previous one if the file was not closed.
 pub fn sketch(file: &File, header: &Header) -> Result<Sketch> {
     let mut found = Sketch::default();
     if header.is_walkable().is_err() {

@@ -29,13 +29,13 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-/// A closed database with every kind of tree: rows of any and of fixed width, large values, a multimap whose
-/// collections are inline and trees, a persistent savepoint.
+/// Returns a closed database with every kind of tree: rows of variable and of fixed width, large values, a multimap
+/// whose collections are inline and trees, a persistent savepoint.
 fn database() -> Vec<u8> {
     database_with(Savepoint::Kept)
 }
 
-/// Whether a commit in the middle is kept by a savepoint.
+/// The choice to keep a commit in the middle by a savepoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Savepoint {
     Kept,
@@ -79,7 +79,7 @@ fn database_with(savepoint: Savepoint) -> Vec<u8> {
     bytes
 }
 
-/// The copy of what rests in `bytes`.
+/// Copies the database at rest in `bytes`.
 fn walked(bytes: &Vec<u8>, seal: Seal) -> (File, Rest, Walked) {
     let copy = tempfile::tempfile().expect("a file");
     let mut walk = Walk::new(bytes, &copy, Scope::Everything, &|_| Ok(()));
@@ -133,7 +133,7 @@ fn the_copy_of_a_database_at_rest_is_whole_after_one_round() {
 
 #[test]
 fn this_walk_and_the_check_of_redb_agree_on_every_flipped_bit() {
-    // redb does not check what only a savepoint reaches; this walk does.
+    // redb does not check pages that only a savepoint reaches; this walk does.
     let bytes = database_with(Savepoint::None);
     let (mut found, mut fine) = (0, 0);
     let mut random = 88_172_645_463_325_252u64;
@@ -210,7 +210,7 @@ fn a_tree_that_is_larger_than_its_file_is_refused_at_once() {
     assert!(walked.bytes_read <= bytes.len() as u64 * 2, "{walked:?}");
 }
 
-/// A file that becomes another one between two rounds, and whose first state cannot be had whole.
+/// A file that becomes another one between two rounds, and whose first state cannot be read whole.
 struct Changing {
     first: Vec<u8>,
     then: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Who is at work in a service, as a query of its own tells: a row for each.
+//! The users or jobs at work in a service, as a query of its own finds them: a row for each.
 
 use std::{
     fs::File,
@@ -26,17 +26,17 @@ use crate::{
     model::entry_name::printable,
 };
 
-/// How many rows are shown.
+/// The most rows that are shown.
 const SHOWN: usize = 5;
-/// How long the query may take.
+/// The longest time that the query may take.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// The rows that `query` gives in the database at `path`, a line for each: its columns, joined by commas. Where there
-/// are more than five, the last line counts the others.
+/// Returns the rows that `query` gives in the database at `path`, a line for each: its columns, joined by commas. If
+/// there are more than five, the last line counts the others.
 ///
-/// The query sees one committed state, and can only read: it fails with [`Kind::Usage`] where it is not one statement,
-/// would change anything or open another file, fails, or takes longer than 30 s. What the query says is not shown in
-/// full, what the rows say is: neither should hold a secret.
+/// The query sees one committed state, and can only read. It fails with [`Kind::Usage`] if it is not one statement,
+/// would change anything or open another file, fails, or takes longer than 30 s. Its text is not shown in full, but its
+/// rows are: neither should hold a secret.
 pub fn active(path: &Path, query: &str, caller: &Caller<'_>) -> Result<Vec<String>> {
     let open = || open(path);
     let begun = Instant::now();
@@ -63,9 +63,9 @@ pub fn active(path: &Path, query: &str, caller: &Caller<'_>) -> Result<Vec<Strin
     Ok(lines)
 }
 
-/// Why a query has no answer.
+/// The reason why a query has no answer.
 enum Refusal {
-    /// It is not fit.
+    /// The query cannot be used.
     Query(String),
     /// The database could not be read.
     Sqlite(rusqlite::Error),
@@ -91,7 +91,7 @@ fn open(path: &Path) -> Result<File> {
     })
 }
 
-/// What a query may do: read tables, and compute.
+/// Allows a query to read tables and to compute, and nothing else.
 fn only_reads(context: AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Select
@@ -105,7 +105,7 @@ fn only_reads(context: AuthContext<'_>) -> Authorization {
 fn rows(connection: &Connection, query: &str) -> Result<Vec<String>, Refusal> {
     let mut statement = connection.prepare(query)?;
     let columns = statement.column_count();
-    // What is no query at all, as a comment alone, has no columns either.
+    // Text that is not a query, such as a comment alone, has no columns either.
     if columns == 0 || !statement.readonly() {
         return Err(Refusal::Query(
             "it must be a query that gives rows".to_owned(),

@@ -1,28 +1,28 @@
-//! Connections that change nothing that is not ours.
+//! Connections that change only files of our own.
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-/// How a database is opened.
+/// The way in which a database is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// As a reader beside those who have it open in WAL mode. Log and index must be there, else SQLite would make them.
-    /// The index is only read: what a reader says in it of how far it reads, this one leaves out.
+    /// As a reader beside other processes in WAL mode. Log and index must be there, else SQLite would create them. The
+    /// index is only read: this reader does not note in it how far it reads.
     Beside,
-    /// As a file that nobody changes: no lock, no companions. The caller vouches for it.
+    /// As a file that no process changes: no lock, no companions. The caller guarantees it.
     Still,
-    /// As one of our own: what a crash left is recovered, and the companions go when it is closed.
+    /// As a file of our own: SQLite recovers the leftovers of a crash, and removes the companions when it is closed.
     Own,
 }
 
-/// How long SQLite waits for a lock in one go; whoever asks for more waits several times.
+/// The time that SQLite waits for a lock in one go; a caller that asks for more waits several times.
 const BUSY: Duration = Duration::from_secs(2);
 
 /// Opens the database at `path`, which must be absolute and no link.
 ///
-/// Its schema is not trusted: it cannot call what has effects outside of it. Where `access` allows writing, nothing is
-/// synced, because what is written is a private copy.
+/// Its schema is not trusted: it cannot call functions with effects outside of it. If `access` allows writing, nothing
+/// is synced, because only private copies are written.
 pub fn open(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let (flags, parameters) = match access {
         Access::Beside => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&readonly_shm=1"),
@@ -40,7 +40,8 @@ pub fn open(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// `path` as SQLite reads it back byte for byte, whatever is in it (SQLite, "Uniform Resource Identifiers").
+/// Returns `path` as a URI that SQLite reads back byte for byte, whatever it contains (SQLite, "Uniform Resource
+/// Identifiers").
 pub fn uri(path: &Path) -> String {
     let mut text = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
