@@ -1,8 +1,8 @@
-//! Commands as sources: what one prints is an entry, and another one takes it back.
+//! Commands as sources: the output of one is an entry, and another one takes it back.
 //!
-//! A command is run by a shell (`shell`) in a session of its own, without a terminal, which is killed when the work is interrupted. What it
-//! says on standard error is logged, and the last lines of it stand in the failure. Commands around the work ([`hook`]) have a time limit, and all that they say is
-//! logged.
+//! A command is run by a shell (`shell`) in a session of its own, without a terminal, which is killed when the work is
+//! interrupted. Its standard error is logged, and the last lines of it stand in the failure. Commands around the work
+//! ([`hook`]) have a time limit, and all of their output is logged.
 
 use std::{
     fs::File,
@@ -40,14 +40,14 @@ use crate::{
     work::session,
 };
 
-/// Is told how many bytes have passed, and may end the work with an error.
+/// A callback that is told how many bytes passed, and may end the work with an error.
 pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
 
-/// How often a command that is silent is left to look whether we are to stop, in milliseconds.
+/// The time, in milliseconds, for which a silent command is waited for before the next check for a stop.
 const PATIENCE_MS: u16 = 100;
-/// How much is kept of what a command says of who is at work.
+/// The most bytes that are kept of a command's answer about users and jobs at work.
 const MOST_SAID_BYTES: usize = 4096;
-/// How many lines of that are shown.
+/// The most lines of that answer that are shown.
 const MOST_LINES: usize = 5;
 
 /// The exit code of a command that a closed pipe ended, as a shell reports it.
@@ -56,12 +56,13 @@ pub const BROKEN_PIPE: i32 = 128 + 13;
 pub const GRACE: Duration = Duration::from_secs(10);
 /// The time between two looks at a command that runs.
 const TICK: Duration = Duration::from_millis(5);
-/// The most pieces that are read of what a command says before the work goes on; together they are more than a pipe holds.
+/// The most pieces of a command's output that are read before the work goes on; together they are more than a pipe
+/// holds.
 const MOST_PIECES: usize = 256;
-/// A longer line of a command around the work is logged in pieces.
+/// The length from which a line of a command around the work is logged in pieces.
 const MOST_LINE_BYTES: usize = 4096;
 
-/// Keeps what `command` prints, in a nameless file in `scratch`. A command that fails or prints nothing is an error.
+/// Keeps the output of `command` in a nameless file in `scratch`. A command that fails or prints nothing is an error.
 pub fn stage(
     command: Line<'_>,
     name: EntryName,
@@ -106,8 +107,8 @@ pub fn stage(
     })
 }
 
-/// Writes what `command` prints to `to`, and tells its digest; or why there is none, if the command fails or prints nothing.
-/// What cannot be written is an error.
+/// Writes the output of `command` to `to`, and returns its digest, or the reason if the command fails or prints
+/// nothing. A write failure is an error.
 pub fn print(
     command: Line<'_>,
     to: &mut dyn io::Write,
@@ -161,7 +162,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// The first lines that are not empty, fit for a terminal.
+    /// Returns the first lines that are not empty, fit for a terminal.
     pub fn lines(&self) -> Vec<String> {
         let lines = self.text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty());
@@ -169,7 +170,7 @@ impl Said {
     }
 }
 
-/// Runs a command to its end, whatever that is, and returns the first `most_bytes` bytes that it prints.
+/// Runs a command to its end, whatever its status, and returns the first `most_bytes` bytes of its output.
 pub fn output(
     command: Line<'_>,
     most_bytes: usize,
@@ -185,15 +186,15 @@ pub fn output(
     Ok((status, said))
 }
 
-/// Runs a command that answers a question, to its end, whatever that is.
+/// Runs a command that answers a question to its end, whatever its status.
 pub fn ask(command: Line<'_>, step: &Step<'_>) -> Result<Said> {
     let (status, said) = output(command, MOST_SAID_BYTES, step)?;
     let text = String::from_utf8_lossy(&said).into_owned();
     Ok(Said { status, text })
 }
 
-/// Returns what `command` says of users or jobs at work, line by line. A search that finds nothing, with exit code 1 as
-/// from grep(1) and pgrep(1), is not a failure.
+/// Returns the answer of `command` about users or jobs at work, line by line. A search that finds nothing, with exit
+/// code 1 as from grep(1) and pgrep(1), is not a failure.
 pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
     let said = ask(command, step)?;
     let lines = said.lines_of_others(command).unwrap_or_default();
@@ -207,12 +208,12 @@ pub fn lines(command: Line<'_>, step: &Step<'_>) -> Result<Vec<String>> {
     }
 }
 
-/// Runs a command around the work to its end, within `limit`; `say` gets every line that it prints, on standard output or
-/// standard error. What it leaves in the background goes on. It bears `mark`, by which [`leftover::end`] finds it if this
-/// process is killed meanwhile.
+/// Runs a command around the work to its end, within `limit`. `say` gets every line that it prints, on standard output
+/// or standard error. Processes that it leaves in the background go on. It bears `mark`, by which [`leftover::end`]
+/// finds it if this process is killed meanwhile.
 ///
-/// Fails if the command fails, or takes longer, or `step` says that the work ends: then it, and what it started, gets
-/// SIGTERM, and SIGKILL 10 s later.
+/// Fails if the command fails, or takes longer, or `step` ends the work. Then the command and the processes that it
+/// started get SIGTERM, and SIGKILL 10 s later.
 pub fn hook(
     command: Line<'_>,
     mark: &str,
@@ -244,7 +245,7 @@ pub fn hook(
             let message = format!("it takes longer than {} s", limit.as_secs());
             return Err(Failure::new(Kind::Failed, message).into());
         }
-        // Something in the background may never stop talking: now and then the command itself is looked at.
+        // A background process may never stop printing: now and then the command itself is checked.
         if is_open && pieces < MOST_PIECES && is_readable(&output)? {
             pieces += 1;
             match output.read(&mut buffer) {
@@ -270,7 +271,7 @@ pub fn hook(
     }
 }
 
-/// Gives every whole line of `said` to `say`; what is left waits in `line`.
+/// Gives every whole line of `said` to `say`; the rest waits in `line`.
 fn lines_of(line: &mut Vec<u8>, said: &[u8], say: &mut dyn FnMut(&str)) {
     for piece in said.split_inclusive(|byte| *byte == b'\n') {
         line.extend_from_slice(piece);
@@ -287,12 +288,12 @@ fn lines_of(line: &mut Vec<u8>, said: &[u8], say: &mut dyn FnMut(&str)) {
 /// The end of a command.
 struct Ended {
     status: ExitStatus,
-    /// The last lines that it said on standard error.
+    /// The last lines of its standard error.
     complaints: Vec<String>,
 }
 
 impl Ended {
-    /// `why`, with the last thing that the command said.
+    /// Returns `why`, with the last line of the command.
     fn because(&self, why: &str) -> String {
         match self.complaints.last() {
             Some(last) => format!("{why}: {last}"),
@@ -319,7 +320,8 @@ impl Complaints {
         }
     }
 
-    /// Reads what there is, without waiting for more. A command that never stops talking does not keep the work from its end.
+    /// Reads the available output, without waiting for more. A command that never stops printing does not block the
+    /// work.
     fn hear(&mut self) -> Result<()> {
         let mut buffer = [0; MOST_LINE_BYTES];
         for _ in 0..MOST_PIECES {
@@ -354,7 +356,7 @@ impl Complaints {
     }
 }
 
-/// Runs a command to its end; `take` gets what it prints.
+/// Runs a command to its end; `take` gets its output.
 fn run(
     command: Line<'_>,
     stdin: Stdio,
@@ -406,7 +408,7 @@ fn run(
     }
 }
 
-/// Fails if a command ended as it did because there is no such shell.
+/// Fails if a command ended because its shell does not exist.
 fn must_have_started(command: Line<'_>, status: ExitStatus) -> Result<()> {
     if status.code() != Some(session::NOT_STARTED) {
         return Ok(());
@@ -427,7 +429,7 @@ fn is_readable(output: &impl AsFd) -> Result<bool> {
     Ok(is_ready(&[output.as_fd()], PollTimeout::from(PATIENCE_MS))?[0])
 }
 
-/// Waits until one of several can be read, or is at its end; tells of each whether it is.
+/// Waits until one of several can be read, or is at its end; returns that state of each.
 fn is_ready(outputs: &[BorrowedFd<'_>], patience: PollTimeout) -> Result<Vec<bool>> {
     let fds = outputs
         .iter()
@@ -440,13 +442,13 @@ fn is_ready(outputs: &[BorrowedFd<'_>], patience: PollTimeout) -> Result<Vec<boo
     }
 }
 
-/// A command at work; it and what it started are killed where nobody waits for its end.
+/// A running command. Dropping the value kills it and the processes that it started if it has not ended.
 struct Running {
     child: Child,
 }
 
 impl Running {
-    /// Ends the command and what it started: SIGTERM, and SIGKILL for what is there 10 s later.
+    /// Ends the command and the processes that it started: SIGTERM, and SIGKILL for those that remain 10 s later.
     fn end(&mut self) {
         let Ok(pid) = i32::try_from(self.child.id()).map(Pid::from_raw) else {
             return;
@@ -455,7 +457,7 @@ impl Running {
         session::signal(pid, Signal::SIGTERM);
         while asked.elapsed() < GRACE {
             let is_over = !matches!(self.child.try_wait(), Ok(None));
-            // The group has its number as long as anything is in it.
+            // The group keeps its number as long as any process is in it.
             if is_over && killpg(pid, None) == Err(Errno::ESRCH) {
                 return;
             }

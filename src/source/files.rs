@@ -29,16 +29,16 @@ use crate::{
 pub enum Content {
     /// In memory.
     Bytes(Vec<u8>),
-    /// In a file of our own, or in one that is too large for memory: the archive's writer compares it.
+    /// In a file of our own, or in one that is too large for memory: the archive's writer compares its digest.
     File(File),
-    /// Where it lies, in a directory.
+    /// In its own file in a directory, which is opened again.
     Reopened(Reopened),
-    /// In the copy of what somebody may be writing in a directory.
+    /// In the copy of files of a directory that a process may be writing.
     Spooled(Spooled),
 }
 
 impl Content {
-    /// The content from its beginning.
+    /// Returns the content from its beginning.
     pub fn open(&self) -> Result<Box<dyn Read + '_>> {
         match self {
             Content::Bytes(bytes) => Ok(Box::new(bytes.as_slice())),
@@ -57,13 +57,13 @@ impl Content {
 pub struct Staged {
     /// The entry's name.
     pub name: EntryName,
-    /// What the manifest will say of it.
+    /// The file's record in the manifest.
     pub record: FileRecord,
-    /// What goes into the archive.
+    /// The content for the archive.
     pub content: Content,
 }
 
-/// Opens the file at `path` for an entry; that it is missing is [`Kind::NotFound`].
+/// Opens the file at `path` for an entry; a missing file is [`Kind::NotFound`].
 pub fn open(path: &Path, name: &EntryName) -> Result<File> {
     let file = open_regular(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -91,14 +91,14 @@ fn missing(path: &Path, name: &EntryName) -> Failure {
     )
 }
 
-/// Returns the processes that write to what was at `path` until it was deleted.
+/// Returns the processes that write to the file that was at `path` until it was deleted.
 pub fn deleted_holders(path: &Path) -> Vec<Holder> {
     let open = holder::open_deleted(path).into_iter();
     let writers = open.filter(|(_, mode)| *mode == Mode::Writes);
     writers.map(|(holder, _)| holder).collect()
 }
 
-/// How often a file that changes while it is read is read again.
+/// The number of attempts to read a file that changes meanwhile.
 const ATTEMPTS: usize = 3;
 
 /// Reads a plain file for the archive: as it was at one moment, as far as its size and time tell.
@@ -117,7 +117,7 @@ pub fn stage(path: &Path, name: EntryName) -> Result<Staged> {
         .into())
 }
 
-/// `None` where the file changed meanwhile.
+/// Reads a plain file once; returns `None` if the file changed meanwhile.
 fn stage_once(path: &Path, name: &EntryName) -> Result<Option<Staged>> {
     let mut file = open(path, name)?;
     let reading = || format!("cannot read {}", path.display());
@@ -166,7 +166,7 @@ fn stage_once(path: &Path, name: &EntryName) -> Result<Option<Staged>> {
     }))
 }
 
-/// Puts mode, owner, time and extended attributes of the source into its record, as those of files of directories have them.
+/// Puts mode, owner, time and extended attributes of the source into its record, as for files of directories.
 pub fn describe(record: &mut FileRecord, path: &Path, metadata: &std::fs::Metadata) -> Result<()> {
     record.mode = Some(metadata.mode() & 0o7777);
     record.uid = Some(metadata.uid());
@@ -189,7 +189,7 @@ pub fn describe(record: &mut FileRecord, path: &Path, metadata: &std::fs::Metada
     Ok(())
 }
 
-/// Returns the extended attributes of the file at `path`; none if it is not the one that was read any more.
+/// Returns the extended attributes of the file at `path`; none if another file has that path now.
 fn attributes_of(path: &Path, read: &std::fs::Metadata) -> std::io::Result<Xattrs> {
     let file = match open_regular(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Xattrs::new()),

@@ -1,6 +1,6 @@
-//! Commands around the work that a killed hookshot left: found by a variable of their environment, and ended.
+//! Commands around the work that a killed hookshot left behind: found by a variable of their environment, and ended.
 //!
-//! A command that asks a service for rest, and ends after the next hookshot has cleaned up, leaves the service at rest for
+//! A command that asks a service for rest, and ends after the next hookshot cleaned up, leaves the service at rest for
 //! good. The process that runs it cannot be noted before it runs; its mark can.
 
 use std::{
@@ -17,16 +17,16 @@ use nix::{
 use super::command::GRACE;
 use crate::work::session;
 
-/// The variable that marks a command around the work, and what it starts.
+/// The variable that marks a command around the work, and the processes that it starts.
 pub const VARIABLE: &str = "HOOKSHOT_COMMAND";
-/// The time between two looks.
+/// The time between two checks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Ends what bears the mark `mark`: SIGTERM, and SIGKILL for what is there 10 s later. Returns the numbers of the process groups
-/// that were there.
+/// Ends the processes with the mark `mark`: SIGTERM, and SIGKILL for those that remain 10 s later. Returns the numbers
+/// of the process groups that were there.
 ///
-/// A daemon that made a session of its own goes on: a command may have started a service again. Not promised: that a process
-/// of another user or of another PID namespace is seen.
+/// A daemon that made a session of its own goes on: a command may have started a service again. Not promised: that a
+/// process of another user or of another PID namespace is seen.
 pub fn end(mark: &str) -> Vec<i32> {
     let groups = groups(mark);
     let send = |signal| {
@@ -39,7 +39,7 @@ pub fn end(mark: &str) -> Vec<i32> {
     while is_any_alive(&groups) {
         if asked.elapsed() > GRACE {
             send(Signal::SIGKILL);
-            // The kernel needs a moment; what hangs in it cannot be ended.
+            // The kernel needs a moment; a process that hangs in it cannot be ended.
             if asked.elapsed() > GRACE + Duration::from_secs(1) {
                 break;
             }
@@ -49,7 +49,8 @@ pub fn end(mark: &str) -> Vec<i32> {
     groups.into_iter().collect()
 }
 
-/// The process groups with a process that bears the mark and lives in the session that was begun for the command.
+/// Returns the process groups with a process that bears the mark and lives in the session that was begun for the
+/// command.
 fn groups(mark: &str) -> BTreeSet<i32> {
     let is_left = |pid: i32, process: &Process| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Where state comes from: files, directories, what commands print, and databases that have to be copied with care.
+//! The sources of state: files, directories, the output of commands, and databases that need consistent copies.
 
 #[cfg(feature = "cli")]
 pub mod command;

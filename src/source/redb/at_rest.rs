@@ -37,7 +37,7 @@ pub struct Damage {
 /// The commit before a damaged one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
-    /// There is no earlier commit.
+    /// No earlier commit exists.
     None,
     /// Its pages all match.
     Whole(u64),

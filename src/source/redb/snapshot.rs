@@ -201,8 +201,8 @@ fn copy(original: &Original<'_>, wish: Wish, caller: &Caller<'_>) -> Result<Copi
     }
 }
 
-/// Fails with [`Kind::Space`] if there is no room for the copy. The copy holds the live pages and nothing between them.
-/// They are only counted if the whole file does not fit.
+/// Fails with [`Kind::Space`] if the copy does not fit. The copy holds the live pages and nothing between them. They
+/// are only counted if the whole file does not fit.
 fn require_room(original: &Original<'_>, caller: &Caller<'_>) -> Result<()> {
     let what = "a copy of the database";
     let whole = space::require(caller.scratch, original.metadata.len(), what);

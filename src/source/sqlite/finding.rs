@@ -1,4 +1,4 @@
-//! What the lines mean that `PRAGMA integrity_check` says (SQLite's pragma.c, fts3.c, fts5_main.c).
+//! The meaning of the lines of `PRAGMA integrity_check` (SQLite's pragma.c, fts3.c, fts5_main.c).
 
 use std::{collections::BTreeMap, fmt};
 
@@ -53,7 +53,7 @@ pub enum Remedy {
 }
 
 impl Fault {
-    /// Returns what to have SQLite do, in words.
+    /// Returns the remedy in words.
     pub fn remedy(&self) -> String {
         let name = quoted(&self.name);
         match self.remedy {
@@ -104,7 +104,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Damage, and nothing else.
+    /// Returns findings with this damage, and nothing else.
     pub fn of_damage(finding: String) -> Findings {
         Findings {
             damage: vec![printable(&finding)],
@@ -172,8 +172,8 @@ impl Findings {
         }
     }
 
-    /// Adds the findings of a part. If the part was checked with stand-ins for functions, the values that these gave mean
-    /// nothing.
+    /// Adds the findings of a part. If the part was checked with stand-ins for functions, the values that these gave
+    /// mean nothing.
     pub fn extend(&mut self, part: Findings, has_stand_ins: bool) {
         self.damage.extend(part.damage);
         if !has_stand_ins {
@@ -192,12 +192,12 @@ impl Findings {
         self.damage.len() >= KEPT
     }
 
-    /// The first damages, in words.
+    /// Returns the first damages, in words.
     pub fn damage(&self) -> Option<String> {
         first(&self.damage)
     }
 
-    /// The first values that break the rules of their columns.
+    /// Returns the first values that break the rules of their columns.
     pub fn odd_values(&self) -> Vec<String> {
         self.odd_values.iter().take(NAMED).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! The locks by which SQLite's processes keep out of each other's way, held and asked for from outside.
+//! The locks by which SQLite's processes coordinate, held and queried from outside.
 //!
 //! SQLite locks byte ranges with fcntl(2) (its os_unix.c, "Posix Advisory Locking"). Those belong to a process; ours
 //! belong to an open file ([`range_lock`]), so that SQLite's own handling of its locks cannot lose them. All of them are
@@ -13,23 +13,25 @@ use crate::disk::{
     range_lock::{self, Range, is_locked},
 };
 
-/// Who wants to write all of the file alone holds this byte, so that no new reader begins (os.h, `PENDING_BYTE`).
+/// The byte that a process holds to write the whole file alone, so that no new reader begins (os.h, `PENDING_BYTE`).
 const PENDING: Range = (0x4000_0000, 1);
-/// Who prepares to write holds this byte.
+/// The byte that a process holds while it prepares to write.
 const RESERVED: Range = (PENDING.0 + 1, 1);
-/// Readers share this range; who writes the file in rollback mode, ends the log or changes the mode has it alone.
+/// The range that readers share. A process that writes the file in rollback mode, ends the log or changes the mode
+/// holds it alone.
 const SHARED: Range = (PENDING.0 + 2, 510);
-/// Whoever has the index of a log open shares this byte of it (os_unix.c, `UNIX_SHM_DMS`).
+/// The byte of an index that each process shares that has the index open (os_unix.c, `UNIX_SHM_DMS`).
 const ATTACHED: Range = (128, 1);
 /// All bytes of a database that SQLite locks: pending, reserved, shared.
 const ANY: Range = (PENDING.0, 512);
 /// All bytes of an index that SQLite locks: those of writers and readers of the log, and [`ATTACHED`].
 const ANY_OF_INDEX: Range = (120, 9);
 
-/// Takes the lock of a reader on `file`, a database, for as long as the file stays open; tells whether that succeeded.
+/// Takes the lock of a reader on `file`, a database, for as long as the file stays open. Returns true if that
+/// succeeded.
 ///
-/// While it is held nobody can change a database in rollback mode, remove the log of one in WAL mode, or change the
-/// mode. Others can read, and in WAL mode write.
+/// While it is held, no process can change a database in rollback mode, remove the log of one in WAL mode, or change
+/// the mode. Others can read, and in WAL mode write.
 pub fn share(file: &File) -> io::Result<bool> {
     if !range_lock::share(file, PENDING)? {
         return Ok(false);
@@ -39,20 +41,22 @@ pub fn share(file: &File) -> io::Result<bool> {
     shared
 }
 
-/// Whether somebody prepares to write `file`, a database: then a journal beside it is at work, and no rest of a crash.
+/// Returns true if a process prepares to write `file`, a database: then a journal beside it is in use, and not the
+/// leftover of a crash.
 pub fn is_reserved(file: &File) -> io::Result<bool> {
     is_locked(file, RESERVED)
 }
 
-/// Whether somebody has `index`, the index of a log, in use.
+/// Returns true if a process has `index`, the index of a log, in use.
 pub fn is_attached(index: &File) -> io::Result<bool> {
     is_locked(index, ATTACHED)
 }
 
-/// Returns a process that has a lock on the database at `path` or on its index, whichever user or container it belongs to.
+/// Returns a process that has a lock on the database at `path` or on its index, whatever user or container it belongs
+/// to.
 ///
-/// A service with a log has one as long as it has the database open. One in rollback mode has one only while it reads or
-/// writes.
+/// A service with a log has one as long as it has the database open. One in rollback mode has one only while it reads
+/// or writes.
 pub fn user(path: &Path) -> io::Result<Option<Holder>> {
     let [_, index, _] = companions(path);
     for (path, range) in [(path, ANY), (index.as_path(), ANY_OF_INDEX)] {

@@ -1,11 +1,12 @@
-//! SQLite databases: who has them, one committed point of one that others write, whether a copy is good.
+//! SQLite databases: the processes that have one open, a copy of one committed point while others write, and the check
+//! of a copy.
 //!
-//! The original and its companions are only read: nothing here creates, changes, checkpoints or removes them, whoever
-//! has them open, and however the service ended (engine/reading.rs tells how). Without the feature `sqlite`,
-//! a database is still known as one, and whatever would open it fails.
+//! The original and its companions are only read: nothing here creates, changes, checkpoints or removes them, whatever
+//! processes have them open, and however the service ended (see engine/reading.rs). Without the feature `sqlite`, a
+//! database is still recognized, but opening it fails.
 //!
-//! Not for a database that this very process has open: SQLite's locks belong to a process, and go as soon as any handle
-//! of that process on the file is closed (fcntl(2), "Advisory record locking").
+//! Not for a database that this very process has open: SQLite's locks belong to a process, and are lost as soon as any
+//! handle of that process on the file is closed (fcntl(2), "Advisory record locking").
 
 #[cfg_attr(not(feature = "sqlite"), path = "absent.rs")]
 mod engine;
@@ -33,23 +34,25 @@ use anyhow::{Context as _, Result};
 pub use self::engine::{active, judge, snapshot};
 use crate::disk::holder::{self, Holder};
 
-/// Is told how many bytes were done, and may end the work with an error.
+/// A callback that is told how many bytes were done, and may end the work with an error.
 pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
 
-/// What reading a database needs of its caller.
+/// The caller's parts in reading a database.
 pub struct Caller<'a> {
-    /// Is asked several times a second, also while somebody else keeps the database locked.
+    /// Called several times a second, also while another process keeps the database locked.
     pub step: &'a Step<'a>,
-    /// The folder for private copies. A live database in rollback mode, and one that a crash left, is copied twice.
+    /// The folder for private copies. A live database in rollback mode, and one with leftovers of a crash, is copied
+    /// twice.
     pub scratch: &'a Path,
-    /// How long a database that somebody keeps locked is waited for.
+    /// The time to wait for a database that another process keeps locked.
     pub patience: Duration,
 }
 
-/// The files that SQLite keeps beside the database at `path`: write-ahead log, its index, rollback journal.
+/// Returns the paths of the files that SQLite keeps beside the database at `path`: write-ahead log, its index, rollback
+/// journal.
 ///
-/// They lie beside the file itself: a link at `path` is not followed here. Whoever replaces a database has to move them
-/// away as well, because SQLite would apply them to the new file.
+/// They lie beside the file itself: a link at `path` is not followed here. A caller that replaces a database has to
+/// move them away as well, because SQLite would apply them to the new file.
 pub fn companions(path: &Path) -> [PathBuf; 3] {
     ["-wal", "-shm", "-journal"].map(|suffix| {
         let mut name = path.as_os_str().to_owned();
@@ -58,12 +61,12 @@ pub fn companions(path: &Path) -> [PathBuf; 3] {
     })
 }
 
-/// The other processes that have the database at `path` or one of its companions open, as far as we may see them; a
-/// link at `path` is followed.
+/// Returns the other processes that have the database at `path` or one of its companions open, as far as hookshot may
+/// see them; a link at `path` is followed.
 pub fn holders(path: &Path) -> Result<Vec<Holder>> {
     let asking = || format!("cannot ask who has {} open", path.display());
     let real = match path.canonicalize() {
-        // Its companions may be there all the same.
+        // Its companions may exist nevertheless.
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         result => result.with_context(asking)?,
     };
@@ -78,7 +81,8 @@ pub fn holders(path: &Path) -> Result<Vec<Holder>> {
     Ok(found.into_values().collect())
 }
 
-/// The other processes that use the database at `path`: those that are seen to have it open, or else one whose locks tell.
+/// Returns the other processes that use the database at `path`: those that are seen to have it open, or else one that
+/// holds a lock.
 ///
 /// The locks of other users and containers are seen; a connection in rollback mode without a transaction has none.
 pub fn users(path: &Path) -> Result<Vec<Holder>> {

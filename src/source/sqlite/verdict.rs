@@ -1,4 +1,4 @@
-//! The result of a check: how thorough it was, what it left out, what it found.
+//! The result of a check: its thoroughness, the parts it left out, its findings.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::model::{
 pub enum Check {
     /// All pages (`PRAGMA quick_check`).
     Quick,
-    /// All pages, and that indexes hold what their tables hold (`PRAGMA integrity_check`).
+    /// All pages, and the agreement of indexes with their tables (`PRAGMA integrity_check`).
     Integrity,
 }
 
@@ -26,7 +26,7 @@ impl Check {
         }
     }
 
-    /// Its name in the manifest.
+    /// Returns its name in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             Check::Quick => "quick",
@@ -34,7 +34,7 @@ impl Check {
         }
     }
 
-    /// Returns what SQLite calls it.
+    /// Returns SQLite's name for it.
     pub fn pragma(self) -> &'static str {
         match self {
             Check::Quick => "quick_check",
@@ -51,7 +51,7 @@ pub enum Part {
     Virtual,
     /// The agreement of the indexes with the table.
     Indexes,
-    /// All of it.
+    /// The whole table.
     Content,
 }
 
@@ -62,7 +62,7 @@ pub struct Unchecked {
     pub table: String,
     /// The part that was left out.
     pub part: Part,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -74,18 +74,19 @@ pub struct Checked {
     /// The parts that were left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchecked: Vec<Unchecked>,
-    /// Values that break the rules of their columns (`NOT NULL`, types), the first ones: no damage, the service wrote them.
+    /// Values that break the rules of their columns (`NOT NULL`, types), the first ones. They are not damage: the
+    /// service wrote them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub odd_values: Vec<String>,
 }
 
 impl Checked {
-    /// Reads what the manifest says of a database; `None` where it does not say which check was made.
+    /// Reads the manifest's description of a database; returns `None` if it does not name the check.
     pub fn of(record: &FileRecord) -> Option<Checked> {
         serde_json::from_value(record.snapshot.clone()?).ok()
     }
 
-    /// Returns what was not checked at all, a sentence for each table.
+    /// Returns the tables that were not checked at all, a sentence for each.
     pub fn left_out(&self, name: &str) -> Vec<String> {
         let of_content = |unchecked: &&Unchecked| unchecked.part == Part::Content;
         let sentence = |unchecked: &Unchecked| {
@@ -99,7 +100,7 @@ impl Checked {
         unchecked.filter(of_content).map(sentence).collect()
     }
 
-    /// Returns what is worth knowing, a sentence for each.
+    /// Returns notes for the user, a sentence each.
     pub fn notes(&self, name: &str) -> Vec<String> {
         let mut notes = Vec::new();
         if self.check == Check::Quick {
@@ -135,14 +136,15 @@ impl Checked {
 pub enum Verdict {
     /// It is good.
     Good(Checked),
-    /// Its rows are good, and an index is not: what is wrong with it.
+    /// Its rows are good, but an index is not: the fault of the index.
     Index(Fault, Checked),
-    /// It is damaged, or no database.
+    /// It is damaged, or is not a database.
     Damaged(String),
 }
 
 impl Verdict {
-    /// The same, if more was `known` before: a quick check does not see what another left out.
+    /// Returns the same verdict with the extent that was `known` before: a quick check does not see the parts that
+    /// another left out.
     pub fn with_known(mut self, known: &Checked) -> Verdict {
         if let Verdict::Good(checked) | Verdict::Index(_, checked) = &mut self {
             checked.clone_from(known);

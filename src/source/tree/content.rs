@@ -1,4 +1,4 @@
-//! What a file of a directory holds when it is packed: opened again, or from the copy.
+//! The content of a file of a directory when it is packed: opened again, or from the copy.
 
 use std::{
     collections::HashMap,
@@ -32,20 +32,20 @@ pub struct Origin {
     pub top: Top,
     pub name: EntryName,
     pub rules: Rules,
-    /// The folder in it that a file was opened in last: the next one is likely to lie there as well.
+    /// The folder in it in which the last file was opened: the next one is likely to lie there as well.
     last: Mutex<Option<(Vec<u8>, Arc<OwnedFd>)>>,
     whereabouts: Mutex<Whereabouts>,
 }
 
-/// The new places of files that have lost their names since they were hashed.
+/// The new paths of files that lost their names since they were hashed.
 #[derive(Debug, Default)]
 struct Whereabouts {
     collected: Collected,
-    /// The files in the folders that have changed, as far as they were asked for.
+    /// The files in the folders that changed, as far as they were requested.
     paths: HashMap<(u64, u64), RelativeName>,
 }
 
-/// The most times that a file that has lost its name is looked for: it may get yet another one meanwhile.
+/// The most searches for a file that lost its name: it may get yet another one meanwhile.
 const SEARCHES: usize = 8;
 
 impl Origin {
@@ -59,7 +59,7 @@ impl Origin {
         }
     }
 
-    /// Tells which folders were listed, so that a file can be looked for where names have come since.
+    /// Stores the folders that were listed, so that a file can be looked for in those with new names.
     pub fn remember(&self, collected: Collected) {
         let mut whereabouts = self.whereabouts();
         whereabouts.collected = collected;
@@ -85,7 +85,7 @@ impl Origin {
         Ok(fd)
     }
 
-    /// Opens the file that has this inode, whatever it is called now; nothing if it is not to be found.
+    /// Opens the file that has this inode, whatever its name now; returns `None` if it is not found.
     fn find(&self, inode: (u64, u64)) -> anyhow::Result<Option<File>> {
         let mut whereabouts = self.whereabouts();
         let mut folders = Folders::new(&self.top);
@@ -113,21 +113,21 @@ impl Origin {
     }
 }
 
-/// The numbers and times that tell a file, and its content, from another.
+/// The numbers and times that distinguish a file, and its content, from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// The file system, and the number in it.
+    /// The file system, and the file's number in it.
     pub inode: (u64, u64),
     /// Bytes.
     pub size: u64,
-    /// When its content was changed.
+    /// The time of the last change of its content.
     pub mtime: Modified,
     ctime: Modified,
     names: u64,
 }
 
 impl Seen {
-    /// Returns what was looked at.
+    /// Returns the numbers and times of `look`.
     pub fn of(look: &Look) -> Seen {
         Seen {
             inode: look.inode,
@@ -144,14 +144,14 @@ impl Seen {
         (self.inode, self.size, self.mtime) == (after.inode, after.size, after.mtime)
     }
 
-    /// Returns true if nothing about the file has changed but how many names it has.
+    /// Returns true if nothing about the file changed except the number of its names.
     fn is_unchanged(&self, after: &Look) -> bool {
         self.is_content_of(after) && (self.ctime == after.ctime || self.names != after.names)
     }
 }
 
-/// A file that is opened again when it is packed, whatever it is called by then; that it does not begin with what was hashed is
-/// [`Changed`].
+/// A file that is opened again when it is packed, whatever its name by then. If it no longer begins with the hashed
+/// bytes, it is [`Changed`].
 #[derive(Debug)]
 pub struct Reopened {
     origin: Arc<Origin>,
@@ -174,19 +174,19 @@ impl Reopened {
         &self.seen
     }
 
-    /// Gives it the name under which it was found since.
+    /// Gives it the name under which it was found later.
     pub(super) fn rename(&mut self, name: RelativeName) {
         self.name = name;
     }
 
-    /// The content from its beginning; reading the last byte fails if the file has other content meanwhile.
+    /// Returns the content from its beginning; reading the last byte fails if the file has other content meanwhile.
     pub fn open(&self) -> anyhow::Result<impl io::Read + '_> {
         let watched = Watched {
             reopened: self,
             left: self.seen.size,
             file: self.file()?,
         };
-        // Of nothing there is no last byte.
+        // An empty file has no last byte to check at.
         if watched.left == 0 && !watched.is_whole()? {
             return Err(self.changed().into());
         }
@@ -225,7 +225,7 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Returns true if the file begins with what was hashed: it has the times that it had, or else its bytes tell.
+    /// Returns true if the file begins with the hashed bytes: its times are unchanged, or else its bytes match.
     fn is_whole(&self) -> io::Result<bool> {
         let seen = &self.reopened.seen;
         let now = Look::of(&self.file)?;
@@ -262,7 +262,7 @@ impl io::Read for Watched<'_> {
         let read = match self.file.read(&mut buffer[..most]) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-            // What is no file any more cannot be read as one.
+            // An entry that is not a file any more cannot be read as one.
             Err(error) => {
                 return Err(match Look::of(&self.file)?.what {
                     What::File => error,
@@ -279,7 +279,7 @@ impl io::Read for Watched<'_> {
     }
 }
 
-/// A range of the file without a name that everything was copied into which somebody may be writing.
+/// A range of the file without a name that holds copies of files that a process may be writing.
 #[derive(Debug)]
 pub struct Spooled {
     spool: Arc<File>,
@@ -302,7 +302,7 @@ impl Spooled {
         &self.seen
     }
 
-    /// The content from its beginning.
+    /// Returns the content from its beginning.
     pub fn open(&self) -> impl io::Read + '_ {
         SpooledReader {
             spooled: self,
@@ -327,7 +327,7 @@ impl io::Read for SpooledReader<'_> {
     }
 }
 
-/// A file is no longer what was hashed: the archive's manifest would be wrong about it.
+/// The error that a file no longer holds the hashed bytes: the archive's manifest would be wrong about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// The file's entry.
@@ -335,7 +335,7 @@ pub struct Changed {
 }
 
 impl Changed {
-    /// The change that `error` comes down to.
+    /// Returns the change that caused `error`.
     pub fn of(error: &anyhow::Error) -> Option<&Changed> {
         error.chain().find_map(|cause| {
             let inner = cause

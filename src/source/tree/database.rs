@@ -25,7 +25,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The engine whose database begins with `head`, the first bytes of a file.
+    /// Returns the engine whose database begins with `head`, the first bytes of a file.
     pub fn of(head: &[u8]) -> Option<Engine> {
         match head.first()? {
             b'S' if head.starts_with(SQLITE) => Some(Engine::Sqlite),
@@ -34,7 +34,7 @@ impl Engine {
         }
     }
 
-    /// The kind of its entries in a manifest.
+    /// Returns the kind of its entries in a manifest.
     pub fn kind(self) -> &'static str {
         match self {
             Engine::Sqlite => "sqlite",
@@ -42,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// For people.
+    /// Returns its name for messages.
     pub fn name(self) -> &'static str {
         match self {
             Engine::Sqlite => "SQLite",
@@ -50,7 +50,8 @@ impl Engine {
         }
     }
 
-    /// Returns what the engine keeps beside a database: it is part of the database, and its copy has none.
+    /// Returns the suffixes of the files that the engine keeps beside a database. They are part of the database; its
+    /// copy has none.
     pub fn companions(self) -> &'static [&'static str] {
         match self {
             Engine::Sqlite => &["-wal", "-shm", "-journal"],
@@ -64,19 +65,19 @@ impl Engine {
 pub enum Databases<'a> {
     /// They are read as files, for a comparison.
     AsFiles,
-    /// They are: this takes one consistent copy of the database at a path, which is not a link.
+    /// They are copied as databases: this takes one consistent copy of the database at a path, which is not a link.
     Copied(&'a Take<'a>),
 }
 
-/// Takes a consistent copy of a database.
+/// A function that takes a consistent copy of a database.
 pub type Take<'a> = dyn Fn(&Path, &EntryName, Engine) -> Result<Staged> + 'a;
 
-/// A file that begins as a database does.
+/// A file that begins like a database.
 #[derive(Debug)]
 pub struct Found {
-    /// Of what it is one.
+    /// The engine of the database.
     pub engine: Engine,
-    /// The file, when it was looked at.
+    /// The file's metadata when it was inspected.
     pub look: Look,
     /// Its extended attributes.
     pub xattrs: Xattrs,

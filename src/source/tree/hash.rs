@@ -1,4 +1,4 @@
-//! Hashes files where they lie, on several threads.
+//! Hashes files in place, on several threads.
 
 use std::{
     fs::File,
@@ -28,41 +28,41 @@ use crate::{
     },
 };
 
-/// More threads than that have nothing to gain: a disk does not read faster.
+/// The most threads: more gain nothing, because a disk does not read faster.
 const MOST_THREADS: usize = 8;
-/// Files that a thread takes at a time: they lie beside one another.
+/// The number of files that a thread takes at a time: they lie beside one another.
 const BATCH: usize = 32;
-/// How often the caller hears of threads that read large files.
+/// The time between two reports to the caller while threads read large files.
 const TICK: Duration = Duration::from_millis(50);
 const STACK_BYTES: usize = 512 << 10;
 
-/// What was read of a file.
+/// The result of reading a file.
 pub struct Hashed {
-    /// The file, when reading began.
+    /// The file's metadata when reading began.
     pub look: Look,
     /// Its extended attributes.
     pub xattrs: Xattrs,
     /// SHA-256 of the content.
     pub digest: Digest,
-    /// Bytes of it.
+    /// The bytes of the content.
     pub size: u64,
 }
 
-/// What became of a file.
+/// The outcome of reading a file.
 pub enum Outcome {
-    /// It was read as a whole, and is good as long as the file stays the one that was looked at.
+    /// It was read as a whole; the result is valid as long as the file stays the inspected one.
     Hashed(Hashed),
     /// The copy of it shows one moment.
     Copied(Hashed, Spooled),
-    /// It changed each time that it was copied.
+    /// It changed during each copy.
     Torn(Hashed, Spooled),
-    /// It begins as a database does; it was not read further.
+    /// It begins like a database; it was not read further.
     Database(Found),
     /// It was touched a moment ago, or changed while it was read.
     Unsettled,
     /// It has vanished.
     Gone,
-    /// It has become something that is no file.
+    /// It is not a regular file any more.
     Special(&'static str),
     /// It cannot be read.
     Failed(io::Error),
@@ -73,11 +73,11 @@ pub enum Outcome {
 pub struct Recent {
     /// Files that were touched after this moment.
     pub files: Modified,
-    /// Files in folders of which names came or went after this moment: they may go as well before they are packed.
+    /// Files in folders in which names came or went after this moment: they may vanish as well before they are packed.
     pub folders: Option<Modified>,
 }
 
-/// Hashes `files`, but those that were changed lately; the outcomes are in the same order.
+/// Hashes `files`, except those that were changed lately; the outcomes are in the same order.
 pub fn all(
     top: &Top,
     files: &[FoundFile],
@@ -119,7 +119,7 @@ pub fn all(
             });
             helper.ok()
         };
-        // A machine that gives us no further thread has one at least.
+        // A machine that gives us no further thread still has this one.
         let helpers: Vec<_> = (1..threads).map_while(start).collect();
         work.run(&mut tell);
         while helpers.iter().any(|helper| !helper.is_finished()) {
@@ -135,7 +135,7 @@ pub fn all(
     });
     match failed {
         Some(error) => Err(error),
-        // Nobody has stopped: each has its outcome.
+        // No thread stopped early: each file has its outcome.
         None => Ok(outcomes.into_iter().filter_map(OnceLock::into_inner)),
     }
 }
@@ -143,19 +143,19 @@ pub fn all(
 struct Work<'a> {
     top: &'a Top,
     files: &'a [FoundFile],
-    /// What became of each; who takes a file sets it.
+    /// The outcomes; the thread that takes a file sets its outcome.
     outcomes: &'a [OnceLock<Outcome>],
     recent: Recent,
     seeks_databases: bool,
-    /// The first file that nobody has taken.
+    /// The first file that no thread has taken.
     next: AtomicUsize,
-    /// Bytes that were read, and of which the caller has not heard.
+    /// The bytes that were read and not yet reported to the caller.
     bytes: AtomicU64,
     is_stopped: AtomicBool,
 }
 
 impl Work<'_> {
-    /// Hashes files until none is left, or `goes_on` says no.
+    /// Hashes files until none is left, or `goes_on` returns false.
     fn run(&self, goes_on: &mut dyn FnMut() -> bool) {
         let mut folders = Folders::new(self.top);
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -213,7 +213,7 @@ impl Work<'_> {
                 }
             }
             self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            // The caller's error is what comes of it then.
+            // The result is the caller's error then.
             if !goes_on() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
@@ -228,7 +228,7 @@ impl Work<'_> {
         }
         result?;
         let (digest, size) = hashing.finish();
-        // Whether it stayed as it was is asked when all are hashed, or packed.
+        // A later step checks that it stayed the same, when all are hashed or packed.
         if size != look.size {
             return Ok(Outcome::Unsettled);
         }
@@ -241,7 +241,7 @@ impl Work<'_> {
     }
 }
 
-/// What it is, where it is no regular file.
+/// Returns the kind of a file that is not a regular file, else `None`.
 pub fn no_file(look: &Look) -> Option<&'static str> {
     match look.what {
         What::File => None,
@@ -251,7 +251,7 @@ pub fn no_file(look: &Look) -> Option<&'static str> {
     }
 }
 
-/// Gives the first `size` bytes of `file` to `take`, or those that there are.
+/// Gives the first `size` bytes of `file` to `take`, or all if it is shorter.
 pub fn read(
     mut file: &File,
     size: u64,

@@ -1,7 +1,7 @@
-//! The names in a directory: listed once, and again where a folder has changed since.
+//! The names in a directory: listed once, and again if a folder has changed since.
 //!
-//! A folder that is listed while names come and go may show a file twice, or not at all (readdir(3)); so what a listing
-//! says is believed only if the folder's times are the same afterwards.
+//! A folder that is listed while names come and go may show a file twice, or not at all (readdir(3)); so a listing is
+//! trusted only if the folder's times are the same afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ pub struct Listing {
     folders: BTreeMap<Vec<u8>, Look>,
 }
 
-/// Folders whose names may be others than those that were listed.
+/// Folders whose names may differ from the listed ones.
 #[derive(Debug, Default)]
 pub struct Changed {
     /// Their paths.
@@ -48,8 +48,8 @@ pub struct Changed {
 }
 
 impl Listing {
-    /// A second before the last change of a folder: what was changed after that moment may have been changed again, and
-    /// look the same.
+    /// Returns the moment a second before the last change of a folder. A folder changed after that moment may have been
+    /// changed again, and look the same.
     pub fn settled(&self) -> Modified {
         let times = self.folders.values().map(|look| look.ctime);
         let last = times.max_by_key(|time| (time.seconds, time.nanoseconds));
@@ -62,7 +62,7 @@ impl Listing {
         }
     }
 
-    /// Asks every folder whether it is what it was. What changed after `settled` may have changed again in the same tick.
+    /// Returns the folders that changed. A folder changed after `settled` may have changed again in the same tick.
     pub fn changed(&self, top: &Top, settled: Modified) -> Changed {
         let mut folders = Folders::new(top);
         let mut changed = Changed::default();
@@ -237,7 +237,7 @@ impl Collected {
         self.faults.insert(relative.to_vec(), error.to_string());
     }
 
-    /// The searched folders above `relative` go along.
+    /// Adds the searched folders above `relative` to the tree.
     fn found(&mut self, relative: &RelativeName) {
         if self.searched.is_empty() {
             return;
@@ -249,7 +249,7 @@ impl Collected {
         }
     }
 
-    /// The searched folders above everything that was listed earlier go along as well.
+    /// Adds the searched folders above everything that was listed earlier to the tree as well.
     fn tree_needs_searched(&mut self) {
         if self.searched.is_empty() {
             return;

@@ -1,8 +1,8 @@
 //! Directories as sources: every file with its digest, and folders, links and attributes for the manifest.
 //!
-//! Files are hashed where they lie, by several threads, and opened again when they are packed: what has changed by then
-//! is an error. What was touched in the last seconds, or changes while it is read, is copied into one file without a
-//! name first, and hashed on the way: the copy stays as it is.
+//! Files are hashed in place, by several threads, and opened again when they are packed; a file that changed by then is
+//! an error. A file that was touched in the last seconds, or changes while it is read, is first copied into one file
+//! without a name, and hashed on the way: the copy does not change.
 
 mod content;
 pub mod database;
@@ -38,55 +38,56 @@ use crate::{
 
 /// A directory that is ready for the archive.
 pub struct StagedTree {
-    /// What the manifest will say of its files, in the order of their names.
+    /// The files' records in the manifest, in the order of their names.
     pub records: Vec<(EntryName, FileRecord)>,
-    /// What they hold, in the same order.
+    /// The contents, in the same order.
     pub contents: Vec<(EntryName, Content)>,
-    /// Everything else.
+    /// All other entries.
     pub tree: Tree,
     /// Files that no archive holds: sockets, fifos, devices.
     pub special: Vec<String>,
-    /// Files of hookshot's own, which do not go along either.
+    /// Files of hookshot's own, which are left out as well.
     pub own: Vec<String>,
     /// Files that were gone before they were read.
     pub vanished: Vec<String>,
     /// Files that changed each time they were read: the archive has them as they were read last, which may be no state
     /// that they ever had.
     pub torn: Vec<EntryName>,
-    /// Files that begin as databases do and of which no consistent copy could be made, and why: the archive has them as plain
-    /// files.
+    /// Files that begin like databases and of which no consistent copy could be made, and why: the archive has them as
+    /// plain files.
     pub unproven: Vec<(EntryName, String)>,
 }
 
-/// What staging a directory needs of its caller.
+/// The caller's parts in staging a directory.
 pub struct Caller<'a> {
-    /// Is told how many bytes were read, and may end the work with an error.
+    /// A callback that is told how many bytes were read, and may end the work with an error.
     pub step: &'a Step<'a>,
     /// The folder for the copies, which get no name in it.
     pub scratch: &'a Path,
-    /// How many threads read.
+    /// The number of reading threads.
     pub threads: Threads,
-    /// How long nobody must have touched a file that is read where it lies; [`QUIET`], if nothing speaks against it.
+    /// The time for which a file must be untouched to be read in place; [`QUIET`] by default.
     pub quiet: Duration,
-    /// How many bytes of a manifest the files may take; [`u64::MAX`] where no archive is made of them.
+    /// The most bytes that the files may take in the manifest; [`u64::MAX`] if no archive is made of them.
     pub manifest_bytes: u64,
     /// The treatment of databases.
     pub databases: Databases<'a>,
 }
 
-/// File systems give times of up to two seconds' coarseness, and whoever writes a file writes it again soon.
+/// The usual quiet time: file systems round times by up to two seconds, and a process that writes a file soon writes it
+/// again.
 pub const QUIET: Duration = Duration::from_secs(3);
 
-/// Reads the directory at `path` for the archive, as the source `name`. Every file that cannot be read is named, and
-/// then nothing comes of it. More files than the manifest has room for are refused before any is read.
+/// Reads the directory at `path` for the archive, as the source `name`. If files cannot be read, all of them are named,
+/// and it fails. More files than the manifest has room for are refused before any is read.
 ///
-/// A file that begins as a database does is copied as one, and what its engine keeps beside it stays out; if that cannot
-/// be done, it is copied as the file that it is.
+/// A file that begins like a database is copied as one, and its engine's companion files are left out. If that fails,
+/// it is copied as a plain file.
 ///
-/// A file that is there before and after, whatever it is called meanwhile, is read; one that is gone before it was read is
-/// named. Each file is as it was at one moment; not promised is that all of them are of the same one. A file that is
-/// written in place is as any reader may see it, in the middle of a write(2) even; one that is written through a shared
-/// memory map may change without a sign of it, and the archive's writer compares the digest then.
+/// A file that exists before and after is read, whatever its name meanwhile; one that vanished before it was read is
+/// named. Each file is as it was at one moment; not promised is that all of them are of the same moment. A file that is
+/// written in place is as any reader may see it, even in the middle of a write(2). A file that is written through a
+/// shared memory map may change without a sign; then the archive's writer compares the digest.
 pub fn stage(
     path: &Path,
     name: &EntryName,
@@ -111,7 +112,7 @@ pub fn stage(
         caller,
         Recent {
             files: recent,
-            // Only after an attempt that came to nothing: most names in a busy folder stay.
+            // Only after a failed attempt: most names in a busy folder stay.
             folders: (caller.quiet > QUIET).then_some(recent),
         },
         spool,
@@ -123,7 +124,7 @@ pub fn stage(
     reading.finish(begun)
 }
 
-/// What no archive can hold is refused before any of it is read. Whoever writes the manifest counts more exactly.
+/// Refuses more files than an archive can hold before any is read. The writer of the manifest counts more exactly.
 fn refuse_too_many(files: &[FoundFile], name: &EntryName, most_bytes: u64) -> Result<(), Failure> {
     let below = name.as_str().len() + 1;
     let names = files.iter().map(|file| below + file.name.as_bytes().len());

@@ -36,15 +36,15 @@ use crate::{
 
 /// The most times that folders that change are listed again, to find files that have no name for the moment.
 const MOST_ROUNDS: usize = 30;
-/// The same if nothing is missing: a listing that was disturbed each time may have passed over a file each time.
+/// The same limit if nothing is missing: a listing that was disturbed each time may have missed a file each time.
 const MOST_ROUNDS_WHOLE: usize = 6;
-/// In how many rounds a file that is still there would have been found.
+/// The number of rounds in which a file that still exists would have been found.
 const PATIENCE: usize = 5;
 
 /// The files of a directory while they are read.
 pub struct Reading<'a> {
     top: &'a Path,
-    /// The same without links.
+    /// The same path without links.
     real: Option<PathBuf>,
     origin: Arc<Origin>,
     caller: &'a Caller<'a>,
@@ -52,25 +52,25 @@ pub struct Reading<'a> {
     spool: Spool,
     collected: Collected,
     owners: Owners,
-    /// Each record says it.
+    /// The kind in each record.
     kind: Arc<str>,
     records: Vec<(EntryName, FileRecord)>,
     contents: Vec<(EntryName, Content)>,
-    /// Those that changed each time that they were copied.
+    /// Records of files that changed during each copy.
     torn: BTreeSet<usize>,
-    /// Databases of which there are consistent copies, as they were when they were found.
+    /// Databases with consistent copies, as they were when they were found.
     copies: HashMap<usize, Seen>,
-    /// Databases of which there are none, and why.
+    /// Databases without consistent copies, and why.
     unproven: BTreeMap<usize, String>,
-    /// Copies of databases that have files of their own.
+    /// The number of copies of databases that have files of their own.
     kept: usize,
     /// Files that lie beside the databases that were found, and are part of them.
     companions: BTreeSet<Vec<u8>>,
-    /// Those that do not have their name any more, with the round since when.
+    /// Records of files that lost their names, with the round in which they did.
     homeless: BTreeMap<usize, usize>,
-    /// Those that are given up.
+    /// Records that are given up.
     dropped: HashSet<usize>,
-    /// Files that were gone when they were to be read, and in which round.
+    /// Files that were gone when they were to be read, with the round.
     missed: Vec<(FoundFile, usize)>,
     /// The number of times that folders were listed again.
     round: usize,
@@ -79,7 +79,7 @@ pub struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// Of the directory `origin` at `top`, in which `count` files were `collected`.
+    /// Creates the reading of the directory `origin` at `top`, in which `count` files were `collected`.
     pub fn new(
         top: &'a Path,
         origin: Arc<Origin>,
@@ -114,12 +114,12 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads `files`: hashes them where they lie, or copies them.
+    /// Reads `files`: hashes them in place, or copies them.
     pub fn read(&mut self, files: Vec<FoundFile>) -> Result<()> {
         let begun = Instant::now();
         let origin = self.origin.clone();
         let outcomes = hash::all(&origin.top, &files, self.recent, self.caller)?;
-        // What was not touched for longer than that is hardly touched now, and who packs it asks as well.
+        // A file untouched for longer than that is rarely touched now, and the packing code checks as well.
         let is_soon = begun.elapsed() < self.caller.quiet;
         let mut folders = Folders::new(&origin.top);
         for (found, outcome) in files.iter().zip(outcomes) {
@@ -193,7 +193,7 @@ impl<'a> Reading<'a> {
         self.records.push((record.path.clone(), record));
     }
 
-    /// Returns what the manifest will say of a file.
+    /// Returns a file's record for the manifest.
     fn describe(&mut self, relative: &RelativeName, hashed: Hashed) -> FileRecord {
         let (name, is_escaped) = relative.entry(&self.origin.name);
         let look = &hashed.look;
@@ -213,8 +213,8 @@ impl<'a> Reading<'a> {
         record
     }
 
-    /// Lists folders that have changed again, until they have not: files that have another name now get it, and those that
-    /// came are read. `begun` is when the first listing began.
+    /// Lists changed folders again until none changes. Files that have another name now get it, and new files are read.
+    /// `begun` is the time when the first listing began.
     pub fn follow(&mut self, begun: Modified) -> Result<()> {
         let mut settled = begun;
         for round in 0..MOST_ROUNDS {
@@ -270,8 +270,8 @@ impl<'a> Reading<'a> {
         (0..self.records.len()).filter(|index| !self.dropped.contains(index))
     }
 
-    /// Parts the files that were read in the `changed` folders in those that have their names still, and those that do not.
-    /// Returns whether any has lost its name.
+    /// Divides the files read in the `changed` folders into those that still have their names, and those that do not.
+    /// Returns true if any lost its name.
     fn part(&mut self, changed: &BTreeSet<Vec<u8>>, present: &[FoundFile]) -> Result<bool> {
         let origin = self.origin.clone();
         let mut folders = Folders::new(&origin.top);
@@ -328,8 +328,8 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Gives files that have lost their names the names of `present` under which they are found, and returns the files that
-    /// were not read so far.
+    /// Gives files that lost their names the names in `present` under which they are found, and returns the files not
+    /// read so far.
     fn settle(&mut self, present: Vec<FoundFile>, is_new: &mut bool) -> Vec<FoundFile> {
         let origin = self.origin.clone();
         let mut folders = Folders::new(&origin.top);
@@ -408,7 +408,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The files that were gone when they were to be read, and that no file with the same number was read for since.
+    /// Returns the files that were gone when they were to be read, unless a file with the same number was read later.
     fn missed_still(&self) -> impl Iterator<Item = &(FoundFile, usize)> {
         let (mut inodes, mut paths) = (HashSet::new(), HashSet::new());
         if !self.missed.is_empty() {
@@ -426,8 +426,8 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// Returns what was read, in the order of names. Files that are gone are named; `begun` is when the first listing
-    /// began.
+    /// Returns all that was read, in the order of names. Vanished files are named; `begun` is the time when the first
+    /// listing began.
     pub fn finish(mut self, begun: Modified) -> Result<StagedTree> {
         let mut vanished = Named::default();
         self.give_up(&mut vanished);
@@ -476,7 +476,7 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// Gives up the files that have no name any more. A copy of one stays under the name that it had, if nothing else has it.
+    /// Gives up the files without names. A copy of one stays under its old name, if no other file has that name.
     fn give_up(&mut self, vanished: &mut Named) {
         if self.homeless.is_empty() {
             return;
@@ -498,7 +498,8 @@ impl<'a> Reading<'a> {
             let is_below = name.folders().any(|folder| paths.contains_key(folder));
             let is_free = !is_taken && !is_below && self.collected.is_free(&name);
             let is_copied = matches!(self.contents[index].1, Content::Spooled(_));
-            // In a directory that is never still, one that lost its name a moment ago is looked for when it is packed.
+            // In a directory that is never still, a file that lost its name a moment ago is looked for when it is
+            // packed.
             let is_young = !self.is_still && self.round - since < PATIENCE;
             if (is_copied || is_young) && is_free && !is_elsewhere {
                 self.collected.keep_above(&name);
@@ -517,7 +518,7 @@ impl<'a> Reading<'a> {
         format!("{path} vanished while the directory was read: the archive does not have it")
     }
 
-    /// Names the files that were never read. A file with the number of one of them that was made since is another.
+    /// Names the files that were never read. A file made later with the number of one of them is another file.
     fn name_missed(&self, vanished: &mut Named, begun: Modified) {
         if self.missed.is_empty() {
             return;
@@ -583,7 +584,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// When the file at a path was made, if the file system tells.
+/// Returns the time when the file at a path was made, if the file system tells.
 fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
     let (parent, name) = folders.parent(path).ok()?;
     let name = OsStr::from_bytes(name.as_bytes());

@@ -1,4 +1,4 @@
-//! One file without a name, with a copy of everything that somebody may be writing.
+//! One file without a name, with copies of all files that a process may be writing.
 
 use std::{
     fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc, thread, time::Duration,
@@ -26,23 +26,24 @@ use crate::{
     source::redb::walk::Step,
 };
 
-/// How often a file that changes while it is copied is copied again.
+/// The number of attempts to copy a file that changes meanwhile.
 const ATTEMPTS: usize = 3;
-/// Times of files are those of the kernel's last tick, every 10 ms at the most: two changes within one look the same.
+/// The wait for a new time stamp. Times of files are those of the kernel's last tick, at most 10 ms apart: two changes
+/// within one look the same.
 const TICK: Duration = Duration::from_millis(20);
-/// In nanoseconds.
+/// One second, in nanoseconds.
 const SECOND: i128 = 1_000_000_000;
 
-/// The treatment of a file that begins as a database does.
+/// The treatment of a file that begins like a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kinds {
-    /// It is.
+    /// It is copied like any other file.
     Any,
-    /// It is not: that it is one is the outcome.
+    /// It is not copied: the outcome says that it is a database.
     Plain,
 }
 
-/// The copies. The clock is that of its file system: the time that it gives to a file.
+/// The copies. Their file system is also the clock: the time that it gives to a file counts.
 pub struct Spool {
     file: Arc<File>,
     end: u64,
@@ -51,7 +52,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// An empty one in the folder `scratch`.
+    /// Creates an empty one in the folder `scratch`.
     pub fn create(scratch: &Path) -> Result<Spool> {
         let file = tempfile::tempfile_in(scratch)
             .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
@@ -63,8 +64,8 @@ impl Spool {
         })
     }
 
-    /// The moment so long before now, and a tick at least: what was changed within the last may be changed again, and
-    /// look the same.
+    /// Returns the moment `quiet` before now, and at least a tick before. A file changed within the last tick may be
+    /// changed again, and look the same.
     pub fn moment_before(&self, quiet: Duration) -> io::Result<Modified> {
         let quiet = i128::try_from(quiet.max(TICK).as_nanos()).unwrap_or(i128::MAX);
         let moment = nanoseconds(self.now()?).saturating_sub(quiet);
@@ -76,8 +77,8 @@ impl Spool {
         })
     }
 
-    /// Copies a file, until the copy shows one moment, three times at most. Fails if the copy cannot be written, or
-    /// `step` says so; that the file cannot be read is an outcome.
+    /// Copies a file until the copy shows one moment, in at most three attempts. Fails if the copy cannot be written,
+    /// or `step` ends the work. If the file cannot be read, that is an outcome.
     ///
     /// A copy shows one moment if nothing about the file has changed meanwhile, or if the file still has the same bytes
     /// after the copy was made: it has only grown, or has another name or mode.
@@ -138,8 +139,8 @@ impl Spool {
         unreachable!("the last attempt returns")
     }
 
-    /// Looks at a file, and waits if it was changed within the same tick: its times would not tell of a change after the
-    /// copy. To compare a small one is done sooner.
+    /// Inspects a file, and waits if it was changed within the same tick: its times would not show a change after the
+    /// copy. A small file is compared instead, which is faster.
     fn look(&self, file: &File) -> io::Result<Look> {
         let look = Look::of(file)?;
         let is_small = look.size <= SMALL_SOURCE_BYTES;
@@ -173,16 +174,16 @@ impl Spool {
         Ok(true)
     }
 
-    /// Whether a change from now on gets another time than the file has.
+    /// Returns true if a change from now on gives the file another time than it has.
     fn is_settled(&self, look: &Look) -> io::Result<bool> {
         let now = self.now()?;
-        // Whoever writes sets this time too; a name that is taken away does not.
+        // A write sets this time too; the removal of a name does not.
         let age = nanoseconds(now) - nanoseconds(look.mtime);
         // A time far in the future is that of another clock, and says nothing about ours.
         Ok(!(-SECOND..TICK.as_nanos() as i128).contains(&age))
     }
 
-    /// Copies the bytes that `look` says there are, behind everything that was copied before.
+    /// Copies the number of bytes that `look` names, behind everything that was copied before.
     fn take(
         &mut self,
         file: &File,
@@ -232,7 +233,7 @@ impl Spool {
         }))
     }
 
-    /// Keeps what `content` gives behind everything that was copied before: a copy of the file that was looked at.
+    /// Stores the bytes of `content` behind everything that was copied before, as a copy of the inspected file.
     pub fn keep(
         &mut self,
         content: &mut dyn io::Read,
@@ -272,14 +273,14 @@ impl Spool {
             let scratch = self.scratch.display();
             let message =
                 format!("the time of a temporary file in {scratch} cannot be set: {error}");
-            // A full disk stays one.
+            // The error kind of a full disk is kept.
             io::Error::new(io::Error::from(error).kind(), message)
         })?;
         Ok(Look::of(&self.file)?.mtime)
     }
 }
 
-/// The engine, if the file begins as a database does. One that cannot be read is none: whoever copies it finds out.
+/// Returns the engine, if the file begins like a database. An unreadable file is not one: the copy reports the error.
 fn engine_of(file: &File) -> Option<Engine> {
     let mut head = [0; 16];
     let count = file.read_at(&mut head, 0).ok()?;

@@ -154,7 +154,8 @@ fn this_walk_and_the_check_of_redb_agree_on_every_flipped_bit() {
     assert!(found > 30 && fine > 30, "{found} {fine}");
 }
 
-/// Pages that name one page below them many times, each with the right checksum: a tree of more pages than any file has.
+/// Pages that name one page below them many times, each with the right checksum: a tree of more pages than any file
+/// has.
 #[test]
 fn a_tree_that_is_larger_than_its_file_is_refused_at_once() {
     const BELOW: u16 = 100;

@@ -1,11 +1,11 @@
-//! A private copy of a database with what belongs to it, of one moment.
+//! A private copy of a database with its companions, of one moment.
 //!
-//! The caller holds a reader's lock on the database. Then in rollback mode nobody changes it, nor a journal that a crash
-//! left. In WAL mode others may, so the log is read before the database and compared afterwards. Where it is the same
-//! byte for byte, nothing was appended meanwhile; it was not begun anew, because that changes the salt in its header; and
-//! it is there, because the lock keeps it. So whatever was written into the database meanwhile are pages of commits in
-//! that log, and SQLite finds them there when it opens the copy. Who has it open, and what the clock says, does not
-//! matter.
+//! The caller holds a reader's lock on the database. In rollback mode, no process then changes it, nor a journal that a
+//! crash left. In WAL mode others may, so the log is read before the database and compared afterwards. If it is the
+//! same byte for byte, nothing was appended meanwhile. It was not restarted, because that changes the salt in its
+//! header. It still exists, because the lock keeps it. So all pages written into the database meanwhile belong to
+//! commits in that log, and SQLite finds them there when it opens the copy. The processes that have it open, and the
+//! clock, do not matter.
 
 use std::{
     fs::File,
@@ -21,13 +21,13 @@ use crate::{
     model::{entry_name::EntryName, limits::BUFFER_BYTES},
 };
 
-/// What the copy is called in its folder; companions get their suffix.
+/// The name of the copy in its folder; companions get their suffix.
 const NAME: &str = "copy.db";
-/// So much is copied before the caller is asked whether to go on.
+/// The bytes that are copied before the caller is asked whether to go on.
 const PIECE_BYTES: u64 = 8 << 20;
 
-/// Copies `database`, and those of its companions that are named by their `suffixes`, into `folder`. `None` where they
-/// changed meanwhile, or went away.
+/// Copies `database`, and its companions with these `suffixes`, into `folder`. Returns `None` if the companions changed
+/// or vanished meanwhile.
 pub fn make(
     database: &File,
     path: &Path,
@@ -59,7 +59,7 @@ pub fn make(
     }
     copy(database, path, &name(""), folder, step)?;
     for ((place, _, _), copy) in companions.iter().zip(&copies) {
-        // What has the name now, not what was opened then.
+        // The file that has the name now, not the one opened then.
         let now = match open_regular(place) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -81,7 +81,7 @@ fn name(suffix: &str) -> EntryName {
     EntryName::new(&format!("{NAME}{suffix}")).expect("a plain name is an entry's name")
 }
 
-/// Copies a file from its beginning to where it ends by then; holes and shared blocks are left to the kernel.
+/// Copies a file from its beginning to its current end; holes and shared blocks are left to the kernel.
 fn copy(
     source: &File,
     place: &Path,
@@ -95,7 +95,7 @@ fn copy(
     loop {
         let copied = io::copy(&mut source.take(PIECE_BYTES), &mut out)
             .with_context(|| format!("cannot copy {}", place.display()))?;
-        // What counts is the snapshot that is made of it.
+        // These bytes are not counted: only those of the snapshot made of the copy are.
         step(0)?;
         if copied == 0 {
             return Ok(folder.place(name));
@@ -103,7 +103,7 @@ fn copy(
     }
 }
 
-/// Whether two files hold the same bytes, both read from their beginning.
+/// Returns true if two files hold the same bytes, both read from their beginning.
 fn is_same(one: &File, other: &File, step: &Step<'_>) -> Result<bool> {
     let mut one = BufReader::with_capacity(BUFFER_BYTES, one);
     let mut other = BufReader::with_capacity(BUFFER_BYTES, other);
@@ -120,7 +120,7 @@ fn is_same(one: &File, other: &File, step: &Step<'_>) -> Result<bool> {
     }
 }
 
-/// Reads until `buffer` is full or the end is there; how many bytes that were.
+/// Reads until `buffer` is full or the end is reached; returns the number of bytes.
 fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -1,11 +1,11 @@
-//! The checks that SQLite makes, of all tables at once or of one after the other.
+//! The checks by SQLite, of all tables at once or of one after the other.
 //!
-//! `PRAGMA integrity_check` reads every page and looks up every row in every index. `PRAGMA quick_check` reads every page,
-//! and leaves out whether an index holds what its table holds; it is made of what is very large. Rules that the service
-//! gave its rows (`CHECK`) are left out here: a row that breaks one is not damage.
+//! `PRAGMA integrity_check` reads every page and looks up every row in every index. `PRAGMA quick_check` reads every
+//! page, but does not compare indexes with their tables; very large databases get it. Rules that the service gave its
+//! rows (`CHECK`) are not checked: a row that breaks one is not damage.
 //!
-//! If the check needs what only the service has (a tokenizer, a module, a collation, a function), every table is
-//! checked by itself, as far as that goes, and the others are named.
+//! If the check needs a part that only the service has (a tokenizer, a module, a collation, a function), every table is
+//! checked by itself, as far as possible, and the others are named.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::model::entry_name::printable;
 
-/// Checks what `connection` sees. Afterwards the connection is good for nothing that writes.
+/// Checks the state that `connection` sees. Afterwards the connection must not be used to write.
 pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result<Verdict> {
     connection.execute_batch("PRAGMA ignore_check_constraints = ON")?;
     if check == Check::Quick {
@@ -88,7 +88,8 @@ pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result
     Ok(Verdict::Good(checked))
 }
 
-/// Collations that only the service has get a stand-in: `quick_check` takes no order for granted that depends on them.
+/// Gives collations that only the service has a stand-in: `quick_check` does not rely on any order that depends on
+/// them.
 fn stand_in(connection: &Connection) -> rusqlite::Result<()> {
     connection.collation_needed(|connection, name| {
         connection.create_collation(name, |one, other| one.cmp(other))
@@ -102,7 +103,7 @@ fn of_all(
     unchecked: &mut Vec<Unchecked>,
 ) -> rusqlite::Result<Findings> {
     let tables = tables(connection)?;
-    // A virtual table without its module is passed over without a word.
+    // SQLite skips a virtual table without its module silently.
     for table in tables.iter().filter(|table| table.is_virtual) {
         let look = format!("SELECT * FROM {} LIMIT 0", quoted(&table.name));
         match connection.prepare(&look) {
@@ -174,8 +175,8 @@ fn one_by_one(
     Ok(findings)
 }
 
-/// Adds what a quick check says of a table that calls functions which only the service has: each gets a stand-in that
-/// gives NULL, and its name goes to `given`.
+/// Adds the findings of a quick check of a table that calls functions which only the service has. Each such function
+/// gets a stand-in that gives NULL, and its name goes to `given`.
 fn run_by_stand_ins(
     connection: &Connection,
     table: &str,

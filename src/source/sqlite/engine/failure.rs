@@ -1,4 +1,4 @@
-//! What errors of SQLite's mean, and the failures that come of them.
+//! The meaning of SQLite's errors, and the failures that they become.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::{
     error::{Failure, Kind},
 };
 
-/// Whether an error is about what is asked for or what is in the database, and not about getting at it.
+/// Returns true if an error is about the request or the content of the database, and not about access to it.
 pub fn is_about_content(error: &Error) -> bool {
     let code = match error {
         Error::SqlInputError { error, .. } | Error::SqliteFailure(error, _) => error.code,
@@ -35,7 +35,7 @@ pub fn is_about_content(error: &Error) -> bool {
     )
 }
 
-/// What SQLite says, without the statement.
+/// Returns SQLite's message, without the statement.
 pub fn said(error: &Error) -> String {
     match error {
         Error::SqlInputError { msg, .. } | Error::SqliteFailure(_, Some(msg)) => msg.clone(),
@@ -43,7 +43,7 @@ pub fn said(error: &Error) -> String {
     }
 }
 
-/// Whether an error only says that somebody else is at work on the index or the log, or has to be.
+/// Returns true if an error only shows that another process is at work on the index or the log, or has to be.
 pub fn is_passing(error: &anyhow::Error) -> bool {
     let code = error
         .downcast_ref::<Error>()
@@ -55,8 +55,8 @@ pub fn is_passing(error: &anyhow::Error) -> bool {
     )
 }
 
-/// What an error means for whoever wanted the database at `path` read: SQLite's become a [`Failure`], all others stay
-/// what they are.
+/// Converts an error of reading the database at `path` for the caller: SQLite's errors become a [`Failure`], all others
+/// stay unchanged.
 pub fn explained(error: anyhow::Error, path: &Path) -> anyhow::Error {
     let Some(cause) = error.downcast_ref::<Error>() else {
         return error;
@@ -92,7 +92,7 @@ impl Verdict {
     }
 }
 
-/// The failure that says what is wrong with the database at `path`.
+/// Returns the failure of a damaged database at `path`, with the finding.
 fn damaged(path: &Path, finding: &str) -> Failure {
     Failure::new(
         Kind::Snapshot,
@@ -101,7 +101,7 @@ fn damaged(path: &Path, finding: &str) -> Failure {
     .hint("no archive was written; look at the disk, and restore the last good archive")
 }
 
-/// The failure of an index that does not hold what its table holds.
+/// Returns the failure of an index that does not match its table.
 fn unlike_table(path: &Path, fault: &Fault) -> Failure {
     let message = format!("{}: {fault}", path.display());
     Failure::new(Kind::Snapshot, message).hint(format!(
@@ -111,7 +111,7 @@ fn unlike_table(path: &Path, fault: &Fault) -> Failure {
     ))
 }
 
-/// The failure where somebody keeps the database locked.
+/// Returns the failure of a database that another process keeps locked.
 pub fn busy(path: &Path) -> Failure {
     let message = format!(
         "no consistent snapshot of {}: {} keeps it locked",
@@ -121,13 +121,13 @@ pub fn busy(path: &Path) -> Failure {
     Failure::new(Kind::Snapshot, message).hint("try again when the service is quieter; one with locking_mode = EXCLUSIVE has to be stopped meanwhile; nothing was written")
 }
 
-/// The failure where there is not one byte.
+/// Returns the failure of an empty file.
 pub fn empty(path: &Path) -> Failure {
     Failure::new(Kind::Snapshot, format!("{} is empty: nobody has ever written a table to it", path.display()))
         .hint("is it the service's database? start the service once, so that it makes its tables, or restore the last archive")
 }
 
-/// The failure where something else is in the file.
+/// Returns the failure of a file that is not a readable SQLite database.
 pub fn foreign(path: &Path) -> Failure {
     Failure::new(
         Kind::Snapshot,

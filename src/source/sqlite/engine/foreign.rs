@@ -1,4 +1,4 @@
-//! Orders, functions and indexes that a service made its own: SQLite finds fault with them, and they are not damage.
+//! Orders, functions and indexes that a service made its own: SQLite reports them, but they are not damage.
 
 use rusqlite::{Connection, types::ValueRef};
 
@@ -8,7 +8,8 @@ use super::{
     verdict::Check,
 };
 
-/// The tables with an index in the order of a collation of SQLite's that a service may replace, as many do with `NOCASE`.
+/// Returns the tables with an index in the order of a SQLite collation that a service may replace, as many do with
+/// `NOCASE`.
 pub(super) fn ordered_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let query = "SELECT DISTINCT t.name FROM sqlite_schema t, pragma_index_list(t.name) l, pragma_index_xinfo(l.name) x
                  WHERE t.type = 'table' AND coalesce(t.rootpage, 0) <> 0 AND x.key AND upper(x.coll) IN ('NOCASE', 'RTRIM')";
@@ -26,8 +27,8 @@ pub(super) fn has_service_order(connection: &Connection, table: &str) -> rusqlit
 }
 
 /// Returns true if SQLite would rebuild the database that `connection` sees in another order than the service keeps: a
-/// service replaced a collation of SQLite's. If that is not asked, because the database is very large, it is taken
-/// for granted.
+/// service replaced a collation of SQLite's. A very large database is not checked for that: if such a collation is in
+/// use, the answer is true.
 pub(super) fn is_reordered(connection: &Connection, bytes: u64) -> rusqlite::Result<bool> {
     let tables = ordered_tables(connection)?;
     if tables.is_empty() || Check::of_size(bytes) == Check::Quick {
@@ -36,7 +37,7 @@ pub(super) fn is_reordered(connection: &Connection, bytes: u64) -> rusqlite::Res
     for table in tables {
         let mut findings = Findings::default();
         match run(connection, Check::Integrity, Some(&table), &mut findings) {
-            // Whatever that means is found by the check of all.
+            // The check of all tables finds the meaning of that.
             Err(error) if is_missing(&error) || is_damage(&error) => continue,
             result => result?,
         }
@@ -53,7 +54,7 @@ pub(super) fn is_reordered(connection: &Connection, bytes: u64) -> rusqlite::Res
 }
 
 /// Returns the table of an index that holds exactly the entries that it should hold, in an order that SQLite's own
-/// collations do not give: a service may replace `NOCASE`. `None` if that cannot be said of the index.
+/// collations do not give: a service may replace `NOCASE`. Returns `None` if the index is not like that.
 pub(super) fn whose_order(
     connection: &Connection,
     index: &str,
@@ -98,11 +99,11 @@ pub(super) fn whose_order(
     }
 }
 
-/// Functions that services replace so that they know more letters than ASCII's (SQLite's ext/icu).
+/// The functions that services replace to support letters beyond ASCII (SQLite's ext/icu).
 const OF_LETTERS: [&str; 3] = ["lower", "upper", "like"];
 
-/// Returns the table of an index on such a function, if all rows that it is said to miss hold letters beyond ASCII: then
-/// the service has another function of that name. `None` if that cannot be said.
+/// Returns the table of an index on such a function, if all rows that it is said to miss hold letters beyond ASCII:
+/// then the service has another function of that name. Returns `None` if that cannot be shown.
 pub(super) fn whose_letters(
     connection: &Connection,
     index: &str,

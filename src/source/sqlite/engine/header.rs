@@ -1,13 +1,13 @@
-//! The first bytes of a database, as far as they matter here (SQLite, "Database File Format", 1.3).
+//! The first bytes of a database, as far as they are needed here (SQLite, "Database File Format", 1.3).
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
-/// How every SQLite database begins that is not encrypted.
+/// The first bytes of every SQLite database that is not encrypted.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// No database is smaller than its header.
+/// The bytes of the header. No database is smaller.
 const HEADER_BYTES: usize = 100;
 
-/// How a database is written.
+/// The mode in which a database is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// A write-ahead log beside the file takes the new pages.
@@ -17,8 +17,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// What `PRAGMA journal_mode` calls it. The kinds of rollback journals are not told apart: each connection chooses
-    /// its own.
+    /// Returns the name that `PRAGMA journal_mode` has for it. The kinds of rollback journals are not told apart: each
+    /// connection chooses its own.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Wal => "wal",
@@ -27,12 +27,12 @@ impl Mode {
     }
 }
 
-/// What the first bytes of a file say.
+/// The kind of a file, from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
     /// A database, and the mode that the next connection takes up.
     Database(Mode),
-    /// Nothing: not one byte.
+    /// An empty file.
     Empty,
     /// Something else, or an encrypted database.
     Foreign,
@@ -51,7 +51,7 @@ impl Header {
             }
             result => result?,
         }
-        // Bytes 18 and 19: the version that writing and reading it takes, 2 for WAL.
+        // Bytes 18 and 19: the versions needed to write and to read it, 2 for WAL.
         Ok(match (bytes.starts_with(MAGIC), bytes[19]) {
             (false, _) => Header::Foreign,
             (true, 2) => Header::Database(Mode::Wal),

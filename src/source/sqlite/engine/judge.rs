@@ -16,10 +16,10 @@ use super::{
 };
 use crate::disk::{exists, open_regular};
 
-/// Checks the database in the file at `path`, which nobody may be writing; the file is not changed, and what lies beside
-/// it is not looked at.
+/// Checks the database in the file at `path`, which no process may be writing. The file is not changed, and its
+/// companions are not inspected.
 ///
-/// The error names the first findings, or says that it is no database. `step` may end the work.
+/// The error names the first findings, or says that the file is not a database. `step` may end the work.
 pub fn check(path: &Path, step: &Step<'_>) -> Result<Checked> {
     let size = path.metadata().map_or(0, |metadata| metadata.len());
     match verdict(path, Check::of_size(size), step)? {
@@ -29,8 +29,8 @@ pub fn check(path: &Path, step: &Step<'_>) -> Result<Checked> {
     }
 }
 
-/// Reads every page of the database in the file at `path`, as [`check`] does; an index that does not match its table is no
-/// error.
+/// Reads every page of the database in the file at `path`, as [`check`] does; an index that does not match its table is
+/// not an error.
 pub fn opens(path: &Path, step: &Step<'_>) -> Result<()> {
     match verdict(path, Check::Quick, step)? {
         Verdict::Good(_) | Verdict::Index(..) => Ok(()),
@@ -38,7 +38,7 @@ pub fn opens(path: &Path, step: &Step<'_>) -> Result<()> {
     }
 }
 
-/// Has SQLite take in what a crash or a copy left beside the database at `path`, a copy of our own.
+/// Has SQLite recover the leftovers of a crash or a copy beside the database at `path`, a copy of our own.
 pub fn recover(path: &Path) -> Result<()> {
     if !companions(path).iter().any(|companion| exists(companion)) {
         return Ok(());
@@ -52,14 +52,14 @@ pub fn recover(path: &Path) -> Result<()> {
     };
     match recover() {
         Ok(()) => Ok(()),
-        // What is not a database is found by the check.
+        // The check finds a file that is not a database.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(()),
         Err(error) => bail!("SQLite cannot recover it: {}", said(&error)),
     }
 }
 
-/// Checks the database in the file at `path` as [`check`] does, with the check that is named; what is wrong with it is no
-/// error.
+/// Checks the database in the file at `path` as [`check`] does, with the check `check`. Faults of the database are in
+/// the verdict; they are not errors.
 pub fn verdict(path: &Path, check: Check, step: &Step<'_>) -> Result<Verdict> {
     let damaged = |finding: String| Ok(Verdict::Damaged(finding));
     let reading = || format!("cannot read {}", path.display());
@@ -98,7 +98,7 @@ mod tests {
 
     use rusqlite::Connection;
 
-    /// A database of some pages with an index, in WAL mode or not; closed.
+    /// Returns a closed database of some pages with an index, in the given journal mode.
     fn database(mode: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("app.db");

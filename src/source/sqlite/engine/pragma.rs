@@ -1,4 +1,4 @@
-//! One run of a check of SQLite's, over all tables or over one.
+//! One run of a SQLite check, over all tables or over one.
 
 use rusqlite::{Connection, ErrorCode};
 
@@ -8,14 +8,14 @@ use super::{
     verdict::Check,
 };
 
-/// Adds what SQLite says of all tables, or of one.
+/// Adds SQLite's findings on all tables, or on one.
 pub(super) fn run(
     connection: &Connection,
     check: Check,
     table: Option<&str>,
     findings: &mut Findings,
 ) -> rusqlite::Result<()> {
-    // As many as there are: a column's odd values must not hide an index that is behind them.
+    // All findings are asked for: a column's odd values must not hide an index after them.
     let argument = table.map_or_else(|| i32::MAX.to_string(), quoted);
     let pragma = format!("PRAGMA {}({argument})", check.pragma());
     let mut statement = connection.prepare(&pragma)?;

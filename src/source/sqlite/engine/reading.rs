@@ -1,19 +1,20 @@
 //! One committed state of a database, read without changing anything beside it.
 //!
-//! A connection of SQLite's that only reads is not harmless: it makes a log and an index where there are none, and
-//! writes an index anew that a crash left. So how the database stands is looked at first, under a reader's lock, which
-//! keeps it that way ([`lock::share`]):
+//! A read-only connection of SQLite is not harmless: it creates a missing log and index, and rewrites an index that a
+//! crash left. So the state of the database is inspected first, under a reader's lock, which preserves that state
+//! ([`lock::share`]):
 //!
-//! | how it stands | how it is read |
+//! | state | method |
 //! |---|---|
-//! | a log, and somebody has its index in use | beside them, as one more reader; their index is only read |
-//! | no log, and nobody is seen to have it open | as a file that nobody changes; a log that appears meanwhile shows that somebody did |
-//! | no log, rollback mode, and somebody has it open | as a private copy, so that writers wait no longer than copying takes |
+//! | a log, and a process has its index in use | beside the others, as one more reader; their index is only read |
+//! | no log, and no process is seen to have it open | as a file that no process changes; a log that appears meanwhile shows that one did |
+//! | no log, rollback mode, and a process has it open | as a private copy, so that writers wait no longer than copying takes |
 //! | a log or a hot journal that a crash left | as a private copy with them, which SQLite recovers as it would the original |
 //!
-//! What others notice: in rollback mode they cannot commit meanwhile; in WAL mode the log is not shortened meanwhile, and
-//! who closes the database last leaves log and index behind for the next who opens it. Beside others as root, SQLite
-//! gives log and index the owner of the database: mostly the one that they have, so that only their ctime is new.
+//! Effects on others: in rollback mode they cannot commit meanwhile. In WAL mode the log is not shortened meanwhile,
+//! and the last process to close the database leaves log and index behind for the next one. If hookshot reads beside
+//! others as root, SQLite gives log and index the owner of the database: mostly the one that they have, so that only
+//! their ctime is new.
 
 use std::{
     fs::{File, Metadata},
@@ -45,26 +46,26 @@ use crate::{
     error::{Failure, Kind},
 };
 
-/// How often it is tried where others are faster.
+/// The number of attempts if others are faster.
 const ATTEMPTS: usize = 10;
-/// How often a lock that somebody holds is asked for.
+/// The time between two attempts to take a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What was read.
+/// The database that was read.
 #[derive(Debug)]
 pub struct Origin {
-    /// The original.
+    /// The metadata of the original.
     pub metadata: Metadata,
     /// The mode that its header names.
     pub mode: Mode,
-    /// Whether a crash had left it to be recovered, which was done in a copy.
+    /// True if a crash left it to be recovered, which was done in a copy.
     pub recovered: bool,
 }
 
-/// Does `work` on one committed state of the database that `open` opens and that `path` leads to. Where that turns out
-/// to have changed, the result is forgotten and `work` is done anew.
+/// Does `work` on one committed state of the database that `open` opens and that `path` leads to. If the database
+/// changed meanwhile, the result is dropped and `work` is repeated.
 ///
-/// `grows` names the file that `work` writes. Fails with [`Kind::Snapshot`] where no such state is to be had.
+/// `grows` names the file that `work` writes. Fails with [`Kind::Snapshot`] if no such state can be read.
 pub fn one_state<T: Send>(
     path: &Path,
     open: &dyn Fn() -> Result<File>,
@@ -107,7 +108,7 @@ pub fn one_state<T: Send>(
                     caller.step,
                 )?;
                 let stayed = original.is_in_place();
-                // From here on writers of the original need not wait.
+                // From here on, writers of the original need not wait.
                 let origin = original.origin(recovered);
                 let Some(copy) = copy.filter(|_| stayed) else {
                     others = Some(Others::AreJoined);
@@ -122,7 +123,7 @@ pub fn one_state<T: Send>(
         };
         match ended {
             Ended::Stopped(error) => return Err(error),
-            // Whatever came of it: it was not one state.
+            // Whatever the result: it was not one state.
             Ended::Worked(_) if !stayed => {}
             Ended::Worked(Err(error)) if joins == Others::AreJoined && is_passing(&error) => {
                 others = Some(Others::AreCopied);
@@ -140,7 +141,7 @@ pub fn one_state<T: Send>(
         .into())
 }
 
-/// What is done where others have the log in use.
+/// The treatment of a log that others have in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Others {
     /// We read beside them.
@@ -149,7 +150,7 @@ enum Others {
     AreCopied,
 }
 
-/// How one state is come by.
+/// The way in which one state is read.
 #[derive(Debug, PartialEq, Eq)]
 enum Way {
     Beside,
@@ -178,7 +179,7 @@ fn stamp(metadata: &Metadata) -> Stamp {
 ///
 /// It must outlive the connections to it: closing our handle drops the locks that SQLite has in this process.
 struct Original {
-    /// Absolute, links resolved: there the companions lie.
+    /// The absolute path with links resolved: the companions lie beside it.
     path: PathBuf,
     file: File,
     metadata: Metadata,
@@ -186,7 +187,7 @@ struct Original {
 }
 
 impl Original {
-    /// Takes the lock, and waits for it as long as the caller's patience goes.
+    /// Takes the lock, and waits for it as long as the caller's patience lasts.
     fn open(path: &Path, file: File, caller: &Caller<'_>) -> Result<Original> {
         let reading = || format!("cannot read {}", path.display());
         let real = path.canonicalize().with_context(reading)?;
@@ -211,8 +212,8 @@ impl Original {
         })
     }
 
-    /// SQLite, as root, gives log and index the owner of the database. Where that would change anything, it is first
-    /// tried without.
+    /// Returns the way to try first. SQLite, as root, gives log and index the owner of the database. If that would
+    /// change their owner, copying is tried first.
     fn first_choice(&self) -> Others {
         let owner = |metadata: &Metadata| (metadata.uid(), metadata.gid());
         let [log, index, _] = companions(&self.path);
@@ -227,7 +228,7 @@ impl Original {
         }
     }
 
-    /// How the database stands.
+    /// Inspects the state of the database and chooses the way to read it.
     fn way(&self, others: Others) -> Result<Way> {
         let [log, index, journal] = companions(&self.path);
         let log = match log.metadata() {
@@ -243,7 +244,7 @@ impl Original {
             });
         }
         let Some(log) = log else {
-            // As far as we may see who has it open: whom we do not see waits a little longer.
+            // As far as hookshot may see the processes that have it open. An unseen process waits a little longer.
             let is_held =
                 self.mode == Mode::Rollback && !holders(&self.path).unwrap_or_default().is_empty();
             return Ok(if is_held {
@@ -273,7 +274,7 @@ impl Original {
         })
     }
 
-    /// Whether `journal` is that of a transaction that a crash cut short (SQLite, "Hot Rollback Journals").
+    /// Returns true if `journal` is that of a transaction that a crash cut short (SQLite, "Hot Rollback Journals").
     fn is_hot(&self, journal: &Path) -> Result<bool> {
         let reading = || format!("cannot read {}", journal.display());
         let mut file = match open_regular(journal) {
@@ -288,7 +289,7 @@ impl Original {
         Ok(read == 1 && first != [0])
     }
 
-    /// Whether what `way` relied on is still so.
+    /// Returns true if the conditions that `way` relied on still hold.
     fn stayed(&self, way: &Way) -> bool {
         let now = || companions(&self.path)[0].metadata().ok();
         let is_quiet = match way {
@@ -298,7 +299,7 @@ impl Original {
         is_quiet && self.is_in_place()
     }
 
-    /// Whether its name still leads to it.
+    /// Returns true if its name still leads to it.
     fn is_in_place(&self) -> bool {
         let place = |metadata: &Metadata| (metadata.dev(), metadata.ino());
         self.path
@@ -306,7 +307,7 @@ impl Original {
             .is_ok_and(|now| place(&now) == place(&self.metadata))
     }
 
-    /// Lets it go.
+    /// Releases the database and describes it.
     fn origin(self, recovered: bool) -> Origin {
         Origin {
             metadata: self.metadata,

@@ -1,13 +1,14 @@
-//! The snapshot of a database: one committed point of it in a file of its own, proven by SQLite.
+//! The snapshot of a database: one committed point of it in a file of its own, verified by SQLite.
 //!
-//! `VACUUM INTO` writes it: what is deleted stays out, rowids stay as they are. Where SQLite cannot rebuild the database
-//! without the service (a collation or a function that only the service has), or would rebuild it in another order (the
-//! service replaced `NOCASE`, say), its pages are copied as they are, within
-//! one read transaction. Then SQLite checks the copy; and where it was rebuilt, also what it was made of, because a
-//! damaged page can be rebuilt into a good one that lacks rows.
+//! `VACUUM INTO` writes it: deleted data stays out, rowids stay as they are. In two cases the pages are copied
+//! unchanged instead, within one read transaction: SQLite cannot rebuild the database without the service (a collation
+//! or a function that only the service has), or would rebuild it in another order (the service replaced `NOCASE`, for
+//! example). Then SQLite checks the copy. If it was rebuilt, SQLite also checks the original, because a damaged page
+//! can be rebuilt into a good one that lacks rows.
 //!
 //! The copy is closed: it needs no log and no journal. It has the journal mode of the original, WAL or rollback, which
-//! `VACUUM INTO` does not keep and nobody would miss until the restored service is slower, or reads while it writes.
+//! `VACUUM INTO` does not keep. Its loss would stay unnoticed until the restored service is slower, or reads while it
+//! writes.
 //!
 //! Not promised: transactions over several attached databases (each snapshot is of its own moment), and commits that a
 //! crash of the machine would lose (`PRAGMA synchronous`).
@@ -50,10 +51,10 @@ use crate::{
     source::files::{self, Content, Staged},
 };
 
-/// Pages that are copied before we look whether to stop.
+/// The number of pages that are copied between two checks for a stop.
 const PIECE_PAGES: i32 = 256;
 
-/// How the copy was made.
+/// The method by which the copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     VacuumInto,
@@ -71,8 +72,9 @@ impl Method {
 
 /// Takes a snapshot of the database at `path`; a link is followed.
 ///
-/// Fails with [`NotFound`](crate::error::Kind::NotFound) where there is none, and with
-/// [`Snapshot`](crate::error::Kind::Snapshot) where it is damaged, no database, or stays locked. The original and what lies beside it stay as they are, in every case.
+/// Fails with [`NotFound`](crate::error::Kind::NotFound) if there is none, and with
+/// [`Snapshot`](crate::error::Kind::Snapshot) if it is damaged, is not a database, or stays locked. The original and
+/// its companions stay as they are, in every case.
 pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged> {
     staging::sweep(caller.scratch);
     let begun = Instant::now();
@@ -91,7 +93,8 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
         };
         let method = copy_into(connection, &copy, &place, method, stopping)?;
         if method == Method::VacuumInto {
-            // Others wait meanwhile, or their log grows: the longer check is that of the copy, which has the same indexes.
+            // Other processes wait meanwhile, or their log grows, so the longer check is left to the copy, which has
+            // the same indexes.
             examine(connection, Check::Quick)?.good(path)?;
         }
         Ok((method, number(connection, "schema_version")?))
@@ -127,15 +130,15 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
     })
 }
 
-/// Returns true if a snapshot of the database at `path` would have this digest: it holds the same rows in the same order,
-/// whatever free pages it has. False for one that has a log or a journal beside it, and for one that cannot be copied.
+/// Returns true if a snapshot of the database at `path` would have this digest: it holds the same rows in the same
+/// order, whatever free pages it has. Returns false if it has a log or a journal beside it, or cannot be copied.
 pub fn would_be(path: &Path, digest: Digest, caller: &Caller<'_>) -> Result<bool> {
     let has_companions = companions(path).iter().any(|companion| exists(companion));
     Ok(!has_companions && digest_of(path, caller)? == Some(digest))
 }
 
-/// Returns the digest that a snapshot of the database at `path` has, what is in its log or journal included; nothing if it
-/// cannot be copied.
+/// Returns the digest that a snapshot of the database at `path` has, the content of its log or journal included; `None`
+/// if it cannot be copied.
 pub fn digest_of(path: &Path, caller: &Caller<'_>) -> Result<Option<Digest>> {
     if !exists(path) {
         return Ok(None);
@@ -154,12 +157,12 @@ pub fn digest_of(path: &Path, caller: &Caller<'_>) -> Result<Option<Digest>> {
     }
 }
 
-/// Where the header counts changes of the file, and where it repeats that number (SQLite's file format, 1.3).
+/// The offsets in the header of the change counter of the file, and of its repetition (SQLite's file format, 1.3).
 const CHANGE_COUNTERS: [u64; 2] = [24, 92];
-/// Where the header counts changes of the schema.
+/// The offset in the header of the change counter of the schema.
 const SCHEMA_COOKIE: u64 = 40;
 
-/// Gives a rebuilt copy the counters that do not tell how often a database was rebuilt: a copy of a copy is the same file.
+/// Gives a rebuilt copy counters that do not depend on the number of rebuilds: a copy of a copy is the same file.
 fn settle_counters(copy: &File, schema: i64) -> Result<()> {
     for at in CHANGE_COUNTERS {
         copy.write_all_at(&1_u32.to_be_bytes(), at)?;
@@ -168,7 +171,7 @@ fn settle_counters(copy: &File, schema: i64) -> Result<()> {
     Ok(copy.write_all_at(&schema.to_be_bytes(), SCHEMA_COOKIE)?)
 }
 
-/// What the copy says of itself.
+/// The copy's description of itself.
 struct Facts {
     page_size: i64,
     pages: i64,
@@ -176,15 +179,15 @@ struct Facts {
     application_id: i64,
 }
 
-/// Bytes of the state that `connection` sees.
+/// Returns the bytes of the state that `connection` sees.
 fn copy_size(connection: &Connection) -> Result<u64> {
     let pages = number(connection, "page_count")?;
     let size = number(connection, "page_size")?;
     Ok(u64::try_from(pages.saturating_mul(size))?)
 }
 
-/// Writes what `connection` sees into `copy`, which lies at `place`: by `method`, or page by page if SQLite cannot rebuild
-/// it.
+/// Writes the state that `connection` sees into `copy`, which lies at `place`: by `method`, or page by page if SQLite
+/// cannot rebuild it.
 fn copy_into(
     connection: &Connection,
     copy: &File,
@@ -192,7 +195,7 @@ fn copy_into(
     method: Method,
     stopping: &AtomicBool,
 ) -> Result<Method> {
-    // An earlier attempt may have left something.
+    // An earlier attempt may have left data.
     clear(copy, place)?;
     if method == Method::VacuumInto {
         match connection.execute("VACUUM INTO ?1", [connection::uri(place)]) {

@@ -1,4 +1,4 @@
-//! SQLite at work in a thread of its own, so that it can be told to stop.
+//! SQLite's work in a thread of its own, so that it can be stopped.
 
 use std::{
     panic,
@@ -16,20 +16,20 @@ use rusqlite::Connection;
 
 use super::Step;
 
-/// How often the caller is asked whether to go on.
+/// The time between two questions to the caller whether to go on.
 const TICK: Duration = Duration::from_millis(50);
 
-/// What became of it.
+/// The end of the work.
 #[derive(Debug)]
 pub enum Ended<T> {
-    /// It came to its end, good or bad.
+    /// It ended by itself, with success or an error.
     Worked(Result<T>),
-    /// The caller wanted it to stop, with this error.
+    /// The caller stopped it, with this error.
     Stopped(anyhow::Error),
 }
 
-/// Does `work` with `connection`, which is closed at its end. `step` is told meanwhile by how much the file at `grows`
-/// has grown, and ends the work by an error; what SQLite does not end by itself has to look at the flag.
+/// Does `work` with `connection`, which is closed at its end. Meanwhile `step` is told the growth of the file at
+/// `grows`, and ends the work by an error. Work that SQLite does not interrupt has to read the flag.
 pub fn run<T: Send>(
     mut connection: Connection,
     step: &Step<'_>,
@@ -57,14 +57,14 @@ pub fn run<T: Send>(
             let _running = running;
             work(&mut connection, stopping)
         });
-        // Nothing is ever sent: the other end goes with the thread.
+        // Nothing is ever sent: the other end closes with the thread.
         while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
             if stopped.is_none() {
                 stopped = ask();
             }
             if stopped.is_some() {
                 stopping.store(true, Ordering::Relaxed);
-                // Again and again: what begins after an interruption knows nothing of it.
+                // Repeated: a statement that begins after an interruption is not interrupted by it.
                 handle.interrupt();
             }
         }

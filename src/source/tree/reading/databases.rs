@@ -1,4 +1,4 @@
-//! Databases among the files that are read: copied as such, with what their engines keep beside them.
+//! Databases among the files that are read: copied as such, with the companion files of their engines.
 
 use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt as _, path::Path};
 
@@ -21,9 +21,9 @@ use crate::{
     source::files::Content,
 };
 
-/// A larger copy of a database keeps a file of its own.
+/// The size above which a copy of a database keeps a file of its own.
 const SMALL_COPY_BYTES: u64 = 16 << 20;
-/// At most so many copies do: each is an open file until the archive is made.
+/// The most copies with files of their own: each is an open file until the archive is made.
 const MOST_COPIES: usize = 64;
 
 impl Reading<'_> {
@@ -39,7 +39,7 @@ impl Reading<'_> {
         self.spool.copy(folders, relative, kinds, self.caller.step)
     }
 
-    /// Copies a database as one, or else as the file that it is; the inner error is one of reading it.
+    /// Copies a database as one, or else as a plain file; the inner error is one of reading it.
     pub(super) fn database(
         &mut self,
         folders: &mut Folders<'_>,
@@ -87,7 +87,7 @@ impl Reading<'_> {
         Ok(Ok(()))
     }
 
-    /// One consistent copy, or why there is none. Fails only if the work ends.
+    /// Returns one consistent copy, or the reason why there is none. Fails only if the work ends.
     fn consistent(
         &mut self,
         relative: &RelativeName,
@@ -134,7 +134,8 @@ impl Reading<'_> {
     }
 }
 
-/// Returns what is wrong with a database and what to do, less what a hint says of an archive that is not made: this one is.
+/// Returns the fault of a database and its remedy, without the part of the hint that says that no archive was made: one
+/// is.
 fn with_remedy(failure: &Failure) -> String {
     let hint = failure.hint.as_deref().unwrap_or_default();
     let is_remedy = |part: &&str| {

@@ -13,7 +13,7 @@ use std::{
 use super::*;
 use crate::error::{Failure, Kind};
 
-/// The folder of a database, a scratch folder, and what the first one is like.
+/// The folder of a database, a scratch folder, and the first state of the folder.
 struct Place {
     folder: tempfile::TempDir,
     scratch: tempfile::TempDir,
@@ -56,7 +56,7 @@ impl Place {
             .collect()
     }
 
-    /// Takes a snapshot; whatever comes of it, the folder stays as it was and scratch empty.
+    /// Takes a snapshot; checks that the folder stays as it was and scratch empty, whatever the result.
     fn take(&self, name: &str) -> Result<Staged> {
         self.take_with(name, &|_| Ok(()))
     }
@@ -78,7 +78,7 @@ impl Place {
         result
     }
 
-    /// The snapshot as a file, to be opened.
+    /// Writes the snapshot to a file and opens it.
     fn restored(&self, staged: &Staged) -> Connection {
         let path = self.scratch.path().join("restored.db");
         let mut file = File::create(&path).expect("a file");
@@ -334,7 +334,7 @@ fn a_damaged_database_is_never_archived() {
     assert!(pages > 20, "{pages} pages are too few to say anything");
 }
 
-/// A leaf that says that it has fewer rows than it has: SQLite rebuilds it without a word.
+/// A leaf that claims fewer rows than it has: SQLite rebuilds it silently.
 #[test]
 fn damage_that_a_rebuilt_copy_would_hide_is_found() {
     let place = Place::new();
