@@ -1,8 +1,8 @@
-//! Things that are met once each, mostly in order.
+//! A set of items that are added once each, mostly in order.
 
 use std::collections::BTreeSet;
 
-/// What was met so far. Whatever comes in order costs one comparison.
+/// The items so far. An item that comes in order costs one comparison.
 #[derive(Debug)]
 pub struct Distinct<T> {
     ascending: Vec<T>,
@@ -19,7 +19,7 @@ impl<T> Default for Distinct<T> {
 }
 
 impl<T: Ord> Distinct<T> {
-    /// Adds `item`; false where it was met before.
+    /// Adds `item`; returns false if it was added before.
     pub fn insert(&mut self, item: T) -> bool {
         if self.ascending.last().is_none_or(|last| *last < item) {
             if self.others.contains(&item) {
@@ -31,17 +31,17 @@ impl<T: Ord> Distinct<T> {
         self.ascending.binary_search(&item).is_err() && self.others.insert(item)
     }
 
-    /// Whether `item` was met.
+    /// Returns true if `item` was added.
     pub fn contains(&self, item: &T) -> bool {
         self.ascending.binary_search(item).is_ok() || self.others.contains(item)
     }
 
-    /// How many there are.
+    /// Returns the number of items.
     pub fn count(&self) -> usize {
         self.ascending.len() + self.others.len()
     }
 
-    /// Forgets what was met last, if that is `item`.
+    /// Removes `item`. Only an item that was added out of order, or the last one in order, can be removed.
     pub fn remove(&mut self, item: &T) {
         if self.ascending.last() == Some(item) {
             self.ascending.pop();

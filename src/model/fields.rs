@@ -1,4 +1,4 @@
-//! The fields of a JSON object, read one by one, with what is wrong with each.
+//! The fields of a JSON object, read one by one, with the faults of each.
 
 use serde_json::{Map, Value};
 
@@ -15,10 +15,10 @@ impl Object for Map<String, Value> {
     }
 }
 
-/// One object, and where what is wrong with it is said.
+/// A JSON object being read, with the list that collects its faults.
 pub(super) struct Fields<'a> {
     pub(super) object: &'a dyn Object,
-    /// What comes before each fault: whose fields these are.
+    /// The text before each fault: it names the object.
     pub(super) of: &'a dyn Fn() -> String,
     pub(super) faults: &'a mut Vec<ManifestFault>,
 }

@@ -33,13 +33,13 @@ pub struct Manifest {
     pub files: BTreeMap<EntryName, FileRecord>,
     /// The root folder's name; absent in version 1.0.
     pub root: Option<String>,
-    /// Where the archive was made.
+    /// The name of the machine that made the archive.
     pub hostname: Option<String>,
-    /// Name of what was exported.
+    /// The name of the exported application.
     pub app: Option<String>,
-    /// Its version.
+    /// The version of the application.
     pub app_version: Option<String>,
-    /// How its blocks are compressed. The same hookshot that compresses in the same way writes the same bytes.
+    /// The method that compressed its blocks. The same hookshot with the same method writes the same bytes.
     pub compression: Option<String>,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
@@ -47,10 +47,10 @@ pub struct Manifest {
     pub trees: BTreeMap<EntryName, Tree>,
 }
 
-/// What the manifest says of one entry.
+/// The manifest's record of one entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRecord {
-    /// Where it lies below the root folder.
+    /// The path below the root folder.
     pub path: EntryName,
     /// SHA-256 of the content.
     pub checksum: Digest,
@@ -68,29 +68,29 @@ pub struct FileRecord {
     pub gid: Option<u32>,
     /// Time of the last change, Unix seconds.
     pub mtime: Option<i64>,
-    /// What it is: `redb`, `file`; unknown kinds are plain files.
+    /// The kind of entry: `redb`, `file`; unknown kinds are plain files.
     pub kind: Option<Arc<str>>,
-    /// Where it came from; information only, an import never follows it.
+    /// The path of the source; information only, an import never follows it.
     pub target: Option<String>,
-    /// How a database's copy was taken and proven.
+    /// The record of how the copy of a database was taken and verified.
     pub snapshot: Option<Value>,
-    /// The path below its directory source, where the entry's name cannot say it.
+    /// The path below its directory source if the entry's name cannot hold it.
     pub name: Option<Vec<u8>>,
     /// Nanoseconds of [`FileRecord::mtime`], below 10^9.
     pub mtime_ns: Option<u32>,
     /// Extended attributes.
     pub xattrs: Xattrs,
-    /// Whether it had holes, so that blocks of zeros need not be stored.
+    /// True if the file had holes, so that blocks of zeros need not be stored.
     pub sparse: bool,
-    /// True if the content may be no state that the file ever had: it changed each time it was read, or it is a plain
-    /// copy of a database that could not be proven.
+    /// True if the content may be a state that the file never had: the file changed during each read, or it is a plain
+    /// copy of a database that could not be verified.
     pub torn: bool,
-    /// True if its source is secret, as the configuration of the machine that exported it says.
+    /// True if the configuration of the exporting machine marks the source as secret.
     pub secret: bool,
 }
 
 impl FileRecord {
-    /// A record with the three keys of version 1.0.
+    /// Makes a record with the three keys of version 1.0.
     pub fn new(path: EntryName, checksum: Digest, size: u64) -> FileRecord {
         FileRecord {
             path,
@@ -119,8 +119,8 @@ impl FileRecord {
         self.kind.as_deref() == Some("redb")
     }
 
-    /// Returns the bytes that the entry takes on a disk, where blocks of zeros take none: of a redb database those of
-    /// its live pages and its header.
+    /// Returns the bytes that the entry takes on a disk if blocks of zeros take none. For a redb database these are its
+    /// live pages and its header.
     pub fn stored_bytes(&self) -> u64 {
         const HEADER_BYTES: u64 = 4096;
         let snapshot = self.snapshot.as_ref().filter(|_| self.is_redb());
@@ -130,7 +130,7 @@ impl FileRecord {
         })
     }
 
-    /// Whether the archive says that this database was checked page by page before it was archived.
+    /// Returns true if the archive states that this database was checked page by page before it was archived.
     pub fn is_proven_database(&self) -> bool {
         let checked = self
             .snapshot
@@ -141,18 +141,18 @@ impl FileRecord {
 }
 
 impl Manifest {
-    /// The entries whose content may be no state that they ever had.
+    /// Returns the entries whose content may be a state that they never had.
     pub fn torn(&self) -> impl Iterator<Item = (&EntryName, &FileRecord)> {
         self.files.iter().filter(|(_, record)| record.torn)
     }
 
-    /// Returns true if a database is among them: then an older archive may be the better one.
+    /// Returns true if a database is among the torn entries: then an older archive may be the better one.
     pub fn has_torn_database(&self) -> bool {
         self.torn()
             .any(|(_, record)| matches!(record.kind.as_deref(), Some("redb" | "sqlite")))
     }
 
-    /// Returns true if the archive says that an entry is secret: by its own record, or by that of its directory.
+    /// Returns true if the archive marks an entry as secret, by its own record or by that of its directory.
     pub fn is_secret(&self, name: &EntryName) -> bool {
         let directory = name.as_str().split_once('/').map(|(first, _)| first);
         let tree = directory.and_then(|first| self.trees.get(first));
@@ -160,7 +160,7 @@ impl Manifest {
             || tree.is_some_and(|tree| tree.secret)
     }
 
-    /// Bytes of all entries together. Never overflows: both factors are bounded on reading.
+    /// Returns the bytes of all entries together. Never overflows: both factors are bounded on reading.
     pub fn total_bytes(&self) -> u64 {
         self.files
             .values()
@@ -168,10 +168,10 @@ impl Manifest {
     }
 }
 
-/// What is wrong with a manifest.
+/// A fault of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ManifestFault {
-    /// It says something that no manifest may say.
+    /// It has content that no manifest may have.
     Malformed(String),
     /// It is a manifest of another major version.
     Version(String),

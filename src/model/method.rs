@@ -1,17 +1,17 @@
-//! How the copy of a database is made, as configuration and command line name it.
+//! The methods of copying a database, as configuration and command line name them.
 
-/// How a snapshot is taken.
+/// A method of taking a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Under a lock where nobody has the database open, else while the service writes, else from a clone.
+    /// Under a lock if no process has the database open, else while the service writes, else from a clone.
     Auto,
     /// Under a lock, or not at all.
     Locked,
     /// While the service writes.
     Walk,
-    /// From a clone that the file system makes in a moment.
+    /// From a clone that the file system makes at once.
     Reflink,
-    /// While the service stands still for a moment.
+    /// While the service is paused for a moment.
     Pause,
 }
 

@@ -1,4 +1,4 @@
-//! A list of things that are named to people: so many, and how many more there are.
+//! A list of messages for people, and the number of those that were left out.
 
 use super::limits::MAX_FAULTS;
 
@@ -10,7 +10,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// Adds what `say` says, or counts it.
+    /// Adds the sentence of `say`, or only counts it if the list is full.
     pub fn add(&mut self, say: impl FnOnce() -> String) {
         self.count += 1;
         if self.said.len() < MAX_FAULTS {
@@ -18,12 +18,12 @@ impl Named {
         }
     }
 
-    /// How many there are, kept or not.
+    /// Returns the number of sentences, kept or not.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// What was said, and how much more there was to say.
+    /// Returns the sentences that were kept, and one with the number of those that were not.
     pub fn finish(mut self) -> Vec<String> {
         let more = self.count - self.said.len();
         if more > 0 {

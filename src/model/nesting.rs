@@ -1,11 +1,11 @@
-//! Paths of files that cannot all be there at once.
+//! Paths that cannot exist at the same time.
 
-/// Two things that are in each other's way.
+/// Two paths in conflict.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Disputed<'a, T> {
-    /// They have one path.
+    /// The same path twice.
     Twice(&'a [u8], T, T),
-    /// What has `path` lies below something that is no folder.
+    /// The entry with `path` lies below something that is not a folder.
     Below {
         path: &'a [u8],
         name: T,
@@ -14,12 +14,12 @@ pub(super) enum Disputed<'a, T> {
     },
 }
 
-/// Sorts `parts` and finds what is in each other's way: below a leaf there can be nothing.
+/// Sorts `parts` and finds the conflicts: nothing can lie below a leaf.
 pub(super) fn disputed<'a, T: Copy>(
     parts: &mut [(&'a [u8], T)],
     is_leaf: impl Fn(T) -> bool,
 ) -> impl Iterator<Item = Disputed<'a, T>> {
-    // With `/` before every other byte, what lies below something comes directly behind it.
+    // If `/` sorts before every other byte, the paths below another path come directly after it.
     parts.sort_by(|(one, _), (other, _)| in_order(one).cmp(in_order(other)));
     let mut last: Option<(&[u8], T)> = None;
     let mut above: Option<(&[u8], T)> = None;
@@ -44,7 +44,7 @@ pub(super) fn disputed<'a, T: Copy>(
     })
 }
 
-/// A path for comparing: `/` comes first.
+/// Returns the bytes of a path for comparing: `/` comes first.
 fn in_order(path: &[u8]) -> impl Iterator<Item = u8> {
     path.iter()
         .map(|byte| if *byte == b'/' { 0 } else { *byte })

@@ -1,19 +1,19 @@
-//! The plan of an import: for every entry, what happens to which target. Decided here, carried out by `disk`.
+//! The plan of an import: the action for every entry and its target. Decided here, carried out by `disk`.
 
 use std::path::PathBuf;
 
 use super::{digest::Digest, entry_name::EntryName, tree::Xattrs};
 
-/// What happens to one target.
+/// The action on one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// There is no target yet.
+    /// The target does not exist yet.
     Create,
-    /// The target differs: it stays as `.bak`.
+    /// The target differs: its old content stays as `.bak`.
     Replace,
     /// The target has the same content, mode, owner and attributes: nothing happens.
     Unchanged,
-    /// The target goes (a rollback of a creation); it stays as `.bak`.
+    /// The target is removed (a rollback of a creation); it stays as `.bak`.
     Remove,
     /// A command of this machine takes the entry.
     Feed,
@@ -22,7 +22,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The action in JSON.
+    /// Returns the name of the action in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Action::Create => "create",
@@ -33,7 +33,7 @@ impl Action {
         }
     }
 
-    /// What the target is, for people.
+    /// Returns a description of the target for people.
     pub fn description(self) -> &'static str {
         match self {
             Action::Create => "new",
@@ -45,7 +45,7 @@ impl Action {
         }
     }
 
-    /// Whether the disk changes.
+    /// Returns true if the disk changes.
     pub fn changes(self) -> bool {
         matches!(self, Action::Create | Action::Replace | Action::Remove)
     }
@@ -80,13 +80,14 @@ pub struct Present {
 pub struct Step {
     /// The entry.
     pub entry: EntryName,
-    /// What it replaces; `None` where this machine has no place for it.
+    /// The target that the entry replaces; `None` if this machine has no target for it.
     pub target: Option<PathBuf>,
-    /// What happens.
+    /// The action on the target.
     pub action: Action,
 }
 
-/// Decides what happens to a target: `wanted` is what the archive says, `present` what the machine has.
+/// Decides the action on a target: `wanted` and `attributes` are those of the archive, `present` is the target on this
+/// machine.
 pub fn decide(wanted: Digest, attributes: &Attributes, present: Option<&Present>) -> Action {
     match present {
         None => Action::Create,
@@ -102,8 +103,9 @@ pub fn decide(wanted: Digest, attributes: &Attributes, present: Option<&Present>
     }
 }
 
-/// Returns the mode of a restored file: what the archive says, else what the target has, else `fallback`; never set-uid,
-/// set-gid or sticky. A `private` file is closed to others, whatever the archive says, and at most 0600 if it says no mode.
+/// Returns the mode of a restored file: that of the archive, else that of the target, else `fallback`; never set-uid,
+/// set-gid or sticky. A `private` file is closed to others, whatever mode the archive has. If the archive has no mode,
+/// it is at most 0600.
 pub fn restored_mode(
     archived: Option<u32>,
     present: Option<u32>,
@@ -119,10 +121,10 @@ pub fn restored_mode(
     }
 }
 
-/// Whether a file may be open to others.
+/// The privacy of a file: closed or open to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privacy {
-    /// Secrets: closed to those who are neither owner nor of the group.
+    /// Secrets: closed to users other than the owner and the members of the group.
     Private,
     /// Everything else.
     Ordinary,

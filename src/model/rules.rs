@@ -1,4 +1,5 @@
-//! What of a directory goes along: patterns as in gitignore(5). The only module that knows the `ignore` crate.
+//! Selects the files of a directory for an archive, by patterns as in gitignore(5). The only module that knows the
+//! `ignore` crate.
 
 use std::{
     collections::BTreeSet,
@@ -10,29 +11,29 @@ use std::{
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use serde::{Deserialize, Serialize};
 
-/// What is taken of a directory, and what is not.
+/// The rules that decide which files of a directory an archive takes.
 ///
-/// Patterns have the meaning that lines of a `.gitignore` at the top of the directory have: the last one that matches
-/// decides, `!` takes back, `/` at the beginning or in the middle ties a pattern to the top, `/` at the end means
-/// folders alone, and nothing brings back what lies below an excluded folder. Where there are patterns to include, a
-/// file is taken only if one of them matches it, or a folder above it. What is excluded is excluded in any case.
+/// Patterns have the meaning that lines of a `.gitignore` at the top of the directory have. The last one that matches
+/// decides, and `!` takes back. `/` at the beginning or in the middle ties a pattern to the top, `/` at the end means
+/// folders alone. Nothing brings back a path below an excluded folder. If there are patterns to include, a file is
+/// taken only if one of them matches it, or a folder above it. An excluded path stays excluded in any case.
 #[derive(Debug, Clone)]
 pub struct Rules {
     include: Option<Gitignore>,
     exclude: Gitignore,
-    /// What belongs to somebody else, whatever the patterns say.
+    /// Paths of other sources, excluded whatever the patterns say.
     others: BTreeSet<Vec<u8>>,
     /// Paths that are taken, whatever the patterns and the other sources say.
     claimed: BTreeSet<Vec<u8>>,
     /// The patterns as they were written: those that include, and those that exclude.
     patterns: (Vec<String>, Vec<String>),
-    /// True if everything is taken, even what no archive holds.
+    /// True if everything is taken, even the kinds of file that no archive holds.
     takes_special: bool,
-    /// The child of the directory that is looked at by itself; nothing for all of it.
+    /// The child of the directory that is inspected by itself; empty for the whole directory.
     child: Vec<u8>,
 }
 
-/// Rules as text, for what has to be told apart by the same rules later.
+/// Rules as text, so that the same rules can be applied again later.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WrittenRules {
     /// Patterns that include.
@@ -41,13 +42,13 @@ pub struct WrittenRules {
     /// Patterns that exclude.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     exclude: Vec<String>,
-    /// Paths that belong to others.
+    /// Paths that belong to other sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     others: Vec<PathBuf>,
-    /// Paths that are taken all the same.
+    /// Paths that are taken although they are excluded or belong to other sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     claimed: Vec<PathBuf>,
-    /// The child of the directory that is looked at by itself.
+    /// The child of the directory that is inspected by itself.
     #[serde(default, skip_serializing_if = "is_empty")]
     child: PathBuf,
 }
@@ -56,21 +57,21 @@ fn is_empty(path: &Path) -> bool {
     path.as_os_str().is_empty()
 }
 
-/// What becomes of one path.
+/// The decision on one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is taken.
     Kept,
-    /// A folder in which something may be taken; it goes along if that is so.
+    /// A folder in which something may be taken; the folder is taken if that is so.
     Searched,
-    /// A folder that is excluded, and lies above something that is claimed: only that is taken.
+    /// An excluded folder above a claimed path: only that path is taken.
     Crossed,
-    /// It is not, nor is anything below it.
+    /// Neither the path nor anything below it is taken.
     Excluded,
 }
 
 impl Rules {
-    /// Reads patterns, or names every one that is no pattern.
+    /// Compiles patterns, or names every invalid one.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Rules, Vec<String>> {
         let mut faults = Vec::new();
         let excluding = build(exclude, &mut faults);
@@ -89,7 +90,7 @@ impl Rules {
         }
     }
 
-    /// Everything is taken, sockets, fifos and devices among it.
+    /// Makes rules that take everything, sockets, fifos and devices among it.
     pub fn everything() -> Rules {
         Rules {
             include: None,
@@ -102,8 +103,8 @@ impl Rules {
         }
     }
 
-    /// Takes `claimed` as well, paths below the top: they count as taken whatever the patterns say, and although they belong
-    /// to another source.
+    /// Takes `claimed` as well, paths below the top: they count as taken although the patterns exclude them or they
+    /// belong to another source.
     #[must_use]
     pub fn claiming(mut self, claimed: impl IntoIterator<Item = Vec<u8>>) -> Rules {
         self.claimed.extend(claimed);
@@ -116,7 +117,7 @@ impl Rules {
         self.takes_special
     }
 
-    /// The same rules for one file or folder of the directory by itself: paths are those below it.
+    /// Returns the same rules for one file or folder of the directory by itself: paths are those below it.
     #[must_use]
     pub fn of_child(&self, name: &[u8]) -> Rules {
         Rules {
@@ -125,7 +126,7 @@ impl Rules {
         }
     }
 
-    /// The rules as text.
+    /// Returns the rules as text.
     pub fn written(&self) -> WrittenRules {
         let paths = |paths: &BTreeSet<Vec<u8>>| -> Vec<PathBuf> {
             let paths = paths.iter().map(|path| OsStr::from_bytes(path));
@@ -140,23 +141,24 @@ impl Rules {
         }
     }
 
-    /// Excludes `others` as well, paths below the top, and what lies below them: targets of other sources, say.
+    /// Excludes `others` as well, paths below the top, with everything below them: targets of other sources, for
+    /// example.
     #[must_use]
     pub fn without(mut self, others: impl IntoIterator<Item = Vec<u8>>) -> Rules {
         self.others.extend(others);
         self
     }
 
-    /// Whether the file or folder at `relative`, a path below the top, is taken, or searched for what is.
+    /// Returns true if the file or folder at `relative`, a path below the top, is taken, or is a folder to search.
     pub fn keeps(&self, relative: &[u8], is_folder: bool) -> bool {
         self.verdict(relative, is_folder) != Verdict::Excluded
     }
 
-    /// What becomes of the file or folder at `relative`, a path below the top.
+    /// Returns the decision on the file or folder at `relative`, a path below the top.
     pub fn verdict(&self, relative: &[u8], is_folder: bool) -> Verdict {
         let slashes = relative.iter().enumerate();
         let folders = slashes.filter(|(_, byte)| **byte == b'/');
-        // From the top: what is below an excluded folder has no say.
+        // From the top: patterns do not apply below an excluded folder.
         let mut above = self.of_top();
         for (at, _) in folders {
             above = self.below(above, &relative[..at], true);
@@ -164,7 +166,7 @@ impl Rules {
         self.below(above, relative, is_folder)
     }
 
-    /// What becomes of the top itself.
+    /// Returns the decision on the top itself.
     pub fn of_top(&self) -> Verdict {
         let top = match self.include {
             None => Verdict::Kept,
@@ -176,7 +178,7 @@ impl Rules {
         }
     }
 
-    /// What becomes of `relative`, in a folder of which `above` becomes.
+    /// Returns the decision on `relative`, in a folder for which `above` was decided.
     pub fn below(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
         match self.child.as_slice() {
             [] => self.judge(above, relative, is_folder),
@@ -253,8 +255,8 @@ fn build(patterns: &[String], faults: &mut Vec<String>) -> Option<Gitignore> {
     }
 }
 
-/// A pattern so that the crate reads it as git does: braces are letters and no alternatives, more than two stars are two,
-/// and what a class excludes is not a slash. What git reads in yet another way is refused.
+/// Rewrites a pattern so that the crate reads it as git does: braces are literal, more than two stars are two, and a
+/// negated class does not match a slash. Refuses a pattern that git would still read in another way.
 fn as_git_reads(pattern: &str) -> Result<String, String> {
     if pattern.contains('\n') {
         return Err("it is more than one line".to_owned());
@@ -300,11 +302,11 @@ fn as_git_reads(pattern: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// The class of characters that stands after `[`, and what stands behind it.
+/// Splits the class of characters after `[` from the text behind it.
 fn class(rest: &str) -> Result<(String, &str), String> {
     let body = rest.strip_prefix(['!', '^']);
     let (is_negated, body) = body.map_or((false, rest), |body| (true, body));
-    // A bracket that comes first is one of the class.
+    // A bracket that comes first is a character of the class.
     let first = body.chars().next().map_or(0, char::len_utf8);
     let Some(end) = body[first..].find(']').map(|end| first + end) else {
         return Err("`[` is not closed".to_owned());
@@ -350,7 +352,7 @@ mod tests {
 
     #[test]
     fn patterns_exclude_what_git_ignores() {
-        // Patterns, what they exclude, what they keep. Each line was compared with `git check-ignore`.
+        // Patterns, paths that they exclude, paths that they keep. Each line was compared with `git check-ignore`.
         let table: &[(&[&str], &[&str], &[&str])] = &[
             (
                 &["*.log"],

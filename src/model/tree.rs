@@ -1,4 +1,4 @@
-//! What the manifest says of a directory source beyond its files: folders, symbolic links, owners, attributes
+//! The part of the manifest about a directory source beyond its files: folders, symbolic links, owners, attributes
 //! (docs/format.md, "Directories").
 
 use std::{
@@ -28,9 +28,9 @@ pub(super) const ROOT: &str = "root";
 pub(super) const FOLDERS: &str = "folders";
 /// The key of the list of links.
 pub(super) const LINKS: &str = "links";
-/// The key of the top folder's record, and of a file's, that tells that its source is secret.
+/// The key that marks a source as secret, in the record of the top folder and in that of a file.
 pub(super) const SECRET: &str = "secret";
-/// The keys that mean something in a record of one of them.
+/// The known keys in a record of a folder or a link.
 pub(super) const RECORD_KEYS: &[&str] = &[
     "name",
     "target",
@@ -54,16 +54,16 @@ pub type Xattrs = BTreeMap<String, Vec<u8>>;
 pub struct Tree {
     /// The top folder.
     pub root: FolderRecord,
-    /// The folders below it, empty ones among them. One that lies above something and is missing here is made like the
+    /// The folders below it, empty ones among them. If a folder above an entry is missing here, it is created like the
     /// top folder.
     pub folders: BTreeMap<RelativeName, FolderRecord>,
     /// The symbolic links.
     pub links: BTreeMap<RelativeName, LinkRecord>,
-    /// True if its source is secret, as the configuration of the machine that exported it says.
+    /// True if the configuration of the exporting machine marks the source as secret.
     pub secret: bool,
 }
 
-/// To whom something belongs.
+/// The owner and group of a file, folder or link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owner {
     /// Name of the owner.
@@ -86,13 +86,13 @@ pub struct Modified {
 }
 
 impl Modified {
-    /// No time is later.
+    /// The latest possible time.
     pub const LATEST: Modified = Modified {
         seconds: i64::MAX,
         nanoseconds: 999_999_999,
     };
 
-    /// The same as the standard library has it; nothing where it cannot say it.
+    /// Returns the same time as the standard library represents it; `None` if it cannot.
     pub fn time(self) -> Option<SystemTime> {
         let span = Duration::from_secs(self.seconds.unsigned_abs());
         let second = match self.seconds < 0 {
@@ -103,32 +103,32 @@ impl Modified {
     }
 }
 
-/// What the manifest says of a folder.
+/// The manifest's record of a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FolderRecord {
     /// Permission bits, at most `0o7777`.
     pub mode: Option<u32>,
-    /// To whom it belongs.
+    /// Its owner and group.
     pub owner: Owner,
-    /// When an entry of it was last made or removed.
+    /// The time at which an entry of it was last created or removed.
     pub mtime: Option<Modified>,
     /// Its extended attributes.
     pub xattrs: Xattrs,
 }
 
-/// What the manifest says of a symbolic link.
+/// The manifest's record of a symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRecord {
-    /// What it says: 1 to [`MAX_LINK_BYTES`] bytes without NUL.
+    /// The target: 1 to [`MAX_LINK_BYTES`] bytes without NUL.
     pub target: Vec<u8>,
-    /// To whom it belongs.
+    /// Its owner and group.
     pub owner: Owner,
-    /// When it was made.
+    /// The time at which it was created.
     pub mtime: Option<Modified>,
 }
 
 impl FileRecord {
-    /// To whom the file belongs.
+    /// Returns the owner and group of the file.
     pub fn owner(&self) -> Owner {
         Owner {
             user: self.user.clone(),
@@ -138,7 +138,7 @@ impl FileRecord {
         }
     }
 
-    /// Its time to the nanosecond, as far as the manifest says it.
+    /// Returns its time to the nanosecond, as far as the manifest has it.
     pub fn modified(&self) -> Option<Modified> {
         Some(Modified {
             seconds: self.mtime?,
@@ -147,7 +147,7 @@ impl FileRecord {
     }
 }
 
-/// The files of the directory `tree` among `files`, with their entries.
+/// Returns the files of the directory `tree` among `files`: the name below the directory, the entry and the record.
 pub fn files_of<'a>(
     tree: &'a EntryName,
     files: &'a BTreeMap<EntryName, FileRecord>,
@@ -159,7 +159,7 @@ pub fn files_of<'a>(
         .map(move |(name, record)| (&name.as_str()[tree.as_str().len() + 1..], name, record))
 }
 
-/// The path that an entry, less the directory's own name, stands for.
+/// Returns the path of an entry below its directory; `key` is the name of the entry without that of the directory.
 pub fn relative_of(
     key: &str,
     record: &FileRecord,
@@ -170,7 +170,7 @@ pub fn relative_of(
 }
 
 impl Tree {
-    /// The value of a directory in the manifest.
+    /// Returns the value of a directory in the manifest.
     pub(super) fn to_json(&self, name: &EntryName) -> Value {
         let mut top = Map::new();
         let mut root = folder_to_json(&self.root);
@@ -194,8 +194,8 @@ impl Tree {
         Value::Object(top)
     }
 
-    /// Returns the directory as it is restored if its source is secret: only owner and group pass its top folder,
-    /// which is 0700 if the archive says no mode.
+    /// Returns the directory as it is restored if its source is secret: only owner and group may enter its top folder.
+    /// The mode of that folder is 0700 if the archive has none.
     pub fn closed(&self) -> Tree {
         let mut closed = self.clone();
         closed.root.mode = Some(self.root.mode.map_or(0o700, |mode| mode & !0o007));
@@ -211,22 +211,23 @@ impl Tree {
         links.filter(move |(link, _)| !self.is_inside(link, place))
     }
 
-    /// Returns true if a symbolic link stays inside the directory: no step of its target leads above the top, through links
-    /// that the directory itself has. `place` is where the directory will lie; a target that begins with it is inside.
+    /// Returns true if a symbolic link stays inside the directory: no step of its target leads above the top, even
+    /// through links of the directory itself. `place` is the destination of the directory; a target that begins with it
+    /// is inside.
     pub fn is_inside(&self, link: &RelativeName, place: &Path) -> bool {
         self.way_out(link.as_bytes(), place).is_none()
     }
 
-    /// Returns where a path below the top leads if links take it out of the directory at `place`: absolute, with the `..`
-    /// that the links have.
+    /// Returns the destination of a path below the top if links lead it out of the directory at `place`. The result is
+    /// absolute and keeps the `..` of the links.
     ///
-    /// Resolved by names alone, against the directory as it will be. A link that leads to nothing, or in a circle, leads
-    /// nowhere outside.
+    /// Resolved by names alone, against the directory as it will be. A link to a missing file, or in a circle, does not
+    /// lead outside.
     pub fn way_out(&self, relative: &[u8], place: &Path) -> Option<PathBuf> {
-        // A path that is resolved follows no more of them (path_resolution(7)).
+        // The kernel follows at most this many links in one path (path_resolution(7)).
         const MOST_LINKS: usize = 40;
         let mut at: Vec<&[u8]> = Vec::new();
-        // What is still to be gone, the next component last.
+        // The components that remain to be resolved, the next one last.
         let mut ahead: Vec<&[u8]> = relative.split(|byte| *byte == b'/').rev().collect();
         let mut path = Vec::new();
         let mut links = 0;
@@ -271,7 +272,7 @@ impl Tree {
         None
     }
 
-    /// What cannot be at the same time: two things of one path, or something below a file or a link.
+    /// Adds a fault for each conflict: two things of the same path, or something below a file or a link.
     pub(super) fn faults(
         &self,
         name: &EntryName,
@@ -350,14 +351,14 @@ fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>)
     }
 }
 
-/// Extended attributes as an object of hex strings; `None` where there are none.
+/// Returns extended attributes as an object of hex strings; `None` if there are none.
 pub(super) fn xattrs_to_json(xattrs: &Xattrs) -> Option<Value> {
     let each = xattrs.iter();
     let each = each.map(|(name, value)| (name.clone(), hex::encode(value).into()));
     (!xattrs.is_empty()).then(|| Value::Object(each.collect()))
 }
 
-/// The same read.
+/// Reads extended attributes; `None` if they are malformed.
 pub(super) fn read_xattrs(value: &Value) -> Option<Xattrs> {
     let each = value.as_object()?.iter();
     each.map(|(name, value)| {
@@ -368,17 +369,17 @@ pub(super) fn read_xattrs(value: &Value) -> Option<Xattrs> {
     .collect()
 }
 
-/// What is said of them where they are wrong.
+/// The expected form of extended attributes, for messages.
 pub(super) const XATTRS: &str = "an object of names and hex strings of up to 64 KiB";
 
-/// Nanoseconds of a second.
+/// Reads the nanoseconds of a second.
 pub(super) fn read_nanoseconds(value: &Value) -> Option<u32> {
     u32::try_from(value.as_u64()?)
         .ok()
         .filter(|nanoseconds| *nanoseconds < 1_000_000_000)
 }
 
-/// Bytes in hex.
+/// Reads bytes in hex.
 pub(super) fn read_hex(value: &Value) -> Option<Vec<u8>> {
     hex::decode(value.as_str()?).ok()
 }
@@ -395,7 +396,7 @@ pub(super) fn read_folder(fields: &mut Fields<'_>) -> FolderRecord {
     }
 }
 
-/// Reads whether the source of a file or of a directory is secret.
+/// Reads the mark that the source of a file or of a directory is secret.
 pub(super) fn read_secret(fields: &mut Fields<'_>) -> bool {
     let secret = fields.optional(SECRET, Value::as_bool, "true or false");
     secret.unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What the manifest may say of directories, and what it may not.
+//! The content that the manifest may have for directories, and the content that it may not.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,7 +13,7 @@ fn data() -> EntryName {
     EntryName::new("data").expect("a good name")
 }
 
-/// A manifest with these files below `data`, and this value of `trees`.
+/// Parses a manifest with these files below `data`, and this value of `trees`.
 fn parse(files: &[&str], trees: Value) -> Result<Manifest, Vec<ManifestFault>> {
     let record = |path: &&str| {
         let path = format!("data/{path}");
@@ -274,9 +274,9 @@ proptest! {
     }
 }
 
-/// Whether a link stays inside, by recursion; a circle does.
+/// Returns true if a link stays inside, by recursion; so does a circle.
 fn resolve(tree: &Tree, link: &RelativeName) -> bool {
-    /// Where `target` leads from `at`: out of the directory, nowhere, or there.
+    /// Resolves `target` from `at`: to a path outside the directory, to nothing, or to a path inside.
     fn go(
         tree: &Tree,
         at: Vec<String>,

@@ -1,38 +1,39 @@
-//! An archive as retention sees it: its time, what is known of it, and whether somebody marked it.
+//! An archive as retention sees it: its time, its standing, and its mark.
 
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
-/// The most that an archive may be ahead of this machine's clock: clocks and time zones differ, but not by more than a day.
+/// The longest time by which an archive may be ahead of this machine's clock: clocks and time zones differ, but not by
+/// more than a day.
 const AHEAD: TimeDelta = TimeDelta::hours(24);
 
-/// Returns true if `time` is in the future: a clock is wrong, here or where the archive was made. Whatever takes the newest
-/// archive for a restore, or counts from it, passes over such a one.
+/// Returns true if `time` is in the future: a clock is wrong, here or on the machine that made the archive. Code that
+/// takes the newest archive for a restore, or counts from it, skips such an archive.
 pub fn is_future(time: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     time.signed_duration_since(now) > AHEAD
 }
 
-/// What is known of an archive.
+/// The standing of an archive: the result of the last inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
     /// Read and found good.
     Good,
-    /// Nobody has looked. It counts like a good one, and verdicts that rest on it say so.
+    /// Not inspected yet. It counts like a good one, and verdicts that rest on it say so.
     Unproven,
-    /// Read, and a database in it may be no state that it ever had. It counts, but it is never the newest good one.
+    /// Read, and a database in it may be a state that it never had. It counts, but it is never the newest good one.
     Torn,
-    /// There, in storage that has to be thawed before it can be read. The upload proved it; it counts like one that was
-    /// not inspected.
+    /// Present, in storage that has to be thawed before it can be read. The upload verified it; it counts like one that
+    /// was not inspected.
     Cold,
     /// Read and refused.
     Damaged,
-    /// Known not to be all there: an upload that ended early, say.
+    /// Known to be incomplete: an upload that ended early, for example.
     Incomplete,
 }
 
 impl Standing {
-    /// Whether it may stand for a day or a month, and use up a count.
+    /// Returns true if the archive may represent a day or a month, and use up a count.
     pub fn counts(self) -> bool {
         matches!(
             self,
@@ -40,7 +41,7 @@ impl Standing {
         )
     }
 
-    /// The word for it in JSON and for people.
+    /// Returns the word for it in JSON and for people.
     pub fn name(self) -> &'static str {
         match self {
             Standing::Good => "good",
@@ -59,17 +60,17 @@ impl fmt::Display for Standing {
     }
 }
 
-/// Somebody's word that an archive stays, whatever the policy.
+/// A user's request that an archive stays, whatever the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mark {
-    /// Until this moment; from it on the policy decides.
+    /// Until this moment; then the policy decides.
     Until(DateTime<Utc>),
-    /// For good.
+    /// Without end.
     Forever,
 }
 
 impl Mark {
-    /// Whether it holds at `now`.
+    /// Returns true if the mark holds at `now`.
     pub fn holds(self, now: DateTime<Utc>) -> bool {
         match self {
             Mark::Until(end) => now < end,
@@ -107,7 +108,7 @@ impl fmt::Display for Mark {
     }
 }
 
-/// A date where a day of UTC begins, else a time of RFC 3339.
+/// Formats a time: as a date if it is midnight in UTC, else as in RFC 3339.
 pub(super) fn moment(time: DateTime<Utc>) -> String {
     if time.time() == NaiveTime::MIN {
         time.date_naive().to_string()
@@ -116,16 +117,16 @@ pub(super) fn moment(time: DateTime<Utc>) -> String {
     }
 }
 
-/// An archive that a policy is asked about.
+/// An archive that a policy judges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Archive {
-    /// Its name, unlike that of every other archive in the same place.
+    /// Its name, unique among the archives of the same destination.
     pub name: String,
-    /// When its snapshot was taken.
+    /// The time of its snapshot.
     pub time: DateTime<Utc>,
-    /// What is known of it.
+    /// Its standing.
     pub standing: Standing,
-    /// Whether somebody said that it stays.
+    /// The mark by which a user keeps it, if it has one.
     pub mark: Option<Mark>,
 }
 

@@ -1,4 +1,4 @@
-//! The calendar of a time zone: which hour, day, ISO week, month and year an instant is in.
+//! The calendar of a time zone: the hour, day, ISO week, month and year of an instant.
 
 use std::{fmt, str::FromStr};
 
@@ -8,29 +8,29 @@ use chrono::{
 };
 use chrono_tz::{GapInfo, TZ_VARIANTS, Tz};
 
-/// A time zone of the IANA database, as this hookshot was built with; UTC unless somebody chooses.
+/// A time zone of the IANA database that this hookshot was built with; UTC by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Zone(Tz);
 
 impl Zone {
-    /// Universal time.
+    /// The zone UTC.
     pub const UTC: Zone = Zone(Tz::UTC);
 
-    /// The name in the IANA database.
+    /// Returns the name in the IANA database.
     pub fn name(self) -> &'static str {
         self.0.name()
     }
 
-    /// What clocks on the wall show at `time`.
+    /// Returns the local time at `time`.
     pub fn local(self, time: DateTime<Utc>) -> NaiveDateTime {
         let utc = time.naive_utc();
         let offset = self.0.offset_from_utc_datetime(&utc).fix();
-        // At the ends of what chrono can say there is no other wall to look at.
+        // Near chrono's limits there is no earlier or later local time; fall back to UTC.
         utc.checked_add_offset(offset).unwrap_or(utc)
     }
 
-    /// When clocks on the wall show `local`: the first time, where they show it twice; the moment that they jump over it,
-    /// where they never do. `None` where chrono cannot say it.
+    /// Returns the instant of the local time `local`: the first if clocks show it twice, and the moment of the jump if
+    /// they skip it. `None` if chrono cannot represent the instant.
     pub fn instant(self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
         match self.0.from_local_datetime(&local) {
             LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.to_utc()),
@@ -63,11 +63,11 @@ impl fmt::Display for Zone {
 /// The periods that rules count, finest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Period {
-    /// An hour as the wall clock shows it: where it shows one twice, both are the same.
+    /// An hour of local time: if clocks show one twice, both are the same.
     Hour,
     /// A day of the calendar.
     Day,
-    /// A week of ISO 8601: from Monday on, and of the year that has its Thursday.
+    /// A week of ISO 8601: it begins on Monday and belongs to the year of its Thursday.
     Week,
     /// A month.
     Month,
@@ -76,7 +76,7 @@ pub enum Period {
 }
 
 impl Period {
-    /// All of them, finest first.
+    /// All periods, finest first.
     pub const ALL: [Period; 5] = [
         Period::Hour,
         Period::Day,
@@ -85,7 +85,7 @@ impl Period {
         Period::Year,
     ];
 
-    /// The word for what is kept once in each.
+    /// Returns the adjective for an archive that is kept once in each period.
     pub fn adjective(self) -> &'static str {
         match self {
             Period::Hour => "hourly",
@@ -113,7 +113,7 @@ pub enum Bucket {
 }
 
 impl Bucket {
-    /// The bucket that a moment on the wall clock falls into.
+    /// Returns the bucket of a local time.
     pub fn of(period: Period, local: NaiveDateTime) -> Bucket {
         let date = local.date();
         match period {
@@ -125,7 +125,7 @@ impl Bucket {
         }
     }
 
-    /// What kind of period it is.
+    /// Returns the kind of period.
     pub fn period(self) -> Period {
         match self {
             Bucket::Hour(..) => Period::Hour,
@@ -219,7 +219,7 @@ mod tests {
                 "2026-10-04T02:29:59",
                 "2026-10-03T15:30:00Z",
             ),
-            // A whole day: Samoa went to the other side of the date line.
+            // A whole day: Samoa moved to the other side of the date line.
             (
                 "Pacific/Apia",
                 "2011-12-30T12:00:00",

@@ -1,4 +1,4 @@
-//! The verdict on every archive, with its reasons: pure, and in the same order whatever the order of the question.
+//! The verdict on every archive, with its reasons: pure, and independent of the order of the input.
 
 use std::{cmp::Reverse, collections::HashMap, fmt};
 
@@ -13,89 +13,91 @@ use super::{
 };
 use crate::model::archive_name::number;
 
-/// An archive and what becomes of it.
+/// An archive and the verdict on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
     /// The archive.
     pub archive: Archive,
-    /// What becomes of it.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What becomes of an archive.
+/// A verdict: keep or remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It stays, for each of these reasons; never without one.
+    /// The archive stays, for each of these reasons; never without one.
     Keep(Vec<Reason>),
-    /// It goes.
+    /// The archive is removed.
     Remove(Removal),
 }
 
-/// Why an archive stays.
+/// A reason to keep an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// There is no rule, so nothing is removed.
+    /// The policy has no rules, so nothing is removed.
     NoPolicy,
-    /// It is dated in the future: a wrong clock, here or where it was made. No rule looks at it.
+    /// It is dated in the future because of a wrong clock, here or on the machine that made it. No rule considers it.
     Future,
-    /// Somebody said so.
+    /// A user marked it.
     Marked(Mark),
     /// One of the newest.
     Last {
         /// Counted from the newest, which is 1.
         position: usize,
-        /// How many the rule keeps.
+        /// The number of archives that the rule keeps.
         count: Count,
     },
     /// The newest of its hour, day, week, month or year; one with a torn database only if the bucket has no other one.
     Newest(Bucket),
     /// The oldest, while the rule has counts left.
     Oldest(Rule),
-    /// Newer than the newest archive less a span.
+    /// Newer than the time of the newest archive minus a span.
     Within(Span),
-    /// The newest that is known to be good, whatever the rules say.
+    /// The newest archive that is known to be good, whatever the rules say.
     NewestGood,
-    /// The newest that may be good, newer than every one that is known to be.
+    /// The newest archive that may be good, newer than every one that is known to be good.
     NewestUnproven,
-    /// The newest, although a database in it is torn.
+    /// The newest archive, although a database in it is torn.
     NewestTorn,
-    /// Damaged or incomplete, and nothing that counts is as new.
+    /// Damaged or incomplete, and no archive that counts is as new.
     NothingBetter(Standing),
 }
 
-/// Why an archive goes, and which one took its place.
+/// The reason to remove an archive, and the archive that took its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
-    /// Why it goes.
+    /// The cause.
     pub cause: Cause,
-    /// When its mark ended, if it had one.
+    /// The time at which its mark ended, if it had one.
     pub mark_ended: Option<DateTime<Utc>>,
-    /// The name of the archive that took its place, one that is kept and counts.
+    /// The name of the archive that took its place; that archive is kept and counts.
     pub replacement: String,
-    /// The standing of that one; it counts.
+    /// The standing of that archive; it counts.
     pub replacement_standing: Standing,
 }
 
-/// Why an archive goes.
+/// A cause for removing an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Its bucket keeps a newer one, in the finest rule where a bucket of it keeps any.
+    /// Its bucket keeps a newer archive. The bucket is that of the finest rule in which a bucket of the archive keeps
+    /// one.
     Outdone(Bucket),
     /// No rule reaches back to it; the next newer archive that is kept took its place.
     BeyondRules,
-    /// It is damaged or incomplete, and something that counts is as new: the archive that its bucket keeps took its place,
-    /// else the next newer one that is kept.
+    /// It is damaged or incomplete, and an archive that counts is as new. The archive that its bucket keeps took its
+    /// place, else the next newer one that is kept.
     Bad(Standing),
 }
 
-/// Judges every archive: newest first, those of the same time by their number, the highest first, and by name.
+/// Judges every archive. Returns them newest first; archives of the same time are ordered by their number, highest
+/// first, and by name.
 ///
-/// Archives that are damaged, incomplete, or dated in the future ([`is_future`]) use up no count, and nothing is counted from them: without
-/// them the verdicts on the others are the same. Of them, those of the future stay. The damaged and the incomplete go as
-/// soon as an archive that counts is as new: they are no good for a restore, and until then they are all there is.
+/// Archives that are damaged, incomplete, or dated in the future ([`is_future`]) use up no count, and nothing is
+/// counted from them. Without them the verdicts on the others are the same. Those dated in the future stay. The damaged
+/// and the incomplete are removed as soon as an archive that counts is as new: until then nothing else is left.
 ///
-/// What is promised of every policy that has a rule: the newest good archive stays, so does the newest of all that count,
-/// and so does whatever has a mark that holds. What is not: that an archive which nobody has proven is good.
+/// Promised for every policy that has a rule: the newest good archive stays, so does the newest of all that count, and
+/// so does every archive with a mark that holds. Not promised: that an archive which was never inspected is good.
 pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) -> Vec<Judged> {
     archives.sort_by(|one, other| {
         let key = |archive: &Archive| Reverse((archive.time, number(&archive.name)));
@@ -117,21 +119,21 @@ pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) ->
         .collect()
 }
 
-/// Why an archive stays whatever the rules are.
+/// Returns the reasons to keep an archive that do not depend on the rules.
 fn standing_reasons(archive: &Archive, now: DateTime<Utc>) -> impl Iterator<Item = Reason> {
     let future = is_future(archive.time, now).then_some(Reason::Future);
     let mark = archive.mark.filter(|mark| mark.holds(now));
     future.into_iter().chain(mark.map(Reason::Marked))
 }
 
-/// One archive that counts, with what the rules say of it.
+/// An archive that counts, with the results of the rules.
 struct Counting<'a> {
     archive: &'a Archive,
     placed: Placed,
     grounds: Grounds,
-    /// Counted from the newest of those that count, which is 1.
+    /// The position counted from the newest archive that counts, which is 1.
     position: usize,
-    /// Whether it stays by being the newest.
+    /// The reason to keep it because it is the newest, if it is.
     crown: Option<Reason>,
 }
 
@@ -159,15 +161,15 @@ impl Counting<'_> {
     }
 }
 
-/// Everything that a verdict looks at.
+/// The input of the verdicts, prepared.
 struct Court<'a> {
     archives: &'a [Archive],
     policy: &'a Policy,
     now: DateTime<Utc>,
     counting: Vec<Counting<'a>>,
-    /// For each bucket that a rule keeps an archive of: its place among those that count.
+    /// For each bucket in which a rule keeps an archive: the index of that archive in `counting`.
     keepers: HashMap<Bucket, usize>,
-    /// Places among those that count, of those that are kept; newest first.
+    /// Indexes in `counting` of the archives that are kept; newest first.
     kept: Vec<usize>,
 }
 
@@ -185,7 +187,7 @@ impl<'a> Court<'a> {
         let newest_good = counting
             .iter()
             .position(|(archive, _)| archive.standing == Standing::Good);
-        // One that was not inspected may be good.
+        // An archive that was not inspected may be good.
         let newest_unproven = counting
             .iter()
             .position(|(archive, _)| {
@@ -248,8 +250,8 @@ impl<'a> Court<'a> {
         self.archives.iter().map(verdict).collect()
     }
 
-    /// Why an archive goes that nothing keeps. `None` where nothing that counts is as new: of those that count the newest
-    /// is always kept.
+    /// Returns the removal of an archive that nothing keeps. `None` if no archive that counts is as new; the newest
+    /// that counts is always kept.
     fn removal(&self, archive: &Archive) -> Option<Removal> {
         let as_new = self
             .kept

@@ -1,4 +1,4 @@
-//! Retention: which archives a policy keeps, which it removes, and why (docs/retention.md).
+//! Retention: the archives that a policy keeps or removes, with reasons (docs/retention.md).
 //!
 //! ```text
 //! [Archive], Policy, now ---judge---> [Judged]: keep with reasons, remove with the archive that took its place

@@ -1,4 +1,4 @@
-//! What retention should keep: counts of archives for each period, and a span in which all of them stay.
+//! The policy of retention: counts of archives for each period, and a span in which all of them stay.
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
@@ -12,14 +12,14 @@ use super::{
 /// A rule that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// The newest archives, whenever they were made.
+    /// The newest archives, regardless of when they were made.
     Last,
     /// The newest archive of each period that has one.
     Each(Period),
 }
 
 impl Rule {
-    /// All of them, finest first.
+    /// All rules, finest first.
     pub const ALL: [Rule; 6] = [
         Rule::Last,
         Rule::Each(Period::Hour),
@@ -29,7 +29,7 @@ impl Rule {
         Rule::Each(Period::Year),
     ];
 
-    /// The rule's key in the configuration and in JSON.
+    /// Returns the key of the rule in the configuration and in JSON.
     pub fn key(self) -> &'static str {
         match self {
             Rule::Last => "keep_last",
@@ -51,15 +51,15 @@ impl fmt::Display for Rule {
     }
 }
 
-/// How many archives a rule keeps.
+/// The number of archives that a rule keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Count {
-    /// There is no such rule: what the number 0 says.
+    /// No such rule; written as the number 0.
     #[default]
     Absent,
-    /// So many.
+    /// This number of archives.
     Of(NonZeroU32),
-    /// However many there are.
+    /// All archives, without a limit.
     All,
 }
 
@@ -126,7 +126,7 @@ pub struct Counts {
     pub yearly: Count,
 }
 
-/// What to keep: an archive stays if one rule keeps it.
+/// The rules of retention: an archive stays if one rule keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
     counts: Counts,
@@ -135,7 +135,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy of its rules. Each part is valid by its own type, and any of them go together.
+    /// Makes a policy. Each part is valid by its own type, and all combinations are valid.
     pub fn new(counts: Counts, within: Option<Span>, zone: Zone) -> Policy {
         Policy {
             counts,
@@ -144,7 +144,7 @@ impl Policy {
         }
     }
 
-    /// How many archives a rule keeps.
+    /// Returns the number of archives that a rule keeps.
     pub fn count(&self, rule: Rule) -> Count {
         match rule {
             Rule::Last => self.counts.last,
@@ -156,23 +156,23 @@ impl Policy {
         }
     }
 
-    /// How far behind the newest archive all of them stay.
+    /// Returns the span behind the newest archive in which all archives stay.
     pub fn within(&self) -> Option<Span> {
         self.within
     }
 
-    /// The zone whose calendar the rules go by.
+    /// Returns the time zone whose calendar the rules use.
     pub fn zone(&self) -> Zone {
         self.zone
     }
 
-    /// Whether there is no rule at all: then nothing is removed.
+    /// Returns true if the policy has no rules: then no archive is removed.
     pub fn is_empty(&self) -> bool {
         self.counts == Counts::default() && self.within.is_none()
     }
 }
 
-/// The rules that there are, by their keys in the configuration, and the time zone.
+/// Writes the rules of the policy by their keys in the configuration, and the time zone.
 impl Serialize for Policy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

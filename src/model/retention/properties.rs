@@ -1,4 +1,4 @@
-//! What retention promises, for random archives, policies and time zones, around the days on which clocks change.
+//! The promises of retention, for random archives, policies and time zones, around the days on which clocks change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,7 @@ fn counts() -> impl Strategy<Value = Counts> {
     )
 }
 
-/// Archives around a moment: seconds, quarters of an hour, days and months from it.
+/// Generates archives around a moment: seconds, quarters of an hour, days and months from it.
 fn archives(around: DateTime<Utc>) -> impl Strategy<Value = Vec<Archive>> {
     let seconds = prop_oneof![
         2 => -120..120i64,
@@ -119,7 +119,7 @@ impl Question {
         archive.standing.counts() && !is_future(archive.time, self.now)
     }
 
-    /// The bucket of an archive, found by formatting.
+    /// Returns the bucket of an archive, found by formatting.
     fn bucket(&self, archive: &Archive, rule: Rule) -> String {
         let format = match rule {
             Rule::Last => return archive.name.clone(),
@@ -136,7 +136,7 @@ impl Question {
             .to_string()
     }
 
-    /// What stays, by the definition of each rule, one archive at a time and slowly.
+    /// Returns the archives that stay, by the definition of each rule, one archive at a time and slowly.
     fn kept_by_definition(&self) -> BTreeSet<String> {
         let all =
             |archive: &&Archive| self.policy.is_empty() || self.is_kept_by_definition(archive);

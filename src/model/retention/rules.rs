@@ -1,5 +1,5 @@
-//! Which rules of a policy keep which of the archives that count. After restic's `forget`, as its documentation has it:
-//! a bucket keeps its newest archive, gaps do not use up counts, the oldest archive stays while counts remain.
+//! Applies the rules of a policy to the archives that count. After restic's `forget`, as its documentation describes
+//! it: a bucket keeps its newest archive, gaps do not use up counts, and the oldest archive stays while counts remain.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,13 @@ use super::{
     policy::{Count, Policy, Rule},
 };
 
-/// An archive that counts, with its place on the calendar: looked up once, however often it is judged.
+/// An archive that counts, with its place on the calendar. The place is computed once, however often the archive is
+/// judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Placed {
-    /// When its snapshot was taken.
+    /// The time of its snapshot.
     pub time: DateTime<Utc>,
-    /// True if a database in it is torn: then it stands for a bucket only if no other one can.
+    /// True if a database in it is torn: then it represents a bucket only if no other archive can.
     is_torn: bool,
     buckets: [Bucket; 5],
 }
@@ -31,55 +32,55 @@ impl Placed {
         }
     }
 
-    /// The same, of an archive in which a database is torn if `is_torn` says so.
+    /// Returns the same with `is_torn` set: true if a database in the archive is torn.
     pub fn torn(self, is_torn: bool) -> Placed {
         Placed { is_torn, ..self }
     }
 
-    /// The bucket that it is in.
+    /// Returns the bucket that contains the archive.
     pub fn bucket(&self, period: Period) -> Bucket {
         self.buckets[period as usize]
     }
 }
 
-/// Why a rule keeps an archive.
+/// The reason for which a rule keeps an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
-    /// It is the newest of its bucket; the newest without a torn database if there is one.
+    /// It is the newest of its bucket, or the newest without a torn database if there is one.
     Newest,
-    /// It is the oldest of all, and the rule has counts left.
+    /// It is the oldest of all archives, and the rule has counts left.
     Oldest,
 }
 
-/// What the rules say of one archive.
+/// The results of the rules for one archive.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Grounds {
     /// In the order of [`Rule::ALL`].
     rules: [Option<Ground>; 6],
-    /// Whether it lies within the span.
+    /// True if it lies within the span.
     pub is_within: bool,
 }
 
 impl Grounds {
-    /// Whether any rule keeps it.
+    /// Returns true if any rule keeps the archive.
     pub fn is_kept(&self) -> bool {
         self.is_within || self.rules.iter().any(Option::is_some)
     }
 
-    /// The rules that keep it, finest first.
+    /// Returns the rules that keep the archive, finest first.
     pub fn rules(&self) -> impl Iterator<Item = (Rule, Ground)> {
         let named = Rule::ALL.into_iter().zip(self.rules);
         named.filter_map(|(rule, ground)| Some((rule, ground?)))
     }
 }
 
-/// Applies every rule to the archives that count, newest first; the answers are in the same order.
+/// Applies every rule to the archives that count, newest first, and returns the results in the same order.
 pub fn apply<'a, I>(newest_first: I, policy: &Policy) -> Vec<Grounds>
 where
     I: ExactSizeIterator<Item = &'a Placed> + Clone,
 {
     let mut grounds = vec![Grounds::default(); newest_first.len()];
-    // Counted from the newest archive, as restic does, and not from now: when backups have stopped, nothing may age away.
+    // Counted from the newest archive, as restic does, and not from now: if backups stop, no archive may expire.
     if let (Some(span), Some(newest)) = (policy.within(), newest_first.clone().next()) {
         let since = span.before(newest.time, policy.zone());
         for (archive, grounds) in newest_first.clone().zip(&mut grounds) {
@@ -98,7 +99,7 @@ where
                 Rule::Each(period) => counter.count(Some(archive.bucket(period))),
             };
             let keeper = match rule {
-                // The first of its bucket is counted, so one that is whole comes after it.
+                // The first of its bucket is counted, so an archive without a torn database comes after it.
                 Rule::Each(period) if is_counted && archive.is_torn => {
                     whole.get(&archive.bucket(period)).copied().unwrap_or(place)
                 }
@@ -117,8 +118,8 @@ where
     grounds
 }
 
-/// Finds the place of the newest archive without a torn database, for each bucket; nothing if no archive has one, as
-/// then none is asked for.
+/// Finds the index of the newest archive without a torn database for each bucket. Returns an empty map if no archive
+/// has a torn database, because no rule needs it then.
 fn newest_whole<'a, I>(newest_first: I) -> HashMap<Bucket, usize>
 where
     I: Iterator<Item = &'a Placed> + Clone,
@@ -135,11 +136,11 @@ where
     whole
 }
 
-/// What is left of a rule's count.
+/// The rest of a rule's count.
 struct Counter {
     /// `None` for a rule that keeps all.
     left: Option<u32>,
-    /// Buckets that have their archive, in the order in which they were met.
+    /// Buckets that have their archive, in the order in which they were added.
     seen: Vec<Bucket>,
     earliest: Option<Bucket>,
 }
@@ -161,7 +162,7 @@ impl Counter {
         self.left == Some(0)
     }
 
-    /// Counts an archive, if its bucket has none yet; without a bucket, always.
+    /// Counts an archive if its bucket has none yet, or if `bucket` is `None`. Returns true if it was counted.
     fn count(&mut self, bucket: Option<Bucket>) -> bool {
         if let Some(bucket) = bucket {
             if !self.is_new(bucket) {
@@ -177,8 +178,8 @@ impl Counter {
         true
     }
 
-    /// Whether a bucket was never met. Walls go back in time at most some hours, so nearly always the earliest bucket
-    /// tells; where clocks go back over midnight, a date comes again after another one.
+    /// Returns true if a bucket was never added. Wall clocks go back by some hours at most, so a comparison with the
+    /// earliest bucket nearly always suffices. If clocks go back over midnight, a date comes again after another one.
     fn is_new(&self, bucket: Bucket) -> bool {
         self.earliest.is_none_or(|earliest| bucket < earliest)
             || (self.seen.last() != Some(&bucket) && !self.seen.contains(&bucket))

@@ -1,13 +1,13 @@
-//! How large a part of the archives one run may remove without being asked: `max_remove`.
+//! The part of the archives that one run may remove without being asked: `max_remove`.
 
 use std::{fmt, str::FromStr};
 
-/// A part of all archives, in whole percent, written `50%`; half of them unless somebody chooses.
+/// A part of all archives, in whole percent, written `50%`, which is also the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u8);
 
 impl Share {
-    /// Lets a run remove `remove` archives of `archives`, or says that these are too many.
+    /// Permits a run to remove `remove` of `archives` archives, or returns that these are too many.
     pub fn permits(self, remove: usize, archives: usize) -> Result<(), TooMany> {
         // u128: no count of archives overflows it.
         if remove as u128 * 100 > archives as u128 * u128::from(self.0) {
@@ -52,11 +52,11 @@ impl fmt::Display for Share {
 /// A run that would remove more than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
-    /// How many archives it would remove.
+    /// The number of archives that the run would remove.
     pub remove: usize,
-    /// Of how many.
+    /// The number of all archives.
     pub archives: usize,
-    /// What it may.
+    /// The part that the run may remove.
     pub max_remove: Share,
 }
 

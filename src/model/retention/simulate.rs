@@ -1,4 +1,4 @@
-//! What a policy would hold over time, if an archive were made every so often and the policy applied after each.
+//! A simulation of a policy over time: archives are made at a fixed interval, and the policy is applied after each.
 
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 
@@ -11,39 +11,39 @@ use super::{
 };
 use crate::model::limits::{MAX_SIMULATED_ARCHIVES, MAX_SIMULATED_DAYS, MAX_SIMULATED_VERDICTS};
 
-/// What came of it.
+/// The result of a simulation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Simulation {
-    /// How many archives were made.
+    /// The number of archives that were made.
     pub made: usize,
-    /// The most that were held at once after a run, and when that was first so.
+    /// The most archives that were held at once after a run, and the first time of that.
     pub most: Most,
-    /// Each day of the policy's calendar, from that of the first archive on.
+    /// The days of the policy's calendar, from the day of the first archive on.
     pub days: Vec<Day>,
-    /// What is held in the end, newest first, each with the reasons.
+    /// The archives that are held at the end, newest first, each with the reasons.
     pub held: Vec<Judged>,
 }
 
 /// The most archives that were held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Most {
-    /// How many.
+    /// The number of archives.
     pub archives: usize,
-    /// Since when.
+    /// The first time at which so many were held.
     pub time: DateTime<Utc>,
 }
 
-/// One day.
+/// A day of a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Day {
     /// Its date.
     pub date: NaiveDate,
-    /// How many archives were held when it ended.
+    /// The number of archives that were held when the day ended.
     pub held: usize,
 }
 
-/// Makes an archive at `start` and `every` so often behind it, for `days` days, all of them good, and applies the policy
-/// after each. Refuses more than a computer can do while somebody waits.
+/// Simulates an archive at `start` and one after each further `every`, for `days` days, all of them good, and applies
+/// the policy after each. Refuses more work than a computer can do while the user waits.
 pub fn simulate(
     policy: &Policy,
     start: DateTime<Utc>,
@@ -111,7 +111,7 @@ pub fn simulate(
     Ok(simulation)
 }
 
-/// When archives are made; the first one always is.
+/// Returns the times at which archives are made, beginning with `start`.
 fn times(
     policy: &Policy,
     start: DateTime<Utc>,
@@ -130,7 +130,7 @@ fn times(
         if time >= end {
             break;
         }
-        // A date that a zone left out has the moment of the next one.
+        // A date that a zone skipped has the moment of the next date.
         if times.last().is_some_and(|last| *last < time) {
             times.push(time);
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Days, Months, NaiveDateTime, TimeDelta, Utc};
 
 use super::calendar::Zone;
 
-/// Years, months, weeks, days and hours, not all zero. How long that is depends on where it is laid down.
+/// Years, months, weeks, days and hours, not all zero. The length depends on the date from which it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
     years: u32,
@@ -20,9 +20,9 @@ const SYNTAX: &str =
     "a span is numbers with the units y, m (months), w, d and h, such as `1y6m` or `30d`";
 
 impl Span {
-    /// The moment that lies a span before `time` on the calendar of `zone`: years and months first, to the last day of
-    /// the month where there is no such day in it, then weeks and days, then hours that pass. The beginning of time,
-    /// where the span is too long for the calendar.
+    /// Returns the moment one span before `time` on the calendar of `zone`. Years and months are subtracted first; if
+    /// the month has no such day, its last day is taken. Then follow weeks and days, and then hours of elapsed time.
+    /// Returns the beginning of time if the span is too long for the calendar.
     pub fn before(self, time: DateTime<Utc>, zone: Zone) -> DateTime<Utc> {
         self.earlier(time, zone).unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
@@ -35,7 +35,7 @@ impl Span {
         day.checked_sub_signed(TimeDelta::hours(i64::from(self.hours)))
     }
 
-    /// The moment that lies `number` spans after `time`: counted at once, so that month ends do not add up. `None` where
+    /// Returns the moment `number` spans after `time`, added in one step so that month ends do not add up. `None` if
     /// that is too long for the calendar.
     pub fn after(self, time: DateTime<Utc>, number: u32, zone: Zone) -> Option<DateTime<Utc>> {
         let (months, days) = self.times(number)?.calendar()?;
@@ -46,7 +46,7 @@ impl Span {
         day.checked_add_signed(TimeDelta::try_hours(hours)?)
     }
 
-    /// The span `number` times over, without its hours.
+    /// Returns the span `number` times over, without its hours.
     fn times(self, number: u32) -> Option<Span> {
         Some(Span {
             years: self.years.checked_mul(number)?,
@@ -57,7 +57,7 @@ impl Span {
         })
     }
 
-    /// The part that moves the date.
+    /// Returns the part that moves the date.
     fn calendar(self) -> Option<(Months, Days)> {
         let months = self.years.checked_mul(12)?.checked_add(self.months)?;
         let days = u64::from(self.weeks) * 7 + u64::from(self.days);
@@ -75,7 +75,8 @@ impl Span {
     }
 }
 
-/// Moves what the wall clock shows. A span of hours alone leaves it out: what is shown twice would be the first.
+/// Moves the local time. A span of hours alone skips this step: a local time that occurs twice would become its first
+/// occurrence.
 fn move_wall_clock(
     time: DateTime<Utc>,
     zone: Zone,
@@ -204,7 +205,7 @@ mod tests {
         for (time, text, name, expected) in [
             ("2026-03-31T12:00:00Z", "1m", "UTC", "2026-02-28T12:00:00Z"),
             ("2024-02-29T12:00:00Z", "1y", "UTC", "2023-02-28T12:00:00Z"),
-            // The month end first, then the day.
+            // The end of the month first, then the day.
             (
                 "2026-03-31T12:00:00Z",
                 "1m1d",

@@ -1,4 +1,4 @@
-//! What retention decides, case by case, and the small tools of its tests.
+//! The decisions of retention, case by case, and small helpers for its tests.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::*;
 
-/// A policy of one rule, in UTC.
+/// Makes a policy of one rule, in UTC.
 pub fn only(rule: Rule, count: Count) -> Policy {
     Policy::new(with(Counts::default(), rule, count), None, Zone::UTC)
 }
@@ -36,7 +36,7 @@ fn archive(name: &str, time: &str, standing: Standing) -> Archive {
     }
 }
 
-/// Each verdict in the words that people see.
+/// Returns each verdict in the words that users see.
 fn said(judged: &[Judged]) -> Vec<(&str, String)> {
     let words = |verdict: &Verdict| match verdict {
         Verdict::Keep(reasons) => {
@@ -283,7 +283,7 @@ fn a_simulation_holds_what_the_policy_says() {
             "2027-03-31T01:00:00Z",
             "2027-02-28T02:00:00Z",
             "2027-01-31T02:00:00Z",
-            // The year before, and the first of all: there is no end to yearly counts.
+            // The year before, and the first of all: yearly counts do not end.
             "2026-12-31T02:00:00Z",
             "2026-01-01T02:00:00Z",
         ]
