@@ -21,7 +21,7 @@ impl<R> Budget<R> {
         }
     }
 
-    /// What is read.
+    /// Returns the reader below.
     pub fn inner(&self) -> &R {
         &self.inner
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with an archive: every reason for which the reader refuses one.
+//! The faults of an archive: every reason for which the reader refuses one.
 
 use std::{error, fmt, io};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// One reason to refuse an archive.
+/// A reason to refuse an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -26,11 +26,11 @@ pub enum Fault {
         offset: u64,
         reason: String,
     },
-    /// Something that is no gzip member follows the last one.
+    /// The last member is followed by something that is not a gzip member.
     TrailingBytes { offset: u64 },
     /// It is not an archive at all.
     NotAnArchive(String),
-    /// The tar inside is damaged, or uses what no archive may use.
+    /// The tar inside is damaged, or uses a feature that no archive may use.
     Tar(String),
     /// A member of the tar has a path that no entry may have.
     Path { path: String, reason: String },
@@ -38,29 +38,29 @@ pub enum Fault {
     Special { path: String, what: &'static str },
     /// There is more than one root folder.
     SecondRoot { path: String, root: String },
-    /// There is no manifest.
+    /// The manifest is missing.
     NoManifest,
     /// The manifest lies at the top of the tar, outside of any root folder.
     NoRoot,
-    /// The manifest says something that no manifest may say.
+    /// The manifest has content that no manifest may have.
     Manifest(String),
     /// The manifest is of another major version.
     Version(String),
-    /// The manifest does not list it.
+    /// The manifest does not list the file.
     Unlisted(String),
-    /// What the tar of a Mac puts beside a file (AppleDouble).
+    /// A file that the tar of a Mac puts beside another file (AppleDouble).
     Apple(String),
-    /// The manifest lists it, and it is not there.
+    /// The manifest lists the entry, but the archive does not contain it.
     Missing(EntryName),
-    /// It stands in the archive twice.
+    /// The file is in the archive twice.
     Twice(String),
-    /// It has another size than the manifest says.
+    /// The entry has another size than the manifest says.
     Size {
         name: EntryName,
         expected: u64,
         found: u64,
     },
-    /// It has another digest than the manifest says.
+    /// The entry has another digest than the manifest says.
     Checksum {
         name: EntryName,
         expected: Digest,
@@ -68,9 +68,9 @@ pub enum Fault {
     },
     /// The archive inflates to more than its manifest promises.
     TooMuch { promised: u64 },
-    /// The index at the end is not there.
+    /// The index at the end is missing.
     NoIndex,
-    /// Entries behind another fault that could not be looked at.
+    /// Entries after another fault that could not be checked.
     NotReached(usize),
 }
 
@@ -184,7 +184,7 @@ impl From<Fault> for io::Error {
     }
 }
 
-/// The fault that `error` carries, if it is one.
+/// Returns the fault that `error` carries, if it carries one.
 pub(super) fn fault_of(error: &io::Error) -> Option<Fault> {
     error
         .get_ref()
@@ -192,7 +192,7 @@ pub(super) fn fault_of(error: &io::Error) -> Option<Fault> {
         .cloned()
 }
 
-/// The failure that says everything that is wrong with the archive called `shown`.
+/// Returns the failure that names every fault of the archive called `shown`.
 pub fn refusal(shown: &str, faults: &[Fault]) -> Failure {
     let mut named: Vec<String> = faults
         .iter()

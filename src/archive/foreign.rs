@@ -1,6 +1,6 @@
-//! What a file is that is not an archive: told by its first bytes, whatever its name says.
+//! The formats of files that are not archives, recognized by their first bytes, whatever their names say.
 
-/// Returns what to say of a file that begins so; `None` if it is nothing that is known here.
+/// Returns the description of a file that begins with `bytes`; `None` if the format is unknown here.
 pub fn met(bytes: &[u8]) -> Option<&'static str> {
     const KNOWN: [(&[u8], &str); 16] = [
         (
@@ -71,7 +71,7 @@ pub fn met(bytes: &[u8]) -> Option<&'static str> {
     found.map(|(_, what)| *what)
 }
 
-/// Returns true if a file begins as a tar does (POSIX ustar, and GNU tar's variant of it).
+/// Returns true if `bytes` begin a tar (POSIX ustar, and the variant of GNU tar).
 pub fn is_tar(bytes: &[u8]) -> bool {
     bytes.get(257..262) == Some(b"ustar")
 }

@@ -1,4 +1,4 @@
-//! How a file begins: whether it is an archive, and whether its manifest comes first.
+//! The beginning of a file: it tells archives from other files, and shows if the manifest comes first.
 
 use std::io::{self, BufReader, Read};
 
@@ -19,7 +19,7 @@ use crate::work::workers::Threads;
 /// The verdict on the first bytes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
-    /// An archive whose manifest stands before everything else: it can be proven while it streams.
+    /// An archive whose manifest comes before everything else: it can be verified while it streams.
     ManifestFirst,
     /// An archive whose first file is not the manifest.
     ManifestLater,
@@ -27,7 +27,7 @@ pub enum Head {
     Unknown,
 }
 
-/// Looks at the first bytes of a file, of which [`HEAD_BYTES`] always suffice.
+/// Inspects the first bytes of a file, of which [`HEAD_BYTES`] always suffice.
 pub fn look(bytes: &[u8]) -> Head {
     let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     while let Ok(Some(member)) = tar.next_member() {
@@ -40,14 +40,16 @@ pub fn look(bytes: &[u8]) -> Head {
     Head::Unknown
 }
 
-/// Returns true if a member's path is that of a manifest: directly in a root folder, whatever `./` stands before it.
+/// Returns true if the path of a member is that of a manifest: directly in a root folder, with or without `./` before
+/// it.
 pub fn is_manifest(path: &str) -> bool {
     let path = path.trim_start_matches("./");
     path.split_once('/')
         .is_some_and(|(_, inside)| inside == MANIFEST_NAME)
 }
 
-/// Returns true if a file is surely an archive of ours, as far as its first bytes can show: an export may replace it. The manifest comes first, and says what only a manifest says.
+/// Returns true if a file is certainly a hookshot archive, as far as its first bytes can show: an export may replace
+/// it. The manifest comes first and has the content of a manifest.
 pub fn is_archive(bytes: &[u8]) -> bool {
     if look(bytes) != Head::ManifestFirst {
         return false;
@@ -56,7 +58,7 @@ pub fn is_archive(bytes: &[u8]) -> bool {
     while let Ok(Some(member)) = tar.next_member() {
         if member.what == What::File {
             let mut manifest = Vec::new();
-            // A manifest that is longer than what we look at is judged by its beginning.
+            // A manifest that is longer than the inspected bytes is judged by its beginning.
             let whole = tar.read_to_end(&mut manifest).is_ok();
             let says = |key: &[u8]| manifest.windows(key.len()).any(|window| window == key);
             return if whole {
@@ -69,8 +71,8 @@ pub fn is_archive(bytes: &[u8]) -> bool {
     false
 }
 
-/// Reads the root folder's name and the time of the snapshot from the first bytes of an archive whose manifest stands first.
-/// Nothing of that is proven.
+/// Reads the root folder's name and the time of the snapshot from the first bytes of an archive whose manifest comes
+/// first. Neither is verified.
 pub fn opening(bytes: &[u8]) -> Option<(String, i64)> {
     let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     loop {
@@ -83,7 +85,7 @@ pub fn opening(bytes: &[u8]) -> Option<(String, i64)> {
         let mut manifest = Vec::new();
         let created = match tar.read_to_end(&mut manifest) {
             Ok(_) => Manifest::parse(&manifest).ok()?.created_at,
-            // A manifest that is longer than these bytes says it before its long list.
+            // A manifest that is longer than these bytes has the time before its long list.
             Err(_) => created_at(&manifest)?,
         };
         return Some((root.to_owned(), created));
@@ -100,7 +102,8 @@ fn created_at(manifest: &[u8]) -> Option<i64> {
     number[..end].parse().ok()
 }
 
-/// Returns true if `file` is a tar, packed or not, that can be read to its end and has no manifest: surely no archive.
+/// Returns true if `file` is a tar, packed or not, that can be read to its end and has no manifest: certainly not an
+/// archive.
 pub fn lacks_manifest(file: impl Read) -> bool {
     let mut tar = TarStream::new(Inflated::new(BufReader::new(file), Threads::ONE));
     loop {
@@ -115,14 +118,14 @@ pub fn lacks_manifest(file: impl Read) -> bool {
     }
 }
 
-/// Reads the first bytes of a file, and says what they show.
+/// Reads the first bytes of a file, and returns the verdict on them.
 pub fn read_head(reader: &mut dyn Read) -> io::Result<(Head, Vec<u8>)> {
     let mut bytes = Vec::new();
     reader.take(HEAD_BYTES as u64).read_to_end(&mut bytes)?;
     Ok((look(&bytes), bytes))
 }
 
-/// Refuses a gzip of something else than a tar, by name.
+/// Refuses a gzip of something other than a tar, by name.
 pub fn refuse_other(shown: &str, head: &[u8]) -> Result<()> {
     let mut bytes = Vec::new();
     let mut inflated = Inflated::new(head, Threads::ONE).take(512);
@@ -145,12 +148,13 @@ pub fn refuse_other(shown: &str, head: &[u8]) -> Result<()> {
     }
 }
 
-/// Returns true if no header of a tar begins so: it is shorter, or printable text, which has no zeros behind a name.
+/// Returns true if no header of a tar begins like this: it is shorter, or it is printable text, which has no zeros
+/// after a name.
 fn is_no_header(bytes: &[u8]) -> bool {
     bytes.len() < 512 || !bytes[..512].contains(&0)
 }
 
-/// Looks for a manifest that does not come first. A fault on the way is left to the reading proper.
+/// Searches for a manifest that does not come first. A fault on the way is left to the later full reading.
 pub fn find_manifest(
     shown: &str,
     file: &mut dyn Read,

@@ -1,4 +1,4 @@
-//! How large the manifest of many entries becomes, and what is said where no reader would take it (docs/format.md,
+//! The size of the manifest of many entries, and the failure if no reader would accept it (docs/format.md,
 //! "manifest.json").
 
 use crate::{
@@ -8,17 +8,19 @@ use crate::{
     },
 };
 
-/// What the record of a directory's file adds to the manifest, at least, beside the file's name, which stands in it twice.
+/// The least bytes that the record of a file in a directory adds to the manifest beside the name of the file, which it
+/// contains twice.
 const LEAST_RECORD_BYTES: usize = 177;
 
-/// Bytes that files with names of these lengths add to the manifest, at least.
+/// Returns the least bytes that files with names of these lengths add to the manifest.
 pub fn least_bytes(names: impl Iterator<Item = usize>) -> u64 {
     names.fold(0, |sum, name| {
         sum.saturating_add((LEAST_RECORD_BYTES + 2 * name) as u64)
     })
 }
 
-/// The failure of an export that no reader would take. `directory` is what fills it, with the number of its files.
+/// Returns the failure of an export whose archive no reader would accept. `directory` is the directory that fills the
+/// manifest, with the number of its files.
 pub fn too_large(directory: Option<(&str, usize)>) -> Failure {
     let most = MAX_MANIFEST_BYTES >> 20;
     let message = match directory {
@@ -31,7 +33,7 @@ pub fn too_large(directory: Option<(&str, usize)>) -> Failure {
         .hint("nothing was written: exclude what need not go along, or export parts of it by configurations of their own, each into an archive of its own")
 }
 
-/// The text of `manifest`; fails where no reader would take it, and names what fills it.
+/// Returns the text of `manifest`; fails if no reader would accept it, and names the directory that fills it.
 pub fn of(manifest: &Manifest) -> Result<Vec<u8>, Failure> {
     let text = manifest.to_bytes();
     if text.len() as u64 <= MAX_MANIFEST_BYTES {

@@ -1,5 +1,5 @@
-//! The one reader that guards the border: what is read from an archive has passed every check here. (Single entries of a
-//! large one are taken by [`super::select`], and have passed their own.)
+//! The one reader of whole archives: everything that it returns passed every check here. ([`super::select`] takes
+//! single entries of a large archive, with its own checks.)
 
 use std::{
     collections::BTreeMap,
@@ -25,14 +25,14 @@ use crate::model::{
 };
 use crate::work::workers::Threads;
 
-/// What the names begin with that a Mac's tar adds (AppleDouble).
+/// The beginning of the names that a Mac's tar adds (AppleDouble).
 const APPLE: &str = "._";
 
-/// Where an archive is read from.
+/// The source of an archive.
 pub enum Input {
-    /// Something that can be read again from its beginning.
+    /// A source that can be read again from its beginning.
     Seekable(Box<dyn ReadSeek>),
-    /// Something that passes by once, and a folder where it may be kept if it has to be read twice.
+    /// A source that can be read only once, and a folder for a copy of it if it has to be read twice.
     Stream(Box<dyn Read>, PathBuf),
 }
 
@@ -40,13 +40,14 @@ pub enum Input {
 pub trait ReadSeek: Read + Seek {}
 impl<T: Read + Seek> ReadSeek for T {}
 
-/// Where the entries go while they are checked. Nothing that it is given may be used before [`read`] has returned.
+/// The receiver of the entries while they are checked. Nothing that it receives may be used before [`read`] has
+/// returned.
 pub trait Sink {
-    /// Called once, with the manifest, before any entry.
+    /// Begins: called once, with the manifest, before any entry.
     fn begin(&mut self, manifest: &Manifest) -> Result<()>;
-    /// A place for the content of an entry.
+    /// Returns a writer for the content of an entry.
     fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>>;
-    /// Called when the content of the entry that was begun last was given, and is what the manifest says.
+    /// Ends the last entry that was begun: called when its content is complete and matches the manifest.
     fn end(&mut self, _: &EntryName, _: &FileRecord) -> Result<()> {
         Ok(())
     }
@@ -65,7 +66,7 @@ impl Sink for Discard {
     }
 }
 
-/// An archive that was read to its end and found to be what its manifest says. Only [`read`] makes one.
+/// An archive that was read to its end and matches its manifest. Only [`read`] makes one.
 #[derive(Debug, Clone)]
 pub struct Verified {
     manifest: Manifest,
@@ -75,29 +76,29 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Returns true if it was the bare tar, which a program on its way had taken out of the gzip.
+    /// Returns true if the archive was the bare tar: another program had already removed the gzip.
     pub fn is_plain(&self) -> bool {
         self.is_plain
     }
 
-    /// The manifest.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The name of the root folder.
+    /// Returns the name of the root folder.
     pub fn root(&self) -> &str {
         &self.root
     }
 
-    /// What the tar says of an entry's owner and permissions, where the manifest is silent, as that of an archive of
-    /// version 1.0 is: less to be trusted than the manifest.
+    /// Returns the owner and permissions of an entry in the tar, for entries without these in the manifest, as in
+    /// archives of version 1.0. They are less trustworthy than the manifest.
     pub fn header(&self, name: &EntryName) -> HeaderAttributes {
         self.headers.get(name).cloned().unwrap_or_default()
     }
 }
 
-/// Reads the archive called `shown` to its very end, gives its entries to `sink`, and names every fault.
+/// Reads the archive called `shown` to its very end, passes its entries to `sink`, and names every fault.
 pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) -> Result<Verified> {
     match input {
         Input::Seekable(mut file) => {
@@ -135,7 +136,7 @@ pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) ->
     }
 }
 
-/// Keeps a stream in a file without a name: the manifest must be known before the entries are read.
+/// Copies a stream to a file without a name: the manifest must be known before the entries are read.
 fn spool(mut stream: impl Read, scratch: &Path) -> Result<std::fs::File> {
     let mut file = tempfile::tempfile_in(scratch)
         .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
@@ -147,27 +148,27 @@ fn spool(mut stream: impl Read, scratch: &Path) -> Result<std::fs::File> {
     Ok(file)
 }
 
-/// One passage through the border.
+/// One reading of an archive.
 struct Passage<'a> {
     sink: &'a mut dyn Sink,
     known: Option<Vec<u8>>,
     manifest: Option<Manifest>,
     manifest_seen: bool,
     root: Option<String>,
-    /// The entries that are not called as their paths are, by path.
+    /// The entries whose names differ from their paths, by path.
     by_path: BTreeMap<EntryName, EntryName>,
     seen: Distinct<EntryName>,
     headers: BTreeMap<EntryName, HeaderAttributes>,
     faults: Vec<Fault>,
 }
 
-/// Why a passage ends early.
+/// The reason for which a reading ends early.
 enum Stop {
     /// The archive is not good.
     Fault(Fault),
     /// It cannot be read.
     Reading(anyhow::Error),
-    /// What is made of it cannot be: the failure speaks for itself.
+    /// The sink failed: its failure explains itself.
     Sink(anyhow::Error),
 }
 
@@ -326,7 +327,7 @@ impl<'a> Passage<'a> {
         Ok(())
     }
 
-    /// The member's path below the root folder; `None` where there is nothing to look at, or a fault was noted.
+    /// Returns the member's path below the root folder; `None` if there is nothing to check, or a fault was noted.
     fn inside_root(&mut self, member: &Member) -> Option<EntryName> {
         let mut path = member.path.as_str();
         while let Some(rest) = path.strip_prefix("./") {
@@ -338,7 +339,7 @@ impl<'a> Passage<'a> {
                 return None;
             }
         }
-        // The root folder stands before the name and counts for its own.
+        // The root folder precedes the name and is checked as a name of its own.
         let (root, inside) = path
             .split_once('/')
             .map_or((path, None), |(root, inside)| (root, Some(inside)));
@@ -435,7 +436,7 @@ impl<'a> Passage<'a> {
         Ok(())
     }
 
-    /// What can only be said at the end.
+    /// Adds the faults that are known only at the end.
     fn complete<R: Read>(&mut self, tar: &mut Tar<R>) {
         let Some(manifest) = &self.manifest else {
             self.faults.push(Fault::NoManifest);
@@ -447,7 +448,7 @@ impl<'a> Passage<'a> {
             .filter(|name| !self.seen.contains(*name));
         self.faults.extend(missing.cloned().map(Fault::Missing));
         let inflated = tar.inner().inner();
-        // Format 1.1 made by hookshot ends with an index; the same content packed anew by plain tar has none.
+        // Format 1.1 as written by hookshot ends with an index; the same content packed again by plain tar has none.
         if inflated.is_sized() && manifest.version.minor >= 1 && !inflated.has_index() {
             self.faults.push(Fault::NoIndex);
         }

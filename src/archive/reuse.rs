@@ -1,10 +1,10 @@
-//! Members of an earlier archive that a new one may reuse: compressing a block again that has not changed would give
-//! the same bytes.
+//! Members of an earlier archive that a new one may reuse: compressing an unchanged block again would give the same
+//! bytes.
 //!
-//! A block is looked for where the same entry had it before. It is taken over if the earlier member states its length and
-//! CRC-32, and only from an archive that says that the same hookshot made it at the same level: then the result is what
-//! compressing would have given. If the earlier archive lies or is damaged, the new one does not hold what its manifest
-//! says: nothing that was taken over counts before the new archive is read back, every digest compared.
+//! A block is searched at the position where the same entry had it before. It is reused if the earlier member states
+//! its length and CRC-32. The earlier archive must also state that the same hookshot made it at the same level: then
+//! the result is the same as that of compressing. If the earlier archive is wrong or damaged, the new one does not
+//! match its manifest. So no reused block counts before the new archive is read back and every digest compared.
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
@@ -24,20 +24,20 @@ use crate::model::{
     manifest::{FileRecord, Manifest},
 };
 
-/// An archive whose members may be taken over.
+/// An archive whose members may be reused.
 pub struct Earlier {
     file: Arc<File>,
     sizes: Vec<MemberSize>,
-    /// Where each member begins: in the archive, and inflated.
+    /// The beginning of each member: in the archive, and in the inflated content.
     starts: Vec<(u64, u64)>,
     manifest: Manifest,
-    /// Where the content of each entry begins, inflated.
+    /// The beginning of the content of each entry, in the inflated content.
     contents: Vec<(EntryName, u64)>,
 }
 
 impl Earlier {
-    /// Opens an earlier archive; `None` if nothing of it can be reused: it has no index, or was not made by the
-    /// hookshot of this `version`, or was compressed in another way.
+    /// Opens an earlier archive; `None` if nothing of it can be reused: it has no index, was not made by the hookshot
+    /// of this `version`, or was compressed with another method.
     pub fn open(file: File, version: &Version, compression: &str) -> Option<Earlier> {
         let sizes = index::load(&file).ok()??;
         let (root, bytes) = select::manifest(&file, &sizes).ok()??;

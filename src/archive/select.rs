@@ -1,7 +1,7 @@
 //! Single entries out of an archive, through its index: only the members that hold them are read.
 //!
-//! What is given away is proven by its own digest; the rest of the archive is not looked at. Wherever something is not
-//! as it should be, nothing is given away, and the archive has to be read through: that names what is wrong.
+//! The digest of each selected entry is verified; the rest of the archive is not read. If anything is not as it should
+//! be, [`select`] returns nothing, and the archive has to be read through: that names the fault.
 
 use std::io::{self, Read, Write as _};
 
@@ -28,7 +28,7 @@ use crate::model::{
 };
 use crate::work::ReadAt;
 
-/// An archive's word on itself, if only a part of it was read.
+/// The root folder and manifest of an archive of which only a part was read.
 #[derive(Debug)]
 pub struct Selected {
     /// Its root folder.
@@ -37,8 +37,8 @@ pub struct Selected {
     pub manifest: Manifest,
 }
 
-/// Gives the entries called `names`, or only the manifest if there are none, to `sink`; `None` if the archive has to
-/// be read through for that. A name that the manifest does not have is the sink's affair.
+/// Passes the entries called `names`, or only the manifest if there are none, to `sink`. `None` if the archive has to
+/// be read through for that. If the manifest lacks a name, the sink has to report it.
 pub fn select(
     source: &dyn ReadAt,
     names: &[EntryName],
@@ -79,7 +79,7 @@ fn try_select(
         let (Some(record), Some(place)) = (manifest.files.get(name), places.get(name)) else {
             return Ok(None);
         };
-        // An entry whose mode only the tar has is left to the reader.
+        // An entry whose mode is only in the tar is left to the reader.
         if record.mode.is_none() {
             return Ok(None);
         }
@@ -137,13 +137,13 @@ pub(super) fn manifest(
     Ok(EntryName::new(&root).is_ok().then_some((root, bytes)))
 }
 
-/// The inflated content of an archive from some place on, one member at a time.
+/// The inflated content of an archive from some offset on, one member at a time.
 struct Members<'a> {
     source: &'a dyn ReadAt,
     sizes: std::slice::Iter<'a, MemberSize>,
-    /// Where the next member begins in the archive.
+    /// The offset of the next member in the archive.
     offset: u64,
-    /// The bytes of it before the place that was asked for.
+    /// The bytes of the member before the requested offset.
     skip: usize,
     raw: Raw,
     given: usize,
@@ -178,7 +178,7 @@ impl<'a> Members<'a> {
             return Ok(false);
         };
         let mut raw = std::mem::take(&mut self.raw);
-        // The index is not proven: what it says is bounded here, and compared with the member below.
+        // The index is not verified: its values are bounded here, and compared with the member below.
         if size.packed as usize > 2 * MEMBER_BYTES || size.inflated as usize > MEMBER_BYTES {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

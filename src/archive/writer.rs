@@ -23,10 +23,10 @@ use crate::{
 
 /// Writes the archive that `manifest` describes to `out`; `open` gives the content of each entry.
 ///
-/// Blocks that `earlier` has compressed already are reused; that changes nothing of what is written. An entry of another
-/// size than the manifest says is an error: its source changed meanwhile. Digests are not computed here; reading the
-/// archive back finds content that changed. A manifest that no reader would take is
-/// [`Kind::Usage`], before anything is written.
+/// Blocks that `earlier` already compressed are reused; that does not change the output. If the size of an entry
+/// differs from the manifest, its source changed meanwhile: an error. Digests are not computed here; reading the
+/// archive back finds content that changed. If no reader would accept the manifest, the error is [`Kind::Usage`],
+/// before anything is written.
 pub fn write<W: Write, R: Read>(
     out: W,
     manifest: &Manifest,
@@ -62,7 +62,7 @@ pub fn write<W: Write, R: Read>(
     Ok(Written { out, reused_bytes })
 }
 
-/// Returns the most bytes that the archive of `manifest` can have: nothing shrinks, and every header is a long one.
+/// Returns the most bytes that the archive of `manifest` can have: no content shrinks, and every header is a long one.
 pub fn most_bytes(manifest: &Manifest) -> u64 {
     let text = manifest.to_bytes().len() as u64;
     let headers = TAR_OVERHEAD_BYTES.saturating_mul(manifest.files.len() as u64 + 2);

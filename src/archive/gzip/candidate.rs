@@ -17,8 +17,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Reads the compressed content of the member, if the member says that it inflates to `length` bytes with this `crc`.
-    /// Another archive may lie there by now, or a damaged one: only reading the new archive back shows that.
+    /// Reads the compressed content of the member, if the member states that it inflates to `length` bytes with this
+    /// `crc`. The file may hold another or a damaged archive by now: only reading the new archive back shows that.
     pub fn deflated(&self, crc: u32, length: usize) -> Option<Vec<u8>> {
         let bounds = PLAIN_HEADER_BYTES + TRAILER_BYTES..=2 * MEMBER_BYTES;
         if !bounds.contains(&self.size) {

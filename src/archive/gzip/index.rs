@@ -18,7 +18,7 @@ const RECORD_BYTES: u16 = 8;
 const MAX_RECORD_BYTES: usize = 64;
 /// The length of the last subfield's content.
 const END_BYTES: usize = 28;
-/// Records in one member: what fits below the bound beside two subfield headers and the size.
+/// Records in one member: the number that fits below the bound beside two subfield headers and the size.
 const RECORDS_PER_PIECE: usize = (MAX_EXTRA_BYTES - 12) / RECORD_BYTES as usize;
 
 /// The sizes of one member, in bytes.
@@ -26,11 +26,11 @@ const RECORDS_PER_PIECE: usize = (MAX_EXTRA_BYTES - 12) / RECORD_BYTES as usize;
 pub struct MemberSize {
     /// The whole member, header and trailer included.
     pub packed: u32,
-    /// What it inflates to.
+    /// Its inflated content.
     pub inflated: u32,
 }
 
-/// The contents of the index's subfields, in order: pieces, then the end.
+/// Returns the contents of the subfields of the index, in order: pieces, then the end.
 pub fn subfields(sizes: &[MemberSize], index_offset: u64) -> Vec<([u8; 2], Vec<u8>)> {
     let piece = |sizes: &[MemberSize]| {
         let records = sizes
@@ -43,7 +43,7 @@ pub fn subfields(sizes: &[MemberSize], index_offset: u64) -> Vec<([u8; 2], Vec<u
     fields
 }
 
-/// What the last member says.
+/// The content of the last member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct End {
     record_bytes: u16,
@@ -73,7 +73,7 @@ impl End {
     }
 }
 
-/// Follows the members of an archive as they are read, and compares the index with what they really are.
+/// The check of the index: follows the members of an archive as they are read, and compares the index with them.
 #[derive(Debug, Default)]
 pub struct IndexCheck {
     sizes: Vec<MemberSize>,
@@ -83,7 +83,7 @@ pub struct IndexCheck {
 }
 
 impl IndexCheck {
-    /// Takes note of the member at `offset` with its extra field; the last member closes the index.
+    /// Records the member at `offset` with its extra field; the last member closes the index.
     pub fn member(&mut self, offset: u64, size: MemberSize, extra: &Extra) -> Result<(), String> {
         if self.ended {
             return Err("a member follows the last member of the index".into());
@@ -115,7 +115,7 @@ impl IndexCheck {
         }
         let begins = *self.index_offset.get_or_insert(offset);
         self.pieces.extend_from_slice(piece.unwrap_or_default());
-        // Later versions may have longer records, though not any length: what is kept must have a bound.
+        // Later versions may have longer records, but their length must have a bound, because they are kept.
         if self.pieces.len() > self.sizes.len() * MAX_RECORD_BYTES {
             return Err("the index describes more members than there are".into());
         }
@@ -126,7 +126,7 @@ impl IndexCheck {
         Ok(())
     }
 
-    /// Whether the index was there and was whole.
+    /// Returns true if the index was present and complete.
     pub fn is_complete(&self) -> bool {
         self.ended
     }
@@ -165,7 +165,7 @@ pub const LAST_MEMBER_BYTES: usize = 12 + 8 + 4 + END_BYTES + 2 + 8;
 /// The largest index that is read at once: that of some 4 TB.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 
-/// Reads the index from the end of an archive; `None` where there is none that describes it.
+/// Reads the index from the end of an archive; `None` if there is none that describes it.
 pub fn load(source: &dyn ReadAt) -> io::Result<Option<Vec<MemberSize>>> {
     let length = source.length()?;
     let Some(last) = length.checked_sub(LAST_MEMBER_BYTES as u64) else {
@@ -210,7 +210,8 @@ pub fn load(source: &dyn ReadAt) -> io::Result<Option<Vec<MemberSize>>> {
     }))
 }
 
-/// The extra field of the member that `bytes` begins with, which states its size; goes on behind it.
+/// Returns the extra field of the member that `bytes` begins with, which states its size; moves `bytes` behind the
+/// member.
 fn next_extra(bytes: &mut &[u8]) -> Option<Extra> {
     let fixed = bytes.first_chunk::<12>()?;
     if fixed[..4] != [0x1f, 0x8b, 8, 4] {
@@ -242,7 +243,7 @@ fn parse_record(bytes: &[u8]) -> Option<MemberSize> {
     })
 }
 
-/// The subfields of a gzip header's extra field that mean something here.
+/// The known subfields in the extra field of a gzip header.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Extra {
     /// The whole size of the member, as stated.
@@ -254,7 +255,7 @@ pub struct Extra {
 }
 
 impl Extra {
-    /// Reads an extra field; one that does not follow RFC 1952 means nothing, as every gzip reader has it.
+    /// Reads an extra field; one that does not follow RFC 1952 is ignored, as every gzip reader does.
     pub fn parse(mut bytes: &[u8]) -> Extra {
         let mut extra = Extra::default();
         while let [id1, id2, low, high, rest @ ..] = bytes {

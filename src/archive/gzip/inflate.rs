@@ -1,8 +1,8 @@
-//! Inflates a sequence of gzip members to its very end, and knows where each member begins and ends.
+//! Inflates a sequence of gzip members to its very end, and records the beginning and end of each member.
 //!
-//! Members that state their size, as ours do, are inflated ahead by several threads; nothing of one is given away before
-//! its checksum was found right. Whatever is not exactly as we write it (another tool's member, a damaged one) goes
-//! through the one decoder that names faults, byte for byte from where it begins.
+//! Members that state their size, as those of hookshot do, are inflated ahead by several threads. No content of such a
+//! member is returned before its checksum was verified. Any member that is not exactly as hookshot writes it (one of
+//! another tool, a damaged one) goes through the one decoder that names faults, byte by byte from its beginning.
 
 use std::io::{self, BufRead, Read};
 
@@ -23,7 +23,7 @@ use crate::work::workers::{Threads, Workers};
 /// The largest member that is inflated ahead: a block that does not shrink is a little larger than it was.
 const MAX_AHEAD_BYTES: usize = MEMBER_BYTES + (64 << 10);
 
-/// The bytes that tell a tar, or something else, from gzip: one block of a tar.
+/// The bytes that suffice to tell a tar, or something else, from gzip: one block of a tar.
 const HEAD_BLOCK_BYTES: u64 = 512;
 
 /// The bytes that are inflated at a time of a member that does not state its size.
@@ -35,21 +35,21 @@ const STREAM_BYTES: usize = 64 << 10;
 pub struct Inflated<R> {
     state: State<R>,
     threads: Threads,
-    /// Members that are inflated ahead; there are none as long as none states its size.
+    /// Members that are inflated ahead; `None` as long as none states its size.
     ahead: Option<Workers<Raw, Tried>>,
-    /// Buffers to be used again.
+    /// Buffers to reuse.
     spare: Vec<Raw>,
-    /// The next member is not one that can be inflated ahead.
+    /// True if the next member cannot be inflated ahead.
     is_odd: bool,
-    /// A member that looked as if it could be was not good: from there on, one is taken after the other.
+    /// True once a member that seemed fit for inflating ahead was not good: from there on, members are read one by one.
     is_suspect: bool,
     members: u64,
     start: u64,
     inflated: u64,
     index: IndexCheck,
     sized: bool,
-    /// A member that states its size, once its checksum was found right, or a piece of another; and how much of it was
-    /// given away.
+    /// A member that states its size, after its checksum was verified, or a piece of another member; and the number of
+    /// bytes that were returned.
     block: Vec<u8>,
     given: usize,
 }
@@ -63,7 +63,7 @@ enum State<R> {
 }
 
 impl<R: BufRead> Inflated<R> {
-    /// Inflates what `compressed` gives.
+    /// Makes a reader that inflates `compressed`.
     pub fn new(compressed: R, threads: Threads) -> Inflated<R> {
         Inflated {
             state: State::Between(Source {
@@ -92,12 +92,12 @@ impl<R: BufRead> Inflated<R> {
         self.sized
     }
 
-    /// Returns true if there is no gzip at all, but the tar itself. Meaningful when something was read.
+    /// Returns true if the input is not gzip but the tar itself. Meaningful after the first read.
     pub fn is_plain(&self) -> bool {
         matches!(self.state, State::Plain(_))
     }
 
-    /// Returns true if the index stood behind the last member. Meaningful at the end only.
+    /// Returns true if the index followed the last member. Meaningful at the end only.
     pub fn has_index(&self) -> bool {
         self.index.is_complete()
     }
@@ -111,7 +111,7 @@ impl<R: BufRead> Inflated<R> {
         .into()
     }
 
-    /// Reads members and has them inflated, as far as the window lets us and they are as we write them.
+    /// Reads members and has them inflated, as long as the window permits and they are as hookshot writes them.
     fn look_ahead(&mut self, source: &mut Source<R>) -> io::Result<()> {
         let is_ours = (self.members == 0 || self.sized) && !self.is_suspect;
         while is_ours && !self.is_odd && !self.ahead.as_ref().is_some_and(Workers::is_full) {
@@ -151,7 +151,7 @@ impl<R: BufRead> Inflated<R> {
         };
         let Tried { mut raw, is_good } = tried?;
         if !is_good {
-            // The decoder sees it, and all that comes after it, as if nothing had been inflated ahead.
+            // The decoder reads this member and all later ones as if nothing had been inflated ahead.
             let mut back = raw.member;
             while let Some(next) = ahead.take() {
                 back.extend_from_slice(&next?.raw.member);
@@ -174,7 +174,7 @@ impl<R: BufRead> Inflated<R> {
         Ok(true)
     }
 
-    /// Compares a member that was read to its end with what the format and the index say.
+    /// Compares a member that was read to its end with the format and the index.
     fn note_member(&mut self, packed: u64, extra: &Extra) -> io::Result<()> {
         if self.members == 0 {
             self.sized = extra.size.is_some();
@@ -208,7 +208,7 @@ impl<R: BufRead> Inflated<R> {
             };
         }
         self.start = offset;
-        // A gzip magic cut after its first byte is a truncation; anything else is no gzip at all.
+        // A gzip magic cut after its first byte is a truncation; anything else is not gzip.
         if head[0] != 0x1f || head.get(1).is_some_and(|byte| *byte != 0x8b) {
             if self.members > 0 {
                 return Err(Fault::TrailingBytes { offset }.into());
@@ -227,14 +227,14 @@ impl<R: BufRead> Inflated<R> {
         Ok(Some(Box::new(GzDecoder::new(reader))))
     }
 
-    /// Reads a member that states its size to its end before anything of it is given away: no caller acts on content
-    /// that does not match its checksum. A larger one than ours, or one of plain gzip, streams.
+    /// Reads a member that states its size to its end before any of its content is returned: no caller acts on content
+    /// that does not match its checksum. A member that is larger than those of hookshot, or one of plain gzip, streams.
     fn begin_member(&mut self, mut decoder: Box<GzDecoder<Source<R>>>) -> io::Result<()> {
         self.block.clear();
         self.given = 0;
         let extra = decoder.header().and_then(|header| header.extra());
         if extra.is_some_and(|extra| Extra::parse(extra).size.is_some()) {
-            // One byte more than fits, so that the end, where the checksum is compared, is reached.
+            // One byte more than fits, so that the decoder reaches the end and compares the checksum there.
             let read = decoder
                 .by_ref()
                 .take(MEMBER_BYTES as u64 + 1)
@@ -348,15 +348,15 @@ impl<R: BufRead> Read for Inflated<R> {
     }
 }
 
-/// Appends what `reader` has to `bytes`, up to its end.
+/// Appends the rest of `reader` to `bytes`.
 fn read_all(mut reader: impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
     reader.read_to_end(bytes).map(drop)
 }
 
-/// Counts the bytes that are consumed, not those that are buffered, and takes bytes back.
+/// A reader that counts the bytes that are consumed, not those that are buffered, and takes bytes back.
 struct Source<R> {
     inner: R,
-    /// What was given back, and how much of it was read again.
+    /// The bytes that were given back, and the number of them that were read again.
     back: Vec<u8>,
     at: usize,
     count: u64,
@@ -374,7 +374,7 @@ impl<R> Source<R> {
         }
     }
 
-    /// Puts bytes back that were read last.
+    /// Puts back the bytes that were read last.
     fn give_back(&mut self, mut bytes: Vec<u8>) {
         self.count -= bytes.len() as u64;
         bytes.extend_from_slice(&self.back[self.at..]);
@@ -396,7 +396,7 @@ impl<R: BufRead> Read for Source<R> {
 }
 
 impl<R: BufRead> BufRead for Source<R> {
-    /// Interrupted reading goes on: the decoder forgets where it was when it meets one.
+    /// Retries an interrupted read: the decoder loses its position if it sees the error.
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at < self.back.len() {
             return Ok(&self.back[self.at..]);

@@ -8,8 +8,8 @@ use memchr::memmem;
 use super::index;
 use crate::model::limits::MEMBER_BYTES;
 
-/// Header of a member up to its extra field: deflate, extra field there, no time, no flags, unknown system
-/// (RFC 1952 section 2.3).
+/// The header of a member up to its extra field: deflate, extra field present, no time, no flags, unknown system (RFC
+/// 1952 section 2.3).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255];
 /// Deflate's shortest stream of nothing: one final block of fixed codes, ended at once (RFC 1951 section 3.2.6).
 pub const NOTHING: [u8; 2] = [3, 0];
@@ -19,7 +19,8 @@ pub const PLAIN_HEADER_BYTES: usize = HEADER.len() + 2 + 8;
 /// CRC-32 and length at the end of a member (RFC 1952 section 2.3.1).
 pub const TRAILER_BYTES: usize = 8;
 
-/// Returns the size that a header of [`PLAIN_HEADER_BYTES`] states; `None` if it is another header, or the size is too small to be true.
+/// Returns the size that a header of [`PLAIN_HEADER_BYTES`] states; `None` if it is another header, or the size is too
+/// small to be true.
 pub fn stated_size(header: &[u8]) -> Option<usize> {
     let rest = header.strip_prefix(&HEADER)?;
     let rest = rest.strip_prefix(&8u16.to_le_bytes())?;
@@ -61,21 +62,21 @@ pub fn write_member(
     out.write_all(&inflated.to_le_bytes())
 }
 
-/// A member as it stands in the archive, and room for what it inflates to.
+/// A member as it is in the archive, and a buffer for its inflated content.
 #[derive(Default)]
 pub struct Raw {
     pub member: Vec<u8>,
     pub block: Vec<u8>,
 }
 
-/// A member that was inflated ahead, or one that the decoder must look at.
+/// A member that was inflated ahead, or one that the decoder must inspect.
 pub struct Tried {
     pub raw: Raw,
     pub is_good: bool,
 }
 
-/// Inflates a member. It is good only if it is a whole gzip member and nothing else: its
-/// checksum and length are right, and stand at its very end and nowhere before, where they might end it as well.
+/// Inflates a member. It is good only if it is exactly one gzip member: its checksum and length are right and stand at
+/// its very end. They must not also stand earlier, at a place that might end the member as well.
 pub fn try_inflate(decompressor: &mut Decompressor, mut raw: Raw) -> Tried {
     let is_good = match raw.member.split_last_chunk::<TRAILER_BYTES>() {
         Some((before, trailer)) => {

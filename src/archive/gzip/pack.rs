@@ -24,8 +24,8 @@ pub struct Level {
 }
 
 impl Level {
-    /// The default: about as small as gzip -6, at half its cost. Small entries shrink less, and there are fewer bytes of
-    /// them: they get a level more.
+    /// The default: about as small as gzip -6, at half its cost. Small entries shrink less, but have fewer bytes
+    /// altogether, so they get one level more.
     pub const DEFAULT: Level = Level {
         filled: 5,
         shared: 6,
@@ -33,7 +33,7 @@ impl Level {
     /// The smallest result.
     pub const MAX: u8 = 12;
 
-    /// Returns the words of the manifest for it.
+    /// Returns the name of the level in the manifest.
     pub fn name(self) -> String {
         match self {
             Level { filled, shared } if filled == shared => format!("libdeflate {filled}"),
@@ -59,7 +59,7 @@ pub enum Owner {
     Several,
 }
 
-/// Compresses what is written to it, member by member. Its output does not depend on the number of threads.
+/// A writer that compresses its input, member by member. Its output does not depend on the number of threads.
 pub struct MemberWriter<W> {
     out: W,
     workers: Workers<Block, io::Result<Packed>>,
@@ -67,7 +67,7 @@ pub struct MemberWriter<W> {
     /// Members of an earlier archive that may hold the blocks that come next.
     expected: VecDeque<Option<Candidate>>,
     reused_bytes: u64,
-    /// The block that is filled, as long as a full one, and how much of it is.
+    /// The block being filled, as long as a full one, and the number of bytes in it.
     block: Vec<u8>,
     filled: usize,
     spare: Vec<Vec<u8>>,
@@ -75,7 +75,7 @@ pub struct MemberWriter<W> {
     offset: u64,
 }
 
-/// The content of one member, and a member that may have the same.
+/// The content of one member, and a candidate that may have the same content.
 struct Block {
     bytes: Vec<u8>,
     owner: Owner,
@@ -92,7 +92,7 @@ struct Packed {
 }
 
 impl<W: Write> MemberWriter<W> {
-    /// Writes to `out`.
+    /// Makes a writer to `out`.
     pub fn new(out: W, level: Level, threads: Threads) -> MemberWriter<W> {
         MemberWriter {
             out,
@@ -111,8 +111,8 @@ impl<W: Write> MemberWriter<W> {
         }
     }
 
-    /// Says that the blocks that come next hold one entry alone, and which members of an earlier archive may hold the
-    /// same, one for each.
+    /// Declares that the next blocks hold one entry alone. `candidates` are the members of an earlier archive that may
+    /// hold the same, one for each block.
     pub fn begin_entry(&mut self, candidates: VecDeque<Option<Candidate>>) -> io::Result<()> {
         self.boundary()?;
         self.owner = Owner::OneEntry;
@@ -120,13 +120,13 @@ impl<W: Write> MemberWriter<W> {
         Ok(())
     }
 
-    /// Says that the blocks from the current one on hold several entries.
+    /// Declares that the blocks from the current one on hold several entries.
     pub fn end_entry(&mut self) {
         self.owner = Owner::Several;
         self.expected.clear();
     }
 
-    /// Ends the current member, so that what follows starts a new one.
+    /// Ends the current member, so that the next byte starts a new one.
     fn boundary(&mut self) -> io::Result<()> {
         if self.filled == 0 {
             return Ok(());
@@ -151,7 +151,7 @@ impl<W: Write> MemberWriter<W> {
         Ok(())
     }
 
-    /// Takes what one read of `content` gives; 0 at its end.
+    /// Takes the bytes of one read of `content`; returns 0 at its end.
     pub fn take(&mut self, content: &mut impl Read) -> io::Result<usize> {
         let count = content.read(&mut self.block[self.filled..])?;
         self.filled += count;
@@ -187,7 +187,7 @@ impl<W: Write> MemberWriter<W> {
         Ok(true)
     }
 
-    /// Writes the last member and the index; returns the output, and how many bytes of blocks were reused.
+    /// Writes the last member and the index; returns the output, and the number of reused bytes of blocks.
     pub fn finish(mut self) -> io::Result<(W, u64)> {
         self.boundary()?;
         while self.write_next()? {}
@@ -211,7 +211,7 @@ impl<W: Write> Write for MemberWriter<W> {
     }
 }
 
-/// Samples of a block that are tried before the whole is, and their length.
+/// The number of samples of a block that are tried before the whole block, and their length.
 const SAMPLES: usize = 8;
 const SAMPLE_BYTES: usize = 2 << 10;
 
@@ -222,7 +222,7 @@ struct Packer {
     quick: Compressor,
     store: Compressor,
     buffer: Vec<u8>,
-    /// What a whole block of zeros becomes, once there was one: files have holes.
+    /// The compressed form of a full block of zeros, once there was one: files have holes.
     zeros: Option<Vec<u8>>,
 }
 
@@ -240,7 +240,7 @@ impl Packer {
         }
     }
 
-    /// Compresses a block, or stores it if that would not make it smaller.
+    /// Compresses a block, or stores it if compressing would not make it smaller.
     fn pack(&mut self, block: Block) -> io::Result<Packed> {
         let Block {
             bytes: block,
@@ -292,7 +292,8 @@ impl Packer {
         Ok(stored)
     }
 
-    /// Returns true if any sample of the block shrinks: most data that does not is found out at a thirtieth of the cost.
+    /// Returns true if any sample of the block shrinks: most data that does not shrink is detected at a thirtieth of
+    /// the cost.
     fn may_shrink(&mut self, block: &[u8]) -> bool {
         if block.len() < 2 * SAMPLES * SAMPLE_BYTES {
             return true;

@@ -79,7 +79,7 @@ struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    /// Returns those of what hookshot itself makes: no owner.
+    /// Returns the attributes of a member that hookshot itself makes: no owner.
     fn own(mode: u32, mtime: i64) -> Attributes<'static> {
         Attributes {
             mode,
@@ -97,7 +97,7 @@ impl Attributes<'_> {
     }
 }
 
-/// Makes a ustar header, with a pax record before it for what ustar cannot say.
+/// Makes a ustar header, preceded by a pax record for values that ustar cannot hold.
 fn header_blocks(
     path: &str,
     kind: EntryType,

@@ -1,6 +1,6 @@
-//! Reads a tar member by member, with every extension record in sight and under a bound.
+//! Reads a tar member by member. Every extension record is inspected and bounded.
 //!
-//! The `tar` crate's own iterator applies extensions before anyone can bound them, so only its header parser is used.
+//! The `tar` crate's own iterator applies extensions before a caller can bound them, so only its header parser is used.
 //! Formats: POSIX ustar and pax (IEEE Std 1003.1, pax), GNU long names, v7.
 
 use std::io::{self, BufRead, Read};
@@ -12,20 +12,20 @@ use crate::model::limits::{MAX_ENTRY_BYTES, MAX_TAR_EXTENSION_BYTES};
 
 const BLOCK: usize = 512;
 
-/// A member of the tar: what its header says.
+/// A member of the tar, as its header describes it.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// The path as it stands there.
+    /// The path as it stands in the tar.
     pub path: String,
     /// Bytes of content.
     pub size: u64,
-    /// What kind of file.
+    /// The kind of file.
     pub what: What,
     header: Header,
 }
 
 impl Member {
-    /// Owner and permissions.
+    /// Returns owner and permissions.
     pub fn attributes(&self) -> HeaderAttributes {
         let text = |bytes: Option<&[u8]>| {
             bytes
@@ -41,14 +41,14 @@ impl Member {
     }
 }
 
-/// What kind of file a member is.
+/// The kind of file of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// A regular file.
     File,
     /// A folder.
     Folder,
-    /// Anything that no archive may hold.
+    /// Any kind that no archive may hold.
     Special(&'static str),
 }
 
@@ -80,12 +80,12 @@ impl<R: Read> TarStream<R> {
         }
     }
 
-    /// What the tar is read from.
+    /// Returns the reader of the tar.
     pub fn inner(&mut self) -> &mut R {
         &mut self.inner
     }
 
-    /// The next member; `None` behind the two closing blocks, when nothing but zeros followed them.
+    /// Returns the next member; `None` after the two closing blocks if only zeros follow them.
     pub fn next_member(&mut self) -> io::Result<Option<Member>> {
         let mut extensions = Extensions::default();
         loop {
@@ -183,7 +183,7 @@ impl<R: Read> TarStream<R> {
         fill(&mut self.inner, &mut block[..padding])
     }
 
-    /// The next header; `None` at the closing blocks.
+    /// Returns the next header; `None` at the closing blocks.
     fn header(&mut self) -> io::Result<Option<Header>> {
         let mut header = Header::new_old();
         fill(&mut self.inner, header.as_mut_bytes())?;
@@ -289,7 +289,7 @@ impl Extensions {
     }
 }
 
-/// A GNU long name ends with a NUL.
+/// Returns a GNU long name as text, without its final NUL.
 fn long_name(mut bytes: Vec<u8>) -> io::Result<String> {
     if bytes.last() == Some(&0) {
         bytes.pop();
@@ -332,7 +332,7 @@ mod tests {
         #[test]
         fn no_bytes_make_the_reader_panic_or_loop(mut bytes in proptest::collection::vec(any::<u8>(), 0..2048), kind in any::<u8>(), fix in any::<bool>()) {
             if fix && bytes.len() >= BLOCK {
-                // A header whose checksum is right, so that what is behind the checksum is reached.
+                // A header whose checksum is right, so that the test reaches the code after that check.
                 let mut header = Header::new_ustar();
                 header.as_mut_bytes().copy_from_slice(&bytes[..BLOCK]);
                 header.as_mut_bytes()[156] = kind;
