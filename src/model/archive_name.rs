@@ -4,22 +4,22 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
-/// What the default name of an archive starts with.
+/// The beginning of the default name of an archive.
 pub const DEFAULT_PREFIX: &str = "hookshot-state";
 /// The ending of an archive's file name.
 pub const SUFFIX: &str = ".tar.gz";
-/// The last number that tells archives of the same second apart.
+/// The highest number that distinguishes archives of the same second.
 pub const MOST_NUMBER: u32 = 999;
 const TIME_FORMAT: &str = "%Y%m%d-%H%M%S";
 const DAY_FORMAT: &str = "%Y%m%d";
-/// The most that lies between the time in a name and that of the snapshot: a script may take the time before it exports.
+/// The longest time between the time in a name and that of the snapshot: a script may take the time before it exports.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);
-/// A day may begin so long before it does in UTC (in Kiritimati) ...
+/// The longest time by which a day may begin before it does in UTC (in Kiritimati) ...
 const EARLIEST_DAY: TimeDelta = TimeDelta::hours(14);
-/// ... and end so long after it began there (on Baker Island).
+/// ... and by which it may end after it began there (on Baker Island).
 const LATEST_DAY: TimeDelta = TimeDelta::hours(24 + 12);
 
-/// The name of an archive without its ending. Without a number it is the default name of the root folder inside, too.
+/// The name of an archive without its ending. Without a number it is also the default name of the root folder inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveName {
     prefix: String,
@@ -38,7 +38,7 @@ pub enum Precision {
 }
 
 impl ArchiveName {
-    /// The name for a snapshot taken at `time`. The prefix must satisfy [`is_prefix`].
+    /// Makes the name for a snapshot taken at `time`. The prefix must satisfy [`is_prefix`].
     pub fn new(prefix: &str, time: DateTime<Utc>) -> Result<ArchiveName, String> {
         if is_prefix(prefix) {
             Ok(ArchiveName {
@@ -54,7 +54,7 @@ impl ArchiveName {
         }
     }
 
-    /// Reads a name back, with or without the ending `.tar.gz`.
+    /// Reads a name, with or without the ending `.tar.gz`.
     pub fn parse(text: &str) -> Option<ArchiveName> {
         let stem = text.strip_suffix(SUFFIX).unwrap_or(text);
         let numbered = stem.rsplit_once('.').and_then(|(stem, number)| {
@@ -93,27 +93,28 @@ impl ArchiveName {
         ArchiveName::parse(file.strip_suffix(SUFFIX)?)
     }
 
-    /// What it starts with.
+    /// Returns its prefix.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// When the snapshot was taken; if the name tells no more than the day, when that began in UTC.
+    /// Returns the time of the snapshot; if the name has only the day, the beginning of that day in UTC.
     pub fn time(&self) -> DateTime<Utc> {
         self.time
     }
 
-    /// The precision with which the name tells the time.
+    /// Returns the precision with which the name tells the time.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The number that tells it from archives of the same time that were there before it; 0 if it was the first.
+    /// Returns the number that distinguishes it from archives of the same time that were there before it; 0 if it was
+    /// the first.
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// Returns true if a snapshot that was taken at `created` may have this name. A day may be that of any time zone.
+    /// Returns true if a snapshot taken at `created` may have this name. A day may be that of any time zone.
     pub fn fits(&self, created: DateTime<Utc>) -> bool {
         let later = created.signed_duration_since(self.time);
         match self.precision {
@@ -122,7 +123,7 @@ impl ArchiveName {
         }
     }
 
-    /// The default file name; a `number` above zero tells archives of the same second apart.
+    /// Returns the default file name; a `number` above zero distinguishes archives of the same second.
     pub fn file_name(&self, number: u32) -> String {
         let name = ArchiveName {
             number,
@@ -146,8 +147,8 @@ impl fmt::Display for ArchiveName {
     }
 }
 
-/// Whether `text` can start the names of archives: portable file name characters (POSIX 3.282), not starting with
-/// a dot or a hyphen.
+/// Returns true if `text` can begin the names of archives: portable file name characters (POSIX 3.282), not starting
+/// with a dot or a hyphen.
 pub fn is_prefix(text: &str) -> bool {
     let portable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !text.is_empty()
@@ -156,7 +157,7 @@ pub fn is_prefix(text: &str) -> bool {
         && text.bytes().all(portable)
 }
 
-/// The number behind the last dot of a file's name, without its ending; 0 if there is none.
+/// Returns the number after the last dot of the name of a file, without its ending; 0 if there is none.
 pub fn number(file: &str) -> u32 {
     let stem = file.strip_suffix(SUFFIX).unwrap_or(file);
     let number = stem.rsplit_once('.').map(|(_, number)| number.parse());

@@ -9,12 +9,12 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
-    /// The digest and the number of bytes of everything that `reader` gives.
+    /// Returns the digest and the number of bytes of everything that `reader` gives.
     pub fn of_reader(mut reader: impl io::Read) -> io::Result<(Digest, u64)> {
         let mut hashing = Hashing::new(io::sink());
         io::copy(&mut reader, &mut hashing)?;
@@ -54,7 +54,7 @@ pub struct Hashing<W> {
 }
 
 impl<W> Hashing<W> {
-    /// Hashes what will be written to `inner`.
+    /// Makes a writer that hashes and passes everything on to `inner`.
     pub fn new(inner: W) -> Hashing<W> {
         Hashing {
             inner,
@@ -63,18 +63,18 @@ impl<W> Hashing<W> {
         }
     }
 
-    /// Bytes so far.
+    /// Returns the number of bytes so far.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The digest and the number of bytes of everything written.
+    /// Returns the digest and the number of bytes of everything written.
     pub fn finish(self) -> (Digest, u64) {
         let (digest, size, _) = self.into_parts();
         (digest, size)
     }
 
-    /// The same, and what was written to.
+    /// Returns the same, and the inner writer.
     pub fn into_parts(self) -> (Digest, u64, W) {
         (Digest(self.hasher.finalize().into()), self.size, self.inner)
     }
@@ -93,7 +93,7 @@ impl<W: io::Write> io::Write for Hashing<W> {
     }
 }
 
-/// A reader that hashes and counts what passes through it.
+/// A reader that hashes and counts the bytes that pass through it.
 pub struct HashingReader<R> {
     inner: R,
     hasher: Sha256,
@@ -101,7 +101,7 @@ pub struct HashingReader<R> {
 }
 
 impl<R> HashingReader<R> {
-    /// Hashes what will be read from `inner`.
+    /// Makes a reader that hashes everything read from `inner`.
     pub fn new(inner: R) -> HashingReader<R> {
         HashingReader {
             inner,
@@ -110,7 +110,7 @@ impl<R> HashingReader<R> {
         }
     }
 
-    /// The digest and the number of bytes of everything read.
+    /// Returns the digest and the number of bytes of everything read.
     pub fn finish(self) -> (Digest, u64) {
         (Digest(self.hasher.finalize().into()), self.size)
     }

@@ -1,4 +1,4 @@
-//! Names of entries: what may be a path inside an archive's root folder.
+//! Names of entries: the valid paths inside the root folder of an archive.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
@@ -37,13 +37,14 @@ impl EntryName {
         Ok(EntryName(text.into()))
     }
 
-    /// The name as it stands in the archive; not escaped.
+    /// Returns the name as it stands in the archive; not escaped.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether `text`, which is no name by itself, can follow a name and a slash in a name of `longest` bytes at most.
+/// Returns true if `text`, which is not a name by itself, can follow a name and a slash. `longest` is the most bytes
+/// that `text` may have.
 pub(super) fn can_follow(text: &str, longest: usize) -> bool {
     !text.is_empty()
         && text.len() <= longest
@@ -53,7 +54,7 @@ pub(super) fn can_follow(text: &str, longest: usize) -> bool {
 
 fn check_components(text: &str) -> Result<(), NameFault> {
     let bytes = text.as_bytes();
-    // A backslash separates nothing here, but it does for others who unpack the same archive.
+    // A backslash separates nothing here, but it does on other systems that unpack the same archive.
     let separates = |byte: &u8| matches!(byte, b'/' | b'\\');
     if bytes.split(separates).any(|part| part == b"..") {
         return Err(NameFault::Climbs);
@@ -91,7 +92,7 @@ impl FromStr for EntryName {
     }
 }
 
-/// `text` with control characters escaped, and cut where it is absurdly long: for messages.
+/// Returns `text` with control characters escaped, and cut if it is absurdly long: for messages.
 pub fn printable(text: &str) -> String {
     const LONGEST: usize = 256;
     let mut out = String::with_capacity(text.len());
@@ -109,21 +110,23 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// `text` with everything escaped that could drive a terminal or begin a line: for messages and paths of any length.
+/// Returns `text` with every character escaped that could drive a terminal or begin a line: for messages and paths of
+/// any length.
 pub fn printable_line(text: &str) -> String {
     escaped_but(text, |_| false)
 }
 
-/// Lines of text with everything escaped that could drive a terminal, but tabs and line feeds.
+/// Returns lines of text with every character escaped that could drive a terminal, except tabs and line feeds.
 pub fn printable_lines(lines: &str) -> String {
     escaped_but(lines, |character| matches!(character, '\t' | '\n'))
 }
 
-/// JSON with every character escaped that could drive a terminal, as JSON escapes it.
+/// Returns JSON with every character escaped that could drive a terminal, as JSON escapes it.
 pub fn printable_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
-        // Line feeds stand between values; those in strings are escaped already. No other such character needs two units.
+        // Line feeds stand between values; those in strings are escaped already. All other such characters fit one
+        // unit.
         if character == '\n' || !drives(character) {
             out.push(character);
         } else {
@@ -145,20 +148,20 @@ fn escaped_but(text: &str, may_stay: impl Fn(char) -> bool) -> String {
     out
 }
 
-/// Returns true if a terminal obeys the character, or shows other text than there is.
+/// Returns true if a terminal obeys the character, or displays other text because of it.
 fn drives(character: char) -> bool {
     character.is_control() || is_invisible(character)
 }
 
-/// Characters that reorder or hide text around them (Unicode TR 36, "bidirectional text spoofing").
+/// Returns true if the character reorders or hides text around it (Unicode TR 36, "bidirectional text spoofing").
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Why a text is no entry name.
+/// The reason for which a text is not an entry name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameFault {
-    /// Nothing there.
+    /// Is empty.
     Empty,
     /// Longer than [`MAX_NAME_BYTES`].
     TooLong,

@@ -1,8 +1,9 @@
-//! JSON of a manifest that cannot say two things at once, read in bounded memory.
+//! The JSON of a manifest, read in bounded memory and without duplicate keys.
 //!
 //! RFC 8259 section 4 leaves the meaning of a duplicate key open; two readers of one manifest must not differ. So
-//! duplicate keys are refused at any depth. What no reader needs is checked and not kept, and the entries are given
-//! away one by one, as is what directories list: a manifest of many values costs no more memory than these do.
+//! duplicate keys are refused at any depth. Values that no reader needs are checked and not kept. The entries are
+//! passed on one by one, and so are the records that directories list: a manifest of many values costs no more memory
+//! than these do.
 
 use std::{borrow::Cow, cell::Cell, fmt};
 
@@ -11,9 +12,9 @@ use serde_json::{Map, Number, Value};
 
 use super::{distinct::Distinct, entry_name::printable, fields::Object, limits::MAX_FREE_VALUES};
 
-/// Which keys are kept where.
+/// The keys that are kept, by their place in the manifest.
 pub struct Keys {
-    /// At the top; `entries` is always one of them, and its value is given away.
+    /// At the top; `entries` is always one of them, and its value is passed on.
     pub top: &'static [&'static str],
     /// The key at the top whose value is an object of entries.
     pub entries: &'static str,
@@ -21,18 +22,18 @@ pub struct Keys {
     pub entry: &'static [&'static str],
     /// The key at the top whose value is an object of directories.
     pub trees: &'static str,
-    /// In each directory: keys whose values are objects of records, which are given away.
+    /// In each directory: keys whose values are objects of records, which are passed on.
     pub lists: &'static [&'static str],
-    /// In each directory: the key of one more record, which is given away.
+    /// In each directory: the key of one more record, which is passed on.
     pub root: &'static str,
     /// In each of these records.
     pub record: &'static [&'static str],
 }
 
-/// What is given away.
+/// A part of the manifest that is passed on.
 #[derive(Debug)]
 pub enum Item<'a> {
-    /// An entry, by name; no record where it is no object.
+    /// An entry, by name; without a record if its value is not an object.
     Entry(&'a str, Option<Record>),
     /// A record in a list of a directory.
     Listed {
@@ -41,16 +42,16 @@ pub enum Item<'a> {
         name: &'a str,
         record: Option<Record>,
     },
-    /// The one more record of a directory.
+    /// The additional record of a directory.
     Root { tree: &'a str, record: Record },
-    /// A directory, by name, after what its lists hold and its record: they are empty objects in it, or what stands there
-    /// instead.
+    /// A directory, by name, after its record and the contents of its lists. In its value they are empty objects, or
+    /// the values that stand there instead of objects.
     Tree(&'a str, Value),
 }
 
 type Each<'a> = &'a mut dyn FnMut(Item<'_>);
 
-/// An object of which known keys are kept, in the order in which they stand there.
+/// An object of which known keys are kept, in their order in the manifest.
 #[derive(Debug)]
 pub struct Record(Vec<(&'static str, Value)>);
 
@@ -63,8 +64,8 @@ impl Object for Record {
     }
 }
 
-/// Parses a manifest: gives each entry and each part of a directory to `each`, and returns the rest. The values of
-/// `entries` and `trees` are empty objects in it, or what stands there instead of one.
+/// Parses a manifest: passes each entry and each part of a directory to `each`, and returns the rest. In the rest the
+/// values of `entries` and `trees` are empty objects, or the values that stand there instead of objects.
 pub fn parse(bytes: &[u8], keys: &Keys, each: Each<'_>) -> Result<Value, String> {
     let free = Cell::new(MAX_FREE_VALUES);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -76,7 +77,7 @@ pub fn parse(bytes: &[u8], keys: &Keys, each: Each<'_>) -> Result<Value, String>
     Ok(value)
 }
 
-/// Where in the manifest a value stands.
+/// The place of a value in the manifest.
 enum Place<'a> {
     Top(&'a Keys, &'a Cell<usize>, Each<'a>),
     Entries(&'a Keys, &'a Cell<usize>, Each<'a>),
@@ -84,14 +85,14 @@ enum Place<'a> {
     Tree(&'a Keys, &'a Cell<usize>, Each<'a>, String),
     /// A list of a directory: the directory, and the list's key.
     List(&'a Keys, &'a Cell<usize>, Each<'a>, &'a str, String),
-    /// Kept, whatever it is, as long as there is not too much of it.
+    /// Kept, whatever it is, as long as the kept values are not too many.
     Free(&'a Cell<usize>),
     /// Checked and not kept.
     Skipped,
 }
 
 impl<'a> Place<'a> {
-    /// The place of the value of `key`.
+    /// Returns the place of the value of `key`.
     fn below(&mut self, key: &str) -> Place<'_> {
         match self {
             Place::Top(keys, free, each) => match key {
@@ -109,7 +110,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// How the value of `key` is read, where a record is expected.
+    /// Returns the reader for the value of `key` if a record is expected there.
     fn recording(&self, key: &str) -> Option<Recording<'a>> {
         let (kept, free) = match self {
             Place::Entries(keys, free, _) => (keys.entry, *free),
@@ -184,7 +185,7 @@ impl<'de> Visitor<'de> for Place<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
         self.count()?;
         let mut items = Vec::new();
-        // A list has the place of something that no key names.
+        // A list has the place of a value without a known key.
         while let Some(item) = seq.next_element_seed(self.below(""))? {
             if matches!(self, Place::Free(_)) {
                 items.push(item);
@@ -236,7 +237,7 @@ fn twice<E: de::Error>(key: &str) -> E {
     E::custom(format_args!("the key {:?} stands twice", printable(key)))
 }
 
-/// A key, copied only where it is escaped.
+/// A key, copied only if it is escaped.
 struct Key<'de>(Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
@@ -263,7 +264,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
-/// Reads a record, or nothing where something else stands.
+/// A reader of a record, or of nothing if another value stands there.
 #[derive(Clone, Copy)]
 struct Recording<'a> {
     kept: &'static [&'static str],

@@ -50,12 +50,13 @@ pub const REDB_CACHE_BYTES: usize = 4 << 20;
 /// rows, and half a minute for 1 GiB of small rows with two indexes in no order; above it a copy no longer stays in the
 /// memory of a small machine, and then each row would cost a read of the disk.
 pub const MAX_INTEGRITY_CHECK_BYTES: u64 = 4 << 30;
-/// The largest page that redb is asked to read: it holds each page that it reads in memory as a whole, and a page is as
-/// large as its largest value. Databases with larger pages are checked by hookshot's own walk alone.
+/// The largest page that redb reads, in bytes: it holds each page in memory as a whole, and a page is as large as its
+/// largest value. Databases with larger pages are checked only by hookshot's own walk.
 pub const MAX_REDB_PAGE_BYTES: u64 = 8 << 20;
 /// The most archives for which a policy is simulated: twelve years of hourly ones.
 pub const MAX_SIMULATED_ARCHIVES: usize = 105_192;
-/// The most verdicts of a simulation: some seconds of work. Two years of hourly archives that all stay need 154 million.
+/// The most verdicts of a simulation: some seconds of work. Two years of hourly archives that all stay need 154
+/// million.
 pub const MAX_SIMULATED_VERDICTS: usize = 200_000_000;
 /// The most days that are simulated: a hundred years.
 pub const MAX_SIMULATED_DAYS: u32 = 36_525;

@@ -1,5 +1,6 @@
 //! Quantities as people write them, the same in the configuration, in flags and in variables: sizes (`8MiB`), rates
-//! (`10MB/s`) and time limits (`1h30m`). Spans of the calendar, in which `m` is a month, are [`super::retention::Span`].
+//! (`10MB/s`) and time limits (`1h30m`). Spans of the calendar, in which `m` is a month, are
+//! [`super::retention::Span`].
 //!
 //! A fault says how a quantity is written and never repeats the text: it may be a secret in the wrong place.
 
@@ -17,7 +18,7 @@ pub struct Rate(Option<NonZeroU64>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimeLimit(u64);
 
-/// Units of sizes, in lower case as they are compared; the first one of a factor is shown.
+/// The units of sizes, in lower case as they are compared; the first one of a factor is shown.
 const SIZES: [(&str, &str, u64); 13] = [
     ("tib", "TiB", 1 << 40),
     ("tb", "TB", 1_000_000_000_000),
@@ -33,7 +34,7 @@ const SIZES: [(&str, &str, u64); 13] = [
     ("k", "kB", 1000),
     ("b", "B", 1),
 ];
-/// Units of time limits, the longest first.
+/// The units of time limits, the longest first.
 const TIMES: [(&str, u64); 4] = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
 
 const SIZE: &str = "a size is a whole number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as `8MiB`; a number alone is bytes";
@@ -41,7 +42,7 @@ const RATE: &str = "a rate is a size for each second, such as `10MB/s`; `0` is n
 const TIME: &str = "a time limit is whole numbers with d, h, m (minutes) and s, such as `90s` or `1h30m`; a number alone is seconds";
 
 impl Size {
-    /// A size in bytes.
+    /// Makes a size in bytes.
     pub fn new(bytes: u64) -> Size {
         Size(bytes)
     }
@@ -53,19 +54,19 @@ impl Size {
 }
 
 impl Rate {
-    /// A rate in bytes for each second; 0 is no limit.
+    /// Makes a rate of bytes for each second; 0 means unlimited.
     pub fn new(bytes_per_second: u64) -> Rate {
         Rate(NonZeroU64::new(bytes_per_second))
     }
 
-    /// Returns the bytes for each second; `None` if there is no limit.
+    /// Returns the bytes for each second; `None` if unlimited.
     pub fn bytes_per_second(self) -> Option<u64> {
         self.0.map(NonZeroU64::get)
     }
 }
 
 impl TimeLimit {
-    /// A time limit in seconds.
+    /// Makes a time limit in seconds.
     pub fn new(seconds: u64) -> TimeLimit {
         TimeLimit(seconds)
     }
@@ -123,7 +124,7 @@ impl FromStr for TimeLimit {
             let is_alone = is_first && behind.is_empty();
             let at = match unit {
                 "" if is_alone => units.len() - 1,
-                // Each unit stands there once, and a shorter one behind a longer one.
+                // Each unit occurs once, and a shorter one follows a longer one.
                 _ => (units.iter().position(|(known, _)| *known == unit)).ok_or(TIME)?,
             };
             let added = number.and_then(|number| number.checked_mul(units[at].1));
@@ -169,8 +170,8 @@ impl fmt::Display for TimeLimit {
     }
 }
 
-/// Splits a number, the unit behind it, and the rest off the beginning of a text. The number is `None` if it is too large;
-/// blanks may stand before the unit.
+/// Splits a number, the unit after it, and the rest off the beginning of a text. The number is `None` if it is too
+/// large; blanks may stand before the unit.
 fn part(text: &str) -> Option<(Option<u64>, &str, &str)> {
     let end = text.find(|letter: char| !letter.is_ascii_digit());
     let (number, rest) = text.split_at(end.unwrap_or(text.len()));

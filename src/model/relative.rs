@@ -1,4 +1,4 @@
-//! Names of what a directory source holds: paths below its top, as bytes, and the entry names that carry them.
+//! Names of the contents of a directory source: paths below its top, as bytes, and the entry names that carry them.
 
 use std::{borrow::Borrow, fmt};
 
@@ -8,25 +8,26 @@ use super::{
     limits::{MAX_COMPONENT_BYTES, MAX_NAME_BYTES, MAX_RELATIVE_BYTES},
 };
 
-/// What hookshot calls its own folder, and how its other names begin: no directory source holds such a component.
+/// The name of hookshot's own folder, and the beginning of its other names: no directory source holds such a component.
 const OWN: &[u8] = b".hookshot";
-/// The folder of the entries whose names are escaped. No real file is there, because its name is one of hookshot's own.
+/// The folder of the entries whose names are escaped. No real file lies there, because its name is one of hookshot's
+/// own.
 pub const ESCAPED: &str = ".hookshot-name";
 
 /// A path below the top of a directory source: any bytes, normal components only, at most [`MAX_RELATIVE_BYTES`].
 ///
-/// `Display` escapes what could drive a terminal, and what is not UTF-8.
+/// `Display` escapes characters that could drive a terminal, and bytes that are not UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelativeName(Vec<u8>);
 
-/// Whether a component is called as hookshot calls what it makes: `.hookshot`, or beginning with `.hookshot-`.
+/// Returns true if a component is one of hookshot's own names: `.hookshot`, or a name that begins with `.hookshot-`.
 pub fn is_own(component: &[u8]) -> bool {
     component
         .strip_prefix(OWN)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
 }
 
-/// Whether an entry name can be that of a directory source: one component.
+/// Returns true if an entry name can be that of a directory source: one component.
 pub fn is_tree_name(name: &EntryName) -> bool {
     let name = name.as_str();
     name.len() <= MAX_COMPONENT_BYTES && !name.contains('/') && !is_own(name.as_bytes())
@@ -58,17 +59,17 @@ impl RelativeName {
         Ok(RelativeName(bytes.to_owned()))
     }
 
-    /// The path as bytes.
+    /// Returns the path as bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Its components, from the top.
+    /// Returns its components, from the top.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         self.0.split(|byte| *byte == b'/')
     }
 
-    /// The paths of the folders above it, the nearest first; the top itself is not among them.
+    /// Returns the paths of the folders above it, the nearest first; the top itself is not among them.
     pub fn folders(&self) -> impl Iterator<Item = &[u8]> {
         let slashes = self.0.iter().enumerate().rev();
         slashes
@@ -76,10 +77,10 @@ impl RelativeName {
             .map(|(at, _)| &self.0[..at])
     }
 
-    /// The key by which the manifest lists it as a part of `tree`, and whether that key is escaped.
+    /// Returns the key by which the manifest lists it as a part of `tree`, and true if that key is escaped.
     ///
-    /// The key is the path itself, where `TREE/PATH` is an entry name. Else it is `.hookshot-name/` and the SHA-256 of
-    /// the path in hex, and the record says the path.
+    /// The key is the path itself if `TREE/PATH` is an entry name. Else it is `.hookshot-name/` and the SHA-256 of the
+    /// path in hex, and the record holds the path.
     pub fn key(&self, tree: &EntryName) -> (String, bool) {
         match self.plain_key(tree) {
             Some(text) => (text.to_owned(), false),
@@ -87,14 +88,14 @@ impl RelativeName {
         }
     }
 
-    /// The path itself, where it is its key.
+    /// Returns the path itself if it is its own key.
     fn plain_key(&self, tree: &EntryName) -> Option<&str> {
         let text = std::str::from_utf8(&self.0).ok()?;
         let longest = MAX_NAME_BYTES.checked_sub(tree.as_str().len() + 1)?;
         can_follow(text, longest).then_some(text)
     }
 
-    /// The entry that holds the file of this path in `tree`, and whether its name is escaped.
+    /// Returns the entry that holds the file of this path in `tree`, and true if the name of the entry is escaped.
     pub fn entry(&self, tree: &EntryName) -> (EntryName, bool) {
         let (key, is_escaped) = self.key(tree);
         let entry = EntryName::new(&format!("{}/{key}", tree.as_str()))
@@ -102,8 +103,8 @@ impl RelativeName {
         (entry, is_escaped)
     }
 
-    /// The path that `key` and the record's `name` stand for in `tree`. Each path has one key only, so another one is a
-    /// fault.
+    /// Returns the path that `key` and the `name` of the record represent in `tree`. Each path has one key only, so
+    /// another key is a fault.
     pub fn of_key(
         key: &str,
         name: Option<&[u8]>,
@@ -139,7 +140,7 @@ impl fmt::Debug for RelativeName {
     }
 }
 
-/// Bytes of a path for messages: what is not UTF-8 is escaped.
+/// Returns the bytes of a path for messages: bytes that are not UTF-8 are escaped.
 pub fn shown(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -149,10 +150,10 @@ pub fn shown(bytes: &[u8]) -> String {
     printable(&text)
 }
 
-/// Why bytes are no path below a directory source.
+/// The reason for which bytes are not a path below a directory source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelativeFault {
-    /// Nothing there.
+    /// Is empty.
     Empty,
     /// Longer than [`MAX_RELATIVE_BYTES`].
     TooLong,
@@ -164,7 +165,7 @@ pub enum RelativeFault {
     Climbs,
     /// Has a component longer than [`MAX_COMPONENT_BYTES`].
     LongComponent,
-    /// Has a component that is called as hookshot calls what it makes.
+    /// Has a component that is one of hookshot's own names.
     Own,
     /// Is listed by a key that is not its own.
     OtherKey,

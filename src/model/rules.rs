@@ -341,7 +341,7 @@ mod tests {
         Rules::new(&owned(include), &owned(exclude)).expect("good patterns")
     }
 
-    /// `path/` is a folder.
+    /// Returns true if the rules exclude `path`; `path/` is a folder.
     fn excluded(rules: &Rules, path: &str) -> bool {
         let (path, is_folder) = match path.strip_suffix('/') {
             Some(path) => (path, true),

@@ -1,4 +1,4 @@
-//! Which versions go together: of the archive format, and of the hookshot that wrote an archive.
+//! Compatibility of versions: of the archive format, and of the hookshot that wrote an archive.
 
 use std::{fmt, str::FromStr};
 
@@ -7,17 +7,17 @@ use semver::Version;
 /// The version of the archive format, `MAJOR.MINOR` (docs/format.md, "Versions").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FormatVersion {
-    /// Readers accept one major version only.
+    /// The major version; readers accept only one.
     pub major: u32,
-    /// A higher minor version only adds keys.
+    /// The minor version; a higher one only adds keys.
     pub minor: u32,
 }
 
 impl FormatVersion {
-    /// What this hookshot writes.
+    /// The version that this hookshot writes.
     pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
-    /// Whether this hookshot can read the format.
+    /// Returns true if this hookshot can read the format.
     pub fn is_readable(self) -> bool {
         self.major == Self::CURRENT.major
     }
@@ -50,10 +50,10 @@ impl FromStr for FormatVersion {
     }
 }
 
-/// Whether an archive of one hookshot may be imported by another.
+/// The compatibility of the hookshot that made an archive with the one that imports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compatibility {
-    /// Nothing to say.
+    /// Compatible, without a warning.
     Same,
     /// The archive's minor version is newer: it is imported, with a warning.
     Newer,
@@ -72,12 +72,12 @@ pub fn compatibility(archive: &Version, here: &Version) -> Compatibility {
     }
 }
 
-/// The message for archives that [`compatibility`] refuses.
+/// Returns the message for archives that [`compatibility`] refuses.
 pub fn incompatible(archive: &Version, here: &Version) -> String {
     format!("version incompatibility: backup version {archive} cannot be restored to {here}")
 }
 
-/// Which versions of the exported application an import accepts.
+/// The rule for the versions of the exported application that an import accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionRule {
     /// Those whose first number is the same.
@@ -99,8 +99,8 @@ impl VersionRule {
         ("any", VersionRule::Any),
     ];
 
-    /// Returns true if an archive of version `archive` may come to a machine with version `here`: texts as applications
-    /// print them, in which the first number counts.
+    /// Returns true if an archive of version `archive` may be imported on a machine with version `here`. Both are texts
+    /// as applications print them, in which the first number counts.
     pub fn accepts(self, archive: &str, here: &str) -> bool {
         let count = match self {
             VersionRule::Any => return true,
@@ -111,26 +111,27 @@ impl VersionRule {
         match (Numbered::find(archive), Numbered::find(here), count) {
             (Some(archive), Some(here), Some(count)) => archive.first(count) == here.first(count),
             (Some(archive), Some(here), None) => archive.version == here.version,
-            // Without numbers nothing is known but whether they are the same.
+            // Without numbers only equality of the texts is known.
             _ => archive.trim() == here.trim(),
         }
     }
 }
 
-/// The version in a text that an application prints, as in `Vaultwarden 1.30.1` or `PostgreSQL 15.3 (Debian 15.3-1)`.
+/// A version found in a text that an application prints, as in `Vaultwarden 1.30.1` or `PostgreSQL 15.3 (Debian
+/// 15.3-1)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbered<'a> {
     /// The numbers with dots between them.
     digits: &'a str,
-    /// They and what hangs on them, up to a space, a bracket, a quote or a comma: `1.2.3-rc1`.
+    /// The numbers and the text attached to them, up to a space, a bracket, a quote or a comma: `1.2.3-rc1`.
     pub version: &'a str,
-    /// The line in which they stand.
+    /// The line that contains them.
     pub line: &'a str,
 }
 
 impl<'a> Numbered<'a> {
-    /// Finds the first number of a text, in whatever line. A number that is part of a word, as in `sqlite3` or `k3s`, counts
-    /// only if there is no other; a `v` in front of one is not a word.
+    /// Finds the first number of a text, in any line. A number that is part of a word, as in `sqlite3` or `k3s`, counts
+    /// only if the text has none outside words; a `v` before a number is not a word.
     pub fn find(text: &'a str) -> Option<Numbered<'a>> {
         let find = |stands: fn(&str) -> bool| {
             text.lines().find_map(|line| {
@@ -162,7 +163,7 @@ impl<'a> Numbered<'a> {
         find(stands_alone).or_else(|| find(|_| true))
     }
 
-    /// The first numbers, without zeros in front; those that are not there are 0.
+    /// Returns the first numbers, without leading zeros; missing ones are 0.
     fn first(self, count: usize) -> Vec<&'a str> {
         let parts = self.digits.split('.').filter(|part| !part.is_empty());
         let mut numbers: Vec<&str> = parts
@@ -174,7 +175,7 @@ impl<'a> Numbered<'a> {
     }
 }
 
-/// Returns true if a number behind `before` is not the end of a word.
+/// Returns true if a number after `before` is not the end of a word.
 fn stands_alone(before: &str) -> bool {
     let is_word = |before: &str| before.ends_with(char::is_alphanumeric);
     match before.strip_suffix(['v', 'V']) {
@@ -183,7 +184,7 @@ fn stands_alone(before: &str) -> bool {
     }
 }
 
-/// Returns true if a number behind `before` belongs to an escape sequence of a terminal, as in `ESC [ 0 ; 3 3 m`.
+/// Returns true if a number after `before` belongs to an escape sequence of a terminal, as in `ESC [ 0 ; 3 3 m`.
 fn is_of_color(before: &str) -> bool {
     let is_parameter = |character: char| character.is_ascii_digit() || character == ';';
     before.trim_end_matches(is_parameter).ends_with("\u{1b}[")

@@ -1,25 +1,25 @@
-//! Paths and texts as people write them: what a shell would expand, and bytes that are not UTF-8.
+//! Paths and texts as people write them, with words that a shell would expand, and bytes that are not UTF-8.
 
 use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// A time as reports have it: RFC 3339, UTC, whole seconds.
+/// Formats a time for reports: RFC 3339, UTC, whole seconds.
 pub fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A path as reports have it.
+/// A path for reports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shown {
-    /// The path as text, with a replacement character for what is not UTF-8.
+    /// The path as text, with a replacement character for bytes that are not UTF-8.
     pub text: String,
     /// See [`escaped`].
     pub escaped: Option<String>,
 }
 
 impl Shown {
-    /// The path `path`, for reports.
+    /// Makes the path for reports.
     pub fn path(path: &Path) -> Shown {
         Shown {
             text: path.display().to_string(),
@@ -28,8 +28,8 @@ impl Shown {
     }
 }
 
-/// Returns the bytes of a path that is not UTF-8, percent-encoded (RFC 3986, section 2.1): `None` if the text of the path says
-/// all of it.
+/// Returns the bytes of a path that is not UTF-8, percent-encoded (RFC 3986, section 2.1); `None` if the text
+/// represents the path exactly.
 pub fn escaped(path: &Path) -> Option<String> {
     if path.to_str().is_some() {
         return None;
@@ -51,7 +51,7 @@ pub fn percent_encoded(bytes: &[u8]) -> String {
     out
 }
 
-/// The fault of a path that only a shell would expand; `place` says where it stands.
+/// Returns the fault of a path that only a shell would expand; `place` names the place where the path is written.
 pub fn unexpanded(path: &str, place: &str) -> Option<String> {
     let what = expansion(path)?;
     Some(format!(
@@ -59,7 +59,7 @@ pub fn unexpanded(path: &str, place: &str) -> Option<String> {
     ))
 }
 
-/// The part of a path that a shell would expand. A folder that is really called so may be written as `./~`.
+/// Returns the part of a path that a shell would expand. A folder whose name really is `~` may be written as `./~`.
 fn expansion(path: &str) -> Option<String> {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     let first = path.split('/').next().unwrap_or_default();
@@ -80,7 +80,7 @@ fn expansion(path: &str) -> Option<String> {
     path.split('/').find_map(variable)
 }
 
-/// The text of a file, or what is wrong with it: the line of the first byte that is not UTF-8.
+/// Returns the text of a file, or its fault: the line of the first byte that is not UTF-8.
 pub fn utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|error| {
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {

@@ -1,4 +1,4 @@
-//! Cancellation: a signal that came, and readers and writers that end then.
+//! Cancellation: a signal that came, and readers and writers that then end.
 
 use std::{
     io::{self, Read, Seek, SeekFrom, Write},
@@ -11,19 +11,19 @@ use std::{
 use super::events::Progress;
 use crate::error::{Failure, Kind};
 
-/// The number of the signal that asked us to stop, 0 for none.
+/// The number of the signal that asked hookshot to stop, 0 for none.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     signal: Arc<AtomicUsize>,
 }
 
 impl Stop {
-    /// The place where a signal handler leaves its number.
+    /// Returns the number that a signal handler sets.
     pub fn signal(&self) -> Arc<AtomicUsize> {
         self.signal.clone()
     }
 
-    /// Fails with [`Kind::Interrupted`] once a signal has come.
+    /// Fails with [`Kind::Interrupted`] after a signal came.
     pub fn check(&self) -> Result<(), Failure> {
         match self.signal.load(Ordering::Relaxed) {
             0 => Ok(()),
@@ -38,7 +38,7 @@ impl Stop {
     }
 }
 
-/// A reader or writer that reports what passes and ends when it is to stop.
+/// A reader or writer that reports the bytes that pass, and ends after a signal.
 pub struct Watched<T> {
     inner: T,
     stop: Stop,
@@ -46,7 +46,7 @@ pub struct Watched<T> {
 }
 
 impl<T> Watched<T> {
-    /// A reader or writer over `inner`.
+    /// Makes a reader or writer over `inner`.
     pub fn new(inner: T, stop: Stop, progress: Arc<dyn Progress>) -> Watched<T> {
         Watched {
             inner,

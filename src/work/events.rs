@@ -1,14 +1,14 @@
-//! Progress of long work, for whoever shows it.
+//! The progress of long work.
 
-/// Somebody who wants to know how far we are.
+/// A receiver of progress.
 pub trait Progress: Send + Sync {
-    /// Something new begins, over `total` bytes where that is known.
+    /// Begins a new part of the work, over `total` bytes if that is known.
     fn begin(&self, what: &'static str, total: Option<u64>);
-    /// So many more bytes are done.
+    /// Adds `bytes` to those that are done.
     fn advance(&self, bytes: u64);
 }
 
-/// Nobody who wants to know.
+/// A receiver that ignores progress.
 pub struct Quiet;
 
 impl Progress for Quiet {

@@ -1,6 +1,6 @@
 //! Panics of libraries: caught where the libraries are called, and failures like any other.
 //!
-//! Nothing of a panic that is caught is printed: its text may repeat a secret. Its place in the source is kept for the
+//! A panic that is caught prints nothing: its text may repeat a secret. Its place in the source is kept for the
 //! message. Not promised: anything in a program that is built with `panic = "abort"`; hookshot's own profiles are not.
 
 use std::{
@@ -23,7 +23,7 @@ thread_local! {
 /// The place of the last panic that was caught.
 static PLACE: Mutex<Option<String>> = Mutex::new(None);
 
-/// Describes a panic by what it carries.
+/// Describes a panic by its payload.
 pub fn describe(payload: &(dyn Any + Send)) -> Caught {
     let text = payload
         .downcast_ref::<&str>()
@@ -56,13 +56,13 @@ pub async fn caught_in<W: Future>(work: W) -> Result<W::Output, Caught> {
     .await
 }
 
-/// Says that something else catches every panic of this thread: nothing of one is printed.
+/// Declares that other code catches every panic of this thread, so that none is printed.
 pub fn guard_thread() {
     install();
     GUARDED.set(true);
 }
 
-/// Keeps the panics quiet that are caught; all others are told as before.
+/// Silences the panics that are caught; all others are printed as before.
 fn install() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -79,7 +79,7 @@ fn install() {
     });
 }
 
-/// The path of a source file from its crate on: the rest is the machine's that built it.
+/// Returns the path of a source file from its crate on: the rest belongs to the machine that built it.
 fn within_crate(file: &str) -> &str {
     let Some(end) = file.rfind("/src/") else {
         return file;

@@ -1,12 +1,12 @@
-//! Reading at any place: a file today, a range of an object in a store.
+//! Reading at any offset: a file today, a range of an object in a store.
 
 use std::{fs::File, io};
 
-/// Something that bytes can be read from at any place.
+/// A source of bytes that can be read at any offset.
 pub trait ReadAt {
     /// Fills `buffer` from `offset` on.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
-    /// How long it is now.
+    /// Returns its current length in bytes.
     fn length(&self) -> io::Result<u64>;
 }
 

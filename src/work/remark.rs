@@ -1,45 +1,45 @@
-//! Remarks: what a verb left out, changed or did not check, in words for people and as a kind for programs.
+//! Remarks: the parts that a verb left out, changed or did not check, in words for people and as a kind for programs.
 //!
-//! A verb that finished with something undone ends with exit code 3 (docs/cli.md, "Exit codes"); what is only worth
-//! knowing is a warning and leaves the exit code alone.
+//! A verb that finished with something undone ends with exit code 3 (docs/cli.md, "Exit codes"). A remark that is only
+//! worth knowing is a warning and does not change the exit code.
 
 use serde::Serialize;
 use tracing::warn;
 
 use crate::error::{Failure, Kind};
 
-/// The kinds of what a file system refuses: an owner, a time, and an extended attribute.
+/// The kind for an owner that a file system refuses.
 pub const OWNER: &str = "owner";
-/// See [`OWNER`].
+/// The kind for a time that a file system refuses.
 pub const TIME: &str = "time";
-/// See [`OWNER`].
+/// The kind for an extended attribute that a file system refuses.
 pub const ATTRIBUTE: &str = "attribute";
 
-/// One thing that a verb left undone, or warns of.
+/// A part that a verb left undone, or a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Remark {
     /// The kind, for programs.
     pub kind: &'static str,
-    /// The entry or source that it is about; empty if it is about the whole archive.
+    /// The entry or source that it concerns; empty if it concerns the whole archive.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub entry: String,
     /// The message, for people.
     pub message: String,
 }
 
-/// The remarks of one run, in the order in which they came up.
+/// The remarks of one run, in the order in which they were added.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Remarks {
     /// Remarks that end the verb with exit code 3.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_undone: Vec<Remark>,
-    /// Remarks that leave the exit code alone.
+    /// Remarks that do not change the exit code.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Remark>,
 }
 
 impl Remarks {
-    /// Records something that was left undone, and logs it.
+    /// Records a part that was left undone, and logs it.
     pub fn undone(&mut self, kind: &'static str, entry: impl ToString, message: impl Into<String>) {
         let remark = Remark::new(kind, entry, message);
         if !self.left_undone.contains(&remark) {
@@ -62,7 +62,7 @@ impl Remarks {
         }
     }
 
-    /// Records what the file system refused: an owner or a time is worth knowing, an attribute is undone.
+    /// Records a refusal of the file system: for an attribute as undone, for an owner or a time as a warning.
     pub fn refused(
         &mut self,
         kind: &'static str,
@@ -80,7 +80,7 @@ impl Remarks {
         self.left_undone.is_empty()
     }
 
-    /// Returns the failure that a verb ends in if something was left undone.
+    /// Returns the failure with which a verb ends if something was left undone.
     pub fn failure(&self) -> Option<Failure> {
         let named = self.left_undone.iter().map(|remark| remark.message.clone());
         let faults: Vec<String> = named.collect();
@@ -92,7 +92,7 @@ impl Remarks {
         Some(Failure::new(Kind::Partial, message).faults(faults))
     }
 
-    /// Takes over the remarks of a part of the work, without those that are there already.
+    /// Adds the remarks of a part of the work, except those that are there already.
     pub fn extend(&mut self, other: Remarks) {
         let add = |all: &mut Vec<Remark>, others: Vec<Remark>| {
             for remark in others {

@@ -1,8 +1,8 @@
-//! Processes without a terminal: each in a session of its own, so that a prompt on `/dev/tty` fails at once.
+//! Processes without a terminal: each in its own session, so that a prompt on `/dev/tty` fails at once.
 //!
-//! A process in a group of its own that reads its terminal is stopped (SIGTTIN) and never ends; the user sees a prompt that takes
-//! no answer. setsid(2) between fork(2) and execve(2) would be `unsafe` code. So this program is started anew with a hidden first
-//! word: it begins the session and becomes the program that is meant.
+//! A process in its own group that reads its terminal is stopped (SIGTTIN) and never ends; the user sees a prompt that
+//! accepts no answer. Calling setsid(2) between fork(2) and execve(2) would be `unsafe` code. So hookshot starts itself
+//! again with a hidden first word: it begins the session and then becomes the intended program.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -21,26 +21,26 @@ use nix::{
 
 /// The hidden first word.
 pub const WORD: &str = "without-terminal";
-/// The variable that tells a program, and what it starts, the number of the session that was begun for it.
+/// The variable that tells a program and its children the number of the session that was begun for it.
 pub const VARIABLE: &str = "HOOKSHOT_SESSION";
 /// The advice if a command fails.
 pub const HINT: &str = "commands have no terminal, so one that asks for a password fails; give it in a file or a variable";
 
-/// The exit code of a shell for a program that does not start.
+/// The exit code of a shell if a program does not start.
 pub const NOT_STARTED: i32 = 127;
 
-/// This program, if it is one that understands [`WORD`].
+/// The path of this program, if it understands [`WORD`].
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// Says which program begins sessions. A second call changes nothing.
+/// Sets the program that begins sessions. A second call has no effect.
 pub fn begin_by(program: PathBuf) {
     let _ = PROGRAM.set(program);
 }
 
-/// Returns a command for `program` in a session of its own; arguments and files are the caller's to add. In a program that
-/// cannot begin sessions (a service that links this library) it is in a process group of its own.
+/// Returns a command for `program` in its own session; the caller adds arguments and files. In a program that cannot
+/// begin sessions (a service that links this library) it is in its own process group.
 ///
-/// A program that does not start ends with [`NOT_STARTED`] and says why on standard error.
+/// A program that does not start ends with [`NOT_STARTED`] and writes the reason to standard error.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let Some(hookshot) = PROGRAM.get() else {
         let mut command = Command::new(program);
@@ -52,12 +52,12 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Begins a session and becomes the program that the words name. Returns if that fails, with the exit code.
+/// Begins a session and becomes the program that the words name. Returns only if that fails, with the exit code.
 pub fn become_program(words: &[OsString]) -> u8 {
     let Some((program, arguments)) = words.split_first() else {
         return 2;
     };
-    // A leader of a group cannot begin a session; it is started as none.
+    // A leader of a group cannot begin a session; this process is not started as one.
     let _ = setsid();
     let error = Command::new(program)
         .args(arguments)
@@ -71,7 +71,7 @@ pub fn become_program(words: &[OsString]) -> u8 {
     u8::try_from(NOT_STARTED).unwrap_or(1)
 }
 
-/// Sends a signal to a child of [`command`] and to what it started. Right after its start, a child has no group yet.
+/// Sends a signal to a child of [`command`] and to its children. Right after its start, a child has no group yet.
 pub fn signal(child: Pid, signal: Signal) {
     if killpg(child, signal) == Err(Errno::ESRCH) && kill(child, signal).is_ok() {
         // It may have begun its session in between.

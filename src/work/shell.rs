@@ -1,7 +1,8 @@
-//! Shells: which one runs a command of the configuration, and whether it reports a failure inside a pipe.
+//! Shells: the shell that runs a command of the configuration, and its ability to report a failure inside a pipe.
 //!
-//! `dump | gzip` ends with the exit status of gzip(1), so a dump that failed looks like one that is good. The option `pipefail`
-//! (POSIX.1-2024, sh(1)) mends that; Debian's dash did not know it for a long time, and bash(1) is nearly everywhere.
+//! `dump | gzip` ends with the exit status of gzip(1), so a dump that failed looks like a good one. The option
+//! `pipefail` (POSIX.1-2024, sh(1)) solves that. Debian's dash lacked it for a long time, and bash(1) is nearly
+//! everywhere.
 
 use std::{
     io,
@@ -16,14 +17,14 @@ use crate::{model::entry_name::printable, work::session};
 
 /// The shell of commands that name none.
 const SH: &str = "/bin/sh";
-/// The places of bash, the first one first.
+/// The paths of bash, in the order in which they are tried.
 const BASH: [&str; 4] = [
     "/bin/bash",
     "/usr/bin/bash",
     "/usr/local/bin/bash",
     "/run/current-system/sw/bin/bash",
 ];
-/// As much of a command is shown in a message.
+/// The most characters of a command that a message shows.
 const SHOWN_CHARACTERS: usize = 80;
 const PIPEFAIL: [&str; 2] = ["-o", "pipefail"];
 
@@ -35,18 +36,18 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// A command for the shell that `shell` names, options included; for the usual one if it names none.
+    /// Makes a command for the shell that `shell` names, options included; for the usual one if it names none.
     pub fn new(text: &'a str, shell: Option<&'a str>) -> Line<'a> {
         let shell = shell.filter(|shell| !shell.trim().is_empty());
         Line { text, shell }
     }
 
-    /// The command as it is written.
+    /// Returns the command as it is written.
     pub fn text(self) -> &'a str {
         self.text
     }
 
-    /// The command for a message: its first line, shortened.
+    /// Returns the command for a message: its first line, shortened.
     pub fn shown(self) -> String {
         let mut lines = self.text.lines().filter(|line| !line.trim().is_empty());
         let first = printable(lines.next().unwrap_or_default().trim());
@@ -57,25 +58,25 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The program that runs it.
+    /// Returns the program that runs the command.
     pub fn program(self) -> String {
         self.words().swap_remove(0)
     }
 
-    /// The process that runs it, not started yet.
+    /// Returns the process that runs the command, not started yet.
     pub fn command(self) -> Command {
         let mut command = spoken(&self.words());
         command.arg(self.text);
         command
     }
 
-    /// Returns why its shell does not start, if it does not.
+    /// Returns the error of starting its shell, if the shell does not start.
     pub fn start_error(self) -> Option<io::Error> {
         start_error(&self.program())
     }
 
-    /// Returns why a failure of the command can pass unseen: it has a pipe, and its shell has no `pipefail`; or its shell
-    /// does not run at all.
+    /// Returns the reason for which a failure of the command can go unnoticed: it has a pipe, and its shell lacks
+    /// `pipefail`; or its shell does not run at all.
     pub fn pitfall(self) -> Option<String> {
         let words = self.words();
         match probe(&words, ":") {
@@ -93,7 +94,7 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// The shell and its options.
+    /// Returns the shell and its options.
     fn words(self) -> Vec<String> {
         let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let with_pipefail = |program: &str| own(&[&[program][..], &PIPEFAIL].concat());
@@ -103,7 +104,7 @@ impl<'a> Line<'a> {
             None => vec![SH],
         };
         let [program] = words.as_slice() else {
-            // Options of its own are the user's affair.
+            // The user is responsible for the options of a configured shell.
             return own(&words);
         };
         if !is_piped {
@@ -122,11 +123,11 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The shell, ready for the text of a command, without a terminal.
+/// Returns the shell, ready for the text of a command, without a terminal.
 fn spoken(words: &[String]) -> Command {
     let mut command = session::command(&words[0]);
     command.args(&words[1..]).arg("-c");
-    // Only bash reads a file that this names, before any command.
+    // Only bash reads the file that this variable names, before any command.
     command.env_remove("BASH_ENV");
     command
 }
@@ -143,7 +144,7 @@ fn probe(words: &[String], text: &str) -> Option<bool> {
     Some(status.success())
 }
 
-/// Returns why a program does not start, by starting it for nothing.
+/// Returns the error of starting a program, by starting it without work.
 fn start_error(program: &str) -> Option<io::Error> {
     let mut command = Command::new(program);
     command.args(["-c", ":"]).process_group(0);
@@ -155,8 +156,8 @@ fn is_executable(path: &str) -> bool {
     Path::new(path).is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
-/// Returns true if the text connects programs by a pipe, quotes and `||` apart. A text that is in doubt has one: then
-/// it is only the shell that is another.
+/// Returns true if the text connects programs by a pipe outside quotes; `||` is not a pipe. A doubtful text counts as
+/// one with a pipe: then only another shell is used.
 fn has_pipe(text: &str) -> bool {
     let mut quote = None;
     let mut is_substituted = false;

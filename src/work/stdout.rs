@@ -1,4 +1,4 @@
-//! Standard output for archives and entries, which does not sleep through a signal while nobody reads.
+//! Standard output for archives and entries, which reacts to a signal even while the reader stalls.
 
 use std::{
     fs::File,
@@ -16,20 +16,21 @@ use rustix::fs::OFlags;
 
 use crate::work::cancel::Stop;
 
-/// How often a reader that stalls is left to look whether we are to stop, in milliseconds.
+/// The interval at which a write to a stalled reader checks for a signal, in milliseconds.
 const PATIENCE_MS: u16 = 100;
 
-/// Standard output, unbuffered. Not promised: to hear a signal within a write to a regular file or a terminal.
+/// Standard output, unbuffered. Not promised: a reaction to a signal within a write to a regular file or a terminal.
 pub struct Stdout {
     inner: File,
-    /// How much is written at once: a pipe with room takes this without waiting (pipe(7), `PIPE_BUF`).
+    /// The most bytes that are written at once: a pipe with room takes this without waiting (pipe(7), `PIPE_BUF`).
     most: usize,
     stop: Stop,
 }
 
-/// Fails if nothing can be written to standard output, because the process was started without one (`>&-`).
+/// Fails if standard output cannot be written, because the process was started without one (`>&-`).
 ///
-/// In its place `closed_output.c` opened /dev/null for reading, before Rust's runtime would have opened it for writing.
+/// Instead of it, `closed_output.c` opened /dev/null for reading, before Rust's runtime would have opened it for
+/// writing.
 pub fn ensure_open() -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(io::stdout())?;
     let access = flags & (OFlags::RDONLY | OFlags::WRONLY | OFlags::RDWR);
@@ -40,7 +41,7 @@ pub fn ensure_open() -> io::Result<()> {
 }
 
 impl Stdout {
-    /// Ends with a failure once `stop` says so.
+    /// Opens standard output. Writing fails after a signal reached `stop`.
     pub fn open(stop: &Stop) -> io::Result<Stdout> {
         ensure_open()?;
         let inner = File::from(io::stdout().as_fd().try_clone_to_owned()?);

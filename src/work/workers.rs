@@ -1,7 +1,7 @@
-//! Work on blocks by several threads, whose results come out in the order in which the blocks went in.
+//! Work on blocks by several threads; the results come out in the order of the blocks.
 //!
-//! A window bounds what is on its way, and with it memory. Work that panics loses its own result and nothing else:
-//! whoever waits for it is told.
+//! A window bounds the number of pending blocks, and with it memory. Work that panics loses only its own result: its
+//! caller gets an error.
 
 use std::{
     collections::VecDeque,
@@ -11,39 +11,39 @@ use std::{
     thread,
 };
 
-/// How many threads compress and inflate.
+/// The number of threads that compress and inflate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threads(NonZeroUsize);
 
-/// More than that is more than any machine's disk can feed.
+/// The most threads: more than any disk can feed.
 const MOST_THREADS: usize = 64;
-/// Compressing and inflating keep their memory on the heap.
+/// The stack of a thread, in bytes: compressing and inflating keep their memory on the heap.
 const STACK_BYTES: usize = 256 << 10;
-/// Blocks on their way for each thread.
+/// The pending blocks for each thread.
 const WINDOW: usize = 3;
 
 impl Threads {
-    /// No thread beside the one that asks.
+    /// Only the thread of the caller.
     pub const ONE: Threads = Threads(NonZeroUsize::MIN);
 
-    /// So many, at most 64; `None` for 0.
+    /// Makes a number of threads, at most 64; `None` for 0.
     pub fn new(count: usize) -> Option<Threads> {
         NonZeroUsize::new(count.min(MOST_THREADS)).map(Threads)
     }
 
-    /// One for each processor that we may use.
+    /// Returns one thread for each processor that hookshot may use.
     pub fn available() -> Threads {
         let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Threads::new(count).unwrap_or(Threads::ONE)
     }
 
-    /// How many.
+    /// Returns the number of threads.
     pub fn count(self) -> NonZeroUsize {
         self.0
     }
 }
 
-/// What one thread does: a function of its own, with a memory of its own.
+/// The function of one thread, with its own memory.
 pub type Work<J, R> = Box<dyn FnMut(J) -> R + Send>;
 
 /// Threads that work on jobs of kind `J`, and results of kind `R` in the jobs' order.
@@ -54,7 +54,7 @@ pub struct Workers<J, R> {
 }
 
 enum Team<J, R> {
-    /// The caller's own thread, where there is one thread only.
+    /// The caller's own thread, if it is the only one.
     Caller(Work<J, R>),
     /// Threads that end when the sender is dropped.
     Threads(mpsc::Sender<(J, mpsc::SyncSender<R>)>),
@@ -66,7 +66,7 @@ enum Pending<R> {
 }
 
 impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
-    /// Starts `threads` threads, each with the function that `work` makes for it.
+    /// Starts `threads` threads, each with its own function made by `work`.
     pub fn start(threads: Threads, work: impl Fn() -> Work<J, R>) -> Workers<J, R> {
         let (sender, receiver) = mpsc::channel();
         let receiver = Arc::new(Mutex::new(receiver));
@@ -75,7 +75,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
             let thread = thread::Builder::new().stack_size(STACK_BYTES);
             thread.spawn(move || run(&jobs, work)).is_ok()
         };
-        // A machine that gives us no further thread has one at least.
+        // If the system refuses further threads, the caller's own remains.
         let count = match threads {
             Threads::ONE => 0,
             Threads(count) => (0..count.get()).take_while(|_| start()).count(),
@@ -90,7 +90,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
         }
     }
 
-    /// Whether a result must be taken before the next job is given.
+    /// Returns true if a result must be taken before the next job is given.
     pub fn is_full(&self) -> bool {
         self.pending.len() >= self.window
     }
@@ -109,7 +109,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
         self.pending.push_back(pending);
     }
 
-    /// The next result, waited for; `None` where no job is left, and an error where the work on it failed.
+    /// Waits for the next result; `None` if no job is left, and an error if the work on it failed.
     pub fn take(&mut self) -> Option<Result<R, Lost>> {
         let result = match self.pending.pop_front()? {
             Pending::Done(result) => result,
@@ -119,7 +119,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
     }
 }
 
-/// The work on a block panicked.
+/// An error: the work on a block panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost;
 
@@ -135,7 +135,7 @@ fn run<J, R>(jobs: &Mutex<mpsc::Receiver<(J, mpsc::SyncSender<R>)>>, mut work: W
         let Ok((job, reply)) = job else {
             return;
         };
-        // Where it panics, the reply is dropped, and that wakes whoever waits.
+        // If it panics, the reply is dropped, and that wakes the waiting caller.
         if let Some(result) = attempt(&mut work, job) {
             let _ = reply.send(result);
         }

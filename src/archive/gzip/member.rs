@@ -14,7 +14,8 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255];
 /// Deflate's shortest stream of nothing: one final block of fixed codes, ended at once (RFC 1951 section 3.2.6).
 pub const NOTHING: [u8; 2] = [3, 0];
 
-/// The header of a member that carries its size and nothing else: the fixed part, the extra field's length, one subfield.
+/// The length of the header of a member that carries its size and nothing else: the fixed part, the length of the extra
+/// field, one subfield.
 pub const PLAIN_HEADER_BYTES: usize = HEADER.len() + 2 + 8;
 /// CRC-32 and length at the end of a member (RFC 1952 section 2.3.1).
 pub const TRAILER_BYTES: usize = 8;

@@ -1,4 +1,4 @@
-//! Reads a manifest, and names every fault in it and not only the first.
+//! Reads a manifest, and names every fault in it, not only the first.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::model::{
     version::FormatVersion,
 };
 
-/// The keys that mean something.
+/// The known keys.
 const KEYS: json::Keys = json::Keys {
     top: &[
         "version",
@@ -161,12 +161,12 @@ struct Files {
     texts: Texts,
 }
 
-/// Texts that many records have, each kept once: owners, and what entries are.
+/// Texts that many records have, each kept once: owners and kinds.
 #[derive(Default)]
 struct Texts(Vec<Arc<str>>);
 
 impl Texts {
-    /// So many are remembered: one after the other is compared.
+    /// The most texts that are remembered: they are compared one by one.
     const MOST: usize = 16;
 
     fn share(&mut self, text: &str) -> Arc<str> {
@@ -184,7 +184,7 @@ impl Texts {
 impl Files {
     fn add(&mut self, name: &str, record: Option<&Record>) {
         self.count += 1;
-        // What is refused anyway need not be kept.
+        // A manifest that is refused anyway need not be kept.
         if self.count > MAX_ENTRIES || self.faults.len() > MAX_FAULTS {
             return;
         }
@@ -222,11 +222,11 @@ struct Trees {
 impl Trees {
     fn list(&mut self, tree: &str, list: &str, name: &str, record: Option<&Record>) {
         self.count += 1;
-        // What is refused anyway need not be kept.
+        // A manifest that is refused anyway need not be kept.
         if self.count > MAX_ENTRIES || self.faults.len() > MAX_FAULTS {
             return;
         }
-        // A bad name is a fault of the directory, and named where that ends.
+        // A bad name is a fault of the directory, and is reported at its end.
         let Some(tree_name) = self.entry(tree) else {
             return;
         };
@@ -256,7 +256,7 @@ impl Trees {
         }
     }
 
-    /// The record of the top folder, which comes before the rest of its directory.
+    /// Reads the record of the top folder, which comes before the rest of its directory.
     fn root(&mut self, tree: &str, record: &Record) {
         if self.is_full() {
             return;
@@ -269,7 +269,7 @@ impl Trees {
         };
         let root = tree::read_folder(&mut fields);
         let secret = tree::read_secret(&mut fields);
-        // A bad name is a fault of the directory, and named where that ends.
+        // A bad name is a fault of the directory, and is reported at its end.
         if let Some(name) = self.entry(tree) {
             let tree = self.records.entry(name).or_default();
             (tree.root, tree.secret) = (root, secret);
@@ -300,7 +300,7 @@ impl Trees {
         self.records.entry(tree_name).or_default();
     }
 
-    /// What is refused anyway need not be kept.
+    /// Returns true if the manifest is refused anyway: then no more of it need be kept.
     fn is_full(&self) -> bool {
         self.records.len() > MAX_TREES || self.faults.len() > MAX_FAULTS
     }
@@ -315,7 +315,7 @@ impl Trees {
     }
 }
 
-/// Paths in directories that two things have, or that lie below what is no folder.
+/// Finds paths in directories that two things have, or that lie below something other than a folder.
 fn disputed_paths(
     trees: &BTreeMap<EntryName, Tree>,
     files: &BTreeMap<EntryName, FileRecord>,
@@ -332,7 +332,7 @@ fn disputed_paths(
     faults.extend(found.into_iter().map(ManifestFault::Malformed));
 }
 
-/// Two entries that would be one file, or one of which would be the folder of the other.
+/// Finds two entries that would be one file, or one of which would be the folder of the other.
 fn shared_paths(records: &BTreeMap<EntryName, FileRecord>, faults: &mut Vec<ManifestFault>) {
     let records = records.iter();
     let paths = records.map(|(name, record)| (record.path.as_str().as_bytes(), name));
@@ -365,7 +365,7 @@ fn read_file(
         "a string",
     );
     let path = path.and_then(|path| match entry_name(&path) {
-        // Most have one text for both.
+        // Most entries have one text for both.
         Ok(path) => Some(name.filter(|name| **name == path).cloned().unwrap_or(path)),
         Err(fault) => {
             fields.fault(format!("its path {} {fault}", printable(&path)));

@@ -1,4 +1,4 @@
-//! The text of a manifest: a line for each record, which people and line tools read as well as any reader of JSON.
+//! The text of a manifest: a line for each record, so that people and line tools can read it.
 
 use std::{
     collections::BTreeMap,
@@ -15,12 +15,12 @@ use crate::model::{
 };
 
 impl Manifest {
-    /// The manifest as JSON.
+    /// Returns the manifest as JSON.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(Written(self)).expect("keys are strings, and numbers are integers")
     }
 
-    /// The bytes of `manifest.json` (docs/format.md, "manifest.json").
+    /// Returns the bytes of `manifest.json` (docs/format.md, "manifest.json").
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut text = Vec::new();
         let mut serializer = serde_json::Serializer::with_formatter(&mut text, Lines::default());
@@ -31,7 +31,7 @@ impl Manifest {
     }
 }
 
-/// A manifest that is written one record after the other: all of them as values take many times the memory of their text.
+/// A manifest that is written record by record: all records as JSON values take many times the memory of their text.
 struct Written<'a>(&'a Manifest);
 
 impl Serialize for Written<'_> {
@@ -76,7 +76,8 @@ impl Serialize for WrittenTrees<'_> {
     }
 }
 
-/// Its keys are in an order that shrinks well: what differs from file to file comes first.
+/// A record that is written with its keys in an order that shrinks well: values that differ from file to file come
+/// first.
 struct WrittenFile<'a>(&'a FileRecord);
 
 impl Serialize for WrittenFile<'_> {
@@ -109,7 +110,7 @@ impl Serialize for WrittenFile<'_> {
     }
 }
 
-/// A key that is absent where there is no value.
+/// Writes a key, or nothing if the value is absent.
 fn put<M: SerializeMap>(
     map: &mut M,
     key: &str,
@@ -123,21 +124,21 @@ fn put<M: SerializeMap>(
 
 const TREES: &str = "trees";
 
-/// Lays out an object: each member of the objects at the top has a line of its own, indented by two spaces a level; what is
-/// deeper stays in one line.
+/// A layout of an object: each member of the objects at the top has its own line, indented by two spaces a level;
+/// deeper members stay in one line.
 #[derive(Default)]
 struct Lines {
-    /// Objects that have begun.
+    /// The number of objects that have begun.
     depth: usize,
-    /// Up to which depth members have lines.
+    /// The greatest depth at which members have lines.
     deepest: usize,
     is_key: bool,
     is_empty: bool,
 }
 
-/// The members of `files` are records.
+/// The deepest level with lines in `files`, whose members are records.
 const DEEPEST: usize = 2;
-/// Directories have lists of records.
+/// The deepest level with lines in directories, which have lists of records.
 const DEEPEST_IN_TREES: usize = 4;
 
 impl Lines {

@@ -25,7 +25,7 @@ impl Zone {
     pub fn local(self, time: DateTime<Utc>) -> NaiveDateTime {
         let utc = time.naive_utc();
         let offset = self.0.offset_from_utc_datetime(&utc).fix();
-        // Near chrono's limits there is no earlier or later local time; fall back to UTC.
+        // Near chrono's limits the local time cannot be represented; fall back to UTC.
         utc.checked_add_offset(offset).unwrap_or(utc)
     }
 

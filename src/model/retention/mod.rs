@@ -3,7 +3,7 @@
 //! ```text
 //! [Archive], Policy, now ---judge---> [Judged]: keep with reasons, remove with the archive that took its place
 //!                                        |
-//!                                    Share::permits ---> TooMany: nothing is removed before somebody says yes
+//!                                    Share::permits ---> TooMany: nothing is removed before the user says yes
 //! ```
 //!
 //! Time comes in as an argument: the same archives, policy and moment give the same verdicts, whatever their order.
