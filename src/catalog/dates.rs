@@ -1,4 +1,4 @@
-//! The dates of archives: whether a name and a manifest tell the same time, and whether that is one that can be.
+//! The dates of archives: checks that a name and a manifest tell the same time, and that this time is possible.
 
 use chrono::{DateTime, Utc};
 
@@ -8,7 +8,7 @@ use crate::model::{archive_name::ArchiveName, retention::is_future};
 /// The kind of a remark about the date of an archive.
 pub const DATE: &str = "date";
 
-/// Returns what is odd about the date of the archive in `file`, which was made at `created` as its manifest says.
+/// Returns the fault in the date of the archive in `file`. `created` is the time in its manifest.
 pub fn odd(file: Option<&str>, created: i64, now: DateTime<Utc>) -> Option<String> {
     let created = DateTime::from_timestamp(created, 0)?;
     let name = file.and_then(ArchiveName::of_file);

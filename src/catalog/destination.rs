@@ -1,4 +1,5 @@
-//! Where archives are kept, as command line and configuration say it: `@NAME`, a URL, or the path of a folder.
+//! Destinations of archives, as the command line and the configuration name them: `@NAME`, a URL, or the path of a
+//! folder.
 
 mod slot;
 
@@ -27,30 +28,30 @@ use crate::{
     model::written::{escaped, percent_encoded, rfc3339},
 };
 
-/// The word for the newest archive that is good.
+/// The word for the newest good archive.
 pub const LATEST: &str = "latest";
 
 /// The most folders that a message names.
 const MOST_NAMED: usize = 10;
 
-/// Whether what arrives is read back although the store tells a checksum.
+/// The rule that says if an archive is read back although the store tells a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadBack {
-    /// Where the destination's `read_back` says so.
+    /// If the destination's `read_back` says so.
     AsConfigured,
     /// Always.
     Always,
 }
 
-/// A place that archives are kept at.
+/// A destination that keeps archives.
 pub struct Destination {
     /// Its name in the configuration.
     pub name: Option<String>,
-    /// Where it is.
+    /// Its address.
     pub address: Address,
-    /// How it is reached.
+    /// The store that holds its archives.
     pub store: Arc<dyn Store>,
-    /// What is kept there.
+    /// The rules that say which archives it keeps.
     pub retention: Retention,
     mounted: bool,
     exists: bool,
@@ -70,7 +71,7 @@ enum Place {
 }
 
 impl Destination {
-    /// Opens the destination that `word` names; nothing is asked of it yet.
+    /// Opens the destination that `word` names; sends no request yet.
     pub fn open(
         context: &Context,
         settings: &Settings,
@@ -97,8 +98,8 @@ impl Destination {
         }
     }
 
-    /// Opens the destination that an output names, and the archive's name there, where one is given: a URL that ends like
-    /// an archive, `@NAME/ARCHIVE`.
+    /// Opens the destination that an output names. Also returns the archive's name, if one is given: a URL that ends
+    /// like an archive, or `@NAME/ARCHIVE`.
     pub fn open_output(
         context: &Context,
         settings: &Settings,
@@ -143,7 +144,7 @@ impl Destination {
                 let found = settings.schema.destinations.get(name);
                 let found = found.ok_or_else(|| unknown(settings, name))?;
                 let mut found = found.clone();
-                // What the file names is relative to the file.
+                // A path in the configuration is relative to the configuration's folder.
                 if let Address::Folder(folder) = &mut found.address {
                     *folder = tidy(&folder_of(&settings.config).join(&*folder));
                 }
@@ -179,8 +180,8 @@ impl Destination {
         })
     }
 
-    /// Checks everything of a destination of the configuration that is known before the first request: its options, its
-    /// secrets and the environment. Returns the faults that may be those of this process alone.
+    /// Checks all that is known of a configured destination before the first request: its options, its secrets and the
+    /// environment. Returns the faults that may exist in this process alone.
     pub fn look_over(
         context: &Context,
         settings: &Settings,
@@ -212,14 +213,14 @@ impl Destination {
             let stop = context.stop.clone();
             let check = Arc::new(move || Ok(stop.check()?));
             let opened = store::open(&written.address, &options, environment, check);
-            // Another environment, that of a unit, say, may have what is missing here.
+            // The secret may exist in another environment, such as that of a systemd unit.
             unseen.extend(opened.err().map(|error| format!("{error:#}")));
         }
         Ok(unseen)
     }
 
-    /// Returns itself, unless the configuration expects its folder to be mounted (`mounted`), or to be there (`create`), and it is
-    /// not: what is written into an empty mount point is on the wrong disk.
+    /// Returns itself, unless the configuration expects its folder to be mounted (`mounted`) or to exist (`create`),
+    /// and it is not. Files written into an empty mount point are on the wrong disk.
     pub fn ready(self) -> Result<Destination> {
         let Address::Folder(folder) = &self.address else {
             return Ok(self);
@@ -239,7 +240,7 @@ impl Destination {
             .into())
     }
 
-    /// For messages: `@NAME`, or where it is.
+    /// Returns `@NAME`, or the address, for messages.
     pub fn shown(&self) -> String {
         match &self.name {
             Some(name) => format!("@{name}"),
@@ -247,7 +248,7 @@ impl Destination {
         }
     }
 
-    /// Returns what [`Destination::shown`] says, percent-encoded, if it is the path of a folder that is not UTF-8.
+    /// Returns the text of [`Destination::shown`], percent-encoded, if it is the path of a folder that is not UTF-8.
     pub fn shown_escaped(&self) -> Option<String> {
         match self.name {
             Some(_) => None,
@@ -263,7 +264,7 @@ impl Destination {
         }
     }
 
-    /// The folder, where it is one of this machine; with a slash at its end.
+    /// Returns the folder, with a slash at its end, if it is on this machine.
     pub fn folder(&self) -> Option<PathBuf> {
         match &self.address {
             Address::Folder(folder) => Some(folder.join("")),
@@ -271,12 +272,13 @@ impl Destination {
         }
     }
 
-    /// The archives of `prefix` that are there, or of every prefix, and what else is.
+    /// Lists the archives of `prefix`, or of every prefix, and the other files of the destination.
     pub fn listing(&self, prefix: Option<&str>, manifests: Manifests) -> Result<Listing> {
         Listing::read(&*self.store, self.folder().is_some(), prefix, manifests)
     }
 
-    /// The names of the archives of `prefix`, the newest first, without those that are dated in the future; at least one.
+    /// Returns the names of the archives of `prefix`, the newest first, without those dated in the future; at least
+    /// one.
     fn newest_first(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>> {
         let listing = self.listing(Some(prefix), Manifests::OfAll)?;
         let is_ahead = |listed: &Listed| is_future(listed.time, now);
@@ -306,8 +308,8 @@ impl Destination {
         Ok(archives.into_iter().map(|one| one.stored.name).collect())
     }
 
-    /// The newest archive of `prefix` whose end and manifest are good, and without a torn database if there is one; who uses it
-    /// proves the rest. One that has to be thawed is the last choice.
+    /// Returns the newest archive of `prefix` whose end and manifest are good. It prefers one without a torn database.
+    /// The caller verifies the rest. An archive that must be thawed is the last choice.
     fn latest(&self, prefix: &str, now: DateTime<Utc>) -> Result<String> {
         let (mut torn, mut cold) = (None, None);
         for name in self.newest_first(prefix, now)? {
@@ -334,8 +336,9 @@ impl Destination {
             .ok_or_else(|| self.has_none("good archive", prefix).into())
     }
 
-    /// Puts archives with a torn database, and such as lie in cold storage, behind all others: `names`, the newest first, are
-    /// inspected until one is neither. One that cannot be inspected stays where it is, for the reader to find out.
+    /// Moves archives with a torn database, and those in cold storage, behind all others. Inspects `names`, the newest
+    /// first, until one is neither. An archive that cannot be inspected keeps its position: its reader will report the
+    /// fault.
     fn put_torn_last(&self, names: &mut [String]) {
         let weakness = |name: &String| {
             let source = self.store.open(name).ok()?;
@@ -372,7 +375,7 @@ impl Destination {
         }
     }
 
-    /// Names the folders that the last listing met and passed over: their number, and the first of them.
+    /// Returns the number of folders that the last listing skipped, and the first of their names.
     pub fn folders(&self) -> Option<String> {
         let folders = self.store.folders();
         let named = folders.iter().take(MOST_NAMED).cloned();
@@ -385,7 +388,7 @@ impl Destination {
     }
 }
 
-/// A path of a folder that stays one, whatever it looks like.
+/// Returns the path of a folder in a form that no command reads as a URL or as `@NAME`.
 pub fn as_path(folder: &Path) -> PathBuf {
     let is_path = match address::text_of(folder.as_os_str()) {
         Ok(Some(text)) => !text.starts_with('@') && matches!(address::read(text), Ok(Word::Path)),
@@ -398,14 +401,14 @@ pub fn as_path(folder: &Path) -> PathBuf {
     }
 }
 
-/// Returns the location of an archive in a folder, percent-encoded as the folder is.
+/// Returns the location of an archive in a folder, with the name percent-encoded as the folder is.
 pub fn located(folder_escaped: Option<&str>, name: &str) -> Option<String> {
     let folder = folder_escaped?.trim_end_matches('/');
     Some(format!("{folder}/{}", percent_encoded(name.as_bytes())))
 }
 
 impl ArchiveAt {
-    /// Reads a word; `None` where it is a path.
+    /// Reads a word; `None` if it is a path.
     pub fn parse(text: &str) -> Result<Option<ArchiveAt>, String> {
         if let Some(named) = text.strip_prefix('@') {
             let (name, archive) = match named.split_once('/') {
@@ -433,7 +436,8 @@ impl ArchiveAt {
         }
     }
 
-    /// Opens the place, and tells the archive's name there; where none is named, the newest good one's.
+    /// Opens the destination, and returns the archive's name in it. If the word names no archive, or `latest`, this is
+    /// the newest good one.
     pub fn open(&self, context: &Context, settings: &Settings) -> Result<(Destination, String)> {
         let destination =
             Destination::open_place(context, settings, &self.place, ReadBack::AsConfigured)?
@@ -445,8 +449,8 @@ impl ArchiveAt {
         Ok((destination, archive))
     }
 
-    /// The same for somebody who finds out what is good: where no archive is named, the names of all, the newest first; at
-    /// least one.
+    /// Opens the destination for a caller that verifies the archives itself. If the word names no archive, or `latest`,
+    /// returns the names of all, the newest first; at least one.
     pub fn candidates(
         &self,
         context: &Context,
@@ -466,7 +470,7 @@ impl ArchiveAt {
 }
 
 impl Context {
-    /// Who this run is, for what it leaves in stores.
+    /// Returns the identity of this run, for the uploads and markers that it writes to stores.
     pub fn maker(&self) -> Maker {
         let (life, folders) = self.signs.life();
         Maker {

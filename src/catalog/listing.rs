@@ -1,7 +1,7 @@
-//! One listing of a place: its archives with their prefixes and times, the marks beside them, and what else lies there.
+//! A listing of a destination: its archives with their prefixes and times, the marks beside them, and the other files.
 //!
-//! A name `PREFIX-YYYYMMDD-HHMMSS[.N].tar.gz` tells both. For another name the manifest is read, which costs requests:
-//! of a store at most [`MAX_LOOKS`] are, the newest first.
+//! A name `PREFIX-YYYYMMDD-HHMMSS[.N].tar.gz` tells prefix and time. For another name, hookshot reads the manifest,
+//! which costs requests: in a store at most [`MAX_LOOKS`] manifests, the newest first.
 
 use std::{
     cmp::Reverse,
@@ -28,10 +28,10 @@ use crate::{
     store::{Store, Stored},
 };
 
-/// The ending of the name of a mark, behind that of its archive.
+/// The ending of the name of a mark, after the name of its archive.
 pub const MARK_SUFFIX: &str = ".keep";
 
-/// The names whose manifests are read to learn what the names do not tell.
+/// The archives whose manifests are read for details that their names do not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manifests {
     /// All of them.
@@ -40,34 +40,34 @@ pub enum Manifests {
     OfDays,
 }
 
-/// A place, as it was listed.
+/// The content of a destination when it was listed.
 #[derive(Default)]
 pub struct Listing {
-    /// The archives that are meant, the newest first; of the same time the one with the highest number, then by name.
+    /// The selected archives, the newest first; those of the same time by number, the highest first, then by name.
     pub archives: Vec<Listed>,
-    /// The names of archives that a mark stands beside, whether they are there or not.
+    /// The names of archives that have a mark, even of archives that do not exist.
     pub marks: BTreeSet<String>,
     /// The number of archives with other prefixes.
     pub others: usize,
-    /// Files whose names end like an archive's, and that were not found to be archives.
+    /// Files whose names end like an archive's, and that proved not to be archives.
     pub other_files: Vec<OtherFile>,
     /// Files whose names tell no time, and that were not read.
     pub other_names: Vec<Stored>,
 }
 
-/// An archive. There may be many: what its name tells is kept as a number, if it does.
+/// An archive. A listing may hold many, so the prefix is stored as a length if the name begins with it.
 pub struct Listed {
-    /// Its name, size and time, as the place lists them.
+    /// Its name, size and time, as the store lists them.
     pub stored: Stored,
-    /// The user's word that it stays.
+    /// The mark with which the user keeps it.
     pub mark: Option<Mark>,
-    /// When its snapshot was taken: as its name says, or else its manifest.
+    /// The time of its snapshot, from its name or else from its manifest.
     pub time: DateTime<Utc>,
     /// The parts of prefix and time that the name tells.
     pub naming: Naming,
     prefix: Prefix,
     number: u32,
-    /// The time that its manifest tells, if that was read.
+    /// The time in its manifest, if that was read.
     created: Option<DateTime<Utc>>,
 }
 
@@ -83,7 +83,7 @@ pub enum Naming {
 }
 
 enum Prefix {
-    /// So many bytes of the name.
+    /// This many bytes of the name.
     Of(usize),
     Told(Box<str>),
 }
@@ -96,17 +96,17 @@ pub struct OtherFile {
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_escaped: Option<String>,
-    /// Why it is not taken for an archive.
+    /// The reason why it does not count as an archive.
     pub reason: String,
-    /// True if it surely is not one.
+    /// True if it certainly is not one.
     #[serde(skip)]
     pub is_foreign: bool,
-    /// True if it could not be read, so that nothing is known of it.
+    /// True if it could not be read, so that its content is unknown.
     #[serde(skip)]
     pub is_unread: bool,
 }
 
-/// The prefix and the time that an archive tells of itself.
+/// The prefix and the time that an archive's content tells.
 struct Told {
     prefix: String,
     created: DateTime<Utc>,
@@ -152,7 +152,7 @@ impl Listed {
         }
     }
 
-    /// The host or the service that it is of.
+    /// Returns the host or the service that the archive is a backup of.
     pub fn prefix(&self) -> &str {
         match &self.prefix {
             Prefix::Of(bytes) => &self.stored.name[..*bytes],
@@ -160,17 +160,17 @@ impl Listed {
         }
     }
 
-    /// The time that its manifest tells, if that was read.
+    /// Returns the time in its manifest, if that was read.
     pub fn created(&self) -> Option<DateTime<Utc>> {
         self.created
     }
 
-    /// Its place among archives: by time, and by number within the same time.
+    /// Returns its position among archives: by time, and by number within the same time.
     pub fn age(&self) -> (DateTime<Utc>, u32) {
         (self.time, self.number)
     }
 
-    /// The archive as retention sees it, if nothing is known of its content.
+    /// Returns the archive as retention sees it before its content is read.
     pub fn archive(&self) -> retention::Archive {
         retention::Archive {
             name: self.stored.name.clone(),
@@ -185,16 +185,16 @@ impl Listed {
     }
 }
 
-/// Something that a name does not tell all of.
+/// An entry whose name does not tell everything.
 enum Unclear {
-    /// An archive whose name tells a day, by its place in the listing.
+    /// An archive whose name tells a day, by its index in the listing.
     Day(usize),
     /// A file whose name ends like an archive's.
     File(Stored),
 }
 
 impl Listing {
-    /// Lists the archives of `prefix`, or all, in a store; one on this machine (`is_here`) costs no requests.
+    /// Lists the archives of `prefix`, or all, in a store. A store on this machine (`is_here`) costs no requests.
     pub fn read(
         store: &dyn Store,
         is_here: bool,
@@ -238,7 +238,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Reads what a name does not tell, if it may be read.
+    /// Reads the details that a name does not tell, if the manifest may be read.
     fn clear_up(
         &mut self,
         store: &dyn Store,
@@ -297,7 +297,7 @@ impl Listing {
     }
 }
 
-/// Returns the time that the manifest of an archive tells, if its beginning can be read.
+/// Returns the time in the manifest of an archive, if the beginning of the archive can be read.
 pub fn created(store: &dyn Store, name: &str) -> Result<Option<DateTime<Utc>>> {
     match found(store, name)? {
         Found::Archive(told) => Ok(Some(told.created)),
@@ -305,7 +305,7 @@ pub fn created(store: &dyn Store, name: &str) -> Result<Option<DateTime<Utc>>> {
     }
 }
 
-/// Reads what a file says of itself: through its index, or else from its beginning.
+/// Reads prefix and time from a file: through its index, or else from its beginning.
 fn found(store: &dyn Store, name: &str) -> Result<Found> {
     let other = |reason: String, is_foreign| Ok(Found::Other { reason, is_foreign });
     let read = || -> Result<Found> {
@@ -361,7 +361,7 @@ fn told(root: &str, created: i64) -> Found {
     })
 }
 
-/// Returns true if a file of this machine is surely no archive: a tar in which no manifest lies.
+/// Returns true if a file of this machine certainly is not an archive: it is a tar without a manifest.
 pub fn is_foreign(file: &mut (impl io::Read + io::Seek)) -> io::Result<bool> {
     let mut head = Vec::new();
     io::Read::by_ref(file)

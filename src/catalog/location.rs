@@ -1,4 +1,4 @@
-//! Where a verb reads an archive from: a file, standard input, or a place where archives are kept.
+//! The source from which a command reads an archive: a file, standard input, or a destination.
 
 use std::{
     fs::File,
@@ -34,13 +34,14 @@ use crate::{
 };
 use crate::{context::Context, work::cancel::Stop};
 
-/// How often a silent standard input is left to look whether we are to stop, in milliseconds.
+/// The interval, in milliseconds, at which a read of a silent standard input checks if the process must stop.
 const PATIENCE_MS: u16 = 100;
 
-/// A smaller archive is always read through: that costs nothing, and proves all of it.
+/// The size from which an archive counts as large. A smaller one is always read completely: that is cheap, and verifies
+/// all of it.
 const LARGE_ARCHIVE_BYTES: u64 = 16 << 20;
 
-/// The same where every byte has to come over a network.
+/// The same limit for an archive whose bytes come over a network.
 const LARGE_STORED_BYTES: u64 = 1 << 20;
 
 /// An archive as the command line names it.
@@ -61,9 +62,9 @@ pub enum Location {
 pub struct Kept {
     store: Arc<dyn Store>,
     place: String,
-    /// Its name, and those of what may stand in for it where the newest is asked for, the newest first.
+    /// Its name. If the newest was requested, also the names of the older ones that may replace it, the newest first.
     names: Arc<[String]>,
-    /// Which of them it is.
+    /// The index of the current name.
     at: usize,
 }
 
@@ -74,8 +75,8 @@ impl Kept {
 }
 
 impl Location {
-    /// Parses an argument: `-`, a path, a URL, `@NAME/ARCHIVE`, `@NAME/latest`. For the last three the settings are read,
-    /// and for `latest` the destination is asked what it has: whether that is good is seen by who reads it.
+    /// Parses an argument: `-`, a path, a URL, `@NAME/ARCHIVE`, `@NAME/latest`. For the last three it reads the
+    /// settings. For `latest` it lists the destination; the reader verifies the archive.
     pub fn parse(context: &Context, choices: &Choices, text: &Path) -> Result<Location> {
         if text.as_os_str() == "-" {
             return Ok(Location::Stdin);
@@ -100,7 +101,7 @@ impl Location {
         }))
     }
 
-    /// The archive to look at where this one is damaged: the next older one, where the newest is asked for.
+    /// Returns the next older archive, to try if this one is damaged; only if the newest was requested.
     pub fn older(&self) -> Option<Location> {
         let Location::Stored(kept) = self else {
             return None;
@@ -110,13 +111,14 @@ impl Location {
         Some(Location::Stored(Kept { at, ..kept }))
     }
 
-    /// Whether another archive may have its turn where this one is damaged, or has had it.
+    /// Returns true if the newest archive was requested and there are several, so that an older one may replace a
+    /// damaged one.
     pub fn is_replaceable(&self) -> bool {
         matches!(self, Location::Stored(kept) if kept.names.len() > 1)
     }
 
-    /// Does `work` with the archive. Where the newest is asked for and `damage` tells that it is not good, the next older one
-    /// has its turn; where none is good, what came of the newest is what comes of all.
+    /// Does `work` with the archive. If the newest was requested and `damage` returns a failure, tries the next older
+    /// one. If none is good, returns the result of the newest.
     pub fn newest_good<T>(
         &self,
         damage: impl Fn(&Result<T>) -> Option<Failure>,
@@ -149,7 +151,7 @@ impl Location {
         }
     }
 
-    /// The same archive, so that it can be read more than once: what standard input gives is copied.
+    /// Returns the same archive in a form that can be read more than once: standard input is copied to a file.
     pub fn repeatable(&self, context: &Context) -> Result<Location> {
         let Location::Stdin = self else {
             return Ok(self.clone());
@@ -168,7 +170,7 @@ impl Location {
         Ok(Location::Copied(Arc::new(file)))
     }
 
-    /// The archive's manifest; all of the archive is read if that is the only way.
+    /// Returns the archive's manifest; reads all of the archive if that is the only way.
     pub fn manifest(&self, context: &Context) -> Result<Manifest> {
         if let Some(selected) = self.select(context, &[], "reading", &mut Discard)? {
             return Ok(selected.manifest);
@@ -177,7 +179,7 @@ impl Location {
         Ok(verified.manifest().clone())
     }
 
-    /// The location for messages.
+    /// Returns the location for messages.
     pub fn shown(&self) -> String {
         match self {
             Location::Stdin | Location::Copied(_) => "-".to_owned(),
@@ -186,7 +188,7 @@ impl Location {
         }
     }
 
-    /// The path of a file, if its text does not say all of it.
+    /// Returns the percent-encoded path of a file that is not UTF-8.
     pub fn escaped(&self) -> Option<String> {
         match self {
             Location::File(path) => escaped(path),
@@ -194,7 +196,7 @@ impl Location {
         }
     }
 
-    /// The name of the archive's file.
+    /// Returns the name of the archive's file.
     pub fn file_name(&self) -> Option<&str> {
         match self {
             Location::Stdin | Location::Copied(_) => None,
@@ -203,8 +205,8 @@ impl Location {
         }
     }
 
-    /// Gives single entries, or only the manifest, of a large file to `sink` without reading all of it; `None` where that
-    /// cannot be done: it has to be read through.
+    /// Gives single entries, or only the manifest, of a large file to `sink` without reading all of it. Returns `None`
+    /// if that is impossible: then the file must be read completely.
     pub fn select(
         &self,
         context: &Context,
@@ -242,7 +244,7 @@ impl Location {
         }
     }
 
-    /// Reads the archive through the border, entries going to `sink`.
+    /// Reads and verifies the archive; its entries go to `sink`.
     pub fn read(
         &self,
         context: &Context,
@@ -265,7 +267,7 @@ impl Location {
         match self {
             Location::Stdin => {
                 context.begin(what, None);
-                // Unbuffered: what poll(2) sees is all there is.
+                // Unbuffered, so that poll(2) sees all the bytes that wait.
                 let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
                 let mut stdin = context.watch(Patient::new(inner, &context.stop));
                 let mut first = Vec::new();
@@ -317,14 +319,14 @@ impl Location {
     }
 }
 
-/// Returns the failure if an older archive may stand in for this one: it is not what its manifest says, or has to be thawed
-/// first. That it is another version's, that it is not there or that it cannot be read is no damage.
+/// Returns the failure if an older archive may replace this one: it does not match its manifest, or must be thawed
+/// first. An archive of another version, a missing one or an unreadable one is not damaged.
 pub fn damage<T>(result: &Result<T>) -> Option<Failure> {
     let failure = Failure::of(result.as_ref().err()?);
     (failure.kind == Kind::Refused || is_cold(&failure)).then_some(failure)
 }
 
-/// The failure of an archive that was to come on standard input.
+/// Returns the failure of an empty standard input.
 fn nothing_came() -> Failure {
     let message = "nothing came on standard input (truncated: the file ends at byte 0)";
     Failure::new(Kind::Refused, message).hint(
@@ -343,7 +345,7 @@ pub fn is_of_word(failure: &Failure) -> bool {
 }
 
 fn open(path: &Path) -> Result<File> {
-    // A fifo without a writer is not waited for here, where no signal would be heard.
+    // A fifo without a writer must not block here: no signal would end the wait.
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -372,7 +374,7 @@ fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Something whose reading is reported, and ends when we are to stop.
+/// A source whose reads are reported, and end when the process must stop.
 struct Watching<'a, S: ?Sized> {
     source: &'a S,
     context: &'a Context,
@@ -390,11 +392,11 @@ impl<S: ReadAt + ?Sized> ReadAt for Watching<'_, S> {
     }
 }
 
-/// A reader that does not sleep through a signal.
+/// A standard input whose reads end at a signal.
 struct Patient {
     inner: File,
     stop: Stop,
-    /// A terminal that was told of the end (Ctrl-D) would give more the next time.
+    /// True once the input ended: a terminal that was told of the end (Ctrl-D) would give more at the next read.
     has_ended: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Sets of archives: where they are kept, how they are listed, and how one gets there.
+//! Sets of archives: their destinations, their listings, and their uploads.
 
 pub mod dates;
 pub mod destination;

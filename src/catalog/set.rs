@@ -1,4 +1,4 @@
-//! What places hold: their archives by one listing each, with the marks that stand beside them.
+//! The contents of destinations: archives by one listing each, with the marks beside them.
 
 use std::{ffi::OsString, path::Path};
 
@@ -18,31 +18,31 @@ use crate::{
     store::{Store, Stored},
 };
 
-/// Whose archives are meant.
+/// The selection of archives by host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hosts {
     /// Those whose names begin with `[backup] prefix`.
     Ours,
-    /// Everybody's.
+    /// Those of all hosts.
     All,
 }
 
-/// What a place holds.
+/// The content of a destination.
 pub struct Catalog {
     /// Its archives, the newest first; those of the same time by name.
     pub archives: Vec<Listed>,
-    /// Names of archives that have a mark and are not there.
+    /// Names of missing archives that have a mark.
     pub strays: Vec<String>,
-    /// How many archives of other hosts there are beside these.
+    /// The number of archives of other hosts.
     pub others: usize,
-    /// Files that were not found to be archives.
+    /// Files that proved not to be archives.
     pub other_files: Vec<OtherFile>,
-    /// Files under other names than archives have, if those were not read.
+    /// Files whose names differ from those of archives, if they were not read.
     pub other_names: Vec<Stored>,
 }
 
 impl Catalog {
-    /// Lists a place, and reads the marks of the archives that are meant.
+    /// Lists a destination, and reads the marks of the selected archives.
     pub fn read(
         destination: &Destination,
         prefix: &str,
@@ -56,7 +56,7 @@ impl Catalog {
                 listed.mark = read_mark(&*destination.store, &listed.stored.name)?;
             }
         }
-        // Of archives under other names nothing tells whose they were.
+        // Archives under other names tell no host.
         let is_ours = |archive: &String| {
             let name = ArchiveName::of_file(archive);
             name.is_some_and(|name| prefix.is_none_or(|prefix| name.prefix() == prefix))
@@ -71,12 +71,12 @@ impl Catalog {
     }
 }
 
-/// The name of the object that marks an archive.
+/// Returns the name of the object that marks an archive.
 pub fn mark_name(archive: &str) -> String {
     format!("{archive}{MARK_SUFFIX}")
 }
 
-/// The mark of an archive. One that cannot be understood holds for good: somebody wanted the archive to stay.
+/// Reads the mark of an archive. An unreadable mark holds for ever: the user wanted to keep the archive.
 pub fn read_mark(store: &dyn Store, archive: &str) -> Result<Option<Mark>> {
     let name = mark_name(archive);
     let source = match store.open(&name) {
@@ -94,23 +94,23 @@ pub fn read_mark(store: &dyn Store, archive: &str) -> Result<Option<Mark>> {
     })))
 }
 
-/// A place that something could not be done at.
+/// A destination at which the work failed.
 #[derive(Debug, Serialize)]
 pub struct Failed {
-    /// The place, as it was named.
+    /// The destination, as the user named it.
     pub destination: String,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_escaped: Option<String>,
-    /// What failed.
+    /// The message of the failure.
     pub message: String,
-    /// The same, with its kind.
+    /// The failure, with its kind.
     #[serde(skip)]
     pub failure: Failure,
 }
 
-/// Does something at each of the places that `words` name, or else `[backup] to`. Where it fails at one, the others still
-/// have their turn; where it fails at the only one, that failure is the whole one's. An interruption ends everything.
+/// Does some work at each destination that `words` name, or else at `[backup] to`. If it fails at one, the others still
+/// follow. If it fails at the only one, that failure is returned. An interruption ends everything.
 pub fn at_each<T>(
     context: &Context,
     settings: &Settings,
@@ -168,7 +168,8 @@ pub fn at_each<T>(
     Ok((done, failed))
 }
 
-/// What it comes to that some of `places` could not be worked at: the kind of the first where none could.
+/// Returns the failure of a run over `places` destinations, `None` if none failed. If all failed, it has the kind of
+/// the first; else [`Kind::Partial`].
 pub fn failure_of(failed: &[Failed], places: usize) -> Option<Failure> {
     let first = &failed.first()?.failure;
     let kind = if failed.len() < places {

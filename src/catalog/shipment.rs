@@ -1,4 +1,5 @@
-//! An archive on its way to its destinations: each byte goes once to each of them, and through the border.
+//! An upload of one archive to all its destinations: each byte goes once to each of them, and once to the verifying
+//! reader.
 //!
 //! ```text
 //!               +-> archive::read        -> Verified ---+
@@ -6,8 +7,9 @@
 //!  (Write)      +-> Upload (a thread)                ---+
 //! ```
 //!
-//! No destination gives the archive its name before all of it is proven good: by the border, or by the digest of an archive
-//! that the border has found good before. A destination that fails is left behind, the others go on. Memory: a few pieces for each of them, beside what an upload holds itself.
+//! No destination gives the archive its name before all of it is verified: by the reader (the border), or by the digest
+//! of an archive that was verified before. If a destination fails, the others continue. Memory: a few pieces for each
+//! destination, beside the buffers of the upload itself.
 
 use std::{
     io::{self, Read, Write},
@@ -36,10 +38,10 @@ use crate::{
     store::{Proof, Upload},
 };
 
-/// How many pieces of [`BUFFER_BYTES`] wait for each reader and each upload.
+/// The number of pieces of [`BUFFER_BYTES`] that wait for each reader and each upload.
 const AHEAD: usize = 4;
 
-/// An archive that is being written. Dropped before it is delivered, nothing of it stays anywhere.
+/// An archive that is being written. If it is dropped before delivery, no destination keeps any of it.
 #[must_use = "nothing arrives before it is proven and delivered"]
 pub struct Shipment {
     guard: Guard,
@@ -48,7 +50,7 @@ pub struct Shipment {
     piece: Vec<u8>,
 }
 
-/// An archive that was written to its end and found good. Only [`Shipment::prove`] makes one.
+/// An archive that was written to its end and verified. Only [`Shipment::prove`] makes one.
 #[must_use = "nothing arrives before it is delivered"]
 pub struct Proven {
     verified: Option<Verified>,
@@ -57,18 +59,18 @@ pub struct Proven {
     legs: Vec<Leg>,
 }
 
-/// What became of an archive at one destination.
+/// The result of an upload at one destination.
 #[derive(Debug)]
 pub struct Arrival {
     /// The destination, for messages.
     pub place: String,
-    /// How it proved that it holds the archive, or why it does not.
+    /// The proof that it holds the archive, or the reason why it does not.
     pub result: Result<Proof>,
 }
 
 impl Shipment {
-    /// Begins to send the archive called `shown` to every destination for which there is an upload. A destination without
-    /// one has failed already; where all have, so has this.
+    /// Begins to send the archive called `shown` to every destination that has an upload. A destination without one has
+    /// already failed. If all have failed, so does this.
     pub fn begin(
         context: &Context,
         shown: &str,
@@ -77,7 +79,7 @@ impl Shipment {
         Shipment::guarded(Guard::Border(Border::open(context, shown)?), uploads)
     }
 
-    /// The same for an archive that was found good before, and whose digest is therefore known.
+    /// Begins to send an archive that was verified before, and whose digest is therefore known.
     pub fn of_known(
         digest: Digest,
         uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
@@ -103,8 +105,7 @@ impl Shipment {
         Ok(shipment)
     }
 
-    /// Ends the archive, and waits until it has been found good. An archive that is not good is an error, and no
-    /// destination keeps any of it.
+    /// Ends the archive, and waits until it is verified. A bad archive is an error, and no destination keeps any of it.
     pub fn prove(mut self) -> Result<Proven> {
         self.pass()?;
         let (digest, size_bytes) = self.hashing.finish();
@@ -124,7 +125,7 @@ impl Shipment {
         })
     }
 
-    /// Hands the piece on.
+    /// Passes the piece to the reader and to every upload.
     fn pass(&mut self) -> Result<()> {
         if !self.piece.is_empty() {
             let piece = mem::replace(&mut self.piece, Vec::with_capacity(BUFFER_BYTES));
@@ -140,7 +141,7 @@ impl Shipment {
         self.look()
     }
 
-    /// Fails where no destination is left.
+    /// Fails if no destination is left.
     fn look(&self) -> Result<()> {
         let failures = self.legs.iter().map(|leg| leg.failure.as_ref());
         let failures: Option<Vec<Failure>> = failures.map(|error| error.map(Failure::of)).collect();
@@ -183,23 +184,23 @@ impl Write for Shipment {
 }
 
 impl Proven {
-    /// What was found at the border, where it was there.
+    /// Returns the result of the verification; `None` if the digest was known before.
     pub fn verified(&self) -> Option<&Verified> {
         self.verified.as_ref()
     }
 
-    /// SHA-256 of the whole file.
+    /// Returns the SHA-256 of the whole file.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Its size.
+    /// Returns its size in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// Gives the archive its name at every destination, at all of them at once; what became of it, in the order in which
-    /// they were named.
+    /// Gives the archive its name at all destinations at the same time. Returns the results in the order in which the
+    /// destinations were named.
     pub fn deliver(mut self) -> Vec<Arrival> {
         for leg in &mut self.legs {
             leg.give(Step::Finish(self.digest));
@@ -245,7 +246,7 @@ impl Leg {
         }
     }
 
-    /// Hands a step to the thread; one that has failed is left behind with its error.
+    /// Gives a step to the thread. A thread that failed gets no more steps; its error is kept.
     fn give(&mut self, step: Step) {
         let is_lost = match &self.steps {
             Some(steps) => steps.send(step).is_err(),
@@ -277,7 +278,7 @@ impl Leg {
 
 impl Drop for Leg {
     fn drop(&mut self) {
-        // What was sent is gone when this returns.
+        // When this returns, the uploaded bytes are gone.
         drop(self.end());
     }
 }
@@ -301,14 +302,14 @@ fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {
         .unwrap_or_else(|_| Err(anyhow!("a thread failed; this is a defect of hookshot")))
 }
 
-/// Who finds an archive good.
+/// The check that an archive is good.
 enum Guard {
     Border(Border),
-    /// It has the digest of one that is.
+    /// The archive must have this digest, which is that of a good archive.
     Known(Digest),
 }
 
-/// The border: a thread that reads the archive as any reader would.
+/// The border: a thread that reads and verifies the archive as any reader would.
 struct Border {
     shown: String,
     pieces: Option<SyncSender<Arc<Vec<u8>>>>,
@@ -338,21 +339,21 @@ impl Border {
         })
     }
 
-    /// Gives a piece that ends at byte `end`, and fails where the archive has been refused.
+    /// Gives the reader a piece that ends at byte `end`; fails if the reader refused the archive.
     fn give(&mut self, piece: &Arc<Vec<u8>>, end: u64) -> Result<()> {
         let is_open = |pieces: &SyncSender<_>| pieces.send(piece.clone()).is_ok();
         if self.pieces.as_ref().is_some_and(is_open) {
             return Ok(());
         }
         self.close()?;
-        // The reader is content, and there is more.
+        // The reader is satisfied, but there are more bytes.
         let offset = end - piece.len() as u64;
         let failure = refusal(&self.shown, &[Fault::TrailingBytes { offset }]);
         self.refused = Some(failure.clone());
         Err(failure.into())
     }
 
-    /// Waits for what the reader says of all that it was given; a refusal is said again whenever somebody asks.
+    /// Waits for the reader's verdict on all pieces. After a refusal, every call returns the same failure.
     fn close(&mut self) -> Result<Verified> {
         if let Some(failure) = &self.refused {
             return Err(failure.clone().into());
@@ -375,7 +376,7 @@ impl Drop for Border {
     }
 }
 
-/// The pieces of a shipment as a reader; they end where nobody gives any more.
+/// The pieces of a shipment as a reader; it ends when no sender is left.
 struct Pipe {
     pieces: Receiver<Arc<Vec<u8>>>,
     piece: Arc<Vec<u8>>,

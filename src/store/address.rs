@@ -1,4 +1,5 @@
-//! Where archives are kept, as URLs and configuration name it: a folder, a bucket with a prefix, a server with a folder.
+//! The addresses of destinations, as URLs and configuration name them: a folder, a bucket with a prefix, or a server
+//! with a folder.
 
 use std::{
     ffi::OsStr,
@@ -16,14 +17,14 @@ use crate::{
     model::{entry_name::printable, written::unexpanded},
 };
 
-/// A place for archives.
+/// The address of a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A folder of this machine.
     Folder(PathBuf),
-    /// A bucket or container of an object store, and what the keys in it start with.
+    /// A bucket or container of an object store, and the prefix of its keys.
     Bucket {
-        /// Which kind of store.
+        /// The kind of store.
         service: Service,
         /// The bucket or container.
         bucket: String,
@@ -32,13 +33,13 @@ pub enum Address {
     },
     /// A folder of an SSH server.
     Sftp {
-        /// Who logs in; else as ssh is configured.
+        /// The user of the login; if none, as ssh is configured.
         user: Option<String>,
         /// The server, or a name that ssh's configuration knows.
         host: String,
-        /// Its port; else as ssh is configured.
+        /// Its port; if none, as ssh is configured.
         port: Option<u16>,
-        /// The folder; relative to where the login begins unless it starts with a slash.
+        /// The folder, relative to the folder in which the login begins unless it starts with a slash.
         folder: String,
     },
 }
@@ -46,7 +47,7 @@ pub enum Address {
 /// A kind of object store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// Amazon S3 and whatever speaks its protocol.
+    /// Amazon S3, and any server that speaks its protocol.
     S3,
     /// Google Cloud Storage.
     Gcs,
@@ -55,7 +56,7 @@ pub enum Service {
 }
 
 impl Service {
-    /// The scheme of its URLs.
+    /// Returns the scheme of its URLs.
     pub const fn scheme(self) -> &'static str {
         match self {
             Service::S3 => "s3",
@@ -65,8 +66,8 @@ impl Service {
     }
 }
 
-/// Tells a URL from a path of this machine, in a word of the command line that names an archive. A file that is there is one
-/// however it is called.
+/// Tells a URL from a path of this machine, in a word of the command line that names an archive. An existing file
+/// counts as a path, whatever its name.
 pub fn word(text: &str) -> Result<Word<'_>, String> {
     if url_parts(text).is_none() && Path::new(text).is_file() {
         return Ok(Word::Path);
@@ -74,8 +75,8 @@ pub fn word(text: &str) -> Result<Word<'_>, String> {
     read(text)
 }
 
-/// Returns the text of a word of the command line; `None` for a path of this machine that is not UTF-8. A destination and a place
-/// elsewhere have names in UTF-8. The fault never repeats a password.
+/// Returns the text of a word of the command line; `None` for a path of this machine that is not UTF-8. A destination
+/// and a remote address have names in UTF-8. The fault never repeats a password.
 pub fn text_of(word: &OsStr) -> Result<Option<&str>, String> {
     if let Some(text) = word.to_str() {
         return Ok(Some(text));
@@ -101,7 +102,7 @@ pub fn text_of(word: &OsStr) -> Result<Option<&str>, String> {
     }
 }
 
-/// Refuses a path that looks like a place elsewhere, unless it is there.
+/// Refuses a path that looks like a remote address, unless it exists.
 pub fn require_path(path: &Path) -> Result<(), Failure> {
     let text = path.symlink_metadata().is_err();
     let text = text.then(|| path.to_string_lossy());
@@ -119,7 +120,7 @@ pub fn require_path(path: &Path) -> Result<(), Failure> {
 }
 
 impl Address {
-    /// Parses a word of the command line: a URL, or the path of a folder, which may have bytes that are not UTF-8.
+    /// Parses a word of the command line: a URL, or the path of a folder, which may contain bytes that are not UTF-8.
     pub fn of_word(word: &OsStr) -> Result<Address, String> {
         if let Some(text) = text_of(word)? {
             return Address::parse(text);
@@ -158,7 +159,7 @@ impl Address {
                 Err("a URL of file names no host: file:///folder".to_owned())
             };
         }
-        // A password may hold slashes; what else follows a `:` is a port.
+        // A password may contain slashes; any other text after a `:` is a port.
         let is_cut = path.contains('@')
             && !host.ends_with(']')
             && host
@@ -207,7 +208,8 @@ impl Address {
         }
     }
 
-    /// Splits the last part off the path: the place of an archive, and its name. `None` where there is no name.
+    /// Splits the last part off the path. Returns the address of the destination and the name of the archive; `None` if
+    /// the name is missing.
     pub fn parse_archive(text: &str) -> Result<Option<(Address, String)>, String> {
         let url = match read(text)? {
             Word::Url(url) => url,
@@ -220,14 +222,14 @@ impl Address {
         if place.ends_with('/') || place.ends_with(':') {
             return Ok(None);
         }
-        // The whole word is what the right spelling is told of.
+        // The right spelling that a fault suggests is that of the whole word.
         let place = Address::parse(place);
         let place = place.map_err(|fault| Address::parse(&url).err().unwrap_or(fault))?;
         Ok(Some((place, name.to_owned())))
     }
 }
 
-/// Returns the right spelling of a URL that has a server or an ARN in place of a bucket.
+/// Returns the right spelling of a URL that names a server or an ARN instead of a bucket.
 fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<String> {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let has_port = (host.rsplit_once(':')).is_some_and(|(_, port)| is_port(port));
@@ -257,13 +259,14 @@ fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<S
     ))
 }
 
-/// Characters that stand in a key as they are; others would be encoded, and other programs would not find them.
+/// True for characters that stay as they are in a key. Others would be encoded, and other programs would not find the
+/// keys.
 fn is_of_key(letter: char) -> bool {
     matches!(letter, ' '..='~') && !r#"\{}^%`[]"<>~#|*?"#.contains(letter)
 }
 
-/// Returns true for what ssh takes as a host or a user: ssh_config(5) may give both to a shell (`ProxyCommand`, `Match exec`),
-/// and what begins with `-` would be an option.
+/// Returns true for a word that ssh takes as a host or a user. ssh_config(5) may give both to a shell (`ProxyCommand`,
+/// `Match exec`), and a word that begins with `-` would be an option.
 pub fn is_ssh_word(word: &str) -> bool {
     let is_plain = |letter: char| {
         letter.is_alphanumeric() || matches!(letter, '.' | '_' | '-' | ':' | '@' | '+' | '%')

@@ -1,7 +1,8 @@
 //! Archives in a folder of this machine.
 //!
-//! An upload is a file without a name until all of it is there and synced ([`Draft`]); where a file system cannot do that,
-//! a kill leaves a file that begins with [`OWN`] and tells in its name who makes it, which [`sweep`](Store::sweep) removes.
+//! An upload is a file without a name until all of it is written and synced ([`Draft`]). If a file system cannot do
+//! that, a kill leaves a file whose name begins with [`OWN`] and identifies the process that makes it.
+//! [`sweep`](Store::sweep) removes such files.
 
 use std::{
     fs,
@@ -29,9 +30,9 @@ use crate::{
     work::ReadAt,
 };
 
-/// Stands between the name of an archive and what tells its drafts apart.
+/// The text between the name of an archive and the part that tells its drafts apart.
 const DRAFT: &str = ".draft-";
-/// After this long a draft counts as left behind if it does not tell who makes it.
+/// The age after which a draft counts as abandoned if its name does not identify the process that makes it.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
 
 /// A folder.
@@ -40,7 +41,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder at `path`; it is made when something is written to it.
+    /// Names the folder at `path`; the first write to it creates it.
     pub fn new(path: &Path) -> Folder {
         Folder {
             path: path.to_owned(),
@@ -65,8 +66,8 @@ impl Folder {
             }
             entries => entries.with_context(|| self.reading())?,
         };
-        // A folder that was removed while a process works in it looks empty (readdir(3)). Without links it is not gone: there
-        // are file systems that count none.
+        // A folder that was removed while a process works in it looks empty (readdir(3)). A link count of zero does not
+        // prove the removal: some file systems count no links.
         let has_no_link = fs::metadata(&self.path).is_ok_and(|metadata| metadata.nlink() == 0);
         if has_no_link && self.path.canonicalize().is_err() {
             return Err(missing_folder(&self.path).into());
@@ -76,7 +77,7 @@ impl Folder {
             let file = entry.file_name();
             match file.to_str() {
                 Some(name) => take(name, &entry)?,
-                // Archives are known by text; `verify` of the folder reads this one, too.
+                // Archives are known by names in UTF-8; `verify` of the folder also reads this one.
                 None if file.as_bytes().ends_with(SUFFIX.as_bytes()) => {
                     warn!(file = %file.display(), folder = %self.path.display(), "A file is passed over, because its name is not UTF-8");
                 }
@@ -99,7 +100,7 @@ impl Store for Folder {
             }
             match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => take(stored(name, &metadata)),
-                // Folders and the like, and what went away meanwhile.
+                // Folders and the like, and files that disappeared in the meantime.
                 _ => Ok(()),
             }
         })
@@ -179,7 +180,7 @@ impl Store for Folder {
             let told = told_by(name, maker);
             let is_left = match &told {
                 Some((by, _)) => by.is_gone(maker),
-                // The drafts of other verbs, and of older versions, tell nothing.
+                // The names of drafts by other commands, and by older versions, do not identify a process.
                 None => {
                     let is_draft = name.strip_prefix(OWN).is_some_and(|rest| {
                         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -286,7 +287,7 @@ mod tests {
             }),
             folders: Vec::new(),
         };
-        // A process with our number that began a second earlier.
+        // A process with the number of this one that began a second earlier.
         let (me, dead) = (maker("me", life.started), maker("dead", life.started - 100));
         let live = maker("other", life.started);
         let named = |maker: &Maker, end: &str| {

@@ -1,4 +1,4 @@
-//! Bounds of what a server lists: one that invents names for ever ends.
+//! Limits of what a server lists, so that an endless listing ends.
 
 use anyhow::Result;
 
@@ -7,10 +7,11 @@ use crate::{
     model::limits::MAX_STORED_NAMES,
 };
 
-/// The most folders of a place that are remembered.
+/// The most folders of a destination that are remembered.
 pub const MOST_FOLDERS: usize = 1_000;
 
-/// Fails if a listing has told more names than a place of archives has; `look_at` is where the answer comes from.
+/// Fails if a listing returned more names than a destination of archives may have. The error advises the user to check
+/// `look_at`.
 pub fn require_end(names: usize, doing: &str, look_at: &str) -> Result<()> {
     if names <= MAX_STORED_NAMES {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Who makes an upload, so that a later run can tell whether it is still at work.
+//! The maker of an upload, so that a later run can tell if that process is still at work.
 
 use std::path::PathBuf;
 
@@ -8,21 +8,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::disk::life::{Life, Standing};
 
-/// After this long an upload counts as left behind if nothing is known of its process.
+/// The age after which an upload counts as abandoned if its process is unknown.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
-/// The ticks of a process in a second (sysconf(3), `_SC_CLK_TCK`): 100 wherever Rust runs on Linux.
+/// The clock ticks of a process in a second (sysconf(3), `_SC_CLK_TCK`): 100 on every Linux that Rust supports.
 const TICKS_PER_SECOND: i64 = 100;
-/// The most that the clocks of two runs on one machine may differ.
+/// The largest difference between the clocks of two runs on one machine.
 const SLACK: TimeDelta = TimeDelta::seconds(60);
 
-/// What the names of uploads at work start with, and of markers of such.
+/// The beginning of the names of unfinished uploads, and of their markers.
 pub const UPLOAD: &str = ".hookshot-upload-";
-/// The most that is kept of each word that tells who makes an upload.
+/// The longest part of each word that identifies the maker of an upload, in characters.
 const MAX_WORD_CHARS: usize = 80;
-/// The longest name that is made: servers add something to it (a file's name has 255 bytes on most file systems).
+/// The longest name that is made. Servers add something to it, and most file systems limit a file's name to 255 bytes.
 const MAX_NAME_BYTES: usize = 200;
 
-/// The name of what is hookshot's own beside the archive `name`: it tells who makes it, and is cut where it is too long.
+/// Returns the name of hookshot's own file beside the archive `name`. It identifies the maker, and is cut if it is too
+/// long.
 pub fn own_name(who: &[&str], name: &str) -> String {
     let mut own = UPLOAD.to_owned();
     for word in who {
@@ -48,21 +49,21 @@ pub struct Maker {
     pub host: String,
     /// Its process there.
     pub pid: u32,
-    /// When it began.
+    /// The time at which it began.
     pub begun: DateTime<Utc>,
-    /// Tells it apart from every other run.
+    /// The word that tells it apart from every other run.
     pub run: String,
     /// The signs by which its process is known; older versions wrote none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub life: Option<Life>,
-    /// The folders that it works on, for the look at the signs of others.
+    /// The folders that it works on, needed to check the signs of other runs.
     #[serde(skip)]
     pub folders: Vec<PathBuf>,
 }
 
 impl Maker {
-    /// Returns true if what `self` left can be removed, seen from the run `now`: its process is gone, or nothing is known
-    /// of it and it began long ago.
+    /// Returns true if the leftovers of `self` can be removed, seen from the run `now`: its process is gone, or its
+    /// process is unknown and it began long ago.
     pub fn is_gone(&self, now: &Maker) -> bool {
         if self.run == now.run {
             return false;
@@ -78,7 +79,7 @@ impl Maker {
         let (Some(life), Some(here)) = (&self.life, &now.life) else {
             return Standing::Unknown;
         };
-        // Machines that were copied while they ran say that they had the same start; their clocks went on meanwhile.
+        // Machines that were copied while they ran claim the same start, but their clocks continued.
         let ticks = i128::from(here.started) - i128::from(life.started);
         let seconds = i64::try_from(ticks / i128::from(TICKS_PER_SECOND)).unwrap_or(i64::MAX);
         let passed = TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX);
@@ -90,19 +91,20 @@ impl Maker {
     }
 }
 
-/// An upload at work, as it is written down beside the archives.
+/// The record of an unfinished upload, stored beside the archives.
 #[cfg(feature = "_objects")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
-    /// Who makes it.
+    /// The run that makes it.
     pub maker: Maker,
     /// The name that it will have.
     pub name: String,
-    /// What the store calls it.
+    /// The store's identifier of the upload.
     pub upload: String,
 }
 
-/// What the name of a file of an upload tells of its maker, for stores that keep nothing beside their files.
+/// Returns the name of an upload's file, which identifies its maker. Used for stores that keep no markers beside their
+/// files.
 pub fn own_name_of(maker: &Maker, name: &str) -> String {
     let (pid, begun) = (maker.pid.to_string(), maker.begun.timestamp().to_string());
     let mut place = host_mark(&maker.host);
@@ -116,8 +118,8 @@ pub fn own_name_of(maker: &Maker, name: &str) -> String {
     own_name(&[&maker.run, &pid, &begun, &place], name)
 }
 
-/// The maker that such a name tells of, and the name that the archive would have had, or how it begins. The host is that of
-/// `seen_from`, or an empty one.
+/// Reads such a name: its maker, and the archive's name or the beginning of it. The maker's host is that of
+/// `seen_from`, or empty.
 pub fn told_by(own: &str, seen_from: &Maker) -> Option<(Maker, String)> {
     let mut words = own.strip_prefix(UPLOAD)?.splitn(5, '-');
     let mut word = || words.next();
@@ -136,7 +138,7 @@ pub fn told_by(own: &str, seen_from: &Maker) -> Option<(Maker, String)> {
         life: life_in(signs),
         folders: Vec::new(),
     };
-    // One's own run is known by how its name is written there.
+    // A run recognizes its own files by its own word in their names.
     let is_own = own.starts_with(&own_name(&[&seen_from.run], ""));
     let run = if is_own {
         seen_from.run.clone()
@@ -146,7 +148,7 @@ pub fn told_by(own: &str, seen_from: &Maker) -> Option<(Maker, String)> {
     Some((Maker { run, ..maker }, name.to_owned()))
 }
 
-/// Reads the signs in a name; older versions wrote none.
+/// Reads the signs of a process in a name; older versions wrote none.
 fn life_in<'a>(mut signs: impl Iterator<Item = &'a str>) -> Option<Life> {
     let number = |sign: Option<&str>| u64::from_str_radix(sign?, 16).ok();
     Some(Life {
@@ -157,7 +159,7 @@ fn life_in<'a>(mut signs: impl Iterator<Item = &'a str>) -> Option<Life> {
     })
 }
 
-/// Tells machines apart.
+/// Returns a short word that tells machines apart.
 fn host_mark(host: &str) -> String {
     hex::encode(&Sha256::digest(host.as_bytes())[..4])
 }
@@ -168,7 +170,8 @@ mod tests {
 
     const BEGUN: i64 = 1_790_000_000;
 
-    /// A run that began so many hours before `BEGUN`, with the signs of this process if it is of this machine.
+    /// Returns a run that began this many hours before `BEGUN`, with the signs of this process if it is of this
+    /// machine.
     fn maker(run: &str, pid: u32, hours: i64, life: Option<Life>) -> Maker {
         let now = DateTime::from_timestamp(BEGUN, 0).expect("a time");
         Maker {
@@ -197,7 +200,7 @@ mod tests {
         let twin = maker("x", pid, 0, Some(real.clone()));
         assert!(!twin.is_gone(&me), "at work");
 
-        // A machine that has been up for long enough.
+        // A machine that has been running for long enough.
         let me = maker("me", pid, 0, earlier(&real, 0));
         let at = |hours| maker("x", pid, hours, earlier(&real, hours));
         assert!(at(1).is_gone(&me), "a number that is used again");

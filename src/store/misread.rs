@@ -1,26 +1,27 @@
-//! Words that look like a place elsewhere, and are not written as hookshot writes one: spellings of other programs, and slips.
+//! Words that look like a remote address but are not written as hookshot writes one: spellings of other programs, and
+//! typing errors.
 //!
-//! A folder of such a name would be made on this machine, and the backup would not be where it is expected. So a word whose
-//! first part has a `:` is never a path: what is known is read, the rest is refused with the right spelling. `./` makes a
-//! path of any word.
+//! A folder of such a name would be created on this machine, and the backup would not be at the expected destination.
+//! So a word whose first part contains a `:` is never a path. Known spellings are read; all others are refused with the
+//! right spelling. `./` makes a path of any word.
 
 use std::borrow::Cow;
 
 use super::shape::is_bucket;
 use crate::model::entry_name::printable;
 
-/// A word that names a place.
+/// The meaning of a word that names a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word<'a> {
     /// A path of this machine.
     Path,
-    /// A URL of a scheme that is understood, as hookshot writes it.
+    /// A URL of a supported scheme, as hookshot writes it.
     Url(Cow<'a, str>),
 }
 
-/// The schemes that are understood.
+/// The supported schemes.
 const OURS: [&str; 5] = ["s3", "gs", "az", "sftp", "file"];
-/// Other names of theirs, as other programs have them.
+/// Other names of these schemes, as other programs write them.
 const SYNONYMS: [(&str, &str); 5] = [
     ("s3a", "s3"),
     ("s3n", "s3"),
@@ -33,9 +34,9 @@ const LIKE_S3: [&str; 12] = [
     "minio", "b2", "r2", "wasabi", "garage", "ceph", "spaces", "oss", "cos", "storj", "scaleway",
     "hetzner",
 ];
-/// Ways to another machine that SSH replaces.
+/// Protocols of remote access that SSH replaces.
 const LIKE_SFTP: [&str; 5] = ["ssh", "scp", "rsync", "fish", "sshfs"];
-/// Places that hookshot does not know.
+/// Kinds of storage that hookshot does not support.
 const FOREIGN: [&str; 30] = [
     "rest",
     "rclone",
@@ -69,9 +70,9 @@ const FOREIGN: [&str; 30] = [
     "crypt",
 ];
 
-/// Tells a URL from a path, or says what the word looks like and how that is written.
+/// Tells a URL from a path; refuses a word that looks like another program's, with the right spelling.
 ///
-/// No password of the word is repeated.
+/// The fault repeats no password of the word.
 pub fn read(text: &str) -> Result<Word<'_>, String> {
     if let Some(fault) = windows(text) {
         return Err(fault);
@@ -104,7 +105,7 @@ pub fn read(text: &str) -> Result<Word<'_>, String> {
     Ok(Word::Path)
 }
 
-/// Splits a URL behind its scheme.
+/// Splits a URL after its scheme.
 pub fn url_parts(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -121,7 +122,7 @@ fn is_known(name: &str) -> bool {
         || FOREIGN.contains(&name)
 }
 
-/// A word `NAME:REST`.
+/// Reads a word `NAME:REST`.
 fn named<'a>(name: &str, rest: &str, text: &str) -> Result<Word<'a>, String> {
     let lower = name.to_ascii_lowercase();
     let synonym = SYNONYMS.iter().find(|(synonym, _)| *synonym == lower);
@@ -141,7 +142,7 @@ fn named<'a>(name: &str, rest: &str, text: &str) -> Result<Word<'a>, String> {
     }
 }
 
-/// `s3:BUCKET/PREFIX`, `gs:BUCKET:/PREFIX`, and restic's `s3:SERVER/BUCKET/PREFIX`.
+/// Reads `s3:BUCKET/PREFIX`, `gs:BUCKET:/PREFIX`, and restic's `s3:SERVER/BUCKET/PREFIX`.
 fn bucket<'a>(scheme: &str, rest: &str, text: &str) -> Result<Word<'a>, String> {
     if rest.contains('@') {
         return Err(secret(&format!("{scheme}://BUCKET/PREFIX")));
@@ -178,7 +179,7 @@ fn bucket<'a>(scheme: &str, rest: &str, text: &str) -> Result<Word<'a>, String> 
     ))))
 }
 
-/// The fault of a bucket with its server: those are two settings.
+/// Returns the fault of a bucket with its server: those are two settings.
 fn on_server(rest: &str, text: &str) -> String {
     let (scheme, place) = rest.split_once("://").unwrap_or(("https", rest));
     let place = place.trim_matches('/');
@@ -223,14 +224,14 @@ pub fn at_aws(host: &str, path: &str) -> Option<String> {
     Some(format!("s3://{bucket}{slash}{}", shown(prefix)))
 }
 
-/// Returns the URL of the bucket of a URL of the web, without what may be a key behind `?`.
+/// Returns the `s3://` URL for the web URL of a bucket, without the text after `?`, which may be a key.
 fn aws_url(rest: &str) -> Option<String> {
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     at_aws(host, path)
 }
 
-/// `sftp:USER@HOST:/FOLDER`, `sftp:USER@HOST:FOLDER`.
+/// Reads `sftp:USER@HOST:/FOLDER`, `sftp:USER@HOST:FOLDER`.
 fn sftp<'a>(rest: &str, text: &str) -> Result<Word<'a>, String> {
     let without = rest.trim_start_matches('/');
     let (user, behind) = match without.split('/').next().and_then(|first| first.rfind('@')) {
@@ -243,7 +244,7 @@ fn sftp<'a>(rest: &str, text: &str) -> Result<Word<'a>, String> {
     if behind.is_empty() {
         return Err(meant(text, "sftp://USER@HOST/FOLDER"));
     }
-    // The brackets of an IPv6 address hold colons.
+    // The brackets of an IPv6 address contain colons.
     let closed = behind
         .find(']')
         .filter(|_| behind.starts_with('['))
@@ -258,7 +259,7 @@ fn sftp<'a>(rest: &str, text: &str) -> Result<Word<'a>, String> {
     }
 }
 
-/// The URL of a folder as scp names it: relative to where the login begins, or from the root.
+/// Returns the URL of a folder that scp would name: relative to the folder in which the login begins, or from the root.
 fn sftp_url(user: &str, host: &str, folder: &str) -> String {
     let folder = match folder.strip_prefix('/') {
         Some(below) => below.to_owned(),
@@ -268,9 +269,9 @@ fn sftp_url(user: &str, host: &str, folder: &str) -> String {
     format!("sftp://{user}{host}/{folder}")
 }
 
-/// The fault of a word with a `:` behind something that is no known scheme: a place on another machine, most likely.
+/// Returns the fault of a word with a `:` after an unknown scheme: most likely a folder on another machine.
 fn elsewhere(name: &str, rest: &str, text: &str) -> String {
-    // A password may hold slashes.
+    // A password may contain slashes.
     if rest.contains('@') {
         return secret("sftp://USER@HOST/FOLDER");
     }
@@ -298,7 +299,7 @@ fn elsewhere(name: &str, rest: &str, text: &str) -> String {
     meant(text, &shown(&url))
 }
 
-/// The fault of a URL, or of a word, of another program.
+/// Returns the fault of a URL, or of a word, of another program.
 fn foreign_url(name: &str, rest: &str, text: &str) -> String {
     let understood = "there are s3://, gs://, az://, sftp:// and paths";
     if LIKE_S3.contains(&name) {
@@ -351,7 +352,7 @@ fn foreign_url(name: &str, rest: &str, text: &str) -> String {
     }
 }
 
-/// Paths as Windows has them.
+/// Returns the fault of a path as Windows writes it.
 fn windows(text: &str) -> Option<String> {
     let mut letters = text.chars();
     let is_drive = letters
@@ -370,7 +371,8 @@ fn windows(text: &str) -> Option<String> {
     })
 }
 
-/// True for names with a time in them, `state-12:30:00.tar.gz`: each `:` has two digits on both sides, and no slash follows.
+/// True for names that contain a time, such as `state-12:30:00.tar.gz`: each `:` has two digits on both sides, and no
+/// slash follows.
 fn is_time(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is_digit = |at: Option<usize>| {
@@ -397,7 +399,7 @@ fn meant(text: &str, url: &str) -> String {
     )
 }
 
-/// Returns true if a user with a password, or a key with its secret, seems to stand in the rest of a URL.
+/// Returns true if the rest of a URL seems to contain a user with a password, or a key with its secret.
 fn has_password(rest: &str) -> bool {
     let login = rest.split_once('@').map(|(login, _)| login);
     login.is_some_and(|login| login.contains(':'))
@@ -420,8 +422,8 @@ fn secret(url: &str) -> String {
     )
 }
 
-/// Returns a word without what may be a password: `user:***@host`. What stands between a `:` and the last `@` is one, slashes
-/// too.
+/// Returns a word without its possible password: `user:***@host`. Everything between a `:` and the last `@` counts as a
+/// password, even slashes.
 pub fn masked(text: &str) -> Cow<'_, str> {
     let scheme = text
         .find("://")
@@ -436,7 +438,8 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A part of a word for messages: without a password, what may be a key behind `?`, and control characters.
+/// Returns a part of a word for messages, without a password, the text after `?` (it may be a key) and control
+/// characters.
 fn shown(text: &str) -> String {
     let text = masked(text);
     let end = text.find(['?', '#']).unwrap_or(text.len());

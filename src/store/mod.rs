@@ -1,7 +1,7 @@
-//! Where archives are kept: folders, object stores, SSH servers; by name, created once, proven on arrival.
+//! Stores that hold archives: folders, object stores, SSH servers; by name, created once, verified on arrival.
 //!
-//! A [`Store`] holds archives side by side under plain names. What is being written has no final name before all of it is
-//! there and proven. Names that begin with [`OWN`] are hookshot's own: uploads at work and what they leave.
+//! A [`Store`] holds archives side by side under plain names. An upload gets its final name only after all of it
+//! arrived and is proven. Names that begin with [`OWN`] are hookshot's own: unfinished uploads and their leftovers.
 
 pub mod address;
 pub mod folder;
@@ -46,10 +46,10 @@ use crate::{
     work::ReadAt,
 };
 
-/// What names start with that hookshot makes for itself beside the archives.
+/// The beginning of the names that hookshot makes for itself beside the archives.
 pub const OWN: &str = ".hookshot-";
 
-/// Opens the place that `address` names; an object store or a server is not asked anything yet. `check` ends what waits
+/// Opens the store that `address` names; sends no request to an object store or a server yet. `check` can end a wait
 /// for the network. Not for callers inside an async runtime.
 pub fn open(
     address: &Address,
@@ -77,7 +77,7 @@ pub fn open(
     })
 }
 
-/// Refuses a place that this program was built without.
+/// Refuses a store that this program was built without.
 fn require_built(address: &Address) -> Result<(), Failure> {
     let (feature, is_built) = match address {
         Address::Folder(_) => return Ok(()),
@@ -97,7 +97,7 @@ fn require_built(address: &Address) -> Result<(), Failure> {
     }
 }
 
-/// Looks at everything that `options` and `environment` say of a place, as [`open`] does, where not all of it is at hand.
+/// Checks all that `options` and `environment` say of a store, as [`open`] does, even if some of it is missing here.
 pub fn look_over(address: &Address, options: &Options, environment: &Environment) -> Result<()> {
     require_built(address)?;
     match address {
@@ -113,25 +113,25 @@ pub fn look_over(address: &Address, options: &Options, environment: &Environment
 /// One object, as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Its name, without the place.
+    /// Its name, without the address of the store.
     pub name: String,
     /// Its size in bytes.
     pub size_bytes: u64,
-    /// When the store says that it was written.
+    /// The time at which the store says that it was written.
     pub modified: Option<DateTime<Utc>>,
 }
 
-/// How it is known that a store holds what was sent.
+/// The evidence that a store holds an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// The store computed a checksum of its own, and it is that of what was sent.
+    /// The store computed a checksum of its own, and it equals that of the upload.
     Checksum,
     /// All of it was read back.
     ReadBack,
 }
 
 impl Proof {
-    /// Its name in reports.
+    /// Returns its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Proof::Checksum => "checksum",
@@ -140,73 +140,73 @@ impl Proof {
     }
 }
 
-/// A place that keeps archives. Errors: [`Kind::NotFound`] for what is not there; else what the place says.
+/// A store of archives. Errors: [`Kind::NotFound`] for a missing object; else the error that the store reports.
 pub trait Store: Send + Sync {
-    /// Where it is, for messages; nothing in it is secret.
+    /// Returns its address, for messages; nothing in it is secret.
     fn shown(&self) -> String;
 
-    /// Gives what is there, page by page, in any order; hookshot's own names and what lies deeper stay out.
+    /// Lists the objects, page by page, in any order. Omits hookshot's own names and objects in folders below.
     fn list(&self, take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()>;
 
-    /// Returns the names of folders right below, as far as the last [`list`](Store::list) met some: their content is not
-    /// listed.
+    /// Returns the names of folders directly below, as far as the last [`list`](Store::list) found them. Their content
+    /// is not listed.
     fn folders(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What is there under a name.
+    /// Returns the object of this name, if it exists.
     fn find(&self, name: &str) -> Result<Option<Stored>>;
 
-    /// Opens what is there under a name, to read any part of it. What replaces it meanwhile is never mixed in.
+    /// Opens the object of this name, to read any part of it. A later replacement is never mixed in.
     fn open(&self, name: &str) -> Result<Box<dyn ReadAt + Send + Sync>>;
 
-    /// Begins something new of at most `most_bytes`. It has no name before [`Upload::finish`]; the name must be free.
+    /// Begins an upload of at most `most_bytes`. It has no name before [`Upload::finish`]; the name must be free.
     fn create(&self, name: &str, most_bytes: u64, maker: &Maker) -> Result<Box<dyn Upload>>;
 
-    /// Returns true unless the store refuses to create a name on the condition that it is free: then the name is looked at
-    /// right before it is written.
+    /// Returns true unless the store cannot create a name on the condition that it is free. Without that condition,
+    /// hookshot checks the name right before it writes.
     fn knows_conditions(&self) -> bool {
         true
     }
 
-    /// How many bytes the smallest part has, where what is large goes in parts.
+    /// Returns the size of the smallest part in bytes, if large uploads go in parts.
     fn part_bytes(&self) -> Option<usize> {
         None
     }
 
-    /// Begins something new as [`create`](Store::create) does, in parts of the smallest size where there are any.
+    /// Begins an upload as [`create`](Store::create) does, in parts of the smallest size if the store has parts.
     fn create_in_parts(&self, name: &str, maker: &Maker) -> Result<Box<dyn Upload>> {
         self.create(name, u64::MAX, maker)
     }
 
-    /// Returns the number of bytes that there is room for, if the place tells it.
+    /// Returns the free space in bytes, if the store tells it.
     fn room(&self) -> Result<Option<u64>> {
         Ok(None)
     }
 
-    /// Removes what is there under a name; that nothing is there is fine.
+    /// Removes the object of this name; a missing one is not an error.
     fn remove(&self, name: &str) -> Result<()>;
 
-    /// Removes what uploads left whose makers are gone, and names it.
+    /// Removes the leftovers of uploads whose makers are gone, and returns their names.
     fn sweep(&self, maker: &Maker) -> Result<Vec<String>>;
 }
 
-/// Something that is being written. Dropped without [`finish`](Upload::finish), nothing of it stays.
+/// An unfinished upload. If it is dropped without [`finish`](Upload::finish), nothing of it stays.
 pub trait Upload: Write + Send {
-    /// Gives it its name, and returns when the store has proven that it holds all that was written: `digest` is the
-    /// SHA-256 of that. On an error nothing is there under the name, unless the store does not let us remove it.
+    /// Gives it its name, and returns after the store proved that it holds all written bytes; `digest` is their
+    /// SHA-256. After an error no object has the name, unless the store does not let hookshot remove it.
     fn finish(self: Box<Self>, digest: &Digest) -> Result<Proof>;
 
-    /// Gives it up as a drop does, and says so where something of it may stay.
+    /// Gives it up as a drop does; fails if something of it may stay.
     fn abandon(self: Box<Self>) -> Result<()> {
         drop(self);
         Ok(())
     }
 }
 
-/// Fails with [`Kind::Space`] if a place tells that it has no room for `bytes` more.
+/// Fails with [`Kind::Space`] if a store tells that it does not have room for `bytes` more.
 ///
-/// Not promised: that the room is still there a moment later.
+/// Not promised: that the room still exists a moment later.
 pub fn require_room(store: &dyn Store, bytes: u64) -> Result<()> {
     match store.room()? {
         Some(free) if free < bytes => {
@@ -225,32 +225,33 @@ pub fn require_room(store: &dyn Store, bytes: u64) -> Result<()> {
 /// The end of the message of a name that is taken.
 const TAKEN: &str = " already; archives are never overwritten";
 
-/// Returns true if a failure is that of a name that is taken.
+/// Returns true if a failure says that the name is taken.
 pub(crate) fn is_taken(failure: &Failure) -> bool {
     failure.message.ends_with(TAKEN)
 }
 
-/// The words of the message of an archive whose bytes a store keeps frozen.
+/// The words of a message about an archive in cold storage.
 const FROZEN: &str = "it lies in cold storage, and cannot be read before it is thawed";
 
-/// Returns true if a failure is that of an archive in cold storage: it is there, and not to be read now.
+/// Returns true if a failure is about an archive in cold storage: it exists, but cannot be read now.
 pub(crate) fn is_cold(failure: &Failure) -> bool {
     failure.message.contains(FROZEN)
 }
 
-/// The failure of a name that is taken.
+/// Returns the failure of a name that is taken.
 pub(crate) fn taken(place: &str, name: &str) -> Failure {
     let message = format!("{place} has {name}{TAKEN}");
     Failure::new(Kind::Failed, message).hint("give the archive another name, or another `prefix`")
 }
 
-/// The failure of a name that is not there.
+/// Returns the failure of a missing object.
 fn missing(place: &str, name: &str) -> Failure {
     Failure::new(Kind::NotFound, format!("there is no {name} in {place}"))
         .hint("`hookshot list` shows what is there")
 }
 
-/// Whether a name may be that of an object: one part of a path, in characters that every store takes as they are.
+/// Returns true if a name may be that of an object: one part of a path, in characters that every store takes as they
+/// are.
 pub fn is_name(name: &str) -> bool {
     let is_plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+' | b'=');
@@ -266,7 +267,8 @@ fn fit(name: &str) -> Result<(), Failure> {
         .hint("use letters, digits, `.`, `_` and `-`, and no dot first"))
 }
 
-/// Refuses what names something elsewhere, or nothing; what others have put there may have any other name.
+/// Refuses a name that is empty, hookshot's own, or leads elsewhere. Other programs may have stored objects under any
+/// other name.
 fn plain(name: &str) -> Result<(), Failure> {
     let is_part = !name.is_empty() && !name.contains('/') && !matches!(name, "." | "..");
     if is_part && !name.chars().any(char::is_control) && !name.starts_with(OWN) {

@@ -1,4 +1,5 @@
-//! Threads that work on the network, for callers that have none: they wait, and end early where the work is to stop.
+//! Threads for work on the network, for callers that have no runtime: they wait, and return early if the process must
+//! stop.
 
 use std::{
     future::Future,
@@ -18,27 +19,28 @@ use crate::{
     work::panics::{caught_in, describe, guard_thread},
 };
 
-/// How long it may take until a server answers at all.
+/// The time within which a server must accept a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause before a second attempt; each further one is twice as long.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// The most retries of a server that has not answered yet: a fault of its name, its port or the network is said within seconds.
+/// The most retries of a server that has not answered yet, so that a wrong name or port or a broken network is reported
+/// within seconds.
 pub const MOST_FIRST_ATTEMPTS: u32 = 5;
 
-/// How often work on the network looks whether it is to stop.
+/// The interval at which work on the network checks if it must stop.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long cleaning up may take after an interruption or an error.
+/// The time that cleanup may take after an interruption or an error.
 const CLEANUP: Duration = Duration::from_secs(15);
 
-/// Returns the pause after a failure, if there were so many before it.
+/// Returns the pause after a failure that this many failures preceded.
 pub fn pause_after(failures: u32) -> Duration {
     let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(16));
     pause.min(LONGEST_PAUSE)
 }
 
-/// Not for callers inside a runtime of their own: they would wait for ever.
+/// The runtime for work on the network. Not for callers inside a runtime of their own: they would wait for ever.
 pub struct Network {
     // Only `drop` takes it.
     runtime: Option<Runtime>,
@@ -51,7 +53,7 @@ impl Network {
             .worker_threads(2)
             .thread_name("store")
             .enable_all()
-            // The runtime catches what panics in its tasks.
+            // The runtime catches panics of its tasks.
             .on_thread_start(guard_thread)
             .build()
             .context("cannot start threads for the network")?;
@@ -69,12 +71,12 @@ impl Network {
         self.runtime.as_ref().expect("it is there until the drop")
     }
 
-    /// Where tasks can be started.
+    /// Returns the handle on which tasks can be started.
     pub fn handle(&self) -> &Handle {
         self.runtime().handle()
     }
 
-    /// Waits for `work`, and ends with an error where the whole is to stop. A panic of `work` is an error, [`Caught`].
+    /// Waits for `work`; ends with an error if the process must stop. A panic of `work` is an error, [`Caught`].
     pub fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T>
     where
         E: Into<anyhow::Error>,
@@ -91,7 +93,7 @@ impl Network {
         })
     }
 
-    /// Waits before the attempt after so many.
+    /// Waits before the next attempt; `attempts` is the number of attempts before it.
     pub fn pause(&self, attempts: u32) -> Result<()> {
         self.wait(async {
             tokio::time::sleep(pause_after(attempts)).await;
@@ -99,7 +101,7 @@ impl Network {
         })
     }
 
-    /// Waits for work that cleans up: it is not interrupted, and does not take long.
+    /// Waits for cleanup work: an interruption does not end it, and it takes at most `CLEANUP`.
     pub fn clean<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T>
     where
         E: Into<anyhow::Error>,
@@ -117,7 +119,7 @@ fn outcome<T, E: Into<anyhow::Error>>(result: Result<Result<T, E>, Caught>) -> R
     result?.map_err(Into::into)
 }
 
-/// The error of a task that came to no end of its own: its panic, or that it was cut off.
+/// Returns the error of a task that did not end by itself: it panicked or was cancelled.
 pub fn lost(doing: &str, error: JoinError) -> anyhow::Error {
     match error.try_into_panic() {
         Ok(payload) => describe(&*payload).into(),
@@ -127,15 +129,14 @@ pub fn lost(doing: &str, error: JoinError) -> anyhow::Error {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // A name server that does not answer keeps nobody waiting.
+        // Do not wait for a name server that does not answer.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// Keeps what goes out within a limit: so many bytes in a second, seen over the pieces that it is asked for. What is sent
-/// a second time is not counted.
+/// A limit on the bytes that go out in a second, measured over the pieces that ask for it. Retries are not counted.
 pub struct Pace {
     limit: Option<u64>,
     due: Option<Instant>,
@@ -222,7 +223,7 @@ mod tests {
                     .is_some_and(|hint| hint.starts_with("report it"))
             );
         }
-        // It works on.
+        // The network still works afterwards.
         assert_eq!(network.wait(async { anyhow::Ok(7) }).expect("waited"), 7);
     }
 

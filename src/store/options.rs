@@ -1,16 +1,16 @@
-//! How a store is talked to: what configuration says of a destination.
+//! The options of a store: the settings that the configuration has for a destination.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 
-/// Ends the work with an error if it is to stop.
+/// The check that ends the work with an error if the process must stop.
 pub type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// Variables of the environment that the providers' own tools read: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
 #[derive(Clone, Default)]
 pub struct Environment {
-    /// Name and value; in values, U+FFFD stands for what is not UTF-8.
+    /// Name and value; in values, U+FFFD stands for bytes that are not UTF-8.
     pub variables: Vec<(String, String)>,
 }
 
@@ -22,17 +22,17 @@ impl Environment {
     }
 }
 
-/// A value that nobody may see.
+/// A value that must never be shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a value.
+    /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Secret {
         Secret(value.into())
     }
 
-    /// The value, for those who have to have it.
+    /// Returns the value, for the code that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -78,22 +78,22 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// How a store is talked to. What is not said is up to the store's own defaults.
+/// The options of a store. Those without a value follow the store's own defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The server, where it is not the provider's own.
+    /// The server, if it is not the provider's own.
     pub endpoint: Option<String>,
     /// S3: the region.
     pub region: Option<String>,
-    /// S3: whether the bucket stands in the path rather than in the host's name.
+    /// S3: true if the bucket is in the path rather than in the host's name.
     pub path_style: Option<bool>,
-    /// S3: the profile of Amazon's tools that key, region and endpoint are taken from.
+    /// S3: the profile of Amazon's tools that provides key, region and endpoint.
     pub profile: Option<String>,
-    /// The certificates of authorities that are trusted beside the system's, PEM.
+    /// The certificates of authorities to trust beside the system's, PEM.
     pub ca_file: Option<PathBuf>,
     /// The proxy in place of those of the environment; its URL may hold a password.
     pub proxy: Option<Secret>,
-    /// Whether the server may be talked to without TLS.
+    /// True if connections to the server may be without TLS.
     pub allow_http: bool,
     /// S3: the key and its secret, and the token that temporary ones have.
     pub access_key_id: Option<Secret>,
@@ -105,9 +105,9 @@ pub struct Options {
     pub storage_class: Option<String>,
     /// S3: encryption by the server.
     pub sse: Option<Encryption>,
-    /// S3: the checksum that goes with each request.
+    /// S3: the checksum sent with each request.
     pub checksums: Checksums,
-    /// S3: true if the server creates a name on the condition that it is free; else the name is looked at before.
+    /// S3: true if the server creates a name on the condition that it is free; else hookshot checks the name first.
     pub conditional_writes: bool,
     /// S3: tags of the objects.
     pub tags: BTreeMap<String, String>,
@@ -117,34 +117,34 @@ pub struct Options {
     pub account_key: Option<Secret>,
     /// Google: the service account's key, JSON.
     pub service_account_key: Option<Secret>,
-    /// SFTP: the password, for servers that take no keys.
+    /// SFTP: the password, for servers that accept no keys.
     pub password: Option<Secret>,
     /// SFTP: the private key.
     pub identity_file: Option<PathBuf>,
-    /// SFTP: the file of hosts that are known.
+    /// SFTP: the file of known hosts.
     pub known_hosts_file: Option<PathBuf>,
-    /// SFTP: a configuration of ssh in place of the user's.
+    /// SFTP: a configuration of ssh that replaces the user's.
     pub ssh_config: Option<PathBuf>,
-    /// How long one request may take, its content included.
+    /// The longest time for one request, its content included.
     pub timeout: Duration,
-    /// How often a request is tried again.
+    /// The number of retries of a request.
     pub retry_attempts: u32,
-    /// How many parts are on their way at once.
+    /// The number of parts that are sent at the same time.
     pub parallel_uploads: usize,
     /// The size of a part, in bytes.
     pub chunk_bytes: usize,
-    /// How many bytes go out in a second at most.
+    /// The most bytes that go out in a second.
     pub bandwidth_limit: Option<u64>,
-    /// Whether everything is read back even where the store tells a checksum.
+    /// True if every archive is read back even if the store tells a checksum.
     pub read_back: bool,
 }
 
-/// The checksum that goes with what is sent, in a header of S3's own.
+/// The checksum of sent bytes, in a header of S3's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksums {
     /// SHA-256, which the server compares.
     Sha256,
-    /// None, for servers that refuse the header; what is sent is read back.
+    /// None, for servers that refuse the header; the upload is read back.
     None,
 }
 
@@ -157,15 +157,15 @@ pub enum Encryption {
     Kms(Option<String>),
 }
 
-/// The smallest part that every store takes (S3: 5 MiB).
+/// The smallest part that every store accepts (S3: 5 MiB).
 pub const MIN_CHUNK_BYTES: usize = 5 << 20;
 /// The largest part that is kept in memory.
 pub const MAX_CHUNK_BYTES: usize = 512 << 20;
-/// The most parts on their way at once.
+/// The most parts that are sent at the same time.
 pub const MAX_PARALLEL_UPLOADS: usize = 64;
 
 impl Options {
-    /// Returns the place of a secret.
+    /// Returns the field of a secret.
     pub fn secret_mut(&mut self, name: SecretName) -> &mut Option<Secret> {
         match name {
             SecretName::AccessKeyId => &mut self.access_key_id,
@@ -206,7 +206,7 @@ impl Default for Options {
             ssh_config: None,
             // 8 MiB in two minutes: 0.6 Mbit/s for each of the parallel parts.
             timeout: Duration::from_secs(120),
-            // With the pauses between them a minute and a half.
+            // With the pauses between them: a minute and a half.
             retry_attempts: 12,
             parallel_uploads: 4,
             chunk_bytes: 8 << 20,

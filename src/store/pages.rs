@@ -1,4 +1,4 @@
-//! Reading something in a store from its beginning to its end, the next part on its way while one is used.
+//! Reading an object of a store from its beginning to its end. The next page is fetched while one is used.
 
 use std::{
     io::{self, Read},
@@ -11,9 +11,9 @@ use std::{
 
 use crate::work::ReadAt;
 
-/// What is asked for at once.
+/// The size of one read.
 const PAGE_BYTES: u64 = 4 << 20;
-/// How many parts wait to be used, beside the one that is read and the one that is used.
+/// The number of pages that wait, beside the one being read and the one in use.
 const AHEAD: usize = 1;
 
 /// All bytes of `source`, in order.
@@ -23,7 +23,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Begins to read.
+    /// Starts to read.
     pub fn new(source: Arc<dyn ReadAt + Send + Sync>) -> io::Result<Pages> {
         let length = source.length()?;
         let (give, pages) = sync_channel(AHEAD);
@@ -36,7 +36,7 @@ impl Pages {
                     let read = source.read_exact_at(&mut page, offset);
                     offset += page.len() as u64;
                     let is_error = read.is_err();
-                    // Who reads has gone, or will hear of the error.
+                    // The reader is gone, or will receive the error.
                     if give.send(read.map(|()| page)).is_err() || is_error {
                         return;
                     }

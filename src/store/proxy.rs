@@ -1,7 +1,7 @@
-//! Proxies between this machine and a store: which one a request goes through, and who said so.
+//! Proxies between this machine and a store: the proxy of a request, and the setting that names it.
 //!
-//! The variables are those that curl(1) and most programs read: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in
-//! capitals or not. An empty one counts as none.
+//! The variables are those that curl(1) and most programs read: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
+//! `NO_PROXY`, in upper or lower case. An empty one counts as absent.
 
 use std::net::IpAddr;
 
@@ -19,11 +19,11 @@ pub struct Proxy {
     pub has_login: bool,
 }
 
-/// The value of the key `proxy` that goes around all proxies.
+/// The value of the key `proxy` that bypasses all proxies.
 pub const NONE: &str = "none";
 
 impl Proxy {
-    /// Reads the URL of a proxy. The fault repeats nothing of it, because it may hold a password.
+    /// Reads the URL of a proxy. The fault repeats nothing of it, because it may contain a password.
     pub fn parse(text: &str, named_by: &str) -> Result<Proxy, String> {
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
@@ -69,18 +69,18 @@ impl Proxy {
         })
     }
 
-    /// Its whole URL.
+    /// Returns its whole URL.
     pub fn url(&self) -> &str {
         self.url.reveal()
     }
 
-    /// For messages.
+    /// Returns its description for messages.
     pub fn words(&self) -> String {
         format!("the proxy {} ({})", self.shown, self.named_by)
     }
 }
 
-/// The server that a request goes to.
+/// The server of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// True for `https`.
@@ -92,7 +92,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads which server a URL names.
+    /// Reads the server from a URL.
     pub fn of_url(url: &str) -> Option<Server> {
         let (scheme, rest) = url.trim().split_once("://")?;
         let authority = rest.split(['/', '?', '#']).next()?;
@@ -110,7 +110,7 @@ impl Server {
         })
     }
 
-    /// For messages.
+    /// Returns its description for messages.
     pub fn words(&self) -> String {
         match self.port {
             Some(port) => format!("{}:{port}", self.host),
@@ -131,7 +131,7 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Reads the key `proxy`; without it, the variables.
+    /// Reads the key `proxy`, or without it the variables.
     pub fn new(key: Option<&Secret>, environment: &Environment) -> Proxies {
         if let Some(key) = key {
             let named = (key.reveal() != NONE).then(|| parse(key.reveal(), "`proxy`"));
@@ -169,7 +169,7 @@ impl Proxies {
         }
     }
 
-    /// Returns all proxies that can be used, each once.
+    /// Returns all usable proxies, each once.
     pub fn every(&self) -> Vec<&Proxy> {
         let mut every: Vec<&Proxy> = Vec::new();
         for proxy in [&self.http, &self.https].into_iter().flatten().flatten() {
@@ -180,7 +180,7 @@ impl Proxies {
         every
     }
 
-    /// Returns the proxy that requests to `server` go through, or the fault of a URL that names none.
+    /// Returns the proxy for requests to `server`, or the fault of a wrong proxy URL.
     pub fn of(&self, server: &Server) -> Result<Option<&Proxy>, &str> {
         let named = match server.is_tls {
             true => &self.https,
@@ -205,8 +205,8 @@ fn parse(text: &str, named_by: &str) -> Result<Proxy, String> {
     Proxy::parse(text, named_by).map_err(|fault| format!("{named_by}: {fault}"))
 }
 
-/// Returns true if a word of `NO_PROXY` means a host: `*`, an address, a network, or a domain with everything below it; a port may
-/// follow.
+/// Returns true if a word of `NO_PROXY` covers a host: `*`, an address, a network, or a domain with everything below
+/// it. A port may follow.
 fn is_host(word: &str, host: &str, port: u16) -> bool {
     if word == "*" {
         return true;

@@ -1,15 +1,15 @@
-//! The forms of values that configuration and environment give: trimmed at their ends, and checked inside.
+//! The forms of values that configuration and environment provide: trimmed at their ends, and checked inside.
 //!
-//! Values get their line breaks from secrets of Kubernetes, from `echo` and from editors; libraries panic at them. A fault
-//! repeats a value only if it is the address of a server without a user in it.
+//! Line breaks in values come from secrets of Kubernetes, from `echo` and from editors; libraries panic at them. A
+//! fault repeats a value only if it is the address of a server without a user in it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The most that a key, a token or a text may have. Azure's tokens have a few KB.
+/// The longest key, token or text. Azure's tokens have a few KB.
 const MAX_BYTES: usize = 64 << 10;
-/// The most that the address of a server may have.
+/// The longest address of a server.
 const MAX_URL_BYTES: usize = 2 << 10;
-/// The character that stands for bytes that are not UTF-8.
+/// The character that replaces bytes that are not UTF-8.
 pub const NOT_UTF8: char = char::REPLACEMENT_CHARACTER;
 
 /// A form of values.
@@ -21,7 +21,7 @@ pub enum Shape {
     Key,
     /// The address of a server: `https://HOST:PORT/PATH`.
     Url,
-    /// The same with a query behind it.
+    /// The address of a server, with a query.
     UrlWithQuery,
     /// A server: `HOST:PORT`.
     Host,
@@ -36,7 +36,8 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Returns a value without the blanks and line breaks at its ends, `None` if nothing is left, or what is wrong with it.
+    /// Returns a value without the blanks and line breaks at its ends, and `None` if nothing is left. The error says
+    /// what is wrong with it.
     pub fn read(self, value: &str) -> Result<Option<String>, String> {
         let value = value.trim();
         if value.is_empty() {
@@ -91,7 +92,8 @@ impl Shape {
     }
 }
 
-/// Refuses what a file of variables has in quotes and a program that does not drop them hands on, and a line break in letters.
+/// Refuses a value in quotes, which some programs do not remove when they read a file of variables, and one that ends
+/// in the letters `\n`.
 fn is_bare(value: &str) -> Result<(), String> {
     let is_in = |quote: char| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
     if is_in('"') || is_in('\'') {
@@ -125,7 +127,7 @@ fn url(value: &str, has_query: bool) -> Result<String, String> {
     if value.len() > MAX_URL_BYTES {
         return Err("is longer than any address of a server".to_owned());
     }
-    // Nothing is repeated of what may hold a password.
+    // The fault repeats nothing of a value that may contain a password.
     if value.contains('@') {
         return Err("holds a user (`@`): keys have keys of their own".to_owned());
     }
@@ -151,7 +153,7 @@ fn url(value: &str, has_query: bool) -> Result<String, String> {
     Ok(format!("{scheme}://{rest}"))
 }
 
-/// The fault of an address without a scheme, with the right spelling if it can be told.
+/// Returns the fault of an address without a scheme, with the right spelling if it can be guessed.
 fn without_scheme(value: &str) -> String {
     let lower = value.to_ascii_lowercase();
     let begins = ["https", "http"].into_iter().find(|scheme| {
@@ -168,7 +170,7 @@ fn without_scheme(value: &str) -> String {
     format!("does not begin with https://: write {scheme}://{rest}")
 }
 
-/// Says why a text is not `HOST` or `HOST:PORT`.
+/// Refuses a text that is not `HOST` or `HOST:PORT`.
 fn authority(text: &str) -> Result<(), String> {
     let refuse = |why: &str| Err(why.to_owned());
     let (host, port) = if let Some(inside) = text.strip_prefix('[') {
@@ -224,7 +226,7 @@ fn is_host(host: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// True for the path of a URL (RFC 3986, section 3.3), and for a query behind it if there may be one.
+/// Returns true for the path of a URL (RFC 3986, section 3.3), with a query if `has_query`.
 fn is_path(path: &str, has_query: bool) -> bool {
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
@@ -243,7 +245,7 @@ fn is_path(path: &str, has_query: bool) -> bool {
     true
 }
 
-/// Returns true for names of buckets and containers, `$root` and `$web` of Azure among them.
+/// Returns true for names of buckets and containers, including `$root` and `$web` of Azure.
 pub fn is_bucket(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let name = name.strip_prefix('$').unwrap_or(name);

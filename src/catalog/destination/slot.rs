@@ -1,4 +1,4 @@
-//! Where an archive is to be sent: a place, and a name that is free there.
+//! The target of an upload: a destination, and a free name in it.
 
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -12,19 +12,19 @@ use crate::{
     store::{Store, Upload, is_taken, require_room},
 };
 
-/// A place and a name there, for an archive that is to be sent.
+/// A destination and a name in it, for an archive that is to be sent.
 #[derive(Clone)]
 pub struct Slot {
-    /// The place.
+    /// The store of the destination.
     pub store: Arc<dyn Store>,
-    /// The place, for messages and reports.
+    /// The destination, for messages and reports.
     pub place: String,
-    /// The name there; where nobody gave one, the first of the default ones that is free.
+    /// The name in it. Without one, the upload gets the first of the default names that is free.
     pub name: Option<String>,
 }
 
 impl Slot {
-    /// Both, where the archive's default name is `default`, for messages and reports.
+    /// Returns destination and name, for messages and reports. `default` is the archive's default name.
     pub fn shown(&self, default: &ArchiveName) -> String {
         self.shown_as(self.name.as_deref().unwrap_or(&default.file_name(0)))
     }
@@ -33,8 +33,8 @@ impl Slot {
         format!("{}/{name}", self.place)
     }
 
-    /// Begins to send something of a size in `bytes`, once what dead uploads have left there is gone; says what it will
-    /// be called.
+    /// Removes the leftovers of dead uploads, then begins an upload of a size in `bytes`. Returns the full name for
+    /// messages and the upload.
     pub fn begin(
         &self,
         context: &Context,
@@ -47,10 +47,10 @@ impl Slot {
                 info!(archive = %name, place = %self.store.shown(), "Removed what an upload had left that did not end")
             }),
             Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_) | Kind::Unproven) => return (self.shown(default), Err(error)),
-            // Whether it can be written to is seen at once.
+            // If the store refuses writes, the upload reports it at once.
             Err(error) => warn!("Cannot look for what unfinished uploads left: {error:#}"),
         }
-        // Of other errors the attempt tells.
+        // The upload itself reports any other error.
         if let Err(error) = require_room(&*self.store, *bytes.start())
             && matches!(Failure::of(&error).kind, Kind::Space | Kind::Interrupted(_))
         {
@@ -61,7 +61,7 @@ impl Slot {
             let name = self.name.clone();
             let name = name.unwrap_or_else(|| default.file_name(number));
             let begun = self.store.create(&name, *bytes.end(), &maker);
-            // Two archives of one second are two archives.
+            // Two archives of the same second get two names.
             let is_taken = |error| {
                 is_taken(&Failure::of(error)) || matches!(self.store.find(&name), Ok(Some(_)))
             };

@@ -1,4 +1,4 @@
-//! Archives go where they should, whole, or nowhere: with uploads that fail at any byte.
+//! Archives arrive whole or not at all, with uploads that fail at any byte.
 
 use std::{
     collections::BTreeMap,
@@ -71,7 +71,7 @@ fn archive() -> Vec<u8> {
     bytes
 }
 
-/// A destination of which a test sees what it holds.
+/// A destination whose content a test can see.
 #[derive(Clone, Default)]
 struct Place {
     taken: Arc<Mutex<Vec<u8>>>,
@@ -79,7 +79,7 @@ struct Place {
     open: Arc<AtomicUsize>,
 }
 
-/// When an upload fails.
+/// The moment at which an upload fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fails {
     Never,
@@ -113,7 +113,7 @@ impl Place {
         *self.named.lock().expect("not poisoned")
     }
 
-    /// Uploads that are neither finished nor gone.
+    /// Returns the number of uploads that are neither finished nor gone.
     fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
@@ -300,7 +300,7 @@ fn what_is_given_up_is_gone_everywhere_when_that_returns() {
 
 #[test]
 fn a_slow_destination_is_waited_for_and_memory_stays_bounded() {
-    /// Takes nothing before it is let go.
+    /// An upload that takes no bytes before it is released.
     struct Slow(Arc<AtomicBool>);
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,5 +1,5 @@
-//! Looks at every answer before object_store does, which believes too much: pages of the web, listings without a way on,
-//! refusals that it would ask again for.
+//! Checks every answer before object_store reads it. object_store accepts too much: web pages, listings without the
+//! token of the next page, and refusals that it would retry.
 
 use std::{
     fmt,
@@ -29,12 +29,12 @@ use super::{
 };
 use crate::{model::written::rfc3339, store::address::Service};
 
-/// An answer that object_store does not get to see.
+/// An answer that is kept from object_store.
 #[derive(Debug)]
 pub enum Said {
-    /// It is not of the protocol; these words say what it is.
+    /// An answer that is not of the protocol; the words describe it.
     Foreign(String),
-    /// A refusal that stays one, however often it is asked for.
+    /// A refusal that no retry would change.
     Final {
         /// The status of the answer.
         status: u16,
@@ -44,7 +44,7 @@ pub enum Said {
 }
 
 impl Said {
-    /// Finds it behind an error of object_store's client.
+    /// Finds it among the causes of an error of object_store's client.
     pub fn of(error: &HttpError) -> Option<&Said> {
         std::error::Error::source(error)?.downcast_ref()
     }
@@ -63,18 +63,18 @@ impl std::error::Error for Said {}
 
 impl From<Said> for HttpError {
     fn from(said: Said) -> HttpError {
-        // Of the kinds of errors, one that is not tried again.
+        // A kind of error that is not retried.
         HttpError::new(HttpErrorKind::Decode, said)
     }
 }
 
-/// Counts the changes that a store has made, or may have made without an answer: all but those that it refused because of
-/// the name. An attempt of ours holds a name that is taken only if the count has grown since before the first one.
+/// A counter of the changes that a store made, or may have made without an answer: all but those that it refused
+/// because of the name. If a name is taken, it can be ours only if the count grew since before the first attempt.
 #[derive(Debug, Clone, Default)]
 pub struct Changes(Arc<AtomicU64>);
 
 impl Changes {
-    /// Returns how many there were until now.
+    /// Returns the number of changes so far.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
@@ -84,7 +84,7 @@ impl Changes {
     }
 }
 
-/// Makes clients whose answers are looked at.
+/// The maker of clients whose answers are checked.
 #[derive(Debug)]
 pub struct Answers {
     service: Service,
@@ -94,7 +94,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Looks at the answers of a store that `connection` reaches.
+    /// Checks the answers of a store that `connection` reaches.
     pub fn new(
         service: Service,
         connection: Connection,
@@ -142,16 +142,16 @@ const KEY_PATHS: [&str; 6] = [
     "/credentials",
 ];
 
-/// The kinds of requests, by what their answers have to be.
+/// The kinds of requests, by the answers that they must get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     /// A page of a listing.
     Listing,
-    /// An object, or what there is to know of it.
+    /// An object, or its metadata.
     Object,
     /// A change.
     Change,
-    /// Nothing of the store: a key, asked of another server.
+    /// A request to another server, for a key.
     Elsewhere,
 }
 
@@ -194,7 +194,7 @@ fn signature_end(query: &str) -> Option<DateTime<Utc>> {
         .or_else(|| day().map(|end| end.and_time(NaiveTime::MIN).and_utc()))
 }
 
-/// Returns the fault of a refusal if the signature ended before the store's own clock says that it answered.
+/// Returns the fault of a refusal if the signature expired before the time of the answer by the store's own clock.
 fn expired(end: DateTime<Utc>, answer: &HttpResponse) -> Option<Fault> {
     let is_refused = matches!(answer.status().as_u16(), 401 | 403);
     let date = answer.headers().get("date").filter(|_| is_refused)?;
@@ -266,7 +266,7 @@ impl Looking {
             },
             _ if !status.is_success() => Ok(answer),
             Asked::Listing => self.page(answer).await,
-            // Its bytes go on as they come.
+            // The body passes on as it arrives.
             Asked::Object if is_html(&answer) => Err(web_page().into()),
             Asked::Object => Ok(answer),
             Asked::Change => {
@@ -277,7 +277,7 @@ impl Looking {
                     Some(root) if root.eq_ignore_ascii_case("html") => {
                         return Err(web_page().into());
                     }
-                    // Those that object_store knows, it asks again for (S3, CompleteMultipartUpload).
+                    // object_store retries the codes that it knows (S3, CompleteMultipartUpload).
                     Some("Error")
                         if !["InternalError", "SlowDown"]
                             .iter()
@@ -293,7 +293,7 @@ impl Looking {
         }
     }
 
-    /// Reads a page of a listing, and hands it on beside the answer, which object_store finds empty.
+    /// Reads a page of a listing, and attaches it to the answer. object_store finds the answer's body empty.
     async fn page(&self, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
         let (mut parts, body) = answer.into_parts();
         let body = body.bytes().await?;
@@ -334,7 +334,7 @@ fn is_about_keys(request: &HttpRequest) -> bool {
         || query.contains("api-version=")
 }
 
-/// Returns what S3 says with a redirection that names no address: in which region the bucket is.
+/// Returns the words for S3's redirection without an address: the region of the bucket.
 fn in_region(answer: &HttpResponse) -> Option<Said> {
     let region = answer.headers().get("x-amz-bucket-region")?.to_str().ok()?;
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -347,7 +347,8 @@ fn in_region(answer: &HttpResponse) -> Option<Said> {
     Some(Said::Final { status, body })
 }
 
-/// Makes a piece of an answer that is all of the object, if all of it was asked for: there are servers that say 200 then.
+/// Turns an answer that is the whole object into a range, if the whole object was requested: some servers then answer
+/// 200.
 fn as_piece(range: &str, answer: &mut HttpResponse) {
     let length = answer.headers().get("content-length");
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -361,7 +362,7 @@ fn as_piece(range: &str, answer: &mut HttpResponse) {
     }
 }
 
-/// Returns true if a range is all of an object of that length, which has at least one byte.
+/// Returns true if a range covers an object of that length completely; the object has at least one byte.
 fn is_all(range: &str, length: u64) -> bool {
     let Some((first, last)) =
         (range.strip_prefix("bytes=")).and_then(|range| range.split_once('-'))
@@ -392,14 +393,14 @@ fn is_html(answer: &HttpResponse) -> bool {
     })
 }
 
-/// Passes a refusal on: with the code that some servers send as a header, under a status that says whether it may be asked
-/// for again.
+/// Passes a refusal on. It adds the error code that some servers send as a header, and sets a status that says if a
+/// retry makes sense.
 async fn refusal(asked: Asked, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (mut parts, body) = answer.into_parts();
     let body = body.bytes().await?;
     let mut text = String::from_utf8_lossy(&body).into_owned();
     if text.trim().is_empty() {
-        // An answer to HEAD has no body: Azure and MinIO say there what it is.
+        // An answer to HEAD has no body: Azure and MinIO send the code in a header.
         let header = |name: &str| parts.headers.get(name)?.to_str().ok();
         let code = header("x-ms-error-code").or_else(|| header("x-minio-error-code"));
         if let Some(code) = code {
@@ -412,10 +413,10 @@ async fn refusal(asked: Asked, answer: HttpResponse) -> Result<HttpResponse, Htt
     let is_bucket = NO_BUCKET.contains(&code.as_str());
     let is_html = root(&text).is_some_and(|root| root.eq_ignore_ascii_case("html"));
     match status {
-        // A network that wants its users to log in (RFC 6585).
+        // A network that requires a login (RFC 6585).
         511 => return Err(web_page().into()),
         400..=499 if is_html && asked == Asked::Listing => return Err(web_page().into()),
-        // The server waited for the body for too long: all of it may be sent again.
+        // The server waited too long for the body: the request may be sent again.
         400 if code == "RequestTimeout" => {
             if let Ok(status) = 408.try_into() {
                 parts.status = status;

@@ -1,4 +1,4 @@
-//! Clients of object stores, of an address, the options of a destination, and the providers' own environment.
+//! Clients of object stores, made from an address, the options of a destination, and the providers' own environment.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,10 +33,11 @@ use crate::{
     work::panics::caught,
 };
 
-/// The longest that one request is tried: its signature is good for so long (S3: 15 minutes).
+/// The longest time for which one request is retried: its signature expires soon after (S3: 15 minutes).
 const LONGEST_RETRY: Duration = Duration::from_secs(14 * 60);
 
-/// A client of the bucket that `address` names, which kind of store it is, the prefix of its keys, and what it changes.
+/// Makes a client of the bucket that `address` names. Also returns its kind of store, the prefix of its keys, and the
+/// counter of its changes.
 pub fn client(
     address: &Address,
     options: &Options,
@@ -53,7 +54,7 @@ pub fn client(
     let (options, environment) = &settings(address, *service, options, environment)?;
     let endpoint = endpoint_of(*service, bucket, options, environment)?;
     let changes = Changes::default();
-    // The builders print secrets: nothing here is ever shown but the message.
+    // The builders print secrets, so only the message is ever shown.
     let built = caught(|| -> Result<Built> {
         let way = Way {
             changes: changes.clone(),
@@ -76,7 +77,7 @@ pub fn client(
     Ok((client, *service, prefix.clone(), changes))
 }
 
-/// The failure of a client that cannot be made.
+/// Returns the failure of a client that cannot be made.
 fn unusable(address: &Address, error: &object_store::Error) -> Failure {
     let text = texts(error);
     let shown = error.to_string();
@@ -126,7 +127,7 @@ fn unusable(address: &Address, error: &object_store::Error) -> Failure {
     Failure::new(Kind::Usage, format!("{address} cannot be used: {what}")).hint(hint)
 }
 
-/// Checks everything that is said of a bucket, as `client` does, if not all of it is at hand.
+/// Checks all that is configured for a bucket, as `client` does, even if some of it is missing here.
 pub fn look_over(address: &Address, options: &Options, environment: &Environment) -> Result<()> {
     if let Address::Bucket {
         service, bucket, ..
@@ -140,7 +141,7 @@ pub fn look_over(address: &Address, options: &Options, environment: &Environment
     Ok(())
 }
 
-/// Returns where requests for an S3 bucket go, and refuses an endpoint of any service that names the bucket again.
+/// Returns the endpoint of requests for an S3 bucket. Refuses an endpoint of any service that names the bucket again.
 fn endpoint_of(
     service: Service,
     bucket: &str,
@@ -161,7 +162,7 @@ fn endpoint_of(
     Ok(None)
 }
 
-/// Returns options and environment, checked, with what the provider's files add.
+/// Returns the checked options and environment, with the values from the provider's files.
 fn settings(
     address: &Address,
     service: Service,
@@ -174,18 +175,18 @@ fn settings(
         Service::Gcs => environment,
         Service::Azure => keys::azure::applied(&options, &environment)?,
     };
-    // What the files say has the same forms.
+    // The values from the files must have the same forms.
     Ok(checked(address, service, &options, &environment)?)
 }
 
-/// The way to servers: the trust and the patience of a client, and the proxies.
+/// The connection settings of a client: trust, time-outs and proxies.
 struct Way {
     options: ClientOptions,
     proxies: Proxies,
     changes: Changes,
 }
 
-/// Reads which proxies there are, and refuses one that requests to the store would have to go through and that is none.
+/// Reads the proxies. Refuses an invalid proxy if requests to the store would use it.
 fn proxies(
     service: Service,
     endpoint: Option<&Endpoint>,
@@ -208,7 +209,7 @@ fn proxies(
     Ok(proxies)
 }
 
-/// Returns the server that requests go to, as far as it is known before the first one.
+/// Returns the server of the requests, as far as it is known before the first one.
 fn server_of(
     service: Service,
     endpoint: Option<&Endpoint>,
@@ -302,7 +303,7 @@ fn s3(
             .with_virtual_hosted_style_request(endpoint.has_bucket);
     }
     if options.checksums == Checksums::Sha256 {
-        // The server compares each part with it.
+        // The server compares each part with this checksum.
         builder = builder.with_checksum_algorithm(Checksum::SHA256);
     }
     let is_static = [
@@ -322,7 +323,7 @@ fn s3(
     }
     let store = builder
         .with_bucket_name(bucket)
-        // There are stores that do not know how to remove several objects at once.
+        // Some stores cannot remove several objects in one request.
         .with_disable_bulk_delete(true)
         .with_retry(retry(options))
         .with_client_options(way.options)
@@ -336,7 +337,8 @@ fn s3(
     Ok(Arc::new(store))
 }
 
-/// The options for a cloud's metadata: asked directly, without TLS, and once more if there is no answer.
+/// Returns the options for a cloud's metadata service: asked directly, without TLS, and retried once if it does not
+/// answer.
 fn metadata(way: &Way) -> (ClientOptions, RetryConfig) {
     let one_request = Duration::from_millis(1500);
     let options = way.options.clone().with_allow_http(true);
@@ -371,7 +373,7 @@ fn gcs(bucket: &str, options: &Options, environment: &Environment, way: Way) -> 
     ]
     .iter()
     .any(|key| builder.get_config_value(key).is_some());
-    // Where object_store looks by itself.
+    // The places in which object_store looks by itself.
     let by_gcloud = environment.get("HOME").is_some_and(|home| {
         let file = ".config/gcloud/application_default_credentials.json";
         std::path::Path::new(home).join(file).exists()
@@ -507,7 +509,7 @@ fn retry(options: &Options) -> RetryConfig {
             ..BackoffConfig::default()
         },
         max_retries: options.retry_attempts as usize,
-        // Each attempt has its own time; the number of attempts is the bound.
+        // Each attempt has its own time limit; the number of attempts is the bound.
         retry_timeout: (options.timeout.saturating_add(LONGEST_REST))
             .saturating_mul(options.retry_attempts.saturating_add(1))
             .min(LONGEST_RETRY),

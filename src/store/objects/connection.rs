@@ -1,4 +1,4 @@
-//! The way to a server: directly or through a proxy, with faults told in words, and with a new key if one has run out.
+//! Connections to servers: directly or through a proxy, with readable faults, and with a new key if one expired.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -23,19 +23,19 @@ use super::{
 };
 use crate::store::proxy::{Proxies, Proxy, Server};
 
-/// Everything: hosts by name, and all addresses of both kinds.
+/// A `NO_PROXY` for everything: hosts by name, and all addresses of both kinds.
 const ALL_HOSTS: &str = "*,0.0.0.0/0,::/0";
-/// A proxy that nothing goes through.
+/// A placeholder for a proxy that no request uses.
 const NO_PROXY: &str = "http://127.0.0.1:9";
 
-/// The advice about a variable that names a proxy wrongly.
+/// The advice about a variable that contains an invalid proxy.
 pub const BAD_PROXY: &str =
     "mend it, or name the store's host in NO_PROXY, or set the destination's `proxy = \"none\"`";
 
 /// The most times that a request is signed anew.
 const RENEWALS: u32 = 2;
 
-/// Codes of S3 that say that a temporary key has run out.
+/// Codes of S3 for an expired temporary key.
 const EXPIRED: [&str; 4] = [
     "ExpiredToken",
     "ExpiredTokenException",
@@ -43,7 +43,7 @@ const EXPIRED: [&str; 4] = [
     "RequestExpired",
 ];
 
-/// Makes clients that go the right way to each server.
+/// The maker of clients that connect to each server directly or through its proxy.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
     proxies: Proxies,
@@ -51,12 +51,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Goes through `proxies`; `keys` gives new keys if the store says that one has run out.
+    /// Connects through `proxies`; `keys` provides new keys if the store says that one expired.
     pub fn new(proxies: Proxies, keys: Option<Arc<Keys>>) -> Connection {
         Connection { proxies, keys }
     }
 
-    /// Goes to every server directly, as to a machine's own metadata.
+    /// Connects to every server directly, as to a machine's own metadata service.
     pub fn direct() -> Connection {
         Connection::default()
     }
@@ -86,7 +86,7 @@ struct Way {
     through: Vec<(Proxy, HttpClient)>,
 }
 
-// Clients know the passwords of their proxies.
+// Clients contain the passwords of their proxies.
 impl std::fmt::Debug for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Way")
@@ -103,7 +103,7 @@ impl HttpService for Way {
         Self: 'b,
     {
         Box::pin(async move {
-            // Only what a key of these signed can be signed anew.
+            // Only requests signed by one of these keys can be signed again.
             let keys = self.connection.keys.as_ref();
             let signed = keys.and_then(|_| Signed::of(&request));
             let (Some(keys), Some(signed)) = (keys, signed) else {
@@ -182,7 +182,7 @@ impl Way {
     }
 }
 
-/// Reads whether an answer says that the key has run out. An answer to HEAD has no body that would say it.
+/// Returns true if an answer says that the key expired. An answer to HEAD has no body that would say it.
 async fn has_expired(
     request: &HttpRequest,
     answer: HttpResponse,
@@ -200,8 +200,8 @@ async fn has_expired(
     Ok((HttpResponse::from_parts(head, bytes.into()), has_expired))
 }
 
-/// Returns true if a request names a host and a port as the client takes them: it panics at others. The last part of an address
-/// is a number, and so is nothing else's.
+/// Returns true if a request names a host and a port that the client accepts: it panics at others. The last part of an
+/// IPv4 address is a number, and no other name ends in one.
 fn is_address(request: &HttpRequest) -> bool {
     let uri = request.uri();
     let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
@@ -225,7 +225,8 @@ fn is_address(request: &HttpRequest) -> bool {
     !host.is_empty() && !host.contains('%') && (!is_number || host.parse::<Ipv4Addr>().is_ok())
 }
 
-/// Returns true if a proxy, rather than a store, has refused a request without TLS: stores send no web pages with these.
+/// Returns true if a proxy, rather than a store, refused a request without TLS: stores send no web pages with these
+/// answers.
 fn is_of_proxy(answer: &HttpResponse) -> bool {
     let kind = answer.headers().get("content-type");
     let kind = kind.map(|kind| kind.as_bytes().to_ascii_lowercase());
@@ -259,7 +260,7 @@ fn no_login(proxy: &Proxy) -> Fault {
     }
 }
 
-/// Puts an error on the way into words if they say more than the error: of certificates, and of proxies.
+/// Translates a connection error about certificates or proxies into words that say more than the error.
 fn told(error: HttpError, server: &Server, proxy: Option<&Proxy>) -> HttpError {
     let text = texts(&error);
     if let Some(mut fault) = tls::fault(&text, server) {
@@ -272,7 +273,8 @@ fn told(error: HttpError, server: &Server, proxy: Option<&Proxy>) -> HttpError {
         if error.kind() != HttpErrorKind::Connect {
             return error;
         }
-        // Which host it is stands in no key where the provider or the bucket is part of it.
+        // The message names the host, because a host that contains provider or bucket does not appear in the
+        // configuration.
         let what = format!("no connection to {}: {}", server.words(), cause_of(&error));
         let fault = Fault::passing(what, "look at `endpoint` and at the network");
         return HttpError::new(HttpErrorKind::Connect, fault);

@@ -1,4 +1,4 @@
-//! The address of an S3 bucket: the bucket in the path, or in the host's name; never in neither or in both.
+//! The address of an S3 bucket: the bucket is in the path or in the host's name, never in neither or in both.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub struct Endpoint {
     pub has_bucket: bool,
 }
 
-/// Providers whose hosts have the bucket in front where their consoles show it so.
+/// Providers that put the bucket in front of the host's name, and whose consoles show it so.
 const PROVIDERS: [&str; 14] = [
     "amazonaws.com",
     "backblazeb2.com",
@@ -36,7 +36,7 @@ const PROVIDERS: [&str; 14] = [
     "your-objectstorage.com",
 ];
 
-/// Variables that other programs take for the server, and that are not read here.
+/// Variables from which other programs read the server, and which hookshot ignores.
 const UNREAD: [&str; 4] = [
     "AWS_S3_ENDPOINT",
     "AWS_S3_ENDPOINT_URL",
@@ -44,8 +44,8 @@ const UNREAD: [&str; 4] = [
     "AWS_ENDPOINT_S3",
 ];
 
-/// Returns where requests for `bucket` go; `None` for the provider's own hosts. Errors: [`Kind::Usage`] for an endpoint that
-/// names the bucket in another way than `path_style` says.
+/// Returns the endpoint of requests for `bucket`; `None` for the provider's own hosts. Errors: [`Kind::Usage`] for an
+/// endpoint that names the bucket in another way than `path_style` says.
 pub fn of_bucket(
     bucket: &str,
     options: &Options,
@@ -58,7 +58,7 @@ pub fn of_bucket(
             found.map(|(_, value)| value.clone())
         })
     };
-    // What the configuration says wins; of the variables, the one for S3 alone.
+    // The configuration wins over the variables, and the variable for S3 alone over the others.
     let endpoint = options.endpoint.clone();
     let endpoint =
         endpoint.or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]));
@@ -79,8 +79,8 @@ pub fn of_bucket(
     Ok(Some(placed(bucket, endpoint.trim(), path_style)?))
 }
 
-/// Refuses an endpoint of Google's or Azure's that ends with the bucket or container, which the URL names already. The path
-/// of an emulator of Azure's ends with the account.
+/// Refuses an endpoint of Google's or Azure's that ends with the bucket or container, which the URL names already. The
+/// endpoint of an emulator of Azure's ends with the account.
 pub fn require_without_bucket(
     bucket: &str,
     endpoint: Option<&str>,
@@ -108,7 +108,7 @@ fn twice(endpoint: &str, bucket: &str, right: &str) -> Failure {
 
 fn placed(bucket: &str, endpoint: &str, path_style: Option<bool>) -> Result<Endpoint, Failure> {
     let url = endpoint.trim_end_matches('/');
-    // That it is a URL at all is checked when the client is built.
+    // The client's builder checks that it is a URL.
     let Some((scheme, rest)) = url.split_once("://") else {
         let url = url.to_owned();
         return Ok(Endpoint {
@@ -214,7 +214,7 @@ mod tests {
                 "https://b.bb.s3.example",
                 true,
             ),
-            // A server of one's own that has the name of the bucket.
+            // A private server that has the name of the bucket.
             (
                 "https://b.example:9000",
                 None,

@@ -1,9 +1,8 @@
-//! Checks of everything that is known of an object store before the first request: options of the destination, and variables that
-//! the providers' own tools read.
+//! Checks of all that is known about an object store before the first request: options of the destination, and
+//! variables that the providers' own tools read.
 //!
-//! The configuration wins as a whole: a variable that would mix with it (the token of another key, the server of another
-//! store) is not read if it is said there. Variables that would break a promise (names that are given once, tags) are never
-//! read.
+//! The configuration wins as a whole. If it sets a key or a server, variables that would mix with it are not read, such
+//! as the token of another key. Variables that would break a promise (a name is given once, tags) are never read.
 
 use std::{fs, os::unix::fs::FileTypeExt as _};
 
@@ -55,7 +54,7 @@ const S3: [(&str, Shape); 32] = [
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN", Lines),
 ];
 
-/// Those of Google, two of which the library reads by itself.
+/// The variables of Google, two of which the library reads by itself.
 const GCS: [(&str, Shape); 11] = [
     ("GOOGLE_SERVICE_ACCOUNT", Text),
     ("GOOGLE_SERVICE_ACCOUNT_PATH", Text),
@@ -70,7 +69,7 @@ const GCS: [(&str, Shape); 11] = [
     ("GCE_METADATA_IP", Host),
 ];
 
-/// Those of Azure, two of which the library reads by itself.
+/// The variables of Azure, two of which the library reads by itself.
 const AZURE: [(&str, Shape); 41] = [
     ("AZURE_STORAGE_ACCOUNT_NAME", Name),
     ("AZURE_STORAGE_ACCOUNT_KEY", Key),
@@ -115,8 +114,7 @@ const AZURE: [(&str, Shape); 41] = [
     ("AZURITE_BLOB_STORAGE_URL", Url),
 ];
 
-/// Variables that are never read: a name would not be given once, tags would be left out without a word, and the bucket
-/// is the one that the URL names.
+/// Variables that are never read. They would overwrite names or silently omit tags; the bucket is the one in the URL.
 const NOT_READ: [&str; 9] = [
     "AWS_CONDITIONAL_PUT",
     "AWS_COPY_IF_NOT_EXISTS",
@@ -129,7 +127,7 @@ const NOT_READ: [&str; 9] = [
     "GOOGLE_BUCKET",
 ];
 
-/// Variables that name a server, of those that `endpoint` stands for.
+/// Variables that name a server; `endpoint` replaces them.
 const ENDPOINTS: [&str; 6] = [
     "AWS_ENDPOINT",
     "AWS_ENDPOINT_URL",
@@ -139,7 +137,7 @@ const ENDPOINTS: [&str; 6] = [
     "GOOGLE_BASE_URL",
 ];
 
-/// Variables that name or are a key, of those that a key of the destination stands for.
+/// Variables that name or contain a key; a key of the destination replaces them.
 const KEYS: [&str; 21] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -173,7 +171,7 @@ const DIRECT: [&str; 5] = [
     "AZURITE_BLOB_STORAGE_URL",
 ];
 
-/// Returns the options and the variables of the store that `address` names as they are used, or every fault in them.
+/// Returns the options and variables to use for the store that `address` names, or all faults in them.
 pub fn checked(
     address: &Address,
     service: Service,
@@ -214,8 +212,8 @@ pub fn checked(
     )
 }
 
-/// Reads a value of some form. What only the library's own parser refuses (a host in punycode that is none) is refused, too:
-/// object_store panics at it.
+/// Reads a value of the form `shape`. Also refuses values that only the library's parser refuses, such as a host in
+/// invalid punycode: object_store panics at them.
 fn formed(shape: Shape, value: &str) -> Result<Option<String>, String> {
     let read = shape.read(value)?;
     let url = match (shape, &read) {
@@ -223,7 +221,7 @@ fn formed(shape: Shape, value: &str) -> Result<Option<String>, String> {
         (Host, Some(host)) => format!("http://{host}"),
         _ => return Ok(read),
     };
-    // It takes no such URL for a bucket; whether it is one is said first.
+    // The builder accepts no such URL for a bucket, but it checks first that it is a URL.
     let error = AmazonS3Builder::new().with_url(url).build().err();
     if error.is_some_and(|error| error.to_string().contains("Unable parse source url")) {
         return Err("names a host that is none".to_owned());
@@ -231,7 +229,7 @@ fn formed(shape: Shape, value: &str) -> Result<Option<String>, String> {
     Ok(read)
 }
 
-/// True for variables that name a file which is read as a whole.
+/// Returns true for variables that name a file which is read completely.
 fn is_file(name: &str) -> bool {
     let is_provider = ["AWS_", "AZURE_", "GOOGLE_"]
         .iter()
@@ -247,7 +245,7 @@ fn is_file(name: &str) -> bool {
         )
 }
 
-/// True for devices but for /dev/null: `/dev/zero` has no end.
+/// Returns true for devices except /dev/null: `/dev/zero` has no end.
 fn is_endless(path: &str) -> bool {
     let device = fs::metadata(path).map(|metadata| metadata.file_type());
     device.is_ok_and(|kind| kind.is_char_device() || kind.is_block_device()) && path != "/dev/null"
@@ -329,7 +327,7 @@ fn of_environment(
         let shape = known.iter().find(|(known, _)| known == name);
         let shape = match shape {
             Some((_, shape)) => *shape,
-            // What else a tool of the provider reads.
+            // Another variable of the provider's tools.
             None if name.starts_with(begins) => Text,
             None => {
                 variables.push((name.clone(), value.clone()));

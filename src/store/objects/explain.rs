@@ -1,4 +1,4 @@
-//! What an error of an object store means to people: what failed, and what to do; without XML, URLs and secrets.
+//! Explanations of an object store's errors: what failed and what to do, without XML, URLs and secrets.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::{
     store::FROZEN,
 };
 
-/// The most that is repeated of what a server says.
+/// The longest quotation of a server's words, in characters.
 const MAX_QUOTED_CHARS: usize = 160;
 
 /// Codes of stores that do not know the bucket or container.
 pub const NO_BUCKET: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "BucketNotFound"];
-/// Codes of stores that do not know the key, or whose secret it is not.
+/// Codes of stores for an unknown key, or for a wrong secret.
 const BAD_KEY: [&str; 6] = [
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
@@ -27,23 +27,23 @@ const BAD_KEY: [&str; 6] = [
     "InvalidAuthenticationInfo",
     "InvalidSecurity",
 ];
-/// Codes of stores for a key that was good, and whose time is over.
+/// Codes of stores for an expired key.
 const EXPIRED: [&str; 4] = [
     "ExpiredToken",
     "ExpiredTokenException",
     "TokenRefreshRequired",
     "RequestExpired",
 ];
-/// Codes of stores whose bucket is somewhere else.
+/// Codes of stores for a bucket in another region.
 const OTHER_REGION: [&str; 4] = [
     "PermanentRedirect",
     "TemporaryRedirect",
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 ];
-/// Codes of stores for what has to be thawed before it can be read.
+/// Codes of stores for objects that must be thawed before they can be read.
 const COLD: [&str; 3] = ["InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"];
-/// Codes of stores that were busy with the same name.
+/// Codes of stores that were busy with another request for the same name.
 const CONFLICT: [&str; 2] = ["ConditionalRequestConflict", "OperationAborted"];
 /// Parts of codes and messages of stores that are full, without blanks and in lower case.
 const FULL: [&str; 9] = [
@@ -57,9 +57,9 @@ const FULL: [&str; 9] = [
     "diskfull",
     "diskisfull",
 ];
-/// Parts of refusals of what a key of the destination asks for, and that key.
+/// Words in refusals of a feature that a key of the destination requests, with that key.
 const KEYS: [(&str, &str); 9] = [
-    // Google, of a header that it does not know.
+    // Google's answer to a header that it does not know.
     ("ExcessHeaderValues", CHECKSUMS),
     ("x-amz-checksum", CHECKSUMS),
     ("checksum-algorithm", CHECKSUMS),
@@ -82,7 +82,7 @@ const KEYS: [(&str, &str); 9] = [
     ),
     ("InvalidEncryption", "leave out the destination's `sse`"),
 ];
-/// The words of servers with TLS for a request without (Go's, nginx, Apache), in lower case.
+/// The answers of TLS servers to a request without TLS (Go's, nginx, Apache), in lower case.
 const WANTS_TLS: [&str; 3] = [
     "http request to an https server",
     "plain http request was sent to https port",
@@ -91,13 +91,13 @@ const WANTS_TLS: [&str; 3] = [
 const CHECKSUMS: &str =
     "set the destination's `checksums = \"none\"`: then what is sent is read back instead";
 
-/// Returns true if no one knows whether the store has done it, as the answer did not come, and it may be tried again.
+/// Returns true if the result of a request is unknown because no answer came, and it may be retried.
 pub fn is_lost(error: &Error) -> bool {
     let is_last = Fault::of(error).is_some_and(|fault| fault.is_final || fault.is_spent);
     http_error(error).is_some_and(|http| Said::of(http).is_none()) && !is_last
 }
 
-/// Returns true if the store has said no, and would say it again.
+/// Returns true if the store refused, and would refuse a retry.
 pub fn is_refused(error: &Error) -> bool {
     let is_final = http_error(error).is_some_and(|http| Said::of(http).is_some());
     is_final
@@ -113,23 +113,23 @@ pub fn is_foreign(error: &Error) -> bool {
     matches!(said, Some(Said::Foreign(_)))
 }
 
-/// Returns true if the signature was too old when it arrived; a new one may do.
+/// Returns true if the signature was too old when it arrived; a new one may be accepted.
 pub fn is_stale(error: &Error) -> bool {
     code(error) == "RequestTimeTooSkewed"
 }
 
-/// Returns true if the store was busy with the same name, and may do it now.
+/// Returns true if the store was busy with the same name, and may accept a retry.
 pub fn is_conflict(error: &Error) -> bool {
     CONFLICT.contains(&code(error).as_str())
 }
 
-/// Returns true if the store does not know what it was asked for.
+/// Returns true if the store does not know this kind of request.
 pub fn is_unknown(error: &Error) -> bool {
     let text = texts(error);
     code(error) == "NotImplemented" || matches!(status(&text), Some(501))
 }
 
-/// Returns true if a server said no without a word why, as in answers to HEAD.
+/// Returns true if a server refused without a reason, as in answers to HEAD.
 pub fn is_silent(error: &Error) -> bool {
     let text = texts(error);
     code(error).is_empty() && matches!(status(&text), Some(400 | 401 | 403))
@@ -159,12 +159,12 @@ pub fn is_full(text: &str, status: Option<u16>) -> bool {
         .flat_map(|said| said.to_lowercase().chars().collect::<Vec<_>>())
         .filter(|letter| letter.is_alphanumeric())
         .collect();
-    // Quotas of requests are another matter.
+    // Limits on the rate of requests do not mean that the store is full.
     let is_rate = status == Some(429) || said.contains("rate") || said.contains("slowdown");
     status == Some(507) || (!is_rate && FULL.iter().any(|full| said.contains(full)))
 }
 
-/// The failure of an answer that is not the protocol's: `what` says what it is.
+/// Returns the failure of an answer that is not of the protocol; `what` describes it.
 pub fn foreign(doing: &str, what: &str) -> Failure {
     let message = format!("{doing}: what answers is not an object store: it sent {what}");
     Failure::new(Kind::Unproven, message).hint(
@@ -173,7 +173,7 @@ pub fn foreign(doing: &str, what: &str) -> Failure {
     )
 }
 
-/// The failure of what `doing` names; `timeout` is how long one request may take.
+/// Returns the failure of the action that `doing` names; `timeout` is the longest time for one request.
 pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     if let Some(Said::Foreign(what)) = http_error(error).and_then(Said::of) {
         return foreign(doing, what);
@@ -313,7 +313,7 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     Failure::new(Kind::Failed, format!("{doing}: {what}"))
 }
 
-/// Returns the server's own words: its message, or the text that it sent in place of one.
+/// Returns the server's own words: its message, or the text that it sent instead.
 fn words(text: &str) -> Option<String> {
     if let Some(message) = element(text, "Message") {
         return Some(quoted(&message));
@@ -325,7 +325,7 @@ fn words(text: &str) -> Option<String> {
     is_words.then(|| quoted(body))
 }
 
-/// The failure of reading something that is another thing by now.
+/// Returns the failure of a read whose object was replaced.
 pub fn replaced(doing: &str) -> Failure {
     let message = format!("{doing}: it was replaced while it was read");
     Failure::new(Kind::Failed, message).hint("try again with what is there now")
@@ -342,7 +342,7 @@ fn http_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Ht
     None
 }
 
-/// What all causes say; only ever searched, never shown.
+/// Returns the texts of all causes; only for searches, never shown.
 pub fn texts(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -354,7 +354,7 @@ pub fn texts(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// What the first cause says.
+/// Returns the text of the first cause.
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
     let mut root = error;
     while let Some(cause) = root.source() {
@@ -363,7 +363,7 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
     root.to_string()
 }
 
-/// Returns the first cause of an error in a few words: the status of an answer, or what the network says.
+/// Returns the first cause of an error in a few words: the status of an answer, or the network's error.
 pub fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
     let text = texts(error);
     match status(&text) {
@@ -373,7 +373,7 @@ pub fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// Returns what stands in the first element of that name.
+/// Returns the content of the first element of that name.
 pub fn element(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (inner, _) = rest.split_once(&format!("</{name}>"))?;
@@ -385,7 +385,7 @@ fn status(text: &str) -> Option<u16> {
     rest.get(..3)?.parse().ok()
 }
 
-/// A few words of somebody else: one line, and no URL, because there are URLs that are keys.
+/// Returns a few words of a foreign text: one line without URLs, because some URLs are keys.
 pub fn quoted(text: &str) -> String {
     let words = text
         .split_whitespace()

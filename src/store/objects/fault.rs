@@ -1,4 +1,4 @@
-//! A fault on the way to a store, put into words by the code that knows everything about it.
+//! A fault of a connection to a store, described by the code that knows its details.
 
 use std::{error::Error, fmt};
 
@@ -9,14 +9,14 @@ pub struct Fault {
     pub what: String,
     /// The advice to the user.
     pub hint: String,
-    /// True if another attempt would end the same way.
+    /// True if a retry would end the same way.
     pub is_final: bool,
-    /// True if there were as many attempts as there may be.
+    /// True if all permitted attempts failed.
     pub is_spent: bool,
 }
 
 impl Fault {
-    /// A fault that another attempt would meet again.
+    /// Returns a fault that a retry would meet again.
     pub fn standing(what: impl Into<String>, hint: impl Into<String>) -> Fault {
         Fault {
             what: what.into(),
@@ -26,7 +26,7 @@ impl Fault {
         }
     }
 
-    /// A fault that may pass.
+    /// Returns a fault that may pass.
     pub fn passing(what: impl Into<String>, hint: impl Into<String>) -> Fault {
         Fault {
             is_final: false,

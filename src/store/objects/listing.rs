@@ -1,6 +1,7 @@
-//! One page of a listing, as S3, Google and Azure write it; what is not such a page is refused.
+//! A page of a listing, as S3, Google and Azure write it. Anything else is refused.
 //!
-//! object_store would take any XML for a page, one without a way on for the last, and fail at a key with two slashes.
+//! object_store would take any XML for a page, and one without a next token for the last. It would fail at a key with
+//! two slashes.
 
 use chrono::{DateTime, Utc};
 use quick_xml::{Reader, de::from_str, events::Event};
@@ -13,7 +14,7 @@ use crate::store::address::Service;
 pub struct Page {
     /// The objects, with their whole keys.
     pub objects: Vec<Object>,
-    /// The beginnings of other keys, up to the next slash.
+    /// The common prefixes of other keys, up to the next slash.
     pub folders: Vec<String>,
     /// The token of the next page; `None` if this is the last one.
     pub next: Option<String>,
@@ -26,12 +27,12 @@ pub struct Object {
     pub key: String,
     /// Its size in bytes.
     pub size_bytes: u64,
-    /// The time of its last change, if the server tells one that can be read.
+    /// The time of its last change, if the server sends a readable one.
     pub modified: Option<DateTime<Utc>>,
 }
 
 impl Page {
-    /// Reads a page. Errors: the words for what is wrong with it.
+    /// Reads a page. The error describes its fault.
     pub fn read(service: Service, text: &str) -> Result<Page, String> {
         let expected = match service {
             Service::S3 | Service::Gcs => "ListBucketResult",
@@ -51,7 +52,7 @@ impl Page {
         }
     }
 
-    /// A page without anything, in the words of the protocol.
+    /// Returns an empty page in the words of the protocol.
     pub fn empty(service: Service) -> &'static str {
         match service {
             Service::S3 | Service::Gcs => "<ListBucketResult></ListBucketResult>",
@@ -125,7 +126,7 @@ fn of_s3(text: &str) -> Result<Page, String> {
         (Some("false"), _) => None,
         (_, token) => token,
     };
-    // There are servers that encode keys unasked.
+    // Some servers encode keys although they were not asked to.
     let is_encoded = page.encoding_type.as_deref() == Some("url");
     let plain = |key: String| match is_encoded {
         true => decoded(&key),
@@ -145,7 +146,7 @@ fn of_s3(text: &str) -> Result<Page, String> {
     })
 }
 
-/// Returns a key of which each `%XX` stood for a byte, and `+` for a blank.
+/// Decodes a key: each `%XX` stands for a byte, and `+` for a blank.
 fn decoded(key: &str) -> String {
     let mut bytes = Vec::with_capacity(key.len());
     let mut rest = key.as_bytes();

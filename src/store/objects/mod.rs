@@ -1,7 +1,7 @@
 //! Archives in object stores: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage.
 //!
-//! The only module that knows object_store. Requests are retried with backoff where that makes sense (429, 5xx, broken
-//! connections, time-outs), and never where it does not (403, 404, 501). No answer is believed that is not of the protocol
+//! The only module that knows object_store. Requests are retried with backoff if that makes sense (429, 5xx, broken
+//! connections, time-outs), and never if it does not (403, 404, 501). Answers that are not of the protocol are refused
 //! (`answers`, `listing`).
 
 mod answers;
@@ -69,22 +69,22 @@ use crate::{
     work::ReadAt,
 };
 
-/// The most that is read of a marker.
+/// The largest marker that is read, in bytes.
 const MAX_MARKER_BYTES: u64 = 64 << 10;
 
-/// The most pages without anything in them, one after the other, that a listing may have.
+/// The most empty pages in a row that a listing may have.
 const MOST_EMPTY_PAGES: usize = 10_000;
-/// A name that nothing has: hookshot makes none like it.
+/// A name that no object has: hookshot makes none like it.
 const NOTHING: &str = ".hookshot-nothing-has-this-name";
 
-/// A client that can do all of it: object_store keeps them apart.
+/// A client with all capabilities: object_store has a trait for each.
 trait Client: ObjectStore + MultipartStore + PaginatedListStore {}
 impl<T: ObjectStore + MultipartStore + PaginatedListStore> Client for T {}
 
 /// A bucket, or the part of it below a prefix.
 pub struct Objects {
     inner: Arc<Inner>,
-    /// The folders that the last listing met.
+    /// The folders that the last listing found.
     folders: Mutex<BTreeSet<String>>,
 }
 
@@ -93,20 +93,21 @@ struct Inner {
     network: Network,
     service: Service,
     shown: String,
-    /// What keys start with: empty, or with a slash at its end.
+    /// The prefix of the keys: empty, or with a slash at its end.
     prefix: String,
     changes: Changes,
     options: Options,
-    /// True once a listing was one, or was refused as a store does: it is an object store that answers.
+    /// True once a listing succeeded, or was refused in a store's words: the server is an object store.
     has_listed: AtomicBool,
-    /// True once it said of something that it is not there.
+    /// True once the server said that some object does not exist.
     is_honest: AtomicBool,
-    /// False if the configuration says so, or once the store refused a condition and took the same without it.
+    /// False if the configuration says so, or once the store refused a condition and accepted the same request without
+    /// it.
     knows_conditions: AtomicBool,
 }
 
 impl Objects {
-    /// Opens a bucket; nothing is asked of it yet.
+    /// Opens a bucket; sends no request yet.
     pub fn open(
         address: &Address,
         options: &Options,
@@ -114,7 +115,7 @@ impl Objects {
         check: Check,
     ) -> Result<Objects> {
         let (client, service, prefix, changes) = build::client(address, options, environment)?;
-        // Other characters would stand encoded in the keys, and other programs would not find them.
+        // Other characters would be encoded in the keys, and other programs would not find them.
         if Path::from(prefix.as_str()).as_ref() != prefix {
             let message = format!("{prefix:?} cannot be what keys start with");
             return Err(Failure::new(Kind::Usage, message)
@@ -158,7 +159,7 @@ impl Objects {
 impl Inner {
     fn key(&self, name: &str) -> Path {
         let key = format!("{}{name}", self.prefix);
-        // As the listing has it; what cannot be a key as it is stands encoded.
+        // The key as the listing shows it; a text that is not a valid key is encoded.
         Path::parse(&key).unwrap_or_else(|_| Path::from(key))
     }
 
@@ -167,13 +168,13 @@ impl Inner {
         (!name.is_empty() && !name.contains('/')).then_some(name)
     }
 
-    /// Waits for `work`; what the store says against it is a few words behind `doing`.
+    /// Waits for `work`; explains the store's error in a few words after `doing`.
     fn ask<T>(&self, doing: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T> {
         let result = self.network.wait(work);
         result.map_err(|error| self.explained(doing, error))
     }
 
-    /// An interruption stays what it is.
+    /// Explains an error; an interruption stays one.
     fn explained(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
         match error.downcast_ref() {
             Some(error) => explain(error, doing, self.options.timeout).into(),
@@ -182,7 +183,7 @@ impl Inner {
         }
     }
 
-    /// What is there under a name, as the store says it, or its error.
+    /// Returns the metadata of an object if it exists.
     fn head(&self, name: &str) -> Result<Option<ObjectMeta>> {
         match self.network.wait(self.client.head(&self.key(name))) {
             Ok(meta) => {
@@ -190,7 +191,7 @@ impl Inner {
                 Ok(Some(meta))
             }
             Err(error) if is_missing(&error) => {
-                // That it is not there is news only from a store that is one.
+                // Only an object store can be trusted when it says that an object does not exist.
                 self.require_store()?;
                 Ok(None)
             }
@@ -198,7 +199,7 @@ impl Inner {
         }
     }
 
-    /// Asks for the reason of a refusal without one: a refused listing says it.
+    /// Finds the reason of a refusal without one: the refusal of a listing contains it.
     fn with_its_reason(&self, error: anyhow::Error) -> anyhow::Error {
         if !error.downcast_ref().is_some_and(is_silent) {
             return error;
@@ -210,8 +211,8 @@ impl Inner {
         }
     }
 
-    /// Fails if what answers is not an object store, or would refuse everything: better before anything is sent than
-    /// after. A key may be forbidden to list; that is no reason.
+    /// Fails if the server is not an object store or would refuse everything: it is better to know before anything is
+    /// sent. That a key may not list is not a reason to fail.
     fn require_store(&self) -> Result<()> {
         if self.has_listed.load(Ordering::Relaxed) {
             return Ok(());
@@ -222,7 +223,7 @@ impl Inner {
                 Err(self.explained(&doing, error))
             }
             Err(error) if error.downcast_ref().is_some_and(is_refused) => {
-                // It will say so again.
+                // It would say the same again.
                 self.has_listed.store(true, Ordering::Relaxed);
                 Ok(())
             }
@@ -230,7 +231,7 @@ impl Inner {
         }
     }
 
-    /// Fails if the store says of everything that it is there, also of what nothing has the name of.
+    /// Fails if the store says that everything exists, even a name that no object has.
     fn require_honest(&self) -> Result<()> {
         if self.is_honest.load(Ordering::Relaxed) {
             return Ok(());
@@ -245,7 +246,7 @@ impl Inner {
         Ok(())
     }
 
-    /// One page of what is right below the prefix; `most` for one of so many objects.
+    /// Returns one page of the objects directly below the prefix; `most` limits its number of objects.
     fn page(&self, token: Option<String>, most: Option<usize>) -> Result<Arc<Page>> {
         let prefix = Some(self.prefix.as_str()).filter(|prefix| !prefix.is_empty());
         let ask = || {
@@ -269,7 +270,7 @@ impl Inner {
             .map_err(|error| self.explained(&doing(), error))
     }
 
-    /// Fails where a name does not fit, or is taken.
+    /// Fails if a name is not valid, or is taken.
     fn require_free(&self, name: &str) -> Result<()> {
         fit(name)?;
         self.require_store()?;
@@ -290,13 +291,13 @@ impl Inner {
         }
     }
 
-    /// Removes what is hookshot's own, and says whether it is gone; while cleaning up nobody listens.
+    /// Removes one of hookshot's own objects; returns true if it is gone. During cleanup no error is reported.
     fn clear_away(&self, name: &str) -> bool {
         let removed = self.network.clean(self.client.delete(&self.key(name)));
         removed.is_ok() || removed.is_err_and(|error| is_missing(&error))
     }
 
-    /// Ends an upload in parts, and says whether nothing is left of it.
+    /// Ends an upload in parts; returns true if nothing is left of it.
     fn end_parts(&self, name: &str, id: &MultipartId) -> bool {
         let key = self.key(name);
         let ended = self.network.clean(self.client.abort_multipart(&key, id));
@@ -315,8 +316,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Does what may be done twice again where no answer came, or the store was busy with the same name: object_store itself
-    /// does not do that with requests that make something.
+    /// Retries a repeatable request if no answer came, or if the store was busy with the same name. object_store itself
+    /// does not retry requests that create something.
     fn again<T, W: Future<Output = Result<T, Error>>>(&self, work: impl Fn() -> W) -> Result<T> {
         let mut attempts = 0;
         loop {
@@ -336,7 +337,8 @@ impl Inner {
     }
 }
 
-/// Does it once more, with a new signature, if the first one was too old when it arrived: a slow part, or a busy machine.
+/// Retries once, with a new signature, if the first one was too old when it arrived: the part was slow, or the machine
+/// busy.
 async fn fresh<T, W: Future<Output = Result<T, Error>>>(work: impl Fn() -> W) -> Result<T, Error> {
     match work().await {
         Err(error) if is_stale(&error) => work().await,
@@ -384,7 +386,7 @@ impl Store for Objects {
         let meta = meta.ok_or_else(|| missing(&self.inner.shown, name))?;
         Ok(Box::new(Object {
             inner: self.inner.clone(),
-            // A weak one, as proxies make them, never matches (RFC 9110, 8.8.3.2).
+            // A weak tag, which proxies make, never matches (RFC 9110, 8.8.3.2).
             if_match: meta.e_tag.clone().filter(|tag| !tag.starts_with("W/")),
             meta,
         }))
@@ -427,7 +429,7 @@ impl Store for Objects {
         for name in markers {
             match self.sweep_one(&name, maker) {
                 Ok(archive) => swept.extend(archive),
-                // One that cannot be swept keeps nobody from the others.
+                // One that cannot be removed must not block the others.
                 Err(error) if Failure::of(&error).kind == Kind::Failed => {
                     failed.get_or_insert(error);
                 }
@@ -439,8 +441,8 @@ impl Store for Objects {
 }
 
 impl Objects {
-    /// Gives everything right below the prefix. A listing that goes round in circles is an error, and so is one that does not end;
-    /// one that is long ends when the work is to stop.
+    /// Passes on every object directly below the prefix. A listing that repeats itself or never ends is an error; a
+    /// long one ends if the process must stop.
     fn each(&self, mut take: impl FnMut(Stored) -> Result<()>) -> Result<()> {
         let inner = &self.inner;
         let doing = format!("cannot list {}", inner.shown);
@@ -490,7 +492,7 @@ impl Objects {
         }
     }
 
-    /// Removes what a marker speaks of, and the marker, where its maker is gone; returns the name of the archive.
+    /// Removes the upload of a marker, and the marker itself, if its maker is gone. Returns the name of the archive.
     fn sweep_one(&self, name: &str, maker: &Maker) -> Result<Option<String>> {
         let Some(marker) = self.marker(name)? else {
             return Ok(None);
@@ -503,7 +505,7 @@ impl Objects {
         Ok(Some(marker.name))
     }
 
-    /// Reads a marker; what is none is left alone.
+    /// Reads a marker; a file that is not one is left alone.
     fn marker(&self, name: &str) -> Result<Option<Marker>> {
         let key = self.inner.key(name);
         let read = async { self.inner.client.get(&key).await?.bytes().await };
@@ -517,7 +519,7 @@ impl Objects {
         }
     }
 
-    /// Ends the upload that a marker speaks of. One that was completed has no parts any more: then the archive is whole.
+    /// Ends the upload of a marker. A completed upload has no parts any more: then the archive is whole.
     fn end(&self, marker: &Marker) -> Result<()> {
         let inner = &self.inner;
         let key = inner.key(&marker.name);
@@ -526,7 +528,7 @@ impl Objects {
             Err(error) if !is_missing(&error) => error,
             _ => return Ok(()),
         };
-        // There are stores that refuse to end what has ended.
+        // Some stores refuse to end an upload that has ended.
         if error.downcast_ref().is_some_and(is_refused) && inner.look(&marker.name)?.is_some() {
             return Ok(());
         }
@@ -553,7 +555,7 @@ mod tests {
 
     use crate::model::digest::Digest;
 
-    /// A library that panics at every request, but for what an upload in parts begins with.
+    /// A library that panics at every request, except those that begin an upload in parts.
     #[derive(Debug, Clone, Copy)]
     enum Panics {
         Always,
@@ -657,7 +659,7 @@ mod tests {
     #[test]
     fn a_library_that_panics_in_a_task_ends_the_upload() {
         let place = place(Panics::AtTheFirstPart);
-        // It answers as an object store does, up to then.
+        // Until then it answers like an object store.
         place.inner.has_listed.store(true, Ordering::Relaxed);
         place.inner.is_honest.store(true, Ordering::Relaxed);
         let mut upload = place.create_in_parts("a", &maker()).expect("begun");

@@ -1,4 +1,5 @@
-//! A name is given once: the condition that S3 takes with the end of an upload in parts, and object_store does not send.
+//! The rule that a name is given once: object_store does not send the condition that S3 accepts at the end of an upload
+//! in parts.
 
 use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
@@ -13,15 +14,15 @@ pub fn is_completion(request: &HttpRequest) -> bool {
 
 /// Completes an upload only if its name is free (S3, CompleteMultipartUpload, `If-None-Match: *`).
 ///
-/// Not promised: that a server minds. Of those that speak S3's protocol some do not know the condition: they leave it
-/// unread, or refuse it, and are asked again without.
+/// Not promised: that a server obeys. Some that speak S3's protocol do not know the condition: they ignore it, or
+/// refuse it. After a refusal the request is sent again without it.
 pub async fn complete(
     client: &HttpClient,
     request: HttpRequest,
 ) -> Result<HttpResponse, HttpError> {
     let plain = request.clone();
     let mut request = request;
-    // It is no part of what is signed, like every header that is not Amazon's own.
+    // The signature does not cover it, because it is not one of Amazon's own headers.
     let any = "*".parse().expect("a header's value");
     request.headers_mut().insert("if-none-match", any);
     let answer = client.execute(request).await?;

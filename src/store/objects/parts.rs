@@ -1,4 +1,4 @@
-//! The parts of an upload: on their way, arrived, and given up.
+//! The parts of an upload: being sent, arrived, and given up.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{Inner, is_missing};
 use crate::store::{address::Service, network::lost};
 
-/// How long parts that are on their way may take to arrive when an upload is given up.
+/// The time that unfinished parts have to arrive when an upload is given up.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// An upload in parts.
@@ -22,8 +22,8 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Waits until no more than so many parts are on their way. What has ended before that is looked at as well: a store that
-    /// refuses is not sent more.
+    /// Waits until at most this many parts are being sent. Also checks the parts that ended before: a store that
+    /// refuses gets no more.
     pub fn settle(&mut self, inner: &Inner, most: usize) -> Result<()> {
         loop {
             let next = if self.at_work.len() > most {
@@ -40,17 +40,17 @@ impl Parts {
         }
     }
 
-    /// Gives the parts up, and says whether nothing is left of them.
+    /// Gives the parts up; returns true if nothing is left of them.
     pub fn end(&mut self, inner: &Inner, name: &str) -> bool {
         self.stop(inner);
         inner.end_parts(name, &self.id)
     }
 
-    /// Waits a little for what is on its way, and cuts off the rest.
+    /// Waits a little for the unfinished parts, then cancels the rest.
     fn stop(&mut self, inner: &Inner) {
         let stopped = async {
-            // What the store has received already, it may still keep when the upload has ended: S3 says so
-            // (AbortMultipartUpload). What is cut off is no part.
+            // A store may keep parts that it received before, even after the upload has ended, as S3's documentation
+            // says (AbortMultipartUpload). A cancelled request leaves no part.
             let settled = async { while self.at_work.join_next().await.is_some() {} };
             drop(tokio::time::timeout(GRACE, settled).await);
             self.at_work.shutdown().await;
@@ -59,8 +59,8 @@ impl Parts {
         drop(inner.network.clean(stopped));
     }
 
-    /// Has the store end the upload, and looks whether it has: one that is over takes no more parts. Azure knows no uploads:
-    /// it frees blocks that nobody names.
+    /// Makes the store end the upload, and checks that it did: an ended upload accepts no more parts. Azure has no
+    /// uploads: it frees blocks that no object refers to.
     pub fn end_for_good(&mut self, inner: &Inner, name: &str) -> Result<()> {
         self.stop(inner);
         let doing = format!("cannot end an upload in parts to {}", inner.shown);

@@ -1,7 +1,8 @@
-//! The time that a store is waited for: the pauses between the attempts of one request, and what a store asks for by `Retry-After`.
+//! The waiting time for a store: the pauses between the attempts of one request, and those that a store requests by
+//! `Retry-After`.
 //!
-//! object_store decides what is tried again, and how often; its own pauses are short ([`FIRST_PAUSE`]). The rest of a pause
-//! is waited for here, before the next attempt, so that the last failure is said at once.
+//! object_store decides which requests are retried, and how often; its own pauses are short ([`FIRST_PAUSE`]). The rest
+//! of a pause passes here, before the next attempt, so that the last failure is reported at once.
 
 use std::{
     collections::HashMap,
@@ -22,7 +23,7 @@ use crate::store::{
     network::{MOST_FIRST_ATTEMPTS, pause_after},
 };
 
-/// The longest that a store's `Retry-After` is obeyed for: what takes longer is not a matter of one run.
+/// The longest `Retry-After` that is obeyed: a longer one exceeds a single run.
 pub const LONGEST_REST: Duration = Duration::from_secs(60);
 /// The most requests whose failures are remembered; each is forgotten when it succeeds or is given up.
 const MOST_REMEMBERED: usize = 10_000;
@@ -48,12 +49,12 @@ struct Failed {
     due: Instant,
 }
 
-/// Which request it is, whatever its signature.
+/// The identity of a request, independent of its signature.
 #[derive(Debug, Clone, Copy)]
 pub struct Which(u64);
 
 impl Patience {
-    /// Waits as the options of a destination say.
+    /// Takes the waiting times from the options of a destination.
     pub fn new(options: &Options) -> Patience {
         Patience(Arc::new(State {
             attempts: options.retry_attempts,
@@ -65,7 +66,7 @@ impl Patience {
         }))
     }
 
-    /// Waits until a request may be sent: at once, unless it has failed before.
+    /// Waits until a request may be sent: at once, unless it failed before.
     pub async fn before(&self, request: &HttpRequest) -> Which {
         let (uri, range) = (request.uri(), request.headers().get("range"));
         let which = (self.0.hashes).hash_one((request.method(), uri, range));
@@ -76,7 +77,7 @@ impl Patience {
         Which(which)
     }
 
-    /// Takes note of how a request ended. Returns its error, which says so if it is the last one.
+    /// Records the result of a request. Returns its error, marked if it is the last one.
     pub fn after(
         &self,
         which: Which,
@@ -138,7 +139,7 @@ impl Patience {
         work(&mut failed.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the last one of an error: nothing tries it again. `is_final` if another request would end the same way.
+    /// Turns an error into the last one, which is not retried. `is_final` if another request would end the same way.
     fn last(&self, error: &HttpError, is_final: bool) -> HttpError {
         let fault = Fault::of(error).cloned();
         let mut fault = fault.unwrap_or_else(|| match error.kind() {
@@ -157,7 +158,7 @@ impl Patience {
     }
 }
 
-/// Returns true for the kinds of errors that object_store or hookshot tries again.
+/// Returns true for the kinds of errors that object_store or hookshot retries.
 fn may_pass(kind: HttpErrorKind) -> bool {
     matches!(
         kind,
@@ -168,7 +169,7 @@ fn may_pass(kind: HttpErrorKind) -> bool {
     )
 }
 
-/// Returns how long a store asks to be left alone (RFC 9110, 10.2.3), in seconds or until a date.
+/// Returns the pause that a store requests (RFC 9110, 10.2.3), in seconds or as a date.
 fn rest(answer: &HttpResponse, now: DateTime<Utc>) -> Duration {
     let told = answer.headers().get("retry-after");
     let told = told.and_then(|told| told.to_str().ok()).map(str::trim);

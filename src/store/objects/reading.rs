@@ -1,4 +1,4 @@
-//! Any part of one object, as it was when it was opened.
+//! Reading any part of one object, as it was when it was opened.
 
 use std::{io, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{store::io_error, work::ReadAt};
 pub struct Object {
     pub(super) inner: Arc<Inner>,
     pub(super) meta: ObjectMeta,
-    /// What replaces it meanwhile is not mixed in; `None` where a digest tells that anyway.
+    /// The tag that excludes a later replacement; `None` if a digest reveals it anyway.
     pub(super) if_match: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl ReadAt for Object {
             self.inner.shown
         );
         let (tag, size, bytes) = self.inner.ask(&doing, read).map_err(io_error)?;
-        // There are stores that do not look at the condition.
+        // Some stores ignore the condition.
         let is_other = self.if_match.is_some() && tag.is_some() && tag != self.if_match;
         if is_other || size != self.meta.size {
             return Err(replaced(&doing).into());

@@ -1,4 +1,4 @@
-//! Signatures of requests to S3, made anew with another key (AWS Signature Version 4).
+//! Signatures of requests to S3, renewed with another key (AWS Signature Version 4).
 
 use object_store::{
     Result,
@@ -36,7 +36,7 @@ impl Signed {
         })
     }
 
-    /// Signs the request with another key, and with the time of now.
+    /// Signs the request with another key and the current time.
     pub fn sign(&self, request: &mut HttpRequest, key: &AwsCredential) -> Result<()> {
         let headers = request.headers_mut();
         headers.remove("authorization");

@@ -1,4 +1,4 @@
-//! One object is removed by one plain DELETE: object_store asks Azure by a batch of requests, which needs rights that a
+//! Removes one object by one plain DELETE. object_store sends Azure a batch of requests, which needs rights that a
 //! shared access signature may not have.
 
 use object_store::client::{HttpRequest, HttpRequestBody, HttpResponse};
@@ -21,7 +21,8 @@ pub fn is_batch(request: &HttpRequest) -> bool {
     request.method().as_str() == "POST" && query.split('&').any(|pair| pair == "comp=batch")
 }
 
-/// Takes the only request out of a batch: each is signed as if it went alone. `None` if that is not to be done.
+/// Extracts the only request of a batch, which is signed as if it were sent alone. `None` if the batch must be sent as
+/// it is.
 pub fn single(batch: &HttpRequest) -> Option<HttpRequest> {
     let text = std::str::from_utf8(batch.body().as_bytes()?).ok()?;
     let (_, rest) = text.split_once("\r\nDELETE ")?;
@@ -32,7 +33,8 @@ pub fn single(batch: &HttpRequest) -> Option<HttpRequest> {
     let (headers, _) = rest.split_once("\r\n\r\n")?;
     let uri = batch.uri();
     let (scheme, host) = (uri.scheme_str()?, uri.authority()?);
-    // The batch goes to the container; the target begins with it, or with the account if that stands in the path.
+    // The batch goes to the container. The target begins with the container, or with the account if the path contains
+    // it.
     let (account, container) = uri.path().trim_end_matches('/').rsplit_once('/')?;
     let target = target.trim_start_matches('/');
     let is_below = |folder: &str| {
@@ -62,7 +64,7 @@ pub fn single(batch: &HttpRequest) -> Option<HttpRequest> {
     Some(request)
 }
 
-/// Says what became of it, as the answer to a batch does.
+/// Returns the result in the form of an answer to a batch.
 pub fn answer(status: u16) -> HttpResponse {
     let body = format!(
         "--{BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: 0\r\n\r\nHTTP/1.1 {status} Answer\r\nContent-Length: 0\r\n\r\n\r\n--{BOUNDARY}--\r\n"

@@ -1,4 +1,4 @@
-//! Files of keys and certificates, which are read as a whole.
+//! Files of keys and certificates, which are read completely.
 
 use std::{
     io::{self, Read as _},
@@ -7,11 +7,11 @@ use std::{
 
 use crate::disk::open_regular;
 
-/// The most that such a file holds.
+/// The largest such file, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Reads a file. `/dev/null` is an empty one; an error for what is no file or is larger than 16 MiB: a device has no end, and a
-/// fifo without a writer never begins.
+/// Reads a file. `/dev/null` is an empty one. Fails if it is not a file or is larger than 16 MiB: a device has no end,
+/// and a fifo without a writer never begins.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if path == Path::new("/dev/null") {

@@ -1,4 +1,4 @@
-//! Certificates: whom a client trusts, and in words why it does not trust a server.
+//! Certificates: the authorities that a client trusts, and the reasons why it does not trust a server.
 
 use std::{
     fs,
@@ -23,9 +23,9 @@ const SYSTEM_FILES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Adds the certificates that configuration and environment name: `ca_file` and, for S3, `AWS_CA_BUNDLE`, beside those of
-/// the system. `SSL_CERT_FILE` and `SSL_CERT_DIR` stand in place of the system's; the TLS library reads them itself, and
-/// here it is only seen that they are there.
+/// Adds the certificates that configuration and environment name (`ca_file` and, for S3, `AWS_CA_BUNDLE`) to those of
+/// the system. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the system's. The TLS library reads these two itself; this
+/// only checks that they exist.
 pub fn trust(
     mut client: ClientOptions,
     service: Service,
@@ -56,7 +56,7 @@ pub fn trust(
             return Err(unusable("SSL_CERT_DIR", Path::new(missing), why));
         }
     }
-    // The library takes an empty variable for the name of a file.
+    // The library takes an empty variable for a file name.
     let is_empty = |(name, value): &(String, String)| {
         ["SSL_CERT_FILE", "SSL_CERT_DIR"].contains(&name.as_str()) && value.trim().is_empty()
     };
@@ -74,7 +74,7 @@ pub fn trust(
     Ok(client)
 }
 
-/// Reads the file that the configuration names, to see that it is good.
+/// Reads the file that the configuration names, to check it.
 pub fn look_over(options: &Options) -> Result<()> {
     match &options.ca_file {
         Some(path) => certificates("`ca_file`", path).map(drop),
@@ -100,7 +100,7 @@ fn unusable(what: &str, path: &Path, why: &str) -> anyhow::Error {
         .into()
 }
 
-/// Puts into words why a server, or what stands before it, is not trusted; `text` is what all causes say.
+/// Explains why a server, or a proxy before it, is not trusted; `text` is that of all causes.
 pub fn fault(text: &str, server: &Server) -> Option<Fault> {
     let shown = server.words();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -165,7 +165,7 @@ pub fn fault(text: &str, server: &Server) -> Option<Fault> {
     None
 }
 
-/// The names that a certificate has instead, as rustls tells them.
+/// Returns the names in the certificate, as rustls tells them.
 fn names(text: &str) -> String {
     let Some((_, rest)) = text.split_once("certificate is only valid for ") else {
         return String::new();

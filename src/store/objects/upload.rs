@@ -1,14 +1,14 @@
-//! One object on its way: at once where it is small, else in parts, several of them at the same time.
+//! The upload of one object: in one request if it is small, else in parts, several of them at the same time.
 //!
-//! Memory: `parallel_uploads` + 1 parts. Until the last part is there and the upload completed, no store shows anything
-//! under the name. A marker beside the archives keeps the upload's id from before the first part until the object is
-//! proven, so that what a kill leaves can be removed.
+//! Memory: `parallel_uploads` + 1 parts. Until the last part arrived and the upload is completed, no store shows an
+//! object under the name. A marker beside the archives keeps the upload's id from before the first part until the
+//! object is proven. A later run can so remove the leftovers of a kill.
 //!
-//! Not promised: that two uploads to one name at the same moment are told apart where they go in parts and the store is not
-//! S3, or does not know its condition ([`once`](super::once)): the name is looked at right before an upload is completed;
-//! that Azure frees the
-//! blocks of an upload that ended early before the week after which it does so itself; and that nothing remains of a kill
-//! between the making of an upload and its marker: it has no part yet, and stores show it only to those who list uploads.
+//! Not promised: that two uploads to one name at the same moment are told apart if they go in parts and the store is
+//! not S3, or does not know its condition ([`once`](super::once)): hookshot checks the name right before it completes
+//! an upload; that Azure frees the blocks of an upload that ended early before the week after which it does so itself;
+//! and that nothing remains of a kill between the start of an upload and its marker: it has no part yet, and stores
+//! show it only in a list of uploads.
 
 use std::{
     io::{self, Write},
@@ -44,7 +44,7 @@ use crate::{
     },
 };
 
-/// The most parts of which stores make one object (S3: 10,000), less some.
+/// The most parts from which stores make one object (S3: 10,000), less some.
 const MAX_PARTS: u64 = 9_000;
 pub struct ObjectUpload {
     inner: Arc<Inner>,
@@ -60,25 +60,25 @@ pub struct ObjectUpload {
     named: Named,
 }
 
-/// Whether the object has its name.
+/// The state of the object's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
-    /// Nothing of ours is there.
+    /// No object of this upload has it.
     No,
-    /// The store was asked to, and has not answered.
+    /// The request was sent, and the store has not answered.
     Perhaps,
     /// The store says so.
     Yes,
-    /// It is proven, and stays.
+    /// The object is proven, and stays.
     Proven,
 }
 
-/// What became of an archive that is not to stay.
+/// The result of the removal of an archive that must not stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Withdrawn {
     NotThere,
     Removed,
-    /// Nobody knows.
+    /// Unknown.
     Perhaps,
 }
 
@@ -106,7 +106,7 @@ impl ObjectUpload {
         }
     }
 
-    /// One that goes in parts as soon as there is more than one of the smallest size.
+    /// Begins an upload that goes in parts as soon as it is larger than one of the smallest size.
     pub(super) fn in_smallest_parts(inner: Arc<Inner>, name: &str, maker: &Maker) -> ObjectUpload {
         let most_bytes = 2 * MIN_CHUNK_BYTES as u64;
         let mut upload = ObjectUpload::new(inner, name, most_bytes, maker);
@@ -117,7 +117,7 @@ impl ObjectUpload {
     fn attributes(&self) -> (Attributes, TagSet) {
         let mut attributes = Attributes::new();
         if self.inner.service == Service::Azure {
-            // For parts, its client takes none; then it is the same for all archives.
+            // In parts, its client accepts no attributes; then all archives go without.
             return (attributes, TagSet::default());
         }
         attributes.insert(Attribute::ContentType, "application/gzip".into());
@@ -131,13 +131,13 @@ impl ObjectUpload {
         (attributes, tags)
     }
 
-    /// Says what could not be done, in a few words.
+    /// Adds to an error the action that failed, in a few words.
     fn sending<T>(&self, result: Result<T>) -> Result<T> {
         let doing = || format!("cannot send {} to {}", self.name, self.inner.shown);
         result.map_err(|error| self.inner.explained(&doing(), error))
     }
 
-    /// Begins an upload in parts, and writes down that it is there.
+    /// Begins an upload in parts, and writes its marker.
     fn begin(&self) -> Result<Parts> {
         let make = || {
             let (attributes, tags) = self.attributes();
@@ -156,7 +156,7 @@ impl ObjectUpload {
             upload: id.clone(),
         };
         if let Err(error) = self.inner.put_marker(&name, &marker) {
-            // Nobody else would know of it. The marker may be there all the same.
+            // Without a marker no later run would find the upload. The marker may exist in spite of the error.
             if self.inner.end_parts(&self.name, &id) {
                 self.inner.clear_away(&name);
             }
@@ -171,7 +171,7 @@ impl ObjectUpload {
         })
     }
 
-    /// Sends the chunk as the next part, once there is room for it.
+    /// Sends the chunk as the next part, after waiting for a free slot.
     fn send(&mut self) -> Result<()> {
         self.pace
             .wait(self.chunk.len(), self.inner.network.check())?;
@@ -201,7 +201,7 @@ impl ObjectUpload {
         Ok(())
     }
 
-    /// Gives a small object its name; returns its MD5 sum.
+    /// Uploads a small object under its name; returns its MD5 sum.
     fn put(&mut self, digest: &Digest) -> Result<String> {
         self.pace
             .wait(self.chunk.len(), self.inner.network.check())?;
@@ -247,17 +247,17 @@ impl ObjectUpload {
                     continue;
                 }
                 if found.is_none() && matches!(said, Error::AlreadyExists { .. }) {
-                    // Whatever it was that the store is in conflict with, it is not this name.
+                    // The store reports a conflict, but not about this name.
                     return Err(error);
                 }
-                // An attempt of ours may have come through without an answer.
+                // An earlier attempt may have succeeded without an answer.
                 if self.may_be_ours(before) && self.is_ours(&checksum, digest)? {
                     break;
                 }
                 return Err(taken(&self.inner.shown, &self.name).into());
             }
             if is_unknown(said) && is_conditional {
-                // A store that knows no conditions: the name is looked at instead.
+                // The store knows no conditions, so check the name instead.
                 self.named = Named::No;
                 (is_conditional, attempts) = (false, 0);
                 continue;
@@ -281,7 +281,7 @@ impl ObjectUpload {
         Ok(checksum)
     }
 
-    /// Waits before another attempt, if there may be one after so many.
+    /// Waits before another attempt; returns false if `attempts` has reached the limit.
     fn may_try(&self, attempts: u32) -> Result<bool> {
         let may = attempts < self.inner.options.retry_attempts;
         if may {
@@ -290,13 +290,13 @@ impl ObjectUpload {
         Ok(may)
     }
 
-    /// Whether an attempt since `before` may have come through: else a name that is taken is another's, though it may hold the
-    /// same bytes.
+    /// Returns true if an attempt since `before` may have succeeded. Otherwise a taken name is another upload's, even
+    /// if it holds the same bytes.
     fn may_be_ours(&self, before: u64) -> bool {
         self.inner.changes.count() != before
     }
 
-    /// Whether what has the name is what was sent.
+    /// Returns true if the object of this name is the one that was sent.
     fn is_ours(&self, checksum: &str, digest: &Digest) -> Result<bool> {
         match self.inner.head(&self.name)? {
             Some(meta) if meta.size == self.sent => {
@@ -306,14 +306,14 @@ impl ObjectUpload {
         }
     }
 
-    /// Makes one object of the parts; returns what S3's ETag for it is.
+    /// Makes one object of the parts; returns the ETag that S3 gives it.
     fn complete(&mut self, digest: &Digest) -> Result<String> {
         if !self.chunk.is_empty() {
             self.send()?;
         }
         let parts = self.parts.as_mut().context("an upload in parts")?;
         parts.settle(&self.inner, 0)?;
-        // Right before the end: the last parts may have taken minutes.
+        // Checked right before the end, because the last parts may have taken minutes.
         if self.inner.head(&self.name)?.is_some() {
             return Err(taken(&self.inner.shown, &self.name).into());
         }
@@ -342,14 +342,14 @@ impl ObjectUpload {
                 continue;
             }
             if is_taken(said) && (found.is_some() || !is_conflict(said)) {
-                // Another upload has the name, unless an attempt of ours came through without an answer.
+                // Another upload has the name, unless an earlier attempt succeeded without an answer.
                 self.named = Named::No;
                 if !self.may_be_ours(before) || !self.is_ours(&checksum, digest)? {
                     return Err(taken(&self.inner.shown, &self.name).into());
                 }
                 break;
             }
-            // The answer may have been lost; then a second attempt finds no upload any more, or is refused.
+            // The answer may be lost. A second attempt then finds no upload, or is refused.
             if found.is_none_or(|meta| meta.size != self.sent) {
                 return Err(error);
             }
@@ -359,7 +359,7 @@ impl ObjectUpload {
         Ok(checksum)
     }
 
-    /// Asks the store what it holds.
+    /// Asks the store for the object, and verifies it.
     fn prove(&self, checksum: &str, digest: &Digest) -> Result<Proof> {
         let refuse = |why: &str| unproven(&self.inner.shown, &self.name, why);
         let meta = self.inner.look(&self.name)?;
@@ -368,7 +368,7 @@ impl ObjectUpload {
             let why = format!("it has {} bytes of {}", meta.size, self.sent);
             return Err(refuse(&why).into());
         }
-        // Of encrypted objects, and on Azure, the tag is something else: then it tells nothing.
+        // For encrypted objects, and on Azure, the tag is not an MD5 sum, and proves nothing.
         let reads_back =
             self.inner.options.read_back || self.inner.options.checksums == Checksums::None;
         if tells(&meta, checksum) && !reads_back {
@@ -384,16 +384,16 @@ impl ObjectUpload {
         let object = Object {
             inner: self.inner.clone(),
             meta,
-            // The digest tells whether it is one object; a tag that is wrong must not keep anybody from reading.
+            // The digest reveals a replacement; a wrong tag must not prevent the read.
             if_match: None,
         };
         is_same(Arc::new(object), digest)
     }
 
-    /// Takes the name away again.
+    /// Removes the named object.
     fn withdraw(&self) -> Withdrawn {
         match self.inner.network.clean(self.inner.client.head(&self.key)) {
-            // The name was free just before: what is there is ours, if the store says so, or if it is as long.
+            // The name was free just before. So the object is ours if the store said so, or if it has the same length.
             Ok(meta) if self.named == Named::Yes || meta.size == self.sent => {
                 match self.inner.clear_away(&self.name) {
                     true => Withdrawn::Removed,
@@ -407,7 +407,7 @@ impl ObjectUpload {
     }
 }
 
-/// Whether the store says that something has the name.
+/// Returns true if the store says that the name is taken.
 fn is_taken(error: &Error) -> bool {
     matches!(
         error,
@@ -415,7 +415,7 @@ fn is_taken(error: &Error) -> bool {
     )
 }
 
-/// Whether a store that computes MD5 sums tells this one.
+/// Returns true if the store's tag is this MD5 sum.
 fn tells(meta: &ObjectMeta, checksum: &str) -> bool {
     let told = meta.e_tag.as_deref().map(|tag| tag.trim_matches('"'));
     told == Some(checksum)
@@ -428,7 +428,7 @@ impl Write for ObjectUpload {
             self.sending(sent).map_err(io_error)?;
         }
         if self.chunk.capacity() == 0 {
-            // As much as it will be, so that it is never copied to grow; what is not written takes no memory.
+            // Reserves the final size, so that the chunk is never copied to grow; unused bytes take no memory.
             let most = usize::try_from(self.most_bytes).unwrap_or(usize::MAX);
             self.chunk.reserve_exact(most.min(self.chunk_bytes));
         }
@@ -462,7 +462,7 @@ impl Upload for ObjectUpload {
             return Ok(());
         };
         let sent = parts.settle(&self.inner, 0);
-        // Where that fails, the marker stays: a later run does it.
+        // If that fails, the marker stays: a later run removes the parts.
         parts.end_for_good(&self.inner, &self.name)?;
         self.inner.clear_away(&parts.marker);
         self.sending(sent)
@@ -479,7 +479,7 @@ impl Drop for ObjectUpload {
             return;
         }
         let parts = parts.map(|mut parts| (parts.end(&self.inner, &self.name), parts.marker));
-        // Only now: what was asked for and never answered cannot happen any more.
+        // Only now, when no unanswered request can take effect any more.
         let withdrawn = match self.named {
             Named::No => Withdrawn::NotThere,
             _ => self.withdraw(),
@@ -487,7 +487,7 @@ impl Drop for ObjectUpload {
         let Some((is_ended, marker)) = parts else {
             return;
         };
-        // Where that failed, the marker stays: a later run does it. What had become an archive has no parts left.
+        // If that failed, the marker stays: a later run removes the leftovers. A completed archive has no parts left.
         match withdrawn {
             Withdrawn::Removed => drop(self.inner.clear_away(&marker)),
             Withdrawn::NotThere if is_ended => drop(self.inner.clear_away(&marker)),
