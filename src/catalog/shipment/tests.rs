@@ -36,7 +36,7 @@ fn context() -> Context {
     }
 }
 
-/// A good archive of some megabytes that do not compress.
+/// Returns a good archive of some megabytes that do not compress.
 fn archive() -> Vec<u8> {
     let mut state = 1_u64;
     let content: Vec<u8> = (0..3_000_000)

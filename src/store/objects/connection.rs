@@ -182,7 +182,8 @@ impl Way {
     }
 }
 
-/// Returns true if an answer says that the key expired. An answer to HEAD has no body that would say it.
+/// Checks if an answer says that the key expired; returns the answer, and true if so. An answer to HEAD has no body
+/// that would say it.
 async fn has_expired(
     request: &HttpRequest,
     answer: HttpResponse,

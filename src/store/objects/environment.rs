@@ -114,7 +114,8 @@ const AZURE: [(&str, Shape); 41] = [
     ("AZURITE_BLOB_STORAGE_URL", Url),
 ];
 
-/// Variables that are never read. They would overwrite names or silently omit tags; the bucket is the one in the URL.
+/// Variables that are never read. With them a name could be given twice, or tags could be silently omitted. The bucket
+/// is the one in the URL.
 const NOT_READ: [&str; 9] = [
     "AWS_CONDITIONAL_PUT",
     "AWS_COPY_IF_NOT_EXISTS",

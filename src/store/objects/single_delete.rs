@@ -1,5 +1,5 @@
-//! Removes one object by one plain DELETE. object_store sends Azure a batch of requests, which needs rights that a
-//! shared access signature may not have.
+//! The removal of one object by one plain DELETE. object_store sends Azure a batch of requests, which needs rights that
+//! a shared access signature may not have.
 
 use object_store::client::{HttpRequest, HttpRequestBody, HttpResponse};
 

@@ -2,13 +2,13 @@
 //!
 //! Memory: `parallel_uploads` + 1 parts. Until the last part arrived and the upload is completed, no store shows an
 //! object under the name. A marker beside the archives keeps the upload's id from before the first part until the
-//! object is proven. A later run can so remove the leftovers of a kill.
+//! object is proven. With it, a later run can remove the leftovers of a kill.
 //!
 //! Not promised: that two uploads to one name at the same moment are told apart if they go in parts and the store is
-//! not S3, or does not know its condition ([`once`](super::once)): hookshot checks the name right before it completes
-//! an upload; that Azure frees the blocks of an upload that ended early before the week after which it does so itself;
-//! and that nothing remains of a kill between the start of an upload and its marker: it has no part yet, and stores
-//! show it only in a list of uploads.
+//! not S3, or does not know its condition ([`once`](super::once)); then hookshot only checks the name right before it
+//! completes an upload. Nor that Azure frees the blocks of an upload that ended early before the week after which it
+//! does so itself. Nor that nothing remains of a kill between the start of an upload and its marker: it has no part
+//! yet, and stores show it only in a list of uploads.
 
 use std::{
     io::{self, Write},

@@ -1,11 +1,11 @@
 //! Archives in a folder of an SSH server, over SFTP (draft-ietf-secsh-filexfer-02, version 3).
 //!
-//! An upload is a file that begins with [`OWN`] and tells in its name who makes it, so that a later run can
-//! remove what a kill left. SFTP has no checksums: every archive is read back before it gets its name.
+//! An upload is a file whose name begins with [`OWN`] and identifies its maker, so that a later run can remove the
+//! leftovers of a kill. SFTP has no checksums: every archive is read back before it gets its name.
 //!
-//! Not promised: that the name lasts through a power cut right after it was given (SFTP cannot sync a folder; the content
-//! is synced where the server can do that); that servers which rename over a file, against the protocol, keep a file that
-//! got the name in the same moment; files whose names are not UTF-8.
+//! Not promised: that the name survives a power failure right after it was given, because SFTP cannot sync a folder;
+//! the content is synced if the server can do that. Nor that a server which renames over a file, against the protocol,
+//! keeps a file that got the name in the same moment. Nor files whose names are not UTF-8.
 
 mod session;
 mod ssh;
@@ -41,13 +41,13 @@ use crate::{
     work::ReadAt,
 };
 
-/// How much is on its way at once, in requests that wait for their answers.
+/// The number of bytes that may be in unanswered requests at the same time.
 const WINDOW_BYTES: usize = 4 << 20;
 
-/// A disk with less room than this that refuses to be written to is full.
+/// A disk with less free space than this counts as full if it refuses a write.
 const FULL_BYTES: u64 = 1 << 20;
 
-/// Words of ssh for a server, or a network, that is away.
+/// ssh's words for an unreachable server or network.
 const AWAY: [&str; 9] = [
     "Connection refused",
     "Connection timed out",
@@ -63,23 +63,23 @@ const AWAY: [&str; 9] = [
 /// A folder of an SSH server.
 pub struct Sftp {
     inner: Arc<Inner>,
-    /// The folders that the last listing passed over.
+    /// The folders that the last listing skipped.
     folders: Mutex<BTreeSet<String>>,
 }
 
 struct Inner {
     network: Network,
     address: Address,
-    /// Where the archives are, ending in a slash.
+    /// The folder of the archives, ending in a slash.
     folder: String,
     options: Options,
     session: Mutex<Option<Arc<Session>>>,
-    /// True if there was a session in this run: then a server that cannot be reached may come back.
+    /// True if this run had a session: then an unreachable server may come back.
     was_reached: AtomicBool,
 }
 
 impl Sftp {
-    /// Opens a folder of a server; nobody logs in yet.
+    /// Opens a folder of a server; does not log in yet.
     pub fn open(address: &Address, options: &Options, check: Check) -> Result<Sftp> {
         let Address::Sftp { folder, .. } = address else {
             let message = format!("{address} is no SSH server");
@@ -108,7 +108,7 @@ impl Inner {
         format!("{}{name}", self.folder)
     }
 
-    /// The session at work, or a new one.
+    /// Returns the current session, or a new one.
     async fn session(&self) -> Result<Arc<Session>, Fault> {
         let locked = || self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = &*locked()
@@ -123,7 +123,7 @@ impl Inner {
         Ok(session)
     }
 
-    /// Does what may be done twice, again where the connection broke; what is wrong in the end is a few words behind
+    /// Does repeatable work, and retries it if the connection broke. Explains the final fault in a few words after
     /// `doing`.
     fn again<T>(
         &self,
@@ -151,8 +151,8 @@ impl Inner {
         }
     }
 
-    /// Returns true if another attempt may end otherwise. What keeps a first login from happening is said at once: ssh itself has
-    /// tried several times.
+    /// Returns true if a retry may end otherwise. A failed first login is reported at once: ssh itself has tried
+    /// several times.
     fn may_pass(&self, fault: &Fault) -> bool {
         match fault {
             Fault::Broken(_) | Fault::Late(_) => true,
@@ -164,7 +164,7 @@ impl Inner {
         }
     }
 
-    /// Removes what is hookshot's own; while cleaning up nobody listens.
+    /// Removes one of hookshot's own files, as cleanup that no interruption ends.
     fn clear_away(&self, name: &str) -> Result<()> {
         self.network.clean(async {
             let session = self.session().await?;
@@ -200,7 +200,7 @@ impl Inner {
         }))
     }
 
-    /// Everything in the folder, with `None` where there is no folder.
+    /// Passes on everything in the folder; `None` if the folder does not exist.
     fn each(&self, mut take: impl FnMut(String, About) -> Result<()>) -> Result<Option<()>> {
         let doing = format!("cannot list {}", self.shown());
         let folder = match self.folder.trim_end_matches('/') {
@@ -228,7 +228,7 @@ impl Inner {
                 take(name, about)?;
             }
         }
-        // The listing is complete; a handle that stays open goes with the session.
+        // The listing is complete; a handle that stays open ends with the session.
         drop(self.network.wait(session.close(&handle)));
         Ok(Some(()))
     }
@@ -251,7 +251,7 @@ impl Store for Sftp {
             };
             match about {
                 Some(about) if about.kind == FileKind::Regular => take(stored(&name, about)),
-                // A folder of dotfiles is not named, as on this machine.
+                // A folder whose name begins with a dot is not reported, as on this machine.
                 Some(about)
                     if about.kind == FileKind::Folder
                         && !name.starts_with('.')
@@ -351,18 +351,18 @@ fn stored(name: &str, about: About) -> Stored {
 }
 
 impl Inner {
-    /// Asks how many bytes can still be written.
+    /// Returns the free space in bytes, if the server tells it.
     async fn room(&self, session: &Session) -> Result<Option<u64>, Fault> {
         let user = match &self.address {
             Address::Sftp { user, .. } => user.as_deref(),
             _ => None,
         };
-        // An unknown user may be root, for whom a part is kept free.
+        // An unknown user may be root, for whom part of the disk is reserved.
         let is_root = user.is_none_or(|user| user == "root");
         session.room(&self.folder, is_root).await
     }
 
-    /// Explains a fault of writing: SFTP has no word for a disk that is full.
+    /// Explains a fault of a write: SFTP has no code for a full disk.
     fn explained_write(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
         let is_full = |fault: &Fault| {
             if fault.says_full() {
@@ -385,7 +385,7 @@ impl Inner {
         }
     }
 
-    /// Explains a fault to people; an interruption stays what it is.
+    /// Explains a fault to the user; an interruption stays one.
     fn explained(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
         let Some(fault) = error.downcast_ref::<Fault>() else {
             return match error.is::<Caught>() {
@@ -441,7 +441,7 @@ impl Inner {
         Failure::new(Kind::Failed, message).hint(hint).into()
     }
 
-    /// Says that a server may show other folders than its shell does, and which one `~/` stands for.
+    /// Returns a hint that a server may show other folders than its shell does, with the folder that `~/` stands for.
     fn where_logins_begin(&self) -> String {
         let home = self.network.clean(async {
             let session = self.session().await?;
@@ -479,7 +479,7 @@ struct Remote {
 }
 
 impl Remote {
-    /// The file's handle in a session that works: a new one where the old session is over, of the same file.
+    /// Returns the file's handle in a working session. If the old session is over, opens the same file in a new one.
     async fn handle(&self) -> Result<(Arc<Session>, Handle), Fault> {
         let locked = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let (session, handle) = locked().clone();

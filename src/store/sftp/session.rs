@@ -1,4 +1,4 @@
-//! One SFTP session: requests over the pipes of an ssh.
+//! One SFTP session: requests over the pipes of an ssh process.
 //!
 //! The only module that knows russh-sftp.
 
@@ -26,50 +26,50 @@ use crate::store::{
     network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
 };
 
-/// What a request reads or writes where the server does not say how much it takes: what every server takes
+/// The size of a read or write if the server does not tell its limit: every server accepts it
 /// (draft-ietf-secsh-filexfer-02, section 3).
 const USUAL_PIECE_BYTES: u64 = 32 << 10;
-/// The most that a request reads or writes, and what an answer may have around it.
+/// The largest read or write, and the largest packet of an answer.
 const MAX_PIECE_BYTES: u64 = 255 << 10;
 const MAX_PACKET_BYTES: u32 = 1 << 20;
-/// The type in a file's mode, and that of a folder, a regular file and a link (stat(2)).
+/// The bits of the type in a file's mode, and those of a folder, a regular file and a link (stat(2)).
 const TYPE: u32 = 0o170_000;
 const FOLDER: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 
-/// The most that is shown of a server's own words.
+/// The longest quotation of a server's own words, in characters.
 const MAX_WORDS_CHARS: usize = 200;
 
-/// Why a request came to nothing.
+/// The reason why a request failed.
 #[derive(Debug)]
 pub enum Fault {
-    /// The server says no.
+    /// The server says that the file does not exist.
     Missing,
-    /// The server says no, in these words.
+    /// The server refuses, in these words.
     Refused(Refusal, String),
-    /// A folder cannot be made.
+    /// The server does not create a folder.
     Unmade(String, Box<Fault>),
-    /// All of it arrived, and the server does not rename it.
+    /// All bytes arrived, but the server does not rename the file.
     Unnamed(Box<Fault>),
-    /// The server's disk has so many bytes left, which is not enough.
+    /// The server's disk has this many bytes left, which is not enough.
     Full(u64),
-    /// The session is over: what ssh said.
+    /// The session is over; the text is what ssh said.
     Broken(String),
-    /// No session came about: what ssh said, or why it could not be started.
+    /// No session began; the text is what ssh said, or the reason why it did not start.
     Unreached(String),
-    /// Something else than SFTP came first.
+    /// The server sent something other than SFTP first.
     Noise(String),
-    /// No answer for so long.
+    /// The server did not answer for this long.
     Late(Duration),
-    /// The file is another one than before.
+    /// The file is not the same as before.
     Replaced,
 }
 
 /// The kind of a refusal (draft-ietf-secsh-filexfer-02, section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The account may not do that.
+    /// The account lacks the permission.
     Denied,
     /// The server cannot do that, or not for this account.
     Unsupported,
@@ -105,12 +105,12 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl Fault {
-    /// Returns true for a refusal that may mean that there is no room: SFTP has no word for that.
+    /// Returns true for a refusal that may mean a full disk: SFTP has no code for that.
     pub fn may_be_full(&self) -> bool {
         matches!(self, Fault::Refused(Refusal::Failure, _))
     }
 
-    /// Returns true if the server itself says that there is no room.
+    /// Returns true if the server's words say that its disk is full.
     pub fn says_full(&self) -> bool {
         let Fault::Refused(_, words) = self else {
             return false;
@@ -122,7 +122,7 @@ impl Fault {
     }
 }
 
-/// What is known of a file.
+/// The metadata of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
     pub kind: FileKind,
@@ -139,7 +139,7 @@ pub enum FileKind {
     Other,
 }
 
-/// A file that is open on the server, as long as the session lives.
+/// An open file on the server; it ends with the session.
 #[derive(Debug, Clone)]
 pub struct Handle(String);
 
@@ -153,16 +153,16 @@ pub struct Session {
     can_tell_room: bool,
 }
 
-/// The answer to a request that was sent.
+/// The future answer to a request that was sent.
 pub type Answer = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 impl Session {
-    /// Logs in. What is wrong with host, key or configuration is in the fault, in ssh's words.
+    /// Logs in. The fault describes a wrong host, key or configuration in ssh's words.
     pub async fn connect(address: &Address, options: &Options) -> Result<Session, Fault> {
         let (ssh, pipes) = Ssh::start(address, options).map_err(Fault::Unreached)?;
         let config = Config {
             max_packet_len: MAX_PACKET_BYTES,
-            // `timed` is more exact; this one is only there so that it does not end earlier.
+            // `timed` is more exact; this limit must only not end earlier.
             request_timeout_secs: u64::from(u32::MAX),
             ..Config::default()
         };
@@ -175,7 +175,7 @@ impl Session {
             can_sync: false,
             can_tell_room: false,
         };
-        // ssh itself tries several times.
+        // ssh itself makes several attempts.
         let attempts = options.retry_attempts.min(MOST_FIRST_ATTEMPTS) + 1;
         let patience = CONNECT_TIMEOUT.saturating_mul(attempts);
         let version = tokio::time::timeout(patience + options.timeout, session.raw.init()).await;
@@ -213,12 +213,12 @@ impl Session {
             .map_or(Fault::Unreached(words), Fault::Noise)
     }
 
-    /// How much one request reads or writes.
+    /// Returns the size of one read or write in bytes.
     pub fn piece_bytes(&self) -> usize {
         self.piece_bytes
     }
 
-    /// Whether nothing can be asked any more.
+    /// Returns true if the session accepts no more requests.
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)
     }
@@ -236,22 +236,22 @@ impl Session {
         Ok(Handle(self.timed(open).await?.handle))
     }
 
-    /// Sends a piece, and returns its answer to come. Pieces go out in the order of the calls: there are servers that write
-    /// to object stores, and take them in no other.
+    /// Sends a piece, and returns its future answer. Pieces are sent in the order of the calls: some servers write to
+    /// object stores, and accept pieces in no other order.
     pub async fn write(self: &Arc<Self>, to: &Handle, offset: u64, piece: Vec<u8>) -> Answer {
         let (session, handle) = (Arc::clone(self), to.0.clone());
         let mut answer: Answer = Box::pin(async move {
             let written = session.raw.write(handle, offset, piece);
             session.timed(written).await.map(drop)
         });
-        // The request is put into the queue when its answer is asked for the first time.
+        // The first poll of the answer puts the request into the queue.
         match futures_util::poll!(answer.as_mut()) {
             Poll::Ready(answered) => Box::pin(std::future::ready(answered)),
             Poll::Pending => answer,
         }
     }
 
-    /// Reads so many bytes, in as many requests as the server makes of it.
+    /// Reads `count` bytes, in as many requests as the server needs.
     pub async fn read(&self, from: &Handle, offset: u64, count: usize) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::with_capacity(count);
         while bytes.len() < count {
@@ -267,20 +267,20 @@ impl Session {
         Ok(bytes)
     }
 
-    /// Has the server bring a file to its disk, where it can do that.
+    /// Makes the server sync a file to its disk, if the server can do that.
     pub async fn sync(&self, file: &Handle) -> Result<(), Fault> {
         if !self.can_sync {
             return Ok(());
         }
         match self.timed(self.raw.fsync(&file.0)).await {
-            // Offered, and not to this account.
+            // The server offers it, but not to this account.
             Ok(_) | Err(Fault::Refused(Refusal::Denied | Refusal::Unsupported, _)) => Ok(()),
             Err(fault) => Err(fault),
         }
     }
 
-    /// Asks how many bytes can still be written in `folder`, or the nearest one above it; `None` if the server does not
-    /// tell. Bytes that only root may use count if `is_root`.
+    /// Returns the free space in bytes of `folder`, or of the nearest existing folder above it. `None` if the server
+    /// does not tell. Space reserved for root counts if `is_root`.
     pub async fn room(&self, folder: &str, is_root: bool) -> Result<Option<u64>, Fault> {
         if !self.can_tell_room {
             return Ok(None);
@@ -293,7 +293,7 @@ impl Session {
                 path => path,
             };
             match self.timed(self.raw.statvfs(asked)).await {
-                // A file system without a size is one of those that do not count.
+                // A file system without a size does not count its blocks.
                 Ok(told) if told.blocks == 0 => return Ok(None),
                 Ok(told) => {
                     let blocks = match is_root {
@@ -311,7 +311,7 @@ impl Session {
         }
     }
 
-    /// Asks where the login begins.
+    /// Returns the folder in which the login begins.
     pub async fn home(&self) -> Result<Option<String>, Fault> {
         let found = self.timed(self.raw.realpath(".")).await?.files;
         Ok(found.into_iter().next().map(|file| file.filename))
@@ -322,7 +322,7 @@ impl Session {
         Ok(())
     }
 
-    /// What a name stands for; links are followed.
+    /// Returns the metadata of a file; follows links.
     pub async fn about(&self, path: &str) -> Result<Option<About>, Fault> {
         match self.timed(self.raw.stat(path)).await {
             Ok(found) => Ok(Some(about(&found.attrs))),
@@ -339,7 +339,7 @@ impl Session {
         Ok(Handle(self.timed(self.raw.opendir(path)).await?.handle))
     }
 
-    /// The next names of a folder; `None` when there are no more. Names that are not text stay out.
+    /// Returns the next names of a folder; `None` at the end. Omits names that are not UTF-8.
     pub async fn names(&self, of: &Handle) -> Result<Option<Vec<(String, About)>>, Fault> {
         let result = self.raw.readdir(&of.0);
         let name = match self.bounded(result).await? {
@@ -354,19 +354,19 @@ impl Session {
         Ok(Some(names.collect()))
     }
 
-    /// Makes a folder; the server does not tell why it refuses.
+    /// Creates a folder; the server does not tell why it refuses.
     pub async fn make_folder(&self, path: &str) -> Result<(), Fault> {
         self.timed(self.raw.mkdir(path, mode(0o700))).await?;
         Ok(())
     }
 
-    /// Fails where the new name is taken (draft-ietf-secsh-filexfer-02, section 6.5).
+    /// Renames a file; fails if the new name is taken (draft-ietf-secsh-filexfer-02, section 6.5).
     pub async fn rename(&self, from: &str, to: &str) -> Result<(), Fault> {
         self.timed(self.raw.rename(from, to)).await?;
         Ok(())
     }
 
-    /// That nothing is there is fine.
+    /// Removes a file; a missing one is not an error.
     pub async fn remove(&self, path: &str) -> Result<(), Fault> {
         match self.timed(self.raw.remove(path)).await {
             Ok(_) | Err(Fault::Missing) => Ok(()),
@@ -381,7 +381,7 @@ impl Session {
         match tokio::time::timeout(self.timeout, request).await {
             Ok(result) => Ok(result),
             Err(_) => {
-                // A late answer would be that of something else.
+                // A late answer would be taken for that of another request.
                 self.is_broken.store(true, Ordering::Relaxed);
                 Err(Fault::Late(self.timeout))
             }
@@ -421,7 +421,7 @@ impl Session {
     }
 }
 
-/// Returns the server's refusal: the code's name, and its own words if they say more.
+/// Returns the server's refusal: the name of its code, and its own words if they say more.
 fn words(code: StatusCode, said: &str) -> String {
     let name = code.to_string().to_lowercase();
     let said: String = said
@@ -448,7 +448,7 @@ fn mode(permissions: u32) -> FileAttributes {
 
 fn about(attributes: &FileAttributes) -> About {
     let kind = match attributes.permissions.map(|mode| mode & TYPE) {
-        // A server that tells no modes, or no types in them.
+        // The server tells no modes, or no types in them.
         None | Some(0 | REGULAR) => FileKind::Regular,
         Some(FOLDER) => FileKind::Folder,
         Some(LINK) => FileKind::Link,

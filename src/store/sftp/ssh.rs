@@ -1,7 +1,7 @@
-//! The system's ssh as a process: how it is started, and what it says when it fails.
+//! The system's ssh as a process: its start, and its words when it fails.
 //!
-//! It is the one of the system because keys, agents, jump hosts and known hosts are configured there; whoever can log in
-//! with `ssh HOST` can keep archives there.
+//! hookshot uses the system's ssh because keys, agents, jump hosts and known hosts are configured there. If `ssh HOST`
+//! logs in, archives can be kept on that host.
 
 use std::{
     fs::File,
@@ -31,28 +31,28 @@ use crate::{
     work::session,
 };
 
-/// The variable that makes this program the one that tells ssh the password: the file that holds it.
+/// The variable that makes this program the helper that tells ssh the password. Its value is the file that contains it.
 pub const ASKPASS: &str = "HOOKSHOT_ASKPASS";
 
-/// The most that is kept of what ssh says, and how many lines of it are shown.
+/// The most bytes of ssh's words that are kept, and the most lines of them that are shown.
 const MAX_SAID_BYTES: usize = 16 << 10;
 const MAX_SHOWN_LINES: usize = 3;
-/// The most that is kept, and shown, of what comes in place of SFTP.
+/// The most bytes of other output before SFTP that are kept, and the most characters of it that are shown.
 const MAX_FIRST_BYTES: usize = 512;
 const MAX_NOISE_CHARS: usize = 120;
 /// The type of the first packet of a server (draft-ietf-secsh-filexfer-02, section 3).
 const VERSION: u8 = 2;
-/// How long ssh may take to say why it ends.
+/// The time that ssh may take to say why it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// What a session reads from and writes to.
+/// The streams that a session reads and writes.
 pub type Pipes = Join<Heard, ChildStdin>;
 
 /// The output of ssh. Its beginning is kept for messages: the reader of SFTP would not pass it on.
 pub struct Heard {
     stdout: ChildStdout,
     first: Arc<Mutex<Vec<u8>>>,
-    /// The bytes of the beginning that were passed on.
+    /// The number of bytes of the beginning that were passed on.
     passed: usize,
 }
 
@@ -82,18 +82,18 @@ impl AsyncRead for Heard {
     }
 }
 
-/// An ssh at work, which ends when this value is dropped.
+/// A running ssh, which ends when this value is dropped.
 pub struct Ssh {
     child: Mutex<Option<Child>>,
     stderr: Mutex<Option<JoinHandle<()>>>,
     said: Arc<Mutex<Vec<u8>>>,
     first: Arc<Mutex<Vec<u8>>>,
-    /// The memory in which ssh finds the password, as long as it may ask for it.
+    /// The memory in which ssh finds the password, open as long as ssh may ask for it.
     _password: Option<File>,
 }
 
 impl Ssh {
-    /// Starts it, for the SFTP of the server that `address` names; says why where that fails.
+    /// Starts ssh for the SFTP of the server that `address` names. The error says why it failed.
     pub fn start(address: &Address, options: &Options) -> Result<(Ssh, Pipes), String> {
         let mut command = command(address, options)?;
         let password = options.password.as_ref();
@@ -127,7 +127,7 @@ impl Ssh {
         Ok((ssh, join(heard, stdin)))
     }
 
-    /// What ssh says at its end.
+    /// Returns the words of ssh at its end.
     pub async fn last_words(&self) -> String {
         let child = locked(&self.child).take();
         let stderr = locked(&self.stderr).take();
@@ -139,7 +139,7 @@ impl Ssh {
                 drop(stderr.await);
             }
         };
-        // Where somebody else keeps its output open, that is said which came until now.
+        // Another process may hold ssh's output open. Then the words are those that came until now.
         drop(tokio::time::timeout(LAST_WORDS, ended).await);
         let said = locked(&self.said).clone();
         match shown(&String::from_utf8_lossy(&said)) {
@@ -150,20 +150,21 @@ impl Ssh {
 }
 
 impl Ssh {
-    /// Returns the text that came in place of SFTP, if any: of a login shell that prints, or that says why it lets no one in.
+    /// Returns the text that came instead of SFTP, if any: from a login shell that prints, or that says why it refuses
+    /// logins.
     pub fn noise(&self) -> Option<String> {
         noise(&locked(&self.first))
     }
 }
 
 fn noise(first: &[u8]) -> Option<String> {
-    // The first packet of a server is short, and of this type.
+    // The first packet of a server is short, and has this type.
     if first.is_empty()
         || first.starts_with(&[0, 0]) && first.get(4).is_none_or(|it| *it == VERSION)
     {
         return None;
     }
-    // Behind the text SFTP may begin after all: with a length, whose first byte is 0.
+    // SFTP may follow the text: it begins with a length, whose first byte is 0.
     let mut pieces = first.split(|byte| *byte == 0);
     let text = pieces.find(|piece| !piece.is_empty()).unwrap_or_default();
     let text = String::from_utf8_lossy(text);
@@ -173,8 +174,9 @@ fn noise(first: &[u8]) -> Option<String> {
     Some(text.chars().filter(plain).take(MAX_NOISE_CHARS).collect())
 }
 
-/// Lets `command` find the password: in memory of ours, which this very program reads for ssh (ssh(1), `SSH_ASKPASS`). Only
-/// processes of our own user can open it, and it is gone with us. Returns what has to stay open.
+/// Lets `command` find the password in memory of this process. The same program, started by ssh, reads it there
+/// (ssh(1), `SSH_ASKPASS`). Only processes of the same user can open it, and it ends with this process. Returns the
+/// file that must stay open.
 fn give(password: &Secret, command: &mut Command) -> io::Result<File> {
     let mut memory = File::from(memfd_create("password", MemfdFlags::CLOEXEC)?);
     memory.write_all(password.reveal().as_bytes())?;
@@ -183,7 +185,7 @@ fn give(password: &Secret, command: &mut Command) -> io::Result<File> {
         .env("SSH_ASKPASS", format!("/proc/{pid}/exe"))
         .env("SSH_ASKPASS_REQUIRE", "force")
         .env(ASKPASS, format!("/proc/{pid}/fd/{fd}"));
-    // Before OpenSSH 8.4 it was asked only if there was a display.
+    // Before version 8.4, OpenSSH asked the helper only if a display existed.
     command.env("DISPLAY", ":");
     Ok(memory)
 }
@@ -202,7 +204,7 @@ async fn listen(mut stderr: impl AsyncRead + Unpin, said: Arc<Mutex<Vec<u8>>>) {
     }
 }
 
-/// The last lines of what ssh said, in one, without its banners.
+/// Returns the last lines of ssh's words as one line, without its banners.
 fn shown(said: &str) -> String {
     if let Some(changed) = changed_key(said) {
         return changed;
@@ -217,7 +219,7 @@ fn shown(said: &str) -> String {
     last.join("; ").chars().filter(plain).collect()
 }
 
-/// Explains the warning of ssh about a host whose key is not the one that it knows.
+/// Explains ssh's warning about a host whose key differs from the known one.
 fn changed_key(said: &str) -> Option<String> {
     if !said.contains("HOST IDENTIFICATION HAS CHANGED") {
         return None;
@@ -241,10 +243,11 @@ fn changed_key(said: &str) -> Option<String> {
     Some(text.chars().filter(|letter| !letter.is_control()).collect())
 }
 
-/// The beginning of the message of a changed key.
+/// The beginning of the message about a changed key.
 pub const CHANGED: &str = "the server's key is not the one that is known";
 
-/// ssh for the server's SFTP. Nothing in an address can become an option, and nothing is asked on a terminal.
+/// Returns the command that starts ssh for the server's SFTP. Nothing in an address can become an option, and ssh never
+/// asks on a terminal.
 fn command(address: &Address, options: &Options) -> Result<Command, String> {
     let Address::Sftp {
         user, host, port, ..
@@ -255,7 +258,8 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
     if !is_ssh_word(host) || user.as_deref().is_some_and(|user| !is_ssh_word(user)) {
         return Err(format!("{address} names no host that ssh could take"));
     }
-    // Ctrl-C is for hookshot, which still has to clean up over this connection; and no jump host can ask for a password.
+    // Ctrl-C is for hookshot, which must still clean up over this connection. A jump host cannot ask for a password
+    // either.
     let mut command = Command::from(session::command("ssh"));
     if let Some(config) = &options.ssh_config {
         command.arg("-F").arg(config);
@@ -284,7 +288,7 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
         Some(_) => vec!["BatchMode=no", "NumberOfPasswordPrompts=1"],
     };
     let asks = asks.into_iter().map(str::to_owned);
-    // An agent's keys would use up the attempts that the server allows.
+    // The keys of an agent would use up the attempts that the server permits.
     let passwords = "PreferredAuthentications=password,keyboard-interactive";
     let is_alone = options.password.is_some() && options.identity_file.is_none();
     let asks = asks.chain(is_alone.then(|| passwords.to_owned()));
@@ -309,7 +313,7 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
     Ok(command)
 }
 
-/// An option of ssh_config(5) that is a file: quoted, and without what stands for something else.
+/// Returns an option of ssh_config(5) that is a file: quoted, and with each `%` escaped.
 fn file_option(name: &str, file: &Path) -> Result<String, String> {
     let path = file
         .to_str()

@@ -1,4 +1,4 @@
-//! One file on its way to an SSH server: written under a name of hookshot's own, synced, read back, then renamed.
+//! The upload of one file to an SSH server: written under a name of hookshot's own, synced, read back, then renamed.
 
 use std::{
     io::{self, Write},
@@ -26,7 +26,7 @@ pub struct SftpUpload {
     inner: Arc<Inner>,
     session: Arc<Session>,
     handle: Handle,
-    /// The name until all of it is there.
+    /// The temporary name, until all of it arrived.
     own: String,
     name: String,
     piece: Vec<u8>,
@@ -36,11 +36,11 @@ pub struct SftpUpload {
     stays: Stays,
 }
 
-/// What stays when the upload is dropped.
+/// The file that stays when the upload is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stays {
     Nothing,
-    /// Nothing; but the server was asked for the name, and has perhaps given it.
+    /// Nothing; but the server was asked to rename the file, and perhaps did.
     NothingNamed,
     /// The archive, under its name.
     Archive,
@@ -65,7 +65,8 @@ impl SftpUpload {
         let (session, handle) = match result {
             Ok(opened) => opened,
             Err(error) => {
-                // Interrupted, it may be there; where it is another upload's, it was refused.
+                // After an interruption the new file may exist. If it is another upload's, the server refused to create
+                // it, and it stays.
                 if !matches!(
                     error.downcast_ref(),
                     Some(
@@ -99,7 +100,7 @@ impl SftpUpload {
         result.map_err(|error| self.inner.explained_write(&doing(), error))
     }
 
-    /// Sends the piece, once there is room for it.
+    /// Sends the piece, after waiting for a free slot.
     fn send(&mut self) -> Result<()> {
         self.pace
             .wait(self.piece.len(), self.inner.network.check())?;
@@ -114,7 +115,7 @@ impl SftpUpload {
         Ok(())
     }
 
-    /// Waits until no more than so many pieces are on their way.
+    /// Waits until at most this many pieces are unanswered.
     fn settle(&mut self, most: usize) -> Result<()> {
         while self.at_work.len() > most {
             let next = async { anyhow::Ok(self.at_work.join_next().await) };
@@ -127,7 +128,7 @@ impl SftpUpload {
         Ok(())
     }
 
-    /// Has all of it on the server's disk, under the name of hookshot's own.
+    /// Writes all of it to the server's disk, under the name of hookshot's own.
     fn write_out(&mut self) -> Result<()> {
         if !self.piece.is_empty() {
             self.send()?;
@@ -139,7 +140,7 @@ impl SftpUpload {
         })
     }
 
-    /// Whether what has a name is what was sent.
+    /// Returns true if the file of this name is the one that was sent.
     fn is_there(&self, name: &str, digest: &Digest) -> Result<bool> {
         match self.inner.open(name)? {
             Some(remote) if remote.about.size_bytes == self.sent => {
@@ -149,12 +150,12 @@ impl SftpUpload {
         }
     }
 
-    /// Gives it its name.
+    /// Renames the file to its final name.
     fn name(&self, digest: &Digest) -> Result<()> {
         let (from, to) = (self.inner.path(&self.own), self.inner.path(&self.name));
         let renamed = self.inner.network.wait(async {
             let session = self.inner.session().await?;
-            // The protocol says that it fails where the name is taken; not every server reads it.
+            // By the protocol the rename fails if the name is taken, but not every server obeys.
             if session.about(&to).await?.is_some() {
                 return Ok(false);
             }
@@ -173,7 +174,7 @@ impl SftpUpload {
                     }
                     _ => None,
                 };
-                // The answer may have been lost, or somebody was faster.
+                // The answer may be lost, or another upload was faster.
                 let is_own_gone = self.inner.find(&self.own)?.is_none();
                 let is_taken = self.inner.find(&self.name)?.is_some();
                 match (is_taken, is_own_gone) {
@@ -189,13 +190,13 @@ impl SftpUpload {
     }
 }
 
-/// Makes a folder and those above it that are missing.
+/// Creates a folder and the missing folders above it.
 async fn make_folders(session: &Session, folder: &str) -> Result<(), Fault> {
     let ends = folder.match_indices('/').map(|(end, _)| &folder[..end]);
     for path in ends.filter(|path| !path.is_empty()) {
         if session.about(path).await?.is_none()
             && let Err(fault) = session.make_folder(path).await
-            // Somebody else may have been faster.
+            // Another process may have created it first.
             && session.about(path).await?.is_none()
         {
             return Err(Fault::Unmade(path.to_owned(), Box::new(fault)));
@@ -229,7 +230,7 @@ impl Upload for SftpUpload {
         let written = self.write_out();
         self.sending(written)?;
         let place = self.inner.shown();
-        // Before it has its name: what is damaged never gets it.
+        // Verified before the rename, so that a damaged file never gets the name.
         let is_same = self.is_there(&self.own, digest);
         match is_same {
             Ok(true) => {}
@@ -263,20 +264,20 @@ impl Drop for SftpUpload {
             anyhow::Ok(())
         };
         drop(self.inner.network.clean(stopped));
-        // Where that fails, a later run does it.
+        // If that fails, a later run removes the file.
         drop(self.inner.network.clean(self.withdraw()));
     }
 }
 
 impl SftpUpload {
     async fn withdraw(&self) -> Result<(), Fault> {
-        // There are servers that put a file in its place only when it is closed.
+        // Some servers create a file only when it is closed.
         if !self.session.is_broken() {
             drop(self.session.close(&self.handle).await);
         }
         let session = self.inner.session().await?;
         let (own, named) = (self.inner.path(&self.own), self.inner.path(&self.name));
-        // Answers come in the order of the requests: the rename has happened by now, or never will.
+        // Answers come in the order of the requests, so the rename has happened by now, or never will.
         if self.stays == Stays::NothingNamed && session.about(&own).await?.is_none() {
             let about = session.about(&named).await?;
             return match about.is_some_and(|about| about.size_bytes == self.sent) {

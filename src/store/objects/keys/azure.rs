@@ -10,7 +10,7 @@ use crate::{
 };
 
 const VARIABLE: &str = "AZURE_STORAGE_CONNECTION_STRING";
-/// The account of every emulator, and the key that Microsoft publishes with it ("Use the Azurite emulator").
+/// The account of every emulator, with the key that Microsoft publishes for it ("Use the Azurite emulator").
 const EMULATOR: (&str, &str) = (
     "devstoreaccount1",
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
@@ -25,8 +25,8 @@ const KEYS: [&str; 5] = [
 ];
 const ENDPOINT: [&str; 2] = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
 
-/// Returns the environment as it would be if the connection string's values stood in variables of their own. Other
-/// variables, and the configuration, go before it; a string of another account is not used.
+/// Returns the environment as if the connection string's values were variables of their own. Other variables, and the
+/// configuration, take precedence. A string of another account is not used.
 pub fn applied(options: &Options, environment: &Environment) -> Result<Environment> {
     let mut result = environment.clone();
     let Some(text) = environment.get(VARIABLE) else {
@@ -88,7 +88,7 @@ pub fn applied(options: &Options, environment: &Environment) -> Result<Environme
             if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
                 return Err(unusable("its BlobEndpoint has no https://"));
             }
-            // The string itself says that there is no TLS.
+            // The string itself says that the connection is without TLS.
             if endpoint.starts_with("http://") {
                 add("AZURE_ALLOW_HTTP", "true".to_owned());
             }
@@ -98,7 +98,7 @@ pub fn applied(options: &Options, environment: &Environment) -> Result<Environme
     Ok(result)
 }
 
-/// Reads `Name=value;Name=value`; names in any case.
+/// Reads `Name=value;Name=value`; names are case-insensitive.
 fn parse(text: &str) -> Result<BTreeMap<String, String>> {
     let text = text.trim().trim_matches('"');
     let mut values = BTreeMap::new();

@@ -1,7 +1,7 @@
-//! Keys that Amazon's services give out for a while: to a role's token (STS), to containers (ECS, EKS), to machines (EC2).
+//! Temporary keys from Amazon's services: for a role's token (STS), for containers (ECS, EKS), for machines (EC2).
 //!
-//! The protocols: "AssumeRoleWithWebIdentity" of the STS API Reference, "Container credential provider" and "IMDS credential
-//! provider" of the AWS SDKs and Tools Reference Guide.
+//! The protocols: "AssumeRoleWithWebIdentity" of the STS API Reference, "Container credential provider" and "IMDS
+//! credential provider" of the AWS SDKs and Tools Reference Guide.
 
 use std::{
     io,
@@ -34,14 +34,14 @@ const ONE_REQUEST: Duration = Duration::from_millis(1500);
 const ATTEMPTS: u32 = 2;
 /// The time that a key is kept if nothing says when it runs out.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(5 * 60);
-/// The hosts, beside this machine, that containers may ask without TLS (ECS, and EKS by IPv4 and IPv6).
+/// The hosts, other than this machine, that containers may ask without TLS (ECS, and EKS by IPv4 and IPv6).
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
-/// A service that gives keys.
+/// A service that issues keys.
 pub struct Source {
     kind: Kind,
     client: HttpClient,
-    /// The places that were looked in before.
+    /// The places that were searched before.
     looked_in: String,
 }
 
@@ -54,7 +54,7 @@ enum Kind {
     },
     Container {
         url: String,
-        /// A file that holds what the service wants to hear.
+        /// A file with the token that authorizes the request.
         token_file: Option<PathBuf>,
         token: Option<String>,
     },
@@ -66,7 +66,7 @@ enum Kind {
     None(&'static str),
 }
 
-/// A key, and for how long it is good.
+/// A key, and the time for which it is good.
 pub struct Fresh {
     /// The key.
     pub credential: AwsCredential,
@@ -74,21 +74,21 @@ pub struct Fresh {
     pub left: Duration,
 }
 
-/// The answer of a service, and its own time: keys run out by that clock, and this machine's may differ.
+/// The answer of a service, and the service's own time: keys expire by that clock, and this machine's may differ.
 struct Answer {
     text: String,
     time: Option<DateTime<FixedOffset>>,
 }
 
-/// Why a request came to nothing.
+/// The reason why a request failed.
 enum Trouble {
     Status(u16, String),
     Broken(String),
 }
 
 impl Source {
-    /// Finds out from the environment who gives keys. `client` has the options for services on the network; those of the
-    /// machine are asked without proxies.
+    /// Selects from the environment the service that issues keys. `client` has the options for services on the network;
+    /// those of the machine are asked without proxies.
     pub fn new(
         environment: &Environment,
         region: &str,
@@ -124,7 +124,7 @@ impl Source {
         })
     }
 
-    /// Returns the address of the machine's metadata, if keys come from there.
+    /// Returns the address of the machine's metadata service, if keys come from it.
     pub fn metadata(&self) -> Option<&str> {
         match &self.kind {
             Kind::Instance { endpoint, .. } => Some(endpoint),
@@ -132,7 +132,7 @@ impl Source {
         }
     }
 
-    /// Returns how long the first key may take.
+    /// Returns the longest time that the first key may take.
     pub fn patience(&self) -> Duration {
         match self.kind {
             Kind::WebIdentity { .. } => LONG_PATIENCE,
@@ -140,7 +140,7 @@ impl Source {
         }
     }
 
-    /// Returns the fault of keys that do not come, for this reason.
+    /// Returns the fault of missing keys; `why` is the reason.
     pub fn fault(&self, why: &str) -> Fault {
         let (from, hint) = match &self.kind {
             Kind::WebIdentity { endpoint, role, .. } => (
@@ -357,7 +357,7 @@ fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Opt
         return None;
     }
     for (name, value) in headers {
-        // The names are ours.
+        // The names are those that hookshot itself sets.
         let name: &'static str = match *name {
             "authorization" => "authorization",
             "content-type" => "content-type",
@@ -371,7 +371,7 @@ fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Opt
     Some(request)
 }
 
-/// The key that a metadata service gives.
+/// The key that a metadata service returns.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Given {
@@ -410,7 +410,7 @@ fn fresh(
     now: Option<DateTime<FixedOffset>>,
 ) -> Result<Fresh, Trouble> {
     let token = token.filter(|token| !token.is_empty());
-    // They become headers.
+    // The values become headers.
     let is_plain =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     if ![Some(&key_id), Some(&secret_key), token.as_ref()]
@@ -428,7 +428,7 @@ fn fresh(
             secret_key,
             token,
         },
-        // The store says if it is old on arrival.
+        // The store reports if the key has expired on arrival.
         left: left.and_then(Result::ok).unwrap_or(UNKNOWN_LIFE),
     })
 }
@@ -444,7 +444,7 @@ fn read(path: &Path) -> Result<String, String> {
     }
 }
 
-/// Percent-encodes all but letters, digits, `-`, `.`, `_` and `~` (RFC 3986, 2.3).
+/// Percent-encodes all bytes except letters, digits, `-`, `.`, `_` and `~` (RFC 3986, 2.3).
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -458,7 +458,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// The host and the port of a URL, for a message.
+/// Returns the host and the port of a URL, for a message.
 fn host(url: &str) -> &str {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -468,7 +468,7 @@ fn host(url: &str) -> &str {
         .map_or(authority, |(_, host)| host)
 }
 
-/// Returns true if the host of a URL is this machine, or one of these.
+/// Returns true if the host of a URL is this machine, or one of `others`.
 fn has_host(url: &str, others: &[&str]) -> bool {
     let host = host(url);
     let end = match host.find(']') {

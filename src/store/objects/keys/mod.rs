@@ -1,4 +1,4 @@
-//! Keys of stores that stand nowhere in the configuration: where they are looked for, and who gives new ones.
+//! Keys of stores that are not in the configuration: their sources, and the services that issue new ones.
 
 pub mod azure;
 mod machine;
@@ -22,25 +22,25 @@ use self::machine::Fresh;
 pub use self::machine::Source;
 use super::fault::Fault;
 
-/// The time after which a machine's metadata count as absent: a machine that has keys answers in milliseconds.
+/// The time after which a machine's metadata service counts as absent: a machine that has keys answers in milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(4);
-/// The time that a service which the environment names may take for the first key, and every one for a new key.
+/// The time that a service named by the environment may take for the first key, and any service for a new key.
 const LONG_PATIENCE: Duration = Duration::from_secs(20);
-/// A new key is fetched so long before the old one runs out (object_store takes the same).
+/// The time before the expiry of a key at which a new one is fetched (object_store uses the same).
 const BEFORE_THE_END: Duration = Duration::from_secs(5 * 60);
 /// The time that a sign-in at a provider may take.
 pub const SIGN_IN: Duration = Duration::from_secs(60);
 /// The time for which the other destinations of a run do not ask a metadata service that had no key.
 const ABSENT_FOR: Duration = Duration::from_secs(60);
-/// Metadata services of this machine that had no key, when, and what is said of it: a run with several destinations waits
-/// for them once.
+/// The metadata services of this machine that had no key, each with the time and the fault: a run with several
+/// destinations waits for them once.
 static ABSENT: std::sync::Mutex<Vec<(String, Instant, Fault)>> = std::sync::Mutex::new(Vec::new());
 
 /// The pause between two attempts to replace a key that is still good.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(10);
 
-/// The keys of Amazon's services that renew: asked for when one is needed, kept, and replaced before they run out, or when
-/// the store says that one has.
+/// The renewable keys of Amazon's services. A key is requested when it is needed, kept, and replaced before it expires,
+/// or when the store says that it expired.
 pub struct Keys {
     source: Source,
     held: Mutex<Held>,
@@ -49,18 +49,18 @@ pub struct Keys {
 #[derive(Default)]
 struct Held {
     key: Option<Key>,
-    /// The first fault: nothing is asked twice for what it does not have.
+    /// The first fault: no service is asked twice for a key that it does not have.
     fault: Option<Fault>,
 }
 
 struct Key {
     credential: Arc<AwsCredential>,
-    /// When to fetch the next one.
+    /// The time at which to fetch the next one.
     renew: Instant,
 }
 
 impl Keys {
-    /// Keys from `source`; nothing is asked yet.
+    /// Takes keys from `source`; asks nothing yet.
     pub fn new(source: Source) -> Keys {
         Keys {
             source,
@@ -68,7 +68,7 @@ impl Keys {
         }
     }
 
-    /// Returns a key in place of one that the store says has run out; `None` if there is no other.
+    /// Returns a key to replace one that the store says expired; `None` if the service has no other.
     pub async fn another(
         &self,
         id: &str,
@@ -77,7 +77,7 @@ impl Keys {
         let is_old = |key: &AwsCredential| key.key_id == id && key.token.as_deref() == token;
         let mut held = self.held.lock().await;
         if let Some(key) = &held.key {
-            // Another request was faster.
+            // Another request has replaced it already.
             if !is_old(&key.credential) {
                 return Ok(Some(key.credential.clone()));
             }
@@ -98,7 +98,7 @@ impl Keys {
                 match self.fetch(LONG_PATIENCE).await {
                     Ok(fresh) => *key = Key::new(fresh),
                     Err(fault) => {
-                        // The old one may be good for minutes; the store says when it is not.
+                        // The old key may be good for minutes; the store reports when it is not.
                         warn!(reason = %fault, "There is no new key for the store yet; the old one goes on being used");
                         key.renew = Instant::now() + BETWEEN_ATTEMPTS;
                     }
@@ -159,7 +159,7 @@ impl CredentialProvider for Keys {
     }
 }
 
-/// Returns the fault of a metadata service that was asked a moment ago, by its name.
+/// Returns the fault of a metadata service, given by its name, that was asked a moment ago.
 fn absent(service: Option<&str>) -> Option<Fault> {
     let known = ABSENT.lock().ok()?;
     let (_, _, fault) = (known.iter().rev())
@@ -174,19 +174,19 @@ fn remember(service: Option<&str>, fault: &Fault) {
     }
 }
 
-/// The provider of an [`object_store`] builder.
+/// Returns the key provider for an [`object_store`] builder.
 pub fn provider(keys: &Arc<Keys>) -> AwsCredentialProvider {
     Arc::clone(keys) as _
 }
 
-/// A key from a provider of object_store, within a time, and with our words if there is none.
+/// A source of keys from a provider of object_store, with a time limit and hookshot's own messages.
 pub struct Bounded<C> {
     inner: Arc<dyn CredentialProvider<Credential = C>>,
     words: Words,
     held: Mutex<(Option<Arc<C>>, Option<Fault>)>,
 }
 
-/// The words of a failure if no key comes, and the time after which it is one.
+/// The message of a missing key, and the time after which a key counts as missing.
 #[derive(Clone, Copy)]
 pub struct Words {
     /// The failure.
@@ -200,7 +200,7 @@ pub struct Words {
 }
 
 impl<C> Bounded<C> {
-    /// Asks `inner`.
+    /// Takes keys from `inner`.
     pub fn new(inner: Arc<dyn CredentialProvider<Credential = C>>, words: Words) -> Bounded<C> {
         Bounded {
             inner,
@@ -210,7 +210,7 @@ impl<C> Bounded<C> {
     }
 }
 
-/// Returns what a provider's sign-in says against a key; else the first cause.
+/// Returns the reason why a provider's sign-in refused a key; else the first cause.
 fn said(error: &object_store::Error) -> String {
     let text = super::explain::texts(error);
     let described = text

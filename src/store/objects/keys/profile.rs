@@ -15,10 +15,10 @@ use crate::{
     store::{Environment, Options, objects::small_file},
 };
 
-/// The values of one section; those that stand indented below `s3 =` are `s3.NAME`.
+/// The values of one section; those that are indented below `s3 =` are named `s3.NAME`.
 type Section = BTreeMap<String, String>;
 
-/// The keys of a profile that ask for something which hookshot does not do, and its name.
+/// The keys of a profile that request a feature which hookshot does not support, with its description.
 const REFUSED: [(&str, &str); 7] = [
     ("role_arn", "takes on a role (`role_arn`)"),
     ("sso_session", "signs in by SSO (`sso_session`)"),
@@ -35,15 +35,15 @@ const REFUSED: [(&str, &str); 7] = [
     ),
 ];
 
-/// The two files, and where they are.
+/// The two files of profiles.
 struct Files {
     credentials: PathBuf,
     config: PathBuf,
 }
 
-/// Returns the environment as it would be if the profile's values stood in it: the key, the region, the endpoint and the
-/// file of authorities. What the environment itself says goes before the profile, but for a profile that the destination
-/// names: its key goes before all others.
+/// Returns the environment as if it contained the profile's values: the key, the region, the endpoint and the file of
+/// authorities. The environment itself takes precedence over the profile. But if the destination names the profile, its
+/// key takes precedence over all others.
 pub fn applied(options: &Options, environment: &Environment) -> Result<Environment> {
     let is_set = |name: &str| environment.get(name).is_some();
     let has_own_key = options.access_key_id.is_some() || options.secret_access_key.is_some();
@@ -74,7 +74,7 @@ pub fn applied(options: &Options, environment: &Environment) -> Result<Environme
             )),
         };
     };
-    // A profile that was not asked for does not keep a key from being used.
+    // A profile that was not requested must not prevent the use of a key.
     let is_asked_for = named_by.is_some() || needs_key;
     let profiles = match files.read() {
         Err(_) if !is_asked_for => return Ok(environment.clone()),
@@ -146,7 +146,7 @@ pub fn applied(options: &Options, environment: &Environment) -> Result<Environme
     Ok(result)
 }
 
-/// Returns the places that were looked in, for a message.
+/// Returns the places that were searched, for a message.
 pub fn looked_in(environment: &Environment) -> String {
     match Files::of(environment) {
         Some(files) => format!("the profile in {files}"),
@@ -154,7 +154,7 @@ pub fn looked_in(environment: &Environment) -> String {
     }
 }
 
-/// Returns the key of a profile as variables; none if the profile says nothing about keys and nothing depends on it.
+/// Returns the key of a profile as variables; none if the profile contains no key and nothing depends on it.
 fn key(
     name: &str,
     profile: &Section,
@@ -215,7 +215,7 @@ impl std::fmt::Display for Files {
 }
 
 impl Files {
-    /// Finds the files; `None` if neither they nor a home are named.
+    /// Finds the files; `None` if the environment names neither them nor a home.
     fn of(environment: &Environment) -> Option<Files> {
         let home = environment.get("HOME").map(PathBuf::from);
         let file = |variable: &str, name: &str| match environment.get(variable) {
@@ -231,7 +231,7 @@ impl Files {
         })
     }
 
-    /// Reads the profiles of both files; values of `credentials` go before those of `config`.
+    /// Reads the profiles of both files; values of `credentials` take precedence over those of `config`.
     fn read(&self) -> Result<BTreeMap<String, Section>> {
         let mut profiles: BTreeMap<String, Section> = BTreeMap::new();
         let config = parse(&text(&self.config)?);
@@ -248,7 +248,7 @@ impl Files {
                     section.insert("s3.endpoint_url".to_owned(), endpoint.clone());
                 }
             }
-            // `[profile default]` goes before `[default]`, and comes after it in this order.
+            // `[profile default]` takes precedence over `[default]`, and comes after it in this order.
             if kind == "profile" || (kind.is_empty() && name == "default") {
                 profiles.insert(name.to_owned(), section);
             }
@@ -279,7 +279,7 @@ fn unquoted(name: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// Reads sections and their values. Lines that are neither are passed over, as Amazon's tools do.
+/// Reads sections and their values. Other lines are skipped, as Amazon's tools do.
 fn parse(text: &str) -> BTreeMap<String, Section> {
     let mut sections: BTreeMap<String, Section> = BTreeMap::new();
     let (mut title, mut parent) = (None, None::<String>);
@@ -313,7 +313,7 @@ fn parse(text: &str) -> BTreeMap<String, Section> {
     sections
 }
 
-/// Cuts a comment off: `#` or `;` behind a blank.
+/// Cuts a comment off: `#` or `;` after a blank.
 fn without_comment(value: &str) -> &str {
     let starts = [" #", "\t#", " ;", "\t;"];
     let end = starts.iter().filter_map(|start| value.find(start)).min();
