@@ -1,4 +1,4 @@
-//! What a verb is told by its caller: time, place, and when to stop.
+//! The facts that a caller gives to a verb: time, paths, and when to stop.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -24,7 +24,7 @@ pub struct Context {
     pub hostname: Option<String>,
     /// The version of this hookshot.
     pub version: Version,
-    /// Where copies that nobody keeps may lie.
+    /// The folder for temporary copies.
     pub scratch: PathBuf,
     /// This program, for the helpers that it starts.
     pub program: PathBuf,
@@ -34,23 +34,23 @@ pub struct Context {
     pub signs: Signs,
     /// The variables of the environment.
     pub environment: Environment,
-    /// Whether we may give files away.
+    /// True if we may give files away.
     pub privileged: bool,
-    /// How many threads compress and inflate.
+    /// The threads that compress and inflate.
     pub threads: Threads,
-    /// When to stop.
+    /// The request to stop.
     pub stop: Stop,
-    /// Who wants to know how far we are.
+    /// The receiver of our progress.
     pub progress: Arc<dyn Progress>,
 }
 
 impl Context {
-    /// The time in RFC 3339, UTC.
+    /// Returns the time in RFC 3339, UTC.
     pub fn time(&self) -> String {
         self.now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
 
-    /// Whether what is restored can be given to its owners.
+    /// Returns the right of this process to give restored files to their owners.
     pub fn privilege(&self) -> Privilege {
         match self.privileged {
             true => Privilege::Root,
@@ -58,7 +58,7 @@ impl Context {
         }
     }
 
-    /// A reader that reports what passes and ends when we are to stop.
+    /// Returns a reader that reports the bytes that pass, and ends when we are to stop.
     pub fn watch<R>(&self, inner: R) -> Watched<R> {
         Watched::new(inner, self.stop.clone(), self.progress.clone())
     }

@@ -1,6 +1,6 @@
-//! What somebody branches on: the kinds of failure, with the exit code, the JSON name and the hint of each.
+//! The kinds of failure that a caller branches on, with the exit code, the JSON name and the hint of each.
 //!
-//! Everything below `cli` returns `anyhow::Result`; where the kind matters, the innermost cause is a [`Failure`].
+//! Everything below `cli` returns `anyhow::Result`. If the kind matters, the innermost cause is a [`Failure`].
 
 use std::{fmt, io};
 
@@ -38,7 +38,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The process exit code of this kind.
+    /// Returns the process exit code of this kind.
     pub fn code(self) -> u8 {
         match self {
             Kind::Failed | Kind::Differs => 1,
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// The name of this kind in JSON.
+    /// Returns the name of this kind in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Failed => "failed",
@@ -80,18 +80,18 @@ impl Kind {
 /// A failure with its kind, its message, every fault that was found, and what to do about it.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// What somebody branches on.
+    /// The kind that a caller branches on.
     pub kind: Kind,
-    /// What failed, lower case, without a full stop.
+    /// The message, in lower case and without a full stop.
     pub message: String,
-    /// What to do.
+    /// The advice to the user.
     pub hint: Option<String>,
-    /// Every single fault, where there can be several.
+    /// Every single fault, if there can be several.
     pub faults: Vec<String>,
 }
 
 impl Failure {
-    /// A failure of `kind` that says `message`.
+    /// Returns a failure of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
         Failure {
             kind,
@@ -123,7 +123,7 @@ impl Failure {
         self
     }
 
-    /// The failure that `error` comes down to: the [`Failure`] in its chain, or what its I/O cause means.
+    /// Returns the failure that `error` comes down to: the [`Failure`] in its chain, or what its I/O cause means.
     pub fn of(error: &anyhow::Error) -> Failure {
         if let Some(failure) = error.downcast_ref::<Failure>() {
             let message = format!("{error:#}");
@@ -206,7 +206,7 @@ impl Failure {
     }
 }
 
-/// The number of the error that a system call failed with, if a library has a type of its own for it.
+/// Returns the number of the error that a system call failed with, if a library has a type of its own for it.
 fn system_error(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let rustix = cause.downcast_ref::<rustix::io::Errno>();
     let nix = cause.downcast_ref::<nix::errno::Errno>();

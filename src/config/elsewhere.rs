@@ -1,4 +1,4 @@
-//! Where an import puts things instead of where the configuration says: below another root, or in other folders.
+//! The paths that an import uses instead of those of the configuration: below another root, or in other folders.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -47,7 +47,7 @@ impl Elsewhere {
         self.root.is_some() || !self.maps.is_empty()
     }
 
-    /// Returns where a path of the command line is: below the root, if it is not there already.
+    /// Returns the path on the disk of a path of the command line: below the root, if it is not there already.
     pub fn said(&self, path: PathBuf) -> PathBuf {
         match &self.root {
             Some(root) if path.starts_with(root) => path,
@@ -55,7 +55,7 @@ impl Elsewhere {
         }
     }
 
-    /// The path by which a program that runs in the root knows `path`.
+    /// Returns the path by which a program that runs in the root knows `path`.
     pub fn inside(&self, path: &Path) -> PathBuf {
         let below = self
             .root
@@ -64,7 +64,7 @@ impl Elsewhere {
         below.map_or_else(|| path.to_owned(), |rest| Path::new("/").join(rest))
     }
 
-    /// Returns where a path of the configuration is.
+    /// Returns the path on the disk of a path of the configuration.
     pub fn target(&self, path: &Path) -> PathBuf {
         if !self.is_elsewhere() {
             return tidy(path);
@@ -86,7 +86,7 @@ impl Elsewhere {
         self.below_root(&mapped.unwrap_or(path))
     }
 
-    /// Returns where a path is to which a link leads that is restored as it was: links are not mapped.
+    /// Returns the path on the disk of the target of a link that is restored as it was: links are not mapped.
     pub fn led(&self, path: &Path) -> PathBuf {
         match self.root {
             Some(_) => self.below_root(&plain(path)),
@@ -154,7 +154,7 @@ impl Elsewhere {
     }
 }
 
-/// A path without `.`, `..` and doubled slashes, by its text alone.
+/// Returns a path without `.`, `..` and doubled slashes, by its text alone.
 fn plain(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
@@ -167,7 +167,7 @@ fn plain(path: &Path) -> PathBuf {
     out
 }
 
-/// A path as people would write it: `..` is resolved on the disk, because a link may stand before it.
+/// Returns a path as a person would write it: `..` is resolved on the disk, because a link may stand before it.
 pub fn tidy(path: &Path) -> PathBuf {
     let path: PathBuf = path.components().collect();
     match path

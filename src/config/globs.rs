@@ -36,7 +36,8 @@ pub struct Glob {
 }
 
 impl Glob {
-    /// The pattern that is the path of `source`; nothing if it is none, or if something has exactly this path.
+    /// Returns the pattern that is the path of `source`; `None` if the path is not a pattern, or if something has
+    /// exactly this path.
     pub fn new(source: &Source) -> Result<Option<Glob>> {
         let Some(path) = source.path().filter(|path| is_wild(path)) else {
             return Ok(None);
@@ -101,7 +102,7 @@ impl Glob {
         Ok(())
     }
 
-    /// The folder above everything that can match.
+    /// Returns the folder above everything that can match.
     pub fn base(&self) -> &Path {
         &self.base
     }
@@ -111,8 +112,8 @@ impl Glob {
         self.template.presence == Presence::Optional
     }
 
-    /// The sources that are there, in the order of their paths; none at one of the paths `others`. What several paths lead to
-    /// by links is one source, at the path without links if that matches.
+    /// Returns the sources that are there, in the order of their paths; none at one of the paths `others`. If several
+    /// paths lead to one file by links, it is one source, at the path without links if that matches.
     pub fn expand(&mut self, others: &BTreeSet<PathBuf>) -> Result<Vec<Source>> {
         let mut paths = Vec::new();
         self.walk(self.base.clone(), 0, &mut paths)?;
@@ -202,7 +203,7 @@ impl Glob {
         Ok(())
     }
 
-    /// The name of the entry of a file that matches.
+    /// Returns the name of the entry of a file that matches.
     fn name_of(&self, path: &Path) -> Option<EntryName> {
         let below = path.strip_prefix(&self.base).ok()?.to_str()?;
         let name = self.template.name.as_str();
@@ -214,12 +215,12 @@ impl Glob {
                 fill(name, &mut stars)?
             }
         };
-        // What cannot be found again is not named.
+        // A file that its name does not lead back to gets none.
         let name = EntryName::new(&text).ok()?;
         (self.path_of(&name).as_deref() == Some(path)).then_some(name)
     }
 
-    /// The path of an entry whose name is one of this pattern's, whether it is here or not.
+    /// Returns the path of an entry whose name is one of this pattern's, even if the file is not here.
     pub fn path_of(&self, entry: &EntryName) -> Option<PathBuf> {
         let (name, entry) = (self.template.name.as_str(), entry.as_str());
         if name == entry {
@@ -273,7 +274,7 @@ fn bad(source: &Source, reason: &str) -> Failure {
         .hint("docs/services.md, \"Files that come and go\", says what patterns mean")
 }
 
-/// The matcher of one component: braces and backslashes are letters.
+/// Returns the matcher of one component: braces and backslashes are letters.
 fn compile(part: &str) -> Option<globset::GlobMatcher> {
     let part = part.replace('{', "[{]").replace('}', "[}]");
     let mut builder = GlobBuilder::new(&part);

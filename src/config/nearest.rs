@@ -1,6 +1,6 @@
 //! The right name that was most likely meant.
 
-/// The one of `known` that is nearest to `name`, if any is near at all.
+/// Returns the one of `known` that is nearest to `name`, if any is near at all.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     // Two letters of a short name that changed places look less alike than they are.
     let score = |candidate: &str| match strsim::osa_distance(name, candidate) {

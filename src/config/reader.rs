@@ -240,7 +240,7 @@ impl<'a> Section<'a> {
         sections
     }
 
-    /// Reads the sections `[[KEY]]`; `None` if there is none, or if they are no sections.
+    /// Reads the sections `[[KEY]]`; `None` if they are missing, or if they are not sections.
     pub(super) fn repeated<T>(
         &self,
         key: &'static str,

@@ -72,7 +72,7 @@ impl Settings {
             Schema::parse(&text.unwrap_or_default()).map_err(|faults| refused(&config, &faults))?;
         let inside = elsewhere.inside(&said);
         let folder = folder_of(&inside);
-        // What the command line names is relative to the current folder, what the file names to the file.
+        // A path of the command line is relative to the current folder, one of the file to the file's folder.
         let said_place = |said: &Option<PathBuf>| -> Result<Option<PathBuf>> {
             let absolute = said.as_deref().map(absolute).transpose()?;
             Ok(absolute.map(|path| elsewhere.said(path)))
@@ -182,7 +182,7 @@ impl Settings {
         manifest: &Manifest,
         asked: impl Fn(&EntryName) -> bool,
     ) -> Result<()> {
-        // What is locked does not change.
+        // The home is locked: it does not change.
         self.home = Some(self.home());
         let mut moved = Vec::new();
         for directory in self.sources.iter().filter(|source| restores_links(source)) {
@@ -270,7 +270,7 @@ impl Settings {
                 }
             }
         }
-        // What the file system itself keeps in its root is not the service's.
+        // Entries that the file system itself keeps in its root are not the service's.
         if directory
             .path()
             .map(real)
@@ -312,7 +312,7 @@ impl Settings {
         let directories = self.sources.iter().filter(|source| source.is_directory());
         let around = directories.filter_map(Source::path).map(real);
         let around = around.filter(|folder| path.starts_with(folder));
-        // What is replaced as one is no place for what replaces it.
+        // A folder that is replaced as one is not a place for its replacement.
         let outermost = around.min_by_key(|folder| folder.as_os_str().len());
         match outermost {
             // Its children are replaced, and it stays.

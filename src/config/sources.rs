@@ -89,7 +89,7 @@ pub enum Content {
     Redb(PathBuf),
     /// A SQLite database.
     Sqlite {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// A query that reports active work in it, row by row.
         active_query: Option<String>,
@@ -98,7 +98,7 @@ pub enum Content {
     File(PathBuf),
     /// A folder with everything in it.
     Directory {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// Its archived part: patterns as in gitignore(5); everything if there are none.
         include: Vec<String>,
@@ -141,7 +141,7 @@ impl Content {
 }
 
 impl Source {
-    /// A source that has to be there, and that others may read as far as its mode says.
+    /// Returns a source that has to be there, and that others may read as far as its mode says.
     pub fn new(name: EntryName, content: Content) -> Source {
         let order = content.default_order();
         Source {

@@ -210,7 +210,7 @@ fn inner_number(process: &str) -> Option<u32> {
     numbers.split_whitespace().last()?.parse().ok()
 }
 
-/// The byte that a run locks in the folders that it works on: far behind whatever others may lock.
+/// Returns the byte that a run locks in the folders that it works on: far behind whatever others may lock.
 fn range(pid: u32, life: &Life) -> Range {
     let run = format!("{}-{pid}-{}", life.namespace, life.started);
     let hash = Sha256::digest(run);

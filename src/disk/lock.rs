@@ -15,10 +15,10 @@ use anyhow::{Context as _, Result};
 use super::holder;
 use crate::error::{Failure, Kind};
 
-/// How a state is held.
+/// The way in which a state is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
-    /// Together with others who only read it.
+    /// Together with other processes that only read it.
     Shared,
     /// Alone.
     Exclusive,

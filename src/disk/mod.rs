@@ -1,4 +1,4 @@
-//! How bytes stay: durable files, private staging, space, locks, and the transaction that replaces several files as one.
+//! Durable files, private staging, space, locks, and the transaction that replaces several files as one.
 //!
 //! The only layer that changes a file that lasts.
 #![expect(

@@ -1,4 +1,4 @@
-//! Mounts: what is mounted where, for this process and for those of other mount namespaces (proc_pid_mountinfo(5),
+//! Mounts and their mount points, for this process and for those of other mount namespaces (proc_pid_mountinfo(5),
 //! mount_namespaces(7)).
 //!
 //! Mounts are told apart by their own numbers and never by the device: a bind mount has the device of what it shows, and
@@ -82,7 +82,7 @@ impl Mounts {
             .0
             .iter()
             .filter(|mount| mount.point != folder && mount.point.starts_with(folder));
-        // What lies under another mount is not in the folder that is seen.
+        // A mount that lies under another one is not in the folder that is seen.
         let seen = inside.filter(|mount| match id_of(&mount.point) {
             Some(id) => id == mount.id,
             None => super::exists(&mount.point),

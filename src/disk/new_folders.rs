@@ -33,7 +33,7 @@ impl Placed {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = staged.symlink_metadata()?;
         let has_acl = rustix::fs::lgetxattr(staged, ACLS[0], &mut [0u8; 0][..]);
-        // What a directory lets others do was decided for it; what a file does, perhaps by a folder above it.
+        // The access of others to a directory was decided for it; that to a file, perhaps by a folder above it.
         let is_open = match metadata.is_dir() {
             true => metadata.mode() & 0o001 != 0,
             false => !is_database && metadata.uid() == 0 && metadata.mode() & 0o007 != 0,

@@ -68,7 +68,7 @@ fn redirects(path: &Path) -> Result<bool> {
     let said = options
         .split(',')
         .find_map(|option| option.strip_prefix("redirect_dir="));
-    // What is not said is the module's default.
+    // If the option is missing, the module's default applies.
     Ok(match said {
         Some(said) => said == "on",
         None => fs::read_to_string("/sys/module/overlay/parameters/redirect_dir")

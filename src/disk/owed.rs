@@ -32,7 +32,7 @@ struct Note {
     /// The mark of the command that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     running: Option<String>,
-    /// True if there is no cleanup: only a command that still runs has to end.
+    /// True if the cleanup is missing: only a command that still runs has to end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     without_cleanup: bool,
 }
@@ -52,7 +52,7 @@ pub struct Owed {
 pub fn note(home: &Home, owed: &Owed, time: String) -> Result<()> {
     let folder = home.folder();
     let looking = || format!("cannot look at {}", folder.display());
-    // What would not be believed later is not begun.
+    // Do not begin a note that would not be trusted later.
     trust(folder, &folder.symlink_metadata().with_context(looking)?)?;
     let note = Note {
         version: VERSION,

@@ -115,7 +115,7 @@ pub fn real(path: &Path) -> PathBuf {
     match found {
         Some((ancestor, folder)) => match path.strip_prefix(ancestor) {
             Ok(rest) if rest.as_os_str().is_empty() => folder,
-            // What is not there is not a link: `..` takes back what stands before it.
+            // A component that is not there is not a link: `..` takes back the component before it.
             Ok(rest) => rest.components().fold(folder, |mut path, component| {
                 match component {
                     Component::ParentDir => drop(path.pop()),

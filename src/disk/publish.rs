@@ -41,7 +41,7 @@ enum Kind {
     Named(NamedTempFile),
 }
 
-/// What to do with a file that already has the name.
+/// The fate of a file that already has the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// It is replaced in one step.
@@ -51,14 +51,15 @@ pub enum Existing {
 }
 
 impl Draft {
-    /// A draft for a file that will be published in `folder`.
+    /// Creates a draft for a file that will be published in `folder`.
     pub fn create(folder: &Path) -> io::Result<Draft> {
         Draft::create_as(folder, PREFIX)
     }
 
-    /// The same. If the file system knows no files without names, the draft's name begins with `prefix`.
+    /// Does the same. If the file system knows no files without names, the draft's name begins with `prefix`.
     pub fn create_as(folder: &Path, prefix: &str) -> io::Result<Draft> {
-        // A nameless file gets its name by /proc (open(2)); if that is not mounted there is no other way.
+        // A nameless file gets its name by /proc (open(2)). If that is not mounted, the file needs a name from the
+        // start.
         if !Path::new("/proc/self/fd").exists() {
             let kind = Kind::Named(named_in(folder, prefix)?);
             let folder = folder.to_owned();
@@ -88,7 +89,7 @@ impl Draft {
         })
     }
 
-    /// The draft's content.
+    /// Returns the draft's content.
     pub fn file(&mut self) -> &mut File {
         match &mut self.kind {
             Kind::Nameless(file) => file,

@@ -11,10 +11,10 @@ use nix::{
 
 use super::holder::Holder;
 
-/// Where a range begins, and its length in bytes; a length of 0 reaches to the end of any file.
+/// The start of a range and its length, in bytes; a length of 0 reaches to the end of any file.
 pub type Range = (i64, i64);
 
-/// Takes a reader's lock; false where somebody holds one that keeps readers out.
+/// Takes a reader's lock; false if another process holds one that keeps readers out.
 pub fn share(file: &File, range: Range) -> io::Result<bool> {
     set(file, libc::F_RDLCK, range)
 }
@@ -29,7 +29,7 @@ pub fn release(file: &File, range: Range) -> io::Result<()> {
     set(file, libc::F_UNLCK, range).map(drop)
 }
 
-/// Whether somebody else holds a lock of any kind there: a pure query that disturbs nobody.
+/// Returns true if another process holds a lock of any kind there. A pure query: it takes no lock.
 pub fn is_locked(file: &File, range: Range) -> io::Result<bool> {
     Ok(locked_by(file, range)?.is_some())
 }
@@ -40,12 +40,12 @@ pub fn locked_by(file: &File, range: Range) -> io::Result<Option<Holder>> {
     ask(file, libc::F_WRLCK, range)
 }
 
-/// The same for locks of writers alone.
+/// Does the same for locks of writers alone.
 pub fn written_by(file: &File, range: Range) -> io::Result<Option<Holder>> {
     ask(file, libc::F_RDLCK, range)
 }
 
-/// Returns who stands in the way of a lock of this `kind`.
+/// Returns a process that stands in the way of a lock of this `kind`.
 fn ask(file: &File, kind: libc::c_int, range: Range) -> io::Result<Option<Holder>> {
     let mut query = flock(kind, range);
     fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut query))?;

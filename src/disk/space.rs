@@ -1,4 +1,4 @@
-//! Whether there is room, asked before anything is written.
+//! The check for free space before anything is written.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Failure, Kind};
 
-/// Room that stays free beside what is asked for: metadata, a journal, a log line of somebody else.
+/// Room that stays free beside the request, in bytes: for metadata, a journal, a log line of another process.
 const RESERVE_BYTES: u64 = 1 << 20;
 
-/// Fails with [`Kind::Space`] where the file system of `path` has no room for `bytes` more.
+/// Fails with [`Kind::Space`] if the file system of `path` has no room for `bytes` more.
 ///
 /// Not promised: that the room is still there a moment later; writing fails with the same kind then.
 pub fn require(path: &Path, bytes: u64, what: &str) -> Result<()> {

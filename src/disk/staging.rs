@@ -1,4 +1,4 @@
-//! The private folder where an archive is unpacked and proven before anything moves.
+//! The private folder where an archive is unpacked and verified before anything moves.
 
 use std::{
     fs::File,
@@ -75,7 +75,7 @@ impl Staging {
 
     /// Creates a folder in `scratch`, with a name that nothing there has; `what` it is for ends the name.
     ///
-    /// What a kill leaves goes with the next [`sweep`].
+    /// The leftovers of a kill go with the next [`sweep`].
     pub fn scratch(scratch: &Path, what: &str) -> Result<Staging> {
         let pid = std::process::id();
         let mut number = 0u32;
@@ -84,7 +84,7 @@ impl Staging {
             match Staging::make(&path) {
                 Ok(Some(staging)) => return Ok(staging),
                 Ok(None) => {}
-                // Another thread's, or what a process left that had our number.
+                // Another thread's, or the leftovers of a process that had our number.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
                     return Err(error).with_context(|| format!("cannot create {}", path.display()));
@@ -94,7 +94,7 @@ impl Staging {
         }
     }
 
-    /// A path beside the folder that nothing else has. What a kill leaves there goes as the folder does.
+    /// Returns a path beside the folder that nothing else has. The leftovers of a kill go as the folder does.
     pub fn sibling(&self) -> PathBuf {
         let name = self.path.file_stem().unwrap_or_default();
         let mut name = name.to_os_string();
@@ -108,22 +108,22 @@ impl Staging {
         self.keep.store(true, Ordering::Relaxed);
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where an entry lies; its name cannot lead out of the folder.
+    /// Returns the path of an entry; its name cannot lead out of the folder.
     pub fn place(&self, name: &EntryName) -> PathBuf {
         self.path.join(name.as_str())
     }
 
-    /// A new file for an entry.
+    /// Creates a new file for an entry.
     pub fn file(&self, name: &EntryName) -> Result<File> {
         self.file_of_mode(name, 0o600)
     }
 
-    /// The same, with this mode as far as the umask allows: only the folder keeps it private then.
+    /// Does the same, with this mode as far as the umask allows: only the folder keeps the file private then.
     pub fn file_of_mode(&self, name: &EntryName, mode: u32) -> Result<File> {
         let place = self.place(name);
         let create = || -> io::Result<File> {
@@ -142,7 +142,7 @@ impl Staging {
         create().with_context(|| format!("cannot create {}", place.display()))
     }
 
-    /// Opens a folder in it, which is made where it is missing.
+    /// Opens a folder in it, and makes it if it is missing.
     fn folder(&self, folder: &Path) -> io::Result<OwnedFd> {
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -152,12 +152,12 @@ impl Staging {
         Ok(sys::open(folder, flags, Mode::empty())?)
     }
 
-    /// A writer for an entry.
+    /// Returns a writer for an entry.
     pub fn writer(&self, name: &EntryName) -> Result<Box<dyn Write>> {
         Ok(Box::new(self.file(name)?))
     }
 
-    /// A writer for an entry of `size` bytes; blocks of zeros take no room.
+    /// Returns a writer for an entry of `size` bytes; blocks of zeros take no room.
     pub fn sparse_writer(&self, name: &EntryName, size: u64) -> Result<Box<dyn Write>> {
         let file = self.file(name)?;
         file.set_len(size)

@@ -100,7 +100,7 @@ pub struct Own {
 }
 
 impl Own {
-    /// Those of the folder at `path`.
+    /// Reads the attributes of the folder at `path`.
     pub fn of(path: &Path) -> io::Result<Own> {
         let metadata = path.metadata()?;
         Ok(Own {

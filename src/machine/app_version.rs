@@ -52,7 +52,7 @@ pub fn for_archive(
     }
 }
 
-/// The version of the application on this machine, if the configuration tells; or else why it is not known.
+/// Returns the version of the application on this machine, if the configuration tells; or else why it is not known.
 fn here(context: &Context, settings: &Settings) -> Result<Result<Option<String>, String>> {
     let schema = &settings.schema;
     let Some(command) = schema
@@ -73,7 +73,7 @@ fn here(context: &Context, settings: &Settings) -> Result<Result<Option<String>,
         .map_err(|why| format!("`app_version_command` under [backup] {why}")))
 }
 
-/// The version in an answer: the line that has the first number, or else the first line.
+/// Returns the version in an answer: the line that has the first number, or else the first line.
 fn version_of(said: &Said) -> Result<String, String> {
     let numbered = Numbered::find(&said.text).map(|found| printable(found.line));
     let version = numbered.or_else(|| said.lines().into_iter().next());
@@ -86,7 +86,7 @@ fn version_of(said: &Said) -> Result<String, String> {
     }
 }
 
-/// The reason why an archive of another version of the application is not imported, if there is one.
+/// Returns the reason why an archive of another version of the application is not imported, if there is one.
 pub fn obstacle(
     context: &Context,
     settings: &Settings,

@@ -38,16 +38,16 @@ use crate::{
     },
 };
 
-/// What an import or a rollback did, or would do.
+/// The outcome of an import or a rollback, or of its rehearsal.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Whether it was only a rehearsal.
+    /// True if it was only a rehearsal.
     pub dry_run: bool,
-    /// Whether the state is now the new one.
+    /// True if the state is now the new one.
     pub applied: bool,
-    /// What happens to which target.
+    /// The action on each target.
     pub steps: Vec<StepReport>,
-    /// Why nothing happens.
+    /// The obstacles because of which nothing happens.
     pub blocked: Vec<Obstacle>,
     /// Remarks about what was left undone, and what is worth knowing.
     #[serde(flatten)]
@@ -58,7 +58,7 @@ pub struct Report {
     /// The path of the archive, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive_escaped: Option<String>,
-    /// Where the unpacked archive was kept.
+    /// The path at which the unpacked archive was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging: Option<String>,
     /// The same, percent-encoded, if it is not UTF-8.
@@ -76,12 +76,12 @@ pub struct StepReport {
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_escaped: Option<String>,
-    /// What happens to it.
+    /// The action on it.
     pub action: &'static str,
-    /// What the target is, for people.
+    /// A description of the target, for the user.
     #[serde(skip)]
     pub description: &'static str,
-    /// Where the old file stays.
+    /// The path at which the old file stays.
     pub backup: Option<String>,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,8 @@ impl StepReport {
 }
 
 impl Report {
-    /// The report of a plan that is not carried out yet. [`Report::name_backups`] says where old files will stay.
+    /// Returns the report of a plan that is not carried out yet. [`Report::name_backups`] adds the paths of the old
+    /// files.
     pub fn new(rehearsal: Rehearsal, steps: &[Step], found: Vec<Obstacle>) -> Report {
         // Several targets may have one obstacle.
         let mut blocked: Vec<Obstacle> = Vec::new();
@@ -130,7 +131,7 @@ impl Report {
         }
     }
 
-    /// Says of each step where the old file stays.
+    /// Adds to each step the path at which the old file stays.
     pub fn name_backups(&mut self, changes: &[Change<'_>]) {
         let mut backups: BTreeMap<Shown, Shown> = BTreeMap::new();
         let mut name = |target: &Path, backup: &Path| {
@@ -146,7 +147,7 @@ impl Report {
                 }
             }
             if let New::Folder { within, .. } = &change.new {
-                // What lies in a folder stays in that folder.
+                // The old file of a target within the folder stays in the folder's backup.
                 for inner in within.iter().filter(|inner| inner.before.is_some()) {
                     if let Ok(inside) = inner.target.strip_prefix(&change.target) {
                         name(&inner.target, &backup.join(inside));
@@ -163,7 +164,7 @@ impl Report {
         }
     }
 
-    /// Says of each entry of a command where what the command held before stays.
+    /// Adds to the step of each command the path at which the command's earlier content stays.
     pub fn name_kept(&mut self, commands: &[Fed<'_>]) {
         for fed in commands {
             let mut steps = self.steps.iter_mut();
@@ -174,7 +175,7 @@ impl Report {
         }
     }
 
-    /// What the reasons in the way come down to; the worst of them decides the exit code.
+    /// Returns the obstacles as one failure, if there are any; the worst of them decides the exit code.
     pub fn refusal(&self) -> Option<Failure> {
         let rank = |blocked: &&Obstacle| match blocked.kind.failure() {
             Kind::Refused => 2,
@@ -187,7 +188,7 @@ impl Report {
             .iter()
             .map(|blocked| blocked.message.clone())
             .collect();
-        // What one reason asks for does not help against another: all of it is said, the worst reason's first.
+        // The hint of one obstacle does not help against another: all are given, that of the worst obstacle first.
         let mut hints = vec![worst.hint];
         for blocked in &self.blocked {
             if !hints.contains(&blocked.hint) {
@@ -211,10 +212,10 @@ impl Report {
     }
 }
 
-/// Whether the plan is carried out.
+/// The choice between carrying out a plan and only showing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rehearsal {
-    /// It is.
+    /// The plan is carried out.
     Real,
     /// It is only shown.
     DryRun,
@@ -226,17 +227,17 @@ fn remark(refused: Refused, remarks: &mut Remarks) {
     remarks.refused(refused.kind, refused.entry, message);
 }
 
-/// Whether a database that was put in place must open.
+/// The demand on a database that was put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Databases {
-    /// It must: an archive that was proven holds nothing else.
+    /// It must open: a verified archive holds no database that does not.
     Open,
-    /// It comes back as it was, and it may have been what the import was for.
+    /// It need not open. It comes back as it was, and the import may have been made because of its damage.
     AsTheyWere,
 }
 
-/// The backups that the record of the last import knows. A record that cannot be read knows none: then everything that is
-/// there stays.
+/// Returns the backups that the record of the last import knows. A record that cannot be read knows none: then every
+/// backup that is there stays.
 pub fn known_backups(home: &Home) -> Known {
     let record = home.record().unwrap_or_else(|error| {
         warn!(
@@ -338,7 +339,8 @@ pub fn carry_out(
     }
 }
 
-/// What was planned on is what is there: a service that has started, or an editor that has saved, is not overrun.
+/// Fails if a target changed after it was planned on, so that the work of a service that started or an editor that
+/// saved is not overwritten.
 fn nothing_has_moved(changes: &[Change<'_>]) -> Result<()> {
     for change in changes {
         let before = || change.before.map(|digest| digest.to_string());
@@ -379,7 +381,7 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
                 bail!("{} is still there", target.display())
             }
             New::Nothing => {}
-            // What is there was told by its place; what is in it was proven before.
+            // Its place identifies it; its content was verified before.
             // A child of a mount point may be nothing: a link that is not restored, say.
             New::Folder { .. } | New::Backup { .. }
                 if !crate::disk::exists(target) && volume_of(&change.backup()).is_none() =>
@@ -400,7 +402,7 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
                     );
                 }
                 let mode = target.metadata()?.mode() & 0o7777;
-                // What could not be restored was said, and left the file narrower.
+                // Bits that could not be restored were reported, and left the file narrower.
                 if mode & !attributes.mode != 0 {
                     bail!(
                         "{} has mode {mode:04o}, wider than {:04o}",

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Takes away a file that belongs to a database which is replaced; nothing where it is not there.
+/// Plans the removal of a file that belongs to a replaced database; `None` if it is not there.
 pub fn removal(database: &EntryName, companion: &Path) -> Result<Option<(Step, Change<'static>)>> {
     let stamp = survey::stamp(companion)?;
     let Some(present) = survey::present(companion, |file| Box::new(file))? else {

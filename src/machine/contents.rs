@@ -1,5 +1,5 @@
-//! What an entry must hold to be of use: asked by export before it archives, and by import before it replaces. One
-//! rule for both, so that what export calls good is never refused for its content.
+//! The check of an entry's content. Export checks before it archives, and import before it replaces. One rule serves
+//! both, so that import never refuses the content of an entry that export called good.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Checks the content of a configuration file; every fault where it is not good. `config.toml` gives its schema.
+/// Checks the content of a configuration file; returns every fault if it is not good. `config.toml` gives its schema.
 pub fn check(source: &Source, bytes: &[u8]) -> Result<Option<Schema>, Vec<String>> {
     let text = || {
         if bytes.len() as u64 > MAX_CONFIG_BYTES {
@@ -57,7 +57,7 @@ pub fn say_checked(checked: &Checked, name: &EntryName, shown: &str, remarks: &m
     }
 }
 
-/// Whether an entry has to hold something that [`check`] looks for.
+/// Returns true if the entry of `source` has to hold something that [`check`] looks for.
 pub fn is_checked(source: &Source) -> bool {
     matches!(source.content, Content::Config(_) | Content::Toml(_))
 }
@@ -87,7 +87,7 @@ pub fn check_sizes(
     Ok(())
 }
 
-/// Fails with [`Kind::Usage`] where this machine's `path` would not be imported again.
+/// Fails with [`Kind::Usage`] if an import would refuse this machine's `path`.
 pub fn require(source: &Source, bytes: &[u8], path: &Path) -> Result<()> {
     match check(source, bytes) {
         Ok(_) => Ok(()),

@@ -22,12 +22,12 @@ use crate::{
     source::redb::lock::{self, Against, DatabaseLock},
 };
 
-/// How much a verb needs the state to be whole.
+/// The degree to which a verb needs the state to be whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// It works on the state: it cannot begin before the state is whole.
     State,
-    /// It does not touch the state: what cannot be ended now is only said.
+    /// It does not touch the state: unfinished work that cannot be ended now is only reported.
     Nothing,
 }
 
@@ -49,9 +49,9 @@ pub fn recover(config: &Path, need: Need) -> Result<()> {
     }
 }
 
-/// What became of the unfinished work.
+/// The fate of the unfinished work.
 enum Outcome {
-    /// There is none any more.
+    /// It is no longer there.
     Settled,
     /// Another hookshot is at work: it may be its own.
     Busy(anyhow::Error),
@@ -158,7 +158,7 @@ fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
         if !holders.is_empty() {
             return Err(half_done(journal, step, &holders).into());
         }
-        // The new file becomes the target: nobody may start on it before everything is in place.
+        // The new file becomes the target: no process may start on it before everything is in place.
         if let Some(file) = step
             .staged
             .as_ref()
@@ -181,27 +181,27 @@ fn half_done(journal: &Journal, step: &journal::Step, holders: &[holder::Holder]
     Failure::new(Kind::Blocked, message).hint(hint)
 }
 
-/// What a verb will do with the state.
+/// A verb's access to the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Only read it; others may as well.
+    /// It only reads the state; other processes may as well.
     Read,
-    /// Change it; nobody else is at work. Folders that are missing are made, so that they can be locked.
+    /// It changes the state; no other process is at work. Missing folders are made, so that they can be locked.
     Write,
-    /// Bring back what it was; no other process is at work. Folders that are missing hold nothing to bring back.
+    /// It brings the old state back; no other process is at work. Missing folders hold nothing to bring back.
     Undo,
 }
 
 /// A state that is whole and locked, and the settings that describe it.
 pub struct Entered {
-    /// What the configuration says, read under the lock.
+    /// The settings of the configuration, read under the lock.
     pub settings: Settings,
     /// Folders that were made for the lock.
     pub folders: NewFolders,
     _lock: StateLock,
 }
 
-/// How often somebody else may be faster before we give up.
+/// The number of times that another process may be faster before we give up.
 const ATTEMPTS: usize = 5;
 
 /// Makes the state whole, locks it, and reads its settings, so that all three hold at the same time.
@@ -229,7 +229,7 @@ pub fn enter(choices: &Choices, access: Access) -> Result<Entered> {
             }
         };
         let lock = StateLock::acquire(&settings.folders(), hold)?;
-        // Before we had the lock, somebody may have begun, died, or replaced the configuration.
+        // Before we had the lock, another process may have begun, died, or replaced the configuration.
         if Home::beside(&config).is_unsettled() || Settings::load(choices)? != settings {
             continue;
         }

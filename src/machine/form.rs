@@ -1,4 +1,4 @@
-//! What a file is, by its first bytes.
+//! The form of a file, told by its first bytes.
 
 use std::{fs::File, io::Read as _, path::Path};
 
@@ -8,10 +8,10 @@ use crate::{
     source::redb::header::Header,
 };
 
-/// How a SQLite database begins (sqlite.org, "Database File Format", 1.3.1).
+/// The first bytes of a SQLite database (sqlite.org, "Database File Format", 1.3.1).
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// What the file at `path` is; nothing where there is none.
+/// Returns the form of the file at `path`; `None` if it cannot be opened.
 pub fn form_of(path: &Path) -> Option<Form> {
     if path.is_dir() {
         return Some(Form::Folder);
@@ -31,7 +31,7 @@ fn is_sqlite(file: &File) -> bool {
     file.rewind().is_ok() && file.read_exact(&mut head).is_ok() && head == *SQLITE_MAGIC
 }
 
-/// What the files of a source are.
+/// Returns the form of a source's files.
 pub fn form_for(content: &Content) -> Form {
     match content {
         Content::Redb(_) => Form::Redb,

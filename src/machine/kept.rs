@@ -1,4 +1,5 @@
-//! What commands hold before an import gives them an archive's entries: exported, kept, and given back by a rollback.
+//! The content of commands before an import gives them an archive's entries: exported, kept, and given back by a
+//! rollback.
 
 use std::{
     collections::BTreeSet,
@@ -37,7 +38,7 @@ pub struct Fed<'a> {
 }
 
 impl<'a> Fed<'a> {
-    /// The file at `content` for the import command of `source`; `None` where it has none.
+    /// Returns the file at `content` for the import command of `source`; `None` if it has none.
     pub fn new(source: &'a Source, content: PathBuf) -> Option<Fed<'a>> {
         match &source.content {
             Content::Command {
@@ -55,7 +56,7 @@ impl<'a> Fed<'a> {
     }
 }
 
-/// Exports of this run that have no place yet; they go where they are not placed.
+/// Exports of this run that have no place yet; they are removed if they are not placed.
 pub struct Exports<'a> {
     context: &'a Context,
     home: &'a Home,
@@ -102,8 +103,9 @@ impl<'a> Exports<'a> {
         self
     }
 
-    /// Exports what the commands hold now, and says where it will stay. A command that fails is in the way of nothing: on a
-    /// new machine there is nothing to keep. But then a rollback cannot give it back, and that is said.
+    /// Exports the present content of the commands, and names the path at which it will stay. A command that fails is
+    /// not an obstacle: on a new machine there is nothing to keep. But then a rollback cannot give the content back,
+    /// and a remark says so.
     pub fn keep(
         &mut self,
         commands: &mut [Fed<'_>],
@@ -197,8 +199,8 @@ fn create(path: &Path) -> std::io::Result<File> {
     options.write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Gives entries to the import commands, one after the other. Where one fails, what the commands held before stays in files
-/// that the error names.
+/// Gives entries to the import commands, one after the other. If one fails, the commands' earlier content stays in
+/// files that the error names.
 pub fn feed(context: &Context, commands: &[Fed<'_>]) -> Result<()> {
     for (number, fed) in commands.iter().enumerate() {
         context.stop.check()?;
@@ -226,7 +228,7 @@ impl fmt::Display for Unfed {
 
 impl std::error::Error for Unfed {}
 
-/// Keeps the exports of these commands beyond the end of the work, and says where.
+/// Keeps the exports of these commands beyond the end of the work, and returns their paths in words.
 fn held_before(commands: &[Fed<'_>]) -> String {
     let kept = commands.iter().filter_map(|fed| {
         let kept = disk::transaction::backup::second_name(fed.kept.as_ref()?).ok()?;

@@ -40,7 +40,7 @@ pub fn of_the_journal(settings: &Settings) -> Vec<Obstacle> {
     blocked
 }
 
-/// Finds the obstacles of `changes`, and names those who go on with what is replaced.
+/// Finds the obstacles of `changes`, and names the processes that go on with the replaced files.
 pub fn of_changes(
     context: &Context,
     changes: &[Change<'_>],
@@ -142,7 +142,8 @@ fn of_mounts(
     Ok(())
 }
 
-/// Looks for attributes that forbid to rename or remove (ioctl_iflags(2)), and for those who may not.
+/// Looks for attributes that forbid to rename or remove (ioctl_iflags(2)), and for sticky folders that allow it only to
+/// another user.
 fn of_attributes(change: &Change<'_>, blocked: &mut Vec<Obstacle>) {
     let path = &change.target;
     if let Some(attribute) = fixed(path) {
@@ -270,12 +271,12 @@ fn unwritable(folder: &Path) -> Option<String> {
             // As below /proc, to root.
             None => format!("nothing can be made in {shown}, its file system forbids it"),
         }),
-        // What else is wrong says the attempt itself.
+        // The attempt itself reports every other fault.
         _ => fixed(at).map(|attribute| format!("{shown} is {attribute}")),
     }
 }
 
-/// Names those who see what is replaced by a mount of its own: they go on with the old one.
+/// Names the processes that see the target by a mount of its own: they go on with the old one.
 fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remarks) {
     let path = &change.target;
     if !exists(path) {

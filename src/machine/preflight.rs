@@ -1,4 +1,4 @@
-//! What stands in the way of replacing the state: who has it open, and what is at work in it.
+//! The obstacles to replacing the state: processes that have it open, and active work in it.
 
 use std::{fs::File, path::Path, time::Duration};
 
@@ -33,7 +33,7 @@ use crate::{
 };
 use crate::{context::Context, work::remark::Remarks};
 
-/// Whether reasons that force may override are overridden.
+/// The choice to override those reasons that force may override.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Force {
     /// Every reason counts.
@@ -42,7 +42,7 @@ pub enum Force {
     Yes,
 }
 
-/// Whether locks are taken or only asked for.
+/// The choice between taking locks and only asking for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locks {
     /// They are held until the value that is returned goes.
@@ -51,8 +51,8 @@ pub enum Locks {
     Asked,
 }
 
-/// Looks at a file that would be replaced; what it is decides how. Reasons go to `blocked`; the lock of a redb database
-/// is held where that was asked for and nobody else has it.
+/// Inspects a file that would be replaced, according to its form. Reasons go to `blocked`; the lock of a redb database
+/// is held if the caller wants it and no other process has it.
 pub fn target(
     path: &Path,
     form: Form,
@@ -79,13 +79,13 @@ pub fn target(
         return database(path, force, locks, blocked);
     }
     let holders = match form {
-        // Who only reads it goes on with the old file, whose companions are gone.
+        // A process that only reads the database goes on with the old file, whose companions are gone.
         Form::Sqlite => sqlite::users(path)?,
         _ => {
             let open = holder::open_by(path).unwrap_or_default().into_iter();
             let writers = open.filter(|(_, mode)| *mode == Mode::Writes);
             let seen: Vec<Holder> = writers.map(|(holder, _)| holder).collect();
-            // What /proc does not show may have locked it to write it.
+            // A process that /proc does not show may have locked the file to write it.
             let asked = |path| open_regular(path).and_then(|file| written_by(&file, (0, 0)));
             let unseen = || asked(path).ok().flatten().into_iter().collect();
             if seen.is_empty() { unseen() } else { seen }
@@ -124,10 +124,10 @@ fn holding(kind: ObstacleKind, path: &Path, holders: &[Holder]) -> Obstacle {
     }
 }
 
-/// How long a SQLite database that somebody keeps locked is waited for.
+/// The longest wait for a SQLite database that another process keeps locked.
 const SQLITE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What reading a SQLite database needs of us.
+/// Returns the facts that reading a SQLite database needs of its caller.
 pub fn sqlite_caller<'a>(context: &'a Context, step: &'a sqlite::Step<'a>) -> sqlite::Caller<'a> {
     sqlite::Caller {
         step,
@@ -136,7 +136,7 @@ pub fn sqlite_caller<'a>(context: &'a Context, step: &'a sqlite::Step<'a>) -> sq
     }
 }
 
-/// Somebody at work, as a command or a query of a source tells: line by line.
+/// Asks the command or the query of a source for active work, which it reports line by line.
 pub fn activity(
     context: &Context,
     source: &Source,
@@ -254,7 +254,7 @@ fn judge_activity(
     overridable(kind, message, hint, force, blocked);
 }
 
-/// A reason that force overrides.
+/// Adds a reason that force overrides; with force it is only a warning.
 fn overridable(
     kind: ObstacleKind,
     message: String,
@@ -272,8 +272,8 @@ fn overridable(
     }
 }
 
-/// Looks at the database that would be replaced. Reasons go to `blocked`; the lock is held where that was asked for
-/// and nobody else has it.
+/// Inspects the database that would be replaced. Reasons go to `blocked`; the lock is held if the caller wants it and
+/// no other process has it.
 fn database(
     path: &Path,
     force: Force,
@@ -294,7 +294,7 @@ fn database(
     }
     if !holders.is_empty() {
         blocked.push(holding(ObstacleKind::DatabaseHeld, path, &holders));
-        // What it holds cannot be read consistently while somebody writes.
+        // Its content cannot be read consistently while another process writes.
         return Ok(None);
     }
     active(path, file, force, blocked)?;

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// What is to go where in the directory called `name`.
+/// Returns the staged files of the directory called `name`, each with its path in that directory.
 pub fn staged_files<'a>(
     name: &'a EntryName,
     manifest: &'a Manifest,

@@ -95,7 +95,7 @@ pub fn locked_below(path: &Path) -> io::Result<Vec<Holder>> {
         .collect();
     if found.is_empty() && !lists_all_locks() {
         for (_, path) in files.values() {
-            // What we may not read we cannot ask.
+            // A file that we may not read cannot be asked for locks.
             let Ok(file) = open_regular(path) else {
                 continue;
             };

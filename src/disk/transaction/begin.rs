@@ -41,8 +41,8 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Begins: records what would have to be removed if we were killed right now. `folders` were made for it, and
-    /// go again if nothing comes of it.
+    /// Begins: records the files that would have to be removed if we were killed right now. `folders` were made for it,
+    /// and go again if nothing comes of it.
     pub fn begin(
         home: Home,
         names: Names,
@@ -87,7 +87,7 @@ impl Transaction {
             .iter()
             .filter(|change| matches!(change.new, New::File { .. } | New::Folder { .. }));
         let placed = made.map(|change| self.names.beside(&change.target, "new"));
-        // What a plan has made of the targets is named as well, before it is made.
+        // The new files of the plan are named in the journal as well, before they are made.
         let named: BTreeSet<&PathBuf> = self.journal.litter.iter().collect();
         let news: Vec<PathBuf> = placed.filter(|path| !named.contains(path)).collect();
         if !news.is_empty() {
@@ -153,7 +153,7 @@ impl Transaction {
     /// Gives the folders that were made owners and modes by what comes to lie in them.
     fn settle_folders(&self, changes: &[Change<'_>]) -> Result<()> {
         let mut placed = Vec::new();
-        // What hookshot keeps for itself lets no other user in.
+        // A file that hookshot keeps for itself lets no other user in.
         for change in changes.iter().filter(|change| change.form != Form::Kept) {
             if let Some(staged) = self.placed(&change.target) {
                 let is_database = matches!(change.form, Form::Redb | Form::Sqlite);

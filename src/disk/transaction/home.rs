@@ -123,7 +123,7 @@ impl Home {
 
     /// Makes `journal` durable. The folder is there.
     pub fn write(&self, journal: &Journal) -> Result<()> {
-        // What would not be followed after a crash is not begun.
+        // Do not begin a journal that would not be followed after a crash.
         trust(
             &self.folder,
             &self
@@ -216,8 +216,8 @@ fn load(path: &Path) -> Result<Option<Journal>> {
     Ok(Some(journal))
 }
 
-/// Refuses a journal or a folder that is not surely ours: a user who could write it could have any file removed or
-/// replaced.
+/// Refuses a journal or a folder that is not surely ours: another user with write access to it could have any file
+/// removed or replaced.
 pub fn trust(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Failure> {
     let us = nix::unistd::geteuid().as_raw();
     let (reason, hint) = if metadata.is_symlink() {

@@ -64,7 +64,7 @@ pub struct Step {
     /// The old file, whatever its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Identity>,
-    /// SHA-256 of the old file; `None` where there was none.
+    /// SHA-256 of the old file; `None` if there was none.
     pub before: Option<String>,
     /// SHA-256 of the new file; `None` for a removal.
     pub after: Option<String>,
@@ -79,10 +79,10 @@ pub struct Step {
 /// The marks that tell the two folders of a step apart, wherever they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Folder {
-    /// The old one; `None` where there was none.
+    /// The old one; `None` if there was none.
     pub old: Option<Place>,
-    /// The new one; `None` for a removal. It is in `staged`, or, where that is nothing, it is the backup that a rollback
-    /// brings back.
+    /// The new one; `None` for a removal. It is in `staged`; if that is `None`, it is the backup that a rollback brings
+    /// back.
     pub new: Option<Place>,
     /// The name of a file in the new one, if the two have one number: subvolumes of btrfs all have 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,8 @@ pub struct Journal {
     /// The entries that are given to commands when the files are in their places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
-    /// The sources that were asked who is at work in them; a rollback asks them again. Nothing in journals of version 1.
+    /// The sources that were asked for active work in them; a rollback asks them again. `None` in journals of version
+    /// 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<String>>,
     /// Backups of earlier imports that are still there.

@@ -129,7 +129,7 @@ fn nothing_is_lost_by_going_back(journal: &Journal) -> Result<()> {
         let mut has_more = false;
         let now = match &step.folder {
             Some(folder) if swap::is_in_place(step, folder)? => {
-                // What is excluded would go with the new folder.
+                // Excluded files would go with the new folder.
                 let whole = survey::listing(&step.target, &Rules::everything())?;
                 has_more = folder.whole.is_some() && whole != folder.whole;
                 survey::listing(&step.target, &folder.rules()?)?
@@ -186,7 +186,7 @@ fn is_pending(step: &Step) -> Result<bool> {
     }
     match &step.staged {
         Some(staged) => Ok(exists(staged)),
-        // What is there after a removal, and is not what was removed, is the user's new file.
+        // A file that is there after a removal, and is not the removed one, is the user's new file.
         None => Ok(step.before.is_some() && digest(&step.target)? == step.before),
     }
 }
@@ -368,7 +368,7 @@ fn remove(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
-        // The folder that would hold it is not there either, or is no folder.
+        // The folder that would hold it is not there either, or is not a folder.
         Err(error)
             if matches!(
                 error.kind(),
@@ -381,7 +381,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the SHA-256 of a file as the journal has it; `None` if there is no file.
+/// Returns the SHA-256 of a file as the journal has it; `None` if the file is missing.
 fn digest(path: &Path) -> Result<Option<String>> {
     match fs::File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

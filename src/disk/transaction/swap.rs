@@ -1,10 +1,10 @@
 //! Folders that are replaced as one: the new one and the old one change places in one step (renameat2(2), RENAME_EXCHANGE),
 //! and the old one stays as `.bak`.
 //!
-//! A folder is told by its inode number, which stays when it is renamed and when its disk is mounted again, so that every
-//! step here may be repeated whenever the machine dies. Two folders with one number (subvolumes of btrfs) are told by a
-//! file that lies in the new one until the work is done. Not promised: that there is a folder at the target between two
-//! renames, where a file system cannot exchange (NFS and some FUSE); the journal finishes that as well.
+//! A folder is told by its inode number, which stays when it is renamed and when its disk is mounted again, so that
+//! every step here may be repeated whenever the machine dies. Two folders with one number (subvolumes of btrfs) are
+//! told by a file that lies in the new one until the work is done. Not promised: that there is a folder at the target
+//! between two renames if a file system cannot exchange (NFS and some FUSE); the journal finishes that as well.
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -130,7 +130,7 @@ fn keep(step: &Step, folder: &Folder, left: &Path) -> Result<()> {
 /// Brings the old folder back. The new one is where it was prepared.
 pub fn restore(step: &Step, folder: &Folder) -> Result<()> {
     let there = which(folder, &step.target)?;
-    // Where the new one belongs: beside its target, or where a rollback took it from.
+    // The place of the new one: beside its target, or where a rollback took it from.
     let home = step.staged.as_deref().unwrap_or(&step.backup);
     if there == Which::Old || (there == Which::Nothing && folder.old.is_none()) {
         return settle(step, folder, home);

@@ -30,7 +30,7 @@ use crate::model::{
 };
 use crate::work::remark::{ATTRIBUTE, OWNER, TIME};
 
-/// Whether owners can be given.
+/// The right to give owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privilege {
     /// We are root: everything belongs to whom it belonged.
@@ -55,7 +55,7 @@ pub fn kind_of(refused: &str) -> &'static str {
 /// The text beside set-id bits that were meant for another owner.
 pub const OTHER_OWNER: &str = "its special bits are not restored: its owner is another";
 
-/// The permission bits that anybody may have: no set-uid, set-gid or sticky bit.
+/// The ordinary permission bits: no set-uid, set-gid or sticky bit.
 pub const ORDINARY_BITS: u32 = 0o777;
 /// The bits that mean something for a folder: set-gid and sticky among them.
 pub const FOLDER_BITS: u32 = 0o3777;
@@ -66,12 +66,12 @@ pub const FOLDER_BITS: u32 = 0o3777;
 pub struct Attributes {
     privilege: Privilege,
     owners: Owners,
-    /// The owners whom the file system has refused, each of which is said once.
+    /// The owners that the file system refused, each of which is said once.
     refused: BTreeSet<(u32, u32)>,
 }
 
 impl Attributes {
-    /// For a process of this privilege.
+    /// Creates the value for a process of this privilege.
     pub fn new(privilege: Privilege) -> Attributes {
         Attributes {
             privilege,
@@ -80,7 +80,7 @@ impl Attributes {
         }
     }
 
-    /// Takes the ACLs away that were inherited; whether there may have been any.
+    /// Takes the ACLs away that were inherited; returns true if there may have been any.
     pub fn clear_acls(&self, fd: impl AsFd) -> io::Result<bool> {
         // Most have no attributes at all, which one question tells.
         if sys::flistxattr_query(&fd) == Ok(0) {
@@ -95,7 +95,7 @@ impl Attributes {
         Ok(true)
     }
 
-    /// The mode with which a file is made: set-id bits come when it has its content and its owner.
+    /// Returns the mode with which a file is made: set-id bits come when it has its content and its owner.
     pub fn mode_of_new_file(record: &FileRecord) -> Option<u32> {
         record.mode.map(|mode| mode & ORDINARY_BITS)
     }
@@ -160,14 +160,14 @@ impl Attributes {
         }
     }
 
-    /// Of a file.
+    /// Gives a file its attributes.
     pub fn set_file(&mut self, file: &File, record: &FileRecord) -> io::Result<Vec<String>> {
         let (owner, mtime) = (record.owner(), record.modified());
         let mode = record.mode.map(|mode| self.mode_of_file(mode, &owner));
         self.set(file.as_fd(), mode, &owner, mtime, &record.xattrs)
     }
 
-    /// Of a single file, as an import has planned it.
+    /// Gives a single file its attributes, as an import planned them.
     pub fn set_planned(
         &mut self,
         file: &File,
@@ -189,7 +189,7 @@ impl Attributes {
         )
     }
 
-    /// Of a folder.
+    /// Gives a folder its attributes.
     pub fn set_folder(
         &mut self,
         folder: BorrowedFd<'_>,
@@ -232,7 +232,7 @@ impl Attributes {
                 let given = sys::fsetxattr(fd, name.as_str(), value, XattrFlags::empty());
                 let count = refused.len();
                 accept(given, &mut refused, || not_restored(name))?;
-                // The bits of the group are the most that the ACL let anybody have: without it the group would have them.
+                // The bits of the group are the most that the ACL granted: without it the group would have them.
                 if let Some(bits) = mode
                     && refused.len() > count
                     && name == ACLS[0]
@@ -255,7 +255,7 @@ impl Attributes {
         Ok(refused)
     }
 
-    /// Of a symbolic link.
+    /// Gives a symbolic link its attributes.
     pub fn set_link(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -301,12 +301,12 @@ impl Attributes {
         let mut refused = Vec::new();
         let given = sys::fchown(fd, Some(uid), Some(gid));
         let say = || format!("{NO_OWNER} {}:{}", uid.as_raw(), gid.as_raw());
-        // What else goes wrong ends the restore itself.
+        // Any other error ends the restore itself.
         accept(given, &mut refused, say).ok()?;
         refused.pop()
     }
 
-    /// The owner that is to be given, if it is not the one that is there.
+    /// Returns the owner that is to be given, if it is not the one that is there.
     fn new_owner(&mut self, look: &Look, owner: &Owner) -> Option<(Uid, Gid)> {
         if self.privilege == Privilege::Ours {
             return None;
@@ -347,7 +347,7 @@ pub fn without_acl(mode: u32) -> u32 {
     mode & !GROUP_BITS
 }
 
-/// What the file system, or our rights, cannot do is said; any other error is one.
+/// Adds a message to `refused` if the file system, or our rights, cannot do it; returns any other error.
 fn accept(
     result: Result<(), Errno>,
     refused: &mut Vec<String>,
@@ -376,7 +376,7 @@ fn accept(
     }
 }
 
-/// The time of the last change; that of the last access stays.
+/// Returns the timestamps that set the time of the last change; that of the last access stays.
 pub fn timestamps(mtime: Modified) -> Timestamps {
     Timestamps {
         last_access: Timespec {

@@ -51,7 +51,7 @@ impl Top {
         })
     }
 
-    /// The same, but messages name `path` in its place: where it will lie in the end.
+    /// Returns the same top, but messages name `path` in its place: its final path.
     pub fn shown_as(self, path: &Path) -> Top {
         let shown = path.to_owned();
         Top { shown, ..self }
@@ -69,7 +69,7 @@ impl Top {
         &self.path
     }
 
-    /// The path of something below it, for messages.
+    /// Returns the path of something below it, for messages.
     pub fn shown(&self, relative: &[u8]) -> String {
         match relative {
             b"" => self.shown.display().to_string(),
@@ -95,7 +95,7 @@ pub struct Folders<'a> {
 }
 
 impl<'a> Folders<'a> {
-    /// Those below `top`.
+    /// Returns the folders below `top`.
     pub fn new(top: &'a Top) -> Folders<'a> {
         Folders {
             top,
@@ -104,7 +104,7 @@ impl<'a> Folders<'a> {
         }
     }
 
-    /// The folder at `folder`; the top for nothing.
+    /// Returns the open folder at `folder`; the top for an empty path.
     pub fn at(&mut self, folder: &[u8]) -> io::Result<BorrowedFd<'_>> {
         while let Some((path, _)) = self.chain.last() {
             if is_at_or_above(path, folder) {
@@ -152,14 +152,14 @@ impl<'a> Folders<'a> {
         })
     }
 
-    /// The folder that `relative` lies in, and its name there.
+    /// Returns the folder that `relative` lies in, and its name there.
     pub fn parent<'n>(&mut self, relative: &'n [u8]) -> io::Result<(BorrowedFd<'_>, &'n OsStr)> {
         let (folder, name) = split(relative);
         Ok((self.at(folder)?, OsStr::from_bytes(name)))
     }
 }
 
-/// The folder of a path, empty for the top, and its last component.
+/// Returns the folder of a path, empty for the top, and its last component.
 pub fn split(relative: &[u8]) -> (&[u8], &[u8]) {
     match relative.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&relative[..slash], &relative[slash + 1..]),
@@ -167,7 +167,7 @@ pub fn split(relative: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// The path of `name` in `folder`.
+/// Returns the path of `name` in `folder`.
 pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     match folder {
         b"" => name.to_vec(),
@@ -192,16 +192,16 @@ pub fn open_file(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
     Ok(sys::openat(parent, name, flags, Mode::empty())?.into())
 }
 
-/// Whether an error means that what had the name is gone, or has become something else.
+/// Returns true if an error means that the thing with the name is gone, or became something else.
 pub fn is_gone(error: &io::Error) -> bool {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::STALE];
     Errno::from_io_error(error).is_some_and(|error| gone.contains(&error))
 }
 
-/// A name in a folder, what it stands for if the folder itself tells, and its inode number.
+/// A name in a folder, its kind if the folder itself tells, and its inode number.
 pub type Listed = (Vec<u8>, Option<What>, u64);
 
-/// The names in an open folder, sorted.
+/// Returns the names in an open folder, sorted.
 pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Listed>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
@@ -220,7 +220,7 @@ pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Listed>> {
     Ok(names)
 }
 
-/// What kind of thing a name leads to.
+/// The kind of thing that a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum What {
     /// A folder.
@@ -247,10 +247,10 @@ impl From<FileType> for What {
     }
 }
 
-/// What the file system says of something (inode(7)).
+/// The file system's data about something (inode(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// What it is.
+    /// Its kind.
     pub what: What,
     /// Permission bits, at most `0o7777`.
     pub mode: u32,
@@ -264,16 +264,16 @@ pub struct Look {
     pub stored: u64,
     /// The file system, and the number in it.
     pub inode: (u64, u64),
-    /// How many names it has.
+    /// The number of its names.
     pub names: u64,
-    /// When its content was changed.
+    /// The time at which its content was changed.
     pub mtime: Modified,
-    /// When anything about it was changed; nobody can set this.
+    /// The time at which anything about it was changed; no process can set this.
     pub ctime: Modified,
 }
 
 impl Look {
-    /// At what has `name` in `folder`; a link is not followed.
+    /// Inspects the thing with this `name` in `folder`; a link is not followed.
     pub fn at(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Look> {
         Ok(Look::from(sys::statat(
             folder,
@@ -282,19 +282,19 @@ impl Look {
         )?))
     }
 
-    /// At what is open.
+    /// Inspects an open file or folder.
     pub fn of(fd: impl AsFd) -> io::Result<Look> {
         Ok(Look::from(sys::fstat(fd)?))
     }
 
-    /// Whether blocks of it are not stored. Small files may lie in their inode, and have none.
+    /// Returns true if blocks of it are not stored. Small files may lie in their inode, and have none.
     pub fn has_holes(&self) -> bool {
         const BLOCK_BYTES: u64 = 4096;
         self.stored + BLOCK_BYTES <= self.size
     }
 
-    /// Whether `after` shows the same file with the same content. A name that was given to it or taken from it changes
-    /// the ctime, and nothing else that matters.
+    /// Returns true if `after` shows the same file with the same content. A name that was given to it or taken from it
+    /// changes the ctime, and nothing else that matters.
     pub fn is_unchanged(&self, after: &Look) -> bool {
         let content = |look: &Look| (look.what, look.inode, look.size, look.mtime);
         content(self) == content(after) && (self.ctime == after.ctime || self.names != after.names)
@@ -347,7 +347,7 @@ pub fn has_xattr_support(fd: impl AsFd, name: &str) -> bool {
     sys::fgetxattr(fd, name, &mut value[..]) != Err(Errno::OPNOTSUPP)
 }
 
-/// The extended attributes of what is open that go along; a file system without them has none.
+/// Returns the extended attributes of an open file or folder that go along; a file system without them has none.
 pub fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Xattrs> {
     let mut found = Xattrs::new();
     match sys::flistxattr_query(fd) {
@@ -370,7 +370,7 @@ pub fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Xattrs> {
             Ok(value)
         };
         match read() {
-            // Somebody has just taken it away.
+            // Another process has just taken it away.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NODATA) => {}
             value => drop(found.insert(name.to_owned(), value?)),
         }

@@ -1,5 +1,5 @@
-//! What of modes and extended attributes cannot be restored at a place: known before anything is tried, so that a dry run
-//! says what the import will.
+//! The modes and extended attributes that cannot be restored at a destination: known before anything is tried, so that
+//! a dry run says the same as the import.
 
 use std::{collections::HashMap, io, path::Path};
 
@@ -28,12 +28,12 @@ pub struct Foresight {
     /// A file without a name, which is given to owners to learn what the file system says, and the file as it was made; made
     /// when it is needed.
     probe: Option<(Draft, Look)>,
-    /// What it says of each owner who was asked for, by their numbers.
+    /// Its refusal of each owner that was asked for, by their numbers; `None` for an owner that it allows.
     refused: HashMap<(Option<u32>, Option<u32>), Option<String>>,
 }
 
 impl Foresight {
-    /// For what will lie at `target`, and a process of this privilege.
+    /// Creates the foresight for files that will lie at `target`, and a process of this privilege.
     pub fn at(target: &Path, privilege: Privilege) -> io::Result<Foresight> {
         let mut ancestors = target.ancestors();
         let nearest = ancestors.find_map(|ancestor| Top::open(ancestor).ok());
@@ -106,8 +106,8 @@ impl Foresight {
         }
     }
 
-    /// Returns what the file system says if it does not let root give files to an owner (a network share that squashes root, FAT):
-    /// asked with a file that has no name.
+    /// Returns the file system's message if it does not let root give files to an owner (a network share that squashes
+    /// root, FAT): asked with a file that has no name.
     pub fn refused_owner(&mut self, owner: &Owner) -> Option<String> {
         let numbers = self.attributes.owner(owner);
         if let Some(known) = self.refused.get(&numbers) {
@@ -170,7 +170,7 @@ impl Foresight {
         if !self.attributes.may_set(name) {
             return false;
         }
-        // What a file system says of one name of users or of root it says of all.
+        // The answer of a file system for one name of users or of root holds for all.
         let kind = match name.split_once('.') {
             Some((space @ ("user" | "trusted"), _)) => format!("{space}.hookshot"),
             _ => name.to_owned(),

@@ -61,7 +61,7 @@ pub(super) fn punch(mut file: &File) -> io::Result<()> {
     }
 }
 
-/// Whether the file system can do it.
+/// Makes `hole` a hole, and resets it to an empty range; false if the file system cannot make holes.
 fn make_hole(file: &File, hole: &mut std::ops::Range<u64>) -> io::Result<bool> {
     let range = std::mem::take(hole);
     if range.is_empty() {

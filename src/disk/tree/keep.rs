@@ -1,4 +1,4 @@
-//! What an archive does not have of a directory stays: it is carried over from the old one into the new one.
+//! The part of a directory that an archive does not hold stays: it is carried over from the old one into the new one.
 //!
 //! First each file gets a second name in the new directory, so that it is at its place whichever of the two is there. When
 //! the new one is there for good, the old one loses its name. Caches of any size move in this way without being copied, and
@@ -31,12 +31,13 @@ use crate::model::{
     tree::{FolderRecord, LinkRecord, Owner},
 };
 
-/// Carries over what the directory `old` has and an export by `rules` would leave out: what they exclude, what is
-/// hookshot's own, sockets, fifos and devices. Files get a second name in `new`, and are copied where they cannot have
-/// one; folders are made with the attributes that they have. Durable when this returns; names what could not come along.
+/// Carries over the content of `old` that an export by `rules` would leave out: excluded files, hookshot's own,
+/// sockets, fifos and devices. Files get a second name in `new`, and are copied if they cannot have one; folders are
+/// made with the attributes that they have. Durable when this returns. Returns the names of the files that could not
+/// come along.
 ///
-/// What `new` already has stays as it is. The old directory is only read. A file which has a second name is one file in
-/// both directories, until [`release`] takes it from one of them.
+/// Files that `new` already has stay as they are. The old directory is only read. A file which has a second name is one
+/// file in both directories, until [`release`] takes it from one of them.
 pub fn keep_excluded(
     old: &Path,
     new: &Path,
@@ -46,8 +47,8 @@ pub fn keep_excluded(
     carry_over(old, new, rules, privilege, &|_| true)
 }
 
-/// The same, but what lies directly in `old` does not come along, nor what is below it, if it is excluded itself: it stays
-/// where it is, because only the children of `old` are replaced.
+/// Does the same, but an excluded child of `old` does not come along, nor does anything below it: it stays where it is,
+/// because only the children of `old` are replaced.
 pub fn keep_excluded_in_children(
     old: &Path,
     new: &Path,
@@ -132,7 +133,7 @@ impl Keeping<'_> {
         let name = OsStr::from_bytes(name);
         let from = self.from.at(folder)?;
         let look = match Look::at(from, name) {
-            // What vanished meanwhile was never there.
+            // A file that vanished meanwhile was never there.
             Err(error) if is_gone(&error) => return Ok(()),
             look => look?,
         };

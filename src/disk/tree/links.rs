@@ -20,7 +20,7 @@ use crate::model::{
 /// The links that are made among those that lead out of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// Those that this machine has already. Where it has a link to another place, its own one stays.
+    /// Those that this machine has already. If its own link leads to another place, its own stays.
     AsHere,
     /// All of them.
     All,
@@ -106,7 +106,7 @@ fn is_nothing(error: &io::Error) -> bool {
     )
 }
 
-/// The link at a path below `top`, if one is there.
+/// Returns the link at a path below `top`, if one is there.
 fn link_at(top: &Top, name: &RelativeName) -> io::Result<Option<LinkRecord>> {
     let mut folders = Folders::new(top);
     let mut read = || -> io::Result<Option<LinkRecord>> {

@@ -1,4 +1,4 @@
-//! A digest over what a directory looks like from outside: whether anybody has changed anything since.
+//! A digest over a directory as it looks from outside, to find changes by other processes.
 
 use std::{
     io::{self, Write as _},
@@ -17,9 +17,9 @@ use crate::model::{
     rules::Rules,
 };
 
-/// A digest over everything in the directory at `path` that `rules` keep: paths, kinds, owners and modes of all, sizes and
-/// times of what is not a folder. (A folder's own time changes with what is excluded as well.) Sockets, fifos and devices, which
-/// no archive holds, are excluded.
+/// Returns a digest over everything in the directory at `path` that `rules` keep: paths, kinds, owners and modes of
+/// all, and sizes and times of all but folders. (A folder's own time changes with excluded files as well.) Sockets,
+/// fifos and devices, which no archive holds, are excluded.
 ///
 /// Not promised: that a change through a shared memory map is seen, whose time comes later.
 pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
@@ -45,7 +45,7 @@ pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
     Ok(hashing.finish().0)
 }
 
-/// The same for a file or a link at `path`, which is not followed.
+/// Returns the same for a file or a link at `path`, which is not followed.
 pub fn listing_of_one(path: &Path) -> Result<Digest> {
     let looking = || format!("cannot look at {}", path.display());
     let top = Top::open(&crate::disk::folder_of(path)).with_context(looking)?;

@@ -48,26 +48,26 @@ use crate::{
     },
 };
 
-/// A file of a directory, proven, in the private staging folder.
+/// A file of a directory, verified, in the private staging folder.
 #[derive(Debug)]
 pub struct StagedFile<'a> {
-    /// Where it goes.
+    /// Its path in the directory.
     pub name: RelativeName,
-    /// Where it lies.
+    /// Its path in staging.
     pub staged: PathBuf,
-    /// What the manifest says of it.
+    /// Its record in the manifest.
     pub record: &'a FileRecord,
 }
 
 /// What becomes of the staged files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taking<'a> {
-    /// The folder that holds them, and nothing else, becomes the directory; they are copied where that lies on another file
-    /// system.
+    /// The folder that holds them, and nothing else, becomes the directory; they are copied if that lies on another
+    /// file system.
     Move {
         /// The folder.
         folder: &'a Path,
-        /// What the file system refused when [`unpack::Unpacking`] gave them their attributes.
+        /// The refusals of the file system when [`unpack::Unpacking`] gave them their attributes.
         refused: &'a [String],
     },
     /// They stay, and are copied.
@@ -81,13 +81,13 @@ pub struct Restoring<'a> {
     pub tree: &'a Tree,
     /// Its files.
     pub files: &'a [StagedFile<'a>],
-    /// Where it is built: nothing may be there.
+    /// The path at which it is built: nothing may be there.
     pub place: &'a Path,
-    /// Where it will lie in the end: links that lead there lead inside.
+    /// Its final path: links that lead there lead inside.
     pub target: &'a Path,
     /// What becomes of the staged files.
     pub taking: Taking<'a>,
-    /// Whether owners can be given.
+    /// The right to give owners.
     pub privilege: Privilege,
     /// The links that are made although they lead outside.
     pub outside: &'a BTreeMap<RelativeName, LinkRecord>,
@@ -139,7 +139,7 @@ pub fn take(whole: &Path, name: &OsStr, place: &Path) -> io::Result<()> {
     }
 }
 
-/// What a directory begins as.
+/// The first state of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Begun {
     /// An empty folder.
@@ -230,7 +230,7 @@ struct Building<'a> {
     top: &'a Top,
     folders: Folders<'a>,
     attributes: Attributes,
-    /// Folders that nobody listed.
+    /// Folders that no record lists.
     implied: BTreeSet<Vec<u8>>,
     /// The folder of what was placed last: those above it are there.
     nearest: Vec<u8>,
@@ -246,7 +246,7 @@ impl Building<'_> {
         self.create(folder)
     }
 
-    /// Creates the folders above `relative` that nobody listed: they are made like the top.
+    /// Creates the folders above `relative` that no record lists: they are made like the top.
     fn above(&mut self, relative: &[u8]) -> Result<()> {
         let nearest = split(relative).0;
         if nearest == self.nearest {
@@ -362,7 +362,7 @@ fn name_all(warnings: &mut Named, top: &Top, relative: &[u8], refused: Vec<Strin
     }
 }
 
-/// A copy of a staged file with a name in the directory, 0600.
+/// Copies a staged file to a name in the directory, with mode 0600.
 fn copy_staged(file: &StagedFile<'_>, parent: BorrowedFd<'_>, name: &OsStr) -> Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let copy = File::from(sys::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?);
@@ -379,10 +379,10 @@ fn copy_staged(file: &StagedFile<'_>, parent: BorrowedFd<'_>, name: &OsStr) -> R
     Ok(copy)
 }
 
-/// Renames where nothing is in the way: two names may be one to a file system that does not tell their case apart.
+/// Renames if nothing is in the way: two names may be one to a file system that does not tell their case apart.
 fn rename(staged: &Path, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
     match sys::renameat_with(CWD, staged, parent, name, RenameFlags::NOREPLACE) {
-        // Some file systems cannot (rename(2)): then it is asked before, and nobody else is in there.
+        // Some file systems cannot (rename(2)): then it is asked before, and no other process is in there.
         Err(Errno::INVAL | Errno::NOSYS) => match Look::at(parent, name) {
             Ok(_) => Err(Errno::EXIST),
             Err(_) => sys::renameat(CWD, staged, parent, name),

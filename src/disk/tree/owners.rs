@@ -7,7 +7,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 use super::powers::Powers;
 use crate::model::tree::Owner;
 
-/// What this machine knows of users and groups.
+/// The users and groups of this machine, as far as they were asked for.
 #[derive(Debug, Default)]
 pub struct Owners {
     users: HashMap<u32, Option<Arc<str>>>,
@@ -17,7 +17,7 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// The owner with these numbers, by name as well.
+    /// Returns the owner with these numbers, by name as well.
     pub fn describe(&mut self, uid: u32, gid: u32) -> Owner {
         let user = self.users.entry(uid).or_insert_with(|| {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
@@ -48,7 +48,7 @@ impl Owners {
             && is_known(&owner.group, &self.gids)
     }
 
-    /// The numbers of an owner to whom root may give a file here: what it may not give is left out.
+    /// Returns the numbers of an owner to whom root may give a file here; a number that it may not give is left out.
     pub fn find_givable(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
         let powers = Powers::here();
         let (uid, gid) = self.find(owner);
@@ -58,8 +58,8 @@ impl Owners {
         )
     }
 
-    /// The numbers of an owner on this machine: by name; where it knows no such name, as they are. One that
-    /// our user namespace does not have is none.
+    /// Returns the numbers of an owner on this machine: by name; if it knows no such name, as they are. A number that
+    /// our user namespace does not have is `None`.
     pub fn find(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
         let user = owner.user.as_ref().and_then(|name| {
             *self.uids.entry(name.clone()).or_insert_with(|| {

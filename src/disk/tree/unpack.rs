@@ -19,7 +19,8 @@ use crate::{
     model::{entry_name::EntryName, manifest::FileRecord, named::Named, relative::shown},
 };
 
-/// Unpacks files of directories into staging. What they hold is not proven yet: only the folder keeps them private.
+/// The unpacking of directories' files into staging. Their content is not verified yet: only the folder keeps them
+/// private.
 #[derive(Debug)]
 pub struct Unpacking {
     attributes: Attributes,
@@ -29,13 +30,13 @@ pub struct Unpacking {
 
 #[derive(Debug)]
 struct Directory {
-    /// Where it will lie, for messages.
+    /// Its final path, for messages.
     target: PathBuf,
     refused: Named,
 }
 
 impl Unpacking {
-    /// Of no directory so far; for a process of this privilege.
+    /// Creates the value for a process of this privilege, with no directory so far.
     pub fn new(privilege: Privilege) -> Unpacking {
         Unpacking {
             attributes: Attributes::new(privilege),
@@ -50,7 +51,7 @@ impl Unpacking {
         self.directories.insert(name, Directory { target, refused });
     }
 
-    /// A place for the content of `name`; nothing where it is no file of these directories.
+    /// Returns a writer for the content of `name`; `None` if it is not a file of these directories.
     pub fn begin(
         &mut self,
         staging: &Staging,
@@ -92,7 +93,7 @@ impl Unpacking {
         Ok(())
     }
 
-    /// The directories, and what the file system refused of each.
+    /// Returns the directories, and the refusals of the file system for each.
     pub fn finish(self) -> BTreeMap<EntryName, Vec<String>> {
         let directories = self.directories.into_iter();
         directories

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What a walk meets.
+/// A thing that a walk meets.
 #[derive(Debug)]
 pub enum Met<'a> {
     /// A folder, open; the walk goes on below it.
@@ -40,7 +40,7 @@ pub enum Met<'a> {
 /// A file or a link that a walk meets.
 #[derive(Debug)]
 pub struct Leaf<'a> {
-    /// What it is.
+    /// Its kind.
     pub what: What,
     /// The file system of its folder, and its number as the folder tells it.
     pub inode: (u64, u64),
@@ -49,14 +49,14 @@ pub struct Leaf<'a> {
 }
 
 impl Leaf<'_> {
-    /// What the file system says of it; that it is something else by now, too.
+    /// Inspects it; by now it may be something else.
     pub fn look(&self) -> io::Result<Look> {
         Look::at(self.folder, self.name)
     }
 }
 
 /// Tells `visit` of the top (an empty path), and of everything below it: in each folder in the order of names, and
-/// folders after what lies beside them. What vanishes meanwhile was never there.
+/// folders after the files beside them. A file that vanishes meanwhile was never there.
 pub fn walk(
     top: &Top,
     rules: &Rules,
@@ -66,8 +66,8 @@ pub fn walk(
     walk_from(top, rules, ahead, &mut |_| true, visit)
 }
 
-/// Does the same for the folders `ahead`, the last one first, of which the rules say so much; goes below them only where
-/// `descend` says so of a folder. One that is not there is passed over.
+/// Does the same for the folders `ahead`, each with the verdict of the rules, the last one first. Goes below them only
+/// into folders for which `descend` returns true. A missing folder is skipped.
 pub fn walk_from(
     top: &Top,
     rules: &Rules,
@@ -136,7 +136,7 @@ pub fn walk_from(
     Ok(())
 }
 
-/// Which of `places` lie below the folder `top`, by their paths there: what [`Rules::without`] takes.
+/// Returns those of `places` that lie below the folder `top`, by their paths there, as [`Rules::without`] takes them.
 pub fn below(top: &Path, places: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
     let real = match top.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
