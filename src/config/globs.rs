@@ -1,5 +1,5 @@
-//! Sources whose path is a pattern: every file that matches is a source of its own, and its entry has a name from which its path
-//! is found again on a machine that has lost the file. The only module that knows the `globset` crate.
+//! Sources whose path is a pattern: every file that matches is a source of its own, and its entry has a name from which
+//! its path is found again on a machine that has lost the file. The only module that knows the `globset` crate.
 
 use std::{
     collections::BTreeSet,
@@ -21,8 +21,9 @@ const WILD: [char; 3] = ['*', '?', '['];
 
 /// A source whose path is a pattern.
 ///
-/// Wildcards stand for parts of one component of the path, and not for a dot at its beginning. A star in the name stands for what
-/// the star of the path stands for; a name without one is put before the path from the first component with a wildcard on.
+/// Wildcards stand for parts of one component of the path, and not for a dot at its beginning. A star in the name
+/// stands for what the star of the path stands for; a name without one is put before the path from the first component
+/// with a wildcard on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
     /// The source as the configuration says it: its path is the pattern.
@@ -215,7 +216,7 @@ impl Glob {
                 fill(name, &mut stars)?
             }
         };
-        // A file that its name does not lead back to gets none.
+        // A file gets a name only if the name leads back to it.
         let name = EntryName::new(&text).ok()?;
         (self.path_of(&name).as_deref() == Some(path)).then_some(name)
     }

@@ -1,8 +1,8 @@
 //! Reads the sections of config.toml: takes values by their keys, and collects every fault.
 //!
-//! A section knows the keys that it was asked for. At its end every other key is unknown, and is named with the nearest key
-//! that was asked for. So the code that reads a key is the only place that names it, and no list of keys can be incomplete.
-//! A fault never repeats a value: it may be a secret.
+//! A section knows the keys that it was asked for. At its end every other key is unknown, and is named with the nearest
+//! key that was asked for. So the code that reads a key is the only place that names it, and no list of keys can be
+//! incomplete. A fault never repeats a value: it may be a secret.
 
 use std::{
     cell::{Cell, RefCell},

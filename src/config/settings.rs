@@ -166,7 +166,8 @@ impl Settings {
         directories_lie_apart(&self.config, &self.sources, Gone::MayBeLinks)
     }
 
-    /// Returns true if a source lies in a directory whose links an import restores: its place may be behind one of them.
+    /// Returns true if a source lies in a directory whose links an import restores: its place may be behind one of
+    /// them.
     pub fn may_lie_behind_links(&self) -> bool {
         let mut directories = self.sources.iter().filter(|source| restores_links(source));
         directories.any(|directory| {
@@ -175,8 +176,9 @@ impl Settings {
         })
     }
 
-    /// Moves each source to the place to which the archive's links lead, if an import restores these links (`links = "all"`).
-    /// Otherwise the source would be put in the link's own place. Both entries are among those that are `asked` for.
+    /// Moves each source to the place to which the archive's links lead, if an import restores these links (`links =
+    /// "all"`). Otherwise the source would be put in the link's own place. Both entries are among those that are
+    /// `asked` for.
     pub fn follow_archived_links(
         &mut self,
         manifest: &Manifest,

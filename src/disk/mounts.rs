@@ -1,8 +1,8 @@
 //! Mounts and their mount points, for this process and for those of other mount namespaces (proc_pid_mountinfo(5),
 //! mount_namespaces(7)).
 //!
-//! Mounts are told apart by their own numbers and never by the device: a bind mount has the device of what it shows, and
-//! a subvolume of btrfs has a device of its own and is not a mount.
+//! Mounts are told apart by their own numbers and never by the device: a bind mount has the device of what it shows,
+//! and a subvolume of btrfs has a device of its own and is not a mount.
 
 use std::{
     collections::BTreeMap,
@@ -194,8 +194,8 @@ impl Namespaces {
         here.chain(there).chain(self.overlays(path)).collect()
     }
 
-    /// Finds the overlays of which `path`, or something in it, is a layer, and those that have it in one: our own first, else the first
-    /// one of each other namespace.
+    /// Finds the overlays of which `path`, or something in it, is a layer, and those that have it in one: our own
+    /// first, else the first one of each other namespace.
     fn overlays(&self, path: &Path) -> Vec<Elsewhere> {
         let found = |mounts: &Mounts, pids: &[u32]| {
             let (mount, layer) = mounts.0.iter().find_map(|mount| {
@@ -262,8 +262,8 @@ pub fn is_mount_point(path: &Path) -> bool {
     }
 }
 
-/// Returns the folder that holds the new content of `target` before it has its name: the one that it lies in, or the target
-/// itself if something is mounted there.
+/// Returns the folder that holds the new content of `target` before it has its name: the one that it lies in, or the
+/// target itself if something is mounted there.
 pub fn anchor(target: &Path) -> PathBuf {
     match is_mount_point(target) && target.is_dir() {
         true => target.to_owned(),
@@ -314,8 +314,8 @@ const LAYERS: [&[u8]; 5] = [
     b"workdir",
 ];
 
-/// Returns the folders that the options of an overlay name; a colon between them that belongs to a name has a backslash. Relative
-/// paths are left out: it is not known what they are relative to.
+/// Returns the folders that the options of an overlay name; a colon between them that belongs to a name has a
+/// backslash. Relative paths are left out: it is not known what they are relative to.
 fn layers(options: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for option in options.split(|byte| *byte == b',') {

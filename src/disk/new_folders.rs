@@ -27,8 +27,8 @@ pub struct Placed {
 }
 
 impl Placed {
-    /// Looks at what lies at `staged` and will lie at `target`. What has an ACL is taken for something that everybody may use:
-    /// whom it lets in stands in no mode.
+    /// Looks at what lies at `staged` and will lie at `target`. What has an ACL is taken for something that everybody
+    /// may use: whom it lets in stands in no mode.
     pub fn look(target: &Path, staged: &Path, is_database: bool) -> io::Result<Placed> {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = staged.symlink_metadata()?;
@@ -90,11 +90,11 @@ impl NewFolders {
         Ok(())
     }
 
-    /// Gives each new folder an owner and a mode with which the owners, and the groups, of what comes to lie below it can
-    /// reach that. A folder of which everything belongs to one owner is that owner's; else it is root's, or that of a
-    /// database in it, whose service makes files beside it, and everybody may pass. A directory that everybody may pass, and a
-    /// file that root lets everybody read, they reach; another file was perhaps protected by a folder, and stays so. No others may list
-    /// `listed_by_none`, and so lock it.
+    /// Gives each new folder an owner and a mode with which the owners, and the groups, of what comes to lie below it
+    /// can reach that. A folder of which everything belongs to one owner is that owner's; else it is root's, or that of
+    /// a database in it, whose service makes files beside it, and everybody may pass. A directory that everybody may
+    /// pass, and a file that root lets everybody read, they reach; another file was perhaps protected by a folder, and
+    /// stays so. No others may list `listed_by_none`, and so lock it.
     pub fn settle(&self, placed: &[Placed], listed_by_none: &Path) -> io::Result<()> {
         use std::os::unix::fs::{PermissionsExt as _, chown};
         for folder in &self.created {

@@ -17,11 +17,11 @@ use super::{
 /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
 const OVERLAY: i128 = 0x794c_7630;
 
-/// Returns true if the folder at `path` lies on an overlay that refuses to rename it, because it comes from a lower layer
-/// (a container's image): `redirect_dir=off` in the kernel's documentation of overlayfs.
+/// Returns true if the folder at `path` lies on an overlay that refuses to rename it, because it comes from a lower
+/// layer (a container's image): `redirect_dir=off` in the kernel's documentation of overlayfs.
 ///
-/// Asked by a rename that cannot succeed: over a folder of ours that is not empty. It is made in `scratch` if that is on
-/// the same mount, else beside the folder.
+/// Asked by a rename that cannot succeed: over a folder of ours that is not empty. It is made in `scratch` if that is
+/// on the same mount, else beside the folder.
 pub fn is_fixed_by_overlay(path: &Path, scratch: &Path) -> Result<bool> {
     // The type of the field differs between architectures.
     let is_overlay = statfs(path).is_ok_and(|found| i128::from(found.f_type) == OVERLAY);

@@ -1,7 +1,7 @@
 //! Notes that a cleanup is owed: one for each source, and one for `[backup]`, beside the journal.
 //!
-//! A note is durable before the command whose cleanup it names begins, and goes when the cleanup has run. It names the source
-//! and no command: the configuration says which command that is. While a command runs, the note has its mark.
+//! A note is durable before the command whose cleanup it names begins, and goes when the cleanup has run. It names the
+//! source and no command: the configuration says which command that is. While a command runs, the note has its mark.
 
 use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
 

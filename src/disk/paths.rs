@@ -71,7 +71,8 @@ pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Returns the failure of a link that leads to nothing; `None` if `path` is not such a link. The path may end in a slash.
+/// Returns the failure of a link that leads to nothing; `None` if `path` is not such a link. The path may end in a
+/// slash.
 pub fn dangling(path: &Path) -> Option<Failure> {
     let path: PathBuf = path.components().collect();
     let to = path.read_link().ok().filter(|_| path.metadata().is_err())?;

@@ -118,8 +118,8 @@ impl Draft {
         sync_folder(&self.folder)
     }
 
-    /// Syncs the draft and gives it the first of `paths` that is free, all of which must lie in its folder; returns that
-    /// one. Whoever else publishes there at the same moment gets another.
+    /// Syncs the draft and gives it the first of `paths` that is free, all of which must lie in its folder; returns
+    /// that one. Whoever else publishes there at the same moment gets another.
     pub fn publish_first(
         mut self,
         paths: impl IntoIterator<Item = PathBuf>,

@@ -34,8 +34,8 @@ pub fn is_locked(file: &File, range: Range) -> io::Result<bool> {
     Ok(locked_by(file, range)?.is_some())
 }
 
-/// Returns a process that holds a lock of any kind there, as far as the kernel names it. A pure query: it sees the locks
-/// of every user and of every namespace.
+/// Returns a process that holds a lock of any kind there, as far as the kernel names it. A pure query: it sees the
+/// locks of every user and of every namespace.
 pub fn locked_by(file: &File, range: Range) -> io::Result<Option<Holder>> {
     ask(file, libc::F_WRLCK, range)
 }

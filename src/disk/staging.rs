@@ -39,8 +39,8 @@ impl Staging {
         created.with_context(|| format!("{} was removed by another hookshot", path.display()))
     }
 
-    /// Creates the first of the folders `paths` that can be made and has room for `bytes`. If none is, the error is that of
-    /// the last one.
+    /// Creates the first of the folders `paths` that can be made and has room for `bytes`. If none is, the error is
+    /// that of the last one.
     pub fn with_room(paths: &[PathBuf], bytes: u64, what: &str) -> Result<Staging> {
         let mut last = Err(anyhow!("no folder is named"));
         for path in paths {
@@ -211,8 +211,8 @@ pub const LOCKED: &str = "-held";
 /// Ends the name of what lies [beside](Staging::sibling) such a folder.
 const BESIDE: &str = "-new";
 
-/// Removes from `scratch` the leftovers of our rehearsals, snapshots and extractions that were killed. A folder that cannot
-/// be removed now is tried again by the next sweep.
+/// Removes from `scratch` the leftovers of our rehearsals, snapshots and extractions that were killed. A folder that
+/// cannot be removed now is tried again by the next sweep.
 pub fn sweep(scratch: &Path) {
     for entry in scratch.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name();

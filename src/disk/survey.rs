@@ -66,8 +66,8 @@ pub fn resolve_folder(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Computes a digest over the listing of the folder (or the file, or the link) at `path`, as far as `rules` keep it and without
-/// hookshot's own files; `None` if there is none.
+/// Computes a digest over the listing of the folder (or the file, or the link) at `path`, as far as `rules` keep it and
+/// without hookshot's own files; `None` if there is none.
 pub fn listing(path: &Path, rules: &Rules) -> Result<Option<String>> {
     let digest = match path.symlink_metadata() {
         Err(_) => return Ok(None),

@@ -285,9 +285,9 @@ pub fn names(context: &Context) -> Names {
     Names::new(&context.unique)
 }
 
-/// Carries out `changes`: all of them, or none and an error that says so. `last` is done when everything is in its place
-/// and found good; if it fails, the old state comes back. Returns what the file system refused of owners, times and
-/// attributes.
+/// Carries out `changes`: all of them, or none and an error that says so. `last` is done when everything is in its
+/// place and found good; if it fails, the old state comes back. Returns what the file system refused of owners, times
+/// and attributes.
 pub fn carry_out(
     context: &Context,
     mut transaction: Transaction,
@@ -339,8 +339,8 @@ pub fn carry_out(
     }
 }
 
-/// Fails if a target changed after it was planned on, so that the work of a service that started or an editor that
-/// saved is not overwritten.
+/// Fails if a target changed since it was planned on: the work of a service that started, or of an editor that saved,
+/// is not overwritten.
 fn nothing_has_moved(changes: &[Change<'_>]) -> Result<()> {
     for change in changes {
         let before = || change.before.map(|digest| digest.to_string());

@@ -47,7 +47,8 @@ pub fn judge_sqlite(place: &Path, known: Option<&Checked>, step: &Step<'_>) -> R
     judge::verdict(place, Check::of_size(bytes), step)
 }
 
-/// Says what was not checked of the SQLite database `name`, which messages call `shown`, and what else is worth knowing.
+/// Says what was not checked of the SQLite database `name`, which messages call `shown`, and what else is worth
+/// knowing.
 pub fn say_checked(checked: &Checked, name: &EntryName, shown: &str, remarks: &mut Remarks) {
     for message in checked.left_out(shown) {
         remarks.undone("check", name, message);

@@ -1,5 +1,5 @@
-//! Obstacles in the places that a plan changes: mounts, read-only file systems, attributes and permissions. Whatever would
-//! end a rename with an error is found here, before anything is replaced, and by a rehearsal too.
+//! Obstacles in the places that a plan changes: mounts, read-only file systems, attributes and permissions. Whatever
+//! would end a rename with an error is found here, before anything is replaced, and by a rehearsal too.
 
 use std::{
     fs, io,
@@ -317,7 +317,8 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
     }
 }
 
-/// Names the processes that work in a folder that is replaced: they go on in the old one, though they have nothing open there.
+/// Names the processes that work in a folder that is replaced: they go on in the old one, though they have nothing open
+/// there.
 fn name_workers(change: &Change<'_>, remarks: &mut Remarks) {
     if change.form != Form::Folder {
         return;

@@ -163,8 +163,8 @@ pub fn activity(
     Ok(())
 }
 
-/// Refuses a source that has to lie on another mount than `/`, and does not: what is restored there is hidden as soon as
-/// its disk is mounted.
+/// Refuses a source that has to lie on another mount than `/`, and does not: what is restored there is hidden as soon
+/// as its disk is mounted.
 pub fn mounted(source: &Source, force: Force, blocked: &mut Vec<Obstacle>) {
     let is_wrong = |path: &&Path| source.expected.mounted && !is_mounted(path);
     if let Some(path) = source.path().filter(is_wrong) {

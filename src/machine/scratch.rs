@@ -1,4 +1,5 @@
-//! The folder for temporary files of verbs that change the state: `TMPDIR`, or the state's own folder if that cannot be used.
+//! The folder for temporary files of verbs that change the state: `TMPDIR`, or the state's own folder if that cannot be
+//! used.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,8 @@ use tracing::warn;
 use crate::context::Context;
 use crate::disk::{space, staging};
 
-/// Returns the context with a folder in which temporary files can be made: its own, else the state's `home`, in which an
-/// import stages anyway. If neither can be used, it stays as it is, and the error of the first use names it.
+/// Returns the context with a folder in which temporary files can be made: its own, else the state's `home`, in which
+/// an import stages anyway. If neither can be used, it stays as it is, and the error of the first use names it.
 pub fn usable(context: &Context, home: &Path) -> Context {
     let Err(error) = tempfile::tempfile_in(&context.scratch) else {
         return context.clone();
@@ -29,7 +30,8 @@ pub fn usable(context: &Context, home: &Path) -> Context {
     }
 }
 
-/// Returns the context with a folder that has room for `bytes`, if its own does not have it and the state's `home` does.
+/// Returns the context with a folder that has room for `bytes`, if its own does not have it and the state's `home`
+/// does.
 pub fn roomy(context: &Context, home: &Path, bytes: u64) -> Context {
     let beside = at_home(home);
     let lacks = |folder: &Path| space::require(folder, bytes, "temporary files").is_err();

@@ -36,8 +36,8 @@ pub fn lock_holders(file: &File) -> io::Result<Vec<Holder>> {
 
 /// Returns true if any process holds a flock(2) lock on `file`. A pure query: nothing is locked for it.
 ///
-/// Except in a container: there the kernel's list leaves out the locks of processes of other PID namespaces, so the lock
-/// is taken for an instant. A process that wants it in that instant does not get it.
+/// Except in a container: there the kernel's list leaves out the locks of processes of other PID namespaces, so the
+/// lock is taken for an instant. A process that wants it in that instant does not get it.
 pub fn is_flocked(file: &File) -> io::Result<bool> {
     if !flocks_on(file)?.is_empty() {
         return Ok(true);
@@ -62,7 +62,8 @@ fn lists_all_locks() -> bool {
 
 /// Finds the processes that hold any lock on a file of the folder at `path`, or below it.
 ///
-/// The kernel's list of locks names files by device and number. What it leaves out in a container is asked of each file.
+/// The kernel's list of locks names files by device and number. What it leaves out in a container is asked of each
+/// file.
 pub fn locked_below(path: &Path) -> io::Result<Vec<Holder>> {
     let device = path.metadata()?.dev();
     let mut files = HashMap::new();
@@ -108,8 +109,8 @@ pub fn locked_below(path: &Path) -> io::Result<Vec<Holder>> {
     Ok(found)
 }
 
-/// Returns a process that has a lock of any kind on the file at `path`, from the kernel's list: it names the locks on files
-/// that we may not open, too.
+/// Returns a process that has a lock of any kind on the file at `path`, from the kernel's list: it names the locks on
+/// files that we may not open, too.
 pub fn listed_on(path: &Path) -> io::Result<Option<Holder>> {
     let metadata = path.metadata()?;
     let table = fs::read_to_string("/proc/locks")?;

@@ -92,8 +92,8 @@ pub fn open_deleted(path: &Path) -> Vec<(Holder, Mode)> {
 /// The text that the kernel puts behind the path of a file that was deleted (proc_pid_fd(5)).
 const DELETED: &str = " (deleted)";
 
-/// Finds the files that lay in the folder at `folder`, or below it, and were deleted while other processes have them open, as
-/// far as we may see them: each process, the path that the file had, and the mode.
+/// Finds the files that lay in the folder at `folder`, or below it, and were deleted while other processes have them
+/// open, as far as we may see them: each process, the path that the file had, and the mode.
 ///
 /// Not promised: that a process is found to which the folder has another path, as in a container.
 pub fn deleted_below(folder: &Path) -> Vec<(Holder, PathBuf, Mode)> {
@@ -128,9 +128,9 @@ pub fn deleted_below(folder: &Path) -> Vec<(Holder, PathBuf, Mode)> {
     found
 }
 
-/// Finds the other processes that have anything open in the folder at `path`, a deleted file too, as far as we may see them.
-/// One of another mount namespace, a container's, also counts if it has its working directory there: it would go on in the
-/// old folder.
+/// Finds the other processes that have anything open in the folder at `path`, a deleted file too, as far as we may see
+/// them. One of another mount namespace, a container's, also counts if it has its working directory there: it would go
+/// on in the old folder.
 pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
     let top = path.metadata()?;
     let mut inside = HashSet::new();
@@ -225,7 +225,8 @@ pub fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
     matching.map(|entry| mode_of(&entry)).max()
 }
 
-/// Returns the mode in which a descriptor was opened. The link's own mode tells: its owner write bit is set for writers.
+/// Returns the mode in which a descriptor was opened. The link's own mode tells: its owner write bit is set for
+/// writers.
 fn mode_of(descriptor: &fs::DirEntry) -> Mode {
     match descriptor.path().symlink_metadata() {
         Ok(link) if link.mode() & 0o200 == 0 => Mode::Reads,
@@ -263,8 +264,8 @@ mod tests {
         assert_eq!(other, vec![], "a file of the same name in another folder");
     }
 
-    /// A process in a mount namespace of its own, which sees `folder` as `there` and writes `there/state.redb`; the line that
-    /// it prints says that the file is open.
+    /// A process in a mount namespace of its own, which sees `folder` as `there` and writes `there/state.redb`; the
+    /// line that it prints says that the file is open.
     fn contained(folder: &Path, there: &Path) -> std::process::Child {
         let mut child = std::process::Command::new("unshare")
             .args(["--mount", "sh", "-c"])

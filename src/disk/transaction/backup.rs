@@ -1,8 +1,8 @@
 //! Old files and folders that stay: the choice of their names, and those of earlier imports that are known.
 //!
-//! Beside a target may lie a `.bak` that hookshot never made: the user's own, or an editor's. It stays, and the old file
-//! gets the next free name. Only a backup that the record of an import describes, and that still is what the record says,
-//! is replaced by a newer one.
+//! Beside a target may lie a `.bak` that hookshot never made: the user's own, or an editor's. It stays, and the old
+//! file gets the next free name. Only a backup that the record of an import describes, and that still is what the
+//! record says, is replaced by a newer one.
 
 use std::{
     collections::BTreeSet,
@@ -142,8 +142,8 @@ impl Known {
         bail!("no name is free for the old {}", target.display())
     }
 
-    /// Chooses the place of the old children of the mount point `volume`: the first folder that holds nothing but backups of
-    /// ours.
+    /// Chooses the place of the old children of the mount point `volume`: the first folder that holds nothing but
+    /// backups of ours.
     pub fn choose_within(&self, volume: &Path) -> Result<Chosen> {
         let mut foreign = Vec::new();
         for number in 0..MAX_NAMES {
@@ -187,8 +187,8 @@ pub fn replaced_at(path: &Path) -> Replaces {
     there.map_or(Replaces::Nothing, |it| Replaces::Inode(it.ino()))
 }
 
-/// Gives the backup at `path` a second name that stays, and tells it; one that it has already is told again, and so is that of
-/// another file with the same content: what fails again and again leaves one file.
+/// Gives the backup at `path` a second name that stays, and tells it; one that it has already is told again, and so is
+/// that of another file with the same content: what fails again and again leaves one file.
 pub fn second_name(path: &Path) -> Result<PathBuf> {
     let base = unnumbered(path).context("it is not a backup")?;
     let inode = Identity::of(path).map(|file| file.inode);

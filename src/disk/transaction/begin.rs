@@ -1,4 +1,5 @@
-//! The transaction up to its commit point: new files are placed beside their targets, and nothing that was there changes.
+//! The transaction up to its commit point: new files are placed beside their targets, and nothing that was there
+//! changes.
 
 use std::{
     collections::BTreeSet,
@@ -78,9 +79,9 @@ impl Transaction {
         Ok(transaction)
     }
 
-    /// Places the new files beside their targets and makes them durable. Nothing that was there changes, but for folders
-    /// that a rollback brings back: what the work adds to them is named in the journal before. Returns what the file system
-    /// refused of owners, times and attributes.
+    /// Places the new files beside their targets and makes them durable. Nothing that was there changes, but for
+    /// folders that a rollback brings back: what the work adds to them is named in the journal before. Returns what the
+    /// file system refused of owners, times and attributes.
     pub fn prepare(&mut self, changes: &[Change<'_>]) -> Result<Vec<Refused>> {
         let mut refused = Vec::new();
         let made = changes
@@ -376,8 +377,8 @@ fn place_within(change: &Change<'_>, target: &Path, placed: &Path) -> Result<Vec
     Ok(refused)
 }
 
-/// Puts a new file beside its target: 0600 until its owner is right, durable when this returns. Returns what the file system
-/// refused of its owner, its time and its attributes.
+/// Puts a new file beside its target: 0600 until its owner is right, durable when this returns. Returns what the file
+/// system refused of its owner, its time and its attributes.
 fn place(
     source: &Path,
     origin: Origin,

@@ -26,9 +26,11 @@ pub struct Change<'a> {
     pub before: Option<Digest>,
     /// The stamp that tells if it is still the same when it is replaced.
     pub stamp: Option<Stamp>,
-    /// The part of a folder that is replaced; everything of one that a hookshot of version 1 of the journal has replaced.
+    /// The part of a folder that is replaced; everything of one that a hookshot of version 1 of the journal has
+    /// replaced.
     pub rules: Option<Rules>,
-    /// The place at which the old file stays, if it is not beside the target with `.bak` at its end, and its present state.
+    /// The place at which the old file stays, if it is not beside the target with `.bak` at its end, and its present
+    /// state.
     pub backup: Option<(PathBuf, Replaces)>,
     /// The new content.
     pub new: New<'a>,

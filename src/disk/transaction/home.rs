@@ -78,7 +78,8 @@ impl Home {
         exists(&self.journal_path()) || !self.strays().is_empty()
     }
 
-    /// Lists the leftovers of a kill: journals that did not have their names yet. Anything else is the user's, and stays.
+    /// Lists the leftovers of a kill: journals that did not have their names yet. Anything else is the user's, and
+    /// stays.
     fn strays(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder)
             .into_iter()

@@ -96,7 +96,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Returns the part of the folder that the digests cover. Anything else is excluded, and stays with the folder at the target.
+    /// Returns the part of the folder that the digests cover. Anything else is excluded, and stays with the folder at
+    /// the target.
     pub fn rules(&self) -> Result<Rules> {
         let Some(written) = &self.rules else {
             return Ok(Rules::everything());
@@ -111,8 +112,8 @@ impl Folder {
     }
 }
 
-/// The identity of a folder, whatever its name. The number of a device is not part of it: it changes when a disk is mounted again
-/// or found in another order, and so does the number that statfs(2) gives a file system.
+/// The identity of a folder, whatever its name. The number of a device is not part of it: it changes when a disk is
+/// mounted again or found in another order, and so does the number that statfs(2) gives a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The number of its device, which journals of version 1 have.
@@ -142,8 +143,8 @@ pub struct Journal {
     /// The entries that are given to commands when the files are in their places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
-    /// The sources that were asked for active work in them; a rollback asks them again. `None` in journals of version
-    /// 1.
+    /// The sources that were asked for active work in them; a rollback asks them again. Journals of version 1 have
+    /// `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<String>>,
     /// Backups of earlier imports that are still there.
@@ -179,7 +180,8 @@ impl Journal {
         targets.map(step).sum::<u64>() + 1024
     }
 
-    /// Returns true if every path is one that a transaction makes: nothing else is ever removed or replaced for a journal.
+    /// Returns true if every path is one that a transaction makes: nothing else is ever removed or replaced for a
+    /// journal.
     pub(super) fn names_only_its_own(&self) -> bool {
         let ours = |path: &PathBuf| {
             let name = path.file_name().map(|name| name.as_encoded_bytes());

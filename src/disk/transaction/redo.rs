@@ -30,8 +30,8 @@ use crate::{
 pub enum Recovered {
     /// Nothing had been changed; what was prepared is gone.
     Nothing,
-    /// The new state is complete. Import commands may not have ended: these files have what a rollback was to give back to
-    /// them, or what they held before an import.
+    /// The new state is complete. Import commands may not have ended: these files have what a rollback was to give back
+    /// to them, or what they held before an import.
     Finished(Vec<PathBuf>),
     /// The old state is back, for this reason.
     Undone(String),
@@ -71,8 +71,8 @@ pub fn recover(home: &Home, mut journal: Journal) -> Result<Recovered> {
     }
 }
 
-/// Keeps what a rollback was to give back to commands, or what they held before an import: it is not known how far they came,
-/// and whoever runs them again keeps what they hold then.
+/// Keeps what a rollback was to give back to commands, or what they held before an import: it is not known how far they
+/// came, and whoever runs them again keeps what they hold then.
 fn keep_unfed(journal: &Journal) -> Result<Vec<PathBuf>> {
     let kept = journal.steps.iter().filter(|step| step.kept);
     let needed = kept.map(|step| match journal.verb.as_str() {
@@ -83,8 +83,8 @@ fn keep_unfed(journal: &Journal) -> Result<Vec<PathBuf>> {
     needed.map(|path| second_name(path)).collect()
 }
 
-/// Returns the reason why the work cannot go forward, if it cannot: a new file is gone or is not what it was, or the old state has been
-/// worked on since.
+/// Returns the reason why the work cannot go forward, if it cannot: a new file is gone or is not what it was, or the
+/// old state has been worked on since.
 fn obstacle(journal: &Journal) -> Result<Option<String>> {
     for step in &journal.steps {
         let target = step.target.display();
@@ -241,8 +241,8 @@ pub fn finish(home: &Home, journal: &Journal) -> Result<()> {
     Ok(())
 }
 
-/// Removes what is left, and ends the journal. Everything that is to go is gone, durably, before the journal is: nothing
-/// else tells of it.
+/// Removes what is left, and ends the journal. Everything that is to go is gone, durably, before the journal is:
+/// nothing else tells of it.
 fn end(home: &Home, journal: &Journal) -> Result<()> {
     for step in &journal.steps {
         discard(step)?;

@@ -1,5 +1,5 @@
-//! Folders that are replaced as one: the new one and the old one change places in one step (renameat2(2), RENAME_EXCHANGE),
-//! and the old one stays as `.bak`.
+//! Folders that are replaced as one: the new one and the old one change places in one step (renameat2(2),
+//! RENAME_EXCHANGE), and the old one stays as `.bak`.
 //!
 //! A folder is told by its inode number, which stays when it is renamed and when its disk is mounted again, so that
 //! every step here may be repeated whenever the machine dies. Two folders with one number (subvolumes of btrfs) are
@@ -130,7 +130,7 @@ fn keep(step: &Step, folder: &Folder, left: &Path) -> Result<()> {
 /// Brings the old folder back. The new one is where it was prepared.
 pub fn restore(step: &Step, folder: &Folder) -> Result<()> {
     let there = which(folder, &step.target)?;
-    // The place of the new one: beside its target, or where a rollback took it from.
+    // The home of the new one: beside its target, or the place that a rollback took it from.
     let home = step.staged.as_deref().unwrap_or(&step.backup);
     if there == Which::Old || (there == Which::Nothing && folder.old.is_none()) {
         return settle(step, folder, home);

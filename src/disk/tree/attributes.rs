@@ -1,8 +1,8 @@
 //! Owners, modes, times and extended attributes, given to what is open and to links.
 //!
-//! Set-id bits let whoever runs a file act as its owner, capabilities and `trusted.*` attributes act for root: they come
-//! back only if root restores them, and set-id bits only with the owner for whom they were meant. What does not come
-//! back for that reason is said by [`super::foresight`] before anything is tried.
+//! Set-id bits let whoever runs a file act as its owner, capabilities and `trusted.*` attributes act for root: they
+//! come back only if root restores them, and set-id bits only with the owner for whom they were meant. What does not
+//! come back for that reason is said by [`super::foresight`] before anything is tried.
 
 use std::{
     collections::BTreeSet,
@@ -151,8 +151,8 @@ impl Attributes {
         names.map(say).collect()
     }
 
-    /// Returns the owner that root gives, as numbers; nothing if what is restored stays ours, because we are not root or
-    /// root of a container that lacks this owner.
+    /// Returns the owner that root gives, as numbers; nothing if what is restored stays ours, because we are not root
+    /// or root of a container that lacks this owner.
     pub fn owner(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
         match self.privilege {
             Privilege::Root => self.owners.find_givable(owner),
@@ -294,8 +294,8 @@ impl Attributes {
         Ok(is_refused)
     }
 
-    /// Tries to give what is open to an owner, as [`Attributes::set_file`] would, if it is not theirs already; `look` is from when
-    /// it was made. Returns what the file system refuses, in the same words.
+    /// Tries to give what is open to an owner, as [`Attributes::set_file`] would, if it is not theirs already; `look`
+    /// is from when it was made. Returns what the file system refuses, in the same words.
     pub fn try_owner(&mut self, fd: impl AsFd, look: &Look, owner: &Owner) -> Option<String> {
         let (uid, gid) = self.new_owner(look, owner)?;
         let mut refused = Vec::new();

@@ -25,8 +25,8 @@ pub struct Foresight {
     nearest: Top,
     /// The kinds of attributes that were asked for, each with true if the file system has it.
     supported: HashMap<String, bool>,
-    /// A file without a name, which is given to owners to learn what the file system says, and the file as it was made; made
-    /// when it is needed.
+    /// A file without a name, which is given to owners to learn what the file system says, and the file as it was made;
+    /// made when it is needed.
     probe: Option<(Draft, Look)>,
     /// Its refusal of each owner that was asked for, by their numbers; `None` for an owner that it allows.
     refused: HashMap<(Option<u32>, Option<u32>), Option<String>>,

@@ -1,8 +1,8 @@
 //! The part of a directory that an archive does not hold stays: it is carried over from the old one into the new one.
 //!
-//! First each file gets a second name in the new directory, so that it is at its place whichever of the two is there. When
-//! the new one is there for good, the old one loses its name. Caches of any size move in this way without being copied, and
-//! are missing at no instant.
+//! First each file gets a second name in the new directory, so that it is at its place whichever of the two is there.
+//! When the new one is there for good, the old one loses its name. Caches of any size move in this way without being
+//! copied, and are missing at no instant.
 
 use std::{
     collections::BTreeMap,
@@ -33,8 +33,7 @@ use crate::model::{
 
 /// Carries over the content of `old` that an export by `rules` would leave out: excluded files, hookshot's own,
 /// sockets, fifos and devices. Files get a second name in `new`, and are copied if they cannot have one; folders are
-/// made with the attributes that they have. Durable when this returns. Returns the names of the files that could not
-/// come along.
+/// made with the attributes that they have. Durable when this returns; names the files that could not come along.
 ///
 /// Files that `new` already has stay as they are. The old directory is only read. A file which has a second name is one
 /// file in both directories, until [`release`] takes it from one of them.
@@ -209,8 +208,9 @@ impl Keeping<'_> {
     }
 }
 
-/// Takes from the directory `kept`, which stays as a backup, what [`keep_excluded`] gave the directory `live` of it: second
-/// names, and originals of copies that were not changed since. Folders that become empty go. What only `kept` has stays.
+/// Takes from the directory `kept`, which stays as a backup, what [`keep_excluded`] gave the directory `live` of it:
+/// second names, and originals of copies that were not changed since. Folders that become empty go. What only `kept`
+/// has stays.
 ///
 /// May be repeated. Durable when this returns. Not promised: that what an ordinary user may not remove goes.
 pub fn release(kept: &Path, live: &Path, rules: &Rules) -> Result<()> {

@@ -59,7 +59,7 @@ pub struct StagedFile<'a> {
     pub record: &'a FileRecord,
 }
 
-/// What becomes of the staged files.
+/// The fate of the staged files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taking<'a> {
     /// The folder that holds them, and nothing else, becomes the directory; they are copied if that lies on another
@@ -85,7 +85,7 @@ pub struct Restoring<'a> {
     pub place: &'a Path,
     /// Its final path: links that lead there lead inside.
     pub target: &'a Path,
-    /// What becomes of the staged files.
+    /// The fate of the staged files.
     pub taking: Taking<'a>,
     /// The right to give owners.
     pub privilege: Privilege,
@@ -102,12 +102,13 @@ pub struct Unrestored {
     pub attributes: Vec<String>,
 }
 
-/// Builds a directory, 0700 until everything in it is as it should be, and durable when this returns. Names what the file
-/// system refused. Links that lead outside are made only if the caller says so.
+/// Builds a directory, 0700 until everything in it is as it should be, and durable when this returns. Names what the
+/// file system refused. Links that lead outside are made only if the caller says so.
 ///
-/// Set-id bits of files, capabilities and `trusted.*` attributes are restored by root alone ([`attributes`]). On an error
-/// nothing stays, and what was moved is gone. Not promised: that an ACL means the same to this machine, because it names users by
-/// number; and before Linux 5.8, that a write error of the disk is seen, because syncfs(2) did not tell.
+/// Set-id bits of files, capabilities and `trusted.*` attributes are restored by root alone ([`attributes`]). On an
+/// error nothing stays, and what was moved is gone. Not promised: that an ACL means the same to this machine, because
+/// it names users by number; and before Linux 5.8, that a write error of the disk is seen, because syncfs(2) did not
+/// tell.
 pub fn restore(restoring: &Restoring<'_>) -> Result<Unrestored> {
     let place = restoring.place;
     let begun = begin(restoring).with_context(|| format!("cannot create {}", place.display()))?;
@@ -118,8 +119,8 @@ pub fn restore(restoring: &Restoring<'_>) -> Result<Unrestored> {
     built
 }
 
-/// Gives a directory that was built beside `target` its name, durable when this returns. What has the name already stays,
-/// and then the new directory goes.
+/// Gives a directory that was built beside `target` its name, durable when this returns. What has the name already
+/// stays, and then the new directory goes.
 pub fn publish(place: &Path, target: &Path) -> io::Result<()> {
     match super::rename_to_nothing(place, target) {
         Err(error) => {
@@ -130,8 +131,8 @@ pub fn publish(place: &Path, target: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes one file, folder or link out of a directory that was built at `whole`, to a place that nothing has. What was not
-/// restored is not there to be taken.
+/// Takes one file, folder or link out of a directory that was built at `whole`, to a place that nothing has. What was
+/// not restored is not there to be taken.
 pub fn take(whole: &Path, name: &OsStr, place: &Path) -> io::Result<()> {
     match super::rename_to_nothing(&whole.join(name), place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -111,7 +111,8 @@ impl Powers {
         }
     }
 
-    /// Returns true if the users and groups that an extended attribute names exist here; only an ACL names any (acl(5)).
+    /// Returns true if the users and groups that an extended attribute names exist here; only an ACL names any
+    /// (acl(5)).
     pub fn have_all_of(&self, name: &str, value: &[u8]) -> bool {
         if !ACLS.contains(&name) {
             return true;

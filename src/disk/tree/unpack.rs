@@ -1,5 +1,5 @@
-//! Files of directories while an archive is unpacked: each gets its attributes while it is open, so that the folder where
-//! they are staged can become the directory by one rename.
+//! Files of directories while an archive is unpacked: each gets its attributes while it is open, so that the folder
+//! where they are staged can become the directory by one rename.
 
 use std::{
     collections::BTreeMap,
