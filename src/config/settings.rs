@@ -176,9 +176,9 @@ impl Settings {
         })
     }
 
-    /// Moves each source to the place to which the archive's links lead, if an import restores these links (`links =
-    /// "all"`). Otherwise the source would be put in the link's own place. Both entries are among those that are
-    /// `asked` for.
+    /// Moves each source to the place to which the archive's links lead, if an import restores these links
+    /// (`links = "all"`). Otherwise the source would be put in the link's own place. Both entries are among those that
+    /// are `asked` for.
     pub fn follow_archived_links(
         &mut self,
         manifest: &Manifest,

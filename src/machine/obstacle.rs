@@ -112,7 +112,7 @@ mod tests {
         Backup,
     ];
 
-    /// The table of the document names each kind with its exit code, and whether `--force` overrides it.
+    /// Checks that the table of the document names each kind with its exit code, and whether `--force` overrides it.
     #[test]
     fn the_table_of_obstacles_is_that_of_the_document() {
         let document = DOCUMENT.lines();

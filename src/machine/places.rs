@@ -40,7 +40,7 @@ pub fn of_the_journal(settings: &Settings) -> Vec<Obstacle> {
     blocked
 }
 
-/// Finds the obstacles of `changes`, and names the processes that go on with the replaced files.
+/// Finds the obstacles of `changes`, and names the mounts and processes that go on with the replaced files.
 pub fn of_changes(
     context: &Context,
     changes: &[Change<'_>],
@@ -276,7 +276,7 @@ fn unwritable(folder: &Path) -> Option<String> {
     }
 }
 
-/// Names the processes that see the target by a mount of its own: they go on with the old one.
+/// Names the other mounts that show the target by itself, and their processes: they go on with the old one.
 fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remarks) {
     let path = &change.target;
     if !exists(path) {

@@ -264,8 +264,8 @@ mod tests {
         assert_eq!(other, vec![], "a file of the same name in another folder");
     }
 
-    /// A process in a mount namespace of its own, which sees `folder` as `there` and writes `there/state.redb`; the
-    /// line that it prints says that the file is open.
+    /// Starts a process in a mount namespace of its own, which sees `folder` as `there` and writes `there/state.redb`;
+    /// the line that it prints says that the file is open.
     fn contained(folder: &Path, there: &Path) -> std::process::Child {
         let mut child = std::process::Command::new("unshare")
             .args(["--mount", "sh", "-c"])
