@@ -15,13 +15,13 @@ use crate::{
     catalog::location::Location,
     disk::publish::Existing,
     error::{Failure, Kind},
-    machine::enter::Access,
+    machine::enter::StateAccess,
     model::entry_name::{EntryName, printable, printable_line},
     ops::{
-        diff::{Other, Text, diff},
-        extract::{Output, extract},
+        diff::{DiffSide, Text, diff},
+        extract::{ExtractOutput, extract},
         inspect::{self, OutsideLink, inspect},
-        verify::{self, Depth, in_folder, verify},
+        verify::{self, VerifyDepth, in_folder, verify},
     },
     work::stdout::ensure_open,
 };
@@ -57,9 +57,9 @@ impl Verify {
             }
         }
         let depth = if self.deep {
-            Depth::Content
+            VerifyDepth::Content
         } else {
-            Depth::Bytes
+            VerifyDepth::Bytes
         };
         let mut report = verify(&app.context, &locations, depth)?;
         for file in &other_files {
@@ -112,8 +112,8 @@ impl Verify {
     }
 }
 
-fn lines(report: &verify::Report, scratch: &Path) -> String {
-    let line = |archive: &verify::Archive| match (archive.good, archive.root.as_deref()) {
+fn lines(report: &verify::VerifyReport, scratch: &Path) -> String {
+    let line = |archive: &verify::ArchiveReport| match (archive.good, archive.root.as_deref()) {
         (true, root) => {
             let torn = archive.torn.iter();
             let torn: String = torn
@@ -206,7 +206,7 @@ impl Inspect {
     }
 }
 
-fn describe(report: &inspect::Report) -> String {
+fn describe(report: &inspect::InspectReport) -> String {
     let manifest = &report.manifest;
     let text = |value: &serde_json::Value| {
         printable(
@@ -308,15 +308,15 @@ impl Diff {
             Some(other) => diff(
                 &app.context,
                 &archive,
-                &Other::Archive(&app.location(other)?),
+                &DiffSide::Archive(&app.location(other)?),
                 text,
             )?,
             None => {
-                let entered = app.enter(Access::Read)?;
+                let entered = app.enter(StateAccess::Read)?;
                 diff(
                     &app.context,
                     &archive,
-                    &Other::Machine(&entered.settings),
+                    &DiffSide::Machine(&entered.settings),
                     text,
                 )?
             }
@@ -332,7 +332,7 @@ impl Diff {
         let failure = differs.as_ref().filter(|_| app.output.is_json());
         app.output.report_with(&report, failure, || {
             let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), size);
-            let row = |entry: &crate::ops::diff::Entry| {
+            let row = |entry: &crate::ops::diff::EntryDiff| {
                 vec![
                     printable(&entry.entry),
                     entry.state.replace('_', " "),
@@ -382,11 +382,11 @@ pub struct Extract {
 impl Extract {
     pub fn run(self, app: &App) -> Result<u8> {
         let output = if self.output.as_os_str() == "-" {
-            Output::Stdout
+            ExtractOutput::Stdout
         } else {
-            Output::Folder(self.output)
+            ExtractOutput::Folder(self.output)
         };
-        if output == Output::Stdout && app.output.is_json() {
+        if output == ExtractOutput::Stdout && app.output.is_json() {
             let failure = Failure::new(
                 Kind::Usage,
                 "standard output cannot be both the entries and JSON",
@@ -395,7 +395,7 @@ impl Extract {
                 .hint("extract to a folder, or leave out --json")
                 .into());
         }
-        if output == Output::Stdout {
+        if output == ExtractOutput::Stdout {
             ensure_open().context("cannot write to standard output")?;
         }
         let existing = if self.overwrite {
@@ -411,7 +411,7 @@ impl Extract {
             existing,
         )?;
         let failure = report.remarks.failure();
-        if output != Output::Stdout {
+        if output != ExtractOutput::Stdout {
             let line = |entry: &crate::ops::extract::Extracted| {
                 format!(
                     "{} ({})\n",

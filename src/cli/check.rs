@@ -9,7 +9,7 @@ use super::{App, output::table};
 use crate::{
     config::Settings,
     model::entry_name::printable,
-    ops::check::{Capability, Checked, Report, check},
+    ops::check::{Capability, CheckReport, DestinationCheck, check},
 };
 
 /// Find out what can be done at a destination
@@ -36,11 +36,11 @@ impl Check {
     }
 }
 
-fn lines(report: &Report) -> String {
+fn lines(report: &CheckReport) -> String {
     report.destinations.iter().map(describe).collect()
 }
 
-fn describe(checked: &Checked) -> String {
+fn describe(checked: &DestinationCheck) -> String {
     let name = checked
         .name
         .as_ref()

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{App, output::print};
 use crate::{
     error::{Failure, Kind},
-    ops::demo::{DEPLOYMENT_COUNT, Service},
+    ops::demo::{DEPLOYMENT_COUNT, DemoService},
     store::address::require_path,
 };
 
@@ -45,7 +45,7 @@ impl Demo {
             .dir
             .clone()
             .unwrap_or_else(|| temporary.path().join("service"));
-        let service = Service::create(&folder)?;
+        let service = DemoService::create(&folder)?;
         let story = Story {
             app,
             service: &service,
@@ -85,7 +85,7 @@ impl Demo {
 
 struct Story<'a> {
     app: &'a App,
-    service: &'a Service,
+    service: &'a DemoService,
 }
 
 impl Story<'_> {

@@ -11,9 +11,9 @@ use crate::{
     archive::writer::Level,
     catalog::destination::ReadBack,
     error::{Failure, Kind},
-    machine::enter::Access,
+    machine::enter::StateAccess,
     model::{method::Method, quantity::TimeLimit},
-    ops::export::{Output, Overwrite, Request, Secrets, Since, export},
+    ops::export::{ExportOutput, ExportRequest, Overwrite, Secrets, Since, export},
     work::stdout::ensure_open,
 };
 
@@ -104,15 +104,15 @@ impl Export {
         } else {
             ReadBack::AsConfigured
         };
-        let mut outputs: Vec<Output> = self
+        let mut outputs: Vec<ExportOutput> = self
             .outputs
             .iter()
-            .map(|text| Output::parse(context, choices, text, read_back))
+            .map(|text| ExportOutput::parse(context, choices, text, read_back))
             .collect::<Result<_>>()?;
         if outputs.is_empty() {
-            outputs = Output::configured(context, choices, read_back)?;
+            outputs = ExportOutput::configured(context, choices, read_back)?;
         }
-        let stdout = |output: &&Output| matches!(output, Output::Stdout);
+        let stdout = |output: &&ExportOutput| matches!(output, ExportOutput::Stdout);
         let to_stdout = outputs.iter().filter(stdout).count();
         if to_stdout > 1 {
             return Err(Failure::new(Kind::Usage, "there is one standard output").into());
@@ -133,8 +133,8 @@ impl Export {
         if to_stdout == 1 {
             ensure_open().context("cannot write to standard output")?;
         }
-        let entered = app.enter(Access::Read)?;
-        let request = Request {
+        let entered = app.enter(StateAccess::Read)?;
+        let request = ExportRequest {
             outputs,
             overwrite: if self.overwrite {
                 Overwrite::AnyFile

@@ -13,16 +13,16 @@ use crate::{
     disk::real,
     error::{Failure, Kind},
     machine::{
-        apply::{Rehearsal, Report},
-        enter::{Access, Need, enter, recover},
+        apply::{ApplyReport, Rehearsal},
+        enter::{Need, StateAccess, enter, recover},
         preflight::Force,
         scratch::usable,
     },
     model::entry_name::EntryName,
     ops::{
         import::{
-            Archived, Keep, Request, Selection, archived_config, damage, find_places, import,
-            quoted,
+            Archived, ImportRequest, KeepStaging, Selection, archived_config, damage, find_places,
+            import, quoted,
         },
         rollback::rollback,
     },
@@ -93,7 +93,7 @@ impl Import {
         finish(app, &report)
     }
 
-    fn attempt(&self, app: &App, context: &Context, archive: &Location) -> Result<Report> {
+    fn attempt(&self, app: &App, context: &Context, archive: &Location) -> Result<ApplyReport> {
         let choices = self.choices(app, context, archive)?;
         let mut entered = enter(&choices, access(self.dry_run))?;
         let context = &usable(context, &entered.settings.home());
@@ -101,7 +101,7 @@ impl Import {
             only: self.only.clone(),
             except: self.except.clone(),
         };
-        let request = Request {
+        let request = ImportRequest {
             archive: find_places(context, &mut entered, archive, &selection)?,
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
@@ -114,9 +114,9 @@ impl Import {
             said_config: app.choices.config.clone(),
             said_places: self.said_places(),
             staging: if self.keep_staging {
-                Keep::Yes
+                KeepStaging::Yes
             } else {
-                Keep::No
+                KeepStaging::No
             },
         };
         import(context, &mut entered, &request)
@@ -212,9 +212,9 @@ impl Rollback {
         let mut choices = app.choices.clone();
         choices.elsewhere.root = root(self.root.as_deref())?;
         let access = if self.dry_run {
-            Access::Read
+            StateAccess::Read
         } else {
-            Access::Undo
+            StateAccess::Undo
         };
         let entered = enter(&choices, access)?;
         let context = usable(&app.context, &entered.settings.home());
@@ -246,8 +246,12 @@ fn root(said: Option<&Path>) -> Result<Option<PathBuf>> {
     Ok((root != Path::new("/")).then_some(root))
 }
 
-fn access(dry_run: bool) -> Access {
-    if dry_run { Access::Read } else { Access::Write }
+fn access(dry_run: bool) -> StateAccess {
+    if dry_run {
+        StateAccess::Read
+    } else {
+        StateAccess::Write
+    }
 }
 
 fn rehearsal(dry_run: bool) -> Rehearsal {
@@ -262,7 +266,7 @@ fn force(force: bool) -> Force {
     if force { Force::Yes } else { Force::No }
 }
 
-fn finish(app: &App, report: &Report) -> Result<u8> {
+fn finish(app: &App, report: &ApplyReport) -> Result<u8> {
     if let Some(refusal) = report.refusal() {
         app.output
             .report_with(report, Some(&refusal), String::new)?;

@@ -12,7 +12,7 @@ use crate::{
     model::entry_name::{printable, printable_line},
     ops::{
         init::{apps, init},
-        validate::{Held, validate},
+        validate::{ValidatedSource, validate},
     },
 };
 
@@ -61,7 +61,7 @@ impl Validate {
 }
 
 /// A line of a source: where it is, and how much it holds.
-fn held(source: &Held) -> String {
+fn held(source: &ValidatedSource) -> String {
     let name = printable(&source.name);
     let kind = source.kind;
     if let Some(has_import) = source.has_import {

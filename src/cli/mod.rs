@@ -50,7 +50,7 @@ use crate::{
     context::Context,
     disk::life::Signs,
     error::{Failure, Kind},
-    machine::enter::{self, Access, Entered, Need},
+    machine::enter::{self, Entered, Need, StateAccess},
     store::Environment,
     work::{
         Threads,
@@ -99,7 +99,7 @@ struct App {
 
 impl App {
     /// The state, whole and locked.
-    fn enter(&self, access: Access) -> Result<Entered> {
+    fn enter(&self, access: StateAccess) -> Result<Entered> {
         enter::enter(&self.choices, access)
     }
 

@@ -273,7 +273,7 @@ fn parse_start(text: &str) -> Result<DateTime<Utc>, String> {
 impl Simulate {
     pub fn run(self, app: &App) -> Result<u8> {
         let settings = Settings::load(&app.choices)?;
-        let request = simulate::Request {
+        let request = simulate::SimulationRequest {
             policy: self.policy.policy(),
             place: self.destination,
             start: self.start,
@@ -289,7 +289,7 @@ impl Simulate {
 /// The most lines that the course of a simulation has for people.
 const MOST_LINES: usize = 40;
 
-fn course(report: &simulate::Report) -> String {
+fn course(report: &simulate::SimulationReport) -> String {
     // A date is YYYY-MM-DD: days, months, or years, whichever is not too much.
     let lengths = [10, 7, 4].map(|length| (length, periods(report, length)));
     let [.., (_, years)] = &lengths;
@@ -303,18 +303,19 @@ fn course(report: &simulate::Report) -> String {
         report.most.time,
         report.held.len()
     ));
-    let row = |held: &simulate::Held| vec![held.time.clone(), held.reasons.join("; ")];
+    let row = |held: &simulate::HeldArchive| vec![held.time.clone(), held.reasons.join("; ")];
     out.push_str(&table(&["TIME", "WHY"], report.held.iter().map(row)));
     out
 }
 
 /// What is held at the end of each period whose name is so much of a date.
-fn periods(report: &simulate::Report, length: usize) -> Vec<Vec<String>> {
-    let name = |day: &simulate::Day| day.date.get(..length).unwrap_or(&day.date).to_owned();
+fn periods(report: &simulate::SimulationReport, length: usize) -> Vec<Vec<String>> {
+    let name =
+        |day: &simulate::SimulatedDay| day.date.get(..length).unwrap_or(&day.date).to_owned();
     let chunks = report
         .timeline
         .chunk_by(|one, other| name(one) == name(other));
-    let last = chunks.filter_map(<[simulate::Day]>::last);
+    let last = chunks.filter_map(<[simulate::SimulatedDay]>::last);
     last.map(|day| vec![name(day), day.held.to_string()])
         .collect()
 }

@@ -40,7 +40,7 @@ use crate::{
 
 /// The outcome of an import or a rollback, or of its rehearsal.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct ApplyReport {
     /// True if it was only a rehearsal.
     pub dry_run: bool,
     /// True if the state is now the new one.
@@ -95,10 +95,10 @@ impl StepReport {
     }
 }
 
-impl Report {
-    /// Returns the report of a plan that is not carried out yet. [`Report::name_backups`] adds the paths of the old
+impl ApplyReport {
+    /// Returns the report of a plan that is not carried out yet. [`ApplyReport::name_backups`] adds the paths of the old
     /// files.
-    pub fn new(rehearsal: Rehearsal, steps: &[Step], found: Vec<Obstacle>) -> Report {
+    pub fn new(rehearsal: Rehearsal, steps: &[Step], found: Vec<Obstacle>) -> ApplyReport {
         // Several targets may have one obstacle.
         let mut blocked: Vec<Obstacle> = Vec::new();
         for obstacle in found {
@@ -118,7 +118,7 @@ impl Report {
             backup: None,
             backup_escaped: None,
         };
-        Report {
+        ApplyReport {
             dry_run: rehearsal == Rehearsal::DryRun,
             applied: false,
             steps: steps.iter().map(step).collect(),
@@ -229,7 +229,7 @@ fn remark(refused: Refused, remarks: &mut Remarks) {
 
 /// The demand on a database that was put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Databases {
+pub enum DatabaseCheck {
     /// It must open: a verified archive holds no database that does not.
     Open,
     /// It need not open. It comes back as it was, and the import may have been made because of its damage.
@@ -292,7 +292,7 @@ pub fn carry_out(
     context: &Context,
     mut transaction: Transaction,
     changes: &[Change<'_>],
-    databases: Databases,
+    databases: DatabaseCheck,
     last: impl FnOnce() -> Result<()>,
 ) -> Result<Remarks> {
     let verb = transaction.verb().to_owned();
@@ -373,7 +373,7 @@ fn lock_new(placed: &Path) -> Result<DatabaseLock> {
 }
 
 /// Looks at every target again: content, mode, and whether the database opens.
-fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Result<()> {
+fn look(context: &Context, changes: &[Change<'_>], databases: DatabaseCheck) -> Result<()> {
     for change in changes {
         let target = &change.target;
         match &change.new {
@@ -411,8 +411,8 @@ fn look(context: &Context, changes: &[Change<'_>], databases: Databases) -> Resu
                     );
                 }
                 let opened = match (databases, change.form) {
-                    (Databases::Open, Form::Redb) => judge::opens_in_place(target),
-                    (Databases::Open, Form::Sqlite) => {
+                    (DatabaseCheck::Open, Form::Redb) => judge::opens_in_place(target),
+                    (DatabaseCheck::Open, Form::Sqlite) => {
                         sqlite::judge::opens(target, &context.step())
                     }
                     _ => Ok(()),

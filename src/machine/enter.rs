@@ -183,7 +183,7 @@ fn half_done(journal: &Journal, step: &journal::Step, holders: &[holder::Holder]
 
 /// A verb's access to the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum StateAccess {
     /// It only reads the state; other processes may as well.
     Read,
     /// It changes the state; no other process is at work. Missing folders are made, so that they can be locked.
@@ -205,16 +205,16 @@ pub struct Entered {
 const ATTEMPTS: usize = 5;
 
 /// Makes the state whole, locks it, and reads its settings, so that all three hold at the same time.
-pub fn enter(choices: &Choices, access: Access) -> Result<Entered> {
+pub fn enter(choices: &Choices, access: StateAccess) -> Result<Entered> {
     let config = choices.config_path()?;
     for _ in 0..ATTEMPTS {
         recover(&config, Need::State)?;
         let settings = Settings::load(choices)?;
         let mut folders = NewFolders::default();
         let hold = match access {
-            Access::Read => Hold::Shared,
-            Access::Undo => Hold::Exclusive,
-            Access::Write => {
+            StateAccess::Read => Hold::Shared,
+            StateAccess::Undo => Hold::Exclusive,
+            StateAccess::Write => {
                 for folder in settings.folders() {
                     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
                     match folders.create(&folder) {

@@ -34,9 +34,9 @@ const UNWRITTEN: &str = "nothing could be written";
 
 /// The results of a check.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct CheckReport {
     /// One for each destination, in the order in which they were named.
-    pub destinations: Vec<Checked>,
+    pub destinations: Vec<DestinationCheck>,
     /// The summary of the failures, if a destination is not good.
     #[serde(skip)]
     pub failure: Option<Failure>,
@@ -44,7 +44,7 @@ pub struct Report {
 
 /// The results for one destination.
 #[derive(Debug, Serialize)]
-pub struct Checked {
+pub struct DestinationCheck {
     /// Its name in the configuration, if it was named by that.
     pub name: Option<String>,
     /// The location of the destination.
@@ -74,7 +74,7 @@ pub struct Capability {
 }
 
 /// Checks the destinations that `texts` name, or else all that the configuration sends archives to.
-pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Result<Report> {
+pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Result<CheckReport> {
     let configured: Vec<OsString> = settings
         .schema
         .to
@@ -105,7 +105,7 @@ pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Resu
         failures.extend(failure.map(|failure| (checked.location.clone(), failure)));
         destinations.push(checked);
     }
-    Ok(Report {
+    Ok(CheckReport {
         failure: summary(&failures, destinations.len()),
         destinations,
     })
@@ -138,7 +138,7 @@ fn examine(
     context: &Context,
     settings: &Settings,
     text: &OsStr,
-) -> Result<(Checked, Option<Failure>)> {
+) -> Result<(DestinationCheck, Option<Failure>)> {
     context.begin("checking", None);
     let mut examination = Examination {
         stop: context.stop.clone(),
@@ -170,7 +170,7 @@ fn examine(
             return Err(error);
         }
     }
-    let checked = Checked {
+    let checked = DestinationCheck {
         name: name.map(str::to_owned),
         location,
         location_escaped,

@@ -23,13 +23,13 @@ use crate::{
 pub const DEPLOYMENT_COUNT: usize = 200;
 
 /// The made-up service in a folder.
-pub struct Service {
+pub struct DemoService {
     folder: PathBuf,
 }
 
-impl Service {
+impl DemoService {
     /// Makes the service in `folder`, which must be empty or not exist.
-    pub fn create(folder: &Path) -> Result<Service> {
+    pub fn create(folder: &Path) -> Result<DemoService> {
         let shown = folder.display();
         let folder =
             std::path::absolute(folder).with_context(|| format!("cannot tell where {shown} is"))?;
@@ -47,7 +47,7 @@ impl Service {
                 .hint("name a folder that does not exist yet, or none at all")
                 .into());
         }
-        let service = Service { folder };
+        let service = DemoService { folder };
         for name in ["etc", "data"] {
             create_folders(&service.folder.join(name))
                 .with_context(|| format!("cannot create {}", service.folder.display()))?;

@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// The other side of a comparison with an archive.
-pub enum Other<'a> {
+pub enum DiffSide<'a> {
     /// This machine's state.
     Machine(&'a Settings),
     /// Another archive.
@@ -61,14 +61,14 @@ pub enum Text {
 
 /// The differences.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct DiffReport {
     /// Entry by entry, sorted by name.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<EntryDiff>,
 }
 
 /// The comparison of one entry. `here` is the machine, or the first of two archives; `there` is the other.
 #[derive(Debug, Serialize)]
-pub struct Entry {
+pub struct EntryDiff {
     /// Its name.
     pub entry: String,
     /// `unchanged`, `changed`, `only_here` or `only_there`.
@@ -82,7 +82,7 @@ pub struct Entry {
     pub text: Option<String>,
 }
 
-impl Report {
+impl DiffReport {
     /// Returns true if anything differs.
     pub fn differs(&self) -> bool {
         self.entries.iter().any(|entry| entry.state != "unchanged")
@@ -155,17 +155,17 @@ impl Side {
 pub fn diff(
     context: &Context,
     archive: &Location,
-    other: &Other<'_>,
+    other: &DiffSide<'_>,
     text: Text,
-) -> Result<Report> {
+) -> Result<DiffReport> {
     if matches!(
         (archive, other),
-        (Location::Stdin, Other::Archive(Location::Stdin))
+        (Location::Stdin, DiffSide::Archive(Location::Stdin))
     ) {
         return Err(Failure::new(Kind::Usage, "standard input is one archive, not two").into());
     }
     let (here, there) = match other {
-        Other::Machine(settings) => {
+        DiffSide::Machine(settings) => {
             let mut there = read(context, archive, text)?;
             let here = machine(context, settings, text, &there)?;
             there.files.retain(|name, _| {
@@ -179,10 +179,10 @@ pub fn diff(
             });
             (here, there)
         }
-        Other::Archive(second) => (read(context, archive, text)?, read(context, second, text)?),
+        DiffSide::Archive(second) => (read(context, archive, text)?, read(context, second, text)?),
     };
     let names: BTreeSet<&EntryName> = here.files.keys().chain(there.files.keys()).collect();
-    Ok(Report {
+    Ok(DiffReport {
         entries: names
             .into_iter()
             .map(|name| compare(name, &here, &there))
@@ -190,7 +190,7 @@ pub fn diff(
     })
 }
 
-fn compare(name: &EntryName, here: &Side, there: &Side) -> Entry {
+fn compare(name: &EntryName, here: &Side, there: &Side) -> EntryDiff {
     let (one, two) = (here.files.get(name), there.files.get(name));
     let state = match (one, two) {
         (Some((one, _)), Some((two, _))) if one == two => "unchanged",
@@ -202,7 +202,7 @@ fn compare(name: &EntryName, here: &Side, there: &Side) -> Entry {
         ("changed", Some(one), Some(two)) => unified(name, one, two),
         _ => None,
     };
-    Entry {
+    EntryDiff {
         entry: name.as_str().to_owned(),
         state,
         here_bytes: one.map(|(_, size)| *size),

@@ -41,7 +41,7 @@ use crate::{
 
 /// The destination of the entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
+pub enum ExtractOutput {
     /// One after the other to standard output.
     Stdout,
     /// Under their names into a folder.
@@ -50,7 +50,7 @@ pub enum Output {
 
 /// The results of an extraction.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct ExtractReport {
     /// The archive.
     pub archive: String,
     /// Its path, percent-encoded, if it is not UTF-8.
@@ -82,10 +82,10 @@ pub fn extract(
     context: &Context,
     location: &Location,
     names: &[EntryName],
-    output: &Output,
+    output: &ExtractOutput,
     existing: Existing,
-) -> Result<Report> {
-    if let Output::Folder(folder) = output {
+) -> Result<ExtractReport> {
+    if let ExtractOutput::Folder(folder) = output {
         require_path(folder)?;
     }
     // The same name twice is asked for once.
@@ -104,12 +104,12 @@ fn one(
     context: &Context,
     location: &Location,
     names: &[EntryName],
-    output: &Output,
+    output: &ExtractOutput,
     existing: Existing,
-) -> Result<Report> {
+) -> Result<ExtractReport> {
     let folder = match output {
-        Output::Stdout => context.scratch.clone(),
-        Output::Folder(folder) => folder.clone(),
+        ExtractOutput::Stdout => context.scratch.clone(),
+        ExtractOutput::Folder(folder) => folder.clone(),
     };
     let begin = || Selected {
         names,
@@ -155,7 +155,7 @@ fn one(
             continue;
         };
         let path = match output {
-            Output::Stdout => {
+            ExtractOutput::Stdout => {
                 draft.file().rewind()?;
                 if io::stdout().is_terminal() && is_binary(draft.file())? {
                     let message = format!("{name} is no text: it is nothing for a terminal");
@@ -171,7 +171,7 @@ fn one(
                     .context("cannot write to standard output")?;
                 None
             }
-            Output::Folder(folder) => {
+            ExtractOutput::Folder(folder) => {
                 let path = folder.join(name.as_str());
                 let privacy = match manifest.is_secret(name) || name.as_str() == SECRETS {
                     true => Privacy::Private,
@@ -201,7 +201,7 @@ fn one(
             size_bytes: record.size,
         });
     }
-    Ok(Report {
+    Ok(ExtractReport {
         archive: location.shown(),
         archive_escaped: location.escaped(),
         entries,
@@ -212,7 +212,7 @@ fn one(
 struct Selected<'a> {
     names: &'a [EntryName],
     folder: PathBuf,
-    output: &'a Output,
+    output: &'a ExtractOutput,
     existing: Existing,
     drafts: BTreeMap<EntryName, Draft>,
     /// Those of the names that are directories.
@@ -238,7 +238,7 @@ impl Selected<'_> {
 
     /// Notes that `name` is a directory; one that is there already is never replaced.
     fn add_directory(&mut self, name: &EntryName) -> Result<()> {
-        if matches!(self.output, Output::Stdout) {
+        if matches!(self.output, ExtractOutput::Stdout) {
             let message = format!("{name} is a directory, which standard output cannot take");
             return Err(Failure::new(Kind::Usage, message)
                 .hint("name a folder with -o")
@@ -270,7 +270,7 @@ impl Sink for Selected<'_> {
             bytes = bytes.saturating_add(record.size);
             let path = self.folder.join(name.as_str());
             if self.existing == Existing::Keep
-                && matches!(self.output, Output::Folder(_))
+                && matches!(self.output, ExtractOutput::Folder(_))
                 && crate::disk::exists(&path)
             {
                 return Err(refuse_existing(io::ErrorKind::AlreadyExists.into(), &path));
@@ -293,8 +293,8 @@ impl Sink for Selected<'_> {
             return Ok(Box::new(io::sink()));
         }
         let folder = match self.output {
-            Output::Stdout => self.folder.clone(),
-            Output::Folder(_) => folder_of(&self.folder.join(name.as_str())),
+            ExtractOutput::Stdout => self.folder.clone(),
+            ExtractOutput::Folder(_) => folder_of(&self.folder.join(name.as_str())),
         };
         self.folders
             .create(&folder)

@@ -34,7 +34,7 @@ use crate::{
     context::Context,
     machine::obstacle::ObstacleKind,
     machine::{
-        apply::{self, Databases, Rehearsal, Report, StepReport},
+        apply::{self, ApplyReport, DatabaseCheck, Rehearsal, StepReport},
         enter::Entered,
         form::form_for,
         kept::{Exports, Fed, feed},
@@ -58,7 +58,7 @@ use crate::{
 };
 
 /// The request for an import.
-pub struct Request {
+pub struct ImportRequest {
     /// The archive.
     pub archive: Location,
     /// The choice between a rehearsal and an import.
@@ -74,12 +74,12 @@ pub struct Request {
     /// The options by which the user sends things elsewhere, for messages.
     pub said_places: String,
     /// The fate of the unpacked archive.
-    pub staging: Keep,
+    pub staging: KeepStaging,
 }
 
 /// The fate of the unpacked archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum KeepStaging {
     /// It goes.
     No,
     /// It stays, so that the user can inspect it.
@@ -88,14 +88,14 @@ pub enum Keep {
 
 /// Returns the failure if the import was refused because the archive's own bytes or database are damaged. A database
 /// that another version of hookshot wrote need not open here.
-pub fn damage(result: &Result<Report>) -> Option<Failure> {
+pub fn damage(result: &Result<ApplyReport>) -> Option<Failure> {
     let Ok(report) = result else {
         return location::damage(result);
     };
     report.refusal().filter(|_| is_damaged(report))
 }
 
-fn is_damaged(report: &Report) -> bool {
+fn is_damaged(report: &ApplyReport) -> bool {
     let has = |kind: ObstacleKind| report.blocked.iter().any(|blocked| blocked.kind == kind);
     has(ObstacleKind::RestoredDatabase) && !has(ObstacleKind::Version)
 }
@@ -190,7 +190,11 @@ fn name_absent(
 }
 
 /// Imports an archive into the state that was entered.
-pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Result<Report> {
+pub fn import(
+    context: &Context,
+    entered: &mut Entered,
+    request: &ImportRequest,
+) -> Result<ApplyReport> {
     let settings = &entered.settings;
     if !settings.is_described {
         warn!(config = %settings.config.display(), data_dir = %settings.data_dir.display(), "This machine has no configuration yet, the places are the default ones");
@@ -218,20 +222,20 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     // A rehearsal leaves the folders of the state alone, unless there is room nowhere else.
     let spare = scratch::at_home(&home);
     let places = match (request.staging, rehearsal) {
-        (Keep::Yes, Rehearsal::Real) => vec![names.kept_staging(&home)],
-        (Keep::No, Rehearsal::Real) => vec![names.staging(&home)],
-        (Keep::Yes, Rehearsal::DryRun) => vec![
+        (KeepStaging::Yes, Rehearsal::Real) => vec![names.kept_staging(&home)],
+        (KeepStaging::No, Rehearsal::Real) => vec![names.staging(&home)],
+        (KeepStaging::Yes, Rehearsal::DryRun) => vec![
             names.kept_staging(&context.scratch),
             names.kept_staging(&spare),
         ],
-        (Keep::No, Rehearsal::DryRun) => {
+        (KeepStaging::No, Rehearsal::DryRun) => {
             staging::sweep(&context.scratch);
             staging::sweep(&spare);
             vec![names.rehearsal(&context.scratch), names.rehearsal(&spare)]
         }
     };
     if rehearsal == Rehearsal::Real {
-        let litter = if request.staging == Keep::Yes {
+        let litter = if request.staging == KeepStaging::Yes {
             Vec::new()
         } else {
             places.clone()
@@ -313,7 +317,7 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     let is_same = plan.changes.is_empty();
     let exports = Exports::new(context, &home, &known, rehearsal, request.force);
     let mut exports = exports.spare(&request.archive.shown());
-    let mut report = Report::new(request.rehearsal, &plan.steps, blocked);
+    let mut report = ApplyReport::new(request.rehearsal, &plan.steps, blocked);
     report.name_backups(&plan.changes);
     if report.blocked.is_empty() {
         plan.changes
@@ -332,7 +336,9 @@ pub fn import(context: &Context, entered: &mut Entered, request: &Request) -> Re
     }
     // Only what the report names stays: it holds secrets, and that of an archive that gives way to another is not
     // shown.
-    if request.staging == Keep::Yes && !(is_damaged(&report) && request.archive.is_replaceable()) {
+    if request.staging == KeepStaging::Yes
+        && !(is_damaged(&report) && request.archive.is_replaceable())
+    {
         staging.keep();
         report.staging = Some(staging.path().display().to_string());
         report.staging_escaped = escaped(staging.path());
@@ -419,12 +425,12 @@ fn carry_out<'a>(
         laid = last()?;
         Ok(())
     };
-    let remarks = apply::carry_out(context, transaction, changes, Databases::Open, last)?;
+    let remarks = apply::carry_out(context, transaction, changes, DatabaseCheck::Open, last)?;
     Ok((laid, remarks))
 }
 
 /// Says what came of it, as the last line.
-fn conclude(report: &Report, is_same: bool) {
+fn conclude(report: &ApplyReport, is_same: bool) {
     let count =
         |wanted: fn(&StepReport) -> bool| report.steps.iter().filter(|step| wanted(step)).count();
     // A removed file beside an old SQLite database is not an entry.
@@ -449,7 +455,7 @@ fn conclude(report: &Report, is_same: bool) {
 }
 
 /// The lines that people know from the guide.
-fn announce(unpacked: &Unpacked<'_>, report: &Report) {
+fn announce(unpacked: &Unpacked<'_>, report: &ApplyReport) {
     if !report.dry_run {
         return;
     }

@@ -20,7 +20,7 @@ use crate::{
 
 /// The results of `init`.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct InitReport {
     /// The files.
     pub created: Vec<String>,
     /// Those of them that are not UTF-8, percent-encoded.
@@ -28,9 +28,9 @@ pub struct Report {
     pub created_escaped: Vec<String>,
 }
 
-impl Report {
-    fn of(files: &[PathBuf]) -> Report {
-        Report {
+impl InitReport {
+    fn of(files: &[PathBuf]) -> InitReport {
+        InitReport {
             created: files
                 .iter()
                 .map(|path| path.display().to_string())
@@ -41,7 +41,7 @@ impl Report {
 }
 
 /// Makes configuration, services file and database where none of them is yet.
-pub fn init(choices: &Choices) -> Result<Report> {
+pub fn init(choices: &Choices) -> Result<InitReport> {
     let config = choices.config_path()?;
     let services = choices
         .services
@@ -84,7 +84,7 @@ pub fn init(choices: &Choices) -> Result<Report> {
     )?;
     publish(&services, STARTER_SERVICES.as_bytes(), Existing::Keep)?;
     empty_database(&database)?;
-    Ok(Report::of(&[config, services, database]))
+    Ok(InitReport::of(&[config, services, database]))
 }
 
 fn starter_config(data_dir: &Path) -> String {

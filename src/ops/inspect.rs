@@ -26,7 +26,7 @@ use crate::{
 
 /// The statements of the archive about itself.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct InspectReport {
     /// Its name.
     pub archive: String,
     /// The path, percent-encoded, if it is not UTF-8.
@@ -76,17 +76,17 @@ pub fn outside_links(manifest: &Manifest) -> Vec<OutsideLink> {
 const NOWHERE: &str = "/\0";
 
 /// Shows the manifest of an archive: of a large one, through its index.
-pub fn inspect(context: &Context, location: &Location) -> Result<Report> {
+pub fn inspect(context: &Context, location: &Location) -> Result<InspectReport> {
     location.newest_good(damage, |location| one(context, location))
 }
 
-fn one(context: &Context, location: &Location) -> Result<Report> {
+fn one(context: &Context, location: &Location) -> Result<InspectReport> {
     let report = |root: String, verified, manifest: &Manifest| {
         let mut remarks = Remarks::default();
         if let Some(odd) = dates::odd(location.file_name(), manifest.created_at, context.now) {
             remarks.warning(dates::DATE, "", format!("{}: {odd}", location.shown()));
         }
-        Report {
+        InspectReport {
             archive: location.shown(),
             archive_escaped: location.escaped(),
             root,

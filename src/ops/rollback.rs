@@ -39,7 +39,7 @@ use crate::{
 use crate::{
     context::Context,
     machine::{
-        apply::{self, Databases, Rehearsal, Report},
+        apply::{self, ApplyReport, DatabaseCheck, Rehearsal},
         companion::removal,
         enter::Entered,
         form::{form_for, form_of},
@@ -57,7 +57,7 @@ pub fn rollback(
     entered: &Entered,
     rehearsal: Rehearsal,
     force: Force,
-) -> Result<Report> {
+) -> Result<ApplyReport> {
     let settings = &entered.settings;
     let home = Home::beside(&settings.config);
     let record = home.record()?;
@@ -136,7 +136,7 @@ pub fn rollback(
     )?;
     apply::choose_backups(&mut changes, &known, &mut remarks)?;
     places::of_changes(context, &changes, &mut blocked, &mut remarks)?;
-    let mut report = Report::new(rehearsal, &steps, blocked);
+    let mut report = ApplyReport::new(rehearsal, &steps, blocked);
     report.name_backups(&changes);
     let is_blocked = !report.blocked.is_empty();
     let is_empty = changes.is_empty() && commands.is_empty();
@@ -166,7 +166,7 @@ pub fn rollback(
     }
     if let Some(transaction) = transaction {
         let last = || feed(context, &commands);
-        let databases = Databases::AsTheyWere;
+        let databases = DatabaseCheck::AsTheyWere;
         let refused = apply::carry_out(context, transaction, &changes, databases, last)?;
         report.remarks.extend(refused);
         info!(
@@ -575,7 +575,7 @@ fn carry(context: &Context, target: &Path, rules: Option<Rules>) -> Build<'stati
     })
 }
 
-fn announce(report: &Report, record: &Journal) {
+fn announce(report: &ApplyReport, record: &Journal) {
     if !report.dry_run {
         return;
     }

@@ -15,7 +15,7 @@ use crate::{
 
 /// The request for a simulation.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct SimulationRequest {
     /// The destination whose policy is meant, instead of that of `[backup.retention]`.
     pub place: Option<OsString>,
     /// A policy in place of any that is configured.
@@ -30,7 +30,7 @@ pub struct Request {
 
 /// The results of a simulation.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct SimulationReport {
     /// The policy.
     pub policy: Policy,
     /// The time of the first archive.
@@ -42,16 +42,16 @@ pub struct Report {
     /// The number of archives made.
     pub made: usize,
     /// The most that were held at once.
-    pub most: Most,
+    pub most: MostHeld,
     /// The number of archives held at the end of each day.
-    pub timeline: Vec<Day>,
+    pub timeline: Vec<SimulatedDay>,
     /// The archives held in the end, the newest first.
-    pub held: Vec<Held>,
+    pub held: Vec<HeldArchive>,
 }
 
 /// The most archives that were held.
 #[derive(Debug, Serialize)]
-pub struct Most {
+pub struct MostHeld {
     /// The number of archives.
     pub archives: usize,
     /// Since when.
@@ -60,7 +60,7 @@ pub struct Most {
 
 /// One day.
 #[derive(Debug, Serialize)]
-pub struct Day {
+pub struct SimulatedDay {
     /// Its date, in the zone of the policy.
     pub date: String,
     /// The number of archives held at its end.
@@ -69,7 +69,7 @@ pub struct Day {
 
 /// An archive that is held in the end.
 #[derive(Debug, Serialize)]
-pub struct Held {
+pub struct HeldArchive {
     /// The time of the archive.
     pub time: String,
     /// The reasons why it stays.
@@ -77,7 +77,11 @@ pub struct Held {
 }
 
 /// Lets archives be made and the policy be applied after each.
-pub fn simulate(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
+pub fn simulate(
+    context: &Context,
+    settings: &Settings,
+    request: &SimulationRequest,
+) -> Result<SimulationReport> {
     let configured = match &request.place {
         Some(place) => Destination::open(context, settings, place)?.retention,
         None => settings.schema.retention,
@@ -86,24 +90,24 @@ pub fn simulate(context: &Context, settings: &Settings, request: &Request) -> Re
     let start = request.start.unwrap_or(context.now);
     let simulation = retention::simulate(&policy, start, request.days, request.every)
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
-    let day = |day: &retention::Day| Day {
+    let day = |day: &retention::Day| SimulatedDay {
         date: day.date.to_string(),
         held: day.held,
     };
-    let held = simulation.held.into_iter().map(|judged| Held {
+    let held = simulation.held.into_iter().map(|judged| HeldArchive {
         time: rfc3339(judged.archive.time),
         reasons: match judged.verdict {
             Verdict::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
             Verdict::Remove(removal) => vec![removal.to_string()],
         },
     });
-    Ok(Report {
+    Ok(SimulationReport {
         policy,
         start: rfc3339(start),
         days: request.days,
         every: request.every.to_string(),
         made: simulation.made,
-        most: Most {
+        most: MostHeld {
             archives: simulation.most.archives,
             time: rfc3339(simulation.most.time),
         },

@@ -29,7 +29,7 @@ use crate::{
 
 /// The results of the validation.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct ValidateReport {
     /// True if nothing is wrong.
     pub good: bool,
     /// The files that were inspected.
@@ -42,12 +42,12 @@ pub struct Report {
     /// The warnings: settings that may be intended or not.
     pub warnings: Vec<String>,
     /// The sources that are not configuration files, and what they hold.
-    pub sources: Vec<Held>,
+    pub sources: Vec<ValidatedSource>,
 }
 
 /// The contents of a source.
 #[derive(Debug, Serialize)]
-pub struct Held {
+pub struct ValidatedSource {
     /// Its name.
     pub name: String,
     /// Its kind.
@@ -70,8 +70,8 @@ pub struct Held {
 }
 
 /// Reads every configuration file and names everything that is wrong.
-pub fn validate(context: &Context, choices: &Choices) -> Result<Report> {
-    let mut report = Report {
+pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> {
+    let mut report = ValidateReport {
         good: false,
         files: Vec::new(),
         files_escaped: Vec::new(),
@@ -112,8 +112,12 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<Report> {
 }
 
 /// Counts what a source holds. What cannot be read is a warning.
-fn held_by(settings: &Settings, source: &Source, warnings: &mut Vec<String>) -> Result<Held> {
-    let mut held = Held {
+fn held_by(
+    settings: &Settings,
+    source: &Source,
+    warnings: &mut Vec<String>,
+) -> Result<ValidatedSource> {
+    let mut held = ValidatedSource {
         name: source.name.to_string(),
         kind: source.kind(),
         path: source.path().map(|path| path.display().to_string()),
@@ -155,7 +159,7 @@ fn held_by(settings: &Settings, source: &Source, warnings: &mut Vec<String>) -> 
     Ok(held)
 }
 
-fn places(settings: &Settings, report: &mut Report) -> Result<()> {
+fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
     for glob in &settings.globs {
         if settings.matching(glob).next().is_none() {
             let path = glob.template.path().unwrap_or(Path::new("")).display();
@@ -221,7 +225,7 @@ fn places(settings: &Settings, report: &mut Report) -> Result<()> {
 }
 
 /// Looks at what is known of each destination before the first request.
-fn destinations(context: &Context, settings: &Settings, report: &mut Report) -> Result<()> {
+fn destinations(context: &Context, settings: &Settings, report: &mut ValidateReport) -> Result<()> {
     for (name, written) in &settings.schema.destinations {
         let section = format!("[backup.destinations.{name}]");
         match Destination::look_over(context, settings, written) {
@@ -250,7 +254,7 @@ fn destinations(context: &Context, settings: &Settings, report: &mut Report) -> 
 }
 
 /// Warns of folders for archives that lie in a directory which is exported: each archive would hold those before it.
-fn archives_in_sources(settings: &Settings, report: &mut Report) {
+fn archives_in_sources(settings: &Settings, report: &mut ValidateReport) {
     let directories = settings.sources.iter();
     let directories = directories.filter(|source| source.is_directory());
     for (name, destination) in &settings.schema.destinations {
@@ -287,7 +291,7 @@ fn missing(what: &str, path: &Path) -> String {
 }
 
 /// Warns of commands whose failure can pass unseen.
-fn pipes(settings: &Settings, report: &mut Report) {
+fn pipes(settings: &Settings, report: &mut ValidateReport) {
     let version = settings.schema.app_version_command.as_deref();
     let version = version.and_then(|command| Line::new(command, None).pitfall());
     let version = version.map(|pitfall| format!("`app_version_command` under [backup]: {pitfall}"));

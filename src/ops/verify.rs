@@ -33,7 +33,7 @@ use crate::{
 
 /// The depth of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
+pub enum VerifyDepth {
     /// Every byte.
     Bytes,
     /// Every byte, and what databases and configuration hold.
@@ -42,9 +42,9 @@ pub enum Depth {
 
 /// The results of the verification.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct VerifyReport {
     /// One for each archive, in the order in which they were named.
-    pub archives: Vec<Archive>,
+    pub archives: Vec<ArchiveReport>,
     /// Files of the folders that surely are not archives.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_files: Vec<OtherFile>,
@@ -57,7 +57,7 @@ pub struct Report {
 }
 
 /// The archives of a folder, and the files in it that are none.
-pub struct Folder {
+pub struct FolderArchives {
     /// Every file whose name ends like an archive's, by name.
     pub archives: Vec<Location>,
     /// Those that surely are not archives.
@@ -66,9 +66,9 @@ pub struct Folder {
 
 /// Finds the archives in a folder of this machine, whatever their names are. A file that may be a damaged archive is
 /// among them.
-pub fn in_folder(context: &Context, folder: &Path) -> Result<Folder> {
+pub fn in_folder(context: &Context, folder: &Path) -> Result<FolderArchives> {
     let reading = || format!("cannot read the folder {}", folder.display());
-    let mut found = Folder {
+    let mut found = FolderArchives {
         archives: Vec::new(),
         other_files: Vec::new(),
     };
@@ -122,7 +122,7 @@ pub fn in_folder(context: &Context, folder: &Path) -> Result<Folder> {
 
 /// The results for one archive.
 #[derive(Debug, Serialize)]
-pub struct Archive {
+pub struct ArchiveReport {
     /// Its name.
     pub archive: String,
     /// The path, percent-encoded, if it is not UTF-8.
@@ -152,8 +152,12 @@ pub struct Archive {
 
 /// Reads every archive to its end. If the newest of a place is requested and is damaged, the next older one is read as
 /// well, until one is good. Each of them is reported.
-pub fn verify(context: &Context, locations: &[Location], depth: Depth) -> Result<Report, Failure> {
-    let mut report = Report {
+pub fn verify(
+    context: &Context,
+    locations: &[Location],
+    depth: VerifyDepth,
+) -> Result<VerifyReport, Failure> {
+    let mut report = VerifyReport {
         archives: Vec::new(),
         other_files: Vec::new(),
         remarks: Remarks::default(),
@@ -201,16 +205,16 @@ fn rank(failure: &Failure) -> u8 {
 fn one(
     context: &Context,
     location: &Location,
-    depth: Depth,
+    depth: VerifyDepth,
     remarks: &mut Remarks,
-) -> (Archive, Option<Failure>) {
+) -> (ArchiveReport, Option<Failure>) {
     let mut read = || -> anyhow::Result<_> {
         match depth {
-            Depth::Bytes => {
+            VerifyDepth::Bytes => {
                 let verified = location.read(context, "verifying", &mut Discard)?;
                 Ok((verified, None))
             }
-            Depth::Content => {
+            VerifyDepth::Content => {
                 let mut looking = Looking::new(context, location.shown())?;
                 let verified = location.read(context, "verifying", &mut looking)?;
                 let looked = looking.look(verified.manifest(), remarks)?;
@@ -234,7 +238,7 @@ fn one(
             let (looked_into, faults) = looked.unzip();
             let faults = faults.unwrap_or_default();
             let failure = refusal(location, &faults);
-            let archive = Archive {
+            let archive = ArchiveReport {
                 looked_into,
                 ..described(location, &verified, faults)
             };
@@ -248,7 +252,7 @@ fn one(
                 failure.faults.clone()
             };
             let read = matches!(failure.kind, Kind::Refused | Kind::Version);
-            let archive = Archive {
+            let archive = ArchiveReport {
                 read,
                 ..bad(location, faults)
             };
@@ -258,12 +262,12 @@ fn one(
 }
 
 /// An archive that was read to its end, with what is wrong with its content.
-fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> Archive {
+fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> ArchiveReport {
     let manifest = verified.manifest();
     if !faults.is_empty() {
         return bad(location, faults);
     }
-    Archive {
+    ArchiveReport {
         archive: location.shown(),
         archive_escaped: location.escaped(),
         good: true,
@@ -278,8 +282,8 @@ fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> A
     }
 }
 
-fn bad(location: &Location, faults: Vec<String>) -> Archive {
-    Archive {
+fn bad(location: &Location, faults: Vec<String>) -> ArchiveReport {
+    ArchiveReport {
         archive: location.shown(),
         archive_escaped: location.escaped(),
         good: false,

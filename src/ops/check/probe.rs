@@ -54,7 +54,7 @@ pub fn reads(store: &dyn Store, probe: &str, content: &[u8]) -> Result<bool> {
     Ok(part == content[from..to] && whole == Digest::of(content))
 }
 
-pub struct Listed {
+pub struct ProbeListing {
     /// The number of objects beside the probe.
     pub count: usize,
     pub has_probe: bool,
@@ -62,8 +62,8 @@ pub struct Listed {
     pub left: Vec<String>,
 }
 
-pub fn list(context: &Context, store: &dyn Store, probe: &str) -> Result<Listed> {
-    let mut listed = Listed {
+pub fn list(context: &Context, store: &dyn Store, probe: &str) -> Result<ProbeListing> {
+    let mut listed = ProbeListing {
         count: 0,
         has_probe: false,
         left: Vec::new(),

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
-use super::{Arrival, place::Place};
+use super::{OutputReport, place::LocalPlace};
 use crate::{
     archive::{
         Input,
@@ -56,7 +56,7 @@ pub struct Made {
     pub digest: Digest,
     pub size_bytes: u64,
     pub reused_bytes: u64,
-    pub outputs: Vec<Arrival>,
+    pub outputs: Vec<OutputReport>,
 }
 
 /// An archive that is good in a draft.
@@ -72,7 +72,7 @@ struct Proven {
 impl Making<'_> {
     /// Makes the archive and brings it to every destination. A failed destination does not stop the others; if none is
     /// left, the failure of the last one is returned.
-    pub fn make(&self, here: Vec<Place>, away: Vec<Slot>) -> Result<Made> {
+    pub fn make(&self, here: Vec<LocalPlace>, away: Vec<Slot>) -> Result<Made> {
         let mut missed = Vec::new();
         let mut here = here.into_iter();
         while let Some(first) = here.next() {
@@ -97,7 +97,7 @@ impl Making<'_> {
     }
 
     /// Makes the archive in a draft at `place` and proves it there.
-    fn draft(&self, place: &Place) -> Result<Proven> {
+    fn draft(&self, place: &LocalPlace) -> Result<Proven> {
         let mut draft = place.draft(self.context)?;
         let shown = place.shown();
         let writing = || format!("cannot write {shown}");
@@ -126,8 +126,8 @@ impl Making<'_> {
     fn bring(
         &self,
         proven: Proven,
-        first: Place,
-        others: impl ExactSizeIterator<Item = Place>,
+        first: LocalPlace,
+        others: impl ExactSizeIterator<Item = LocalPlace>,
         away: &[Slot],
     ) -> Result<Made> {
         let (context, name) = (self.context, self.name);
@@ -167,7 +167,7 @@ impl Making<'_> {
                 // The archive is good here; the other destinations do not have it.
                 Err(error) if !is_interruption(&error) => {
                     let failure = Failure::of(&error);
-                    let failed = |slot: &Slot| Arrival {
+                    let failed = |slot: &Slot| OutputReport {
                         hint: failure.hint.clone(),
                         ..failed(slot.shown(name), failure.message.clone())
                     };
@@ -185,7 +185,7 @@ impl Making<'_> {
     }
 
     /// A draft at `place` of what is in `content`, read back.
-    fn duplicate(&self, mut content: &File, digest: &Digest, place: &Place) -> Result<Draft> {
+    fn duplicate(&self, mut content: &File, digest: &Digest, place: &LocalPlace) -> Result<Draft> {
         let context = self.context;
         let writing = || format!("cannot write {}", place.shown());
         let mut draft = place.draft(context)?;
@@ -348,8 +348,8 @@ const MOST_OUTRUN: usize = 20;
 /// second got its name between the first look and the end. `arrivals` says what became of each, in the same order.
 fn renamed(
     away: &[Slot],
-    arrivals: &mut [Arrival],
-    send: impl Fn(&[Slot]) -> Result<Vec<Arrival>>,
+    arrivals: &mut [OutputReport],
+    send: impl Fn(&[Slot]) -> Result<Vec<OutputReport>>,
 ) -> Result<()> {
     for (slot, arrival) in away.iter().zip(arrivals) {
         for _ in 0..MOST_OUTRUN {
@@ -373,12 +373,12 @@ fn renamed(
 }
 
 /// Gives the archive its names; what became of it, for the report.
-fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
+fn arrived(proven: shipment::Proven) -> Result<Vec<OutputReport>> {
     let mut reports = Vec::new();
     for arrival in proven.deliver() {
         let archive = arrival.place;
         reports.push(match arrival.result {
-            Ok(proof) => Arrival {
+            Ok(proof) => OutputReport {
                 archive,
                 archive_escaped: None,
                 good: true,
@@ -389,7 +389,7 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
                 is_full: false,
             },
             Err(error) if is_interruption(&error) => return Err(error),
-            Err(error) => Arrival {
+            Err(error) => OutputReport {
                 outrun: is_taken(&Failure::of(&error)),
                 is_full: is_full(&error),
                 ..failed_by(archive, &error)
@@ -400,9 +400,9 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<Arrival>> {
 }
 
 /// Reports the archive at a destination of this machine. Only an interruption is an error.
-fn reported(shown: String, published: Result<Shown>) -> Result<Arrival> {
+fn reported(shown: String, published: Result<Shown>) -> Result<OutputReport> {
     match published {
-        Ok(archive) => Ok(Arrival {
+        Ok(archive) => Ok(OutputReport {
             archive: archive.text,
             archive_escaped: archive.escaped,
             good: true,
@@ -413,7 +413,7 @@ fn reported(shown: String, published: Result<Shown>) -> Result<Arrival> {
             is_full: false,
         }),
         Err(error) if is_interruption(&error) => Err(error),
-        Err(error) => Ok(Arrival {
+        Err(error) => Ok(OutputReport {
             is_full: is_full(&error),
             ..failed_by(shown, &error)
         }),
@@ -421,17 +421,17 @@ fn reported(shown: String, published: Result<Shown>) -> Result<Arrival> {
 }
 
 /// Returns the outcome at a place that does not have the archive because of `error`.
-pub fn failed_by(archive: String, error: &anyhow::Error) -> Arrival {
-    Arrival {
+pub fn failed_by(archive: String, error: &anyhow::Error) -> OutputReport {
+    OutputReport {
         hint: Failure::of(error).hint,
         ..failed(archive, format!("{error:#}"))
     }
 }
 
 /// Returns the report for a destination that does not have the archive.
-fn failed(archive: String, message: String) -> Arrival {
+fn failed(archive: String, message: String) -> OutputReport {
     let error = Some(format!("{archive}: {message}"));
-    Arrival {
+    OutputReport {
         archive,
         archive_escaped: None,
         good: false,

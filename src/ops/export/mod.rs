@@ -52,9 +52,9 @@ use crate::{
 };
 
 /// The request for an export.
-pub struct Request {
+pub struct ExportRequest {
     /// The destinations of the archive; at least one.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<ExportOutput>,
     /// The permission to replace an existing file.
     pub overwrite: Overwrite,
     /// The choice to include the secrets or not.
@@ -72,7 +72,7 @@ pub struct Request {
 }
 
 /// A destination of the archive.
-pub enum Output {
+pub enum ExportOutput {
     /// Standard output.
     Stdout,
     /// A file, or a folder in which it gets its default name.
@@ -83,17 +83,17 @@ pub enum Output {
     Unusable(String, Failure),
 }
 
-impl Output {
+impl ExportOutput {
     /// The destinations that the configuration names.
     pub fn configured(
         context: &Context,
         choices: &Choices,
         read_back: ReadBack,
-    ) -> Result<Vec<Output>> {
+    ) -> Result<Vec<ExportOutput>> {
         let settings = Settings::load(choices)?;
         let names = settings.schema.to.iter().map(|name| format!("@{name}"));
-        let outputs: Vec<Output> = names
-            .map(|name| Output::open(context, &settings, &name, read_back))
+        let outputs: Vec<ExportOutput> = names
+            .map(|name| ExportOutput::open(context, &settings, &name, read_back))
             .collect::<Result<_>>()?;
         if outputs.is_empty() {
             let failure = Failure::new(Kind::Usage, "where does the archive go?");
@@ -110,14 +110,14 @@ impl Output {
         settings: &Settings,
         word: &str,
         read_back: ReadBack,
-    ) -> Result<Output> {
+    ) -> Result<ExportOutput> {
         match Destination::open_output(context, settings, word, read_back) {
             Ok((destination, name)) => Ok(match destination.ready() {
                 // The disk is not there: the others still have their turn.
-                Err(error) => Output::Unusable(word.to_owned(), Failure::of(&error)),
+                Err(error) => ExportOutput::Unusable(word.to_owned(), Failure::of(&error)),
                 Ok(destination) => match destination.folder() {
-                    Some(folder) => Output::Path(folder.join(name.unwrap_or_default())),
-                    None => Output::Stored(destination, name),
+                    Some(folder) => ExportOutput::Path(folder.join(name.unwrap_or_default())),
+                    None => ExportOutput::Stored(destination, name),
                 },
             }),
             Err(error) => match Failure::of(&error) {
@@ -125,7 +125,7 @@ impl Output {
                     kind: Kind::NotFound | Kind::Interrupted(_),
                     ..
                 } => Err(error),
-                failure => Ok(Output::Unusable(word.to_owned(), failure)),
+                failure => Ok(ExportOutput::Unusable(word.to_owned(), failure)),
             },
         }
     }
@@ -137,9 +137,9 @@ impl Output {
         choices: &Choices,
         text: &Path,
         read_back: ReadBack,
-    ) -> Result<Output> {
+    ) -> Result<ExportOutput> {
         if text.as_os_str() == "-" {
-            return Ok(Output::Stdout);
+            return Ok(ExportOutput::Stdout);
         }
         let text_of = text_of(text.as_os_str());
         let place = match text_of.map_err(|fault| Failure::new(Kind::Usage, fault))? {
@@ -148,8 +148,10 @@ impl Output {
             None => Word::Path,
         };
         match place {
-            Word::Path => Ok(Output::Path(text.to_owned())),
-            Word::Url(place) => Output::open(context, &Settings::load(choices)?, &place, read_back),
+            Word::Path => Ok(ExportOutput::Path(text.to_owned())),
+            Word::Url(place) => {
+                ExportOutput::open(context, &Settings::load(choices)?, &place, read_back)
+            }
         }
     }
 }
@@ -185,14 +187,14 @@ pub enum Secrets {
 
 /// The results of an export.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct ExportReport {
     /// The archive, `-` for standard output; with several outputs the first that holds it.
     pub archive: String,
     /// Its path, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive_escaped: Option<String>,
     /// The result of each output.
-    pub outputs: Vec<Arrival>,
+    pub outputs: Vec<OutputReport>,
     /// The number of its entries.
     pub files: usize,
     /// Its size.
@@ -226,7 +228,7 @@ pub struct Report {
 
 /// The result of one output.
 #[derive(Debug, Serialize)]
-pub struct Arrival {
+pub struct OutputReport {
     /// The archive there.
     pub archive: String,
     /// Its path, percent-encoded, if it is not UTF-8.
@@ -249,7 +251,7 @@ pub struct Arrival {
     pub is_full: bool,
 }
 
-impl Report {
+impl ExportReport {
     /// Returns the failure that the export ends in, if an output does not hold the archive or something is not in it.
     pub fn failure(&self) -> Option<Failure> {
         let missing = self.outputs.iter().filter_map(|one| one.error.as_ref());
@@ -290,14 +292,14 @@ impl Report {
 }
 
 /// Returns what can be done about the first output that does not hold the archive.
-fn advice(outputs: &[Arrival]) -> &str {
+fn advice(outputs: &[OutputReport]) -> &str {
     let missing = outputs.iter().find(|output| output.error.is_some());
     let hint = missing.and_then(|output| output.hint.as_deref());
     hint.unwrap_or("`hookshot check` tells what the destination can do")
 }
 
 /// The failure of an archive that no destination holds.
-fn nowhere(outputs: &[Arrival]) -> Failure {
+fn nowhere(outputs: &[OutputReport]) -> Failure {
     let faults = outputs.iter().filter_map(|arrival| arrival.error.clone());
     let faults: Vec<String> = faults.collect();
     let first = faults.first().cloned().unwrap_or_default();
@@ -319,9 +321,9 @@ fn nowhere(outputs: &[Arrival]) -> Failure {
 pub fn export(
     context: &Context,
     entered: &Entered,
-    request: Request,
+    request: ExportRequest,
     begun: Instant,
-) -> Result<Report> {
+) -> Result<ExportReport> {
     if context.now < DateTime::UNIX_EPOCH {
         let message = format!(
             "this machine's clock says {}, before 1970",
@@ -381,7 +383,7 @@ pub fn export(
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| nowhere(&made.outputs))?;
     info!(output = %archive, files = manifest.files.len(), size_bytes = made.size_bytes, "Backup created successfully");
-    Ok(Report {
+    Ok(ExportReport {
         archive,
         archive_escaped,
         verified: made.outputs.iter().all(|arrival| arrival.good),
@@ -408,7 +410,7 @@ const FURTHER_ATTEMPTS: [u32; 2] = [20, 400];
 /// before it is packed. A file that was not modified for `quiet` is read in place.
 fn once(
     around: &mut Around<'_>,
-    request: &Request,
+    request: &ExportRequest,
     name: &ArchiveName,
     level: Level,
     app_version: Option<String>,

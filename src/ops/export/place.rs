@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::warn;
 
-use super::{Arrival, Output, Overwrite, Request, Since, making::failed_by};
+use super::{ExportOutput, ExportRequest, OutputReport, Overwrite, Since, making::failed_by};
 use crate::{
     archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
     config::{Settings, sources::Source},
@@ -31,16 +31,16 @@ use crate::{catalog::destination::Slot, context::Context, work::stdout::Stdout};
 
 /// The destinations of the archive, on this machine and elsewhere.
 pub struct Outputs {
-    pub here: Vec<Place>,
+    pub here: Vec<LocalPlace>,
     pub away: Vec<Slot>,
     /// The destinations that cannot be used; not all of them.
-    pub missed: Vec<Arrival>,
+    pub missed: Vec<OutputReport>,
 }
 
 impl Outputs {
     /// Finds the destinations of the archive. Wrong usage is an error; another failure is one only if no destination is
     /// left.
-    pub fn find(settings: &Settings, request: &Request) -> Result<Outputs> {
+    pub fn find(settings: &Settings, request: &ExportRequest) -> Result<Outputs> {
         let mut outputs = Outputs {
             here: Vec::new(),
             away: Vec::new(),
@@ -49,19 +49,21 @@ impl Outputs {
         let mut last = None;
         for output in &request.outputs {
             let (shown, error) = match output {
-                Output::Stdout => {
-                    outputs.here.push(Place::Stdout);
+                ExportOutput::Stdout => {
+                    outputs.here.push(LocalPlace::Stdout);
                     continue;
                 }
-                Output::Path(path) => match Place::find(path, settings, request.overwrite) {
-                    Ok(place) => {
-                        outputs.here.push(place);
-                        continue;
+                ExportOutput::Path(path) => {
+                    match LocalPlace::find(path, settings, request.overwrite) {
+                        Ok(place) => {
+                            outputs.here.push(place);
+                            continue;
+                        }
+                        Err(error) if Failure::of(&error).kind == Kind::Usage => return Err(error),
+                        Err(error) => (path.display().to_string(), error),
                     }
-                    Err(error) if Failure::of(&error).kind == Kind::Usage => return Err(error),
-                    Err(error) => (path.display().to_string(), error),
-                },
-                Output::Stored(destination, archive) => {
+                }
+                ExportOutput::Stored(destination, archive) => {
                     outputs.away.push(Slot {
                         store: destination.store.clone(),
                         place: destination.shown(),
@@ -69,7 +71,7 @@ impl Outputs {
                     });
                     continue;
                 }
-                Output::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
+                ExportOutput::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
             };
             outputs.missed.push(failed_by(shown, &error));
             last = Some(error);
@@ -84,7 +86,7 @@ impl Outputs {
 /// Returns the earlier archive whose members may be reused, if there is one: the named one, or the newest in the folder
 /// of the output.
 pub fn earlier(
-    place: Option<&Place>,
+    place: Option<&LocalPlace>,
     context: &Context,
     since: &Since,
     level: Level,
@@ -109,9 +111,9 @@ pub fn earlier(
             }
             return Ok(earlier);
         }
-        (Since::Nothing, _) | (Since::Newest, None | Some(Place::Stdout)) => return Ok(None),
-        (Since::Newest, Some(Place::Folder(folder, _))) => folder.clone(),
-        (Since::Newest, Some(Place::File { path, .. })) => folder_of(path),
+        (Since::Nothing, _) | (Since::Newest, None | Some(LocalPlace::Stdout)) => return Ok(None),
+        (Since::Newest, Some(LocalPlace::Folder(folder, _))) => folder.clone(),
+        (Since::Newest, Some(LocalPlace::File { path, .. })) => folder_of(path),
     };
     let newest = newest_in(&folder, prefix);
     Ok(newest.and_then(|path| open(&path).ok().flatten()))
@@ -119,11 +121,15 @@ pub fn earlier(
 
 /// Returns the manifest of the newest archive in the folder of the output, if it can be read without reading all of the
 /// archive; that of the named archive, if there is no folder.
-pub fn newest_manifest(place: Option<&Place>, since: &Since, prefix: &str) -> Option<Manifest> {
+pub fn newest_manifest(
+    place: Option<&LocalPlace>,
+    since: &Since,
+    prefix: &str,
+) -> Option<Manifest> {
     let in_folder = match place {
-        Some(Place::Folder(folder, _)) => newest_in(folder, prefix),
-        Some(Place::File { path, .. }) => newest_in(&folder_of(path), prefix),
-        Some(Place::Stdout) | None => None,
+        Some(LocalPlace::Folder(folder, _)) => newest_in(folder, prefix),
+        Some(LocalPlace::File { path, .. }) => newest_in(&folder_of(path), prefix),
+        Some(LocalPlace::Stdout) | None => None,
     };
     let path = match since {
         Since::Archive(path) => in_folder.or_else(|| Some(path.clone())),
@@ -157,7 +163,7 @@ pub fn manifest_before(slot: &Slot, prefix: &str, made: &Manifest) -> Option<Man
 }
 
 /// A place on this machine.
-pub enum Place {
+pub enum LocalPlace {
     Stdout,
     /// A folder, and what was made of it.
     Folder(PathBuf, NewFolders),
@@ -167,9 +173,9 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl LocalPlace {
     /// Looks whether the archive may go there; folders that it names are made.
-    pub fn find(path: &Path, settings: &Settings, overwrite: Overwrite) -> Result<Place> {
+    pub fn find(path: &Path, settings: &Settings, overwrite: Overwrite) -> Result<LocalPlace> {
         if let Some(fault) = unexpanded(&path.to_string_lossy(), "there") {
             return Err(Failure::new(Kind::Usage, fault)
                 .hint("a shell expands it only where it stands without quotes")
@@ -178,14 +184,14 @@ impl Place {
         belongs_to_state(path, settings)?;
         let wants_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         if path.is_dir() {
-            return Ok(Place::Folder(path.to_owned(), NewFolders::default()));
+            return Ok(LocalPlace::Folder(path.to_owned(), NewFolders::default()));
         }
         if wants_folder {
             let mut folders = NewFolders::default();
             folders
                 .create(path)
                 .with_context(|| format!("cannot create {}", path.display()))?;
-            return Ok(Place::Folder(path.to_owned(), folders));
+            return Ok(LocalPlace::Folder(path.to_owned(), folders));
         }
         let folder = folder_of(path);
         if !folder.is_dir() {
@@ -207,7 +213,7 @@ impl Place {
                 Existing::Replace
             }
         };
-        Ok(Place::File {
+        Ok(LocalPlace::File {
             path: path.to_owned(),
             existing,
         })
@@ -216,18 +222,18 @@ impl Place {
     /// The place for messages.
     pub fn shown(&self) -> String {
         match self {
-            Place::Stdout => "-".to_owned(),
-            Place::Folder(folder, _) => folder.display().to_string(),
-            Place::File { path, .. } => path.display().to_string(),
+            LocalPlace::Stdout => "-".to_owned(),
+            LocalPlace::Folder(folder, _) => folder.display().to_string(),
+            LocalPlace::File { path, .. } => path.display().to_string(),
         }
     }
 
     /// A draft of the archive, on the file system where it will be.
     pub fn draft(&self, context: &Context) -> Result<Draft> {
         let folder = match self {
-            Place::Stdout => context.scratch.clone(),
-            Place::Folder(folder, _) => folder.clone(),
-            Place::File { path, .. } => folder_of(path),
+            LocalPlace::Stdout => context.scratch.clone(),
+            LocalPlace::Folder(folder, _) => folder.clone(),
+            LocalPlace::File { path, .. } => folder_of(path),
         };
         Draft::create(&folder).with_context(|| format!("cannot write in {}", folder.display()))
     }
@@ -238,7 +244,7 @@ impl Place {
         let shown = self.shown();
         let publishing = || format!("cannot write {shown}");
         match self {
-            Place::Stdout => {
+            LocalPlace::Stdout => {
                 let file = draft.file();
                 file.rewind()?;
                 let mut out = Stdout::open(&context.stop)?;
@@ -247,7 +253,7 @@ impl Place {
                 out.flush().with_context(publishing)?;
                 Ok(Shown::path(Path::new(&shown)))
             }
-            Place::File { path, existing } => {
+            LocalPlace::File { path, existing } => {
                 draft.publish(&path, existing).map_err(|error| match error.kind() {
                     io::ErrorKind::AlreadyExists => {
                         let failure = Failure::new(Kind::Blocked, format!("{shown} has appeared meanwhile"));
@@ -257,7 +263,7 @@ impl Place {
                 })?;
                 Ok(Shown::path(&path))
             }
-            Place::Folder(folder, _made) => {
+            LocalPlace::Folder(folder, _made) => {
                 // Two archives of one second are two archives, even if both are given their names at once.
                 let names = (0..=MOST_NUMBER).map(|number| folder.join(name.file_name(number)));
                 let path = draft.publish_first(names).with_context(publishing)?;

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use tracing::{info, warn};
 
 use super::{
-    Request, Secrets,
+    ExportRequest, Secrets,
     amount::{Amount, require_mount},
     around::Around,
 };
@@ -61,7 +61,7 @@ use crate::{
 pub fn stage(
     context: &Context,
     settings: &Settings,
-    request: &Request,
+    request: &ExportRequest,
     quiet: Duration,
     newest: Option<&Manifest>,
     around: &mut Around<'_>,
@@ -191,7 +191,7 @@ fn warn_of_gone(settings: &Settings, newest: &Manifest, remarks: &mut Remarks) {
 /// [`stage`] does if it knows that one.
 pub fn look_back(
     settings: &Settings,
-    request: &Request,
+    request: &ExportRequest,
     made: &Manifest,
     newest: &Manifest,
     remarks: &mut Remarks,
@@ -296,7 +296,7 @@ impl Gathered {
 fn directory(
     context: &Context,
     settings: &Settings,
-    request: &Request,
+    request: &ExportRequest,
     source: &Source,
     path: &Path,
     quiet: Duration,
@@ -389,7 +389,7 @@ fn announce_links(source: &Source, path: &Path, tree: &Tree, remarks: &mut Remar
 fn one(
     context: &Context,
     settings: &Settings,
-    request: &Request,
+    request: &ExportRequest,
     source: &Source,
 ) -> Result<Staged> {
     let name = source.name.clone();
@@ -432,7 +432,7 @@ fn sqlite(context: &Context, name: &EntryName, path: &Path) -> Result<Staged> {
 fn redb(
     context: &Context,
     settings: &Settings,
-    request: &Request,
+    request: &ExportRequest,
     name: &EntryName,
     path: &Path,
 ) -> Result<Staged> {
@@ -500,7 +500,7 @@ fn warn_of_absence(source: &Source) {
 pub fn describe(
     context: &Context,
     settings: &Settings,
-    request: &Request,
+    request: &ExportRequest,
     name: &ArchiveName,
     level: Level,
     gathered: &mut Gathered,

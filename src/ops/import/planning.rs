@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{
-    Keep, attributes,
+    KeepStaging, attributes,
     directory::Directory,
     unpacked::{Targets, Unpacked},
     volume::children,
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The plan of an import.
-pub struct Plan<'a> {
+pub struct ImportPlan<'a> {
     /// The fate of each target.
     pub steps: Vec<Step>,
     /// The changes of files and folders that bring it about.
@@ -48,12 +48,12 @@ pub struct Plan<'a> {
 pub fn plan<'a>(
     context: &'a Context,
     settings: &'a Settings,
-    keep: Keep,
+    keep: KeepStaging,
     unpacked: &'a Unpacked<'a>,
     targets: &'a Targets,
     known: &Known,
     (blocked, remarks): (&mut Vec<Obstacle>, &mut Remarks),
-) -> Result<Plan<'a>> {
+) -> Result<ImportPlan<'a>> {
     attributes::announce_owners(context, settings, unpacked, targets, remarks);
     let mut planned = Planned::default();
     let mut volumes = Vec::new();
@@ -135,7 +135,7 @@ pub fn plan<'a>(
     }
     let changes = planned.changes.into_iter();
     let changes = changes.filter(|(_, action)| action.changes());
-    Ok(Plan {
+    Ok(ImportPlan {
         steps: planned.steps,
         changes: changes.map(|(change, _)| change).collect(),
         volumes,
@@ -201,7 +201,7 @@ impl<'a> Planned<'a> {
 fn files(
     context: &Context,
     settings: &Settings,
-    keep: Keep,
+    keep: KeepStaging,
     unpacked: &Unpacked<'_>,
     targets: &Targets,
     planned: &mut Planned<'_>,
@@ -282,7 +282,7 @@ fn files(
                 }
             }
         }
-        let origin = if keep == Keep::Yes {
+        let origin = if keep == KeepStaging::Yes {
             Origin::Copied
         } else {
             Origin::Moved

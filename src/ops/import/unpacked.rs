@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
 use super::{
-    Keep, Request,
+    ImportRequest, KeepStaging,
     archived_config::{Archived, ArchivedConfig, Beside},
     selection::Selection,
 };
@@ -124,7 +124,7 @@ impl<'a> Unpacked<'a> {
     pub fn new(
         context: &Context,
         settings: &'a Settings,
-        request: &Request,
+        request: &ImportRequest,
         places: &[PathBuf],
         targets: &Targets,
     ) -> Result<Unpacked<'a>> {
@@ -138,7 +138,7 @@ impl<'a> Unpacked<'a> {
             targets,
             unpacking: Unpacking::new(context.privilege()),
         };
-        if (request.rehearsal, request.staging) == (Rehearsal::Real, Keep::No) {
+        if (request.rehearsal, request.staging) == (Rehearsal::Real, KeepStaging::No) {
             sink.finish_directories();
         }
         let verified = request.archive.read(context, "unpacking", &mut sink)?;
@@ -182,7 +182,7 @@ impl<'a> Unpacked<'a> {
     }
 
     /// Refuses an archive whose own configuration alone says where its entries go, on a machine that has none.
-    fn can_be_placed(&self, request: &Request) -> Result<()> {
+    fn can_be_placed(&self, request: &ImportRequest) -> Result<()> {
         let Some(bytes) = self.config_bytes()? else {
             return Ok(());
         };
@@ -200,7 +200,7 @@ impl<'a> Unpacked<'a> {
     }
 
     /// Decides whether the archive's configuration replaces this machine's.
-    fn keep_own_config(&mut self, request: &Request, targets: &Targets) -> Result<()> {
+    fn keep_own_config(&mut self, request: &ImportRequest, targets: &Targets) -> Result<()> {
         let name = EntryName::new(CONFIG).expect("a plain name");
         // Whoever names it wants it.
         if request.archived == Archived::Put || request.selection.names(CONFIG) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::Report;
+use super::InitReport;
 use crate::{
     config::Choices,
     disk::{
@@ -56,7 +56,7 @@ fn find(name: &str) -> Option<&'static App> {
 }
 
 /// Writes the configuration of the service called `name` if there is none yet.
-pub fn init(choices: &Choices, name: &str) -> Result<Report> {
+pub fn init(choices: &Choices, name: &str) -> Result<InitReport> {
     let app = find(name).ok_or_else(|| {
         Failure::new(Kind::Usage, format!("there is no configuration for {name}")).hint(format!(
             "there is one for each of {}",
@@ -77,7 +77,7 @@ pub fn init(choices: &Choices, name: &str) -> Result<Report> {
     let folder = folder_of(&config);
     create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     publish(&config, text.as_bytes(), Existing::Keep)?;
-    Ok(Report::of(&[config]))
+    Ok(InitReport::of(&[config]))
 }
 
 /// The configuration for a service that has its data elsewhere.
