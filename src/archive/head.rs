@@ -8,7 +8,7 @@ use super::{
     fault::{Fault, fault_of, refusal},
     foreign::{is_tar, met},
     gzip::inflate::Inflated,
-    tar::stream::{TarStream, What},
+    tar::stream::{MemberKind, TarStream},
 };
 use crate::model::{
     limits::{BUFFER_BYTES, HEAD_BYTES, MAX_MANIFEST_BYTES},
@@ -32,8 +32,8 @@ pub fn look(bytes: &[u8]) -> Head {
     let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     while let Ok(Some(member)) = tar.next_member() {
         match member.what {
-            What::Folder => {}
-            What::File if is_manifest(&member.path) => return Head::ManifestFirst,
+            MemberKind::Folder => {}
+            MemberKind::File if is_manifest(&member.path) => return Head::ManifestFirst,
             _ => return Head::ManifestLater,
         }
     }
@@ -56,7 +56,7 @@ pub fn is_archive(bytes: &[u8]) -> bool {
     }
     let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     while let Ok(Some(member)) = tar.next_member() {
-        if member.what == What::File {
+        if member.what == MemberKind::File {
             let mut manifest = Vec::new();
             // A manifest that is longer than the inspected bytes is judged by its beginning.
             let whole = tar.read_to_end(&mut manifest).is_ok();
@@ -77,7 +77,7 @@ pub fn opening(bytes: &[u8]) -> Option<(String, i64)> {
     let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     loop {
         let member = tar.next_member().ok()??;
-        if member.what == What::Folder {
+        if member.what == MemberKind::Folder {
             continue;
         }
         let path = member.path.trim_start_matches("./");
@@ -108,7 +108,7 @@ pub fn lacks_manifest(file: impl Read) -> bool {
     let mut tar = TarStream::new(Inflated::new(BufReader::new(file), Threads::ONE));
     loop {
         match tar.next_member() {
-            Ok(Some(member)) if member.what == What::File && is_manifest(&member.path) => {
+            Ok(Some(member)) if member.what == MemberKind::File && is_manifest(&member.path) => {
                 return false;
             }
             Ok(Some(_)) => {}
@@ -165,12 +165,12 @@ pub fn find_manifest(
     loop {
         match tar.next_member() {
             Ok(Some(member)) => {
-                if member.what == What::File
+                if member.what == MemberKind::File
                     && member.path.trim_start_matches("./") == MANIFEST_NAME
                 {
                     return Err(refusal(shown, &[Fault::NoRoot]).into());
                 }
-                if member.what == What::File && is_manifest(&member.path) {
+                if member.what == MemberKind::File && is_manifest(&member.path) {
                     let mut bytes = Vec::new();
                     let read = tar.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes);
                     return Ok(read.is_ok().then_some(bytes));

@@ -14,7 +14,7 @@ use super::{
     fault::{Fault, fault_of, refusal},
     gzip::inflate::Inflated,
     head::{Head, find_manifest, read_head, refuse_other},
-    tar::stream::{HeaderAttributes, Member, TarStream, What},
+    tar::stream::{HeaderAttributes, Member, MemberKind, TarStream},
 };
 use crate::model::{
     digest::Hashing,
@@ -242,7 +242,7 @@ impl<'a> Passage<'a> {
     }
 
     fn member<R: Read>(&mut self, member: Member, tar: &mut Tar<R>) -> Result<(), Stop> {
-        if let What::Special(what) = member.what {
+        if let MemberKind::Special(what) = member.what {
             self.faults.push(Fault::Special {
                 path: member.path,
                 what,
@@ -252,7 +252,7 @@ impl<'a> Passage<'a> {
         let Some(inside) = self.inside_root(&member) else {
             return Ok(());
         };
-        if member.what == What::Folder {
+        if member.what == MemberKind::Folder {
             return Ok(());
         }
         if inside.as_str() == MANIFEST_NAME {
@@ -333,7 +333,7 @@ impl<'a> Passage<'a> {
         while let Some(rest) = path.strip_prefix("./") {
             path = rest.trim_start_matches('/');
         }
-        if member.what == What::Folder {
+        if member.what == MemberKind::Folder {
             path = path.trim_end_matches('/');
             if path.is_empty() || path == "." {
                 return None;
@@ -360,7 +360,7 @@ impl<'a> Passage<'a> {
                 return None;
             }
         };
-        if inside.is_none() && member.what == What::File && root.starts_with(APPLE) {
+        if inside.is_none() && member.what == MemberKind::File && root.starts_with(APPLE) {
             self.faults.push(Fault::Apple(member.path.clone()));
             return None;
         }
@@ -373,7 +373,7 @@ impl<'a> Passage<'a> {
             return None;
         }
         if inside.is_none() {
-            if member.what == What::File {
+            if member.what == MemberKind::File {
                 self.faults.push(Fault::Path {
                     path: member.path.clone(),
                     reason: "lies outside a root folder".into(),

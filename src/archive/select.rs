@@ -17,7 +17,7 @@ use super::{
     },
     tar::{
         layout,
-        stream::{TarStream, What},
+        stream::{MemberKind, TarStream},
     },
 };
 use crate::model::{
@@ -88,7 +88,7 @@ fn try_select(
         let member = tar.next_member()?;
         let path = format!("{root}/{}", record.path.as_str());
         let is_it = member.is_some_and(|member| {
-            member.what == What::File && member.path == path && member.size == record.size
+            member.what == MemberKind::File && member.path == path && member.size == record.size
         });
         if !is_it {
             return Ok(None);
@@ -121,13 +121,13 @@ pub(super) fn manifest(
     let most = MAX_MANIFEST_BYTES + TAR_SLACK_BYTES;
     let mut tar = TarStream::new(Members::new(source, sizes, 0).take(most));
     let folder = tar.next_member()?;
-    let Some(folder) = folder.filter(|member| member.what == What::Folder) else {
+    let Some(folder) = folder.filter(|member| member.what == MemberKind::Folder) else {
         return Ok(None);
     };
     let root = folder.path.trim_end_matches('/').to_owned();
     let path = format!("{root}/{MANIFEST_NAME}");
     let file = tar.next_member()?.filter(|member| {
-        member.what == What::File && member.path == path && member.size <= MAX_MANIFEST_BYTES
+        member.what == MemberKind::File && member.path == path && member.size <= MAX_MANIFEST_BYTES
     });
     if file.is_none() {
         return Ok(None);

@@ -5,7 +5,7 @@
 //! namespace, its number there and the moment in which it began. It also keeps a lock in the folders of its state
 //! (fcntl(2), "Open file description locks"), which a run in another namespace sees if it works on the same folders.
 //!
-//! Not promised: a verdict. Whatever cannot be known is [`Standing::Unknown`].
+//! Not promised: a verdict. Whatever cannot be known is [`Liveness::Unknown`].
 
 use std::{
     fs::{self, File},
@@ -45,7 +45,7 @@ pub struct Life {
 
 /// The state of a process, as far as that can be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Liveness {
     /// It lives.
     Alive,
     /// It has ended.
@@ -118,9 +118,9 @@ impl Life {
 
     /// Tells whether the process `pid` with the signs `self` lives, seen from this process, whose signs are `here`, and
     /// which works on `folders`.
-    pub fn standing(&self, pid: u32, here: &Life, folders: &[PathBuf]) -> Standing {
+    pub fn standing(&self, pid: u32, here: &Life, folders: &[PathBuf]) -> Liveness {
         if self.boot != here.boot {
-            return Standing::Unknown;
+            return Liveness::Unknown;
         }
         // Numbers of namespaces are used again, but those of processes that live are not: one that is found nowhere in
         // this namespace has ended, and so has a namespace whose number is ours.
@@ -133,29 +133,29 @@ impl Life {
                 && let Ok(is_locked) = range_lock::is_locked(&file, range(pid, self))
             {
                 return match is_locked {
-                    true => Standing::Alive,
-                    false => Standing::Dead,
+                    true => Liveness::Alive,
+                    false => Liveness::Dead,
                 };
             }
         }
-        self.standing_below(pid, here).unwrap_or(Standing::Unknown)
+        self.standing_below(pid, here).unwrap_or(Liveness::Unknown)
     }
 
-    fn standing_here(&self, pid: u32) -> Standing {
+    fn standing_here(&self, pid: u32) -> Liveness {
         if started(&pid.to_string()) == Some(self.started) {
-            return Standing::Alive;
+            return Liveness::Alive;
         }
         let is_shown = Path::new(&format!("/proc/{pid}")).exists();
         // /proc may hide the processes of others (proc(5), `hidepid`).
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
         match number.map(test_kill_process) {
-            Some(Ok(()) | Err(Errno::PERM)) if !is_shown => Standing::Unknown,
-            _ => Standing::Dead,
+            Some(Ok(()) | Err(Errno::PERM)) if !is_shown => Liveness::Unknown,
+            _ => Liveness::Dead,
         }
     }
 
     /// Looks for the process in all namespaces, which root sees from the first one; `None` if we do not see everything.
-    fn standing_below(&self, pid: u32, here: &Life) -> Option<Standing> {
+    fn standing_below(&self, pid: u32, here: &Life) -> Option<Liveness> {
         let sees_all = here.namespace == FIRST_NAMESPACE && nix::unistd::geteuid().is_root();
         if !sees_all || hides_processes()? {
             return None;
@@ -167,10 +167,10 @@ impl Life {
             };
             // Which namespace it is in is not always shown. One that only looks like it counts as it.
             if started(number) == Some(self.started) && inner_number(number) == Some(pid) {
-                return Some(Standing::Alive);
+                return Some(Liveness::Alive);
             }
         }
-        Some(Standing::Dead)
+        Some(Liveness::Dead)
     }
 }
 
@@ -244,21 +244,21 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_number_and_its_beginning() {
         let (pid, here) = (std::process::id(), here());
-        assert_eq!(here.standing(pid, &here, &[]), Standing::Alive);
+        assert_eq!(here.standing(pid, &here, &[]), Liveness::Alive);
         let earlier = Life {
             started: here.started - 1,
             ..here.clone()
         };
         assert_eq!(
             earlier.standing(pid, &here, &[]),
-            Standing::Dead,
+            Liveness::Dead,
             "a number that is used again"
         );
         let elsewhere = Life {
             boot: "other".to_owned(),
             ..earlier
         };
-        assert_eq!(elsewhere.standing(pid, &here, &[]), Standing::Unknown);
+        assert_eq!(elsewhere.standing(pid, &here, &[]), Liveness::Unknown);
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         while started(&process).is_some() {
             std::thread::yield_now();
         }
-        assert_eq!(here().standing(child.id(), &here(), &[]), Standing::Dead);
+        assert_eq!(here().standing(child.id(), &here(), &[]), Liveness::Dead);
         child.wait().expect("its end");
     }
 
@@ -290,9 +290,9 @@ mod tests {
             namespace: 1,
             ..life.clone()
         };
-        assert_eq!(life.standing(pid, &beside, &folders), Standing::Alive);
-        assert_eq!(life.standing(pid, &beside, &[]), Standing::Unknown);
+        assert_eq!(life.standing(pid, &beside, &folders), Liveness::Alive);
+        assert_eq!(life.standing(pid, &beside, &[]), Liveness::Unknown);
         drop(signs);
-        assert_eq!(life.standing(pid, &beside, &folders), Standing::Dead);
+        assert_eq!(life.standing(pid, &beside, &folders), Liveness::Dead);
     }
 }

@@ -124,7 +124,7 @@ struct Inner {
 
 /// A mount that shows something by itself, so that it goes on showing the old one when a new one takes its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Elsewhere {
+pub enum OtherMount {
     /// In our own mount namespace, at this path.
     Here(PathBuf),
     /// In the namespace of these processes, at this path there.
@@ -176,7 +176,7 @@ impl Namespaces {
     }
 
     /// Finds the other mounts that show what is at `path`, or something below it, by itself.
-    pub fn elsewhere(&self, path: &Path) -> Vec<Elsewhere> {
+    pub fn elsewhere(&self, path: &Path) -> Vec<OtherMount> {
         let Some(inner) = self.ours.inner(path) else {
             return Vec::new();
         };
@@ -185,25 +185,25 @@ impl Namespaces {
             .ours
             .showing_alone(&inner)
             .filter(|mount| Some(mount.id) != own && !mount.point.starts_with(path))
-            .map(|mount| Elsewhere::Here(mount.point.clone()));
+            .map(|mount| OtherMount::Here(mount.point.clone()));
         let there = self.others.iter().filter_map(|(pids, mounts)| {
             let mount = mounts.showing_alone(&inner).next()?;
             let holders = pids.iter().map(|pid| Holder::of(*pid)).collect();
-            Some(Elsewhere::Process(holders, mount.point.clone()))
+            Some(OtherMount::Process(holders, mount.point.clone()))
         });
         here.chain(there).chain(self.overlays(path)).collect()
     }
 
     /// Finds the overlays of which `path`, or something in it, is a layer, and those that have it in one: our own
     /// first, else the first one of each other namespace.
-    fn overlays(&self, path: &Path) -> Vec<Elsewhere> {
+    fn overlays(&self, path: &Path) -> Vec<OtherMount> {
         let found = |mounts: &Mounts, pids: &[u32]| {
             let (mount, layer) = mounts.0.iter().find_map(|mount| {
                 let mut layers = mount.layers.iter();
                 let layer = layers.find(|layer| is_around(layer, path))?;
                 Some((mount, layer))
             })?;
-            Some(Elsewhere::Layer {
+            Some(OtherMount::Layer {
                 layer: layer.clone(),
                 point: mount.point.clone(),
                 holders: pids.iter().map(|pid| Holder::of(*pid)).collect(),

@@ -18,7 +18,7 @@ pub fn create_folders(folder: &Path) -> io::Result<()> {
 
 /// Something that comes to lie somewhere, with its owner and mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
+pub struct NewItem {
     target: PathBuf,
     owner: (u32, u32),
     mode: u32,
@@ -26,10 +26,10 @@ pub struct Placed {
     is_for_everybody: bool,
 }
 
-impl Placed {
+impl NewItem {
     /// Looks at what lies at `staged` and will lie at `target`. What has an ACL is taken for something that everybody
     /// may use: whom it lets in stands in no mode.
-    pub fn look(target: &Path, staged: &Path, is_database: bool) -> io::Result<Placed> {
+    pub fn look(target: &Path, staged: &Path, is_database: bool) -> io::Result<NewItem> {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = staged.symlink_metadata()?;
         let has_acl = rustix::fs::lgetxattr(staged, ACLS[0], &mut [0u8; 0][..]);
@@ -38,7 +38,7 @@ impl Placed {
             true => metadata.mode() & 0o001 != 0,
             false => !is_database && metadata.uid() == 0 && metadata.mode() & 0o007 != 0,
         };
-        Ok(Placed {
+        Ok(NewItem {
             target: target.to_owned(),
             owner: (metadata.uid(), metadata.gid()),
             mode: metadata.mode(),
@@ -95,10 +95,10 @@ impl NewFolders {
     /// a database in it, whose service makes files beside it, and everybody may pass. A directory that everybody may
     /// pass, and a file that root lets everybody read, they reach; another file was perhaps protected by a folder, and
     /// stays so. No others may list `listed_by_none`, and so lock it.
-    pub fn settle(&self, placed: &[Placed], listed_by_none: &Path) -> io::Result<()> {
+    pub fn settle(&self, placed: &[NewItem], listed_by_none: &Path) -> io::Result<()> {
         use std::os::unix::fs::{PermissionsExt as _, chown};
         for folder in &self.created {
-            let below: Vec<&Placed> = placed
+            let below: Vec<&NewItem> = placed
                 .iter()
                 .filter(|placed| placed.target.starts_with(folder))
                 .collect();

@@ -15,10 +15,10 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{self as sys, XattrFlags};
 use serde::{Deserialize, Serialize};
 
-use super::tree::beneath::{What, xattrs};
+use super::tree::beneath::{NodeKind, xattrs};
 use crate::model::{
     relative::RelativeName,
-    rules::{Rules, Verdict},
+    rules::{Decision, Rules},
     tree::Xattrs,
 };
 
@@ -121,16 +121,16 @@ pub fn is_replaced(rules: &Rules, name: &[u8], path: &Path) -> bool {
     let what = path.symlink_metadata().map(|metadata| {
         let kind = metadata.file_type();
         match (kind.is_dir(), kind.is_file(), kind.is_symlink()) {
-            (true, ..) => What::Folder,
-            (_, true, _) => What::File,
-            (.., true) => What::Link,
-            _ => What::Special("special"),
+            (true, ..) => NodeKind::Folder,
+            (_, true, _) => NodeKind::File,
+            (.., true) => NodeKind::Link,
+            _ => NodeKind::Special("special"),
         }
     });
     match what {
-        Ok(What::Special(_)) => false,
-        Ok(what) => rules.keeps(name, what == What::Folder),
+        Ok(NodeKind::Special(_)) => false,
+        Ok(what) => rules.keeps(name, what == NodeKind::Folder),
         // Nothing is there: what the archive has may come.
-        Err(_) => rules.verdict(name, true) != Verdict::Excluded,
+        Err(_) => rules.verdict(name, true) != Decision::Excluded,
     }
 }

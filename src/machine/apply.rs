@@ -26,8 +26,8 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        plan::Step,
-        written::{Shown, escaped},
+        plan::PlanStep,
+        written::{ShownPath, escaped},
     },
     source::{
         redb::{
@@ -89,7 +89,7 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    fn keep(&mut self, backup: Option<Shown>) {
+    fn keep(&mut self, backup: Option<ShownPath>) {
         let (text, escaped) = backup.map(|backup| (backup.text, backup.escaped)).unzip();
         (self.backup, self.backup_escaped) = (text, escaped.flatten());
     }
@@ -98,7 +98,7 @@ impl StepReport {
 impl ApplyReport {
     /// Returns the report of a plan that is not carried out yet. [`ApplyReport::name_backups`] adds the paths of the old
     /// files.
-    pub fn new(rehearsal: Rehearsal, steps: &[Step], found: Vec<Obstacle>) -> ApplyReport {
+    pub fn new(rehearsal: Rehearsal, steps: &[PlanStep], found: Vec<Obstacle>) -> ApplyReport {
         // Several targets may have one obstacle.
         let mut blocked: Vec<Obstacle> = Vec::new();
         for obstacle in found {
@@ -106,7 +106,7 @@ impl ApplyReport {
                 blocked.push(obstacle);
             }
         }
-        let step = |step: &Step| StepReport {
+        let step = |step: &PlanStep| StepReport {
             entry: step.entry.as_str().to_owned(),
             target: step
                 .target
@@ -133,9 +133,9 @@ impl ApplyReport {
 
     /// Adds to each step the path at which the old file stays.
     pub fn name_backups(&mut self, changes: &[Change<'_>]) {
-        let mut backups: BTreeMap<Shown, Shown> = BTreeMap::new();
+        let mut backups: BTreeMap<ShownPath, ShownPath> = BTreeMap::new();
         let mut name = |target: &Path, backup: &Path| {
-            backups.insert(Shown::path(target), Shown::path(backup));
+            backups.insert(ShownPath::path(target), ShownPath::path(backup));
         };
         for change in changes {
             let backup = change.backup();
@@ -156,7 +156,7 @@ impl ApplyReport {
             }
         }
         for step in &mut self.steps {
-            let target = step.target.clone().map(|text| Shown {
+            let target = step.target.clone().map(|text| ShownPath {
                 text,
                 escaped: step.target_escaped.clone(),
             });
@@ -170,7 +170,7 @@ impl ApplyReport {
             let mut steps = self.steps.iter_mut();
             let step = steps.find(|step| step.target.is_none() && step.entry == fed.entry.as_str());
             if let Some(step) = step {
-                step.keep(fed.kept.as_deref().map(Shown::path));
+                step.keep(fed.kept.as_deref().map(ShownPath::path));
             }
         }
     }

@@ -11,12 +11,15 @@ use crate::{
     },
     model::{
         entry_name::EntryName,
-        plan::{Action, Step},
+        plan::{Action, PlanStep},
     },
 };
 
 /// Plans the removal of a file that belongs to a replaced database; `None` if it is not there.
-pub fn removal(database: &EntryName, companion: &Path) -> Result<Option<(Step, Change<'static>)>> {
+pub fn removal(
+    database: &EntryName,
+    companion: &Path,
+) -> Result<Option<(PlanStep, Change<'static>)>> {
     let stamp = survey::stamp(companion)?;
     let Some(present) = survey::present(companion, |file| Box::new(file))? else {
         return Ok(None);
@@ -25,7 +28,7 @@ pub fn removal(database: &EntryName, companion: &Path) -> Result<Option<(Step, C
     let ending = ending.rsplit('-').next().unwrap_or_default();
     let entry = EntryName::new(&format!("{}-{ending}", database.as_str()))
         .with_context(|| format!("cannot name what belongs to {database}"))?;
-    let step = Step {
+    let step = PlanStep {
         entry: entry.clone(),
         target: Some(companion.to_owned()),
         action: Action::Remove,

@@ -170,7 +170,11 @@ fn hold(journal: &Journal) -> Result<Vec<DatabaseLock>> {
     Ok(locks)
 }
 
-fn half_done(journal: &Journal, step: &journal::Step, holders: &[holder::Holder]) -> Failure {
+fn half_done(
+    journal: &Journal,
+    step: &journal::TransactionStep,
+    holders: &[holder::Holder],
+) -> Failure {
     let message = format!(
         "an earlier {} was interrupted, and {} is open in {}",
         journal.verb,

@@ -17,9 +17,9 @@ use crate::{
     config::sources::{Content, Source},
     disk::{
         self, survey,
-        transaction::{Change, Form, New, Origin, backup::Known, home::Home},
+        transaction::{Change, Form, New, PlacementMethod, backup::Known, home::Home},
     },
-    model::{digest::Digest, entry_name::EntryName, plan::Attributes},
+    model::{digest::Digest, entry_name::EntryName, plan::FileAttributes},
     source::command,
     work::shell::Line,
 };
@@ -153,9 +153,9 @@ impl<'a> Exports<'a> {
                 backup: Some((aside.path, aside.replaces)),
                 new: New::File {
                     source: file,
-                    origin: Origin::Moved,
+                    origin: PlacementMethod::Moved,
                     digest,
-                    attributes: Attributes {
+                    attributes: FileAttributes {
                         mode: 0o600,
                         owner: None,
                         xattrs: Default::default(),

@@ -18,7 +18,7 @@ use crate::{
     config::Settings,
     disk::{
         exists, folder_of, holder,
-        mounts::{Elsewhere, Mounts, Namespaces},
+        mounts::{Mounts, Namespaces, OtherMount},
         overlay::is_fixed_by_overlay,
         transaction::{Change, Form, New, journal::Replaces},
     },
@@ -285,18 +285,18 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
     let (shown, backup) = (path.display(), change.backup());
     for other in namespaces.elsewhere(path) {
         let message = match &other {
-            Elsewhere::Here(place) => format!(
+            OtherMount::Here(place) => format!(
                 "{shown} is mounted at {} as well: what is seen there stays the old one, {}, until it is mounted again",
                 place.display(),
                 backup.display()
             ),
-            Elsewhere::Process(holders, place) => format!(
+            OtherMount::Process(holders, place) => format!(
                 "{shown} is mounted at {} for {}, in a mount namespace of its own (a container): it goes on with the old one, which is {} after this, until it is restarted",
                 place.display(),
                 holder::describe(&holders[..holders.len().min(MOST_NAMED)]),
                 backup.display()
             ),
-            Elsewhere::Layer {
+            OtherMount::Layer {
                 layer,
                 point,
                 holders,

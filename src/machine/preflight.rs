@@ -13,7 +13,7 @@ use crate::{
     },
     disk::{
         exists,
-        holder::{self, Holder, Mode},
+        holder::{self, Holder, OpenMode},
         mounts::is_mounted,
         open_regular,
         range_lock::written_by,
@@ -83,7 +83,7 @@ pub fn target(
         Form::Sqlite => sqlite::users(path)?,
         _ => {
             let open = holder::open_by(path).unwrap_or_default().into_iter();
-            let writers = open.filter(|(_, mode)| *mode == Mode::Writes);
+            let writers = open.filter(|(_, mode)| *mode == OpenMode::Writes);
             let seen: Vec<Holder> = writers.map(|(holder, _)| holder).collect();
             // A process that /proc does not show may have locked the file to write it.
             let asked = |path| open_regular(path).and_then(|file| written_by(&file, (0, 0)));

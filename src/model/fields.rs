@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use super::manifest::ManifestFault;
 
 /// A JSON object whose values are looked up.
-pub(super) trait Object {
+pub(super) trait KeyLookup {
     fn value(&self, key: &str) -> Option<&Value>;
 }
 
-impl Object for Map<String, Value> {
+impl KeyLookup for Map<String, Value> {
     fn value(&self, key: &str) -> Option<&Value> {
         self.get(key)
     }
@@ -17,7 +17,7 @@ impl Object for Map<String, Value> {
 
 /// A JSON object being read, with the list that collects its faults.
 pub(super) struct Fields<'a> {
-    pub(super) object: &'a dyn Object,
+    pub(super) object: &'a dyn KeyLookup,
     /// The text before each fault: it names the object.
     pub(super) of: &'a dyn Fn() -> String,
     pub(super) faults: &'a mut Vec<ManifestFault>,

@@ -10,10 +10,12 @@ use std::{borrow::Cow, cell::Cell, fmt};
 use serde::de::{self, Deserialize, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{distinct::Distinct, entry_name::printable, fields::Object, limits::MAX_FREE_VALUES};
+use super::{
+    distinct::Distinct, entry_name::printable, fields::KeyLookup, limits::MAX_FREE_VALUES,
+};
 
 /// The keys that are kept, by their place in the manifest.
-pub struct Keys {
+pub struct KnownKeys {
     /// At the top; `entries` is always one of them, and its value is passed on.
     pub top: &'static [&'static str],
     /// The key at the top whose value is an object of entries.
@@ -55,7 +57,7 @@ type Each<'a> = &'a mut dyn FnMut(Item<'_>);
 #[derive(Debug)]
 pub struct Record(Vec<(&'static str, Value)>);
 
-impl Object for Record {
+impl KeyLookup for Record {
     fn value(&self, key: &str) -> Option<&Value> {
         let mut fields = self.0.iter();
         fields
@@ -66,7 +68,7 @@ impl Object for Record {
 
 /// Parses a manifest: passes each entry and each part of a directory to `each`, and returns the rest. In the rest the
 /// values of `entries` and `trees` are empty objects, or the values that stand there instead of objects.
-pub fn parse(bytes: &[u8], keys: &Keys, each: Each<'_>) -> Result<Value, String> {
+pub fn parse(bytes: &[u8], keys: &KnownKeys, each: Each<'_>) -> Result<Value, String> {
     let free = Cell::new(MAX_FREE_VALUES);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let place = Place::Top(keys, &free, each);
@@ -79,12 +81,12 @@ pub fn parse(bytes: &[u8], keys: &Keys, each: Each<'_>) -> Result<Value, String>
 
 /// The place of a value in the manifest.
 enum Place<'a> {
-    Top(&'a Keys, &'a Cell<usize>, Each<'a>),
-    Entries(&'a Keys, &'a Cell<usize>, Each<'a>),
-    Trees(&'a Keys, &'a Cell<usize>, Each<'a>),
-    Tree(&'a Keys, &'a Cell<usize>, Each<'a>, String),
+    Top(&'a KnownKeys, &'a Cell<usize>, Each<'a>),
+    Entries(&'a KnownKeys, &'a Cell<usize>, Each<'a>),
+    Trees(&'a KnownKeys, &'a Cell<usize>, Each<'a>),
+    Tree(&'a KnownKeys, &'a Cell<usize>, Each<'a>, String),
     /// A list of a directory: the directory, and the list's key.
-    List(&'a Keys, &'a Cell<usize>, Each<'a>, &'a str, String),
+    List(&'a KnownKeys, &'a Cell<usize>, Each<'a>, &'a str, String),
     /// Kept, whatever it is, as long as the kept values are not too many.
     Free(&'a Cell<usize>),
     /// Checked and not kept.
@@ -342,7 +344,7 @@ impl<'de> Visitor<'de> for Recording<'_> {
 mod tests {
     use super::*;
 
-    const KEYS: Keys = Keys {
+    const KEYS: KnownKeys = KnownKeys {
         top: &["kept", "files"],
         entries: "files",
         entry: &["size"],

@@ -53,7 +53,7 @@ impl Action {
 
 /// Owner, permissions and extended attributes of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attributes {
+pub struct FileAttributes {
     /// Permission bits.
     pub mode: u32,
     /// Owner and group; `None` leaves them to the file system (an unprivileged import).
@@ -77,7 +77,7 @@ pub struct Present {
 
 /// One line of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct PlanStep {
     /// The entry.
     pub entry: EntryName,
     /// The target that the entry replaces; `None` if this machine has no target for it.
@@ -88,7 +88,7 @@ pub struct Step {
 
 /// Decides the action on a target: `wanted` and `attributes` are those of the archive, `present` is the target on this
 /// machine.
-pub fn decide(wanted: Digest, attributes: &Attributes, present: Option<&Present>) -> Action {
+pub fn decide(wanted: Digest, attributes: &FileAttributes, present: Option<&Present>) -> Action {
     match present {
         None => Action::Create,
         Some(present)
@@ -147,12 +147,12 @@ mod tests {
     #[test]
     fn content_mode_and_owner_decide_together() {
         let wanted = Digest::of(b"new");
-        let like = |mode, owner| Attributes {
+        let like = |mode, owner| FileAttributes {
             mode,
             owner,
             xattrs: Xattrs::new(),
         };
-        let decide = |wanted, attributes: Attributes, present: Option<Present>| {
+        let decide = |wanted, attributes: FileAttributes, present: Option<Present>| {
             decide(wanted, &attributes, present.as_ref())
         };
         assert_eq!(decide(wanted, like(0o600, None), None), Action::Create);
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn attributes_decide_as_well() {
-        let wanted = Attributes {
+        let wanted = FileAttributes {
             mode: 0o600,
             owner: None,
             xattrs: Xattrs::from([("user.a".to_owned(), b"b".to_vec())]),
@@ -227,7 +227,7 @@ mod tests {
         #[test]
         fn a_plan_settles(content in any::<[u8; 2]>(), mode in 0..0o1000u32) {
             // What an import wrote is unchanged for the next import of the same archive.
-            let wanted = Attributes { mode, owner: None, xattrs: Xattrs::new() };
+            let wanted = FileAttributes { mode, owner: None, xattrs: Xattrs::new() };
             prop_assert_eq!(decide(Digest::of(&content), &wanted, Some(&present(&content, mode))), Action::Unchanged);
         }
     }

@@ -59,7 +59,7 @@ fn is_empty(path: &Path) -> bool {
 
 /// The decision on one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// It is taken.
     Kept,
     /// A folder in which something may be taken; the folder is taken if that is so.
@@ -151,11 +151,11 @@ impl Rules {
 
     /// Returns true if the file or folder at `relative`, a path below the top, is taken, or is a folder to search.
     pub fn keeps(&self, relative: &[u8], is_folder: bool) -> bool {
-        self.verdict(relative, is_folder) != Verdict::Excluded
+        self.verdict(relative, is_folder) != Decision::Excluded
     }
 
     /// Returns the decision on the file or folder at `relative`, a path below the top.
-    pub fn verdict(&self, relative: &[u8], is_folder: bool) -> Verdict {
+    pub fn verdict(&self, relative: &[u8], is_folder: bool) -> Decision {
         let slashes = relative.iter().enumerate();
         let folders = slashes.filter(|(_, byte)| **byte == b'/');
         // From the top: patterns do not apply below an excluded folder.
@@ -167,10 +167,10 @@ impl Rules {
     }
 
     /// Returns the decision on the top itself.
-    pub fn of_top(&self) -> Verdict {
+    pub fn of_top(&self) -> Decision {
         let top = match self.include {
-            None => Verdict::Kept,
-            Some(_) => Verdict::Searched,
+            None => Decision::Kept,
+            Some(_) => Decision::Searched,
         };
         match self.child.as_slice() {
             [] => top,
@@ -179,19 +179,19 @@ impl Rules {
     }
 
     /// Returns the decision on `relative`, in a folder for which `above` was decided.
-    pub fn below(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
+    pub fn below(&self, above: Decision, relative: &[u8], is_folder: bool) -> Decision {
         match self.child.as_slice() {
             [] => self.judge(above, relative, is_folder),
             child => self.judge(above, &[child, b"/", relative].concat(), is_folder),
         }
     }
 
-    fn judge(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
+    fn judge(&self, above: Decision, relative: &[u8], is_folder: bool) -> Decision {
         if self.claimed.contains(relative) {
-            return Verdict::Kept;
+            return Decision::Kept;
         }
         match self.by_patterns(above, relative, is_folder) {
-            Verdict::Excluded if is_folder && self.is_above_claimed(relative) => Verdict::Crossed,
+            Decision::Excluded if is_folder && self.is_above_claimed(relative) => Decision::Crossed,
             verdict => verdict,
         }
     }
@@ -202,23 +202,23 @@ impl Rules {
         below.next().is_some_and(|path| path.starts_with(&first))
     }
 
-    fn by_patterns(&self, above: Verdict, relative: &[u8], is_folder: bool) -> Verdict {
+    fn by_patterns(&self, above: Decision, relative: &[u8], is_folder: bool) -> Decision {
         let path = Path::new(OsStr::from_bytes(relative));
-        if matches!(above, Verdict::Excluded | Verdict::Crossed)
+        if matches!(above, Decision::Excluded | Decision::Crossed)
             || self.others.contains(relative)
             || self.exclude.matched(path, is_folder).is_ignore()
         {
-            return Verdict::Excluded;
+            return Decision::Excluded;
         }
-        let mut is_included = above == Verdict::Kept;
+        let mut is_included = above == Decision::Kept;
         if let Some(include) = &self.include {
             let matched = include.matched(path, is_folder);
             is_included = (is_included || matched.is_ignore()) && !matched.is_whitelist();
         }
         match (is_included, is_folder) {
-            (true, _) => Verdict::Kept,
-            (false, true) => Verdict::Searched,
-            (false, false) => Verdict::Excluded,
+            (true, _) => Decision::Kept,
+            (false, true) => Decision::Searched,
+            (false, false) => Decision::Excluded,
         }
     }
 }
@@ -427,17 +427,17 @@ mod tests {
     fn what_is_included_goes_along_and_nothing_else() {
         let rules = rules(&["*.db", "/conf", "!conf/local"], &["old/", "*.tmp.db"]);
         for (path, is_folder, verdict) in [
-            ("a.db", false, Verdict::Kept),
-            ("x/a.db", false, Verdict::Kept),
-            ("a.txt", false, Verdict::Excluded),
-            ("x", true, Verdict::Searched),
-            ("conf", true, Verdict::Kept),
-            ("conf/deep/file", false, Verdict::Kept),
-            ("conf/local", false, Verdict::Excluded),
-            ("x/conf", false, Verdict::Excluded),
-            ("old", true, Verdict::Excluded),
-            ("old/a.db", false, Verdict::Excluded),
-            ("a.tmp.db", false, Verdict::Excluded),
+            ("a.db", false, Decision::Kept),
+            ("x/a.db", false, Decision::Kept),
+            ("a.txt", false, Decision::Excluded),
+            ("x", true, Decision::Searched),
+            ("conf", true, Decision::Kept),
+            ("conf/deep/file", false, Decision::Kept),
+            ("conf/local", false, Decision::Excluded),
+            ("x/conf", false, Decision::Excluded),
+            ("old", true, Decision::Excluded),
+            ("old/a.db", false, Decision::Excluded),
+            ("a.tmp.db", false, Decision::Excluded),
         ] {
             assert_eq!(rules.verdict(path.as_bytes(), is_folder), verdict, "{path}");
         }
@@ -461,14 +461,14 @@ mod tests {
         let again = Rules::try_from(&rules.written()).expect("good");
         for rules in [&rules, &again] {
             for (path, is_folder, verdict) in [
-                ("state", true, Verdict::Crossed),
-                ("state/app.db", false, Verdict::Kept),
-                ("state/a.txt", false, Verdict::Excluded),
-                ("state/deep", true, Verdict::Excluded),
-                ("b.db", false, Verdict::Kept),
-                ("c.db", false, Verdict::Excluded),
-                ("other.db", false, Verdict::Excluded),
-                ("a.txt", false, Verdict::Kept),
+                ("state", true, Decision::Crossed),
+                ("state/app.db", false, Decision::Kept),
+                ("state/a.txt", false, Decision::Excluded),
+                ("state/deep", true, Decision::Excluded),
+                ("b.db", false, Decision::Kept),
+                ("c.db", false, Decision::Excluded),
+                ("other.db", false, Decision::Excluded),
+                ("a.txt", false, Decision::Kept),
             ] {
                 assert_eq!(rules.verdict(path.as_bytes(), is_folder), verdict, "{path}");
             }
@@ -481,7 +481,7 @@ mod tests {
         let child = whole.of_child(b"app");
         let again = Rules::try_from(&child.written()).expect("good");
         for child in [&child, &again] {
-            assert_eq!(child.of_top(), Verdict::Searched);
+            assert_eq!(child.of_top(), Decision::Searched);
             for (path, is_folder) in [
                 ("a.txt", false),
                 ("b", false),
@@ -493,7 +493,7 @@ mod tests {
                 assert_eq!(child.verdict(path.as_bytes(), is_folder), verdict, "{path}");
             }
         }
-        assert_eq!(whole.of_child(b"web").of_top(), Verdict::Kept);
+        assert_eq!(whole.of_child(b"web").of_top(), Decision::Kept);
     }
 
     #[test]

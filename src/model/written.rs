@@ -11,17 +11,17 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
 
 /// A path for reports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Shown {
+pub struct ShownPath {
     /// The path as text, with a replacement character for bytes that are not UTF-8.
     pub text: String,
     /// See [`escaped`].
     pub escaped: Option<String>,
 }
 
-impl Shown {
+impl ShownPath {
     /// Makes the path for reports.
-    pub fn path(path: &Path) -> Shown {
-        Shown {
+    pub fn path(path: &Path) -> ShownPath {
+        ShownPath {
             text: path.display().to_string(),
             escaped: escaped(path),
         }

@@ -29,7 +29,7 @@ use crate::{
         manifest::{FileRecord, Manifest},
         plan::{Privacy, restored_mode},
         tree::Modified,
-        written::Shown,
+        written::ShownPath,
     },
     store::address::require_path,
 };
@@ -191,7 +191,7 @@ fn one(
                 draft
                     .publish(&path, existing)
                     .map_err(|error| refuse_existing(error, &path))?;
-                Some(Shown::path(&path))
+                Some(ShownPath::path(&path))
             }
         };
         entries.push(Extracted {

@@ -18,7 +18,7 @@ use crate::{
         mounts::is_mount_point,
         space, survey,
         transaction::{
-            Build, Change, Form, New, Origin, Transaction,
+            Build, Change, Form, New, PlacementMethod, Transaction,
             backup::{Known, replaced_at},
             home::Home,
             journal::{self, Identity, Journal, Replaces},
@@ -31,7 +31,7 @@ use crate::{
     model::{
         digest::Digest,
         entry_name::EntryName,
-        plan::{Action, Attributes, Step},
+        plan::{Action, FileAttributes, PlanStep},
         rules::Rules,
     },
     source::{redb::lock::DatabaseLock, sqlite},
@@ -78,7 +78,7 @@ pub fn rollback(
     let mut steps = Vec::new();
     let mut changes = Vec::new();
     let unmounted = unmounted(&record, &mut blocked);
-    let is_out_of_reach = |done: &journal::Step| {
+    let is_out_of_reach = |done: &journal::TransactionStep| {
         let volume = volume_of(&done.backup);
         volume.is_some_and(|volume| unmounted.contains(volume))
     };
@@ -213,7 +213,7 @@ fn begin(
 fn given_back<'a>(
     settings: &'a Settings,
     record: &Journal,
-    steps: &mut Vec<Step>,
+    steps: &mut Vec<PlanStep>,
     blocked: &mut Vec<Obstacle>,
     remarks: &mut Remarks,
 ) -> Result<Vec<Fed<'a>>> {
@@ -254,7 +254,7 @@ fn given_back<'a>(
                 hint: "a rollback brings back everything or nothing: import an archive instead, or give the .bak files back by hand",
             });
         }
-        steps.push(Step {
+        steps.push(PlanStep {
             entry,
             target: None,
             action: Action::Feed,
@@ -379,10 +379,10 @@ fn nothing_to_undo(settings: &Settings, home: &Home, known: &Known) -> Failure {
 /// Returns the step that undoes one step.
 fn reverse(
     context: &Context,
-    done: &journal::Step,
+    done: &journal::TransactionStep,
     verb: &str,
     blocked: &mut Vec<Obstacle>,
-) -> Result<(Step, Option<Change<'static>>)> {
+) -> Result<(PlanStep, Option<Change<'static>>)> {
     let entry = EntryName::new(&done.entry)
         .with_context(|| format!("the record of the last import names {:?}", done.entry))?;
     if done.folder.is_some() {
@@ -392,7 +392,7 @@ fn reverse(
     let stamp = survey::stamp(&target)?;
     let now = survey::present(&target, |file| Box::new(file))?;
     let before = now.as_ref().map(|now| now.digest);
-    let step = |action| Step {
+    let step = |action| PlanStep {
         entry: entry.clone(),
         target: Some(target.clone()),
         action,
@@ -452,9 +452,9 @@ fn reverse(
     };
     let file = New::File {
         source: done.backup.clone(),
-        origin: Origin::Linked,
+        origin: PlacementMethod::Linked,
         digest: kept.digest,
-        attributes: Attributes {
+        attributes: FileAttributes {
             mode: kept.mode,
             owner: Some(kept.owner),
             xattrs: kept.xattrs,
@@ -493,11 +493,11 @@ fn unmounted<'a>(record: &'a Journal, blocked: &mut Vec<Obstacle>) -> BTreeSet<&
 /// Undoes the replacement of a folder: it and its backup change places.
 fn reverse_folder(
     context: &Context,
-    done: &journal::Step,
+    done: &journal::TransactionStep,
     entry: EntryName,
     verb: &str,
     blocked: &mut Vec<Obstacle>,
-) -> Result<(Step, Option<Change<'static>>)> {
+) -> Result<(PlanStep, Option<Change<'static>>)> {
     let is_child = volume_of(&done.backup).is_some();
     let target = match is_child {
         // Any kind of thing, and a link is not followed.
@@ -519,7 +519,7 @@ fn reverse_folder(
         (Some(_), None) => (Action::Create, Some(back())),
         (Some(_), Some(_)) => (Action::Replace, Some(back())),
     };
-    let step = Step {
+    let step = PlanStep {
         entry: entry.clone(),
         target: Some(target.clone()),
         action,

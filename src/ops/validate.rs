@@ -16,7 +16,7 @@ use crate::{
     disk::{
         dangling, folder_of, real,
         tree::{
-            beneath::{Top, What},
+            beneath::{NodeKind, Top},
             walk::{Met, walk},
         },
     },
@@ -135,7 +135,7 @@ fn held_by(
             let (mut files, mut bytes, mut unread) = (0, 0, None);
             walk(&top, &settings.rules(source)?, &mut |relative, met| {
                 match met {
-                    Met::Leaf(leaf) if leaf.what != What::Link => {
+                    Met::Leaf(leaf) if leaf.what != NodeKind::Link => {
                         files += 1;
                         bytes += leaf.look().map_or(0, |look| look.size);
                     }

@@ -13,7 +13,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 use crate::{
     disk::{
         dangling,
-        holder::{self, Holder, Mode},
+        holder::{self, Holder, OpenMode},
         open_regular,
         tree::beneath::xattrs,
     },
@@ -94,7 +94,7 @@ fn missing(path: &Path, name: &EntryName) -> Failure {
 /// Returns the processes that write to the file that was at `path` until it was deleted.
 pub fn deleted_holders(path: &Path) -> Vec<Holder> {
     let open = holder::open_deleted(path).into_iter();
-    let writers = open.filter(|(_, mode)| *mode == Mode::Writes);
+    let writers = open.filter(|(_, mode)| *mode == OpenMode::Writes);
     writers.map(|(holder, _)| holder).collect()
 }
 

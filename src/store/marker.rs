@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::disk::life::{Life, Standing};
+use crate::disk::life::{Life, Liveness};
 
 /// The age after which an upload counts as abandoned if its process is unknown.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
@@ -69,15 +69,15 @@ impl Maker {
             return false;
         }
         match self.standing(now) {
-            Standing::Alive => false,
-            Standing::Dead => true,
-            Standing::Unknown => now.begun - self.begun > PATIENCE,
+            Liveness::Alive => false,
+            Liveness::Dead => true,
+            Liveness::Unknown => now.begun - self.begun > PATIENCE,
         }
     }
 
-    fn standing(&self, now: &Maker) -> Standing {
+    fn standing(&self, now: &Maker) -> Liveness {
         let (Some(life), Some(here)) = (&self.life, &now.life) else {
-            return Standing::Unknown;
+            return Liveness::Unknown;
         };
         // Machines that were copied while they ran claim the same start, but their clocks continued.
         let ticks = i128::from(here.started) - i128::from(life.started);
@@ -85,7 +85,7 @@ impl Maker {
         let passed = TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX);
         let differs = (now.begun - self.begun).checked_sub(&passed);
         if differs.is_none_or(|differs| differs.abs() > SLACK) {
-            return Standing::Unknown;
+            return Liveness::Unknown;
         }
         life.standing(self.pid, here, &now.folders)
     }

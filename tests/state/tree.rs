@@ -20,7 +20,7 @@ use std::{
 use hookshot::{
     disk::tree::{
         Privilege, Restoring, Taking, Unrestored, keep_excluded,
-        links::{OutsideLinks, Wish},
+        links::{LinkPolicy, OutsideLinks},
         listing, release, restore,
     },
     error::{Failure, Kind},
@@ -552,9 +552,9 @@ fn links_that_lead_outside_are_not_restored_and_named() {
     let refused = restore(&restoring).expect("restored");
     assert_eq!(refused, Unrestored::default());
     let plan = |wish| OutsideLinks::plan(&tree, target, wish, &[]).expect("planned");
-    let warnings = plan(Wish::AsHere).left;
+    let warnings = plan(LinkPolicy::AsHere).left;
     assert_eq!(warnings.len(), outside.len(), "{warnings:?}");
-    assert_eq!(plan(Wish::All).made.len(), outside.len());
+    assert_eq!(plan(LinkPolicy::All).made.len(), outside.len());
     for (path, target) in inside {
         let read = fs::read_link(place.join(path)).expect(path);
         assert_eq!(read.as_os_str().as_bytes(), target, "{path}");

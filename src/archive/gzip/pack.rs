@@ -52,7 +52,7 @@ impl Level {
 
 /// The entries whose bytes a block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub enum BlockSpan {
     /// Those of one entry alone.
     OneEntry,
     /// Those of several, and of the tar between them.
@@ -63,7 +63,7 @@ pub enum Owner {
 pub struct MemberWriter<W> {
     out: W,
     workers: Workers<Block, io::Result<Packed>>,
-    owner: Owner,
+    owner: BlockSpan,
     /// Members of an earlier archive that may hold the blocks that come next.
     expected: VecDeque<Option<Candidate>>,
     reused_bytes: u64,
@@ -78,7 +78,7 @@ pub struct MemberWriter<W> {
 /// The content of one member, and a candidate that may have the same content.
 struct Block {
     bytes: Vec<u8>,
-    owner: Owner,
+    owner: BlockSpan,
     candidate: Option<Candidate>,
 }
 
@@ -100,7 +100,7 @@ impl<W: Write> MemberWriter<W> {
                 let mut packer = Packer::new(level);
                 Box::new(move |block| packer.pack(block))
             }),
-            owner: Owner::Several,
+            owner: BlockSpan::Several,
             expected: VecDeque::new(),
             reused_bytes: 0,
             block: vec![0; MEMBER_BYTES],
@@ -115,14 +115,14 @@ impl<W: Write> MemberWriter<W> {
     /// hold the same, one for each block.
     pub fn begin_entry(&mut self, candidates: VecDeque<Option<Candidate>>) -> io::Result<()> {
         self.boundary()?;
-        self.owner = Owner::OneEntry;
+        self.owner = BlockSpan::OneEntry;
         self.expected = candidates;
         Ok(())
     }
 
     /// Declares that the blocks from the current one on hold several entries.
     pub fn end_entry(&mut self) {
-        self.owner = Owner::Several;
+        self.owner = BlockSpan::Several;
         self.expected.clear();
     }
 
@@ -250,7 +250,8 @@ impl Packer {
         let crc = crc32(&block);
         let same = candidate.and_then(|member| member.deflated(crc, block.len()));
         let is_reused = same.is_some();
-        let is_hole = owner == Owner::OneEntry && block.len() == MEMBER_BYTES && is_zero(&block);
+        let is_hole =
+            owner == BlockSpan::OneEntry && block.len() == MEMBER_BYTES && is_zero(&block);
         let deflated = match (same, &self.zeros) {
             (Some(deflated), _) => deflated,
             (None, Some(zeros)) if is_hole => zeros.clone(),
@@ -270,11 +271,11 @@ impl Packer {
         })
     }
 
-    fn deflate(&mut self, block: &[u8], owner: Owner) -> io::Result<Vec<u8>> {
+    fn deflate(&mut self, block: &[u8], owner: BlockSpan) -> io::Result<Vec<u8>> {
         if self.may_shrink(block) {
             let compressor = match owner {
-                Owner::OneEntry => &mut self.filled,
-                Owner::Several => &mut self.shared,
+                BlockSpan::OneEntry => &mut self.filled,
+                BlockSpan::Several => &mut self.shared,
             };
             let bound = compressor.deflate_compress_bound(block.len());
             self.buffer.resize(bound, 0);

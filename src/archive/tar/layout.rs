@@ -15,7 +15,7 @@ pub const BLOCK: u64 = 512;
 
 /// The place of an entry in a tar, in bytes from its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct EntryOffsets {
     /// Its header.
     pub header: u64,
     /// Its content.
@@ -27,7 +27,7 @@ pub fn places<'a>(
     manifest: &'a Manifest,
     root: &str,
     manifest_bytes: u64,
-) -> Result<BTreeMap<&'a EntryName, Place>> {
+) -> Result<BTreeMap<&'a EntryName, EntryOffsets>> {
     let folder = folder_header(root, manifest.created_at)?;
     let head = manifest_header(root, manifest.created_at, manifest_bytes)?;
     let mut at = (folder.len() + head.len()) as u64 + manifest_bytes.next_multiple_of(BLOCK);
@@ -37,7 +37,7 @@ pub fn places<'a>(
         let content = at.saturating_add(header.len() as u64);
         places.insert(
             name,
-            Place {
+            EntryOffsets {
                 header: at,
                 content,
             },

@@ -20,7 +20,7 @@ pub struct Member {
     /// Bytes of content.
     pub size: u64,
     /// The kind of file.
-    pub what: What,
+    pub what: MemberKind,
     header: Header,
 }
 
@@ -43,7 +43,7 @@ impl Member {
 
 /// The kind of file of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum MemberKind {
     /// A regular file.
     File,
     /// A folder.
@@ -125,23 +125,23 @@ impl<R: Read> TarStream<R> {
             None => utf8(header.path_bytes().into_owned())?,
         };
         let what = match kind {
-            _ if extensions.sparse => What::Special("a sparse file"),
-            EntryType::Regular if path.ends_with('/') => What::Folder,
-            EntryType::Regular => What::File,
-            EntryType::Directory => What::Folder,
-            EntryType::Symlink => What::Special("a symbolic link"),
-            EntryType::Link => What::Special("a hard link"),
-            EntryType::Char => What::Special("a character device"),
-            EntryType::Block => What::Special("a block device"),
-            EntryType::Fifo => What::Special("a fifo"),
-            EntryType::GNUSparse => What::Special("a sparse file"),
-            _ => What::Special("of an unknown kind"),
+            _ if extensions.sparse => MemberKind::Special("a sparse file"),
+            EntryType::Regular if path.ends_with('/') => MemberKind::Folder,
+            EntryType::Regular => MemberKind::File,
+            EntryType::Directory => MemberKind::Folder,
+            EntryType::Symlink => MemberKind::Special("a symbolic link"),
+            EntryType::Link => MemberKind::Special("a hard link"),
+            EntryType::Char => MemberKind::Special("a character device"),
+            EntryType::Block => MemberKind::Special("a block device"),
+            EntryType::Fifo => MemberKind::Special("a fifo"),
+            EntryType::GNUSparse => MemberKind::Special("a sparse file"),
+            _ => MemberKind::Special("of an unknown kind"),
         };
         // Links and devices have no content, whatever their size says (pax, "ustar Interchange Format").
         let has_content = matches!(
             kind,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse
-        ) || what == What::Special("of an unknown kind");
+        ) || what == MemberKind::Special("of an unknown kind");
         let size = if has_content {
             extensions.size.unwrap_or(stated)
         } else {

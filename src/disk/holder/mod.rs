@@ -7,5 +7,5 @@ mod process;
 pub use self::{
     locks::{is_flocked, listed_on, lock_holders, locked_below},
     open::{deleted_below, has_open, open_below, open_by, open_deleted, working_below},
-    process::{Holder, Mode, describe},
+    process::{Holder, OpenMode, describe},
 };

@@ -8,14 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::process::{Holder, Mode};
+use super::process::{Holder, OpenMode};
 use crate::disk::{
     folder_of,
     mounts::{is_same_mount, namespace_of},
 };
 
 /// Finds the other processes that have the file at `path` open, as far as we may see them.
-pub fn open_by(path: &Path) -> io::Result<Vec<(Holder, Mode)>> {
+pub fn open_by(path: &Path) -> io::Result<Vec<(Holder, OpenMode)>> {
     let metadata = path.metadata()?;
     let mut found = BTreeMap::new();
     for process in fs::read_dir("/proc")? {
@@ -37,7 +37,7 @@ pub fn open_by(path: &Path) -> io::Result<Vec<(Holder, Mode)>> {
 
 /// Returns the other processes that have open what was at `path` until it was deleted, as far as we may see them: they
 /// work on a file that has no name any more, whatever is at `path` now.
-pub fn open_deleted(path: &Path) -> Vec<(Holder, Mode)> {
+pub fn open_deleted(path: &Path) -> Vec<(Holder, OpenMode)> {
     let (Ok(folder), Some(name)) = (folder_of(path).canonicalize(), path.file_name()) else {
         return Vec::new();
     };
@@ -96,7 +96,7 @@ const DELETED: &str = " (deleted)";
 /// open, as far as we may see them: each process, the path that the file had, and the mode.
 ///
 /// Not promised: that a process is found to which the folder has another path, as in a container.
-pub fn deleted_below(folder: &Path) -> Vec<(Holder, PathBuf, Mode)> {
+pub fn deleted_below(folder: &Path) -> Vec<(Holder, PathBuf, OpenMode)> {
     let Ok(folder) = folder.canonicalize() else {
         return Vec::new();
     };
@@ -216,7 +216,7 @@ pub fn working_below(path: &Path) -> Vec<Holder> {
 }
 
 /// Returns the mode in which a process has a file open, if it has.
-pub fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
+pub fn has_open(pid: u32, device: u64, inode: u64) -> Option<OpenMode> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let matching = descriptors.flatten().filter(|entry| {
         fs::metadata(entry.path())
@@ -227,10 +227,10 @@ pub fn has_open(pid: u32, device: u64, inode: u64) -> Option<Mode> {
 
 /// Returns the mode in which a descriptor was opened. The link's own mode tells: its owner write bit is set for
 /// writers.
-fn mode_of(descriptor: &fs::DirEntry) -> Mode {
+fn mode_of(descriptor: &fs::DirEntry) -> OpenMode {
     match descriptor.path().symlink_metadata() {
-        Ok(link) if link.mode() & 0o200 == 0 => Mode::Reads,
-        _ => Mode::Writes,
+        Ok(link) if link.mode() & 0o200 == 0 => OpenMode::Reads,
+        _ => OpenMode::Writes,
     }
 }
 
@@ -259,7 +259,10 @@ mod tests {
         child.kill().expect("killed");
         child.wait().expect("gone");
         assert_eq!(before, vec![]);
-        assert_eq!((gone[0].0.pid, gone[0].1), (Some(child.id()), Mode::Writes));
+        assert_eq!(
+            (gone[0].0.pid, gone[0].1),
+            (Some(child.id()), OpenMode::Writes)
+        );
         assert_eq!(gone, replaced);
         assert_eq!(other, vec![], "a file of the same name in another folder");
     }
@@ -319,7 +322,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(
             (found[0].0.pid, found[0].1),
-            (Some(child.id()), Mode::Writes)
+            (Some(child.id()), OpenMode::Writes)
         );
     }
 }

@@ -52,7 +52,7 @@ pub fn describe(holders: &[Holder]) -> String {
 
 /// The mode in which a process has a file open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mode {
+pub enum OpenMode {
     /// For reading only.
     Reads,
     /// For writing as well.

@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     copy::link_or_copy,
-    journal::{Backup, Identity, Journal, Replaces, Step},
+    journal::{Backup, Identity, Journal, Replaces, TransactionStep},
     names::{numbered, unnumbered, within},
-    swap::{Which, which},
+    swap::{FolderVersion, which},
 };
 use crate::disk::{exists, folder_of, open_regular, rename_to_nothing, survey, sync_folder};
 use crate::model::digest::Digest;
@@ -26,7 +26,7 @@ const MAX_NAMES: u32 = 10_000;
 
 impl Backup {
     /// Returns the backup that a step has made; nothing if there was no old file.
-    fn of(step: &Step) -> Option<Backup> {
+    fn of(step: &TransactionStep) -> Option<Backup> {
         if step.kept {
             return Some(Backup {
                 target: unnumbered(&step.target)?,
@@ -61,7 +61,7 @@ impl Backup {
             });
         };
         Ok(exists(&self.path)
-            && which(folder, &self.path)? == Which::Old
+            && which(folder, &self.path)? == FolderVersion::Old
             && survey::listing(&self.path, &folder.rules()?)?.as_ref() == Some(&self.digest))
     }
 }

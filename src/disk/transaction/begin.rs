@@ -12,14 +12,14 @@ use anyhow::{Context as _, Result};
 
 use super::{
     backup::Known,
-    change::{Change, Form, Names, New, Origin},
+    change::{Change, Form, Names, New, PlacementMethod},
     copy::copy_private,
     home::Home,
-    journal::{Backup, Folder, Identity, Journal, Phase, Replaces, Step},
+    journal::{Backup, FolderMarks, Identity, Journal, Phase, Replaces, TransactionStep},
     redo, swap,
 };
 use crate::disk::{
-    NewFolders, Placed, create_folders, exists, folder_of,
+    NewFolders, NewItem, create_folders, exists, folder_of,
     mounts::is_mount_point,
     publish::{Existing, publish},
     remove_file, survey, sync_folder, sync_folders,
@@ -28,7 +28,7 @@ use crate::disk::{
 };
 use crate::{
     error::{Failure, Kind},
-    model::{entry_name::EntryName, plan::Attributes, rules::Rules, tree::Modified},
+    model::{entry_name::EntryName, plan::FileAttributes, rules::Rules, tree::Modified},
 };
 
 /// A transaction that has begun. Dropped before [`Transaction::commit`], it leaves nothing behind.
@@ -158,7 +158,7 @@ impl Transaction {
         for change in changes.iter().filter(|change| change.form != Form::Kept) {
             if let Some(staged) = self.placed(&change.target) {
                 let is_database = matches!(change.form, Form::Redb | Form::Sqlite);
-                placed.push(Placed::look(&change.target, staged, is_database)?);
+                placed.push(NewItem::look(&change.target, staged, is_database)?);
             }
         }
         let settled = self.folders.settle(&placed, self.home.folder());
@@ -166,13 +166,13 @@ impl Transaction {
     }
 
     /// Makes the step of a change whose new file or folder is at `staged`.
-    fn step(&self, change: &Change<'_>, staged: Option<PathBuf>) -> Result<Step> {
+    fn step(&self, change: &Change<'_>, staged: Option<PathBuf>) -> Result<TransactionStep> {
         let new = match &change.new {
             New::Backup { .. } => Some(change.backup()),
             _ => staged.clone(),
         };
         let is_folder = change.form == Form::Folder;
-        Ok(Step {
+        Ok(TransactionStep {
             entry: change.entry.as_str().to_owned(),
             target: change.target.clone(),
             backup: change.backup(),
@@ -194,7 +194,7 @@ impl Transaction {
                 _ => None,
             },
             folder: match is_folder {
-                true => Some(Folder {
+                true => Some(FolderMarks {
                     old: swap::place_of(&change.target)?,
                     new: match &new {
                         Some(new) => swap::place_of(new)?,
@@ -351,7 +351,7 @@ impl Refused {
     }
 }
 
-fn last_folder(journal: &mut Journal) -> Option<&mut Folder> {
+fn last_folder(journal: &mut Journal) -> Option<&mut FolderMarks> {
     journal.steps.last_mut()?.folder.as_mut()
 }
 
@@ -381,17 +381,17 @@ fn place_within(change: &Change<'_>, target: &Path, placed: &Path) -> Result<Vec
 /// system refused of its owner, its time and its attributes.
 fn place(
     source: &Path,
-    origin: Origin,
+    origin: PlacementMethod,
     placed: &Path,
-    planned: &Attributes,
+    planned: &FileAttributes,
     mtime: Option<Modified>,
 ) -> Result<Vec<String>> {
     let renamed = match origin {
-        Origin::Moved => fs::rename(source, placed),
-        Origin::Linked => fs::hard_link(source, placed),
-        Origin::Copied => Err(io::ErrorKind::CrossesDevices.into()),
+        PlacementMethod::Moved => fs::rename(source, placed),
+        PlacementMethod::Linked => fs::hard_link(source, placed),
+        PlacementMethod::Copied => Err(io::ErrorKind::CrossesDevices.into()),
     };
-    let is_second_name = origin == Origin::Linked && renamed.is_ok();
+    let is_second_name = origin == PlacementMethod::Linked && renamed.is_ok();
     match renamed {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error.into()),
@@ -406,7 +406,7 @@ fn place(
             Some(_) => Privilege::Root,
             None => Privilege::Ours,
         };
-        refused = attributes::Attributes::new(privilege).set_planned(&file, planned, mtime)?;
+        refused = attributes::AttributeWriter::new(privilege).set_planned(&file, planned, mtime)?;
     }
     file.sync_all()?;
     Ok(refused)

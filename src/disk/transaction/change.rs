@@ -12,7 +12,7 @@ use crate::{
         survey::Stamp,
     },
     model::{
-        digest::Digest, entry_name::EntryName, plan::Attributes, rules::Rules, tree::Modified,
+        digest::Digest, entry_name::EntryName, plan::FileAttributes, rules::Rules, tree::Modified,
     },
 };
 
@@ -82,11 +82,11 @@ pub enum New<'a> {
         /// The present path of the content.
         source: PathBuf,
         /// The fate of the source: it may be used up, or must stay.
-        origin: Origin,
+        origin: PlacementMethod,
         /// SHA-256 of it.
         digest: Digest,
         /// Owner and permissions.
-        attributes: Attributes,
+        attributes: FileAttributes,
         /// Time of the last change.
         mtime: Option<Modified>,
     },
@@ -111,7 +111,7 @@ pub type Build<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
 
 /// The fate of the file that a new one is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum PlacementMethod {
     /// It is renamed: what was proven is what comes into place.
     Moved,
     /// It is copied, and stays as it is.

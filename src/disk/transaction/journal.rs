@@ -40,7 +40,7 @@ pub enum Phase {
 
 /// One file of the transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
+pub struct TransactionStep {
     /// The entry's name.
     pub entry: String,
     /// The file that is replaced, created or removed.
@@ -73,17 +73,17 @@ pub struct Step {
     pub kept: bool,
     /// The two folders, if it is a folder that is replaced as one; the digests are those of listings then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folder: Option<Folder>,
+    pub folder: Option<FolderMarks>,
 }
 
 /// The marks that tell the two folders of a step apart, wherever they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Folder {
+pub struct FolderMarks {
     /// The old one; `None` if there was none.
-    pub old: Option<Place>,
+    pub old: Option<FolderId>,
     /// The new one; `None` for a removal. It is in `staged`; if that is `None`, it is the backup that a rollback brings
     /// back.
-    pub new: Option<Place>,
+    pub new: Option<FolderId>,
     /// The name of a file in the new one, if the two have one number: subvolumes of btrfs all have 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
@@ -95,7 +95,7 @@ pub struct Folder {
     pub rules: Option<WrittenRules>,
 }
 
-impl Folder {
+impl FolderMarks {
     /// Returns the part of the folder that the digests cover. Anything else is excluded, and stays with the folder at
     /// the target.
     pub fn rules(&self) -> Result<Rules> {
@@ -115,7 +115,7 @@ impl Folder {
 /// The identity of a folder, whatever its name. The number of a device is not part of it: it changes when a disk is
 /// mounted again or found in another order, and so does the number that statfs(2) gives a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct FolderId {
     /// The number of its device, which journals of version 1 have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<u64>,
@@ -139,7 +139,7 @@ pub struct Journal {
     #[serde(with = "written_path::list")]
     pub litter: Vec<PathBuf>,
     /// The files.
-    pub steps: Vec<Step>,
+    pub steps: Vec<TransactionStep>,
     /// The entries that are given to commands when the files are in their places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
@@ -187,13 +187,13 @@ impl Journal {
             let name = path.file_name().map(|name| name.as_encoded_bytes());
             path.is_absolute() && name.is_some_and(|name| name.starts_with(b".hookshot-"))
         };
-        let marks_its_own = |folder: &Folder| {
+        let marks_its_own = |folder: &FolderMarks| {
             let marker = folder.marker.iter();
             let mut bad =
                 marker.filter(|name| !name.starts_with(".hookshot-") || name.contains('/'));
             bad.next().is_none()
         };
-        let step = |step: &Step| {
+        let step = |step: &TransactionStep| {
             let beside = [&step.fresh_backup, &step.earlier_backup]
                 .into_iter()
                 .chain(&step.staged);
@@ -270,5 +270,5 @@ pub struct Backup {
     pub file: Option<Identity>,
     /// The folder, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folder: Option<Folder>,
+    pub folder: Option<FolderMarks>,
 }

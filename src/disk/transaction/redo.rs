@@ -15,9 +15,9 @@ use super::{
     backup::{put_aside, second_name},
     copy::link_or_copy,
     home::Home,
-    journal::{Journal, Phase, ROLLBACK, Replaces, Step},
+    journal::{Journal, Phase, ROLLBACK, Replaces, TransactionStep},
     names::volume_of,
-    swap::{self, Which, which},
+    swap::{self, FolderVersion, which},
 };
 use crate::disk::{exists, folder_of, remove_file, survey, sync_folders};
 use crate::{
@@ -93,10 +93,10 @@ fn obstacle(journal: &Journal) -> Result<Option<String>> {
                 continue;
             }
             let new = step.staged.as_ref().unwrap_or(&step.backup);
-            if folder.new.is_some() && which(folder, new)? != Which::New {
+            if folder.new.is_some() && which(folder, new)? != FolderVersion::New {
                 return Ok(Some(format!("the new {target} is not there any more")));
             }
-            let is_old = which(folder, &step.target)? == Which::Old;
+            let is_old = which(folder, &step.target)? == FolderVersion::Old;
             if is_old && survey::listing(&step.target, &folder.rules()?)? != step.before {
                 return Ok(Some(format!("{target} has been worked on since")));
             }
@@ -179,7 +179,7 @@ pub fn apply(journal: &Journal) -> Result<()> {
     sync_folders(changed.chain(backups.filter(|path| folder_of(path).is_dir())))
 }
 
-fn is_pending(step: &Step) -> Result<bool> {
+fn is_pending(step: &TransactionStep) -> Result<bool> {
     if step.folder.is_some() {
         // Every part of it looks whether it is done.
         return Ok(true);
@@ -191,7 +191,7 @@ fn is_pending(step: &Step) -> Result<bool> {
     }
 }
 
-fn put(step: &Step) -> io::Result<()> {
+fn put(step: &TransactionStep) -> io::Result<()> {
     let Some(staged) = &step.staged else {
         return remove_file(&step.target);
     };
@@ -209,7 +209,7 @@ fn put(step: &Step) -> io::Result<()> {
 }
 
 /// Gives the old file its second name, and keeps what has that name already until the work is over.
-fn keep_backup(step: &Step) -> Result<()> {
+fn keep_backup(step: &TransactionStep) -> Result<()> {
     if step.before.is_none() || !exists(&step.target) || is_same_file(&step.target, &step.backup) {
         return Ok(remove_file(&step.fresh_backup)?);
     }
@@ -259,7 +259,7 @@ fn end(home: &Home, journal: &Journal) -> Result<()> {
 }
 
 /// Removes the backup of an earlier import. What turns out to be anything else gets a name of its own.
-fn discard(step: &Step) -> Result<()> {
+fn discard(step: &TransactionStep) -> Result<()> {
     let earlier = &step.earlier_backup;
     let Some(there) = swap::place_of(earlier)? else {
         return Ok(());
@@ -323,7 +323,7 @@ pub fn undo(home: &Home, mut journal: Journal) -> Result<()> {
 }
 
 /// Brings the old file of one step back, from its backup.
-fn restore(step: &Step) -> Result<()> {
+fn restore(step: &TransactionStep) -> Result<()> {
     if let Some(folder) = &step.folder {
         return swap::restore(step, folder);
     }

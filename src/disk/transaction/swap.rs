@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use super::{
-    journal::{Folder, Place, Step},
+    journal::{FolderId, FolderMarks, TransactionStep},
     names::volume_of,
 };
 use crate::disk::{
@@ -23,8 +23,8 @@ use crate::disk::{
 };
 
 /// Returns the folder that is at `path`; nothing if there is none.
-pub fn place_of(path: &Path) -> Result<Option<Place>> {
-    Ok(found(path)?.map(|metadata| Place {
+pub fn place_of(path: &Path) -> Result<Option<FolderId>> {
+    Ok(found(path)?.map(|metadata| FolderId {
         device: None,
         inode: metadata.ino(),
     }))
@@ -47,7 +47,7 @@ fn is_absence(error: &io::Error) -> bool {
 
 /// One of a step's two folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum FolderVersion {
     /// Nothing is there.
     Nothing,
     /// The old one.
@@ -59,39 +59,39 @@ pub enum Which {
 }
 
 /// Tells which of the two folders is at `path`.
-pub fn which(folder: &Folder, path: &Path) -> Result<Which> {
+pub fn which(folder: &FolderMarks, path: &Path) -> Result<FolderVersion> {
     let Some(metadata) = found(path)? else {
-        return Ok(Which::Nothing);
+        return Ok(FolderVersion::Nothing);
     };
-    let is = |known: Option<Place>| known.filter(|known| known.inode == metadata.ino());
+    let is = |known: Option<FolderId>| known.filter(|known| known.inode == metadata.ino());
     Ok(match (is(folder.old), is(folder.new)) {
-        (None, None) => Which::Other,
-        (Some(_), None) => Which::Old,
-        (None, Some(_)) => Which::New,
+        (None, None) => FolderVersion::Other,
+        (Some(_), None) => FolderVersion::Old,
+        (None, Some(_)) => FolderVersion::New,
         (Some(old), Some(new)) => match &folder.marker {
-            Some(marker) if exists(&path.join(marker)) => Which::New,
-            Some(_) => Which::Old,
+            Some(marker) if exists(&path.join(marker)) => FolderVersion::New,
+            Some(_) => FolderVersion::Old,
             // Version 1 has only their devices.
-            None if old.device == Some(metadata.dev()) => Which::Old,
-            None if new.device == Some(metadata.dev()) => Which::New,
-            None => Which::Other,
+            None if old.device == Some(metadata.dev()) => FolderVersion::Old,
+            None if new.device == Some(metadata.dev()) => FolderVersion::New,
+            None => FolderVersion::Other,
         },
     })
 }
 
 /// Returns true if the new folder is at the target, or nothing if nothing is to be there.
-pub fn is_in_place(step: &Step, folder: &Folder) -> Result<bool> {
+pub fn is_in_place(step: &TransactionStep, folder: &FolderMarks) -> Result<bool> {
     let there = which(folder, &step.target)?;
     Ok(match folder.new {
-        Some(_) => there == Which::New,
-        None => there == Which::Nothing,
+        Some(_) => there == FolderVersion::New,
+        None => there == FolderVersion::Nothing,
     })
 }
 
 /// Puts the new folder in its place, and the old one where it stays.
-pub fn apply(step: &Step, folder: &Folder) -> Result<()> {
+pub fn apply(step: &TransactionStep, folder: &FolderMarks) -> Result<()> {
     if folder.new.is_none() {
-        if which(folder, &step.target)? == Which::Old {
+        if which(folder, &step.target)? == FolderVersion::Old {
             keep(step, folder, &step.target)?;
         }
         return Ok(());
@@ -100,15 +100,15 @@ pub fn apply(step: &Step, folder: &Folder) -> Result<()> {
         let new = step.staged.as_deref().unwrap_or(&step.backup);
         match which(folder, &step.target)? {
             // Nothing was there, or the first of two renames was made before a crash.
-            Which::Nothing => rename_to_nothing(new, &step.target)?,
-            Which::Old => exchange(new, &step.target, &step.fresh_backup)?,
-            Which::New | Which::Other => {
+            FolderVersion::Nothing => rename_to_nothing(new, &step.target)?,
+            FolderVersion::Old => exchange(new, &step.target, &step.fresh_backup)?,
+            FolderVersion::New | FolderVersion::Other => {
                 bail!("{} was replaced by another process", step.target.display())
             }
         }
     }
     for left in step.staged.iter().chain([&step.fresh_backup]) {
-        if which(folder, left)? == Which::Old {
+        if which(folder, left)? == FolderVersion::Old {
             keep(step, folder, left)?;
         }
     }
@@ -116,9 +116,11 @@ pub fn apply(step: &Step, folder: &Folder) -> Result<()> {
 }
 
 /// Makes what is at `left` the backup; what has the name already stays aside until the transaction is over.
-fn keep(step: &Step, folder: &Folder, left: &Path) -> Result<()> {
+fn keep(step: &TransactionStep, folder: &FolderMarks, left: &Path) -> Result<()> {
     let there = which(folder, &step.backup)?;
-    if !matches!(there, Which::Nothing | Which::Old) && !exists(&step.earlier_backup) {
+    if !matches!(there, FolderVersion::Nothing | FolderVersion::Old)
+        && !exists(&step.earlier_backup)
+    {
         fs::rename(&step.backup, &step.earlier_backup)?;
     }
     if volume_of(&step.backup).is_some() {
@@ -128,27 +130,28 @@ fn keep(step: &Step, folder: &Folder, left: &Path) -> Result<()> {
 }
 
 /// Brings the old folder back. The new one is where it was prepared.
-pub fn restore(step: &Step, folder: &Folder) -> Result<()> {
+pub fn restore(step: &TransactionStep, folder: &FolderMarks) -> Result<()> {
     let there = which(folder, &step.target)?;
     // The home of the new one: beside its target, or the place that a rollback took it from.
     let home = step.staged.as_deref().unwrap_or(&step.backup);
-    if there == Which::Old || (there == Which::Nothing && folder.old.is_none()) {
+    if there == FolderVersion::Old || (there == FolderVersion::Nothing && folder.old.is_none()) {
         return settle(step, folder, home);
     }
     if folder.old.is_none() {
-        if there == Which::New {
+        if there == FolderVersion::New {
             rename_to_nothing(&step.target, home)?;
         }
         return Ok(());
     }
     let mut places = step.staged.iter().chain([&step.backup, &step.fresh_backup]);
-    let Some(at) = places.find(|path| which(folder, path).is_ok_and(|which| which == Which::Old))
+    let Some(at) =
+        places.find(|path| which(folder, path).is_ok_and(|which| which == FolderVersion::Old))
     else {
         bail!("the old {} is not there any more", step.target.display());
     };
     match there {
-        Which::Nothing => rename_to_nothing(at, &step.target)?,
-        Which::New => {
+        FolderVersion::Nothing => rename_to_nothing(at, &step.target)?,
+        FolderVersion::New => {
             let spare = if *at == step.fresh_backup {
                 home
             } else {
@@ -156,7 +159,7 @@ pub fn restore(step: &Step, folder: &Folder) -> Result<()> {
             };
             exchange(at, &step.target, spare)?;
         }
-        Which::Old | Which::Other => {
+        FolderVersion::Old | FolderVersion::Other => {
             bail!("{} was replaced by another process", step.target.display())
         }
     }
@@ -164,12 +167,12 @@ pub fn restore(step: &Step, folder: &Folder) -> Result<()> {
 }
 
 /// Puts the new folder where it belongs once the old one is back.
-fn settle(step: &Step, folder: &Folder, home: &Path) -> Result<()> {
+fn settle(step: &TransactionStep, folder: &FolderMarks, home: &Path) -> Result<()> {
     if folder.new.is_none() {
         return Ok(());
     }
     for left in [&step.backup, &step.fresh_backup] {
-        if *left != home && which(folder, left)? == Which::New {
+        if *left != home && which(folder, left)? == FolderVersion::New {
             rename_to_nothing(left, home)?;
         }
     }
@@ -177,7 +180,7 @@ fn settle(step: &Step, folder: &Folder, home: &Path) -> Result<()> {
 }
 
 /// Takes from the folder that stays what it shares with the one at the target, and the marker from either.
-pub fn part(step: &Step, folder: &Folder) -> Result<()> {
+pub fn part(step: &TransactionStep, folder: &FolderMarks) -> Result<()> {
     if folder.rules.is_some() && step.target.is_dir() && is_folder(&step.backup) {
         let releasing = || format!("cannot part {} from its backup", step.target.display());
         release(&step.backup, &step.target, &folder.rules()?).with_context(releasing)?;

@@ -18,7 +18,7 @@ use rustix::{
 };
 
 use super::{
-    beneath::{ACLS, Look, What, is_carried, is_privileged},
+    beneath::{ACLS, Look, NodeKind, is_carried, is_privileged},
     owners::Owners,
     powers::Powers,
 };
@@ -43,7 +43,7 @@ pub enum Privilege {
 const NO_OWNER: &str = "its owner cannot be";
 const NO_TIME: &str = "its time cannot be set";
 
-/// Returns the kind of something that was refused, in the words of [`Attributes`].
+/// Returns the kind of something that was refused, in the words of [`AttributeWriter`].
 pub fn kind_of(refused: &str) -> &'static str {
     match refused {
         _ if refused.starts_with(NO_OWNER) => OWNER,
@@ -63,17 +63,17 @@ pub const FOLDER_BITS: u32 = 0o3777;
 /// Gives attributes; each function that does returns what the file system refuses, in words. What this process may not
 /// restore at all it leaves out without a word.
 #[derive(Debug)]
-pub struct Attributes {
+pub struct AttributeWriter {
     privilege: Privilege,
     owners: Owners,
     /// The owners that the file system refused, each of which is said once.
     refused: BTreeSet<(u32, u32)>,
 }
 
-impl Attributes {
+impl AttributeWriter {
     /// Creates the value for a process of this privilege.
-    pub fn new(privilege: Privilege) -> Attributes {
-        Attributes {
+    pub fn new(privilege: Privilege) -> AttributeWriter {
+        AttributeWriter {
             privilege,
             owners: Owners::default(),
             refused: BTreeSet::new(),
@@ -171,7 +171,7 @@ impl Attributes {
     pub fn set_planned(
         &mut self,
         file: &File,
-        planned: &plan::Attributes,
+        planned: &plan::FileAttributes,
         mtime: Option<Modified>,
     ) -> io::Result<Vec<String>> {
         let (uid, gid) = planned.owner.unzip();
@@ -195,7 +195,7 @@ impl Attributes {
         folder: BorrowedFd<'_>,
         record: &FolderRecord,
     ) -> io::Result<Vec<String>> {
-        let mode = record.mode.map(Attributes::mode_of_folder);
+        let mode = record.mode.map(AttributeWriter::mode_of_folder);
         self.set(folder, mode, &record.owner, record.mtime, &record.xattrs)
     }
 
@@ -219,7 +219,7 @@ impl Attributes {
             // Set-id bits were meant for another owner then.
             if let Some(bits) = mode
                 && is_refused
-                && look.what == What::File
+                && look.what == NodeKind::File
                 && bits & !ORDINARY_BITS != 0
             {
                 mode = Some(bits & ORDINARY_BITS);
@@ -294,7 +294,7 @@ impl Attributes {
         Ok(is_refused)
     }
 
-    /// Tries to give what is open to an owner, as [`Attributes::set_file`] would, if it is not theirs already; `look`
+    /// Tries to give what is open to an owner, as [`AttributeWriter::set_file`] would, if it is not theirs already; `look`
     /// is from when it was made. Returns what the file system refuses, in the same words.
     pub fn try_owner(&mut self, fd: impl AsFd, look: &Look, owner: &Owner) -> Option<String> {
         let (uid, gid) = self.new_owner(look, owner)?;
@@ -322,7 +322,7 @@ fn not_restored(name: &str) -> String {
     format!("its attribute {} is not restored", shown(name.as_bytes()))
 }
 
-/// Returns what a file system without attributes of this name refuses, in the words of [`Attributes::set_file`].
+/// Returns what a file system without attributes of this name refuses, in the words of [`AttributeWriter::set_file`].
 pub fn unsupported(name: &str) -> String {
     let error = io::Error::from(Errno::OPNOTSUPP);
     format!("{}: {error}", not_restored(name))

@@ -199,10 +199,10 @@ pub fn is_gone(error: &io::Error) -> bool {
 }
 
 /// A name in a folder, its kind if the folder itself tells, and its inode number.
-pub type Listed = (Vec<u8>, Option<What>, u64);
+pub type FolderEntry = (Vec<u8>, Option<NodeKind>, u64);
 
 /// Returns the names in an open folder, sorted.
-pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Listed>> {
+pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<FolderEntry>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
@@ -211,7 +211,7 @@ pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Listed>> {
             let what = match entry.file_type() {
                 // Not every file system tells (readdir(3)).
                 FileType::Unknown => None,
-                known => Some(What::from(known)),
+                known => Some(NodeKind::from(known)),
             };
             names.push((name.to_vec(), what, entry.ino()));
         }
@@ -222,7 +222,7 @@ pub fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Listed>> {
 
 /// The kind of thing that a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum NodeKind {
     /// A folder.
     Folder,
     /// A regular file.
@@ -233,16 +233,16 @@ pub enum What {
     Special(&'static str),
 }
 
-impl From<FileType> for What {
-    fn from(kind: FileType) -> What {
+impl From<FileType> for NodeKind {
+    fn from(kind: FileType) -> NodeKind {
         match kind {
-            FileType::Directory => What::Folder,
-            FileType::RegularFile => What::File,
-            FileType::Symlink => What::Link,
-            FileType::Socket => What::Special("a socket"),
-            FileType::Fifo => What::Special("a fifo"),
-            FileType::CharacterDevice | FileType::BlockDevice => What::Special("a device"),
-            _ => What::Special("of an unknown kind"),
+            FileType::Directory => NodeKind::Folder,
+            FileType::RegularFile => NodeKind::File,
+            FileType::Symlink => NodeKind::Link,
+            FileType::Socket => NodeKind::Special("a socket"),
+            FileType::Fifo => NodeKind::Special("a fifo"),
+            FileType::CharacterDevice | FileType::BlockDevice => NodeKind::Special("a device"),
+            _ => NodeKind::Special("of an unknown kind"),
         }
     }
 }
@@ -251,7 +251,7 @@ impl From<FileType> for What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
     /// Its kind.
-    pub what: What,
+    pub what: NodeKind,
     /// Permission bits, at most `0o7777`.
     pub mode: u32,
     /// Number of the owner.
@@ -307,7 +307,7 @@ impl Look {
 )]
 impl From<Stat> for Look {
     fn from(stat: Stat) -> Look {
-        let what = What::from(FileType::from_raw_mode(stat.st_mode));
+        let what = NodeKind::from(FileType::from_raw_mode(stat.st_mode));
         let time = |seconds, nanoseconds| Modified {
             seconds,
             nanoseconds,

@@ -5,8 +5,8 @@ use std::{collections::HashMap, io, path::Path};
 
 use super::{
     attributes::{
-        Attributes, GROUP_CLOSED, ORDINARY_BITS, OTHER_OWNER, Privilege, unknown_ids, unsupported,
-        without_acl,
+        AttributeWriter, GROUP_CLOSED, ORDINARY_BITS, OTHER_OWNER, Privilege, unknown_ids,
+        unsupported, without_acl,
     },
     beneath::{ACLS, Look, Top, has_xattr_support},
     powers::Powers,
@@ -21,7 +21,7 @@ use crate::{
 
 /// The attributes that can be restored at a place.
 pub struct Foresight {
-    attributes: Attributes,
+    attributes: AttributeWriter,
     nearest: Top,
     /// The kinds of attributes that were asked for, each with true if the file system has it.
     supported: HashMap<String, bool>,
@@ -38,7 +38,7 @@ impl Foresight {
         let mut ancestors = target.ancestors();
         let nearest = ancestors.find_map(|ancestor| Top::open(ancestor).ok());
         Ok(Foresight {
-            attributes: Attributes::new(privilege),
+            attributes: AttributeWriter::new(privilege),
             nearest: match nearest {
                 Some(top) => top,
                 None => Top::open(Path::new("."))?,
@@ -79,7 +79,7 @@ impl Foresight {
 
     /// Returns the mode that a folder gets.
     pub fn mode_of_folder(&mut self, record: &FolderRecord) -> Option<u32> {
-        let mode = record.mode.map(Attributes::mode_of_folder)?;
+        let mode = record.mode.map(AttributeWriter::mode_of_folder)?;
         Some(self.without_lost_acl(mode, &record.xattrs))
     }
 

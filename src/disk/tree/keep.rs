@@ -20,8 +20,8 @@ use rustix::{
 };
 
 use super::{
-    attributes::{Attributes, Privilege, timestamps},
-    beneath::{Folders, Look, Top, What, is_gone, join, names, open_file, split, xattrs},
+    attributes::{AttributeWriter, Privilege, timestamps},
+    beneath::{Folders, Look, NodeKind, Top, is_gone, join, names, open_file, split, xattrs},
     holes::copy_file,
     walk::{Met, walk},
 };
@@ -75,7 +75,7 @@ fn carry_over(
         from: Folders::new(&old),
         to: Folders::new(&new),
         entered: BTreeMap::new(),
-        attributes: Attributes::new(privilege),
+        attributes: AttributeWriter::new(privilege),
         warnings: Named::default(),
     };
     walk(&old, rules, &mut |relative, met| match met {
@@ -102,7 +102,7 @@ struct Keeping<'a> {
     to: Folders<'a>,
     /// Folders of the new directory, with the mode and the time that they get back.
     entered: BTreeMap<Vec<u8>, Look>,
-    attributes: Attributes,
+    attributes: AttributeWriter,
     warnings: Named,
 }
 
@@ -136,7 +136,7 @@ impl Keeping<'_> {
             Err(error) if is_gone(&error) => return Ok(()),
             look => look?,
         };
-        if look.what == What::Folder {
+        if look.what == NodeKind::Folder {
             self.enter(relative)?;
             let below = names(self.from.at(relative)?)?;
             ahead.extend(below.iter().map(|(name, ..)| join(relative, name)));
@@ -266,14 +266,14 @@ impl Releasing<'_> {
         let twin = Look::at(self.live.at(folder)?, name)?;
         let look = Look::at(self.from.at(folder)?, name)?;
         match (look.what, twin.what) {
-            (What::Folder, What::Folder) if is_searched => {
+            (NodeKind::Folder, NodeKind::Folder) if is_searched => {
                 self.enter(folder)?;
                 match sys::unlinkat(self.from.at(folder)?, name, AtFlags::REMOVEDIR) {
                     Err(Errno::NOTEMPTY | Errno::EXIST) => {}
                     result => result?,
                 }
             }
-            (What::Folder, What::Folder) => {
+            (NodeKind::Folder, NodeKind::Folder) => {
                 let below = names(self.from.at(relative)?)?;
                 ahead.push((relative.to_vec(), true));
                 ahead.extend(below.iter().map(|(name, ..)| (join(relative, name), false)));
@@ -332,7 +332,7 @@ fn is_twin(look: &Look, twin: &Look) -> bool {
             look.what, look.size, look.mtime, look.mode, look.uid, look.gid,
         )
     };
-    let is_copied = matches!(look.what, What::File | What::Link);
+    let is_copied = matches!(look.what, NodeKind::File | NodeKind::Link);
     look.inode == twin.inode || (is_copied && shape(look) == shape(twin))
 }
 
@@ -358,10 +358,10 @@ fn copy(
     to: BorrowedFd<'_>,
     name: &OsStr,
     look: &Look,
-    attributes: &mut Attributes,
+    attributes: &mut AttributeWriter,
 ) -> io::Result<()> {
     match look.what {
-        What::Link => {
+        NodeKind::Link => {
             let target = sys::readlinkat(from, name, Vec::new())?;
             sys::symlinkat(&target, to, name)?;
             let record = LinkRecord {
@@ -371,7 +371,7 @@ fn copy(
             };
             attributes.set_link(to, name, &record)?;
         }
-        What::File => {
+        NodeKind::File => {
             let original = open_file(from, name)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let copy = File::from(sys::openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
@@ -384,7 +384,7 @@ fn copy(
             };
             attributes.set_folder(std::os::fd::AsFd::as_fd(&copy), &record)?;
         }
-        What::Folder | What::Special(_) => {
+        NodeKind::Folder | NodeKind::Special(_) => {
             return Err(io::Error::from(io::ErrorKind::PermissionDenied));
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs as sys;
 
-use super::beneath::{Folders, Look, Top, What, is_gone};
+use super::beneath::{Folders, Look, NodeKind, Top, is_gone};
 use crate::model::{
     named::Named,
     relative::{RelativeName, shown},
@@ -19,7 +19,7 @@ use crate::model::{
 
 /// The links that are made among those that lead out of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum LinkPolicy {
     /// Those that this machine has already. If its own link leads to another place, its own stays.
     AsHere,
     /// All of them.
@@ -43,7 +43,7 @@ impl OutsideLinks {
     pub fn plan(
         tree: &Tree,
         target: &Path,
-        wish: Wish,
+        wish: LinkPolicy,
         taken: &[PathBuf],
     ) -> io::Result<OutsideLinks> {
         let mut outside = OutsideLinks::default();
@@ -64,8 +64,8 @@ impl OutsideLinks {
             let to = shown(&record.target);
             let made = match here {
                 Some(here) if here.target == record.target => Some(record.clone()),
-                _ if wish == Wish::All && !is_taken => Some(record.clone()),
-                Some(here) if wish == Wish::AsHere => {
+                _ if wish == LinkPolicy::All && !is_taken => Some(record.clone()),
+                Some(here) if wish == LinkPolicy::AsHere => {
                     let own = shown(&here.target);
                     left.add(|| {
                         format!(
@@ -112,7 +112,7 @@ fn link_at(top: &Top, name: &RelativeName) -> io::Result<Option<LinkRecord>> {
     let mut read = || -> io::Result<Option<LinkRecord>> {
         let (parent, name) = folders.parent(name.as_bytes())?;
         let look = Look::at(parent, name)?;
-        if look.what != What::Link {
+        if look.what != NodeKind::Link {
             return Ok(None);
         }
         Ok(Some(LinkRecord {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    beneath::{Look, Top, What, is_gone},
+    beneath::{Look, NodeKind, Top, is_gone},
     walk::{Met, walk},
 };
 use crate::model::{
@@ -52,7 +52,7 @@ pub fn listing_of_one(path: &Path) -> Result<Digest> {
     let name = path.file_name().unwrap_or_default();
     let look = Look::at(top.as_fd(), name).with_context(looking)?;
     let mut text = describe(&look).into_bytes();
-    if look.what == What::Link {
+    if look.what == NodeKind::Link {
         let target = rustix::fs::readlinkat(top.as_fd(), name, Vec::new()).with_context(looking)?;
         text.extend_from_slice(target.as_bytes());
     }
@@ -62,7 +62,7 @@ pub fn listing_of_one(path: &Path) -> Result<Digest> {
 fn describe(look: &Look) -> String {
     let what = format!("{:?} {:o} {}:{}", look.what, look.mode, look.uid, look.gid);
     match look.what {
-        What::Folder => what,
+        NodeKind::Folder => what,
         _ => {
             let time = look.mtime;
             let (seconds, nanoseconds) = (time.seconds, time.nanoseconds);

@@ -28,7 +28,7 @@ use rustix::{
 };
 
 use self::{
-    attributes::Attributes,
+    attributes::AttributeWriter,
     beneath::{Folders, Look, Top, split},
     holes::copy_file,
 };
@@ -174,7 +174,7 @@ fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Unrestored> {
         tree: restoring.tree,
         top: &top,
         folders: Folders::new(&top),
-        attributes: Attributes::new(restoring.privilege),
+        attributes: AttributeWriter::new(restoring.privilege),
         implied: BTreeSet::new(),
         nearest: Vec::new(),
         links: Named::default(),
@@ -230,7 +230,7 @@ struct Building<'a> {
     tree: &'a Tree,
     top: &'a Top,
     folders: Folders<'a>,
-    attributes: Attributes,
+    attributes: AttributeWriter,
     /// Folders that no record lists.
     implied: BTreeSet<Vec<u8>>,
     /// The folder of what was placed last: those above it are there.

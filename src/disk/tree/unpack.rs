@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    attributes::{Attributes, Privilege},
+    attributes::{AttributeWriter, Privilege},
     holes::punch,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 /// private.
 #[derive(Debug)]
 pub struct Unpacking {
-    attributes: Attributes,
+    attributes: AttributeWriter,
     directories: BTreeMap<EntryName, Directory>,
     open: Option<File>,
 }
@@ -39,7 +39,7 @@ impl Unpacking {
     /// Creates the value for a process of this privilege, with no directory so far.
     pub fn new(privilege: Privilege) -> Unpacking {
         Unpacking {
-            attributes: Attributes::new(privilege),
+            attributes: AttributeWriter::new(privilege),
             directories: BTreeMap::new(),
             open: None,
         }
@@ -64,7 +64,7 @@ impl Unpacking {
             return Ok(None);
         }
         // Attributes cannot be given to what may not be written.
-        let mode = Attributes::mode_of_new_file(record).filter(|_| record.xattrs.is_empty());
+        let mode = AttributeWriter::mode_of_new_file(record).filter(|_| record.xattrs.is_empty());
         let file = staging.file_of_mode(name, mode.unwrap_or(0o600))?;
         Ok(Some(Box::new(self.open.insert(file))))
     }

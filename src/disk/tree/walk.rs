@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::beneath::{Folders, Look, Top, What, is_gone, join, names};
+use super::beneath::{Folders, Look, NodeKind, Top, is_gone, join, names};
 use crate::{
     disk::in_real_folder,
     model::{
         relative::{RelativeFault, RelativeName},
-        rules::{Rules, Verdict},
+        rules::{Decision, Rules},
     },
 };
 
@@ -41,7 +41,7 @@ pub enum Met<'a> {
 #[derive(Debug)]
 pub struct Leaf<'a> {
     /// Its kind.
-    pub what: What,
+    pub what: NodeKind,
     /// The file system of its folder, and its number as the folder tells it.
     pub inode: (u64, u64),
     folder: BorrowedFd<'a>,
@@ -71,7 +71,7 @@ pub fn walk(
 pub fn walk_from(
     top: &Top,
     rules: &Rules,
-    mut ahead: Vec<(Vec<u8>, Verdict)>,
+    mut ahead: Vec<(Vec<u8>, Decision)>,
     descend: &mut dyn FnMut(&[u8]) -> bool,
     visit: &mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -90,7 +90,7 @@ pub fn walk_from(
             }
         };
         match verdict {
-            Verdict::Searched | Verdict::Crossed if !folder.is_empty() => {
+            Decision::Searched | Decision::Crossed if !folder.is_empty() => {
                 visit(&folder, Met::Searched(look, fd))?;
             }
             _ => visit(&folder, Met::Folder(look, fd))?,
@@ -110,13 +110,13 @@ pub fn walk_from(
                     }
                 },
             };
-            let verdict = rules.below(verdict, &relative, what == What::Folder);
+            let verdict = rules.below(verdict, &relative, what == NodeKind::Folder);
             let met = match (RelativeName::new(&relative), verdict, what) {
                 (Err(RelativeFault::Own), ..) => Met::Own,
-                (_, Verdict::Excluded, _) => Met::Excluded,
+                (_, Decision::Excluded, _) => Met::Excluded,
                 (Err(fault), ..) => Met::Failed(format!("its path {fault}")),
-                (Ok(_), _, What::Special(kind)) => Met::Special(kind),
-                (Ok(_), _, What::Folder) => {
+                (Ok(_), _, NodeKind::Special(kind)) => Met::Special(kind),
+                (Ok(_), _, NodeKind::Folder) => {
                     if descend(&relative) {
                         ahead.push((relative, verdict));
                     }

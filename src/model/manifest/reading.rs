@@ -19,7 +19,7 @@ use crate::model::{
 };
 
 /// The known keys.
-const KEYS: json::Keys = json::Keys {
+const KEYS: json::KnownKeys = json::KnownKeys {
     top: &[
         "version",
         "created_at",

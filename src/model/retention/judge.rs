@@ -8,7 +8,7 @@ use super::{
     archive::{Archive, Mark, Standing, is_future, moment},
     calendar::Bucket,
     policy::{Count, Policy, Rule},
-    rules::{self, Ground, Grounds, Placed},
+    rules::{self, CalendarArchive, Ground, Grounds},
     span::Span,
 };
 use crate::model::archive_name::number;
@@ -129,7 +129,7 @@ fn standing_reasons(archive: &Archive, now: DateTime<Utc>) -> impl Iterator<Item
 /// An archive that counts, with the results of the rules.
 struct Counting<'a> {
     archive: &'a Archive,
-    placed: Placed,
+    placed: CalendarArchive,
     grounds: Grounds,
     /// The position counted from the newest archive that counts, which is 1.
     position: usize,
@@ -175,11 +175,11 @@ struct Court<'a> {
 
 impl<'a> Court<'a> {
     fn new(archives: &'a [Archive], policy: &'a Policy, now: DateTime<Utc>) -> Court<'a> {
-        let counting: Vec<(&Archive, Placed)> = archives
+        let counting: Vec<(&Archive, CalendarArchive)> = archives
             .iter()
             .filter(|archive| !is_future(archive.time, now) && archive.standing.counts())
             .map(|archive| {
-                let placed = Placed::new(archive.time, policy.zone());
+                let placed = CalendarArchive::new(archive.time, policy.zone());
                 (archive, placed.torn(archive.standing == Standing::Torn))
             })
             .collect();
@@ -257,7 +257,7 @@ impl<'a> Court<'a> {
             .kept
             .partition_point(|place| self.counting[*place].archive.time >= archive.time);
         let next_newer = *self.kept[..as_new].last()?;
-        let placed = Placed::new(archive.time, self.policy.zone());
+        let placed = CalendarArchive::new(archive.time, self.policy.zone());
         let in_bucket = Rule::ALL.into_iter().find_map(|rule| match rule {
             Rule::Last => None,
             Rule::Each(period) => {

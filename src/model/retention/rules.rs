@@ -13,7 +13,7 @@ use super::{
 /// An archive that counts, with its place on the calendar. The place is computed once, however often the archive is
 /// judged.
 #[derive(Debug, Clone, Copy)]
-pub struct Placed {
+pub struct CalendarArchive {
     /// The time of its snapshot.
     pub time: DateTime<Utc>,
     /// True if a database in it is torn: then it represents a bucket only if no other archive can.
@@ -21,11 +21,11 @@ pub struct Placed {
     buckets: [Bucket; 5],
 }
 
-impl Placed {
+impl CalendarArchive {
     /// Places a moment on the calendar of a zone.
-    pub fn new(time: DateTime<Utc>, zone: Zone) -> Placed {
+    pub fn new(time: DateTime<Utc>, zone: Zone) -> CalendarArchive {
         let local = zone.local(time);
-        Placed {
+        CalendarArchive {
             time,
             is_torn: false,
             buckets: Period::ALL.map(|period| Bucket::of(period, local)),
@@ -33,8 +33,8 @@ impl Placed {
     }
 
     /// Returns the same with `is_torn` set: true if a database in the archive is torn.
-    pub fn torn(self, is_torn: bool) -> Placed {
-        Placed { is_torn, ..self }
+    pub fn torn(self, is_torn: bool) -> CalendarArchive {
+        CalendarArchive { is_torn, ..self }
     }
 
     /// Returns the bucket that contains the archive.
@@ -77,7 +77,7 @@ impl Grounds {
 /// Applies every rule to the archives that count, newest first, and returns the results in the same order.
 pub fn apply<'a, I>(newest_first: I, policy: &Policy) -> Vec<Grounds>
 where
-    I: ExactSizeIterator<Item = &'a Placed> + Clone,
+    I: ExactSizeIterator<Item = &'a CalendarArchive> + Clone,
 {
     let mut grounds = vec![Grounds::default(); newest_first.len()];
     // Counted from the newest archive, as restic does, and not from now: if backups stop, no archive may expire.
@@ -122,7 +122,7 @@ where
 /// has a torn database, because no rule needs it then.
 fn newest_whole<'a, I>(newest_first: I) -> HashMap<Bucket, usize>
 where
-    I: Iterator<Item = &'a Placed> + Clone,
+    I: Iterator<Item = &'a CalendarArchive> + Clone,
 {
     let mut whole = HashMap::new();
     if newest_first.clone().any(|archive| archive.is_torn) {

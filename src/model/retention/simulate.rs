@@ -6,7 +6,7 @@ use super::{
     archive::{Archive, Standing},
     judge::{Judged, judge},
     policy::Policy,
-    rules::{self, Placed},
+    rules::{self, CalendarArchive},
     span::Span,
 };
 use crate::model::limits::{MAX_SIMULATED_ARCHIVES, MAX_SIMULATED_DAYS, MAX_SIMULATED_VERDICTS};
@@ -72,7 +72,7 @@ pub fn simulate(
         held: Vec::new(),
     };
     // Oldest first, so that a new one goes to the end.
-    let mut held: Vec<Placed> = Vec::new();
+    let mut held: Vec<CalendarArchive> = Vec::new();
     let (mut day, mut verdicts) = (0, 0);
     for time in &times {
         let today = date(time);
@@ -80,7 +80,7 @@ pub fn simulate(
             simulation.days[day].held = held.len();
             day += 1;
         }
-        held.push(Placed::new(*time, policy.zone()));
+        held.push(CalendarArchive::new(*time, policy.zone()));
         if !policy.is_empty() {
             verdicts += held.len();
             if verdicts > MAX_SIMULATED_VERDICTS {
@@ -100,7 +100,7 @@ pub fn simulate(
     for day in &mut simulation.days[day..] {
         day.held = held.len();
     }
-    let archive = |placed: &Placed| Archive {
+    let archive = |placed: &CalendarArchive| Archive {
         name: placed.time.to_rfc3339_opts(SecondsFormat::Secs, true),
         time: placed.time,
         standing: Standing::Good,

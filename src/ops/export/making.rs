@@ -28,7 +28,7 @@ use crate::{
         entry_name::EntryName,
         limits::BUFFER_BYTES,
         manifest::Manifest,
-        written::Shown,
+        written::ShownPath,
     },
     source::{files::Content, tree::Changed},
     store::is_taken,
@@ -400,7 +400,7 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<OutputReport>> {
 }
 
 /// Reports the archive at a destination of this machine. Only an interruption is an error.
-fn reported(shown: String, published: Result<Shown>) -> Result<OutputReport> {
+fn reported(shown: String, published: Result<ShownPath>) -> Result<OutputReport> {
     match published {
         Ok(archive) => Ok(OutputReport {
             archive: archive.text,

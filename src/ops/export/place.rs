@@ -24,7 +24,7 @@ use crate::{
         archive_name::{ArchiveName, MOST_NUMBER, SUFFIX},
         limits::HEAD_BYTES,
         manifest::Manifest,
-        written::{Shown, unexpanded},
+        written::{ShownPath, unexpanded},
     },
 };
 use crate::{catalog::destination::Slot, context::Context, work::stdout::Stdout};
@@ -239,7 +239,12 @@ impl LocalPlace {
     }
 
     /// Gives the archive its name, or passes it on; returns its name.
-    pub fn publish(self, context: &Context, mut draft: Draft, name: &ArchiveName) -> Result<Shown> {
+    pub fn publish(
+        self,
+        context: &Context,
+        mut draft: Draft,
+        name: &ArchiveName,
+    ) -> Result<ShownPath> {
         context.stop.check()?;
         let shown = self.shown();
         let publishing = || format!("cannot write {shown}");
@@ -251,7 +256,7 @@ impl LocalPlace {
                 context.begin("writing", Some(file.metadata()?.len()));
                 io::copy(&mut context.watch(file), &mut out).with_context(publishing)?;
                 out.flush().with_context(publishing)?;
-                Ok(Shown::path(Path::new(&shown)))
+                Ok(ShownPath::path(Path::new(&shown)))
             }
             LocalPlace::File { path, existing } => {
                 draft.publish(&path, existing).map_err(|error| match error.kind() {
@@ -261,13 +266,13 @@ impl LocalPlace {
                     }
                     _ => anyhow::Error::new(error).context(publishing()),
                 })?;
-                Ok(Shown::path(&path))
+                Ok(ShownPath::path(&path))
             }
             LocalPlace::Folder(folder, _made) => {
                 // Two archives of one second are two archives, even if both are given their names at once.
                 let names = (0..=MOST_NUMBER).map(|number| folder.join(name.file_name(number)));
                 let path = draft.publish_first(names).with_context(publishing)?;
-                Ok(Shown::path(&path))
+                Ok(ShownPath::path(&path))
             }
         }
     }

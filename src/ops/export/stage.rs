@@ -21,7 +21,7 @@ use crate::{
         Settings,
         sources::{Content, DATABASE, Presence, SECRETS, SERVICES, Source},
     },
-    disk::holder::{self, Holder, Mode},
+    disk::holder::{self, Holder, OpenMode},
     error::{Failure, Kind},
     model::{
         archive_name::ArchiveName,
@@ -339,7 +339,7 @@ fn directory(
     }
     let written: Vec<(Holder, PathBuf)> = holder::deleted_below(path)
         .into_iter()
-        .filter(|(_, _, mode)| *mode == Mode::Writes)
+        .filter(|(_, _, mode)| *mode == OpenMode::Writes)
         .map(|(holder, path, _)| (holder, path))
         .collect();
     let top = path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -12,7 +12,7 @@ use crate::{
         tree::{
             Privilege, Restoring, Taking,
             foresight::Foresight,
-            links::{OutsideLinks, Wish},
+            links::{LinkPolicy, OutsideLinks},
             publish, restore,
         },
     },
@@ -56,7 +56,7 @@ pub fn extract(
     context.begin("building the directory", None);
     let place = staging.sibling();
     let shown_target = in_real_folder(&target);
-    let outside = OutsideLinks::plan(tree, &shown_target, Wish::AsHere, &[])
+    let outside = OutsideLinks::plan(tree, &shown_target, LinkPolicy::AsHere, &[])
         .with_context(|| format!("cannot look at {}", target.display()))?;
     let mut foresight = Foresight::at(&shown_target, Privilege::Ours)?;
     let mut lost = Named::default();

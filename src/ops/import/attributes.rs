@@ -12,7 +12,7 @@ use crate::{
     disk::tree::{foresight::Foresight, owners::Owners},
     model::{
         entry_name::{EntryName, printable},
-        plan::{self, Attributes, Present, Privacy},
+        plan::{self, FileAttributes, Present, Privacy},
         tree::{Owner, Xattrs},
     },
     work::remark::Remarks,
@@ -26,7 +26,7 @@ pub fn wanted(
     target: &Path,
     present: Option<&Present>,
     owners: &mut Owners,
-) -> std::io::Result<Attributes> {
+) -> std::io::Result<FileAttributes> {
     let mut foresight = Foresight::at(target, context.privilege())?;
     let name = &source.name;
     let record = unpacked.record(name);
@@ -43,7 +43,7 @@ pub fn wanted(
         privacy,
     );
     let owner = record.map(|record| record.owner()).unwrap_or_default();
-    let mut attributes = Attributes {
+    let mut attributes = FileAttributes {
         mode,
         owner: None,
         xattrs: Xattrs::new(),

@@ -25,9 +25,9 @@ use crate::{
         transaction::{Change, Form, New},
         tree::{
             self as built, Privilege, Restoring, StagedFile, Taking,
-            attributes::{Attributes, kind_of},
+            attributes::{AttributeWriter, kind_of},
             foresight::Foresight,
-            links::{OutsideLinks, Wish},
+            links::{LinkPolicy, OutsideLinks},
         },
         volume::Own,
     },
@@ -76,8 +76,8 @@ impl<'a> Directory<'a> {
         let wish = match &source.content {
             Content::Directory {
                 links: Links::All, ..
-            } => Wish::All,
-            _ => Wish::AsHere,
+            } => LinkPolicy::All,
+            _ => LinkPolicy::AsHere,
         };
         let within = settings.within(source).into_iter();
         let within = within.filter(|(other, _)| unpacked.record(&other.name).is_some());
@@ -218,7 +218,7 @@ impl<'a> Directory<'a> {
             let Some(found) = found else {
                 return !rules.keeps(name, true);
             };
-            let found_mode = found.mode.map(Attributes::mode_of_folder);
+            let found_mode = found.mode.map(AttributeWriter::mode_of_folder);
             wanted
                 .mode
                 .is_none_or(|_| foresight.mode_of_folder(wanted) == found_mode)

@@ -16,7 +16,7 @@ use crate::{
     disk::{
         mounts::is_mount_point,
         survey,
-        transaction::{Change, Form, New, Origin, backup::Known},
+        transaction::{Change, Form, New, PlacementMethod, backup::Known},
         tree::owners::Owners,
         volume::Volume,
     },
@@ -28,7 +28,7 @@ use crate::{
     },
     model::{
         entry_name::EntryName,
-        plan::{self, Action, Step},
+        plan::{self, Action, PlanStep},
     },
     source::sqlite,
     work::remark::Remarks,
@@ -37,7 +37,7 @@ use crate::{
 /// The plan of an import.
 pub struct ImportPlan<'a> {
     /// The fate of each target.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// The changes of files and folders that bring it about.
     pub changes: Vec<Change<'a>>,
     /// Mount points whose children are among the changes.
@@ -74,7 +74,7 @@ pub fn plan<'a>(
             (false, true) => Action::Replace,
             (false, false) => Action::Create,
         };
-        planned.steps.push(Step {
+        planned.steps.push(PlanStep {
             entry: name.clone(),
             target: Some(target.clone()),
             action,
@@ -152,7 +152,7 @@ fn is_command(settings: &Settings, name: &EntryName) -> bool {
 /// A plan while it is made.
 #[derive(Default)]
 struct Planned<'a> {
-    steps: Vec<Step>,
+    steps: Vec<PlanStep>,
     /// The changes that would make each target the archive's, even if it is that already.
     changes: Vec<(Change<'a>, Action)>,
 }
@@ -189,7 +189,7 @@ impl<'a> Planned<'a> {
     }
 
     fn skip(&mut self, name: &EntryName) {
-        self.steps.push(Step {
+        self.steps.push(PlanStep {
             entry: name.clone(),
             target: None,
             action: Action::Skip,
@@ -223,7 +223,7 @@ fn files(
                 }) => Action::Feed,
                 _ => Action::Skip,
             };
-            planned.steps.push(Step {
+            planned.steps.push(PlanStep {
                 entry: name.clone(),
                 target: None,
                 action,
@@ -231,7 +231,7 @@ fn files(
             continue;
         };
         if matches!(source.content, Content::Config(_)) && unpacked.beside.is_some() {
-            planned.steps.push(Step {
+            planned.steps.push(PlanStep {
                 entry: name.clone(),
                 target: Some(target.clone()),
                 action: Action::Skip,
@@ -264,7 +264,7 @@ fn files(
             &mut owners,
         )?;
         let action = plan::decide(digest, &attributes, present.as_ref());
-        planned.steps.push(Step {
+        planned.steps.push(PlanStep {
             entry: name.clone(),
             target: Some(target.clone()),
             action,
@@ -283,9 +283,9 @@ fn files(
             }
         }
         let origin = if keep == KeepStaging::Yes {
-            Origin::Copied
+            PlacementMethod::Copied
         } else {
-            Origin::Moved
+            PlacementMethod::Moved
         };
         let source = unpacked.staging.place(name);
         let change = Change {

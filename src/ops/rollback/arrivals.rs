@@ -15,7 +15,7 @@ use crate::{
         transaction::{
             Change, Form, New,
             backup::{Known, replaced_at},
-            journal::{Journal, Step as Done},
+            journal::{Journal, TransactionStep as Done},
             names::volume_of,
         },
         volume::{Volume, is_replaced},
@@ -23,7 +23,7 @@ use crate::{
     machine::form::form_of,
     model::{
         entry_name::EntryName,
-        plan::{Action, Step},
+        plan::{Action, PlanStep},
         rules::Rules,
     },
     source::sqlite,
@@ -35,7 +35,7 @@ pub fn removals(
     record: &Journal,
     known: &Known,
     taken: &BTreeSet<PathBuf>,
-) -> Result<Vec<(Step, Change<'static>)>> {
+) -> Result<Vec<(PlanStep, Change<'static>)>> {
     let mut found = Vec::new();
     for volume in &record.volumes {
         let is_child = |done: &&Done| volume_of(&done.backup) == Some(volume.path.as_path());
@@ -64,7 +64,7 @@ fn in_volume(
     rules: &Rules,
     known: &Known,
     taken: &BTreeSet<PathBuf>,
-    found: &mut Vec<(Step, Change<'static>)>,
+    found: &mut Vec<(PlanStep, Change<'static>)>,
 ) -> Result<()> {
     let listing = || format!("cannot read {}", volume.path.display());
     let kept = known.choose_within(&volume.path)?.path;
@@ -79,7 +79,7 @@ fn in_volume(
             continue;
         };
         let backup = kept.join(&name);
-        let step = Step {
+        let step = PlanStep {
             entry: entry.clone(),
             target: Some(path.clone()),
             action: Action::Remove,

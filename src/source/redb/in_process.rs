@@ -20,7 +20,7 @@ use super::{
 use crate::{
     disk::{
         folder_of,
-        holder::{self, Mode},
+        holder::{self, OpenMode},
         open_regular,
         publish::{Draft, Existing},
     },
@@ -56,7 +56,7 @@ pub fn snapshot(database: &Database, path: &Path) -> Result<DatabaseCopy> {
     let source = open_regular(path).with_context(copying)?;
     let place = source.metadata()?;
     let ours = holder::has_open(std::process::id(), place.dev(), place.ino());
-    if ours != Some(Mode::Writes) {
+    if ours != Some(OpenMode::Writes) {
         let message = format!("{} is not open in this process", path.display());
         return Err(Failure::new(Kind::Snapshot, message)
             .hint("name the file of the database that is given")

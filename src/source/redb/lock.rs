@@ -17,7 +17,7 @@ use std::{fs::File, io, os::fd::AsRawFd as _, path::Path};
 use anyhow::{Context as _, Result};
 
 use crate::disk::{
-    holder::{self, Holder, Mode},
+    holder::{self, Holder, OpenMode},
     range_lock::{self, Range},
 };
 
@@ -132,7 +132,7 @@ pub fn probe(path: &Path, file: &File) -> Result<Vec<Holder>> {
     let open = holder::open_by(path).unwrap_or_default();
     Ok(open
         .into_iter()
-        .filter(|(_, mode)| *mode == Mode::Writes)
+        .filter(|(_, mode)| *mode == OpenMode::Writes)
         .map(|(holder, _)| holder)
         .collect())
 }
@@ -146,7 +146,7 @@ pub fn probe_writers(path: &Path, file: &File) -> Result<Vec<Holder>> {
 fn only_writers(mut found: Vec<Holder>, file: &File) -> io::Result<Vec<Holder>> {
     let writers: Vec<Option<u32>> = open_by(file)?
         .into_iter()
-        .filter(|(_, mode)| *mode == Mode::Writes)
+        .filter(|(_, mode)| *mode == OpenMode::Writes)
         .map(|(holder, _)| holder.pid)
         .collect();
     if found.iter().any(|holder| writers.contains(&holder.pid)) {
@@ -155,7 +155,7 @@ fn only_writers(mut found: Vec<Holder>, file: &File) -> io::Result<Vec<Holder>> 
     Ok(found)
 }
 
-fn open_by(file: &File) -> io::Result<Vec<(Holder, Mode)>> {
+fn open_by(file: &File) -> io::Result<Vec<(Holder, OpenMode)>> {
     let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     Ok(holder::open_by(&path).unwrap_or_default())
 }
@@ -166,8 +166,8 @@ fn holders(file: &File) -> io::Result<Vec<Holder>> {
     found.retain(|holder| holder.pid != Some(std::process::id()));
     // Byte-range locks carry no process number: the holder is a process that has the file open for writing.
     let mut open = open_by(file)?;
-    if !found.is_empty() || open.iter().any(|(_, mode)| *mode == Mode::Writes) {
-        open.retain(|(_, mode)| *mode == Mode::Writes);
+    if !found.is_empty() || open.iter().any(|(_, mode)| *mode == OpenMode::Writes) {
+        open.retain(|(_, mode)| *mode == OpenMode::Writes);
     }
     for (holder, _) in open {
         if !found.iter().any(|other| other.pid == holder.pid) {

@@ -21,7 +21,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::disk::holder::{self, Mode};
+use crate::disk::holder::{self, OpenMode};
 
 /// The longest pause; a service's watchdog may bark at a longer one.
 pub const LONGEST: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ impl Paused {
         let open = |number: &u32| {
             let process = Process::open(*number)?;
             // The number may have been given to another process since it was seen; the handle stays with this one.
-            if holder::has_open(*number, file.dev(), file.ino()) != Some(Mode::Writes) {
+            if holder::has_open(*number, file.dev(), file.ino()) != Some(OpenMode::Writes) {
                 bail!("process {number} does not have the file open any more");
             }
             Ok(process)

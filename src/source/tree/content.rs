@@ -15,7 +15,7 @@ use std::{
 
 use super::{hash::Hashed, listing::Collected};
 use crate::{
-    disk::tree::beneath::{Folders, Look, Top, What, is_gone, open_file, split},
+    disk::tree::beneath::{Folders, Look, NodeKind, Top, is_gone, open_file, split},
     model::{
         digest::{Digest, Hashing},
         entry_name::EntryName,
@@ -232,7 +232,7 @@ impl Watched<'_> {
         if seen.is_unchanged(&now) {
             return Ok(true);
         }
-        if now.inode != seen.inode || now.size < seen.size || now.what != What::File {
+        if now.inode != seen.inode || now.size < seen.size || now.what != NodeKind::File {
             return Ok(false);
         }
         let mut hashing = Hashing::new(io::sink());
@@ -265,7 +265,7 @@ impl io::Read for Watched<'_> {
             // An entry that is not a file any more cannot be read as one.
             Err(error) => {
                 return Err(match Look::of(&self.file)?.what {
-                    What::File => error,
+                    NodeKind::File => error,
                     _ => changed(),
                 });
             }

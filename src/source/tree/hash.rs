@@ -20,7 +20,7 @@ use super::{
     listing::FoundFile,
 };
 use crate::{
-    disk::tree::beneath::{Folders, Look, Top, What, is_gone, open_file, xattrs},
+    disk::tree::beneath::{Folders, Look, NodeKind, Top, is_gone, open_file, xattrs},
     model::{
         digest::{Digest, Hashing},
         limits::BUFFER_BYTES,
@@ -244,10 +244,10 @@ impl Work<'_> {
 /// Returns the kind of a file that is not a regular file, else `None`.
 pub fn no_file(look: &Look) -> Option<&'static str> {
     match look.what {
-        What::File => None,
-        What::Special(kind) => Some(kind),
-        What::Folder => Some("a folder"),
-        What::Link => Some("a link"),
+        NodeKind::File => None,
+        NodeKind::Special(kind) => Some(kind),
+        NodeKind::Folder => Some("a folder"),
+        NodeKind::Link => Some("a link"),
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::{
     disk::tree::{
-        beneath::{Folders, Look, Top, What, is_gone, split, xattrs},
+        beneath::{Folders, Look, NodeKind, Top, is_gone, split, xattrs},
         owners::Owners,
         walk::{Leaf, Met, walk_from},
     },
@@ -173,7 +173,7 @@ impl Collected {
         &mut self,
         top: &Top,
         rules: &Rules,
-        ahead: Vec<(Vec<u8>, crate::model::rules::Verdict)>,
+        ahead: Vec<(Vec<u8>, crate::model::rules::Decision)>,
     ) -> Result<()> {
         let mut folders = Folders::new(top);
         let mut known: BTreeSet<Vec<u8>> = self.listing.folders.keys().cloned().collect();
@@ -203,7 +203,7 @@ impl Collected {
                     self.tree.folders.insert(relative, record);
                 }
             }
-            Met::Leaf(leaf) if leaf.what == What::Link => {
+            Met::Leaf(leaf) if leaf.what == NodeKind::Link => {
                 match link(folders, relative, &leaf, &mut self.owners) {
                     Ok(record) => {
                         let relative = named(relative);

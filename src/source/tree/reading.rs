@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     disk::tree::{
-        beneath::{Folders, Look, What, split},
+        beneath::{Folders, Look, NodeKind, split},
         owners::Owners,
     },
     error::{Failure, Kind},
@@ -353,7 +353,7 @@ impl<'a> Reading<'a> {
                 .parent(found.name.as_bytes())
                 .and_then(|(parent, name)| Look::at(parent, name));
             let look = match look {
-                Ok(look) if look.what == What::File => look,
+                Ok(look) if look.what == NodeKind::File => look,
                 // It has changed again, and so has its folder.
                 _ => {
                     *is_new = true;
