@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::sources::{Content, Links, Source};
+use super::sources::{Links, Source, SourceKind};
 use crate::{
     disk::{exists, real},
     error::{Failure, Kind},
@@ -40,7 +40,7 @@ fn clash(one: &impl std::fmt::Display, other: &impl std::fmt::Display) -> Failur
 /// Returns true for a directory whose links are all restored.
 pub(super) fn restores_links(source: &Source) -> bool {
     let all = Links::All;
-    matches!(&source.content, Content::Directory { links, .. } if *links == all)
+    matches!(&source.content, SourceKind::Directory { links, .. } if *links == all)
 }
 
 /// Returns the path of `other` below the directory, as the configuration writes it or as it really is.

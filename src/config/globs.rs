@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use globset::GlobBuilder;
 
-use super::sources::{Content, Presence, Source};
+use super::sources::{Presence, Source, SourceKind};
 use crate::{
     error::{Failure, Kind},
     model::entry_name::EntryName,
@@ -82,7 +82,7 @@ impl Glob {
         let name = self.template.name.as_str();
         if stars(name) == 0 {
             return match self.template.content {
-                Content::Directory { .. } => Err(bad(
+                SourceKind::Directory { .. } => Err(bad(
                     &self.template,
                     "the name of a directory has no slash, so it needs a `*` for what the one of the path stands for",
                 )),
@@ -127,7 +127,7 @@ impl Glob {
             })
         };
         let endings: &[&str] = match self.template.content {
-            Content::Sqlite { .. } => &["-wal", "-shm", "-journal", ".bak"],
+            SourceKind::Sqlite { .. } => &["-wal", "-shm", "-journal", ".bak"],
             _ => &[".bak"],
         };
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -161,7 +161,7 @@ impl Glob {
             let is_it = folder
                 .metadata()
                 .is_ok_and(|metadata| match self.template.content {
-                    Content::Directory { .. } => metadata.is_dir(),
+                    SourceKind::Directory { .. } => metadata.is_dir(),
                     _ => metadata.is_file(),
                 });
             if is_it {
@@ -319,7 +319,7 @@ mod tests {
 
     fn glob(name: &str, path: &str) -> Result<Option<Glob>> {
         let name = EntryName::new(name).expect("a name");
-        Glob::new(&Source::new(name, Content::File(path.into())))
+        Glob::new(&Source::new(name, SourceKind::File(path.into())))
     }
 
     #[test]

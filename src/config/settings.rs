@@ -13,7 +13,7 @@ use super::{
     elsewhere::{self, Elsewhere},
     globs::Glob,
     schema::Schema,
-    sources::{self, Content, Source, defaults},
+    sources::{self, Source, SourceKind, defaults},
     text::read_text,
 };
 use crate::{
@@ -248,7 +248,7 @@ impl Settings {
 
     /// Returns the rules of a directory: its patterns, without other sources and the files that belong to them.
     pub fn rules(&self, directory: &Source) -> Result<Rules> {
-        let Content::Directory {
+        let SourceKind::Directory {
             include, exclude, ..
         } = &directory.content
         else {
@@ -260,7 +260,7 @@ impl Settings {
         let mut others = Vec::new();
         for (other, inside) in self.within(directory) {
             let endings: &[&str] = match other.content {
-                Content::Sqlite { .. } => &["", "-wal", "-shm", "-journal"],
+                SourceKind::Sqlite { .. } => &["", "-wal", "-shm", "-journal"],
                 _ => &[""],
             };
             for ending in endings {
@@ -295,7 +295,9 @@ impl Settings {
         };
         let others = self.sources.iter();
         let first = others
-            .filter(|source| !matches!(source.content, Content::Config(_)) && !is_matched(source))
+            .filter(|source| {
+                !matches!(source.content, SourceKind::Config(_)) && !is_matched(source)
+            })
             .find_map(Source::path);
         // Files come and go; the folder above a pattern stays.
         let above = self

@@ -24,7 +24,7 @@ pub struct Source {
     /// The entry's name.
     pub name: EntryName,
     /// Its kind and its place.
-    pub content: Content,
+    pub content: SourceKind,
     /// Required if an export fails without it.
     pub presence: Presence,
     /// Private if others may never read it.
@@ -80,7 +80,7 @@ pub enum Links {
 
 /// The kind of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum SourceKind {
     /// hookshot's own configuration file.
     Config(PathBuf),
     /// A file of TOML, which has to be good.
@@ -125,24 +125,24 @@ pub enum Presence {
     Optional,
 }
 
-impl Content {
+impl SourceKind {
     /// Returns the order unless the configuration says otherwise.
     pub(super) fn default_order(&self) -> Order {
         match self {
-            Content::Redb(_) | Content::Sqlite { .. } | Content::Command { .. } => {
+            SourceKind::Redb(_) | SourceKind::Sqlite { .. } | SourceKind::Command { .. } => {
                 Order::BeforeFiles
             }
-            Content::Config(_)
-            | Content::Toml(_)
-            | Content::File(_)
-            | Content::Directory { .. } => Order::WithFiles,
+            SourceKind::Config(_)
+            | SourceKind::Toml(_)
+            | SourceKind::File(_)
+            | SourceKind::Directory { .. } => Order::WithFiles,
         }
     }
 }
 
 impl Source {
     /// Returns a source that has to be there, and that others may read as far as its mode says.
-    pub fn new(name: EntryName, content: Content) -> Source {
+    pub fn new(name: EntryName, content: SourceKind) -> Source {
         let order = content.default_order();
         Source {
             name,
@@ -162,24 +162,24 @@ impl Source {
     /// Returns its path on this machine; `None` for a command.
     pub fn path(&self) -> Option<&Path> {
         match &self.content {
-            Content::Config(path)
-            | Content::Toml(path)
-            | Content::Redb(path)
-            | Content::Sqlite { path, .. }
-            | Content::Directory { path, .. }
-            | Content::File(path) => Some(path),
-            Content::Command { .. } => None,
+            SourceKind::Config(path)
+            | SourceKind::Toml(path)
+            | SourceKind::Redb(path)
+            | SourceKind::Sqlite { path, .. }
+            | SourceKind::Directory { path, .. }
+            | SourceKind::File(path) => Some(path),
+            SourceKind::Command { .. } => None,
         }
     }
 
     /// Returns its kind in a manifest.
     pub fn kind(&self) -> &'static str {
         match &self.content {
-            Content::Config(_) | Content::Toml(_) | Content::File(_) => "file",
-            Content::Redb(_) => "redb",
-            Content::Sqlite { .. } => "sqlite",
-            Content::Directory { .. } => "directory",
-            Content::Command { .. } => "command",
+            SourceKind::Config(_) | SourceKind::Toml(_) | SourceKind::File(_) => "file",
+            SourceKind::Redb(_) => "redb",
+            SourceKind::Sqlite { .. } => "sqlite",
+            SourceKind::Directory { .. } => "directory",
+            SourceKind::Command { .. } => "command",
         }
     }
 
@@ -191,7 +191,7 @@ impl Source {
     /// Returns its commands, each with its key.
     pub fn commands(&self) -> Vec<(&'static str, Line<'_>)> {
         let (export, import) = match &self.content {
-            Content::Command { export, import } => (Some(export), import.as_ref()),
+            SourceKind::Command { export, import } => (Some(export), import.as_ref()),
             _ => (None, None),
         };
         let service = self.service.as_ref();
@@ -211,17 +211,17 @@ impl Source {
     /// Returns true if an export takes a copy of it before anything is packed; else it is read where it lies.
     pub fn is_copied(&self) -> bool {
         match self.content {
-            Content::Redb(_) | Content::Sqlite { .. } | Content::Command { .. } => true,
-            Content::Config(_)
-            | Content::Toml(_)
-            | Content::File(_)
-            | Content::Directory { .. } => false,
+            SourceKind::Redb(_) | SourceKind::Sqlite { .. } | SourceKind::Command { .. } => true,
+            SourceKind::Config(_)
+            | SourceKind::Toml(_)
+            | SourceKind::File(_)
+            | SourceKind::Directory { .. } => false,
         }
     }
 
     /// Returns true if it is a directory.
     pub fn is_directory(&self) -> bool {
-        matches!(self.content, Content::Directory { .. })
+        matches!(self.content, SourceKind::Directory { .. })
     }
 
     /// Returns the same source as the entry `name` at `path`.
@@ -229,13 +229,13 @@ impl Source {
         let mut source = self.clone();
         source.name = name;
         match &mut source.content {
-            Content::Config(place)
-            | Content::Toml(place)
-            | Content::Redb(place)
-            | Content::Sqlite { path: place, .. }
-            | Content::Directory { path: place, .. }
-            | Content::File(place) => *place = path,
-            Content::Command { .. } => {}
+            SourceKind::Config(place)
+            | SourceKind::Toml(place)
+            | SourceKind::Redb(place)
+            | SourceKind::Sqlite { path: place, .. }
+            | SourceKind::Directory { path: place, .. }
+            | SourceKind::File(place) => *place = path,
+            SourceKind::Command { .. } => {}
         }
         source
     }
@@ -249,13 +249,13 @@ impl Source {
     pub(super) fn within(&self, folder: &Path) -> Source {
         let mut source = self.clone();
         match &mut source.content {
-            Content::Config(path)
-            | Content::Toml(path)
-            | Content::Redb(path)
-            | Content::Sqlite { path, .. }
-            | Content::Directory { path, .. }
-            | Content::File(path) => *path = folder.join(&*path),
-            Content::Command { .. } => {}
+            SourceKind::Config(path)
+            | SourceKind::Toml(path)
+            | SourceKind::Redb(path)
+            | SourceKind::Sqlite { path, .. }
+            | SourceKind::Directory { path, .. }
+            | SourceKind::File(path) => *path = folder.join(&*path),
+            SourceKind::Command { .. } => {}
         }
         source
     }
@@ -266,13 +266,13 @@ impl Source {
     /// would ask this machine.
     pub(super) fn moved(mut self, elsewhere: &Elsewhere) -> Source {
         match &mut self.content {
-            Content::Config(path)
-            | Content::Toml(path)
-            | Content::Redb(path)
-            | Content::Sqlite { path, .. }
-            | Content::Directory { path, .. }
-            | Content::File(path) => *path = elsewhere.target(path),
-            Content::Command { import, .. } => {
+            SourceKind::Config(path)
+            | SourceKind::Toml(path)
+            | SourceKind::Redb(path)
+            | SourceKind::Sqlite { path, .. }
+            | SourceKind::Directory { path, .. }
+            | SourceKind::File(path) => *path = elsewhere.target(path),
+            SourceKind::Command { import, .. } => {
                 if elsewhere.root.is_some() {
                     *import = None;
                 }
@@ -289,19 +289,19 @@ impl Source {
 /// Returns the sources of a hookshot service, in the order in which they are exported.
 pub(super) fn defaults(services: PathBuf, secrets: PathBuf, database: PathBuf) -> [Source; 3] {
     [
-        Source::new(plain(DATABASE), Content::Redb(database)),
-        Source::new(plain(SERVICES), Content::Toml(services)),
+        Source::new(plain(DATABASE), SourceKind::Redb(database)),
+        Source::new(plain(SERVICES), SourceKind::Toml(services)),
         Source {
             presence: Presence::Optional,
             privacy: Privacy::Private,
-            ..Source::new(plain(SECRETS), Content::File(secrets))
+            ..Source::new(plain(SECRETS), SourceKind::File(secrets))
         },
     ]
 }
 
 /// Returns the source of the configuration file.
 pub(super) fn config(path: PathBuf) -> Source {
-    Source::new(plain(CONFIG), Content::Config(path))
+    Source::new(plain(CONFIG), SourceKind::Config(path))
 }
 
 fn plain(name: &str) -> EntryName {

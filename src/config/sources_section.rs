@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     reader::{Kinds, Section, did_you_mean},
-    sources::{CONFIG, Content, Expected, Links, Order, Presence, Source},
+    sources::{CONFIG, Expected, Links, Order, Presence, Source, SourceKind},
 };
 use crate::model::{
     entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, quantity::Size,
@@ -13,7 +13,7 @@ use crate::model::{
 
 /// The keys that only some kinds have: the content, if they are good, and the conditions.
 struct Own {
-    content: Option<Content>,
+    content: Option<SourceKind>,
     min_files: u64,
     mounted: bool,
 }
@@ -141,7 +141,7 @@ fn entry_name(section: &Section<'_>, name: &str, kind: Option<&str>) -> Option<E
 }
 
 /// Reads the keys of every kind that lies at a path.
-fn at_path(section: &Section<'_>, content: impl FnOnce(PathBuf) -> Content) -> Own {
+fn at_path(section: &Section<'_>, content: impl FnOnce(PathBuf) -> SourceKind) -> Own {
     Own {
         content: section.required_path("path").map(content),
         min_files: section.count("min_files").unwrap_or(0),
@@ -150,23 +150,23 @@ fn at_path(section: &Section<'_>, content: impl FnOnce(PathBuf) -> Content) -> O
 }
 
 fn redb(section: &Section<'_>) -> Own {
-    at_path(section, Content::Redb)
+    at_path(section, SourceKind::Redb)
 }
 
 fn file(section: &Section<'_>) -> Own {
-    at_path(section, Content::File)
+    at_path(section, SourceKind::File)
 }
 
 fn sqlite(section: &Section<'_>) -> Own {
     let active_query = section.text("active_query");
-    at_path(section, |path| Content::Sqlite { path, active_query })
+    at_path(section, |path| SourceKind::Sqlite { path, active_query })
 }
 
 fn directory(section: &Section<'_>) -> Own {
     let (include, exclude) = (section.list("include"), section.list("exclude"));
     section.check_patterns(&include, &exclude);
     let links = section.word("links", &[("keep", Links::Keep), ("all", Links::All)]);
-    at_path(section, |path| Content::Directory {
+    at_path(section, |path| SourceKind::Directory {
         path,
         include,
         exclude,
@@ -177,7 +177,7 @@ fn directory(section: &Section<'_>) -> Own {
 fn command(section: &Section<'_>) -> Own {
     let (export, import) = (section.required("export"), section.text("import"));
     Own {
-        content: export.map(|export| Content::Command { export, import }),
+        content: export.map(|export| SourceKind::Command { export, import }),
         min_files: 0,
         mounted: false,
     }

@@ -5,18 +5,18 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::work::remark::Remarks;
+use crate::work::{OnBytes, remark::Remarks};
 use crate::{
     config::{
         Settings, parse_toml,
         schema::Schema,
-        sources::{Content, Source},
+        sources::{Source, SourceKind},
     },
     error::{Failure, Kind},
     model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest, written::utf8},
     source::sqlite::{
-        Step, judge,
-        verdict::{Check, Checked, Verdict},
+        judge,
+        verdict::{CheckDepth, CheckExtent, SqliteVerdict},
     },
 };
 
@@ -29,8 +29,8 @@ pub fn check(source: &Source, bytes: &[u8]) -> Result<Option<Schema>, Vec<String
         utf8(bytes).map_err(|fault| vec![fault])
     };
     match source.content {
-        Content::Config(_) => Schema::parse(text()?).map(Some),
-        Content::Toml(_) => parse_toml(text()?)
+        SourceKind::Config(_) => Schema::parse(text()?).map(Some),
+        SourceKind::Toml(_) => parse_toml(text()?)
             .map(|_| None)
             .map_err(|fault| vec![fault]),
         _ => Ok(None),
@@ -39,17 +39,21 @@ pub fn check(source: &Source, bytes: &[u8]) -> Result<Option<Schema>, Vec<String
 
 /// Checks an archived SQLite database in the file at `place`. Whether its indexes match its tables is asked unless the
 /// export that is `known` has asked it.
-pub fn judge_sqlite(place: &Path, known: Option<&Checked>, step: &Step<'_>) -> Result<Verdict> {
-    if let Some(known) = known.filter(|checked| checked.check == Check::Integrity) {
-        return Ok(judge::verdict(place, Check::Quick, step)?.with_known(known));
+pub fn judge_sqlite(
+    place: &Path,
+    known: Option<&CheckExtent>,
+    step: &OnBytes<'_>,
+) -> Result<SqliteVerdict> {
+    if let Some(known) = known.filter(|checked| checked.check == CheckDepth::Integrity) {
+        return Ok(judge::verdict(place, CheckDepth::Quick, step)?.with_known(known));
     }
     let bytes = place.metadata().map_or(0, |metadata| metadata.len());
-    judge::verdict(place, Check::of_size(bytes), step)
+    judge::verdict(place, CheckDepth::of_size(bytes), step)
 }
 
 /// Says what was not checked of the SQLite database `name`, which messages call `shown`, and what else is worth
 /// knowing.
-pub fn say_checked(checked: &Checked, name: &EntryName, shown: &str, remarks: &mut Remarks) {
+pub fn say_checked(checked: &CheckExtent, name: &EntryName, shown: &str, remarks: &mut Remarks) {
     for message in checked.left_out(shown) {
         remarks.undone("check", name, message);
     }
@@ -60,7 +64,7 @@ pub fn say_checked(checked: &Checked, name: &EntryName, shown: &str, remarks: &m
 
 /// Returns true if the entry of `source` has to hold something that [`check`] looks for.
 pub fn is_checked(source: &Source) -> bool {
-    matches!(source.content, Content::Config(_) | Content::Toml(_))
+    matches!(source.content, SourceKind::Config(_) | SourceKind::Toml(_))
 }
 
 /// Refuses configuration files that are too large to be looked at, before anything of them is unpacked.

@@ -3,9 +3,9 @@
 use std::{fs::File, io::Read as _, path::Path};
 
 use crate::{
-    config::sources::Content,
+    config::sources::SourceKind,
     disk::{open_regular, transaction::Form},
-    source::redb::header::Header,
+    source::redb::header::RedbHeader,
 };
 
 /// The first bytes of a SQLite database (sqlite.org, "Database File Format", 1.3.1).
@@ -17,7 +17,7 @@ pub fn form_of(path: &Path) -> Option<Form> {
         return Some(Form::Folder);
     }
     let file = open_regular(path).ok()?;
-    Some(match Header::read(&file) {
+    Some(match RedbHeader::read(&file) {
         Ok(Some(_)) => Form::Redb,
         _ if is_sqlite(&file) => Form::Sqlite,
         _ => Form::Plain,
@@ -32,13 +32,14 @@ fn is_sqlite(file: &File) -> bool {
 }
 
 /// Returns the form of a source's files.
-pub fn form_for(content: &Content) -> Form {
+pub fn form_for(content: &SourceKind) -> Form {
     match content {
-        Content::Redb(_) => Form::Redb,
-        Content::Sqlite { .. } => Form::Sqlite,
-        Content::Directory { .. } => Form::Folder,
-        Content::Config(_) | Content::Toml(_) | Content::File(_) | Content::Command { .. } => {
-            Form::Plain
-        }
+        SourceKind::Redb(_) => Form::Redb,
+        SourceKind::Sqlite { .. } => Form::Sqlite,
+        SourceKind::Directory { .. } => Form::Folder,
+        SourceKind::Config(_)
+        | SourceKind::Toml(_)
+        | SourceKind::File(_)
+        | SourceKind::Command { .. } => Form::Plain,
     }
 }

@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::preflight::Force;
 use crate::{
-    config::sources::{Content, Source},
+    config::sources::{Source, SourceKind},
     disk::{
         self, survey,
         transaction::{Change, Form, New, PlacementMethod, backup::Known, home::Home},
@@ -41,7 +41,7 @@ impl<'a> Fed<'a> {
     /// Returns the file at `content` for the import command of `source`; `None` if it has none.
     pub fn new(source: &'a Source, content: PathBuf) -> Option<Fed<'a>> {
         match &source.content {
-            Content::Command {
+            SourceKind::Command {
                 import: Some(command),
                 ..
             } => Some(Fed {
@@ -171,7 +171,7 @@ impl<'a> Exports<'a> {
 
     /// Runs the export command; a rehearsal keeps nothing of what it prints.
     fn export(&mut self, fed: &Fed<'_>) -> Result<(Option<PathBuf>, Result<Digest, String>)> {
-        let Content::Command { export, .. } = &fed.source.content else {
+        let SourceKind::Command { export, .. } = &fed.source.content else {
             return Ok((None, Err("is not there".to_owned())));
         };
         let (export, step) = (fed.source.line(export), self.context.step());

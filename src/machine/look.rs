@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::context::Context;
 use crate::{
     config::{Settings, sources::Source},
-    source::tree::{self, StagedTree, database::Databases},
+    source::tree::{self, StagedTree, database::DatabaseHandling},
 };
 
 /// Reads this machine's directory where it lies.
@@ -18,13 +18,13 @@ pub fn look(
     path: &Path,
 ) -> Result<StagedTree> {
     context.begin("comparing", None);
-    let caller = tree::Caller {
+    let caller = tree::TreeContext {
         step: &context.step(),
         scratch: &context.scratch,
         threads: context.threads,
         quiet: Duration::ZERO,
         manifest_bytes: u64::MAX,
-        databases: Databases::AsFiles,
+        databases: DatabaseHandling::AsFiles,
     };
     tree::stage(path, &source.name, &settings.rules(source)?, &caller)
 }

@@ -9,7 +9,7 @@ use super::obstacle::{Obstacle, ObstacleKind};
 use crate::{
     config::{
         Settings,
-        sources::{Content, Source},
+        sources::{Source, SourceKind},
     },
     disk::{
         exists,
@@ -22,14 +22,14 @@ use crate::{
     source::{
         command, files,
         redb::{
-            header::Header,
+            header::RedbHeader,
             judge,
             lock::{self, Against, DatabaseLock},
         },
         service::{self, State},
         sqlite,
     },
-    work::shell::Line,
+    work::{OnBytes, shell::Line},
 };
 use crate::{context::Context, work::remark::Remarks};
 
@@ -128,8 +128,8 @@ fn holding(kind: ObstacleKind, path: &Path, holders: &[Holder]) -> Obstacle {
 const SQLITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns the facts that reading a SQLite database needs of its caller.
-pub fn sqlite_caller<'a>(context: &'a Context, step: &'a sqlite::Step<'a>) -> sqlite::Caller<'a> {
-    sqlite::Caller {
+pub fn sqlite_caller<'a>(context: &'a Context, step: &'a OnBytes<'a>) -> sqlite::SqliteContext<'a> {
+    sqlite::SqliteContext {
         step,
         scratch: &context.scratch,
         patience: SQLITE_PATIENCE,
@@ -148,7 +148,7 @@ pub fn activity(
         context.stop.check()?;
         judge_activity(source, found, force, blocked);
     }
-    if let Content::Sqlite {
+    if let SourceKind::Sqlite {
         path,
         active_query: Some(query),
     } = &source.content
@@ -302,7 +302,7 @@ fn database(
 }
 
 fn active(path: &Path, file: File, force: Force, blocked: &mut Vec<Obstacle>) -> Result<()> {
-    let found = match Header::read(&file)? {
+    let found = match RedbHeader::read(&file)? {
         None => Err("it is not a redb database".to_owned()),
         Some(_) => judge::peek(file)
             .map_err(|error| format!("{error:#}"))

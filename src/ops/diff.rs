@@ -29,7 +29,7 @@ use crate::{
     },
     source::{
         redb::{
-            header::{HEADER_BYTES, Header, Which},
+            header::{HEADER_BYTES, RedbHeader, SlotRole},
             pages::Root,
             same,
         },
@@ -404,7 +404,7 @@ fn tables(record: &FileRecord, head: &Head) -> Option<Option<Root>> {
         .and_then(|snapshot| snapshot.get("tables"));
     match named.and_then(serde_json::Value::as_str).map(str::parse) {
         Some(root) => Some(Some(root.ok()?)),
-        None => Some(Header::parse(&head.0)?.slot(Which::Primary).user),
+        None => Some(RedbHeader::parse(&head.0)?.slot(SlotRole::Primary).user),
     }
 }
 

@@ -47,7 +47,7 @@ use crate::{
 use crate::{
     config::{
         DEFAULT_DATA_DIR, Settings,
-        sources::{Content, Presence, Source},
+        sources::{Presence, Source, SourceKind},
     },
     disk::{
         exists, staging,
@@ -168,7 +168,7 @@ fn name_absent(
         let name = &source.name;
         let is_there = manifest.files.contains_key(name) || manifest.trees.contains_key(name);
         let is_meant = source.presence == Presence::Required
-            && !matches!(source.content, Content::Config(_))
+            && !matches!(source.content, SourceKind::Config(_))
             && !patterned.contains(&name);
         let Some(path) = source
             .path()
@@ -376,7 +376,7 @@ fn warn_of_maps(
     if settings.elsewhere.maps.is_empty() {
         return;
     }
-    let is_put = |source: &&Source| matches!(source.content, Content::Config(_));
+    let is_put = |source: &&Source| matches!(source.content, SourceKind::Config(_));
     if let Some(config) = unpacked
         .sources()
         .find(is_put)

@@ -10,7 +10,7 @@ use crate::{
     config::{
         Choices, Settings, parse_toml, read_text,
         schema::Schema,
-        sources::{Content, SECRETS, Source},
+        sources::{SECRETS, Source, SourceKind},
     },
     context::Context,
     disk::{
@@ -127,8 +127,8 @@ fn held_by(
         has_import: None,
     };
     match &source.content {
-        Content::Command { import, .. } => held.has_import = Some(import.is_some()),
-        Content::Directory { path, .. } => {
+        SourceKind::Command { import, .. } => held.has_import = Some(import.is_some()),
+        SourceKind::Directory { path, .. } => {
             let Ok(top) = Top::open(path) else {
                 return Ok(held);
             };
@@ -173,8 +173,8 @@ fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
         let shown = path.display();
         match &source.content {
             // Looked at already.
-            Content::Config(_) => continue,
-            Content::Toml(_) => match read_text(path)? {
+            SourceKind::Config(_) => continue,
+            SourceKind::Toml(_) => match read_text(path)? {
                 None => report.faults.push(format!("{shown} does not exist")),
                 Some(text) => report.faults.extend(
                     parse_toml(&text)
@@ -182,20 +182,20 @@ fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
                         .map(|fault| format!("{shown}: {fault}")),
                 ),
             },
-            Content::Redb(_) | Content::Sqlite { .. } => {
+            SourceKind::Redb(_) | SourceKind::Sqlite { .. } => {
                 if !path.is_file() {
                     let warning = missing("there is no database", path);
                     report.warnings.push(warning);
                 }
                 continue;
             }
-            Content::Directory { .. } => {
+            SourceKind::Directory { .. } => {
                 if !path.is_dir() {
                     report.warnings.push(missing("there is no folder", path));
                 }
                 continue;
             }
-            Content::File(_) => match path.metadata() {
+            SourceKind::File(_) => match path.metadata() {
                 Err(_) if source.name.as_str() == SECRETS => {
                     report
                         .warnings
@@ -216,7 +216,7 @@ fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
                 }
                 Ok(_) => {}
             },
-            Content::Command { .. } => continue,
+            SourceKind::Command { .. } => continue,
         }
         report.files.push(shown.to_string());
         report.files_escaped.extend(escaped(path));

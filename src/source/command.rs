@@ -24,7 +24,7 @@ use nix::{
 use tracing::{info, warn};
 
 use super::{
-    files::{Content, Staged},
+    files::{Staged, StagedContent},
     leftover,
 };
 use crate::work::shell::Line;
@@ -103,7 +103,7 @@ pub fn stage(
     Ok(Staged {
         name,
         record,
-        content: Content::File(file),
+        content: StagedContent::File(file),
     })
 }
 

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The content of a source that stays as it was when its digest was taken.
-pub enum Content {
+pub enum StagedContent {
     /// In memory.
     Bytes(Vec<u8>),
     /// In a file of our own, or in one that is too large for memory: the archive's writer compares its digest.
@@ -37,18 +37,18 @@ pub enum Content {
     Spooled(Spooled),
 }
 
-impl Content {
+impl StagedContent {
     /// Returns the content from its beginning.
     pub fn open(&self) -> Result<Box<dyn Read + '_>> {
         match self {
-            Content::Bytes(bytes) => Ok(Box::new(bytes.as_slice())),
-            Content::File(file) => {
+            StagedContent::Bytes(bytes) => Ok(Box::new(bytes.as_slice())),
+            StagedContent::File(file) => {
                 let mut file = file;
                 file.rewind()?;
                 Ok(Box::new(file))
             }
-            Content::Reopened(content) => Ok(Box::new(content.open()?)),
-            Content::Spooled(content) => Ok(Box::new(content.open())),
+            StagedContent::Reopened(content) => Ok(Box::new(content.open()?)),
+            StagedContent::Spooled(content) => Ok(Box::new(content.open())),
         }
     }
 }
@@ -60,7 +60,7 @@ pub struct Staged {
     /// The file's record in the manifest.
     pub record: FileRecord,
     /// The content for the archive.
-    pub content: Content,
+    pub content: StagedContent,
 }
 
 /// Opens the file at `path` for an entry; a missing file is [`Kind::NotFound`].
@@ -129,11 +129,11 @@ fn stage_once(path: &Path, name: &EntryName) -> Result<Option<Staged>> {
             .read_to_end(&mut bytes)
             .with_context(reading)?;
         let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
-        (Content::Bytes(bytes), digest, size)
+        (StagedContent::Bytes(bytes), digest, size)
     } else {
         let (digest, size) = Digest::of_reader(&file).with_context(reading)?;
         (
-            Content::File(file.try_clone().with_context(reading)?),
+            StagedContent::File(file.try_clone().with_context(reading)?),
             digest,
             size,
         )

@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod events;
+pub mod on_bytes;
 pub mod panics;
 pub mod read_at;
 pub mod remark;
@@ -10,5 +11,6 @@ pub mod shell;
 pub mod stdout;
 pub mod workers;
 
+pub use on_bytes::OnBytes;
 pub use read_at::ReadAt;
 pub use workers::Threads;

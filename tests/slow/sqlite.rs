@@ -21,8 +21,9 @@ use hookshot::{
     error::{Failure, Kind},
     source::{
         files::Staged,
-        sqlite::{Caller, Step, active, companions, holders, judge, snapshot},
+        sqlite::{SqliteContext, active, companions, holders, judge, snapshot},
     },
+    work::OnBytes,
 };
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -134,8 +135,8 @@ impl Place {
         self.take_with(&|_| Ok(()))
     }
 
-    fn take_with(&self, step: &Step<'_>) -> anyhow::Result<Staged> {
-        let caller = Caller {
+    fn take_with(&self, step: &OnBytes<'_>) -> anyhow::Result<Staged> {
+        let caller = SqliteContext {
             step,
             scratch: self.scratch.path(),
             patience: Duration::from_secs(30),
@@ -339,7 +340,7 @@ fn a_service_that_keeps_its_database_to_itself_is_named() {
     for how in ["exclusive-delete", "exclusive-wal"] {
         let place = Place::new();
         let service = Service::start(how, &place.database());
-        let caller = Caller {
+        let caller = SqliteContext {
             step: &|_| Ok(()),
             scratch: place.scratch.path(),
             patience: Duration::ZERO,
@@ -500,7 +501,7 @@ fn who_is_at_work_is_seen_beside_a_live_service() {
     let found = holders(&place.database()).expect("asked");
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].pid, Some(service.child.id()));
-    let caller = Caller {
+    let caller = SqliteContext {
         step: &|_| Ok(()),
         scratch: place.scratch.path(),
         patience: Duration::from_secs(30),

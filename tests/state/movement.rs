@@ -19,8 +19,8 @@ use anyhow::Result;
 use hookshot::{
     model::{digest::Digest, rules::Rules},
     source::{
-        files::Content,
-        tree::{Changed, StagedTree},
+        files::StagedContent,
+        tree::{ContentChanged, StagedTree},
     },
 };
 
@@ -166,7 +166,7 @@ fn two_names_of_one_file_stay_two_and_a_new_name_is_one() {
 fn a_file_that_gets_another_name_before_it_is_packed_is_packed() {
     let bench = bench();
     let staged = bench.stage(&Rules::everything()).expect("staged");
-    assert!(matches!(staged.contents[7].1, Content::Reopened(_)));
+    assert!(matches!(staged.contents[7].1, StagedContent::Reopened(_)));
     let source = bench.source();
     fs::rename(last(&bench, 399), source.join("cur/0399:2,S")).expect("renamed");
     fs::rename(last(&bench, 398), source.join("new/0398")).expect("moved");
@@ -178,7 +178,7 @@ fn a_file_that_gets_another_name_before_it_is_packed_is_packed() {
     fs::remove_file(source.join("archive/0397")).expect("removed");
     let error = contents(&staged).expect_err("it is gone");
     assert_eq!(
-        Changed::of(&error).expect("told").entry.as_str(),
+        ContentChanged::of(&error).expect("told").entry.as_str(),
         "data/cur/0397"
     );
 }
@@ -202,7 +202,7 @@ fn a_file_that_only_grows_is_whole_up_to_the_length_that_it_had() {
     append(&path, "more\n");
     assert!(contents(&staged).expect("read")["data/app.log"] == lines.as_bytes());
     fs::write(&path, lines.replace('7', "8")).expect("written");
-    Changed::of(&contents(&staged).expect_err("it is another")).expect("told");
+    ContentChanged::of(&contents(&staged).expect_err("it is another")).expect("told");
 
     // It grows all the time.
     fs::write(&path, &lines).expect("written");
@@ -452,7 +452,7 @@ fn what_is_there_before_and_after_is_in_the_archive_whatever_moves() {
                     Ok((staged, found))
                 });
                 match made {
-                    Err(error) if Changed::of(&error).is_some() => None,
+                    Err(error) if ContentChanged::of(&error).is_some() => None,
                     made => Some(made),
                 }
             });

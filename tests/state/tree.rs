@@ -31,8 +31,8 @@ use hookshot::{
         tree::{FolderRecord, LinkRecord, Owner, Tree},
     },
     source::{
-        files::Content,
-        tree::{Changed, QUIET},
+        files::StagedContent,
+        tree::{ContentChanged, QUIET},
     },
 };
 use proptest::prelude::*;
@@ -293,7 +293,7 @@ fn what_changes_after_it_was_hashed_is_an_error_that_can_be_told_apart() {
             let staged = bench.stage(&Rules::everything()).expect("staged");
             let content = &staged.contents[0].1;
             assert!(
-                matches!(content, Content::Reopened(_)),
+                matches!(content, StagedContent::Reopened(_)),
                 "{number}: it is old"
             );
             let read = || -> anyhow::Result<String> {
@@ -309,7 +309,7 @@ fn what_changes_after_it_was_hashed_is_an_error_that_can_be_told_apart() {
                 continue;
             }
             let error = read().expect_err("it changed");
-            let changed = Changed::of(&error).expect("told");
+            let changed = ContentChanged::of(&error).expect("told");
             assert_eq!(changed.entry.as_str(), "data/file", "{number} {before:?}");
         }
     }
@@ -328,7 +328,7 @@ fn what_changes_while_it_is_packed_is_an_error_at_its_last_byte() {
     fs::write(&file, vec![2; 100_000]).expect("written");
     let mut rest = Vec::new();
     let error = anyhow::Error::from(content.read_to_end(&mut rest).expect_err("it changed"));
-    assert!(Changed::of(&error.context("packing")).is_some());
+    assert!(ContentChanged::of(&error.context("packing")).is_some());
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn what_was_touched_a_moment_ago_is_taken_as_it_was_whatever_comes_later() {
     }
     assert!(staged.torn.is_empty());
     for ((name, record), (_, content)) in staged.records.iter().zip(&staged.contents) {
-        assert!(matches!(content, Content::Spooled(_)), "{name}");
+        assert!(matches!(content, StagedContent::Spooled(_)), "{name}");
         let mut text = String::new();
         content
             .open()
@@ -431,11 +431,11 @@ fn nobody_who_writes_meanwhile_makes_an_error_or_a_mixture() {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => {
                             let error = anyhow::Error::from(error);
-                            anyhow::ensure!(Changed::of(&error).is_some(), "{error:#}");
+                            anyhow::ensure!(ContentChanged::of(&error).is_some(), "{error:#}");
                             continue;
                         }
                         Err(error) => {
-                            anyhow::ensure!(Changed::of(&error).is_some(), "{error:#}");
+                            anyhow::ensure!(ContentChanged::of(&error).is_some(), "{error:#}");
                             continue;
                         }
                     }

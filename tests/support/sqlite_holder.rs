@@ -125,7 +125,7 @@ fn torture(connection: &Connection) {
 
 fn snapshot(path: &Path, scratch: &Path) {
     let name = "app.db".parse().expect("a name");
-    let caller = hookshot::source::sqlite::Caller {
+    let caller = hookshot::source::sqlite::SqliteContext {
         step: &|_| Ok(()),
         scratch,
         patience: Duration::from_secs(10),

@@ -31,7 +31,7 @@ use hookshot::{
         tree::{Tree, relative_of},
         version::FormatVersion,
     },
-    source::tree::{Caller, StagedTree, stage},
+    source::tree::{StagedTree, TreeContext, stage},
     work::Threads,
 };
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
@@ -136,13 +136,13 @@ impl Bench {
         quiet: Duration,
         step: &dyn Fn(u64) -> Result<()>,
     ) -> Result<StagedTree> {
-        let caller = Caller {
+        let caller = TreeContext {
             step,
             scratch: &self.folder().join("scratch"),
             threads: Threads::new(3).expect("some"),
             quiet,
             manifest_bytes: MAX_MANIFEST_BYTES,
-            databases: hookshot::source::tree::database::Databases::AsFiles,
+            databases: hookshot::source::tree::database::DatabaseHandling::AsFiles,
         };
         stage(path, &name(), rules, &caller)
     }

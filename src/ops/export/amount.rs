@@ -4,7 +4,7 @@
 //! would push out the ones that hold something.
 
 use crate::{
-    config::sources::{Content, Source},
+    config::sources::{Source, SourceKind},
     disk::mounts::is_mounted,
     error::{Failure, Kind},
     model::{
@@ -73,7 +73,7 @@ impl Amount {
     /// Says what is odd about the amount of a source, if the newest archive had `before`.
     pub fn is_odd(self, source: &Source, before: Option<Amount>) -> Option<String> {
         let name = &source.name;
-        let is_text = matches!(source.content, Content::Config(_) | Content::Toml(_));
+        let is_text = matches!(source.content, SourceKind::Config(_) | SourceKind::Toml(_));
         let had = before.map_or_else(String::new, |before| {
             format!(", and the newest archive has {} of it", before.shown())
         });

@@ -30,7 +30,7 @@ use crate::{
         manifest::Manifest,
         written::ShownPath,
     },
-    source::{files::Content, tree::Changed},
+    source::{files::StagedContent, tree::ContentChanged},
     store::is_taken,
 };
 use crate::{
@@ -47,7 +47,7 @@ pub struct Making<'a> {
     pub name: &'a ArchiveName,
     pub manifest: &'a Manifest,
     pub level: Level,
-    pub contents: &'a BTreeMap<EntryName, Content>,
+    pub contents: &'a BTreeMap<EntryName, StagedContent>,
     pub earlier: Option<Earlier>,
 }
 
@@ -83,7 +83,7 @@ impl Making<'_> {
                     made.outputs.extend(missed);
                     return Ok(made);
                 }
-                Err(error) if Changed::of(&error).is_some() => return Err(error),
+                Err(error) if ContentChanged::of(&error).is_some() => return Err(error),
                 Err(error) if is_interruption(&error) || is_refusal(&error) => {
                     return Err(unlike(&error).into());
                 }

@@ -35,8 +35,8 @@ use crate::{
         method::Method,
     },
     source::{
-        sqlite::verdict::Checked,
-        tree::{self, Changed},
+        sqlite::verdict::CheckExtent,
+        tree::{self, ContentChanged},
     },
     store::{
         Word,
@@ -352,7 +352,7 @@ pub fn export(
         let made = once(&mut around, &request, &name, level, app_version, quiet);
         around.end_sources();
         match (made, further.next()) {
-            (Err(error), Some(times)) if Changed::of(&error).is_some() => {
+            (Err(error), Some(times)) if ContentChanged::of(&error).is_some() => {
                 quiet = quiet.max(started.elapsed().saturating_mul(times));
                 info!("{error:#}: everything is read again");
             }
@@ -374,7 +374,7 @@ pub fn export(
     };
     let snapshot = snapshot_of(true).or_else(|| snapshot_of(false));
     let checks = manifest.files.iter().filter_map(|(name, record)| {
-        let checked = Checked::of(record)?;
+        let checked = CheckExtent::of(record)?;
         Some((name.to_string(), checked.check.name()))
     });
     let checks = checks.collect();
@@ -406,7 +406,7 @@ pub fn export(
 /// this factor times the duration of the last attempt are first copied aside, because they may change again.
 const FURTHER_ATTEMPTS: [u32; 2] = [20, 400];
 
-/// Makes the archive of the present state. Fails with [`Changed`] if a file of a directory is replaced or modified
+/// Makes the archive of the present state. Fails with [`ContentChanged`] if a file of a directory is replaced or modified
 /// before it is packed. A file that was not modified for `quiet` is read in place.
 fn once(
     around: &mut Around<'_>,

@@ -19,7 +19,7 @@ use crate::{
     archive::writer::Level,
     config::{
         Settings,
-        sources::{Content, DATABASE, Presence, SECRETS, SERVICES, Source},
+        sources::{DATABASE, Presence, SECRETS, SERVICES, Source, SourceKind},
     },
     disk::holder::{self, Holder, OpenMode},
     error::{Failure, Kind},
@@ -37,11 +37,11 @@ use crate::{
     source::{
         command,
         files::{self, Staged},
-        redb::snapshot::{self, Caller, Compaction, Wish},
-        sqlite::{self, verdict::Checked},
+        redb::snapshot::{self, Compaction, RedbContext, SnapshotOptions},
+        sqlite::{self, verdict::CheckExtent},
         tree::{
             self,
-            database::{Databases, Engine},
+            database::{DatabaseHandling, Engine},
         },
     },
 };
@@ -89,7 +89,7 @@ pub fn stage(
             around.end(source);
             continue;
         }
-        if let Content::Command { export, .. } = &source.content
+        if let SourceKind::Command { export, .. } = &source.content
             && let Some(pitfall) = source.line(export).pitfall()
         {
             let message = format!("the export command of {}: {pitfall}", source.name);
@@ -244,7 +244,7 @@ pub struct Gathered {
     /// The records of its entries in the manifest.
     records: BTreeMap<EntryName, FileRecord>,
     /// The content of its entries.
-    pub contents: BTreeMap<EntryName, files::Content>,
+    pub contents: BTreeMap<EntryName, files::StagedContent>,
     /// The parts of directories that are not entries.
     pub trees: BTreeMap<EntryName, Tree>,
     /// Files that changed each time they were read.
@@ -272,7 +272,7 @@ impl Gathered {
     /// Says what was not checked of the databases.
     fn say_checks(&mut self) {
         for (name, record) in &self.records {
-            if let Some(checked) = Checked::of(record) {
+            if let Some(checked) = CheckExtent::of(record) {
                 info!("SQLite finds {name} good ({})", checked.check.pragma());
                 contents::say_checked(&checked, name, &name.to_string(), &mut self.remarks);
             }
@@ -307,13 +307,13 @@ fn directory(
         Engine::Redb => redb(context, settings, request, name, path),
     };
     context.begin("reading the directory", None);
-    let caller = tree::Caller {
+    let caller = tree::TreeContext {
         step: &context.step(),
         scratch: &context.scratch,
         threads: context.threads,
         quiet,
         manifest_bytes: MAX_MANIFEST_BYTES,
-        databases: Databases::Copied(&take),
+        databases: DatabaseHandling::Copied(&take),
     };
     let rules = settings.rules(source)?;
     let staged = tree::stage(path, &source.name, &rules, &caller)?;
@@ -394,12 +394,12 @@ fn one(
 ) -> Result<Staged> {
     let name = source.name.clone();
     match &source.content {
-        Content::Redb(path) => redb(context, settings, request, &name, path),
-        Content::Sqlite { path, .. } => sqlite(context, &name, path),
-        Content::File(path) => files::stage(path, name),
-        Content::Config(path) | Content::Toml(path) => {
+        SourceKind::Redb(path) => redb(context, settings, request, &name, path),
+        SourceKind::Sqlite { path, .. } => sqlite(context, &name, path),
+        SourceKind::File(path) => files::stage(path, name),
+        SourceKind::Config(path) | SourceKind::Toml(path) => {
             let file = files::stage(path, name)?;
-            let files::Content::Bytes(bytes) = &file.content else {
+            let files::StagedContent::Bytes(bytes) = &file.content else {
                 let message = format!(
                     "{} is larger than 1 MiB, which no configuration is",
                     path.display()
@@ -411,8 +411,8 @@ fn one(
             contents::require(source, bytes, path)?;
             Ok(file)
         }
-        Content::Directory { .. } => bail!("{name} is a directory, and many entries"),
-        Content::Command { export, .. } => {
+        SourceKind::Directory { .. } => bail!("{name} is a directory, and many entries"),
+        SourceKind::Command { export, .. } => {
             context.begin("exporting by command", None);
             let export = source.line(export);
             let mut staged = command::stage(export, name, &context.scratch, &context.step())?;
@@ -438,12 +438,12 @@ fn redb(
 ) -> Result<Staged> {
     let bytes = path.metadata().ok().map(|metadata| metadata.len());
     context.begin("copying the database", bytes);
-    let caller = Caller {
+    let caller = RedbContext {
         step: &context.step(),
         scratch: &context.scratch,
         program: &context.program,
     };
-    let wish = Wish {
+    let wish = SnapshotOptions {
         method: request.snapshot.unwrap_or(settings.schema.snapshot),
         timeout: request.snapshot_timeout,
         compaction: if settings.schema.compact {
@@ -469,7 +469,7 @@ fn described(source: &Source) -> String {
         (_, DATABASE) => "database".to_owned(),
         (_, SERVICES) => "services config".to_owned(),
         (_, SECRETS) => "secrets file".to_owned(),
-        (Content::Config(_), _) => "system config".to_owned(),
+        (SourceKind::Config(_), _) => "system config".to_owned(),
         (_, _) => source.name.to_string(),
     }
 }

@@ -17,7 +17,7 @@ use super::unpacked::Unpacked;
 use crate::{
     config::{
         Settings,
-        sources::{Content, Links, Source},
+        sources::{Links, Source, SourceKind},
     },
     context::Context,
     disk::{
@@ -74,7 +74,7 @@ impl<'a> Directory<'a> {
         };
         let files = staged_files(&source.name, manifest, &unpacked.staging)?;
         let wish = match &source.content {
-            Content::Directory {
+            SourceKind::Directory {
                 links: Links::All, ..
             } => LinkPolicy::All,
             _ => LinkPolicy::AsHere,
@@ -115,7 +115,7 @@ impl<'a> Directory<'a> {
         }
         for link in &self.outside.left {
             let advice = match self.source.content {
-                Content::Directory {
+                SourceKind::Directory {
                     links: Links::All, ..
                 } => "import all entries together, or make it by hand",
                 _ => {
@@ -460,7 +460,7 @@ fn is_sqlite(file: &StagedFile<'_>) -> bool {
 /// The files of a source that lies at `inside` in a directory.
 fn parts(source: &Source, inside: &Path) -> Vec<PathBuf> {
     let mut files = vec![inside.to_owned()];
-    if let Content::Sqlite { .. } = source.content {
+    if let SourceKind::Sqlite { .. } = source.content {
         files.extend(sqlite::companions(inside));
     }
     files

@@ -11,7 +11,7 @@ use super::{
     volume::children,
 };
 use crate::{
-    config::{Settings, sources::Content},
+    config::{Settings, sources::SourceKind},
     context::Context,
     disk::{
         mounts::is_mount_point,
@@ -146,7 +146,7 @@ pub fn plan<'a>(
 fn is_command(settings: &Settings, name: &EntryName) -> bool {
     let source = settings.source_of(name);
     settings.elsewhere.root.is_some()
-        && source.is_some_and(|source| matches!(source.content, Content::Command { .. }))
+        && source.is_some_and(|source| matches!(source.content, SourceKind::Command { .. }))
 }
 
 /// A plan while it is made.
@@ -218,7 +218,7 @@ fn files(
             .filter(|source| source.name == *name);
         let (Some(target), Some(source)) = (targets.paths.get(name), source) else {
             let action = match source.map(|source| &source.content) {
-                Some(Content::Command {
+                Some(SourceKind::Command {
                     import: Some(_), ..
                 }) => Action::Feed,
                 _ => Action::Skip,
@@ -230,7 +230,7 @@ fn files(
             });
             continue;
         };
-        if matches!(source.content, Content::Config(_)) && unpacked.beside.is_some() {
+        if matches!(source.content, SourceKind::Config(_)) && unpacked.beside.is_some() {
             planned.steps.push(PlanStep {
                 entry: name.clone(),
                 target: Some(target.clone()),

@@ -21,7 +21,7 @@ use crate::{
     config::{
         Settings,
         schema::Schema,
-        sources::{CONFIG, Content, Source},
+        sources::{CONFIG, Source, SourceKind},
     },
     context::Context,
     disk::{
@@ -48,10 +48,10 @@ use crate::{
         version::{Compatibility, compatibility, incompatible},
     },
     source::{
-        redb::{header::Header, judge, same},
+        redb::{header::RedbHeader, judge, same},
         sqlite::{
             self,
-            verdict::{Checked, Verdict},
+            verdict::{CheckExtent, SqliteVerdict},
         },
     },
     work::remark::Remarks,
@@ -70,7 +70,7 @@ impl Targets {
         for source in &settings.sources {
             if let Some(path) = source.path().filter(|_| selection.has(&source.name)) {
                 let resolved = match source.content {
-                    Content::Directory { .. } => survey::resolve_folder(path)?,
+                    SourceKind::Directory { .. } => survey::resolve_folder(path)?,
                     _ => survey::resolve(path)?,
                 };
                 paths.insert(source.name.clone(), resolved);
@@ -233,7 +233,7 @@ impl<'a> Unpacked<'a> {
     pub fn sources(&self) -> impl Iterator<Item = &'a Source> {
         let sources = self.settings.sources.iter();
         sources.filter(|source| match source.content {
-            Content::Directory { .. } => self.trees.contains(&source.name),
+            SourceKind::Directory { .. } => self.trees.contains(&source.name),
             _ => self.selected.binary_search(&source.name).is_ok(),
         })
     }
@@ -259,7 +259,7 @@ impl<'a> Unpacked<'a> {
     ) -> Result<bool> {
         let step = context.step();
         match form {
-            Form::Redb => match Header::read(File::open(self.staging.place(name))?)? {
+            Form::Redb => match RedbHeader::read(File::open(self.staging.place(name))?)? {
                 Some(header) => same::holds_commit(target, &header, &step),
                 None => Ok(false),
             },
@@ -279,12 +279,12 @@ impl<'a> Unpacked<'a> {
         let sources: Vec<&Source> = self.sources().collect();
         for source in sources {
             match source.content {
-                Content::Redb(_) => self.open_redb(&source.name)?,
-                Content::Sqlite { .. } => {
+                SourceKind::Redb(_) => self.open_redb(&source.name)?,
+                SourceKind::Sqlite { .. } => {
                     let place = self.staging.place(&source.name);
-                    let known = self.record(&source.name).and_then(Checked::of);
+                    let known = self.record(&source.name).and_then(CheckExtent::of);
                     match contents::judge_sqlite(&place, known.as_ref(), &context.step())? {
-                        Verdict::Good(checked) => {
+                        SqliteVerdict::Good(checked) => {
                             contents::say_checked(
                                 &checked,
                                 &source.name,
@@ -292,7 +292,7 @@ impl<'a> Unpacked<'a> {
                                 &mut self.remarks,
                             );
                         }
-                        Verdict::Index(fault, checked) => {
+                        SqliteVerdict::Index(fault, checked) => {
                             let message = format!(
                                 "{}: {fault}; it is restored as it is: {}",
                                 source.name,
@@ -306,7 +306,7 @@ impl<'a> Unpacked<'a> {
                                 &mut self.remarks,
                             );
                         }
-                        Verdict::Damaged(finding) => {
+                        SqliteVerdict::Damaged(finding) => {
                             self.broken
                                 .push(broken(&source.name, &anyhow::anyhow!(finding)));
                         }
@@ -327,7 +327,7 @@ impl<'a> Unpacked<'a> {
             .is_some_and(FileRecord::is_proven_database);
         let file =
             File::open(&place).with_context(|| format!("cannot open {}", place.display()))?;
-        let judged = match Header::read_at(&file)? {
+        let judged = match RedbHeader::read_at(&file)? {
             None => Err(anyhow::anyhow!("it is not a redb database")),
             Some(_) if proven => judge::peek_by_redb(file),
             Some(_) => judge::examine(file),
@@ -456,7 +456,7 @@ impl Unpack<'_> {
     fn has_place(&self, name: &EntryName) -> bool {
         let source = self.settings.source_of(name);
         source.is_some_and(|source| {
-            let is_fed = matches!(source.content, Content::Command { .. });
+            let is_fed = matches!(source.content, SourceKind::Command { .. });
             is_fed || self.targets.paths.contains_key(&source.name)
         })
     }

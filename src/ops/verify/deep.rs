@@ -18,7 +18,7 @@ use crate::{
     archive::Sink,
     config::{
         schema::Schema,
-        sources::{CONFIG, Content, DATABASE, SERVICES, Source},
+        sources::{CONFIG, DATABASE, SERVICES, Source, SourceKind},
     },
     disk::{
         space,
@@ -31,10 +31,10 @@ use crate::{
         manifest::{FileRecord, Manifest},
     },
     source::{
-        redb::{header::Header, judge as redb},
+        redb::{header::RedbHeader, judge as redb},
         sqlite::{
             judge as sqlite,
-            verdict::{Check, Verdict},
+            verdict::{CheckDepth, SqliteVerdict},
         },
         tree::database::Engine,
     },
@@ -157,16 +157,16 @@ impl<'a> Looking<'a> {
             return Ok(Some(not_opened(name, &format!("{error:#}"))));
         }
         let bytes = place.metadata().map_or(0, |metadata| metadata.len());
-        let (checked, fault) = match sqlite::verdict(place, Check::of_size(bytes), &step)? {
-            Verdict::Good(checked) => (Some(checked), None),
-            Verdict::Index(fault, checked) => {
+        let (checked, fault) = match sqlite::verdict(place, CheckDepth::of_size(bytes), &step)? {
+            SqliteVerdict::Good(checked) => (Some(checked), None),
+            SqliteVerdict::Index(fault, checked) => {
                 let fault = format!(
                     "the database {name} in the archive: {fault}; {}",
                     fault.remedy()
                 );
                 (Some(checked), Some(fault))
             }
-            Verdict::Damaged(finding) => (None, Some(not_opened(name, &finding))),
+            SqliteVerdict::Damaged(finding) => (None, Some(not_opened(name, &finding))),
         };
         if let Some(checked) = &checked {
             let shown = format!("{name} in {}", self.archive);
@@ -193,8 +193,8 @@ impl<'a> Looking<'a> {
                 continue;
             }
             let (kind, content) = match is_config {
-                true => ("config", Content::Config(name.as_str().into())),
-                false => ("toml", Content::Toml(name.as_str().into())),
+                true => ("config", SourceKind::Config(name.as_str().into())),
+                false => ("toml", SourceKind::Toml(name.as_str().into())),
             };
             let found = match contents::check(&Source::new(name.clone(), content), bytes) {
                 Ok(found) => {
@@ -257,8 +257,8 @@ fn expected(config: Option<&Schema>) -> Vec<(EntryName, Engine)> {
     };
     let database = |source: &Source| {
         let engine = match source.content {
-            Content::Redb(_) => Engine::Redb,
-            Content::Sqlite { .. } => Engine::Sqlite,
+            SourceKind::Redb(_) => Engine::Redb,
+            SourceKind::Sqlite { .. } => Engine::Sqlite,
             _ => return None,
         };
         Some((source.name.clone(), engine))
@@ -268,7 +268,7 @@ fn expected(config: Option<&Schema>) -> Vec<(EntryName, Engine)> {
 
 fn open_redb(place: &Path) -> Result<()> {
     let file = File::open(place).with_context(|| format!("cannot open {}", place.display()))?;
-    Header::read(&file)?.context("it is not a redb database")?;
+    RedbHeader::read(&file)?.context("it is not a redb database")?;
     redb::examine(File::open(place)?).map(drop)
 }
 

@@ -4,8 +4,8 @@
 use anyhow::Result;
 
 use super::{
-    header::Which,
-    walk::{Fault, Round, Source, Walk},
+    header::SlotRole,
+    walk::{Liveness, MismatchedPage, Round, Walk},
 };
 use crate::error::{Failure, Kind};
 
@@ -29,7 +29,7 @@ pub enum Rest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The first page of the last commit that does not match.
-    pub fault: Fault,
+    pub fault: MismatchedPage,
     /// The commit before it.
     pub before: Before,
 }
@@ -53,12 +53,12 @@ pub enum Before {
 /// `standstill` keeps the database at rest. It is dropped as soon as the source has been read. `holds` checks it before
 /// any damage is reported.
 pub fn settle<T>(walk: &mut Walk<'_>, standstill: T, holds: impl Fn(&T) -> bool) -> Result<Rest> {
-    let fault = match walk.catch(Which::Primary, Source::AtRest)? {
+    let fault = match walk.catch(SlotRole::Primary, Liveness::AtRest)? {
         Round::Whole => return proven(walk, standstill, None),
         Round::Unfit(reason) => return Ok(Rest::Unfit(reason)),
         Round::Missed(missed) => missed.first,
     };
-    let is_whole = walk.catch(Which::Other, Source::AtRest)? == Round::Whole;
+    let is_whole = walk.catch(SlotRole::Other, Liveness::AtRest)? == Round::Whole;
     if !holds(&standstill) || !walk.is_undisturbed()? {
         return Ok(Rest::Disturbed);
     }
@@ -66,7 +66,7 @@ pub fn settle<T>(walk: &mut Walk<'_>, standstill: T, holds: impl Fn(&T) -> bool)
     if is_whole && header.is_some_and(|header| header.needs_repair && !header.is_two_phase) {
         return proven(walk, standstill, Some(fault.transaction_id));
     }
-    let before = header.map_or(0, |header| header.slot(Which::Other).transaction_id);
+    let before = header.map_or(0, |header| header.slot(SlotRole::Other).transaction_id);
     let before = match before {
         before if before == 0 || before >= fault.transaction_id => Before::None,
         before if is_whole => Before::Whole(before),

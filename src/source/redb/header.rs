@@ -43,7 +43,7 @@ pub const SUPPORTED_FORMAT: u8 = 3;
 
 /// The content of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
+pub struct RedbHeader {
     /// The version of the file format.
     pub format: u8,
     /// The transaction of the primary slot.
@@ -56,13 +56,13 @@ pub struct Header {
     /// The layout of the pages in the file.
     pub geometry: Geometry,
     primary: usize,
-    slots: [Slot; 2],
+    slots: [CommitSlot; 2],
     raw: [u8; HEADER_BYTES],
 }
 
 /// One of the two slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum SlotRole {
     /// That of the last commit.
     Primary,
     /// That of the commit before it.
@@ -80,7 +80,7 @@ pub enum Seal {
 
 /// One of the two commits that a header names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
+pub struct CommitSlot {
     /// The transaction.
     pub transaction_id: u64,
     /// The tree of the user's tables.
@@ -91,9 +91,9 @@ pub struct Slot {
     pub is_whole: bool,
 }
 
-impl Slot {
-    fn parse(bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
-        Some(Slot {
+impl CommitSlot {
+    fn parse(bytes: &[u8; SLOT_BYTES]) -> Option<CommitSlot> {
+        Some(CommitSlot {
             transaction_id: u64::from_le_bytes(*bytes[104..].first_chunk()?),
             user: if bytes[1] != 0 {
                 Root::parse(&bytes[USER_ROOT..])
@@ -111,9 +111,9 @@ impl Slot {
     }
 }
 
-impl Header {
+impl RedbHeader {
     /// Parses the first bytes of a file. Returns `None` if it is not a redb database.
-    pub fn parse(bytes: &[u8]) -> Option<Header> {
+    pub fn parse(bytes: &[u8]) -> Option<RedbHeader> {
         let raw: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
         if !raw.starts_with(MAGIC) {
             return None;
@@ -121,10 +121,10 @@ impl Header {
         let number = |at: usize| Some(u32::from_le_bytes(*raw[at..].first_chunk()?));
         let primary = usize::from(raw[GOD] & PRIMARY);
         let slots = [
-            Slot::parse(raw[SLOTS[0]..].first_chunk()?)?,
-            Slot::parse(raw[SLOTS[1]..].first_chunk()?)?,
+            CommitSlot::parse(raw[SLOTS[0]..].first_chunk()?)?,
+            CommitSlot::parse(raw[SLOTS[1]..].first_chunk()?)?,
         ];
-        Some(Header {
+        Some(RedbHeader {
             format: raw[SLOTS[primary]],
             transaction_id: slots[primary].transaction_id,
             needs_repair: raw[GOD] & (NEEDS_REPAIR | UNFLUSHED) != 0,
@@ -141,41 +141,41 @@ impl Header {
     }
 
     /// Reads the header from the beginning of `reader`.
-    pub fn read(reader: impl Read) -> io::Result<Option<Header>> {
+    pub fn read(reader: impl Read) -> io::Result<Option<RedbHeader>> {
         let mut bytes = Vec::new();
         reader.take(HEADER_BYTES as u64).read_to_end(&mut bytes)?;
-        Ok(Header::parse(&bytes))
+        Ok(RedbHeader::parse(&bytes))
     }
 
     /// Reads the header of `file`, whatever its current position.
-    pub fn read_at(file: &File) -> io::Result<Option<Header>> {
+    pub fn read_at(file: &File) -> io::Result<Option<RedbHeader>> {
         let mut bytes = [0; HEADER_BYTES];
         match file.read_exact_at(&mut bytes, 0) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            result => result.map(|()| Header::parse(&bytes)),
+            result => result.map(|()| RedbHeader::parse(&bytes)),
         }
     }
 
     /// Returns the commit of a slot.
-    pub fn slot(&self, which: Which) -> &Slot {
+    pub fn slot(&self, which: SlotRole) -> &CommitSlot {
         &self.slots[self.number(which)]
     }
 
-    fn number(&self, which: Which) -> usize {
+    fn number(&self, which: SlotRole) -> usize {
         match which {
-            Which::Primary => self.primary,
-            Which::Other => 1 - self.primary,
+            SlotRole::Primary => self.primary,
+            SlotRole::Other => 1 - self.primary,
         }
     }
 
     /// Returns true if `other` names the same commits.
-    pub fn names_the_same(&self, other: &Header) -> bool {
+    pub fn names_the_same(&self, other: &RedbHeader) -> bool {
         self.raw[GOD] == other.raw[GOD] && self.raw[SLOTS[0]..] == other.raw[SLOTS[0]..]
     }
 
     /// Returns true if `other` has its pages in the same places and was left in the same state: the bytes before the
     /// slots are equal.
-    pub fn is_laid_out_as(&self, other: &Header) -> bool {
+    pub fn is_laid_out_as(&self, other: &RedbHeader) -> bool {
         self.raw[GOD + 1..SLOTS[0]] == other.raw[GOD + 1..SLOTS[0]]
             && self.needs_repair == other.needs_repair
     }
@@ -192,7 +192,7 @@ impl Header {
     }
 
     /// Returns the header of a copy that holds one commit and nothing else: both slots name it.
-    pub fn sealed(&self, which: Which, seal: Seal, scope: Scope) -> [u8; HEADER_BYTES] {
+    pub fn sealed(&self, which: SlotRole, seal: Seal, scope: Scope) -> [u8; HEADER_BYTES] {
         let mut raw = self.raw;
         let from = SLOTS[self.number(which)];
         let mut slot: Vec<u8> = self.raw[from..from + SLOT_BYTES].to_vec();
@@ -221,12 +221,12 @@ mod tests {
     fn a_real_database_has_a_header() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let db = redb::Database::create(file.path()).expect("a database");
-        let open = Header::read(file.reopen().expect("a file"))
+        let open = RedbHeader::read(file.reopen().expect("a file"))
             .expect("readable")
             .expect("a header");
         assert!(open.needs_repair, "an open database is not closed");
         drop(db);
-        let closed = Header::read(file.reopen().expect("a file"))
+        let closed = RedbHeader::read(file.reopen().expect("a file"))
             .expect("readable")
             .expect("a header");
         assert!(!closed.needs_repair);
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn other_bytes_have_none() {
-        assert_eq!(Header::parse(b""), None);
-        assert_eq!(Header::parse(&[0; HEADER_BYTES]), None);
-        assert_eq!(Header::parse(MAGIC), None);
+        assert_eq!(RedbHeader::parse(b""), None);
+        assert_eq!(RedbHeader::parse(&[0; HEADER_BYTES]), None);
+        assert_eq!(RedbHeader::parse(MAGIC), None);
     }
 }

@@ -14,7 +14,7 @@ use redb::{Database, ReadableDatabase as _};
 use super::{
     header::Seal,
     judge,
-    live::{self, Ended},
+    live::{self, RoundsEnd},
     walk::{Scope, Walk, Walked},
 };
 use crate::{
@@ -67,8 +67,8 @@ pub fn snapshot(database: &Database, path: &Path) -> Result<DatabaseCopy> {
     let go_on = |_| Ok(());
     let mut walk = Walk::new(&source, &file, Scope::Tables, &go_on);
     match live::rounds(&mut walk, path, TIMEOUT, None)? {
-        Ended::Copied { .. } => {}
-        Ended::GaveUp(missed) => {
+        RoundsEnd::Copied { .. } => {}
+        RoundsEnd::GaveUp(missed) => {
             let message = format!(
                 "no consistent snapshot of {}: after {} s, {} pages of it still do not match",
                 path.display(),

@@ -18,7 +18,7 @@ use redb::{Builder, CompactionError, Database, ReadableDatabase as _, backends::
 
 use super::{
     at_rest::{self, Rest},
-    header::Header,
+    header::RedbHeader,
     overlay::Overlay,
     walk::{self, Scope, Sketch, Walk, Walked},
 };
@@ -126,11 +126,11 @@ pub fn peek_by_redb(file: File) -> Result<Judgement> {
 }
 
 /// Returns the header and the sketch of a database that has a page too large for redb, else `None`.
-fn too_large(file: &File) -> Result<Option<(Header, Sketch)>> {
+fn too_large(file: &File) -> Result<Option<(RedbHeader, Sketch)>> {
     if file.metadata()?.len() <= MAX_REDB_PAGE_BYTES {
         return Ok(None);
     }
-    let Some(header) = Header::read_at(file)? else {
+    let Some(header) = RedbHeader::read_at(file)? else {
         return Ok(None);
     };
     let sketch = walk::sketch(file, &header)?;
@@ -201,7 +201,7 @@ fn open_to_write(file: File) -> Result<Database> {
 /// opened: redb would check every page again.
 pub fn opens_in_place(path: &Path) -> Result<()> {
     let file = open_regular(path)?;
-    match Header::read_at(&file)? {
+    match RedbHeader::read_at(&file)? {
         None => bail!("it is not a redb database"),
         Some(header) if header.needs_repair => Ok(()),
         Some(_) => peek(file).map(drop),

@@ -11,10 +11,10 @@ use tracing::warn;
 
 use super::{
     at_rest::{self, Before, Damage, Rest},
-    header::Which,
+    header::SlotRole,
     lock::{self, Against, DatabaseLock},
     pause::Paused,
-    walk::{Missed, Round, Source, Walk},
+    walk::{Liveness, Missed, Round, Walk},
 };
 use crate::{
     disk::open_regular,
@@ -35,7 +35,7 @@ const ROUNDS_BEFORE_PAUSE: u64 = 2;
 const STEADY: Duration = Duration::from_secs(2);
 
 /// The end of the rounds.
-pub enum Ended {
+pub enum RoundsEnd {
     /// A commit was copied.
     Copied {
         /// The commit that a crash cut short, if the previous one was copied.
@@ -57,17 +57,17 @@ pub fn rounds(
     path: &Path,
     timeout: Duration,
     pause: Option<&Path>,
-) -> Result<Ended> {
+) -> Result<RoundsEnd> {
     let begun = Instant::now();
     let mut steady_since = None;
     let (mut pause, mut pauses) = (pause, 0);
     loop {
         let round = walk
-            .round(Which::Primary, Source::Live)
+            .round(SlotRole::Primary, Liveness::Live)
             .with_context(|| format!("cannot copy {}", path.display()))?;
         let missed = match round {
             Round::Whole => {
-                return Ok(Ended::Copied {
+                return Ok(RoundsEnd::Copied {
                     rolled_back_from: None,
                     paused: None,
                 });
@@ -119,7 +119,7 @@ pub fn rounds(
             }
         }
         if is_over {
-            return Ok(Ended::GaveUp(missed));
+            return Ok(RoundsEnd::GaveUp(missed));
         }
         if rounds > PATIENT_ROUNDS {
             std::thread::sleep(Duration::from_millis(1 + rounds * 7 % 20));
@@ -140,9 +140,9 @@ fn lock_abandoned(path: &Path) -> Result<Option<DatabaseLock>> {
 }
 
 /// Converts the result of a walk over a database at rest. Returns `None` if the database was not at rest.
-fn ended(rest: Result<Rest>, path: &Path, paused: Option<Duration>) -> Result<Option<Ended>> {
+fn ended(rest: Result<Rest>, path: &Path, paused: Option<Duration>) -> Result<Option<RoundsEnd>> {
     match rest.with_context(|| format!("cannot copy {}", path.display()))? {
-        Rest::Whole { rolled_back_from } => Ok(Some(Ended::Copied {
+        Rest::Whole { rolled_back_from } => Ok(Some(RoundsEnd::Copied {
             rolled_back_from,
             paused,
         })),
@@ -170,7 +170,7 @@ fn stop(path: &Path, program: &Path) -> Result<Paused> {
     Paused::stop(program, &numbers, &file.metadata()?)
 }
 
-fn at_standstill(walk: &mut Walk<'_>, path: &Path, paused: Paused) -> Result<Option<Ended>> {
+fn at_standstill(walk: &mut Walk<'_>, path: &Path, paused: Paused) -> Result<Option<RoundsEnd>> {
     let lasted = Cell::new(Duration::ZERO);
     let standstill = Standstill {
         paused,

@@ -115,7 +115,7 @@ pub struct Widths {
 
 /// The content of the leaves of a tree, as far as it points to other pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tree {
+pub enum LeafContent {
     /// Definitions of the user's tables.
     Tables,
     /// Definitions of redb's own tables.
@@ -128,13 +128,13 @@ pub enum Tree {
     Savepoints(Widths),
 }
 
-impl Tree {
+impl LeafContent {
     fn widths(self) -> Widths {
         match self {
-            Tree::Tables | Tree::SystemTables => Widths::default(),
-            Tree::Rows(widths) | Tree::Savepoints(widths) => widths,
+            LeafContent::Tables | LeafContent::SystemTables => Widths::default(),
+            LeafContent::Rows(widths) | LeafContent::Savepoints(widths) => widths,
             // The value beside a key is a collection of any length.
-            Tree::Multimap(widths) => Widths {
+            LeafContent::Multimap(widths) => Widths {
                 value: None,
                 ..widths
             },
@@ -143,7 +143,7 @@ impl Tree {
 }
 
 /// Returns the number of bytes that `page` uses if it is the page of `tree` that `root` names, else `None`.
-pub fn proven(page: &[u8], root: Root, tree: Tree) -> Option<usize> {
+pub fn proven(page: &[u8], root: Root, tree: LeafContent) -> Option<usize> {
     let used = covered(page, tree)?;
     (XxHash3_128::oneshot(page.get(..used)?) == root.checksum).then_some(used)
 }
@@ -163,7 +163,7 @@ pub fn is_branch(head: [u8; 4]) -> bool {
 pub fn table_at<E: Entries + ?Sized>(
     head: &[u8],
     entries: &E,
-    tree: Tree,
+    tree: LeafContent,
     child: u64,
 ) -> Option<String> {
     let leaf = Leaf {
@@ -188,7 +188,7 @@ pub fn defines<E: Entries + ?Sized>(head: &[u8], entries: &E, names: &[&str]) ->
     let leaf = Leaf {
         page: head,
         count,
-        widths: Tree::Tables.widths(),
+        widths: LeafContent::Tables.widths(),
     };
     (0..count).any(|entry| {
         let key = leaf.entry(entry).map(|(key, _)| key);
@@ -200,7 +200,7 @@ pub fn defines<E: Entries + ?Sized>(head: &[u8], entries: &E, names: &[&str]) ->
 
 /// Returns how many bytes of a page its checksum covers, or `None` if it is not a page of this tree. `head` is the
 /// page's beginning, up to [`HEAD_BYTES`]; the bytes may be more than the page has.
-pub fn covered(head: &[u8], tree: Tree) -> Option<usize> {
+pub fn covered(head: &[u8], tree: LeafContent) -> Option<usize> {
     let count = count(head)?;
     let widths = tree.widths();
     match *head.first()? {
@@ -227,8 +227,8 @@ pub fn covered(head: &[u8], tree: Tree) -> Option<usize> {
 pub fn children<E: Entries + ?Sized>(
     page: &[u8],
     entries: &E,
-    tree: Tree,
-) -> Option<Vec<(Root, Tree)>> {
+    tree: LeafContent,
+) -> Option<Vec<(Root, LeafContent)>> {
     let count = count(page)?;
     if *page.first()? == BRANCH {
         let children = count.checked_add(1)?;
@@ -247,7 +247,7 @@ pub fn children<E: Entries + ?Sized>(
         };
         return pairs.map(root).collect();
     }
-    if matches!(tree, Tree::Rows(_)) {
+    if matches!(tree, LeafContent::Rows(_)) {
         return Some(Vec::new());
     }
     let leaf = Leaf {
@@ -265,14 +265,16 @@ pub fn children<E: Entries + ?Sized>(
 }
 
 /// Returns the page that one entry of a leaf points to. The outer `None` means a malformed entry.
-fn pointer(key: &[u8], value: &[u8], tree: Tree) -> Option<Option<(Root, Tree)>> {
+fn pointer(key: &[u8], value: &[u8], tree: LeafContent) -> Option<Option<(Root, LeafContent)>> {
     match tree {
-        Tree::Tables | Tree::SystemTables => definition(key, value, tree == Tree::SystemTables),
+        LeafContent::Tables | LeafContent::SystemTables => {
+            definition(key, value, tree == LeafContent::SystemTables)
+        }
         // 1: values inline; 3: a tree of values, each a key without value.
-        Tree::Multimap(widths) => match *value.first()? {
+        LeafContent::Multimap(widths) => match *value.first()? {
             3 => Some(Some((
                 Root::parse(value.get(1..)?)?,
-                Tree::Rows(Widths {
+                LeafContent::Rows(Widths {
                     key: widths.value,
                     value: Some(0),
                 }),
@@ -280,17 +282,21 @@ fn pointer(key: &[u8], value: &[u8], tree: Tree) -> Option<Option<(Root, Tree)>>
             _ => Some(None),
         },
         // Version, id and transaction, then a flag: a root follows.
-        Tree::Savepoints(_) => match value.get(17) {
-            Some(1) => Some(Some((Root::parse(value.get(18..)?)?, Tree::Tables))),
+        LeafContent::Savepoints(_) => match value.get(17) {
+            Some(1) => Some(Some((Root::parse(value.get(18..)?)?, LeafContent::Tables))),
             _ => Some(None),
         },
-        Tree::Rows(_) => Some(None),
+        LeafContent::Rows(_) => Some(None),
     }
 }
 
 /// Parses a table definition: kind (3 table, 4 multimap), length, a flag for the root, the root with its length, then
 /// for keys and values a flag for a fixed width, each with the width.
-fn definition(key: &[u8], value: &[u8], of_the_system: bool) -> Option<Option<(Root, Tree)>> {
+fn definition(
+    key: &[u8],
+    value: &[u8],
+    of_the_system: bool,
+) -> Option<Option<(Root, LeafContent)>> {
     const ROOT: usize = 10;
     const WIDTHS: usize = ROOT + 32;
     if *value.get(9)? == 0 {
@@ -308,9 +314,9 @@ fn definition(key: &[u8], value: &[u8], of_the_system: bool) -> Option<Option<(R
         value: width(WIDTHS + 5)?,
     };
     let tree = match *value.first()? {
-        3 if of_the_system && key == b"persistent_savepoints" => Tree::Savepoints(widths),
-        3 => Tree::Rows(widths),
-        4 => Tree::Multimap(widths),
+        3 if of_the_system && key == b"persistent_savepoints" => LeafContent::Savepoints(widths),
+        3 => LeafContent::Rows(widths),
+        4 => LeafContent::Multimap(widths),
         _ => return None,
     };
     Some(Some((root, tree)))
@@ -392,18 +398,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn tree() -> impl Strategy<Value = Tree> {
+    fn tree() -> impl Strategy<Value = LeafContent> {
         let widths = (
             proptest::option::of(any::<u32>()),
             proptest::option::of(any::<u32>()),
         )
             .prop_map(|(key, value)| Widths { key, value });
         prop_oneof![
-            Just(Tree::Tables),
-            Just(Tree::SystemTables),
-            widths.clone().prop_map(Tree::Rows),
-            widths.clone().prop_map(Tree::Multimap),
-            widths.prop_map(Tree::Savepoints),
+            Just(LeafContent::Tables),
+            Just(LeafContent::SystemTables),
+            widths.clone().prop_map(LeafContent::Rows),
+            widths.clone().prop_map(LeafContent::Multimap),
+            widths.prop_map(LeafContent::Savepoints),
         ]
     }
 

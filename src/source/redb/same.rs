@@ -5,57 +5,57 @@ use std::{fs::File, path::Path};
 use anyhow::{Context as _, Result};
 
 use super::{
-    header::{Header, Slot, Which},
+    header::{CommitSlot, RedbHeader, SlotRole},
     judge,
     pages::Root,
-    walk::{Round, Scope, Source, Step, Walk},
+    walk::{Liveness, Round, Scope, Walk},
 };
-use crate::disk::open_regular;
+use crate::{disk::open_regular, work::OnBytes};
 
 /// Returns true if the database at `path` holds the tables of a commit whose tree of tables has this root. All pages
 /// must have the checksums that their parents name, and redb must open the file.
 ///
 /// Returns false if a service writes meanwhile.
-pub fn holds_tables(path: &Path, root: Option<Root>, step: &Step<'_>) -> Result<bool> {
+pub fn holds_tables(path: &Path, root: Option<Root>, step: &OnBytes<'_>) -> Result<bool> {
     holds(path, Scope::Tables, step, |_, slot| slot.user == root)
 }
 
 /// Returns true if the database at `path` holds the last commit of `other`, and was left in the same way.
-pub fn holds_commit(path: &Path, other: &Header, step: &Step<'_>) -> Result<bool> {
+pub fn holds_commit(path: &Path, other: &RedbHeader, step: &OnBytes<'_>) -> Result<bool> {
     holds(path, Scope::Everything, step, |header, slot| {
-        slot == other.slot(Which::Primary) && header.is_laid_out_as(other)
+        slot == other.slot(SlotRole::Primary) && header.is_laid_out_as(other)
     })
 }
 
 fn holds(
     path: &Path,
     scope: Scope,
-    step: &Step<'_>,
-    is_it: impl Fn(&Header, &Slot) -> bool,
+    step: &OnBytes<'_>,
+    is_it: impl Fn(&RedbHeader, &CommitSlot) -> bool,
 ) -> Result<bool> {
     let comparing = || format!("cannot read {}", path.display());
     let file = open_regular(path).with_context(comparing)?;
-    let Some(header) = Header::read_at(&file).with_context(comparing)? else {
+    let Some(header) = RedbHeader::read_at(&file).with_context(comparing)? else {
         return Ok(false);
     };
     let mut walk = Walk::over(&file, scope, step);
-    let mut round = |which| walk.round(which, Source::AtRest).with_context(comparing);
-    let which = if is_it(&header, header.slot(Which::Primary)) {
-        if round(Which::Primary)? != Round::Whole {
+    let mut round = |which| walk.round(which, Liveness::AtRest).with_context(comparing);
+    let which = if is_it(&header, header.slot(SlotRole::Primary)) {
+        if round(SlotRole::Primary)? != Round::Whole {
             return Ok(false);
         }
-        Which::Primary
+        SlotRole::Primary
     } else {
         // Like redb: the previous commit counts if a crash cut the last one short.
         let may_be_short = header.needs_repair && !header.is_two_phase;
         if !may_be_short
-            || !is_it(&header, header.slot(Which::Other))
-            || round(Which::Primary)? == Round::Whole
-            || round(Which::Other)? != Round::Whole
+            || !is_it(&header, header.slot(SlotRole::Other))
+            || round(SlotRole::Primary)? == Round::Whole
+            || round(SlotRole::Other)? != Round::Whole
         {
             return Ok(false);
         }
-        Which::Other
+        SlotRole::Other
     };
     let is_still_it = walk
         .header()
@@ -65,7 +65,7 @@ fn holds(
 
 /// Returns true if redb opens the file. A file that was not closed, which redb repairs, is not tried, nor is one with
 /// pages too large for redb.
-fn opens(file: &File, walk: &Walk<'_>, header: &Header) -> Result<bool> {
+fn opens(file: &File, walk: &Walk<'_>, header: &RedbHeader) -> Result<bool> {
     if header.needs_repair || !judge::fits_redb(&walk.walked()) {
         return Ok(true);
     }

@@ -1,9 +1,9 @@
 //! The snapshot of a database: a copy of one commit, verified by redb, whatever processes hold the original.
 //!
-//! The copy is always made along the checksums ([`walk`]): bytes that no commit needs stay out, and damage is found. If
-//! no process has the database open, it is copied under a lock that keeps every service from starting meanwhile
-//! ([`at_rest`]). If a service has it open, it is copied while the service writes ([`live`]), from a clone that the
-//! file system makes in a moment ([`reflink`]), or while the service stands still ([`pause`](super::pause)). A plain
+//! The copy is always made along the checksums ([`walk`](super::walk)): bytes that no commit needs stay out, and damage
+//! is found. If no process has the database open, it is copied under a lock that keeps every service from starting
+//! meanwhile ([`at_rest`]). If a service has it open, it is copied while the service writes ([`live`]), from a clone that
+//! the file system makes in a moment ([`reflink`]), or while the service stands still ([`pause`](super::pause)). A plain
 //! copy of a live file is never taken.
 //!
 //! The archive gets the copy as it was sealed, so that a database goes back to the version of redb that wrote it. The
@@ -26,13 +26,13 @@ use tracing::warn;
 
 use super::{
     at_rest::{self, Rest},
-    header::{Header, SUPPORTED_FORMAT, Seal},
+    header::{RedbHeader, SUPPORTED_FORMAT, Seal},
     judge,
-    live::{self, Ended, unfit},
+    live::{self, RoundsEnd, unfit},
     lock::{self, Against, DatabaseLock},
     pages::Root,
     reflink,
-    walk::{self, Missed, Scope, Walk, Walked},
+    walk::{Missed, Scope, Walk, Walked},
 };
 use crate::{
     disk::{
@@ -44,8 +44,9 @@ use crate::{
         digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord,
         method::Method,
     },
-    source::files::{self, Content, Staged},
+    source::files::{self, Staged, StagedContent},
     state::Active,
+    work::OnBytes,
 };
 
 /// The choice to make the copy as small as redb can, or not.
@@ -59,7 +60,7 @@ pub enum Compaction {
 
 /// The request for a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
+pub struct SnapshotOptions {
     /// The method.
     pub method: Method,
     /// The longest time of a walk beside a writing service; at least five rounds are made.
@@ -80,9 +81,9 @@ pub struct Snapshot {
 }
 
 /// The caller's parts of a snapshot.
-pub struct Caller<'a> {
+pub struct RedbContext<'a> {
     /// A callback that is told how many bytes were read, and may end the work with an error.
-    pub step: &'a walk::Step<'a>,
+    pub step: &'a OnBytes<'a>,
     /// The folder for the copy, which gets no name there.
     pub scratch: &'a Path,
     /// This program, to be started as the guard of a service that is paused.
@@ -113,7 +114,12 @@ struct Copied {
 ///
 /// Fails with [`Kind::Snapshot`] if that is not possible, or redb does not find the copy good. The original is only
 /// read.
-pub fn take(path: &Path, name: &EntryName, wish: Wish, caller: &Caller<'_>) -> Result<Snapshot> {
+pub fn take(
+    path: &Path,
+    name: &EntryName,
+    wish: SnapshotOptions,
+    caller: &RedbContext<'_>,
+) -> Result<Snapshot> {
     for _ in 0..ATTEMPTS {
         let original = Original::open(path, name)?;
         let copied = copy(&original, wish, caller);
@@ -158,9 +164,14 @@ impl Original<'_> {
     }
 }
 
-fn copy(original: &Original<'_>, wish: Wish, caller: &Caller<'_>) -> Result<Copied> {
+fn copy(
+    original: &Original<'_>,
+    wish: SnapshotOptions,
+    caller: &RedbContext<'_>,
+) -> Result<Copied> {
     let (path, file) = (original.path, &original.file);
-    let header = Header::read(file).with_context(|| format!("cannot read {}", path.display()))?;
+    let header =
+        RedbHeader::read(file).with_context(|| format!("cannot read {}", path.display()))?;
     let header = header.ok_or_else(|| not_a_database(path))?;
     if header.format != SUPPORTED_FORMAT {
         return Err(other_format(path, header.format).into());
@@ -203,7 +214,7 @@ fn copy(original: &Original<'_>, wish: Wish, caller: &Caller<'_>) -> Result<Copi
 
 /// Fails with [`Kind::Space`] if the copy does not fit. The copy holds the live pages and nothing between them. They
 /// are only counted if the whole file does not fit.
-fn require_room(original: &Original<'_>, caller: &Caller<'_>) -> Result<()> {
+fn require_room(original: &Original<'_>, caller: &RedbContext<'_>) -> Result<()> {
     let what = "a copy of the database";
     let whole = space::require(caller.scratch, original.metadata.len(), what);
     if whole.is_ok() {
@@ -223,7 +234,7 @@ fn resting<T>(
     method: &'static str,
     writer_pid: Option<u32>,
     standstill: T,
-    caller: &Caller<'_>,
+    caller: &RedbContext<'_>,
 ) -> Result<Copied> {
     let begun = Instant::now();
     let path = original.path;
@@ -260,9 +271,9 @@ fn resting<T>(
 /// Copies while a service writes, or returns the pages that the last round missed.
 fn written(
     original: &Original<'_>,
-    wish: Wish,
+    wish: SnapshotOptions,
     writer_pid: Option<u32>,
-    caller: &Caller<'_>,
+    caller: &RedbContext<'_>,
 ) -> Result<Result<Copied, (Walked, Missed)>> {
     let begun = Instant::now();
     let pause = (wish.method == Method::Pause).then_some(caller.program);
@@ -270,11 +281,11 @@ fn written(
     let mut walk = Walk::new(&original.file, &copy, Scope::Everything, caller.step);
     let ended = live::rounds(&mut walk, original.path, wish.timeout, pause)?;
     let (rolled_back_from, paused) = match ended {
-        Ended::Copied {
+        RoundsEnd::Copied {
             rolled_back_from,
             paused,
         } => (rolled_back_from, paused),
-        Ended::GaveUp(missed) => return Ok(Err((walk.walked(), missed))),
+        RoundsEnd::GaveUp(missed) => return Ok(Err((walk.walked(), missed))),
     };
     let (seal, tables) = (seal(&walk), walk.tables());
     let walked = walk.finish(seal)?;
@@ -302,7 +313,7 @@ fn written(
 fn cloned(
     original: &Original<'_>,
     writer_pid: Option<u32>,
-    caller: &Caller<'_>,
+    caller: &RedbContext<'_>,
 ) -> Result<Result<Copied, String>> {
     let mut attempt = 1;
     loop {
@@ -403,7 +414,7 @@ fn proven(
     let staged = Staged {
         name: name.clone(),
         record,
-        content: Content::File(copied.copy),
+        content: StagedContent::File(copied.copy),
     };
     Ok(Snapshot {
         staged,

@@ -25,15 +25,15 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::work::ReadAt;
+use crate::work::{OnBytes, ReadAt};
 
 use self::{
     clear::clear_between,
-    descent::{From, InFile, Known, Node, Trees, Trust},
+    descent::{From, InFile, KnownPage, Node, Trees, Trust},
 };
 use super::{
-    header::{HEADER_BYTES, Header, Seal, Which},
-    pages::{self, Root, Tree},
+    header::{HEADER_BYTES, RedbHeader, Seal, SlotRole},
+    pages::{self, LeafContent, Root},
 };
 
 /// The most readings of a header until two agree.
@@ -59,7 +59,7 @@ pub enum Scope {
 
 /// The state of the source: written, or at rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum Liveness {
     /// A commit may be on its way to the file: a page that does not match may match in a moment.
     Live,
     /// A page that does not match now never will.
@@ -83,7 +83,7 @@ pub struct Missed {
     /// The number of pages, without the pages below them.
     pub pages: u64,
     /// The first missing page.
-    pub first: Fault,
+    pub first: MismatchedPage,
     /// True if the header names the same commits as when the previous round began.
     pub is_steady: bool,
     /// True if the first page is damaged: earlier commits needed it as well, and it was missing then too.
@@ -92,7 +92,7 @@ pub struct Missed {
 
 /// A page that does not match its parent's checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct MismatchedPage {
     /// The offset of the page; `None` for the commit slot itself, or a page number that no page has.
     pub offset: Option<u64>,
     /// The table that the page belongs to; `None` for a page outside of tables.
@@ -132,18 +132,15 @@ impl Walked {
     }
 }
 
-/// A callback that is told how many bytes were read, and may end the walk with an error.
-pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
-
 /// A walk over `source`, with all that its rounds found so far.
 pub struct Walk<'a> {
     source: &'a dyn ReadAt,
     copy: Option<&'a File>,
     scope: Scope,
-    step: &'a Step<'a>,
-    header: Option<Header>,
-    which: Which,
-    known: HashMap<u64, Known>,
+    step: &'a OnBytes<'a>,
+    header: Option<RedbHeader>,
+    which: SlotRole,
+    known: HashMap<u64, KnownPage>,
     trees: Trees,
     most: u64,
     nodes: Vec<Node>,
@@ -169,7 +166,7 @@ impl<'a> Walk<'a> {
         source: &'a dyn ReadAt,
         copy: &'a File,
         scope: Scope,
-        step: &'a Step<'a>,
+        step: &'a OnBytes<'a>,
     ) -> Walk<'a> {
         Walk {
             copy: Some(copy),
@@ -178,14 +175,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Creates a walk that copies nothing; only its first round counts.
-    pub fn over(source: &'a dyn ReadAt, scope: Scope, step: &'a Step<'a>) -> Walk<'a> {
+    pub fn over(source: &'a dyn ReadAt, scope: Scope, step: &'a OnBytes<'a>) -> Walk<'a> {
         Walk {
             source,
             copy: None,
             scope,
             step,
             header: None,
-            which: Which::Primary,
+            which: SlotRole::Primary,
             known: HashMap::new(),
             trees: Trees::default(),
             most: 0,
@@ -210,7 +207,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns the header that the last round began with.
-    pub fn header(&self) -> Option<&Header> {
+    pub fn header(&self) -> Option<&RedbHeader> {
         self.header.as_ref()
     }
 
@@ -222,14 +219,14 @@ impl<'a> Walk<'a> {
     /// Returns the bytes of the current commit's pages, as far as they can be read now.
     pub fn measure(&mut self) -> Result<u64> {
         // A page that does not match is counted; what lies below it is left to the copy to find.
-        self.catch(Which::Primary, Source::Live)?;
+        self.catch(SlotRole::Primary, Liveness::Live)?;
         let ranges = self.live_ranges();
         Ok(ranges.iter().map(|range| range.end - range.start).sum())
     }
 
     /// Makes one round: down from a slot of the header. Then verifies the whole copy once more if earlier rounds left
     /// anything in it.
-    pub fn round(&mut self, which: Which, source: Source) -> Result<Round> {
+    pub fn round(&mut self, which: SlotRole, source: Liveness) -> Result<Round> {
         match self.catch(which, source)? {
             Round::Whole if !self.prove()? => Ok(self.missed(false)),
             round => Ok(round),
@@ -237,7 +234,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Makes the part of a round that reads the source.
-    pub fn catch(&mut self, which: Which, source: Source) -> Result<Round> {
+    pub fn catch(&mut self, which: SlotRole, source: Liveness) -> Result<Round> {
         let header = match stable_header(self.source)? {
             Ok(header) => header,
             Err(reason) => return Ok(Round::Unfit(reason.to_owned())),
@@ -263,8 +260,8 @@ impl<'a> Walk<'a> {
         // A single descent, with nothing known before it, verified every page just before writing it.
         self.is_proven = complete && self.walked.rounds == 1;
         let waits = match source {
-            Source::Live => FLUSH_WAITS,
-            Source::AtRest => 0,
+            Liveness::Live => FLUSH_WAITS,
+            Liveness::AtRest => 0,
         };
         // The header may be in the file before the pages that it names: reading them again is cheap.
         for _ in 0..waits {
@@ -283,7 +280,7 @@ impl<'a> Walk<'a> {
             ));
         }
         if !complete {
-            if source == Source::Live && self.is_undisturbed()? {
+            if source == Liveness::Live && self.is_undisturbed()? {
                 self.suspect();
             }
             return Ok(self.missed(is_steady));
@@ -360,7 +357,7 @@ impl<'a> Walk<'a> {
             .and_then(|(header, node)| header.geometry.locate(node.page));
         Round::Missed(Missed {
             pages: self.missed,
-            first: Fault {
+            first: MismatchedPage {
                 offset: place.map(|(offset, _)| offset),
                 table: self.first_missed.and_then(|number| self.table_of(number)),
                 transaction_id,
@@ -377,7 +374,7 @@ impl<'a> Walk<'a> {
         loop {
             let above = self.nodes.get(below.parent as usize)?;
             let tree = self.trees.get(above.tree)?;
-            if tree != self.trees.get(below.tree)? && tree == Tree::Tables {
+            if tree != self.trees.get(below.tree)? && tree == LeafContent::Tables {
                 let (offset, length) = geometry.locate(above.page)?;
                 let file = self.reader(From::Copy);
                 let mut head = vec![0; length.min(pages::HEAD_BYTES) as usize];
@@ -394,7 +391,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Reads the header until two readings agree: a single one may be torn. Returns the reason if there is none.
-fn stable_header(source: &dyn ReadAt) -> Result<Result<Header, &'static str>> {
+fn stable_header(source: &dyn ReadAt) -> Result<Result<RedbHeader, &'static str>> {
     let mut before = [0; HEADER_BYTES];
     for reading in 0..HEADER_READINGS {
         let mut bytes = [0; HEADER_BYTES];
@@ -405,7 +402,7 @@ fn stable_header(source: &dyn ReadAt) -> Result<Result<Header, &'static str>> {
             result => result.context("cannot read the header")?,
         }
         if reading > 0 && bytes == before {
-            return Ok(Header::parse(&bytes).ok_or("it is not a redb database"));
+            return Ok(RedbHeader::parse(&bytes).ok_or("it is not a redb database"));
         }
         before = bytes;
     }

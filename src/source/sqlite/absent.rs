@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{Caller, Step, verdict};
-use crate::error::Failure;
+use super::{SqliteContext, verdict};
+use crate::{error::Failure, work::OnBytes};
 
 /// Returns the failure of work that needs SQLite.
 fn absent(path: &Path) -> anyhow::Error {
@@ -16,17 +16,17 @@ pub mod active {
     use super::*;
 
     /// Fails: no query can be asked.
-    pub fn active(path: &Path, _: &str, _: &Caller<'_>) -> anyhow::Result<Vec<String>> {
+    pub fn active(path: &Path, _: &str, _: &SqliteContext<'_>) -> anyhow::Result<Vec<String>> {
         Err(absent(path))
     }
 }
 
 /// Stands for the checks.
 pub mod judge {
-    use super::{verdict::Check, verdict::Verdict, *};
+    use super::{verdict::CheckDepth, verdict::SqliteVerdict, *};
 
     /// Fails: nothing can be checked.
-    pub fn opens(path: &Path, _: &Step<'_>) -> anyhow::Result<()> {
+    pub fn opens(path: &Path, _: &OnBytes<'_>) -> anyhow::Result<()> {
         Err(absent(path))
     }
 
@@ -36,7 +36,7 @@ pub mod judge {
     }
 
     /// Fails: nothing can be checked.
-    pub fn verdict(path: &Path, _: Check, _: &Step<'_>) -> anyhow::Result<Verdict> {
+    pub fn verdict(path: &Path, _: CheckDepth, _: &OnBytes<'_>) -> anyhow::Result<SqliteVerdict> {
         Err(absent(path))
     }
 }
@@ -50,17 +50,17 @@ pub mod snapshot {
     };
 
     /// Fails: no database can be copied.
-    pub fn take(path: &Path, _: &EntryName, _: &Caller<'_>) -> anyhow::Result<Staged> {
+    pub fn take(path: &Path, _: &EntryName, _: &SqliteContext<'_>) -> anyhow::Result<Staged> {
         Err(absent(path))
     }
 
     /// Fails: nothing can be compared.
-    pub fn would_be(path: &Path, _: Digest, _: &Caller<'_>) -> anyhow::Result<bool> {
+    pub fn would_be(path: &Path, _: Digest, _: &SqliteContext<'_>) -> anyhow::Result<bool> {
         Err(absent(path))
     }
 
     /// Fails: nothing can be compared.
-    pub fn digest_of(path: &Path, _: &Caller<'_>) -> anyhow::Result<Option<Digest>> {
+    pub fn digest_of(path: &Path, _: &SqliteContext<'_>) -> anyhow::Result<Option<Digest>> {
         Err(absent(path))
     }
 }

@@ -28,7 +28,7 @@ const MISMATCH: &str = "fts5: checksum mismatch for table \"";
 
 /// A fault of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct IndexFault {
     /// The index, or the full-text table.
     pub name: String,
     /// The first message of SQLite about it.
@@ -52,7 +52,7 @@ pub enum Remedy {
     Rebuild,
 }
 
-impl Fault {
+impl IndexFault {
     /// Returns the remedy in words.
     pub fn remedy(&self) -> String {
         let name = quoted(&self.name);
@@ -68,7 +68,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for IndexFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.remedy {
             Remedy::Rebuild => "full-text index",
@@ -94,9 +94,9 @@ pub struct Findings {
     damage: Vec<String>,
     odd_values: Vec<String>,
     /// By the name of the index.
-    pub indexes: BTreeMap<String, Fault>,
+    pub indexes: BTreeMap<String, IndexFault>,
     /// By the name of the full-text table.
-    pub inverted: BTreeMap<String, Fault>,
+    pub inverted: BTreeMap<String, IndexFault>,
     /// Tables without rowids whose rows are in another order than that of their keys.
     pub unordered: Vec<String>,
     /// Virtual tables that could not be checked, and why.
@@ -133,7 +133,7 @@ impl Findings {
                 true => Remedy::RemoveDuplicate,
                 false => Remedy::Reindex,
             };
-            let fault = Fault {
+            let fault = IndexFault {
                 name: name.to_owned(),
                 finding: printable(line),
                 is_counted,
@@ -153,7 +153,7 @@ impl Findings {
         } else if let Some(table) = full_text_of(line, "malformed inverted index for FTS")
             .or_else(|| line.strip_prefix(MISMATCH)?.strip_suffix('"'))
         {
-            let fault = Fault {
+            let fault = IndexFault {
                 name: table.to_owned(),
                 finding: printable(line),
                 is_counted: false,

@@ -32,15 +32,15 @@ use std::{
 use anyhow::{Context as _, Result};
 
 pub use self::engine::{active, judge, snapshot};
-use crate::disk::holder::{self, Holder};
-
-/// A callback that is told how many bytes were done, and may end the work with an error.
-pub type Step<'a> = dyn Fn(u64) -> Result<()> + 'a;
+use crate::{
+    disk::holder::{self, Holder},
+    work::OnBytes,
+};
 
 /// The caller's parts in reading a database.
-pub struct Caller<'a> {
+pub struct SqliteContext<'a> {
     /// Called several times a second, also while another process keeps the database locked.
-    pub step: &'a Step<'a>,
+    pub step: &'a OnBytes<'a>,
     /// The folder for private copies. A live database in rollback mode, and one with leftovers of a crash, is copied
     /// twice.
     pub scratch: &'a Path,

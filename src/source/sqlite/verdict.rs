@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::finding::Fault;
+use super::finding::IndexFault;
 use crate::model::{
     entry_name::printable, limits::MAX_INTEGRITY_CHECK_BYTES, manifest::FileRecord,
 };
@@ -10,35 +10,35 @@ use crate::model::{
 /// The thoroughness of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Check {
+pub enum CheckDepth {
     /// All pages (`PRAGMA quick_check`).
     Quick,
     /// All pages, and the agreement of indexes with their tables (`PRAGMA integrity_check`).
     Integrity,
 }
 
-impl Check {
+impl CheckDepth {
     /// Returns the check of a database of this size.
-    pub fn of_size(bytes: u64) -> Check {
+    pub fn of_size(bytes: u64) -> CheckDepth {
         match bytes {
-            0..=MAX_INTEGRITY_CHECK_BYTES => Check::Integrity,
-            _ => Check::Quick,
+            0..=MAX_INTEGRITY_CHECK_BYTES => CheckDepth::Integrity,
+            _ => CheckDepth::Quick,
         }
     }
 
     /// Returns its name in the manifest.
     pub fn name(self) -> &'static str {
         match self {
-            Check::Quick => "quick",
-            Check::Integrity => "integrity",
+            CheckDepth::Quick => "quick",
+            CheckDepth::Integrity => "integrity",
         }
     }
 
     /// Returns SQLite's name for it.
     pub fn pragma(self) -> &'static str {
         match self {
-            Check::Quick => "quick_check",
-            Check::Integrity => "integrity_check",
+            CheckDepth::Quick => "quick_check",
+            CheckDepth::Integrity => "integrity_check",
         }
     }
 }
@@ -68,9 +68,9 @@ pub struct Unchecked {
 
 /// The extent of the check of a database that is not damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checked {
+pub struct CheckExtent {
     /// The check that was made.
-    pub check: Check,
+    pub check: CheckDepth,
     /// The parts that were left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchecked: Vec<Unchecked>,
@@ -80,9 +80,9 @@ pub struct Checked {
     pub odd_values: Vec<String>,
 }
 
-impl Checked {
+impl CheckExtent {
     /// Reads the manifest's description of a database; returns `None` if it does not name the check.
-    pub fn of(record: &FileRecord) -> Option<Checked> {
+    pub fn of(record: &FileRecord) -> Option<CheckExtent> {
         serde_json::from_value(record.snapshot.clone()?).ok()
     }
 
@@ -103,7 +103,7 @@ impl Checked {
     /// Returns notes for the user, a sentence each.
     pub fn notes(&self, name: &str) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.check == Check::Quick {
+        if self.check == CheckDepth::Quick {
             notes.push(format!(
                 "{name} is larger than {} GiB: its pages were checked, and not whether its indexes hold what its tables hold (quick_check, not integrity_check)",
                 MAX_INTEGRITY_CHECK_BYTES >> 30
@@ -133,20 +133,20 @@ impl Checked {
 
 /// The verdict of SQLite.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum SqliteVerdict {
     /// It is good.
-    Good(Checked),
+    Good(CheckExtent),
     /// Its rows are good, but an index is not: the fault of the index.
-    Index(Fault, Checked),
+    Index(IndexFault, CheckExtent),
     /// It is damaged, or is not a database.
     Damaged(String),
 }
 
-impl Verdict {
+impl SqliteVerdict {
     /// Returns the same verdict with the extent that was `known` before: a quick check does not see the parts that
     /// another left out.
-    pub fn with_known(mut self, known: &Checked) -> Verdict {
-        if let Verdict::Good(checked) | Verdict::Index(_, checked) = &mut self {
+    pub fn with_known(mut self, known: &CheckExtent) -> SqliteVerdict {
+        if let SqliteVerdict::Good(checked) | SqliteVerdict::Index(_, checked) = &mut self {
             checked.clone_from(known);
         }
         self

@@ -28,7 +28,7 @@ use crate::{
 
 /// A directory that stays open until its files are packed.
 #[derive(Debug)]
-pub struct Origin {
+pub struct OpenDirectory {
     pub top: Top,
     pub name: EntryName,
     pub rules: Rules,
@@ -48,9 +48,9 @@ struct Whereabouts {
 /// The most searches for a file that lost its name: it may get yet another one meanwhile.
 const SEARCHES: usize = 8;
 
-impl Origin {
-    pub fn new(top: Top, name: EntryName, rules: Rules) -> Origin {
-        Origin {
+impl OpenDirectory {
+    pub fn new(top: Top, name: EntryName, rules: Rules) -> OpenDirectory {
+        OpenDirectory {
             top,
             name,
             rules,
@@ -151,17 +151,21 @@ impl Seen {
 }
 
 /// A file that is opened again when it is packed, whatever its name by then. If it no longer begins with the hashed
-/// bytes, it is [`Changed`].
+/// bytes, it is [`ContentChanged`].
 #[derive(Debug)]
 pub struct Reopened {
-    origin: Arc<Origin>,
+    origin: Arc<OpenDirectory>,
     name: RelativeName,
     seen: Seen,
     digest: Digest,
 }
 
 impl Reopened {
-    pub(super) fn new(origin: &Arc<Origin>, name: &RelativeName, hashed: &Hashed) -> Reopened {
+    pub(super) fn new(
+        origin: &Arc<OpenDirectory>,
+        name: &RelativeName,
+        hashed: &Hashed,
+    ) -> Reopened {
         Reopened {
             origin: origin.clone(),
             name: name.clone(),
@@ -211,8 +215,8 @@ impl Reopened {
         found.ok_or_else(|| self.changed().into())
     }
 
-    fn changed(&self) -> Changed {
-        Changed {
+    fn changed(&self) -> ContentChanged {
+        ContentChanged {
             entry: self.name.entry(&self.origin.name).0,
         }
     }
@@ -329,29 +333,29 @@ impl io::Read for SpooledReader<'_> {
 
 /// The error that a file no longer holds the hashed bytes: the archive's manifest would be wrong about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
+pub struct ContentChanged {
     /// The file's entry.
     pub entry: EntryName,
 }
 
-impl Changed {
+impl ContentChanged {
     /// Returns the change that caused `error`.
-    pub fn of(error: &anyhow::Error) -> Option<&Changed> {
+    pub fn of(error: &anyhow::Error) -> Option<&ContentChanged> {
         error.chain().find_map(|cause| {
             let inner = cause
                 .downcast_ref::<io::Error>()
                 .and_then(io::Error::get_ref);
             cause
-                .downcast_ref::<Changed>()
-                .or_else(|| inner?.downcast_ref::<Changed>())
+                .downcast_ref::<ContentChanged>()
+                .or_else(|| inner?.downcast_ref::<ContentChanged>())
         })
     }
 }
 
-impl fmt::Display for Changed {
+impl fmt::Display for ContentChanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} has changed since it was hashed", self.entry)
     }
 }
 
-impl std::error::Error for Changed {}
+impl std::error::Error for ContentChanged {}

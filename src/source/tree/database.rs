@@ -62,7 +62,7 @@ impl Engine {
 
 /// The treatment of databases in a directory.
 #[derive(Clone, Copy)]
-pub enum Databases<'a> {
+pub enum DatabaseHandling<'a> {
     /// They are read as files, for a comparison.
     AsFiles,
     /// They are copied as databases: this takes one consistent copy of the database at a path, which is not a link.

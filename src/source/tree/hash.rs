@@ -15,8 +15,8 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Caller, Spooled,
-    database::{Databases, Engine, Found},
+    Spooled, TreeContext,
+    database::{DatabaseHandling, Engine, Found},
     listing::FoundFile,
 };
 use crate::{
@@ -82,7 +82,7 @@ pub fn all(
     top: &Top,
     files: &[FoundFile],
     recent: Recent,
-    caller: &Caller<'_>,
+    caller: &TreeContext<'_>,
 ) -> Result<impl Iterator<Item = Outcome> + use<>> {
     let outcomes: Vec<_> = std::iter::repeat_with(OnceLock::new)
         .take(files.len())
@@ -92,7 +92,7 @@ pub fn all(
         files,
         outcomes: &outcomes,
         recent,
-        seeks_databases: matches!(caller.databases, Databases::Copied(_)),
+        seeks_databases: matches!(caller.databases, DatabaseHandling::Copied(_)),
         next: AtomicUsize::new(0),
         bytes: AtomicU64::new(0),
         is_stopped: AtomicBool::new(false),

@@ -33,13 +33,13 @@ pub struct FoundFile {
 
 /// The folders of a directory, as they were right before their names were read.
 #[derive(Debug, Default)]
-pub struct Listing {
+pub struct ListedFolders {
     folders: BTreeMap<Vec<u8>, Look>,
 }
 
 /// Folders whose names may differ from the listed ones.
 #[derive(Debug, Default)]
-pub struct Changed {
+pub struct ChangedFolders {
     /// Their paths.
     pub folders: BTreeSet<Vec<u8>>,
     /// True if it is certain for one of them at least: the others were changed so shortly before they were listed that
@@ -47,7 +47,7 @@ pub struct Changed {
     pub is_certain: bool,
 }
 
-impl Listing {
+impl ListedFolders {
     /// Returns the moment a second before the last change of a folder. A folder changed after that moment may have been
     /// changed again, and look the same.
     pub fn settled(&self) -> Modified {
@@ -63,9 +63,9 @@ impl Listing {
     }
 
     /// Returns the folders that changed. A folder changed after `settled` may have changed again in the same tick.
-    pub fn changed(&self, top: &Top, settled: Modified) -> Changed {
+    pub fn changed(&self, top: &Top, settled: Modified) -> ChangedFolders {
         let mut folders = Folders::new(top);
-        let mut changed = Changed::default();
+        let mut changed = ChangedFolders::default();
         for (path, then) in &self.folders {
             let now = match path.as_slice() {
                 b"" => Look::of(top).ok(),
@@ -93,7 +93,7 @@ pub struct Collected {
     /// Folders and links.
     pub tree: Tree,
     /// The folders, to be asked again.
-    pub listing: Listing,
+    pub listing: ListedFolders,
     /// Sockets, fifos and devices, and what each is.
     pub special: BTreeMap<Vec<u8>, &'static str>,
     /// Files of hookshot's own.
@@ -121,7 +121,7 @@ impl Collected {
         &mut self,
         top: &Top,
         rules: &Rules,
-        changed: &Changed,
+        changed: &ChangedFolders,
     ) -> Result<Vec<FoundFile>> {
         let is_in = |path: &[u8]| changed.folders.contains(split(path).0);
         self.tree.links.retain(|link, _| !is_in(link.as_bytes()));

@@ -15,10 +15,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 
-pub use self::content::{Changed, Reopened, Spooled};
+pub use self::content::{ContentChanged, Reopened, Spooled};
 use self::{
-    content::Origin,
-    database::Databases,
+    content::OpenDirectory,
+    database::DatabaseHandling,
     hash::Recent,
     listing::{Collected, FoundFile},
     reading::Reading,
@@ -32,8 +32,8 @@ use crate::{
         entry_name::EntryName, manifest::FileRecord, relative::is_tree_name, rules::Rules,
         tree::Tree,
     },
-    source::{files::Content, redb::walk::Step},
-    work::Threads,
+    source::files::StagedContent,
+    work::{OnBytes, Threads},
 };
 
 /// A directory that is ready for the archive.
@@ -41,7 +41,7 @@ pub struct StagedTree {
     /// The files' records in the manifest, in the order of their names.
     pub records: Vec<(EntryName, FileRecord)>,
     /// The contents, in the same order.
-    pub contents: Vec<(EntryName, Content)>,
+    pub contents: Vec<(EntryName, StagedContent)>,
     /// All other entries.
     pub tree: Tree,
     /// Files that no archive holds: sockets, fifos, devices.
@@ -59,9 +59,9 @@ pub struct StagedTree {
 }
 
 /// The caller's parts in staging a directory.
-pub struct Caller<'a> {
+pub struct TreeContext<'a> {
     /// A callback that is told how many bytes were read, and may end the work with an error.
-    pub step: &'a Step<'a>,
+    pub step: &'a OnBytes<'a>,
     /// The folder for the copies, which get no name in it.
     pub scratch: &'a Path,
     /// The number of reading threads.
@@ -71,7 +71,7 @@ pub struct Caller<'a> {
     /// The most bytes that the files may take in the manifest; [`u64::MAX`] if no archive is made of them.
     pub manifest_bytes: u64,
     /// The treatment of databases.
-    pub databases: Databases<'a>,
+    pub databases: DatabaseHandling<'a>,
 }
 
 /// The usual quiet time: file systems round times by up to two seconds, and a process that writes a file soon writes it
@@ -92,7 +92,7 @@ pub fn stage(
     path: &Path,
     name: &EntryName,
     rules: &Rules,
-    caller: &Caller<'_>,
+    caller: &TreeContext<'_>,
 ) -> Result<StagedTree> {
     if !is_tree_name(name) {
         bail!(
@@ -108,7 +108,7 @@ pub fn stage(
     let recent = spool.moment_before(caller.quiet)?;
     let mut reading = Reading::new(
         path,
-        Arc::new(Origin::new(top, name.clone(), rules.clone())),
+        Arc::new(OpenDirectory::new(top, name.clone(), rules.clone())),
         caller,
         Recent {
             files: recent,

@@ -15,8 +15,8 @@ use anyhow::Result;
 use rustix::fs::{self as sys, AtFlags, StatxFlags};
 
 use super::{
-    Caller, StagedTree,
-    content::{Origin, Reopened, Seen},
+    StagedTree, TreeContext,
+    content::{OpenDirectory, Reopened, Seen},
     hash::{self, Hashed, Outcome, Recent, is_after},
     listing::{Collected, FoundFile},
     spool::Spool,
@@ -31,7 +31,7 @@ use crate::{
         entry_name::EntryName, manifest::FileRecord, named::Named, relative::RelativeName,
         tree::Modified,
     },
-    source::files::Content,
+    source::files::StagedContent,
 };
 
 /// The most times that folders that change are listed again, to find files that have no name for the moment.
@@ -46,8 +46,8 @@ pub struct Reading<'a> {
     top: &'a Path,
     /// The same path without links.
     real: Option<PathBuf>,
-    origin: Arc<Origin>,
-    caller: &'a Caller<'a>,
+    origin: Arc<OpenDirectory>,
+    caller: &'a TreeContext<'a>,
     recent: Recent,
     spool: Spool,
     collected: Collected,
@@ -55,7 +55,7 @@ pub struct Reading<'a> {
     /// The kind in each record.
     kind: Arc<str>,
     records: Vec<(EntryName, FileRecord)>,
-    contents: Vec<(EntryName, Content)>,
+    contents: Vec<(EntryName, StagedContent)>,
     /// Records of files that changed during each copy.
     torn: BTreeSet<usize>,
     /// Databases with consistent copies, as they were when they were found.
@@ -82,8 +82,8 @@ impl<'a> Reading<'a> {
     /// Creates the reading of the directory `origin` at `top`, in which `count` files were `collected`.
     pub fn new(
         top: &'a Path,
-        origin: Arc<Origin>,
-        caller: &'a Caller<'a>,
+        origin: Arc<OpenDirectory>,
+        caller: &'a TreeContext<'a>,
         recent: Recent,
         spool: Spool,
         collected: Collected,
@@ -156,16 +156,16 @@ impl<'a> Reading<'a> {
         match outcome {
             Outcome::Hashed(hashed) => {
                 let content = Reopened::new(&self.origin, &found.name, &hashed);
-                self.add(&found.name, hashed, Content::Reopened(content));
+                self.add(&found.name, hashed, StagedContent::Reopened(content));
             }
             Outcome::Copied(hashed, content) => {
-                self.add(&found.name, hashed, Content::Spooled(content));
+                self.add(&found.name, hashed, StagedContent::Spooled(content));
             }
             Outcome::Torn(hashed, content) => {
                 self.torn.insert(self.records.len());
                 let mut record = self.describe(&found.name, hashed);
                 record.torn = true;
-                self.push(record, Content::Spooled(content));
+                self.push(record, StagedContent::Spooled(content));
             }
             Outcome::Database(database) => {
                 if let Err(error) = self.database(folders, found, database)? {
@@ -183,12 +183,12 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn add(&mut self, relative: &RelativeName, hashed: Hashed, content: Content) {
+    fn add(&mut self, relative: &RelativeName, hashed: Hashed, content: StagedContent) {
         let record = self.describe(relative, hashed);
         self.push(record, content);
     }
 
-    fn push(&mut self, record: FileRecord, content: Content) {
+    fn push(&mut self, record: FileRecord, content: StagedContent) {
         self.contents.push((record.path.clone(), content));
         self.records.push((record.path.clone(), record));
     }
@@ -260,8 +260,8 @@ impl<'a> Reading<'a> {
             return Some(seen);
         }
         match &self.contents[index].1 {
-            Content::Reopened(content) => Some(content.seen()),
-            Content::Spooled(content) => Some(content.seen()),
+            StagedContent::Reopened(content) => Some(content.seen()),
+            StagedContent::Spooled(content) => Some(content.seen()),
             _ => None,
         }
     }
@@ -291,8 +291,9 @@ impl<'a> Reading<'a> {
             };
             match (look, self.seen(index)) {
                 (Some(look), Some(seen)) if look.inode == seen.inode => {
-                    let is_read_again = matches!(self.contents[index].1, Content::Reopened(_))
-                        && !seen.is_content_of(&look);
+                    let is_read_again =
+                        matches!(self.contents[index].1, StagedContent::Reopened(_))
+                            && !seen.is_content_of(&look);
                     if is_read_again {
                         stale.push(index);
                     }
@@ -403,7 +404,7 @@ impl<'a> Reading<'a> {
         *entry = name.clone();
         let (entry, content) = &mut self.contents[index];
         *entry = name;
-        if let Content::Reopened(content) = content {
+        if let StagedContent::Reopened(content) = content {
             content.rename(relative);
         }
     }
@@ -497,7 +498,7 @@ impl<'a> Reading<'a> {
             let is_taken = paths.contains_key(&path);
             let is_below = name.folders().any(|folder| paths.contains_key(folder));
             let is_free = !is_taken && !is_below && self.collected.is_free(&name);
-            let is_copied = matches!(self.contents[index].1, Content::Spooled(_));
+            let is_copied = matches!(self.contents[index].1, StagedContent::Spooled(_));
             // In a directory that is never still, a file that lost its name a moment ago is looked for when it is
             // packed.
             let is_young = !self.is_still && self.round - since < PATIENCE;

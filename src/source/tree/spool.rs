@@ -23,7 +23,7 @@ use crate::{
         relative::RelativeName,
         tree::Modified,
     },
-    source::redb::walk::Step,
+    work::OnBytes,
 };
 
 /// The number of attempts to copy a file that changes meanwhile.
@@ -36,7 +36,7 @@ const SECOND: i128 = 1_000_000_000;
 
 /// The treatment of a file that begins like a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kinds {
+pub enum FileKinds {
     /// It is copied like any other file.
     Any,
     /// It is not copied: the outcome says that it is a database.
@@ -86,8 +86,8 @@ impl Spool {
         &mut self,
         folders: &mut Folders<'_>,
         name: &RelativeName,
-        kinds: Kinds,
-        step: &Step<'_>,
+        kinds: FileKinds,
+        step: &OnBytes<'_>,
     ) -> Result<Outcome> {
         let opened = folders
             .parent(name.as_bytes())
@@ -105,7 +105,7 @@ impl Spool {
             if let Some(kind) = no_file(&look) {
                 return Ok(Outcome::Special(kind));
             }
-            if kinds == Kinds::Plain
+            if kinds == FileKinds::Plain
                 && let Some(engine) = engine_of(&file)
             {
                 let attributes = xattrs(std::os::fd::AsFd::as_fd(&file));
@@ -153,7 +153,7 @@ impl Spool {
     }
 
     /// Returns true if the first `size` bytes of `file` are those that were copied last.
-    fn is_still(&mut self, file: &File, size: u64, step: &Step<'_>) -> Result<bool> {
+    fn is_still(&mut self, file: &File, size: u64, step: &OnBytes<'_>) -> Result<bool> {
         let mut copied = vec![0; self.buffer.len()];
         let mut done = 0;
         while done < size {
@@ -188,7 +188,7 @@ impl Spool {
         &mut self,
         file: &File,
         look: &Look,
-        step: &Step<'_>,
+        step: &OnBytes<'_>,
     ) -> Result<Result<Hashed, io::Error>> {
         let xattrs = match xattrs(std::os::fd::AsFd::as_fd(file)) {
             Ok(xattrs) => xattrs,
@@ -238,7 +238,7 @@ impl Spool {
         &mut self,
         content: &mut dyn io::Read,
         look: &Look,
-        step: &Step<'_>,
+        step: &OnBytes<'_>,
     ) -> Result<Spooled> {
         let start = self.end;
         loop {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use twox_hash::XxHash3_128;
 
 use super::{
-    super::pages::{self, Entries, Geometry, Root, Tree},
+    super::pages::{self, Entries, Geometry, LeafContent, Root},
     MOST_SUSPECTS, Scope, Walk,
     clear::clear,
 };
@@ -22,11 +22,11 @@ const LARGE_PAGE_BYTES: u64 = 4 << 20;
 /// The state of a copied page: half of its checksum, and a flag for a complete subtree. This state saves reads; in the
 /// end the copy is verified with whole checksums.
 #[derive(Clone, Copy)]
-pub(super) struct Known(u64);
+pub(super) struct KnownPage(u64);
 
-impl Known {
-    fn of(checksum: u128, whole: bool) -> Known {
-        Known((checksum as u64) << 1 | u64::from(whole))
+impl KnownPage {
+    fn of(checksum: u128, whole: bool) -> KnownPage {
+        KnownPage((checksum as u64) << 1 | u64::from(whole))
     }
 
     fn is(self, checksum: u128) -> bool {
@@ -105,7 +105,10 @@ impl Walk<'_> {
         self.most = self.source.length()? / Geometry::PAGE_BYTES;
         self.trees = Trees::default();
         let system = slot.system.filter(|_| self.scope == Scope::Everything);
-        for (root, tree) in [(system, Tree::SystemTables), (slot.user, Tree::Tables)] {
+        for (root, tree) in [
+            (system, LeafContent::SystemTables),
+            (slot.user, LeafContent::Tables),
+        ] {
             let tree = self.trees.number(tree);
             self.nodes
                 .extend(root.map(|root| Node::new(root, NO_PARENT, tree)));
@@ -308,7 +311,7 @@ impl Walk<'_> {
         let Some(below) = pages::children(&head, &entries, tree) else {
             return Ok(false);
         };
-        let is_at_work = tree == Tree::Tables && pages::defines(&head, &entries, WORK);
+        let is_at_work = tree == LeafContent::Tables && pages::defines(&head, &entries, WORK);
         self.enter(number, below, is_at_work);
         Ok(true)
     }
@@ -348,14 +351,14 @@ impl Walk<'_> {
         let Some(below) = pages::children(page, page, tree) else {
             return false;
         };
-        let is_at_work = tree == Tree::Tables && pages::defines(page, page, WORK);
+        let is_at_work = tree == LeafContent::Tables && pages::defines(page, page, WORK);
         self.enter(number, below, is_at_work);
         page[used..].fill(0);
         true
     }
 
     /// Remembers a page that matched, and adds the pages below it to the descent.
-    fn enter(&mut self, number: usize, below: Vec<(Root, Tree)>, is_at_work: bool) {
+    fn enter(&mut self, number: usize, below: Vec<(Root, LeafContent)>, is_at_work: bool) {
         let root = self.nodes[number].root();
         for (child, tree) in below {
             self.meet(child, number, tree);
@@ -366,21 +369,21 @@ impl Walk<'_> {
             .entry(root.page)
             .and_modify(|known| {
                 if !known.is(root.checksum) {
-                    *known = Known::of(root.checksum, false);
+                    *known = KnownPage::of(root.checksum, false);
                 }
             })
-            .or_insert(Known::of(root.checksum, false));
+            .or_insert(KnownPage::of(root.checksum, false));
     }
 
     /// Adds a page to the descent, unless it is there already: savepoints share pages with the tables.
-    fn meet(&mut self, child: Root, parent: usize, tree: Tree) {
+    fn meet(&mut self, child: Root, parent: usize, tree: LeafContent) {
         if self.nodes.len() as u64 >= self.most {
             self.is_overfull = true;
             return;
         }
         if matches!(
             self.trees.get(self.nodes[parent].tree),
-            Some(Tree::Savepoints(_))
+            Some(LeafContent::Savepoints(_))
         ) && self.met.is_none()
         {
             let met = self.nodes.iter().map(|node| (node.page, node.checksum[0]));
@@ -413,7 +416,8 @@ impl Walk<'_> {
             let node = &self.nodes[number];
             let (root, parent) = (node.root(), node.parent);
             if node.found {
-                self.known.insert(root.page, Known::of(root.checksum, true));
+                self.known
+                    .insert(root.page, KnownPage::of(root.checksum, true));
             } else {
                 all = false;
                 if parent != NO_PARENT {
@@ -490,19 +494,19 @@ impl Run {
 /// The kinds of tree that a descent found; a page carries the number of its kind.
 #[derive(Default)]
 pub(super) struct Trees {
-    list: Vec<Tree>,
-    numbers: HashMap<Tree, u32>,
+    list: Vec<LeafContent>,
+    numbers: HashMap<LeafContent, u32>,
 }
 
 impl Trees {
-    fn number(&mut self, tree: Tree) -> u32 {
+    fn number(&mut self, tree: LeafContent) -> u32 {
         *self.numbers.entry(tree).or_insert_with(|| {
             self.list.push(tree);
             self.list.len() as u32 - 1
         })
     }
 
-    pub(super) fn get(&self, number: u32) -> Option<Tree> {
+    pub(super) fn get(&self, number: u32) -> Option<LeafContent> {
         self.list.get(number as usize).copied()
     }
 }

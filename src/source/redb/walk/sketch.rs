@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 
 use super::{
     super::{
-        header::{Header, Slot, Which},
-        pages::{self, Geometry, Root, Tree},
+        header::{CommitSlot, RedbHeader, SlotRole},
+        pages::{self, Geometry, LeafContent, Root},
     },
     descent::{InFile, WORK},
 };
@@ -24,25 +24,28 @@ pub struct Sketch {
 }
 
 /// Inspects the commits that redb may open: the last one, and the previous one if the file was not closed.
-pub fn sketch(file: &File, header: &Header) -> Result<Sketch> {
+pub fn sketch(file: &File, header: &RedbHeader) -> Result<Sketch> {
     let mut found = Sketch::default();
     if header.is_walkable().is_err() {
         return Ok(found);
     }
-    let mut slots = vec![header.slot(Which::Primary)];
-    slots.extend(header.needs_repair.then(|| header.slot(Which::Other)));
+    let mut slots = vec![header.slot(SlotRole::Primary)];
+    slots.extend(header.needs_repair.then(|| header.slot(SlotRole::Other)));
     for slot in slots {
         commit(file, header.geometry, slot, &mut found)?;
     }
     Ok(found)
 }
 
-fn commit(file: &File, geometry: Geometry, slot: &Slot, found: &mut Sketch) -> Result<()> {
+fn commit(file: &File, geometry: Geometry, slot: &CommitSlot, found: &mut Sketch) -> Result<()> {
     let end = file.length()?;
     // Damaged pages may name one another for ever.
     let mut left = end / Geometry::PAGE_BYTES;
-    let roots = [(slot.system, Tree::SystemTables), (slot.user, Tree::Tables)];
-    let mut ahead: Vec<(Root, Tree)> = roots
+    let roots = [
+        (slot.system, LeafContent::SystemTables),
+        (slot.user, LeafContent::Tables),
+    ];
+    let mut ahead: Vec<(Root, LeafContent)> = roots
         .into_iter()
         .filter_map(|(root, tree)| Some((root?, tree)))
         .collect();
@@ -61,10 +64,11 @@ fn commit(file: &File, geometry: Geometry, slot: &Slot, found: &mut Sketch) -> R
             continue;
         }
         let entries = InFile { file, offset };
-        found.may_be_at_work |= tree == Tree::Tables && pages::defines(&head, &entries, WORK);
+        found.may_be_at_work |=
+            tree == LeafContent::Tables && pages::defines(&head, &entries, WORK);
         let below = pages::children(&head, &entries, tree).unwrap_or_default();
         // Leaves lie side by side: if the first page is one, all are, and rows point nowhere.
-        let is_last = matches!(tree, Tree::Rows(_)) && {
+        let is_last = matches!(tree, LeafContent::Rows(_)) && {
             let first = below
                 .first()
                 .and_then(|(root, _)| geometry.locate(root.page));

@@ -253,7 +253,8 @@ fn what_earlier_rounds_copied_does_not_stay_in_the_copy() {
     let alone = tempfile::tempfile().expect("a file");
     let mut walk = Walk::new(&then, &alone, Scope::Everything, &|_| Ok(()));
     assert_eq!(
-        walk.round(Which::Primary, Source::AtRest).expect("read"),
+        walk.round(SlotRole::Primary, Liveness::AtRest)
+            .expect("read"),
         Round::Whole
     );
     walk.finish(Seal::Verify).expect("written");
@@ -271,14 +272,17 @@ fn what_earlier_rounds_copied_does_not_stay_in_the_copy() {
     };
     let copy = tempfile::tempfile().expect("a file");
     let mut walk = Walk::new(&source, &copy, Scope::Everything, &|_| Ok(()));
-    let missed = walk.round(Which::Primary, Source::AtRest).expect("read");
+    let missed = walk
+        .round(SlotRole::Primary, Liveness::AtRest)
+        .expect("read");
     assert!(
         matches!(&missed, Round::Missed(missed) if missed.pages == 1 && missed.first.table.as_deref() == Some("rows")),
         "{missed:?}"
     );
     source.has_changed.set(true);
     assert_eq!(
-        walk.round(Which::Primary, Source::AtRest).expect("read"),
+        walk.round(SlotRole::Primary, Liveness::AtRest)
+            .expect("read"),
         Round::Whole
     );
     walk.finish(Seal::Verify).expect("written");

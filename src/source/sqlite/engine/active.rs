@@ -16,7 +16,7 @@ use rusqlite::{
 };
 
 use super::{
-    Caller,
+    SqliteContext,
     failure::{is_about_content, said},
     reading,
 };
@@ -37,7 +37,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// The query sees one committed state, and can only read. It fails with [`Kind::Usage`] if it is not one statement,
 /// would change anything or open another file, fails, or takes longer than 30 s. Its text is not shown in full, but its
 /// rows are: neither should hold a secret.
-pub fn active(path: &Path, query: &str, caller: &Caller<'_>) -> Result<Vec<String>> {
+pub fn active(path: &Path, query: &str, caller: &SqliteContext<'_>) -> Result<Vec<String>> {
     let open = || open(path);
     let begun = Instant::now();
     let step = |bytes| {
@@ -47,7 +47,7 @@ pub fn active(path: &Path, query: &str, caller: &Caller<'_>) -> Result<Vec<Strin
             _ => Err(unusable(query, "it takes too long").into()),
         }
     };
-    let caller = Caller {
+    let caller = SqliteContext {
         step: &step,
         ..*caller
     };
@@ -171,7 +171,7 @@ mod tests {
 
     fn ask(path: &Path, query: &str) -> Result<Vec<String>> {
         let scratch = tempfile::tempdir().expect("a folder");
-        let caller = Caller {
+        let caller = SqliteContext {
             step: &|_| Ok(()),
             scratch: scratch.path(),
             patience: Duration::ZERO,
@@ -243,7 +243,7 @@ mod tests {
     fn a_query_without_an_end_is_ended_by_its_caller() {
         let (folder, path) = database();
         let asked = std::sync::atomic::AtomicUsize::new(0);
-        let caller = Caller {
+        let caller = SqliteContext {
             step: &|_| match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
                 0..3 => Ok(()),
                 _ => Err(Failure::new(Kind::Interrupted(15), "stopped").into()),

@@ -16,14 +16,17 @@ use super::{
     finding::{Findings, UNORDERED, quoted},
     foreign::{has_outer_content, has_service_order, whose_letters, whose_order},
     pragma::{is_damage, is_missing, run},
-    verdict::{Check, Checked, Part, Unchecked, Verdict},
+    verdict::{CheckDepth, CheckExtent, Part, SqliteVerdict, Unchecked},
 };
 use crate::model::entry_name::printable;
 
 /// Checks the state that `connection` sees. Afterwards the connection must not be used to write.
-pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result<Verdict> {
+pub(super) fn examine(
+    connection: &Connection,
+    check: CheckDepth,
+) -> rusqlite::Result<SqliteVerdict> {
     connection.execute_batch("PRAGMA ignore_check_constraints = ON")?;
-    if check == Check::Quick {
+    if check == CheckDepth::Quick {
         stand_in(connection)?;
     }
     let mut unchecked = Vec::new();
@@ -32,18 +35,18 @@ pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result
         result => result?,
     };
     if let Some(finding) = findings.damage() {
-        return Ok(Verdict::Damaged(format!(
+        return Ok(SqliteVerdict::Damaged(format!(
             "SQLite finds it damaged: {finding}"
         )));
     }
-    let mut checked = Checked {
+    let mut checked = CheckExtent {
         check,
         unchecked,
         odd_values: findings.odd_values(),
     };
     for table in findings.unordered {
         if !has_service_order(connection, &table)? {
-            return Ok(Verdict::Damaged(format!(
+            return Ok(SqliteVerdict::Damaged(format!(
                 "SQLite finds it damaged: {UNORDERED}{}",
                 printable(&table)
             )));
@@ -66,7 +69,7 @@ pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result
                     table,
                     "of rows with letters beyond ASCII are not what SQLite's own functions give (lower and upper, which the service may have replaced)",
                 ),
-                None => return Ok(Verdict::Index(fault, checked)),
+                None => return Ok(SqliteVerdict::Index(fault, checked)),
             },
         };
         checked.unchecked.push(Unchecked {
@@ -77,7 +80,7 @@ pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result
     }
     for (table, fault) in findings.inverted {
         if !has_outer_content(connection, &table)? {
-            return Ok(Verdict::Index(fault, checked));
+            return Ok(SqliteVerdict::Index(fault, checked));
         }
         checked.unchecked.push(Unchecked {
             table,
@@ -85,7 +88,7 @@ pub(super) fn examine(connection: &Connection, check: Check) -> rusqlite::Result
             reason: "its full-text index is not that of the table that it takes its text from, as the service keeps them".to_owned(),
         });
     }
-    Ok(Verdict::Good(checked))
+    Ok(SqliteVerdict::Good(checked))
 }
 
 /// Gives collations that only the service has a stand-in: `quick_check` does not rely on any order that depends on
@@ -99,7 +102,7 @@ fn stand_in(connection: &Connection) -> rusqlite::Result<()> {
 /// Returns all findings; tables that could not be checked, or only in part, go to `unchecked`.
 fn of_all(
     connection: &Connection,
-    check: Check,
+    check: CheckDepth,
     unchecked: &mut Vec<Unchecked>,
 ) -> rusqlite::Result<Findings> {
     let tables = tables(connection)?;
@@ -131,7 +134,7 @@ fn of_all(
 /// Checks each table by itself.
 fn one_by_one(
     connection: &Connection,
-    check: Check,
+    check: CheckDepth,
     tables: &[Table],
     unchecked: &mut Vec<Unchecked>,
 ) -> rusqlite::Result<Findings> {
@@ -185,7 +188,7 @@ fn run_by_stand_ins(
 ) -> rusqlite::Result<()> {
     loop {
         let mut part = Findings::default();
-        let error = match run(connection, Check::Quick, Some(table), &mut part) {
+        let error = match run(connection, CheckDepth::Quick, Some(table), &mut part) {
             Ok(()) => {
                 findings.extend(part, !given.is_empty());
                 return Ok(());

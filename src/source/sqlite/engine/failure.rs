@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::{Error, ErrorCode, ffi};
 
 use super::{
-    finding::Fault,
+    finding::IndexFault,
     holders,
-    verdict::{Checked, Verdict},
+    verdict::{CheckExtent, SqliteVerdict},
 };
 use crate::{
     disk::holder,
@@ -81,13 +81,13 @@ pub fn explained(error: anyhow::Error, path: &Path) -> anyhow::Error {
     failure.into()
 }
 
-impl Verdict {
+impl SqliteVerdict {
     /// Refuses all but a good database for a snapshot of the one at `path`.
-    pub(super) fn good(self, path: &Path) -> Result<Checked, Failure> {
+    pub(super) fn good(self, path: &Path) -> Result<CheckExtent, Failure> {
         match self {
-            Verdict::Good(checked) => Ok(checked),
-            Verdict::Index(fault, _) => Err(unlike_table(path, &fault)),
-            Verdict::Damaged(finding) => Err(damaged(path, &finding)),
+            SqliteVerdict::Good(checked) => Ok(checked),
+            SqliteVerdict::Index(fault, _) => Err(unlike_table(path, &fault)),
+            SqliteVerdict::Damaged(finding) => Err(damaged(path, &finding)),
         }
     }
 }
@@ -102,7 +102,7 @@ fn damaged(path: &Path, finding: &str) -> Failure {
 }
 
 /// Returns the failure of an index that does not match its table.
-fn unlike_table(path: &Path, fault: &Fault) -> Failure {
+fn unlike_table(path: &Path, fault: &IndexFault) -> Failure {
     let message = format!("{}: {fault}", path.display());
     Failure::new(Kind::Snapshot, message).hint(format!(
         "{}; stop the service, do so with `sqlite3 {}`, and export again; no archive was written",

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, types::ValueRef};
 
 use super::{
-    finding::{Fault, Findings, MOST_ROWS, quoted},
+    finding::{Findings, IndexFault, MOST_ROWS, quoted},
     pragma::{is_damage, is_missing, run},
-    verdict::Check,
+    verdict::CheckDepth,
 };
 
 /// Returns the tables with an index in the order of a SQLite collation that a service may replace, as many do with
@@ -31,12 +31,17 @@ pub(super) fn has_service_order(connection: &Connection, table: &str) -> rusqlit
 /// use, the answer is true.
 pub(super) fn is_reordered(connection: &Connection, bytes: u64) -> rusqlite::Result<bool> {
     let tables = ordered_tables(connection)?;
-    if tables.is_empty() || Check::of_size(bytes) == Check::Quick {
+    if tables.is_empty() || CheckDepth::of_size(bytes) == CheckDepth::Quick {
         return Ok(!tables.is_empty());
     }
     for table in tables {
         let mut findings = Findings::default();
-        match run(connection, Check::Integrity, Some(&table), &mut findings) {
+        match run(
+            connection,
+            CheckDepth::Integrity,
+            Some(&table),
+            &mut findings,
+        ) {
             // The check of all tables finds the meaning of that.
             Err(error) if is_missing(&error) || is_damage(&error) => continue,
             result => result?,
@@ -58,7 +63,7 @@ pub(super) fn is_reordered(connection: &Connection, bytes: u64) -> rusqlite::Res
 pub(super) fn whose_order(
     connection: &Connection,
     index: &str,
-    fault: &Fault,
+    fault: &IndexFault,
 ) -> rusqlite::Result<Option<String>> {
     if fault.is_counted {
         return Ok(None);
@@ -107,7 +112,7 @@ const OF_LETTERS: [&str; 3] = ["lower", "upper", "like"];
 pub(super) fn whose_letters(
     connection: &Connection,
     index: &str,
-    fault: &Fault,
+    fault: &IndexFault,
 ) -> rusqlite::Result<Option<String>> {
     if fault.is_counted || fault.rows.is_empty() || fault.rows.len() == MOST_ROWS {
         return Ok(None);

@@ -6,35 +6,38 @@ use anyhow::{Context as _, Result, bail};
 use rusqlite::ErrorCode;
 
 use super::{
-    Step, companions,
-    connection::{self, Access},
+    companions,
+    connection::{self, OpenMode},
     examine::examine,
     failure::said,
-    header::Header,
-    verdict::{Check, Checked, Verdict},
-    work::{self, Ended},
+    header::SqliteHeader,
+    verdict::{CheckDepth, CheckExtent, SqliteVerdict},
+    work::{self, WorkEnd},
 };
-use crate::disk::{exists, open_regular};
+use crate::{
+    disk::{exists, open_regular},
+    work::OnBytes,
+};
 
 /// Checks the database in the file at `path`, which no process may be writing. The file is not changed, and its
 /// companions are not inspected.
 ///
 /// The error names the first findings, or says that the file is not a database. `step` may end the work.
-pub fn check(path: &Path, step: &Step<'_>) -> Result<Checked> {
+pub fn check(path: &Path, step: &OnBytes<'_>) -> Result<CheckExtent> {
     let size = path.metadata().map_or(0, |metadata| metadata.len());
-    match verdict(path, Check::of_size(size), step)? {
-        Verdict::Good(checked) => Ok(checked),
-        Verdict::Index(fault, _) => bail!("{fault}"),
-        Verdict::Damaged(finding) => bail!(finding),
+    match verdict(path, CheckDepth::of_size(size), step)? {
+        SqliteVerdict::Good(checked) => Ok(checked),
+        SqliteVerdict::Index(fault, _) => bail!("{fault}"),
+        SqliteVerdict::Damaged(finding) => bail!(finding),
     }
 }
 
 /// Reads every page of the database in the file at `path`, as [`check`] does; an index that does not match its table is
 /// not an error.
-pub fn opens(path: &Path, step: &Step<'_>) -> Result<()> {
-    match verdict(path, Check::Quick, step)? {
-        Verdict::Good(_) | Verdict::Index(..) => Ok(()),
-        Verdict::Damaged(finding) => bail!(finding),
+pub fn opens(path: &Path, step: &OnBytes<'_>) -> Result<()> {
+    match verdict(path, CheckDepth::Quick, step)? {
+        SqliteVerdict::Good(_) | SqliteVerdict::Index(..) => Ok(()),
+        SqliteVerdict::Damaged(finding) => bail!(finding),
     }
 }
 
@@ -44,8 +47,10 @@ pub fn recover(path: &Path) -> Result<()> {
         return Ok(());
     }
     let recover = || -> rusqlite::Result<()> {
-        let connection =
-            connection::open(&path.canonicalize().unwrap_or(path.to_owned()), Access::Own)?;
+        let connection = connection::open(
+            &path.canonicalize().unwrap_or(path.to_owned()),
+            OpenMode::Own,
+        )?;
         let count = "SELECT count(*) FROM sqlite_schema";
         connection.query_row(count, [], |row| row.get::<_, i64>(0))?;
         connection.close().map_err(|(_, error)| error)
@@ -60,30 +65,30 @@ pub fn recover(path: &Path) -> Result<()> {
 
 /// Checks the database in the file at `path` as [`check`] does, with the check `check`. Faults of the database are in
 /// the verdict; they are not errors.
-pub fn verdict(path: &Path, check: Check, step: &Step<'_>) -> Result<Verdict> {
-    let damaged = |finding: String| Ok(Verdict::Damaged(finding));
+pub fn verdict(path: &Path, check: CheckDepth, step: &OnBytes<'_>) -> Result<SqliteVerdict> {
+    let damaged = |finding: String| Ok(SqliteVerdict::Damaged(finding));
     let reading = || format!("cannot read {}", path.display());
     let real = path.canonicalize().with_context(reading)?;
     let file = open_regular(&real).with_context(reading)?;
-    match Header::read(&file).with_context(reading)? {
-        Header::Database(_) => {}
-        Header::Empty => return damaged("it is empty".to_owned()),
-        Header::Foreign => {
+    match SqliteHeader::read(&file).with_context(reading)? {
+        SqliteHeader::Database(_) => {}
+        SqliteHeader::Empty => return damaged("it is empty".to_owned()),
+        SqliteHeader::Foreign => {
             return damaged("it is not an SQLite database, or it is encrypted".to_owned());
         }
     }
-    let connection = match connection::open(&real, Access::Still) {
+    let connection = match connection::open(&real, OpenMode::Still) {
         Ok(connection) => connection,
         Err(error) => return damaged(format!("SQLite cannot open it: {}", said(&error))),
     };
     match work::run(connection, step, None, |connection, _| {
         Ok(examine(connection, check))
     }) {
-        Ended::Worked(Ok(Ok(found))) => Ok(found),
-        Ended::Worked(Ok(Err(error))) => {
+        WorkEnd::Worked(Ok(Ok(found))) => Ok(found),
+        WorkEnd::Worked(Ok(Err(error))) => {
             damaged(format!("SQLite cannot check it: {}", said(&error)))
         }
-        Ended::Worked(Err(error)) | Ended::Stopped(error) => Err(error),
+        WorkEnd::Worked(Err(error)) | WorkEnd::Stopped(error) => Err(error),
     }
 }
 
@@ -169,12 +174,12 @@ mod tests {
 
     #[test]
     fn what_is_very_large_gets_the_quick_check_and_that_is_said() {
-        assert_eq!(Check::of_size(0), Check::Integrity);
-        assert_eq!(Check::of_size(4 << 30), Check::Integrity);
-        assert_eq!(Check::of_size((4 << 30) + 1), Check::Quick);
+        assert_eq!(CheckDepth::of_size(0), CheckDepth::Integrity);
+        assert_eq!(CheckDepth::of_size(4 << 30), CheckDepth::Integrity);
+        assert_eq!(CheckDepth::of_size((4 << 30) + 1), CheckDepth::Quick);
         let (_folder, path) = database("wal");
-        let verdict = verdict(&path, Check::Quick, &|_| Ok(())).expect("read");
-        let Verdict::Good(checked) = verdict else {
+        let verdict = verdict(&path, CheckDepth::Quick, &|_| Ok(())).expect("read");
+        let SqliteVerdict::Good(checked) = verdict else {
             panic!("a good database");
         };
         let notes = checked.notes("app.db");

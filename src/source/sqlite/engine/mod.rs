@@ -13,4 +13,4 @@ mod reading;
 pub mod snapshot;
 mod work;
 
-use super::{Caller, Step, companions, finding, holders, lock, verdict};
+use super::{SqliteContext, companions, finding, holders, lock, verdict};

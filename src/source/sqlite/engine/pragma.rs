@@ -5,13 +5,13 @@ use rusqlite::{Connection, ErrorCode};
 use super::{
     failure::is_about_content,
     finding::{Findings, quoted},
-    verdict::Check,
+    verdict::CheckDepth,
 };
 
 /// Adds SQLite's findings on all tables, or on one.
 pub(super) fn run(
     connection: &Connection,
-    check: Check,
+    check: CheckDepth,
     table: Option<&str>,
     findings: &mut Findings,
 ) -> rusqlite::Result<()> {

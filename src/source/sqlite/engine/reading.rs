@@ -30,13 +30,13 @@ use anyhow::{Context as _, Result};
 use rusqlite::Connection;
 
 use super::{
-    Caller, companions,
-    connection::{self, Access},
+    SqliteContext, companions,
+    connection::{self, OpenMode},
     duplicate,
     failure::{busy, empty, explained, foreign, is_passing},
-    header::{Header, Mode},
+    header::{JournalMode, SqliteHeader},
     holders, lock,
-    work::{self, Ended},
+    work::{self, WorkEnd},
 };
 use crate::{
     disk::{
@@ -53,11 +53,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The database that was read.
 #[derive(Debug)]
-pub struct Origin {
+pub struct OriginalDatabase {
     /// The metadata of the original.
     pub metadata: Metadata,
     /// The mode that its header names.
-    pub mode: Mode,
+    pub mode: JournalMode,
     /// True if a crash left it to be recovered, which was done in a copy.
     pub recovered: bool,
 }
@@ -69,10 +69,10 @@ pub struct Origin {
 pub fn one_state<T: Send>(
     path: &Path,
     open: &dyn Fn() -> Result<File>,
-    caller: &Caller<'_>,
+    caller: &SqliteContext<'_>,
     grows: Option<&Path>,
     work: &(dyn Fn(&mut Connection, &AtomicBool) -> Result<T> + Sync),
-) -> Result<(T, Origin)> {
+) -> Result<(T, OriginalDatabase)> {
     let mut others = None;
     for _ in 0..ATTEMPTS {
         let original = Original::open(path, open()?, caller)?;
@@ -88,12 +88,12 @@ pub fn one_state<T: Send>(
         let (ended, stayed, origin) = match way {
             Way::Beside | Way::Still { .. } => {
                 let access = match way {
-                    Way::Beside => Access::Beside,
-                    _ => Access::Still,
+                    Way::Beside => OpenMode::Beside,
+                    _ => OpenMode::Still,
                 };
                 let ended = match connection::open(&original.path, access) {
                     Ok(connection) => work::run(connection, caller.step, grows, work),
-                    Err(error) => Ended::Worked(Err(error.into())),
+                    Err(error) => WorkEnd::Worked(Err(error.into())),
                 };
                 let stayed = original.stayed(&way);
                 (ended, stayed, original.origin(recovered))
@@ -114,22 +114,22 @@ pub fn one_state<T: Send>(
                     others = Some(Others::AreJoined);
                     continue;
                 };
-                let ended = match connection::open(&copy, Access::Own) {
+                let ended = match connection::open(&copy, OpenMode::Own) {
                     Ok(connection) => work::run(connection, caller.step, grows, work),
-                    Err(error) => Ended::Worked(Err(error.into())),
+                    Err(error) => WorkEnd::Worked(Err(error.into())),
                 };
                 (ended, stayed, origin)
             }
         };
         match ended {
-            Ended::Stopped(error) => return Err(error),
+            WorkEnd::Stopped(error) => return Err(error),
             // Whatever the result: it was not one state.
-            Ended::Worked(_) if !stayed => {}
-            Ended::Worked(Err(error)) if joins == Others::AreJoined && is_passing(&error) => {
+            WorkEnd::Worked(_) if !stayed => {}
+            WorkEnd::Worked(Err(error)) if joins == Others::AreJoined && is_passing(&error) => {
                 others = Some(Others::AreCopied);
             }
-            Ended::Worked(Err(error)) => return Err(explained(error, path)),
-            Ended::Worked(Ok(result)) => return Ok((result, origin)),
+            WorkEnd::Worked(Err(error)) => return Err(explained(error, path)),
+            WorkEnd::Worked(Ok(result)) => return Ok((result, origin)),
         }
     }
     let message = format!(
@@ -183,12 +183,12 @@ struct Original {
     path: PathBuf,
     file: File,
     metadata: Metadata,
-    mode: Mode,
+    mode: JournalMode,
 }
 
 impl Original {
     /// Takes the lock, and waits for it as long as the caller's patience lasts.
-    fn open(path: &Path, file: File, caller: &Caller<'_>) -> Result<Original> {
+    fn open(path: &Path, file: File, caller: &SqliteContext<'_>) -> Result<Original> {
         let reading = || format!("cannot read {}", path.display());
         let real = path.canonicalize().with_context(reading)?;
         let begun = Instant::now();
@@ -199,10 +199,10 @@ impl Original {
             }
             thread::sleep(PAUSE);
         }
-        let mode = match Header::read(&file).with_context(reading)? {
-            Header::Database(mode) => mode,
-            Header::Empty => return Err(empty(path).into()),
-            Header::Foreign => return Err(foreign(path).into()),
+        let mode = match SqliteHeader::read(&file).with_context(reading)? {
+            SqliteHeader::Database(mode) => mode,
+            SqliteHeader::Empty => return Err(empty(path).into()),
+            SqliteHeader::Foreign => return Err(foreign(path).into()),
         };
         Ok(Original {
             path: real,
@@ -245,8 +245,8 @@ impl Original {
         }
         let Some(log) = log else {
             // As far as hookshot may see the processes that have it open. An unseen process waits a little longer.
-            let is_held =
-                self.mode == Mode::Rollback && !holders(&self.path).unwrap_or_default().is_empty();
+            let is_held = self.mode == JournalMode::Rollback
+                && !holders(&self.path).unwrap_or_default().is_empty();
             return Ok(if is_held {
                 Way::Copied {
                     suffixes: Vec::new(),
@@ -308,8 +308,8 @@ impl Original {
     }
 
     /// Releases the database and describes it.
-    fn origin(self, recovered: bool) -> Origin {
-        Origin {
+    fn origin(self, recovered: bool) -> OriginalDatabase {
+        OriginalDatabase {
             metadata: self.metadata,
             mode: self.mode,
             recovered,

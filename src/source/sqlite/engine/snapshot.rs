@@ -32,15 +32,15 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::{
-    Caller, companions,
-    connection::{self, Access},
+    SqliteContext, companions,
+    connection::{self, OpenMode},
     examine::examine,
     failure::{explained, is_about_content, said},
     foreign::is_reordered,
-    header::{Header, Mode},
+    header::{JournalMode, SqliteHeader},
     judge,
-    reading::{self, Origin},
-    verdict::{Check, Checked},
+    reading::{self, OriginalDatabase},
+    verdict::{CheckDepth, CheckExtent},
 };
 use crate::{
     disk::{
@@ -48,7 +48,7 @@ use crate::{
         staging::{self, SNAPSHOT, Staging},
     },
     model::{digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord},
-    source::files::{self, Content, Staged},
+    source::files::{self, Staged, StagedContent},
 };
 
 /// The number of pages that are copied between two checks for a stop.
@@ -75,7 +75,7 @@ impl Method {
 /// Fails with [`NotFound`](crate::error::Kind::NotFound) if there is none, and with
 /// [`Snapshot`](crate::error::Kind::Snapshot) if it is damaged, is not a database, or stays locked. The original and
 /// its companions stay as they are, in every case.
-pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged> {
+pub fn take(path: &Path, name: &EntryName, caller: &SqliteContext<'_>) -> Result<Staged> {
     staging::sweep(caller.scratch);
     let begun = Instant::now();
     let folder = Staging::scratch(caller.scratch, SNAPSHOT)?;
@@ -95,7 +95,7 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
         if method == Method::VacuumInto {
             // Other processes wait meanwhile, or their log grows, so the longer check is left to the copy, which has
             // the same indexes.
-            examine(connection, Check::Quick)?.good(path)?;
+            examine(connection, CheckDepth::Quick)?.good(path)?;
         }
         Ok((method, number(connection, "schema_version")?))
     };
@@ -106,7 +106,7 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
     }
     let (checked, digest, size) = thread::scope(|scope| -> Result<_> {
         let digest = scope.spawn(|| digest(&copy));
-        let check = Check::of_size(copy.metadata().context("cannot read the copy")?.len());
+        let check = CheckDepth::of_size(copy.metadata().context("cannot read the copy")?.len());
         let checked = judge::verdict(&place, check, caller.step)?.good(path)?;
         let digest = digest.join().map_err(|_| anyhow!("cannot read the copy"))?;
         let (digest, size) = digest.context("cannot read the copy")?;
@@ -126,20 +126,20 @@ pub fn take(path: &Path, name: &EntryName, caller: &Caller<'_>) -> Result<Staged
         name: name.clone(),
         record,
         // The folder goes, and with it the name; the file stays as long as it is open.
-        content: Content::File(copy),
+        content: StagedContent::File(copy),
     })
 }
 
 /// Returns true if a snapshot of the database at `path` would have this digest: it holds the same rows in the same
 /// order, whatever free pages it has. Returns false if it has a log or a journal beside it, or cannot be copied.
-pub fn would_be(path: &Path, digest: Digest, caller: &Caller<'_>) -> Result<bool> {
+pub fn would_be(path: &Path, digest: Digest, caller: &SqliteContext<'_>) -> Result<bool> {
     let has_companions = companions(path).iter().any(|companion| exists(companion));
     Ok(!has_companions && digest_of(path, caller)? == Some(digest))
 }
 
 /// Returns the digest that a snapshot of the database at `path` has, the content of its log or journal included; `None`
 /// if it cannot be copied.
-pub fn digest_of(path: &Path, caller: &Caller<'_>) -> Result<Option<Digest>> {
+pub fn digest_of(path: &Path, caller: &SqliteContext<'_>) -> Result<Option<Digest>> {
     if !exists(path) {
         return Ok(None);
     }
@@ -214,7 +214,7 @@ fn copy_into(
     // One read transaction around all pieces: they are of one state.
     connection.execute_batch("BEGIN")?;
     number(connection, "schema_version")?;
-    let mut target = connection::open(place, Access::Own)?;
+    let mut target = connection::open(place, OpenMode::Own)?;
     let backup = Backup::new(connection, &mut target)?;
     loop {
         match backup.step(PIECE_PAGES)? {
@@ -239,8 +239,8 @@ fn clear(copy: &File, place: &Path) -> Result<()> {
 }
 
 /// Gives the copy the journal mode of the original, and has SQLite close it.
-fn settle(place: &Path, mode: Mode) -> Result<Facts> {
-    let connection = connection::open(place, Access::Own)?;
+fn settle(place: &Path, mode: JournalMode) -> Result<Facts> {
+    let connection = connection::open(place, OpenMode::Own)?;
     let set = format!("PRAGMA journal_mode = {}", mode.name());
     let now: String = connection.query_row(&set, [], |row| row.get(0))?;
     let facts = Facts {
@@ -251,7 +251,8 @@ fn settle(place: &Path, mode: Mode) -> Result<Facts> {
     };
     connection.close().map_err(|(_, error)| error)?;
     let file = File::open(place).context("cannot read the copy")?;
-    let is_set = Header::read(&file).context("cannot read the copy")? == Header::Database(mode);
+    let is_set =
+        SqliteHeader::read(&file).context("cannot read the copy")? == SqliteHeader::Database(mode);
     let is_closed = !companions(place).iter().any(|companion| exists(companion));
     if now != mode.name() || !is_set || !is_closed {
         bail!(
@@ -273,8 +274,8 @@ fn digest(mut copy: &File) -> io::Result<(Digest, u64)> {
 
 fn description(
     method: Method,
-    checked: &Checked,
-    origin: &Origin,
+    checked: &CheckExtent,
+    origin: &OriginalDatabase,
     facts: &Facts,
     took: Duration,
 ) -> Result<Value> {

@@ -14,14 +14,14 @@ use std::{
 use anyhow::Result;
 use rusqlite::Connection;
 
-use super::Step;
+use crate::work::OnBytes;
 
 /// The time between two questions to the caller whether to go on.
 const TICK: Duration = Duration::from_millis(50);
 
 /// The end of the work.
 #[derive(Debug)]
-pub enum Ended<T> {
+pub enum WorkEnd<T> {
     /// It ended by itself, with success or an error.
     Worked(Result<T>),
     /// The caller stopped it, with this error.
@@ -32,10 +32,10 @@ pub enum Ended<T> {
 /// `grows`, and ends the work by an error. Work that SQLite does not interrupt has to read the flag.
 pub fn run<T: Send>(
     mut connection: Connection,
-    step: &Step<'_>,
+    step: &OnBytes<'_>,
     grows: Option<&Path>,
     work: impl FnOnce(&mut Connection, &AtomicBool) -> Result<T> + Send,
-) -> Ended<T> {
+) -> WorkEnd<T> {
     let handle = connection.get_interrupt_handle();
     let stopping = AtomicBool::new(false);
     let mut seen = 0;
@@ -48,7 +48,7 @@ pub fn run<T: Send>(
     };
     let mut stopped = ask();
     if let Some(error) = stopped {
-        return Ended::Stopped(error);
+        return WorkEnd::Stopped(error);
     }
     thread::scope(|scope| {
         let (running, ended) = mpsc::channel::<()>();
@@ -72,8 +72,8 @@ pub fn run<T: Send>(
             .join()
             .unwrap_or_else(|payload| panic::resume_unwind(payload));
         match stopped.or_else(ask) {
-            Some(error) => Ended::Stopped(error),
-            None => Ended::Worked(result),
+            Some(error) => WorkEnd::Stopped(error),
+            None => WorkEnd::Worked(result),
         }
     })
 }
@@ -99,6 +99,6 @@ mod tests {
         let ended = run(connection, &step, None, |connection, _| {
             Ok(connection.query_row(endless, [], |row| row.get::<_, i64>(0))?)
         });
-        assert!(matches!(ended, Ended::Stopped(error) if error.to_string() == "enough"));
+        assert!(matches!(ended, WorkEnd::Stopped(error) if error.to_string() == "enough"));
     }
 }

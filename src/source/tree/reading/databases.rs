@@ -7,10 +7,10 @@ use anyhow::Result;
 use super::{
     super::{
         content::Seen,
-        database::{Databases, Found},
+        database::{DatabaseHandling, Found},
         hash::{Hashed, Outcome},
         listing::FoundFile,
-        spool::Kinds,
+        spool::FileKinds,
     },
     Reading,
 };
@@ -18,7 +18,7 @@ use crate::{
     disk::tree::beneath::Folders,
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::FileRecord, relative::RelativeName},
-    source::files::Content,
+    source::files::StagedContent,
 };
 
 /// The size above which a copy of a database keeps a file of its own.
@@ -33,8 +33,8 @@ impl Reading<'_> {
         relative: &RelativeName,
     ) -> Result<Outcome> {
         let kinds = match self.caller.databases {
-            Databases::AsFiles => Kinds::Any,
-            Databases::Copied(_) => Kinds::Plain,
+            DatabaseHandling::AsFiles => FileKinds::Any,
+            DatabaseHandling::Copied(_) => FileKinds::Plain,
         };
         self.spool.copy(folders, relative, kinds, self.caller.step)
     }
@@ -70,7 +70,7 @@ impl Reading<'_> {
             Err(reason) => reason,
         };
         let step = self.caller.step;
-        let (hashed, content) = match self.spool.copy(folders, relative, Kinds::Any, step)? {
+        let (hashed, content) = match self.spool.copy(folders, relative, FileKinds::Any, step)? {
             Outcome::Copied(hashed, content) | Outcome::Torn(hashed, content) => (hashed, content),
             Outcome::Failed(error) => return Ok(Err(error)),
             Outcome::Gone => {
@@ -83,7 +83,7 @@ impl Reading<'_> {
         record.kind = Some(found.engine.kind().into());
         record.torn = true;
         self.unproven.insert(self.records.len(), reason);
-        self.push(record, Content::Spooled(content));
+        self.push(record, StagedContent::Spooled(content));
         Ok(Ok(()))
     }
 
@@ -93,8 +93,8 @@ impl Reading<'_> {
         relative: &RelativeName,
         entry: &EntryName,
         found: &Found,
-    ) -> Result<Result<(FileRecord, Content), String>> {
-        let Databases::Copied(take) = self.caller.databases else {
+    ) -> Result<Result<(FileRecord, StagedContent), String>> {
+        let DatabaseHandling::Copied(take) = self.caller.databases else {
             return Ok(Err("it is read as a file".to_owned()));
         };
         let below = Path::new(OsStr::from_bytes(relative.as_bytes()));
@@ -127,7 +127,7 @@ impl Reading<'_> {
             false => {
                 let mut content = staged.content.open()?;
                 let step = self.caller.step;
-                Content::Spooled(self.spool.keep(&mut *content, &found.look, step)?)
+                StagedContent::Spooled(self.spool.keep(&mut *content, &found.look, step)?)
             }
         };
         Ok(Ok((staged.record, content)))

@@ -61,8 +61,8 @@ impl Place {
         self.take_with(name, &|_| Ok(()))
     }
 
-    fn take_with(&self, name: &str, step: &super::super::Step<'_>) -> Result<Staged> {
-        let caller = Caller {
+    fn take_with(&self, name: &str, step: &crate::work::OnBytes<'_>) -> Result<Staged> {
+        let caller = SqliteContext {
             step,
             scratch: self.scratch.path(),
             patience: Duration::from_millis(100),
@@ -84,7 +84,7 @@ impl Place {
         let mut file = File::create(&path).expect("a file");
         io::copy(&mut staged.content.open().expect("content"), &mut file).expect("copied");
         judge::check(&path, &|_| Ok(())).expect("a good database");
-        let connection = connection::open(&path, Access::Still).expect("opened");
+        let connection = connection::open(&path, OpenMode::Still).expect("opened");
         fs::remove_file(&path).expect("removed");
         connection
     }
@@ -145,7 +145,7 @@ fn a_closed_database_is_copied_with_its_mode_and_nothing_beside_it_is_made() {
         );
         let mut said = record.snapshot.clone().expect("a description");
         said["seconds"] = json!(0);
-        let Content::File(file) = &staged.content else {
+        let StagedContent::File(file) = &staged.content else {
             panic!("a database lies in a file");
         };
         let size = file.metadata().expect("a size").len();
@@ -159,13 +159,13 @@ fn a_closed_database_is_copied_with_its_mode_and_nothing_beside_it_is_made() {
         );
         let copy = place.restored(&staged);
         let expected = if mode == "wal" {
-            Mode::Wal
+            JournalMode::Wal
         } else {
-            Mode::Rollback
+            JournalMode::Rollback
         };
         assert_eq!(
-            Header::read(file).expect("readable"),
-            Header::Database(expected)
+            SqliteHeader::read(file).expect("readable"),
+            SqliteHeader::Database(expected)
         );
         assert_eq!(rowids(&copy), rows, "rowids stay as they are");
         let digest = Digest::of_reader(staged.content.open().expect("content")).expect("read");
@@ -232,7 +232,7 @@ fn a_transaction_that_a_crash_cut_short_is_rolled_back_in_the_copy() {
         fs::copy(live.path().join(name), place.path(name)).expect("copied");
     }
     drop(connection);
-    let torn = connection::open(&place.path("app.db"), Access::Still).expect("opened");
+    let torn = connection::open(&place.path("app.db"), OpenMode::Still).expect("opened");
     assert_ne!(rowids(&torn), rows, "the file alone is in the middle of it");
     drop(torn);
     let staged = place.take("app.db").expect("a snapshot");
@@ -289,7 +289,7 @@ fn what_is_missing_or_no_database_is_said_so() {
     let place = Place::new();
     assert_eq!(failure(place.take("app.db")).kind, Kind::NotFound);
     fs::create_dir(place.path("folder")).expect("a folder");
-    let folder = Caller {
+    let folder = SqliteContext {
         step: &|_| Ok(()),
         scratch: place.scratch.path(),
         patience: Duration::ZERO,
@@ -349,7 +349,7 @@ fn damage_that_a_rebuilt_copy_would_hide_is_found() {
         .expect("a leaf of the table");
     bytes[leaf + 4] -= 5;
     fs::write(place.path("app.db"), &bytes).expect("written");
-    let connection = connection::open(&place.path("app.db"), Access::Still).expect("opened");
+    let connection = connection::open(&place.path("app.db"), OpenMode::Still).expect("opened");
     let rebuilt = place.scratch.path().join("rebuilt.db");
     connection
         .execute("VACUUM INTO ?1", [connection::uri(&rebuilt)])
@@ -426,7 +426,7 @@ fn a_database_that_is_replaced_meanwhile_is_read_anew() {
             }
             Ok(())
         };
-        let caller = Caller {
+        let caller = SqliteContext {
             step: &step,
             scratch: place.scratch.path(),
             patience: Duration::ZERO,
