@@ -82,7 +82,7 @@ pub fn read(home: &Home) -> Result<Vec<Owed>> {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(BEGINNING) && name.ends_with(END) {
-            owed.push(one(home.folder().join(&*name))?);
+            owed.push(read_note(home.folder().join(&*name))?);
         }
     }
     owed.sort_by(|one: &Owed, other| {
@@ -92,7 +92,7 @@ pub fn read(home: &Home) -> Result<Vec<Owed>> {
     Ok(owed)
 }
 
-fn one(path: PathBuf) -> Result<Owed> {
+fn read_note(path: PathBuf) -> Result<Owed> {
     let reading = || format!("cannot read {}", path.display());
     let file = OpenOptions::new()
         .read(true)

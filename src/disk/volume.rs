@@ -131,6 +131,6 @@ pub fn is_replaced(rules: &Rules, name: &[u8], path: &Path) -> bool {
         Ok(NodeKind::Special(_)) => false,
         Ok(what) => rules.keeps(name, what == NodeKind::Folder),
         // Nothing is there: what the archive has may come.
-        Err(_) => rules.verdict(name, true) != Decision::Excluded,
+        Err(_) => rules.decide(name, true) != Decision::Excluded,
     }
 }

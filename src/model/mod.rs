@@ -5,8 +5,6 @@ pub mod archive_name;
 pub mod digest;
 pub mod distinct;
 pub mod entry_name;
-mod fields;
-mod json;
 pub mod limits;
 pub mod manifest;
 pub mod method;

@@ -1,5 +1,7 @@
-//! Selects the files of a directory for an archive, by patterns as in gitignore(5). The only module that knows the
-//! `ignore` crate.
+//! Selects the files of a directory for an archive, by patterns as in gitignore(5). The only module that
+//! knows the `ignore` crate.
+
+mod pattern;
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::gitignore::Gitignore;
 use serde::{Deserialize, Serialize};
 
 /// The rules that decide which files of a directory an archive takes.
@@ -74,8 +76,8 @@ impl Rules {
     /// Compiles patterns, or names every invalid one.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Rules, Vec<String>> {
         let mut faults = Vec::new();
-        let excluding = build(exclude, &mut faults);
-        let including = build(include, &mut faults);
+        let excluding = pattern::compile(exclude, &mut faults);
+        let including = pattern::compile(include, &mut faults);
         match excluding {
             Some(compiled) if faults.is_empty() => Ok(Rules {
                 include: including.filter(|patterns| !patterns.is_empty()),
@@ -151,11 +153,11 @@ impl Rules {
 
     /// Returns true if the file or folder at `relative`, a path below the top, is taken, or is a folder to search.
     pub fn keeps(&self, relative: &[u8], is_folder: bool) -> bool {
-        self.verdict(relative, is_folder) != Decision::Excluded
+        self.decide(relative, is_folder) != Decision::Excluded
     }
 
     /// Returns the decision on the file or folder at `relative`, a path below the top.
-    pub fn verdict(&self, relative: &[u8], is_folder: bool) -> Decision {
+    pub fn decide(&self, relative: &[u8], is_folder: bool) -> Decision {
         let slashes = relative.iter().enumerate();
         let folders = slashes.filter(|(_, byte)| **byte == b'/');
         // From the top: patterns do not apply below an excluded folder.
@@ -192,7 +194,7 @@ impl Rules {
         }
         match self.by_patterns(above, relative, is_folder) {
             Decision::Excluded if is_folder && self.is_above_claimed(relative) => Decision::Crossed,
-            verdict => verdict,
+            decision => decision,
         }
     }
 
@@ -232,101 +234,6 @@ impl TryFrom<&WrittenRules> for Rules {
             .without(written.others.iter().map(bytes))
             .claiming(written.claimed.iter().map(bytes))
             .of_child(&bytes(&written.child)))
-    }
-}
-
-fn build(patterns: &[String], faults: &mut Vec<String>) -> Option<Gitignore> {
-    let mut builder = GitignoreBuilder::new("");
-    for pattern in patterns {
-        let added = as_git_reads(pattern).and_then(|pattern| {
-            let added = builder.add_line(None, &pattern);
-            added.map(drop).map_err(|error| reason(&error))
-        });
-        if let Err(reason) = added {
-            faults.push(format!("{pattern:?} is no pattern: {reason}"));
-        }
-    }
-    match builder.build() {
-        Ok(built) => Some(built),
-        Err(error) => {
-            faults.push(format!("the patterns cannot be used: {error}"));
-            None
-        }
-    }
-}
-
-/// Rewrites a pattern so that the crate reads it as git does: braces are literal, more than two stars are two, and a
-/// negated class does not match a slash. Refuses a pattern that git would still read in another way.
-fn as_git_reads(pattern: &str) -> Result<String, String> {
-    if pattern.contains('\n') {
-        return Err("it is more than one line".to_owned());
-    }
-    if pattern.starts_with('#') {
-        return Ok(pattern.to_owned());
-    }
-    if matches!(pattern.trim_end(), "!" | "!/") {
-        return Err("it takes nothing back".to_owned());
-    }
-    if pattern.contains("//") {
-        return Err("no path has two slashes in a row".to_owned());
-    }
-    let mut text = String::with_capacity(pattern.len());
-    let mut rest = pattern;
-    // A slash in a class would tie the pattern to the top.
-    if let Some(positive) = rest.strip_prefix('!') {
-        text.push('!');
-        rest = positive;
-    }
-    if rest.contains('[') && !rest.trim_end().trim_end_matches('/').contains('/') {
-        text.push_str("**/");
-    }
-    while let Some(character) = rest.chars().next() {
-        rest = &rest[character.len_utf8()..];
-        match character {
-            '\\' => {
-                let next = rest.chars().next().map_or(0, char::len_utf8);
-                text.push(character);
-                text.push_str(&rest[..next]);
-                rest = &rest[next..];
-            }
-            '{' | '}' => text.extend(['\\', character]),
-            '*' if text.ends_with("**") => {}
-            '[' => {
-                let (class, behind) = class(rest)?;
-                text.push_str(&class);
-                rest = behind;
-            }
-            _ => text.push(character),
-        }
-    }
-    Ok(text)
-}
-
-/// Splits the class of characters after `[` from the text behind it.
-fn class(rest: &str) -> Result<(String, &str), String> {
-    let body = rest.strip_prefix(['!', '^']);
-    let (is_negated, body) = body.map_or((false, rest), |body| (true, body));
-    // A bracket that comes first is a character of the class.
-    let first = body.chars().next().map_or(0, char::len_utf8);
-    let Some(end) = body[first..].find(']').map(|end| first + end) else {
-        return Err("`[` is not closed".to_owned());
-    };
-    let (inside, behind) = (&body[..end], &body[end + 1..]);
-    if inside.contains("[:") || inside.contains('\\') {
-        return Err("a class as [:alpha:], or one with a backslash, is not known".to_owned());
-    }
-    let class = match (is_negated, inside.starts_with(['-', ']'])) {
-        (false, _) => format!("[{inside}]"),
-        (true, false) => format!("[!/{inside}]"),
-        (true, true) => format!("[!{inside}/]"),
-    };
-    Ok((class, behind))
-}
-
-fn reason(error: &ignore::Error) -> String {
-    match error {
-        ignore::Error::Glob { err, .. } => err.clone(),
-        other => other.to_string(),
     }
 }
 
@@ -439,7 +346,7 @@ mod tests {
             ("old/a.db", false, Decision::Excluded),
             ("a.tmp.db", false, Decision::Excluded),
         ] {
-            assert_eq!(rules.verdict(path.as_bytes(), is_folder), verdict, "{path}");
+            assert_eq!(rules.decide(path.as_bytes(), is_folder), verdict, "{path}");
         }
     }
 
@@ -470,7 +377,7 @@ mod tests {
                 ("other.db", false, Decision::Excluded),
                 ("a.txt", false, Decision::Kept),
             ] {
-                assert_eq!(rules.verdict(path.as_bytes(), is_folder), verdict, "{path}");
+                assert_eq!(rules.decide(path.as_bytes(), is_folder), verdict, "{path}");
             }
         }
     }
@@ -489,8 +396,8 @@ mod tests {
                 ("deep", true),
             ] {
                 let full = format!("app/{path}");
-                let verdict = whole.verdict(full.as_bytes(), is_folder);
-                assert_eq!(child.verdict(path.as_bytes(), is_folder), verdict, "{path}");
+                let verdict = whole.decide(full.as_bytes(), is_folder);
+                assert_eq!(child.decide(path.as_bytes(), is_folder), verdict, "{path}");
             }
         }
         assert_eq!(whole.of_child(b"web").of_top(), Decision::Kept);

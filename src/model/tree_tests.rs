@@ -1,7 +1,7 @@
 //! The content that the manifest may have for directories, and the content that it may not.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::model::{

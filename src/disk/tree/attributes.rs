@@ -80,6 +80,11 @@ impl AttributeWriter {
         }
     }
 
+    /// Returns the powers of this process.
+    pub fn powers(&self) -> &Powers {
+        self.owners.powers()
+    }
+
     /// Takes the ACLs away that were inherited; returns true if there may have been any.
     pub fn clear_acls(&self, fd: impl AsFd) -> io::Result<bool> {
         // Most have no attributes at all, which one question tells.
@@ -133,7 +138,7 @@ impl AttributeWriter {
 
     /// Returns true if this process may restore the extended attribute called `name`.
     pub fn may_set(&self, name: &str) -> bool {
-        let is_ours = || self.privilege == Privilege::Root && Powers::here().may_set(name);
+        let is_ours = || self.privilege == Privilege::Root && self.powers().may_set(name);
         is_carried(name) && (!is_privileged(name) || is_ours())
     }
 

@@ -9,7 +9,6 @@ use super::{
         unsupported, without_acl,
     },
     beneath::{ACLS, Look, Top, has_xattr_support},
-    powers::Powers,
 };
 use crate::{
     disk::publish::Draft,
@@ -86,7 +85,7 @@ impl Foresight {
     /// Returns those of the attributes that are restored.
     pub fn restored(&mut self, xattrs: &Xattrs) -> Xattrs {
         let each = xattrs.iter().filter(|(name, value)| {
-            Powers::here().have_all_of(name, value) && self.can_restore(name)
+            self.attributes.powers().have_all_of(name, value) && self.can_restore(name)
         });
         each.map(|(name, value)| (name.clone(), value.clone()))
             .collect()
@@ -94,7 +93,7 @@ impl Foresight {
 
     fn without_lost_acl(&mut self, mode: u32, xattrs: &Xattrs) -> u32 {
         let is_lost = |value: &[u8]| {
-            !Powers::here().have_all_of(ACLS[0], value) || !self.can_restore(ACLS[0])
+            !self.attributes.powers().have_all_of(ACLS[0], value) || !self.can_restore(ACLS[0])
         };
         match xattrs
             .get(ACLS[0])
@@ -153,7 +152,7 @@ impl Foresight {
         }
         let mut said = self.attributes.unrestored(xattrs);
         for (name, value) in xattrs {
-            let is_known = Powers::here().have_all_of(name, value);
+            let is_known = self.attributes.powers().have_all_of(name, value);
             if self.attributes.may_set(name) && !(is_known && self.can_restore(name)) {
                 said.push(match is_known {
                     true => unsupported(name),

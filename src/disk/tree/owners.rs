@@ -1,6 +1,9 @@
 //! Owners by number and by name, each asked for once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -14,9 +17,15 @@ pub struct Owners {
     groups: HashMap<u32, Option<Arc<str>>>,
     uids: HashMap<Arc<str>, Option<u32>>,
     gids: HashMap<Arc<str>, Option<u32>>,
+    powers: OnceLock<Powers>,
 }
 
 impl Owners {
+    /// Returns the powers of this process, which are read once.
+    pub fn powers(&self) -> &Powers {
+        self.powers.get_or_init(Powers::of_this_process)
+    }
+
     /// Returns the owner with these numbers, by name as well.
     pub fn describe(&mut self, uid: u32, gid: u32) -> Owner {
         let user = self.users.entry(uid).or_insert_with(|| {
@@ -50,8 +59,8 @@ impl Owners {
 
     /// Returns the numbers of an owner to whom root may give a file here; a number that it may not give is left out.
     pub fn find_givable(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
-        let powers = Powers::here();
         let (uid, gid) = self.find(owner);
+        let powers = self.powers();
         (
             uid.filter(|uid| powers.may_give_to_user(*uid)),
             gid.filter(|gid| powers.may_give_to_group(*gid)),
@@ -73,7 +82,7 @@ impl Owners {
                 group.map(|group| group.gid.as_raw())
             })
         });
-        let powers = Powers::here();
+        let powers = self.powers();
         (
             user.or(owner.uid).filter(|uid| powers.have_user(*uid)),
             group.or(owner.gid).filter(|gid| powers.have_group(*gid)),

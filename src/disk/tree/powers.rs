@@ -1,6 +1,6 @@
 //! The powers of root: that of a container lacks owners (user_namespaces(7)) or rights (capabilities(7)).
 
-use std::{fs, path::Path, sync::LazyLock};
+use std::{fs, path::Path};
 
 use nix::unistd::{getegid, geteuid, getgroups};
 
@@ -13,9 +13,6 @@ const FIRST_USER_NAMESPACE: &str = "user:[4026531837]";
 const CHOWN: u32 = 0;
 const SYS_ADMIN: u32 = 21;
 const SETFCAP: u32 = 31;
-
-/// The powers of this process, which it keeps.
-static HERE: LazyLock<Powers> = LazyLock::new(Powers::read);
 
 /// The powers of a process of root.
 #[derive(Debug)]
@@ -55,12 +52,8 @@ fn parse(text: &str) -> Vec<(u64, u64)> {
 }
 
 impl Powers {
-    /// Returns those of this process.
-    pub fn here() -> &'static Powers {
-        &HERE
-    }
-
-    fn read() -> Powers {
+    /// Reads those of this process, which it keeps.
+    pub fn of_this_process() -> Powers {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let effective = status.lines().find_map(|line| {
             let digits = line.strip_prefix("CapEff:")?.trim();

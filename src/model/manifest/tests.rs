@@ -1,10 +1,12 @@
 use super::*;
 use crate::model::{
+    digest::Digest,
     limits::{LAST_SECOND, MAX_ENTRY_BYTES},
     relative::RelativeName,
     tree,
 };
 use proptest::prelude::*;
+use serde_json::Value;
 
 const GUIDE: &str = r#"{"version":"1.0","created_at":1738252822,"hookshot_version":"0.0.1","files":{"state.redb":
     {"path":"state.redb","checksum":"a3b2c1d4e5f67890abcdef1234567890abcdef1234567890abcdef1234567890","size":98304}}}"#;

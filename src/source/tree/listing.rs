@@ -137,7 +137,7 @@ impl Collected {
         let ahead = changed.folders.iter().rev().map(|folder| {
             let verdict = match folder.as_slice() {
                 b"" => rules.of_top(),
-                folder => rules.verdict(folder, true),
+                folder => rules.decide(folder, true),
             };
             (folder.clone(), verdict)
         });

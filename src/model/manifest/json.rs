@@ -10,9 +10,8 @@ use std::{borrow::Cow, cell::Cell, fmt};
 use serde::de::{self, Deserialize, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{
-    distinct::Distinct, entry_name::printable, fields::KeyLookup, limits::MAX_FREE_VALUES,
-};
+use super::fields::KeyLookup;
+use crate::model::{distinct::Distinct, entry_name::printable, limits::MAX_FREE_VALUES};
 
 /// The keys that are kept, by their place in the manifest.
 pub struct KnownKeys {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::manifest::ManifestFault;
+use super::fault::ManifestFault;
 
 /// A JSON object whose values are looked up.
 pub(super) trait KeyLookup {

@@ -8,11 +8,8 @@ use std::{
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, ser::Formatter};
 
-use super::{FileRecord, Manifest};
-use crate::model::{
-    entry_name::EntryName,
-    tree::{self, Tree},
-};
+use super::{FileRecord, Manifest, record_json};
+use crate::model::{entry_name::EntryName, tree::Tree};
 
 impl Manifest {
     /// Returns the manifest as JSON.
@@ -72,7 +69,9 @@ struct WrittenTrees<'a>(&'a BTreeMap<EntryName, Tree>);
 impl Serialize for WrittenTrees<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let trees = self.0.iter();
-        serializer.collect_map(trees.map(|(name, tree)| (name.as_str(), tree.to_json(name))))
+        serializer.collect_map(
+            trees.map(|(name, tree)| (name.as_str(), record_json::tree_to_json(tree, name))),
+        )
     }
 }
 
@@ -102,7 +101,11 @@ impl Serialize for WrittenFile<'_> {
         put(&mut map, "target", &file.target)?;
         put(&mut map, "snapshot", &file.snapshot)?;
         put(&mut map, "name", &file.name.as_ref().map(hex::encode))?;
-        put(&mut map, "xattrs", &tree::xattrs_to_json(&file.xattrs))?;
+        put(
+            &mut map,
+            "xattrs",
+            &record_json::xattrs_to_json(&file.xattrs),
+        )?;
         put(&mut map, "sparse", &file.sparse.then_some(true))?;
         put(&mut map, "torn", &file.torn.then_some(true))?;
         put(&mut map, "secret", &file.secret.then_some(true))?;

@@ -5,16 +5,19 @@ use std::{collections::BTreeMap, sync::Arc};
 use semver::Version;
 use serde_json::{Map, Value};
 
-use super::{FileRecord, MANIFEST_NAME, Manifest, ManifestFault};
+use super::{
+    FileRecord, MANIFEST_NAME, Manifest, ManifestFault,
+    fields::{Fields, read_id, read_mode},
+    json::{self, Item, Record},
+    record_json,
+};
 use crate::model::{
     digest::Digest,
     entry_name::{EntryName, printable},
-    fields::{Fields, read_id, read_mode},
-    json::{self, Item, Record},
     limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_FAULTS, MAX_TREES},
     nesting::{Disputed, disputed},
     relative::{RelativeName, is_tree_name, shown},
-    tree::{self, Tree},
+    tree::Tree,
     version::FormatVersion,
 };
 
@@ -38,9 +41,9 @@ const KEYS: json::KnownKeys = json::KnownKeys {
         "target", "snapshot", "name", "mtime_ns", "xattrs", "sparse", "torn", "secret",
     ],
     trees: "trees",
-    lists: &[tree::FOLDERS, tree::LINKS],
-    root: tree::ROOT,
-    record: tree::RECORD_KEYS,
+    lists: &[record_json::FOLDERS, record_json::LINKS],
+    root: record_json::ROOT,
+    record: record_json::RECORD_KEYS,
 };
 
 impl Manifest {
@@ -239,13 +242,13 @@ impl Trees {
             of: &of,
             faults: &mut self.faults,
         };
-        let escaped = fields.optional("name", tree::read_hex, "a string of hex");
+        let escaped = fields.optional("name", record_json::read_hex, "a string of hex");
         let relative = RelativeName::of_key(name, escaped.as_deref(), &tree_name)
             .map_err(|fault| fields.fault(format!("its path {fault}")))
             .ok();
         let (folder, link) = match list {
-            tree::FOLDERS => (Some(tree::read_folder(&mut fields)), None),
-            _ => (None, tree::read_link(&mut fields)),
+            record_json::FOLDERS => (Some(record_json::read_folder(&mut fields)), None),
+            _ => (None, record_json::read_link(&mut fields)),
         };
         let Some(relative) = relative else { return };
         let tree = self.records.entry(tree_name).or_default();
@@ -261,14 +264,14 @@ impl Trees {
         if self.is_full() {
             return;
         }
-        let of = || format!("directory {}: {}: ", printable(tree), tree::ROOT);
+        let of = || format!("directory {}: {}: ", printable(tree), record_json::ROOT);
         let mut fields = Fields {
             object: record,
             of: &of,
             faults: &mut self.faults,
         };
-        let root = tree::read_folder(&mut fields);
-        let secret = tree::read_secret(&mut fields);
+        let root = record_json::read_folder(&mut fields);
+        let secret = record_json::read_secret(&mut fields);
         // A bad name is a fault of the directory, and is reported at its end.
         if let Some(name) = self.entry(tree) {
             let tree = self.records.entry(name).or_default();
@@ -293,10 +296,10 @@ impl Trees {
             faults: &mut self.faults,
         };
         let is_object = |value: &Value| value.as_object().map(drop);
-        for list in [tree::FOLDERS, tree::LINKS] {
+        for list in [record_json::FOLDERS, record_json::LINKS] {
             fields.optional(list, is_object, "an object");
         }
-        fields.required(tree::ROOT, is_object, "an object");
+        fields.required(record_json::ROOT, is_object, "an object");
         self.records.entry(tree_name).or_default();
     }
 
@@ -408,10 +411,14 @@ fn read_file(
         kind,
         target,
         snapshot,
-        name: fields.optional("name", tree::read_hex, "a string of hex"),
-        mtime_ns: fields.optional("mtime_ns", tree::read_nanoseconds, "a number below 10^9"),
+        name: fields.optional("name", record_json::read_hex, "a string of hex"),
+        mtime_ns: fields.optional(
+            "mtime_ns",
+            record_json::read_nanoseconds,
+            "a number below 10^9",
+        ),
         xattrs: fields
-            .optional("xattrs", tree::read_xattrs, tree::XATTRS)
+            .optional("xattrs", record_json::read_xattrs, record_json::XATTRS)
             .unwrap_or_default(),
         sparse: fields
             .optional("sparse", Value::as_bool, "true or false")
@@ -419,7 +426,7 @@ fn read_file(
         torn: fields
             .optional("torn", Value::as_bool, "true or false")
             .unwrap_or_default(),
-        secret: tree::read_secret(fields),
+        secret: record_json::read_secret(fields),
     })
 }
 
