@@ -7,7 +7,7 @@ use semver::Version;
 
 use crate::{
     disk::{life::Signs, tree::Privilege},
-    store::Environment,
+    store::{Environment, Maker},
     work::{
         Threads,
         cancel::{Stop, Watched},
@@ -68,6 +68,19 @@ impl Context {
         |bytes| {
             self.progress.advance(bytes);
             Ok(self.stop.check()?)
+        }
+    }
+
+    /// Returns the identity of this run, for the uploads and markers that it writes to stores.
+    pub fn maker(&self) -> Maker {
+        let (life, folders) = self.signs.life();
+        Maker {
+            host: self.hostname.clone().unwrap_or_default(),
+            pid: std::process::id(),
+            begun: self.now,
+            run: self.unique.clone(),
+            life,
+            folders,
         }
     }
 

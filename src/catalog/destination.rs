@@ -1,8 +1,6 @@
 //! Destinations of archives, as the command line and the configuration name them: `@NAME`, a URL, or the path of a
 //! folder.
 
-mod slot;
-
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
@@ -10,29 +8,22 @@ use std::{
 };
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
-use tracing::warn;
 
-pub use self::slot::Slot;
-use super::listing::{Listed, Listing, Manifests};
+use super::{repository::Repository, tar_store::TarStore};
 use crate::{
-    archive::{reader::Discard, select::select},
     config::{Settings, destinations, elsewhere::tidy, retention::Retention, secret},
+    context::Context,
     disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
-    model::{archive_name::SUFFIX, retention::is_future},
-    store::{self, Address, Maker, Store, Word, address, is_cold},
-};
-use crate::{
-    context::Context,
-    model::written::{escaped, percent_encoded, rfc3339},
+    model::{
+        archive_name::is_archive_file,
+        written::{escaped, percent_encoded},
+    },
+    store::{self, Address, Store, Word, address},
 };
 
 /// The word for the newest good archive.
 pub const LATEST: &str = "latest";
-
-/// The most folders that a message names.
-const MOST_NAMED: usize = 10;
 
 /// The rule that says if an archive is read back although the store tells a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +40,10 @@ pub struct Destination {
     pub name: Option<String>,
     /// Its address.
     pub address: Address,
-    /// The store that holds its archives.
+    /// The store that holds the bytes of its archives.
     pub store: Arc<dyn Store>,
+    /// Its archives.
+    pub repository: Arc<dyn Repository>,
     /// The rules that say which archives it keeps.
     pub retention: Retention,
     mounted: bool,
@@ -114,7 +107,7 @@ impl Destination {
                 .map_err(usage)?
                 .map(|(address, archive)| (Place::Address(address), archive)),
         };
-        match named.filter(|(_, archive)| archive.ends_with(SUFFIX)) {
+        match named.filter(|(_, archive)| is_archive_file(archive)) {
             Some((place, archive)) => Ok((
                 Destination::open_place(context, settings, &place, read_back)?,
                 Some(archive),
@@ -164,16 +157,19 @@ impl Destination {
             *options.secret_mut(*name) = Some(lookup.resolve(*name, value)?);
         }
         let stop = context.stop.clone();
-        let store = store::open(
+        let store: Arc<dyn Store> = Arc::from(store::open(
             &written.address,
             &options,
             &context.environment,
             Arc::new(move || Ok(stop.check()?)),
-        )?;
+        )?);
+        let shown = name.as_ref().map(|name| format!("@{name}"));
+        let is_here = matches!(written.address, Address::Folder(_));
         Ok(Destination {
             name,
+            repository: Arc::new(TarStore::new(store.clone(), shown, is_here)),
             address: written.address,
-            store: Arc::from(store),
+            store,
             retention: written.retention.unwrap_or(settings.schema.retention),
             mounted: written.mounted,
             exists: written.exists,
@@ -242,10 +238,7 @@ impl Destination {
 
     /// Returns `@NAME`, or the address, for messages.
     pub fn shown(&self) -> String {
-        match &self.name {
-            Some(name) => format!("@{name}"),
-            None => self.store.shown(),
-        }
+        self.repository.shown()
     }
 
     /// Returns the text of [`Destination::shown`], percent-encoded, if it is the path of a folder that is not UTF-8.
@@ -269,121 +262,6 @@ impl Destination {
         match &self.address {
             Address::Folder(folder) => Some(folder.join("")),
             _ => None,
-        }
-    }
-
-    /// Lists the archives of `prefix`, or of every prefix, and the other files of the destination.
-    pub fn listing(&self, prefix: Option<&str>, manifests: Manifests) -> Result<Listing> {
-        Listing::read(&*self.store, self.folder().is_some(), prefix, manifests)
-    }
-
-    /// Returns the names of the archives of `prefix`, the newest first, without those dated in the future; at least
-    /// one.
-    fn newest_first(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>> {
-        let listing = self.listing(Some(prefix), Manifests::OfAll)?;
-        let is_ahead = |listed: &Listed| is_future(listed.time, now);
-        let (ahead, archives): (Vec<Listed>, Vec<Listed>) =
-            listing.archives.into_iter().partition(is_ahead);
-        for other in listing.other_files.iter().filter(|file| !file.is_foreign) {
-            warn!(file = %other.name, place = %self.shown(), "A file is passed over: {}", other.reason);
-        }
-        let Some(latest) = ahead.first() else {
-            if archives.is_empty() {
-                return Err(self.has_none("archive", prefix).into());
-            }
-            return Ok(archives.into_iter().map(|one| one.stored.name).collect());
-        };
-        let (count, clock) = (ahead.len(), rfc3339(now));
-        if archives.is_empty() {
-            let message = format!(
-                "every archive of {prefix} in {} is dated in the future, the newest {}; this machine's clock says {clock}",
-                self.shown(),
-                latest.stored.name
-            );
-            return Err(Failure::new(Kind::NotFound, message)
-                .hint("set this machine's clock; if it is right, name the archive instead of the newest one")
-                .into());
-        }
-        warn!(archive = %latest.stored.name, place = %self.shown(), "Dated in the future and passed over: {count} of the archives; this machine's clock says {clock}");
-        Ok(archives.into_iter().map(|one| one.stored.name).collect())
-    }
-
-    /// Returns the newest archive of `prefix` whose end and manifest are good. It prefers one without a torn database.
-    /// The caller verifies the rest. An archive that must be thawed is the last choice.
-    fn latest(&self, prefix: &str, now: DateTime<Utc>) -> Result<String> {
-        let (mut torn, mut cold) = (None, None);
-        for name in self.newest_first(prefix, now)? {
-            let source = self.store.open(&name)?;
-            let selected = match select(&*source, &[], &mut Discard) {
-                Err(error) if is_cold(&Failure::of(&error)) => {
-                    warn!(archive = %name, "An archive lies in cold storage, the next older one is looked at");
-                    cold.get_or_insert(name);
-                    continue;
-                }
-                selected => selected?,
-            };
-            if let Some(selected) = selected {
-                if !selected.manifest.has_torn_database() {
-                    return Ok(name);
-                }
-                warn!(archive = %name, "A database in an archive is torn, the next older one is looked at");
-                torn.get_or_insert(name);
-                continue;
-            }
-            warn!(archive = %name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
-        }
-        torn.or(cold)
-            .ok_or_else(|| self.has_none("good archive", prefix).into())
-    }
-
-    /// Moves archives with a torn database, and those in cold storage, behind all others. Inspects `names`, the newest
-    /// first, until one is neither. An archive that cannot be inspected keeps its position: its reader will report the
-    /// fault.
-    fn put_torn_last(&self, names: &mut [String]) {
-        let weakness = |name: &String| {
-            let source = self.store.open(name).ok()?;
-            match select(&*source, &[], &mut Discard) {
-                Ok(selected) => (selected?.manifest)
-                    .has_torn_database()
-                    .then_some("A database in an archive is torn"),
-                Err(error) => {
-                    is_cold(&Failure::of(&error)).then_some("An archive lies in cold storage")
-                }
-            }
-        };
-        let weak: Vec<&str> = names.iter().map_while(weakness).collect();
-        let count = weak.len();
-        for (name, weakness) in names.iter().zip(weak) {
-            match count < names.len() {
-                true => {
-                    warn!(archive = %name, "{weakness}, the next older one is looked at");
-                }
-                false => warn!(archive = %name, "{weakness}, and there is no older one without"),
-            }
-        }
-        names.rotate_left(count);
-    }
-
-    fn has_none(&self, what: &str, prefix: &str) -> Failure {
-        let message = format!("there is no {what} of {prefix} in {}", self.shown());
-        let failure = Failure::new(Kind::NotFound, message);
-        match self.folders() {
-            Some(folders) => failure.hint(format!(
-                "`hookshot list --all-hosts` shows what is there; its folders are places of their own: {folders}"
-            )),
-            None => failure.hint("`hookshot list --all-hosts` shows what is there"),
-        }
-    }
-
-    /// Returns the number of folders that the last listing skipped, and the first of their names.
-    pub fn folders(&self) -> Option<String> {
-        let folders = self.store.folders();
-        let named = folders.iter().take(MOST_NAMED).cloned();
-        let named = named.collect::<Vec<_>>().join(", ");
-        match folders.len() {
-            0 => None,
-            count if count > MOST_NAMED => Some(format!("{named} and {} more", count - MOST_NAMED)),
-            _ => Some(named),
         }
     }
 }
@@ -444,7 +322,10 @@ impl ArchiveAt {
                 .ready()?;
         let archive = match &self.archive {
             Some(archive) if archive != LATEST => archive.clone(),
-            _ => destination.latest(&settings.schema.prefix, context.now)?,
+            _ => {
+                let prefix = &settings.schema.prefix;
+                destination.repository.newest_good(prefix, context.now)?
+            }
         };
         Ok((destination, archive))
     }
@@ -463,24 +344,8 @@ impl ArchiveAt {
             return Ok((destination, vec![archive.clone()]));
         }
         let prefix = &settings.schema.prefix;
-        let mut names = destination.newest_first(prefix, context.now)?;
-        destination.put_torn_last(&mut names);
+        let names = destination.repository.candidates(prefix, context.now)?;
         Ok((destination, names))
-    }
-}
-
-impl Context {
-    /// Returns the identity of this run, for the uploads and markers that it writes to stores.
-    pub fn maker(&self) -> Maker {
-        let (life, folders) = self.signs.life();
-        Maker {
-            host: self.hostname.clone().unwrap_or_default(),
-            pid: std::process::id(),
-            begun: self.now,
-            run: self.unique.clone(),
-            life,
-            folders,
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use nix::{
 };
 use tracing::warn;
 
-use super::destination::ArchiveAt;
+use super::{destination::ArchiveAt, repository::Repository};
 use crate::{
     archive::{
         Input, Sink, Verified, read,
@@ -29,7 +29,7 @@ use crate::{
         manifest::Manifest,
         written::{escaped, unexpanded},
     },
-    store::{Pages, Store, address::text_of, is_cold},
+    store::{Pages, address::text_of, is_cold},
     work::ReadAt,
 };
 use crate::{context::Context, work::cancel::Stop};
@@ -53,22 +53,21 @@ pub enum Location {
     Copied(Arc<File>),
     /// A file.
     File(PathBuf),
-    /// An archive in a store.
-    Stored(Kept),
+    /// An archive in a repository.
+    Stored(Candidates),
 }
 
-/// An archive in a store.
+/// An archive in a repository, and those that may replace it.
 #[derive(Clone)]
-pub struct Kept {
-    store: Arc<dyn Store>,
-    place: String,
+pub struct Candidates {
+    repository: Arc<dyn Repository>,
     /// Its name. If the newest was requested, also the names of the older ones that may replace it, the newest first.
     names: Arc<[String]>,
     /// The index of the current name.
     at: usize,
 }
 
-impl Kept {
+impl Candidates {
     fn name(&self) -> &str {
         &self.names[self.at]
     }
@@ -93,9 +92,8 @@ impl Location {
             };
         };
         let (destination, names) = at.candidates(context, &Settings::load(choices)?)?;
-        Ok(Location::Stored(Kept {
-            place: destination.shown(),
-            store: destination.store,
+        Ok(Location::Stored(Candidates {
+            repository: destination.repository,
             names: names.into(),
             at: 0,
         }))
@@ -108,7 +106,7 @@ impl Location {
         };
         let at = kept.at + 1;
         let kept = (at < kept.names.len()).then(|| kept.clone())?;
-        Some(Location::Stored(Kept { at, ..kept }))
+        Some(Location::Stored(Candidates { at, ..kept }))
     }
 
     /// Returns true if the newest archive was requested and there are several, so that an older one may replace a
@@ -184,7 +182,7 @@ impl Location {
         match self {
             Location::Stdin | Location::Copied(_) => "-".to_owned(),
             Location::File(path) => path.display().to_string(),
-            Location::Stored(kept) => format!("{}/{}", kept.place, kept.name()),
+            Location::Stored(kept) => format!("{}/{}", kept.repository.shown(), kept.name()),
         }
     }
 
@@ -233,7 +231,7 @@ impl Location {
                 )
             }
             Location::Stored(kept) => {
-                let source = kept.store.open(kept.name())?;
+                let source = kept.repository.open(kept.name())?;
                 if source.length()? < LARGE_STORED_BYTES {
                     return Ok(None);
                 }
@@ -308,8 +306,7 @@ impl Location {
                 read(&self.shown(), input, context.threads, sink)
             }
             Location::Stored(kept) => {
-                let source: Arc<dyn ReadAt + Send + Sync> =
-                    Arc::from(kept.store.open(kept.name())?);
+                let source = kept.repository.open(kept.name())?;
                 context.begin(what, Some(source.length()?));
                 let pages = context.watch(Pages::new(source)?);
                 let input = Input::Stream(Box::new(pages), context.scratch.clone());

@@ -2,7 +2,10 @@
 
 pub mod dates;
 pub mod destination;
-pub mod listing;
+pub mod each;
 pub mod location;
-pub mod set;
+pub mod newest;
+pub mod repository;
 pub mod shipment;
+pub mod slot;
+pub mod tar_store;

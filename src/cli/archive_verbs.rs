@@ -12,7 +12,7 @@ use super::{
     require_one_stdin,
 };
 use crate::{
-    catalog::location::Location,
+    catalog::{location::Location, tar_store::folder::archives_in},
     disk::publish::Existing,
     error::{Failure, Kind},
     machine::enter::StateAccess,
@@ -21,7 +21,7 @@ use crate::{
         diff::{DiffSide, Text, diff},
         extract::{ExtractOutput, extract},
         inspect::{self, OutsideLink, inspect},
-        verify::{self, VerifyDepth, in_folder, verify},
+        verify::{self, VerifyDepth, verify},
     },
     work::stdout::ensure_open,
 };
@@ -49,8 +49,8 @@ impl Verify {
         for path in &self.archives {
             match app.location(path)? {
                 Location::File(folder) if folder.is_dir() => {
-                    let found = in_folder(&app.context, &folder)?;
-                    locations.extend(found.archives);
+                    let found = archives_in(&app.context, &folder)?;
+                    locations.extend(found.archives.into_iter().map(Location::File));
                     other_files.extend(found.other_files);
                 }
                 location => locations.push(location),

@@ -13,7 +13,7 @@ use super::{
     output::{size, write_table},
 };
 use crate::{
-    catalog::set::Hosts,
+    catalog::each::Hosts,
     config::Settings,
     model::{entry_name::printable, retention::Mark},
     ops::{

@@ -7,12 +7,13 @@ use clap::Args;
 
 use super::{
     App,
+    catalog_verbs::hosts,
     output::{size, table},
 };
 use crate::{
     config::Settings,
     model::entry_name::printable,
-    ops::copy::{Report, Request, Whose, copy},
+    ops::copy::{Report, Request, copy},
 };
 
 /// Copy archives between places, proven on arrival
@@ -40,11 +41,7 @@ impl Copy {
         let request = Request {
             from: self.from,
             to: self.to,
-            whose: if self.all_hosts {
-                Whose::Everybodys
-            } else {
-                Whose::Ours
-            },
+            hosts: hosts(self.all_hosts),
         };
         let report = copy(&app.context, &settings, &request)?;
         let failure = report.failure.as_ref();

@@ -6,8 +6,11 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 /// The beginning of the default name of an archive.
 pub const DEFAULT_PREFIX: &str = "hookshot-state";
-/// The ending of an archive's file name.
+/// The ending of an archive's file name. Another compression (`.tar.zst`) or encryption (`.age`, behind either) adds
+/// endings here, in [`is_archive_file`] and in [`ArchiveName::of_file`].
 pub const SUFFIX: &str = ".tar.gz";
+/// The ending of the name of a mark, after the name of its archive. A signature (`.sig`) is a file of the same kind.
+const MARK_SUFFIX: &str = ".keep";
 /// The highest number that distinguishes archives of the same second.
 pub const MOST_NUMBER: u32 = 999;
 const TIME_FORMAT: &str = "%Y%m%d-%H%M%S";
@@ -26,6 +29,15 @@ pub struct ArchiveName {
     time: DateTime<Utc>,
     precision: Precision,
     number: u32,
+}
+
+/// The position of an archive in the order of archives: the greater one is the newer archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ArchiveOrder {
+    /// The time of its snapshot.
+    pub time: DateTime<Utc>,
+    /// The number that distinguishes it from older archives of the same time.
+    pub number: u32,
 }
 
 /// The precision with which a name tells the time.
@@ -114,6 +126,23 @@ impl ArchiveName {
         self.number
     }
 
+    /// Returns its position among archives, as far as the name tells it.
+    pub fn order(&self) -> ArchiveOrder {
+        ArchiveOrder {
+            time: self.time,
+            number: self.number,
+        }
+    }
+
+    /// Returns the default name of the root folder inside: the name without a number.
+    pub fn root(&self) -> String {
+        let name = ArchiveName {
+            number: 0,
+            ..self.clone()
+        };
+        name.to_string()
+    }
+
     /// Returns true if a snapshot taken at `created` may have this name. A day may be that of any time zone.
     pub fn fits(&self, created: DateTime<Utc>) -> bool {
         let later = created.signed_duration_since(self.time);
@@ -157,11 +186,20 @@ pub fn is_prefix(text: &str) -> bool {
         && text.bytes().all(portable)
 }
 
-/// Returns the number after the last dot of the name of a file, without its ending; 0 if there is none.
-pub fn number(file: &str) -> u32 {
-    let stem = file.strip_suffix(SUFFIX).unwrap_or(file);
-    let number = stem.rsplit_once('.').map(|(_, number)| number.parse());
-    number.and_then(Result::ok).unwrap_or(0)
+/// Returns true if the name of a file ends like that of an archive, whatever comes before the ending.
+pub fn is_archive_file(name: impl AsRef<[u8]>) -> bool {
+    name.as_ref().ends_with(SUFFIX.as_bytes())
+}
+
+/// Returns the name of the file that marks an archive.
+pub fn mark_of(archive: &str) -> String {
+    format!("{archive}{MARK_SUFFIX}")
+}
+
+/// Returns the name of the archive that a file marks; `None` if the file is not a mark.
+pub fn marked_by(file: &str) -> Option<&str> {
+    let archive = file.strip_suffix(MARK_SUFFIX)?;
+    is_archive_file(archive).then_some(archive)
 }
 
 #[cfg(test)]
@@ -195,7 +233,25 @@ mod tests {
             assert_eq!((name.prefix(), name.number()), (prefix, number), "{file}");
             assert_eq!(name.time(), at(time), "{file}");
             assert_eq!(format!("{name}{SUFFIX}"), file);
+            assert_eq!(marked_by(&mark_of(file)), Some(file));
         }
+        assert_eq!(marked_by("a-20261121-030000.keep"), None);
+        assert_eq!(marked_by("a-20261121-030000.tar.gz"), None);
+    }
+
+    #[test]
+    fn of_the_same_time_the_greater_number_is_newer() {
+        let order = |text| ArchiveName::parse(text).expect("a name").order();
+        let names = [
+            "a-20261120-235959.9",
+            "a-20261121-000000",
+            "a-20261121.2",
+            "a-20261121-000000.10",
+            "a-20261121-000001",
+        ];
+        assert!(names.map(order).is_sorted());
+        let root = |text| ArchiveName::parse(text).expect("a name").root();
+        assert_eq!(root("a-20261121-000000.10.tar.gz"), "a-20261121-000000");
     }
 
     #[test]

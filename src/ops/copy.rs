@@ -17,7 +17,8 @@ use self::places::{source, target};
 use crate::{
     catalog::{
         destination::{Destination, located},
-        listing::{Manifests, OtherFile},
+        each::Hosts,
+        repository::{Manifests, OtherFile},
         shipment::Shipment,
     },
     context::Context,
@@ -26,7 +27,7 @@ use crate::{
     config::Settings,
     error::{Failure, Kind},
     model::{archive_name::ArchiveName, limits::BUFFER_BYTES},
-    store::{Pages, require_room},
+    store::Pages,
     work::ReadAt,
 };
 
@@ -39,17 +40,8 @@ pub struct Request {
     pub from: OsString,
     /// A place.
     pub to: OsString,
-    /// The choice of the archives of a place.
-    pub whose: Whose,
-}
-
-/// The choice of the archives of a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
-    /// Those whose names begin with this configuration's prefix.
-    Ours,
-    /// All.
-    Everybodys,
+    /// The hosts whose archives are copied, if `from` is a place.
+    pub hosts: Hosts,
 }
 
 /// The results of a copy.
@@ -128,7 +120,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
     };
     match named {
         Some(name) => {
-            let there = copying.to.store.find(&name)?;
+            let there = copying.to.repository.find(&name)?;
             let there = there.map(|stored| stored.size_bytes);
             copying
                 .one(&name, there, &mut report)
@@ -140,7 +132,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
                 );
             }
         }
-        None => copying.all(settings, request.whose, &mut report)?,
+        None => copying.all(request.hosts.prefix(settings), &mut report)?,
     }
     Ok(report)
 }
@@ -179,7 +171,7 @@ impl Copying<'_> {
     /// Removes the leftovers of earlier uploads. A failure does not stop the copy, unless the destination does not
     /// exist.
     fn sweep(&self) -> Result<()> {
-        match self.to.store.sweep(&self.context.maker()) {
+        match self.to.repository.sweep(&self.context.maker()) {
             Ok(swept) => {
                 for name in swept {
                     info!(place = %self.to.shown(), name, "Removed what an upload left that did not end");
@@ -200,12 +192,8 @@ impl Copying<'_> {
     }
 
     /// Copies what the other place does not have, the newest first.
-    fn all(&self, settings: &Settings, whose: Whose, report: &mut Report) -> Result<()> {
-        let prefix = match whose {
-            Whose::Ours => Some(settings.schema.prefix.as_str()),
-            Whose::Everybodys => None,
-        };
-        let listing = self.from.listing(prefix, Manifests::OfAll)?;
+    fn all(&self, prefix: Option<&str>, report: &mut Report) -> Result<()> {
+        let listing = self.from.repository.list(prefix, Manifests::OfAll)?;
         let archives = listing.archives;
         let unread = listing
             .other_files
@@ -279,18 +267,16 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// The names and sizes of all that is at the other place.
+    /// Returns the names and sizes of the archives at the other place.
     fn there(&self) -> Result<BTreeMap<String, u64>> {
-        let mut there = BTreeMap::new();
-        let listed = self.to.store.list(&mut |stored| {
-            there.insert(stored.name, stored.size_bytes);
-            Ok(())
-        });
-        match listed {
+        let listing = match self.to.repository.list(None, Manifests::OfNone) {
             // A folder that is not there yet is made when something is written to it.
-            Err(error) if Failure::of(&error).kind == Kind::NotFound => Ok(BTreeMap::new()),
-            result => result.map(|()| there),
-        }
+            Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(BTreeMap::new()),
+            listing => listing?,
+        };
+        let archives = listing.archives.into_iter().map(|listed| listed.stored);
+        let all = archives.chain(listing.other_names);
+        Ok(all.map(|stored| (stored.name, stored.size_bytes)).collect())
     }
 
     /// The failure of an archive that comes behind too many others.
@@ -314,8 +300,7 @@ impl Copying<'_> {
     /// Copies one archive, unless the other place has one of the same name and size.
     fn one(&self, name: &str, there: Option<u64>, report: &mut Report) -> Result<(), Trouble> {
         let from = location(&self.from, name);
-        let source = self.from.store.open(name).map_err(Trouble::Source)?;
-        let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(source);
+        let source = self.from.repository.open(name).map_err(Trouble::Source)?;
         let size_bytes = source
             .length()
             .with_context(|| format!("cannot read {from}"))
@@ -327,13 +312,16 @@ impl Copying<'_> {
         let to = location(&self.to, name);
         self.context.begin("copying", Some(size_bytes));
         let maker = self.context.maker();
-        let room = require_room(&*self.to.store, size_bytes);
+        let room = self.to.repository.require_room(size_bytes);
         let room = room.or_else(|error| match Failure::of(&error).kind {
             Kind::Space | Kind::Interrupted(_) => Err(error),
             // Of other errors the attempt tells.
             _ => Ok(()),
         });
-        let upload = room.and_then(|()| self.to.store.create(name, size_bytes, &maker));
+        let upload = room.and_then(|()| {
+            let bytes = size_bytes..=size_bytes;
+            self.to.repository.put(name, bytes, &maker)
+        });
         let uploads = [(self.to.shown(), upload)];
         let mut shipment =
             Shipment::begin(self.context, &from, uploads).map_err(Trouble::Target)?;
@@ -386,7 +374,10 @@ impl Copying<'_> {
 
 /// Returns the full location of an archive.
 fn location(place: &Destination, name: &str) -> String {
-    format!("{}/{name}", place.store.shown().trim_end_matches('/'))
+    format!(
+        "{}/{name}",
+        place.repository.address().trim_end_matches('/')
+    )
 }
 
 /// Returns the summary of the failures of some of `all` archives.

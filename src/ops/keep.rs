@@ -2,19 +2,17 @@
 
 use std::{
     ffi::OsStr,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
-use chrono::SecondsFormat;
 use serde::Serialize;
 use tracing::info;
 
 use crate::{
     catalog::{
         destination::{ArchiveAt, Destination, as_path, located},
-        set::{mark_name, read_mark},
+        repository::Repository,
     },
     context::Context,
 };
@@ -23,12 +21,11 @@ use crate::{
     disk::folder_of,
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, SUFFIX},
-        digest::Digest,
+        archive_name::{ArchiveName, is_archive_file, mark_of},
         entry_name::printable,
         retention::Mark,
     },
-    store::{Store, address::text_of},
+    store::address::text_of,
 };
 
 /// The results of a change of a mark.
@@ -58,7 +55,7 @@ pub fn keep(
 ) -> Result<Report> {
     let (destination, name) = open(context, settings, word)?;
     let archive = format!("{}/{name}", destination.shown());
-    if !name.ends_with(SUFFIX) {
+    if !is_archive_file(&name) {
         let message = format!("{} is not the name of an archive", printable(&name));
         return Err(Failure::new(Kind::Usage, message)
             .hint("a name ends with .tar.gz; `hookshot list --all-hosts` shows what is there")
@@ -70,9 +67,9 @@ pub fn keep(
             .hint("name a date that is to come, or --remove")
             .into());
     }
-    let store = &*destination.store;
+    let repository = &*destination.repository;
     // A mark without its archive can still be taken away.
-    if mark.is_some() && store.find(&name)?.is_none() {
+    if mark.is_some() && repository.find(&name)?.is_none() {
         return Err(
             Failure::new(Kind::NotFound, format!("there is no archive {archive}"))
                 .hint("`hookshot list --all-hosts` shows what is there")
@@ -82,16 +79,16 @@ pub fn keep(
     if mark.is_some() && ArchiveName::of_file(&name).is_none() {
         info!(archive = %archive, "No policy removes an archive of such a name, marked or not");
     }
-    let before = read_mark(store, &name)?;
+    let before = repository.mark(&name)?;
     if before != mark {
-        replace(context, store, &name, before, mark)?;
+        replace(context, repository, &name, before, mark)?;
     }
     Ok(Report {
         archive,
         archive_escaped: located(destination.shown_escaped().as_deref(), &name),
         name,
-        mark: mark.map(text),
-        before: before.map(text),
+        mark: mark.map(Mark::text),
+        before: before.map(Mark::text),
     })
 }
 
@@ -124,37 +121,23 @@ fn open(context: &Context, settings: &Settings, word: &OsStr) -> Result<(Destina
 
 fn replace(
     context: &Context,
-    store: &dyn Store,
+    repository: &dyn Repository,
     archive: &str,
     before: Option<Mark>,
     mark: Option<Mark>,
 ) -> Result<()> {
-    let name = mark_name(archive);
     if before.is_some() {
-        store.remove(&name)?;
+        repository.remove_mark(archive)?;
     }
     let Some(mark) = mark else {
         return Ok(());
     };
-    let written = || -> Result<()> {
-        let bytes = format!("{}\n", text(mark)).into_bytes();
-        let mut upload = store.create(&name, bytes.len() as u64, &context.maker())?;
-        upload.write_all(&bytes)?;
-        upload.finish(&Digest::of(&bytes))?;
-        Ok(())
-    };
-    written().with_context(|| match before {
+    let name = mark_of(archive);
+    let written = repository.put_mark(archive, mark, &context.maker());
+    written.with_context(|| match before {
         None => format!("cannot write {name}"),
         Some(_) => format!(
             "{archive} has no mark now: the old one was removed, and {name} cannot be written"
         ),
     })
-}
-
-/// A mark as it is written down, and as reports have it: `forever`, or a time of RFC 3339.
-pub(super) fn text(mark: Mark) -> String {
-    match mark {
-        Mark::Forever => "forever".to_owned(),
-        Mark::Until(end) => end.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-    }
 }

@@ -10,26 +10,24 @@ use serde::{
 };
 use tracing::warn;
 
-use super::keep::text;
-use crate::{
-    archive::{reader::Discard, select::select},
-    config::Settings,
-    error::{Failure, Kind},
-    model::{
-        manifest::Manifest,
-        retention::{self, Policy, Standing, Verdict, judge},
-    },
-    store::is_cold,
-};
 use crate::{
     catalog::{
         dates,
         destination::{Destination, located},
-        listing::{Listed, Manifests, Naming, OtherFile, created},
-        set::{Catalog, Failed, Hosts, at_each, failure_of},
+        each::{FailedDestination, Hosts, at_each, failure_of},
+        repository::{ArchiveListing, ListedArchive, Manifests, Naming, OtherFile},
     },
     context::Context,
     model::written::rfc3339,
+};
+use crate::{
+    config::Settings,
+    error::{Failure, Kind},
+    model::{
+        manifest::Manifest,
+        retention::{self, Mark, Policy, Standing, Verdict, judge},
+    },
+    store::is_cold,
 };
 
 /// The request for a list.
@@ -91,7 +89,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub folders_escaped: Vec<String>,
     /// Places that could not be listed.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedDestination>,
     /// The same, as what the run ends in.
     #[serde(skip)]
     pub failure: Option<Failure>,
@@ -133,7 +131,7 @@ pub struct Archives {
 }
 
 struct Row {
-    listed: Listed,
+    listed: ListedArchive,
     destination: Arc<str>,
     destination_escaped: Option<Arc<str>>,
     detail: Option<Box<Detail>>,
@@ -232,32 +230,33 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
     let (mut rows, mut others, mut other_files) = (Vec::new(), 0, Vec::new());
     let (mut folders, mut folders_escaped) = (Vec::new(), Vec::new());
     let (found, failed) = at_each(context, settings, &request.places, |destination| {
-        let prefix = &settings.schema.prefix;
-        let catalog = Catalog::read(&destination, prefix, request.hosts, Manifests::OfAll)?;
-        others += catalog.others;
+        let prefix = request.hosts.prefix(settings);
+        let mut listing = destination.repository.list(prefix, Manifests::OfAll)?;
+        listing.read_marks(&*destination.repository, prefix)?;
+        others += listing.others;
         let mut details = match request.depth {
             Depth::Listing => HashMap::new(),
-            Depth::Manifests => details(context, &destination, &catalog)?,
+            Depth::Manifests => details(context, &destination, &listing)?,
         };
         let shown: Arc<str> = destination.shown().into();
         let shown_escaped: Option<Arc<str>> = destination.shown_escaped().map(Arc::from);
-        if catalog.archives.is_empty() {
+        if listing.archives.is_empty() {
             let place = shown.trim_end_matches('/');
-            for folder in destination.store.folders() {
+            for folder in destination.repository.folders() {
                 folders_escaped.extend(located(shown_escaped.as_deref(), &folder));
                 folders.push(format!("{place}/{folder}"));
             }
         }
-        for listed in &catalog.archives {
-            let created = listed.created().map(|created| created.timestamp());
+        for listed in &listing.archives {
+            let created = listed.created.map(|created| created.timestamp());
             warn_of_date(context, &shown, &listed.stored.name, created);
         }
-        other_files.extend(catalog.other_files.into_iter().map(|file| Passed {
+        other_files.extend(listing.other_files.into_iter().map(|file| Passed {
             destination: shown.to_string(),
             destination_escaped: shown_escaped.as_deref().map(str::to_owned),
             file,
         }));
-        rows.extend(catalog.archives.into_iter().map(|listed| Row {
+        rows.extend(listing.archives.into_iter().map(|listed| Row {
             detail: details.remove(&listed.stored.name).map(Box::new),
             destination: shown.clone(),
             destination_escaped: shown_escaped.clone(),
@@ -303,7 +302,7 @@ fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
     let (one, other) = (&one.listed, &other.listed);
     let by = match sort {
         Sort::Name => Ordering::Equal,
-        Sort::Time => other.age().cmp(&one.age()),
+        Sort::Time => other.order().cmp(&one.order()),
         Sort::Size => other.stored.size_bytes.cmp(&one.stored.size_bytes),
     };
     by.then_with(|| one.stored.name.cmp(&other.stored.name))
@@ -311,7 +310,7 @@ fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
 
 impl Row {
     fn archive(&self, now: DateTime<Utc>) -> Archive<'_> {
-        let Listed { stored, mark, .. } = &self.listed;
+        let ListedArchive { stored, mark, .. } = &self.listed;
         let (name, destination) = (stored.name.as_str(), &*self.destination);
         Archive {
             name,
@@ -323,13 +322,13 @@ impl Row {
             time: rfc3339(self.listed.time),
             time_from: match self.listed.naming {
                 Naming::Full => "name",
-                Naming::Day if self.listed.created() != Some(self.listed.time) => "name",
+                Naming::Day if self.listed.created != Some(self.listed.time) => "name",
                 Naming::Day | Naming::Other => "manifest",
             },
             age_seconds: (now - self.listed.time).num_seconds(),
             size_bytes: stored.size_bytes,
             modified: stored.modified.map(rfc3339),
-            mark: mark.map(text),
+            mark: mark.map(Mark::text),
             detail: self.detail.as_deref(),
         }
     }
@@ -347,20 +346,20 @@ fn warn_of_date(context: &Context, place: &str, name: &str, created: Option<i64>
 fn details(
     context: &Context,
     destination: &Destination,
-    catalog: &Catalog,
+    listing: &ArchiveListing,
 ) -> Result<HashMap<String, Detail>> {
     let mut details = HashMap::new();
     let mut hosts: HashMap<&str, Vec<retention::Archive>> = HashMap::new();
-    for listed in &catalog.archives {
+    for listed in &listing.archives {
         context.stop.check()?;
         let mut archive = listed.archive();
         let detail = match manifest(destination, &archive) {
             Ok(manifest) => {
                 // The others were warned of when they were listed.
                 let created = match &manifest {
-                    _ if listed.created().is_some() => None,
+                    _ if listed.created.is_some() => None,
                     Some(manifest) => Some(manifest.created_at),
-                    None => created(&*destination.store, &archive.name)?
+                    None => (destination.repository.created(&archive.name)?)
                         .map(|created| created.timestamp()),
                 };
                 warn_of_date(context, &destination.shown(), &archive.name, created);
@@ -420,8 +419,7 @@ fn manifest(destination: &Destination, archive: &retention::Archive) -> Result<O
     if !archive.standing.counts() {
         return Ok(None);
     }
-    let source = destination.store.open(&archive.name)?;
-    Ok(select(&*source, &[], &mut Discard)?.map(|selected| selected.manifest))
+    destination.repository.manifest(&archive.name)
 }
 
 fn read_detail(manifest: Option<Manifest>) -> Detail {

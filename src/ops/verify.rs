@@ -2,9 +2,6 @@
 
 mod deep;
 
-use std::{os::unix::ffi::OsStrExt as _, path::Path};
-
-use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tracing::warn;
 
@@ -12,22 +9,11 @@ use self::deep::{Looked, Looking};
 use super::inspect::{OutsideLink, outside_links};
 use crate::{
     archive::{Verified, reader::Discard},
-    disk::open_regular,
-    error::{Failure, Kind},
-    model::{
-        archive_name::{ArchiveName, SUFFIX},
-        version::{Compatibility, compatibility, incompatible},
-        written::escaped,
-    },
-    store::{OWN, is_cold},
-};
-use crate::{
-    catalog::{
-        dates,
-        listing::{OtherFile, is_foreign},
-        location::Location,
-    },
+    catalog::{dates, location::Location, repository::OtherFile},
     context::Context,
+    error::{Failure, Kind},
+    model::version::{Compatibility, compatibility, incompatible},
+    store::is_cold,
     work::remark::Remarks,
 };
 
@@ -54,70 +40,6 @@ pub struct VerifyReport {
     /// The worst that was found.
     #[serde(skip)]
     pub worst: Option<Failure>,
-}
-
-/// The archives of a folder, and the files in it that are none.
-pub struct FolderArchives {
-    /// Every file whose name ends like an archive's, by name.
-    pub archives: Vec<Location>,
-    /// Those that surely are not archives.
-    pub other_files: Vec<OtherFile>,
-}
-
-/// Finds the archives in a folder of this machine, whatever their names are. A file that may be a damaged archive is
-/// among them.
-pub fn in_folder(context: &Context, folder: &Path) -> Result<FolderArchives> {
-    let reading = || format!("cannot read the folder {}", folder.display());
-    let mut found = FolderArchives {
-        archives: Vec::new(),
-        other_files: Vec::new(),
-    };
-    let mut names = Vec::new();
-    for entry in folder.read_dir().with_context(reading)? {
-        let name = entry.with_context(reading)?.file_name();
-        let bytes = name.as_bytes();
-        if bytes.ends_with(SUFFIX.as_bytes()) && !bytes.starts_with(OWN.as_bytes()) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    for name in names {
-        context.stop.check()?;
-        let path = folder.join(&name);
-        if path.is_dir() {
-            continue;
-        }
-        let is_ours = name.to_str().and_then(ArchiveName::of_file).is_some();
-        let foreign = match is_ours {
-            true => false,
-            // A file that cannot be read is reported when it is verified.
-            false => open_regular(&path)
-                .and_then(|file| is_foreign(&mut context.watch(file)))
-                .unwrap_or(false),
-        };
-        if foreign {
-            found.other_files.push(OtherFile {
-                name: path.display().to_string(),
-                name_escaped: escaped(&path),
-                reason: "not an archive: there is no manifest in it".to_owned(),
-                is_foreign: true,
-                is_unread: false,
-            });
-        } else {
-            found.archives.push(Location::File(path));
-        }
-    }
-    if found.archives.is_empty() {
-        let message = format!("there is no archive in {}", folder.display());
-        let others = match found.other_files.len() {
-            0 => String::new(),
-            count => format!(", but {count} other files that end with {SUFFIX}"),
-        };
-        return Err(Failure::new(Kind::NotFound, format!("{message}{others}"))
-            .hint("name the folder that the archives are in")
-            .into());
-    }
-    Ok(found)
 }
 
 /// The results for one archive.

@@ -26,7 +26,7 @@ use crate::{
         publish::{Draft, Existing},
     },
     error::{Failure, Kind},
-    model::{archive_name::SUFFIX, digest::Digest},
+    model::{archive_name::is_archive_file, digest::Digest},
     work::ReadAt,
 };
 
@@ -78,7 +78,7 @@ impl Folder {
             match file.to_str() {
                 Some(name) => take(name, &entry)?,
                 // Archives are known by names in UTF-8; `verify` of the folder also reads this one.
-                None if file.as_bytes().ends_with(SUFFIX.as_bytes()) => {
+                None if is_archive_file(file.as_bytes()) => {
                     warn!(file = %file.display(), folder = %self.path.display(), "A file is passed over, because its name is not UTF-8");
                 }
                 None => {}

@@ -39,6 +39,7 @@ fn archive(time: DateTime<Utc>) -> Archive {
     Archive {
         name: time.to_rfc3339(),
         time,
+        number: 0,
         standing: Standing::Good,
         mark: None,
     }
@@ -219,7 +220,7 @@ fn the_example_in_the_documents_is_what_comes_out() {
     assert!(rows.len() > 9);
     let archives = rows.iter().map(|row| {
         let name = row[0].trim_matches('`').to_owned();
-        let time = ArchiveName::parse(&name).expect("a name").time();
+        let order = ArchiveName::parse(&name).expect("a name").order();
         // The only damaged one.
         let standing = if name.contains("20261118") {
             Standing::Damaged
@@ -228,7 +229,8 @@ fn the_example_in_the_documents_is_what_comes_out() {
         };
         Archive {
             name,
-            time,
+            time: order.time,
+            number: order.number,
             standing,
             mark: None,
         }

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
+use crate::model::archive_name::ArchiveOrder;
+
 /// The longest time by which an archive may be ahead of this machine's clock: clocks and time zones differ, but not by
 /// more than a day.
 const AHEAD: TimeDelta = TimeDelta::hours(24);
@@ -77,6 +79,14 @@ impl Mark {
             Mark::Forever => true,
         }
     }
+
+    /// Returns the text of the mark, as it is stored and as reports have it: `forever`, or a time of RFC 3339.
+    pub fn text(self) -> String {
+        match self {
+            Mark::Forever => "forever".to_owned(),
+            Mark::Until(end) => end.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        }
+    }
 }
 
 impl FromStr for Mark {
@@ -124,10 +134,22 @@ pub struct Archive {
     pub name: String,
     /// The time of its snapshot.
     pub time: DateTime<Utc>,
+    /// The number that distinguishes it from older archives of the same time.
+    pub number: u32,
     /// Its standing.
     pub standing: Standing,
     /// The mark by which a user keeps it, if it has one.
     pub mark: Option<Mark>,
+}
+
+impl Archive {
+    /// Returns its position among archives.
+    pub fn order(&self) -> ArchiveOrder {
+        ArchiveOrder {
+            time: self.time,
+            number: self.number,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The verdict on every archive, with its reasons: pure, and independent of the order of the input.
 
-use std::{cmp::Reverse, collections::HashMap, fmt};
+use std::{collections::HashMap, fmt};
 
 use chrono::{DateTime, Utc};
 
@@ -11,7 +11,6 @@ use super::{
     rules::{self, CalendarArchive, Ground, Grounds},
     span::Span,
 };
-use crate::model::archive_name::number;
 
 /// An archive and the verdict on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +99,8 @@ pub enum Cause {
 /// so does every archive with a mark that holds. Not promised: that an archive which was never inspected is good.
 pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) -> Vec<Judged> {
     archives.sort_by(|one, other| {
-        let key = |archive: &Archive| Reverse((archive.time, number(&archive.name)));
-        (key(one), one).cmp(&(key(other), other))
+        let newest_first = other.order().cmp(&one.order());
+        newest_first.then_with(|| one.cmp(other))
     });
     let verdicts = if policy.is_empty() {
         let keep = |archive: &Archive| {

@@ -84,6 +84,7 @@ fn archives(around: DateTime<Utc>) -> impl Strategy<Value = Vec<Archive>> {
             |(number, (seconds, standing, mark)): (usize, (i64, Standing, Option<Mark>))| Archive {
                 name: format!("{number:03}"),
                 time: around + TimeDelta::seconds(seconds),
+                number: 0,
                 standing,
                 mark,
             };

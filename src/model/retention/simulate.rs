@@ -103,6 +103,7 @@ pub fn simulate(
     let archive = |placed: &CalendarArchive| Archive {
         name: placed.time.to_rfc3339_opts(SecondsFormat::Secs, true),
         time: placed.time,
+        number: 0,
         standing: Standing::Good,
         mark: None,
     };

@@ -31,6 +31,7 @@ fn archive(name: &str, time: &str, standing: Standing) -> Archive {
     Archive {
         name: name.to_owned(),
         time: at(time),
+        number: 0,
         standing,
         mark: None,
     }
@@ -384,13 +385,19 @@ fn two_years_of_hours_are_simulated_while_somebody_waits() {
 #[test]
 fn of_one_second_the_highest_number_is_the_newest() {
     let names = ["a.tar.gz", "a.1.tar.gz", "a.10.tar.gz", "a.2.tar.gz"];
-    let all = names.map(|name| archive(name, "2026-01-01T00:00:00Z", Standing::Good));
+    let numbered = [0, 1, 10, 2].into_iter().zip(names);
+    let all: Vec<Archive> = numbered
+        .map(|(number, name)| Archive {
+            number,
+            ..archive(name, "2026-01-01T00:00:00Z", Standing::Good)
+        })
+        .collect();
     let counts = Counts {
         last: 1.into(),
         ..Counts::default()
     };
     let policy = Policy::new(counts, None, Zone::UTC);
-    let judged = judge(all.to_vec(), &policy, at("2026-01-02T00:00:00Z"));
+    let judged = judge(all, &policy, at("2026-01-02T00:00:00Z"));
     let order: Vec<&str> = judged.iter().map(|one| one.archive.name.as_str()).collect();
     assert_eq!(order, [names[2], names[3], names[1], names[0]]);
     assert_eq!(kept(&judged), BTreeSet::from([names[2].to_owned()]));
@@ -403,6 +410,7 @@ fn fifty_thousand_torn_archives_are_judged_in_one_walk() {
     let all = names.map(|hour| Archive {
         name: format!("{hour:05}"),
         time: start - chrono::TimeDelta::hours(hour.into()),
+        number: 0,
         standing: Standing::Torn,
         mark: None,
     });

@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     disk::folder_of,
     error::{Failure, Kind},
-    model::{archive_name::SUFFIX, entry_name::printable},
+    model::{archive_name::is_archive_file, entry_name::printable},
     store::{
         Address, Word,
         address::{self, text_of},
@@ -40,7 +40,7 @@ pub fn source(
     if let Word::Url(text) = address::word(text).map_err(usage)? {
         let is_place = match Address::parse(&text).map_err(usage)? {
             Address::Folder(path) => path.is_dir(),
-            _ => !text.ends_with(SUFFIX) && !names_latest(&text),
+            _ => !is_archive_file(&*text) && !names_latest(&text),
         };
         return if is_place {
             Ok((Destination::open(context, settings, &*text)?, None))
@@ -92,7 +92,7 @@ fn archive(
 /// The place that is written to.
 pub fn target(context: &Context, settings: &Settings, word: &OsStr) -> Result<Destination> {
     let Some(text) = text_of(word).map_err(usage)? else {
-        let names_archive = word.as_bytes().ends_with(SUFFIX.as_bytes());
+        let names_archive = is_archive_file(word.as_bytes());
         if names_archive && !Path::new(word).is_dir() {
             return Err(names_an_archive(&printable(&word.to_string_lossy())).into());
         }
@@ -102,7 +102,7 @@ pub fn target(context: &Context, settings: &Settings, word: &OsStr) -> Result<De
         Some(_) => text.strip_suffix('/').unwrap_or(text),
         None => text,
     };
-    let names_archive = text.starts_with('@') && text.contains('/') || text.ends_with(SUFFIX);
+    let names_archive = text.starts_with('@') && text.contains('/') || is_archive_file(text);
     if names_archive && !Path::new(text).is_dir() {
         return Err(names_an_archive(text).into());
     }

@@ -35,8 +35,8 @@ use crate::{
 };
 use crate::{
     catalog::{
-        destination::Slot,
         shipment::{self, Shipment},
+        slot::UploadSlot,
     },
     context::Context,
 };
@@ -72,7 +72,7 @@ struct Proven {
 impl Making<'_> {
     /// Makes the archive and brings it to every destination. A failed destination does not stop the others; if none is
     /// left, the failure of the last one is returned.
-    pub fn make(&self, here: Vec<LocalPlace>, away: Vec<Slot>) -> Result<Made> {
+    pub fn make(&self, here: Vec<LocalPlace>, away: Vec<UploadSlot>) -> Result<Made> {
         let mut missed = Vec::new();
         let mut here = here.into_iter();
         while let Some(first) = here.next() {
@@ -128,7 +128,7 @@ impl Making<'_> {
         proven: Proven,
         first: LocalPlace,
         others: impl ExactSizeIterator<Item = LocalPlace>,
-        away: &[Slot],
+        away: &[UploadSlot],
     ) -> Result<Made> {
         let (context, name) = (self.context, self.name);
         let Proven {
@@ -153,7 +153,7 @@ impl Making<'_> {
         }
         if !away.is_empty() {
             context.begin("sending", Some(size_bytes));
-            let send = |away: &[Slot]| {
+            let send = |away: &[UploadSlot]| {
                 (&content).rewind()?;
                 let mut sending = self.begin(away, size_bytes..=size_bytes, Some(digest))?;
                 io::copy(&mut context.watch(&content), &mut sending)?;
@@ -167,7 +167,7 @@ impl Making<'_> {
                 // The archive is good here; the other destinations do not have it.
                 Err(error) if !is_interruption(&error) => {
                     let failure = Failure::of(&error);
-                    let failed = |slot: &Slot| OutputReport {
+                    let failed = |slot: &UploadSlot| OutputReport {
                         hint: failure.hint.clone(),
                         ..failed(slot.shown(name), failure.message.clone())
                     };
@@ -204,14 +204,14 @@ impl Making<'_> {
 
     /// Makes the archive while it is sent, and reads it while it passes; what does not read back as it was meant has no
     /// name anywhere.
-    fn away(&self, away: &[Slot]) -> Result<Made> {
+    fn away(&self, away: &[UploadSlot]) -> Result<Made> {
         let mut made = self.made_away(away)?;
-        let again = |away: &[Slot]| self.made_away(away).map(|made| made.outputs);
+        let again = |away: &[UploadSlot]| self.made_away(away).map(|made| made.outputs);
         renamed(away, &mut made.outputs, again)?;
         Ok(made)
     }
 
-    fn made_away(&self, away: &[Slot]) -> Result<Made> {
+    fn made_away(&self, away: &[UploadSlot]) -> Result<Made> {
         match self.send(away, self.earlier.as_ref()) {
             Err(error) if self.earlier.is_some() && is_refusal(&error) => {
                 warn_of_earlier();
@@ -225,7 +225,7 @@ impl Making<'_> {
         })
     }
 
-    fn send(&self, away: &[Slot], earlier: Option<&Earlier>) -> Result<Made> {
+    fn send(&self, away: &[UploadSlot], earlier: Option<&Earlier>) -> Result<Made> {
         let most_bytes = writer::most_bytes(self.manifest);
         let least_bytes = most_bytes / MOST_COMPRESSED;
         let mut sending = self.begin(away, least_bytes..=most_bytes, None)?;
@@ -247,7 +247,7 @@ impl Making<'_> {
     /// fails where none takes it.
     fn begin(
         &self,
-        away: &[Slot],
+        away: &[UploadSlot],
         bytes: RangeInclusive<u64>,
         known: Option<Digest>,
     ) -> Result<Sending> {
@@ -347,9 +347,9 @@ const MOST_OUTRUN: usize = 20;
 /// Sends the archive once more, under the next name that is free, to each of `away` where another archive of the same
 /// second got its name between the first look and the end. `arrivals` says what became of each, in the same order.
 fn renamed(
-    away: &[Slot],
+    away: &[UploadSlot],
     arrivals: &mut [OutputReport],
-    send: impl Fn(&[Slot]) -> Result<Vec<OutputReport>>,
+    send: impl Fn(&[UploadSlot]) -> Result<Vec<OutputReport>>,
 ) -> Result<()> {
     for (slot, arrival) in away.iter().zip(arrivals) {
         for _ in 0..MOST_OUTRUN {

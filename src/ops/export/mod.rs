@@ -44,7 +44,10 @@ use crate::{
     },
 };
 use crate::{
-    catalog::destination::{Destination, ReadBack},
+    catalog::{
+        destination::{Destination, ReadBack},
+        slot::UploadSlot,
+    },
     context::Context,
     machine::{app_version, enter::Entered},
     model::written::rfc3339,
@@ -78,7 +81,7 @@ pub enum ExportOutput {
     /// A file, or a folder in which it gets its default name.
     Path(PathBuf),
     /// A place where archives are kept, under this name or its default one.
-    Stored(Destination, Option<String>),
+    Stored(UploadSlot),
     /// A destination that cannot be used, and why.
     Unusable(String, Failure),
 }
@@ -117,7 +120,10 @@ impl ExportOutput {
                 Err(error) => ExportOutput::Unusable(word.to_owned(), Failure::of(&error)),
                 Ok(destination) => match destination.folder() {
                     Some(folder) => ExportOutput::Path(folder.join(name.unwrap_or_default())),
-                    None => ExportOutput::Stored(destination, name),
+                    None => ExportOutput::Stored(UploadSlot {
+                        repository: destination.repository,
+                        name,
+                    }),
                 },
             }),
             Err(error) => match Failure::of(&error) {

@@ -21,18 +21,22 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, MOST_NUMBER, SUFFIX},
+        archive_name::{ArchiveName, MOST_NUMBER},
         limits::HEAD_BYTES,
         manifest::Manifest,
         written::{ShownPath, unexpanded},
     },
 };
-use crate::{catalog::destination::Slot, context::Context, work::stdout::Stdout};
+use crate::{
+    catalog::{repository::ListedArchive, slot::UploadSlot, tar_store::folder::newest_of_ours},
+    context::Context,
+    work::stdout::Stdout,
+};
 
 /// The destinations of the archive, on this machine and elsewhere.
 pub struct Outputs {
     pub here: Vec<LocalPlace>,
-    pub away: Vec<Slot>,
+    pub away: Vec<UploadSlot>,
     /// The destinations that cannot be used; not all of them.
     pub missed: Vec<OutputReport>,
 }
@@ -63,12 +67,8 @@ impl Outputs {
                         Err(error) => (path.display().to_string(), error),
                     }
                 }
-                ExportOutput::Stored(destination, archive) => {
-                    outputs.away.push(Slot {
-                        store: destination.store.clone(),
-                        place: destination.shown(),
-                        name: archive.clone(),
-                    });
+                ExportOutput::Stored(slot) => {
+                    outputs.away.push(slot.clone());
                     continue;
                 }
                 ExportOutput::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
@@ -115,7 +115,7 @@ pub fn earlier(
         (Since::Newest, Some(LocalPlace::Folder(folder, _))) => folder.clone(),
         (Since::Newest, Some(LocalPlace::File { path, .. })) => folder_of(path),
     };
-    let newest = newest_in(&folder, prefix);
+    let newest = newest_of_ours(&folder, prefix);
     Ok(newest.and_then(|path| open(&path).ok().flatten()))
 }
 
@@ -127,8 +127,8 @@ pub fn newest_manifest(
     prefix: &str,
 ) -> Option<Manifest> {
     let in_folder = match place {
-        Some(LocalPlace::Folder(folder, _)) => newest_in(folder, prefix),
-        Some(LocalPlace::File { path, .. }) => newest_in(&folder_of(path), prefix),
+        Some(LocalPlace::Folder(folder, _)) => newest_of_ours(folder, prefix),
+        Some(LocalPlace::File { path, .. }) => newest_of_ours(&folder_of(path), prefix),
         Some(LocalPlace::Stdout) | None => None,
     };
     let path = match since {
@@ -140,26 +140,16 @@ pub fn newest_manifest(
     Some(selected.manifest)
 }
 
-/// The manifest of the newest archive at another destination but for the one that was `made`, if that can be read
-/// without reading all of it.
-pub fn manifest_before(slot: &Slot, prefix: &str, made: &Manifest) -> Option<Manifest> {
-    let mut newest = None;
-    let listed = slot.store.list(&mut |stored| {
-        let name = ArchiveName::of_file(&stored.name).filter(|name| name.prefix() == prefix);
-        let is_made = slot.name.as_ref() == Some(&stored.name);
-        let root = |name: &ArchiveName| name.file_name(0).strip_suffix(SUFFIX).map(str::to_owned);
-        let is_other = |name: &ArchiveName| !is_made && made.root != root(name);
-        if let Some(name) = name.filter(is_other) {
-            let found = (name.time(), name.number(), stored.name);
-            newest = newest.take().max(Some(found));
-        }
-        Ok(())
-    });
-    listed.ok()?;
-    let (_, _, name) = newest?;
-    let source = slot.store.open(&name).ok()?;
-    let selected = select(&*source, &[], &mut Discard).ok()??;
-    Some(selected.manifest)
+/// Returns the manifest of the newest archive at another destination beside the one that was `made`, if it can be read
+/// without reading all of the archive.
+pub fn manifest_before(slot: &UploadSlot, prefix: &str, made: &Manifest) -> Option<Manifest> {
+    let is_other = |listed: &ListedArchive| {
+        let name = &listed.stored.name;
+        let root = ArchiveName::of_file(name).map(|name| name.root());
+        slot.name.as_ref() != Some(name) && made.root != root
+    };
+    let newest = slot.repository.newest_named(prefix, is_other).ok()??;
+    slot.repository.manifest(&newest).ok()?
 }
 
 /// A place on this machine.
@@ -276,21 +266,6 @@ impl LocalPlace {
             }
         }
     }
-}
-
-/// Returns the archive with the latest time in its name, among those of a folder with this prefix. Only archives that
-/// this user or root owns count: other users with write access must not choose the archive that is reused.
-fn newest_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
-    let names = folder.read_dir().ok()?.flatten();
-    let archives = names.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        let parsed = ArchiveName::of_file(&name).filter(|parsed| parsed.prefix() == prefix)?;
-        let metadata = entry.metadata().ok()?;
-        let is_ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
-        (metadata.is_file() && is_ours).then(|| ((parsed.time(), parsed.number()), name))
-    });
-    let newest = archives.max_by_key(|(age, _)| *age);
-    newest.map(|(_, name)| folder.join(name))
 }
 
 /// Refuses the places of the state itself, empty or not: targets, their backups, and what hookshot keeps for itself.

@@ -12,16 +12,15 @@ use anyhow::Result;
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use self::plan::Plan;
-use super::keep::text;
 use crate::{
-    catalog::set::{Failed, Hosts, at_each, failure_of},
+    catalog::each::{FailedDestination, Hosts, at_each, failure_of},
     context::Context,
     model::written::rfc3339,
 };
 use crate::{
     config::Settings,
     error::{Failure, Kind},
-    model::retention::{Judged, Policy, Share, Verdict},
+    model::retention::{Judged, Mark, Policy, Share, Verdict},
 };
 
 /// The request for a prune.
@@ -76,7 +75,7 @@ pub struct Report {
     /// One for each place that could be judged.
     pub places: Vec<Place>,
     /// Places that could not.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedDestination>,
     /// The failure of the run, if something is left undone.
     pub failure: Option<Failure>,
 }
@@ -185,7 +184,8 @@ impl Serialize for Report {
 pub fn prune(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
     let words: Vec<OsString> = request.place.iter().cloned().collect();
     let (plans, failed) = at_each(context, settings, &words, |destination| {
-        Plan::make(context, destination, &settings.schema.prefix, request)
+        let prefix = request.hosts.prefix(settings);
+        Plan::make(context, destination, prefix, request)
     })?;
     let mut failure = failure_of(&failed, plans.len() + failed.len());
     let too_many: Vec<String> = plans
@@ -253,7 +253,7 @@ impl Plan {
                     reasons: reasons.iter().map(ToString::to_string).collect(),
                     size_bytes,
                     standing,
-                    mark: archive.mark.map(text),
+                    mark: archive.mark.map(Mark::text),
                 }),
                 Verdict::Remove(removal) => remove.push(Doomed {
                     name,

@@ -1,26 +1,17 @@
 //! The archives to remove from one place. They are judged, and judged again whenever an archive that others would make
 //! room for turns out to be damaged.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
 use tracing::warn;
 
 use super::{Limit, Looks, Request};
 use crate::{
-    archive::{Input, read, reader::Discard, select::select},
-    catalog::{destination::Destination, listing::Manifests, set::Catalog},
+    catalog::{destination::Destination, repository::Manifests},
     context::Context,
-    error::{Failure, Kind},
-    model::{
-        manifest::Manifest,
-        retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
-    },
-    store::{Pages, Stored, is_cold},
-    work::ReadAt,
+    model::retention::{Archive, Judged, Policy, Reason, Share, Verdict, judge},
+    store::Stored,
 };
 
 /// The plan for one place.
@@ -47,12 +38,13 @@ impl Plan {
     pub fn make(
         context: &Context,
         destination: Destination,
-        prefix: &str,
+        prefix: Option<&str>,
         request: &Request,
     ) -> Result<Plan> {
-        let catalog = Catalog::read(&destination, prefix, request.hosts, Manifests::OfDays)?;
-        if catalog.archives.is_empty()
-            && let Some(folders) = destination.folders()
+        let mut listing = destination.repository.list(prefix, Manifests::OfDays)?;
+        let strays = listing.read_marks(&*destination.repository, prefix)?;
+        if listing.archives.is_empty()
+            && let Some(folders) = destination.repository.shown_folders()
         {
             warn!(place = %destination.shown(), "There are no archives here; folders are places of their own: {folders}");
         }
@@ -62,7 +54,7 @@ impl Plan {
             .unwrap_or(destination.retention.max_remove);
         let mut sizes = HashMap::new();
         let mut hosts: BTreeMap<&str, Vec<Archive>> = BTreeMap::new();
-        for listed in &catalog.archives {
+        for listed in &listing.archives {
             sizes.insert(listed.stored.name.clone(), listed.stored.size_bytes);
             let host = hosts.entry(listed.prefix()).or_default();
             host.push(listed.archive());
@@ -92,9 +84,9 @@ impl Plan {
             strays: if policy.is_empty() {
                 Vec::new()
             } else {
-                catalog.strays
+                strays
             },
-            other_names: catalog.other_names,
+            other_names: listing.other_names,
             destination,
             policy,
             max_remove,
@@ -155,57 +147,13 @@ impl Looking<'_> {
                 continue;
             }
             self.context.stop.check()?;
-            match standing(self.context, self.destination, &archive.name)? {
+            match (self.destination.repository).standing(self.context, &archive.name)? {
                 Some(standing) => archive.standing = standing,
                 None => drop(gone.insert(archive.name.clone())),
             }
         }
         archives.retain(|archive| !gone.contains(&archive.name));
         Ok(())
-    }
-}
-
-/// Reads the end and the manifest of an archive; all of it if they do not suffice. `None` if it is not there.
-pub fn standing(
-    context: &Context,
-    destination: &Destination,
-    name: &str,
-) -> Result<Option<Standing>> {
-    let source = match destination.store.open(name) {
-        Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(None),
-        source => source?,
-    };
-    let shown = format!("{}/{name}", destination.shown());
-    let of = |manifest: &Manifest| match manifest.has_torn_database() {
-        true => {
-            warn!(archive = %shown, "A database in an archive is torn: the archive is not taken for a good one");
-            Standing::Torn
-        }
-        false => Standing::Good,
-    };
-    match select(&*source, &[], &mut Discard) {
-        Ok(Some(selected)) => return Ok(Some(of(&selected.manifest))),
-        Ok(None) => {}
-        // It was proven when it was sent.
-        Err(error) if is_cold(&Failure::of(&error)) => return Ok(Some(Standing::Cold)),
-        Err(error) => return Err(error),
-    }
-    // Damaged, or without an index: format 1.0, or packed anew.
-    let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(source);
-    let pages = context.watch(Pages::new(source)?);
-    let input = Input::Stream(Box::new(pages), context.scratch.clone());
-    let error = match read(&shown, input, context.threads, &mut Discard) {
-        Ok(verified) => return Ok(Some(of(verified.manifest()))),
-        Err(error) => error,
-    };
-    let failure = Failure::of(&error);
-    match failure.kind {
-        Kind::Refused => {
-            warn!(archive = %shown, "An archive is damaged and does not count: {}", failure.message);
-            Ok(Some(Standing::Damaged))
-        }
-        Kind::Version => Ok(Some(Standing::Unproven)),
-        _ => Err(error),
     }
 }
 

@@ -3,16 +3,12 @@
 use anyhow::Result;
 use tracing::{info, warn};
 
-use super::{
-    Place, Undone,
-    plan::{Plan, standing},
-};
+use super::{Place, Undone, plan::Plan};
 use crate::{
-    catalog::set::{mark_name, read_mark},
     context::Context,
     error::{Failure, Kind},
     model::{
-        archive_name::number,
+        archive_name::mark_of,
         retention::{Archive, Judged, Removal, Standing, Verdict},
     },
 };
@@ -21,7 +17,7 @@ use crate::{
 /// goes on. Only an interruption is an error; archives left then are not in the note.
 pub fn apply(context: &Context, plan: &Plan, place: &mut Place) -> Result<()> {
     let mut doomed: Vec<(&Archive, &Removal)> = plan.judged.iter().filter_map(removal).collect();
-    doomed.sort_by_key(|(archive, _)| (archive.time, number(&archive.name), &archive.name));
+    doomed.sort_by_key(|(archive, _)| (archive.order(), &archive.name));
     for (archive, removal) in doomed {
         context.stop.check()?;
         match one(context, plan, archive, removal) {
@@ -41,7 +37,7 @@ pub fn apply(context: &Context, plan: &Plan, place: &mut Place) -> Result<()> {
     for archive in &plan.strays {
         context.stop.check()?;
         if let Err(error) = stray(plan, archive) {
-            place.undone.push(undone(error, &mark_name(archive))?);
+            place.undone.push(undone(error, &mark_of(archive))?);
         }
     }
     Ok(())
@@ -75,8 +71,8 @@ enum Outcome {
 }
 
 fn one(context: &Context, plan: &Plan, archive: &Archive, removal: &Removal) -> Result<Outcome> {
-    let store = &*plan.destination.store;
-    let Some(found) = store.find(&archive.name)? else {
+    let repository = &*plan.destination.repository;
+    let Some(found) = repository.find(&archive.name)? else {
         return Ok(Outcome::Gone);
     };
     if found.size_bytes != plan.size_bytes(&archive.name) {
@@ -84,27 +80,27 @@ fn one(context: &Context, plan: &Plan, archive: &Archive, removal: &Removal) -> 
         return Ok(Outcome::Spared(message));
     }
     let replacement = &removal.replacement;
-    let is_there = store
+    let is_there = repository
         .find(replacement)?
         .is_some_and(|found| found.size_bytes == plan.size_bytes(replacement));
     if !is_there {
         let message = format!("{replacement}, which takes its place, is gone or changed");
         return Ok(Outcome::Spared(message));
     }
-    let mark = read_mark(store, &archive.name)?;
+    let mark = repository.mark(&archive.name)?;
     if mark.is_some_and(|mark| mark.holds(context.now)) {
         return Ok(Outcome::Spared("somebody has marked it".to_owned()));
     }
     // An archive that was misread on its way is not damaged.
     if archive.standing == Standing::Damaged
-        && standing(context, &plan.destination, &archive.name)? != Some(Standing::Damaged)
+        && repository.standing(context, &archive.name)? != Some(Standing::Damaged)
     {
         let message = "it was found damaged, and at the second look it is not".to_owned();
         return Ok(Outcome::Spared(message));
     }
-    store.remove(&archive.name)?;
+    repository.remove(&archive.name)?;
     if mark.is_some()
-        && let Err(error) = store.remove(&mark_name(&archive.name))
+        && let Err(error) = repository.remove_mark(&archive.name)
     {
         warn!(archive = %archive.name, "Its mark is still there, and goes with the next run: {error:#}");
     }
@@ -113,9 +109,9 @@ fn one(context: &Context, plan: &Plan, archive: &Archive, removal: &Removal) -> 
 
 /// Removes the mark of an archive that is still not there.
 fn stray(plan: &Plan, archive: &str) -> Result<()> {
-    let store = &*plan.destination.store;
-    match store.find(archive)? {
+    let repository = &*plan.destination.repository;
+    match repository.find(archive)? {
         Some(_) => Ok(()),
-        None => store.remove(&mark_name(archive)),
+        None => repository.remove_mark(archive),
     }
 }

@@ -1,21 +1,16 @@
-//! The contents of destinations: archives by one listing each, with the marks beside them.
+//! Work at each of several destinations: if it fails at one, the others still follow.
 
 use std::{ffi::OsString, path::Path};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
-use tracing::warn;
 
-use super::{
-    destination::Destination,
-    listing::{Listed, MARK_SUFFIX, Manifests, OtherFile},
-};
-use crate::context::Context;
+use super::destination::Destination;
 use crate::{
     config::Settings,
+    context::Context,
     error::{Failure, Kind},
-    model::{archive_name::ArchiveName, limits::MAX_MARK_BYTES, retention::Mark, written::escaped},
-    store::{Store, Stored},
+    model::written::escaped,
 };
 
 /// The selection of archives by host.
@@ -27,76 +22,19 @@ pub enum Hosts {
     All,
 }
 
-/// The content of a destination.
-pub struct Catalog {
-    /// Its archives, the newest first; those of the same time by name.
-    pub archives: Vec<Listed>,
-    /// Names of missing archives that have a mark.
-    pub strays: Vec<String>,
-    /// The number of archives of other hosts.
-    pub others: usize,
-    /// Files that proved not to be archives.
-    pub other_files: Vec<OtherFile>,
-    /// Files whose names differ from those of archives, if they were not read.
-    pub other_names: Vec<Stored>,
-}
-
-impl Catalog {
-    /// Lists a destination, and reads the marks of the selected archives.
-    pub fn read(
-        destination: &Destination,
-        prefix: &str,
-        hosts: Hosts,
-        manifests: Manifests,
-    ) -> Result<Catalog> {
-        let prefix = Some(prefix).filter(|_| hosts == Hosts::Ours);
-        let mut listing = destination.listing(prefix, manifests)?;
-        for listed in &mut listing.archives {
-            if listing.marks.remove(&listed.stored.name) {
-                listed.mark = read_mark(&*destination.store, &listed.stored.name)?;
-            }
+impl Hosts {
+    /// Returns the prefix of the selected archives; `None` for all.
+    pub fn prefix(self, settings: &Settings) -> Option<&str> {
+        match self {
+            Hosts::Ours => Some(&settings.schema.prefix),
+            Hosts::All => None,
         }
-        // Archives under other names tell no host.
-        let is_ours = |archive: &String| {
-            let name = ArchiveName::of_file(archive);
-            name.is_some_and(|name| prefix.is_none_or(|prefix| name.prefix() == prefix))
-        };
-        Ok(Catalog {
-            archives: listing.archives,
-            strays: listing.marks.into_iter().filter(is_ours).collect(),
-            others: listing.others,
-            other_files: listing.other_files,
-            other_names: listing.other_names,
-        })
     }
-}
-
-/// Returns the name of the object that marks an archive.
-pub fn mark_name(archive: &str) -> String {
-    format!("{archive}{MARK_SUFFIX}")
-}
-
-/// Reads the mark of an archive. An unreadable mark holds for ever: the user wanted to keep the archive.
-pub fn read_mark(store: &dyn Store, archive: &str) -> Result<Option<Mark>> {
-    let name = mark_name(archive);
-    let source = match store.open(&name) {
-        Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(None),
-        source => source?,
-    };
-    let reading = || format!("cannot read {name} in {}", store.shown());
-    let length = source.length().with_context(reading)?;
-    let mut text = vec![0; length.min(MAX_MARK_BYTES) as usize];
-    source.read_exact_at(&mut text, 0).with_context(reading)?;
-    let text = String::from_utf8_lossy(&text);
-    Ok(Some(text.trim().parse().unwrap_or_else(|_| {
-        warn!(mark = %name, place = %store.shown(), "A mark is neither `forever` nor a date; its archive stays");
-        Mark::Forever
-    })))
 }
 
 /// A destination at which the work failed.
 #[derive(Debug, Serialize)]
-pub struct Failed {
+pub struct FailedDestination {
     /// The destination, as the user named it.
     pub destination: String,
     /// The same, percent-encoded, if it is not UTF-8.
@@ -116,7 +54,7 @@ pub fn at_each<T>(
     settings: &Settings,
     words: &[OsString],
     mut act: impl FnMut(Destination) -> Result<T>,
-) -> Result<(Vec<T>, Vec<Failed>)> {
+) -> Result<(Vec<T>, Vec<FailedDestination>)> {
     let configured: Vec<OsString>;
     let words = if words.is_empty() {
         configured = settings
@@ -156,7 +94,7 @@ pub fn at_each<T>(
                 if words.len() == 1 || matches!(failure.kind, Kind::Interrupted(_)) {
                     return Err(error);
                 }
-                failed.push(Failed {
+                failed.push(FailedDestination {
                     destination: word.to_string_lossy().into_owned(),
                     destination_escaped: escaped(Path::new(word)),
                     message: failure.message.clone(),
@@ -170,7 +108,7 @@ pub fn at_each<T>(
 
 /// Returns the failure of a run over `places` destinations, `None` if none failed. If all failed, it has the kind of
 /// the first; else [`Kind::Partial`].
-pub fn failure_of(failed: &[Failed], places: usize) -> Option<Failure> {
+pub fn failure_of(failed: &[FailedDestination], places: usize) -> Option<Failure> {
     let first = &failed.first()?.failure;
     let kind = if failed.len() < places {
         Kind::Partial
@@ -183,7 +121,7 @@ pub fn failure_of(failed: &[Failed], places: usize) -> Option<Failure> {
         failed[0].destination,
         first.message
     );
-    let named = |failed: &Failed| format!("{}: {}", failed.destination, failed.message);
+    let named = |failed: &FailedDestination| format!("{}: {}", failed.destination, failed.message);
     Some(Failure {
         kind,
         message,

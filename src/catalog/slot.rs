@@ -5,32 +5,31 @@ use std::{ops::RangeInclusive, sync::Arc};
 use anyhow::Result;
 use tracing::{info, warn};
 
+use super::repository::Repository;
 use crate::{
     context::Context,
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, MOST_NUMBER},
-    store::{Store, Upload, is_taken, require_room},
+    store::{Upload, is_taken},
 };
 
 /// A destination and a name in it, for an archive that is to be sent.
 #[derive(Clone)]
-pub struct Slot {
-    /// The store of the destination.
-    pub store: Arc<dyn Store>,
-    /// The destination, for messages and reports.
-    pub place: String,
+pub struct UploadSlot {
+    /// The archives of the destination.
+    pub repository: Arc<dyn Repository>,
     /// The name in it. Without one, the upload gets the first of the default names that is free.
     pub name: Option<String>,
 }
 
-impl Slot {
+impl UploadSlot {
     /// Returns destination and name, for messages and reports. `default` is the archive's default name.
     pub fn shown(&self, default: &ArchiveName) -> String {
         self.shown_as(self.name.as_deref().unwrap_or(&default.file_name(0)))
     }
 
     fn shown_as(&self, name: &str) -> String {
-        format!("{}/{name}", self.place)
+        format!("{}/{name}", self.repository.shown())
     }
 
     /// Removes the leftovers of dead uploads, then begins an upload of a size in `bytes`. Returns the full name for
@@ -42,16 +41,16 @@ impl Slot {
         bytes: RangeInclusive<u64>,
     ) -> (String, Result<Box<dyn Upload>>) {
         let maker = context.maker();
-        match self.store.sweep(&maker) {
+        match self.repository.sweep(&maker) {
             Ok(swept) => swept.iter().for_each(|name| {
-                info!(archive = %name, place = %self.store.shown(), "Removed what an upload had left that did not end")
+                info!(archive = %name, place = %self.repository.address(), "Removed what an upload had left that did not end")
             }),
             Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_) | Kind::Unproven) => return (self.shown(default), Err(error)),
-            // If the store refuses writes, the upload reports it at once.
+            // If the place refuses writes, the upload reports it at once.
             Err(error) => warn!("Cannot look for what unfinished uploads left: {error:#}"),
         }
         // The upload itself reports any other error.
-        if let Err(error) = require_room(&*self.store, *bytes.start())
+        if let Err(error) = self.repository.require_room(*bytes.start())
             && matches!(Failure::of(&error).kind, Kind::Space | Kind::Interrupted(_))
         {
             return (self.shown(default), Err(error));
@@ -60,10 +59,10 @@ impl Slot {
         loop {
             let name = self.name.clone();
             let name = name.unwrap_or_else(|| default.file_name(number));
-            let begun = self.store.create(&name, *bytes.end(), &maker);
+            let begun = self.repository.put(&name, bytes.clone(), &maker);
             // Two archives of the same second get two names.
             let is_taken = |error| {
-                is_taken(&Failure::of(error)) || matches!(self.store.find(&name), Ok(Some(_)))
+                is_taken(&Failure::of(error)) || matches!(self.repository.find(&name), Ok(Some(_)))
             };
             let may_rise = self.name.is_none() && number < MOST_NUMBER;
             if may_rise && begun.as_ref().err().is_some_and(is_taken) {

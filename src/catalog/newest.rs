@@ -1,0 +1,143 @@
+//! The newest archive of a repository: which archives come first, and which are passed over.
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use tracing::warn;
+
+use super::repository::{ListedArchive, Manifests, Repository};
+use crate::{
+    error::{Failure, Kind},
+    model::{retention::is_future, written::rfc3339},
+    store::is_cold,
+};
+
+/// The most folders that a message names.
+const MOST_NAMED: usize = 10;
+
+impl dyn Repository {
+    /// Returns the newest archive of `prefix` whose end and manifest are good. It prefers one without a torn database.
+    /// The caller verifies the rest. An archive that must be thawed is the last choice.
+    pub fn newest_good(&self, prefix: &str, now: DateTime<Utc>) -> Result<String> {
+        let (mut torn, mut cold) = (None, None);
+        for name in self.newest_first(prefix, now)? {
+            let manifest = match self.manifest(&name) {
+                Err(error) if is_cold(&Failure::of(&error)) => {
+                    warn!(archive = %name, "An archive lies in cold storage, the next older one is looked at");
+                    cold.get_or_insert(name);
+                    continue;
+                }
+                manifest => manifest?,
+            };
+            if let Some(manifest) = manifest {
+                if !manifest.has_torn_database() {
+                    return Ok(name);
+                }
+                warn!(archive = %name, "A database in an archive is torn, the next older one is looked at");
+                torn.get_or_insert(name);
+                continue;
+            }
+            warn!(archive = %name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
+        }
+        torn.or(cold)
+            .ok_or_else(|| self.has_none("good archive", prefix).into())
+    }
+
+    /// Returns the archives of `prefix`, the newest first, for a caller that verifies them itself; at least one. An
+    /// archive with a torn database and one in cold storage come after all others, as far as the first that is neither.
+    pub fn candidates(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>> {
+        let mut names = self.newest_first(prefix, now)?;
+        // An archive that cannot be inspected keeps its position: its reader will report the fault.
+        let weakness = |name: &String| match self.manifest(name) {
+            Ok(manifest) => manifest?
+                .has_torn_database()
+                .then_some("A database in an archive is torn"),
+            Err(error) => {
+                is_cold(&Failure::of(&error)).then_some("An archive lies in cold storage")
+            }
+        };
+        let weak: Vec<&str> = names.iter().map_while(weakness).collect();
+        let count = weak.len();
+        for (name, weakness) in names.iter().zip(weak) {
+            match count < names.len() {
+                true => {
+                    warn!(archive = %name, "{weakness}, the next older one is looked at");
+                }
+                false => warn!(archive = %name, "{weakness}, and there is no older one without"),
+            }
+        }
+        names.rotate_left(count);
+        Ok(names)
+    }
+
+    /// Returns the newest archive of `prefix` that is wanted, by the names alone.
+    pub fn newest_named(
+        &self,
+        prefix: &str,
+        mut is_wanted: impl FnMut(&ListedArchive) -> bool,
+    ) -> Result<Option<String>> {
+        let listing = self.list(Some(prefix), Manifests::OfNone)?;
+        let newest = listing
+            .archives
+            .into_iter()
+            .find(|listed| is_wanted(listed));
+        Ok(newest.map(|listed| listed.stored.name))
+    }
+
+    /// Returns the number of folders that the last listing skipped, and the first of their names.
+    pub fn shown_folders(&self) -> Option<String> {
+        let folders = self.folders();
+        let named = folders.iter().take(MOST_NAMED).cloned();
+        let named = named.collect::<Vec<_>>().join(", ");
+        match folders.len() {
+            0 => None,
+            count if count > MOST_NAMED => Some(format!("{named} and {} more", count - MOST_NAMED)),
+            _ => Some(named),
+        }
+    }
+
+    /// Returns the names of the archives of `prefix`, the newest first, without those dated in the future; at least
+    /// one.
+    fn newest_first(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>> {
+        let listing = self.list(Some(prefix), Manifests::OfAll)?;
+        let is_ahead = |listed: &ListedArchive| is_future(listed.time, now);
+        let (ahead, archives): (Vec<ListedArchive>, Vec<ListedArchive>) =
+            listing.archives.into_iter().partition(is_ahead);
+        for other in listing.other_files.iter().filter(|file| !file.is_foreign) {
+            warn!(file = %other.name, place = %self.shown(), "A file is passed over: {}", other.reason);
+        }
+        let names = |archives: Vec<ListedArchive>| {
+            let names = archives.into_iter().map(|listed| listed.stored.name);
+            names.collect()
+        };
+        let Some(latest) = ahead.first() else {
+            if archives.is_empty() {
+                return Err(self.has_none("archive", prefix).into());
+            }
+            return Ok(names(archives));
+        };
+        let (count, clock) = (ahead.len(), rfc3339(now));
+        if archives.is_empty() {
+            let message = format!(
+                "every archive of {prefix} in {} is dated in the future, the newest {}; this machine's clock says {clock}",
+                self.shown(),
+                latest.stored.name
+            );
+            return Err(Failure::new(Kind::NotFound, message)
+                .hint("set this machine's clock; if it is right, name the archive instead of the newest one")
+                .into());
+        }
+        warn!(archive = %latest.stored.name, place = %self.shown(), "Dated in the future and passed over: {count} of the archives; this machine's clock says {clock}");
+        Ok(names(archives))
+    }
+
+    fn has_none(&self, what: &str, prefix: &str) -> Failure {
+        let message = format!("there is no {what} of {prefix} in {}", self.shown());
+        let failure = Failure::new(Kind::NotFound, message);
+        match self.shown_folders() {
+            Some(folders) => failure.hint(format!(
+                "`hookshot list --all-hosts` shows what is there; its folders are places of their own: {folders}"
+            )),
+            None => failure.hint("`hookshot list --all-hosts` shows what is there"),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The listing of a store of archives: the archives with their prefixes and times, the marks beside them, and the other
+//! files.
+//!
+//! A name `PREFIX-YYYYMMDD-HHMMSS[.N].tar.gz` tells prefix and time. For another name, hookshot reads the manifest,
+//! which costs requests: in a store at most [`MAX_LOOKS`] manifests, the newest first.
+
+use std::cmp::Reverse;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+
+use crate::{
+    archive::{
+        head::{Head, look, opening},
+        reader::Discard,
+        select::select,
+    },
+    catalog::repository::{ArchiveListing, ListedArchive, Manifests, OtherFile},
+    error::{Failure, Kind},
+    model::{
+        archive_name::{ArchiveName, Precision, is_archive_file, marked_by},
+        limits::{HEAD_BYTES, MAX_LOOKS},
+    },
+    store::{Store, Stored},
+};
+
+/// The prefix and the time that an archive's content tells.
+struct Told {
+    prefix: String,
+    created: DateTime<Utc>,
+}
+
+/// The result of reading a file.
+enum Found {
+    Archive(Told),
+    Other {
+        reason: String,
+        is_foreign: bool,
+    },
+    /// The reason why it could not be read.
+    Unread(String),
+    Gone,
+}
+
+/// An entry whose name does not tell everything.
+enum Unclear {
+    /// An archive whose name tells a day, by its index in the listing.
+    Day(usize),
+    /// A file whose name ends like an archive's.
+    File(Stored),
+}
+
+/// Lists the archives of `prefix`, or all, in a store. A store on this machine (`is_here`) costs no requests.
+pub fn list(
+    store: &dyn Store,
+    is_here: bool,
+    prefix: Option<&str>,
+    manifests: Manifests,
+) -> Result<ArchiveListing> {
+    let is_meant = |other: &str| prefix.is_none_or(|prefix| prefix == other);
+    let mut listing = ArchiveListing::default();
+    let mut unclear = Vec::new();
+    store.list(&mut |stored| {
+        match ArchiveName::of_file(&stored.name) {
+            Some(name) if is_meant(name.prefix()) => {
+                if name.precision() == Precision::Day && manifests != Manifests::OfNone {
+                    unclear.push((stored.modified, Unclear::Day(listing.archives.len())));
+                }
+                listing.archives.push(ListedArchive::named(&name, stored));
+            }
+            Some(_) => listing.others += 1,
+            None if is_archive_file(&stored.name) => match manifests {
+                Manifests::OfAll => unclear.push((stored.modified, Unclear::File(stored))),
+                Manifests::OfDays | Manifests::OfNone => listing.other_names.push(stored),
+            },
+            None => {
+                let marked = marked_by(&stored.name);
+                listing.marks.extend(marked.map(str::to_owned));
+            }
+        }
+        Ok(())
+    })?;
+    unclear.sort_by_key(|(modified, _)| Reverse(*modified));
+    let most = if is_here { usize::MAX } else { MAX_LOOKS };
+    for (count, (_, unclear)) in unclear.into_iter().enumerate() {
+        clear_up(&mut listing, store, unclear, count < most, &is_meant)?;
+    }
+    listing.archives.sort_by(|one, other| {
+        let newest_first = other.order().cmp(&one.order());
+        newest_first.then_with(|| one.stored.name.cmp(&other.stored.name))
+    });
+    Ok(listing)
+}
+
+/// Reads the details that a name does not tell, if the manifest may be read.
+fn clear_up(
+    listing: &mut ArchiveListing,
+    store: &dyn Store,
+    unclear: Unclear,
+    may_read: bool,
+    is_meant: &dyn Fn(&str) -> bool,
+) -> Result<()> {
+    match unclear {
+        Unclear::Day(place) => {
+            let Some(listed) = listing.archives.get_mut(place).filter(|_| may_read) else {
+                return Ok(());
+            };
+            let Found::Archive(told) = found(store, &listed.stored.name)? else {
+                return Ok(());
+            };
+            listed.created = Some(told.created);
+            let name = ArchiveName::of_file(&listed.stored.name);
+            if name.is_some_and(|name| name.fits(told.created)) {
+                listed.time = told.created;
+            }
+        }
+        Unclear::File(stored) => {
+            let found = match may_read {
+                true => found(store, &stored.name)?,
+                false => Found::Other {
+                    reason: format!(
+                        "not read: its name tells no time, and {MAX_LOOKS} newer ones were read"
+                    ),
+                    is_foreign: false,
+                },
+            };
+            match found {
+                Found::Archive(told) if is_meant(&told.prefix) => {
+                    listing
+                        .archives
+                        .push(ListedArchive::told(told.prefix, told.created, stored));
+                }
+                Found::Archive(_) => listing.others += 1,
+                Found::Other { reason, is_foreign } => listing.other_files.push(OtherFile {
+                    name: stored.name,
+                    name_escaped: None,
+                    reason,
+                    is_foreign,
+                    is_unread: false,
+                }),
+                Found::Unread(reason) => listing.other_files.push(OtherFile {
+                    name: stored.name,
+                    name_escaped: None,
+                    reason,
+                    is_foreign: false,
+                    is_unread: true,
+                }),
+                Found::Gone => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the time in the manifest of an archive, if the beginning of the archive can be read.
+pub fn created(store: &dyn Store, name: &str) -> Result<Option<DateTime<Utc>>> {
+    match found(store, name)? {
+        Found::Archive(told) => Ok(Some(told.created)),
+        Found::Other { .. } | Found::Unread(_) | Found::Gone => Ok(None),
+    }
+}
+
+/// Reads prefix and time from a file: through its index, or else from its beginning.
+fn found(store: &dyn Store, name: &str) -> Result<Found> {
+    let other = |reason: String, is_foreign| Ok(Found::Other { reason, is_foreign });
+    let read = || -> Result<Found> {
+        let source = store.open(name)?;
+        if let Some(selected) = select(&*source, &[], &mut Discard)? {
+            let root = selected.manifest.root.unwrap_or(selected.root);
+            return Ok(told(&root, selected.manifest.created_at));
+        }
+        let length = source.length()?;
+        let mut head = vec![
+            0;
+            usize::try_from(length)
+                .unwrap_or(HEAD_BYTES)
+                .min(HEAD_BYTES)
+        ];
+        source.read_exact_at(&mut head, 0)?;
+        Ok(match look(&head) {
+            Head::ManifestFirst => match opening(&head) {
+                Some((root, created)) => told(&root, created),
+                None => return other("its manifest cannot be read".to_owned(), false),
+            },
+            Head::ManifestLater => {
+                let reason = "not an archive of hookshot, or one that another program packed anew";
+                return other(reason.to_owned(), true);
+            }
+            Head::Unknown => return other("not an archive, or a damaged one".to_owned(), false),
+        })
+    };
+    match read() {
+        Err(error) => {
+            let failure = Failure::of(&error);
+            match failure.kind {
+                Kind::Interrupted(_) => Err(error),
+                Kind::NotFound => Ok(Found::Gone),
+                Kind::Failed => Ok(Found::Unread(failure.message)),
+                _ => other(failure.message, false),
+            }
+        }
+        found => found,
+    }
+}
+
+fn told(root: &str, created: i64) -> Found {
+    let Some(created) = DateTime::from_timestamp(created, 0) else {
+        let reason = "its manifest tells no time that can be".to_owned();
+        let is_foreign = false;
+        return Found::Other { reason, is_foreign };
+    };
+    let name = ArchiveName::parse(root);
+    Found::Archive(Told {
+        prefix: name.map_or_else(|| root.to_owned(), |name| name.prefix().to_owned()),
+        created,
+    })
+}

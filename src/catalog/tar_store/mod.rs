@@ -1,0 +1,180 @@
+//! Archives as objects of a store: each is one `tar.gz` under its own name, and a mark is a small object beside it.
+
+pub mod folder;
+mod listing;
+
+use std::{io::Write as _, ops::RangeInclusive, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use tracing::warn;
+
+use super::repository::{ArchiveListing, Manifests, Repository};
+use crate::{
+    archive::{Input, read, reader::Discard, select::select},
+    context::Context,
+    error::{Failure, Kind},
+    model::{
+        archive_name::mark_of,
+        digest::Digest,
+        limits::MAX_MARK_BYTES,
+        manifest::Manifest,
+        retention::{Mark, Standing},
+    },
+    store::{Maker, Pages, Store, Stored, Upload, is_cold, require_room},
+    work::ReadAt,
+};
+
+/// A store whose objects are archives and their marks.
+pub struct TarStore {
+    store: Arc<dyn Store>,
+    /// The place as messages name it, if that is not its address.
+    name: Option<String>,
+    /// True if the store is on this machine, so that its files cost no requests.
+    is_here: bool,
+}
+
+impl TarStore {
+    /// Takes the objects of `store` for archives. `name` is the place as messages name it, if that is not its address.
+    pub fn new(store: Arc<dyn Store>, name: Option<String>, is_here: bool) -> TarStore {
+        TarStore {
+            store,
+            name,
+            is_here,
+        }
+    }
+
+    /// Judges an archive by its manifest.
+    fn standing_by(&self, manifest: &Manifest, name: &str) -> Standing {
+        match manifest.has_torn_database() {
+            true => {
+                let shown = self.full_name(name);
+                warn!(archive = %shown, "A database in an archive is torn: the archive is not taken for a good one");
+                Standing::Torn
+            }
+            false => Standing::Good,
+        }
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        format!("{}/{name}", self.shown())
+    }
+}
+
+impl Repository for TarStore {
+    fn shown(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.address())
+    }
+
+    fn address(&self) -> String {
+        self.store.shown()
+    }
+
+    fn list(&self, prefix: Option<&str>, manifests: Manifests) -> Result<ArchiveListing> {
+        listing::list(&*self.store, self.is_here, prefix, manifests)
+    }
+
+    fn folders(&self) -> Vec<String> {
+        self.store.folders()
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Stored>> {
+        self.store.find(name)
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<dyn ReadAt + Send + Sync>> {
+        Ok(Arc::from(self.store.open(name)?))
+    }
+
+    fn manifest(&self, name: &str) -> Result<Option<Manifest>> {
+        let source = self.store.open(name)?;
+        Ok(select(&*source, &[], &mut Discard)?.map(|selected| selected.manifest))
+    }
+
+    fn created(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
+        listing::created(&*self.store, name)
+    }
+
+    fn standing(&self, context: &Context, name: &str) -> Result<Option<Standing>> {
+        let source = match self.store.open(name) {
+            Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(None),
+            source => source?,
+        };
+        match select(&*source, &[], &mut Discard) {
+            Ok(Some(selected)) => return Ok(Some(self.standing_by(&selected.manifest, name))),
+            Ok(None) => {}
+            // It was verified when it was uploaded.
+            Err(error) if is_cold(&Failure::of(&error)) => return Ok(Some(Standing::Cold)),
+            Err(error) => return Err(error),
+        }
+        // Damaged, or without an index: format 1.0, or packed anew.
+        let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(source);
+        let pages = context.watch(Pages::new(source)?);
+        let input = Input::Stream(Box::new(pages), context.scratch.clone());
+        let shown = self.full_name(name);
+        let error = match read(&shown, input, context.threads, &mut Discard) {
+            Ok(verified) => return Ok(Some(self.standing_by(verified.manifest(), name))),
+            Err(error) => error,
+        };
+        let failure = Failure::of(&error);
+        match failure.kind {
+            Kind::Refused => {
+                warn!(archive = %shown, "An archive is damaged and does not count: {}", failure.message);
+                Ok(Some(Standing::Damaged))
+            }
+            Kind::Version => Ok(Some(Standing::Unproven)),
+            _ => Err(error),
+        }
+    }
+
+    fn sweep(&self, maker: &Maker) -> Result<Vec<String>> {
+        self.store.sweep(maker)
+    }
+
+    fn require_room(&self, bytes: u64) -> Result<()> {
+        require_room(&*self.store, bytes)
+    }
+
+    fn put(
+        &self,
+        name: &str,
+        bytes: RangeInclusive<u64>,
+        maker: &Maker,
+    ) -> Result<Box<dyn Upload>> {
+        self.store.create(name, *bytes.end(), maker)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        self.store.remove(name)
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<Mark>> {
+        let name = mark_of(name);
+        let source = match self.store.open(&name) {
+            Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(None),
+            source => source?,
+        };
+        let place = self.address();
+        let reading = || format!("cannot read {name} in {place}");
+        let length = source.length().with_context(reading)?;
+        let mut text = vec![0; length.min(MAX_MARK_BYTES) as usize];
+        source.read_exact_at(&mut text, 0).with_context(reading)?;
+        let text = String::from_utf8_lossy(&text);
+        Ok(Some(text.trim().parse().unwrap_or_else(|_| {
+            warn!(mark = %name, place = %place, "A mark is neither `forever` nor a date; its archive stays");
+            Mark::Forever
+        })))
+    }
+
+    fn put_mark(&self, name: &str, mark: Mark, maker: &Maker) -> Result<()> {
+        let bytes = format!("{}\n", mark.text()).into_bytes();
+        let mut upload = (self.store).create(&mark_of(name), bytes.len() as u64, maker)?;
+        upload.write_all(&bytes)?;
+        upload.finish(&Digest::of(&bytes))?;
+        Ok(())
+    }
+
+    fn remove_mark(&self, name: &str) -> Result<()> {
+        self.store.remove(&mark_of(name))
+    }
+}
