@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::destination::Destination;
+use super::{destination::Destination, target::Target};
 use crate::{
     config::Settings,
     context::Context,
@@ -57,12 +57,7 @@ pub fn at_each<T>(
 ) -> Result<(Vec<T>, Vec<FailedDestination>)> {
     let configured: Vec<OsString>;
     let words = if words.is_empty() {
-        configured = settings
-            .schema
-            .to
-            .iter()
-            .map(|to| format!("@{to}").into())
-            .collect();
+        configured = Target::configured(settings);
         &configured
     } else {
         words
@@ -87,7 +82,9 @@ pub fn at_each<T>(
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for word in words {
         context.stop.check()?;
-        match Destination::open(context, settings, word).and_then(&mut act) {
+        let opened = Target::read(word).map_err(anyhow::Error::from);
+        let opened = opened.and_then(|target| target.place(context, settings));
+        match opened.and_then(&mut act) {
             Ok(value) => done.push(value),
             Err(error) => {
                 let failure = Failure::of(&error);

@@ -3,9 +3,10 @@
 pub mod dates;
 pub mod destination;
 pub mod each;
-pub mod location;
+pub mod input;
 pub mod newest;
+pub mod output;
 pub mod repository;
 pub mod shipment;
-pub mod slot;
 pub mod tar_store;
+pub mod target;

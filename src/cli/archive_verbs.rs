@@ -12,7 +12,7 @@ use super::{
     require_one_stdin,
 };
 use crate::{
-    catalog::{location::Location, tar_store::folder::archives_in},
+    catalog::{input::ArchiveInput, tar_store::folder::archives_in},
     disk::publish::Existing,
     error::{Failure, Kind},
     machine::enter::StateAccess,
@@ -47,10 +47,10 @@ impl Verify {
         require_one_stdin(self.archives.iter())?;
         let (mut locations, mut other_files) = (Vec::new(), Vec::new());
         for path in &self.archives {
-            match app.location(path)? {
-                Location::File(folder) if folder.is_dir() => {
+            match app.input(path)? {
+                ArchiveInput::File(folder) if folder.is_dir() => {
                     let found = archives_in(&app.context, &folder)?;
-                    locations.extend(found.archives.into_iter().map(Location::File));
+                    locations.extend(found.archives.into_iter().map(ArchiveInput::File));
                     other_files.extend(found.other_files);
                 }
                 location => locations.push(location),
@@ -200,7 +200,7 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(self, app: &App) -> Result<u8> {
-        let report = inspect(&app.context, &app.location(&self.archive)?)?;
+        let report = inspect(&app.context, &app.input(&self.archive)?)?;
         app.output.report(&report, || describe(&report))?;
         Ok(0)
     }
@@ -302,13 +302,13 @@ pub struct Diff {
 impl Diff {
     pub fn run(self, app: &App) -> Result<u8> {
         require_one_stdin([&self.archive].into_iter().chain(&self.other))?;
-        let archive = app.location(&self.archive)?;
+        let archive = app.input(&self.archive)?;
         let text = if self.text { Text::Shown } else { Text::Hidden };
         let report = match &self.other {
             Some(other) => diff(
                 &app.context,
                 &archive,
-                &DiffSide::Archive(&app.location(other)?),
+                &DiffSide::Archive(&app.input(other)?),
                 text,
             )?,
             None => {
@@ -405,7 +405,7 @@ impl Extract {
         };
         let report = extract(
             &app.context,
-            &app.location(&self.archive)?,
+            &app.input(&self.archive)?,
             &self.entries,
             &output,
             existing,

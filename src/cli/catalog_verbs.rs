@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     catalog::each::Hosts,
-    config::Settings,
     model::{entry_name::printable, retention::Mark},
     ops::{
         keep::keep,
@@ -71,7 +70,7 @@ pub fn hosts(all_hosts: bool) -> Hosts {
 
 impl List {
     pub fn run(self, app: &App) -> Result<u8> {
-        let settings = Settings::load(&app.choices)?;
+        let settings = app.settings()?;
         let request = Request {
             places: self.destinations,
             hosts: hosts(self.all_hosts),
@@ -91,7 +90,7 @@ impl List {
                 Direction::Usual
             },
         };
-        let report = list(&app.context, &settings, &request)?;
+        let report = list(&app.context, settings, &request)?;
         let failure = report.failure.as_ref();
         app.output.report_long(&report, failure, |out| {
             show(out, &report, &settings.schema.prefix)
@@ -244,13 +243,13 @@ pub struct Keep {
 
 impl Keep {
     pub fn run(self, app: &App) -> Result<u8> {
-        let settings = Settings::load(&app.choices)?;
+        let settings = app.settings()?;
         let mark = if self.remove {
             None
         } else {
             Some(self.until.unwrap_or(Mark::Forever))
         };
-        let report = keep(&app.context, &settings, &self.archive, mark)?;
+        let report = keep(&app.context, settings, &self.archive, mark)?;
         app.output.report(&report, || {
             let says = match (mark, &report.before) {
                 (Some(mark), _) => format!("kept {mark}"),

@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::{App, output::table};
 use crate::{
-    config::Settings,
     model::entry_name::printable,
     ops::check::{Capability, CheckReport, DestinationCheck, check},
 };
@@ -27,8 +26,8 @@ pub struct Check {
 
 impl Check {
     pub fn run(self, app: &App) -> Result<u8> {
-        let settings = Settings::load(&app.choices)?;
-        let report = check(&app.context, &settings, &self.destinations)?;
+        let settings = app.settings()?;
+        let report = check(&app.context, settings, &self.destinations)?;
         let failure = report.failure.as_ref();
         app.output
             .report_with(&report, failure, || lines(&report))?;

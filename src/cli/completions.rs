@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{App, arguments::Arguments};
 use crate::{
-    catalog::location::Location,
+    catalog::input::ArchiveInput,
     config::{Choices, Settings, elsewhere::tidy},
     context::Context,
     disk::folder_of,
@@ -429,7 +429,7 @@ impl Asking<'_> {
             return Vec::new();
         }
         let manifest = (self.context)()
-            .and_then(|context| Location::File(path).manifest(&context).ok())
+            .and_then(|context| ArchiveInput::File(path).manifest(&context).ok())
             .map(|manifest| manifest.to_json());
         let files = manifest
             .as_ref()

@@ -11,7 +11,6 @@ use super::{
     output::{size, table},
 };
 use crate::{
-    config::Settings,
     model::entry_name::printable,
     ops::copy::{Report, Request, copy},
 };
@@ -37,13 +36,13 @@ pub struct Copy {
 
 impl Copy {
     pub fn run(self, app: &App) -> Result<u8> {
-        let settings = Settings::load(&app.choices)?;
+        let settings = app.settings()?;
         let request = Request {
             from: self.from,
             to: self.to,
             hosts: hosts(self.all_hosts),
         };
-        let report = copy(&app.context, &settings, &request)?;
+        let report = copy(&app.context, settings, &request)?;
         let failure = report.failure.as_ref();
         app.output
             .report_with(&report, failure, || lines(&report))?;

@@ -1,6 +1,6 @@
 //! `hookshot export`.
 
-use std::{collections::BTreeMap, io::IsTerminal as _, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, io::IsTerminal as _, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
@@ -9,11 +9,11 @@ use tracing::error;
 use super::App;
 use crate::{
     archive::writer::Level,
-    catalog::destination::ReadBack,
+    catalog::{destination::ReadBack, output::ArchiveOutput, target::Target},
     error::{Failure, Kind},
     machine::enter::StateAccess,
     model::{method::Method, quantity::TimeLimit},
-    ops::export::{ExportOutput, ExportRequest, Overwrite, Secrets, Since, export},
+    ops::export::{ExportRequest, Overwrite, Secrets, Since, export},
     work::stdout::ensure_open,
 };
 
@@ -98,21 +98,27 @@ fn parse_tag(text: &str) -> Result<(String, String), String> {
 
 impl Export {
     pub fn run(self, app: &App) -> Result<u8> {
-        let (context, choices) = (&app.context, &app.choices);
+        let context = &app.context;
         let read_back = if self.read_back {
             ReadBack::Always
         } else {
             ReadBack::AsConfigured
         };
-        let mut outputs: Vec<ExportOutput> = self
-            .outputs
-            .iter()
-            .map(|text| ExportOutput::parse(context, choices, text, read_back))
-            .collect::<Result<_>>()?;
-        if outputs.is_empty() {
-            outputs = ExportOutput::configured(context, choices, read_back)?;
+        let words: Vec<OsString> = match self.outputs.is_empty() {
+            true => Target::configured(app.settings()?),
+            false => self.outputs.into_iter().map(OsString::from).collect(),
+        };
+        if words.is_empty() {
+            let failure = Failure::new(Kind::Usage, "where does the archive go?");
+            return Err(failure
+                .hint("name a file, a folder, a URL or a destination, or write `to` under [backup]")
+                .into());
         }
-        let stdout = |output: &&ExportOutput| matches!(output, ExportOutput::Stdout);
+        let outputs: Vec<ArchiveOutput> = words
+            .iter()
+            .map(|word| Target::read(word)?.output(context, || app.settings(), read_back))
+            .collect::<Result<_>>()?;
+        let stdout = |output: &&ArchiveOutput| matches!(output, ArchiveOutput::Stdout);
         let to_stdout = outputs.iter().filter(stdout).count();
         if to_stdout > 1 {
             return Err(Failure::new(Kind::Usage, "there is one standard output").into());

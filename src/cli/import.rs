@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::App;
 use crate::{
-    catalog::location::Location,
+    catalog::input::ArchiveInput,
     config::{Choices, elsewhere::Elsewhere, read_text},
     context::Context,
     disk::real,
@@ -79,21 +79,19 @@ pub struct Import {
 impl Import {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut attempts = 0;
-        let report = app
-            .location(&self.archive)?
-            .newest_good(damage, |archive| {
-                // What one attempt leaves is not in the way of the next.
-                let context = Context {
-                    unique: format!("{}-{attempts}", app.context.unique),
-                    ..app.context.clone()
-                };
-                attempts += 1;
-                self.attempt(app, &context, archive)
-            })?;
+        let report = app.input(&self.archive)?.newest_good(damage, |archive| {
+            // What one attempt leaves is not in the way of the next.
+            let context = Context {
+                unique: format!("{}-{attempts}", app.context.unique),
+                ..app.context.clone()
+            };
+            attempts += 1;
+            self.attempt(app, &context, archive)
+        })?;
         finish(app, &report)
     }
 
-    fn attempt(&self, app: &App, context: &Context, archive: &Location) -> Result<ApplyReport> {
+    fn attempt(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<ApplyReport> {
         let choices = self.choices(app, context, archive)?;
         let mut entered = enter(&choices, access(self.dry_run))?;
         let context = &usable(context, &entered.settings.home());
@@ -137,7 +135,7 @@ impl Import {
 
     /// Returns what says where files go: this machine's configuration, else the archive's own if the user says so.
     /// Refuses what would come to less than the whole archive before anything is made.
-    fn choices(&self, app: &App, context: &Context, archive: &Location) -> Result<Choices> {
+    fn choices(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<Choices> {
         let mut choices = app.choices.clone();
         choices.elsewhere.root = root(self.root.as_deref())?;
         choices.elsewhere.maps.clone_from(&self.map);
@@ -167,7 +165,7 @@ impl Import {
         }
         let said = app.choices.config.as_deref();
         // An archive on standard input is asked when it is unpacked.
-        if !matches!(archive, Location::Stdin) {
+        if !matches!(archive, ArchiveInput::Stdin) {
             let archived = match archived_config(context, archive) {
                 Ok(archived) => Some(archived),
                 Err(error) if Failure::of(&error).kind == Kind::NotFound => None,

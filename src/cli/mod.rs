@@ -26,6 +26,7 @@ mod prune;
 mod signals;
 
 use std::{
+    cell::OnceCell,
     ffi::OsString,
     io::IsTerminal as _,
     path::{Path, PathBuf},
@@ -45,8 +46,11 @@ use self::{
     output::Output,
 };
 use crate::{
-    catalog::location::{Location, is_of_word},
-    config::Choices,
+    catalog::{
+        input::{ArchiveInput, is_of_word},
+        target::Target,
+    },
+    config::{Choices, Settings},
     context::Context,
     disk::life::Signs,
     error::{Failure, Kind},
@@ -91,6 +95,7 @@ pub struct World {
 /// Everything that a verb works with.
 struct App {
     choices: Choices,
+    settings: OnceCell<Settings>,
     context: Context,
     output: Output,
     is_quiet: bool,
@@ -103,15 +108,24 @@ impl App {
         enter::enter(&self.choices, access)
     }
 
+    /// Returns the settings by which words of the command line are resolved; they are loaded once.
+    fn settings(&self) -> Result<&Settings> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let settings = Settings::load(&self.choices)?;
+        Ok(self.settings.get_or_init(|| settings))
+    }
+
     /// The archive that a word of the command line names. If the user has to type it, that is said.
-    fn location(&self, text: &Path) -> Result<Location> {
-        let location = Location::parse(&self.context, &self.choices, text)?;
-        if matches!(location, Location::Stdin) && std::io::stdin().is_terminal() {
+    fn input(&self, text: &Path) -> Result<ArchiveInput> {
+        let archive = Target::read(text)?.input(&self.context, || self.settings())?;
+        if matches!(archive, ArchiveInput::Stdin) && std::io::stdin().is_terminal() {
             warn!(
                 "Waiting for an archive on standard input, which is a terminal; Ctrl-C ends this. Send one with a pipe or a redirection: hookshot ... - < state.tar.gz"
             );
         }
-        Ok(location)
+        Ok(archive)
     }
 }
 
@@ -283,6 +297,7 @@ fn dispatch(
     let progress = progress::start(appearance, asked);
     let app = App {
         choices,
+        settings: OnceCell::new(),
         context: context(world, threads, stop, progress)?,
         output,
         is_quiet: arguments.global.quiet,

@@ -12,7 +12,6 @@ use super::{
     output::{size, table},
 };
 use crate::{
-    config::Settings,
     model::{
         entry_name::printable,
         retention::{Count, Counts, Policy, Share, Span, Zone},
@@ -139,7 +138,7 @@ impl Prune {
         if let Some(Verb::Simulate(verb)) = self.verb {
             return verb.run(app);
         }
-        let settings = Settings::load(&app.choices)?;
+        let settings = app.settings()?;
         let request = prune::Request {
             policy: self.policy.policy(),
             place: self.destination,
@@ -157,7 +156,7 @@ impl Prune {
             },
             limit: if self.yes { Limit::Waived } else { Limit::Held },
         };
-        let report = prune(&app.context, &settings, &request)?;
+        let report = prune(&app.context, settings, &request)?;
         let failure = report.failure.as_ref();
         app.output
             .report_with(&report, failure, || shown(&report))?;
@@ -272,7 +271,7 @@ fn parse_start(text: &str) -> Result<DateTime<Utc>, String> {
 
 impl Simulate {
     pub fn run(self, app: &App) -> Result<u8> {
-        let settings = Settings::load(&app.choices)?;
+        let settings = app.settings()?;
         let request = simulate::SimulationRequest {
             policy: self.policy.policy(),
             place: self.destination,
@@ -280,7 +279,7 @@ impl Simulate {
             days: self.days,
             every: self.every,
         };
-        let report = simulate(&app.context, &settings, &request)?;
+        let report = simulate(&app.context, settings, &request)?;
         app.output.report(&report, || course(&report))?;
         Ok(0)
     }

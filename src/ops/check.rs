@@ -16,7 +16,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use self::probe::{content, create_once, find, finish, list, reads};
-use crate::{catalog::destination::Destination, context::Context, work::cancel::Stop};
+use crate::{catalog::target::Target, context::Context, work::cancel::Stop};
 use crate::{
     config::Settings,
     error::{Failure, Kind},
@@ -152,7 +152,7 @@ fn examine(
         .map(|name| name.trim_end_matches('/'));
     let word = name.map_or_else(|| text.to_owned(), |name| format!("@{name}").into());
     let opened = examination.attempt("open", || {
-        Ok((Destination::open(context, settings, &word)?, None))
+        Ok((Target::read(&word)?.place(context, settings)?, None))
     })?;
     // A word that cannot be read as a destination may hold a password.
     let mut location = masked(&word.to_string_lossy()).into_owned();
@@ -194,7 +194,7 @@ fn remove_at_last(context: &Context, settings: &Settings, word: &OsStr, probes: 
         ..context.clone()
     };
     let removed = patience.map_err(anyhow::Error::from).and_then(|_| {
-        let store = Destination::open(&context, settings, word)?.store;
+        let store = Target::read(word)?.place(&context, settings)?.store;
         probes.iter().try_for_each(|probe| store.remove(probe))
     });
     if let Err(error) = removed {

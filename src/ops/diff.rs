@@ -37,7 +37,7 @@ use crate::{
     },
 };
 use crate::{
-    catalog::location::{Location, damage},
+    catalog::input::{ArchiveInput, damage},
     context::Context,
     machine::preflight::sqlite_caller,
 };
@@ -47,7 +47,7 @@ pub enum DiffSide<'a> {
     /// This machine's state.
     Machine(&'a Settings),
     /// Another archive.
-    Archive(&'a Location),
+    Archive(&'a ArchiveInput),
 }
 
 /// The choice to compare text files line by line or not.
@@ -154,13 +154,13 @@ impl Side {
 /// Compares an archive with something else.
 pub fn diff(
     context: &Context,
-    archive: &Location,
+    archive: &ArchiveInput,
     other: &DiffSide<'_>,
     text: Text,
 ) -> Result<DiffReport> {
     if matches!(
         (archive, other),
-        (Location::Stdin, DiffSide::Archive(Location::Stdin))
+        (ArchiveInput::Stdin, DiffSide::Archive(ArchiveInput::Stdin))
     ) {
         return Err(Failure::new(Kind::Usage, "standard input is one archive, not two").into());
     }
@@ -354,11 +354,11 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
     Ok(side)
 }
 
-fn read(context: &Context, archive: &Location, text: Text) -> Result<Side> {
+fn read(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
     archive.newest_good(damage, |archive| one(context, archive, text))
 }
 
-fn one(context: &Context, archive: &Location, text: Text) -> Result<Side> {
+fn one(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
     let mut kept = Kept {
         text,
         secret: BTreeSet::new(),

@@ -34,7 +34,7 @@ use crate::{
     store::address::require_path,
 };
 use crate::{
-    catalog::location::{Location, damage},
+    catalog::input::{ArchiveInput, damage},
     context::Context,
     work::{remark::Remarks, stdout::Stdout},
 };
@@ -80,7 +80,7 @@ pub struct Extracted {
 /// Takes the entries and directories called `names` out of an archive.
 pub fn extract(
     context: &Context,
-    location: &Location,
+    location: &ArchiveInput,
     names: &[EntryName],
     output: &ExtractOutput,
     existing: Existing,
@@ -102,7 +102,7 @@ pub fn extract(
 
 fn one(
     context: &Context,
-    location: &Location,
+    location: &ArchiveInput,
     names: &[EntryName],
     output: &ExtractOutput,
     existing: Existing,

@@ -29,7 +29,7 @@ use self::{
 use crate::{
     catalog::{
         dates,
-        location::{self, Location},
+        input::{self, ArchiveInput},
     },
     context::Context,
     machine::obstacle::ObstacleKind,
@@ -60,7 +60,7 @@ use crate::{
 /// The request for an import.
 pub struct ImportRequest {
     /// The archive.
-    pub archive: Location,
+    pub archive: ArchiveInput,
     /// The choice between a rehearsal and an import.
     pub rehearsal: Rehearsal,
     /// The reasons to refuse that count.
@@ -90,7 +90,7 @@ pub enum KeepStaging {
 /// that another version of hookshot wrote need not open here.
 pub fn damage(result: &Result<ApplyReport>) -> Option<Failure> {
     let Ok(report) = result else {
-        return location::damage(result);
+        return input::damage(result);
     };
     report.refusal().filter(|_| is_damaged(report))
 }
@@ -105,9 +105,9 @@ fn is_damaged(report: &ApplyReport) -> bool {
 pub fn find_places(
     context: &Context,
     entered: &mut Entered,
-    archive: &Location,
+    archive: &ArchiveInput,
     selection: &Selection,
-) -> Result<Location> {
+) -> Result<ArchiveInput> {
     let settings = &mut entered.settings;
     let (has_globs, has_links) = (!settings.globs.is_empty(), settings.may_lie_behind_links());
     if !has_globs && !has_links {

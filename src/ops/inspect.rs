@@ -18,7 +18,7 @@ use crate::{
 use crate::{
     catalog::{
         dates,
-        location::{Location, damage},
+        input::{ArchiveInput, damage},
     },
     context::Context,
     work::remark::Remarks,
@@ -76,11 +76,11 @@ pub fn outside_links(manifest: &Manifest) -> Vec<OutsideLink> {
 const NOWHERE: &str = "/\0";
 
 /// Shows the manifest of an archive: of a large one, through its index.
-pub fn inspect(context: &Context, location: &Location) -> Result<InspectReport> {
+pub fn inspect(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
     location.newest_good(damage, |location| one(context, location))
 }
 
-fn one(context: &Context, location: &Location) -> Result<InspectReport> {
+fn one(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
     let report = |root: String, verified, manifest: &Manifest| {
         let mut remarks = Remarks::default();
         if let Some(odd) = dates::odd(location.file_name(), manifest.created_at, context.now) {

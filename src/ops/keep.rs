@@ -1,9 +1,6 @@
 //! `keep`: marks an archive, so that no policy removes it. The mark is an object of its own beside the archive.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -11,21 +8,20 @@ use tracing::info;
 
 use crate::{
     catalog::{
-        destination::{ArchiveAt, Destination, as_path, located},
+        destination::{Destination, located},
         repository::Repository,
+        target::{Target, folder_around},
     },
     context::Context,
 };
 use crate::{
     config::Settings,
-    disk::folder_of,
     error::{Failure, Kind},
     model::{
         archive_name::{ArchiveName, is_archive_file, mark_of},
         entry_name::printable,
         retention::Mark,
     },
-    store::address::text_of,
 };
 
 /// The results of a change of a mark.
@@ -53,7 +49,7 @@ pub fn keep(
     word: &OsStr,
     mark: Option<Mark>,
 ) -> Result<Report> {
-    let (destination, name) = open(context, settings, word)?;
+    let (destination, name) = find(context, settings, word)?;
     let archive = format!("{}/{name}", destination.shown());
     if !is_archive_file(&name) {
         let message = format!("{} is not the name of an archive", printable(&name));
@@ -92,11 +88,10 @@ pub fn keep(
     })
 }
 
-fn open(context: &Context, settings: &Settings, word: &OsStr) -> Result<(Destination, String)> {
-    let at = text_of(word).and_then(|text| text.map_or(Ok(None), ArchiveAt::parse));
-    let at = at.map_err(|fault| Failure::new(Kind::Usage, fault))?;
-    if let Some(at) = at {
-        return at.open(context, settings);
+/// Returns the destination and the name of the archive that a word names.
+fn find(context: &Context, settings: &Settings, word: &OsStr) -> Result<(Destination, String)> {
+    if let Some(found) = Target::read(word)?.archive(context, settings)? {
+        return Ok(found);
     }
     let path = Path::new(word);
     let Some(name) = path.file_name() else {
@@ -111,12 +106,7 @@ fn open(context: &Context, settings: &Settings, word: &OsStr) -> Result<(Destina
             .hint("no policy removes a file of such a name: it needs no mark")
             .into());
     };
-    let mut folder = folder_of(path);
-    if folder.as_os_str().is_empty() {
-        folder = PathBuf::from(".");
-    }
-    let folder = Destination::open(context, settings, as_path(&folder))?;
-    Ok((folder, name.to_owned()))
+    Ok((folder_around(context, settings, path)?, name.to_owned()))
 }
 
 fn replace(

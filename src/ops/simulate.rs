@@ -6,7 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{catalog::destination::Destination, context::Context, model::written::rfc3339};
+use crate::{catalog::target::Target, context::Context, model::written::rfc3339};
 use crate::{
     config::Settings,
     error::{Failure, Kind},
@@ -83,7 +83,7 @@ pub fn simulate(
     request: &SimulationRequest,
 ) -> Result<SimulationReport> {
     let configured = match &request.place {
-        Some(place) => Destination::open(context, settings, place)?.retention,
+        Some(place) => Target::read(place)?.place(context, settings)?.retention,
         None => settings.schema.retention,
     };
     let policy = request.policy.unwrap_or(configured.policy);

@@ -9,7 +9,7 @@ use self::deep::{Looked, Looking};
 use super::inspect::{OutsideLink, outside_links};
 use crate::{
     archive::{Verified, reader::Discard},
-    catalog::{dates, location::Location, repository::OtherFile},
+    catalog::{dates, input::ArchiveInput, repository::OtherFile},
     context::Context,
     error::{Failure, Kind},
     model::version::{Compatibility, compatibility, incompatible},
@@ -76,7 +76,7 @@ pub struct ArchiveReport {
 /// well, until one is good. Each of them is reported.
 pub fn verify(
     context: &Context,
-    locations: &[Location],
+    locations: &[ArchiveInput],
     depth: VerifyDepth,
 ) -> Result<VerifyReport, Failure> {
     let mut report = VerifyReport {
@@ -85,7 +85,7 @@ pub fn verify(
         remarks: Remarks::default(),
         worst: None,
     };
-    let mut waiting: Vec<Location> = locations.iter().rev().cloned().collect();
+    let mut waiting: Vec<ArchiveInput> = locations.iter().rev().cloned().collect();
     while let Some(location) = waiting.pop() {
         context.stop.check()?;
         let (archive, failure) = one(context, &location, depth, &mut report.remarks);
@@ -126,7 +126,7 @@ fn rank(failure: &Failure) -> u8 {
 
 fn one(
     context: &Context,
-    location: &Location,
+    location: &ArchiveInput,
     depth: VerifyDepth,
     remarks: &mut Remarks,
 ) -> (ArchiveReport, Option<Failure>) {
@@ -184,7 +184,7 @@ fn one(
 }
 
 /// An archive that was read to its end, with what is wrong with its content.
-fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> ArchiveReport {
+fn described(location: &ArchiveInput, verified: &Verified, faults: Vec<String>) -> ArchiveReport {
     let manifest = verified.manifest();
     if !faults.is_empty() {
         return bad(location, faults);
@@ -204,7 +204,7 @@ fn described(location: &Location, verified: &Verified, faults: Vec<String>) -> A
     }
 }
 
-fn bad(location: &Location, faults: Vec<String>) -> ArchiveReport {
+fn bad(location: &ArchiveInput, faults: Vec<String>) -> ArchiveReport {
     ArchiveReport {
         archive: location.shown(),
         archive_escaped: location.escaped(),
@@ -221,7 +221,7 @@ fn bad(location: &Location, faults: Vec<String>) -> ArchiveReport {
 }
 
 /// The failure of an archive whose bytes are what they should be, and whose content is not.
-fn refusal(location: &Location, faults: &[String]) -> Option<Failure> {
+fn refusal(location: &ArchiveInput, faults: &[String]) -> Option<Failure> {
     let first = faults.first()?;
     let message = format!("{}: {first}", location.shown());
     let hint = "every byte is what the manifest says: the archive was made of something that was not good; use another one, or take the rest out with `hookshot extract`";

@@ -5,62 +5,48 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 use anyhow::Result;
 
 use crate::{
-    catalog::destination::{ArchiveAt, Destination, LATEST, as_path},
+    catalog::{
+        destination::Destination,
+        target::{LATEST, Target, folder_around},
+    },
     config::Settings,
     context::Context,
-    disk::folder_of,
     error::{Failure, Kind},
     model::{archive_name::is_archive_file, entry_name::printable},
-    store::{
-        Address, Word,
-        address::{self, text_of},
-    },
+    store::{Address, address::text_of},
 };
 
-/// The place that is read, and the name of the one archive there that is meant, if it is one.
+/// Returns the place that is read, and the name of the archive there if the word names one.
 pub fn source(
     context: &Context,
     settings: &Settings,
     word: &OsStr,
 ) -> Result<(Destination, Option<String>)> {
-    let place = || Ok((Destination::open(context, settings, word)?, None));
-    let Some(text) = text_of(word).map_err(usage)? else {
-        return on_this_machine(context, settings, word);
-    };
-    if let Some(named) = text.strip_prefix('@') {
-        return match named.split_once('/') {
-            None => place(),
-            Some((name, "")) => Ok((
-                Destination::open(context, settings, format!("@{name}"))?,
-                None,
-            )),
-            Some(_) => archive(context, settings, text),
-        };
-    }
-    if let Word::Url(text) = address::word(text).map_err(usage)? {
-        let is_place = match Address::parse(&text).map_err(usage)? {
+    let target = Target::read(word)?;
+    let is_place = match &target {
+        Target::Named(named) => match named.split_once('/') {
+            // The place of a configured destination, with or without a slash.
+            Some((name, "")) => {
+                let target = Target::Named(name.to_owned());
+                return Ok((target.place(context, settings)?, None));
+            }
+            rest => rest.is_none(),
+        },
+        Target::Url(url) => match Address::parse(url).map_err(usage)? {
             Address::Folder(path) => path.is_dir(),
-            _ => !is_archive_file(&*text) && !names_latest(&text),
-        };
-        return if is_place {
-            Ok((Destination::open(context, settings, &*text)?, None))
-        } else {
-            archive(context, settings, &text)
-        };
+            _ => !is_archive_file(url) && !names_latest(url),
+        },
+        Target::Standard | Target::Path(_) => {
+            Path::new(word).is_dir() || word.as_bytes().ends_with(b"/")
+        }
+    };
+    if is_place {
+        return Ok((target.place(context, settings)?, None));
     }
-    on_this_machine(context, settings, word)
-}
-
-/// The folder or the archive at a path of this machine.
-fn on_this_machine(
-    context: &Context,
-    settings: &Settings,
-    word: &OsStr,
-) -> Result<(Destination, Option<String>)> {
+    if let Some((place, name)) = target.archive(context, settings)? {
+        return Ok((place, Some(name)));
+    }
     let path = Path::new(word);
-    if path.is_dir() || word.as_bytes().ends_with(b"/") {
-        return Ok((Destination::open(context, settings, word)?, None));
-    }
     let name = path.file_name();
     let name = name.ok_or_else(|| usage(format!("{word:?} names no archive")))?;
     let Some(name) = name.to_str() else {
@@ -69,7 +55,7 @@ fn on_this_machine(
             .hint("the copy would have the same name, and not every place can hold it: rename the archive first")
             .into());
     };
-    let folder = Destination::open(context, settings, as_path(&folder_of(path)))?;
+    let folder = folder_around(context, settings, path)?;
     Ok((folder, Some(name.to_owned())))
 }
 
@@ -78,25 +64,14 @@ fn names_latest(url: &str) -> bool {
     matches!(Address::parse_archive(url), Ok(Some((_, name))) if name == LATEST)
 }
 
-fn archive(
-    context: &Context,
-    settings: &Settings,
-    text: &str,
-) -> Result<(Destination, Option<String>)> {
-    let at = ArchiveAt::parse(text).map_err(usage)?;
-    let at = at.ok_or_else(|| usage(format!("{text} names no archive")))?;
-    let (place, name) = at.open(context, settings)?;
-    Ok((place, Some(name)))
-}
-
-/// The place that is written to.
+/// Returns the place that is written to.
 pub fn target(context: &Context, settings: &Settings, word: &OsStr) -> Result<Destination> {
     let Some(text) = text_of(word).map_err(usage)? else {
         let names_archive = is_archive_file(word.as_bytes());
         if names_archive && !Path::new(word).is_dir() {
             return Err(names_an_archive(&printable(&word.to_string_lossy())).into());
         }
-        return Destination::open(context, settings, word);
+        return Target::read(word)?.place(context, settings);
     };
     let text = match text.strip_prefix('@') {
         Some(_) => text.strip_suffix('/').unwrap_or(text),
@@ -106,7 +81,7 @@ pub fn target(context: &Context, settings: &Settings, word: &OsStr) -> Result<De
     if names_archive && !Path::new(text).is_dir() {
         return Err(names_an_archive(text).into());
     }
-    Destination::open(context, settings, text)
+    Target::read(text)?.place(context, settings)
 }
 
 fn names_an_archive(text: &str) -> Failure {

@@ -35,8 +35,8 @@ use crate::{
 };
 use crate::{
     catalog::{
+        output::UploadSlot,
         shipment::{self, Shipment},
-        slot::UploadSlot,
     },
     context::Context,
 };

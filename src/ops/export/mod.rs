@@ -26,7 +26,6 @@ use self::{
 };
 use crate::{
     archive::writer::Level,
-    config::{Choices, Settings},
     error::{Failure, Kind},
     model::{
         archive_name::ArchiveName,
@@ -38,16 +37,9 @@ use crate::{
         sqlite::verdict::CheckExtent,
         tree::{self, ContentChanged},
     },
-    store::{
-        Word,
-        address::{text_of, word},
-    },
 };
 use crate::{
-    catalog::{
-        destination::{Destination, ReadBack},
-        slot::UploadSlot,
-    },
+    catalog::output::ArchiveOutput,
     context::Context,
     machine::{app_version, enter::Entered},
     model::written::rfc3339,
@@ -57,7 +49,7 @@ use crate::{
 /// The request for an export.
 pub struct ExportRequest {
     /// The destinations of the archive; at least one.
-    pub outputs: Vec<ExportOutput>,
+    pub outputs: Vec<ArchiveOutput>,
     /// The permission to replace an existing file.
     pub overwrite: Overwrite,
     /// The choice to include the secrets or not.
@@ -72,94 +64,6 @@ pub struct ExportRequest {
     pub snapshot: Option<Method>,
     /// The time that its copy beside a writing service may take.
     pub snapshot_timeout: Duration,
-}
-
-/// A destination of the archive.
-pub enum ExportOutput {
-    /// Standard output.
-    Stdout,
-    /// A file, or a folder in which it gets its default name.
-    Path(PathBuf),
-    /// A place where archives are kept, under this name or its default one.
-    Stored(UploadSlot),
-    /// A destination that cannot be used, and why.
-    Unusable(String, Failure),
-}
-
-impl ExportOutput {
-    /// The destinations that the configuration names.
-    pub fn configured(
-        context: &Context,
-        choices: &Choices,
-        read_back: ReadBack,
-    ) -> Result<Vec<ExportOutput>> {
-        let settings = Settings::load(choices)?;
-        let names = settings.schema.to.iter().map(|name| format!("@{name}"));
-        let outputs: Vec<ExportOutput> = names
-            .map(|name| ExportOutput::open(context, &settings, &name, read_back))
-            .collect::<Result<_>>()?;
-        if outputs.is_empty() {
-            let failure = Failure::new(Kind::Usage, "where does the archive go?");
-            return Err(failure
-                .hint("name a file, a folder, a URL or a destination, or write `to` under [backup]")
-                .into());
-        }
-        Ok(outputs)
-    }
-
-    /// A destination that is there but cannot be used, because its secret cannot be had, say, does not stop the others.
-    fn open(
-        context: &Context,
-        settings: &Settings,
-        word: &str,
-        read_back: ReadBack,
-    ) -> Result<ExportOutput> {
-        match Destination::open_output(context, settings, word, read_back) {
-            Ok((destination, name)) => Ok(match destination.ready() {
-                // The disk is not there: the others still have their turn.
-                Err(error) => ExportOutput::Unusable(word.to_owned(), Failure::of(&error)),
-                Ok(destination) => match destination.folder() {
-                    Some(folder) => ExportOutput::Path(folder.join(name.unwrap_or_default())),
-                    None => ExportOutput::Stored(UploadSlot {
-                        repository: destination.repository,
-                        name,
-                    }),
-                },
-            }),
-            Err(error) => match Failure::of(&error) {
-                Failure {
-                    kind: Kind::NotFound | Kind::Interrupted(_),
-                    ..
-                } => Err(error),
-                failure => Ok(ExportOutput::Unusable(word.to_owned(), failure)),
-            },
-        }
-    }
-
-    /// Reads a word of the command line: `-`, a path, a URL, `@NAME`, `@NAME/ARCHIVE`. For the last three the settings
-    /// are read. A folder of this machine is one however it is called.
-    pub fn parse(
-        context: &Context,
-        choices: &Choices,
-        text: &Path,
-        read_back: ReadBack,
-    ) -> Result<ExportOutput> {
-        if text.as_os_str() == "-" {
-            return Ok(ExportOutput::Stdout);
-        }
-        let text_of = text_of(text.as_os_str());
-        let place = match text_of.map_err(|fault| Failure::new(Kind::Usage, fault))? {
-            Some(named) if named.starts_with('@') => Word::Url(named.into()),
-            Some(named) => word(named).map_err(|fault| Failure::new(Kind::Usage, fault))?,
-            None => Word::Path,
-        };
-        match place {
-            Word::Path => Ok(ExportOutput::Path(text.to_owned())),
-            Word::Url(place) => {
-                ExportOutput::open(context, &Settings::load(choices)?, &place, read_back)
-            }
-        }
-    }
 }
 
 /// The permission to replace an existing file.

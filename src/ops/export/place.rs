@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::warn;
 
-use super::{ExportOutput, ExportRequest, OutputReport, Overwrite, Since, making::failed_by};
+use super::{ExportRequest, OutputReport, Overwrite, Since, making::failed_by};
 use crate::{
     archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
     config::{Settings, sources::Source},
@@ -28,7 +28,11 @@ use crate::{
     },
 };
 use crate::{
-    catalog::{repository::ListedArchive, slot::UploadSlot, tar_store::folder::newest_of_ours},
+    catalog::{
+        output::{ArchiveOutput, UploadSlot},
+        repository::ListedArchive,
+        tar_store::folder::newest_of_ours,
+    },
     context::Context,
     work::stdout::Stdout,
 };
@@ -53,11 +57,11 @@ impl Outputs {
         let mut last = None;
         for output in &request.outputs {
             let (shown, error) = match output {
-                ExportOutput::Stdout => {
+                ArchiveOutput::Stdout => {
                     outputs.here.push(LocalPlace::Stdout);
                     continue;
                 }
-                ExportOutput::Path(path) => {
+                ArchiveOutput::Path(path) => {
                     match LocalPlace::find(path, settings, request.overwrite) {
                         Ok(place) => {
                             outputs.here.push(place);
@@ -67,11 +71,11 @@ impl Outputs {
                         Err(error) => (path.display().to_string(), error),
                     }
                 }
-                ExportOutput::Stored(slot) => {
+                ArchiveOutput::Stored(slot) => {
                     outputs.away.push(slot.clone());
                     continue;
                 }
-                ExportOutput::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
+                ArchiveOutput::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
             };
             outputs.missed.push(failed_by(shown, &error));
             last = Some(error);

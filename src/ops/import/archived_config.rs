@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::{
     archive::Sink,
-    catalog::location::Location,
+    catalog::input::ArchiveInput,
     config::{DEFAULT_CONFIG, read_text, schema::Schema, sources::CONFIG},
     context::Context,
     disk::{
@@ -44,8 +44,8 @@ pub struct ArchivedConfig {
 }
 
 /// Reads the configuration file of an archive, for a machine that has none.
-pub fn archived_config(context: &Context, archive: &Location) -> Result<ArchivedConfig> {
-    if matches!(archive, Location::Stdin) {
+pub fn archived_config(context: &Context, archive: &ArchiveInput) -> Result<ArchivedConfig> {
+    if matches!(archive, ArchiveInput::Stdin) {
         let message = "an archive on standard input cannot be asked for its configuration first";
         return Err(Failure::new(Kind::Usage, message)
             .hint("save it to a file, or name where it is")

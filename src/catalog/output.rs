@@ -1,6 +1,6 @@
-//! The target of an upload: a destination, and a free name in it.
+//! An output of an export, and the upload to one that is not on this machine.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
 use tracing::{info, warn};
@@ -13,7 +13,19 @@ use crate::{
     store::{Upload, is_taken},
 };
 
-/// A destination and a name in it, for an archive that is to be sent.
+/// An output of an export.
+pub enum ArchiveOutput {
+    /// Standard output.
+    Stdout,
+    /// A file, or a folder in which it gets its default name.
+    Path(PathBuf),
+    /// A repository, under this name or its default one.
+    Stored(UploadSlot),
+    /// A destination that cannot be used, and the reason.
+    Unusable(String, Failure),
+}
+
+/// A destination and a name in it, for an archive that is to be uploaded.
 #[derive(Clone)]
 pub struct UploadSlot {
     /// The archives of the destination.

@@ -1,4 +1,4 @@
-//! The source from which a command reads an archive: a file, standard input, or a destination.
+//! An archive that a command reads: a file, standard input, or an archive of a repository.
 
 use std::{
     fs::File,
@@ -15,21 +15,16 @@ use nix::{
 };
 use tracing::warn;
 
-use super::{destination::ArchiveAt, repository::Repository};
+use super::repository::Repository;
 use crate::{
     archive::{
         Input, Sink, Verified, read,
         reader::Discard,
         select::{Selected, select},
     },
-    config::{Choices, Settings},
     error::{Failure, Kind},
-    model::{
-        entry_name::EntryName,
-        manifest::Manifest,
-        written::{escaped, unexpanded},
-    },
-    store::{Pages, address::text_of, is_cold},
+    model::{entry_name::EntryName, manifest::Manifest, written::escaped},
+    store::{Pages, is_cold},
     work::ReadAt,
 };
 use crate::{context::Context, work::cancel::Stop};
@@ -44,9 +39,9 @@ const LARGE_ARCHIVE_BYTES: u64 = 16 << 20;
 /// The same limit for an archive whose bytes come over a network.
 const LARGE_STORED_BYTES: u64 = 1 << 20;
 
-/// An archive as the command line names it.
+/// An archive that a command reads.
 #[derive(Clone)]
-pub enum Location {
+pub enum ArchiveInput {
     /// `-`.
     Stdin,
     /// The content of standard input, in a file without a name.
@@ -68,51 +63,35 @@ pub struct Candidates {
 }
 
 impl Candidates {
+    /// Takes the first of `names`; the others may replace it, in their order. There must be at least one.
+    pub fn new(repository: Arc<dyn Repository>, names: Vec<String>) -> Candidates {
+        Candidates {
+            repository,
+            names: names.into(),
+            at: 0,
+        }
+    }
+
     fn name(&self) -> &str {
         &self.names[self.at]
     }
 }
 
-impl Location {
-    /// Parses an argument: `-`, a path, a URL, `@NAME/ARCHIVE`, `@NAME/latest`. For the last three it reads the
-    /// settings. For `latest` it lists the destination; the reader verifies the archive.
-    pub fn parse(context: &Context, choices: &Choices, text: &Path) -> Result<Location> {
-        if text.as_os_str() == "-" {
-            return Ok(Location::Stdin);
-        }
-        let stored =
-            text_of(text.as_os_str()).and_then(|word| word.map_or(Ok(None), ArchiveAt::parse));
-        let Some(at) = stored.map_err(|fault| Failure::new(Kind::Usage, fault))? else {
-            let fault = unexpanded(&text.to_string_lossy(), "there");
-            return match fault.filter(|_| !text.exists()) {
-                Some(fault) => Err(Failure::new(Kind::Usage, fault)
-                    .hint("a shell expands it only where it stands without quotes")
-                    .into()),
-                None => Ok(Location::File(text.to_owned())),
-            };
-        };
-        let (destination, names) = at.candidates(context, &Settings::load(choices)?)?;
-        Ok(Location::Stored(Candidates {
-            repository: destination.repository,
-            names: names.into(),
-            at: 0,
-        }))
-    }
-
+impl ArchiveInput {
     /// Returns the next older archive, to try if this one is damaged; only if the newest was requested.
-    pub fn older(&self) -> Option<Location> {
-        let Location::Stored(kept) = self else {
+    pub fn older(&self) -> Option<ArchiveInput> {
+        let ArchiveInput::Stored(kept) = self else {
             return None;
         };
         let at = kept.at + 1;
         let kept = (at < kept.names.len()).then(|| kept.clone())?;
-        Some(Location::Stored(Candidates { at, ..kept }))
+        Some(ArchiveInput::Stored(Candidates { at, ..kept }))
     }
 
     /// Returns true if the newest archive was requested and there are several, so that an older one may replace a
     /// damaged one.
     pub fn is_replaceable(&self) -> bool {
-        matches!(self, Location::Stored(kept) if kept.names.len() > 1)
+        matches!(self, ArchiveInput::Stored(kept) if kept.names.len() > 1)
     }
 
     /// Does `work` with the archive. If the newest was requested and `damage` returns a failure, tries the next older
@@ -120,7 +99,7 @@ impl Location {
     pub fn newest_good<T>(
         &self,
         damage: impl Fn(&Result<T>) -> Option<Failure>,
-        mut work: impl FnMut(&Location) -> Result<T>,
+        mut work: impl FnMut(&ArchiveInput) -> Result<T>,
     ) -> Result<T> {
         let mut newest = None;
         let mut location = self.clone();
@@ -150,8 +129,8 @@ impl Location {
     }
 
     /// Returns the same archive in a form that can be read more than once: standard input is copied to a file.
-    pub fn repeatable(&self, context: &Context) -> Result<Location> {
-        let Location::Stdin = self else {
+    pub fn repeatable(&self, context: &Context) -> Result<ArchiveInput> {
+        let ArchiveInput::Stdin = self else {
             return Ok(self.clone());
         };
         context.begin("reading", None);
@@ -165,7 +144,7 @@ impl Location {
         if length == 0 {
             return Err(nothing_came().into());
         }
-        Ok(Location::Copied(Arc::new(file)))
+        Ok(ArchiveInput::Copied(Arc::new(file)))
     }
 
     /// Returns the archive's manifest; reads all of the archive if that is the only way.
@@ -180,16 +159,16 @@ impl Location {
     /// Returns the location for messages.
     pub fn shown(&self) -> String {
         match self {
-            Location::Stdin | Location::Copied(_) => "-".to_owned(),
-            Location::File(path) => path.display().to_string(),
-            Location::Stored(kept) => format!("{}/{}", kept.repository.shown(), kept.name()),
+            ArchiveInput::Stdin | ArchiveInput::Copied(_) => "-".to_owned(),
+            ArchiveInput::File(path) => path.display().to_string(),
+            ArchiveInput::Stored(kept) => format!("{}/{}", kept.repository.shown(), kept.name()),
         }
     }
 
     /// Returns the percent-encoded path of a file that is not UTF-8.
     pub fn escaped(&self) -> Option<String> {
         match self {
-            Location::File(path) => escaped(path),
+            ArchiveInput::File(path) => escaped(path),
             _ => None,
         }
     }
@@ -197,9 +176,9 @@ impl Location {
     /// Returns the name of the archive's file.
     pub fn file_name(&self) -> Option<&str> {
         match self {
-            Location::Stdin | Location::Copied(_) => None,
-            Location::File(path) => path.file_name()?.to_str(),
-            Location::Stored(kept) => Some(kept.name()),
+            ArchiveInput::Stdin | ArchiveInput::Copied(_) => None,
+            ArchiveInput::File(path) => path.file_name()?.to_str(),
+            ArchiveInput::Stored(kept) => Some(kept.name()),
         }
     }
 
@@ -213,8 +192,8 @@ impl Location {
         sink: &mut dyn Sink,
     ) -> Result<Option<Selected>> {
         match self {
-            Location::Stdin | Location::Copied(_) => Ok(None),
-            Location::File(path) => {
+            ArchiveInput::Stdin | ArchiveInput::Copied(_) => Ok(None),
+            ArchiveInput::File(path) => {
                 let file = open(path)?;
                 let metadata = file.metadata()?;
                 if !metadata.is_file() || metadata.len() < LARGE_ARCHIVE_BYTES {
@@ -230,7 +209,7 @@ impl Location {
                     sink,
                 )
             }
-            Location::Stored(kept) => {
+            ArchiveInput::Stored(kept) => {
                 let source = kept.repository.open(kept.name())?;
                 if source.length()? < LARGE_STORED_BYTES {
                     return Ok(None);
@@ -263,7 +242,7 @@ impl Location {
         sink: &mut dyn Sink,
     ) -> Result<Verified> {
         match self {
-            Location::Stdin => {
+            ArchiveInput::Stdin => {
                 context.begin(what, None);
                 // Unbuffered, so that poll(2) sees all the bytes that wait.
                 let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -284,14 +263,14 @@ impl Location {
                     sink,
                 )
             }
-            Location::Copied(file) => {
+            ArchiveInput::Copied(file) => {
                 let mut file = file.try_clone()?;
                 file.rewind()?;
                 context.begin(what, Some(file.metadata()?.len()));
                 let input = Input::Seekable(Box::new(context.watch(file)));
                 read("-", input, context.threads, sink)
             }
-            Location::File(path) => {
+            ArchiveInput::File(path) => {
                 let file = open(path)?;
                 let metadata = file.metadata()?;
                 context.begin(what, Some(metadata.len()));
@@ -305,7 +284,7 @@ impl Location {
                 };
                 read(&self.shown(), input, context.threads, sink)
             }
-            Location::Stored(kept) => {
+            ArchiveInput::Stored(kept) => {
                 let source = kept.repository.open(kept.name())?;
                 context.begin(what, Some(source.length()?));
                 let pages = context.watch(Pages::new(source)?);

@@ -1,0 +1,326 @@
+//! The words of the command line that name archives and places for them. Each is read once, then resolved for its role.
+//!
+//! ```text
+//! word -> Target -+-> input   -> ArchiveInput   -> read, verified
+//!                 +-> output  -> ArchiveOutput  -> Shipment -> Arrival
+//!                 +-> archive -> Destination and a name in it
+//!                 +-> place   -> Destination
+//! ```
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+
+use super::{
+    destination::{Destination, ReadBack},
+    input::{ArchiveInput, Candidates},
+    output::{ArchiveOutput, UploadSlot},
+};
+use crate::{
+    config::Settings,
+    context::Context,
+    disk::folder_of,
+    error::{Failure, Kind},
+    model::{archive_name::is_archive_file, written::unexpanded},
+    store::{
+        Address, Word,
+        address::{self, text_of},
+    },
+};
+
+/// The word for the newest good archive.
+pub const LATEST: &str = "latest";
+
+/// A word that names an archive or a place for archives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `-`: standard input or output. As a place, it is a path.
+    Standard,
+    /// A path of this machine.
+    Path(PathBuf),
+    /// `@NAME`, or `@NAME/ARCHIVE`: what follows the `@`.
+    Named(String),
+    /// A URL of a store, as hookshot writes it.
+    Url(String),
+}
+
+/// The part of a word that names a place.
+enum Place<'a> {
+    Named(&'a str),
+    Address(Address),
+}
+
+impl Target {
+    /// Reads a word. An existing file of this machine counts as a path, whatever its name.
+    pub fn read(word: impl AsRef<OsStr>) -> Result<Target, Failure> {
+        let word = word.as_ref();
+        if word == "-" {
+            return Ok(Target::Standard);
+        }
+        let Some(text) = text_of(word).map_err(usage)? else {
+            return Ok(Target::Path(word.into()));
+        };
+        if let Some(named) = text.strip_prefix('@') {
+            return Ok(Target::Named(named.to_owned()));
+        }
+        Ok(match address::word(text).map_err(usage)? {
+            Word::Path => Target::Path(text.into()),
+            Word::Url(url) => Target::Url(url.into_owned()),
+        })
+    }
+
+    /// Returns the words for the destinations of `[backup] to`.
+    pub fn configured(settings: &Settings) -> Vec<OsString> {
+        let to = settings.schema.to.iter();
+        to.map(|name| format!("@{name}").into()).collect()
+    }
+
+    /// Opens the destination that the word names as a place; sends no request yet.
+    pub fn place(&self, context: &Context, settings: &Settings) -> Result<Destination> {
+        let address = match self {
+            Target::Named(name) => return Place::Named(name).open(context, settings),
+            Target::Standard => Address::of_word("-".as_ref()),
+            Target::Path(path) => Address::of_word(path.as_os_str()),
+            Target::Url(url) => Address::parse(url),
+        };
+        Place::Address(address.map_err(usage)?).open(context, settings)
+    }
+
+    /// Opens the destination, and returns the archive's name in it; `None` for a path. If the word names no archive, or
+    /// `latest`, this is the newest good one.
+    pub fn archive(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<Option<(Destination, String)>> {
+        let Some((place, archive)) = self.place_and_archive()? else {
+            return Ok(None);
+        };
+        let destination = place.open(context, settings)?;
+        let archive = match archive {
+            Some(archive) => archive,
+            None => {
+                let prefix = &settings.schema.prefix;
+                destination.repository.newest_good(prefix, context.now)?
+            }
+        };
+        Ok(Some((destination, archive)))
+    }
+
+    /// Resolves the word as an archive to read. `settings` are read only for a destination. For `latest` this lists the
+    /// destination; the reader verifies the archive.
+    pub fn input<'a>(
+        &self,
+        context: &Context,
+        settings: impl FnOnce() -> Result<&'a Settings>,
+    ) -> Result<ArchiveInput> {
+        let Some((place, archive)) = self.place_and_archive()? else {
+            return match self {
+                Target::Path(path) => input_file(path),
+                _ => Ok(ArchiveInput::Stdin),
+            };
+        };
+        let settings = settings()?;
+        let destination = place.open(context, settings)?;
+        let names = match archive {
+            Some(archive) => vec![archive],
+            None => {
+                let prefix = &settings.schema.prefix;
+                destination.repository.candidates(prefix, context.now)?
+            }
+        };
+        let candidates = Candidates::new(destination.repository, names);
+        Ok(ArchiveInput::Stored(candidates))
+    }
+
+    /// Resolves the word as an output of an export. `settings` are read only for a destination. One that exists but
+    /// cannot be used, because its secret is missing, for example, does not stop the others.
+    pub fn output<'a>(
+        &self,
+        context: &Context,
+        settings: impl FnOnce() -> Result<&'a Settings>,
+        read_back: ReadBack,
+    ) -> Result<ArchiveOutput> {
+        let word = match self {
+            Target::Standard => return Ok(ArchiveOutput::Stdout),
+            Target::Path(path) => return Ok(ArchiveOutput::Path(path.clone())),
+            Target::Named(name) => format!("@{name}"),
+            Target::Url(url) => url.clone(),
+        };
+        let settings = settings()?;
+        let opened = || -> Result<(Destination, Option<String>)> {
+            let (place, archive) = self.output_place()?;
+            let destination = place.open_with(context, settings, read_back)?;
+            Ok((destination, archive))
+        };
+        match opened() {
+            Ok((destination, name)) => Ok(match destination.ready() {
+                // The disk is not there: the others still have their turn.
+                Err(error) => ArchiveOutput::Unusable(word, Failure::of(&error)),
+                Ok(destination) => match destination.folder() {
+                    Some(folder) => ArchiveOutput::Path(folder.join(name.unwrap_or_default())),
+                    None => ArchiveOutput::Stored(UploadSlot {
+                        repository: destination.repository,
+                        name,
+                    }),
+                },
+            }),
+            Err(error) => match Failure::of(&error) {
+                Failure {
+                    kind: Kind::NotFound | Kind::Interrupted(_),
+                    ..
+                } => Err(error),
+                failure => Ok(ArchiveOutput::Unusable(word, failure)),
+            },
+        }
+    }
+
+    /// Splits the word before its last part; `None` if it has one part.
+    fn split(&self) -> Result<Option<(Place<'_>, String)>, Failure> {
+        match self {
+            Target::Standard | Target::Path(_) => Ok(None),
+            Target::Named(named) => Ok(named
+                .split_once('/')
+                .map(|(name, archive)| (Place::Named(name), archive.to_owned()))),
+            Target::Url(url) => Ok(Address::parse_archive(url)
+                .map_err(usage)?
+                .map(|(address, archive)| (Place::Address(address), archive))),
+        }
+    }
+
+    /// Returns the place and the name of an archive there, without a name if the newest one is requested; `None` for a
+    /// path.
+    fn place_and_archive(&self) -> Result<Option<(Place<'_>, Option<String>)>, Failure> {
+        let (place, archive) = match (self.split()?, self) {
+            (Some((place, archive)), _) => (place, Some(archive)),
+            (None, Target::Standard | Target::Path(_)) => return Ok(None),
+            (None, Target::Named(name)) => (Place::Named(name), None),
+            (None, Target::Url(url)) => {
+                return Err(usage(format!(
+                    "{url} names no archive; `hookshot list {url}` shows what is there"
+                )));
+            }
+        };
+        let archive = archive.filter(|archive| !archive.is_empty() && archive != LATEST);
+        Ok(Some((place, archive)))
+    }
+
+    /// Returns the place of an output, and the archive's name if the word ends with one.
+    fn output_place(&self) -> Result<(Place<'_>, Option<String>), Failure> {
+        let named = self.split()?;
+        if let Some((place, archive)) = named.filter(|(_, archive)| is_archive_file(archive)) {
+            return Ok((place, Some(archive)));
+        }
+        let place = match self {
+            Target::Named(name) => Place::Named(name.trim_end_matches('/')),
+            Target::Url(url) => {
+                Place::Address(Address::parse(url.trim_end_matches('/')).map_err(usage)?)
+            }
+            Target::Path(path) => Place::Address(Address::Folder(path.clone())),
+            Target::Standard => Place::Address(Address::Folder("-".into())),
+        };
+        Ok((place, None))
+    }
+}
+
+impl Place<'_> {
+    fn open(self, context: &Context, settings: &Settings) -> Result<Destination> {
+        self.open_with(context, settings, ReadBack::AsConfigured)?
+            .ready()
+    }
+
+    fn open_with(
+        self,
+        context: &Context,
+        settings: &Settings,
+        read_back: ReadBack,
+    ) -> Result<Destination> {
+        match self {
+            Place::Named(name) => Destination::named(context, settings, name, read_back),
+            Place::Address(address) => Destination::at(context, settings, address, read_back),
+        }
+    }
+}
+
+fn input_file(path: &Path) -> Result<ArchiveInput> {
+    let fault = unexpanded(&path.to_string_lossy(), "there");
+    match fault.filter(|_| !path.exists()) {
+        Some(fault) => Err(usage(fault)
+            .hint("a shell expands it only where it stands without quotes")
+            .into()),
+        None => Ok(ArchiveInput::File(path.to_owned())),
+    }
+}
+
+/// Opens the folder of this machine that a file lies in.
+pub fn folder_around(context: &Context, settings: &Settings, file: &Path) -> Result<Destination> {
+    Target::Path(as_path(&folder_of(file))).place(context, settings)
+}
+
+/// Returns the path of a folder in a form that no command reads as a URL or as `@NAME`.
+fn as_path(folder: &Path) -> PathBuf {
+    let is_path = match text_of(folder.as_os_str()) {
+        Ok(Some(text)) => !text.starts_with('@') && matches!(address::read(text), Ok(Word::Path)),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    match is_path {
+        true => folder.to_owned(),
+        false => Path::new("./").join(folder),
+    }
+}
+
+fn usage(fault: String) -> Failure {
+    Failure::new(Kind::Usage, fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The place that a word names, and the archive, as text.
+    fn split(word: &str) -> Option<(String, Option<String>)> {
+        let target = Target::read(word).expect(word);
+        let (place, archive) = target.place_and_archive().expect(word)?;
+        let place = match place {
+            Place::Named(name) => format!("@{name}"),
+            Place::Address(address) => address.to_string(),
+        };
+        Some((place, archive))
+    }
+
+    #[test]
+    fn words_that_name_archives_are_told_from_paths() {
+        for path in ["-", "a.tar.gz", "/x/a.tar.gz", "./@x"] {
+            assert_eq!(split(path), None, "{path}");
+        }
+        for newest in ["@a", "@a/", "@a/latest"] {
+            assert_eq!(split(newest), Some(("@a".to_owned(), None)), "{newest}");
+        }
+        let (place, archive) = split("s3://b/c/x.tar.gz").expect("a URL");
+        assert_eq!(
+            (place.as_str(), archive.as_deref()),
+            ("s3://b/c", Some("x.tar.gz"))
+        );
+        let place = Target::read("s3://b").expect("a URL");
+        assert!(place.place_and_archive().is_err());
+    }
+
+    #[test]
+    fn an_output_ends_with_an_archive_or_is_a_place() {
+        let archive = |word: &str| {
+            let target = Target::read(word).expect(word);
+            let (_, archive) = target.output_place().expect(word);
+            archive
+        };
+        for place in ["@a", "@a/", "s3://b", "s3://b/c/", "s3://b/c"] {
+            assert_eq!(archive(place), None, "{place}");
+        }
+        for named in ["@a/x.tar.gz", "s3://b/x.tar.gz"] {
+            assert_eq!(archive(named).as_deref(), Some("x.tar.gz"), "{named}");
+        }
+    }
+}
