@@ -12,6 +12,7 @@ use crate::{
         Threads,
         cancel::{Stop, Watched},
         events::Progress,
+        shell::Runner,
     },
 };
 
@@ -40,6 +41,8 @@ pub struct Context {
     pub threads: Threads,
     /// The request to stop.
     pub stop: Stop,
+    /// The runner of the user's commands.
+    pub runner: Runner,
     /// The receiver of our progress.
     pub progress: Arc<dyn Progress>,
 }

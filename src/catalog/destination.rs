@@ -81,7 +81,9 @@ impl Destination {
         let lookup = secret::Lookup {
             config: &settings.config,
             environment: &context.environment,
-            step: &context.step(),
+            runner: &context.runner,
+            limit: options.timeout,
+            advance: &context.step(),
         };
         for (name, value) in &written.secrets {
             *options.secret_mut(*name) = Some(lookup.resolve(*name, value)?);
@@ -118,7 +120,9 @@ impl Destination {
         let lookup = secret::Lookup {
             config: &settings.config,
             environment: &context.environment,
-            step: &context.step(),
+            runner: &context.runner,
+            limit: options.timeout,
+            advance: &context.step(),
         };
         for (name, value) in &written.secrets {
             if !secret::is_at_hand(value) {

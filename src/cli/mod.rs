@@ -60,7 +60,8 @@ use crate::{
         Threads,
         cancel::Stop,
         events::{Progress, Quiet},
-        session,
+        session::{self, SessionStarter},
+        shell::{Masks, Runner},
     },
 };
 
@@ -136,7 +137,6 @@ pub fn run(world: World) -> ExitCode {
     {
         return ExitCode::from(session::become_program(program));
     }
-    session::begin_by(world.executable.clone());
     #[cfg(feature = "sftp")]
     if let Some(code) = askpass::answer(&world) {
         return ExitCode::from(code);
@@ -248,6 +248,16 @@ fn context(
     stop: Stop,
     progress: Arc<dyn Progress>,
 ) -> Result<Context> {
+    let starter = SessionStarter::new(world.executable.clone());
+    let environment = Environment {
+        variables: world.variables,
+        starter: starter.clone(),
+    };
+    let runner = Runner {
+        starter,
+        masks: Masks::default(),
+    };
+    environment.mask_secrets(&runner.masks);
     Ok(Context {
         now: world.now,
         hostname: nix::unistd::gethostname()
@@ -258,12 +268,11 @@ fn context(
         program: world.executable,
         unique: world.unique,
         signs: Signs::default(),
-        environment: Environment {
-            variables: world.variables,
-        },
+        environment,
         privileged: nix::unistd::geteuid().is_root(),
         threads,
         stop,
+        runner,
         progress,
     })
 }

@@ -1,25 +1,36 @@
 //! Secret values of the configuration: given as they are, or by a reference to where they are found
 //! (docs/destinations.md, "Secrets").
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    cell::Cell,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::text::read_text;
 use crate::{
     disk::{folder_of, open_regular},
     error::{Failure, Kind},
-    source::command::{Step, output},
     store::{
         Environment, Secret, SecretName,
         shape::{NOT_UTF8, Shape},
     },
-    work::{session, shell::Line},
+    work::{
+        cancel::Advance,
+        session,
+        shell::{Line, Runner},
+    },
 };
 
 /// The largest output of a command, in bytes.
 const MOST_BYTES: usize = 64 << 10;
+
+/// The time after which the log says which command is waited for.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// The kinds of references, with their colon.
 const REFERENCES: [&str; 4] = ["file:", "credential:", "env:", "command:"];
@@ -30,8 +41,12 @@ pub struct Lookup<'a> {
     pub config: &'a Path,
     /// The variables of the environment.
     pub environment: &'a Environment,
+    /// Runs commands, and learns the secrets to mask.
+    pub runner: &'a Runner,
+    /// The time limit of a command.
+    pub limit: Duration,
     /// Ends a command if the run is cancelled.
-    pub step: &'a Step<'a>,
+    pub advance: &'a Advance<'a>,
 }
 
 /// Returns true if a value refers to another place.
@@ -79,7 +94,7 @@ impl Lookup<'_> {
             Ok(read_text(path)?.ok_or_else(missing)?)
         };
         let (kind, rest) = written.reveal().split_once(':').unwrap_or_default();
-        Ok(match kind {
+        let value = match kind {
             "file" => {
                 let path = folder_of(self.config).join(rest);
                 private(&path).map_err(|why| refused(name, why))?;
@@ -97,16 +112,45 @@ impl Lookup<'_> {
             "env" => variable(rest)
                 .ok_or_else(|| refused(name, format!("there is no variable {rest}")))?
                 .to_owned(),
-            "command" => output_of(rest, self.step)?.map_err(|why| refused(name, why))?,
+            "command" => self
+                .output_of(name, rest)?
+                .map_err(|why| refused(name, why))?,
             _ => {
-                // The name of a key is in every log of its provider.
-                if name != SecretName::AccessKeyId {
+                if name.is_confidential() {
                     warn!(
                         key = name.key(),
                         "A secret stands in the configuration itself; file:, credential:, env: or command: would keep it apart"
                     );
                 }
                 written.reveal().to_owned()
+            }
+        };
+        if name.is_confidential() {
+            self.runner.masks.add(&value);
+        }
+        Ok(value)
+    }
+
+    /// Returns the output of a command, or the reason if there is none; an interruption is an error.
+    fn output_of(&self, name: SecretName, command: &str) -> Result<Result<String, String>> {
+        let (line, begun, is_said) = (Line::new(command, None), Instant::now(), Cell::new(false));
+        let advance = |bytes: u64| {
+            if begun.elapsed() >= SILENCE && !is_said.replace(true) {
+                info!("Waiting for the command of `{}`", name.key());
+            }
+            (self.advance)(bytes)
+        };
+        let output = self
+            .runner
+            .secret(line, self.limit, MOST_BYTES + 1, &advance)?;
+        Ok(match output {
+            Err(why) => Err(format!("{why}; {}", session::HINT)),
+            Ok(bytes) if bytes.len() > MOST_BYTES => Err(format!(
+                "its command prints more than {} KiB",
+                MOST_BYTES >> 10
+            )),
+            Ok(bytes) => {
+                String::from_utf8(bytes).map_err(|_| "its command prints no text".to_owned())
             }
         })
     }
@@ -151,25 +195,6 @@ fn private(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Returns the output of a command, or why there is none; an interruption is an error.
-fn output_of(command: &str, step: &Step<'_>) -> Result<Result<String, String>> {
-    let (status, said) = output(Line::new(command, None), MOST_BYTES + 1, step)?;
-    if !status.success() {
-        return Ok(Err(format!(
-            "its command failed, {status}; {}",
-            session::HINT
-        )));
-    }
-    if said.len() > MOST_BYTES {
-        return Ok(Err(format!(
-            "its command prints more than {} KiB",
-            MOST_BYTES >> 10
-        )));
-    }
-    let text = String::from_utf8(said);
-    Ok(text.map_err(|_| "its command prints no text".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,13 +213,16 @@ mod tests {
                     folder.path().display().to_string(),
                 ),
             ],
+            ..Environment::default()
         };
         let go = |_: u64| Ok(());
         let config = folder.path().join("config.toml");
         let lookup = Lookup {
             config: &config,
             environment: &environment,
-            step: &go,
+            runner: &Runner::default(),
+            limit: Duration::from_secs(60),
+            advance: &go,
         };
         let find = |written: &str| lookup.resolve(SecretName::AccountKey, &Secret::new(written));
         for (written, value) in [

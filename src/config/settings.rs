@@ -13,6 +13,7 @@ use super::{
     elsewhere::{self, Elsewhere},
     globs::Glob,
     schema::Schema,
+    secret::is_reference,
     sources::{self, Source, SourceKind, defaults},
     text::read_text,
 };
@@ -25,6 +26,7 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::Manifest, rules::Rules},
+    work::shell::Masks,
 };
 
 /// The places of this machine's state, and how hookshot treats it.
@@ -55,6 +57,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Adds the secrets that stand in the configuration itself to `masks`.
+    pub fn mask_secrets(&self, masks: &Masks) {
+        let destinations = self.schema.destinations.values();
+        for (name, secret) in destinations.flat_map(|destination| &destination.secrets) {
+            if name.is_confidential() && !is_reference(secret.reveal()) {
+                masks.add(secret.reveal());
+            }
+        }
+    }
+
     /// Merges `choices` with the file that they name. A missing file counts as an empty one.
     pub fn load(choices: &Choices) -> Result<Settings> {
         let config = choices.config_path()?;

@@ -10,8 +10,7 @@ use crate::{
         manifest::Manifest,
         version::{Numbered, VersionRule},
     },
-    source::command::{self, BROKEN_PIPE, Said},
-    work::shell::Line,
+    work::shell::{BROKEN_PIPE, CommandAnswer, Line},
 };
 use crate::{context::Context, work::remark::Remarks};
 
@@ -62,10 +61,11 @@ fn here(context: &Context, settings: &Settings) -> Result<Result<Option<String>,
     else {
         return Ok(Ok(schema.app_version.clone()));
     };
-    let said = command::ask(Line::new(command, None), &context.step());
+    let step = context.step();
+    let answer = context.runner.ask(Line::new(command, None), &step);
     context.stop.check()?;
-    let version = match said {
-        Ok(said) => version_of(&said),
+    let version = match answer {
+        Ok(answer) => version_of(&answer),
         Err(error) => Err(format!("failed: {error:#}")),
     };
     Ok(version
@@ -74,15 +74,15 @@ fn here(context: &Context, settings: &Settings) -> Result<Result<Option<String>,
 }
 
 /// Returns the version in an answer: the line that has the first number, or else the first line.
-fn version_of(said: &Said) -> Result<String, String> {
-    let numbered = Numbered::find(&said.text).map(|found| printable(found.line));
-    let version = numbered.or_else(|| said.lines().into_iter().next());
-    match (said.status.code(), version) {
+fn version_of(answer: &CommandAnswer) -> Result<String, String> {
+    let numbered = Numbered::find(&answer.text).map(|found| printable(found.line));
+    let version = numbered.or_else(|| answer.lines().into_iter().next());
+    match (answer.status.code(), version) {
         (Some(0), Some(version)) => Ok(version),
         (Some(0), None) => Err("prints nothing".to_owned()),
         // `head` has closed the pipe as soon as it had its line.
         (Some(BROKEN_PIPE), Some(version)) => Ok(version),
-        _ => Err(format!("failed, {}", said.status)),
+        _ => Err(format!("failed, {}", answer.status)),
     }
 }
 

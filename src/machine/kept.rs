@@ -175,8 +175,9 @@ impl<'a> Exports<'a> {
             return Ok((None, Err("is not there".to_owned())));
         };
         let (export, step) = (fed.source.line(export), self.context.step());
+        let runner = &self.context.runner;
         if self.rehearsal == Rehearsal::DryRun {
-            let digest = command::print(export, &mut std::io::sink(), &step)?;
+            let digest = command::print(runner, export, &mut std::io::sink(), &step)?;
             return Ok((None, digest));
         }
         let number = self.files.len();
@@ -188,7 +189,7 @@ impl<'a> Exports<'a> {
         let writing = || format!("cannot write {}", path.display());
         let mut file = create(&path).with_context(writing)?;
         self.files.push(path.clone());
-        let digest = command::print(export, &mut file, &step).with_context(writing)?;
+        let digest = command::print(runner, export, &mut file, &step).with_context(writing)?;
         file.sync_all().with_context(writing)?;
         Ok((Some(path), digest))
     }
@@ -207,7 +208,7 @@ pub fn feed(context: &Context, commands: &[Fed<'_>]) -> Result<()> {
         let length = fed.content.metadata().ok().map(|metadata| metadata.len());
         context.begin("importing by command", length);
         let entry = fed.entry;
-        command::feed(fed.command, &fed.content, &context.step()).with_context(|| {
+        command::feed(&context.runner, fed.command, &fed.content, &context.step()).with_context(|| {
             let kept = held_before(&commands[..=number]);
             Unfed(format!("the import command of {entry} failed, and what it did up to then is not undone{kept}"))
         })?;

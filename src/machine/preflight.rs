@@ -20,7 +20,7 @@ use crate::{
         transaction::Form,
     },
     source::{
-        command, files,
+        files,
         redb::{
             header::RedbHeader,
             judge,
@@ -144,7 +144,7 @@ pub fn activity(
     blocked: &mut Vec<Obstacle>,
 ) -> Result<()> {
     if let Some(command) = &source.active_command {
-        let found = command::lines(source.line(command), &context.step());
+        let found = service::lines(&context.runner, source.line(command), &context.step());
         context.stop.check()?;
         judge_activity(source, found, force, blocked);
     }
@@ -199,7 +199,7 @@ pub fn services<'a>(
             continue;
         }
         asked.push(service);
-        let state = service::ask(service, &context.step())?;
+        let state = service::ask(&context.runner, service, &context.step())?;
         context.stop.check()?;
         match state {
             State::Resting => {}

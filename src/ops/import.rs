@@ -196,6 +196,7 @@ pub fn import(
     request: &ImportRequest,
 ) -> Result<ApplyReport> {
     let settings = &entered.settings;
+    settings.mask_secrets(&context.runner.masks);
     if !settings.is_described {
         warn!(config = %settings.config.display(), data_dir = %settings.data_dir.display(), "This machine has no configuration yet, the places are the default ones");
     }

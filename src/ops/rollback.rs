@@ -59,6 +59,7 @@ pub fn rollback(
     force: Force,
 ) -> Result<ApplyReport> {
     let settings = &entered.settings;
+    settings.mask_secrets(&context.runner.masks);
     let home = Home::beside(&settings.config);
     let record = home.record()?;
     let known = Known::of(record.as_ref());

@@ -24,7 +24,7 @@ use crate::{
     machine::contents,
     model::{plan::Privacy, written::escaped},
     store::address::Address,
-    work::shell::Line,
+    work::{session::SessionStarter, shell::Line},
 };
 
 /// The results of the validation.
@@ -103,7 +103,7 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         report.sources = held
             .map(|source| held_by(&settings, source, &mut report.warnings))
             .collect::<Result<_>>()?;
-        pipes(&settings, &mut report);
+        pipes(&settings, &context.runner.starter, &mut report);
         destinations(context, &settings, &mut report)?;
         archives_in_sources(&settings, &mut report);
     }
@@ -291,9 +291,9 @@ fn missing(what: &str, path: &Path) -> String {
 }
 
 /// Warns of commands whose failure can pass unseen.
-fn pipes(settings: &Settings, report: &mut ValidateReport) {
+fn pipes(settings: &Settings, starter: &SessionStarter, report: &mut ValidateReport) {
     let version = settings.schema.app_version_command.as_deref();
-    let version = version.and_then(|command| Line::new(command, None).pitfall());
+    let version = version.and_then(|command| Line::new(command, None).pitfall(starter));
     let version = version.map(|pitfall| format!("`app_version_command` under [backup]: {pitfall}"));
     report.warnings.extend(version);
     for (key, command) in [
@@ -302,13 +302,13 @@ fn pipes(settings: &Settings, report: &mut ValidateReport) {
     ] {
         let pitfall = command
             .as_deref()
-            .and_then(|command| Line::new(command, None).pitfall());
+            .and_then(|command| Line::new(command, None).pitfall(starter));
         let warning = pitfall.map(|pitfall| format!("`{key}` under [backup]: {pitfall}"));
         report.warnings.extend(warning);
     }
     for source in &settings.sources {
         for (key, line) in source.commands() {
-            let pitfall = line.pitfall();
+            let pitfall = line.pitfall(starter);
             let warning = pitfall.map(|pitfall| format!("`{key}` of {}: {pitfall}", source.name));
             report.warnings.extend(warning);
         }

@@ -14,11 +14,11 @@ use nix::{
     unistd::Pid,
 };
 
-use super::command::GRACE;
-use crate::work::session;
+use crate::work::{
+    session,
+    shell::{GRACE, MARK},
+};
 
-/// The variable that marks a command around the work, and the processes that it starts.
-pub const VARIABLE: &str = "HOOKSHOT_COMMAND";
 /// The time between two checks.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -63,7 +63,7 @@ fn groups(mark: &str) -> BTreeSet<i32> {
         };
         let session = find(session::VARIABLE);
         let session = session.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
-        find(VARIABLE) == Some(mark.as_bytes()) && session == Some(process.session)
+        find(MARK) == Some(mark.as_bytes()) && session == Some(process.session)
     };
     let alive = processes().into_iter();
     let alive = alive.filter(|(_, process)| process.is_alive && process.group > 1);

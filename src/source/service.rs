@@ -2,9 +2,13 @@
 
 use anyhow::Result;
 
-use super::command::{self, BROKEN_PIPE, Said, Step};
-use crate::error::Kind;
-use crate::work::shell::Line;
+use crate::{
+    error::{Failure, Kind},
+    work::{
+        cancel::Advance,
+        shell::{BROKEN_PIPE, CommandAnswer, Line, Runner},
+    },
+};
 
 /// The kinds of units, systemd.unit(5).
 const KINDS: [&str; 11] = [
@@ -54,21 +58,21 @@ pub fn is_unit(service: &str) -> bool {
 }
 
 /// Asks whether a service runs: a unit if it has the name of one, else by a command that succeeds while it does.
-pub fn ask(service: Line<'_>, step: &Step<'_>) -> Result<State> {
+pub fn ask(runner: &Runner, service: Line<'_>, advance: &Advance<'_>) -> Result<State> {
     match is_unit(service.text()) {
-        true => unit(service.text(), step),
-        false => by_command(service, step),
+        true => unit(runner, service.text(), advance),
+        false => by_command(runner, service, advance),
     }
 }
 
-fn by_command(service: Line<'_>, step: &Step<'_>) -> Result<State> {
-    let said = match command::ask(service, step) {
-        Ok(said) => said,
+fn by_command(runner: &Runner, service: Line<'_>, advance: &Advance<'_>) -> Result<State> {
+    let answer = match runner.ask(service, advance) {
+        Ok(answer) => answer,
         Err(error) if is_interrupted(&error) => return Err(error),
         Err(error) => return Ok(State::Unknown(format!("{error:#}"))),
     };
-    Ok(match said.status.code() {
-        Some(0 | BROKEN_PIPE) => match said.lines_of_others(service) {
+    Ok(match answer.status.code() {
+        Some(0 | BROKEN_PIPE) => match lines_of_others(&answer, service) {
             None => State::Resting,
             Some(lines) if lines.is_empty() => {
                 State::Running(format!("`{}` succeeds", service.shown()))
@@ -78,22 +82,32 @@ fn by_command(service: Line<'_>, step: &Step<'_>) -> Result<State> {
                 State::Running(format!("`{}` succeeds: {lines}", service.shown()))
             }
         },
-        None | Some(126 | 127) => {
-            State::Unknown(format!("`{}` ended with {}", service.shown(), said.status))
-        }
+        None | Some(126 | 127) => State::Unknown(format!(
+            "`{}` ended with {}",
+            service.shown(),
+            answer.status
+        )),
         Some(_) => State::Resting,
     })
 }
 
-fn unit(unit: &str, step: &Step<'_>) -> Result<State> {
+fn unit(runner: &Runner, unit: &str, advance: &Advance<'_>) -> Result<State> {
     // cron and others give a short PATH.
     let systemctl = |verb: &str| {
         let text = format!(
             "PATH=\"$PATH:/usr/bin:/bin:/run/current-system/sw/bin\"; export PATH; exec systemctl {verb} '{unit}' 2>&1"
         );
-        command::ask(Line::new(&text, None), step)
+        runner.ask(Line::new(&text, None), advance)
     };
-    let quiet = systemctl("is-active --quiet")?;
+    let quiet = match systemctl("is-active --quiet") {
+        Ok(quiet) => quiet,
+        Err(error) if is_interrupted(&error) => return Err(error),
+        Err(error) => {
+            return Ok(State::Unknown(format!(
+                "systemctl does not tell of {unit}: {error:#}"
+            )));
+        }
+    };
     if quiet.status.success() {
         return Ok(State::Running(format!("{unit} is active")));
     }
@@ -131,29 +145,42 @@ fn unit(unit: &str, step: &Step<'_>) -> Result<State> {
 }
 
 fn is_interrupted(error: &anyhow::Error) -> bool {
-    matches!(crate::error::Failure::of(error).kind, Kind::Interrupted(_))
+    matches!(Failure::of(error).kind, Kind::Interrupted(_))
 }
 
-impl Said {
-    /// Returns the lines of the answer without those about this process, its callers, or the command itself. A command
-    /// that looks for processes by their command line finds hookshot, which names the service as well. Returns `None`
-    /// if nothing else was found.
-    pub fn lines_of_others(&self, command: Line<'_>) -> Option<Vec<String>> {
-        let lines = self.lines();
-        if !command.text().contains("pgrep") || lines.is_empty() {
-            return Some(lines);
+/// Returns the answer of `command` about users or jobs at work, line by line. A search that finds nothing, with exit
+/// code 1 as from grep(1) and pgrep(1), is not a failure.
+pub fn lines(runner: &Runner, command: Line<'_>, advance: &Advance<'_>) -> Result<Vec<String>> {
+    let answer = runner.ask(command, advance)?;
+    let lines = lines_of_others(&answer, command).unwrap_or_default();
+    match answer.status.code() {
+        Some(0 | 1) => Ok(lines),
+        _ if !lines.is_empty() => Ok(lines),
+        _ => {
+            let message = format!("its command ended with {}", answer.status);
+            Err(Failure::new(Kind::Failed, message).into())
         }
-        let own = callers();
-        let is_other = |line: &String| {
-            let number = line.split_whitespace().next().unwrap_or_default();
-            match number.parse::<u32>() {
-                Ok(pid) => !own.contains(&pid) && is_there(pid),
-                Err(_) => true,
-            }
-        };
-        let others: Vec<String> = lines.into_iter().filter(is_other).collect();
-        (!others.is_empty()).then_some(others)
     }
+}
+
+/// Returns the lines of the answer without those about this process, its callers, or the command itself. A command
+/// that looks for processes by their command line finds hookshot, which names the service as well. Returns `None`
+/// if nothing else was found.
+fn lines_of_others(answer: &CommandAnswer, command: Line<'_>) -> Option<Vec<String>> {
+    let lines = answer.lines();
+    if !command.text().contains("pgrep") || lines.is_empty() {
+        return Some(lines);
+    }
+    let own = callers();
+    let is_other = |line: &String| {
+        let number = line.split_whitespace().next().unwrap_or_default();
+        match number.parse::<u32>() {
+            Ok(pid) => !own.contains(&pid) && is_there(pid),
+            Err(_) => true,
+        }
+    };
+    let others: Vec<String> = lines.into_iter().filter(is_other).collect();
+    (!others.is_empty()).then_some(others)
 }
 
 /// Returns this process and those that started it, the nearest first.
@@ -209,7 +236,8 @@ mod tests {
 
     #[test]
     fn a_command_says_by_its_success_that_a_service_runs() {
-        let ask = |text| ask(Line::new(text, None), &|_| Ok(())).expect("an answer");
+        let runner = Runner::default();
+        let ask = |text| ask(&runner, Line::new(text, None), &|_| Ok(())).expect("an answer");
         assert_eq!(ask("exit 1"), State::Resting);
         assert_eq!(ask("exit 3"), State::Resting);
         assert_eq!(ask("true"), State::Running("`true` succeeds".into()));
@@ -225,5 +253,21 @@ mod tests {
         assert_eq!(ask(&pgrep), State::Resting);
         let own = format!("echo {}; : pgrep", std::process::id());
         assert_eq!(ask(&own), State::Resting);
+    }
+
+    #[test]
+    fn who_is_at_work_is_said_line_by_line() {
+        let lines = |text| lines(&Runner::default(), Line::new(text, None), &|_| Ok(()));
+        assert_eq!(lines("true").expect("none"), Vec::<String>::new());
+        assert_eq!(
+            lines("printf '\\n \\n'; exit 1").expect("none"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            lines("printf 'a\\nb\\033[2J\\n'").expect("two"),
+            ["a", "b\\u{1b}[2J"]
+        );
+        assert!(lines("exit 2").is_err());
+        assert_eq!(lines("seq 9; exit 4").expect("some").len(), 5);
     }
 }

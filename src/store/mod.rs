@@ -68,7 +68,12 @@ pub fn open(
             check,
         )?),
         #[cfg(feature = "sftp")]
-        Address::Sftp { .. } => Box::new(sftp::Sftp::open(address, options, check)?),
+        Address::Sftp { .. } => Box::new(sftp::Sftp::open(
+            address,
+            options,
+            &environment.starter,
+            check,
+        )?),
         #[cfg(not(all(feature = "_objects", feature = "sftp")))]
         _ => {
             let _ = (options, environment, check);

@@ -4,14 +4,23 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 
+use crate::work::{session::SessionStarter, shell::Masks};
+
 /// The check that ends the work with an error if the process must stop.
 pub type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
-/// Variables of the environment that the providers' own tools read: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
+/// The beginnings of variables that the providers' own tools read, and the ends of those that are secret.
+const PROVIDERS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+const SECRET_ENDS: [&str; 4] = ["_KEY", "_SECRET", "_TOKEN", "_PASSWORD"];
+
+/// The environment: variables that the providers' own tools read (`AWS_…`, `GOOGLE_…`, `AZURE_…`), and the way to start
+/// helpers.
 #[derive(Clone, Default)]
 pub struct Environment {
     /// Name and value; in values, U+FFFD stands for bytes that are not UTF-8.
     pub variables: Vec<(String, String)>,
+    /// Begins the session of ssh.
+    pub starter: SessionStarter,
 }
 
 impl Environment {
@@ -19,6 +28,18 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.variables.iter().find(|(known, _)| known == name)?;
         Some(value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// Adds the secrets among the variables to `masks`.
+    pub fn mask_secrets(&self, masks: &Masks) {
+        for (name, value) in &self.variables {
+            let is_of_provider = PROVIDERS.iter().any(|begin| name.starts_with(begin));
+            if is_of_provider && SECRET_ENDS.iter().any(|end| name.ends_with(end)) {
+                masks.add(value);
+            } else if name.to_ascii_lowercase().ends_with("_proxy") {
+                masks.add_password_of(value);
+            }
+        }
     }
 }
 
@@ -69,6 +90,11 @@ impl SecretName {
             SecretName::Password => "password",
             SecretName::Proxy => "proxy",
         }
+    }
+
+    /// Returns false for the name of a key, which is in every log of its provider.
+    pub fn is_confidential(self) -> bool {
+        self != SecretName::AccessKeyId
     }
 }
 

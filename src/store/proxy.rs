@@ -267,6 +267,7 @@ mod tests {
             variables: variables
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            ..Environment::default()
         }
     }
 

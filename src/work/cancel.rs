@@ -11,6 +11,9 @@ use std::{
 use super::events::Progress;
 use crate::error::{Failure, Kind};
 
+/// A callback that counts the bytes of work, and ends the work with an error if the run is cancelled.
+pub type Advance<'a> = dyn Fn(u64) -> anyhow::Result<()> + 'a;
+
 /// The number of the signal that asked hookshot to stop, 0 for none.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {

@@ -6,7 +6,9 @@ pub mod on_bytes;
 pub mod panics;
 pub mod read_at;
 pub mod remark;
+#[cfg(feature = "cli")]
 pub mod session;
+#[cfg(feature = "cli")]
 pub mod shell;
 pub mod stdout;
 pub mod workers;

@@ -1,7 +1,8 @@
 //! Panics of libraries: caught where the libraries are called, and failures like any other.
 //!
 //! A panic that is caught prints nothing: its text may repeat a secret. Its place in the source is kept for the
-//! message. Not promised: anything in a program that is built with `panic = "abort"`; hookshot's own profiles are not.
+//! message. The hook of panics belongs to the whole process, and gets nothing but the panic: so its place passes through
+//! a `static`. Not promised: anything in a program that is built with `panic = "abort"`; hookshot's own profiles are not.
 
 use std::{
     any::Any,

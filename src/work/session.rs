@@ -10,7 +10,6 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::Command,
-    sync::OnceLock,
 };
 
 use nix::{
@@ -29,27 +28,31 @@ pub const HINT: &str = "commands have no terminal, so one that asks for a passwo
 /// The exit code of a shell if a program does not start.
 pub const NOT_STARTED: i32 = 127;
 
-/// The path of this program, if it understands [`WORD`].
-static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+/// The program that begins sessions: hookshot itself. The default is none, for a program that links this library and
+/// does not understand [`WORD`].
+#[derive(Debug, Clone, Default)]
+pub struct SessionStarter(Option<PathBuf>);
 
-/// Sets the program that begins sessions. A second call has no effect.
-pub fn begin_by(program: PathBuf) {
-    let _ = PROGRAM.set(program);
-}
+impl SessionStarter {
+    /// Makes a starter of a program that understands [`WORD`].
+    pub fn new(program: PathBuf) -> SessionStarter {
+        SessionStarter(Some(program))
+    }
 
-/// Returns a command for `program` in its own session; the caller adds arguments and files. In a program that cannot
-/// begin sessions (a service that links this library) it is in its own process group.
-///
-/// A program that does not start ends with [`NOT_STARTED`] and writes the reason to standard error.
-pub fn command(program: impl AsRef<OsStr>) -> Command {
-    let Some(hookshot) = PROGRAM.get() else {
-        let mut command = Command::new(program);
-        command.process_group(0);
-        return command;
-    };
-    let mut command = Command::new(hookshot);
-    command.arg0("hookshot").arg(WORD).arg(program);
-    command
+    /// Returns a command for `program` in its own session; the caller adds arguments and files. Without a program that
+    /// begins sessions, it is in its own process group.
+    ///
+    /// A program that does not start ends with [`NOT_STARTED`] and writes the reason to standard error.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some(hookshot) = &self.0 else {
+            let mut command = Command::new(program);
+            command.process_group(0);
+            return command;
+        };
+        let mut command = Command::new(hookshot);
+        command.arg0("hookshot").arg(WORD).arg(program);
+        command
+    }
 }
 
 /// Begins a session and becomes the program that the words name. Returns only if that fails, with the exit code.
@@ -71,7 +74,7 @@ pub fn become_program(words: &[OsString]) -> u8 {
     u8::try_from(NOT_STARTED).unwrap_or(1)
 }
 
-/// Sends a signal to a child of [`command`] and to its children. Right after its start, a child has no group yet.
+/// Sends a signal to a child of [`SessionStarter::command`] and to its children. Right after its start, a child has no group yet.
 pub fn signal(child: Pid, signal: Signal) {
     if killpg(child, signal) == Err(Errno::ESRCH) && kill(child, signal).is_ok() {
         // It may have begun its session in between.

@@ -1,236 +1,401 @@
-//! Shells: the shell that runs a command of the configuration, and its ability to report a failure inside a pipe.
+//! The runner of the user's commands: exports, imports, commands around the work, questions and secrets.
 //!
-//! `dump | gzip` ends with the exit status of gzip(1), so a dump that failed looks like a good one. The option
-//! `pipefail` (POSIX.1-2024, sh(1)) solves that. Debian's dash lacked it for a long time, and bash(1) is nearly
-//! everywhere.
+//! A command is run by a shell ([`line`]) in its own session, without a terminal. Its environment is that of hookshot
+//! without `BASH_ENV`, and with [`session::VARIABLE`]; a command around the work gets [`MARK`] as well.
+//!
+//! If the run is cancelled, if its time is over, or if its output cannot be kept, the command and the processes that it
+//! started get SIGTERM, and SIGKILL 10 s later. Secrets that this run knows ([`masks`]) are masked in every line that
+//! is logged or shown; data on standard output stay as they are.
+
+pub mod line;
+pub mod masks;
+mod output;
+mod process;
 
 use std::{
-    io,
-    os::unix::process::CommandExt as _,
-    path::Path,
-    process::{Command, Stdio},
+    io::{self, PipeReader, Read as _},
+    os::fd::AsFd as _,
+    process::{ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use nix::unistd::{AccessFlags, access};
+use anyhow::{Context as _, Result};
+use nix::poll::PollTimeout;
 
-use crate::{model::entry_name::printable, work::session};
+pub use self::{line::Line, masks::Masks, output::LineCutter, process::GRACE};
+use self::{
+    output::{Complaints, MOST_LINE_BYTES, MOST_LINES, MOST_PIECES, is_ready},
+    process::{Running, TICK},
+};
+use super::{
+    cancel::Advance,
+    session::{self, SessionStarter},
+};
+use crate::{
+    error::{Failure, Kind},
+    model::{entry_name::printable, limits::BUFFER_BYTES},
+};
 
-/// The shell of commands that name none.
-const SH: &str = "/bin/sh";
-/// The paths of bash, in the order in which they are tried.
-const BASH: [&str; 4] = [
-    "/bin/bash",
-    "/usr/bin/bash",
-    "/usr/local/bin/bash",
-    "/run/current-system/sw/bin/bash",
-];
-/// The most characters of a command that a message shows.
-const SHOWN_CHARACTERS: usize = 80;
-const PIPEFAIL: [&str; 2] = ["-o", "pipefail"];
+/// The variable that marks a command around the work, and the processes that it starts.
+pub const MARK: &str = "HOOKSHOT_COMMAND";
+/// The exit code of a command that a closed pipe ended, as a shell reports it.
+pub const BROKEN_PIPE: i32 = 128 + 13;
+/// The time limit of a command that answers a question: a version, or the state of a service.
+pub const ANSWER_TIME: Duration = Duration::from_secs(5 * 60);
 
-/// A command of the configuration, and the shell that the configuration asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line<'a> {
-    text: &'a str,
-    shell: Option<&'a str>,
+/// The time, in milliseconds, for which a silent command is waited for before the next check for a stop.
+const PATIENCE_MS: u16 = 100;
+/// The most bytes of an answer that are kept.
+const MOST_ANSWER_BYTES: usize = 4096;
+
+/// The runner of the user's commands.
+#[derive(Debug, Clone, Default)]
+pub struct Runner {
+    /// Begins the session of each command.
+    pub starter: SessionStarter,
+    /// The secrets that this run knows.
+    pub masks: Masks,
 }
 
-impl<'a> Line<'a> {
-    /// Makes a command for the shell that `shell` names, options included; for the usual one if it names none.
-    pub fn new(text: &'a str, shell: Option<&'a str>) -> Line<'a> {
-        let shell = shell.filter(|shell| !shell.trim().is_empty());
-        Line { text, shell }
-    }
+/// The receiver of data on the standard output of a command.
+pub type TakeData<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
-    /// Returns the command as it is written.
-    pub fn text(self) -> &'a str {
-        self.text
-    }
+/// The end of a command that had as much time as it needed.
+pub struct Ended {
+    /// The exit status.
+    pub status: ExitStatus,
+    /// The last lines of its standard error.
+    pub complaints: Vec<String>,
+}
 
-    /// Returns the command for a message: its first line, shortened.
-    pub fn shown(self) -> String {
-        let mut lines = self.text.lines().filter(|line| !line.trim().is_empty());
-        let first = printable(lines.next().unwrap_or_default().trim());
-        match (lines.next(), first.char_indices().nth(SHOWN_CHARACTERS)) {
-            (None, None) => first,
-            (Some(_), None) => format!("{first} ..."),
-            (_, Some((end, _))) => format!("{} ...", &first[..end]),
-        }
+impl Ended {
+    /// Returns `why`, with the last line of the command.
+    pub fn because(&self, why: &str) -> String {
+        because(why, &self.complaints)
     }
+}
 
-    /// Returns the program that runs the command.
-    pub fn program(self) -> String {
-        self.words().swap_remove(0)
+/// The answer of a command to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandAnswer {
+    /// The exit status.
+    pub status: ExitStatus,
+    /// The beginning of its output.
+    pub text: String,
+}
+
+impl CommandAnswer {
+    /// Returns the first lines that are not empty, fit for a terminal.
+    pub fn lines(&self) -> Vec<String> {
+        let lines = self.text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty());
+        lines.take(MOST_LINES).map(printable).collect()
     }
+}
 
-    /// Returns the process that runs the command, not started yet.
-    pub fn command(self) -> Command {
-        let mut command = spoken(&self.words());
-        command.arg(self.text);
-        command
-    }
+/// A call of one command.
+struct Call<'a, 'b> {
+    command: Line<'a>,
+    input: Stdio,
+    output: Output<'b>,
+    limit: Option<Duration>,
+    /// The value of [`MARK`].
+    mark: Option<&'a str>,
+}
 
-    /// Returns the error of starting its shell, if the shell does not start.
-    pub fn start_error(self) -> Option<io::Error> {
-        start_error(&self.program())
-    }
+/// The receiver of the output of a command.
+enum Output<'a> {
+    /// Gets data until standard output is closed; standard error is logged.
+    Data(&'a mut TakeData<'a>),
+    /// As `Data`, but standard error is kept until the output is known: it may repeat the secret.
+    Secret(&'a mut TakeData<'a>),
+    /// Gets the lines of standard output and standard error until the command ends. Processes that it leaves in the
+    /// background go on.
+    Lines(&'a mut dyn FnMut(&str)),
+}
 
-    /// Returns the reason for which a failure of the command can go unnoticed: it has a pipe, and its shell lacks
-    /// `pipefail`; or its shell does not run at all.
-    pub fn pitfall(self) -> Option<String> {
-        let words = self.words();
-        match probe(&words, ":") {
-            None => return Some(format!("its shell {} cannot be run", words[0])),
-            Some(false) => return Some(format!("its shell ({}) runs no command", words.join(" "))),
-            Some(true) => {}
-        }
-        let hides = has_pipe(self.text) && probe(&words, "false | true") == Some(true);
-        hides.then(|| {
-            format!(
-                "it has a pipe, and {} reports the end of the last program alone: a failure of one before it passes unseen; \
-                 install bash, or name a shell that knows it, as in shell = \"/bin/bash -o pipefail\"",
-                words[0]
-            )
-        })
-    }
+/// The way in which a command ended.
+enum End {
+    Exited(ExitStatus),
+    /// Its time was over.
+    TookLonger,
+}
 
-    /// Returns the shell and its options.
-    fn words(self) -> Vec<String> {
-        let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        let with_pipefail = |program: &str| own(&[&[program][..], &PIPEFAIL].concat());
-        let is_piped = has_pipe(self.text);
-        let words: Vec<&str> = match self.shell {
-            Some(shell) => shell.split_whitespace().collect(),
-            None => vec![SH],
+impl Runner {
+    /// Runs a command to its end, without a time limit; `take` gets its standard output.
+    pub fn stream(
+        &self,
+        command: Line<'_>,
+        input: Stdio,
+        take: &mut TakeData<'_>,
+        advance: &Advance<'_>,
+    ) -> Result<Ended> {
+        let call = Call {
+            command,
+            input,
+            output: Output::Data(take),
+            limit: None,
+            mark: None,
         };
-        let [program] = words.as_slice() else {
-            // The user is responsible for the options of a configured shell.
-            return own(&words);
+        match self.run(call, advance)? {
+            (End::Exited(status), complaints) => Ok(Ended {
+                status,
+                complaints: complaints.last(&self.masks),
+            }),
+            (End::TookLonger, _) => Err(Failure::new(Kind::Failed, "it takes too long").into()),
+        }
+    }
+
+    /// Runs a command that answers a question to its end, whatever its status.
+    pub fn ask(&self, command: Line<'_>, advance: &Advance<'_>) -> Result<CommandAnswer> {
+        let mut answer = Vec::new();
+        let call = Call {
+            command,
+            input: Stdio::null(),
+            output: Output::Data(&mut |bytes: &[u8]| {
+                keep(&mut answer, bytes, MOST_ANSWER_BYTES);
+                Ok(())
+            }),
+            limit: Some(ANSWER_TIME),
+            mark: None,
         };
-        if !is_piped {
-            return own(&words);
-        }
-        if self.shell.is_none()
-            && let Some(bash) = BASH.iter().find(|path| is_executable(path))
-        {
-            return with_pipefail(bash);
-        }
-        let candidate = with_pipefail(program);
-        match probe(&candidate, ":") {
-            Some(true) => candidate,
-            _ => own(&words),
-        }
-    }
-}
-
-/// Returns the shell, ready for the text of a command, without a terminal.
-fn spoken(words: &[String]) -> Command {
-    let mut command = session::command(&words[0]);
-    command.args(&words[1..]).arg("-c");
-    // Only bash reads the file that this variable names, before any command.
-    command.env_remove("BASH_ENV");
-    command
-}
-
-/// Returns true if a small command succeeds in a shell; `None` if the shell does not start.
-fn probe(words: &[String], text: &str) -> Option<bool> {
-    let mut command = spoken(words);
-    command.arg(text);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    let status = command.stderr(Stdio::null()).status().ok()?;
-    if status.code() == Some(session::NOT_STARTED) && start_error(&words[0]).is_some() {
-        return None;
-    }
-    Some(status.success())
-}
-
-/// Returns the error of starting a program, by starting it without work.
-fn start_error(program: &str) -> Option<io::Error> {
-    let mut command = Command::new(program);
-    command.args(["-c", ":"]).process_group(0);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    command.stderr(Stdio::null()).status().err()
-}
-
-fn is_executable(path: &str) -> bool {
-    Path::new(path).is_file() && access(path, AccessFlags::X_OK).is_ok()
-}
-
-/// Returns true if the text connects programs by a pipe outside quotes; `||` is not a pipe. A doubtful text counts as
-/// one with a pipe: then only another shell is used.
-fn has_pipe(text: &str) -> bool {
-    let mut quote = None;
-    let mut is_substituted = false;
-    let mut before = ' ';
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match (quote, character) {
-            (Some('\''), '\'') => quote = None,
-            (Some('\''), _) => {}
-            (_, '\\') => drop(characters.next()),
-            (Some(_), '"') => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(character);
-                is_substituted = false;
+        match self.run(call, advance)?.0 {
+            End::Exited(status) => {
+                let text = self.masks.masked(&answer);
+                let text = String::from_utf8_lossy(&text).into_owned();
+                Ok(CommandAnswer { status, text })
             }
-            (_, '`') => is_substituted = true,
-            (_, '(') if before == '$' => is_substituted = true,
-            (_, '|') if characters.peek() == Some(&'|') => drop(characters.next()),
-            // `>|` writes to a file.
-            (None, '|') if before != '>' => return true,
-            (Some(_), '|') if is_substituted => return true,
-            _ => {}
+            End::TookLonger => {
+                let (shown, seconds) = (self.shown(command), ANSWER_TIME.as_secs());
+                let message = format!("`{shown}` takes longer than {seconds} s");
+                Err(Failure::new(Kind::Failed, message).into())
+            }
         }
-        before = character;
     }
-    false
+
+    /// Runs a command that prints a secret, within `limit`, and returns at most `most_bytes` bytes of it, or the
+    /// reason if the command fails. What it prints is masked in the reason, and in the log.
+    pub fn secret(
+        &self,
+        command: Line<'_>,
+        limit: Duration,
+        most_bytes: usize,
+        advance: &Advance<'_>,
+    ) -> Result<Result<Vec<u8>, String>> {
+        let mut secret = Vec::new();
+        let call = Call {
+            command,
+            input: Stdio::null(),
+            output: Output::Secret(&mut |bytes: &[u8]| {
+                keep(&mut secret, bytes, most_bytes);
+                Ok(())
+            }),
+            limit: Some(limit),
+            mark: None,
+        };
+        let (end, complaints) = self.run(call, advance)?;
+        let masks = self.masks.with(&String::from_utf8_lossy(&secret));
+        let complaints = complaints.reveal(&masks);
+        let shown = String::from_utf8_lossy(&masks.masked(command.shown().as_bytes())).into_owned();
+        let why = match end {
+            End::Exited(status) if status.success() => return Ok(Ok(secret)),
+            End::Exited(status) => format!("its command `{shown}` failed, {status}"),
+            End::TookLonger => format!(
+                "its command `{shown}` takes longer than {} s",
+                limit.as_secs()
+            ),
+        };
+        Ok(Err(because(&why, &complaints)))
+    }
+
+    /// Runs a command around the work to its end, within `limit`. `say` gets every line that it prints, on standard
+    /// output or standard error. Processes that it leaves in the background go on. It bears `mark`, by which the next
+    /// hookshot finds it if this process is killed meanwhile.
+    ///
+    /// Fails if the command fails, or takes longer, or `advance` ends the work.
+    pub fn hook(
+        &self,
+        command: Line<'_>,
+        mark: &str,
+        limit: Duration,
+        say: &mut dyn FnMut(&str),
+        advance: &Advance<'_>,
+    ) -> Result<()> {
+        let call = Call {
+            command,
+            input: Stdio::null(),
+            output: Output::Lines(say),
+            limit: Some(limit),
+            mark: Some(mark),
+        };
+        let message = match self.run(call, advance)?.0 {
+            End::Exited(status) if status.success() => return Ok(()),
+            End::Exited(status) => format!("it ended with {status}"),
+            End::TookLonger => format!("it takes longer than {} s", limit.as_secs()),
+        };
+        Err(Failure::new(Kind::Failed, message).into())
+    }
+
+    /// Returns a command for a message.
+    fn shown(&self, command: Line<'_>) -> String {
+        let shown = self.masks.masked(command.shown().as_bytes());
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+
+    /// Runs a command to its end, or until it has to end.
+    fn run(&self, call: Call<'_, '_>, advance: &Advance<'_>) -> Result<(End, Complaints)> {
+        let pipe = || io::pipe().context("cannot make a pipe");
+        let (output, output_writer) = pipe()?;
+        let (errors, errors_writer) = match call.output {
+            Output::Lines(_) => (
+                None,
+                output_writer.try_clone().context("cannot make a pipe")?,
+            ),
+            _ => {
+                let (errors, writer) = pipe()?;
+                (Some(errors), writer)
+            }
+        };
+        let mut process = call.command.command(&self.starter);
+        process
+            .stdin(call.input)
+            .stdout(output_writer)
+            .stderr(errors_writer);
+        if let Some(mark) = call.mark {
+            process.env(MARK, mark);
+        }
+        let child = process.spawn();
+        // It holds the writing ends of the pipes, which otherwise never reach their end.
+        drop(process);
+        let child = child.map_err(|error| self.unstarted(call.command, &error))?;
+        let mut running = Running::new(child);
+        let mut complaints = match (&call.output, errors) {
+            (_, None) => Complaints::none(),
+            (Output::Secret(_), Some(errors)) => Complaints::withheld(errors),
+            (_, Some(errors)) => Complaints::logged(errors),
+        };
+        let limit = call.limit.map(|limit| (Instant::now(), limit));
+        match self.watch(
+            &mut running,
+            output,
+            call.output,
+            &mut complaints,
+            limit,
+            advance,
+        ) {
+            Ok(Some(status)) => {
+                self.must_have_started(call.command, status)?;
+                complaints.hear(&self.masks)?;
+                complaints.end(&self.masks);
+                Ok((End::Exited(status), complaints))
+            }
+            Ok(None) => {
+                running.end();
+                complaints.hear(&self.masks)?;
+                complaints.end(&self.masks);
+                Ok((End::TookLonger, complaints))
+            }
+            Err(error) => {
+                running.end();
+                Err(error)
+            }
+        }
+    }
+
+    /// Passes the output of a command on until it ends; `None` if its time is over before.
+    fn watch(
+        &self,
+        running: &mut Running,
+        mut from: PipeReader,
+        mut output: Output<'_>,
+        complaints: &mut Complaints,
+        limit: Option<(Instant, Duration)>,
+        advance: &Advance<'_>,
+    ) -> Result<Option<ExitStatus>> {
+        let mut buffer = match output {
+            Output::Lines(_) => vec![0; MOST_LINE_BYTES],
+            _ => vec![0; BUFFER_BYTES],
+        };
+        let mut lines = LineCutter::default();
+        let (mut is_open, mut pieces) = (true, 0);
+        loop {
+            advance(0)?;
+            if limit.is_some_and(|(begun, limit)| begun.elapsed() >= limit) {
+                return Ok(None);
+            }
+            let waits_for_output = !matches!(output, Output::Lines(_));
+            // A background process may never stop printing: now and then the command itself is checked.
+            if is_open && (waits_for_output || pieces < MOST_PIECES) {
+                let mut fds = vec![from.as_fd()];
+                fds.extend(complaints.fd());
+                let is_readable = is_ready(&fds, PollTimeout::from(PATIENCE_MS))?[0];
+                complaints.hear(&self.masks)?;
+                if is_readable {
+                    pieces += 1;
+                    match from.read(&mut buffer) {
+                        Ok(0) => is_open = false,
+                        Ok(count) => match &mut output {
+                            Output::Data(take) | Output::Secret(take) => take(&buffer[..count])?,
+                            Output::Lines(say) => lines.add(&buffer[..count], &self.masks, *say),
+                        },
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                    continue;
+                }
+                if waits_for_output {
+                    continue;
+                }
+            }
+            // It may have closed its output long before its end.
+            complaints.hear(&self.masks)?;
+            pieces = 0;
+            if let Some(status) = running.status()? {
+                if let Output::Lines(say) = &mut output {
+                    lines.end(&self.masks, *say);
+                }
+                return Ok(Some(status));
+            }
+            if !is_open {
+                thread::sleep(TICK);
+            }
+        }
+    }
+
+    /// Fails if a command ended because its shell does not exist.
+    fn must_have_started(&self, command: Line<'_>, status: ExitStatus) -> Result<()> {
+        if status.code() != Some(session::NOT_STARTED) {
+            return Ok(());
+        }
+        match command.start_error(&self.starter) {
+            Some(error) => Err(self.unstarted(command, &error).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn unstarted(&self, command: Line<'_>, error: &io::Error) -> Failure {
+        let message = format!(
+            "cannot start the shell {}: {error}",
+            command.program(&self.starter)
+        );
+        Failure::new(Kind::Usage, message)
+            .hint("`shell` of the source names the shell; /bin/sh runs what names none")
+    }
+}
+
+fn because(why: &str, complaints: &[String]) -> String {
+    match complaints.last() {
+        Some(last) => format!("{why}: {last}"),
+        None => why.to_owned(),
+    }
+}
+
+/// Keeps the first `most` bytes.
+fn keep(kept: &mut Vec<u8>, bytes: &[u8], most: usize) {
+    let room = most.saturating_sub(kept.len());
+    kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pipe_is_told_from_what_looks_like_one() {
-        for (text, piped) in [
-            ("dump | gzip", true),
-            ("dump|gzip", true),
-            ("a || b", false),
-            ("a || b | c", true),
-            ("a |& b", true),
-            ("grep 'a|b' f", false),
-            ("grep \"a|b\" f", false),
-            ("grep a\\|b f", false),
-            ("date >| f", false),
-            ("x=$(a | b)", true),
-            ("echo \"$(a | b)\"", true),
-            ("echo \"`a | b`\"", true),
-            ("psql -c \"SELECT a || 'b' FROM c\"", false),
-            ("echo 'it''s' | cat", true),
-            ("echo \"a \\\" | b\"", false),
-            ("", false),
-        ] {
-            assert_eq!(has_pipe(text), piped, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_shell_runs_what_it_is_named_for() {
-        let words = |text, shell| Line::new(text, shell).words().join(" ");
-        assert_eq!(words("true", None), SH);
-        assert_eq!(words("true", Some(" ")), SH);
-        // If there is a bash.
-        if BASH.iter().any(|path| is_executable(path)) {
-            assert!(words("a | b", None).ends_with("bash -o pipefail"));
-            assert_eq!(words("a | b", Some("bash")), "bash -o pipefail");
-            assert_eq!(Line::new("false | true", None).pitfall(), None);
-        }
-        assert_eq!(words("a | b", Some("bash -e")), "bash -e");
-        assert_eq!(words("a | b", Some("/no/shell")), "/no/shell");
-        let pitfall = |text, shell| Line::new(text, Some(shell)).pitfall().unwrap_or_default();
-        assert_eq!(pitfall("a; b", "/bin/sh -e"), "");
-        assert!(pitfall("a | b", "/bin/sh +e").contains("it has a pipe"));
-        assert!(pitfall("a", "/no/shell").contains("cannot be run"));
-        assert!(pitfall("a", "/bin/sh --no-option-of-a-shell").contains("runs no command"));
-    }
-}
+mod tests;

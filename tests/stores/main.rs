@@ -32,6 +32,7 @@ mod prune;
 mod quirks;
 mod real_stores;
 mod retention;
+mod secrets;
 mod sftp;
 mod ssh;
 mod test_servers;

@@ -598,6 +598,7 @@ fn signed(proxy: &Faults, signature: &str) -> Box<dyn Store> {
     };
     let environment = Environment {
         variables: vec![("AZURE_STORAGE_SAS_KEY".to_owned(), signature.to_owned())],
+        ..Environment::default()
     };
     let address = Address::parse("az://bucket").expect("a place");
     store::open(&address, &options, &environment, on()).expect("a store")

@@ -32,6 +32,7 @@ fn context() -> Context {
         privileged: false,
         threads: Threads::new(2).expect("some"),
         stop: Stop::default(),
+        runner: crate::work::shell::Runner::default(),
         progress: Arc::new(Quiet),
     }
 }

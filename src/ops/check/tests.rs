@@ -193,6 +193,7 @@ fn examined(wrong: Wrong) -> (Examination, Objects) {
         privileged: false,
         threads: crate::work::Threads::ONE,
         stop: Stop::default(),
+        runner: crate::work::shell::Runner::default(),
         progress: Arc::new(crate::work::events::Quiet),
     };
     let mut examination = Examination {

@@ -19,8 +19,8 @@ use crate::{
     },
     error::{Failure, Kind},
     model::entry_name::EntryName,
-    source::{command, leftover},
-    work::{remark::Remarks, shell::Line},
+    source::leftover,
+    work::{cancel::Advance, remark::Remarks, shell::Line},
 };
 
 /// The kind of the remarks.
@@ -238,11 +238,13 @@ impl<'a> Around<'a> {
         command: Line<'_>,
         what: &str,
         name: Option<&str>,
-        step: &command::Step<'_>,
+        advance: &Advance<'_>,
     ) -> Result<()> {
         let mut say = |line: &str| info!("{what} of {}: {line}", shown(name));
         let limit = self.settings.schema.prepare_timeout;
-        command::hook(command, &self.context.unique, limit, &mut say, step)
+        let mark = &self.context.unique;
+        let runner = &self.context.runner;
+        runner.hook(command, mark, limit, &mut say, advance)
     }
 }
 

@@ -234,6 +234,7 @@ pub fn export(
     request: ExportRequest,
     begun: Instant,
 ) -> Result<ExportReport> {
+    entered.settings.mask_secrets(&context.runner.masks);
     if context.now < DateTime::UNIX_EPOCH {
         let message = format!(
             "this machine's clock says {}, before 1970",

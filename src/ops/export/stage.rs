@@ -90,7 +90,7 @@ pub fn stage(
             continue;
         }
         if let SourceKind::Command { export, .. } = &source.content
-            && let Some(pitfall) = source.line(export).pitfall()
+            && let Some(pitfall) = source.line(export).pitfall(&context.runner.starter)
         {
             let message = format!("the export command of {}: {pitfall}", source.name);
             gathered.remarks.warning("pipe", &source.name, message);
@@ -415,7 +415,8 @@ fn one(
         SourceKind::Command { export, .. } => {
             context.begin("exporting by command", None);
             let export = source.line(export);
-            let mut staged = command::stage(export, name, &context.scratch, &context.step())?;
+            let (runner, scratch) = (&context.runner, &context.scratch);
+            let mut staged = command::stage(runner, export, name, scratch, &context.step())?;
             staged.record.mtime = Some(context.now.timestamp());
             Ok(staged)
         }

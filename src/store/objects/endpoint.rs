@@ -303,6 +303,7 @@ mod tests {
             variables: (names.iter())
                 .map(|name| ((*name).to_owned(), "https://minio.example".to_owned()))
                 .collect(),
+            ..Environment::default()
         };
         let none = Options::default();
         for name in UNREAD {
@@ -323,6 +324,7 @@ mod tests {
             variables: (pairs.iter())
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            ..Environment::default()
         };
         let options = Options::default();
         let found =

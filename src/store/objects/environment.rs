@@ -347,7 +347,10 @@ fn of_environment(
             Err(fault) => faults.push(format!("`{name}` of the environment {fault}")),
         }
     }
-    Environment { variables }
+    Environment {
+        variables,
+        starter: environment.starter.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -360,6 +363,7 @@ mod tests {
             variables: variables
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            ..Environment::default()
         }
     }
 

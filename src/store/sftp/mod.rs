@@ -38,7 +38,7 @@ use super::{
 use crate::store::listed::{MOST_FOLDERS, require_end};
 use crate::{
     error::{Caught, Failure, Kind},
-    work::ReadAt,
+    work::{ReadAt, session::SessionStarter},
 };
 
 /// The number of bytes that may be in unanswered requests at the same time.
@@ -73,6 +73,7 @@ struct Inner {
     /// The folder of the archives, ending in a slash.
     folder: String,
     options: Options,
+    starter: SessionStarter,
     session: Mutex<Option<Arc<Session>>>,
     /// True if this run had a session: then an unreachable server may come back.
     was_reached: AtomicBool,
@@ -80,7 +81,12 @@ struct Inner {
 
 impl Sftp {
     /// Opens a folder of a server; does not log in yet.
-    pub fn open(address: &Address, options: &Options, check: Check) -> Result<Sftp> {
+    pub fn open(
+        address: &Address,
+        options: &Options,
+        starter: &SessionStarter,
+        check: Check,
+    ) -> Result<Sftp> {
         let Address::Sftp { folder, .. } = address else {
             let message = format!("{address} is no SSH server");
             return Err(Failure::new(Kind::Usage, message).into());
@@ -92,6 +98,7 @@ impl Sftp {
                 address: address.clone(),
                 folder: format!("{}/", folder.trim_end_matches('/')),
                 options: options.clone(),
+                starter: starter.clone(),
                 session: Mutex::new(None),
                 was_reached: AtomicBool::new(false),
             }),
@@ -116,7 +123,7 @@ impl Inner {
         {
             return Ok(Arc::clone(session));
         }
-        let session = Session::connect(&self.address, &self.options).await?;
+        let session = Session::connect(&self.address, &self.options, &self.starter).await?;
         let session = Arc::new(session);
         self.was_reached.store(true, Ordering::Relaxed);
         *locked() = Some(Arc::clone(&session));

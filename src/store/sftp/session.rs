@@ -25,6 +25,7 @@ use crate::store::{
     Address, Options,
     network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
 };
+use crate::work::session::SessionStarter;
 
 /// The size of a read or write if the server does not tell its limit: every server accepts it
 /// (draft-ietf-secsh-filexfer-02, section 3).
@@ -158,8 +159,12 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 impl Session {
     /// Logs in. The fault describes a wrong host, key or configuration in ssh's words.
-    pub async fn connect(address: &Address, options: &Options) -> Result<Session, Fault> {
-        let (ssh, pipes) = Ssh::start(address, options).map_err(Fault::Unreached)?;
+    pub async fn connect(
+        address: &Address,
+        options: &Options,
+        starter: &SessionStarter,
+    ) -> Result<Session, Fault> {
+        let (ssh, pipes) = Ssh::start(address, options, starter).map_err(Fault::Unreached)?;
         let config = Config {
             max_packet_len: MAX_PACKET_BYTES,
             // `timed` is more exact; this limit must only not end earlier.

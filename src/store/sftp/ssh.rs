@@ -28,7 +28,7 @@ use crate::{
         address::is_ssh_word,
         network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
     },
-    work::session,
+    work::session::SessionStarter,
 };
 
 /// The variable that makes this program the helper that tells ssh the password. Its value is the file that contains it.
@@ -94,8 +94,12 @@ pub struct Ssh {
 
 impl Ssh {
     /// Starts ssh for the SFTP of the server that `address` names. The error says why it failed.
-    pub fn start(address: &Address, options: &Options) -> Result<(Ssh, Pipes), String> {
-        let mut command = command(address, options)?;
+    pub fn start(
+        address: &Address,
+        options: &Options,
+        starter: &SessionStarter,
+    ) -> Result<(Ssh, Pipes), String> {
+        let mut command = command(address, options, starter)?;
         let password = options.password.as_ref();
         let password = password.map(|password| give(password, &mut command));
         let password = password
@@ -248,7 +252,11 @@ pub const CHANGED: &str = "the server's key is not the one that is known";
 
 /// Returns the command that starts ssh for the server's SFTP. Nothing in an address can become an option, and ssh never
 /// asks on a terminal.
-fn command(address: &Address, options: &Options) -> Result<Command, String> {
+fn command(
+    address: &Address,
+    options: &Options,
+    starter: &SessionStarter,
+) -> Result<Command, String> {
     let Address::Sftp {
         user, host, port, ..
     } = address
@@ -260,7 +268,7 @@ fn command(address: &Address, options: &Options) -> Result<Command, String> {
     }
     // Ctrl-C is for hookshot, which must still clean up over this connection. A jump host cannot ask for a password
     // either.
-    let mut command = Command::from(session::command("ssh"));
+    let mut command = Command::from(starter.command("ssh"));
     if let Some(config) = &options.ssh_config {
         command.arg("-F").arg(config);
     }
@@ -333,7 +341,7 @@ mod tests {
             port: Some(2222),
             folder: "/x".to_owned(),
         };
-        let command = command(&address, options)?;
+        let command = command(&address, options, &SessionStarter::default())?;
         let arguments = command.as_std().get_args();
         Ok(arguments
             .map(|argument| argument.to_string_lossy().into_owned())

@@ -124,6 +124,7 @@ mod tests {
     fn found(string: &str, options: &Options) -> Vec<(String, String)> {
         let environment = Environment {
             variables: vec![(VARIABLE.to_owned(), string.to_owned())],
+            ..Environment::default()
         };
         let environment = applied(options, &environment).expect("good");
         environment.variables[1..].to_vec()
@@ -175,6 +176,7 @@ mod tests {
         ] {
             let environment = Environment {
                 variables: vec![(VARIABLE.to_owned(), string.to_owned())],
+                ..Environment::default()
             };
             let error = applied(&Options::default(), &environment).err();
             let error = error.expect(string);
