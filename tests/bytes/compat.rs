@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 /// Contents by path below the root folder, `manifest.json` among them.
 type Contents = BTreeMap<String, Vec<u8>>;
 
-/// What an archive holds, read by the `tar` crate, which shares nothing with the reader under test.
+/// Reads the content of an archive by the `tar` crate, which shares nothing with the reader under test.
 fn contents(archive: &[u8]) -> Contents {
     let inflated = forge::inflate(archive);
     let mut tar = tar::Archive::new(inflated.as_slice());
@@ -91,8 +91,8 @@ fn accepted(label: &str, archive: &[u8], expected: &Contents) {
     }
 }
 
-/// Whether a tool is installed. One that is missing is left out and named, unless all are asked for by
-/// `HOOKSHOT_TESTS_COMPLETE`.
+/// Returns true if a tool is installed. A missing one is skipped and named, but fails the test if
+/// `HOOKSHOT_TESTS_COMPLETE` is set.
 #[expect(clippy::print_stderr, reason = "what a test leaves out is said")]
 fn installed(tool: &str) -> bool {
     let probe = Command::new(tool)
@@ -134,7 +134,7 @@ fn tool(folder: &Path, program: &str, arguments: &[&str]) -> Run {
 mod fixtures {
     use super::*;
 
-    /// What is released stays as it is; a change of the format adds a line (tests/fixtures/README.md).
+    /// Released archives, which stay as they are; a change of the format adds a line (tests/fixtures/README.md).
     const FIXTURES: [(&str, &str); 3] = [
         (
             "guide-1.0.tar.gz",
@@ -301,7 +301,7 @@ mod fixtures {
     }
 }
 
-/// What `export` writes is read by the tools that everybody has.
+/// Common tools read the archives that `export` writes.
 mod interchange {
     use super::*;
 
@@ -322,7 +322,7 @@ mod interchange {
         (machine, expected)
     }
 
-    /// What lies in the one root folder that a tool unpacked into `folder`.
+    /// Returns the content of the one root folder that a tool unpacked into `folder`.
     #[track_caller]
     fn unpacked(folder: &Path) -> Contents {
         let roots: Vec<_> = fs::read_dir(folder)
@@ -517,7 +517,7 @@ mod foreign {
         );
     }
 
-    /// What a Mac's tar adds is named as that, not as damage.
+    /// The additions of a Mac's tar are named as that, not as damage.
     #[test]
     fn what_the_tar_of_a_mac_adds_is_named() {
         let (machine, _) = plain();
@@ -848,7 +848,7 @@ mod foreign {
     }
 }
 
-/// What ustar cannot say is written so that everybody reads it.
+/// Values beyond ustar are written so that every tool reads them.
 mod extremes {
     use super::*;
 
@@ -1131,7 +1131,7 @@ mod golden {
         }
     }
 
-    /// Changes with the format, and with the compressor: then say so in the changelog, for those who deduplicate.
+    /// Changes with the format, and with the compressor: then say so in the changelog, for users that deduplicate.
     #[test]
     fn an_archive_of_the_default_level_stays_the_same_from_release_to_release() {
         assert_eq!(

@@ -20,7 +20,7 @@ use serde_json::Value;
 const NEWEST: &str = "hookshot-state-20990101-000000.tar.gz";
 /// Of the memory of the whole process with two threads.
 const MEMORY_MIB: u64 = 128;
-/// Where the earlier archive has a manifest as large as one may be: four times its size, as for any reader.
+/// The memory for an earlier archive with the largest manifest: four times its size, as for any reader.
 const MANIFEST_MEMORY_MIB: u64 = 320;
 const CPU_SECONDS: u32 = 30;
 
@@ -214,7 +214,7 @@ fn damage_in_any_member_that_is_taken_over_means_compressing_anew() {
     assert_eq!(story.with("cut", cut), 0);
 }
 
-/// Somebody else's secrets of the same sizes, block for block: compared, and not taken.
+/// Secrets of another service with the same sizes, block for block: compared, and not reused.
 #[test]
 fn the_right_member_at_the_right_place_with_another_content_is_not_taken_over() {
     let story = Story::new();
@@ -248,7 +248,7 @@ fn the_right_member_at_the_right_place_with_another_content_is_not_taken_over() 
     );
 }
 
-/// What goes on behind its end, or lacks it, does not read back: nothing of that archive is taken over.
+/// A stream that continues behind its end, or lacks it, cannot be read back: nothing of that archive is reused.
 #[test]
 fn a_stream_that_does_not_end_where_its_member_does_is_not_taken_over() {
     let story = Story::new();
@@ -264,7 +264,7 @@ fn a_stream_that_does_not_end_where_its_member_does_is_not_taken_over() {
     }
 }
 
-/// Who lies about how an archive was compressed gets another compression, never another content.
+/// A lie about the compression of an archive gives another compression, never another content.
 #[test]
 fn another_compression_of_the_same_content_is_good_all_the_same() {
     let story = Story::new();
@@ -516,7 +516,7 @@ fn what_is_no_regular_file_is_neither_waited_for_nor_followed() {
     for content in [&b""[..], b"\x1f\x8b", &[0; 61], &[0; 62]] {
         assert_eq!(story.with("short", content), 0);
     }
-    // Who may not read it does not need it (root may).
+    // A user without permission to read it does not need it (root may).
     story.put(&story.good);
     fs::set_permissions(&newest, fs::Permissions::from_mode(0o000)).expect("changed");
     let taken = story.export("unreadable", MEMORY_MIB);

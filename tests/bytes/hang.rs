@@ -69,7 +69,7 @@ fn archive() -> Arc<Vec<u8>> {
     ARCHIVE.get_or_init(make).clone()
 }
 
-/// What happens at a place in a stream.
+/// A disturbance at a place in a stream.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     /// It fails.
@@ -98,7 +98,7 @@ impl<T> Troubled<T> {
         }
     }
 
-    /// How many bytes may go through at once.
+    /// Returns the most bytes that may go through at once.
     fn most(&mut self, wanted: usize) -> io::Result<usize> {
         self.calls += 1;
         match self.trouble {
@@ -278,7 +278,7 @@ mod pipes {
         (output.status.code(), said)
     }
 
-    /// An archive that nobody took is no success: who pipes one somewhere would never know.
+    /// An archive that its reader did not take is a failure: otherwise the user of the pipe would never know.
     #[test]
     fn an_export_whose_reader_goes_away_fails() {
         let machine = machine_with(4 << 20);
@@ -353,7 +353,7 @@ mod pipes {
                 let watchdog = Watchdog::over(&child);
                 let mut stdin = child.stdin.take().expect("a pipe");
                 if input {
-                    // Who has no room need not read all of it.
+                    // A program without room need not read all of it.
                     let _ = stdin.write_all(&archive);
                 }
                 drop((stdin, watchdog));
@@ -373,7 +373,7 @@ mod signals {
 
     /// Bytes of the large entry: work for a good part of a second at least.
     const LARGE: usize = 96 << 20;
-    /// Who is done before the signal comes is tried again.
+    /// The most attempts: a run that ends before the signal comes is repeated.
     const ATTEMPTS: usize = 20;
 
     /// A machine, and in it an archive that is large, as it is and inflated.
@@ -387,7 +387,7 @@ mod signals {
         machine
     }
 
-    /// Whether a process has a file open that `is_it`.
+    /// Returns true if a process has a file open that `is_it`.
     fn has_open(child: &Child, is_it: impl Fn(&str) -> bool) -> bool {
         let folder = fs::read_dir(format!("/proc/{}/fd", child.id()));
         folder.into_iter().flatten().flatten().any(|entry| {
@@ -424,7 +424,7 @@ mod signals {
         assert_eq!(found, Some(code), "{what}");
     }
 
-    /// 16 GiB of zeros in 17 MB: who does not hear the signal at once needs more processor time than it may have.
+    /// 16 GiB of zeros in 17 MB: a process that does not hear the signal at once exceeds its processor time.
     #[test]
     fn end_a_verify_at_once() {
         const MEMBERS: usize = 32 << 10;
@@ -456,7 +456,7 @@ mod signals {
         }
     }
 
-    /// What a verb writes to until it is done: a file without a name, or one that is hidden.
+    /// Returns true for the file that a verb writes to until it is done: one without a name, or a hidden one.
     fn is_draft(link: &str) -> bool {
         link.ends_with(" (deleted)") || link.contains("/.hookshot-")
     }
@@ -528,7 +528,7 @@ mod signals {
         }
     }
 
-    /// Who reads what is piped to it may stall for ever; whoever waits for that must still hear a signal.
+    /// The reader of a pipe may stall for ever; a verb that waits for it must still hear a signal.
     #[test]
     fn end_a_verb_whose_reader_stalls() {
         let machine = large();
@@ -550,7 +550,7 @@ mod signals {
         }
     }
 
-    /// Whether a pipe takes nothing more.
+    /// Returns true if a pipe takes nothing more.
     fn is_full(pipe: &ChildStdout) -> bool {
         let stdout = fs::File::options()
             .write(true)

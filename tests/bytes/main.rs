@@ -1,4 +1,4 @@
-//! What stands in an archive: its bytes, written, read, damaged, taken over and picked from.
+//! The bytes of archives: written, read, damaged, reused and extracted.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

@@ -43,8 +43,8 @@ fn write(contents: &Contents, level: Level, count: usize) -> Vec<u8> {
         .out
 }
 
-/// What is said of an archive, and what it holds where it is good: the same for any number of threads, of a file and of
-/// a stream.
+/// Reads an archive with several numbers of threads, as a file and as a stream; each must find the same content or
+/// faults.
 #[track_caller]
 fn judge(label: &str, archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let mut said = None;
@@ -179,7 +179,7 @@ mod damage {
         write(&contents, Level::DEFAULT, 2)
     }
 
-    /// Whether a changed member holds what it did.
+    /// Returns true if a changed member has the same content.
     fn is_still(archive: &[u8], changed: &[u8], member: &Range<usize>) -> bool {
         let inflate = |bytes: &[u8]| {
             let mut content = vec![0; MEMBER_BYTES];

@@ -36,7 +36,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What the model knows: what each archive holds, and what the last transaction replaced.
+/// The knowledge of the model: the content of each archive, and the targets that the last transaction replaced.
 #[derive(Default)]
 struct Model {
     archives: Vec<(String, Targets)>,
@@ -52,7 +52,7 @@ impl Model {
         now.iter().map(merge).collect()
     }
 
-    /// What a transaction from `before` to `after` would have to bring back.
+    /// Returns the targets that an undo of the transaction from `before` to `after` must bring back.
     fn changed(before: &Targets, after: &Targets) -> Option<Targets> {
         let changed: Targets = before
             .iter()
@@ -63,7 +63,7 @@ impl Model {
     }
 }
 
-/// Whether the database was left as it is because it holds the archived commit, in a file of other bytes.
+/// Returns true if the database was left as it is because it holds the archived commit, in a file of other bytes.
 fn holds_it_already(machine: &Machine, before: &Targets, archive: &str) -> bool {
     if machine.targets()[DATABASE] != before[DATABASE] {
         return false;
@@ -94,7 +94,7 @@ fn happen(machine: &Machine, model: &mut Model, event: &Event) -> Result<(), Tes
             let name = format!("{}.tar.gz", model.archives.len());
             machine.run(&["export", &name]).exits(0);
             prop_assert_eq!(machine.targets(), before.clone());
-            // A database that nobody had closed is archived as it is after its repair.
+            // A database that no process closed is archived as it is after its repair.
             let archived = machine
                 .run(&["extract", &name, "state.redb", "-o", "-"])
                 .exits(0)

@@ -172,7 +172,7 @@ fn entries_behind_a_manifest_of_several_members_are_taken_over() {
     assert_eq!(with.reused_bytes, 15 << 19);
 }
 
-/// What does not shrink is stored, and a member of it is larger than its block: it is taken over all the same.
+/// Blocks that do not shrink are stored, and their members are larger than they: they are reused all the same.
 #[test]
 fn stored_members_are_taken_over_at_every_level() {
     let noise = Xorshift::new(8).bytes((2 << 20) + 5);

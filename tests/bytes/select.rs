@@ -327,7 +327,7 @@ fn extract_reads_what_it_needs_and_names_what_is_damaged() {
     assert!(extract("m.toml").exits(0).stdout == contents[&name("m.toml")]);
     let twice = ["extract", "large.tar.gz", "m.toml", "m.toml", "-o", "-"];
     assert!(machine.run(&twice).exits(0).stdout == contents[&name("m.toml")]);
-    // Damage in another entry is not looked for; verify finds it, and so does who wants that entry.
+    // Damage in another entry is not looked for; a verify, or an extract of that entry, finds it.
     let mut bytes = source.bytes.clone();
     bytes[8 << 20] ^= 1;
     fs::write(&path, &bytes).expect("written");
@@ -335,7 +335,7 @@ fn extract_reads_what_it_needs_and_names_what_is_damaged() {
     let run = extract("large").exits(13);
     assert!(run.stdout.is_empty(), "nothing of it is given away");
     machine.run(&["verify", "large.tar.gz"]).exits(13);
-    // Without its end there is no index, and the archive is not whole.
+    // Without its end the archive has no index, and is not whole.
     fs::write(&path, &source.bytes[..bytes.len() - 1]).expect("written");
     extract("m.toml").exits(13).says("truncated");
     fs::write(&path, &source.bytes).expect("written");

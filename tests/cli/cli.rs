@@ -827,7 +827,7 @@ fn rollback_undoes_an_import_and_is_undone_itself() {
         machine.run(&["rollback"]).exits(0);
         assert_eq!(machine.targets(), after);
     }
-    // A backup that somebody changed is not the old state.
+    // A backup that was changed is not the old state.
     machine.write("data/state.redb.bak", "changed", 0o600);
     machine
         .run(&["rollback"])

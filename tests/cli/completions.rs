@@ -24,7 +24,7 @@ fn machine() -> Machine {
     machine
 }
 
-/// What a script prints that runs in the current folder, with hookshot first in PATH.
+/// Returns the output of a script that runs in the current folder, with hookshot first in PATH.
 fn said(machine: &Machine, shell: &[&str], script: &str) -> Vec<String> {
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_hookshot"));
     let folder = binary.parent().expect("a folder").display();

@@ -436,7 +436,7 @@ const GOOD_PLACES: [&str; 6] = [
     "sftp://me@host/x",
 ];
 
-/// What a store needs: the key, the variable, and a value.
+/// The settings that a store needs: the key, the variable, and a value.
 const NEEDED_BY_S3: [(&str, &str, &[u8]); 5] = [
     ("endpoint", "AWS_ENDPOINT_URL", b"https://127.0.0.1:1"),
     ("region", "AWS_REGION", b"eu-central-1"),
@@ -552,8 +552,8 @@ impl Case {
             "url".to_owned(),
             toml::Value::String(dice.one(&PLACES).to_owned()),
         );
-        // Most of the cases have all that a store needs, which nobody answers; some of it is changed a little, or left to
-        // the environment.
+        // Most of the cases have all that a store needs, at an address without a server; some of it is changed a
+        // little, or left to the environment.
         let mut variables = Vec::new();
         let is_good = dice.below(4) > 0;
         let text = |value: &[u8]| toml::Value::String(String::from_utf8_lossy(value).into_owned());
@@ -646,7 +646,7 @@ impl Case {
         }
     }
 
-    /// Runs it where there is no network, at most for a minute; returns its exit code, and what is wrong with its end.
+    /// Runs it without a network, at most for a minute; returns its exit code, and any fault of its end.
     fn run(&self, machine: &Machine, is_alone: bool) -> (i32, Option<String>) {
         machine.write("etc/config.toml", &self.config, 0o600);
         let plain = machine.command();

@@ -1,4 +1,4 @@
-//! What is printed drives no terminal and forges no line, and what cannot be printed is a failure.
+//! Output drives no terminal and forges no line, and output that cannot be written is a failure.
 
 use crate::support::{Machine, Run, finish};
 

@@ -173,7 +173,7 @@ fn a_difference_is_an_exit_code_with_an_error() {
     machine.write("etc/services.toml", "[services.other]\n", 0o600);
     let run = machine.run(&["diff", "good.tar.gz", "--json"]);
     keeps_its_word(&run, 1, "differs", "diff");
-    // For people it is no error.
+    // In text it is not an error.
     let run = machine.run(&["diff", "good.tar.gz"]).exits(1);
     assert!(!run.stderr.contains("ERROR"), "{}", run.stderr);
 }

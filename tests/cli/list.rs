@@ -8,7 +8,7 @@ use std::{fs::File, process::Stdio};
 
 use serde_json::Value;
 
-/// How many archives there are.
+/// The number of archives.
 const COUNT: usize = 50_000;
 /// Writable memory. A row that held what is shown of it took 2 kB.
 const MEMORY_MIB: u64 = 48;

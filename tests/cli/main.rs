@@ -1,4 +1,4 @@
-//! What people and scripts see: words, exit codes, documents.
+//! The interface to people and scripts: words, exit codes, documents.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

@@ -1,4 +1,4 @@
-//! The manual pages, the help, and the words for those who come from other programs or stand in odd places.
+//! The manual pages, the help, and the words for users of other programs and for odd places.
 
 use crate::{
     support::Machine,

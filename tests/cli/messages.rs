@@ -1,4 +1,4 @@
-//! What people read if something is not as it should be: the place, the cause, and what to do.
+//! Messages of failures: the place, the cause, and the remedy.
 
 use crate::support::{self, Machine, Run, finish, is_root};
 
@@ -294,7 +294,7 @@ fn an_archive_that_cannot_be_read_is_not_called_bad() {
     tells(run, 1, &["Permission denied", "cannot be read"]);
 }
 
-/// What becomes of an archive on its way, by a shell command that makes `b` of `a.tar.gz`.
+/// Changes to an archive on its way, each by a shell command that makes `b` of `a.tar.gz`.
 #[test]
 fn files_that_others_packed_are_named_as_what_they_are() {
     let machine = configured(&source("directory", "../data"));

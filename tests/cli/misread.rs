@@ -6,7 +6,7 @@ use crate::support::{Machine, finish};
 
 use std::fs;
 
-/// What looks like another place, and what is said of it.
+/// Words that look like another place, each with its message.
 const WORDS: [(&str, &str); 20] = [
     ("backup@vault:/backups", "write sftp://backup@vault/backups"),
     ("user@host:backups/", "write sftp://user@host/~/backups/"),

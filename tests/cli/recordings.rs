@@ -198,7 +198,7 @@ struct Tape {
     machine: Machine,
     mask: Mask,
     runs: Vec<Value>,
-    /// How often each command line was run, to tell the runs apart.
+    /// The number of runs of each command line, to tell them apart.
     lines: BTreeMap<String, usize>,
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 
 use serde_json::Value;
 
-/// How much one request for a part of an archive asks for.
+/// The bytes that one request for a part of an archive asks for.
 const PAGE_BYTES: u64 = 4 << 20;
 
 /// Two servers, `@near` with archives and `@far` that refuses, behind proxies.
@@ -70,7 +70,7 @@ impl Places {
         }
     }
 
-    /// How many bytes of archives were asked for.
+    /// Returns the bytes of archives that were requested.
     fn read_bytes(&self) -> u64 {
         let is_part = |head: &Head| head.method() == "GET" && head.header("range").is_some();
         let seen = self.near.seen();

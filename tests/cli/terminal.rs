@@ -584,7 +584,7 @@ sys.exit(process.wait() or int(text != same))
     assert_eq!(status.expect("python3").code(), Some(0));
 }
 
-/// Whether a program is here; in a complete run it must be.
+/// Returns true if a program is installed; in a complete run it must be.
 pub fn has(program: &str) -> bool {
     let found = std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())

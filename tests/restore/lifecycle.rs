@@ -27,7 +27,7 @@ fn machine_with(lines: &str) -> Machine {
     machine
 }
 
-/// What a listing of the place shows: names and marks, the newest first.
+/// Lists the place: names and marks, the newest first.
 fn listed(machine: &Machine) -> Vec<(String, Option<String>)> {
     let said = machine.run(&["list", "@place", "--json"]).exits(0).json();
     assert_eq!(
@@ -118,7 +118,7 @@ fn lives(machine: &Machine) {
     let again = run(&["prune", "@place", "--json"]).exits(0).json();
     assert_eq!(again["removed"], 0, "{again}");
 
-    // Without its mark it goes; more than half at once, only where somebody says so; the newest never.
+    // Without its mark it goes; more than half at once, only if the user says so; the newest never.
     run(&["keep", "--remove", &format!("@place/{second}")]).exits(0);
     run(&["prune", "@place", "--keep-last", "1"])
         .exits(2)

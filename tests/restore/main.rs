@@ -1,4 +1,4 @@
-//! What an import, a rollback and their dry runs do to a machine.
+//! Imports, rollbacks and their dry runs on a machine.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

@@ -35,7 +35,7 @@ fn a_configuration_with_other_sources_stays_and_the_archives_is_laid_beside_it()
     let machine = service("prefix = \"old\"");
     let archive = machine.export("a.tar.gz");
     let archived = machine.read("etc/config.toml");
-    // The staging copy on the same machine: other places, and what lies at the old ones is somebody else's.
+    // The staging copy on the same machine: other places; the files at the old ones belong to another service.
     configure(&machine, "prefix = \"new\"", "staging.ini");
     let own = machine.read("etc/config.toml");
     machine.write("data/app.ini", "production\n", 0o640);

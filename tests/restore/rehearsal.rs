@@ -1211,7 +1211,7 @@ fn above() -> PathBuf {
     }
 }
 
-/// The kinds of what a report names; that of the error if it is no report.
+/// Returns the kinds that a report names, or that of the error if it is not a report.
 fn named(report: &str) -> BTreeSet<String> {
     let report: Value = serde_json::from_str(report).unwrap_or_default();
     let lists = ["blocked", "left_undone", "warnings"].map(|key| report[key].as_array());

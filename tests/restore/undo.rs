@@ -1,5 +1,5 @@
-//! What an import leaves beside what it replaces, and what a rollback makes of it: nothing of the user's is ever in the way,
-//! and the last import can be undone after the service has run.
+//! The backups that an import leaves, and the rollback that uses them: no file of the user is ever in the way, and the
+//! last import can be undone after the service has run.
 //!
 //! Each situation is a script in an empty folder: `mk NAME KIND PATH...` writes the configuration, `hs CODE VERB...` runs
 //! hookshot and insists on its exit code, `is GOT WANTED` compares.
@@ -59,7 +59,7 @@ fn script(script: &str) {
     run(script, &["bash", "-c"]);
 }
 
-/// The same, with mounts that nobody else sees.
+/// The same, with mounts that no other process sees.
 #[track_caller]
 fn mounting(script: &str) {
     if !nix::unistd::geteuid().is_root() {
@@ -321,7 +321,7 @@ fn a_journal_of_a_newer_hookshot_is_refused_as_such() {
     );
 }
 
-/// Kills an import at each of its renames, and mounts the disk again with another device number before anybody ends it.
+/// Kills an import at each of its renames, and mounts the disk again with another device number before a verb ends it.
 const REMOUNT: &str = r#"
 command -v strace > /dev/null || leave no strace
 truncate -s 400M image; mkfs.$kind -q image || leave "no $kind"; truncate -s 16M other; mkdir disk

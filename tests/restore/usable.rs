@@ -1,4 +1,4 @@
-//! What is restored is as usable as it was: secrets that a service reads by its group, and folders that are new.
+//! Restored files are as usable as they were: secrets that a service reads by its group, and folders that are new.
 
 use crate::support::{Machine, is_root};
 

@@ -226,7 +226,7 @@ fn a_text_without_a_number_is_said() {
         );
 }
 
-/// A program in front of `head` that has more to say ends by a closed pipe, and that is no failure.
+/// A program in front of `head` that has more to say ends by a closed pipe, which is not a failure.
 #[test]
 fn a_version_that_head_cuts_out_of_a_long_text_is_one() {
     let machine = machine("app_version_command = \"yes 'App 1.2' | head -n 1\"");

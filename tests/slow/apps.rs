@@ -16,7 +16,7 @@ use std::{
 
 use rusqlite::Connection;
 
-/// What of a service a test knows.
+/// A service, as far as a test knows it.
 struct App {
     name: &'static str,
     /// Its database below its folder, and how that is made.
@@ -93,7 +93,7 @@ const APPS: [App; 5] = [
     },
 ];
 
-/// What is in a folder, but for the database and what lies beside it.
+/// Returns the content of a folder, except the database and its companions.
 fn state(folder: &Path, database: &str) -> Tree {
     let mut state = tree(folder);
     state.retain(|name, _| !name.to_string_lossy().starts_with(database));

@@ -92,7 +92,7 @@ fn the_file_format_of_old_versions_is_refused_with_the_way_out() {
     machine.run(&export).exits(15).says("file format 2");
 }
 
-/// Where the value of a row stands in a file.
+/// Finds the value of a row in a file.
 fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
     bytes.windows(word.len()).position(|window| window == word)
 }

@@ -1,4 +1,4 @@
-//! What takes long: kills at each system call, torture, live databases, full disks, many files, real applications.
+//! Slow tests: kills at each system call, torture, live databases, full disks, many files, real applications.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

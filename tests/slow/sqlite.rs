@@ -151,7 +151,7 @@ impl Place {
         result
     }
 
-    /// What the invariant says of a snapshot: the last entry of its ledger.
+    /// Checks the invariant of a snapshot, and returns the last entry of its ledger.
     fn check(&self, staged: &Staged) -> Result<i64, String> {
         let path = self.scratch.path().join("restored.db");
         let mut file = fs::File::create(&path).expect("a file");
@@ -166,8 +166,8 @@ impl Place {
     }
 }
 
-/// What must be as it was beside a live database. As root SQLite gives log and index the owner that they have: the time
-/// of that is new.
+/// Reduces a listing to the values that must not change beside a live database. As root SQLite gives log and index the
+/// owner that they have: the time of that is new.
 fn lasting(mut listing: Listing) -> Listing {
     for (path, (stamp, _)) in &mut listing {
         let name = path.as_os_str().to_string_lossy();
@@ -416,7 +416,7 @@ fn a_service_that_ends_meanwhile_leaves_its_log_to_the_next() {
     assert_eq!(look(&place.database()), Ok(80));
 }
 
-/// Files of somebody else's, in a folder that we may not write.
+/// Files of another user, in a folder without permission to write.
 #[test]
 fn a_reader_without_rights_to_write_takes_snapshots_and_root_makes_no_files() {
     if !is_root() {
@@ -450,7 +450,7 @@ fn a_reader_without_rights_to_write_takes_snapshots_and_root_makes_no_files() {
             lasting(place.listing()) == before,
             "{how}: root changed something"
         );
-        // Somebody who may read everything and write nothing.
+        // A user with permission to read everything and write nothing.
         give(0, 0o444);
         let before = place.listing();
         let scratch = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! What needs a system around the binary: full disks, other users, signals, other hookshots, other file systems.
+//! Tests that need a system around the binary: full disks, other users, signals, other hookshots, other file systems.
 
 use crate::support::{Machine, Mounted, SECRET, finish, is_root, tree};
 
@@ -202,7 +202,7 @@ fn a_user_without_rights_is_told_so() {
         finish(command, b"")
     };
     let copy = machine.path("program").display().to_string();
-    // The binary itself may lie where nobody can reach it.
+    // The binary itself may lie at a place that the user nobody cannot reach.
     fs::copy(env!("CARGO_BIN_EXE_hookshot"), &copy).expect("copied");
     let reachable = Command::new(&copy)
         .arg("version")

@@ -22,7 +22,7 @@ fn sh_knows_pipefail() -> bool {
     status.expect("a shell").status.success()
 }
 
-/// Runs hookshot in a mount namespace in which there is no bash.
+/// Runs hookshot in a mount namespace without bash.
 fn without_bash(machine: &Machine, arguments: &[&str]) -> Run {
     let mut command = Command::new("unshare");
     let script = "for bash in /bin/bash /usr/bin/bash /usr/local/bin/bash; do \

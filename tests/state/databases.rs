@@ -134,7 +134,7 @@ fn an_import_that_postgres_refuses_leaves_database_and_files_as_they_were() {
     assert_eq!(file.expect("it"), b"newer");
 }
 
-/// Whether LMDB's programs are there; says why if not. A complete run insists.
+/// Returns true if LMDB's programs are installed; says why if not. A complete run insists.
 fn has_lmdb() -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let has = |program: &str| env::split_paths(&path).any(|folder| folder.join(program).is_file());

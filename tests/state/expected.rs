@@ -1,5 +1,5 @@
-//! What users expect of an import and do not get without a word: sources that the archive does not have, processes that go on
-//! in the old folder, disks and owners that are not there; through the real binary.
+//! Expectations that an import cannot meet, and must name: sources that the archive does not have, processes that stay
+//! in the old folder, missing disks and owners; through the real binary.
 
 use crate::support::{Machine, Mounted, finish, is_root};
 

@@ -329,7 +329,7 @@ fn an_archive_with_a_torn_database_is_never_the_newest_good_one() {
         .json();
     assert_eq!(listed["archives"][0]["torn"], 1, "{listed}");
     assert_eq!(listed["archives"][1]["torn"], 0, "{listed}");
-    // Where there is no other one, it is all there is.
+    // Without another one, it is the newest.
     fs::remove_file(kept(&old)).expect("removed");
     let only = machine.run(&["import", "@local/latest"]).exits(3);
     only.says("there is no older one without");
@@ -462,7 +462,7 @@ fn more_databases_than_a_process_may_open_files_go_along() {
     machine.run(&["verify", "a.tar.gz"]).exits(0);
 }
 
-/// What an administrator leaves out is not looked into, whatever it is.
+/// Excluded files are not read, whatever they are.
 #[test]
 fn a_database_that_is_excluded_stays_out_with_what_lies_beside_it() {
     let machine = machine("exclude = [\"*.old.db*\"]");

@@ -59,7 +59,7 @@ fn a_budget_made_tomorrow_goes_along_and_one_that_is_gone_is_said() {
     let path = |name: &str| machine.path(&format!("data/budgets/group-{name}.sqlite"));
     budget(&path("a"), 1);
     budget(&path("b"), 2);
-    // What SQLite keeps beside a database, and what an import leaves, is no budget.
+    // SQLite's companions of a database, and the leftovers of an import, are not budgets.
     let open = Connection::open(path("a")).expect("a database");
     open.query_row("SELECT a FROM t", [], |_| Ok(()))
         .expect("open");

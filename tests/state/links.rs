@@ -447,7 +447,7 @@ fn set_id_bits_and_the_attributes_of_root_come_back_by_root() {
     assert_eq!(action(&import(&machine, "a.tar.gz", 0)), "replace");
     assert_eq!(data.join("f").metadata().expect("it").uid(), 0);
 
-    // Taken out, they would be anybody's.
+    // After an extract, every user could read them.
     let run = machine.run(&["extract", "a.tar.gz", "data", "-o", "look", "--json"]);
     let report = run.exits(3).json();
     assert_eq!(kinds(&report, "left_undone"), ["attribute"; 3]);
@@ -495,7 +495,7 @@ fn set_id_bits_of_an_owner_whom_this_machine_does_not_know_stay_away() {
     }
 }
 
-/// Runs hookshot as a user who is not root, on a machine that belongs to that user.
+/// Runs hookshot as a user other than root, on a machine that belongs to that user.
 fn as_user(machine: &Machine, arguments: &[&str]) -> Run {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "1234", "--regid", "1234", "--clear-groups"]);

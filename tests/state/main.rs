@@ -1,4 +1,4 @@
-//! What an export takes: sources of every kind, as real machines have them.
+//! The sources of an export, of every kind, as real machines have them.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

@@ -181,7 +181,7 @@ fn a_kill_leaves_the_cleanup_to_the_next_export() {
     );
     let machine = machine(&more, &slow);
     let mut child = begin(&machine, "slow");
-    // Who comes meanwhile does not end the rest that another export asked for.
+    // An export that comes meanwhile does not end the rest that another one asked for.
     machine.run(&["export", "b.tar.gz"]).exits(11);
     child.kill().expect("killed");
     child.wait().expect("gone");
@@ -267,7 +267,7 @@ fn a_cleanup_that_a_killed_export_left_is_ended_before_the_next_one() {
     assert_eq!(log(&machine), ["begun", "work", "work"]);
 }
 
-/// What a prepare command left in the background is part of the rest that it made.
+/// A process that a prepare command left in the background is part of the rest that it made.
 #[test]
 fn what_a_prepare_command_left_in_the_background_is_there_for_the_cleanup() {
     let slow = format!(

@@ -1,5 +1,5 @@
-//! Databases of every version of redb, and of every shape: they come back for the program that wrote them, nobody who
-//! shares one is locked out, and large values cost no memory.
+//! Databases of every version of redb, and of every shape: they come back for the program that wrote them, no process
+//! that shares one is locked out, and large values cost no memory.
 
 use crate::bounds;
 use crate::support::{Holder, Machine, Mounted, finish, is_root, run_holder};
@@ -241,7 +241,7 @@ fn processes_that_share_a_database_go_on_writing_while_it_is_copied() {
     }
 }
 
-/// How long a writer waited for its transactions, in microseconds.
+/// The times that a writer waited for its transactions, in microseconds.
 struct Waits;
 
 impl Waits {
@@ -265,7 +265,7 @@ fn a_transaction_of_a_shared_database_begins_within_ten_milliseconds_while_it_is
         });
         let beside = |exported: &Machine| {
             let writer = Holder::start_as(&["locks", "write", mode, text(&own.path(STATE))]);
-            // Another process of each service: who shares a database looks at what others have written.
+            // Another process of each service: one that shares a database reads the writes of the others.
             let second = [&own, &other].map(|machine| {
                 Holder::start_as(&["locks", "hold", mode, text(&machine.path(STATE))])
             });

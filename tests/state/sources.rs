@@ -165,7 +165,7 @@ fn an_import_command_that_fails_brings_the_files_back() {
         .run(&["import", "a.tar.gz", "--only", "app.dump"])
         .exits(1);
     assert!(machine.read("etc/app.ini") == before);
-    // Without a command there is no place for it.
+    // Without a command it has no place.
     let without = text.replace("\nimport = \"cat > restored.sql\"", "");
     machine.write("etc/config.toml", &without, 0o600);
     let plan = machine
@@ -196,7 +196,7 @@ fn whoever_is_at_work_keeps_an_import_out() {
     active("exit 3");
     let blocked = machine.run(&import).exits(11).json();
     assert_eq!(blocked["blocked"][0]["kind"], "activity_unknown");
-    // A file that somebody is writing is not replaced, forced or not.
+    // A file that a process is writing is not replaced, forced or not.
     active("exit 1");
     let file = fs::OpenOptions::new()
         .append(true)
@@ -265,7 +265,7 @@ fn an_archive_of_another_version_is_refused_by_the_rule() {
         .says("`app_version_command` under [backup] prints nothing");
 }
 
-/// The files are in their places, and nobody can know what the command did: the next hookshot says so.
+/// The files are in their places, and the effect of the command is unknown: the next hookshot says so.
 #[test]
 fn an_import_that_dies_in_its_command_is_finished_and_says_what_is_open() {
     let machine = service();
@@ -319,7 +319,7 @@ impl Writer {
         Writer(child)
     }
 
-    /// As a service dies that nobody asks.
+    /// Kills the service without a warning.
     fn kill(mut self) {
         self.0.kill().expect("killed");
         self.0.wait().expect("gone");
@@ -483,7 +483,7 @@ fn a_damaged_sqlite_database_is_not_archived() {
     assert!(!machine.path("out/a.tar.gz").exists());
 }
 
-/// A service with a folder: files, a link, an empty folder, a cache that nobody needs, and a database in it.
+/// A service with a folder: files, a link, an empty folder, a useless cache, and a database in it.
 fn folder_service() -> Machine {
     let sources = source(
         "files",

@@ -1,5 +1,5 @@
-//! What hookshot says of a SQLite database is so: indexes that do not match their tables, damage, and tables that only the
-//! service can read.
+//! hookshot tells the truth about a SQLite database: indexes that do not match their tables, damage, and tables that
+//! only the service can read.
 
 use crate::forge;
 use crate::support::{Machine, Run};

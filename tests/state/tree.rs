@@ -156,7 +156,7 @@ fn paths_of_4000_bytes_survive_with_short_and_with_long_components() {
     }
 }
 
-/// Every path below a folder, found by somebody else.
+/// Returns every path below a folder, as another program finds it.
 fn listing_of_names(folder: &Path) -> Vec<u8> {
     let mut find = std::process::Command::new("find");
     let find = find
@@ -415,7 +415,7 @@ fn nobody_who_writes_meanwhile_makes_an_error_or_a_mixture() {
         });
         let rounds = || {
             for round in 0..16 {
-                // Everything is copied, or what nobody has touched for a tick is hashed where it lies.
+                // Everything is copied, or files that did not change for a tick are hashed in place.
                 let quiet = if round % 2 == 0 {
                     QUIET
                 } else {

@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::Connection;
 
-/// A user who owns nothing else, and may look at no process of root's.
+/// A user that owns nothing else, and may inspect no process of root.
 const USER: u32 = 54_321;
 
 /// From where hookshot looks.

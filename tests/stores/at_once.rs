@@ -84,7 +84,7 @@ fn six_exports_at_once_under_two_prefixes_are_six_archives() {
     assert_eq!(names.len(), MANY, "{names:?}");
 }
 
-/// A store that knows conditional writes: nobody gets a name that another has.
+/// A store that knows conditional writes: no export gets the name of another.
 #[test]
 fn six_exports_at_once_to_one_bucket_are_six_archives() {
     let Some(store) = Moto::start() else { return };

@@ -18,12 +18,12 @@ use hookshot::{
     store::{Options, Pages, Proof, Store},
 };
 
-/// How a store proves what it has.
+/// The proofs of a store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Proofs {
-    /// What it takes at once.
+    /// The proof of an object in one piece.
     pub small: Proof,
-    /// What it takes in parts.
+    /// The proof of an object in parts.
     pub large: Proof,
 }
 
@@ -239,7 +239,7 @@ fn everything_can_be_read_back(place: &dyn Place) {
     }
 }
 
-/// What is replaced while it is read is refused rather than mixed, or read on as it was.
+/// Checks that an object replaced during its reading is refused rather than mixed, or read to its end as it was.
 fn replaced_while_read(place: &dyn Place, replace: impl Fn(&[u8])) {
     let store = direct(place, "");
     let (old, new) = (bytes(9_000, 1), bytes(9_000, 2));
@@ -257,7 +257,7 @@ fn replaced_while_read(place: &dyn Place, replace: impl Fn(&[u8])) {
     store.remove("replaced").expect("removed");
 }
 
-/// Replaces it as anybody can with hookshot alone.
+/// Replaces it by hookshot alone.
 fn replaced_by_another_export(place: &dyn Place) {
     replaced_while_read(place, |new| {
         let store = direct(place, "");

@@ -35,7 +35,7 @@ const CAPABILITIES: [&str; 9] = [
     "parts",
     "abort_parts",
 ];
-/// How many of them there are at a place that has no uploads in parts.
+/// Their number at a place without uploads in parts.
 const WITHOUT_PARTS: usize = 7;
 
 /// A machine whose `@bucket` is below `host/` behind `endpoint`, and whose `@folder` is a folder.

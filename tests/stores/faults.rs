@@ -1,4 +1,4 @@
-//! What stores and networks do wrong, against S3 and Google's: the error that comes of it, and nothing left behind.
+//! Faults of stores and networks, against S3 and Google's: the error, and nothing left behind.
 
 use std::{
     io::Write as _,
@@ -22,7 +22,7 @@ use crate::{
     servers::{Fault, Faults, Gcs, Rule, S3},
 };
 
-/// What goes at once, and what goes in parts.
+/// The size of an upload in one piece, and of one in parts.
 const SMALL: usize = 100_000;
 const LARGE: usize = 2 * PART_BYTES + 100_000;
 
@@ -312,7 +312,7 @@ fn answers_that_end_early_are_read_on() {
             let result = broken.export_with(size, rules, read_back);
             assert_eq!(broken.holds(size, result), Proof::ReadBack);
         }
-        // The object is there, and nobody has heard of it.
+        // The object is there, and the client did not hear of it.
         let cut = complete(Fault::TruncateAnswer { after_bytes: 20 });
         let result = broken.export(LARGE, vec![cut]);
         broken.holds(LARGE, result);

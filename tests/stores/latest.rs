@@ -33,7 +33,7 @@ fn services(name: &str) -> String {
     format!("[services.web]\nbranch = \"{name}\"\n")
 }
 
-/// What no index shows: the bytes of an entry are others, and everything fits together.
+/// Damages an archive so that no index shows it: the bytes of an entry differ, and everything fits together.
 fn damage(machine: &Machine, name: &str) {
     let mut manifest = forge::manifest(&ENTRIES);
     manifest["files"]["secrets"]["checksum"] = forge::digest(b"others").into();
@@ -289,7 +289,7 @@ fn entries_and_manifests_come_from_the_newest_archive_that_is_good() {
         .run(&["diff", "@local/latest"])
         .exits(0)
         .says(NAMES[0]);
-    // An entry that is not there is no damage: it is looked for nowhere else.
+    // A missing entry is not damage: it is looked for nowhere else.
     let run = machine.run(&["extract", &second, "none"]).exits(10);
     assert!(!run.stderr.contains("looked at"), "{}", run.stderr);
 }

@@ -83,7 +83,7 @@ fn group_of(child: &Child) -> Pid {
     Pid::from_raw(child.id().try_into().expect("a number"))
 }
 
-/// What a check of the destination removed.
+/// Returns the names that a check of the destination removed.
 fn swept(run: Run) -> Vec<String> {
     let report = run.exits(0).json();
     let swept = report["destinations"][0]["swept"].as_array();
@@ -149,7 +149,7 @@ fn what_a_dead_container_left_goes_at_once(place: &dyn Place, store: &str) {
     }
 }
 
-/// Whether we see every container, as the machine itself does.
+/// Returns true if we see every container, as the machine itself does.
 fn sees_everything() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.ends_with("pid:[4026531836]"))
 }

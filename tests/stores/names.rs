@@ -198,7 +198,7 @@ fn a_name_that_tells_another_time_than_the_manifest_is_named() {
     }
 }
 
-/// Files as scripts write them: a day alone, no time at all, another prefix, a copy of a browser, and what is no archive.
+/// Files as scripts write them: a day alone, no time at all, another prefix, a copy of a browser, and not an archive.
 fn scripts(shelf: &Shelf) {
     let ours = "hookshot-state";
     shelf.put(

@@ -16,7 +16,7 @@ fn complete(fault: Fault) -> Rule {
     Rule::on("POST", fault).whose(|head| head.parameter("uploadId").is_some())
 }
 
-/// Between the look at the name and the end of the upload, somebody else gives it.
+/// Between the check of the name and the end of the upload, another client takes it.
 #[test]
 fn a_name_that_is_taken_in_the_last_moment_is_not_taken_away_where_the_store_knows_conditions() {
     for size in [LARGE, 2 * PART_BYTES + 1] {

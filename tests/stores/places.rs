@@ -25,16 +25,16 @@ pub const PART_BYTES: usize = 5 << 20;
 
 /// A server or a folder that holds archives.
 pub trait Place {
-    /// What stands before the prefix in a URL of it.
+    /// Returns the part of its URL before the prefix.
     fn url(&self) -> String;
-    /// How it is talked to, at its own endpoint or at that of a proxy.
+    /// Returns the options for its own endpoint or that of a proxy.
     fn options(&self, endpoint: &str) -> Options;
     fn endpoint(&self) -> String {
         String::new()
     }
     /// Everything that is in it, finished or not, by its path below the URL.
     fn everything(&self) -> Vec<String>;
-    /// Whether nothing is there under a name that is only how others begin.
+    /// Returns true if no object appears under a name that only others begin with.
     fn knows_no_folders(&self) -> bool {
         true
     }
@@ -121,7 +121,7 @@ impl Place for Azurite {
         Azurite::endpoint(self)
     }
 
-    /// Without the blocks of uploads that ended early: Azure frees them by itself, and nobody else can.
+    /// Without the blocks of uploads that ended early: only Azure itself can free them.
     fn everything(&self) -> Vec<String> {
         self.blobs()
     }
@@ -316,7 +316,7 @@ pub fn kind(error: &anyhow::Error) -> Kind {
     Failure::of(error).kind
 }
 
-/// Where an example of hookshot's own is.
+/// Returns the path of one of hookshot's examples.
 pub fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_hookshot"))
         .with_file_name("examples")

@@ -1,4 +1,4 @@
-//! `list`, `prune` and `keep` through the binary, over folders and over S3: what is removed is what nobody needs.
+//! `list`, `prune` and `keep` through the binary, over folders and over S3: only archives without a use are removed.
 
 use crate::servers::{Fault, Faults, Rule, S3, http::Head};
 use crate::support::{self, Machine, tree};
@@ -91,7 +91,7 @@ impl Shelf {
     }
 }
 
-/// Whether a request removes an object, alone or in a batch.
+/// Returns true if a request removes an object, alone or in a batch.
 fn is_removal(head: &Head) -> bool {
     head.method() == "DELETE" || head.method() == "POST" && head.parameter("delete").is_some()
 }
@@ -406,7 +406,7 @@ fn a_mark_keeps_an_archive_until_it_is_over() {
     let report = keep(&["--until", "9999-01-01"]).exits(0).json();
     assert_eq!(report["mark"], "9999-01-01T00:00:00Z");
     assert_eq!(report["before"], "forever");
-    // From the folder itself, where a path is a name alone.
+    // From the folder itself, so that a path is only a name.
     let mut command = shelf.machine.command();
     command
         .current_dir(shelf.path())
@@ -718,7 +718,7 @@ fn a_mark_that_is_set_while_a_run_is_at_work_holds() {
 #[test]
 fn an_archive_that_was_misread_on_its_way_is_not_removed_for_that() {
     let (shelf, s3, faults) = nights_behind_faults(3, "");
-    // Its end, and then all of it, where that does not do; when it is looked at again, all is well.
+    // Its end, and then all of it, if that is not enough; at the next look all is well.
     let second = night(2);
     let is_read = move |head: &Head| head.method() == "GET" && head.line[1].ends_with(&second);
     let flip = Fault::FlipAnswerByte { at: 0 };

@@ -1,5 +1,5 @@
-//! Servers that are odd, know less, or are no object stores at all: what arrives is whole and told truly, or it fails with
-//! what to do, and nothing is left.
+//! Servers that are odd, know less, or are not object stores: an archive arrives whole and is reported truly, or the
+//! verb fails with a remedy, and nothing is left.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use crate::{
 const SMALL: usize = 100_000;
 const LARGE: usize = 2 * PART_BYTES + 100_000;
 
-/// What becomes of an export at an odd server.
+/// The result of an export at an odd server.
 #[derive(Debug, Clone, Copy)]
 enum Comes {
     /// It arrives, proven.
@@ -36,7 +36,7 @@ enum Comes {
 
 use Comes::{Fails, Good};
 
-/// What becomes of something small, of something in parts, and of a listing.
+/// Returns the results of an upload in one piece, of one in parts, and of a listing.
 fn expected(quirk: Quirk) -> [Comes; 3] {
     let endpoint = Fails(Kind::Unproven, "`endpoint`");
     match quirk {
@@ -47,7 +47,7 @@ fn expected(quirk: Quirk) -> [Comes; 3] {
         | Quirk::ListingOfBuckets
         | Quirk::TruncatedWithoutToken => [endpoint; 3],
         Quirk::HtmlObjects | Quirk::HeadFindsAll => [endpoint, endpoint, Good],
-        // The first page is one; that there is no end is seen by who reads on.
+        // The first page is one; only a reader that continues sees that it never ends.
         Quirk::SameToken | Quirk::SamePage => [Good, Good, endpoint],
         Quirk::Skew => [Fails(Kind::Failed, "the clocks differ (RequestTimeTooSkewed)"); 3],
         Quirk::Expired => [Fails(Kind::Failed, "the key's time is over (ExpiredToken)"); 3],

@@ -34,7 +34,7 @@ impl Real {
         }
     }
 
-    /// How it proves what is small, and what goes in parts.
+    /// Returns its proofs of an upload in one piece, and of one in parts.
     fn proofs(&self) -> Proofs {
         let store = direct(self, "");
         let proof = |size| {

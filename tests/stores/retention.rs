@@ -49,10 +49,10 @@ fn is_kept(judged: &Judged) -> bool {
     matches!(judged.verdict, Verdict::Keep(_))
 }
 
-/// What is shown, a policy, and archives, newest first, with whether each stays.
+/// A rule in words, a policy, and archives, newest first, with true for each that stays.
 type Case = (&'static str, &'static str, &'static [(&'static str, bool)]);
 
-/// What restic's manual says of `forget`, case by case.
+/// The cases of `forget` in restic's manual.
 const MANUAL: [Case; 11] = [
     (
         "the last archives stay, whenever they were made",
@@ -354,8 +354,8 @@ fn time(value: &Value) -> DateTime<Utc> {
     value.as_str().expect("a time").parse().expect("a time")
 }
 
-/// Whether restic keeps the oldest snapshot while counts remain, as it does from 0.16 on. `None` where there is no restic,
-/// which is said, and fails the test where all are asked for by `HOOKSHOT_TESTS_COMPLETE`.
+/// Returns true if restic keeps the oldest snapshot while counts remain, as it does from 0.16 on. `None` without
+/// restic, which is said, and fails the test if `HOOKSHOT_TESTS_COMPLETE` is set.
 fn restic_keeps_the_oldest() -> Option<bool> {
     let is_complete = std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_some();
     let version = Command::new("restic").arg("version").output();

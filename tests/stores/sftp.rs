@@ -334,7 +334,7 @@ fn a_full_disk_is_told_and_nothing_stays() {
     assert_eq!(place.everything(), ["all"]);
 }
 
-/// What a store of archives has to do, without anything that the protocol leaves open.
+/// Checks the duties of a store of archives, without anything that the protocol leaves open.
 fn goes_through_a_life(store: &dyn Store) {
     let sent = bytes(3 << 20, 1);
     export(store, "one", &sent).expect("proven");

@@ -1,4 +1,4 @@
-//! What goes wrong with SSH servers: what is said of it, and nothing left behind.
+//! Failures of SSH servers: the messages, and nothing left behind.
 
 use std::{fs, io::Write as _, time::Duration};
 

@@ -29,7 +29,7 @@ use object_store::{
 /// The least size of a part.
 const PART_BYTES: usize = 5 << 20;
 
-/// How often a client tries again, after next to no time.
+/// Returns the settings of a client that retries `count` times, with next to no pause.
 fn retries(count: usize) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
@@ -102,7 +102,7 @@ async fn content(store: &impl ObjectStore, name: &str) -> Result<Vec<u8>, Error>
     Ok(store.get(&path(name)).await?.bytes().await?.to_vec())
 }
 
-/// What every store does, as far as hookshot relies on it.
+/// Checks the behaviour of a store that hookshot relies on.
 async fn conforms(store: &(impl ObjectStore + MultipartStore + PaginatedListStore)) {
     puts_and_gets(store).await;
     lists_in_pages(store).await;
@@ -917,7 +917,7 @@ fn ended(client: &mut Child) -> Option<i32> {
     within_20_s(|| client.try_wait().expect("a child of ours")).code()
 }
 
-/// What comes after a while; fails when it does not.
+/// Waits for a value, and fails after 20 s.
 fn within_20_s<T>(mut what: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
@@ -929,7 +929,7 @@ fn within_20_s<T>(mut what: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Whether the process runs; one that has ended may stay in the list until somebody asks how.
+/// Returns true if the process runs; one that ended may stay in the list until its parent asks for its exit code.
 fn is_alive(process: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat

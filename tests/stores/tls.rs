@@ -1,4 +1,4 @@
-//! Certificates and proxies: what is trusted, what a refusal says, and who stands between this machine and a store.
+//! Certificates and proxies: trusted authorities, messages of refusals, and proxies between this machine and a store.
 
 use std::{path::Path, process::Stdio};
 

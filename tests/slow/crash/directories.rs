@@ -78,7 +78,7 @@ fn directories_whose_rollback_is_killed_at_any_call_are_the_old_or_the_new_ones(
     assert!(killed.points > 20 && killed.finished > 3, "{killed:?}");
 }
 
-/// Between two renames there is no folder at the target for a moment: whoever comes next puts one there.
+/// Between two renames the target is missing for a moment: the next hookshot puts a folder there.
 #[test]
 fn directories_that_cannot_change_places_are_the_old_or_the_new_ones_after_a_kill() {
     if !can_trace() {
@@ -153,7 +153,7 @@ fn directories_that_cannot_change_places_are_the_old_or_the_new_ones_after_an_er
     }
 }
 
-/// Forward: everything new is there, and nobody has worked on the old state.
+/// Forward: everything new is there, and no process has worked on the old state.
 fn recover_forward(scenario: &Scenario, kills_at: &[&str]) {
     let kills = scenario.interesting_kills(kills_at);
     let killed = kill_recoveries(scenario, &kills, &CHANGING, |_| {});

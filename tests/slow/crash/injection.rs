@@ -14,13 +14,13 @@ pub struct Call {
     pub name: String,
     /// It is the n-th of its name in its thread, from 1.
     pub number: usize,
-    /// What strace says of it.
+    /// The line that strace prints for it.
     line: String,
     pub is_injected: bool,
 }
 
 impl Call {
-    /// Whether it opens a file that was not there, or has no name.
+    /// Returns true if it opens a file that was not there, or has no name.
     pub fn creates(&self) -> bool {
         self.line.contains("O_CREAT") || self.line.contains("O_TMPFILE")
     }
@@ -64,7 +64,7 @@ impl Calls {
         Calls(calls)
     }
 
-    /// How often a thread makes a call, at most: strace counts for each by itself.
+    /// Returns the most calls of one thread: strace counts for each by itself.
     fn most(&self, name: &str) -> usize {
         let calls = self.0.iter().filter(|call| call.name == name);
         calls.map(|call| call.number).max().unwrap_or(0)
@@ -115,7 +115,7 @@ pub fn traced(
     (run, Calls::parse(&seen))
 }
 
-/// Whether strace can be used here; says why if not. A complete run insists.
+/// Returns true if strace can be used here; says why if not. A complete run insists.
 pub fn can_trace() -> bool {
     let works = Command::new("strace")
         .args(["-o", "/dev/null", "true"])
@@ -133,11 +133,11 @@ pub fn can_trace() -> bool {
     works
 }
 
-/// What became of many kills.
+/// The results of many kills.
 #[derive(Debug, Default)]
 pub struct Killed {
     pub points: usize,
-    /// How many of them were behind the commit point.
+    /// Kills behind the commit point.
     pub finished: usize,
     /// After how many of them a target was missing for a moment.
     pub missing: usize,
@@ -211,11 +211,11 @@ pub fn kill_recoveries(
     killed
 }
 
-/// What became of many errors.
+/// The results of many errors.
 #[derive(Debug, Default)]
 pub struct Failed {
     pub points: usize,
-    /// How many of them were met behind the commit point, so that the old state was brought back.
+    /// Errors behind the commit point, so that the old state was brought back.
     pub undone: usize,
 }
 
@@ -274,7 +274,7 @@ pub fn fail_creations(scenario: &Scenario, error: &str) -> Failed {
     failed
 }
 
-/// What must hold after a run that met an error: the exit code says what became of it, and it has put itself in order.
+/// Checks a run that met an error: the exit code tells its result, and it left everything in order.
 #[track_caller]
 fn judge(scenario: &Scenario, run: &Run, call: &str, error: &str) -> i32 {
     let at = format!(

@@ -44,7 +44,7 @@ pub struct Scenario {
     pub files: &'static [&'static str],
     pub old: Targets,
     pub new: Targets,
-    /// What every run meets, as strace(1) injects it: what this file system cannot do.
+    /// Operations that this file system cannot do: strace(1) injects their errors into every run.
     weather: &'static [&'static str],
 }
 
@@ -157,7 +157,7 @@ path = "../data/web"
         }
     }
 
-    /// Whether two folders can change places here.
+    /// Returns true if two folders can exchange places here.
     pub fn has_exchange(&self) -> bool {
         self.weather.is_empty()
     }
@@ -238,7 +238,7 @@ path = "../data/web"
         command
     }
 
-    /// Where the journal stands.
+    /// Returns the path of the journal.
     pub fn journal(&self) -> String {
         fs::read_to_string(self.machine.path("etc/.hookshot/journal.json")).unwrap_or_default()
     }
@@ -251,8 +251,8 @@ path = "../data/web"
         names.filter(|name| now[name].is_none()).collect()
     }
 
-    /// What must hold right after a kill, before anybody repairs anything. Where folders cannot change places, one of them
-    /// may be missing, as docs/architecture/transaction.md says.
+    /// Checks the targets right after a kill, before any repair. If folders cannot exchange places, one of them may be
+    /// missing, as docs/architecture/transaction.md says.
     #[track_caller]
     pub fn no_target_is_missing(&self, at: &str) {
         let mut missing = self.missing();
@@ -262,7 +262,7 @@ path = "../data/web"
         assert_eq!(missing, [""; 0], "{at}: missing");
     }
 
-    /// What must hold after one more run of any verb. Tells whether the state is the new one.
+    /// Checks the state after one more run of any verb. Returns true if it is the new one.
     #[track_caller]
     pub fn all_or_nothing(&self, at: &str) -> bool {
         let now = self.machine.files(self.files);
@@ -280,7 +280,7 @@ path = "../data/web"
         is_new
     }
 
-    /// What is of hookshot's own and not to stay.
+    /// Returns hookshot's own files that must not stay.
     pub fn litter(&self) -> Vec<PathBuf> {
         let mut names: Vec<PathBuf> = self.machine.state().into_keys().collect();
         names.retain(|name| {
@@ -320,7 +320,7 @@ pub fn copy(from: &Path, to: &Path) {
     assert!(status.success());
 }
 
-/// What hookshot has left beside targets and is called so.
+/// Returns the leftovers beside targets with that ending.
 pub fn leftovers(machine: &Machine, end: &str) -> Vec<PathBuf> {
     let folders = ["etc", "data"].map(|name| machine.path(name));
     let entries = folders
