@@ -16,7 +16,7 @@ use hookshot::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// What an archive must be refused with.
+/// The refusal that an archive must get.
 #[derive(Clone, Copy)]
 struct Refusal<'a> {
     code: i32,
@@ -96,7 +96,7 @@ fn what_the_forge_makes_is_good_where_nothing_is_wrong() {
 mod truncation {
     use super::*;
 
-    /// Where a cut falls between two members of the tar, it is the tar that ends too early.
+    /// Returns true if a message names the early end: of the tar, if the cut falls between two members.
     fn names_the_end(said: &str) -> bool {
         said.contains("truncated: ") || said.contains("damaged tar: it ends ")
     }
@@ -228,8 +228,8 @@ mod gzip_layer {
                 std::io::Read::read_to_end(&mut data, &mut content).ok()?;
                 Some(content)
             };
-            // The last byte ends in padding, which means nothing (RFC 1951 section 3.2.3), and what repeats may be taken
-            // from another place: a bit that changes no content is no damage.
+            // The last byte ends in padding, which means nothing (RFC 1951 section 3.2.3), and a repetition may be
+            // taken from another place: a bit that changes no content is not damage.
             let (at, damaged) = loop {
                 let at = data.start + rng.below(data.len() - 1);
                 let damaged = flipped(&archive, at, 1 << rng.below(8));
@@ -251,7 +251,7 @@ mod gzip_layer {
         }
     }
 
-    /// The CRC of a member says more than what the member seems to say: another version is no damage (exit code 14).
+    /// The CRC of a member counts before its content: otherwise this would be another version (exit code 14).
     #[test]
     fn a_flipped_bit_that_makes_another_version_is_damage_all_the_same() {
         let machine = Machine::new();
@@ -317,8 +317,8 @@ mod gzip_layer {
         }
     }
 
-    /// What means nothing to any reader is left out: time, extra flags, system, the flag for text, the padding of the
-    /// deflate data, and the two bytes of the end that are reserved (docs/format.md, "The index").
+    /// Bits without a meaning for any reader are left out: time, extra flags, system, the flag for text, the padding of
+    /// the deflate data, and the two reserved bytes of the end (docs/format.md, "The index").
     #[test]
     fn a_flipped_bit_in_the_index_is_found() {
         let archive = forge::written(&ENTRIES);
@@ -463,7 +463,7 @@ mod gzip_layer {
             &[&own[..], &gzip(b"")].concat(),
             refused(&["follows the last member of the index"]),
         );
-        // Bytes between two trailers that both fit: the size that the member states hides them from who trusts it.
+        // Bytes between two trailers that both fit: the stated size hides them from a reader that trusts it.
         let size = u32::from_le_bytes(own[16..20].try_into().expect("a size")) as usize;
         let (first, rest) = own.split_at(size);
         let mut hiding = [first, b"hidden", &first[size - 8..], rest].concat();
@@ -1208,7 +1208,7 @@ mod tar_layer {
                 "something follows its closing blocks",
             ),
             (
-                "a size that is no number",
+                "a size that is not a number",
                 header(&|header| header.as_old_mut().size = *b"zzzzzzzzzzz\0"),
                 "a header states no size",
             ),
@@ -1237,7 +1237,7 @@ mod tar_layer {
                 "a pax record is malformed",
             ),
             (
-                "a pax record that is no record",
+                "a pax record that is not a record",
                 pax(b"evil\n"),
                 "a pax record is malformed",
             ),
@@ -1353,7 +1353,7 @@ mod bombs {
         );
     }
 
-    /// What comes before 1 GiB of zeros, the zeros, and what comes after.
+    /// Returns gzip members of `before`, of 1 GiB of zeros, and of `after`.
     fn around_zeros(before: &Tar, after: &Tar) -> Vec<u8> {
         [
             gzip(&before.bytes()),
@@ -1641,8 +1641,8 @@ mod bombs {
         check("60 names of 1 MB", &gzip(&tar.ended()), &["forbidden"]);
     }
 
-    /// A manifest is read as a whole, and may have 64 MiB: four times that must do. Two bytes of JSON for each number
-    /// make dozens of bytes in memory, where it is kept as a tree of values.
+    /// A manifest is read as a whole, and may have 64 MiB: four times that must suffice. Two bytes of JSON for each
+    /// number would make dozens of bytes in memory in a tree of values.
     #[test]
     fn a_manifest_of_many_small_values_costs_no_more_than_a_large_one() {
         let numbers = "0,".repeat(30 << 20);

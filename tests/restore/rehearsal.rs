@@ -189,7 +189,7 @@ const CASES: &[Case] = &[
         &[],
     ),
     Case(
-        "subvolumes are no mounts",
+        "subvolumes are not mounts",
         "truncate -s 200M image; mkfs.btrfs -q image || leave no btrfs; mkdir disk; mount -o loop image disk || leave no loop device
         btrfs -q subvolume create disk/data > /dev/null && btrfs -q subvolume create disk/data/sub > /dev/null || leave no btrfs
         mk data directory disk/data; echo 1 > disk/data/f; echo s > disk/data/sub/s; hs export o/; echo 2 > disk/data/f; both import o/*
@@ -279,7 +279,7 @@ const CASES: &[Case] = &[
         &["failed"],
     ),
     Case(
-        "a user who may not write in the folder",
+        "a user without permission to write in the folder",
         "mkdir up; mk f file up/f; echo 1 > up/f; chmod 755 . up; chmod 777 . ; hs export o/; echo 2 > up/f; chmod 755 o; chmod 644 o/* up/f; chown -R 1234 etc
         export -f both hs; setpriv --reuid 1234 --regid 1234 --clear-groups bash -c 'both import o/*'",
         11,
@@ -501,25 +501,25 @@ const CASES: &[Case] = &[
         &[],
     ),
     Case(
-        "a user who may not write in the folder of the configuration",
+        "a user without permission to write in the folder of the configuration",
         "mkdir up; mk f file up/f; echo 1 > up/f; hs export o/; echo 2 > up/f; chown 1234 up; chmod 755 etc o; KEEP=1 user 'both import o/*'; [ $(cat up/f) = 2 ] || rm real.rc",
         11,
         &["owner", "target"],
     ),
     Case(
-        "a user who may write in no folder",
+        "a user without permission to write in any folder",
         "mkdir up; mk f file up/f; echo 1 > up/f; hs export o/; echo 2 > up/f; chown 0 up etc; KEEP=1 user 'both import o/*'; [ $(cat up/f) = 2 ] || rm real.rc",
         11,
         &["owner", "target"],
     ),
     Case(
-        "a user who may not read the file",
+        "a user without permission to read the file",
         "mk f file f; echo 1 > f; chmod 600 f; hs export o/; echo 2 > f; user 'both import o/*'",
         1,
         &["failed"],
     ),
     Case(
-        "a user who may not look into the folder",
+        "a user without permission to open the folder",
         "mkdir data; mk data directory data; echo 1 > data/f; hs export o/; echo 2 > data/f; chmod 700 data; user 'both import o/*'",
         1,
         &["failed"],
@@ -589,7 +589,7 @@ const CASES: &[Case] = &[
         &["owner"],
     ),
     Case(
-        "a user who has another number here",
+        "a user with another number here",
         "mkdir data; mk data directory data f file f; ghost; sed s/7777/7778/ users > others; echo 1 > data/f; echo 1 > f; chown 7777 data data/f f
         hs export o/; mount --bind others /etc/passwd; rm -r data f; both import o/*; [ \"$(stat -c %u data/f f | sort -u)\" = 7778 ] || rm real.rc",
         0,
@@ -931,25 +931,25 @@ const CASES: &[Case] = &[
         &["not_found"],
     ),
     Case(
-        "somebody at work",
+        "a user at work",
         "mk f file f; echo 'active_command = \"echo busy\"' >> etc/config.toml; echo 1 > f; hs export o/; echo 2 > f; both import o/*",
         11,
         &["active"],
     ),
     Case(
-        "somebody at work, and force",
+        "a user at work, and force",
         "mk f file f; echo 'active_command = \"echo busy\"' >> etc/config.toml; echo 1 > f; hs export o/; echo 2 > f; both import --force o/*",
         0,
         &[],
     ),
     Case(
-        "nothing tells who is at work",
+        "unknown users at work",
         "mk f file f; echo 'active_command = \"exit 7\"' >> etc/config.toml; echo 1 > f; hs export o/; echo 2 > f; both import o/*",
         11,
         &["activity_unknown"],
     ),
     Case(
-        "a row that is somebody at work",
+        "a row that is a user at work",
         "mk app.db sqlite app.db; echo 'active_query = \"select a from t\"' >> etc/config.toml; sqlite3 app.db 'create table t(a); insert into t values(1)'; hs export o/; sqlite3 app.db 'insert into t values(2)'; both import o/*",
         11,
         &["active"],

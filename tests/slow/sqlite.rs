@@ -208,7 +208,7 @@ fn torture(mode: &str, reader: Option<&str>, method: &str) {
                 "delete"
             }
         );
-        assert_eq!(said(&staged, "recovered"), false, "nobody has crashed");
+        assert_eq!(said(&staged, "recovered"), false, "no process crashed");
         assert_eq!(said(&staged, "method"), method);
         seconds.push(said(&staged, "seconds").as_f64().expect("seconds"));
         ends.push(place.check(&staged).expect("the invariant"));
@@ -466,10 +466,7 @@ fn a_reader_without_rights_to_write_takes_snapshots_and_root_makes_no_files() {
             .expect("run");
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.contains("\"quick_check\":true"), "{how}: {said}");
-        assert!(
-            place.listing() == before,
-            "{how}: somebody changed something"
-        );
+        assert!(place.listing() == before, "{how}: a file changed");
         drop(service);
     }
 }

@@ -158,7 +158,7 @@ fn root_restores_owners_by_name() {
     let machine = Machine::new();
     let nobody = nix::unistd::User::from_name("nobody")
         .expect("asked")
-        .expect("nobody is everywhere");
+        .expect("every machine has that user");
     let (uid, gid) = (nobody.uid.as_raw(), nobody.gid.as_raw());
     for name in ["etc/secrets", "data/state.redb"] {
         chown(machine.path(name), Some(uid), Some(gid)).expect("given");
@@ -183,7 +183,7 @@ fn root_restores_owners_by_name() {
 
 #[test]
 fn a_user_without_rights_is_told_so() {
-    if !is_root("becoming somebody else") {
+    if !is_root("becoming another user") {
         return;
     }
     let machine = Machine::new();
@@ -202,7 +202,7 @@ fn a_user_without_rights_is_told_so() {
         finish(command, b"")
     };
     let copy = machine.path("program").display().to_string();
-    // The binary itself may lie at a place that the user nobody cannot reach.
+    // The binary itself may lie at a place that another user cannot reach.
     fs::copy(env!("CARGO_BIN_EXE_hookshot"), &copy).expect("copied");
     let reachable = Command::new(&copy)
         .arg("version")

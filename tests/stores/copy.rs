@@ -495,7 +495,7 @@ fn a_check_tells_each_trouble_apart() {
 
 #[test]
 fn a_folder_that_nobody_may_write_to_is_not_good() {
-    if !is_root("becoming somebody else") {
+    if !is_root("becoming another user") {
         return;
     }
     let machine = machine("http://127.0.0.1:9");

@@ -118,7 +118,7 @@ fn the_suite_of_real_stores_runs_against_one_of_the_tests() {
 /// Runs the suite of a store against every destination of a configuration.
 fn suite(text: &str) {
     let schema = Schema::parse(text).unwrap_or_else(|faults| panic!("{faults:?}"));
-    assert!(!schema.destinations.is_empty(), "there are no stores");
+    assert!(!schema.destinations.is_empty(), "the file names no stores");
     for (name, destination) in schema.destinations {
         let place = Real::new(&name, destination);
         println!("{name}: {}", place.url());

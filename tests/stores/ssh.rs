@@ -49,7 +49,10 @@ fn ssh_says_why_nobody_can_log_in() {
         ..place.options("")
     };
     let store = hookshot::store::open(&address, &options, &Environment::default(), on());
-    let error = store.expect("a store").find("x").expect_err("nobody there");
+    let error = store
+        .expect("a store")
+        .find("x")
+        .expect_err("a refused connection");
     assert!(
         error.to_string().contains("Connection refused"),
         "{error:#}"

@@ -35,7 +35,7 @@ impl Watchdog {
     }
 }
 
-/// Waits for the end of a process and takes what it says; kills it, and fails the test, where it hangs.
+/// Waits for the end of a process and takes its output; if it hangs, kills it, and fails the test.
 #[track_caller]
 pub fn end_of(child: Child) -> Output {
     let watchdog = Watchdog::over(&child);

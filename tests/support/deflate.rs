@@ -3,7 +3,7 @@
 
 use libdeflater::crc32;
 
-/// What a member of ours holds at most.
+/// The most bytes that a member of ours holds.
 pub const MEMBER_BYTES: usize = 512 << 10;
 /// Records of the index in one member.
 const RECORDS: usize = 510;
@@ -122,10 +122,10 @@ pub fn stored_member(content: &[u8]) -> Vec<u8> {
     member(&stored(content, 0xffff, 0), content)
 }
 
-/// What the index says of a member: its whole size, and what it inflates to.
+/// A member's record in the index: its whole size, and its inflated size.
 pub type Sizes = (u32, u32);
 
-/// What the last member says beside the sizes.
+/// The fields of the last member, except the sizes.
 #[derive(Clone, Copy)]
 pub struct End {
     pub record_bytes: u16,

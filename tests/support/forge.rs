@@ -221,7 +221,7 @@ pub fn gzip_zeros(mebibytes: usize) -> Vec<u8> {
     gzip(&vec![0; 1 << 20]).repeat(mebibytes)
 }
 
-/// Where the gzip members of an archive of our own lie: each states its size.
+/// Returns the ranges of the gzip members of an archive of our own: each states its size.
 pub fn members(archive: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -241,7 +241,7 @@ pub fn members(archive: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// Where a member's deflate data lies.
+/// Returns the range of a member's deflate data.
 pub fn deflated(archive: &[u8], member: &Range<usize>) -> Range<usize> {
     let extra = usize::from(u16::from_le_bytes([
         archive[member.start + 10],
@@ -320,7 +320,7 @@ pub fn write(manifest: &Manifest, entries: &[Entry<'_>]) -> Vec<u8> {
 pub struct Collect {
     /// The contents, once for each time that an entry was given.
     pub contents: BTreeMap<String, Vec<u8>>,
-    /// How many entries were given.
+    /// The number of entries that were given.
     pub given: usize,
 }
 

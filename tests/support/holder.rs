@@ -10,9 +10,9 @@
 //! wants to (`redb_locks.rs`).
 //!
 //! It prints `ready` once it holds the file, and lets go when its standard input ends. `crash` dies at once and leaves
-//! a database that nobody closed.
+//! a database that no process closed.
 
-#![expect(clippy::print_stdout, reason = "who waits for it reads it")]
+#![expect(clippy::print_stdout, reason = "the waiting process reads it")]
 
 use std::{
     fs::File,
@@ -187,7 +187,7 @@ mod torture {
             }
         }
         println!("ready");
-        std::io::stdout().flush().expect("somebody listens");
+        std::io::stdout().flush().expect("a listener");
         let stop = Arc::new(AtomicBool::new(false));
         let ended = stop.clone();
         std::thread::spawn(move || {
@@ -266,7 +266,7 @@ mod torture {
 
 fn ready() {
     println!("ready");
-    std::io::stdout().flush().expect("somebody listens");
+    std::io::stdout().flush().expect("a listener");
 }
 
 fn wait() {

@@ -1,4 +1,4 @@
-//! What a torture writer keeps true in every commit, and how to see whether a copy has it.
+//! The invariant that a torture writer keeps in every commit, and its check in a copy.
 #![allow(dead_code, reason = "the writer keeps it, the test looks at it")]
 
 use redb::{
@@ -29,7 +29,7 @@ pub fn put(tx: &WriteTransaction, key: u64, value: &[u8]) {
     ledger.insert(1, sum).expect("a row");
 }
 
-/// Whether a copy opens, is whole page by page, and keeps the invariant; says what is wrong.
+/// Checks that a copy opens, is whole page by page, and keeps the invariant; says what is wrong.
 pub fn check(mut db: Database) -> Result<u64, String> {
     if !db.check_integrity().map_err(|error| error.to_string())? {
         return Err("it had to be repaired".to_owned());

@@ -35,7 +35,7 @@ pub struct Machine {
     folder: TempDir,
 }
 
-/// What a run of hookshot came to.
+/// The result of a run of hookshot.
 #[derive(Debug)]
 pub struct Run {
     pub code: i32,
@@ -177,8 +177,8 @@ impl Machine {
         self.settle_database();
     }
 
-    /// Gives the database the form that it has in an archive, where only live pages are: what comes back from one is then
-    /// the same file, byte for byte.
+    /// Gives the database the form that it has in an archive, with live pages alone: an import then restores the same
+    /// file, byte for byte.
     fn settle_database(&self) {
         let path = self.path("data/state.redb");
         let (original, copy) = (
@@ -318,7 +318,7 @@ pub fn finish(mut command: Command, input: &[u8]) -> Run {
     let mut child = command.spawn().expect("the binary");
     let mut stdin = child.stdin.take().expect("a pipe");
     let input = input.to_vec();
-    // Who refuses an archive need not read all of it.
+    // A verb that refuses an archive need not read all of it.
     let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().expect("an end");
     feeder.join().expect("fed");
@@ -353,7 +353,7 @@ fn tree_of(base: &Path, folder: &Path) -> Tree {
     found
 }
 
-/// Whether what needs root can be tried. A complete run as root leaves nothing out.
+/// Returns true for root; else says that `what` is skipped. A complete run as root skips nothing.
 pub fn is_root(what: &str) -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {

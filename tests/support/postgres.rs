@@ -19,7 +19,7 @@ use tempfile::TempDir;
 /// Whom the database belongs to.
 pub const USER: &str = "app";
 
-/// A server that works. Dropping it stops it; where the test is killed, the kernel does.
+/// A server that works. Dropping it stops it; if the test is killed, the kernel does.
 pub struct Postgres {
     child: Child,
     _says: BufReader<ChildStderr>,
@@ -102,7 +102,7 @@ impl Postgres {
         Some(server)
     }
 
-    /// What clients find in their environment: the programs, the socket, the user.
+    /// Returns the environment of clients: the programs, the socket, the user.
     pub fn environment(&self) -> [(&'static str, OsString); 3] {
         let path = env::var_os("PATH").unwrap_or_default();
         let folders = [self.programs.clone()];
@@ -121,13 +121,13 @@ impl Postgres {
         command
     }
 
-    /// What the statements of `sql` give.
+    /// Returns the output of the statements of `sql`.
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
         self.psql("app", sql)
     }
 
-    /// Nobody else is in the database: whoever has left it is gone.
+    /// Waits until no other client is in the database.
     pub fn wait_until_alone(&self) {
         let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app'";
         while self.psql("postgres", others).trim() != "0" {
@@ -163,7 +163,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Fast shutdown: who is connected is sent away.
+        // Fast shutdown: connected clients are sent away.
         let pid = i32::try_from(self.child.id()).expect("it fits");
         let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
         let _ = self.child.wait();
@@ -178,7 +178,7 @@ fn text(mut command: Command) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Where the newest server's programs are: Debian keeps them out of PATH.
+/// Finds the newest server's programs: Debian keeps them out of PATH.
 fn programs() -> Option<PathBuf> {
     let versions = Path::new("/usr/lib/postgresql").read_dir();
     let versions = versions.into_iter().flatten().flatten();
@@ -194,7 +194,7 @@ fn programs() -> Option<PathBuf> {
     })
 }
 
-/// Who the server runs as, where we are root: it refuses to be.
+/// Returns the user for the server if we are root: it refuses to run as root.
 fn server_user() -> Option<User> {
     if !geteuid().is_root() {
         return None;
@@ -203,7 +203,7 @@ fn server_user() -> Option<User> {
     let mut users = users
         .iter()
         .filter_map(|name| User::from_name(name).ok().flatten());
-    Some(users.next().expect("somebody else than root"))
+    Some(users.next().expect("a user other than root"))
 }
 
 /// A program of the server's, which ends when we do.

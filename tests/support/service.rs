@@ -18,7 +18,7 @@ use super::support::{Machine, Run, finish};
 pub struct Service {
     pub machine: Machine,
     pub config: PathBuf,
-    /// Where the service has its files.
+    /// The folder of the service's files.
     pub folder: PathBuf,
     environment: Vec<(&'static str, OsString)>,
 }
@@ -53,7 +53,7 @@ impl Service {
         }
     }
 
-    /// What hookshot finds in its environment.
+    /// Sets a variable of hookshot's environment.
     pub fn set(&mut self, key: &'static str, value: impl AsRef<OsStr>) {
         self.environment.push((key, value.as_ref().to_owned()));
     }

@@ -3,14 +3,14 @@
 //! - `wal`, `delete`, `truncate`, `persist`: transfers as fast as it can, in this journal mode, and keeps the invariant.
 //! - `own-wal`: as `wal`, with an index in an order that only the service knows.
 //! - `idle-wal`, `idle-delete`: has written, and waits.
-//! - `reader`: a read transaction that does not end, in a database that somebody else writes.
+//! - `reader`: a read transaction that does not end, in a database that another process writes.
 //! - `exclusive-wal`, `exclusive-delete`: keeps the database to itself (`locking_mode = EXCLUSIVE`).
 //! - `begun-delete`: in the middle of a transaction that has gone to the file in part.
 //! - `snapshot FILE SCRATCH`: takes a snapshot, and tells what it says.
 //!
 //! It prints `ready` once it is at work, and ends when its standard input does.
 
-#![expect(clippy::print_stdout, reason = "who waits for it reads it")]
+#![expect(clippy::print_stdout, reason = "the waiting process reads it")]
 
 use std::{
     io::{Read as _, Write as _},
@@ -107,7 +107,7 @@ fn write(connection: &Connection, mode: &str) {
 
 fn torture(connection: &Connection) {
     println!("ready");
-    std::io::stdout().flush().expect("somebody listens");
+    std::io::stdout().flush().expect("a listener");
     let stop = Arc::new(AtomicBool::new(false));
     let ended = stop.clone();
     std::thread::spawn(move || {
@@ -138,7 +138,7 @@ fn snapshot(path: &Path, scratch: &Path) {
 
 fn wait() {
     println!("ready");
-    std::io::stdout().flush().expect("somebody listens");
+    std::io::stdout().flush().expect("a listener");
     std::io::stdin()
         .read_to_end(&mut Vec::new())
         .expect("an end");

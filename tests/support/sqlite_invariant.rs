@@ -1,4 +1,4 @@
-//! What a writer to an SQLite database keeps true in every commit, and how to see whether a copy has it.
+//! The invariant that a writer to an SQLite database keeps in every commit, and its check in a copy.
 #![allow(dead_code, reason = "the writer keeps it, the test looks at it")]
 
 use rusqlite::{Connection, params};
@@ -57,7 +57,7 @@ pub fn transfer(connection: &Connection, random: &mut u64) -> rusqlite::Result<(
     connection.execute_batch("COMMIT")
 }
 
-/// Whether a copy is whole page by page and keeps the invariant: the number of the last entry, or what is wrong.
+/// Checks that a copy is whole page by page and keeps the invariant: returns the last entry's number, or the fault.
 pub fn check(connection: &Connection) -> Result<i64, String> {
     look(connection).unwrap_or_else(|error| Err(error.to_string()))
 }

@@ -37,7 +37,7 @@ use hookshot::{
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
 use tempfile::TempDir;
 
-/// What a test puts into a directory.
+/// An item that a test puts into a directory.
 #[derive(Debug, Clone)]
 pub enum Thing {
     File {
@@ -60,7 +60,7 @@ pub enum Thing {
     Link { target: String },
 }
 
-/// What is at a path: kind, mode, owner, time, content or target, an extended attribute.
+/// The state of a path: kind, mode, owner, time, content or target, an extended attribute.
 pub type State = (char, u32, (u32, u32), (i64, i64), Vec<u8>, Option<Vec<u8>>);
 
 /// A folder with a directory `data`, a place for a new one, and a folder for scratch.
@@ -68,7 +68,7 @@ pub struct Bench {
     folder: TempDir,
 }
 
-/// What becomes of the staged files: they come into place themselves, or copies of them.
+/// The way of the staged files: they come into place themselves, or copies of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     Move,
@@ -101,7 +101,7 @@ impl Bench {
         self.folder().join("data")
     }
 
-    /// Where it is restored.
+    /// Returns the place at which it is restored.
     pub fn place(&self) -> PathBuf {
         self.folder().join("new")
     }

@@ -37,7 +37,7 @@ fn main() -> Result<()> {
             "ssh_config" => options.ssh_config = Some(value.into()),
             "bandwidth_limit" => options.bandwidth_limit = Some(value.parse()?),
             "chunk_bytes" => options.chunk_bytes = value.parse()?,
-            _ => bail!("{option} is no option"),
+            _ => bail!("{option} is not an option"),
         }
     }
     let maker = Maker {

@@ -24,7 +24,7 @@ pub struct Azurite {
 }
 
 impl Azurite {
-    /// What a configuration says of a destination here.
+    /// Returns the section of a configuration for a destination here.
     pub fn destination(&self) -> String {
         format!(
             "url = \"az://{BUCKET}/host\"\nendpoint = \"{}\"\nallow_http = true\naccount = \"{}\"\naccount_key = \"{}\"",
@@ -94,7 +94,7 @@ impl Azurite {
         self.program.endpoint()
     }
 
-    /// What a client takes for its endpoint, in front of `endpoint`.
+    /// Returns the endpoint of a client for the server or proxy at `endpoint`.
     pub fn account_endpoint(endpoint: &str) -> String {
         format!("{endpoint}/{}", Azurite::ACCOUNT)
     }
@@ -117,7 +117,7 @@ impl Azurite {
         ])
     }
 
-    /// What the server has printed.
+    /// Returns the output of the server.
     pub fn log(&self) -> String {
         self.program.log()
     }

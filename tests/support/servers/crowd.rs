@@ -7,7 +7,7 @@ use super::{
     listening::Listening,
 };
 
-/// How many objects a page has, as S3 gives them.
+/// The objects of a page, as S3 gives them.
 const PAGE: usize = 1000;
 
 /// A server with one bucket.

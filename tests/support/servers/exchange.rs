@@ -14,10 +14,10 @@ use super::{
     listening::Open,
 };
 
-/// How much of a body is forwarded at a time.
+/// The bytes of a body that are forwarded at a time.
 pub const PIECE_BYTES: usize = 16 << 10;
 
-/// What becomes of the client's connection.
+/// The fate of the client's connection.
 pub enum Next {
     Request,
     Close,
@@ -314,7 +314,7 @@ struct Pieces<R> {
     body: R,
     buffer: Vec<u8>,
     filled: usize,
-    /// How much came before the piece that is read next.
+    /// The bytes before the next piece.
     at: u64,
     stop: u64,
 }
@@ -330,7 +330,7 @@ impl<R: Read> Pieces<R> {
         }
     }
 
-    /// Whether the next piece begins at the byte.
+    /// Returns true if the next piece begins at the byte.
     fn at_stop(&self) -> bool {
         self.at == self.stop
     }

@@ -14,7 +14,7 @@ use super::{
     listening::{Listening, Open, locked},
 };
 
-/// What happens to a request, or to its answer. Bytes are counted in the body, from 0.
+/// A fault of a request, or of its answer. Bytes are counted in the body, from 0.
 #[derive(Clone)]
 pub enum Fault {
     /// The answer has this status; the store does not see the request.
@@ -49,7 +49,7 @@ pub enum Fault {
     AtAnswerByte { at: u64, hook: Hook },
 }
 
-/// What becomes of the body of an answer.
+/// A change to the body of an answer.
 pub type Rewriting = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// The answer to a request.
@@ -86,7 +86,7 @@ impl Words {
     }
 }
 
-/// What a test does in the middle of a request: kill its client, for one.
+/// An action of a test in the middle of a request, such as to kill its client.
 pub type Hook = Arc<dyn Fn() + Send + Sync>;
 
 /// A fault, and which requests it strikes; the first rule that strikes a request is the only one.
@@ -151,7 +151,7 @@ impl Rule {
 #[derive(Clone)]
 pub struct Seen {
     pub head: Head,
-    /// How much of its body was read.
+    /// The bytes of its body that were read.
     pub body_bytes: u64,
     /// The status that the client was given.
     pub status: Option<u16>,
@@ -199,7 +199,7 @@ pub struct Faults {
     shared: Arc<Shared>,
 }
 
-/// What the connections of the proxy share.
+/// The state that the connections of the proxy share.
 pub struct Shared {
     store: SocketAddr,
     rules: Mutex<Vec<Rule>>,
@@ -224,7 +224,7 @@ impl Faults {
         Faults { listening, shared }
     }
 
-    /// Where a client reaches the store through the proxy.
+    /// Returns the endpoint of the store through the proxy.
     pub fn endpoint(&self) -> String {
         self.listening.endpoint()
     }
@@ -243,14 +243,14 @@ impl Faults {
         locked(&self.shared.seen).clone()
     }
 
-    /// How many requests with that method there were.
+    /// Counts the requests with that method.
     pub fn count(&self, method: &str) -> usize {
         (self.seen().iter())
             .filter(|seen| seen.head.method() == method)
             .count()
     }
 
-    /// How many requests a fault took effect on.
+    /// Counts the requests that a fault took effect on.
     pub fn struck(&self) -> usize {
         self.seen()
             .iter()

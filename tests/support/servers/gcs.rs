@@ -69,7 +69,7 @@ impl Gcs {
         BUCKET
     }
 
-    /// The service account, as JSON, of a client that goes to `endpoint` and asks nobody for a token.
+    /// The service account, as JSON, of a client that goes to `endpoint` and asks no server for a token.
     pub fn service_account(endpoint: &str) -> String {
         json!({
             "gcs_base_url": endpoint,
@@ -157,7 +157,7 @@ impl Bucket {
         }
     }
 
-    /// Whether the object's generation is the one that the request wants; 0 means that there is none.
+    /// Returns true if the object's generation is the requested one; 0 means that the object is missing.
     fn is_wanted(&self, head: &Head, name: &str) -> bool {
         let is = self.objects.get(name).map_or(0, |object| object.generation);
         let wanted = head.header("x-goog-if-generation-match");
@@ -415,7 +415,7 @@ impl Bucket {
     }
 }
 
-/// Whether a listed name stands for all that begin with it.
+/// Returns true if a listed name stands for all that begin with it.
 fn is_prefix(name: &str, prefix: &str, delimiter: Option<&str>) -> bool {
     delimiter.is_some_and(|delimiter| name.len() > prefix.len() && name.ends_with(delimiter))
 }

@@ -9,7 +9,7 @@ use std::{
 /// The longest line of a head that is read.
 const LINE_BYTES: u64 = 64 << 10;
 
-/// How long one read or write of a test server may take: a test that hangs fails with a reason.
+/// The longest read or write of a test server: a test that hangs fails with a reason.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The head of a request or of an answer.
@@ -21,7 +21,7 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
 }
 
-/// Where a body ends.
+/// The rule for the end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     Length(u64),
@@ -172,7 +172,7 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
 pub struct BodyReader<'a, R> {
     from: &'a mut R,
     framing: Framing,
-    /// What is left of the body, or of its present chunk.
+    /// The bytes left of the body, or of its present chunk.
     left: u64,
     ended: bool,
 }

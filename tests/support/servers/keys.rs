@@ -1,4 +1,4 @@
-//! What gives out keys of Amazon's for a while: EC2's metadata, a container's role, STS; and a store whose keys run out.
+//! Servers of Amazon's temporary keys: EC2's metadata, a container's role, STS; and a store whose keys expire.
 
 use std::{
     io::Read as _,
@@ -15,7 +15,7 @@ use super::{
     s3::S3,
 };
 
-/// How a metadata service behaves.
+/// The behaviour of a metadata service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metadata {
     /// It gives a new key each time.
@@ -34,9 +34,9 @@ pub struct KeyService {
 }
 
 impl KeyService {
-    /// What a container has to send.
+    /// The header that a container has to send.
     pub const AUTHORIZATION: &str = "Bearer of-the-container";
-    /// What a role's token is.
+    /// The token of a role.
     pub const IDENTITY: &str = "identity.of-the.role";
 
     pub fn start(metadata: Metadata) -> KeyService {
@@ -98,12 +98,12 @@ impl KeyService {
         self.listening.endpoint()
     }
 
-    /// How many connections there were.
+    /// Counts the connections.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Acquire)
     }
 
-    /// How many keys were given.
+    /// Counts the keys that were given.
     pub fn given(&self) -> usize {
         self.given.load(Ordering::Acquire)
     }
@@ -176,7 +176,7 @@ impl Expiring {
         self.listening.endpoint()
     }
 
-    /// How many requests were refused.
+    /// Counts the requests that were refused.
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::Acquire)
     }

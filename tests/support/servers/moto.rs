@@ -18,7 +18,7 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// What a configuration says of a destination here.
+    /// Returns the section of a configuration for a destination here.
     pub fn destination(&self) -> String {
         format!(
             "url = \"s3://{BUCKET}/host\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\nallow_http = true\n\
@@ -74,14 +74,14 @@ impl Moto {
         http::elements(&self.get("uploads"), "Key")
     }
 
-    /// What the server has printed.
+    /// Returns the output of the server.
     pub fn log(&self) -> String {
         self.program.log()
     }
 
     fn get(&self, query: &str) -> String {
         let target = format!("/{BUCKET}?{query}");
-        // Without a date moto takes a request for one of nobody's, which may see everything.
+        // Without a date moto takes a request for an anonymous one, which may see everything.
         let answer = http::call(self.program.address(), "GET", &target, &[], &[]);
         let (head, body) = answer.unwrap_or_else(|error| panic!("{error}: {}", self.log()));
         assert_eq!(head.status(), 200, "{}", self.log());

@@ -15,10 +15,10 @@ use nix::{
     unistd::Pid,
 };
 
-/// How long a server may take to answer; a busy machine starts node in tens of seconds.
+/// The longest wait for a server's answer; a busy machine starts node in tens of seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How often a server that ends at once is started again, on another port: somebody may have taken the first one.
+/// The starts of a server that ends at once, each on another port: another process may have taken the first one.
 const ATTEMPTS: usize = 3;
 
 /// A program that serves a port on 127.0.0.1.
@@ -64,7 +64,7 @@ impl Program {
         let end = Instant::now() + PATIENCE;
         loop {
             let answered = answers(self.address);
-            // Somebody else may have the port and answer: then this server has ended.
+            // Another process may have the port and answer: then this server has ended.
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
                 return Err(status);
             }
@@ -88,7 +88,7 @@ impl Program {
         format!("http://{}", self.address)
     }
 
-    /// What the server has printed so far.
+    /// Returns the output of the server so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.output).unwrap_or_default()).into_owned()
     }
@@ -132,7 +132,7 @@ pub fn leave_out<T>(what: &str) -> Option<T> {
     None
 }
 
-/// An address that nobody serves at the moment.
+/// Returns an address without a server at the moment.
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address")

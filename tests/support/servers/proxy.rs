@@ -13,13 +13,13 @@ use super::{
     listening::{Listening, locked},
 };
 
-/// What a proxy does with its clients.
+/// A proxy's treatment of its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
     Open,
     /// It wants this, as it stands behind `Proxy-Authorization: Basic`.
     Login(&'static str),
-    /// It lets no one through.
+    /// It refuses every client.
     Closed,
 }
 

@@ -1,4 +1,4 @@
-//! What servers that speak S3's protocol, and such as do not, are known to do: as rules of the proxy in front of a store.
+//! Known quirks of servers that speak S3's protocol, and of others: as rules of the proxy in front of a store.
 
 use std::sync::{
     Arc,
@@ -41,7 +41,7 @@ pub enum Quirk {
     Put409,
     /// The same for the completion of an upload.
     Complete409,
-    /// The same for the first note of an upload, which is no archive.
+    /// The same for the first note of an upload, which is not an archive.
     Marker409,
     /// The first write, of whatever kind, has a signature that is too old.
     PutSkew,
@@ -73,7 +73,7 @@ pub enum Quirk {
     Part503,
     /// Two parts end in a reset.
     PartReset,
-    /// What is to be read lies in cold storage.
+    /// The object to be read lies in cold storage.
     Cold,
     /// Listings have a key with two slashes, and a time that is none.
     OddKeys,

@@ -109,7 +109,7 @@ impl S3 {
         self.folder.path().join(BUCKET).join(key)
     }
 
-    /// What multipart uploads that were neither completed nor aborted have left: files of the server, in order.
+    /// Returns the leftovers of uploads in parts that were neither completed nor aborted: files, in order.
     pub fn leftovers(&self) -> Vec<String> {
         let names = entries(self.folder.path()).into_iter().filter_map(|path| {
             let name = path.file_name()?.to_str()?.to_owned();

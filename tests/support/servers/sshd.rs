@@ -1,4 +1,4 @@
-//! An SSH server with SFTP: OpenSSH as the user who runs the tests, with keys of its own and nothing of the machine's.
+//! An SSH server with SFTP: OpenSSH as the user of the tests, with keys of its own and nothing of the machine's.
 
 use std::{
     fs,
@@ -17,13 +17,13 @@ use super::program::{self, Program};
 /// The folder that sshd as root insists on; the system makes it when it starts sshd itself.
 const PRIVILEGE_SEPARATION: &str = "/run/sshd";
 
-/// What a server is, beside what every one of these tests has.
+/// The features of a server in which tests differ.
 pub struct Shape {
-    /// What serves SFTP.
+    /// The subsystem that serves SFTP.
     pub subsystem: String,
     /// Lines of sshd_config(5) that win over the usual ones; `PORT` is the port.
     pub more: String,
-    /// What is to be /etc/shadow for this server alone; needs root.
+    /// The text of /etc/shadow for this server alone; needs root.
     pub shadow: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// What a configuration says of a destination here.
+    /// Returns the section of a configuration for a destination here.
     pub fn destination(&self) -> String {
         format!(
             "url = \"sftp://{}@{}:{}/~/archives\"\nidentity_file = \"{}\"\nknown_hosts_file = \"{}\"\nssh_config = \"{}\"",
@@ -166,7 +166,7 @@ impl Sshd {
         self.folder.path().join("ssh_config")
     }
 
-    /// What is in `config()`, for a test that changes it.
+    /// Returns the text of `config()`, for a test that changes it.
     pub fn client_config(&self) -> String {
         format!(
             "Host {host}\n\
@@ -188,7 +188,7 @@ impl Sshd {
         )
     }
 
-    /// Where sessions begin.
+    /// Returns the folder in which sessions begin.
     pub fn files(&self) -> PathBuf {
         self.folder.path().join("files")
     }
@@ -203,7 +203,7 @@ impl Sshd {
         self.folder.path()
     }
 
-    /// What the server has printed: who came, with which key.
+    /// Returns the output of the server: users and their keys.
     pub fn log(&self) -> String {
         self.program.log()
     }
@@ -215,7 +215,7 @@ impl Sshd {
     }
 }
 
-/// What the server may do, also when it is not root.
+/// Returns a configuration that also serves without root.
 fn server_config(folder: &Path, port: u16, shape: &Shape) -> String {
     format!(
         "{more}\n\
@@ -237,7 +237,7 @@ fn server_config(folder: &Path, port: u16, shape: &Shape) -> String {
     )
 }
 
-/// Whether an SSH server says its name there.
+/// Returns true if an SSH server says its name there.
 fn greets(address: SocketAddr) -> bool {
     debug_assert_eq!(address.ip(), Ipv4Addr::LOCALHOST);
     let Ok(mut stream) = TcpStream::connect(address) else {
@@ -293,7 +293,7 @@ impl Rclone {
         Some(Rclone { program, folder })
     }
 
-    /// What a configuration says of a destination here.
+    /// Returns the section of a configuration for a destination here.
     pub fn destination(&self) -> String {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         format!(
