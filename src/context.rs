@@ -7,9 +7,10 @@ use semver::Version;
 
 use crate::{
     disk::{life::Signs, tree::Privilege},
+    source::behavior::SourceContext,
     store::{Environment, Maker},
     work::{
-        Threads,
+        Advance, Threads,
         cancel::{Stop, Watched},
         events::Progress,
         shell::Runner,
@@ -84,6 +85,18 @@ impl Context {
             run: self.unique.clone(),
             life,
             folders,
+        }
+    }
+
+    /// Returns the parts of the caller in reading a source.
+    pub fn source<'a>(&'a self, step: &'a Advance<'a>) -> SourceContext<'a> {
+        SourceContext {
+            step,
+            progress: &*self.progress,
+            runner: &self.runner,
+            scratch: &self.scratch,
+            program: &self.program,
+            threads: self.threads,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::sources::{Links, Source, SourceKind};
+use super::sources::Source;
 use crate::{
     disk::{exists, real},
     error::{Failure, Kind},
@@ -35,12 +35,6 @@ fn clash(one: &impl std::fmt::Display, other: &impl std::fmt::Display) -> Failur
     let message = format!("the sources {one} and {other} cannot both have their names");
     Failure::new(Kind::Usage, message)
         .hint("a pattern matches two files that would be one entry: give the patterns other names")
-}
-
-/// Returns true for a directory whose links are all restored.
-pub(super) fn restores_links(source: &Source) -> bool {
-    let all = Links::All;
-    matches!(&source.content, SourceKind::Directory { links, .. } if *links == all)
 }
 
 /// Returns the path of `other` below the directory, as the configuration writes it or as it really is.
@@ -71,7 +65,7 @@ pub(super) fn directories_lie_apart(config: &Path, sources: &[Source], gone: Gon
     for (source, path) in &directories {
         let name = &source.name;
         let inner = directories.iter().find(|(other, inside)| {
-            let may_be_link = gone == Gone::MayBeLinks && restores_links(source);
+            let may_be_link = gone == Gone::MayBeLinks && source.kind.restores_all_links();
             other.name != *name && inside.starts_with(path) && (exists(inside) || !may_be_link)
         });
         let (message, hint) = if real(config).starts_with(path) {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use globset::GlobBuilder;
 
-use super::sources::{Presence, Source, SourceKind};
+use super::sources::{Presence, Source};
 use crate::{
     error::{Failure, Kind},
     model::entry_name::EntryName,
@@ -81,12 +81,12 @@ impl Glob {
         let stars = |text: &str| text.matches('*').count();
         let name = self.template.name.as_str();
         if stars(name) == 0 {
-            return match self.template.content {
-                SourceKind::Directory { .. } => Err(bad(
+            return match self.template.is_directory() {
+                true => Err(bad(
                     &self.template,
                     "the name of a directory has no slash, so it needs a `*` for what the one of the path stands for",
                 )),
-                _ => Ok(()),
+                false => Ok(()),
             };
         }
         let in_path: usize = self.parts.iter().map(|part| stars(part)).sum();
@@ -119,16 +119,13 @@ impl Glob {
         let mut paths = Vec::new();
         self.walk(self.base.clone(), 0, &mut paths)?;
         let all: BTreeSet<PathBuf> = paths.iter().cloned().collect();
-        let is_companion = |path: &Path, endings: &[&str]| {
+        let endings = [&[".bak"], self.template.kind.companions()].concat();
+        let is_companion = |path: &Path| {
             let text = path.as_os_str().as_encoded_bytes();
             endings.iter().any(|ending| {
                 let whole = text.strip_suffix(ending.as_bytes());
                 whole.is_some_and(|whole| all.contains(Path::new(&*String::from_utf8_lossy(whole))))
             })
-        };
-        let endings: &[&str] = match self.template.content {
-            SourceKind::Sqlite { .. } => &["-wal", "-shm", "-journal", ".bak"],
-            _ => &[".bak"],
         };
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let base = real(&self.base);
@@ -144,8 +141,8 @@ impl Glob {
         plain.sort();
         let mut sources = Vec::new();
         for path in plain {
-            // Backups of an import and what SQLite keeps beside a database belong to another file.
-            if others.contains(&path) || is_companion(&path, endings) {
+            // Backups of an import and companions of a database belong to another file.
+            if others.contains(&path) || is_companion(&path) {
                 continue;
             }
             match self.name_of(&path) {
@@ -158,12 +155,13 @@ impl Glob {
 
     fn walk(&self, folder: PathBuf, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
         let Some(part) = self.parts.get(depth) else {
-            let is_it = folder
-                .metadata()
-                .is_ok_and(|metadata| match self.template.content {
-                    SourceKind::Directory { .. } => metadata.is_dir(),
-                    _ => metadata.is_file(),
-                });
+            let is_it =
+                folder
+                    .metadata()
+                    .is_ok_and(|metadata| match self.template.is_directory() {
+                        true => metadata.is_dir(),
+                        false => metadata.is_file(),
+                    });
             if is_it {
                 found.push(folder);
             }
@@ -316,10 +314,12 @@ fn fill<'a>(pattern: &str, stars: &mut impl Iterator<Item = &'a str>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{SourceKind, file_source::FileSource};
 
     fn glob(name: &str, path: &str) -> Result<Option<Glob>> {
         let name = EntryName::new(name).expect("a name");
-        Glob::new(&Source::new(name, SourceKind::File(path.into())))
+        let path = path.into();
+        Glob::new(&Source::new(name, SourceKind::File(FileSource { path })))
     }
 
     #[test]

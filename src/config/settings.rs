@@ -8,13 +8,13 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    apart::{Gone, below, directories_lie_apart, names_lie_apart, restores_links},
+    apart::{Gone, below, directories_lie_apart, names_lie_apart},
     choices::{Choices, DEFAULT_DATA_DIR, absolute},
     elsewhere::{self, Elsewhere},
     globs::Glob,
     schema::Schema,
     secret::is_reference,
-    sources::{self, Source, SourceKind, defaults},
+    sources::{self, Source, defaults},
     text::read_text,
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::Manifest, rules::Rules},
+    source::behavior::TreePatterns,
     work::shell::Masks,
 };
 
@@ -181,7 +182,10 @@ impl Settings {
     /// Returns true if a source lies in a directory whose links an import restores: its place may be behind one of
     /// them.
     pub fn may_lie_behind_links(&self) -> bool {
-        let mut directories = self.sources.iter().filter(|source| restores_links(source));
+        let mut directories = self
+            .sources
+            .iter()
+            .filter(|source| source.kind.restores_all_links());
         directories.any(|directory| {
             let is_below = |other: &Source| below(directory, other).is_some();
             self.sources.iter().any(is_below)
@@ -199,7 +203,11 @@ impl Settings {
         // The home is locked: it does not change.
         self.home = Some(self.home());
         let mut moved = Vec::new();
-        for directory in self.sources.iter().filter(|source| restores_links(source)) {
+        for directory in self
+            .sources
+            .iter()
+            .filter(|source| source.kind.restores_all_links())
+        {
             let tree = manifest.trees.get(&directory.name);
             let Some(tree) = tree.filter(|_| asked(&directory.name)) else {
                 continue;
@@ -260,10 +268,7 @@ impl Settings {
 
     /// Returns the rules of a directory: its patterns, without other sources and the files that belong to them.
     pub fn rules(&self, directory: &Source) -> Result<Rules> {
-        let SourceKind::Directory {
-            include, exclude, ..
-        } = &directory.content
-        else {
+        let Some(TreePatterns { include, exclude }) = directory.kind.patterns() else {
             return Ok(Rules::everything());
         };
         let exclude = [&self.schema.exclude[..], exclude].concat();
@@ -271,11 +276,7 @@ impl Settings {
             Rules::new(include, &exclude).map_err(|faults| refused(&self.config, &faults))?;
         let mut others = Vec::new();
         for (other, inside) in self.within(directory) {
-            let endings: &[&str] = match other.content {
-                SourceKind::Sqlite { .. } => &["", "-wal", "-shm", "-journal"],
-                _ => &[""],
-            };
-            for ending in endings {
+            for ending in [""].iter().chain(other.kind.companions()) {
                 for backup in ["", ".bak"] {
                     let mut path = inside.clone().into_os_string().into_encoded_bytes();
                     path.extend_from_slice(ending.as_bytes());
@@ -307,9 +308,7 @@ impl Settings {
         };
         let others = self.sources.iter();
         let first = others
-            .filter(|source| {
-                !matches!(source.content, SourceKind::Config(_)) && !is_matched(source)
-            })
+            .filter(|source| !source.kind.is_own_configuration() && !is_matched(source))
             .find_map(Source::path);
         // Files come and go; the folder above a pattern stays.
         let above = self

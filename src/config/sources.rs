@@ -5,7 +5,13 @@ use std::path::{Path, PathBuf};
 use super::elsewhere::Elsewhere;
 use crate::{
     model::{entry_name::EntryName, plan::Privacy},
-    source::service::is_unit,
+    source::{
+        SourceKind,
+        behavior::Order,
+        file_source::{FileSource, TextSource},
+        redb::source::RedbSource,
+        service::is_unit,
+    },
     work::shell::Line,
 };
 
@@ -24,7 +30,7 @@ pub struct Source {
     /// The entry's name.
     pub name: EntryName,
     /// Its kind and its place.
-    pub content: SourceKind,
+    pub kind: SourceKind,
     /// Required if an export fails without it.
     pub presence: Presence,
     /// Private if others may never read it.
@@ -46,17 +52,6 @@ pub struct Source {
     pub expected: Expected,
 }
 
-/// The moment at which an export reads a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Order {
-    /// Before files and directories, so that the files that it names are there later.
-    BeforeFiles,
-    /// With the files.
-    WithFiles,
-    /// After files and directories.
-    AfterFiles,
-}
-
 /// The conditions under which an export believes that a source is there: an empty mount point is not an empty source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expected {
@@ -68,54 +63,6 @@ pub struct Expected {
     pub mounted: bool,
 }
 
-/// The symbolic links of a directory that an import restores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Links {
-    /// Those that stay inside; one that leads out stays if the same link is on this machine.
-    #[default]
-    Keep,
-    /// All of them.
-    All,
-}
-
-/// The kind of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceKind {
-    /// hookshot's own configuration file.
-    Config(PathBuf),
-    /// A file of TOML, which has to be good.
-    Toml(PathBuf),
-    /// A redb database.
-    Redb(PathBuf),
-    /// A SQLite database.
-    Sqlite {
-        /// Its path.
-        path: PathBuf,
-        /// A query that reports active work in it, row by row.
-        active_query: Option<String>,
-    },
-    /// A plain file.
-    File(PathBuf),
-    /// A folder with everything in it.
-    Directory {
-        /// Its path.
-        path: PathBuf,
-        /// Its archived part: patterns as in gitignore(5); everything if there are none.
-        include: Vec<String>,
-        /// The part that is left out.
-        exclude: Vec<String>,
-        /// The links that an import restores.
-        links: Links,
-    },
-    /// The output of a command.
-    Command {
-        /// Prints the entry.
-        export: String,
-        /// Takes the entry on its standard input.
-        import: Option<String>,
-    },
-}
-
 /// The fate of an export without a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
@@ -125,28 +72,13 @@ pub enum Presence {
     Optional,
 }
 
-impl SourceKind {
-    /// Returns the order unless the configuration says otherwise.
-    pub(super) fn default_order(&self) -> Order {
-        match self {
-            SourceKind::Redb(_) | SourceKind::Sqlite { .. } | SourceKind::Command { .. } => {
-                Order::BeforeFiles
-            }
-            SourceKind::Config(_)
-            | SourceKind::Toml(_)
-            | SourceKind::File(_)
-            | SourceKind::Directory { .. } => Order::WithFiles,
-        }
-    }
-}
-
 impl Source {
     /// Returns a source that has to be there, and that others may read as far as its mode says.
-    pub fn new(name: EntryName, content: SourceKind) -> Source {
-        let order = content.default_order();
+    pub fn new(name: EntryName, kind: SourceKind) -> Source {
+        let order = kind.order();
         Source {
             name,
-            content,
+            kind,
             presence: Presence::Required,
             privacy: Privacy::Ordinary,
             active_command: None,
@@ -159,28 +91,9 @@ impl Source {
         }
     }
 
-    /// Returns its path on this machine; `None` for a command.
+    /// Returns its path on this machine; `None` if it has none.
     pub fn path(&self) -> Option<&Path> {
-        match &self.content {
-            SourceKind::Config(path)
-            | SourceKind::Toml(path)
-            | SourceKind::Redb(path)
-            | SourceKind::Sqlite { path, .. }
-            | SourceKind::Directory { path, .. }
-            | SourceKind::File(path) => Some(path),
-            SourceKind::Command { .. } => None,
-        }
-    }
-
-    /// Returns its kind in a manifest.
-    pub fn kind(&self) -> &'static str {
-        match &self.content {
-            SourceKind::Config(_) | SourceKind::Toml(_) | SourceKind::File(_) => "file",
-            SourceKind::Redb(_) => "redb",
-            SourceKind::Sqlite { .. } => "sqlite",
-            SourceKind::Directory { .. } => "directory",
-            SourceKind::Command { .. } => "command",
-        }
+        self.kind.path()
     }
 
     /// Returns one of its commands, with its shell.
@@ -190,52 +103,31 @@ impl Source {
 
     /// Returns its commands, each with its key.
     pub fn commands(&self) -> Vec<(&'static str, Line<'_>)> {
-        let (export, import) = match &self.content {
-            SourceKind::Command { export, import } => (Some(export), import.as_ref()),
-            _ => (None, None),
-        };
-        let service = self.service.as_ref();
+        let service = self.service.as_deref();
         let all = [
             ("service", service.filter(|service| !is_unit(service))),
-            ("export", export),
-            ("import", import),
-            ("active_command", self.active_command.as_ref()),
-            ("prepare", self.prepare.as_ref()),
-            ("cleanup", self.cleanup.as_ref()),
+            ("export", self.kind.export_command()),
+            ("import", self.kind.import_command()),
+            ("active_command", self.active_command.as_deref()),
+            ("prepare", self.prepare.as_deref()),
+            ("cleanup", self.cleanup.as_deref()),
         ];
         let written = all.into_iter();
         let written = written.filter_map(|(key, command)| Some((key, self.line(command?))));
         written.collect()
     }
 
-    /// Returns true if an export takes a copy of it before anything is packed; else it is read where it lies.
-    pub fn is_copied(&self) -> bool {
-        match self.content {
-            SourceKind::Redb(_) | SourceKind::Sqlite { .. } | SourceKind::Command { .. } => true,
-            SourceKind::Config(_)
-            | SourceKind::Toml(_)
-            | SourceKind::File(_)
-            | SourceKind::Directory { .. } => false,
-        }
-    }
-
     /// Returns true if it is a directory.
     pub fn is_directory(&self) -> bool {
-        matches!(self.content, SourceKind::Directory { .. })
+        self.kind.is_directory()
     }
 
     /// Returns the same source as the entry `name` at `path`.
     pub(super) fn at(&self, name: EntryName, path: PathBuf) -> Source {
         let mut source = self.clone();
         source.name = name;
-        match &mut source.content {
-            SourceKind::Config(place)
-            | SourceKind::Toml(place)
-            | SourceKind::Redb(place)
-            | SourceKind::Sqlite { path: place, .. }
-            | SourceKind::Directory { path: place, .. }
-            | SourceKind::File(place) => *place = path,
-            SourceKind::Command { .. } => {}
+        if let Some(place) = source.kind.path_mut() {
+            *place = path;
         }
         source
     }
@@ -248,37 +140,20 @@ impl Source {
     /// Returns the same source, with a relative path taken from `folder`.
     pub(super) fn within(&self, folder: &Path) -> Source {
         let mut source = self.clone();
-        match &mut source.content {
-            SourceKind::Config(path)
-            | SourceKind::Toml(path)
-            | SourceKind::Redb(path)
-            | SourceKind::Sqlite { path, .. }
-            | SourceKind::Directory { path, .. }
-            | SourceKind::File(path) => *path = folder.join(&*path),
-            SourceKind::Command { .. } => {}
+        if let Some(path) = source.kind.path_mut() {
+            *path = folder.join(&*path);
         }
         source
     }
-}
 
-impl Source {
     /// Returns the same source at the place where `elsewhere` puts it. Below another root its commands do not run: they
     /// would ask this machine.
     pub(super) fn moved(mut self, elsewhere: &Elsewhere) -> Source {
-        match &mut self.content {
-            SourceKind::Config(path)
-            | SourceKind::Toml(path)
-            | SourceKind::Redb(path)
-            | SourceKind::Sqlite { path, .. }
-            | SourceKind::Directory { path, .. }
-            | SourceKind::File(path) => *path = elsewhere.target(path),
-            SourceKind::Command { import, .. } => {
-                if elsewhere.root.is_some() {
-                    *import = None;
-                }
-            }
+        if let Some(path) = self.kind.path_mut() {
+            *path = elsewhere.target(path);
         }
         if elsewhere.root.is_some() {
+            self.kind.forget_import_command();
             self.active_command = None;
             self.service = None;
         }
@@ -289,19 +164,31 @@ impl Source {
 /// Returns the sources of a hookshot service, in the order in which they are exported.
 pub(super) fn defaults(services: PathBuf, secrets: PathBuf, database: PathBuf) -> [Source; 3] {
     [
-        Source::new(plain(DATABASE), SourceKind::Redb(database)),
-        Source::new(plain(SERVICES), SourceKind::Toml(services)),
+        Source::new(
+            plain(DATABASE),
+            SourceKind::Redb(RedbSource { path: database }),
+        ),
+        Source::new(
+            plain(SERVICES),
+            SourceKind::Text(TextSource::toml(services)),
+        ),
         Source {
             presence: Presence::Optional,
             privacy: Privacy::Private,
-            ..Source::new(plain(SECRETS), SourceKind::File(secrets))
+            ..Source::new(
+                plain(SECRETS),
+                SourceKind::File(FileSource { path: secrets }),
+            )
         },
     ]
 }
 
 /// Returns the source of the configuration file.
 pub(super) fn config(path: PathBuf) -> Source {
-    Source::new(plain(CONFIG), SourceKind::Config(path))
+    Source::new(
+        plain(CONFIG),
+        SourceKind::Text(TextSource::configuration(path)),
+    )
 }
 
 fn plain(name: &str) -> EntryName {

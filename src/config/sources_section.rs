@@ -4,16 +4,27 @@ use std::path::PathBuf;
 
 use super::{
     reader::{Kinds, Section, did_you_mean},
-    sources::{CONFIG, Expected, Links, Order, Presence, Source, SourceKind},
+    sources::{CONFIG, Expected, Presence, Source},
 };
-use crate::model::{
-    entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, quantity::Size,
-    relative::is_tree_name,
+use crate::{
+    model::{
+        entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, quantity::Size,
+        relative::is_tree_name,
+    },
+    source::{
+        SourceKind,
+        behavior::Order,
+        command_source::CommandSource,
+        file_source::FileSource,
+        redb::source::RedbSource,
+        sqlite::source::SqliteSource,
+        tree::source::{DirectorySource, Links},
+    },
 };
 
-/// The keys that only some kinds have: the content, if they are good, and the conditions.
+/// The keys that only some kinds have: the kind, if they are good, and the conditions.
 struct Own {
-    content: Option<SourceKind>,
+    kind: Option<SourceKind>,
     min_files: u64,
     mounted: bool,
 }
@@ -86,11 +97,11 @@ fn source(section: &Section<'_>) -> Option<Source> {
     let min_bytes = section.size("min_bytes");
     let name = name.and_then(|name| entry_name(section, &name, kind.as_deref()));
     let own = own?;
-    let content = own.content?;
+    let kind = own.kind?;
     Some(Source {
         name: name?,
-        order: order.unwrap_or_else(|| content.default_order()),
-        content,
+        order: order.unwrap_or_else(|| kind.order()),
+        kind,
         presence,
         privacy,
         active_command,
@@ -141,43 +152,47 @@ fn entry_name(section: &Section<'_>, name: &str, kind: Option<&str>) -> Option<E
 }
 
 /// Reads the keys of every kind that lies at a path.
-fn at_path(section: &Section<'_>, content: impl FnOnce(PathBuf) -> SourceKind) -> Own {
+fn at_path(section: &Section<'_>, kind: impl FnOnce(PathBuf) -> SourceKind) -> Own {
     Own {
-        content: section.required_path("path").map(content),
+        kind: section.required_path("path").map(kind),
         min_files: section.count("min_files").unwrap_or(0),
         mounted: section.flag("mounted").unwrap_or(false),
     }
 }
 
 fn redb(section: &Section<'_>) -> Own {
-    at_path(section, SourceKind::Redb)
+    at_path(section, |path| SourceKind::Redb(RedbSource { path }))
 }
 
 fn file(section: &Section<'_>) -> Own {
-    at_path(section, SourceKind::File)
+    at_path(section, |path| SourceKind::File(FileSource { path }))
 }
 
 fn sqlite(section: &Section<'_>) -> Own {
     let active_query = section.text("active_query");
-    at_path(section, |path| SourceKind::Sqlite { path, active_query })
+    at_path(section, |path| {
+        SourceKind::Sqlite(SqliteSource { path, active_query })
+    })
 }
 
 fn directory(section: &Section<'_>) -> Own {
     let (include, exclude) = (section.list("include"), section.list("exclude"));
     section.check_patterns(&include, &exclude);
     let links = section.word("links", &[("keep", Links::Keep), ("all", Links::All)]);
-    at_path(section, |path| SourceKind::Directory {
-        path,
-        include,
-        exclude,
-        links: links.unwrap_or_default(),
+    at_path(section, |path| {
+        SourceKind::Directory(DirectorySource {
+            path,
+            include,
+            exclude,
+            links: links.unwrap_or_default(),
+        })
     })
 }
 
 fn command(section: &Section<'_>) -> Own {
     let (export, import) = (section.required("export"), section.text("import"));
     Own {
-        content: export.map(|export| SourceKind::Command { export, import }),
+        kind: export.map(|export| SourceKind::Command(CommandSource { export, import })),
         min_files: 0,
         mounted: false,
     }

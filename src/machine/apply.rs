@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -20,8 +19,7 @@ use crate::{
     disk::{
         survey,
         transaction::{
-            Change, Form, Names, New, Refused, Transaction, backup::Known, home::Home,
-            names::volume_of,
+            Change, Names, New, Refused, Transaction, backup::Known, home::Home, names::volume_of,
         },
     },
     error::{Failure, Kind},
@@ -29,13 +27,7 @@ use crate::{
         plan::PlanStep,
         written::{ShownPath, escaped},
     },
-    source::{
-        redb::{
-            judge,
-            lock::{Against, DatabaseLock},
-        },
-        sqlite,
-    },
+    source::engines::engine,
 };
 
 /// The outcome of an import or a rollback, or of its rehearsal.
@@ -303,9 +295,11 @@ pub fn carry_out(
     // The service must not start on the new database before it was looked at.
     let _locks = changes
         .iter()
-        .filter(|change| change.form == Form::Redb)
-        .filter_map(|change| transaction.placed(&change.target))
-        .map(lock_new)
+        .filter_map(|change| {
+            let placed = transaction.placed(&change.target)?;
+            Some((change.form.engine()?, placed))
+        })
+        .map(|(found, placed)| engine(found).lock_new(placed))
         .collect::<Result<Vec<_>>>()?;
     context.stop.check()?;
     nothing_has_moved(changes)?;
@@ -320,7 +314,7 @@ pub fn carry_out(
         Err(cause) => {
             error!("The {verb} failed after it began, bringing the old state back: {cause:#}");
             let undone = committed.undo();
-            let no_file = changes.iter().all(|change| change.form == Form::Kept);
+            let no_file = changes.iter().all(|change| change.form.is_kept());
             Err(match undone {
                 Ok(()) if no_file => Failure::new(Kind::Failed, format!("{verb} failed: {cause:#}"))
                     .hint("no file was changed: correct the cause and try again"),
@@ -344,9 +338,9 @@ pub fn carry_out(
 fn nothing_has_moved(changes: &[Change<'_>]) -> Result<()> {
     for change in changes {
         let before = || change.before.map(|digest| digest.to_string());
-        let has_moved = match (&change.new, change.form) {
-            (_, Form::Folder) => survey::listing(&change.target, &change.rules())? != before(),
-            _ => survey::stamp(&change.target)? != change.stamp,
+        let has_moved = match change.form.is_folder() {
+            true => survey::listing(&change.target, &change.rules())? != before(),
+            false => survey::stamp(&change.target)? != change.stamp,
         };
         if has_moved {
             let message = format!(
@@ -359,17 +353,6 @@ fn nothing_has_moved(changes: &[Change<'_>]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn lock_new(placed: &Path) -> Result<DatabaseLock> {
-    let file = File::open(placed)?;
-    match DatabaseLock::acquire(&file, Against::Writers)? {
-        Ok(lock) => Ok(lock),
-        Err(_) => bail!(
-            "the new database {} is locked by somebody else",
-            placed.display()
-        ),
-    }
 }
 
 /// Looks at every target again: content, mode, and whether the database opens.
@@ -410,17 +393,16 @@ fn look(context: &Context, changes: &[Change<'_>], databases: DatabaseCheck) -> 
                         attributes.mode
                     );
                 }
-                let opened = match (databases, change.form) {
-                    (DatabaseCheck::Open, Form::Redb) => judge::opens_in_place(target),
-                    (DatabaseCheck::Open, Form::Sqlite) => {
-                        sqlite::judge::opens(target, &context.step())
+                let opened = match (databases, change.form.engine()) {
+                    (DatabaseCheck::Open, Some(found)) => {
+                        engine(found).opens(target, &context.step())
                     }
                     _ => Ok(()),
                 };
                 opened.with_context(|| format!("the new {} does not open", target.display()))?;
             }
         }
-        if change.form == Form::Kept {
+        if change.form.is_kept() {
             info!(
                 "  what the commands of {} held -> {}",
                 change.entry,

@@ -5,50 +5,29 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::work::{OnBytes, remark::Remarks};
+use crate::work::remark::Remarks;
 use crate::{
-    config::{
-        Settings, parse_toml,
-        schema::Schema,
-        sources::{Source, SourceKind},
-    },
+    config::{Settings, parse_toml, schema::Schema, sources::Source},
     error::{Failure, Kind},
     model::{entry_name::EntryName, limits::MAX_CONFIG_BYTES, manifest::Manifest, written::utf8},
-    source::sqlite::{
-        judge,
-        verdict::{CheckDepth, CheckExtent, SqliteVerdict},
-    },
+    source::{behavior::TextRule, sqlite::verdict::CheckExtent},
 };
 
 /// Checks the content of a configuration file; returns every fault if it is not good. `config.toml` gives its schema.
-pub fn check(source: &Source, bytes: &[u8]) -> Result<Option<Schema>, Vec<String>> {
+pub fn check(rule: TextRule, bytes: &[u8]) -> Result<Option<Schema>, Vec<String>> {
     let text = || {
         if bytes.len() as u64 > MAX_CONFIG_BYTES {
             return Err(vec!["larger than 1 MiB".to_owned()]);
         }
         utf8(bytes).map_err(|fault| vec![fault])
     };
-    match source.content {
-        SourceKind::Config(_) => Schema::parse(text()?).map(Some),
-        SourceKind::Toml(_) => parse_toml(text()?)
+    match rule {
+        TextRule::Configuration => Schema::parse(text()?).map(Some),
+        TextRule::Toml => parse_toml(text()?)
             .map(|_| None)
             .map_err(|fault| vec![fault]),
-        _ => Ok(None),
+        TextRule::Anything => Ok(None),
     }
-}
-
-/// Checks an archived SQLite database in the file at `place`. Whether its indexes match its tables is asked unless the
-/// export that is `known` has asked it.
-pub fn judge_sqlite(
-    place: &Path,
-    known: Option<&CheckExtent>,
-    step: &OnBytes<'_>,
-) -> Result<SqliteVerdict> {
-    if let Some(known) = known.filter(|checked| checked.check == CheckDepth::Integrity) {
-        return Ok(judge::verdict(place, CheckDepth::Quick, step)?.with_known(known));
-    }
-    let bytes = place.metadata().map_or(0, |metadata| metadata.len());
-    judge::verdict(place, CheckDepth::of_size(bytes), step)
 }
 
 /// Says what was not checked of the SQLite database `name`, which messages call `shown`, and what else is worth
@@ -64,7 +43,7 @@ pub fn say_checked(checked: &CheckExtent, name: &EntryName, shown: &str, remarks
 
 /// Returns true if the entry of `source` has to hold something that [`check`] looks for.
 pub fn is_checked(source: &Source) -> bool {
-    matches!(source.content, SourceKind::Config(_) | SourceKind::Toml(_))
+    source.kind.text_rule() != TextRule::Anything
 }
 
 /// Refuses configuration files that are too large to be looked at, before anything of them is unpacked.
@@ -94,7 +73,7 @@ pub fn check_sizes(
 
 /// Fails with [`Kind::Usage`] if an import would refuse this machine's `path`.
 pub fn require(source: &Source, bytes: &[u8], path: &Path) -> Result<()> {
-    match check(source, bytes) {
+    match check(source.kind.text_rule(), bytes) {
         Ok(_) => Ok(()),
         Err(faults) => {
             let first = faults.first().map(String::as_str).unwrap_or_default();

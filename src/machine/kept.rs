@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::preflight::Force;
 use crate::{
-    config::sources::{Source, SourceKind},
+    config::sources::Source,
     disk::{
         self, survey,
         transaction::{Change, Form, New, PlacementMethod, backup::Known, home::Home},
@@ -40,19 +40,14 @@ pub struct Fed<'a> {
 impl<'a> Fed<'a> {
     /// Returns the file at `content` for the import command of `source`; `None` if it has none.
     pub fn new(source: &'a Source, content: PathBuf) -> Option<Fed<'a>> {
-        match &source.content {
-            SourceKind::Command {
-                import: Some(command),
-                ..
-            } => Some(Fed {
-                entry: &source.name,
-                content,
-                kept: None,
-                source,
-                command: source.line(command),
-            }),
-            _ => None,
-        }
+        let command = source.kind.import_command()?;
+        Some(Fed {
+            entry: &source.name,
+            content,
+            kept: None,
+            source,
+            command: source.line(command),
+        })
     }
 }
 
@@ -171,7 +166,7 @@ impl<'a> Exports<'a> {
 
     /// Runs the export command; a rehearsal keeps nothing of what it prints.
     fn export(&mut self, fed: &Fed<'_>) -> Result<(Option<PathBuf>, Result<Digest, String>)> {
-        let SourceKind::Command { export, .. } = &fed.source.content else {
+        let Some(export) = fed.source.kind.export_command() else {
             return Ok((None, Err("is not there".to_owned())));
         };
         let (export, step) = (fed.source.line(export), self.context.step());

@@ -20,7 +20,7 @@ use crate::{
         exists, folder_of, holder,
         mounts::{Mounts, Namespaces, OtherMount},
         overlay::is_fixed_by_overlay,
-        transaction::{Change, Form, New, journal::Replaces},
+        transaction::{Change, New, journal::Replaces},
     },
 };
 use crate::{context::Context, work::remark::Remarks};
@@ -109,7 +109,7 @@ fn of_mounts(
     if !exists(path) {
         return Ok(());
     }
-    if change.form != Form::Folder {
+    if !change.form.is_folder() {
         if mounts.is_point(path) {
             blocked.push(mount(
                 format!("{shown} is mounted by itself: no other file can take its place"),
@@ -320,7 +320,7 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
 /// Names the processes that work in a folder that is replaced: they go on in the old one, though they have nothing open
 /// there.
 fn name_workers(change: &Change<'_>, remarks: &mut Remarks) {
-    if change.form != Form::Folder {
+    if !change.form.is_folder() {
         return;
     }
     let holders = holder::working_below(&change.target);

@@ -1,16 +1,13 @@
 //! The obstacles to replacing the state: processes that have it open, and active work in it.
 
-use std::{fs::File, path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::Result;
 use tracing::warn;
 
 use super::obstacle::{Obstacle, ObstacleKind};
 use crate::{
-    config::{
-        Settings,
-        sources::{Source, SourceKind},
-    },
+    config::{Settings, sources::Source},
     disk::{
         exists,
         holder::{self, Holder, OpenMode},
@@ -19,17 +16,15 @@ use crate::{
         range_lock::written_by,
         transaction::Form,
     },
+    model::engine::Engine,
     source::{
+        database::{Locking, Occupancy},
+        engines::engine,
         files,
-        redb::{
-            header::RedbHeader,
-            judge,
-            lock::{self, Against, DatabaseLock},
-        },
+        redb::lock::DatabaseLock,
         service::{self, State},
-        sqlite,
     },
-    work::{OnBytes, shell::Line},
+    work::shell::Line,
 };
 use crate::{context::Context, work::remark::Remarks};
 
@@ -42,25 +37,16 @@ pub enum Force {
     Yes,
 }
 
-/// The choice between taking locks and only asking for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locks {
-    /// They are held until the value that is returned goes.
-    Held,
-    /// Nothing is locked; the answer may be old a moment later.
-    Asked,
-}
-
 /// Inspects a file that would be replaced, according to its form. Reasons go to `blocked`; the lock of a redb database
 /// is held if the caller wants it and no other process has it.
 pub fn target(
     path: &Path,
     form: Form,
     force: Force,
-    locks: Locks,
+    locks: Locking,
     blocked: &mut Vec<Obstacle>,
 ) -> Result<Option<DatabaseLock>> {
-    if form == Form::Folder {
+    if form.is_folder() {
         return folder(path, blocked).map(|()| None);
     }
     let deleted = files::deleted_holders(path);
@@ -75,22 +61,16 @@ pub fn target(
             hint: "stop the service first; --force does not override this",
         });
     }
-    if form == Form::Redb {
-        return database(path, force, locks, blocked);
+    if let Some(found) = form.engine() {
+        return database(found, path, force, locks, blocked);
     }
-    let holders = match form {
-        // A process that only reads the database goes on with the old file, whose companions are gone.
-        Form::Sqlite => sqlite::users(path)?,
-        _ => {
-            let open = holder::open_by(path).unwrap_or_default().into_iter();
-            let writers = open.filter(|(_, mode)| *mode == OpenMode::Writes);
-            let seen: Vec<Holder> = writers.map(|(holder, _)| holder).collect();
-            // A process that /proc does not show may have locked the file to write it.
-            let asked = |path| open_regular(path).and_then(|file| written_by(&file, (0, 0)));
-            let unseen = || asked(path).ok().flatten().into_iter().collect();
-            if seen.is_empty() { unseen() } else { seen }
-        }
-    };
+    let open = holder::open_by(path).unwrap_or_default().into_iter();
+    let writers = open.filter(|(_, mode)| *mode == OpenMode::Writes);
+    let seen: Vec<Holder> = writers.map(|(holder, _)| holder).collect();
+    // A process that /proc does not show may have locked the file to write it.
+    let asked = |path| open_regular(path).and_then(|file| written_by(&file, (0, 0)));
+    let unseen = || asked(path).ok().flatten().into_iter().collect();
+    let holders = if seen.is_empty() { unseen() } else { seen };
     if !holders.is_empty() {
         blocked.push(holding(ObstacleKind::FileHeld, path, &holders));
     }
@@ -124,18 +104,6 @@ fn holding(kind: ObstacleKind, path: &Path, holders: &[Holder]) -> Obstacle {
     }
 }
 
-/// The longest wait for a SQLite database that another process keeps locked.
-const SQLITE_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Returns the facts that reading a SQLite database needs of its caller.
-pub fn sqlite_caller<'a>(context: &'a Context, step: &'a OnBytes<'a>) -> sqlite::SqliteContext<'a> {
-    sqlite::SqliteContext {
-        step,
-        scratch: &context.scratch,
-        patience: SQLITE_PATIENCE,
-    }
-}
-
 /// Asks the command or the query of a source for active work, which it reports line by line.
 pub fn activity(
     context: &Context,
@@ -148,15 +116,7 @@ pub fn activity(
         context.stop.check()?;
         judge_activity(source, found, force, blocked);
     }
-    if let SourceKind::Sqlite {
-        path,
-        active_query: Some(query),
-    } = &source.content
-        && exists(path)
-    {
-        let step = context.step();
-        let caller = sqlite_caller(context, &step);
-        let found = sqlite::active::active(path, query, &caller);
+    if let Some(found) = source.kind.active_work(&context.source(&context.step())) {
         context.stop.check()?;
         judge_activity(source, found, force, blocked);
     }
@@ -275,46 +235,30 @@ fn overridable(
 /// Inspects the database that would be replaced. Reasons go to `blocked`; the lock is held if the caller wants it and
 /// no other process has it.
 fn database(
+    found: Engine,
     path: &Path,
     force: Force,
-    locks: Locks,
+    locks: Locking,
     blocked: &mut Vec<Obstacle>,
 ) -> Result<Option<DatabaseLock>> {
-    let file = match open_regular(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        result => result?,
-    };
-    let mut held = None;
-    let mut holders = lock::probe(path, &file)?;
-    if holders.is_empty() && locks == Locks::Held {
-        match DatabaseLock::acquire(&file, Against::Everybody)? {
-            Ok(lock) => held = Some(lock),
-            Err(found) => holders = found,
+    let (lock, deployments) = match engine(found).occupancy(path, locks)? {
+        Occupancy::Locked(holders) => {
+            blocked.push(holding(ObstacleKind::DatabaseHeld, path, &holders));
+            return Ok(None);
         }
-    }
-    if !holders.is_empty() {
-        blocked.push(holding(ObstacleKind::DatabaseHeld, path, &holders));
-        // Its content cannot be read consistently while another process writes.
-        return Ok(None);
-    }
-    active(path, file, force, blocked)?;
-    Ok(held)
-}
-
-fn active(path: &Path, file: File, force: Force, blocked: &mut Vec<Obstacle>) -> Result<()> {
-    let found = match RedbHeader::read(&file)? {
-        None => Err("it is not a redb database".to_owned()),
-        Some(_) => judge::peek(file)
-            .map_err(|error| format!("{error:#}"))
-            .and_then(|judgement| judgement.active),
+        Occupancy::Open(holders) => {
+            blocked.push(holding(ObstacleKind::FileHeld, path, &holders));
+            return Ok(None);
+        }
+        Occupancy::Free { lock, deployments } => (lock, deployments),
     };
-    let (kind, message, hint) = match found {
-        Ok(active) if active.is_empty() => return Ok(()),
+    let (kind, message, hint) = match deployments {
+        Ok(active) if active.is_empty() => return Ok(lock),
         Ok(active) => (
             ObstacleKind::ActiveDeployments,
             format!(
                 "active deployments present, cannot restore (use --force to override): {}",
-                active.describe().join("; ")
+                active.join("; ")
             ),
             "wait until they are done, or replace the state all the same with --force",
         ),
@@ -328,5 +272,5 @@ fn active(path: &Path, file: File, force: Force, blocked: &mut Vec<Obstacle>) ->
         ),
     };
     overridable(kind, message, hint, force, blocked);
-    Ok(())
+    Ok(lock)
 }

@@ -55,8 +55,7 @@ impl Manifest {
 
     /// Returns true if a database is among the torn entries: then an older archive may be the better one.
     pub fn has_torn_database(&self) -> bool {
-        self.torn()
-            .any(|(_, record)| matches!(record.kind.as_deref(), Some("redb" | "sqlite")))
+        self.torn().any(|(_, record)| record.engine().is_some())
     }
 
     /// Returns true if the archive marks an entry as secret, by its own record or by that of its directory.

@@ -4,6 +4,7 @@
 pub mod archive_name;
 pub mod digest;
 pub mod distinct;
+pub mod engine;
 pub mod entry_name;
 pub mod limits;
 pub mod manifest;

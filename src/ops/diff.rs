@@ -21,6 +21,7 @@ use crate::{
     error::{Failure, Kind},
     model::{
         digest::Digest,
+        engine::Engine,
         entry_name::{EntryName, printable_lines},
         limits::SMALL_SOURCE_BYTES,
         manifest::{FileRecord, Manifest},
@@ -33,13 +34,12 @@ use crate::{
             pages::Root,
             same,
         },
-        sqlite,
+        sqlite::{self, SqliteContext},
     },
 };
 use crate::{
     catalog::input::{ArchiveInput, damage},
     context::Context,
-    machine::preflight::sqlite_caller,
 };
 
 /// The other side of a comparison with an archive.
@@ -127,7 +127,7 @@ impl Side {
         let is_same = match self.databases.get(name) {
             Some(tables) => same::holds_tables(path, *tables, &step)?,
             None if is_sqlite => {
-                let caller = sqlite_caller(context, &step);
+                let caller = SqliteContext::new(&context.source(&step));
                 sqlite::snapshot::digest_of(path, &caller)? == Some(*there)
             }
             None => false,
@@ -344,7 +344,8 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
             continue;
         };
         let size = path.metadata()?.len();
-        let may_show = source.privacy == Privacy::Ordinary && is_text(&name, Some(source.kind()));
+        let may_show =
+            source.privacy == Privacy::Ordinary && is_text(&name, Some(source.kind.name()));
         if text == Text::Shown && may_show && size <= SMALL_SOURCE_BYTES {
             side.texts.insert(name.clone(), std::fs::read(path)?);
         }
@@ -377,7 +378,7 @@ fn one(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
             .manifest()
             .files
             .iter()
-            .filter(|(_, record)| record.kind.as_deref() == Some("sqlite"))
+            .filter(|(_, record)| record.engine() == Some(Engine::Sqlite))
             .map(|(name, _)| name.clone())
             .collect(),
         texts: kept.texts,
@@ -449,7 +450,7 @@ impl Sink for Kept {
         {
             return Ok(Box::new(self.texts.entry(name.clone()).or_default()));
         }
-        if record.kind.as_deref() == Some("redb") {
+        if record.is_redb() {
             return Ok(Box::new(self.heads.entry(name.clone()).or_default()));
         }
         Ok(Box::new(io::sink()))

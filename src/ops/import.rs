@@ -39,19 +39,20 @@ use crate::{
         form::form_for,
         kept::{Exports, Fed, feed},
         places,
-        preflight::{self, Force, Locks},
+        preflight::{self, Force},
         scratch,
     },
+    source::database::Locking,
     work::remark::Remarks,
 };
 use crate::{
     config::{
         DEFAULT_DATA_DIR, Settings,
-        sources::{Presence, Source, SourceKind},
+        sources::{Presence, Source},
     },
     disk::{
         exists, staging,
-        transaction::{Change, Form, Transaction, home::Home, journal::Journal},
+        transaction::{Change, Transaction, home::Home, journal::Journal},
     },
     error::Failure,
     model::{entry_name::EntryName, written::escaped},
@@ -168,7 +169,7 @@ fn name_absent(
         let name = &source.name;
         let is_there = manifest.files.contains_key(name) || manifest.trees.contains_key(name);
         let is_meant = source.presence == Presence::Required
-            && !matches!(source.content, SourceKind::Config(_))
+            && !source.kind.is_own_configuration()
             && !patterned.contains(&name);
         let Some(path) = source
             .path()
@@ -270,9 +271,9 @@ pub fn import(
     name_absent(settings, &unpacked, &request.selection, &mut remarks);
     blocked.extend(unpacked.faults(context, &mut remarks)?);
     let locks = if transaction.is_some() {
-        Locks::Held
+        Locking::Held
     } else {
-        Locks::Asked
+        Locking::Asked
     };
     preflight::services(
         context,
@@ -289,7 +290,7 @@ pub fn import(
         }
         preflight::activity(context, source, request.force, &mut blocked)?;
         if let Some(path) = targets.paths.get(&source.name) {
-            let form = form_for(&source.content);
+            let form = form_for(&source.kind);
             _held.extend(preflight::target(
                 path,
                 form,
@@ -377,7 +378,7 @@ fn warn_of_maps(
     if settings.elsewhere.maps.is_empty() {
         return;
     }
-    let is_put = |source: &&Source| matches!(source.content, SourceKind::Config(_));
+    let is_put = |source: &&Source| source.kind.is_own_configuration();
     if let Some(config) = unpacked
         .sources()
         .find(is_put)
@@ -414,7 +415,7 @@ fn carry_out<'a>(
     }
     let entries: Vec<&str> = changes
         .iter()
-        .filter(|change| change.form != Form::Kept)
+        .filter(|change| !change.form.is_kept())
         .flat_map(Change::entries)
         .map(EntryName::as_str)
         .collect();

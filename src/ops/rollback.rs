@@ -30,11 +30,12 @@ use crate::{
     error::{Failure, Kind},
     model::{
         digest::Digest,
+        engine::Engine,
         entry_name::EntryName,
         plan::{Action, FileAttributes, PlanStep},
         rules::Rules,
     },
-    source::{redb::lock::DatabaseLock, sqlite},
+    source::{database::Locking, redb::lock::DatabaseLock},
 };
 use crate::{
     context::Context,
@@ -46,7 +47,7 @@ use crate::{
         kept::{Exports, Fed, feed},
         obstacle::{Obstacle, ObstacleKind},
         places,
-        preflight::{self, Force, Locks},
+        preflight::{self, Force},
     },
     work::remark::Remarks,
 };
@@ -92,13 +93,15 @@ pub fn rollback(
         changes.extend(change);
     }
     // A file that a service has begun to write beside the outgoing database does not belong to the restored one.
-    let databases: Vec<(EntryName, PathBuf)> = changes
+    let databases: Vec<(EntryName, PathBuf, Engine)> = changes
         .iter()
-        .filter(|change| change.form == Form::Sqlite)
-        .map(|change| (change.entry.clone(), change.target.clone()))
+        .filter_map(|change| {
+            let engine = change.form.engine()?;
+            Some((change.entry.clone(), change.target.clone(), engine))
+        })
         .collect();
-    for (entry, target) in databases {
-        for companion in sqlite::companions(&target) {
+    for (entry, target, engine) in databases {
+        for companion in engine.companions_of(&target) {
             let mut sources = settings.sources.iter().filter_map(Source::path);
             let is_another = sources.any(|path| in_real_folder(path) == companion);
             if is_another || changes.iter().any(|change| change.target == companion) {
@@ -122,9 +125,9 @@ pub fn rollback(
     }
     let mut commands = given_back(settings, &record, &mut steps, &mut blocked, &mut remarks)?;
     let locks = if rehearsal == Rehearsal::Real {
-        Locks::Held
+        Locking::Held
     } else {
-        Locks::Asked
+        Locking::Asked
     };
     let _held = ask(
         context,
@@ -173,7 +176,7 @@ pub fn rollback(
         info!(
             files = changes
                 .iter()
-                .filter(|change| change.form != Form::Kept)
+                .filter(|change| !change.form.is_kept())
                 .count(),
             "Rollback completed successfully, what it replaced stays as .bak (a second rollback brings it back)"
         );
@@ -272,7 +275,7 @@ fn ask(
     settings: &Settings,
     record: &Journal,
     changes: &[Change<'_>],
-    (force, locks): (Force, Locks),
+    (force, locks): (Force, Locking),
     blocked: &mut Vec<Obstacle>,
     remarks: &mut Remarks,
 ) -> Result<Vec<DatabaseLock>> {
@@ -288,7 +291,7 @@ fn ask(
         let is_child = volumes
             .iter()
             .any(|volume| target.parent() == Some(*volume));
-        if !(is_child && form == Form::Folder) && asked.insert(target.clone()) {
+        if !(is_child && form.is_folder()) && asked.insert(target.clone()) {
             held.extend(preflight::target(&target, form, force, locks, blocked)?);
         }
         Ok(())
@@ -313,7 +316,7 @@ fn ask(
         });
         // A target that does not resolve any more is passed over: a rollback of other files does not need it.
         if let Some(Ok(target)) = resolved {
-            look(target, form_for(&source.content), blocked)?;
+            look(target, form_for(&source.kind), blocked)?;
         }
     }
     Ok(held)

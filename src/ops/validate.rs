@@ -10,7 +10,7 @@ use crate::{
     config::{
         Choices, Settings, parse_toml, read_text,
         schema::Schema,
-        sources::{SECRETS, Source, SourceKind},
+        sources::{SECRETS, Source},
     },
     context::Context,
     disk::{
@@ -23,6 +23,7 @@ use crate::{
     error::{Failure, Kind},
     machine::contents,
     model::{plan::Privacy, written::escaped},
+    source::behavior::TextRule,
     store::address::Address,
     work::{session::SessionStarter, shell::Line},
 };
@@ -119,42 +120,40 @@ fn held_by(
 ) -> Result<ValidatedSource> {
     let mut held = ValidatedSource {
         name: source.name.to_string(),
-        kind: source.kind(),
+        kind: source.kind.name(),
         path: source.path().map(|path| path.display().to_string()),
         path_escaped: source.path().and_then(escaped),
         files: None,
         bytes: None,
         has_import: None,
     };
-    match &source.content {
-        SourceKind::Command { import, .. } => held.has_import = Some(import.is_some()),
-        SourceKind::Directory { path, .. } => {
-            let Ok(top) = Top::open(path) else {
-                return Ok(held);
-            };
-            let (mut files, mut bytes, mut unread) = (0, 0, None);
-            walk(&top, &settings.rules(source)?, &mut |relative, met| {
-                match met {
-                    Met::Leaf(leaf) if leaf.what != NodeKind::Link => {
-                        files += 1;
-                        bytes += leaf.look().map_or(0, |look| look.size);
-                    }
-                    Met::Failed(reason) => {
-                        unread.get_or_insert_with(|| format!("{}: {reason}", top.shown(relative)));
-                    }
-                    _ => {}
+    if source.kind.is_command() {
+        held.has_import = Some(source.kind.import_command().is_some());
+    } else if let Some(path) = source.path().filter(|_| source.is_directory()) {
+        let Ok(top) = Top::open(path) else {
+            return Ok(held);
+        };
+        let (mut files, mut bytes, mut unread) = (0, 0, None);
+        walk(&top, &settings.rules(source)?, &mut |relative, met| {
+            match met {
+                Met::Leaf(leaf) if leaf.what != NodeKind::Link => {
+                    files += 1;
+                    bytes += leaf.look().map_or(0, |look| look.size);
                 }
-                Ok(())
-            })?;
-            warnings.extend(unread.map(|unread| format!("cannot look at {unread}")));
-            (held.files, held.bytes) = (Some(files), Some(bytes));
-        }
-        _ => {
-            let metadata = source.path().and_then(|path| path.metadata().ok());
-            let file = metadata.filter(|metadata| metadata.is_file());
-            held.files = file.as_ref().map(|_| 1);
-            held.bytes = file.map(|file| file.len());
-        }
+                Met::Failed(reason) => {
+                    unread.get_or_insert_with(|| format!("{}: {reason}", top.shown(relative)));
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        warnings.extend(unread.map(|unread| format!("cannot look at {unread}")));
+        (held.files, held.bytes) = (Some(files), Some(bytes));
+    } else {
+        let metadata = source.path().and_then(|path| path.metadata().ok());
+        let file = metadata.filter(|metadata| metadata.is_file());
+        held.files = file.as_ref().map(|_| 1);
+        held.bytes = file.map(|file| file.len());
     }
     Ok(held)
 }
@@ -171,31 +170,34 @@ fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
             continue;
         };
         let shown = path.display();
-        match &source.content {
+        let is_toml = match source.kind.text_rule() {
             // Looked at already.
-            SourceKind::Config(_) => continue,
-            SourceKind::Toml(_) => match read_text(path)? {
+            TextRule::Configuration => continue,
+            TextRule::Toml => true,
+            TextRule::Anything => false,
+        };
+        if is_toml {
+            match read_text(path)? {
                 None => report.faults.push(format!("{shown} does not exist")),
                 Some(text) => report.faults.extend(
                     parse_toml(&text)
                         .err()
                         .map(|fault| format!("{shown}: {fault}")),
                 ),
-            },
-            SourceKind::Redb(_) | SourceKind::Sqlite { .. } => {
-                if !path.is_file() {
-                    let warning = missing("there is no database", path);
-                    report.warnings.push(warning);
-                }
-                continue;
             }
-            SourceKind::Directory { .. } => {
-                if !path.is_dir() {
-                    report.warnings.push(missing("there is no folder", path));
-                }
-                continue;
+        } else if source.kind.engine().is_some() {
+            if !path.is_file() {
+                let warning = missing("there is no database", path);
+                report.warnings.push(warning);
             }
-            SourceKind::File(_) => match path.metadata() {
+            continue;
+        } else if source.is_directory() {
+            if !path.is_dir() {
+                report.warnings.push(missing("there is no folder", path));
+            }
+            continue;
+        } else {
+            match path.metadata() {
                 Err(_) if source.name.as_str() == SECRETS => {
                     report
                         .warnings
@@ -215,8 +217,7 @@ fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
                     }
                 }
                 Ok(_) => {}
-            },
-            SourceKind::Command { .. } => continue,
+            }
         }
         report.files.push(shown.to_string());
         report.files_escaped.extend(escaped(path));

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::info;
 
-use super::files::{Staged, StagedContent};
+use super::staged::{Staged, StagedContent};
 use crate::{
     disk::publish::Draft,
     error::{Failure, Kind},

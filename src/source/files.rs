@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek as _},
+    io::Read as _,
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::Path,
 };
@@ -22,46 +22,8 @@ use crate::{
         digest::Digest, entry_name::EntryName, limits::SMALL_SOURCE_BYTES, manifest::FileRecord,
         tree::Xattrs,
     },
-    source::tree::{Reopened, Spooled},
+    source::staged::{Staged, StagedContent},
 };
-
-/// The content of a source that stays as it was when its digest was taken.
-pub enum StagedContent {
-    /// In memory.
-    Bytes(Vec<u8>),
-    /// In a file of our own, or in one that is too large for memory: the archive's writer compares its digest.
-    File(File),
-    /// In its own file in a directory, which is opened again.
-    Reopened(Reopened),
-    /// In the copy of files of a directory that a process may be writing.
-    Spooled(Spooled),
-}
-
-impl StagedContent {
-    /// Returns the content from its beginning.
-    pub fn open(&self) -> Result<Box<dyn Read + '_>> {
-        match self {
-            StagedContent::Bytes(bytes) => Ok(Box::new(bytes.as_slice())),
-            StagedContent::File(file) => {
-                let mut file = file;
-                file.rewind()?;
-                Ok(Box::new(file))
-            }
-            StagedContent::Reopened(content) => Ok(Box::new(content.open()?)),
-            StagedContent::Spooled(content) => Ok(Box::new(content.open())),
-        }
-    }
-}
-
-/// A source that is ready for the archive. Only the functions of `source` make one.
-pub struct Staged {
-    /// The entry's name.
-    pub name: EntryName,
-    /// The file's record in the manifest.
-    pub record: FileRecord,
-    /// The content for the archive.
-    pub content: StagedContent,
-}
 
 /// Opens the file at `path` for an entry; a missing file is [`Kind::NotFound`].
 pub fn open(path: &Path, name: &EntryName) -> Result<File> {

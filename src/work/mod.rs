@@ -2,7 +2,6 @@
 
 pub mod cancel;
 pub mod events;
-pub mod on_bytes;
 pub mod panics;
 pub mod read_at;
 pub mod remark;
@@ -13,6 +12,6 @@ pub mod shell;
 pub mod stdout;
 pub mod workers;
 
-pub use on_bytes::OnBytes;
+pub use cancel::Advance;
 pub use read_at::ReadAt;
 pub use workers::Threads;

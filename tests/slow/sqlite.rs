@@ -20,10 +20,10 @@ use std::{
 use hookshot::{
     error::{Failure, Kind},
     source::{
-        files::Staged,
         sqlite::{SqliteContext, active, companions, holders, judge, snapshot},
+        staged::Staged,
     },
-    work::OnBytes,
+    work::Advance,
 };
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -135,7 +135,7 @@ impl Place {
         self.take_with(&|_| Ok(()))
     }
 
-    fn take_with(&self, step: &OnBytes<'_>) -> anyhow::Result<Staged> {
+    fn take_with(&self, step: &Advance<'_>) -> anyhow::Result<Staged> {
         let caller = SqliteContext {
             step,
             scratch: self.scratch.path(),

@@ -19,7 +19,7 @@ use anyhow::Result;
 use hookshot::{
     model::{digest::Digest, rules::Rules},
     source::{
-        files::StagedContent,
+        staged::StagedContent,
         tree::{ContentChanged, StagedTree},
     },
 };

@@ -31,7 +31,7 @@ use hookshot::{
         tree::{FolderRecord, LinkRecord, Owner, Tree},
     },
     source::{
-        files::StagedContent,
+        staged::StagedContent,
         tree::{ContentChanged, QUIET},
     },
 };

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     backup::Known,
-    change::{Change, Form, Names, New, PlacementMethod},
+    change::{Change, Names, New, PlacementMethod},
     copy::copy_private,
     home::Home,
     journal::{Backup, FolderMarks, Identity, Journal, Phase, Replaces, TransactionStep},
@@ -155,9 +155,9 @@ impl Transaction {
     fn settle_folders(&self, changes: &[Change<'_>]) -> Result<()> {
         let mut placed = Vec::new();
         // A file that hookshot keeps for itself lets no other user in.
-        for change in changes.iter().filter(|change| change.form != Form::Kept) {
+        for change in changes.iter().filter(|change| !change.form.is_kept()) {
             if let Some(staged) = self.placed(&change.target) {
-                let is_database = matches!(change.form, Form::Redb | Form::Sqlite);
+                let is_database = change.form.engine().is_some();
                 placed.push(NewItem::look(&change.target, staged, is_database)?);
             }
         }
@@ -171,7 +171,7 @@ impl Transaction {
             New::Backup { .. } => Some(change.backup()),
             _ => staged.clone(),
         };
-        let is_folder = change.form == Form::Folder;
+        let is_folder = change.form.is_folder();
         Ok(TransactionStep {
             entry: change.entry.as_str().to_owned(),
             target: change.target.clone(),
@@ -187,7 +187,7 @@ impl Transaction {
                 false => Identity::of(&change.target),
             },
             before: change.before.map(|digest| digest.to_string()),
-            kept: change.form == Form::Kept,
+            kept: change.form.is_kept(),
             after: match (&change.new, &new) {
                 (New::File { digest, .. }, _) => Some(digest.to_string()),
                 (_, Some(new)) => survey::listing(new, &change.rules())?,

@@ -12,7 +12,8 @@ use crate::{
         survey::Stamp,
     },
     model::{
-        digest::Digest, entry_name::EntryName, plan::FileAttributes, rules::Rules, tree::Modified,
+        digest::Digest, engine::Engine, entry_name::EntryName, plan::FileAttributes, rules::Rules,
+        tree::Modified,
     },
 };
 
@@ -60,19 +61,37 @@ impl Change<'_> {
     }
 }
 
-/// The kind of a file.
+/// The kind of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A redb database.
-    Redb,
-    /// A SQLite database.
-    Sqlite,
+    /// A database, for the caller that locks and opens it.
+    Database(Engine),
     /// A folder that is replaced as one.
     Folder,
     /// An entry that a command held before an import gave it another.
     Kept,
     /// Anything else.
     Plain,
+}
+
+impl Form {
+    /// Returns the engine of a database.
+    pub fn engine(self) -> Option<Engine> {
+        match self {
+            Form::Database(engine) => Some(engine),
+            Form::Folder | Form::Kept | Form::Plain => None,
+        }
+    }
+
+    /// Returns true for a folder that is replaced as one.
+    pub fn is_folder(self) -> bool {
+        matches!(self, Form::Folder)
+    }
+
+    /// Returns true for an entry that a command held.
+    pub fn is_kept(self) -> bool {
+        matches!(self, Form::Kept)
+    }
 }
 
 /// The new content of a target's place.

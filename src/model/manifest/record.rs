@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::model::{digest::Digest, entry_name::EntryName};
+use crate::model::{digest::Digest, engine::Engine, entry_name::EntryName};
 
 /// Extended attributes by name; POSIX ACLs are among them.
 pub type Xattrs = BTreeMap<String, Vec<u8>>;
@@ -80,9 +80,14 @@ impl FileRecord {
         }
     }
 
+    /// Returns the engine if this is a database.
+    pub fn engine(&self) -> Option<Engine> {
+        Engine::of_kind(self.kind.as_deref()?)
+    }
+
     /// Returns true if this is a redb database.
     pub fn is_redb(&self) -> bool {
-        self.kind.as_deref() == Some("redb")
+        self.engine() == Some(Engine::Redb)
     }
 
     /// Returns the bytes that the entry takes on a disk if blocks of zeros take none. For a redb database these are its
@@ -152,6 +157,11 @@ impl Modified {
         seconds: i64::MAX,
         nanoseconds: 999_999_999,
     };
+
+    /// Returns true if it is after `moment`.
+    pub fn is_after(self, moment: Modified) -> bool {
+        (self.seconds, self.nanoseconds) > (moment.seconds, moment.nanoseconds)
+    }
 
     /// Returns the same time as the standard library represents it; `None` if it cannot.
     pub fn time(self) -> Option<SystemTime> {

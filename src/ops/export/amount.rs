@@ -4,9 +4,10 @@
 //! would push out the ones that hold something.
 
 use crate::{
-    config::sources::{Source, SourceKind},
+    config::sources::Source,
     disk::mounts::is_mounted,
     error::{Failure, Kind},
+    machine::contents,
     model::{
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
@@ -73,7 +74,7 @@ impl Amount {
     /// Says what is odd about the amount of a source, if the newest archive had `before`.
     pub fn is_odd(self, source: &Source, before: Option<Amount>) -> Option<String> {
         let name = &source.name;
-        let is_text = matches!(source.content, SourceKind::Config(_) | SourceKind::Toml(_));
+        let is_text = contents::is_checked(source);
         let had = before.map_or_else(String::new, |before| {
             format!(", and the newest archive has {} of it", before.shown())
         });

@@ -30,7 +30,7 @@ use crate::{
         manifest::Manifest,
         written::ShownPath,
     },
-    source::{files::StagedContent, tree::ContentChanged},
+    source::{staged::StagedContent, tree::ContentChanged},
     store::is_taken,
 };
 use crate::{

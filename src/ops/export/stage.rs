@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tracing::{info, warn};
 
 use super::{
@@ -19,7 +19,7 @@ use crate::{
     archive::writer::Level,
     config::{
         Settings,
-        sources::{DATABASE, Presence, SECRETS, SERVICES, Source, SourceKind},
+        sources::{DATABASE, Presence, SECRETS, SERVICES, Source},
     },
     disk::holder::{self, Holder, OpenMode},
     error::{Failure, Kind},
@@ -35,21 +35,18 @@ use crate::{
         version::FormatVersion,
     },
     source::{
-        command,
-        files::{self, Staged},
-        redb::snapshot::{self, Compaction, RedbContext, SnapshotOptions},
-        sqlite::{self, verdict::CheckExtent},
-        tree::{
-            self,
-            database::{DatabaseHandling, Engine},
+        behavior::{StageRequest, StagedSource},
+        files,
+        redb::{
+            options::{Compaction, SnapshotOptions},
+            snapshot,
         },
+        sqlite::verdict::CheckExtent,
+        staged::{Staged, StagedContent},
+        tree::StagedTree,
     },
 };
-use crate::{
-    context::Context,
-    machine::{contents, preflight::sqlite_caller},
-    work::remark::Remarks,
-};
+use crate::{context::Context, machine::contents, work::remark::Remarks};
 
 /// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that
 /// the archive will hold, with its digest. What is copied has its cleanup at once; what is read where it lies, when the
@@ -89,23 +86,15 @@ pub fn stage(
             around.end(source);
             continue;
         }
-        if let SourceKind::Command { export, .. } = &source.content
+        if let Some(export) = source.kind.export_command()
             && let Some(pitfall) = source.line(export).pitfall(&context.runner.starter)
         {
             let message = format!("the export command of {}: {pitfall}", source.name);
             gathered.remarks.warning("pipe", &source.name, message);
         }
-        let amount = match source.path().filter(|_| source.is_directory()) {
-            Some(path) => directory(
-                context,
-                settings,
-                request,
-                source,
-                path,
-                quiet,
-                &mut gathered,
-            )?,
-            None => gathered.add(one(context, settings, request, source)?),
+        let amount = match read(context, settings, request, source, quiet)? {
+            StagedSource::Entry(staged) => gathered.add(*staged),
+            StagedSource::Directory(staged) => gathered.add_directory(source, *staged),
         };
         amount.suffices(source)?;
         if let Some(message) = amount.is_odd(source, before)
@@ -113,7 +102,7 @@ pub fn stage(
         {
             gathered.remarks.warning(EMPTY, &source.name, message);
         }
-        if source.is_copied() {
+        if source.kind.is_copied() {
             around.end(source);
         }
         if let Some(path) = source.path().filter(|_| !source.is_directory()) {
@@ -244,7 +233,7 @@ pub struct Gathered {
     /// The records of its entries in the manifest.
     records: BTreeMap<EntryName, FileRecord>,
     /// The content of its entries.
-    pub contents: BTreeMap<EntryName, files::StagedContent>,
+    pub contents: BTreeMap<EntryName, StagedContent>,
     /// The parts of directories that are not entries.
     pub trees: BTreeMap<EntryName, Tree>,
     /// Files that changed each time they were read.
@@ -291,84 +280,61 @@ impl Gathered {
         self.contents.insert(staged.name, staged.content);
         amount
     }
-}
 
-fn directory(
-    context: &Context,
-    settings: &Settings,
-    request: &ExportRequest,
-    source: &Source,
-    path: &Path,
-    quiet: Duration,
-    gathered: &mut Gathered,
-) -> Result<Amount> {
-    let take = |path: &Path, name: &EntryName, engine| match engine {
-        Engine::Sqlite => sqlite(context, name, path),
-        Engine::Redb => redb(context, settings, request, name, path),
-    };
-    context.begin("reading the directory", None);
-    let caller = tree::TreeContext {
-        step: &context.step(),
-        scratch: &context.scratch,
-        threads: context.threads,
-        quiet,
-        manifest_bytes: MAX_MANIFEST_BYTES,
-        databases: DatabaseHandling::Copied(&take),
-    };
-    let rules = settings.rules(source)?;
-    let staged = tree::stage(path, &source.name, &rules, &caller)?;
-    for own in &staged.own {
-        info!("Left out: {own}");
-    }
-    for special in &staged.special {
-        let message = format!("{special}: it is left out, no archive holds one");
-        gathered.remarks.warning("special", &source.name, message);
-    }
-    for vanished in &staged.vanished {
-        gathered.remarks.undone("vanished", &source.name, vanished);
-    }
-    for entry in &staged.torn {
-        warn!("{entry} changed each time it was read: the archive has it as it was read last");
-    }
-    announce_links(source, path, &staged.tree, &mut gathered.remarks);
-    for (entry, record) in &staged.records {
-        if record.snapshot.is_some() {
-            info!("{entry} is a database: the archive has one consistent copy of it");
-            gathered.databases.push(entry.clone());
+    /// Adds a directory, and says what was left out of it and what is odd about it.
+    fn add_directory(&mut self, source: &Source, staged: StagedTree) -> Amount {
+        for own in &staged.own {
+            info!("Left out: {own}");
         }
-    }
-    let written: Vec<(Holder, PathBuf)> = holder::deleted_below(path)
-        .into_iter()
-        .filter(|(_, _, mode)| *mode == OpenMode::Writes)
-        .map(|(holder, path, _)| (holder, path))
-        .collect();
-    let top = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    for (entry, record) in &staged.records {
-        let key = &entry.as_str()[source.name.as_str().len() + 1..];
-        if written.is_empty() || record.kind.as_deref().is_none_or(|kind| kind == "file") {
-            continue;
+        for special in &staged.special {
+            let message = format!("{special}: it is left out, no archive holds one");
+            self.remarks.warning("special", &source.name, message);
         }
-        let place = top.join(key);
-        let holders = written.iter().filter(|(_, path)| *path == place);
-        let holders: Vec<Holder> = holders.map(|(holder, _)| holder.clone()).collect();
-        warn_of_deleted(entry, &place, &holders, &mut gathered.remarks);
+        for vanished in &staged.vanished {
+            self.remarks.undone("vanished", &source.name, vanished);
+        }
+        for entry in &staged.torn {
+            warn!("{entry} changed each time it was read: the archive has it as it was read last");
+        }
+        let path = source.path().unwrap_or(Path::new(""));
+        announce_links(source, path, &staged.tree, &mut self.remarks);
+        for (entry, record) in &staged.records {
+            if record.snapshot.is_some() {
+                info!("{entry} is a database: the archive has one consistent copy of it");
+                self.databases.push(entry.clone());
+            }
+        }
+        let written: Vec<(Holder, PathBuf)> = holder::deleted_below(path)
+            .into_iter()
+            .filter(|(_, _, mode)| *mode == OpenMode::Writes)
+            .map(|(holder, path, _)| (holder, path))
+            .collect();
+        let top = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        for (entry, record) in &staged.records {
+            let key = &entry.as_str()[source.name.as_str().len() + 1..];
+            if written.is_empty() || record.kind.as_deref().is_none_or(|kind| kind == "file") {
+                continue;
+            }
+            let place = top.join(key);
+            let holders = written.iter().filter(|(_, path)| *path == place);
+            let holders: Vec<Holder> = holders.map(|(holder, _)| holder.clone()).collect();
+            warn_of_deleted(entry, &place, &holders, &mut self.remarks);
+        }
+        for (entry, reason) in staged.unproven {
+            let message = format!(
+                "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a plain file, marked as torn ({reason}); mend it, or exclude it if it is no database"
+            );
+            self.remarks.undone("database", entry, message);
+        }
+        self.torn.extend(staged.torn);
+        self.trees.insert(source.name.clone(), staged.tree);
+        // Maps that are built in one go of what is in order have no gaps.
+        let (records, contents) = (staged.records, staged.contents);
+        let amount = Amount::of(records.iter().map(|(_, record)| record));
+        self.records.append(&mut records.into_iter().collect());
+        self.contents.append(&mut contents.into_iter().collect());
+        amount
     }
-    for (entry, reason) in staged.unproven {
-        let message = format!(
-            "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a plain file, marked as torn ({reason}); mend it, or exclude it if it is no database"
-        );
-        gathered.remarks.undone("database", entry, message);
-    }
-    gathered.torn.extend(staged.torn);
-    gathered.trees.insert(source.name.clone(), staged.tree);
-    // Maps that are built in one go of what is in order have no gaps.
-    let (records, contents) = (staged.records, staged.contents);
-    let amount = Amount::of(records.iter().map(|(_, record)| record));
-    gathered.records.append(&mut records.into_iter().collect());
-    gathered
-        .contents
-        .append(&mut contents.into_iter().collect());
-    Ok(amount)
 }
 
 /// Warns of the links that lead out of a directory: their targets are not in the archive.
@@ -386,92 +352,51 @@ fn announce_links(source: &Source, path: &Path, tree: &Tree, remarks: &mut Remar
     }
 }
 
-fn one(
+/// Reads a source. The content of a configuration file is checked.
+fn read(
     context: &Context,
     settings: &Settings,
     request: &ExportRequest,
     source: &Source,
-) -> Result<Staged> {
-    let name = source.name.clone();
-    match &source.content {
-        SourceKind::Redb(path) => redb(context, settings, request, &name, path),
-        SourceKind::Sqlite { path, .. } => sqlite(context, &name, path),
-        SourceKind::File(path) => files::stage(path, name),
-        SourceKind::Config(path) | SourceKind::Toml(path) => {
-            let file = files::stage(path, name)?;
-            let files::StagedContent::Bytes(bytes) = &file.content else {
-                let message = format!(
-                    "{} is larger than 1 MiB, which no configuration is",
-                    path.display()
-                );
-                return Err(Failure::new(Kind::Usage, message)
-                    .hint("is this the right file?")
-                    .into());
-            };
-            contents::require(source, bytes, path)?;
-            Ok(file)
-        }
-        SourceKind::Directory { .. } => bail!("{name} is a directory, and many entries"),
-        SourceKind::Command { export, .. } => {
-            context.begin("exporting by command", None);
-            let export = source.line(export);
-            let (runner, scratch) = (&context.runner, &context.scratch);
-            let mut staged = command::stage(runner, export, name, scratch, &context.step())?;
-            staged.record.mtime = Some(context.now.timestamp());
-            Ok(staged)
-        }
-    }
-}
-
-fn sqlite(context: &Context, name: &EntryName, path: &Path) -> Result<Staged> {
-    let bytes = path.metadata().ok().map(|metadata| metadata.len());
-    context.begin("copying the database", bytes);
-    let step = context.step();
-    sqlite::snapshot::take(path, name, &sqlite_caller(context, &step))
-}
-
-fn redb(
-    context: &Context,
-    settings: &Settings,
-    request: &ExportRequest,
-    name: &EntryName,
-    path: &Path,
-) -> Result<Staged> {
-    let bytes = path.metadata().ok().map(|metadata| metadata.len());
-    context.begin("copying the database", bytes);
-    let caller = RedbContext {
-        step: &context.step(),
-        scratch: &context.scratch,
-        program: &context.program,
-    };
-    let wish = SnapshotOptions {
-        method: request.snapshot.unwrap_or(settings.schema.snapshot),
-        timeout: request.snapshot_timeout,
-        compaction: if settings.schema.compact {
-            Compaction::Compact
-        } else {
-            Compaction::Keep
+    quiet: Duration,
+) -> Result<StagedSource> {
+    let stage = StageRequest {
+        name: &source.name,
+        shell: source.shell.as_deref(),
+        now: context.now.timestamp(),
+        snapshot: SnapshotOptions {
+            method: request.snapshot.unwrap_or(settings.schema.snapshot),
+            timeout: request.snapshot_timeout,
+            compaction: if settings.schema.compact {
+                Compaction::Compact
+            } else {
+                Compaction::Keep
+            },
         },
+        rules: &settings.rules(source)?,
+        quiet,
+        manifest_bytes: MAX_MANIFEST_BYTES,
     };
-    let snapshot = snapshot::take(path, name, wish, &caller)?;
-    match &snapshot.active {
-        Ok(active) if active.is_empty() => {}
-        Ok(active) => {
-            warn!(deployments = %active.describe().join("; "), "The archive holds deployments that are at work")
-        }
-        Err(reason) => info!(%reason, "The database does not tell whether deployments are at work"),
+    let staged = source
+        .kind
+        .stage(&stage, &context.source(&context.step()))?;
+    if let StagedSource::Entry(staged) = &staged
+        && let StagedContent::Bytes(bytes) = &staged.content
+        && let Some(path) = source.path().filter(|_| contents::is_checked(source))
+    {
+        contents::require(source, bytes, path)?;
     }
-    Ok(snapshot.staged)
+    Ok(staged)
 }
 
 /// Returns the name of the added source in the words that users know.
 fn described(source: &Source) -> String {
-    match (&source.content, source.name.as_str()) {
-        (_, DATABASE) => "database".to_owned(),
-        (_, SERVICES) => "services config".to_owned(),
-        (_, SECRETS) => "secrets file".to_owned(),
-        (SourceKind::Config(_), _) => "system config".to_owned(),
-        (_, _) => source.name.to_string(),
+    match source.name.as_str() {
+        DATABASE => "database".to_owned(),
+        SERVICES => "services config".to_owned(),
+        SECRETS => "secrets file".to_owned(),
+        _ if source.kind.is_own_configuration() => "system config".to_owned(),
+        name => name.to_owned(),
     }
 }
 

@@ -15,10 +15,7 @@ use anyhow::{Context as _, Result};
 
 use super::unpacked::Unpacked;
 use crate::{
-    config::{
-        Settings,
-        sources::{Links, Source, SourceKind},
-    },
+    config::{Settings, sources::Source},
     context::Context,
     disk::{
         exists, survey,
@@ -33,6 +30,7 @@ use crate::{
     },
     machine::{look::look, staged::staged_files},
     model::{
+        engine::Engine,
         entry_name::EntryName,
         manifest::FileRecord,
         named::Named,
@@ -41,7 +39,6 @@ use crate::{
         rules::Rules,
         tree::{FolderRecord, Tree, relative_of},
     },
-    source::sqlite,
     work::remark::{OWNER, Remarks},
 };
 
@@ -73,11 +70,9 @@ impl<'a> Directory<'a> {
             return Ok(None);
         };
         let files = staged_files(&source.name, manifest, &unpacked.staging)?;
-        let wish = match &source.content {
-            SourceKind::Directory {
-                links: Links::All, ..
-            } => LinkPolicy::All,
-            _ => LinkPolicy::AsHere,
+        let wish = match source.kind.restores_all_links() {
+            true => LinkPolicy::All,
+            false => LinkPolicy::AsHere,
         };
         let within = settings.within(source).into_iter();
         let within = within.filter(|(other, _)| unpacked.record(&other.name).is_some());
@@ -114,11 +109,9 @@ impl<'a> Directory<'a> {
             remarks.warning("link", name, link);
         }
         for link in &self.outside.left {
-            let advice = match self.source.content {
-                SourceKind::Directory {
-                    links: Links::All, ..
-                } => "import all entries together, or make it by hand",
-                _ => {
+            let advice = match self.source.kind.restores_all_links() {
+                true => "import all entries together, or make it by hand",
+                false => {
                     "make it by hand if it is right here, or set `links = \"all\"` for the source and import again"
                 }
             };
@@ -140,14 +133,13 @@ impl<'a> Directory<'a> {
 
     /// Returns true if a database of the archive's directory holds what the one here does, although the files differ.
     fn is_held_here(&self, name: &RelativeName, record: &FileRecord) -> Result<bool> {
-        let form = match record.kind.as_deref() {
-            Some("sqlite") => Form::Sqlite,
-            Some("redb") => Form::Redb,
-            _ => return Ok(false),
+        let Some(engine) = record.engine() else {
+            return Ok(false);
         };
         let here = self.target.join(OsStr::from_bytes(name.as_bytes()));
         let (entry, _) = name.entry(&self.source.name);
-        self.unpacked.is_held_by(self.context, form, &entry, &here)
+        self.unpacked
+            .is_held_by(self.context, engine, &entry, &here)
     }
 
     fn compare(&self, foresight: &mut Foresight, lost: &mut Lost) -> Result<bool> {
@@ -242,10 +234,7 @@ impl<'a> Directory<'a> {
     /// Returns true if a log or a journal lies beside a database of the archive, excluded or not: SQLite would play
     /// what is in it into the database, which then is another one.
     fn has_foreign_log(&self) -> bool {
-        let databases = self.files.iter().filter(|file| is_sqlite(file));
-        let mut beside = databases.flat_map(|file| {
-            sqlite::companions(Path::new(OsStr::from_bytes(file.name.as_bytes())))
-        });
+        let mut beside = self.files.iter().flat_map(companions);
         beside.any(|path| {
             let name = path.as_os_str().as_bytes();
             let is_archived = || self.files.iter().any(|file| file.name.as_bytes() == name);
@@ -417,13 +406,9 @@ impl<'a> Directory<'a> {
             .collect();
         // The log of another state of a database would spoil it: it goes with the database, although patterns exclude
         // it.
-        for database in self.files.iter().filter(|file| is_sqlite(file)) {
-            let logs = sqlite::companions(Path::new(OsStr::from_bytes(database.name.as_bytes())));
-            let logs = logs
-                .into_iter()
-                .map(|path| path.into_os_string().into_encoded_bytes());
-            claimed.extend(logs.filter(|log| !rules.keeps(log, false)));
-        }
+        let logs = self.files.iter().flat_map(companions);
+        let logs = logs.map(|path| path.into_os_string().into_encoded_bytes());
+        claimed.extend(logs.filter(|log| !rules.keeps(log, false)));
         Ok(rules.claiming(claimed))
     }
 
@@ -447,21 +432,24 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// Returns true if a file is a SQLite database, as the manifest or else its name says.
-fn is_sqlite(file: &StagedFile<'_>) -> bool {
+/// Returns the paths that the engine of a file keeps beside it, if the file is a database, as the manifest or else its
+/// name says.
+fn companions(file: &StagedFile<'_>) -> Vec<PathBuf> {
     const ENDINGS: [&[u8]; 3] = [b".db", b".sqlite", b".sqlite3"];
     let name = file.name.as_bytes();
-    match file.record.kind.as_deref() {
-        Some("sqlite") => true,
-        _ => ENDINGS.iter().any(|ending| name.ends_with(ending)),
-    }
+    let named = || ENDINGS.iter().any(|ending| name.ends_with(ending));
+    let known = file.record.engine();
+    let known = known.filter(|engine| !engine.companions().is_empty());
+    let engine = known.or_else(|| named().then_some(Engine::Sqlite));
+    let path = Path::new(OsStr::from_bytes(name));
+    engine.map_or_else(Vec::new, |engine| engine.companions_of(path).collect())
 }
 
 /// The files of a source that lies at `inside` in a directory.
 fn parts(source: &Source, inside: &Path) -> Vec<PathBuf> {
     let mut files = vec![inside.to_owned()];
-    if let SourceKind::Sqlite { .. } = source.content {
-        files.extend(sqlite::companions(inside));
+    if let Some(engine) = source.kind.engine() {
+        files.extend(engine.companions_of(inside));
     }
     files
 }

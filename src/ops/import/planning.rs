@@ -1,6 +1,9 @@
 //! The effects of an import on each target, decided for all of them before anything moves.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 
@@ -11,7 +14,7 @@ use super::{
     volume::children,
 };
 use crate::{
-    config::{Settings, sources::SourceKind},
+    config::Settings,
     context::Context,
     disk::{
         mounts::is_mount_point,
@@ -27,10 +30,10 @@ use crate::{
         obstacle::Obstacle,
     },
     model::{
+        engine::Engine,
         entry_name::EntryName,
         plan::{self, Action, PlanStep},
     },
-    source::sqlite,
     work::remark::Remarks,
 };
 
@@ -145,8 +148,7 @@ pub fn plan<'a>(
 /// Returns true if a command would take the entry if the import went to this machine itself.
 fn is_command(settings: &Settings, name: &EntryName) -> bool {
     let source = settings.source_of(name);
-    settings.elsewhere.root.is_some()
-        && source.is_some_and(|source| matches!(source.content, SourceKind::Command { .. }))
+    settings.elsewhere.root.is_some() && source.is_some_and(|source| source.kind.is_command())
 }
 
 /// A plan while it is made.
@@ -169,9 +171,12 @@ impl<'a> Planned<'a> {
         let changing: Vec<PathBuf> = changing.map(|(change, _)| change.target.clone()).collect();
         // A database whose log goes is made anew as well.
         let is_made = |change: &Change<'_>| {
-            let companions = sqlite::companions(&change.target);
+            let mut engines = Engine::ALL.into_iter();
             changing.contains(&change.target)
-                || companions.iter().any(|path| changing.contains(path))
+                || engines.any(|engine| {
+                    let mut companions = engine.companions_of(&change.target);
+                    companions.any(|path| changing.contains(&path))
+                })
         };
         let made = inside.into_iter().map(|(change, _)| change);
         made.filter(|change| is_made(change)).collect()
@@ -217,11 +222,9 @@ fn files(
             .source_of(name)
             .filter(|source| source.name == *name);
         let (Some(target), Some(source)) = (targets.paths.get(name), source) else {
-            let action = match source.map(|source| &source.content) {
-                Some(SourceKind::Command {
-                    import: Some(_), ..
-                }) => Action::Feed,
-                _ => Action::Skip,
+            let action = match source.and_then(|source| source.kind.import_command()) {
+                Some(_) => Action::Feed,
+                None => Action::Skip,
             };
             planned.steps.push(PlanStep {
                 entry: name.clone(),
@@ -230,7 +233,7 @@ fn files(
             });
             continue;
         };
-        if matches!(source.content, SourceKind::Config(_)) && unpacked.beside.is_some() {
+        if source.kind.is_own_configuration() && unpacked.beside.is_some() {
             planned.steps.push(PlanStep {
                 entry: name.clone(),
                 target: Some(target.clone()),
@@ -238,7 +241,7 @@ fn files(
             });
             continue;
         }
-        let form = form_for(&source.content);
+        let form = form_for(&source.kind);
         let Some(record) = unpacked.record(name) else {
             continue;
         };
@@ -251,7 +254,8 @@ fn files(
         let mut present = survey::present(target, |file| Box::new(context.watch(file)))?;
         if let Some(present) = &mut present
             && present.digest != digest
-            && unpacked.is_held_by(context, form, name, target)?
+            && let Some(engine) = form.engine()
+            && unpacked.is_held_by(context, engine, name, target)?
         {
             present.digest = digest;
         }
@@ -269,17 +273,18 @@ fn files(
             target: Some(target.clone()),
             action,
         });
-        if [form_of(&unpacked.staging.place(name)), Some(form)].contains(&Some(Form::Sqlite)) {
-            // The companions of the old database may hold changes that it had not taken in yet. They do not belong to
-            // the new one, of whatever kind its source is.
-            for companion in sqlite::companions(target) {
-                if targets.paths.values().any(|other| *other == companion) {
-                    continue;
-                }
-                if let Some((step, change)) = removal(name, &companion)? {
-                    planned.steps.push(step);
-                    planned.changes.push((change, Action::Remove));
-                }
+        let unpacked_form = form_of(&unpacked.staging.place(name));
+        let engines = [unpacked_form, Some(form)].into_iter().flatten();
+        let engines: BTreeSet<Engine> = engines.filter_map(Form::engine).collect();
+        // The companions of the old database may hold changes that it had not taken in yet. They do not belong to the
+        // new one, of whatever kind its source is.
+        for companion in engines.iter().flat_map(|one| one.companions_of(target)) {
+            if targets.paths.values().any(|other| *other == companion) {
+                continue;
+            }
+            if let Some((step, change)) = removal(name, &companion)? {
+                planned.steps.push(step);
+                planned.changes.push((change, Action::Remove));
             }
         }
         let origin = if keep == KeepStaging::Yes {

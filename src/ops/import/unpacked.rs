@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -21,7 +20,7 @@ use crate::{
     config::{
         Settings,
         schema::Schema,
-        sources::{CONFIG, Source, SourceKind},
+        sources::{CONFIG, Source},
     },
     context::Context,
     disk::{
@@ -30,7 +29,7 @@ use crate::{
         space,
         staging::Staging,
         survey,
-        transaction::{Form, backup_path, journal::Journal},
+        transaction::{backup_path, journal::Journal},
         tree::unpack::Unpacking,
     },
     error::{Failure, Kind},
@@ -39,21 +38,15 @@ use crate::{
         apply::Rehearsal,
         contents,
         obstacle::{Obstacle, ObstacleKind},
-        preflight::sqlite_caller,
     },
     model::{
+        engine::Engine,
         entry_name::EntryName,
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
         version::{Compatibility, compatibility, incompatible},
     },
-    source::{
-        redb::{header::RedbHeader, judge, same},
-        sqlite::{
-            self,
-            verdict::{CheckExtent, SqliteVerdict},
-        },
-    },
+    source::{database::DatabaseVerdict, engines},
     work::remark::Remarks,
 };
 
@@ -69,9 +62,9 @@ impl Targets {
         let mut paths = BTreeMap::new();
         for source in &settings.sources {
             if let Some(path) = source.path().filter(|_| selection.has(&source.name)) {
-                let resolved = match source.content {
-                    SourceKind::Directory { .. } => survey::resolve_folder(path)?,
-                    _ => survey::resolve(path)?,
+                let resolved = match source.is_directory() {
+                    true => survey::resolve_folder(path)?,
+                    false => survey::resolve(path)?,
                 };
                 paths.insert(source.name.clone(), resolved);
             }
@@ -232,9 +225,9 @@ impl<'a> Unpacked<'a> {
     /// The sources whose entries are there and asked for.
     pub fn sources(&self) -> impl Iterator<Item = &'a Source> {
         let sources = self.settings.sources.iter();
-        sources.filter(|source| match source.content {
-            SourceKind::Directory { .. } => self.trees.contains(&source.name),
-            _ => self.selected.binary_search(&source.name).is_ok(),
+        sources.filter(|source| match source.is_directory() {
+            true => self.trees.contains(&source.name),
+            false => self.selected.binary_search(&source.name).is_ok(),
         })
     }
 
@@ -253,87 +246,45 @@ impl<'a> Unpacked<'a> {
     pub fn is_held_by(
         &self,
         context: &Context,
-        form: Form,
+        engine: Engine,
         name: &EntryName,
         target: &Path,
     ) -> Result<bool> {
+        let place = self.staging.place(name);
         let step = context.step();
-        match form {
-            Form::Redb => match RedbHeader::read(File::open(self.staging.place(name))?)? {
-                Some(header) => same::holds_commit(target, &header, &step),
-                None => Ok(false),
-            },
-            Form::Sqlite => {
-                let Some(record) = self.record(name) else {
-                    return Ok(false);
-                };
-                let caller = sqlite_caller(context, &step);
-                sqlite::snapshot::would_be(target, record.checksum, &caller)
-            }
-            Form::Folder | Form::Kept | Form::Plain => Ok(false),
-        }
+        let source = context.source(&step);
+        engines::engine(engine).holds_same(target, &place, self.record(name), &source)
     }
 
-    /// Makes sure that the archived databases open cleanly.
+    /// Makes sure that the archived databases open cleanly. They go into place as they are in the archive.
     fn open_databases(&mut self, context: &Context) -> Result<()> {
         let sources: Vec<&Source> = self.sources().collect();
         for source in sources {
-            match source.content {
-                SourceKind::Redb(_) => self.open_redb(&source.name)?,
-                SourceKind::Sqlite { .. } => {
-                    let place = self.staging.place(&source.name);
-                    let known = self.record(&source.name).and_then(CheckExtent::of);
-                    match contents::judge_sqlite(&place, known.as_ref(), &context.step())? {
-                        SqliteVerdict::Good(checked) => {
-                            contents::say_checked(
-                                &checked,
-                                &source.name,
-                                &source.name.to_string(),
-                                &mut self.remarks,
-                            );
-                        }
-                        SqliteVerdict::Index(fault, checked) => {
-                            let message = format!(
-                                "{}: {fault}; it is restored as it is: {}",
-                                source.name,
-                                fault.remedy()
-                            );
-                            self.remarks.undone("index", &source.name, message);
-                            contents::say_checked(
-                                &checked,
-                                &source.name,
-                                &source.name.to_string(),
-                                &mut self.remarks,
-                            );
-                        }
-                        SqliteVerdict::Damaged(finding) => {
-                            self.broken
-                                .push(broken(&source.name, &anyhow::anyhow!(finding)));
-                        }
-                    }
+            let name = &source.name;
+            let Some(engine) = source.kind.engine() else {
+                continue;
+            };
+            let place = self.staging.place(name);
+            let engine = engines::engine(engine);
+            let extent = match engine.judge(&place, self.record(name), &context.step())? {
+                DatabaseVerdict::Good(extent) => extent,
+                DatabaseVerdict::Index {
+                    fault,
+                    remedy,
+                    extent,
+                } => {
+                    let message = format!("{name}: {fault}; it is restored as it is: {remedy}");
+                    self.remarks.undone("index", name, message);
+                    Some(extent)
                 }
-                _ => {}
+                DatabaseVerdict::Damaged(finding) => {
+                    self.broken.push(broken(name, &finding));
+                    None
+                }
+            };
+            if let Some(extent) = extent {
+                contents::say_checked(&extent, name, &name.to_string(), &mut self.remarks);
             }
-        }
-        Ok(())
-    }
-
-    /// Has redb judge a database. It goes into place as it is in the archive: the service repairs what it did not
-    /// close.
-    fn open_redb(&mut self, name: &EntryName) -> Result<()> {
-        let place = self.staging.place(name);
-        let proven = self
-            .record(name)
-            .is_some_and(FileRecord::is_proven_database);
-        let file =
-            File::open(&place).with_context(|| format!("cannot open {}", place.display()))?;
-        let judged = match RedbHeader::read_at(&file)? {
-            None => Err(anyhow::anyhow!("it is not a redb database")),
-            Some(_) if proven => judge::peek_by_redb(file),
-            Some(_) => judge::examine(file),
-        };
-        if let Err(error) = judged {
-            self.broken.push(broken(name, &error));
         }
         Ok(())
     }
@@ -357,7 +308,7 @@ impl<'a> Unpacked<'a> {
         blocked.extend(app_version::obstacle(context, self.settings, manifest)?);
         for source in self.sources().filter(|source| contents::is_checked(source)) {
             let bytes = std::fs::read(self.staging.place(&source.name))?;
-            let faults = match contents::check(source, &bytes) {
+            let faults = match contents::check(source.kind.text_rule(), &bytes) {
                 Ok(schema) => {
                     let put = schema.iter().filter(|_| self.beside.is_none());
                     put.for_each(|schema| warn_of_moves(schema, self.settings, remarks));
@@ -378,10 +329,10 @@ impl<'a> Unpacked<'a> {
 }
 
 /// The reason of a database that is not good although its bytes are what they should be.
-fn broken(name: &EntryName, error: &anyhow::Error) -> Obstacle {
+fn broken(name: &EntryName, finding: &str) -> Obstacle {
     Obstacle {
         kind: ObstacleKind::RestoredDatabase,
-        message: format!("the database {name} in the archive does not open cleanly: {error:#}"),
+        message: format!("the database {name} in the archive does not open cleanly: {finding}"),
         hint: "use another archive; --force does not override this",
     }
 }
@@ -456,7 +407,7 @@ impl Unpack<'_> {
     fn has_place(&self, name: &EntryName) -> bool {
         let source = self.settings.source_of(name);
         source.is_some_and(|source| {
-            let is_fed = matches!(source.content, SourceKind::Command { .. });
+            let is_fed = source.kind.is_command();
             is_fed || self.targets.paths.contains_key(&source.name)
         })
     }

@@ -22,11 +22,11 @@ use crate::{
     },
     machine::form::form_of,
     model::{
+        engine::Engine,
         entry_name::EntryName,
         plan::{Action, PlanStep},
         rules::Rules,
     },
-    source::sqlite,
 };
 
 /// Returns the removals of all arrivals in the mount points of `record`. `taken` are the targets of other changes.
@@ -102,14 +102,19 @@ fn in_volume(
 /// Returns the names of the logs of databases among the children: they go with the database even if a pattern excludes
 /// them.
 fn logs(children: &[&Done]) -> Vec<Vec<u8>> {
-    let is_sqlite = |done: &&&Done| {
-        [&done.backup, &done.target]
-            .into_iter()
-            .any(|path| form_of(path) == Some(Form::Sqlite))
+    let engines = |done: &&Done| -> BTreeSet<Engine> {
+        let forms = [&done.backup, &done.target].into_iter();
+        let forms = forms.filter_map(|path| form_of(path));
+        forms.filter_map(Form::engine).collect()
     };
-    let databases = children.iter().filter(is_sqlite);
+    let databases = children.iter().map(|done| (engines(done), &done.target));
     databases
-        .flat_map(|done| sqlite::companions(&done.target))
+        .flat_map(|(engines, target)| {
+            let companions = engines
+                .into_iter()
+                .map(|engine| engine.companions_of(target));
+            companions.flatten().collect::<Vec<_>>()
+        })
         .filter_map(|log| Some(log.file_name()?.as_bytes().to_vec()))
         .collect()
 }

@@ -18,7 +18,7 @@ use crate::{
     archive::Sink,
     config::{
         schema::Schema,
-        sources::{CONFIG, DATABASE, SERVICES, Source, SourceKind},
+        sources::{CONFIG, DATABASE, SERVICES, Source},
     },
     disk::{
         space,
@@ -26,18 +26,12 @@ use crate::{
     },
     error::Failure,
     model::{
+        engine::Engine,
         entry_name::EntryName,
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
     },
-    source::{
-        redb::{header::RedbHeader, judge as redb},
-        sqlite::{
-            judge as sqlite,
-            verdict::{CheckDepth, SqliteVerdict},
-        },
-        tree::database::Engine,
-    },
+    source::{behavior::TextRule, database::DatabaseVerdict, engines},
 };
 use crate::{context::Context, machine::contents, work::remark::Remarks};
 
@@ -129,52 +123,42 @@ impl<'a> Looking<'a> {
         for (name, engine) in &self.databases {
             self.context.stop.check()?;
             let place = self.staging.place(name);
-            let fault = match engine {
-                Engine::Sqlite => self.sqlite(name, &place, &mut looked, remarks)?,
-                Engine::Redb => {
-                    let fault = open_redb(&place).err();
-                    looked.push(Looked::of(name, engine.kind(), fault.is_none()));
-                    fault.map(|error| not_opened(name, &format!("{error:#}")))
-                }
-            };
+            let fault = self.database(name, *engine, &place, &mut looked, remarks)?;
             faults.extend(fault);
         }
         self.context.stop.check()?;
         Ok((looked, faults))
     }
 
-    /// Checks a SQLite database, with what lies beside it in the archive; what is wrong with it.
-    fn sqlite(
+    /// Checks a database, with what lies beside it in the archive. Returns the fault, in words.
+    fn database(
         &self,
         name: &EntryName,
+        engine: Engine,
         place: &Path,
         looked: &mut Vec<Looked>,
         remarks: &mut Remarks,
     ) -> Result<Option<String>> {
-        let step = self.context.step();
-        if let Err(error) = sqlite::recover(place) {
-            looked.push(Looked::of(name, Engine::Sqlite.kind(), false));
-            return Ok(Some(not_opened(name, &format!("{error:#}"))));
-        }
-        let bytes = place.metadata().map_or(0, |metadata| metadata.len());
-        let (checked, fault) = match sqlite::verdict(place, CheckDepth::of_size(bytes), &step)? {
-            SqliteVerdict::Good(checked) => (Some(checked), None),
-            SqliteVerdict::Index(fault, checked) => {
-                let fault = format!(
-                    "the database {name} in the archive: {fault}; {}",
-                    fault.remedy()
-                );
-                (Some(checked), Some(fault))
+        let verdict = engines::engine(engine).judge_thoroughly(place, &self.context.step())?;
+        let (extent, fault) = match verdict {
+            DatabaseVerdict::Good(extent) => (extent, None),
+            DatabaseVerdict::Index {
+                fault,
+                remedy,
+                extent,
+            } => {
+                let fault = format!("the database {name} in the archive: {fault}; {remedy}");
+                (Some(extent), Some(fault))
             }
-            SqliteVerdict::Damaged(finding) => (None, Some(not_opened(name, &finding))),
+            DatabaseVerdict::Damaged(finding) => (None, Some(not_opened(name, &finding))),
         };
-        if let Some(checked) = &checked {
+        if let Some(extent) = &extent {
             let shown = format!("{name} in {}", self.archive);
-            contents::say_checked(checked, name, &shown, remarks);
+            contents::say_checked(extent, name, &shown, remarks);
         }
         looked.push(Looked {
-            check: checked.map(|checked| checked.check.name()),
-            ..Looked::of(name, Engine::Sqlite.kind(), fault.is_none())
+            check: extent.map(|extent| extent.check.name()),
+            ..Looked::of(name, engine.kind(), fault.is_none())
         });
         Ok(fault)
     }
@@ -192,11 +176,11 @@ impl<'a> Looking<'a> {
             if !is_config && own_sources(&schema) {
                 continue;
             }
-            let (kind, content) = match is_config {
-                true => ("config", SourceKind::Config(name.as_str().into())),
-                false => ("toml", SourceKind::Toml(name.as_str().into())),
+            let (kind, rule) = match is_config {
+                true => ("config", TextRule::Configuration),
+                false => ("toml", TextRule::Toml),
             };
-            let found = match contents::check(&Source::new(name.clone(), content), bytes) {
+            let found = match contents::check(rule, bytes) {
                 Ok(found) => {
                     schema = found.or(schema);
                     Vec::new()
@@ -255,21 +239,8 @@ fn expected(config: Option<&Schema>) -> Vec<(EntryName, Engine)> {
         let name = EntryName::new(DATABASE).expect("a plain name is an entry's name");
         return vec![(name, Engine::Redb)];
     };
-    let database = |source: &Source| {
-        let engine = match source.content {
-            SourceKind::Redb(_) => Engine::Redb,
-            SourceKind::Sqlite { .. } => Engine::Sqlite,
-            _ => return None,
-        };
-        Some((source.name.clone(), engine))
-    };
+    let database = |source: &Source| Some((source.name.clone(), source.kind.engine()?));
     sources.iter().filter_map(database).collect()
-}
-
-fn open_redb(place: &Path) -> Result<()> {
-    let file = File::open(place).with_context(|| format!("cannot open {}", place.display()))?;
-    RedbHeader::read(&file)?.context("it is not a redb database")?;
-    redb::examine(File::open(place)?).map(drop)
 }
 
 fn not_opened(name: &EntryName, reason: &str) -> String {
@@ -291,13 +262,8 @@ impl Sink for Looking<'_> {
     }
 
     fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
-        let engine = match record.kind.as_deref() {
-            Some("redb") => Some(Engine::Redb),
-            Some("sqlite") => Some(Engine::Sqlite),
-            _ => None,
-        };
         self.now = Now::Beginning(Vec::new());
-        if let Some(engine) = engine {
+        if let Some(engine) = record.engine() {
             self.databases.push((name.clone(), engine));
             self.stage(name, record, &[])?;
         } else if self.companions.contains(name) {

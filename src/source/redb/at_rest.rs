@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::{
     header::SlotRole,
-    walk::{Liveness, MismatchedPage, Round, Walk},
+    walk::{MismatchedPage, Round, SourceState, Walk},
 };
 use crate::error::{Failure, Kind};
 
@@ -53,12 +53,12 @@ pub enum Before {
 /// `standstill` keeps the database at rest. It is dropped as soon as the source has been read. `holds` checks it before
 /// any damage is reported.
 pub fn settle<T>(walk: &mut Walk<'_>, standstill: T, holds: impl Fn(&T) -> bool) -> Result<Rest> {
-    let fault = match walk.catch(SlotRole::Primary, Liveness::AtRest)? {
+    let fault = match walk.catch(SlotRole::Primary, SourceState::AtRest)? {
         Round::Whole => return proven(walk, standstill, None),
         Round::Unfit(reason) => return Ok(Rest::Unfit(reason)),
         Round::Missed(missed) => missed.first,
     };
-    let is_whole = walk.catch(SlotRole::Other, Liveness::AtRest)? == Round::Whole;
+    let is_whole = walk.catch(SlotRole::Other, SourceState::AtRest)? == Round::Whole;
     if !holds(&standstill) || !walk.is_undisturbed()? {
         return Ok(Rest::Disturbed);
     }

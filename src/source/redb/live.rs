@@ -14,7 +14,7 @@ use super::{
     header::SlotRole,
     lock::{self, Against, DatabaseLock},
     pause::Paused,
-    walk::{Liveness, Missed, Round, Walk},
+    walk::{Missed, Round, SourceState, Walk},
 };
 use crate::{
     disk::open_regular,
@@ -63,7 +63,7 @@ pub fn rounds(
     let (mut pause, mut pauses) = (pause, 0);
     loop {
         let round = walk
-            .round(SlotRole::Primary, Liveness::Live)
+            .round(SlotRole::Primary, SourceState::Live)
             .with_context(|| format!("cannot copy {}", path.display()))?;
         let missed = match round {
             Round::Whole => {

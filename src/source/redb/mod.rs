@@ -6,6 +6,8 @@ pub mod in_process;
 pub mod judge;
 pub mod live;
 pub mod lock;
+#[cfg(feature = "cli")]
+pub mod options;
 mod overlay;
 pub mod pages;
 pub mod pause;
@@ -13,4 +15,6 @@ pub mod reflink;
 pub mod same;
 #[cfg(feature = "cli")]
 pub mod snapshot;
+#[cfg(feature = "cli")]
+pub mod source;
 pub mod walk;

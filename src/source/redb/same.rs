@@ -8,20 +8,20 @@ use super::{
     header::{CommitSlot, RedbHeader, SlotRole},
     judge,
     pages::Root,
-    walk::{Liveness, Round, Scope, Walk},
+    walk::{Round, Scope, SourceState, Walk},
 };
-use crate::{disk::open_regular, work::OnBytes};
+use crate::{disk::open_regular, work::Advance};
 
 /// Returns true if the database at `path` holds the tables of a commit whose tree of tables has this root. All pages
 /// must have the checksums that their parents name, and redb must open the file.
 ///
 /// Returns false if a service writes meanwhile.
-pub fn holds_tables(path: &Path, root: Option<Root>, step: &OnBytes<'_>) -> Result<bool> {
+pub fn holds_tables(path: &Path, root: Option<Root>, step: &Advance<'_>) -> Result<bool> {
     holds(path, Scope::Tables, step, |_, slot| slot.user == root)
 }
 
 /// Returns true if the database at `path` holds the last commit of `other`, and was left in the same way.
-pub fn holds_commit(path: &Path, other: &RedbHeader, step: &OnBytes<'_>) -> Result<bool> {
+pub fn holds_commit(path: &Path, other: &RedbHeader, step: &Advance<'_>) -> Result<bool> {
     holds(path, Scope::Everything, step, |header, slot| {
         slot == other.slot(SlotRole::Primary) && header.is_laid_out_as(other)
     })
@@ -30,7 +30,7 @@ pub fn holds_commit(path: &Path, other: &RedbHeader, step: &OnBytes<'_>) -> Resu
 fn holds(
     path: &Path,
     scope: Scope,
-    step: &OnBytes<'_>,
+    step: &Advance<'_>,
     is_it: impl Fn(&RedbHeader, &CommitSlot) -> bool,
 ) -> Result<bool> {
     let comparing = || format!("cannot read {}", path.display());
@@ -39,7 +39,10 @@ fn holds(
         return Ok(false);
     };
     let mut walk = Walk::over(&file, scope, step);
-    let mut round = |which| walk.round(which, Liveness::AtRest).with_context(comparing);
+    let mut round = |which| {
+        walk.round(which, SourceState::AtRest)
+            .with_context(comparing)
+    };
     let which = if is_it(&header, header.slot(SlotRole::Primary)) {
         if round(SlotRole::Primary)? != Round::Whole {
             return Ok(false);

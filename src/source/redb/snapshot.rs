@@ -30,6 +30,7 @@ use super::{
     judge,
     live::{self, RoundsEnd, unfit},
     lock::{self, Against, DatabaseLock},
+    options::{Compaction, RedbContext, SnapshotOptions},
     pages::Root,
     reflink,
     walk::{Missed, Scope, Walk, Walked},
@@ -44,30 +45,12 @@ use crate::{
         digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord,
         method::Method,
     },
-    source::files::{self, Staged, StagedContent},
+    source::{
+        files,
+        staged::{Staged, StagedContent},
+    },
     state::Active,
-    work::OnBytes,
 };
-
-/// The choice to make the copy as small as redb can, or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compaction {
-    /// The copy is compacted.
-    Compact,
-    /// Its pages stay where they are.
-    Keep,
-}
-
-/// The request for a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotOptions {
-    /// The method.
-    pub method: Method,
-    /// The longest time of a walk beside a writing service; at least five rounds are made.
-    pub timeout: Duration,
-    /// The choice to compact the copy, or not.
-    pub compaction: Compaction,
-}
 
 /// The number of attempts on a file that is replaced during the walk, and on a clone.
 const ATTEMPTS: usize = 3;
@@ -78,16 +61,6 @@ pub struct Snapshot {
     pub staged: Staged,
     /// The running work in it, or an error if that cannot be read.
     pub active: Result<Active, String>,
-}
-
-/// The caller's parts of a snapshot.
-pub struct RedbContext<'a> {
-    /// A callback that is told how many bytes were read, and may end the work with an error.
-    pub step: &'a OnBytes<'a>,
-    /// The folder for the copy, which gets no name there.
-    pub scratch: &'a Path,
-    /// This program, to be started as the guard of a service that is paused.
-    pub program: &'a Path,
 }
 
 /// One commit in a file of our own.

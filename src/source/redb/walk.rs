@@ -25,7 +25,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::work::{OnBytes, ReadAt};
+use crate::work::{Advance, ReadAt};
 
 use self::{
     clear::clear_between,
@@ -59,7 +59,7 @@ pub enum Scope {
 
 /// The state of the source: written, or at rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Liveness {
+pub enum SourceState {
     /// A commit may be on its way to the file: a page that does not match may match in a moment.
     Live,
     /// A page that does not match now never will.
@@ -137,7 +137,7 @@ pub struct Walk<'a> {
     source: &'a dyn ReadAt,
     copy: Option<&'a File>,
     scope: Scope,
-    step: &'a OnBytes<'a>,
+    step: &'a Advance<'a>,
     header: Option<RedbHeader>,
     which: SlotRole,
     known: HashMap<u64, KnownPage>,
@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
         source: &'a dyn ReadAt,
         copy: &'a File,
         scope: Scope,
-        step: &'a OnBytes<'a>,
+        step: &'a Advance<'a>,
     ) -> Walk<'a> {
         Walk {
             copy: Some(copy),
@@ -175,7 +175,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Creates a walk that copies nothing; only its first round counts.
-    pub fn over(source: &'a dyn ReadAt, scope: Scope, step: &'a OnBytes<'a>) -> Walk<'a> {
+    pub fn over(source: &'a dyn ReadAt, scope: Scope, step: &'a Advance<'a>) -> Walk<'a> {
         Walk {
             source,
             copy: None,
@@ -219,14 +219,14 @@ impl<'a> Walk<'a> {
     /// Returns the bytes of the current commit's pages, as far as they can be read now.
     pub fn measure(&mut self) -> Result<u64> {
         // A page that does not match is counted; what lies below it is left to the copy to find.
-        self.catch(SlotRole::Primary, Liveness::Live)?;
+        self.catch(SlotRole::Primary, SourceState::Live)?;
         let ranges = self.live_ranges();
         Ok(ranges.iter().map(|range| range.end - range.start).sum())
     }
 
     /// Makes one round: down from a slot of the header. Then verifies the whole copy once more if earlier rounds left
     /// anything in it.
-    pub fn round(&mut self, which: SlotRole, source: Liveness) -> Result<Round> {
+    pub fn round(&mut self, which: SlotRole, source: SourceState) -> Result<Round> {
         match self.catch(which, source)? {
             Round::Whole if !self.prove()? => Ok(self.missed(false)),
             round => Ok(round),
@@ -234,7 +234,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Makes the part of a round that reads the source.
-    pub fn catch(&mut self, which: SlotRole, source: Liveness) -> Result<Round> {
+    pub fn catch(&mut self, which: SlotRole, source: SourceState) -> Result<Round> {
         let header = match stable_header(self.source)? {
             Ok(header) => header,
             Err(reason) => return Ok(Round::Unfit(reason.to_owned())),
@@ -260,8 +260,8 @@ impl<'a> Walk<'a> {
         // A single descent, with nothing known before it, verified every page just before writing it.
         self.is_proven = complete && self.walked.rounds == 1;
         let waits = match source {
-            Liveness::Live => FLUSH_WAITS,
-            Liveness::AtRest => 0,
+            SourceState::Live => FLUSH_WAITS,
+            SourceState::AtRest => 0,
         };
         // The header may be in the file before the pages that it names: reading them again is cheap.
         for _ in 0..waits {
@@ -280,7 +280,7 @@ impl<'a> Walk<'a> {
             ));
         }
         if !complete {
-            if source == Liveness::Live && self.is_undisturbed()? {
+            if source == SourceState::Live && self.is_undisturbed()? {
                 self.suspect();
             }
             return Ok(self.missed(is_steady));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{SqliteContext, verdict};
-use crate::{error::Failure, work::OnBytes};
+use crate::{error::Failure, work::Advance};
 
 /// Returns the failure of work that needs SQLite.
 fn absent(path: &Path) -> anyhow::Error {
@@ -26,7 +26,7 @@ pub mod judge {
     use super::{verdict::CheckDepth, verdict::SqliteVerdict, *};
 
     /// Fails: nothing can be checked.
-    pub fn opens(path: &Path, _: &OnBytes<'_>) -> anyhow::Result<()> {
+    pub fn opens(path: &Path, _: &Advance<'_>) -> anyhow::Result<()> {
         Err(absent(path))
     }
 
@@ -36,7 +36,7 @@ pub mod judge {
     }
 
     /// Fails: nothing can be checked.
-    pub fn verdict(path: &Path, _: CheckDepth, _: &OnBytes<'_>) -> anyhow::Result<SqliteVerdict> {
+    pub fn verdict(path: &Path, _: CheckDepth, _: &Advance<'_>) -> anyhow::Result<SqliteVerdict> {
         Err(absent(path))
     }
 }
@@ -46,7 +46,7 @@ pub mod snapshot {
     use super::*;
     use crate::{
         model::{digest::Digest, entry_name::EntryName},
-        source::files::Staged,
+        source::staged::Staged,
     };
 
     /// Fails: no database can be copied.

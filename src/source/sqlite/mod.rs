@@ -20,6 +20,7 @@ mod finding;
     expect(dead_code, reason = "the engine uses it")
 )]
 mod lock;
+pub mod source;
 pub mod verdict;
 
 use std::{
@@ -34,13 +35,13 @@ use anyhow::{Context as _, Result};
 pub use self::engine::{active, judge, snapshot};
 use crate::{
     disk::holder::{self, Holder},
-    work::OnBytes,
+    work::Advance,
 };
 
 /// The caller's parts in reading a database.
 pub struct SqliteContext<'a> {
     /// Called several times a second, also while another process keeps the database locked.
-    pub step: &'a OnBytes<'a>,
+    pub step: &'a Advance<'a>,
     /// The folder for private copies. A live database in rollback mode, and one with leftovers of a crash, is copied
     /// twice.
     pub scratch: &'a Path,

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{hash::Hashed, listing::Collected};
+use super::{hashed::Hashed, listing::Collected};
 use crate::{
     disk::tree::beneath::{Folders, Look, NodeKind, Top, is_gone, open_file, split},
     model::{

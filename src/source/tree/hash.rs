@@ -16,16 +16,13 @@ use anyhow::Result;
 
 use super::{
     Spooled, TreeContext,
-    database::{DatabaseHandling, Engine, Found},
+    database::{DatabaseHandling, Found},
+    hashed::Hashed,
     listing::FoundFile,
 };
 use crate::{
     disk::tree::beneath::{Folders, Look, NodeKind, Top, is_gone, open_file, xattrs},
-    model::{
-        digest::{Digest, Hashing},
-        limits::BUFFER_BYTES,
-        tree::{Modified, Xattrs},
-    },
+    model::{digest::Hashing, engine::Engine, limits::BUFFER_BYTES, tree::Modified},
 };
 
 /// The most threads: more gain nothing, because a disk does not read faster.
@@ -35,18 +32,6 @@ const BATCH: usize = 32;
 /// The time between two reports to the caller while threads read large files.
 const TICK: Duration = Duration::from_millis(50);
 const STACK_BYTES: usize = 512 << 10;
-
-/// The result of reading a file.
-pub struct Hashed {
-    /// The file's metadata when reading began.
-    pub look: Look,
-    /// Its extended attributes.
-    pub xattrs: Xattrs,
-    /// SHA-256 of the content.
-    pub digest: Digest,
-    /// The bytes of the content.
-    pub size: u64,
-}
 
 /// The outcome of reading a file.
 pub enum Outcome {
@@ -194,11 +179,11 @@ impl Work<'_> {
         if let Some(kind) = no_file(&look) {
             return Ok(Outcome::Special(kind));
         }
-        if is_after(look.ctime, self.recent.files) {
+        if look.ctime.is_after(self.recent.files) {
             return Ok(Outcome::Unsettled);
         }
         if let Some(recent) = self.recent.folders
-            && is_after(Look::of(parent)?.mtime, recent)
+            && Look::of(parent)?.mtime.is_after(recent)
         {
             return Ok(Outcome::Unsettled);
         }
@@ -272,8 +257,4 @@ pub fn read(
         }
     }
     Ok(())
-}
-
-pub fn is_after(time: Modified, moment: Modified) -> bool {
-    (time.seconds, time.nanoseconds) > (moment.seconds, moment.nanoseconds)
 }

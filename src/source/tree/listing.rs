@@ -19,7 +19,6 @@ use crate::{
         rules::Rules,
         tree::{FolderRecord, LinkRecord, Modified, Tree},
     },
-    source::tree::hash::is_after,
 };
 
 /// A file that a listing names.
@@ -76,7 +75,7 @@ impl ListedFolders {
             };
             let times = |look: &Look| (look.inode, look.mtime, look.ctime);
             let is_other = now.is_none_or(|now| times(&now) != times(then));
-            if is_other || is_after(then.ctime, settled) {
+            if is_other || then.ctime.is_after(settled) {
                 changed.folders.insert(path.clone());
                 changed.is_certain |= is_other;
             }

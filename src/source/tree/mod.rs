@@ -5,78 +5,38 @@
 //! without a name, and hashed on the way: the copy does not change.
 
 mod content;
+mod context;
 pub mod database;
 mod hash;
+mod hashed;
 mod listing;
 mod reading;
+pub mod source;
 mod spool;
+mod staged;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 
-pub use self::content::{ContentChanged, Reopened, Spooled};
 use self::{
     content::OpenDirectory,
-    database::DatabaseHandling,
     hash::Recent,
     listing::{Collected, FoundFile},
     reading::Reading,
     spool::Spool,
 };
+pub use self::{
+    content::{ContentChanged, Reopened, Spooled},
+    context::{QUIET, TreeContext},
+    staged::StagedTree,
+};
 use crate::{
     archive::manifest_text,
     disk::{dangling, tree::beneath::Top},
     error::{Failure, Kind},
-    model::{
-        entry_name::EntryName, manifest::FileRecord, relative::is_tree_name, rules::Rules,
-        tree::Tree,
-    },
-    source::files::StagedContent,
-    work::{OnBytes, Threads},
+    model::{entry_name::EntryName, relative::is_tree_name, rules::Rules},
 };
-
-/// A directory that is ready for the archive.
-pub struct StagedTree {
-    /// The files' records in the manifest, in the order of their names.
-    pub records: Vec<(EntryName, FileRecord)>,
-    /// The contents, in the same order.
-    pub contents: Vec<(EntryName, StagedContent)>,
-    /// All other entries.
-    pub tree: Tree,
-    /// Files that no archive holds: sockets, fifos, devices.
-    pub special: Vec<String>,
-    /// Files of hookshot's own, which are left out as well.
-    pub own: Vec<String>,
-    /// Files that were gone before they were read.
-    pub vanished: Vec<String>,
-    /// Files that changed each time they were read: the archive has them as they were read last, which may be no state
-    /// that they ever had.
-    pub torn: Vec<EntryName>,
-    /// Files that begin like databases and of which no consistent copy could be made, and why: the archive has them as
-    /// plain files.
-    pub unproven: Vec<(EntryName, String)>,
-}
-
-/// The caller's parts in staging a directory.
-pub struct TreeContext<'a> {
-    /// A callback that is told how many bytes were read, and may end the work with an error.
-    pub step: &'a OnBytes<'a>,
-    /// The folder for the copies, which get no name in it.
-    pub scratch: &'a Path,
-    /// The number of reading threads.
-    pub threads: Threads,
-    /// The time for which a file must be untouched to be read in place; [`QUIET`] by default.
-    pub quiet: Duration,
-    /// The most bytes that the files may take in the manifest; [`u64::MAX`] if no archive is made of them.
-    pub manifest_bytes: u64,
-    /// The treatment of databases.
-    pub databases: DatabaseHandling<'a>,
-}
-
-/// The usual quiet time: file systems round times by up to two seconds, and a process that writes a file soon writes it
-/// again.
-pub const QUIET: Duration = Duration::from_secs(3);
 
 /// Reads the directory at `path` for the archive, as the source `name`. If files cannot be read, all of them are named,
 /// and it fails. More files than the manifest has room for are refused before any is read.

@@ -17,7 +17,8 @@ use rustix::fs::{self as sys, AtFlags, StatxFlags};
 use super::{
     StagedTree, TreeContext,
     content::{OpenDirectory, Reopened, Seen},
-    hash::{self, Hashed, Outcome, Recent, is_after},
+    hash::{self, Outcome, Recent},
+    hashed::Hashed,
     listing::{Collected, FoundFile},
     spool::Spool,
 };
@@ -31,7 +32,7 @@ use crate::{
         entry_name::EntryName, manifest::FileRecord, named::Named, relative::RelativeName,
         tree::Modified,
     },
-    source::files::StagedContent,
+    source::staged::StagedContent,
 };
 
 /// The most times that folders that change are listed again, to find files that have no name for the moment.
@@ -537,7 +538,7 @@ impl<'a> Reading<'a> {
             };
             read.insert(inode);
             if missed.contains(&inode)
-                && birth(&mut folders, self.path(index)).is_some_and(|birth| is_after(birth, begun))
+                && birth(&mut folders, self.path(index)).is_some_and(|birth| birth.is_after(begun))
             {
                 born_since.insert(inode);
             }

@@ -9,8 +9,9 @@ use rustix::fs::{self as sys, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::{
     content::Spooled,
-    database::{Engine, Found},
-    hash::{Hashed, Outcome, no_file, read},
+    database::Found,
+    hash::{Outcome, no_file, read},
+    hashed::Hashed,
 };
 use crate::{
     disk::{
@@ -19,11 +20,12 @@ use crate::{
     },
     model::{
         digest::Hashing,
+        engine::Engine,
         limits::{BUFFER_BYTES, SMALL_SOURCE_BYTES},
         relative::RelativeName,
         tree::Modified,
     },
-    work::OnBytes,
+    work::Advance,
 };
 
 /// The number of attempts to copy a file that changes meanwhile.
@@ -87,7 +89,7 @@ impl Spool {
         folders: &mut Folders<'_>,
         name: &RelativeName,
         kinds: FileKinds,
-        step: &OnBytes<'_>,
+        step: &Advance<'_>,
     ) -> Result<Outcome> {
         let opened = folders
             .parent(name.as_bytes())
@@ -153,7 +155,7 @@ impl Spool {
     }
 
     /// Returns true if the first `size` bytes of `file` are those that were copied last.
-    fn is_still(&mut self, file: &File, size: u64, step: &OnBytes<'_>) -> Result<bool> {
+    fn is_still(&mut self, file: &File, size: u64, step: &Advance<'_>) -> Result<bool> {
         let mut copied = vec![0; self.buffer.len()];
         let mut done = 0;
         while done < size {
@@ -188,7 +190,7 @@ impl Spool {
         &mut self,
         file: &File,
         look: &Look,
-        step: &OnBytes<'_>,
+        step: &Advance<'_>,
     ) -> Result<Result<Hashed, io::Error>> {
         let xattrs = match xattrs(std::os::fd::AsFd::as_fd(file)) {
             Ok(xattrs) => xattrs,
@@ -238,7 +240,7 @@ impl Spool {
         &mut self,
         content: &mut dyn io::Read,
         look: &Look,
-        step: &OnBytes<'_>,
+        step: &Advance<'_>,
     ) -> Result<Spooled> {
         let start = self.end;
         loop {

@@ -253,7 +253,7 @@ fn what_earlier_rounds_copied_does_not_stay_in_the_copy() {
     let alone = tempfile::tempfile().expect("a file");
     let mut walk = Walk::new(&then, &alone, Scope::Everything, &|_| Ok(()));
     assert_eq!(
-        walk.round(SlotRole::Primary, Liveness::AtRest)
+        walk.round(SlotRole::Primary, SourceState::AtRest)
             .expect("read"),
         Round::Whole
     );
@@ -273,7 +273,7 @@ fn what_earlier_rounds_copied_does_not_stay_in_the_copy() {
     let copy = tempfile::tempfile().expect("a file");
     let mut walk = Walk::new(&source, &copy, Scope::Everything, &|_| Ok(()));
     let missed = walk
-        .round(SlotRole::Primary, Liveness::AtRest)
+        .round(SlotRole::Primary, SourceState::AtRest)
         .expect("read");
     assert!(
         matches!(&missed, Round::Missed(missed) if missed.pages == 1 && missed.first.table.as_deref() == Some("rows")),
@@ -281,7 +281,7 @@ fn what_earlier_rounds_copied_does_not_stay_in_the_copy() {
     );
     source.has_changed.set(true);
     assert_eq!(
-        walk.round(SlotRole::Primary, Liveness::AtRest)
+        walk.round(SlotRole::Primary, SourceState::AtRest)
             .expect("read"),
         Round::Whole
     );

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 /// The way in which a database is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenMode {
+pub enum ConnectionMode {
     /// As a reader beside other processes in WAL mode. Log and index must be there, else SQLite would create them. The
     /// index is only read: this reader does not note in it how far it reads.
     Beside,
@@ -23,11 +23,11 @@ const BUSY: Duration = Duration::from_secs(2);
 ///
 /// Its schema is not trusted: it cannot call functions with effects outside of it. If `access` allows writing, nothing
 /// is synced, because only private copies are written.
-pub fn open(path: &Path, access: OpenMode) -> rusqlite::Result<Connection> {
+pub fn open(path: &Path, access: ConnectionMode) -> rusqlite::Result<Connection> {
     let (flags, parameters) = match access {
-        OpenMode::Beside => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&readonly_shm=1"),
-        OpenMode::Still => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&immutable=1"),
-        OpenMode::Own => (OpenFlags::SQLITE_OPEN_READ_WRITE, "?mode=rw"),
+        ConnectionMode::Beside => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&readonly_shm=1"),
+        ConnectionMode::Still => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&immutable=1"),
+        ConnectionMode::Own => (OpenFlags::SQLITE_OPEN_READ_WRITE, "?mode=rw"),
     };
     let connection = Connection::open_with_flags(
         uri(path) + parameters,
@@ -70,7 +70,7 @@ mod tests {
         ] {
             let path = folder.path().join(OsStr::from_bytes(name));
             std::fs::File::create_new(&path).expect("a file");
-            let connection = open(&path, OpenMode::Own).expect("opened");
+            let connection = open(&path, ConnectionMode::Own).expect("opened");
             connection
                 .execute_batch("CREATE TABLE notes(text)")
                 .expect("written");

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     disk::{open_regular, space, staging::Staging},
     model::{entry_name::EntryName, limits::BUFFER_BYTES},
-    work::OnBytes,
+    work::Advance,
 };
 
 /// The name of the copy in its folder; companions get their suffix.
@@ -33,7 +33,7 @@ pub fn make(
     path: &Path,
     suffixes: &[&str],
     folder: &Staging,
-    step: &OnBytes<'_>,
+    step: &Advance<'_>,
 ) -> Result<Option<PathBuf>> {
     let mut companions = Vec::new();
     for suffix in suffixes {
@@ -87,7 +87,7 @@ fn copy(
     place: &Path,
     name: &EntryName,
     folder: &Staging,
-    step: &OnBytes<'_>,
+    step: &Advance<'_>,
 ) -> Result<PathBuf> {
     let mut out = folder.file(name)?;
     let mut source = source;
@@ -104,7 +104,7 @@ fn copy(
 }
 
 /// Returns true if two files hold the same bytes, both read from their beginning.
-fn is_same(one: &File, other: &File, step: &OnBytes<'_>) -> Result<bool> {
+fn is_same(one: &File, other: &File, step: &Advance<'_>) -> Result<bool> {
     let mut one = BufReader::with_capacity(BUFFER_BYTES, one);
     let mut other = BufReader::with_capacity(BUFFER_BYTES, other);
     let (mut mine, mut theirs) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use std::{cell::Cell, fs};
 
-    fn make_in(folder: &Path, step: &OnBytes<'_>) -> Option<Vec<u8>> {
+    fn make_in(folder: &Path, step: &Advance<'_>) -> Option<Vec<u8>> {
         let path = folder.join("app.db");
         let file = File::open(&path).expect("a file");
         let staging = Staging::scratch(folder, "snapshot").expect("a folder");

@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 
 use super::{
     companions,
-    connection::{self, OpenMode},
+    connection::{self, ConnectionMode},
     examine::examine,
     failure::said,
     header::SqliteHeader,
@@ -16,14 +16,14 @@ use super::{
 };
 use crate::{
     disk::{exists, open_regular},
-    work::OnBytes,
+    work::Advance,
 };
 
 /// Checks the database in the file at `path`, which no process may be writing. The file is not changed, and its
 /// companions are not inspected.
 ///
 /// The error names the first findings, or says that the file is not a database. `step` may end the work.
-pub fn check(path: &Path, step: &OnBytes<'_>) -> Result<CheckExtent> {
+pub fn check(path: &Path, step: &Advance<'_>) -> Result<CheckExtent> {
     let size = path.metadata().map_or(0, |metadata| metadata.len());
     match verdict(path, CheckDepth::of_size(size), step)? {
         SqliteVerdict::Good(checked) => Ok(checked),
@@ -34,7 +34,7 @@ pub fn check(path: &Path, step: &OnBytes<'_>) -> Result<CheckExtent> {
 
 /// Reads every page of the database in the file at `path`, as [`check`] does; an index that does not match its table is
 /// not an error.
-pub fn opens(path: &Path, step: &OnBytes<'_>) -> Result<()> {
+pub fn opens(path: &Path, step: &Advance<'_>) -> Result<()> {
     match verdict(path, CheckDepth::Quick, step)? {
         SqliteVerdict::Good(_) | SqliteVerdict::Index(..) => Ok(()),
         SqliteVerdict::Damaged(finding) => bail!(finding),
@@ -49,7 +49,7 @@ pub fn recover(path: &Path) -> Result<()> {
     let recover = || -> rusqlite::Result<()> {
         let connection = connection::open(
             &path.canonicalize().unwrap_or(path.to_owned()),
-            OpenMode::Own,
+            ConnectionMode::Own,
         )?;
         let count = "SELECT count(*) FROM sqlite_schema";
         connection.query_row(count, [], |row| row.get::<_, i64>(0))?;
@@ -65,7 +65,7 @@ pub fn recover(path: &Path) -> Result<()> {
 
 /// Checks the database in the file at `path` as [`check`] does, with the check `check`. Faults of the database are in
 /// the verdict; they are not errors.
-pub fn verdict(path: &Path, check: CheckDepth, step: &OnBytes<'_>) -> Result<SqliteVerdict> {
+pub fn verdict(path: &Path, check: CheckDepth, step: &Advance<'_>) -> Result<SqliteVerdict> {
     let damaged = |finding: String| Ok(SqliteVerdict::Damaged(finding));
     let reading = || format!("cannot read {}", path.display());
     let real = path.canonicalize().with_context(reading)?;
@@ -77,7 +77,7 @@ pub fn verdict(path: &Path, check: CheckDepth, step: &OnBytes<'_>) -> Result<Sql
             return damaged("it is not an SQLite database, or it is encrypted".to_owned());
         }
     }
-    let connection = match connection::open(&real, OpenMode::Still) {
+    let connection = match connection::open(&real, ConnectionMode::Still) {
         Ok(connection) => connection,
         Err(error) => return damaged(format!("SQLite cannot open it: {}", said(&error))),
     };

@@ -31,7 +31,7 @@ use rusqlite::Connection;
 
 use super::{
     SqliteContext, companions,
-    connection::{self, OpenMode},
+    connection::{self, ConnectionMode},
     duplicate,
     failure::{busy, empty, explained, foreign, is_passing},
     header::{JournalMode, SqliteHeader},
@@ -88,8 +88,8 @@ pub fn one_state<T: Send>(
         let (ended, stayed, origin) = match way {
             Way::Beside | Way::Still { .. } => {
                 let access = match way {
-                    Way::Beside => OpenMode::Beside,
-                    _ => OpenMode::Still,
+                    Way::Beside => ConnectionMode::Beside,
+                    _ => ConnectionMode::Still,
                 };
                 let ended = match connection::open(&original.path, access) {
                     Ok(connection) => work::run(connection, caller.step, grows, work),
@@ -114,7 +114,7 @@ pub fn one_state<T: Send>(
                     others = Some(Others::AreJoined);
                     continue;
                 };
-                let ended = match connection::open(&copy, OpenMode::Own) {
+                let ended = match connection::open(&copy, ConnectionMode::Own) {
                     Ok(connection) => work::run(connection, caller.step, grows, work),
                     Err(error) => WorkEnd::Worked(Err(error.into())),
                 };

@@ -33,7 +33,7 @@ use tracing::info;
 
 use super::{
     SqliteContext, companions,
-    connection::{self, OpenMode},
+    connection::{self, ConnectionMode},
     examine::examine,
     failure::{explained, is_about_content, said},
     foreign::is_reordered,
@@ -48,7 +48,10 @@ use crate::{
         staging::{self, SNAPSHOT, Staging},
     },
     model::{digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord},
-    source::files::{self, Staged, StagedContent},
+    source::{
+        files,
+        staged::{Staged, StagedContent},
+    },
 };
 
 /// The number of pages that are copied between two checks for a stop.
@@ -214,7 +217,7 @@ fn copy_into(
     // One read transaction around all pieces: they are of one state.
     connection.execute_batch("BEGIN")?;
     number(connection, "schema_version")?;
-    let mut target = connection::open(place, OpenMode::Own)?;
+    let mut target = connection::open(place, ConnectionMode::Own)?;
     let backup = Backup::new(connection, &mut target)?;
     loop {
         match backup.step(PIECE_PAGES)? {
@@ -240,7 +243,7 @@ fn clear(copy: &File, place: &Path) -> Result<()> {
 
 /// Gives the copy the journal mode of the original, and has SQLite close it.
 fn settle(place: &Path, mode: JournalMode) -> Result<Facts> {
-    let connection = connection::open(place, OpenMode::Own)?;
+    let connection = connection::open(place, ConnectionMode::Own)?;
     let set = format!("PRAGMA journal_mode = {}", mode.name());
     let now: String = connection.query_row(&set, [], |row| row.get(0))?;
     let facts = Facts {

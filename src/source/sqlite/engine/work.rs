@@ -14,7 +14,7 @@ use std::{
 use anyhow::Result;
 use rusqlite::Connection;
 
-use crate::work::OnBytes;
+use crate::work::Advance;
 
 /// The time between two questions to the caller whether to go on.
 const TICK: Duration = Duration::from_millis(50);
@@ -32,7 +32,7 @@ pub enum WorkEnd<T> {
 /// `grows`, and ends the work by an error. Work that SQLite does not interrupt has to read the flag.
 pub fn run<T: Send>(
     mut connection: Connection,
-    step: &OnBytes<'_>,
+    step: &Advance<'_>,
     grows: Option<&Path>,
     work: impl FnOnce(&mut Connection, &AtomicBool) -> Result<T> + Send,
 ) -> WorkEnd<T> {

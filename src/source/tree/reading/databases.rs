@@ -8,7 +8,8 @@ use super::{
     super::{
         content::Seen,
         database::{DatabaseHandling, Found},
-        hash::{Hashed, Outcome},
+        hash::Outcome,
+        hashed::Hashed,
         listing::FoundFile,
         spool::FileKinds,
     },
@@ -18,7 +19,7 @@ use crate::{
     disk::tree::beneath::Folders,
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::FileRecord, relative::RelativeName},
-    source::files::StagedContent,
+    source::staged::StagedContent,
 };
 
 /// The size above which a copy of a database keeps a file of its own.

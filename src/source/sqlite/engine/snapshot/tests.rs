@@ -61,7 +61,7 @@ impl Place {
         self.take_with(name, &|_| Ok(()))
     }
 
-    fn take_with(&self, name: &str, step: &crate::work::OnBytes<'_>) -> Result<Staged> {
+    fn take_with(&self, name: &str, step: &crate::work::Advance<'_>) -> Result<Staged> {
         let caller = SqliteContext {
             step,
             scratch: self.scratch.path(),
@@ -84,7 +84,7 @@ impl Place {
         let mut file = File::create(&path).expect("a file");
         io::copy(&mut staged.content.open().expect("content"), &mut file).expect("copied");
         judge::check(&path, &|_| Ok(())).expect("a good database");
-        let connection = connection::open(&path, OpenMode::Still).expect("opened");
+        let connection = connection::open(&path, ConnectionMode::Still).expect("opened");
         fs::remove_file(&path).expect("removed");
         connection
     }
@@ -232,7 +232,7 @@ fn a_transaction_that_a_crash_cut_short_is_rolled_back_in_the_copy() {
         fs::copy(live.path().join(name), place.path(name)).expect("copied");
     }
     drop(connection);
-    let torn = connection::open(&place.path("app.db"), OpenMode::Still).expect("opened");
+    let torn = connection::open(&place.path("app.db"), ConnectionMode::Still).expect("opened");
     assert_ne!(rowids(&torn), rows, "the file alone is in the middle of it");
     drop(torn);
     let staged = place.take("app.db").expect("a snapshot");
@@ -349,7 +349,8 @@ fn damage_that_a_rebuilt_copy_would_hide_is_found() {
         .expect("a leaf of the table");
     bytes[leaf + 4] -= 5;
     fs::write(place.path("app.db"), &bytes).expect("written");
-    let connection = connection::open(&place.path("app.db"), OpenMode::Still).expect("opened");
+    let connection =
+        connection::open(&place.path("app.db"), ConnectionMode::Still).expect("opened");
     let rebuilt = place.scratch.path().join("rebuilt.db");
     connection
         .execute("VACUUM INTO ?1", [connection::uri(&rebuilt)])

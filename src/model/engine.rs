@@ -1,0 +1,112 @@
+//! The engines of databases that are copied and restored as databases.
+
+use std::path::{Path, PathBuf};
+
+/// The engine of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Engine {
+    /// redb.
+    Redb,
+    /// SQLite.
+    Sqlite,
+}
+
+/// The facts about an engine.
+struct EngineFacts {
+    /// The kind of its entries in a manifest.
+    kind: &'static str,
+    /// Its name for messages.
+    name: &'static str,
+    /// The first bytes of a database that is not encrypted.
+    magic: &'static [u8],
+    /// The suffixes of the files that it keeps beside a database.
+    companions: &'static [&'static str],
+}
+
+impl Engine {
+    /// All engines.
+    pub const ALL: [Engine; 2] = [Engine::Redb, Engine::Sqlite];
+
+    fn facts(self) -> &'static EngineFacts {
+        match self {
+            // redb, docs/design.md, "Database header".
+            Engine::Redb => &EngineFacts {
+                kind: "redb",
+                name: "redb",
+                magic: b"redb\x1a\x0a\xa9\x0d\x0a",
+                companions: &[],
+            },
+            // sqlite.org, "Database File Format", 1.3.1, and "Temporary Files Used By SQLite".
+            Engine::Sqlite => &EngineFacts {
+                kind: "sqlite",
+                name: "SQLite",
+                magic: b"SQLite format 3\0",
+                companions: &["-wal", "-shm", "-journal"],
+            },
+        }
+    }
+
+    /// Returns the engine whose database begins with `head`, the first bytes of a file.
+    pub fn of(head: &[u8]) -> Option<Engine> {
+        let mut all = Engine::ALL.into_iter();
+        all.find(|engine| head.starts_with(engine.facts().magic))
+    }
+
+    /// Returns the engine whose entries have this kind in a manifest.
+    pub fn of_kind(kind: &str) -> Option<Engine> {
+        let mut all = Engine::ALL.into_iter();
+        all.find(|engine| engine.kind() == kind)
+    }
+
+    /// Returns the kind of its entries in a manifest.
+    pub fn kind(self) -> &'static str {
+        self.facts().kind
+    }
+
+    /// Returns its name for messages.
+    pub fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// Returns the suffixes of the files that the engine keeps beside a database. They are part of the database; its
+    /// copy has none.
+    pub fn companions(self) -> &'static [&'static str] {
+        self.facts().companions
+    }
+
+    /// Returns the paths of the files that the engine keeps beside the database at `path`. A link at `path` is not
+    /// followed.
+    ///
+    /// A caller that replaces a database has to move them away as well: the engine would apply them to the new file.
+    pub fn companions_of(self, path: &Path) -> impl Iterator<Item = PathBuf> {
+        self.companions().iter().map(|suffix| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_known_by_its_first_bytes() {
+        assert_eq!(Engine::of(b"SQLite format 3\0..."), Some(Engine::Sqlite));
+        assert_eq!(Engine::of(b"redb\x1a\x0a\xa9\x0d\x0a"), Some(Engine::Redb));
+        for other in [&b""[..], b"SQLite format 3", b"SQLite format 4\0", b"redb"] {
+            assert_eq!(Engine::of(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn companions_lie_beside_the_database_whatever_its_name() {
+        let path = Path::new("/data/a b?#%41.db");
+        let found: Vec<PathBuf> = Engine::Sqlite.companions_of(path).collect();
+        let expected =
+            ["-wal", "-shm", "-journal"].map(|suffix| format!("/data/a b?#%41.db{suffix}"));
+        assert_eq!(found, expected.map(PathBuf::from));
+        assert_eq!(Engine::Redb.companions_of(path).count(), 0);
+    }
+}

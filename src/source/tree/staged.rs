@@ -1,0 +1,28 @@
+//! A directory that was read.
+
+use crate::{
+    model::{entry_name::EntryName, manifest::FileRecord, tree::Tree},
+    source::staged::StagedContent,
+};
+
+/// A directory that is ready for the archive.
+pub struct StagedTree {
+    /// The files' records in the manifest, in the order of their names.
+    pub records: Vec<(EntryName, FileRecord)>,
+    /// The contents, in the same order.
+    pub contents: Vec<(EntryName, StagedContent)>,
+    /// All other entries.
+    pub tree: Tree,
+    /// Files that no archive holds: sockets, fifos, devices.
+    pub special: Vec<String>,
+    /// Files of hookshot's own, which are left out as well.
+    pub own: Vec<String>,
+    /// Files that were gone before they were read.
+    pub vanished: Vec<String>,
+    /// Files that changed each time they were read: the archive has them as they were read last, which may be no state
+    /// that they ever had.
+    pub torn: Vec<EntryName>,
+    /// Files that begin like databases and of which no consistent copy could be made, and why: the archive has them as
+    /// plain files.
+    pub unproven: Vec<(EntryName, String)>,
+}
