@@ -64,7 +64,7 @@ impl Destination {
         address: Address,
         read_back: ReadBack,
     ) -> Result<Destination> {
-        let written = destinations::Destination::at(address);
+        let written = destinations::DestinationSettings::at(address);
         Destination::open(context, settings, None, written, read_back)
     }
 
@@ -72,7 +72,7 @@ impl Destination {
         context: &Context,
         settings: &Settings,
         name: Option<String>,
-        written: destinations::Destination,
+        written: destinations::DestinationSettings,
         read_back: ReadBack,
     ) -> Result<Destination> {
         context.signs.keep_in(&settings.folders());
@@ -113,7 +113,7 @@ impl Destination {
     pub fn look_over(
         context: &Context,
         settings: &Settings,
-        written: &destinations::Destination,
+        written: &destinations::DestinationSettings,
     ) -> Result<Vec<String>> {
         let mut options = written.options.clone();
         let (mut is_complete, mut unseen) = (true, Vec::new());

@@ -103,17 +103,17 @@ pub fn at_each<T>(
     Ok((done, failed))
 }
 
-/// Returns the failure of a run over `places` destinations, `None` if none failed. If all failed, it has the kind of
+/// Returns the failure of a run over `count` destinations, `None` if none failed. If all failed, it has the kind of
 /// the first; else [`Kind::Partial`].
-pub fn failure_of(failed: &[FailedDestination], places: usize) -> Option<Failure> {
+pub fn failure_of(failed: &[FailedDestination], count: usize) -> Option<Failure> {
     let first = &failed.first()?.failure;
-    let kind = if failed.len() < places {
+    let kind = if failed.len() < count {
         Kind::Partial
     } else {
         first.kind
     };
     let message = format!(
-        "{} of {places} destinations failed: {}: {}",
+        "{} of {count} destinations failed: {}: {}",
         failed.len(),
         failed[0].destination,
         first.message

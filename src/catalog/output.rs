@@ -58,7 +58,7 @@ impl UploadSlot {
                 info!(archive = %name, place = %self.repository.address(), "Removed what an upload had left that did not end")
             }),
             Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_) | Kind::Unproven) => return (self.shown(default), Err(error)),
-            // If the place refuses writes, the upload reports it at once.
+            // If the destination refuses writes, the upload reports it at once.
             Err(error) => warn!("Cannot look for what unfinished uploads left: {error:#}"),
         }
         // The upload itself reports any other error.

@@ -1,4 +1,4 @@
-//! A set of archives: one trait says what it can do, whatever holds them.
+//! A set of archives: the trait that every kind of destination implements, and the values of its listing.
 
 use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
@@ -18,10 +18,10 @@ use crate::{
     work::ReadAt,
 };
 
-/// A set of archives, each known by its name. The newest of them is found by [`newest_good`](super::newest).
+/// A set of archives, each known by its name. [`newest`](super::newest) finds the newest of them.
 ///
-/// Errors: [`Kind::NotFound`](crate::error::Kind::NotFound) for a missing archive; else the error that the place
-/// reports.
+/// Errors: [`Kind::NotFound`](crate::error::Kind::NotFound) for a missing archive; else the error that the
+/// destination reports.
 pub trait Repository: Send + Sync {
     /// Returns `@NAME`, or the address, for messages.
     fn shown(&self) -> String;
@@ -54,7 +54,7 @@ pub trait Repository: Send + Sync {
     /// Removes the leftovers of uploads whose makers are gone, and returns their names.
     fn sweep(&self, maker: &Maker) -> Result<Vec<String>>;
 
-    /// Fails if the place tells that it does not have room for `bytes` more.
+    /// Fails if the destination reports that it has no room for `bytes` more.
     ///
     /// Not promised: that the room still exists a moment later.
     fn require_room(&self, bytes: u64) -> Result<()>;

@@ -7,7 +7,7 @@
 //!  (Write)      +-> Upload (a thread)                ---+
 //! ```
 //!
-//! No destination gives the archive its name before all of it is verified: by the reader (the border), or by the digest
+//! No destination gives the archive its name before all of it is verified: by a reader, or by the digest
 //! of an archive that was verified before. If a destination fails, the others continue. Memory: a few pieces for each
 //! destination, beside the buffers of the upload itself.
 
@@ -44,8 +44,8 @@ const AHEAD: usize = 4;
 /// An archive that is being written. If it is dropped before delivery, no destination keeps any of it.
 #[must_use = "nothing arrives before it is proven and delivered"]
 pub struct Shipment {
-    guard: Guard,
-    legs: Vec<Leg>,
+    verification: Verification,
+    uploads: Vec<UploadThread>,
     hashing: Hashing<io::Sink>,
     piece: Vec<u8>,
 }
@@ -56,7 +56,7 @@ pub struct Proven {
     verified: Option<Verified>,
     digest: Digest,
     size_bytes: u64,
-    legs: Vec<Leg>,
+    uploads: Vec<UploadThread>,
 }
 
 /// The result of an upload at one destination.
@@ -76,7 +76,10 @@ impl Shipment {
         shown: &str,
         uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
     ) -> Result<Shipment> {
-        Shipment::guarded(Guard::Border(Border::open(context, shown)?), uploads)
+        Shipment::verified_by(
+            Verification::ByReader(Verifier::open(context, shown)?),
+            uploads,
+        )
     }
 
     /// Begins to send an archive that was verified before, and whose digest is therefore known.
@@ -84,24 +87,24 @@ impl Shipment {
         digest: Digest,
         uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
     ) -> Result<Shipment> {
-        Shipment::guarded(Guard::Known(digest), uploads)
+        Shipment::verified_by(Verification::ByDigest(digest), uploads)
     }
 
-    fn guarded(
-        guard: Guard,
+    fn verified_by(
+        verification: Verification,
         uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
     ) -> Result<Shipment> {
-        let legs = uploads
+        let uploads = uploads
             .into_iter()
-            .map(|(place, upload)| Leg::begin(place, upload))
+            .map(|(place, upload)| UploadThread::begin(place, upload))
             .collect();
         let shipment = Shipment {
-            guard,
-            legs,
+            verification,
+            uploads,
             hashing: Hashing::new(io::sink()),
             piece: Vec::with_capacity(BUFFER_BYTES),
         };
-        shipment.look()?;
+        shipment.require_destination()?;
         Ok(shipment)
     }
 
@@ -109,10 +112,10 @@ impl Shipment {
     pub fn prove(mut self) -> Result<Proven> {
         self.pass()?;
         let (digest, size_bytes) = self.hashing.finish();
-        let verified = match &mut self.guard {
-            Guard::Border(border) => Some(border.close()?),
-            Guard::Known(known) if *known == digest => None,
-            Guard::Known(_) => {
+        let verified = match &mut self.verification {
+            Verification::ByReader(verifier) => Some(verifier.close()?),
+            Verification::ByDigest(known) if *known == digest => None,
+            Verification::ByDigest(_) => {
                 let message = "it has other bytes than when it was found good";
                 return Err(Failure::new(Kind::Unproven, message).into());
             }
@@ -121,7 +124,7 @@ impl Shipment {
             verified,
             digest,
             size_bytes,
-            legs: self.legs,
+            uploads: self.uploads,
         })
     }
 
@@ -131,19 +134,19 @@ impl Shipment {
             let piece = mem::replace(&mut self.piece, Vec::with_capacity(BUFFER_BYTES));
             let piece = Arc::new(piece);
             self.hashing.write_all(&piece)?;
-            if let Guard::Border(border) = &mut self.guard {
-                border.give(&piece, self.hashing.size())?;
+            if let Verification::ByReader(verifier) = &mut self.verification {
+                verifier.give(&piece, self.hashing.size())?;
             }
-            for leg in &mut self.legs {
-                leg.give(Step::Piece(piece.clone()));
+            for upload in &mut self.uploads {
+                upload.give(UploadStep::Piece(piece.clone()));
             }
         }
-        self.look()
+        self.require_destination()
     }
 
     /// Fails if no destination is left.
-    fn look(&self) -> Result<()> {
-        let failures = self.legs.iter().map(|leg| leg.failure.as_ref());
+    fn require_destination(&self) -> Result<()> {
+        let failures = self.uploads.iter().map(|upload| upload.failure.as_ref());
         let failures: Option<Vec<Failure>> = failures.map(|error| error.map(Failure::of)).collect();
         let Some((first, others)) = failures.as_deref().and_then(<[_]>::split_first) else {
             return Ok(());
@@ -151,7 +154,7 @@ impl Shipment {
         if others.is_empty() {
             return Err(first.clone().into());
         }
-        let places = self.legs.iter().map(|leg| leg.place.as_str());
+        let places = self.uploads.iter().map(|upload| upload.place.as_str());
         let messages = failures.iter().flatten().map(|failure| &failure.message);
         let faults = places.zip(messages);
         let faults = faults.map(|(place, message)| format!("{place}: {message}"));
@@ -202,28 +205,28 @@ impl Proven {
     /// Gives the archive its name at all destinations at the same time. Returns the results in the order in which the
     /// destinations were named.
     pub fn deliver(mut self) -> Vec<Arrival> {
-        for leg in &mut self.legs {
-            leg.give(Step::Finish(self.digest));
+        for upload in &mut self.uploads {
+            upload.give(UploadStep::Finish(self.digest));
         }
-        self.legs.into_iter().map(Leg::arrive).collect()
+        self.uploads.into_iter().map(UploadThread::arrive).collect()
     }
 }
 
 /// One destination: a thread with its upload.
-struct Leg {
+struct UploadThread {
     place: String,
-    steps: Option<SyncSender<Step>>,
+    steps: Option<SyncSender<UploadStep>>,
     work: Option<JoinHandle<Result<Proof>>>,
     failure: Option<anyhow::Error>,
 }
 
-enum Step {
+enum UploadStep {
     Piece(Arc<Vec<u8>>),
     Finish(Digest),
 }
 
-impl Leg {
-    fn begin(place: String, upload: Result<Box<dyn Upload>>) -> Leg {
+impl UploadThread {
+    fn begin(place: String, upload: Result<Box<dyn Upload>>) -> UploadThread {
         let begun = upload.and_then(|upload| {
             let (steps, taken) = sync_channel(AHEAD);
             let thread = thread::Builder::new().name("upload".to_owned());
@@ -231,13 +234,13 @@ impl Leg {
             Ok((steps, work.context("cannot start a thread")?))
         });
         match begun {
-            Ok((steps, work)) => Leg {
+            Ok((steps, work)) => UploadThread {
                 place,
                 steps: Some(steps),
                 work: Some(work),
                 failure: None,
             },
-            Err(error) => Leg {
+            Err(error) => UploadThread {
                 place,
                 steps: None,
                 work: None,
@@ -247,7 +250,7 @@ impl Leg {
     }
 
     /// Gives a step to the thread. A thread that failed gets no more steps; its error is kept.
-    fn give(&mut self, step: Step) {
+    fn give(&mut self, step: UploadStep) {
         let is_lost = match &self.steps {
             Some(steps) => steps.send(step).is_err(),
             None => return,
@@ -276,18 +279,18 @@ impl Leg {
     }
 }
 
-impl Drop for Leg {
+impl Drop for UploadThread {
     fn drop(&mut self) {
         // When this returns, the uploaded bytes are gone.
         drop(self.end());
     }
 }
 
-fn carry(mut upload: Box<dyn Upload>, steps: Receiver<Step>) -> Result<Proof> {
+fn carry(mut upload: Box<dyn Upload>, steps: Receiver<UploadStep>) -> Result<Proof> {
     for step in steps {
         match step {
-            Step::Piece(piece) => upload.write_all(&piece)?,
-            Step::Finish(digest) => return upload.finish(&digest),
+            UploadStep::Piece(piece) => upload.write_all(&piece)?,
+            UploadStep::Finish(digest) => return upload.finish(&digest),
         }
     }
     Err(given_up())
@@ -303,25 +306,26 @@ fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {
 }
 
 /// The check that an archive is good.
-enum Guard {
-    Border(Border),
+enum Verification {
+    /// A reader finds no fault in it.
+    ByReader(Verifier),
     /// The archive must have this digest, which is that of a good archive.
-    Known(Digest),
+    ByDigest(Digest),
 }
 
-/// The border: a thread that reads and verifies the archive as any reader would.
-struct Border {
+/// A thread that reads and verifies the archive as any reader would.
+struct Verifier {
     shown: String,
     pieces: Option<SyncSender<Arc<Vec<u8>>>>,
     work: Option<JoinHandle<Result<Verified>>>,
     refused: Option<Failure>,
 }
 
-impl Border {
-    fn open(context: &Context, shown: &str) -> Result<Border> {
+impl Verifier {
+    fn open(context: &Context, shown: &str) -> Result<Verifier> {
         let (pieces, taken) = sync_channel(AHEAD);
         let (name, scratch, threads) = (shown.to_owned(), context.scratch.clone(), context.threads);
-        let thread = thread::Builder::new().name("border".to_owned());
+        let thread = thread::Builder::new().name("verifier".to_owned());
         let work = thread.spawn(move || {
             let stream = Pipe {
                 pieces: taken,
@@ -331,7 +335,7 @@ impl Border {
             let input = Input::Stream(Box::new(stream), scratch);
             read(&name, input, threads, &mut Discard)
         });
-        Ok(Border {
+        Ok(Verifier {
             shown: shown.to_owned(),
             pieces: Some(pieces),
             work: Some(work.context("cannot start a thread")?),
@@ -367,7 +371,7 @@ impl Border {
     }
 }
 
-impl Drop for Border {
+impl Drop for Verifier {
     fn drop(&mut self) {
         self.pieces = None;
         if let Some(work) = self.work.take() {

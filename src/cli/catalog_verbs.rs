@@ -17,7 +17,7 @@ use crate::{
     model::{entry_name::printable, retention::Mark},
     ops::{
         keep::keep,
-        list::{self, Depth, Direction, Request, list},
+        list::{self, Direction, ListDepth, ListRequest, list},
     },
 };
 
@@ -71,13 +71,13 @@ pub fn hosts(all_hosts: bool) -> Hosts {
 impl List {
     pub fn run(self, app: &App) -> Result<u8> {
         let settings = app.settings()?;
-        let request = Request {
-            places: self.destinations,
+        let request = ListRequest {
+            destinations: self.destinations,
             hosts: hosts(self.all_hosts),
             depth: if self.long {
-                Depth::Manifests
+                ListDepth::Manifests
             } else {
-                Depth::Listing
+                ListDepth::Listing
             },
             sort: match self.sort {
                 Sort::Name => list::Sort::Name,
@@ -102,7 +102,7 @@ impl List {
 /// The most folders that are named.
 const MOST_NAMED: usize = 10;
 
-fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<()> {
+fn show(out: &mut dyn Write, report: &list::ListReport, prefix: &str) -> io::Result<()> {
     if report.archives.is_empty() {
         match report.others {
             0 => writeln!(out, "there are no archives")?,
@@ -126,7 +126,7 @@ fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<
     let is_long = report.archives.iter().any(|one| one.detail.is_some());
     let is_marked = report.archives.iter().any(|one| one.mark.is_some());
     let mut header = vec!["NAME", "TIME", "SIZE", "AGE"];
-    if report.places > 1 {
+    if report.destinations > 1 {
         header.push("PLACE");
     }
     if is_marked {
@@ -135,14 +135,14 @@ fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<
     if is_long {
         header.extend(["ENTRIES", "VERSION", "HOST", "VERIFIED", "POLICY"]);
     }
-    let row = |one: list::Archive<'_>| {
+    let row = |one: list::ArchiveRow<'_>| {
         let mut row = vec![
             printable(one.name),
             one.time,
             size(one.size_bytes),
             age(one.age_seconds),
         ];
-        if report.places > 1 {
+        if report.destinations > 1 {
             row.push(printable(one.destination));
         }
         if is_marked {
@@ -156,7 +156,7 @@ fn show(out: &mut dyn Write, report: &list::Report, prefix: &str) -> io::Result<
 }
 
 /// Names what lies beside the archives and ends like them.
-fn other_files(out: &mut dyn Write, report: &list::Report) -> io::Result<()> {
+fn other_files(out: &mut dyn Write, report: &list::ListReport) -> io::Result<()> {
     let count = report.other_files.len();
     if count == 0 {
         return Ok(());
@@ -164,7 +164,7 @@ fn other_files(out: &mut dyn Write, report: &list::Report) -> io::Result<()> {
     writeln!(out, "\nother files: {count}")?;
     for passed in &report.other_files {
         let file = passed.file();
-        let place = match report.places {
+        let place = match report.destinations {
             1 => String::new(),
             _ => format!("{}: ", printable(&passed.destination)),
         };

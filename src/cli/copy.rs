@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     model::entry_name::printable,
-    ops::copy::{Report, Request, copy},
+    ops::copy::{CopyReport, CopyRequest, copy},
 };
 
 /// Copy archives between places, proven on arrival
@@ -37,7 +37,7 @@ pub struct Copy {
 impl Copy {
     pub fn run(self, app: &App) -> Result<u8> {
         let settings = app.settings()?;
-        let request = Request {
+        let request = CopyRequest {
             from: self.from,
             to: self.to,
             hosts: hosts(self.all_hosts),
@@ -50,7 +50,7 @@ impl Copy {
     }
 }
 
-fn lines(report: &Report) -> String {
+fn lines(report: &CopyReport) -> String {
     let copied = report.copied.iter().map(|one| {
         let result = format!("copied, proven by {}", one.proof);
         vec![printable(&one.name), size(one.size_bytes), result]

@@ -17,7 +17,7 @@ use crate::{
         retention::{Count, Counts, Policy, Share, Span, Zone},
     },
     ops::{
-        prune::{self, Limit, Looks, Mode, prune},
+        prune::{self, InspectFirst, PruneMode, RemovalLimit, prune},
         simulate::{self, simulate},
     },
 };
@@ -139,22 +139,26 @@ impl Prune {
             return verb.run(app);
         }
         let settings = app.settings()?;
-        let request = prune::Request {
+        let request = prune::PruneRequest {
             policy: self.policy.policy(),
-            place: self.destination,
+            destination: self.destination,
             max_remove: self.max_remove,
             hosts: hosts(self.all_hosts),
-            looks: if self.check {
-                Looks::All
+            inspect: if self.check {
+                InspectFirst::All
             } else {
-                Looks::Needed
+                InspectFirst::Needed
             },
             mode: if self.dry_run {
-                Mode::Plan
+                PruneMode::Plan
             } else {
-                Mode::Apply
+                PruneMode::Apply
             },
-            limit: if self.yes { Limit::Waived } else { Limit::Held },
+            limit: if self.yes {
+                RemovalLimit::Waived
+            } else {
+                RemovalLimit::Held
+            },
         };
         let report = prune(&app.context, settings, &request)?;
         let failure = report.failure.as_ref();
@@ -164,10 +168,10 @@ impl Prune {
     }
 }
 
-fn shown(report: &prune::Report) -> String {
-    let several = report.places.len() + report.failed.len() > 1;
+fn shown(report: &prune::PruneReport) -> String {
+    let several = report.destinations.len() + report.failed.len() > 1;
     let mut out = String::new();
-    for place in &report.places {
+    for place in &report.destinations {
         if several {
             out.push_str(&format!("{}\n", printable(&place.destination)));
         }
@@ -203,7 +207,7 @@ fn shown(report: &prune::Report) -> String {
 /// The most files under other names that are named; JSON has all.
 const MOST_NAMED: usize = 20;
 
-fn summary(place: &prune::Place) -> String {
+fn summary(place: &prune::DestinationPrune) -> String {
     let all = place.keep.len() + place.remove.len();
     let (count, bytes, would) = if place.dry_run {
         let bytes = place.remove.iter().map(|one| one.size_bytes).sum();

@@ -26,7 +26,7 @@ use crate::{
 
 /// A destination as the file describes it; secrets are not resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
+pub struct DestinationSettings {
     /// Its place.
     pub address: Address,
     /// The options of its store, without secrets.
@@ -41,10 +41,10 @@ pub struct Destination {
     pub exists: bool,
 }
 
-impl Destination {
+impl DestinationSettings {
     /// Returns a destination of which only the address is known.
-    pub fn at(address: Address) -> Destination {
-        Destination {
+    pub fn at(address: Address) -> DestinationSettings {
+        DestinationSettings {
             address,
             options: Options::default(),
             secrets: BTreeMap::new(),
@@ -81,14 +81,14 @@ struct Own {
 }
 
 /// Reads `[backup.destinations]`.
-pub(super) fn read(backup: &Section<'_>) -> BTreeMap<String, Destination> {
+pub(super) fn read(backup: &Section<'_>) -> BTreeMap<String, DestinationSettings> {
     backup.named("destinations", destination)
 }
 
 /// Reads `[backup] to`: names of destinations.
 pub(super) fn read_to(
     backup: &Section<'_>,
-    destinations: &BTreeMap<String, Destination>,
+    destinations: &BTreeMap<String, DestinationSettings>,
 ) -> Vec<String> {
     let names: Option<Vec<String>> = match backup.value("to") {
         None => return Vec::new(),
@@ -118,7 +118,7 @@ pub(super) fn read_to(
     names
 }
 
-fn destination(section: &Section<'_>) -> Option<Destination> {
+fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
     section.foreign(&foreign::OF_DESTINATIONS);
     let address = address(section);
     let own = match &address {
@@ -139,7 +139,7 @@ fn destination(section: &Section<'_>) -> Option<Destination> {
     options.read_back = section.flag("read_back").unwrap_or(false);
     numbers(section, &mut options);
     let retention = section.section("retention", retention::read);
-    Some(Destination {
+    Some(DestinationSettings {
         address: with_login(section, address?, user, port),
         options,
         secrets,

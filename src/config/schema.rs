@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
-    destinations::{self, Destination},
+    destinations::{self, DestinationSettings},
     foreign,
     reader::{self, Section},
     retention::{self, Retention},
@@ -52,7 +52,7 @@ pub struct Schema {
     /// `[backup.tags]`: labels of every archive.
     pub tags: BTreeMap<String, String>,
     /// `[backup.destinations.NAME]`: the destinations of archives.
-    pub destinations: BTreeMap<String, Destination>,
+    pub destinations: BTreeMap<String, DestinationSettings>,
     /// `[backup.retention]`: the policy of destinations without one of their own.
     pub retention: Retention,
     /// `[[backup.sources]]`: the parts of the state; `None` if it is that of a hookshot service.

@@ -1,4 +1,4 @@
-//! `copy`: archives from one place to another, proven good on the way and held by the other in the end.
+//! `copy`: archives from one destination to another, verified on the way and proven on arrival.
 
 mod places;
 
@@ -31,28 +31,28 @@ use crate::{
     work::ReadAt,
 };
 
-/// After so many archives in a row that the other place did not take, no further one is tried.
+/// The number of archives in a row that the other destination may refuse before no further one is tried.
 const PATIENCE: usize = 3;
 
 /// The request for a copy.
-pub struct Request {
-    /// An archive, or a place: `@NAME`, a URL or a path.
+pub struct CopyRequest {
+    /// An archive, or a destination: `@NAME`, a URL or a path.
     pub from: OsString,
-    /// A place.
+    /// A destination.
     pub to: OsString,
-    /// The hosts whose archives are copied, if `from` is a place.
+    /// The hosts whose archives are copied, if `from` is a destination.
     pub hosts: Hosts,
 }
 
 /// The results of a copy.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct CopyReport {
     /// The archives that were copied to the destination.
-    pub copied: Vec<Copied>,
+    pub copied: Vec<CopiedArchive>,
     /// The archives that the destination held already.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedArchive>,
     /// The archives that the destination does not hold.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedCopy>,
     /// The summary of the failures, if an archive failed.
     #[serde(skip)]
     pub failure: Option<Failure>,
@@ -60,7 +60,7 @@ pub struct Report {
 
 /// An archive that was copied.
 #[derive(Debug, Serialize)]
-pub struct Copied {
+pub struct CopiedArchive {
     /// Its name.
     pub name: String,
     /// The location that it was read from.
@@ -81,9 +81,9 @@ pub struct Copied {
     pub proof: &'static str,
 }
 
-/// An archive that was there already, by name and size.
+/// An archive that the destination held already, by name and size.
 #[derive(Debug, Serialize)]
-pub struct Skipped {
+pub struct SkippedArchive {
     /// Its name.
     pub name: String,
     /// The location of the archive.
@@ -97,7 +97,7 @@ pub struct Skipped {
 
 /// An archive that was not copied.
 #[derive(Debug, Serialize)]
-pub struct Failed {
+pub struct FailedCopy {
     /// Its name.
     pub name: String,
     /// The kind of the failure.
@@ -106,13 +106,13 @@ pub struct Failed {
     pub message: String,
 }
 
-/// Copies an archive, or all of a place that the other one does not have.
-pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
+/// Copies an archive, or all archives that the other destination does not hold.
+pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Result<CopyReport> {
     let (from, named) = source(context, settings, &request.from)?;
     let to = target(context, settings, &request.to)?;
     let copying = Copying { context, from, to };
     copying.sweep()?;
-    let mut report = Report {
+    let mut report = CopyReport {
         copied: Vec::new(),
         skipped: Vec::new(),
         failed: Vec::new(),
@@ -123,7 +123,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
             let there = copying.to.repository.find(&name)?;
             let there = there.map(|stored| stored.size_bytes);
             copying
-                .one(&name, there, &mut report)
+                .copy_archive(&name, there, &mut report)
                 .map_err(Trouble::cause)?;
             if ArchiveName::of_file(&name).is_none() {
                 info!(
@@ -132,16 +132,16 @@ pub fn copy(context: &Context, settings: &Settings, request: &Request) -> Result
                 );
             }
         }
-        None => copying.all(request.hosts.prefix(settings), &mut report)?,
+        None => copying.copy_all(request.hosts.prefix(settings), &mut report)?,
     }
     Ok(report)
 }
 
 /// The failure that kept an archive from being copied, and its location.
 enum Trouble {
-    /// The archive is not good, or cannot be read.
+    /// The archive is damaged, or cannot be read.
     Source(anyhow::Error),
-    /// The other place does not take it.
+    /// The other destination does not take it.
     Target(anyhow::Error),
 }
 
@@ -152,7 +152,7 @@ impl Trouble {
         }
     }
 
-    /// Of what a shipment says: it reads the archive on its way.
+    /// Returns the trouble of a shipment, which reads the archive on its way.
     fn on_the_way(error: anyhow::Error) -> Trouble {
         match Failure::of(&error).kind {
             Kind::Refused | Kind::Version => Trouble::Source(error),
@@ -191,8 +191,8 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Copies what the other place does not have, the newest first.
-    fn all(&self, prefix: Option<&str>, report: &mut Report) -> Result<()> {
+    /// Copies the archives that the other destination does not hold, the newest first.
+    fn copy_all(&self, prefix: Option<&str>, report: &mut CopyReport) -> Result<()> {
         let listing = self.from.repository.list(prefix, Manifests::OfAll)?;
         let archives = listing.archives;
         let unread = listing
@@ -218,19 +218,19 @@ impl Copying<'_> {
             self.context.stop.check()?;
             let there = there.get(name).copied();
             if there == Some(stored.size_bytes) {
-                // Whatever else the place refuses, it has this one.
+                // The destination already holds this archive, even if it refused others: skip it.
                 self.skip(name, stored.size_bytes, report);
                 continue;
             }
             let failure = match failures.last() {
                 Some(last) if refusals == PATIENCE => self.untried(last.kind),
-                _ => match self.one(name, there, report) {
+                _ => match self.copy_archive(name, there, report) {
                     Ok(()) => {
                         refusals = 0;
                         continue;
                     }
                     Err(trouble) => {
-                        // That the name is taken says nothing of other names.
+                        // A taken name tells nothing about other names.
                         let is_refusal = matches!(trouble, Trouble::Target(_)) && there.is_none();
                         refusals += usize::from(is_refusal);
                         Failure::of(&trouble.cause())
@@ -240,7 +240,7 @@ impl Copying<'_> {
             if matches!(failure.kind, Kind::Interrupted(_)) {
                 return Err(failure.into());
             }
-            report.failed.push(Failed {
+            report.failed.push(FailedCopy {
                 name: name.clone(),
                 kind: failure.kind.name(),
                 message: failure.message.clone(),
@@ -256,7 +256,7 @@ impl Copying<'_> {
             );
             let failure =
                 Failure::new(Kind::Partial, message).hint("copy it by its name if it is one");
-            report.failed.push(Failed {
+            report.failed.push(FailedCopy {
                 name: file.name,
                 kind: failure.kind.name(),
                 message: failure.message.clone(),
@@ -267,7 +267,7 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Returns the names and sizes of the archives at the other place.
+    /// Returns the names and sizes of the archives at the other destination.
     fn there(&self) -> Result<BTreeMap<String, u64>> {
         let listing = match self.to.repository.list(None, Manifests::OfNone) {
             // A folder that is not there yet is made when something is written to it.
@@ -279,17 +279,17 @@ impl Copying<'_> {
         Ok(all.map(|stored| (stored.name, stored.size_bytes)).collect())
     }
 
-    /// The failure of an archive that comes behind too many others.
+    /// Returns the failure of an archive after too many refused ones.
     fn untried(&self, kind: Kind) -> Failure {
         let place = self.to.shown();
         let message = format!("not tried: {place} did not take the {PATIENCE} before it");
         Failure::new(kind, message)
     }
 
-    /// Notes that the other place has an archive of this name and size.
-    fn skip(&self, name: &str, size_bytes: u64, report: &mut Report) {
+    /// Notes that the other destination holds an archive of this name and size.
+    fn skip(&self, name: &str, size_bytes: u64, report: &mut CopyReport) {
         info!(archive = name, place = %self.to.shown(), "There already, with the same name and size");
-        report.skipped.push(Skipped {
+        report.skipped.push(SkippedArchive {
             name: name.to_owned(),
             to: location(&self.to, name),
             to_escaped: located(self.to.path_escaped().as_deref(), name),
@@ -297,8 +297,13 @@ impl Copying<'_> {
         });
     }
 
-    /// Copies one archive, unless the other place has one of the same name and size.
-    fn one(&self, name: &str, there: Option<u64>, report: &mut Report) -> Result<(), Trouble> {
+    /// Copies one archive, unless the other destination holds one of the same name and size.
+    fn copy_archive(
+        &self,
+        name: &str,
+        there: Option<u64>,
+        report: &mut CopyReport,
+    ) -> Result<(), Trouble> {
         let from = location(&self.from, name);
         let source = self.from.repository.open(name).map_err(Trouble::Source)?;
         let size_bytes = source
@@ -315,7 +320,7 @@ impl Copying<'_> {
         let room = self.to.repository.require_room(size_bytes);
         let room = room.or_else(|error| match Failure::of(&error).kind {
             Kind::Space | Kind::Interrupted(_) => Err(error),
-            // Of other errors the attempt tells.
+            // The upload itself reports any other error.
             _ => Ok(()),
         });
         let upload = room.and_then(|()| {
@@ -334,7 +339,7 @@ impl Copying<'_> {
         for arrival in proven.deliver() {
             let proof = arrival.result.map_err(Trouble::Target)?.name();
             info!(archive = name, to, size_bytes, proof, "Copied");
-            report.copied.push(Copied {
+            report.copied.push(CopiedArchive {
                 name: name.to_owned(),
                 from: from.clone(),
                 from_escaped: located(self.from.path_escaped().as_deref(), name),
@@ -348,6 +353,7 @@ impl Copying<'_> {
         Ok(())
     }
 
+    /// Writes the bytes of the archive to `to`.
     fn send(
         &self,
         source: Arc<dyn ReadAt + Send + Sync>,

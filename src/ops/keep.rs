@@ -26,7 +26,7 @@ use crate::{
 
 /// The results of a change of a mark.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct KeepReport {
     /// The archive, as messages name it.
     pub archive: String,
     /// The same, percent-encoded, if it is not UTF-8.
@@ -40,7 +40,7 @@ pub struct Report {
     pub before: Option<String>,
 }
 
-/// Gives the archive that `word` names a mark in place of any that it has, or takes it away.
+/// Marks the archive that `word` names, in place of any earlier mark, or removes its mark.
 ///
 /// Not promised: that a mark is replaced in one step. If the run ends between the two steps, there is none.
 pub fn keep(
@@ -48,7 +48,7 @@ pub fn keep(
     settings: &Settings,
     word: &OsStr,
     mark: Option<Mark>,
-) -> Result<Report> {
+) -> Result<KeepReport> {
     let (destination, name) = find(context, settings, word)?;
     let archive = format!("{}/{name}", destination.shown());
     if !is_archive_file(&name) {
@@ -79,7 +79,7 @@ pub fn keep(
     if before != mark {
         replace(context, repository, &name, before, mark)?;
     }
-    Ok(Report {
+    Ok(KeepReport {
         archive,
         archive_escaped: located(destination.shown_escaped().as_deref(), &name),
         name,

@@ -1,4 +1,4 @@
-//! `list`: the archives of destinations, by their names, or with what their manifests say.
+//! `list`: the archives of destinations, by their names, or with details from their manifests.
 
 use std::{cmp::Ordering, collections::HashMap, ffi::OsString, sync::Arc};
 
@@ -32,13 +32,13 @@ use crate::{
 
 /// The request for a list.
 #[derive(Debug, Clone)]
-pub struct Request {
-    /// The places; none for `[backup] to`.
-    pub places: Vec<OsString>,
+pub struct ListRequest {
+    /// The destinations; none for those of `[backup] to`.
+    pub destinations: Vec<OsString>,
     /// The hosts whose archives are listed.
     pub hosts: Hosts,
     /// The depth of reading.
-    pub depth: Depth,
+    pub depth: ListDepth,
     /// The order of the list.
     pub sort: Sort,
     /// The direction of the list.
@@ -47,8 +47,8 @@ pub struct Request {
 
 /// The depth to which an archive is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// Nothing: what the listing says.
+pub enum ListDepth {
+    /// The listing alone.
     Listing,
     /// Its manifest, through its index.
     Manifests,
@@ -76,32 +76,32 @@ pub enum Direction {
 
 /// The archives found.
 #[derive(Serialize)]
-pub struct Report {
+pub struct ListReport {
     /// The archives.
     pub archives: Archives,
     /// The number of archives of other hosts beside these.
     pub others: usize,
     /// Files beside them whose names end like an archive's, and that were not found to be archives.
-    pub other_files: Vec<Passed>,
-    /// Folders of places without archives: places of their own, whose content was not listed.
+    pub other_files: Vec<PassedFile>,
+    /// Folders in destinations without archives. Each is a destination of its own; its content was not listed.
     pub folders: Vec<String>,
     /// Those of them that are not UTF-8, percent-encoded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub folders_escaped: Vec<String>,
-    /// Places that could not be listed.
+    /// Destinations that could not be listed.
     pub failed: Vec<FailedDestination>,
-    /// The same, as what the run ends in.
+    /// The failure of the run, if a destination or a file could not be read.
     #[serde(skip)]
     pub failure: Option<Failure>,
-    /// The number of places to list.
+    /// The number of destinations to list.
     #[serde(skip)]
-    pub places: usize,
+    pub destinations: usize,
 }
 
-/// A file that was passed over.
+/// A file that was skipped.
 #[derive(Debug, Serialize)]
-pub struct Passed {
-    /// The place, as messages name it.
+pub struct PassedFile {
+    /// The destination, as messages name it.
     pub destination: String,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,8 +110,8 @@ pub struct Passed {
     file: OtherFile,
 }
 
-impl Passed {
-    /// The file.
+impl PassedFile {
+    /// Returns the file.
     pub fn file(&self) -> &OtherFile {
         &self.file
     }
@@ -124,7 +124,7 @@ impl Passed {
     }
 }
 
-/// Archives in their order. There may be a hundred thousand: what is said of one is made when it is said.
+/// Archives in their order. There may be a hundred thousand, so each row is made when it is read.
 pub struct Archives {
     rows: Vec<Row>,
     now: DateTime<Utc>,
@@ -138,8 +138,8 @@ struct Row {
 }
 
 impl Archives {
-    /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = Archive<'_>> {
+    /// Returns the rows, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = ArchiveRow<'_>> {
         self.rows.iter().map(|row| row.archive(self.now))
     }
 
@@ -163,7 +163,7 @@ impl Serialize for Archives {
 
 /// One archive.
 #[derive(Debug, Serialize)]
-pub struct Archive<'a> {
+pub struct ArchiveRow<'a> {
     /// Its name.
     pub name: &'a str,
     /// The location of the archive, as other verbs accept it.
@@ -171,7 +171,7 @@ pub struct Archive<'a> {
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location_escaped: Option<String>,
-    /// The place, as messages name it.
+    /// The destination, as messages name it.
     pub destination: &'a str,
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,7 +200,7 @@ pub struct Archive<'a> {
 pub struct Detail {
     /// The extent of the proof: `manifest` if its end and its manifest were read and fit its size, `no` if not.
     pub verified: &'static str,
-    /// The reason why it could not be read, if the place gave one.
+    /// The reason why it could not be read, if the destination gave one.
     pub fault: Option<String>,
     /// The number of its entries.
     pub entries: Option<usize>,
@@ -219,24 +219,24 @@ pub struct Detail {
     pub hostname: Option<String>,
     /// The hookshot that made it.
     pub hookshot_version: Option<String>,
-    /// The verdict of the policy of the place: `keep` or `remove`.
+    /// The verdict of the destination's policy: `keep` or `remove`.
     pub verdict: &'static str,
     /// The reasons for the verdict.
     pub reasons: Vec<String>,
 }
 
-/// Lists the archives of every place.
-pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result<Report> {
+/// Lists the archives of every destination.
+pub fn list(context: &Context, settings: &Settings, request: &ListRequest) -> Result<ListReport> {
     let (mut rows, mut others, mut other_files) = (Vec::new(), 0, Vec::new());
     let (mut folders, mut folders_escaped) = (Vec::new(), Vec::new());
-    let (found, failed) = at_each(context, settings, &request.places, |destination| {
+    let (found, failed) = at_each(context, settings, &request.destinations, |destination| {
         let prefix = request.hosts.prefix(settings);
         let mut listing = destination.repository.list(prefix, Manifests::OfAll)?;
         listing.read_marks(&*destination.repository, prefix)?;
         others += listing.others;
         let mut details = match request.depth {
-            Depth::Listing => HashMap::new(),
-            Depth::Manifests => details(context, &destination, &listing)?,
+            ListDepth::Listing => HashMap::new(),
+            ListDepth::Manifests => details(context, &destination, &listing)?,
         };
         let shown: Arc<str> = destination.shown().into();
         let shown_escaped: Option<Arc<str>> = destination.shown_escaped().map(Arc::from);
@@ -251,7 +251,7 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
             let created = listed.created.map(|created| created.timestamp());
             warn_of_date(context, &shown, &listed.stored.name, created);
         }
-        other_files.extend(listing.other_files.into_iter().map(|file| Passed {
+        other_files.extend(listing.other_files.into_iter().map(|file| PassedFile {
             destination: shown.to_string(),
             destination_escaped: shown_escaped.as_deref().map(str::to_owned),
             file,
@@ -264,8 +264,8 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
         }));
         Ok(())
     })?;
-    let places = found.len() + failed.len();
-    // Stable: archives that are alike stay in the order of their places.
+    let destinations = found.len() + failed.len();
+    // Stable: equal archives stay in the order of their destinations.
     rows.sort_by(|one, other| {
         let order = compare(request.sort, one, other);
         match request.direction {
@@ -275,16 +275,16 @@ pub fn list(context: &Context, settings: &Settings, request: &Request) -> Result
     });
     let now = context.now;
     let unread = other_files.iter().filter(|other| other.file.is_unread);
-    let unread: Vec<String> = unread.map(Passed::fault).collect();
-    Ok(Report {
+    let unread: Vec<String> = unread.map(PassedFile::fault).collect();
+    Ok(ListReport {
         archives: Archives { rows, now },
         others,
         other_files,
         folders,
         folders_escaped,
-        failure: failure_of(&failed, places).or_else(|| unread_failure(unread)),
+        failure: failure_of(&failed, destinations).or_else(|| unread_failure(unread)),
         failed,
-        places,
+        destinations,
     })
 }
 
@@ -309,10 +309,10 @@ fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
 }
 
 impl Row {
-    fn archive(&self, now: DateTime<Utc>) -> Archive<'_> {
+    fn archive(&self, now: DateTime<Utc>) -> ArchiveRow<'_> {
         let ListedArchive { stored, mark, .. } = &self.listed;
         let (name, destination) = (stored.name.as_str(), &*self.destination);
-        Archive {
+        ArchiveRow {
             name,
             location: format!("{}/{name}", destination.trim_end_matches('/')),
             location_escaped: located(self.destination_escaped.as_deref(), name),

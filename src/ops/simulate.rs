@@ -1,4 +1,4 @@
-//! `prune simulate`: what a policy would hold over time.
+//! `prune simulate`: the archives that a policy would hold over time.
 
 use std::ffi::OsString;
 
@@ -76,7 +76,7 @@ pub struct HeldArchive {
     pub reasons: Vec<String>,
 }
 
-/// Lets archives be made and the policy be applied after each.
+/// Simulates archives at fixed intervals, and applies the policy after each.
 pub fn simulate(
     context: &Context,
     settings: &Settings,

@@ -7,7 +7,7 @@
 use std::{env, fs};
 
 use hookshot::{
-    config::{destinations::Destination, schema::Schema},
+    config::{destinations::DestinationSettings, schema::Schema},
     store::{self, Address, Environment, Options, Secret},
 };
 
@@ -19,12 +19,12 @@ use crate::{
 
 /// A place that a configuration file names, below a prefix of this run.
 struct Real {
-    destination: Destination,
+    destination: DestinationSettings,
     prefix: String,
 }
 
 impl Real {
-    fn new(name: &str, destination: Destination) -> Real {
+    fn new(name: &str, destination: DestinationSettings) -> Real {
         let now = std::time::SystemTime::now();
         let now = now.duration_since(std::time::UNIX_EPOCH).expect("a clock");
         let prefix = format!("hookshot-suite-{name}-{}", now.as_millis());

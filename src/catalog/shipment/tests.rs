@@ -182,7 +182,7 @@ fn every_destination_gets_every_byte_and_names_it_after_the_proof() {
     assert_eq!(proven.size_bytes(), bytes.len() as u64);
     assert_eq!(proven.digest(), Digest::of(&bytes));
     assert_eq!(
-        proven.verified().expect("at the border").root(),
+        proven.verified().expect("by a reader").root(),
         "root-20261121-030000"
     );
     assert_eq!(results(proven), [Ok(Proof::Checksum), Ok(Proof::Checksum)]);
@@ -225,7 +225,7 @@ fn nothing_goes_on_where_no_destination_is_left() {
         &bytes,
         [(&one, Fails::AtByte(9)), (&two, Fails::AtByte(300_000))],
     );
-    let failure = Failure::of(&sent.err().expect("nobody takes it"));
+    let failure = Failure::of(&sent.err().expect("no destination takes it"));
     assert_eq!(failure.kind, Kind::Space);
     assert_eq!(failure.faults.len(), 2, "{failure:?}");
     assert_eq!((one.open(), two.open()), (0, 0));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::reader;
 
-type Read = (BTreeMap<String, Destination>, Vec<String>);
+type Read = (BTreeMap<String, DestinationSettings>, Vec<String>);
 
 fn parse(text: &str) -> Result<Read, Vec<String>> {
     let backup = |backup: &Section<'_>| {

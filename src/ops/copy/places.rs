@@ -16,7 +16,7 @@ use crate::{
     store::{Address, address::text_of},
 };
 
-/// Returns the place that is read, and the name of the archive there if the word names one.
+/// Returns the destination that is read, and the name of the archive there if the word names one.
 pub fn source(
     context: &Context,
     settings: &Settings,
@@ -25,7 +25,7 @@ pub fn source(
     let target = Target::read(word)?;
     let is_place = match &target {
         Target::Named(named) => match named.split_once('/') {
-            // The place of a configured destination, with or without a slash.
+            // A configured destination, with a slash at its end.
             Some((name, "")) => {
                 let target = Target::Named(name.to_owned());
                 return Ok((target.place(context, settings)?, None));
@@ -64,7 +64,7 @@ fn names_latest(url: &str) -> bool {
     matches!(Address::parse_archive(url), Ok(Some((_, name))) if name == LATEST)
 }
 
-/// Returns the place that is written to.
+/// Returns the destination that is written to.
 pub fn target(context: &Context, settings: &Settings, word: &OsStr) -> Result<Destination> {
     let Some(text) = text_of(word).map_err(usage)? else {
         let names_archive = is_archive_file(word.as_bytes());

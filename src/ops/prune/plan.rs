@@ -1,12 +1,12 @@
-//! The archives to remove from one place. They are judged, and judged again whenever an archive that others would make
-//! room for turns out to be damaged.
+//! The archives to remove from one destination. They are judged, and judged again whenever an archive that would take
+//! the place of others turns out to be damaged.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
 use tracing::warn;
 
-use super::{Limit, Looks, Request};
+use super::request::{InspectFirst, PruneRequest, RemovalLimit};
 use crate::{
     catalog::{destination::Destination, repository::Manifests},
     context::Context,
@@ -14,17 +14,17 @@ use crate::{
     store::Stored,
 };
 
-/// The plan for one place.
-pub struct Plan {
-    /// The place.
+/// The plan for one destination.
+pub struct PrunePlan {
+    /// The destination.
     pub destination: Destination,
-    /// The policy that it is judged by.
+    /// The policy by which it is judged.
     pub policy: Policy,
     /// The largest part of the archives of a host that may go at once.
     pub max_remove: Share,
     /// Every archive with its verdict: host by host, the newest first.
     pub judged: Vec<Judged>,
-    /// Archives that have a mark and are not there.
+    /// Missing archives that have a mark.
     pub strays: Vec<String>,
     /// Files whose names are not those of archives, and end like them: they are never removed.
     pub other_names: Vec<Stored>,
@@ -33,14 +33,14 @@ pub struct Plan {
     sizes: HashMap<String, u64>,
 }
 
-impl Plan {
-    /// Lists and judges a place; of its archives some are looked into.
+impl PrunePlan {
+    /// Lists and judges a destination; inspects some of its archives.
     pub fn make(
         context: &Context,
         destination: Destination,
         prefix: Option<&str>,
-        request: &Request,
-    ) -> Result<Plan> {
+        request: &PruneRequest,
+    ) -> Result<PrunePlan> {
         let mut listing = destination.repository.list(prefix, Manifests::OfDays)?;
         let strays = listing.read_marks(&*destination.repository, prefix)?;
         if listing.archives.is_empty()
@@ -64,22 +64,22 @@ impl Plan {
         }
         let (mut judged, mut too_many) = (Vec::new(), Vec::new());
         for (host, archives) in hosts {
-            let looking = Looking {
+            let judging = Judging {
                 context,
                 destination: &destination,
                 policy: &policy,
             };
-            let verdicts = looking.judge(archives, request.looks)?;
+            let verdicts = judging.judge(archives, request.inspect)?;
             let is_removed = |judged: &&Judged| matches!(judged.verdict, Verdict::Remove(_));
             let remove = verdicts.iter().filter(is_removed).count();
-            if request.limit == Limit::Held
+            if request.limit == RemovalLimit::Held
                 && let Err(refusal) = max_remove.permits(remove, verdicts.len())
             {
                 too_many.push(format!("{host} in {}: {refusal}", destination.shown()));
             }
             judged.extend(verdicts);
         }
-        Ok(Plan {
+        Ok(PrunePlan {
             // A policy that removes nothing leaves the marks, too.
             strays: if policy.is_empty() {
                 Vec::new()
@@ -96,54 +96,54 @@ impl Plan {
         })
     }
 
-    /// The size of an archive when the place was listed.
+    /// Returns the size of an archive when the destination was listed.
     pub fn size_bytes(&self, name: &str) -> u64 {
         self.sizes.get(name).copied().unwrap_or_default()
     }
 }
 
 /// The means to judge the archives of one host.
-struct Looking<'a> {
+struct Judging<'a> {
     context: &'a Context,
     destination: &'a Destination,
     policy: &'a Policy,
 }
 
-impl Looking<'_> {
+impl Judging<'_> {
     /// Judges the archives, inspects those that removals rest on, and judges again until no removal rests on an
     /// uninspected archive. Each is inspected once, so this ends.
-    fn judge(&self, mut archives: Vec<Archive>, looks: Looks) -> Result<Vec<Judged>> {
-        let mut looked = BTreeSet::new();
-        if looks == Looks::All {
+    fn judge(&self, mut archives: Vec<Archive>, first: InspectFirst) -> Result<Vec<Judged>> {
+        let mut inspected = BTreeSet::new();
+        if first == InspectFirst::All {
             let all = archives
                 .iter()
                 .map(|archive| archive.name.clone())
                 .collect();
-            self.look(&mut archives, &all, &mut looked)?;
+            self.inspect(&mut archives, &all, &mut inspected)?;
         }
         loop {
             let judged = judge(archives.clone(), self.policy, self.context.now);
             let mut wanted = rests_on(&judged);
-            wanted.retain(|name| !looked.contains(name));
+            wanted.retain(|name| !inspected.contains(name));
             if wanted.is_empty() {
                 return Ok(judged);
             }
-            self.look(&mut archives, &wanted, &mut looked)?;
+            self.inspect(&mut archives, &wanted, &mut inspected)?;
         }
     }
 
-    /// Looks into archives that may be good, and notes what was found; what is not there any more is left out from now
-    /// on.
-    fn look(
+    /// Inspects archives that may be good, and notes their standing. An archive that is missing by now is left out from
+    /// now on.
+    fn inspect(
         &self,
         archives: &mut Vec<Archive>,
         wanted: &BTreeSet<String>,
-        looked: &mut BTreeSet<String>,
+        inspected: &mut BTreeSet<String>,
     ) -> Result<()> {
         let mut gone = BTreeSet::new();
         for archive in &mut *archives {
             let is_wanted = archive.standing.counts() && wanted.contains(&archive.name);
-            if !is_wanted || !looked.insert(archive.name.clone()) {
+            if !is_wanted || !inspected.insert(archive.name.clone()) {
                 continue;
             }
             self.context.stop.check()?;
@@ -157,7 +157,7 @@ impl Looking<'_> {
     }
 }
 
-/// The archives that removals rest on: the newest, and those that take the places of others.
+/// Returns the archives on which removals rest: the newest, and those that take the place of others.
 fn rests_on(judged: &[Judged]) -> BTreeSet<String> {
     let removals = judged.iter().filter_map(|judged| match &judged.verdict {
         Verdict::Remove(removal) => Some(removal.replacement.clone()),

@@ -1,9 +1,12 @@
-//! Removes what a plan says: archive by archive, the oldest first, each looked for again right before it goes.
+//! Removes the archives of a plan one by one, the oldest first. Each is checked again right before it is removed.
 
 use anyhow::Result;
 use tracing::{info, warn};
 
-use super::{Place, Undone, plan::Plan};
+use super::{
+    plan::PrunePlan,
+    report::{DestinationPrune, NotRemoved},
+};
 use crate::{
     context::Context,
     error::{Failure, Kind},
@@ -13,31 +16,31 @@ use crate::{
     },
 };
 
-/// Removes archives, and notes in `place` the removed and the failed ones. If an archive cannot be removed, the rest
-/// goes on. Only an interruption is an error; archives left then are not in the note.
-pub fn apply(context: &Context, plan: &Plan, place: &mut Place) -> Result<()> {
-    let mut doomed: Vec<(&Archive, &Removal)> = plan.judged.iter().filter_map(removal).collect();
-    doomed.sort_by_key(|(archive, _)| (archive.order(), &archive.name));
-    for (archive, removal) in doomed {
+/// Removes archives, and notes in `report` the removed and the failed ones. If an archive cannot be removed, the others
+/// follow. Only an interruption is an error; archives left then are not in the note.
+pub fn apply(context: &Context, plan: &PrunePlan, report: &mut DestinationPrune) -> Result<()> {
+    let mut removals: Vec<(&Archive, &Removal)> = plan.judged.iter().filter_map(removal).collect();
+    removals.sort_by_key(|(archive, _)| (archive.order(), &archive.name));
+    for (archive, removal) in removals {
         context.stop.check()?;
-        match one(context, plan, archive, removal) {
+        match remove_archive(context, plan, archive, removal) {
             Ok(Outcome::Removed) => {
-                info!(archive = %archive.name, place = %place.destination, "Removed: {removal}");
-                place.removed += 1;
-                place.removed_bytes += plan.size_bytes(&archive.name);
+                info!(archive = %archive.name, place = %report.destination, "Removed: {removal}");
+                report.removed += 1;
+                report.removed_bytes += plan.size_bytes(&archive.name);
             }
             Ok(Outcome::Gone) => {}
-            Ok(Outcome::Spared(message)) => place.undone.push(Undone {
+            Ok(Outcome::Spared(message)) => report.undone.push(NotRemoved {
                 name: archive.name.clone(),
                 message,
             }),
-            Err(error) => place.undone.push(undone(error, &archive.name)?),
+            Err(error) => report.undone.push(undone(error, &archive.name)?),
         }
     }
     for archive in &plan.strays {
         context.stop.check()?;
-        if let Err(error) = stray(plan, archive) {
-            place.undone.push(undone(error, &mark_of(archive))?);
+        if let Err(error) = remove_stray_mark(plan, archive) {
+            report.undone.push(undone(error, &mark_of(archive))?);
         }
     }
     Ok(())
@@ -50,12 +53,12 @@ fn removal(judged: &Judged) -> Option<(&Archive, &Removal)> {
     }
 }
 
-fn undone(error: anyhow::Error, name: &str) -> Result<Undone> {
+fn undone(error: anyhow::Error, name: &str) -> Result<NotRemoved> {
     let failure = Failure::of(&error);
     if matches!(failure.kind, Kind::Interrupted(_)) {
         return Err(error);
     }
-    Ok(Undone {
+    Ok(NotRemoved {
         name: name.to_owned(),
         message: failure.message,
     })
@@ -66,11 +69,16 @@ enum Outcome {
     Removed,
     /// Another process removed it.
     Gone,
-    /// It is not what the plan was made for, and why.
+    /// It differs from the archive of the plan; the message says how.
     Spared(String),
 }
 
-fn one(context: &Context, plan: &Plan, archive: &Archive, removal: &Removal) -> Result<Outcome> {
+fn remove_archive(
+    context: &Context,
+    plan: &PrunePlan,
+    archive: &Archive,
+    removal: &Removal,
+) -> Result<Outcome> {
     let repository = &*plan.destination.repository;
     let Some(found) = repository.find(&archive.name)? else {
         return Ok(Outcome::Gone);
@@ -89,7 +97,7 @@ fn one(context: &Context, plan: &Plan, archive: &Archive, removal: &Removal) -> 
     }
     let mark = repository.mark(&archive.name)?;
     if mark.is_some_and(|mark| mark.holds(context.now)) {
-        return Ok(Outcome::Spared("somebody has marked it".to_owned()));
+        return Ok(Outcome::Spared("it was marked meanwhile".to_owned()));
     }
     // An archive that was misread on its way is not damaged.
     if archive.standing == Standing::Damaged
@@ -107,8 +115,8 @@ fn one(context: &Context, plan: &Plan, archive: &Archive, removal: &Removal) -> 
     Ok(Outcome::Removed)
 }
 
-/// Removes the mark of an archive that is still not there.
-fn stray(plan: &Plan, archive: &str) -> Result<()> {
+/// Removes the mark of an archive that is still missing.
+fn remove_stray_mark(plan: &PrunePlan, archive: &str) -> Result<()> {
     let repository = &*plan.destination.repository;
     match repository.find(archive)? {
         Some(_) => Ok(()),
