@@ -83,7 +83,7 @@ pub fn at_each<T>(
     for word in words {
         context.stop.check()?;
         let opened = Target::read(word).map_err(anyhow::Error::from);
-        let opened = opened.and_then(|target| target.place(context, settings));
+        let opened = opened.and_then(|target| target.destination(context, settings));
         match opened.and_then(&mut act) {
             Ok(value) => done.push(value),
             Err(error) => {

@@ -96,7 +96,7 @@ impl ArchiveInput {
 
     /// Does `work` with the archive. If the newest was requested and `damage` returns a failure, tries the next older
     /// one. If none is good, returns the result of the newest.
-    pub fn newest_good<T>(
+    pub fn first_good<T>(
         &self,
         damage: impl Fn(&Result<T>) -> Option<Failure>,
         mut work: impl FnMut(&ArchiveInput) -> Result<T>,
@@ -194,7 +194,7 @@ impl ArchiveInput {
         match self {
             ArchiveInput::Stdin | ArchiveInput::Copied(_) => Ok(None),
             ArchiveInput::File(path) => {
-                let file = open(path)?;
+                let file = open_archive(path)?;
                 let metadata = file.metadata()?;
                 if !metadata.is_file() || metadata.len() < LARGE_ARCHIVE_BYTES {
                     return Ok(None);
@@ -271,7 +271,7 @@ impl ArchiveInput {
                 read("-", input, context.threads, sink)
             }
             ArchiveInput::File(path) => {
-                let file = open(path)?;
+                let file = open_archive(path)?;
                 let metadata = file.metadata()?;
                 context.begin(what, Some(metadata.len()));
                 let input: Input = if metadata.is_file() {
@@ -320,7 +320,7 @@ pub fn is_of_word(failure: &Failure) -> bool {
     matches!(failure.hint.as_deref(), Some(ABSENT | FOLDER))
 }
 
-fn open(path: &Path) -> Result<File> {
+fn open_archive(path: &Path) -> Result<File> {
     // A fifo without a writer must not block here: no signal would end the wait.
     let file = File::options()
         .read(true)

@@ -141,3 +141,6 @@ impl dyn Repository {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,6 +103,14 @@ pub struct ArchiveListing {
 }
 
 impl ArchiveListing {
+    /// Puts the newest archives first; those of the same time and number are ordered by name.
+    pub fn sort(&mut self) {
+        self.archives.sort_by(|one, other| {
+            let newest_first = other.order().cmp(&one.order());
+            newest_first.then_with(|| one.stored.name.cmp(&other.stored.name))
+        });
+    }
+
     /// Reads the marks of the listed archives, and returns the names of missing archives of `prefix` that have a mark.
     pub fn read_marks(
         &mut self,

@@ -1,10 +1,10 @@
-//! The words of the command line that name archives and places for them. Each is read once, then resolved for its role.
+//! The words of the command line that name archives and destinations. Each is read once, then resolved for its role.
 //!
 //! ```text
-//! word -> Target -+-> input   -> ArchiveInput   -> read, verified
-//!                 +-> output  -> ArchiveOutput  -> Shipment -> Arrival
-//!                 +-> archive -> Destination and a name in it
-//!                 +-> place   -> Destination
+//! word -> Target -+-> input       -> ArchiveInput   -> read, verified
+//!                 +-> output      -> ArchiveOutput  -> Shipment -> Arrival
+//!                 +-> archive     -> Destination and a name in it
+//!                 +-> destination -> Destination
 //! ```
 
 use std::{
@@ -34,10 +34,10 @@ use crate::{
 /// The word for the newest good archive.
 pub const LATEST: &str = "latest";
 
-/// A word that names an archive or a place for archives.
+/// A word that names an archive or a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// `-`: standard input or output. As a place, it is a path.
+    /// `-`: standard input or output. As a destination, it is a path.
     Standard,
     /// A path of this machine.
     Path(PathBuf),
@@ -47,9 +47,9 @@ pub enum Target {
     Url(String),
 }
 
-/// The part of a word that names a place.
-enum Place<'a> {
-    Named(&'a str),
+/// The part of a word that names a destination.
+enum NameOrAddress<'a> {
+    Name(&'a str),
     Address(Address),
 }
 
@@ -78,15 +78,15 @@ impl Target {
         to.map(|name| format!("@{name}").into()).collect()
     }
 
-    /// Opens the destination that the word names as a place; sends no request yet.
-    pub fn place(&self, context: &Context, settings: &Settings) -> Result<Destination> {
+    /// Opens the destination that the word names; sends no request yet.
+    pub fn destination(&self, context: &Context, settings: &Settings) -> Result<Destination> {
         let address = match self {
-            Target::Named(name) => return Place::Named(name).open(context, settings),
+            Target::Named(name) => return NameOrAddress::Name(name).open(context, settings),
             Target::Standard => Address::of_word("-".as_ref()),
             Target::Path(path) => Address::of_word(path.as_os_str()),
             Target::Url(url) => Address::parse(url),
         };
-        Place::Address(address.map_err(usage)?).open(context, settings)
+        NameOrAddress::Address(address.map_err(usage)?).open(context, settings)
     }
 
     /// Opens the destination, and returns the archive's name in it; `None` for a path. If the word names no archive, or
@@ -96,7 +96,7 @@ impl Target {
         context: &Context,
         settings: &Settings,
     ) -> Result<Option<(Destination, String)>> {
-        let Some((place, archive)) = self.place_and_archive()? else {
+        let Some((place, archive)) = self.destination_and_archive()? else {
             return Ok(None);
         };
         let destination = place.open(context, settings)?;
@@ -117,7 +117,7 @@ impl Target {
         context: &Context,
         settings: impl FnOnce() -> Result<&'a Settings>,
     ) -> Result<ArchiveInput> {
-        let Some((place, archive)) = self.place_and_archive()? else {
+        let Some((place, archive)) = self.destination_and_archive()? else {
             return match self {
                 Target::Path(path) => input_file(path),
                 _ => Ok(ArchiveInput::Stdin),
@@ -152,7 +152,7 @@ impl Target {
         };
         let settings = settings()?;
         let opened = || -> Result<(Destination, Option<String>)> {
-            let (place, archive) = self.output_place()?;
+            let (place, archive) = self.output_and_archive()?;
             let destination = place.open_with(context, settings, read_back)?;
             Ok((destination, archive))
         };
@@ -179,25 +179,27 @@ impl Target {
     }
 
     /// Splits the word before its last part; `None` if it has one part.
-    fn split(&self) -> Result<Option<(Place<'_>, String)>, Failure> {
+    fn split(&self) -> Result<Option<(NameOrAddress<'_>, String)>, Failure> {
         match self {
             Target::Standard | Target::Path(_) => Ok(None),
             Target::Named(named) => Ok(named
                 .split_once('/')
-                .map(|(name, archive)| (Place::Named(name), archive.to_owned()))),
+                .map(|(name, archive)| (NameOrAddress::Name(name), archive.to_owned()))),
             Target::Url(url) => Ok(Address::parse_archive(url)
                 .map_err(usage)?
-                .map(|(address, archive)| (Place::Address(address), archive))),
+                .map(|(address, archive)| (NameOrAddress::Address(address), archive))),
         }
     }
 
-    /// Returns the place and the name of an archive there, without a name if the newest one is requested; `None` for a
+    /// Returns the destination and the name of an archive there, without a name if the newest one is requested; `None` for a
     /// path.
-    fn place_and_archive(&self) -> Result<Option<(Place<'_>, Option<String>)>, Failure> {
+    fn destination_and_archive(
+        &self,
+    ) -> Result<Option<(NameOrAddress<'_>, Option<String>)>, Failure> {
         let (place, archive) = match (self.split()?, self) {
             (Some((place, archive)), _) => (place, Some(archive)),
             (None, Target::Standard | Target::Path(_)) => return Ok(None),
-            (None, Target::Named(name)) => (Place::Named(name), None),
+            (None, Target::Named(name)) => (NameOrAddress::Name(name), None),
             (None, Target::Url(url)) => {
                 return Err(usage(format!(
                     "{url} names no archive; `hookshot list {url}` shows what is there"
@@ -208,25 +210,25 @@ impl Target {
         Ok(Some((place, archive)))
     }
 
-    /// Returns the place of an output, and the archive's name if the word ends with one.
-    fn output_place(&self) -> Result<(Place<'_>, Option<String>), Failure> {
+    /// Returns the destination of an output, and the archive's name if the word ends with one.
+    fn output_and_archive(&self) -> Result<(NameOrAddress<'_>, Option<String>), Failure> {
         let named = self.split()?;
         if let Some((place, archive)) = named.filter(|(_, archive)| is_archive_file(archive)) {
             return Ok((place, Some(archive)));
         }
         let place = match self {
-            Target::Named(name) => Place::Named(name.trim_end_matches('/')),
+            Target::Named(name) => NameOrAddress::Name(name.trim_end_matches('/')),
             Target::Url(url) => {
-                Place::Address(Address::parse(url.trim_end_matches('/')).map_err(usage)?)
+                NameOrAddress::Address(Address::parse(url.trim_end_matches('/')).map_err(usage)?)
             }
-            Target::Path(path) => Place::Address(Address::Folder(path.clone())),
-            Target::Standard => Place::Address(Address::Folder("-".into())),
+            Target::Path(path) => NameOrAddress::Address(Address::Folder(path.clone())),
+            Target::Standard => NameOrAddress::Address(Address::Folder("-".into())),
         };
         Ok((place, None))
     }
 }
 
-impl Place<'_> {
+impl NameOrAddress<'_> {
     fn open(self, context: &Context, settings: &Settings) -> Result<Destination> {
         self.open_with(context, settings, ReadBack::AsConfigured)?
             .ready()
@@ -239,8 +241,10 @@ impl Place<'_> {
         read_back: ReadBack,
     ) -> Result<Destination> {
         match self {
-            Place::Named(name) => Destination::named(context, settings, name, read_back),
-            Place::Address(address) => Destination::at(context, settings, address, read_back),
+            NameOrAddress::Name(name) => Destination::named(context, settings, name, read_back),
+            NameOrAddress::Address(address) => {
+                Destination::at(context, settings, address, read_back)
+            }
         }
     }
 }
@@ -257,7 +261,7 @@ fn input_file(path: &Path) -> Result<ArchiveInput> {
 
 /// Opens the folder of this machine that a file lies in.
 pub fn folder_around(context: &Context, settings: &Settings, file: &Path) -> Result<Destination> {
-    Target::Path(as_path(&folder_of(file))).place(context, settings)
+    Target::Path(as_path(&folder_of(file))).destination(context, settings)
 }
 
 /// Returns the path of a folder in a form that no command reads as a URL or as `@NAME`.
@@ -281,13 +285,13 @@ fn usage(fault: String) -> Failure {
 mod tests {
     use super::*;
 
-    /// The place that a word names, and the archive, as text.
+    /// Returns the destination that a word names, and the archive, as text.
     fn split(word: &str) -> Option<(String, Option<String>)> {
         let target = Target::read(word).expect(word);
-        let (place, archive) = target.place_and_archive().expect(word)?;
+        let (place, archive) = target.destination_and_archive().expect(word)?;
         let place = match place {
-            Place::Named(name) => format!("@{name}"),
-            Place::Address(address) => address.to_string(),
+            NameOrAddress::Name(name) => format!("@{name}"),
+            NameOrAddress::Address(address) => address.to_string(),
         };
         Some((place, archive))
     }
@@ -306,14 +310,14 @@ mod tests {
             ("s3://b/c", Some("x.tar.gz"))
         );
         let place = Target::read("s3://b").expect("a URL");
-        assert!(place.place_and_archive().is_err());
+        assert!(place.destination_and_archive().is_err());
     }
 
     #[test]
     fn an_output_ends_with_an_archive_or_is_a_place() {
         let archive = |word: &str| {
             let target = Target::read(word).expect(word);
-            let (_, archive) = target.output_place().expect(word);
+            let (_, archive) = target.output_and_archive().expect(word);
             archive
         };
         for place in ["@a", "@a/", "s3://b", "s3://b/c/", "s3://b/c"] {

@@ -79,7 +79,7 @@ pub struct Import {
 impl Import {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut attempts = 0;
-        let report = app.input(&self.archive)?.newest_good(damage, |archive| {
+        let report = app.input(&self.archive)?.first_good(damage, |archive| {
             // What one attempt leaves is not in the way of the next.
             let context = Context {
                 unique: format!("{}-{attempts}", app.context.unique),

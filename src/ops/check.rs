@@ -152,7 +152,7 @@ fn examine(
         .map(|name| name.trim_end_matches('/'));
     let word = name.map_or_else(|| text.to_owned(), |name| format!("@{name}").into());
     let opened = examination.attempt("open", || {
-        Ok((Target::read(&word)?.place(context, settings)?, None))
+        Ok((Target::read(&word)?.destination(context, settings)?, None))
     })?;
     // A word that cannot be read as a destination may hold a password.
     let mut location = masked(&word.to_string_lossy()).into_owned();
@@ -194,7 +194,7 @@ fn remove_at_last(context: &Context, settings: &Settings, word: &OsStr, probes: 
         ..context.clone()
     };
     let removed = patience.map_err(anyhow::Error::from).and_then(|_| {
-        let store = Target::read(word)?.place(&context, settings)?.store;
+        let store = Target::read(word)?.destination(&context, settings)?.store;
         probes.iter().try_for_each(|probe| store.remove(probe))
     });
     if let Err(error) = removed {

@@ -1,6 +1,6 @@
 //! `copy`: archives from one destination to another, verified on the way and proven on arrival.
 
-mod places;
+mod words;
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tracing::{info, warn};
 
-use self::places::{source, target};
+use self::words::{source, target};
 use crate::{
     catalog::{
         destination::{Destination, located},

@@ -95,7 +95,7 @@ pub fn extract(
             unique.push(name.clone());
         }
     }
-    location.newest_good(damage, |location| {
+    location.first_good(damage, |location| {
         one(context, location, &unique, output, existing)
     })
 }

@@ -83,7 +83,11 @@ pub fn simulate(
     request: &SimulationRequest,
 ) -> Result<SimulationReport> {
     let configured = match &request.place {
-        Some(place) => Target::read(place)?.place(context, settings)?.retention,
+        Some(place) => {
+            Target::read(place)?
+                .destination(context, settings)?
+                .retention
+        }
         None => settings.schema.retention,
     };
     let policy = request.policy.unwrap_or(configured.policy);

@@ -85,10 +85,7 @@ pub fn list(
     for (count, (_, unclear)) in unclear.into_iter().enumerate() {
         clear_up(&mut listing, store, unclear, count < most, &is_meant)?;
     }
-    listing.archives.sort_by(|one, other| {
-        let newest_first = other.order().cmp(&one.order());
-        newest_first.then_with(|| one.stored.name.cmp(&other.stored.name))
-    });
+    listing.sort();
     Ok(listing)
 }
 

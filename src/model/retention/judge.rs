@@ -183,7 +183,7 @@ impl<'a> Court<'a> {
             })
             .collect();
         let grounds = rules::apply(counting.iter().map(|(_, placed)| placed), policy);
-        let newest_good = counting
+        let first_good = counting
             .iter()
             .position(|(archive, _)| archive.standing == Standing::Good);
         // An archive that was not inspected may be good.
@@ -192,9 +192,9 @@ impl<'a> Court<'a> {
             .position(|(archive, _)| {
                 matches!(archive.standing, Standing::Unproven | Standing::Cold)
             })
-            .filter(|place| newest_good.is_none_or(|good| *place < good));
+            .filter(|place| first_good.is_none_or(|good| *place < good));
         let crown = |place| match place {
-            _ if newest_good == Some(place) => Some(Reason::NewestGood),
+            _ if first_good == Some(place) => Some(Reason::NewestGood),
             _ if newest_unproven == Some(place) => Some(Reason::NewestUnproven),
             0 => Some(Reason::NewestTorn),
             _ => None,

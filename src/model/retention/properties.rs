@@ -169,7 +169,7 @@ impl Question {
             .copied()
             .filter(|other| is_newer(other, archive))
             .collect();
-        let is_newest_good = archive.standing == Standing::Good
+        let is_first_good = archive.standing == Standing::Good
             && newer.iter().all(|other| other.standing != Standing::Good);
         let may_be_good = |one: &Archive| {
             matches!(
@@ -178,7 +178,7 @@ impl Question {
             )
         };
         let is_newest_hope = may_be_good(archive) && !newer.iter().any(|other| may_be_good(other));
-        if newer.is_empty() || is_newest_good || is_newest_hope {
+        if newer.is_empty() || is_first_good || is_newest_hope {
             return true;
         }
         let newest = counting
@@ -309,7 +309,7 @@ proptest! {
     }
 
     #[test]
-    fn the_newest_good_archive_stays_and_so_does_what_is_marked(question in question()) {
+    fn the_first_good_archive_stays_and_so_does_what_is_marked(question in question()) {
         let kept = kept(&question.judged());
         let newest = |is_one: &dyn Fn(&Archive) -> bool| {
             let there = question.archives.iter().filter(|archive| question.is_counting(archive));

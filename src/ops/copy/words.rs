@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     model::{archive_name::is_archive_file, entry_name::printable},
-    store::{Address, address::text_of},
+    store::Address,
 };
 
 /// Returns the destination that is read, and the name of the archive there if the word names one.
@@ -28,7 +28,7 @@ pub fn source(
             // A configured destination, with a slash at its end.
             Some((name, "")) => {
                 let target = Target::Named(name.to_owned());
-                return Ok((target.place(context, settings)?, None));
+                return Ok((target.destination(context, settings)?, None));
             }
             rest => rest.is_none(),
         },
@@ -41,7 +41,7 @@ pub fn source(
         }
     };
     if is_place {
-        return Ok((target.place(context, settings)?, None));
+        return Ok((target.destination(context, settings)?, None));
     }
     if let Some((place, name)) = target.archive(context, settings)? {
         return Ok((place, Some(name)));
@@ -66,22 +66,18 @@ fn names_latest(url: &str) -> bool {
 
 /// Returns the destination that is written to.
 pub fn target(context: &Context, settings: &Settings, word: &OsStr) -> Result<Destination> {
-    let Some(text) = text_of(word).map_err(usage)? else {
-        let names_archive = is_archive_file(word.as_bytes());
-        if names_archive && !Path::new(word).is_dir() {
-            return Err(names_an_archive(&printable(&word.to_string_lossy())).into());
-        }
-        return Target::read(word)?.place(context, settings);
+    let target = match Target::read(word)? {
+        Target::Named(name) => Target::Named(name.strip_suffix('/').unwrap_or(&name).to_owned()),
+        target => target,
     };
-    let text = match text.strip_prefix('@') {
-        Some(_) => text.strip_suffix('/').unwrap_or(text),
-        None => text,
+    let names_archive = match &target {
+        Target::Named(name) => name.contains('/') || is_archive_file(name),
+        _ => is_archive_file(word.as_bytes()),
     };
-    let names_archive = text.starts_with('@') && text.contains('/') || is_archive_file(text);
-    if names_archive && !Path::new(text).is_dir() {
-        return Err(names_an_archive(text).into());
+    if names_archive && !Path::new(word).is_dir() {
+        return Err(names_an_archive(&printable(&word.to_string_lossy())).into());
     }
-    Target::read(text)?.place(context, settings)
+    target.destination(context, settings)
 }
 
 fn names_an_archive(text: &str) -> Failure {

@@ -1,0 +1,199 @@
+//! The rules for the newest archive hold for every repository, also for one that is not a store.
+
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
+
+use anyhow::anyhow;
+
+use super::*;
+use crate::{
+    catalog::repository::ArchiveListing,
+    context::Context,
+    model::{
+        archive_name::ArchiveName,
+        digest::Digest,
+        entry_name::EntryName,
+        manifest::{FileRecord, Manifest},
+        retention::{Mark, Standing},
+        version::FormatVersion,
+    },
+    store::{Maker, Stored, Upload},
+    work::ReadAt,
+};
+
+/// A repository in memory: archives by name, each with its standing.
+struct Memory(BTreeMap<&'static str, Standing>);
+
+fn manifest(is_torn: bool) -> Manifest {
+    let name: EntryName = "state.redb".parse().expect("a name");
+    let record = FileRecord {
+        kind: Some("redb".into()),
+        torn: is_torn,
+        ..FileRecord::new(name.clone(), Digest::of(b""), 0)
+    };
+    Manifest {
+        version: FormatVersion::CURRENT,
+        created_at: 0,
+        hookshot_version: semver::Version::new(0, 1, 0),
+        files: BTreeMap::from([(name, record)]),
+        root: None,
+        hostname: None,
+        app: None,
+        app_version: None,
+        compression: None,
+        tags: BTreeMap::new(),
+        trees: BTreeMap::new(),
+    }
+}
+
+impl Repository for Memory {
+    fn shown(&self) -> String {
+        "@memory".to_owned()
+    }
+
+    fn address(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn list(&self, prefix: Option<&str>, _: Manifests) -> Result<ArchiveListing> {
+        let mut listing = ArchiveListing::default();
+        for name in self.0.keys() {
+            let parsed = ArchiveName::of_file(name).expect("a name");
+            let stored = Stored {
+                name: (*name).to_owned(),
+                size_bytes: 0,
+                modified: None,
+            };
+            if prefix.is_none_or(|prefix| prefix == parsed.prefix()) {
+                listing.archives.push(ListedArchive::named(&parsed, stored));
+            }
+        }
+        listing.sort();
+        Ok(listing)
+    }
+
+    fn folders(&self) -> Vec<String> {
+        vec!["below".to_owned()]
+    }
+
+    fn find(&self, _: &str) -> Result<Option<Stored>> {
+        Ok(None)
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<dyn ReadAt + Send + Sync>> {
+        Err(anyhow!("{name} has no bytes"))
+    }
+
+    fn manifest(&self, name: &str) -> Result<Option<Manifest>> {
+        match self.0[name] {
+            Standing::Good => Ok(Some(manifest(false))),
+            Standing::Torn => Ok(Some(manifest(true))),
+            _ => Ok(None),
+        }
+    }
+
+    fn created(&self, _: &str) -> Result<Option<DateTime<Utc>>> {
+        Ok(None)
+    }
+
+    fn standing(&self, _: &Context, name: &str) -> Result<Option<Standing>> {
+        Ok(self.0.get(name).copied())
+    }
+
+    fn sweep(&self, _: &Maker) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn require_room(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn put(&self, name: &str, _: RangeInclusive<u64>, _: &Maker) -> Result<Box<dyn Upload>> {
+        Err(anyhow!("{name} is not taken"))
+    }
+
+    fn remove(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn mark(&self, _: &str) -> Result<Option<Mark>> {
+        Ok(None)
+    }
+
+    fn put_mark(&self, _: &str, _: Mark, _: &Maker) -> Result<()> {
+        Ok(())
+    }
+
+    fn remove_mark(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+const OLD: &str = "a-20261119-030000.tar.gz";
+const FIRST: &str = "a-20261120-030000.tar.gz";
+const SECOND: &str = "a-20261120-030000.2.tar.gz";
+const TENTH: &str = "a-20261120-030000.10.tar.gz";
+const AHEAD: &str = "a-20270101-030000.tar.gz";
+const OTHERS: &str = "b-20261121-030000.tar.gz";
+
+fn now() -> DateTime<Utc> {
+    "2026-11-21T12:00:00Z".parse().expect("a time")
+}
+
+fn memory(archives: &[(&'static str, Standing)]) -> Box<dyn Repository> {
+    Box::new(Memory(archives.iter().copied().collect()))
+}
+
+#[test]
+fn the_newest_is_the_one_of_the_highest_number_and_not_of_the_future() {
+    let all = [OLD, FIRST, SECOND, TENTH, AHEAD, OTHERS].map(|name| (name, Standing::Good));
+    let repository = memory(&all);
+    assert_eq!(repository.newest_good("a", now()).expect("one"), TENTH);
+    assert_eq!(
+        repository.candidates("a", now()).expect("some"),
+        [TENTH, SECOND, FIRST, OLD]
+    );
+    let newest = |unwanted: &'static str| {
+        let is_wanted = |listed: &ListedArchive| listed.stored.name != unwanted;
+        repository.newest_named("a", is_wanted).expect("a listing")
+    };
+    assert_eq!(newest("").as_deref(), Some(AHEAD));
+    assert_eq!(newest(AHEAD).as_deref(), Some(TENTH));
+    let only_ahead = memory(&[(AHEAD, Standing::Good)]);
+    let failure = Failure::of(&only_ahead.newest_good("a", now()).expect_err("none"));
+    assert!(
+        failure.message.contains("dated in the future"),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn a_torn_archive_is_the_newest_only_without_another() {
+    use Standing::{Damaged, Good, Torn};
+    let repository = memory(&[(OLD, Good), (FIRST, Damaged), (SECOND, Torn), (TENTH, Torn)]);
+    assert_eq!(repository.newest_good("a", now()).expect("one"), OLD);
+    // What cannot be inspected keeps its position: its reader reports the fault.
+    let candidates = repository.candidates("a", now()).expect("some");
+    assert_eq!(candidates, [FIRST, OLD, TENTH, SECOND]);
+    let torn = memory(&[(FIRST, Damaged), (SECOND, Torn), (TENTH, Torn)]);
+    assert_eq!(torn.newest_good("a", now()).expect("one"), TENTH);
+}
+
+#[test]
+fn without_an_archive_the_failure_names_the_repository_and_its_folders() {
+    for archives in [&[][..], &[(FIRST, Standing::Damaged)]] {
+        let failure = memory(archives).newest_good("a", now()).expect_err("none");
+        let failure = Failure::of(&failure);
+        assert_eq!(failure.kind, Kind::NotFound);
+        assert!(
+            failure.message.contains("of a in @memory"),
+            "{}",
+            failure.message
+        );
+        assert!(
+            failure
+                .hint
+                .is_some_and(|hint| hint.ends_with("of their own: below"))
+        );
+    }
+}
