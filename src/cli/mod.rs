@@ -252,6 +252,7 @@ fn context(
     let environment = Environment {
         variables: world.variables,
         starter: starter.clone(),
+        ..Environment::default()
     };
     let runner = Runner {
         starter,
