@@ -66,7 +66,7 @@ fn book(database: &Database) -> Result<()> {
     Ok(())
 }
 
-/// How many orders a copy holds; its count must say the same.
+/// Returns the number of orders in a copy; its count must be the same.
 fn count(copy: &Path) -> Result<u64> {
     let tx = ReadOnlyDatabase::open(copy)?.begin_read()?;
     let orders = tx.open_table(ORDERS)?.len()?;

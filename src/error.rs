@@ -1,6 +1,6 @@
 //! The kinds of failure that a caller branches on, with the exit code, the JSON name and the hint of each.
 //!
-//! Everything below `cli` returns `anyhow::Result`. If the kind matters, the innermost cause is a [`Failure`].
+//! Everything below `cli` returns `anyhow::Result`. If the kind matters, the chain of causes has a [`Failure`].
 
 use std::{fmt, io};
 
@@ -170,7 +170,7 @@ impl Failure {
                 ),
                 io::ErrorKind::PermissionDenied => (
                     Kind::Failed,
-                    Some("run as the user who owns these files, or as root"),
+                    Some("run as the user that owns these files, or as root"),
                 ),
                 io::ErrorKind::ReadOnlyFilesystem => {
                     (Kind::Failed, Some("the file system is mounted read-only"))

@@ -1,4 +1,4 @@
-//! hookshot: the whole state of a service in one file that you can trust.
+//! The whole state of a service in one file that you can trust.
 //!
 //! ```text
 //! cli ----> ops ----> machine, catalog ----> config ----> source, store ----> archive, disk ----> work ----> model, error

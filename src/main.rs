@@ -27,7 +27,8 @@ fn main() -> ExitCode {
         },
         variables: std::env::vars_os()
             .filter_map(|(name, value)| {
-                // A value that is not UTF-8 has the replacement character in it, and is refused if it is needed.
+                // In a value that is not UTF-8, U+FFFD stands for the other bytes. If such a value is needed, it is
+                // refused.
                 Some((
                     name.into_string().ok()?,
                     value.to_string_lossy().into_owned(),
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         begun: Instant::now(),
         scratch: std::env::temp_dir(),
         has_folder: std::env::current_dir().is_ok(),
-        // This very program, even if another one has its name by then (proc_pid_exe(5)).
+        // This program, even if another one has its name by then (proc_pid_exe(5)).
         executable: PathBuf::from("/proc/self/exe"),
         unique: format!("{:x}-{nanoseconds:x}", std::process::id()),
     })

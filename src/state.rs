@@ -18,24 +18,24 @@ pub const LOCKS: TableDefinition<&str, &str> = TableDefinition::new("locks");
 /// The names of the tables that [`active`] reads.
 pub const WORK_TABLES: [&str; 2] = ["deployments", "locks"];
 
-/// How far a deployment has come.
+/// The progress of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It waits for its turn.
     Queued,
-    /// It is at work.
+    /// It runs.
     Running,
-    /// It ended well.
+    /// It succeeded.
     Succeeded,
-    /// It ended badly.
+    /// It failed.
     Failed,
-    /// Somebody ended it.
+    /// A user cancelled it.
     Cancelled,
 }
 
 impl Status {
-    /// Whether the deployment still has work to do.
+    /// Returns true if the deployment still has work to do.
     pub fn is_active(self) -> bool {
         matches!(self, Status::Queued | Status::Running)
     }
@@ -60,18 +60,18 @@ pub struct Deployment {
     pub id: String,
     /// The service that is deployed.
     pub service: String,
-    /// How far it has come.
+    /// Its progress.
     pub status: Status,
-    /// What is deployed: a branch, a tag, a commit.
+    /// The deployed version: a branch, a tag, a commit.
     #[serde(default)]
     pub git_ref: Option<String>,
-    /// When it began, RFC 3339.
+    /// The time at which it began, RFC 3339.
     #[serde(default)]
     pub started_at: Option<String>,
-    /// When it ended, RFC 3339.
+    /// The time at which it ended, RFC 3339.
     #[serde(default)]
     pub finished_at: Option<String>,
-    /// What it printed.
+    /// Its output.
     #[serde(default)]
     pub log: Option<String>,
 }
@@ -90,7 +90,7 @@ pub struct Lock {
     /// The boot of that machine (/proc/sys/kernel/random/boot_id): a lock of an earlier boot is stale.
     #[serde(default)]
     pub boot_id: Option<String>,
-    /// Since when, RFC 3339.
+    /// The time at which it was taken, RFC 3339.
     #[serde(default)]
     pub acquired_at: Option<String>,
 }
@@ -105,12 +105,12 @@ pub struct Active {
 }
 
 impl Active {
-    /// Whether nothing is in progress.
+    /// Returns true if nothing is in progress.
     pub fn is_empty(&self) -> bool {
         self.deployments.is_empty() && self.locks.is_empty()
     }
 
-    /// The ids of the deployments in progress, those known from a lock alone included.
+    /// Returns the ids of the deployments in progress, including those that only a lock names.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .deployments
@@ -127,7 +127,7 @@ impl Active {
         names
     }
 
-    /// One line for each, for messages.
+    /// Returns one line for each, for messages.
     pub fn describe(&self) -> Vec<String> {
         let deployment = |deployment: &Deployment| {
             format!(
@@ -146,12 +146,12 @@ impl Active {
     }
 }
 
-/// What is in progress in a database. A table that does not exist holds nothing; a table of other types, or a row
-/// that is no such record, is an error: it cannot be told.
+/// Returns the work in progress in a database. A missing table holds nothing. A table of other types, or a row that is
+/// not such a record, is an error: the answer is unknown.
 pub fn active(transaction: &ReadTransaction) -> Result<Active> {
     let mut active = Active::default();
     each_row(transaction, DEPLOYMENTS, |_, value| {
-        // Nearly all of them have ended long ago; their logs are not copied.
+        // Nearly all of them ended long ago; their logs are not copied.
         let glance: Glance = serde_json::from_str(value)?;
         if glance.status.is_active() {
             active.deployments.push(serde_json::from_str(value)?);
@@ -166,7 +166,7 @@ pub fn active(transaction: &ReadTransaction) -> Result<Active> {
     Ok(active)
 }
 
-/// What every [`Deployment`] must have.
+/// The fields that every [`Deployment`] must have.
 #[derive(Deserialize)]
 struct Glance<'a> {
     #[serde(rename = "id", borrow)]

@@ -49,25 +49,11 @@ pub fn of(manifest: &Manifest) -> Result<Vec<u8>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::model::{digest::Digest, manifest::FileRecord, tree::Tree, version::FormatVersion};
+    use crate::model::{digest::Digest, manifest::FileRecord, tree::Tree};
 
     fn manifest(files: impl Iterator<Item = (EntryName, FileRecord)>) -> Manifest {
-        Manifest {
-            version: FormatVersion::CURRENT,
-            created_at: 0,
-            hookshot_version: semver::Version::new(0, 1, 0),
-            files: files.collect(),
-            root: None,
-            hostname: None,
-            app: None,
-            app_version: None,
-            compression: None,
-            tags: BTreeMap::new(),
-            trees: BTreeMap::new(),
-        }
+        Manifest::new(0, semver::Version::new(0, 1, 0), files.collect())
     }
 
     fn file(name: String) -> (EntryName, FileRecord) {

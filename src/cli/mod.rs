@@ -252,7 +252,6 @@ fn context(
     let environment = Environment {
         variables: world.variables,
         starter: starter.clone(),
-        ..Environment::default()
     };
     let runner = Runner {
         starter,

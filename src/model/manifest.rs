@@ -48,6 +48,27 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Returns a manifest of the current version with these entries and nothing that is optional.
+    pub fn new(
+        created_at: i64,
+        hookshot_version: Version,
+        files: BTreeMap<EntryName, FileRecord>,
+    ) -> Manifest {
+        Manifest {
+            version: FormatVersion::CURRENT,
+            created_at,
+            hookshot_version,
+            files,
+            root: None,
+            hostname: None,
+            app: None,
+            app_version: None,
+            compression: None,
+            tags: BTreeMap::new(),
+            trees: BTreeMap::new(),
+        }
+    }
+
     /// Returns the entries whose content may be a state that they never had.
     pub fn torn(&self) -> impl Iterator<Item = (&EntryName, &FileRecord)> {
         self.files.iter().filter(|(_, record)| record.torn)

@@ -16,11 +16,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::{
-    contract::{Proof, Store, Stored, Upload},
-    failures::{missing, taken},
-    marker::{Maker, own_name_of, told_by},
-    names::{OWN, fit, plain},
-    proof::unproven,
+    Maker, OWN, Proof, Store, Stored, Upload, fit,
+    marker::{own_name_of, told_by},
+    missing, plain, taken, unproven,
 };
 use crate::{
     disk::{
@@ -38,14 +36,14 @@ const DRAFT: &str = ".draft-";
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
 
 /// A folder.
-pub struct FolderStore {
+pub struct Folder {
     path: PathBuf,
 }
 
-impl FolderStore {
+impl Folder {
     /// Names the folder at `path`; the first write to it creates it.
-    pub fn new(path: &Path) -> FolderStore {
-        FolderStore {
+    pub fn new(path: &Path) -> Folder {
+        Folder {
             path: path.to_owned(),
         }
     }
@@ -90,7 +88,7 @@ impl FolderStore {
     }
 }
 
-impl Store for FolderStore {
+impl Store for Folder {
     fn shown(&self) -> String {
         self.path.display().to_string()
     }
@@ -299,7 +297,7 @@ mod tests {
             path
         };
         let (stays, goes) = (named(&live, "abc"), named(&dead, "def"));
-        let store = FolderStore::new(folder.path());
+        let store = Folder::new(folder.path());
         assert_eq!(store.sweep(&me).expect("swept"), ["x-1.tar.gz"]);
         assert!(stays.exists() && !goes.exists());
         let mut listed = 0;

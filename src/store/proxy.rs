@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::{environment::Environment, secret::Secret};
+use super::{Environment, Secret};
 
 /// An HTTP proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,11 +263,12 @@ mod tests {
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter();
-        Environment::of(
-            variables
+        Environment {
+            variables: variables
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-        )
+            ..Environment::default()
+        }
     }
 
     fn server(url: &str) -> Server {

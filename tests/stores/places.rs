@@ -15,11 +15,7 @@ use hookshot::{
     disk::life::Life,
     error::{Failure, Kind},
     model::digest::Digest,
-    store::{
-        self, Address, Environment, Maker, Options, OwnOptions, Proof, Secret, StopCheck, Store,
-        Transfer,
-        options::{AzureOptions, BucketOptions, GcsOptions, S3Options, SftpOptions},
-    },
+    store::{self, Address, Check, Environment, Maker, Options, Proof, Secret, Store},
 };
 
 use crate::servers::{Azurite, Gcs, Moto, S3, Sshd, s3::BUCKET};
@@ -44,38 +40,15 @@ pub trait Place {
     }
 }
 
-fn options(own: OwnOptions) -> Options {
-    let transfer = Transfer {
+fn options(endpoint: &str) -> Options {
+    Options {
+        endpoint: Some(endpoint.to_owned()),
+        allow_http: true,
         retry_attempts: 2,
         timeout: Duration::from_secs(20),
         parallel_uploads: 3,
         chunk_bytes: PART_BYTES,
-        ..Transfer::default()
-    };
-    Options { transfer, own }
-}
-
-fn bucket(endpoint: &str) -> BucketOptions {
-    BucketOptions {
-        endpoint: Some(endpoint.to_owned()),
-        allow_http: true,
-        ..BucketOptions::default()
-    }
-}
-
-/// The options of S3 among those of a store.
-pub fn s3(options: &mut Options) -> &mut S3Options {
-    match &mut options.own {
-        OwnOptions::S3(own) => own,
-        own => panic!("{own:?}"),
-    }
-}
-
-/// The options of an SSH server among those of a store.
-pub fn sftp(options: &mut Options) -> &mut SftpOptions {
-    match &mut options.own {
-        OwnOptions::Sftp(own) => own,
-        own => panic!("{own:?}"),
+        ..Options::default()
     }
 }
 
@@ -85,13 +58,12 @@ impl Place for S3 {
     }
 
     fn options(&self, endpoint: &str) -> Options {
-        options(OwnOptions::S3(S3Options {
-            bucket: bucket(endpoint),
+        Options {
             region: Some("us-east-1".to_owned()),
             access_key_id: Some(Secret::new(S3::ACCESS_KEY)),
             secret_access_key: Some(Secret::new(S3::SECRET_KEY)),
-            ..S3Options::default()
-        }))
+            ..options(endpoint)
+        }
     }
 
     fn endpoint(&self) -> String {
@@ -114,13 +86,12 @@ impl Place for Moto {
     }
 
     fn options(&self, endpoint: &str) -> Options {
-        options(OwnOptions::S3(S3Options {
-            bucket: bucket(endpoint),
+        Options {
             region: Some("us-east-1".to_owned()),
             access_key_id: Some(Secret::new("any")),
             secret_access_key: Some(Secret::new("thing")),
-            ..S3Options::default()
-        }))
+            ..options(endpoint)
+        }
     }
 
     fn endpoint(&self) -> String {
@@ -138,12 +109,12 @@ impl Place for Azurite {
     }
 
     fn options(&self, endpoint: &str) -> Options {
-        options(OwnOptions::Azure(AzureOptions {
-            bucket: bucket(&Azurite::account_endpoint(endpoint)),
+        Options {
+            endpoint: Some(Azurite::account_endpoint(endpoint)),
             account: Some(Azurite::ACCOUNT.to_owned()),
             account_key: Some(Secret::new(Azurite::KEY)),
-            ..AzureOptions::default()
-        }))
+            ..options(endpoint)
+        }
     }
 
     fn endpoint(&self) -> String {
@@ -162,13 +133,11 @@ impl Place for Gcs {
     }
 
     fn options(&self, endpoint: &str) -> Options {
-        options(OwnOptions::Gcs(GcsOptions {
-            bucket: BucketOptions {
-                allow_http: true,
-                ..BucketOptions::default()
-            },
+        Options {
+            endpoint: None,
             service_account_key: Some(Secret::new(Gcs::service_account(endpoint))),
-        }))
+            ..options(endpoint)
+        }
     }
 
     fn endpoint(&self) -> String {
@@ -186,14 +155,15 @@ impl Place for Sshd {
         format!("sftp://{user}@{host}:{port}/~/archives")
     }
 
-    fn options(&self, _: &str) -> Options {
-        options(OwnOptions::Sftp(SftpOptions {
-            password: None,
+    fn options(&self, endpoint: &str) -> Options {
+        Options {
+            endpoint: None,
             identity_file: Some(self.identity_file()),
             known_hosts_file: Some(self.known_hosts()),
             // Of no matter for the address, and in place of the user's.
             ssh_config: Some(self.config()),
-        }))
+            ..options(endpoint)
+        }
     }
 
     fn everything(&self) -> Vec<String> {
@@ -209,8 +179,8 @@ impl Place for Local {
         self.0.path().join("archives").display().to_string()
     }
 
-    fn options(&self, _: &str) -> Options {
-        options(OwnOptions::Folder)
+    fn options(&self, endpoint: &str) -> Options {
+        options(endpoint)
     }
 
     fn everything(&self) -> Vec<String> {
@@ -235,7 +205,7 @@ fn files_below(root: &Path) -> Vec<String> {
 }
 
 /// Goes on for ever.
-pub fn on() -> StopCheck {
+pub fn on() -> Check {
     Arc::new(|| Ok(()))
 }
 
@@ -245,7 +215,7 @@ pub fn opened(
     prefix: &str,
     endpoint: &str,
     change: impl Fn(&mut Options),
-    check: StopCheck,
+    check: Check,
 ) -> Box<dyn Store> {
     let mut options = place.options(endpoint);
     change(&mut options);

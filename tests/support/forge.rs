@@ -23,7 +23,6 @@ use hookshot::{
         digest::Digest,
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
-        version::FormatVersion,
     },
     work::Threads,
 };
@@ -283,17 +282,8 @@ pub fn written(entries: &[Entry<'_>]) -> Vec<u8> {
 /// A manifest of the current version.
 pub fn current(files: BTreeMap<EntryName, FileRecord>) -> Manifest {
     Manifest {
-        version: FormatVersion::CURRENT,
-        created_at: 1_738_252_822,
-        hookshot_version: semver::Version::new(0, 1, 0),
-        files,
         root: Some(ROOT.to_owned()),
-        hostname: None,
-        app: None,
-        app_version: None,
-        compression: None,
-        tags: BTreeMap::new(),
-        trees: BTreeMap::new(),
+        ..Manifest::new(1_738_252_822, semver::Version::new(0, 1, 0), files)
     }
 }
 

@@ -29,7 +29,6 @@ use hookshot::{
         manifest::Manifest,
         rules::Rules,
         tree::{Tree, relative_of},
-        version::FormatVersion,
     },
     source::tree::{StagedTree, TreeContext, stage},
     work::Threads,
@@ -223,18 +222,10 @@ impl Bench {
     /// Restores what was staged, by way of the manifest's bytes; returns its folders and links, and the warnings.
     pub fn restore(&self, mut staged: StagedTree, how: How) -> (Tree, Vec<String>) {
         let unpacked = self.unpack(&staged, how);
+        let files = staged.records.iter().cloned().collect();
         let manifest = Manifest {
-            version: FormatVersion::CURRENT,
-            created_at: 0,
-            hookshot_version: semver::Version::new(0, 1, 0),
-            files: staged.records.iter().cloned().collect(),
-            root: None,
-            hostname: None,
-            app: None,
-            app_version: None,
-            compression: None,
-            tags: BTreeMap::new(),
             trees: BTreeMap::from([(name(), staged.tree)]),
+            ..Manifest::new(0, semver::Version::new(0, 1, 0), files)
         };
         let read = Manifest::parse(&manifest.to_bytes()).expect("a good manifest");
         assert_eq!(read, manifest);

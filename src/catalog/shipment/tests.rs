@@ -12,10 +12,7 @@ use super::*;
 use crate::{
     archive::writer::{self, Level},
     error::Kind,
-    model::{
-        manifest::{FileRecord, Manifest},
-        version::FormatVersion,
-    },
+    model::manifest::{FileRecord, Manifest},
     work::{Threads, cancel::Stop, events::Quiet},
 };
 
@@ -50,18 +47,10 @@ fn archive() -> Vec<u8> {
         .collect();
     let name: crate::model::entry_name::EntryName = "some".parse().expect("a name");
     let record = FileRecord::new(name.clone(), Digest::of(&content), content.len() as u64);
+    let files = BTreeMap::from([(name, record)]);
     let manifest = Manifest {
-        version: FormatVersion::CURRENT,
-        created_at: 0,
-        hookshot_version: semver::Version::new(0, 1, 0),
-        files: BTreeMap::from([(name, record)]),
         root: Some("root-20261121-030000".to_owned()),
-        hostname: None,
-        app: None,
-        app_version: None,
-        compression: None,
-        tags: BTreeMap::new(),
-        trees: BTreeMap::new(),
+        ..Manifest::new(0, semver::Version::new(0, 1, 0), files)
     };
     let mut bytes = Vec::new();
     let level = Level::new(1).expect("a level");

@@ -124,24 +124,17 @@ fn each_record_has_a_line() {
         let folder = RelativeName::new(folder).expect("good");
         tree.folders.insert(folder, tree::FolderRecord::default());
     }
+    let files = BTreeMap::from([(
+        file.path.clone(),
+        FileRecord {
+            mode: Some(0o600),
+            ..file
+        },
+    )]);
     let manifest = Manifest {
-        version: FormatVersion::CURRENT,
-        created_at: 7,
-        hookshot_version: Version::new(0, 1, 0),
-        files: BTreeMap::from([(
-            file.path.clone(),
-            FileRecord {
-                mode: Some(0o600),
-                ..file
-            },
-        )]),
-        root: None,
-        hostname: None,
-        app: None,
-        app_version: None,
-        compression: None,
         tags: BTreeMap::from([("trees".to_owned(), "none".to_owned())]),
         trees: BTreeMap::from([(EntryName::new("data").expect("good"), tree)]),
+        ..Manifest::new(7, Version::new(0, 1, 0), files)
     };
     let text = String::from_utf8(manifest.to_bytes()).expect("UTF-8");
     let expected = r#"{
@@ -195,9 +188,9 @@ proptest! {
             Some((name, file))
         });
         let manifest = Manifest {
-            version: FormatVersion::CURRENT, created_at, hookshot_version: Version::new(0, 1, 0), files: files.collect(),
             root, hostname: Some("here".into()), app: Some("shop".into()), app_version: Some("1".into()), compression: Some("none".into()),
             tags, trees: BTreeMap::from([(EntryName::new("tree").expect("a good name"), Tree::default())]),
+            ..Manifest::new(created_at, Version::new(0, 1, 0), files.collect())
         };
         let text = manifest.to_bytes();
         let read: Value = serde_json::from_slice(&text).expect("JSON");

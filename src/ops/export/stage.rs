@@ -32,7 +32,6 @@ use crate::{
         plan::Privacy,
         relative::shown,
         tree::Tree,
-        version::FormatVersion,
     },
     source::{
         behavior::{StageRequest, StagedSource},
@@ -435,11 +434,8 @@ pub fn describe(
     let mut tags = settings.schema.tags.clone();
     tags.extend(request.tags.clone());
     gathered.mark_secrets(settings);
+    let files = std::mem::take(&mut gathered.records);
     Manifest {
-        version: FormatVersion::CURRENT,
-        created_at: context.now.timestamp(),
-        hookshot_version: context.version.clone(),
-        files: std::mem::take(&mut gathered.records),
         root: Some(name.to_string()),
         hostname: context.hostname.clone(),
         app: Some(settings.schema.app.clone()),
@@ -447,5 +443,6 @@ pub fn describe(
         compression: Some(level.name()),
         tags,
         trees: std::mem::take(&mut gathered.trees),
+        ..Manifest::new(context.now.timestamp(), context.version.clone(), files)
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 /// A failure with advice. It passes through object_store as the cause of an error, and [`super::explain`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestFault {
+pub struct Fault {
     /// The failure, lower case, without a secret.
     pub what: String,
     /// The advice to the user.
@@ -15,10 +15,10 @@ pub struct RequestFault {
     pub is_spent: bool,
 }
 
-impl RequestFault {
+impl Fault {
     /// Returns a fault that a retry would meet again.
-    pub fn standing(what: impl Into<String>, hint: impl Into<String>) -> RequestFault {
-        RequestFault {
+    pub fn standing(what: impl Into<String>, hint: impl Into<String>) -> Fault {
+        Fault {
             what: what.into(),
             hint: hint.into(),
             is_final: true,
@@ -27,15 +27,15 @@ impl RequestFault {
     }
 
     /// Returns a fault that may pass.
-    pub fn passing(what: impl Into<String>, hint: impl Into<String>) -> RequestFault {
-        RequestFault {
+    pub fn passing(what: impl Into<String>, hint: impl Into<String>) -> Fault {
+        Fault {
             is_final: false,
-            ..RequestFault::standing(what, hint)
+            ..Fault::standing(what, hint)
         }
     }
 
     /// Returns the fault that caused `error`.
-    pub fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a RequestFault> {
+    pub fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Fault> {
         let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(fault) = error.downcast_ref() {
@@ -47,19 +47,10 @@ impl RequestFault {
     }
 }
 
-impl fmt::Display for RequestFault {
+impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl Error for RequestFault {}
-
-impl From<RequestFault> for object_store::Error {
-    fn from(fault: RequestFault) -> object_store::Error {
-        object_store::Error::Generic {
-            store: "key",
-            source: Box::new(fault),
-        }
-    }
-}
+impl Error for Fault {}
