@@ -1,17 +1,13 @@
 //! An S3 server on loopback for the benchmarks: says where it is, and ends with its standard input.
 #![allow(
-    dead_code,
     clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "a program of the benchmarks may do what hookshot may not"
 )]
 
-#[path = "../tests/support/servers/s3.rs"]
-mod s3;
-
 use std::io;
 
-use s3::{BUCKET, S3};
+use support::servers::s3::{BUCKET, S3};
 
 fn main() -> io::Result<()> {
     let server = S3::start();

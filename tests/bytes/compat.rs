@@ -1,7 +1,7 @@
 //! Archives of other versions and other tools are read here, and ours are read there.
 
-use crate::forge::{self, EntryType, ROOT, Tar, Xorshift, gzip};
-use crate::support::{Machine, Run, finish, tree};
+use support::forge::{self, EntryType, ROOT, Tar, Xorshift, gzip};
+use support::{Machine, Run, finish, tree};
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! Damaged and hostile archives: each is refused with its fault named, and leaves no trace.
 
-use crate::forge::{self, ENTRIES, EntryType, ROOT, Tar, Xorshift, gzip, gzip_zeros};
-use crate::support::{Machine, Run, finish, tree};
+use support::forge::{self, ENTRIES, EntryType, ROOT, Tar, Xorshift, gzip, gzip_zeros};
+use support::{Machine, Run, finish, tree};
 
 use std::{
     fs,

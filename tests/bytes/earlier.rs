@@ -1,9 +1,9 @@
 //! Exports beside an earlier archive that is hostile: they succeed within bounds, and write what they would without it.
 
-use crate::bounds;
-use crate::deflate::{self, End, MEMBER_BYTES, Sizes};
-use crate::forge::{self, Xorshift};
-use crate::support::Machine;
+use support::Machine;
+use support::bounds;
+use support::deflate::{self, End, MEMBER_BYTES, Sizes};
+use support::forge::{self, Xorshift};
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! Directories out of archives, with everything that an import would bring back.
 
-use crate::support::Machine;
-use crate::trees::{Bench, State, Thing};
+use support::Machine;
+use support::trees::{Bench, State, Thing};
 
 use std::{
     collections::BTreeMap,

@@ -1,10 +1,10 @@
 //! Readers and writers that fail, stall or go away, and signals in the middle of much work: every run ends, and leaves
 //! nothing half-done.
 
-use crate::bounds::{self, Watchdog, end_of, in_time};
-use crate::deflate;
-use crate::forge::{self, Xorshift};
-use crate::support::{Machine, Mounted, is_root, tree};
+use support::bounds::{self, Watchdog, end_of, in_time};
+use support::deflate;
+use support::forge::{self, Xorshift};
+use support::{Machine, Mounted, is_root, tree};
 
 use std::{
     collections::BTreeMap,

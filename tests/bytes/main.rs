@@ -6,17 +6,6 @@
     reason = "tests may do what hookshot may not, and say what they leave out"
 )]
 
-#[path = "../support/bounds.rs"]
-mod bounds;
-#[path = "../support/deflate.rs"]
-mod deflate;
-#[path = "../support/forge.rs"]
-mod forge;
-#[path = "../support/mod.rs"]
-mod support;
-#[path = "../support/trees.rs"]
-mod trees;
-
 mod compat;
 mod damage;
 mod earlier;

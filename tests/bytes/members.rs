@@ -1,9 +1,9 @@
 //! Members of an archive: what goes in comes out, for any number of threads, and every fault is found by each of them.
 
-use crate::bounds;
-use crate::deflate::{self, MEMBER_BYTES, stored_member};
-use crate::forge::{self, Collect, ROOT, Tar, Xorshift};
-use crate::support::Machine;
+use support::Machine;
+use support::bounds;
+use support::deflate::{self, MEMBER_BYTES, stored_member};
+use support::forge::{self, Collect, ROOT, Tar, Xorshift};
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,6 @@
 //! Random histories of changes, exports, imports and rollbacks against a model that is nothing but maps.
 
-use crate::support::{Content, Machine, Targets};
+use support::{Content, Machine, Targets};
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! Exports that take over what an earlier archive has compressed: the same bytes as without it, whatever it holds.
 
-use crate::forge::{self, Xorshift};
-use crate::support::Machine;
+use support::Machine;
+use support::forge::{self, Xorshift};
 
 use std::{
     collections::BTreeMap,

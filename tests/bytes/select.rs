@@ -1,8 +1,8 @@
 //! Single entries out of a large archive: few bytes are read, and what is given away is right or nothing.
 
-use crate::deflate;
-use crate::forge::{self, Collect, Xorshift};
-use crate::support::Machine;
+use support::Machine;
+use support::deflate;
+use support::forge::{self, Collect, Xorshift};
 
 use std::{
     cell::Cell,

@@ -1,6 +1,6 @@
 //! One story for each verb, through the real binary: what it does, what it says, what it refuses.
 
-use crate::support::{self, Content, Machine, SECRET};
+use support::{self, Content, Machine, SECRET};
 
 use std::{fs, os::unix::fs::symlink, process::Command};
 

@@ -1,6 +1,7 @@
 //! Completions: what bash, zsh and fish offer in a folder with archives, and what they leave out.
 
-use crate::{support::Machine, terminal::has};
+use crate::terminal::has;
+use support::Machine;
 
 use std::{fs, process::Command};
 

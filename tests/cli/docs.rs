@@ -1,6 +1,6 @@
 //! The documents keep their word: README's commands run, examples are good, units are valid, nothing is left out.
 
-use crate::support::Machine;
+use support::Machine;
 
 use std::{
     collections::BTreeSet,

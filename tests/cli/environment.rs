@@ -1,8 +1,8 @@
 //! Values of environment and configuration, as people and other programs leave them: trimmed, refused before the first
 //! request, and never a panic.
 
-use crate::servers::{S3, s3::BUCKET};
-use crate::support::{Machine, Run, finish};
+use support::servers::{S3, s3::BUCKET};
+use support::{Machine, Run, finish};
 
 use std::{
     ffi::{OsStr, OsString},

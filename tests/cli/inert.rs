@@ -1,6 +1,6 @@
 //! Output drives no terminal and forges no line, and output that cannot be written is a failure.
 
-use crate::support::{Machine, Run, finish};
+use support::{Machine, Run, finish};
 
 use std::{
     ffi::OsStr,

@@ -1,6 +1,6 @@
 //! JSON keeps its word: one object for each run, and `error` with the exit code in each that does not end with 0.
 
-use crate::support::{Machine, Run, finish};
+use support::{Machine, Run, finish};
 
 use std::fs;
 

@@ -1,8 +1,8 @@
 //! `list` of very many archives: what is shown is right, and memory does not depend on how it is shown.
 
-use crate::bounds;
-use crate::servers::{Crowd, crowd::name};
-use crate::support::{Machine, Run};
+use support::bounds;
+use support::servers::{Crowd, crowd::name};
+use support::{Machine, Run};
 
 use std::{fs::File, process::Stdio};
 

@@ -6,15 +6,6 @@
     reason = "tests may do what hookshot may not, and say what they leave out"
 )]
 
-#[path = "../support/bounds.rs"]
-mod bounds;
-#[path = "../support/servers/mod.rs"]
-mod servers;
-#[path = "../support/service.rs"]
-mod service;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod cli;
 mod completions;
 mod docs;

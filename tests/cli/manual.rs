@@ -1,9 +1,7 @@
 //! The manual pages, the help, and the words for users of other programs and for odd places.
 
-use crate::{
-    support::Machine,
-    terminal::{has, in_terminal, output},
-};
+use crate::terminal::{has, in_terminal, output};
+use support::Machine;
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! Messages of failures: the place, the cause, and the remedy.
 
-use crate::support::{self, Machine, Run, finish, is_root};
+use support::{self, Machine, Run, finish, is_root};
 
 use std::{
     fs,

@@ -1,8 +1,8 @@
 //! Words that look like a place elsewhere: read if they are known, refused with the right spelling if not, and never made a
 //! folder of this machine.
 
-use crate::servers::{S3, s3::BUCKET};
-use crate::support::{Machine, finish};
+use support::servers::{S3, s3::BUCKET};
+use support::{Machine, finish};
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! The nightly job by examples/nightly-backup.sh, as cron runs it.
 
-use crate::service::{Service, write};
+use support::service::{Service, write};
 
 use std::{
     fs,

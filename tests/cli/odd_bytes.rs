@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Machine, Run, finish};
+use support::{Machine, Run, finish};
 
 /// The name of the odd folder in JSON.
 const ESCAPED: &str = "odd%FF%25";

@@ -12,7 +12,7 @@
 //! git diff tests/fixtures/recordings
 //! ```
 
-use crate::support::{Machine, Run, finish, is_root};
+use support::{Machine, Run, finish, is_root};
 
 use std::{
     collections::BTreeMap,

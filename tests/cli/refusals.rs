@@ -1,7 +1,7 @@
 //! `copy` to a place that refuses ends soon: before the archive is read through, and before every archive was tried.
 
-use crate::servers::{Fault, Faults, Rule, S3, http::Head, s3::BUCKET};
-use crate::support::{Machine, Run, finish};
+use support::servers::{Fault, Faults, Rule, S3, http::Head, s3::BUCKET};
+use support::{Machine, Run, finish};
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! Terminals: signals that mean what they mean elsewhere, commands that have no terminal to wait for, and a bar that fits.
 
-use crate::support::Machine;
+use support::Machine;
 
 use std::{
     fs::{self, File},

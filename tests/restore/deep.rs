@@ -1,8 +1,8 @@
 //! `verify --deep`: an archive whose every byte is what its manifest says, and whose content is not good.
 
-use crate::forge::{self, Entry};
-use crate::servers::{self, S3};
-use crate::support::{Machine, finish};
+use support::forge::{self, Entry};
+use support::servers::{self, S3};
+use support::{Machine, finish};
 
 use std::{fs, path::PathBuf};
 

@@ -1,6 +1,6 @@
 //! "The machine is gone": the commands of README.md and docs/recovery.md, run where nothing is left.
 
-use crate::support::{Machine, Run, finish};
+use support::{Machine, Run, finish};
 
 use std::{
     fs,

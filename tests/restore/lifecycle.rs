@@ -1,7 +1,7 @@
 //! The life of archives at every store that a URL reaches: they arrive, are listed, marked, pruned, and what is left is good.
 
-use crate::servers::{Azurite, Gcs, Moto, S3, Sshd, s3::BUCKET};
-use crate::support::{Machine, Run};
+use support::servers::{Azurite, Gcs, Moto, S3, Sshd, s3::BUCKET};
+use support::{Machine, Run};
 
 use std::fs;
 

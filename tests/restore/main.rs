@@ -6,13 +6,6 @@
     reason = "tests may do what hookshot may not, and say what they leave out"
 )]
 
-#[path = "../support/forge.rs"]
-mod forge;
-#[path = "../support/servers/mod.rs"]
-mod servers;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod deep;
 mod gone;
 mod lifecycle;

@@ -1,6 +1,6 @@
 //! The configuration of this machine wins: what the archive's says under `[backup]` does not replace it unasked.
 
-use crate::support::Machine;
+use support::Machine;
 
 use std::{fs, path::Path};
 

@@ -1,6 +1,6 @@
 //! Other places than those of the configuration: `import --root` and `--map`.
 
-use crate::support::{self, Machine, tree};
+use support::{self, Machine, tree};
 
 use std::{
     fs,

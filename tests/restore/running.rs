@@ -1,6 +1,6 @@
 //! Services that keep nothing open: an import and a rollback are refused while their unit, or a command, says that they run.
 
-use crate::support::{Machine, Run, finish};
+use support::{Machine, Run, finish};
 
 use std::{
     fs,

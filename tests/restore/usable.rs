@@ -1,6 +1,6 @@
 //! Restored files are as usable as they were: secrets that a service reads by its group, and folders that are new.
 
-use crate::support::{Machine, is_root};
+use support::{Machine, is_root};
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! Versions of applications, as applications really print them, through the real binary.
 
-use crate::support::{Machine, Run, finish};
+use support::{Machine, Run, finish};
 
 use std::{fs, path::Path};
 

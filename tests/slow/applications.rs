@@ -1,8 +1,8 @@
 //! Real applications, as their administrators run them: filled by their own interfaces, exported while they work, lost,
 //! imported, looked at through the same interfaces, and rolled back after they have worked again.
 
-use crate::program::{Program, find, leave_out};
-use crate::service::{Service, write};
+use support::servers::program::{Program, find, leave_out};
+use support::service::{Service, write};
 
 use std::{
     collections::BTreeSet,

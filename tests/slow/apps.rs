@@ -3,8 +3,8 @@
 //! Each has the files and the tables, as far as they matter here, that the real one has; a process writes its database
 //! all the while. PostgreSQL is in `databases.rs`.
 
-use crate::service::{Service, write};
-use crate::support::{self, Tree, tree};
+use support::service::{Service, write};
+use support::{self, Tree, tree};
 
 use std::{
     fs,

@@ -1,9 +1,9 @@
 //! Many files: more than the manifest of an archive has room for are refused by the export, not by the import of a bad day,
 //! and as many as an archive may well have take memory by their number alone.
 
-use crate::bounds;
-use crate::support::{Machine, Run, finish};
-use crate::trees::Bench;
+use support::bounds;
+use support::trees::Bench;
+use support::{Machine, Run, finish};
 
 use std::{cell::Cell, fs, io::Write as _, path::Path};
 

@@ -4,7 +4,7 @@
 //! more run of any verb must leave the old state or the new one, byte for byte and with modes; and at no instant is a
 //! target missing.
 
-use crate::support::finish;
+use support::finish;
 
 mod directories;
 mod injection;

@@ -1,8 +1,8 @@
 //! Databases as services leave them to us: held by other versions of redb, damaged, full of deleted rows, on file systems
 //! that clone, paused, and exported from inside.
 
-use crate::invariant;
-use crate::support::{Holder, Machine, Mounted, is_root};
+use support::invariant;
+use support::{Holder, Machine, Mounted, is_root};
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! Snapshots of SQLite databases that other processes write, hold, or have left behind: every one is exactly one commit,
 //! and nothing beside the original is touched.
 
-use crate::sqlite_invariant as invariant;
+use support::sqlite_invariant as invariant;
 
 use std::{
     cell::{Cell, RefCell},

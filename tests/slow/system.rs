@@ -1,6 +1,6 @@
 //! Tests that need a system around the binary: full disks, other users, signals, other hookshots, other file systems.
 
-use crate::support::{Machine, Mounted, SECRET, finish, is_root, tree};
+use support::{Machine, Mounted, SECRET, finish, is_root, tree};
 
 use std::{
     fs,

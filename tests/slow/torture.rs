@@ -1,7 +1,7 @@
 //! Exports of a database that another process commits to as fast as it can: every one is exactly one commit.
 
-use crate::invariant;
-use crate::support::{Holder, Machine};
+use support::invariant;
+use support::{Holder, Machine};
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! Owners, modes, times, ACLs and attributes of single files and of directories, by one rule, through the real binary.
 
-use crate::support::{Machine, Run, finish, is_root};
+use support::{Machine, Run, finish, is_root};
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! Commands of the configuration: their shell, and pipes that fail, through the real binary.
 
-use crate::support::{Machine, Run, finish, is_root};
+use support::{Machine, Run, finish, is_root};
 
 use std::process::Command;
 

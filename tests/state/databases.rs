@@ -1,7 +1,7 @@
 //! Databases that only their own programs can copy: by commands, against the real programs.
 
-use crate::postgres::Postgres;
-use crate::service::{Service, write};
+use support::postgres::Postgres;
+use support::service::{Service, write};
 
 use std::{
     env, fs,

@@ -1,7 +1,7 @@
 //! Expectations that an import cannot meet, and must name: sources that the archive does not have, processes that stay
 //! in the old folder, missing disks and owners; through the real binary.
 
-use crate::support::{Machine, Mounted, finish, is_root};
+use support::{Machine, Mounted, finish, is_root};
 
 use std::{
     fs,

@@ -1,9 +1,9 @@
 //! Databases that lie in a folder which is a source: each is copied as a database, through the real binary.
 
-use crate::invariant as ledger;
-use crate::service::Service;
-use crate::sqlite_invariant as invariant;
-use crate::support::{self, Holder, Machine, example};
+use support::invariant as ledger;
+use support::service::Service;
+use support::sqlite_invariant as invariant;
+use support::{self, Holder, Machine, example};
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! Sources whose paths are patterns: files that come and go, through the real binary.
 
-use crate::support::Machine;
+use support::Machine;
 
 use std::{fs, path::Path};
 

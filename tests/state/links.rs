@@ -1,7 +1,7 @@
 //! Links, set-id bits, capabilities and attributes of directories: what does not come back is said, by the dry run too,
 //! and an import that is run twice is one that is run once.
 
-use crate::support::{Machine, Run, finish, is_root};
+use support::{Machine, Run, finish, is_root};
 
 use std::{
     fs,

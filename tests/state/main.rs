@@ -6,25 +6,6 @@
     reason = "tests may do what hookshot may not, and say what they leave out"
 )]
 
-#[path = "../support/bounds.rs"]
-mod bounds;
-#[path = "../support/forge.rs"]
-mod forge;
-#[path = "../support/invariant.rs"]
-mod invariant;
-#[path = "../support/postgres.rs"]
-mod postgres;
-#[path = "../support/servers/mod.rs"]
-mod servers;
-#[path = "../support/service.rs"]
-mod service;
-#[path = "../support/sqlite_invariant.rs"]
-mod sqlite_invariant;
-#[path = "../support/mod.rs"]
-mod support;
-#[path = "../support/trees.rs"]
-mod trees;
-
 mod attributes;
 mod commands;
 mod databases;

@@ -1,8 +1,8 @@
 //! Directories that change while they are exported: what is there before and after is in the archive, whatever it is called
 //! meanwhile, and what is gone is named.
 
-use crate::support::Machine;
-use crate::trees::Bench;
+use support::Machine;
+use support::trees::Bench;
 
 use std::{
     cell::Cell,

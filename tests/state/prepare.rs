@@ -1,6 +1,6 @@
 //! Commands around an export, and the order in which sources are read, through the real binary.
 
-use crate::support::Machine;
+use support::Machine;
 
 use std::{
     fs,

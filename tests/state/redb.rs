@@ -1,8 +1,8 @@
 //! Databases of every version of redb, and of every shape: they come back for the program that wrote them, no process
 //! that shares one is locked out, and large values cost no memory.
 
-use crate::bounds;
-use crate::support::{Holder, Machine, Mounted, finish, is_root, run_holder};
+use support::bounds;
+use support::{Holder, Machine, Mounted, finish, is_root, run_holder};
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 

@@ -1,7 +1,7 @@
 //! A SQLite database that holds the rows of an archive is that archive's, although its file has other pages: `diff` says so,
 //! and an import leaves it and its only backup alone.
 
-use crate::service::Service;
+use support::service::Service;
 
 use std::{fs, path::Path};
 

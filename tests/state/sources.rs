@@ -1,6 +1,6 @@
 //! Services that say themselves what their state consists of, through the real binary.
 
-use crate::support::{self, Machine};
+use support::{self, Machine};
 
 use std::{
     fs,

@@ -1,8 +1,8 @@
 //! hookshot tells the truth about a SQLite database: indexes that do not match their tables, damage, and tables that
 //! only the service can read.
 
-use crate::forge;
-use crate::support::{Machine, Run};
+use support::forge;
+use support::{Machine, Run};
 
 use std::{fs, path::Path};
 

@@ -1,6 +1,6 @@
 //! Directories as sources: what is staged and restored is what was there, whatever it is called and whoever changes it.
 
-use crate::trees::{Bench, How, Thing, name};
+use support::trees::{Bench, How, Thing, name};
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! Processes that use the state and that /proc does not show: of another user, or of another PID namespace, as in the
 //! container beside. Their locks tell.
 
-use crate::support::{Machine, Run, example, finish, is_root};
+use support::{Machine, Run, example, finish, is_root};
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! Sources and destinations that are not there although their folder is, through the real binary.
 
-use crate::servers::{self, S3};
-use crate::support::{self, Machine, Mounted, is_root};
+use support::servers::{self, S3};
+use support::{self, Machine, Mounted, is_root};
 
 use std::{fs, path::Path};
 

@@ -1,7 +1,7 @@
 //! Exports at the same moment are as many archives, wherever they go.
 
-use crate::servers::{Moto, Sshd};
-use crate::support::{Machine, Run, finish};
+use support::servers::{Moto, Sshd};
+use support::{Machine, Run, finish};
 
 use std::{collections::BTreeSet, fs};
 

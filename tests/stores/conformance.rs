@@ -1,6 +1,6 @@
 //! One suite for every store, and the faults that stores and networks have; on servers of the tests' own.
 
-use crate::servers::{self, Azurite, Gcs, Moto, S3, Sshd};
+use support::servers::{self, Azurite, Gcs, Moto, S3, Sshd};
 
 use std::{
     fs,

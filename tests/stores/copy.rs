@@ -1,7 +1,7 @@
 //! `copy` and `check`: archives move between places and are proven there, and a place is known before it is needed.
 
-use crate::servers::{self, Azurite, Fault, Faults, Gcs, Moto, Rule, S3, Sshd, s3::BUCKET};
-use crate::support::{Machine, Run, finish, is_root};
+use support::servers::{self, Azurite, Fault, Faults, Gcs, Moto, Rule, S3, Sshd, s3::BUCKET};
+use support::{Machine, Run, finish, is_root};
 
 use std::{
     fs,

@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
+use support::{
+    Machine, Run, finish,
     servers::{Azurite, Expiring, KeyService, Metadata, S3, s3::BUCKET},
-    support::{Machine, Run, finish},
 };
 
 /// Runs hookshot in an environment that has these variables and nothing of any provider.

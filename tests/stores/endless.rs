@@ -10,10 +10,8 @@ use std::{
 
 use hookshot::error::{Failure, Kind};
 
-use crate::{
-    places::{direct, export, kind, on, opened},
-    servers::{Fault, Faults, Rule, S3, Sshd, Words},
-};
+use crate::places::{direct, export, kind, on, opened};
+use support::servers::{Fault, Faults, Rule, S3, Sshd, Words};
 
 /// The number of names that each page invents.
 const NAMES: usize = 50_000;

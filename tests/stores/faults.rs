@@ -15,12 +15,10 @@ use hookshot::{
     store::{self, Address, Check, Environment, Options, Proof, Secret, Store},
 };
 
-use crate::{
-    places::{
-        PART_BYTES, Place, alive, bytes, content, dead, direct, export, kind, names, on, opened,
-    },
-    servers::{Fault, Faults, Gcs, Rule, S3},
+use crate::places::{
+    PART_BYTES, Place, alive, bytes, content, dead, direct, export, kind, names, on, opened,
 };
+use support::servers::{Fault, Faults, Gcs, Rule, S3};
 
 /// The size of an upload in one piece, and of one in parts.
 const SMALL: usize = 100_000;

@@ -1,9 +1,9 @@
 //! `@NAME/latest` is the newest archive that is good: what is damaged gives way to the next older one, and says so; what
 //! fails for another reason does not.
 
-use crate::forge::{self, ENTRIES};
-use crate::servers::{self, Fault, Faults, Rule, S3};
-use crate::support::{Machine, Run, Tree, finish, tree};
+use support::forge::{self, ENTRIES};
+use support::servers::{self, Fault, Faults, Rule, S3};
+use support::{Machine, Run, Tree, finish, tree};
 
 use std::fs;
 

@@ -13,10 +13,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{
-    places::{Place, bytes},
+use crate::places::{Place, bytes};
+use support::{
+    Machine, Run, finish, is_root,
     servers::{Moto, Sshd},
-    support::{Machine, Run, finish, is_root},
 };
 
 /// A machine with a configuration of one big file and of the destination `store`, which is slow.

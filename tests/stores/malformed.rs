@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Machine, finish};
+use support::{Machine, finish};
 
 /// The number of servers, each with bytes of its own.
 const SEEDS: u64 = 300;

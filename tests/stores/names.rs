@@ -1,8 +1,8 @@
 //! Archives under every name: those of a wrong clock, those that scripts give, and files that are none.
 
-use crate::forge::{self, ENTRIES, ROOT};
-use crate::servers::{Fault, Faults, Rule, S3, http::Head};
-use crate::support::{Machine, Run};
+use support::forge::{self, ENTRIES, ROOT};
+use support::servers::{Fault, Faults, Rule, S3, http::Head};
+use support::{Machine, Run};
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -367,7 +367,7 @@ fn a_store_is_asked_for_no_more_manifests_than_there_is_patience_for() {
     let text = format!(
         "[backup.destinations.s3]\nurl = \"s3://{}/p\"\nendpoint = \"{}\"\nregion = \"eu-1\"\n\
          allow_http = true\npath_style = true\naccess_key_id = \"{}\"\nsecret_access_key = \"{}\"\n",
-        crate::servers::s3::BUCKET,
+        support::servers::s3::BUCKET,
         faults.endpoint(),
         S3::ACCESS_KEY,
         S3::SECRET_KEY,

@@ -1,7 +1,7 @@
 //! Exports to stores and imports from them, through the real binary and a real S3 protocol on loopback.
 
-use crate::servers::{self, Fault, Faults, Rule, S3};
-use crate::support::{Machine, Mounted, Run, finish, is_root};
+use support::servers::{self, Fault, Faults, Rule, S3};
+use support::{Machine, Mounted, Run, finish, is_root};
 
 use std::{collections::BTreeMap, fs, process::Stdio, time::Duration};
 

@@ -4,10 +4,8 @@ use std::{fs, sync::Arc};
 
 use hookshot::store::Proof;
 
-use crate::{
-    places::{PART_BYTES, Place, bytes, content, export, names, on, opened},
-    servers::{Fault, Faults, Rule, S3, http::Head},
-};
+use crate::places::{PART_BYTES, Place, bytes, content, export, names, on, opened};
+use support::servers::{Fault, Faults, Rule, S3, http::Head};
 
 const LARGE: usize = 2 * PART_BYTES + 100_000;
 

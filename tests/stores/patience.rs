@@ -13,10 +13,8 @@ use hookshot::{
     store::{Check, Options},
 };
 
-use crate::{
-    places::{bytes, content, direct, export, kind, on, opened},
-    servers::{Fault, Faults, Gcs, Rule, S3, Words},
-};
+use crate::places::{bytes, content, direct, export, kind, on, opened};
+use support::servers::{Fault, Faults, Gcs, Rule, S3, Words};
 
 fn patient(options: &mut Options) {
     options.retry_attempts = Options::default().retry_attempts;

@@ -18,7 +18,7 @@ use hookshot::{
     store::{self, Address, Check, Environment, Maker, Options, Proof, Secret, Store},
 };
 
-use crate::servers::{Azurite, Gcs, Moto, S3, Sshd, s3::BUCKET};
+use support::servers::{Azurite, Gcs, Moto, S3, Sshd, s3::BUCKET};
 
 /// The least size of a part.
 pub const PART_BYTES: usize = 5 << 20;

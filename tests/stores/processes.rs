@@ -14,10 +14,8 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{
-    places::{PART_BYTES, Place, alive, direct, example, names},
-    servers::{Fault, Faults, Gcs, Rule, S3, Sshd},
-};
+use crate::places::{PART_BYTES, Place, alive, direct, example, names};
+use support::servers::{Fault, Faults, Gcs, Rule, S3, Sshd};
 
 /// The most memory that an upload of any size may take (peak, in KiB).
 const MOST_KIB: u64 = 160 << 10;

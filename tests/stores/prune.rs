@@ -1,7 +1,7 @@
 //! `list`, `prune` and `keep` through the binary, over folders and over S3: only archives without a use are removed.
 
-use crate::servers::{Fault, Faults, Rule, S3, http::Head};
-use crate::support::{self, Machine, tree};
+use support::servers::{Fault, Faults, Rule, S3, http::Head};
+use support::{self, Machine, tree};
 
 use std::{
     collections::BTreeSet,

@@ -18,8 +18,10 @@ use hookshot::{
 use crate::{
     offsite,
     places::{PART_BYTES, Place, alive, bytes, content, direct, export, kind, names, on, opened},
+};
+use support::{
+    Machine, finish,
     servers::{Azurite, Fault, Faults, Gcs, Quirk, Rule, S3, Words, quirks},
-    support::{Machine, finish},
 };
 
 const SMALL: usize = 100_000;
@@ -360,7 +362,7 @@ fn a_condition_that_the_configuration_says_is_unknown_is_not_sent() {
     let error = late.finish(&digest).expect_err("taken");
     assert!(error.to_string().contains("already"), "{error:#}");
     let seen = odd.proxy.seen();
-    let is_conditional = |head: &crate::servers::http::Head| {
+    let is_conditional = |head: &support::servers::http::Head| {
         head.method() == "PUT" && head.header("if-none-match").is_some()
     };
     assert!(!seen.iter().any(|seen| is_conditional(&seen.head)));
@@ -555,7 +557,7 @@ fn azure_and_google_are_looked_at_as_well() {
     places.extend(azurite.as_ref().map(|azurite| azurite as &dyn Place));
     for place in places {
         let proxy = Faults::in_front_of(&place.endpoint());
-        let is_page = |head: &crate::servers::http::Head| {
+        let is_page = |head: &support::servers::http::Head| {
             quirks::is_listing(head) || head.parameter("comp").as_deref() == Some("list")
         };
         proxy.add(
@@ -709,7 +711,7 @@ fn the_error_in_a_completion_is_told_in_the_servers_words() {
         status: 200,
         ..Words::refusal(200, "EntityTooSmall", "a part is too small")
     };
-    let completion = |head: &crate::servers::http::Head| head.parameter("uploadId").is_some();
+    let completion = |head: &support::servers::http::Head| head.parameter("uploadId").is_some();
     odd.proxy.add(
         Rule::on("POST", Fault::Say(words))
             .whose(completion)

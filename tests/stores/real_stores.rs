@@ -14,8 +14,8 @@ use hookshot::{
 use crate::{
     conformance::{Proofs, conforms},
     places::{PART_BYTES, Place, bytes, direct, export, later, on},
-    servers::{Moto, s3::BUCKET},
 };
+use support::servers::{Moto, s3::BUCKET};
 
 /// A place that a configuration file names, below a prefix of this run.
 struct Real {

@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::support::{Machine, Run};
+use support::{Machine, Run};
 
 /// A machine that keeps its archives in a store whose secret comes from a command.
 fn machine(command: &str, more: &str) -> Machine {
@@ -130,7 +130,7 @@ fn commands_of_sources_do_not_show_the_secrets_of_destinations() {
     command
         .args(["export", "a.tar.gz"])
         .env("AWS_SECRET_ACCESS_KEY", "hunter22");
-    let run = crate::support::finish(command, b"").exits(0);
+    let run = support::finish(command, b"").exits(0);
     shows_no_secret(&run);
     for words in ["prepared with *** and ***", "A command says: ***"] {
         assert!(run.stderr.contains(words), "{}", run.stderr);

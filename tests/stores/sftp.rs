@@ -13,10 +13,10 @@ use hookshot::{
     store::{Address, Environment, Options, Store, require_room},
 };
 
-use crate::{
-    places::{Place, bytes, content, direct, export, names, on, opened},
+use crate::places::{Place, bytes, content, direct, export, names, on, opened};
+use support::{
+    Machine, Mounted, is_root,
     servers::{Rclone, Sshd, sshd::Shape},
-    support::{Machine, Mounted, is_root},
 };
 
 /// OpenSSH's server as a program.
@@ -430,7 +430,7 @@ fn a_password_opens_a_server_that_takes_no_keys() {
     command
         .args(["list", "@store"])
         .env("NAS_PASSWORD", PASSWORD);
-    let listed = crate::support::finish(command, b"").exits(0);
+    let listed = support::finish(command, b"").exits(0);
     assert!(listed.text().contains("big-"), "{}", listed.text());
 
     let begun = Instant::now();

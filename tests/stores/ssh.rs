@@ -8,10 +8,8 @@ use hookshot::{
     store::{Address, Environment, Options},
 };
 
-use crate::{
-    places::{Place, alive, bytes, content, dead, direct, export, names, on, opened},
-    servers::Sshd,
-};
+use crate::places::{Place, alive, bytes, content, dead, direct, export, names, on, opened};
+use support::servers::Sshd;
 
 fn told(place: &Sshd, change: impl Fn(&mut Options)) -> Failure {
     let store = opened(place, "", "", change, on());

@@ -1,6 +1,6 @@
 //! The stores that other tests run against, and the proxy that breaks them: each does what those tests rely on.
 
-use crate::servers::{self, Azurite, Fault, Faults, Gcs, Moto, Rule, S3, Sshd, http};
+use support::servers::{self, Azurite, Fault, Faults, Gcs, Moto, Rule, S3, Sshd, http};
 
 use std::{
     fs,

@@ -2,9 +2,9 @@
 
 use std::{path::Path, process::Stdio};
 
-use crate::{
+use support::{
+    Machine, Run, finish,
     servers::{Authority, Gate, HttpProxy, Made, S3, Tls, s3::BUCKET},
-    support::{Machine, Run, finish},
 };
 
 const PASSWORD: &str = "hunter2";

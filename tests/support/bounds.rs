@@ -1,5 +1,4 @@
 //! Bounds on what a test does: wall time, processor time and memory.
-#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::{
     process::{Child, Command, Output},

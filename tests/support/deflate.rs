@@ -1,5 +1,4 @@
 //! Deflate streams, gzip members and their index made by hand, right and hostile ones (RFC 1951, RFC 1952, docs/format.md).
-#![allow(dead_code, reason = "each test program uses its part")]
 
 use libdeflater::crc32;
 

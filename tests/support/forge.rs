@@ -2,11 +2,6 @@
 //!
 //! The `tar` crate's builder refuses most of what a hostile archive needs, so only its headers are used, and paths go
 //! into them as bytes.
-#![allow(
-    dead_code,
-    clippy::disallowed_methods,
-    reason = "each test program uses its part; tests may do what hookshot may not"
-)]
 
 use std::{
     collections::BTreeMap,

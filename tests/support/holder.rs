@@ -26,8 +26,6 @@ use nix::{
 };
 use redb::{Database, ReadOnlyDatabase, TableDefinition};
 
-#[path = "invariant.rs"]
-mod invariant;
 #[path = "redb_locks.rs"]
 mod locks;
 #[path = "redb_versions.rs"]
@@ -163,7 +161,7 @@ mod torture {
         WriteTransaction,
     };
 
-    use super::invariant;
+    use support::invariant;
 
     const INDEX: MultimapTableDefinition<u64, u64> = MultimapTableDefinition::new("index");
     const GROWTH: TableDefinition<u64, &[u8]> = TableDefinition::new("growth");

@@ -1,9 +1,4 @@
 //! A service by one of the ready-made configurations, on a machine of its own.
-#![allow(
-    dead_code,
-    clippy::disallowed_methods,
-    reason = "each test program uses its part; tests may do what hookshot may not"
-)]
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::support::{Machine, Run, finish};
+use crate::{Machine, Run, finish};
 
 /// A machine with the service, and its configuration.
 pub struct Service {
@@ -60,7 +55,7 @@ impl Service {
 
     #[track_caller]
     pub fn run(&self, arguments: &[&str], code: i32) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookshot"));
+        let mut command = Command::new(crate::program());
         command
             .arg("--config")
             .arg(&self.config)

@@ -24,8 +24,7 @@ use std::{
 
 use rusqlite::Connection;
 
-#[path = "sqlite_invariant.rs"]
-mod invariant;
+use support::sqlite_invariant as invariant;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,5 +1,4 @@
 //! The invariant that a writer to an SQLite database keeps in every commit, and its check in a copy.
-#![allow(dead_code, reason = "the writer keeps it, the test looks at it")]
 
 use rusqlite::{Connection, params};
 

@@ -1,9 +1,4 @@
 //! A directory to stage, and a place to restore it: what is there is looked at with the standard library alone.
-#![allow(
-    dead_code,
-    clippy::disallowed_methods,
-    reason = "each test program uses its part; tests may do what hookshot may not"
-)]
 
 use std::{
     collections::BTreeMap,

@@ -180,7 +180,7 @@ fn a_recovery_of_directories_that_cannot_change_places_is_finished_by_the_next()
 /// Returns true if one directory is in its place, the other one's new folder is still beside it, and nothing is ended.
 fn is_between_two_directories(scenario: &Scenario) -> bool {
     let now = scenario.machine.files(scenario.files);
-    let is = |name: &str, state: &crate::support::Targets| now[name] == state[name];
+    let is = |name: &str, state: &support::Targets| now[name] == state[name];
     scenario.journal().contains("\"committed\"")
         && is("data/app/one", &scenario.new)
         && is("data/web/page", &scenario.old)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::scenario::{Scenario, plainly};
-use crate::support::{Machine, Run, finish};
+use support::{Machine, Run, finish};
 
 /// A system call that was seen.
 pub struct Call {

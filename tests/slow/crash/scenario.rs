@@ -11,7 +11,7 @@ use hookshot::model::digest::Digest;
 use serde_json::Value;
 
 use super::injection::{Calls, traced};
-use crate::support::{Machine, Run, Targets, finish};
+use support::{Machine, Run, Targets, finish};
 
 /// The four files of a hookshot service.
 const FILES: &[&str] = &[

@@ -1,14 +1,7 @@
 //! Stores on 127.0.0.1 for the tests: S3, Azure, GCS and SFTP servers, and a proxy that breaks what passes through it.
 //!
 //! Each has a free port and a folder of its own, answers when its `start` returns, and is gone with its last process when
-//! it is dropped. A test program takes them in with `#[path = "support/servers/mod.rs"] mod servers;`.
-#![allow(
-    dead_code,
-    unused_imports,
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "each test program uses its part; tests may do what hookshot may not"
-)]
+//! it is dropped.
 
 pub mod azurite;
 pub mod crowd;
@@ -19,7 +12,7 @@ pub mod http;
 pub mod keys;
 mod listening;
 pub mod moto;
-mod program;
+pub mod program;
 pub mod proxy;
 pub mod quirks;
 pub mod s3;

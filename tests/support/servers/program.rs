@@ -113,7 +113,7 @@ impl Drop for Program {
 
 /// A program from the folder of tools that `tests/run` fills, else from `PATH`, else from where servers are.
 pub fn find(name: &str) -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/bin");
+    let tools = crate::tools();
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders = vec![tools];
     folders.extend(env::split_paths(&path));

@@ -1,18 +1,12 @@
 //! A machine for each test: a service's state in a folder of its own, and the real binary to work on it.
-#![allow(
-    dead_code,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "each test program uses its part; tests may do what hookshot may not"
-)]
 
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::Write as _,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use hookshot::{
@@ -26,6 +20,8 @@ use hookshot::{
 use redb::Database;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::{example, holders::Holder, program};
 
 /// A line of the secrets file that must never be seen anywhere else.
 pub const SECRET: &str = "hunter2-correct-horse";
@@ -224,7 +220,7 @@ impl Machine {
 
     /// The binary, pointed at this machine and at nothing else.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookshot"));
+        let mut command = Command::new(program());
         command.arg("--config").arg(self.path("etc/config.toml"));
         for variable in [
             "HOOKSHOT_CONFIG",
@@ -299,7 +295,7 @@ impl Machine {
 
     /// Leaves the database as a service leaves it that crashed.
     pub fn crash_service(&self) {
-        let status = Command::new(holder_program())
+        let status = Command::new(example("holder"))
             .arg("crash")
             .arg(self.path("data/state.redb"))
             .stderr(Stdio::null())
@@ -351,132 +347,4 @@ fn tree_of(base: &Path, folder: &Path) -> Tree {
         }
     }
     found
-}
-
-/// Returns true for root; else says that `what` is skipped. A complete run as root skips nothing.
-pub fn is_root(what: &str) -> bool {
-    let is_root = nix::unistd::geteuid().is_root();
-    if !is_root {
-        println!("skipped: {what} needs root");
-    }
-    is_root
-}
-
-/// A file system at a folder, until this value goes.
-pub struct Mounted(PathBuf);
-
-impl Mounted {
-    /// A small one in memory.
-    pub fn tmpfs(folder: &Path, size: &str) -> Mounted {
-        let options = format!("size={size},mode=0755");
-        mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], folder).expect("cannot mount a tmpfs");
-        Mounted(folder.to_owned())
-    }
-
-    /// A fresh one of a `kind` that shares blocks between files, in the file `image`; says why where the machine has
-    /// none.
-    pub fn image(kind: &str, image: &Path, folder: &Path) -> Result<Mounted, String> {
-        let file = fs::File::create(image).expect("a file");
-        file.set_len(320 << 20).expect("room");
-        let made = Command::new(format!("mkfs.{kind}"))
-            .arg("-q")
-            .arg(image)
-            .output();
-        let made = made.map_err(|error| format!("mkfs.{kind}: {error}"))?;
-        if !made.status.success() {
-            return Err(String::from_utf8_lossy(&made.stderr).into_owned());
-        }
-        mount(&["-o", "loop", &image.display().to_string()], folder)?;
-        Ok(Mounted(folder.to_owned()))
-    }
-}
-
-fn mount(arguments: &[&str], folder: &Path) -> Result<(), String> {
-    let run = Command::new("mount").args(arguments).arg(folder).output();
-    let run = run.map_err(|error| format!("mount: {error}"))?;
-    if run.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&run.stderr).into_owned())
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-/// A process that holds a database until this value goes.
-pub struct Holder {
-    child: Child,
-    says: BufReader<ChildStdout>,
-}
-
-impl Holder {
-    pub fn start(how: &str, path: &Path) -> Holder {
-        Holder::start_with(how, path, &[])
-    }
-
-    /// With further arguments.
-    pub fn start_with(how: &str, path: &Path, further: &[&str]) -> Holder {
-        let path = path.to_str().expect("UTF-8");
-        Holder::start_as(&[&[how, path], further].concat())
-    }
-
-    /// With these arguments.
-    pub fn start_as(arguments: &[&str]) -> Holder {
-        let mut child = Command::new(holder_program())
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the holder");
-        let mut says = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut line = String::new();
-        says.read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n");
-        Holder { child, says }
-    }
-
-    /// Lets go; what it says in the end.
-    pub fn end(mut self) -> String {
-        drop(self.child.stdin.take());
-        let mut said = String::new();
-        self.says.read_to_string(&mut said).expect("text");
-        said.trim_end().to_owned()
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        self.child.wait().expect("an end");
-    }
-}
-
-/// Runs the holder to its end, and returns whether it succeeded and what it said.
-pub fn run_holder(arguments: &[&str]) -> (bool, String) {
-    let run = Command::new(holder_program()).args(arguments).output();
-    let run = run.expect("the holder");
-    let said = [run.stdout, run.stderr].concat();
-    (
-        run.status.success(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
-}
-
-fn holder_program() -> PathBuf {
-    example("holder")
-}
-
-/// A program of the tests.
-pub fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_hookshot"))
-        .with_file_name("examples")
-        .join(name)
 }
