@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use super::World;
+use super::world::World;
 use crate::store::sftp::ASKPASS;
 
 /// Answers what ssh asks, and returns the exit code; `None` if it is not ssh that started us.

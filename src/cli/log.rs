@@ -1,6 +1,6 @@
 //! Log lines on standard error: `LEVEL message, key=value, key=value`, or one JSON object each.
 
-use std::{fmt, io};
+use std::{fmt, io, sync::Arc};
 
 use tracing::{
     Event, Level, Subscriber,
@@ -14,10 +14,11 @@ use tracing_subscriber::{
 };
 
 use super::{
-    appearance::Appearance,
-    arguments::{Global, LogFormat},
-    output::Inert,
-    progress,
+    global::{GlobalArguments, LogFormat},
+    terminal::{
+        screen::{self, Screen},
+        streams::Inert,
+    },
 };
 use crate::{
     config::{Choices, read_text, schema::Schema},
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// Starts logging as command line and configuration say, and tells how lines look.
-pub fn start(global: &Global, appearance: Appearance, environment: &Choices) -> LogFormat {
+pub fn start(global: &GlobalArguments, screen: &Arc<Screen>, environment: &Choices) -> LogFormat {
     let schema = configured(&global.choices(environment));
     let said = |text: Option<&String>| text.map(|text| text.to_ascii_lowercase());
     let (level, format) = (
@@ -55,20 +56,19 @@ pub fn start(global: &Global, appearance: Appearance, environment: &Choices) -> 
     // A quiet run answers a request for progress (SIGUSR1), too.
     let targets = Targets::new()
         .with_default(level)
-        .with_target(progress::ASKED, level.max(LevelFilter::INFO));
+        .with_target(screen::ASKED, level.max(LevelFilter::INFO));
     let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
+    let (is_colored, screen) = (screen.is_colored(), screen.clone());
     // A second start, in a test, keeps the first one's.
     let _ = if format == LogFormat::Json {
         // An event is written as a whole.
         let builder =
-            builder.with_writer(|| Inert::new(progress::above(io::stderr()), printable_json));
+            builder.with_writer(move || Inert::new(screen.above(io::stderr()), printable_json));
         let lines = builder.json().flatten_event(true).finish();
         tracing::subscriber::set_global_default(lines.with(targets))
     } else {
-        let lines = Lines {
-            color: appearance.is_colored,
-        };
-        let builder = builder.with_writer(|| progress::above(io::stderr()));
+        let lines = Lines { color: is_colored };
+        let builder = builder.with_writer(move || screen.above(io::stderr()));
         tracing::subscriber::set_global_default(builder.event_format(lines).finish().with(targets))
     };
     format

@@ -1,0 +1,78 @@
+//! Everything that a verb works with.
+
+use std::{
+    cell::OnceCell,
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::Result;
+use tracing::warn;
+
+use super::render::printer::Printer;
+use crate::{
+    catalog::{input::ArchiveInput, target::Target},
+    config::{Choices, Settings},
+    context::Context,
+    error::{Failure, Kind},
+    machine::enter::{self, Entered, StateAccess},
+};
+
+/// Everything that a verb works with.
+pub struct App {
+    /// The places of the state, as the user names them.
+    pub choices: Choices,
+    /// The settings, once a word of the command line needs them.
+    pub settings: OnceCell<Settings>,
+    /// The facts of this run.
+    pub context: Context,
+    /// The way to show a report.
+    pub printer: Printer,
+    /// True if only faults are to be said.
+    pub is_quiet: bool,
+    /// When the process began.
+    pub begun: Instant,
+    /// The command line with every verb and option, for verbs that describe it.
+    pub command: fn() -> clap::Command,
+}
+
+impl App {
+    /// The state, whole and locked.
+    pub fn enter(&self, access: StateAccess) -> Result<Entered> {
+        enter::enter(&self.choices, access)
+    }
+
+    /// Returns the settings by which words of the command line are resolved; they are loaded once.
+    pub fn settings(&self) -> Result<&Settings> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let settings = Settings::load(&self.choices)?;
+        Ok(self.settings.get_or_init(|| settings))
+    }
+
+    /// The archive that a word of the command line names. If the user has to type it, that is said.
+    pub fn input(&self, text: &Path) -> Result<ArchiveInput> {
+        let archive = Target::read(text)?.input(&self.context, || self.settings())?;
+        if matches!(archive, ArchiveInput::Stdin) && std::io::stdin().is_terminal() {
+            warn!(
+                "Waiting for an archive on standard input, which is a terminal; Ctrl-C ends this. Send one with a pipe or a redirection: hookshot ... - < state.tar.gz"
+            );
+        }
+        Ok(archive)
+    }
+}
+
+/// Refuses a second `-` among the archives: standard input is read once.
+pub fn require_one_stdin<'a>(words: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+    if words.filter(|word| word.as_os_str() == "-").count() < 2 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Usage,
+        "`-` is standard input, which gives one archive: it is named twice",
+    )
+    .hint("name it once, and the other archive by its path")
+    .into())
+}

@@ -1,0 +1,59 @@
+//! Answers to the scripts that complete a line.
+//!
+//! A script for bash, zsh or fish hands the words of the line to the hidden first word `complete`; the answer has one candidate a
+//! line: kind, value and help, with tabs between. So aliases, the destinations of the configuration, and the entries of an archive
+//! are known. Nothing is asked of a network, and nothing is an error: without an answer there are no candidates.
+
+mod asking;
+mod candidate;
+mod line;
+mod options;
+
+use clap::Command;
+
+use self::{asking::Asking, candidate::Candidate, line::split};
+use crate::{config::Choices, context::Context};
+
+/// The hidden first word.
+pub const WORD: &str = "complete";
+
+/// Answers a script: `line TEXT [PIECE]` or `words WORD...`, the last of which is still being written. `context` is asked for if
+/// an archive has to be looked into.
+pub fn answer(
+    asked: &[String],
+    command: Command,
+    choices: &Choices,
+    home: Option<&str>,
+    context: &dyn Fn() -> Option<Context>,
+) -> String {
+    let (words, kept) = match asked {
+        [how, line, piece @ ..] if how == "line" => {
+            let (words, raw) = split(line);
+            // The shell replaces no more than this piece of the word.
+            let piece = piece.first().map_or(raw.as_str(), String::as_str);
+            let kept = raw.strip_suffix(piece).unwrap_or_default().to_owned();
+            (words.into_iter().skip(1).collect(), kept)
+        }
+        [how, words @ ..] if how == "words" => (words.to_vec(), String::new()),
+        _ => return String::new(),
+    };
+    let Some((current, before)) = words.split_last() else {
+        return String::new();
+    };
+    let asking = Asking {
+        choices: choices.clone(),
+        home,
+        context,
+    };
+    let found = asking.candidates(command, before, current);
+    let line = |one: Candidate| {
+        let value = one
+            .value
+            .strip_prefix(&kept)
+            .unwrap_or(&one.value)
+            .to_owned();
+        let help = one.help.lines().next().unwrap_or_default().to_owned();
+        format!("{}\t{value}\t{help}\n", one.kind)
+    };
+    found.into_iter().map(line).collect()
+}

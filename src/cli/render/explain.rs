@@ -1,0 +1,71 @@
+//! Failures that lie in the place where hookshot stands, and not in what it was asked for.
+
+use std::path::Path;
+
+use crate::{
+    catalog::input::is_of_word,
+    error::{Failure, Kind},
+};
+
+/// Says what is odd about the place, if the failure comes from that.
+pub fn explained(failure: &Failure) -> Failure {
+    about_kernel(failure.clone())
+}
+
+/// Says that no file can be made there, if the failure is about a path in a file system of the kernel's.
+fn about_kernel(failure: Failure) -> Failure {
+    let is_writing = ["cannot create", "cannot write", "cannot make"]
+        .iter()
+        .any(|begun| failure.message.starts_with(begun));
+    let mut words = failure
+        .message
+        .split(|next: char| next.is_whitespace() || "\"':".contains(next));
+    let found = words.find_map(|word| {
+        let roots = ["/proc", "/sys"];
+        let is_below = |root: &&str| {
+            let rest = word.strip_prefix(*root);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        roots.into_iter().find(is_below)
+    });
+    match found {
+        Some(root) if is_writing && failure.kind == Kind::Failed => failure.hint(format!(
+            "{root} is a view of the kernel, in which no file can be made; name a folder on a disk"
+        )),
+        _ => failure,
+    }
+}
+
+/// Returns true if a message is about the folder for temporary files, or what hookshot makes there.
+pub fn names_scratch(message: &str, scratch: &Path) -> bool {
+    let folder = scratch.display().to_string();
+    let folder = folder.trim_end_matches('/');
+    // What hookshot makes there, or the folder itself; not what else may lie below it.
+    let is_meant = |rest: &str| {
+        let ours = ["/.hookshot-", "/.tmp", "/hookshot-staging-"];
+        !rest
+            .starts_with(|next: char| next == '/' || next.is_alphanumeric() || "-_.".contains(next))
+            || ours.iter().any(|ours| rest.starts_with(ours))
+    };
+    let mut places = message.match_indices(folder);
+    places.any(|(at, _)| is_meant(&message[at + folder.len()..]))
+}
+
+/// Says in the hint that the folder for temporary files is meant, if the failure is about it.
+pub fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
+    let folder = scratch.display().to_string();
+    let folder = folder.trim_end_matches('/');
+    let may_be = matches!(failure.kind, Kind::Failed | Kind::Space | Kind::NotFound);
+    // Another folder takes no more open files than this one.
+    let is_of_process = failure
+        .hint
+        .as_ref()
+        .is_some_and(|hint| hint.contains("ulimit -n"));
+    if !may_be || is_of_process || is_of_word(&failure) || !names_scratch(&failure.message, scratch)
+    {
+        return failure;
+    }
+    failure.hint(format!(
+        "temporary files go to {folder}, as TMPDIR says (/tmp if it says nothing): it must be there, writable, and have room for the largest database; or set TMPDIR to another folder"
+    ))
+}

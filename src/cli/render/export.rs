@@ -1,0 +1,26 @@
+//! The report of `export`.
+
+use anyhow::Result;
+use tracing::error;
+
+use super::printer::Printer;
+use crate::ops::export::ExportReport;
+
+/// Shows the report, and returns the exit code.
+pub fn show(printer: &Printer, report: &ExportReport) -> Result<u8> {
+    log_faults(report);
+    // For people, the log lines have said it all.
+    printer.ended(report, report.failure().as_ref(), String::new)
+}
+
+/// Logs the destinations that are not proven to hold the archive, and returns the exit code.
+pub fn log_faults(report: &ExportReport) -> u8 {
+    for arrival in &report.outputs {
+        match (&arrival.error, &arrival.hint) {
+            (Some(fault), Some(hint)) => error!("Not proven to be there: {fault}; {hint}"),
+            (Some(fault), None) => error!("Not proven to be there: {fault}"),
+            (None, _) => {}
+        }
+    }
+    report.failure().map_or(0, |failure| failure.kind.code())
+}

@@ -1,0 +1,47 @@
+//! A failure, for people and for programs.
+
+use serde_json::{Value, json};
+
+use crate::{error::Failure, model::entry_name::printable_line};
+
+/// Returns a failure for programs, with this advice.
+pub fn as_json(failure: &Failure, hint: Option<&str>) -> Value {
+    json!({
+        "code": failure.kind.code(),
+        "kind": failure.kind.name(),
+        "message": failure.message,
+        "hint": hint,
+        "faults": failure.faults,
+    })
+}
+
+/// Returns a failure for people, with this advice.
+pub fn as_text(failure: &Failure, hint: Option<&str>, is_colored: bool) -> String {
+    let (red, plain) = if is_colored {
+        ("\x1b[31m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
+    let mut text = format!(
+        "{red}ERROR{plain} {}
+",
+        printable_line(&failure.message)
+    );
+    if failure.faults.len() > 1 {
+        for fault in &failure.faults {
+            text.push_str(&format!(
+                "  - {}
+",
+                printable_line(fault)
+            ));
+        }
+    }
+    if let Some(hint) = hint {
+        text.push_str(&format!(
+            "  hint: {}
+",
+            printable_line(hint)
+        ));
+    }
+    text
+}

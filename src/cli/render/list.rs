@@ -1,0 +1,139 @@
+//! The report of `list`.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+
+use super::{printer::Printer, table::write_table};
+use crate::{
+    cli::size::size,
+    model::entry_name::printable,
+    ops::list::{ArchiveRow, Detail, ListReport},
+};
+
+/// The most folders that are named.
+const MOST_NAMED: usize = 10;
+
+/// Shows the report on archives that begin with `prefix`, and returns the exit code.
+pub fn show(printer: &Printer, report: &ListReport, prefix: &str) -> Result<u8> {
+    printer.report_long(report, report.failure.as_ref(), |out| {
+        lines(out, report, prefix)
+    })
+}
+
+fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<()> {
+    if report.archives.is_empty() {
+        match report.others {
+            0 => writeln!(out, "there are no archives")?,
+            others => writeln!(
+                out,
+                "there are no archives of {prefix}; with --all-hosts there are {others} of others"
+            )?,
+        }
+        for folder in report.folders.iter().take(MOST_NAMED) {
+            let folder = printable(folder);
+            writeln!(
+                out,
+                "{folder} is a folder, and a place of its own: it was not listed"
+            )?;
+        }
+        if let Some(more) = report.folders.len().checked_sub(MOST_NAMED + 1) {
+            writeln!(out, "and so are {} more", more + 1)?;
+        }
+        return other_files(out, report);
+    }
+    let is_long = report.archives.iter().any(|one| one.detail.is_some());
+    let is_marked = report.archives.iter().any(|one| one.mark.is_some());
+    let mut header = vec!["NAME", "TIME", "SIZE", "AGE"];
+    if report.destinations > 1 {
+        header.push("PLACE");
+    }
+    if is_marked {
+        header.push("MARK");
+    }
+    if is_long {
+        header.extend(["ENTRIES", "VERSION", "HOST", "VERIFIED", "POLICY"]);
+    }
+    let row = |one: ArchiveRow<'_>| {
+        let mut row = vec![
+            printable(one.name),
+            one.time,
+            size(one.size_bytes),
+            age(one.age_seconds),
+        ];
+        if report.destinations > 1 {
+            row.push(printable(one.destination));
+        }
+        if is_marked {
+            row.push(one.mark.unwrap_or_else(none));
+        }
+        row.extend(one.detail.map(detail).into_iter().flatten());
+        row
+    };
+    write_table(out, &header, || report.archives.iter().map(row))?;
+    other_files(out, report)
+}
+
+/// Names what lies beside the archives and ends like them.
+fn other_files(out: &mut dyn Write, report: &ListReport) -> io::Result<()> {
+    let count = report.other_files.len();
+    if count == 0 {
+        return Ok(());
+    }
+    writeln!(out, "\nother files: {count}")?;
+    for passed in &report.other_files {
+        let file = passed.file();
+        let place = match report.destinations {
+            1 => String::new(),
+            _ => format!("{}: ", printable(&passed.destination)),
+        };
+        writeln!(
+            out,
+            "  {place}{}: {}",
+            printable(&file.name),
+            printable(&file.reason)
+        )?;
+    }
+    Ok(())
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+fn detail(detail: &Detail) -> [String; 5] {
+    let text = |text: &Option<String>| text.as_deref().map_or_else(none, printable);
+    let version = match (&detail.app, &detail.app_version) {
+        (Some(app), Some(version)) => format!("{} {}", printable(app), printable(version)),
+        (app, version) => text(if app.is_some() { app } else { version }),
+    };
+    [
+        detail
+            .entries
+            .map_or_else(none, |entries| entries.to_string()),
+        version,
+        text(&detail.hostname),
+        match &detail.fault {
+            Some(fault) => format!("{}: {}", detail.verified, printable(fault)),
+            None => detail.verified.to_owned(),
+        },
+        format!(
+            "{}: {}",
+            detail.verdict,
+            printable(&detail.reasons.join("; "))
+        ),
+    ]
+}
+
+/// How long ago, in the largest unit that is full.
+fn age(seconds: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    if seconds < 0 {
+        return "in the future".to_owned();
+    }
+    let unit = UNITS.iter().find(|(length, _)| seconds >= *length);
+    unit.map_or_else(
+        || "now".to_owned(),
+        |(length, name)| format!("{} {name}", seconds / length),
+    )
+}

@@ -1,0 +1,201 @@
+//! What people and programs read: results on standard output, failures on standard error or as JSON.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    explain::explained,
+    failure::{as_json, as_text},
+};
+use crate::{
+    cli::{
+        global::{GlobalArguments, LogFormat},
+        terminal::{
+            screen::Screen,
+            streams::{Inert, print, print_by, print_json, say},
+        },
+    },
+    error::{Failure, Kind},
+    model::entry_name::{printable_json, printable_lines},
+};
+
+/// How results and failures are shown.
+#[derive(Clone)]
+pub struct Printer {
+    json: bool,
+    screen: Arc<Screen>,
+    log: LogFormat,
+    has_folder: bool,
+}
+
+impl Printer {
+    /// As the command line says.
+    pub fn new(
+        global: &GlobalArguments,
+        screen: Arc<Screen>,
+        log: LogFormat,
+        has_folder: bool,
+    ) -> Printer {
+        Printer {
+            json: global.json,
+            screen,
+            log,
+            has_folder,
+        }
+    }
+
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Shows text that is not a report.
+    pub fn tell(&self, text: &str) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.screen.clear();
+        print(text)
+    }
+
+    /// Shows a report, and returns the exit code: as JSON, or as the text that `text` makes of it.
+    pub fn report(&self, report: &impl Serialize, text: impl FnOnce() -> String) -> Result<u8> {
+        self.report_with(report, None, text)
+    }
+
+    /// Shows a report together with the failure that it ends in, and returns the exit code.
+    pub fn report_with(
+        &self,
+        report: &impl Serialize,
+        failure: Option<&Failure>,
+        text: impl FnOnce() -> String,
+    ) -> Result<u8> {
+        let failure = failure.map(explained);
+        let failure = failure.as_ref();
+        let code = failure.map_or(0, |failure| failure.kind.code());
+        if !self.json {
+            let result = self.tell(&text());
+            if let Some(failure) = failure {
+                self.say(failure);
+            }
+            return result.map(|()| code);
+        }
+        let mut value = serde_json::to_value(report)?;
+        if let (Some(failure), Some(map)) = (failure, value.as_object_mut()) {
+            map.insert("error".to_owned(), self.describe(failure));
+        }
+        self.screen.clear();
+        print_json(&value)?;
+        Ok(code)
+    }
+
+    /// Shows a report of work that ended, and gives its exit code. What was left undone stands in log lines already: the failure
+    /// is for programs.
+    pub fn ended(
+        &self,
+        report: &impl Serialize,
+        failure: Option<&Failure>,
+        text: impl FnOnce() -> String,
+    ) -> Result<u8> {
+        if self.json || self.log == LogFormat::Json {
+            return self.report_with(report, failure, text);
+        }
+        self.tell(&text())?;
+        Ok(failure.map_or(0, |failure| failure.kind.code()))
+    }
+
+    /// Shows a report that may be long, each part of it as soon as it is made, together with the failure that it ends in. Returns
+    /// the exit code.
+    pub fn report_long(
+        &self,
+        report: &impl Serialize,
+        failure: Option<&Failure>,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<u8> {
+        let failure = failure.map(explained);
+        let failure = failure.as_ref();
+        let code = failure.map_or(0, |failure| failure.kind.code());
+        self.screen.clear();
+        if self.json {
+            let error = failure.map(|failure| self.describe(failure));
+            let shown = Ended { report, error };
+            print_by(|out| {
+                let mut out = Inert::new(out, printable_json);
+                serde_json::to_writer_pretty(&mut out, &shown)?;
+                out.write_all(b"\n")
+            })?;
+            return Ok(code);
+        }
+        let result = print_by(|out| text(&mut Inert::new(out, printable_lines)));
+        if let Some(failure) = failure {
+            self.say(failure);
+        }
+        result.map(|()| code)
+    }
+
+    /// Shows a failure and gives its exit code.
+    pub fn failure(&self, failure: &Failure) -> u8 {
+        let failure = &explained(failure);
+        // Whoever ends the work does not wait for a terminal that is stopped.
+        let is_mute = matches!(failure.kind, Kind::Interrupted(_)) && self.screen.is_mute();
+        if self.json {
+            self.screen.clear();
+            if print_json(&json!({ "error": self.describe(failure) })).is_err() {
+                self.say(failure);
+            }
+        } else if !is_mute {
+            self.say(failure);
+        }
+        failure.kind.code()
+    }
+
+    fn say(&self, failure: &Failure) {
+        if self.log == LogFormat::Json {
+            let faults = failure.faults.join("; ");
+            let hint = self.hint(failure).unwrap_or_default();
+            tracing::error!(
+                code = failure.kind.code(),
+                kind = failure.kind.name(),
+                hint,
+                faults,
+                "{}",
+                failure.message
+            );
+            return;
+        }
+        self.screen.clear();
+        say(&as_text(
+            failure,
+            self.hint(failure),
+            self.screen.is_colored(),
+        ));
+    }
+
+    fn describe(&self, failure: &Failure) -> Value {
+        as_json(failure, self.hint(failure))
+    }
+
+    /// Returns the advice about a failure. Without a working folder, nothing that a relative path names is there.
+    fn hint<'a>(&self, failure: &'a Failure) -> Option<&'a str> {
+        const LOST: &str = "the working folder was removed, so relative paths lead nowhere: change to a folder that is there, or name absolute paths";
+        match failure.kind {
+            Kind::Failed | Kind::NotFound if !self.has_folder => Some(LOST),
+            _ => failure.hint.as_deref(),
+        }
+    }
+}
+
+/// A report, and the failure that it ends in.
+#[derive(Serialize)]
+struct Ended<'a, R> {
+    #[serde(flatten)]
+    report: &'a R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+}

@@ -1,0 +1,64 @@
+//! The report of `validate`.
+
+use anyhow::Result;
+
+use super::printer::Printer;
+use crate::{
+    cli::size::size,
+    error::{Failure, Kind},
+    model::entry_name::{printable, printable_line},
+    ops::validate::{ValidateReport, ValidatedSource},
+};
+
+/// Shows the report, and returns the exit code.
+pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
+    let failure = (!report.good).then(|| {
+        let count = report.faults.len();
+        let message = if count == 1 {
+            report.faults[0].clone()
+        } else {
+            format!("{count} faults in the configuration")
+        };
+        Failure::new(Kind::Usage, message)
+            .hint("correct the files and run `hookshot validate` again")
+            .faults(report.faults.clone())
+    });
+    printer.report_with(report, failure.as_ref(), || {
+        let mut out = String::new();
+        if report.good {
+            out.extend(
+                report
+                    .files
+                    .iter()
+                    .map(|file| format!("{}: good\n", printable_line(file))),
+            );
+            out.extend(report.sources.iter().map(held));
+        }
+        out.extend(
+            report
+                .warnings
+                .iter()
+                .map(|warning| format!("warning: {}\n", printable_line(warning))),
+        );
+        out
+    })
+}
+/// A line of a source: where it is, and how much it holds.
+fn held(source: &ValidatedSource) -> String {
+    let name = printable(&source.name);
+    let kind = source.kind;
+    if let Some(has_import) = source.has_import {
+        return match has_import {
+            true => format!("{name}: {kind}, and an import command takes it\n"),
+            false => format!("{name}: {kind}, and no import command takes it\n"),
+        };
+    }
+    let path = printable(source.path.as_deref().unwrap_or_default());
+    let bytes = size(source.bytes.unwrap_or_default());
+    match (source.files, kind) {
+        (Some(1), "directory") => format!("{name}: {kind} {path}, 1 file, {bytes}\n"),
+        (Some(files), "directory") => format!("{name}: {kind} {path}, {files} files, {bytes}\n"),
+        (Some(_), _) => format!("{name}: {kind} {path}, {bytes}\n"),
+        (None, _) => format!("{name}: {kind} {path}, not there\n"),
+    }
+}

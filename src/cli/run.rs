@@ -1,0 +1,142 @@
+//! A run: the command line is read, its verb works, and the process ends with an exit code.
+
+use std::{
+    cell::OnceCell, ffi::OsString, io::IsTerminal as _, path::Path, process::ExitCode, sync::Arc,
+};
+
+use anyhow::Result;
+use clap::Parser as _;
+
+#[cfg(feature = "sftp")]
+use super::askpass;
+use super::{
+    app::App,
+    command_line::{CommandLine, command},
+    complete, log, other_words,
+    render::{explain::about_scratch, printer::Printer},
+    signals,
+    terminal::{
+        appearance::{Appearance, Surroundings},
+        screen::Screen,
+        streams::print,
+    },
+    usage,
+    verbs::Verb,
+    world::World,
+};
+use crate::{
+    error::{Failure, Kind},
+    machine::enter::{self, Need},
+    work::{Threads, cancel::Stop, events::Quiet, session},
+};
+
+/// Runs the command line and gives the exit code.
+pub fn run(world: World) -> ExitCode {
+    if let [_, word, program @ ..] = world.arguments.as_slice()
+        && word == session::WORD
+    {
+        return ExitCode::from(session::become_program(program));
+    }
+    #[cfg(feature = "sftp")]
+    if let Some(code) = askpass::answer(&world) {
+        return ExitCode::from(code);
+    }
+    if let [_, word, asked @ ..] = world.arguments.as_slice()
+        && word == complete::WORD
+    {
+        return answer(&world, asked);
+    }
+    let arguments = match CommandLine::try_parse_from(&world.arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::show(&other_words::explained(error), &world.arguments),
+    };
+    let surroundings = Surroundings {
+        variables: &world.variables,
+        is_terminal: std::io::stderr().is_terminal(),
+    };
+    let appearance = Appearance::new(&arguments.global, surroundings);
+    let screen = Screen::new(appearance);
+    let format = log::start(&arguments.global, &screen, &world.environment);
+    let printer = Printer::new(&arguments.global, screen.clone(), format, world.has_folder);
+    let scratch = world.scratch.clone();
+    let code = match dispatch(arguments, screen.clone(), printer.clone(), world) {
+        Ok(code) => code,
+        Err(error) => {
+            let failure = about_scratch(Failure::of(&error), &scratch);
+            printer.failure(&failure)
+        }
+    };
+    screen.clear();
+    ExitCode::from(code)
+}
+
+/// Answers the script of a shell that completes a line.
+fn answer(world: &World, asked: &[OsString]) -> ExitCode {
+    let asked: Vec<String> = asked
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let context = || {
+        let world = world.clone();
+        world
+            .context(Threads::available(), Stop::default(), Arc::new(Quiet))
+            .ok()
+    };
+    let text = complete::answer(
+        &asked,
+        command(),
+        &world.environment,
+        world.home(),
+        &context,
+    );
+    match print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Refuses to work on a state where nothing tells who has it open.
+fn has_processes() -> Result<()> {
+    if Path::new("/proc/self/fd").exists() {
+        return Ok(());
+    }
+    let message =
+        "/proc is not mounted: without it nothing tells which processes have the state open";
+    Err(Failure::new(Kind::Failed, message)
+        .hint("mount it first: mount -t proc proc /proc (in a chroot, or in the container)")
+        .into())
+}
+
+fn dispatch(
+    arguments: CommandLine,
+    screen: Arc<Screen>,
+    printer: Printer,
+    world: World,
+) -> Result<u8> {
+    let stop = Stop::default();
+    let asked = signals::watch(&stop)?;
+    if let Verb::Guard(verb) = arguments.verb {
+        return verb.run();
+    }
+    let choices = arguments.global.choices(&world.environment);
+    let begun = world.begun;
+    let threads = arguments.global.threads();
+    screen.watch(asked);
+    let app = App {
+        choices,
+        settings: OnceCell::new(),
+        context: world.context(threads, stop, screen)?,
+        printer,
+        is_quiet: arguments.global.quiet,
+        begun,
+        command,
+    };
+    if arguments.verb.needs_state() {
+        has_processes()?;
+    }
+    // Verbs that need the state end unfinished work themselves, and fail where they cannot; here it is only tried.
+    if !arguments.verb.needs_state() {
+        enter::recover(&app.choices.config_path()?, Need::Nothing)?;
+    }
+    arguments.verb.run(&app)
+}

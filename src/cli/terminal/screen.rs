@@ -1,0 +1,296 @@
+//! The progress of long work: a bar with throughput and the time that is left on a terminal, else a line every ten seconds, and
+//! a line for each SIGUSR1.
+//!
+//! The bar is one line, and the cursor waits at its beginning. So whatever a terminal makes of it when it becomes narrower, it
+//! lies behind the cursor, and is erased from there.
+
+use std::{
+    io::{self, Read as _, Write},
+    os::{fd::AsFd as _, unix::net::UnixStream},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use rustix::{
+    process::getpgrp,
+    termios::{tcgetpgrp, tcgetwinsize},
+};
+use tracing::info;
+
+use super::{
+    appearance::{Appearance, Cells, ProgressDisplay},
+    bar::Pace,
+};
+use crate::work::events::Progress;
+
+/// Log lines of this target are shown although the run is quiet.
+pub const ASKED: &str = "hookshot::asked";
+
+/// The time between two lines about long work in a log.
+const PERIOD: Duration = Duration::from_secs(10);
+/// The time between two bars while the work goes on, and while it stands still.
+const FRAME: Duration = Duration::from_millis(100);
+const IDLE_FRAME_MS: u16 = 1000;
+/// As wide is a terminal that does not say it.
+const USUAL_COLUMNS: usize = 80;
+/// The stack of the thread that answers and redraws.
+const STACK_BYTES: usize = 512 << 10;
+
+/// The screen of this run: standard error, with the line in which progress is shown.
+pub struct Screen {
+    appearance: Appearance,
+    state: Mutex<State>,
+}
+
+struct State {
+    what: &'static str,
+    total: Option<u64>,
+    done: u64,
+    /// When this piece of work began.
+    begun: Instant,
+    /// When bytes came last.
+    moved: Instant,
+    /// True if work is under way: no result was printed since it began.
+    is_active: bool,
+    /// When the last line was said.
+    said: Instant,
+    /// When a bar was drawn last.
+    drawn: Option<Instant>,
+    /// The columns that the terminal had for the bar that is to be seen; none if there is no bar.
+    columns: Option<usize>,
+}
+
+impl State {
+    fn new(now: Instant) -> State {
+        State {
+            what: "working",
+            total: None,
+            done: 0,
+            begun: now,
+            moved: now,
+            is_active: false,
+            said: now,
+            drawn: None,
+            columns: None,
+        }
+    }
+
+    fn work(&self) -> Pace {
+        Pace {
+            what: self.what,
+            total: self.total,
+            done: self.done,
+            lasts: self.begun.elapsed(),
+            idles: self.moved.elapsed(),
+        }
+    }
+
+    fn draw(&mut self, cells: Cells, most_columns: Option<usize>) {
+        self.drawn = Some(Instant::now());
+        if !is_in_foreground() {
+            // The line belongs to another job now.
+            self.columns = None;
+            return;
+        }
+        if !has_room() {
+            return;
+        }
+        let columns = columns(most_columns);
+        let line = self.work().line(columns, cells);
+        let erase = match self.columns {
+            Some(before) if before == columns => "",
+            _ => "\x1b[J",
+        };
+        // Without wrapping (DECAWM): the terminal may have become narrower since it was asked.
+        let text = format!("\r{erase}\x1b[?7l{line}\x1b[K\x1b[?7h\r");
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        self.columns = Some(columns);
+    }
+
+    fn erase(&mut self) {
+        if self.columns.take().is_some() && is_in_foreground() {
+            let _ = io::stderr().lock().write_all(b"\r\x1b[K\x1b[J");
+        }
+    }
+}
+
+/// Returns true if the terminal is ours to write to: in the background a shell or an editor has it.
+fn is_in_foreground() -> bool {
+    match tcgetpgrp(io::stderr().as_fd()) {
+        Ok(group) => group == getpgrp(),
+        // A terminal that is not the one of our session has no jobs of ours.
+        Err(_) => true,
+    }
+}
+
+/// Whether what is written to standard error is taken at once. A terminal that is stopped (Ctrl-S), or is shown far away over a
+/// line that hangs, takes nothing: the work does not wait for it.
+fn has_room() -> bool {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
+}
+
+/// The columns of the terminal now, and no more than the user leaves.
+fn columns(most: Option<usize>) -> usize {
+    let size = tcgetwinsize(io::stderr().as_fd()).ok();
+    let told = size.map(|size| usize::from(size.ws_col));
+    let told = told.filter(|columns| *columns > 0);
+    match (told, most) {
+        (Some(told), Some(most)) => told.min(most),
+        (told, most) => told.or(most).unwrap_or(USUAL_COLUMNS),
+    }
+}
+
+impl Screen {
+    /// Returns the screen of this run. Until work begins, it shows nothing.
+    pub fn new(appearance: Appearance) -> Arc<Screen> {
+        Arc::new(Screen {
+            appearance,
+            state: Mutex::new(State::new(Instant::now())),
+        })
+    }
+
+    /// Shows progress now and then, and says it in a line whenever something comes through `asked`.
+    pub fn watch(self: &Arc<Self>, asked: UnixStream) {
+        let watching = self.clone();
+        let thread = thread::Builder::new().name("progress".to_owned());
+        // Without a thread (`ulimit -u`) the work goes on; only SIGUSR1 has no answer then.
+        let _ = thread
+            .stack_size(STACK_BYTES)
+            .spawn(move || watching.answer(asked));
+    }
+
+    /// Returns true if messages are coloured.
+    pub fn is_colored(&self) -> bool {
+        self.appearance.is_colored
+    }
+
+    /// Takes the bar away, if there is one: what is printed next stands where it stood.
+    pub fn clear(&self) {
+        let mut state = self.state();
+        state.erase();
+        state.is_active = false;
+    }
+
+    /// Gives the bar up where it stands, and returns true, if nothing can be said on standard error now.
+    pub fn is_mute(&self) -> bool {
+        if has_room() {
+            return false;
+        }
+        let mut state = self.state();
+        state.columns = None;
+        state.is_active = false;
+        true
+    }
+
+    /// Returns a writer whose lines stand above the bar, if there is one.
+    pub fn above<W: Write>(self: &Arc<Self>, inner: W) -> Above<W> {
+        Above {
+            screen: self.clone(),
+            inner,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draws the bar anew, or says a line, if it is time.
+    fn show(&self, mut state: MutexGuard<'_, State>) {
+        let is_due = state.drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME);
+        match self.appearance.progress {
+            ProgressDisplay::Bar(cells) if is_due => {
+                state.draw(cells, self.appearance.columns);
+            }
+            ProgressDisplay::Lines if state.said.elapsed() >= PERIOD => {
+                state.said = Instant::now();
+                let sentence = state.work().sentence();
+                // The writer of log lines asks for the state as well.
+                drop(state);
+                info!("{sentence}");
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers requests and keeps the bar alive, for as long as the process lives.
+    fn answer(&self, mut asked: UnixStream) {
+        let mut buffer = [0; 64];
+        loop {
+            let frame = match self.appearance.progress {
+                ProgressDisplay::Bar(_) | ProgressDisplay::Lines => {
+                    PollTimeout::from(IDLE_FRAME_MS)
+                }
+                ProgressDisplay::OnRequest => PollTimeout::NONE,
+            };
+            let mut fds = [PollFd::new(asked.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, frame) {
+                Ok(0) => {
+                    let state = self.state();
+                    if state.is_active {
+                        self.show(state);
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(_) => return,
+                Ok(_) => match asked.read(&mut buffer) {
+                    Ok(1..) => {
+                        let sentence = self.state().work().sentence();
+                        info!(target: ASKED, "{sentence}");
+                    }
+                    _ => return,
+                },
+            }
+        }
+    }
+}
+
+impl Progress for Screen {
+    fn begin(&self, what: &'static str, total: Option<u64>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.what = what;
+        state.total = total;
+        state.done = 0;
+        state.begun = now;
+        state.moved = now;
+        state.is_active = true;
+        // Phases of a few seconds each are still long work, so what was said and drawn stays.
+    }
+
+    fn advance(&self, bytes: u64) {
+        let mut state = self.state();
+        state.done = state.done.saturating_add(bytes);
+        if bytes > 0 {
+            state.moved = Instant::now();
+        }
+        self.show(state);
+    }
+}
+
+/// A writer whose lines stand above the bar.
+pub struct Above<W> {
+    screen: Arc<Screen>,
+    inner: W,
+}
+
+/// A message that nobody can read is no reason to fail: the work and the exit code matter.
+impl<W: Write> Write for Above<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.screen.state();
+        state.erase();
+        let _ = self.inner.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = self.inner.flush();
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! `hookshot demo`: a made-up service, exported, broken and restored, by the very commands that a person would type.
+
+use std::{io::Write as _, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    cli::app::App,
+    error::{Failure, Kind},
+    ops::demo::{DEPLOYMENT_COUNT, DemoService},
+    store::address::require_path,
+};
+
+/// A small made-up service, exported and restored: see it work in one command
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot demo\n  hookshot demo ./playground                         # stays for you to look at"
+)]
+pub struct DemoArguments {
+    /// A folder that does not exist yet [default: a temporary one, removed at the end]
+    dir: Option<PathBuf>,
+}
+
+impl DemoArguments {
+    pub fn run(self, app: &App) -> Result<u8> {
+        if let Some(folder) = &self.dir {
+            require_path(folder)?;
+            if folder.to_str().is_none() {
+                let message = format!(
+                    "{} is not UTF-8, and the configuration of the demo names its folder",
+                    folder.display()
+                );
+                return Err(Failure::new(Kind::Usage, message)
+                    .hint("name another folder")
+                    .into());
+            }
+        }
+        let temporary = tempfile::Builder::new()
+            .prefix("hookshot-demo-")
+            .tempdir_in(&app.context.scratch)
+            .context("cannot make a temporary folder")?;
+        let folder = self
+            .dir
+            .clone()
+            .unwrap_or_else(|| temporary.path().join("service"));
+        let service = DemoService::create(&folder)?;
+        let story = Story {
+            app,
+            service: &service,
+        };
+        story.say(&format!("A service with {DEPLOYMENT_COUNT} deployments, two services and a secrets file in {}\n", service.folder().display()))?;
+        let archive = service.folder().join("state.tar.gz");
+        let archive = archive.to_str().context("the folder's name is not UTF-8")?;
+        let before = service.digests()?;
+        story.hookshot(&["export", archive])?;
+        story.hookshot(&["verify", archive])?;
+        story.say("\nNow the night goes wrong: the database is overwritten with noise, services.toml is emptied.\n")?;
+        service.break_it()?;
+        story.hookshot_may_differ(&["diff", archive])?;
+        story.hookshot(&["import", archive, "--dry-run", "--force"])?;
+        story.hookshot(&["import", archive, "--force"])?;
+        if service.digests()? != before {
+            return Err(Failure::new(
+                Kind::Failed,
+                "the restored state is not the one that was exported",
+            )
+            .into());
+        }
+        story.say("\nEvery file and every row is what it was. A rollback would bring the broken state back:\n")?;
+        story.hookshot(&["rollback", "--dry-run", "--force"])?;
+        if self.dir.is_some() {
+            story.say(&format!(
+                "\nLook around in {}\n",
+                service.folder().display()
+            ))?;
+        }
+        if app.printer.is_json() {
+            app.printer.report(&json!({ "folder": service.folder(), "restored": true, "kept": self.dir.is_some() }), String::new)?;
+        }
+        Ok(0)
+    }
+}
+
+struct Story<'a> {
+    app: &'a App,
+    service: &'a DemoService,
+}
+
+impl Story<'_> {
+    fn say(&self, text: &str) -> Result<()> {
+        if self.app.printer.is_json() || self.app.is_quiet {
+            Ok(())
+        } else {
+            self.app.printer.tell(text)
+        }
+    }
+
+    fn hookshot(&self, arguments: &[&str]) -> Result<()> {
+        match self.run(arguments)? {
+            Some(0) => Ok(()),
+            code => Err(failed(arguments, code).into()),
+        }
+    }
+
+    fn hookshot_may_differ(&self, arguments: &[&str]) -> Result<()> {
+        match self.run(arguments)? {
+            Some(0 | 1) => Ok(()),
+            code => Err(failed(arguments, code).into()),
+        }
+    }
+
+    /// Shows a command and runs it, as a person would.
+    fn run(&self, arguments: &[&str]) -> Result<Option<i32>> {
+        self.app.context.stop.check()?;
+        let config = self.service.config();
+        self.say(&format!(
+            "\n$ hookshot --config {} {}\n",
+            config.display(),
+            arguments.join(" ")
+        ))?;
+        let executable = &self.app.context.program;
+        let mut command = Command::new(executable);
+        command
+            .arg("--config")
+            .arg(&config)
+            .args(arguments)
+            .env_remove("HOOKSHOT_SERVICES")
+            .env_remove("HOOKSHOT_SECRETS")
+            .env_remove("HOOKSHOT_DATA_DIR");
+        if self.app.is_quiet {
+            // Warnings belong to the story as well: it is told only if it ends badly.
+            let output = command
+                .arg("--quiet")
+                .output()
+                .with_context(|| format!("cannot run {}", executable.display()))?;
+            if !matches!(output.status.code(), Some(0 | 1)) {
+                let _ = std::io::stderr().write_all(&output.stderr);
+            }
+            return Ok(output.status.code());
+        }
+        if self.app.printer.is_json() {
+            command.stdout(std::process::Stdio::null());
+        }
+        let status = command
+            .status()
+            .with_context(|| format!("cannot run {}", executable.display()))?;
+        Ok(status.code())
+    }
+}
+
+fn failed(arguments: &[&str], code: Option<i32>) -> Failure {
+    Failure::new(
+        Kind::Failed,
+        format!(
+            "hookshot {} ended with {}",
+            arguments.join(" "),
+            code.map_or_else(|| "a signal".to_owned(), |code| code.to_string())
+        ),
+    )
+}

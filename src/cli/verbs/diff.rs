@@ -1,0 +1,59 @@
+//! `hookshot diff`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{
+    cli::{
+        app::{App, require_one_stdin},
+        render,
+    },
+    machine::enter::StateAccess,
+    ops::diff::{DiffSide, Text, diff},
+};
+
+/// Show what differs between an archive and this machine's state, or between two archives
+///
+/// Here is this machine, or the first of two archives; there is the other. Exits with 0 when nothing differs and
+/// with 1 when something does.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot diff state.tar.gz\n  hookshot diff state.tar.gz --text                  # keys of configuration, never secrets\n  hookshot diff monday.tar.gz tuesday.tar.gz"
+)]
+pub struct DiffArguments {
+    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    archive: PathBuf,
+    /// A second archive, instead of this machine's state
+    pub other: Option<PathBuf>,
+    /// Show which keys of configuration files differ; values that may be secrets are masked
+    #[arg(long)]
+    text: bool,
+}
+
+impl DiffArguments {
+    pub fn run(self, app: &App) -> Result<u8> {
+        require_one_stdin([&self.archive].into_iter().chain(&self.other))?;
+        let archive = app.input(&self.archive)?;
+        let text = if self.text { Text::Shown } else { Text::Hidden };
+        let report = match &self.other {
+            Some(other) => diff(
+                &app.context,
+                &archive,
+                &DiffSide::Archive(&app.input(other)?),
+                text,
+            )?,
+            None => {
+                let entered = app.enter(StateAccess::Read)?;
+                diff(
+                    &app.context,
+                    &archive,
+                    &DiffSide::Machine(&entered.settings),
+                    text,
+                )?
+            }
+        };
+        render::diff::show(&app.printer, &report)
+    }
+}

@@ -1,0 +1,170 @@
+//! `hookshot export`.
+
+use std::{collections::BTreeMap, ffi::OsString, io::IsTerminal as _, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    archive::writer::Level,
+    catalog::{destination::ReadBack, output::ArchiveOutput, target::Target},
+    cli::{app::App, render},
+    error::{Failure, Kind},
+    machine::enter::StateAccess,
+    model::{method::Method, quantity::TimeLimit},
+    ops::export::{ExportRequest, Overwrite, Secrets, Since, export},
+    work::stdout::ensure_open,
+};
+
+/// Make an archive of this machine's state
+///
+/// The archive holds state.redb, config.toml, services.toml and the secrets file. It is read back and proven before it
+/// appears under its name, 0600. An archive that is there already is replaced in one step; any other file is not.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    hookshot export /var/backups/hookshot/             # a file with the default name in that folder\n  \
+    hookshot export                                    # to every destination that [backup] to names\n  \
+    hookshot export @offsite s3://bucket/prefix /mnt/usb/\n  \
+    hookshot export before-upgrade.tar.gz --tag why=upgrade\n  \
+    hookshot export - | ssh backup 'cat > state.tar.gz'")]
+pub struct ExportArguments {
+    /// Files, folders (existing, or with a `/` at the end), URLs, `@DESTINATION`, or `-` for standard output [default:
+    /// [backup] to]
+    #[arg(value_name = "OUTPUT")]
+    outputs: Vec<PathBuf>,
+    /// Replace a file that is not an archive
+    #[arg(long)]
+    overwrite: bool,
+    /// Leave the secrets file out
+    #[arg(long)]
+    exclude_secrets: bool,
+    /// A label for the manifest; may be given several times
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
+    tags: Vec<(String, String)>,
+    /// How hard to compress, 0 (store) to 12 (smallest) [default: [backup] level, else 5]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=i64::from(Level::MAX)))]
+    level: Option<u8>,
+    /// An earlier archive: what has not changed since is not compressed again [default: the newest one in the folder]
+    #[arg(long, value_name = "ARCHIVE", conflicts_with = "no_since")]
+    since: Option<PathBuf>,
+    /// Compress everything
+    #[arg(long)]
+    no_since: bool,
+    /// Read back what destinations hold, even where they tell a checksum of their own
+    #[arg(long)]
+    read_back: bool,
+    /// How the database is copied [default: [backup] snapshot, else auto]
+    #[arg(long, value_name = "METHOD")]
+    snapshot: Option<Snapshot>,
+    /// How long the copy of a database that a service writes to may take: 90s, 5m; a number alone is seconds
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    snapshot_timeout: TimeLimit,
+}
+
+/// How the database is copied.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Snapshot {
+    /// Under a lock where nobody has it open, else along its checksums while the service works, else from a clone.
+    Auto,
+    /// Under a lock, or not at all.
+    Locked,
+    /// Along its checksums while the service works.
+    Walk,
+    /// From a clone that the file system makes in a moment (btrfs, xfs).
+    Reflink,
+    /// Along its checksums; what changed meanwhile while the service is stopped for a moment (SIGSTOP).
+    Pause,
+}
+
+impl Snapshot {
+    fn method(self) -> Method {
+        match self {
+            Snapshot::Auto => Method::Auto,
+            Snapshot::Locked => Method::Locked,
+            Snapshot::Walk => Method::Walk,
+            Snapshot::Reflink => Method::Reflink,
+            Snapshot::Pause => Method::Pause,
+        }
+    }
+}
+
+fn parse_tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a tag is KEY=VALUE".to_owned()),
+    }
+}
+
+impl ExportArguments {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let context = &app.context;
+        let read_back = if self.read_back {
+            ReadBack::Always
+        } else {
+            ReadBack::AsConfigured
+        };
+        let words: Vec<OsString> = match self.outputs.is_empty() {
+            true => Target::configured(app.settings()?),
+            false => self.outputs.into_iter().map(OsString::from).collect(),
+        };
+        if words.is_empty() {
+            let failure = Failure::new(Kind::Usage, "where does the archive go?");
+            return Err(failure
+                .hint("name a file, a folder, a URL or a destination, or write `to` under [backup]")
+                .into());
+        }
+        let outputs: Vec<ArchiveOutput> = words
+            .iter()
+            .map(|word| Target::read(word)?.output(context, || app.settings(), read_back))
+            .collect::<Result<_>>()?;
+        let stdout = |output: &&ArchiveOutput| matches!(output, ArchiveOutput::Stdout);
+        let to_stdout = outputs.iter().filter(stdout).count();
+        if to_stdout > 1 {
+            return Err(Failure::new(Kind::Usage, "there is one standard output").into());
+        }
+        if to_stdout == 1 && app.printer.is_json() {
+            let failure = Failure::new(
+                Kind::Usage,
+                "standard output cannot be both the archive and JSON",
+            );
+            return Err(failure.hint("export to a file, or leave out --json").into());
+        }
+        if to_stdout == 1 && std::io::stdout().is_terminal() {
+            let failure = Failure::new(Kind::Usage, "an archive is nothing for a terminal");
+            return Err(failure
+                .hint("send it on with a pipe or a redirection: hookshot export - > state.tar.gz")
+                .into());
+        }
+        if to_stdout == 1 {
+            ensure_open().context("cannot write to standard output")?;
+        }
+        let entered = app.enter(StateAccess::Read)?;
+        let request = ExportRequest {
+            outputs,
+            overwrite: if self.overwrite {
+                Overwrite::AnyFile
+            } else {
+                Overwrite::Archives
+            },
+            secrets: if self.exclude_secrets {
+                Secrets::Excluded
+            } else {
+                Secrets::Included
+            },
+            since: match self.since {
+                _ if self.no_since => Since::Nothing,
+                Some(archive) => Since::Archive(archive),
+                None => Since::Newest,
+            },
+            tags: self.tags.into_iter().collect::<BTreeMap<_, _>>(),
+            level: self.level.and_then(Level::new),
+            snapshot: self.snapshot.map(Snapshot::method),
+            snapshot_timeout: self.snapshot_timeout.duration(),
+        };
+        let report = export(&app.context, &entered, request, app.begun)?;
+        match to_stdout {
+            0 => render::export::show(&app.printer, &report),
+            _ => Ok(render::export::log_faults(&report)),
+        }
+    }
+}

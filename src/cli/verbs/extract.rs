@@ -1,0 +1,77 @@
+//! `hookshot extract`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::{
+    cli::{app::App, render},
+    disk::publish::Existing,
+    error::{Failure, Kind},
+    model::entry_name::EntryName,
+    ops::extract::{ExtractOutput, extract},
+    work::stdout::ensure_open,
+};
+
+/// Take single entries or directories out of an archive
+///
+/// The whole archive is proven before anything appears; of one above 16 MiB, the entries that are taken out. Files keep mode and time, secrets are never wider than 0600. A directory comes as a whole, with its folders and the links that stay inside it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot extract state.tar.gz state.redb -o /tmp/look\n  hookshot extract state.tar.gz config.toml -o - | less\n  hookshot extract state.tar.gz data -o /tmp/look"
+)]
+pub struct ExtractArguments {
+    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    archive: PathBuf,
+    /// Names of entries, as `hookshot inspect` shows them, or of directories
+    #[arg(required = true)]
+    entries: Vec<EntryName>,
+    /// A folder, or `-` for standard output
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Replace files that are there already
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl ExtractArguments {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let output = if self.output.as_os_str() == "-" {
+            ExtractOutput::Stdout
+        } else {
+            ExtractOutput::Folder(self.output)
+        };
+        if output == ExtractOutput::Stdout && app.printer.is_json() {
+            let failure = Failure::new(
+                Kind::Usage,
+                "standard output cannot be both the entries and JSON",
+            );
+            return Err(failure
+                .hint("extract to a folder, or leave out --json")
+                .into());
+        }
+        if output == ExtractOutput::Stdout {
+            ensure_open().context("cannot write to standard output")?;
+        }
+        let existing = if self.overwrite {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        };
+        let report = extract(
+            &app.context,
+            &app.input(&self.archive)?,
+            &self.entries,
+            &output,
+            existing,
+        )?;
+        match output {
+            ExtractOutput::Stdout => Ok(report
+                .remarks
+                .failure()
+                .map_or(0, |failure| failure.kind.code())),
+            ExtractOutput::Folder(_) => render::extract::show(&app.printer, &report),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Flags that several verbs have, and what they mean.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    catalog::each::Hosts,
+    disk::real,
+    error::{Failure, Kind},
+    machine::{apply::Rehearsal, preflight::Force},
+    store::address::require_path,
+};
+
+/// Whose archives a flag `--all-hosts` means.
+pub fn hosts(all_hosts: bool) -> Hosts {
+    if all_hosts { Hosts::All } else { Hosts::Ours }
+}
+
+/// The folder that stands for `/`, absolute and without links; the root itself is none.
+pub fn root(said: Option<&Path>) -> Result<Option<PathBuf>> {
+    let Some(said) = said else {
+        return Ok(None);
+    };
+    require_path(said)?;
+    let absolute = std::path::absolute(said)
+        .with_context(|| format!("cannot tell where {} is", said.display()))?;
+    if crate::disk::exists(&absolute) && !absolute.is_dir() {
+        let message = format!("--root {} is not a folder", said.display());
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("name a folder; one that is missing is created")
+            .into());
+    }
+    let root = real(&absolute);
+    Ok((root != Path::new("/")).then_some(root))
+}
+
+/// Returns what `--dry-run` asks for.
+pub fn rehearsal(dry_run: bool) -> Rehearsal {
+    if dry_run {
+        Rehearsal::DryRun
+    } else {
+        Rehearsal::Real
+    }
+}
+
+/// Returns what `--force` asks for.
+pub fn force(force: bool) -> Force {
+    if force { Force::Yes } else { Force::No }
+}

@@ -1,0 +1,188 @@
+//! `hookshot import`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::flags::{force, rehearsal, root};
+use crate::{
+    catalog::input::ArchiveInput,
+    cli::{app::App, render},
+    config::{Choices, elsewhere::Elsewhere, read_text},
+    context::Context,
+    error::{Failure, Kind},
+    machine::{
+        apply::ApplyReport,
+        enter::{Need, StateAccess, enter, recover},
+        scratch::usable,
+    },
+    model::entry_name::EntryName,
+    ops::import::{
+        Archived, ImportRequest, KeepStaging, Selection, archived_config, damage, find_places,
+        import, quoted,
+    },
+};
+
+/// Replace this machine's state by an archive's: all of it, or nothing
+///
+/// Everything is checked first: digests, version, whether the database opens, who has the old one open, and whether
+/// deployments are active. What is replaced stays beside its place as .bak. Where files go is decided by this
+/// machine's configuration, and by the archive only where there is none and --use-archive-config says so.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    hookshot import state.tar.gz --dry-run             # what would happen\n  \
+    hookshot import state.tar.gz                       # undo it with: hookshot rollback\n  \
+    hookshot import state.tar.gz --only config.toml --only services.toml\n  \
+    hookshot import state.tar.gz --except state.redb\n  \
+    hookshot import state.tar.gz --root /tmp/rehearsal\n  \
+    hookshot import state.tar.gz --map /srv/app=/mnt/new/app --dry-run\n  \
+    hookshot import state.tar.gz --use-archive-config  # on a machine that has nothing yet\n  \
+    ssh backup cat state.tar.gz | hookshot import -")]
+pub struct ImportArguments {
+    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    archive: PathBuf,
+    /// Check everything and show what would happen; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace the state although deployments are active, or the old database cannot be read
+    #[arg(long)]
+    force: bool,
+    /// Import this entry only; may be given several times
+    #[arg(long, value_name = "ENTRY")]
+    only: Vec<EntryName>,
+    /// Leave this entry out; may be given several times
+    #[arg(long, value_name = "ENTRY")]
+    except: Vec<EntryName>,
+    /// Put the archive's config.toml in place although this machine's says something else under [backup]
+    #[arg(long)]
+    with_config: bool,
+    /// On a machine without a configuration: let the archive's own say where files go
+    #[arg(long)]
+    use_archive_config: bool,
+    /// Put everything below this folder, as if it were /, and touch nothing outside: a rehearsal, or another machine's disk
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Put what goes to OLD, or below it, to NEW; may be given several times
+    #[arg(long, value_name = "OLD=NEW", value_parser = Elsewhere::parse_map)]
+    map: Vec<(PathBuf, PathBuf)>,
+    /// Keep the folder with the unpacked archive
+    #[arg(long)]
+    keep_staging: bool,
+}
+
+impl ImportArguments {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let mut attempts = 0;
+        let report = app.input(&self.archive)?.first_good(damage, |archive| {
+            // What one attempt leaves is not in the way of the next.
+            let context = Context {
+                unique: format!("{}-{attempts}", app.context.unique),
+                ..app.context.clone()
+            };
+            attempts += 1;
+            self.attempt(app, &context, archive)
+        })?;
+        render::import::show(&app.printer, &report)
+    }
+
+    fn attempt(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<ApplyReport> {
+        let choices = self.choices(app, context, archive)?;
+        let access = if self.dry_run {
+            StateAccess::Read
+        } else {
+            StateAccess::Write
+        };
+        let mut entered = enter(&choices, access)?;
+        let context = &usable(context, &entered.settings.home());
+        let selection = Selection {
+            only: self.only.clone(),
+            except: self.except.clone(),
+        };
+        let request = ImportRequest {
+            archive: find_places(context, &mut entered, archive, &selection)?,
+            rehearsal: rehearsal(self.dry_run),
+            force: force(self.force),
+            selection,
+            archived: if self.with_config {
+                Archived::Put
+            } else {
+                Archived::Beside
+            },
+            said_config: app.choices.config.clone(),
+            said_places: self.said_places(),
+            staging: if self.keep_staging {
+                KeepStaging::Yes
+            } else {
+                KeepStaging::No
+            },
+        };
+        import(context, &mut entered, &request)
+    }
+
+    /// The options that say that things go elsewhere, as a shell takes them.
+    fn said_places(&self) -> String {
+        let root = self
+            .root
+            .iter()
+            .map(|root| format!(" --root {}", quoted(&root.display().to_string())));
+        let maps = self.map.iter().map(|(old, new)| {
+            let map = format!("{}={}", old.display(), new.display());
+            format!(" --map {}", quoted(&map))
+        });
+        root.chain(maps).collect()
+    }
+
+    /// Returns what says where files go: this machine's configuration, else the archive's own if the user says so.
+    /// Refuses what would come to less than the whole archive before anything is made.
+    fn choices(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<Choices> {
+        let mut choices = app.choices.clone();
+        choices.elsewhere.root = root(self.root.as_deref())?;
+        choices.elsewhere.maps.clone_from(&self.map);
+        let config = choices.config_path()?;
+        choices.elsewhere.stays_inside(&config)?;
+        // An import that was killed may have to bring it yet.
+        recover(&config, Need::State)?;
+        let here = read_text(&config)?;
+        if self.use_archive_config {
+            let archived = archived_config(context, archive)?;
+            // A second run finds what the first one restored.
+            if here.as_ref().is_some_and(|here| *here != archived.text) {
+                let message = format!(
+                    "this machine has a configuration, {}, and it is not the archive's",
+                    config.display()
+                );
+                let hint = "leave out --use-archive-config: this machine's says where files go; or name with --config where the archive's own is to go";
+                return Err(Failure::new(Kind::Usage, message).hint(hint).into());
+            }
+            choices.archived = Some(archived.text);
+            return Ok(choices);
+        }
+        // Below another root, this machine's own configuration serves if there is none.
+        let is_rooted = choices.elsewhere.root.is_some();
+        if here.is_some() || is_rooted && read_text(&choices.said_config()?)?.is_some() {
+            return Ok(choices);
+        }
+        let said = app.choices.config.as_deref();
+        // An archive on standard input is asked when it is unpacked.
+        if !matches!(archive, ArchiveInput::Stdin) {
+            let archived = match archived_config(context, archive) {
+                Ok(archived) => Some(archived),
+                Err(error) if Failure::of(&error).kind == Kind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            let needed = archived
+                .and_then(|config| config.is_needed(said, &archive.shown(), &self.said_places()));
+            if let Some(failure) = needed {
+                return Err(failure.into());
+            }
+        }
+        if said.is_some() && app.choices.data_dir.is_none() {
+            // A slip in a path must not send the database to the default place.
+            let message = format!("there is no {}", config.display());
+            let hint = "name the right --config; on a machine that has nothing yet, let the archive's own say where files go with --use-archive-config, or say with --data-dir where the database goes";
+            return Err(Failure::new(Kind::Usage, message).hint(hint).into());
+        }
+        Ok(choices)
+    }
+}

@@ -1,0 +1,87 @@
+//! The verbs, one file each: its arguments, the call of its recipe in `ops`, and the call of its report's file in `render`.
+
+mod check;
+mod completions;
+mod copy;
+mod demo;
+mod diff;
+mod export;
+mod extract;
+mod flags;
+mod guard;
+mod import;
+mod init;
+mod inspect;
+mod keep;
+mod list;
+mod man;
+mod policy;
+mod prune;
+mod rollback;
+mod simulate;
+mod validate;
+mod verify;
+mod version;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::app::App;
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Export(export::ExportArguments),
+    Import(import::ImportArguments),
+    Rollback(rollback::RollbackArguments),
+    Verify(verify::VerifyArguments),
+    Inspect(inspect::InspectArguments),
+    Diff(diff::DiffArguments),
+    Extract(extract::ExtractArguments),
+    Copy(copy::CopyArguments),
+    Check(check::CheckArguments),
+    List(list::ListArguments),
+    Prune(prune::PruneArguments),
+    Keep(keep::KeepArguments),
+    Validate(validate::ValidateArguments),
+    Init(init::InitArguments),
+    Demo(demo::DemoArguments),
+    Version(version::VersionArguments),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
+    #[command(hide = true)]
+    Guard(guard::GuardArguments),
+}
+
+impl Verb {
+    /// Whether it works on the state of this machine.
+    pub fn needs_state(&self) -> bool {
+        matches!(self, Verb::Export(_) | Verb::Import(_) | Verb::Rollback(_))
+            || matches!(self, Verb::Diff(diff) if diff.other.is_none())
+    }
+
+    /// Runs it, and returns the exit code.
+    pub fn run(self, app: &App) -> Result<u8> {
+        match self {
+            Verb::Export(verb) => verb.run(app),
+            Verb::Import(verb) => verb.run(app),
+            Verb::Rollback(verb) => verb.run(app),
+            Verb::Verify(verb) => verb.run(app),
+            Verb::Inspect(verb) => verb.run(app),
+            Verb::Diff(verb) => verb.run(app),
+            Verb::Extract(verb) => verb.run(app),
+            Verb::Copy(verb) => verb.run(app),
+            Verb::Check(verb) => verb.run(app),
+            Verb::List(verb) => verb.run(app),
+            Verb::Prune(verb) => verb.run(app),
+            Verb::Keep(verb) => verb.run(app),
+            Verb::Validate(verb) => verb.run(app),
+            Verb::Init(verb) => verb.run(app),
+            Verb::Demo(verb) => verb.run(app),
+            Verb::Version(verb) => verb.run(app),
+            Verb::Completions(verb) => verb.run(app),
+            Verb::Man(verb) => verb.run(app),
+            Verb::Guard(verb) => verb.run(),
+        }
+    }
+}

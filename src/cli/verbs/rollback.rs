@@ -1,0 +1,55 @@
+//! `hookshot rollback`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::flags::{force, rehearsal, root};
+use crate::{
+    cli::{app::App, render},
+    machine::{
+        enter::{StateAccess, enter},
+        scratch::usable,
+    },
+    ops::rollback::rollback,
+};
+
+/// Undo the last import
+///
+/// What it replaced comes back from the .bak files, what it created goes; all of it, or nothing. What the rollback
+/// replaces stays as .bak in turn: a second rollback undoes the first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hookshot rollback --dry-run\n  hookshot rollback")]
+pub struct RollbackArguments {
+    /// Check everything and show what would happen; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace the state although deployments are active, or the database cannot be read
+    #[arg(long)]
+    force: bool,
+    /// Undo an import that was run with the same --root
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+impl RollbackArguments {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let mut choices = app.choices.clone();
+        choices.elsewhere.root = root(self.root.as_deref())?;
+        let access = if self.dry_run {
+            StateAccess::Read
+        } else {
+            StateAccess::Undo
+        };
+        let entered = enter(&choices, access)?;
+        let context = usable(&app.context, &entered.settings.home());
+        let report = rollback(
+            &context,
+            &entered,
+            rehearsal(self.dry_run),
+            force(self.force),
+        )?;
+        render::import::show(&app.printer, &report)
+    }
+}

@@ -1,0 +1,60 @@
+//! `hookshot verify`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{
+    catalog::{input::ArchiveInput, tar_store::folder::archives_in},
+    cli::{
+        app::{App, require_one_stdin},
+        render,
+    },
+    ops::verify::{VerifyDepth, verify},
+};
+
+/// Prove archives good, changing nothing
+///
+/// Every byte is read and compared with the manifest. With --deep the databases are opened and checked as well, and the configuration is parsed, as an import does: for archives that something else than this hookshot has made.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hookshot verify /var/backups/hookshot             # every archive in the folder\n  ssh backup cat state.tar.gz | hookshot verify -\n  hookshot verify --deep @offsite/latest            # opens its databases, too"
+)]
+pub struct VerifyArguments {
+    /// Files, folders for all archives in them, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    #[arg(required = true)]
+    archives: Vec<PathBuf>,
+    /// Look into databases and configuration, too, as an import does; takes room in TMPDIR for the databases
+    #[arg(long)]
+    deep: bool,
+}
+
+impl VerifyArguments {
+    pub fn run(self, app: &App) -> Result<u8> {
+        require_one_stdin(self.archives.iter())?;
+        let (mut locations, mut other_files) = (Vec::new(), Vec::new());
+        for path in &self.archives {
+            match app.input(path)? {
+                ArchiveInput::File(folder) if folder.is_dir() => {
+                    let found = archives_in(&app.context, &folder)?;
+                    locations.extend(found.archives.into_iter().map(ArchiveInput::File));
+                    other_files.extend(found.other_files);
+                }
+                location => locations.push(location),
+            }
+        }
+        let depth = if self.deep {
+            VerifyDepth::Content
+        } else {
+            VerifyDepth::Bytes
+        };
+        let mut report = verify(&app.context, &locations, depth)?;
+        for file in &other_files {
+            let message = format!("{} is passed over: {}", file.name, file.reason);
+            report.remarks.warning("other", "", message);
+        }
+        report.other_files = other_files;
+        render::verify::show(&app.printer, &report, &app.context.scratch)
+    }
+}

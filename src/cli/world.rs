@@ -1,0 +1,87 @@
+//! The world of a run, as the process knows it.
+
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Instant};
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+
+use crate::{
+    config::Choices,
+    context::Context,
+    disk::life::Signs,
+    store::Environment,
+    work::{
+        Threads,
+        cancel::Stop,
+        events::Progress,
+        session::SessionStarter,
+        shell::{Masks, Runner},
+    },
+};
+
+/// Everything that the process knows of the world; its variables hold secrets, so it is never printed.
+#[derive(Clone)]
+pub struct World {
+    /// The command line, the program's name first.
+    pub arguments: Vec<OsString>,
+    /// What the environment says of where the state lies.
+    pub environment: Choices,
+    /// Every variable of the environment; in values, U+FFFD stands for what is not UTF-8.
+    pub variables: Vec<(String, String)>,
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// When the process began.
+    pub begun: Instant,
+    /// The folder for temporary files.
+    pub scratch: PathBuf,
+    /// False if the working folder was removed.
+    pub has_folder: bool,
+    /// This program.
+    pub executable: PathBuf,
+    /// Tells this run apart from any other on this machine.
+    pub unique: String,
+}
+
+impl World {
+    /// Returns the folder that `~` stands for, if the environment names one.
+    pub fn home(&self) -> Option<&str> {
+        let home = self.variables.iter().find(|(name, _)| name == "HOME");
+        home.map(|(_, home)| home.as_str())
+    }
+
+    /// Returns what a verb may know of the world.
+    pub fn context(
+        self,
+        threads: Threads,
+        stop: Stop,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Context> {
+        let starter = SessionStarter::new(self.executable.clone());
+        let environment = Environment {
+            variables: self.variables,
+            starter: starter.clone(),
+        };
+        let runner = Runner {
+            starter,
+            masks: Masks::default(),
+        };
+        environment.mask_secrets(&runner.masks);
+        Ok(Context {
+            now: self.now,
+            hostname: nix::unistd::gethostname()
+                .ok()
+                .and_then(|name| name.into_string().ok()),
+            version: semver::Version::parse(env!("CARGO_PKG_VERSION"))?,
+            scratch: self.scratch,
+            program: self.executable,
+            unique: self.unique,
+            signs: Signs::default(),
+            environment,
+            privileged: nix::unistd::geteuid().is_root(),
+            threads,
+            stop,
+            runner,
+            progress,
+        })
+    }
+}
