@@ -5,9 +5,6 @@ use chrono::{DateTime, Utc};
 use crate::model::written::rfc3339;
 use crate::model::{archive_name::ArchiveName, retention::is_future};
 
-/// The kind of a remark about the date of an archive.
-pub const DATE: &str = "date";
-
 /// Returns the fault in the date of the archive in `file`. `created` is the time in its manifest.
 pub fn odd(file: Option<&str>, created: i64, now: DateTime<Utc>) -> Option<String> {
     let created = DateTime::from_timestamp(created, 0)?;

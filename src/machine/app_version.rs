@@ -12,10 +12,10 @@ use crate::{
     },
     work::shell::{BROKEN_PIPE, CommandAnswer, Line},
 };
-use crate::{context::Context, work::remark::Remarks};
-
-/// The kind of remarks and obstacles about it.
-const KIND: &str = "app_version";
+use crate::{
+    context::Context,
+    work::remark::{RemarkKind, Remarks},
+};
 
 /// Returns the version for the manifest. An unknown one is a warning: the archive is good without it.
 pub fn for_archive(
@@ -28,7 +28,7 @@ pub fn for_archive(
     match here(context, settings)? {
         Err(why) => {
             let message = format!("{why}: the archive does not say of which version it is");
-            remarks.warning(KIND, "", message);
+            remarks.warning(RemarkKind::AppVersion, "", message);
             Ok(None)
         }
         Ok(version) => {
@@ -44,7 +44,7 @@ pub fn for_archive(
                     "{key} {:?}, in which no version number was found: `version_rule` can only tell whether the text is the same",
                     printable(text)
                 );
-                remarks.warning(KIND, "", message);
+                remarks.warning(RemarkKind::AppVersion, "", message);
             }
             Ok(version)
         }

@@ -14,7 +14,10 @@ use super::{
     kept::{Fed, Unfed},
     obstacle::Obstacle,
 };
-use crate::{context::Context, work::remark::Remarks};
+use crate::{
+    context::Context,
+    work::remark::{RemarkKind, Remarks},
+};
 use crate::{
     disk::{
         survey,
@@ -24,7 +27,7 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        plan::PlanStep,
+        plan::{Action, PlanStep},
         written::{ShownPath, escaped},
     },
     source::engines::engine,
@@ -69,10 +72,7 @@ pub struct StepReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_escaped: Option<String>,
     /// The action on it.
-    pub action: &'static str,
-    /// A description of the target, for the user.
-    #[serde(skip)]
-    pub description: &'static str,
+    pub action: Action,
     /// The path at which the old file stays.
     pub backup: Option<String>,
     /// The same, percent-encoded, if it is not UTF-8.
@@ -105,8 +105,7 @@ impl ApplyReport {
                 .as_ref()
                 .map(|target| target.display().to_string()),
             target_escaped: step.target.as_deref().and_then(escaped),
-            action: step.action.name(),
-            description: step.action.description(),
+            action: step.action,
             backup: None,
             backup_escaped: None,
         };
@@ -264,7 +263,7 @@ pub fn choose_backups(
                 change.entry,
                 chosen.path.display()
             );
-            remarks.warning("backup", &change.entry, message);
+            remarks.warning(RemarkKind::Backup, &change.entry, message);
         }
         taken.insert(chosen.path.clone());
         change.backup = Some((chosen.path, chosen.replaces));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::work::remark::Remarks;
+use crate::work::remark::{RemarkKind, Remarks};
 use crate::{
     config::{Settings, parse_toml, schema::Schema, sources::Source},
     error::{Failure, Kind},
@@ -34,10 +34,10 @@ pub fn check(rule: TextRule, bytes: &[u8]) -> Result<Option<Schema>, Vec<String>
 /// knowing.
 pub fn say_checked(checked: &CheckExtent, name: &EntryName, shown: &str, remarks: &mut Remarks) {
     for message in checked.left_out(shown) {
-        remarks.undone("check", name, message);
+        remarks.undone(RemarkKind::Check, name, message);
     }
     for message in checked.notes(shown) {
-        remarks.warning("check", name, message);
+        remarks.warning(RemarkKind::Check, name, message);
     }
 }
 

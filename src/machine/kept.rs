@@ -23,7 +23,11 @@ use crate::{
     source::command,
     work::shell::Line,
 };
-use crate::{context::Context, machine::apply::Rehearsal, work::remark::Remarks};
+use crate::{
+    context::Context,
+    machine::apply::Rehearsal,
+    work::remark::{RemarkKind, Remarks},
+};
 
 /// An entry that a command takes.
 pub struct Fed<'a> {
@@ -120,8 +124,8 @@ impl<'a> Exports<'a> {
                         "what the commands of {entry} hold now is not kept, because its export command {reason}: a rollback cannot bring it back"
                     );
                     match self.force {
-                        Force::Yes => remarks.warning("backup", entry, message),
-                        Force::No => remarks.undone("backup", entry, message),
+                        Force::Yes => remarks.warning(RemarkKind::Backup, entry, message),
+                        Force::No => remarks.undone(RemarkKind::Backup, entry, message),
                     }
                     continue;
                 }

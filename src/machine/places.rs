@@ -23,7 +23,10 @@ use crate::{
         transaction::{Change, New, journal::Replaces},
     },
 };
-use crate::{context::Context, work::remark::Remarks};
+use crate::{
+    context::Context,
+    work::remark::{RemarkKind, Remarks},
+};
 
 /// Finds the obstacles of an import or a rollback whatever it changes: the journal and the staging folder need their
 /// places.
@@ -313,7 +316,7 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
                 )
             }
         };
-        remarks.warning("mounted_elsewhere", &change.entry, message);
+        remarks.warning(RemarkKind::MountedElsewhere, &change.entry, message);
     }
 }
 
@@ -333,7 +336,7 @@ fn name_workers(change: &Change<'_>, remarks: &mut Remarks) {
         change.target.display(),
         change.backup().display()
     );
-    remarks.warning("working_directory", &change.entry, message);
+    remarks.warning(RemarkKind::WorkingDirectory, &change.entry, message);
 }
 
 /// The most processes of one container that are named.

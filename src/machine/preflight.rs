@@ -26,7 +26,10 @@ use crate::{
     },
     work::shell::Line,
 };
-use crate::{context::Context, work::remark::Remarks};
+use crate::{
+    context::Context,
+    work::remark::{RemarkKind, Remarks},
+};
 
 /// The choice to override those reasons that force may override.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +172,7 @@ pub fn services<'a>(
                 hint: "stop the service first; --force does not override this",
             }),
             State::Missing => remarks.warning(
-                "service",
+                RemarkKind::Service,
                 source,
                 format!(
                     "systemd has no unit {}: nothing tells whether the service runs",

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::{digest::Digest, entry_name::EntryName, tree::Xattrs};
 
-/// The action on one target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The action on one target. The names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// The target does not exist yet.
     Create,
@@ -16,23 +19,13 @@ pub enum Action {
     /// The target is removed (a rollback of a creation); it stays as `.bak`.
     Remove,
     /// A command of this machine takes the entry.
+    #[serde(rename = "replace")]
     Feed,
     /// This machine has no target for the entry.
     Skip,
 }
 
 impl Action {
-    /// Returns the name of the action in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Action::Create => "create",
-            Action::Replace | Action::Feed => "replace",
-            Action::Unchanged => "unchanged",
-            Action::Remove => "remove",
-            Action::Skip => "skip",
-        }
-    }
-
     /// Returns a description of the target for people.
     pub fn description(self) -> &'static str {
         match self {

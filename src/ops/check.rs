@@ -3,6 +3,7 @@
 
 mod parts;
 mod probe;
+mod report;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -11,11 +12,10 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use chrono::TimeDelta;
-use serde::Serialize;
 use tracing::warn;
 
-use self::probe::{content, create_once, find, finish, list, reads};
+use self::probe::{PROBE, content, create_once, find, finish, list, reads};
+pub use self::report::{Ability, Capability, CheckReport, DestinationCheck};
 use crate::{catalog::target::Target, context::Context, work::cancel::Stop};
 use crate::{
     config::Settings,
@@ -23,55 +23,10 @@ use crate::{
     store::{Maker, Store, address::masked, require_room},
 };
 
-/// The beginning of the names of probes; no archive has such a name.
-const PROBE: &str = "hookshot-check-";
-/// After this long a probe counts as left behind.
-const PATIENCE: TimeDelta = TimeDelta::hours(24);
 /// The time that removing the probe may take after an interruption.
 const CLEANUP: Duration = Duration::from_secs(15);
 /// The reason why most is not tried if a probe cannot be written.
 const UNWRITTEN: &str = "nothing could be written";
-
-/// The results of a check.
-#[derive(Debug, Serialize)]
-pub struct CheckReport {
-    /// One for each destination, in the order in which they were named.
-    pub destinations: Vec<DestinationCheck>,
-    /// The summary of the failures, if a destination is not good.
-    #[serde(skip)]
-    pub failure: Option<Failure>,
-}
-
-/// The results for one destination.
-#[derive(Debug, Serialize)]
-pub struct DestinationCheck {
-    /// Its name in the configuration, if it was named by that.
-    pub name: Option<String>,
-    /// The location of the destination.
-    pub location: String,
-    /// The same, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location_escaped: Option<String>,
-    /// True if the destination can do everything that it is there for.
-    pub good: bool,
-    /// Each thing that was tried.
-    pub capabilities: Vec<Capability>,
-    /// The leftovers of dead uploads and checks that were removed now.
-    pub swept: Vec<String>,
-}
-
-/// One thing that a destination must be able to do.
-#[derive(Debug, Serialize)]
-pub struct Capability {
-    /// `open`, `sweep`, `write`, `find`, `read`, `list`, `create_once`, `delete`, `parts` or `abort_parts`.
-    pub name: &'static str,
-    /// True if the destination can do it.
-    pub good: bool,
-    /// The duration of the attempt in seconds; none if it was not tried.
-    pub seconds: Option<f64>,
-    /// The remark on it, if there is one.
-    pub message: Option<String>,
-}
 
 /// Checks the destinations that `texts` name, or else all that the configuration sends archives to.
 pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Result<CheckReport> {
@@ -151,7 +106,7 @@ fn examine(
         .and_then(|text| text.strip_prefix('@'))
         .map(|name| name.trim_end_matches('/'));
     let word = name.map_or_else(|| text.to_owned(), |name| format!("@{name}").into());
-    let opened = examination.attempt("open", || {
+    let opened = examination.attempt(Ability::Open, || {
         Ok((Target::read(&word)?.destination(context, settings)?, None))
     })?;
     // A word that cannot be read as a destination may hold a password.
@@ -221,7 +176,7 @@ impl Examination {
     /// Tries something, and notes what came of it. An error is an interruption.
     fn attempt<T>(
         &mut self,
-        name: &'static str,
+        name: Ability,
         work: impl FnOnce() -> Result<(T, Option<String>)>,
     ) -> Result<Option<T>> {
         self.stop.check()?;
@@ -253,7 +208,7 @@ impl Examination {
         matches!(&self.failure, Some(failure) if matches!(failure.kind, Kind::NotFound | Kind::Unproven))
     }
 
-    fn not_tried(&mut self, name: &'static str, why: &str) {
+    fn not_tried(&mut self, name: Ability, why: &str) {
         self.capabilities.push(Capability {
             name,
             good: false,
@@ -264,10 +219,19 @@ impl Examination {
 
     fn run(&mut self, context: &Context, store: &dyn Store, probe: &str) -> Result<()> {
         let maker = context.maker();
-        let swept = self.attempt("sweep", || Ok((store.sweep(&maker)?, None)))?;
+        let swept = self.attempt(Ability::Sweep, || Ok((store.sweep(&maker)?, None)))?;
         if swept.is_none() && self.is_nowhere() {
-            let all = ["write", "find", "read", "list", "create_once", "delete"];
-            let parts = store.part_bytes().map(|_| ["parts", "abort_parts"]);
+            let all = [
+                Ability::Write,
+                Ability::Find,
+                Ability::Read,
+                Ability::List,
+                Ability::CreateOnce,
+                Ability::Delete,
+            ];
+            let parts = store
+                .part_bytes()
+                .map(|_| [Ability::Parts, Ability::AbortParts]);
             for name in all.into_iter().chain(parts.into_iter().flatten()) {
                 self.not_tried(name, "there is no such place, or another server");
             }
@@ -281,7 +245,7 @@ impl Examination {
             ..maker.clone()
         };
         let begin = |maker: &Maker| store.create(probe, content.len() as u64, maker);
-        let second = self.attempt("write", || {
+        let second = self.attempt(Ability::Write, || {
             // Both begin before either ends: so the store has to tell them apart, not we.
             require_room(store, content.len() as u64)?;
             let (first, second) = (begin(&maker)?, begin(&another)?);
@@ -292,8 +256,10 @@ impl Examination {
         })?;
         if second.is_some() {
             self.written.push(probe.to_owned());
-            self.attempt("find", || Ok((find(store, probe, content.len())?, None)))?;
-            self.attempt("read", || match reads(store, probe, &content)? {
+            self.attempt(Ability::Find, || {
+                Ok((find(store, probe, content.len())?, None))
+            })?;
+            self.attempt(Ability::Read, || match reads(store, probe, &content)? {
                 true => Ok(((), None)),
                 false => Err(anyhow!(
                     "what {} gives is not what was written",
@@ -301,10 +267,10 @@ impl Examination {
                 )),
             })?;
         } else {
-            self.not_tried("find", UNWRITTEN);
-            self.not_tried("read", UNWRITTEN);
+            self.not_tried(Ability::Find, UNWRITTEN);
+            self.not_tried(Ability::Read, UNWRITTEN);
         }
-        let listed = self.attempt("list", || {
+        let listed = self.attempt(Ability::List, || {
             let listed = list(context, store, probe)?;
             if second.is_some() && !listed.has_probe {
                 return Err(anyhow!(
@@ -319,22 +285,22 @@ impl Examination {
             Ok((listed.left, Some(message)))
         })?;
         let Some(second) = second else {
-            self.not_tried("create_once", UNWRITTEN);
-            self.not_tried("delete", UNWRITTEN);
+            self.not_tried(Ability::CreateOnce, UNWRITTEN);
+            self.not_tried(Ability::Delete, UNWRITTEN);
             if store.part_bytes().is_some() {
-                self.not_tried("parts", UNWRITTEN);
-                self.not_tried("abort_parts", UNWRITTEN);
+                self.not_tried(Ability::Parts, UNWRITTEN);
+                self.not_tried(Ability::AbortParts, UNWRITTEN);
             }
             return Ok(());
         };
-        self.attempt("create_once", || {
+        self.attempt(Ability::CreateOnce, || {
             create_once(store, probe, second, &content, &other)?;
             let by_a_look = "by a look right before each write: the store knows no conditional writes, so let no two \
                 machines export to one prefix";
             let message = (!store.knows_conditions()).then(|| by_a_look.to_owned());
             Ok(((), message))
         })?;
-        let deleted = self.attempt("delete", || {
+        let deleted = self.attempt(Ability::Delete, || {
             store.remove(probe)?;
             match store.find(probe)? {
                 None => Ok(((), None)),

@@ -27,7 +27,7 @@ use crate::{
     config::Settings,
     error::{Failure, Kind},
     model::{archive_name::ArchiveName, limits::BUFFER_BYTES},
-    store::Pages,
+    store::{Pages, Proof},
     work::ReadAt,
 };
 
@@ -78,7 +78,7 @@ pub struct CopiedArchive {
     /// SHA-256 of the whole file.
     pub sha256: String,
     /// The proof that the destination holds it.
-    pub proof: &'static str,
+    pub proof: Proof,
 }
 
 /// An archive that the destination held already, by name and size.
@@ -337,8 +337,14 @@ impl Copying<'_> {
         self.context.begin("proving", None);
         let (sha256, size_bytes) = (proven.digest().to_string(), proven.size_bytes());
         for arrival in proven.deliver() {
-            let proof = arrival.result.map_err(Trouble::Target)?.name();
-            info!(archive = name, to, size_bytes, proof, "Copied");
+            let proof = arrival.result.map_err(Trouble::Target)?;
+            info!(
+                archive = name,
+                to,
+                size_bytes,
+                proof = proof.name(),
+                "Copied"
+            );
             report.copied.push(CopiedArchive {
                 name: name.to_owned(),
                 from: from.clone(),

@@ -66,13 +66,39 @@ pub struct DiffReport {
     pub entries: Vec<EntryDiff>,
 }
 
+/// The result of comparing one entry. The names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiffState {
+    /// The same on both sides.
+    Unchanged,
+    /// Different.
+    Changed,
+    /// Only here.
+    OnlyHere,
+    /// Only there.
+    OnlyThere,
+}
+
+impl DiffState {
+    /// Returns a description for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            DiffState::Unchanged => "unchanged",
+            DiffState::Changed => "changed",
+            DiffState::OnlyHere => "only here",
+            DiffState::OnlyThere => "only there",
+        }
+    }
+}
+
 /// The comparison of one entry. `here` is the machine, or the first of two archives; `there` is the other.
 #[derive(Debug, Serialize)]
 pub struct EntryDiff {
     /// Its name.
     pub entry: String,
-    /// `unchanged`, `changed`, `only_here` or `only_there`.
-    pub state: &'static str,
+    /// The result of the comparison.
+    pub state: DiffState,
     /// Its size here.
     pub here_bytes: Option<u64>,
     /// Its size there.
@@ -85,7 +111,9 @@ pub struct EntryDiff {
 impl DiffReport {
     /// Returns true if anything differs.
     pub fn differs(&self) -> bool {
-        self.entries.iter().any(|entry| entry.state != "unchanged")
+        self.entries
+            .iter()
+            .any(|entry| entry.state != DiffState::Unchanged)
     }
 }
 
@@ -193,13 +221,13 @@ pub fn diff(
 fn compare(name: &EntryName, here: &Side, there: &Side) -> EntryDiff {
     let (one, two) = (here.files.get(name), there.files.get(name));
     let state = match (one, two) {
-        (Some((one, _)), Some((two, _))) if one == two => "unchanged",
-        (Some(_), Some(_)) => "changed",
-        (Some(_), None) => "only_here",
-        (None, _) => "only_there",
+        (Some((one, _)), Some((two, _))) if one == two => DiffState::Unchanged,
+        (Some(_), Some(_)) => DiffState::Changed,
+        (Some(_), None) => DiffState::OnlyHere,
+        (None, _) => DiffState::OnlyThere,
     };
     let text = match (state, here.texts.get(name), there.texts.get(name)) {
-        ("changed", Some(one), Some(two)) => unified(name, one, two),
+        (DiffState::Changed, Some(one), Some(two)) => unified(name, one, two),
         _ => None,
     };
     EntryDiff {

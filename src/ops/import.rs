@@ -43,7 +43,7 @@ use crate::{
         scratch,
     },
     source::database::Locking,
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 use crate::{
     config::{
@@ -55,7 +55,7 @@ use crate::{
         transaction::{Change, Transaction, home::Home, journal::Journal},
     },
     error::Failure,
-    model::{entry_name::EntryName, written::escaped},
+    model::{entry_name::EntryName, plan::Action, written::escaped},
 };
 
 /// The request for an import.
@@ -145,7 +145,7 @@ fn warn_of_strays(
                 "{} is not in the archive, and stays as it is",
                 path.display()
             );
-            remarks.warning("stray", name, message);
+            remarks.warning(RemarkKind::Stray, name, message);
         }
     }
 }
@@ -180,12 +180,12 @@ fn name_absent(
         let shown = path.display();
         if exists(path) {
             let message = format!("{name} is not in the archive: {shown} stays as it is");
-            remarks.warning("absent", name, message);
+            remarks.warning(RemarkKind::Absent, name, message);
         } else {
             let message = format!(
                 "{name} is not in the archive, and there is no {shown} here: put it in place by hand, or take it from another archive"
             );
-            remarks.undone("absent", name, message);
+            remarks.undone(RemarkKind::Absent, name, message);
         }
     }
 }
@@ -265,7 +265,7 @@ pub fn import(
     let created = unpacked.verified.manifest().created_at;
     if let Some(odd) = dates::odd(request.archive.file_name(), created, context.now) {
         let message = format!("{}: {odd}", request.archive.shown());
-        remarks.warning(dates::DATE, "", message);
+        remarks.warning(RemarkKind::Date, "", message);
     }
     warn_of_strays(settings, &unpacked, &request.selection, &mut remarks);
     name_absent(settings, &unpacked, &request.selection, &mut remarks);
@@ -334,7 +334,7 @@ pub fn import(
         let message = format!(
             "{entry} is torn: it changed while it was exported, or is a database that was damaged or locked; what the archive has may be no state that it ever had"
         );
-        report.remarks.undone("torn", entry, message);
+        report.remarks.undone(RemarkKind::Torn, entry, message);
     }
     // Only what the report names stays: it holds secrets, and that of an archive that gives way to another is not
     // shown.
@@ -385,7 +385,7 @@ fn warn_of_maps(
         .filter(|_| unpacked.beside.is_none())
     {
         remarks.warning(
-            "map",
+            RemarkKind::Map,
             &config.name,
             "The archive's config.toml names the places as they were: change it before the next export or import, --map does not",
         );
@@ -395,7 +395,7 @@ fn warn_of_maps(
             "The import command of {} runs as it is written: --map changes no path in it",
             fed.entry
         );
-        remarks.warning("map", fed.entry, message);
+        remarks.warning(RemarkKind::Map, fed.entry, message);
     }
 }
 
@@ -436,8 +436,9 @@ fn conclude(report: &ApplyReport, is_same: bool) {
     let count =
         |wanted: fn(&StepReport) -> bool| report.steps.iter().filter(|step| wanted(step)).count();
     // A removed file beside an old SQLite database is not an entry.
-    let entries = count(|step| matches!(step.action, "create" | "replace"));
-    let left_out = count(|step| step.action == "skip");
+    let entries =
+        count(|step| matches!(step.action, Action::Create | Action::Replace | Action::Feed));
+    let left_out = count(|step| step.action == Action::Skip);
     if entries == 0 && is_same {
         info!("Nothing to restore: every file is what the archive holds");
         return;
@@ -475,8 +476,8 @@ fn announce(unpacked: &Unpacked<'_>, report: &ApplyReport) {
     for step in &report.steps {
         let entry = crate::model::entry_name::printable(&step.entry);
         match &step.target {
-            Some(target) => info!("  {entry} -> {target} ({})", step.description),
-            None => info!("  {entry}: {}", step.description),
+            Some(target) => info!("  {entry} -> {target} ({})", step.action.description()),
+            None => info!("  {entry}: {}", step.action.description()),
         }
     }
     info!("DRY RUN COMPLETE - No changes were made");

@@ -21,7 +21,7 @@ use crate::{
         input::{ArchiveInput, damage},
     },
     context::Context,
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// The statements of the archive about itself.
@@ -84,7 +84,7 @@ fn one(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
     let report = |root: String, verified, manifest: &Manifest| {
         let mut remarks = Remarks::default();
         if let Some(odd) = dates::odd(location.file_name(), manifest.created_at, context.now) {
-            remarks.warning(dates::DATE, "", format!("{}: {odd}", location.shown()));
+            remarks.warning(RemarkKind::Date, "", format!("{}: {odd}", location.shown()));
         }
         InspectReport {
             archive: location.shown(),

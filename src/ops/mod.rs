@@ -16,3 +16,5 @@ pub mod rollback;
 pub mod simulate;
 pub mod validate;
 pub mod verify;
+#[cfg(test)]
+mod words_of_json;

@@ -49,7 +49,7 @@ use crate::{
         places,
         preflight::{self, Force},
     },
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// Brings back what the last import or rollback replaced, and takes away what it created.
@@ -228,7 +228,7 @@ fn given_back<'a>(
             .with_context(|| format!("the record of the last import names {name:?}"))?;
         let mut kept = record.steps.iter().filter(|done| done.kept);
         let Some(done) = kept.find(|done| done.entry == *name) else {
-            remarks.undone("command", &entry, format!(
+            remarks.undone(RemarkKind::Command, &entry, format!(
                 "{entry} was given to its import command by the last {verb}, and what was there before was not kept: this is not undone"
             ));
             continue;
@@ -236,7 +236,7 @@ fn given_back<'a>(
         let mut sources = settings.sources.iter();
         let source = sources.find(|source| source.name == entry);
         let Some(fed) = source.and_then(|source| Fed::new(source, done.target.clone())) else {
-            remarks.undone("command", &entry, format!(
+            remarks.undone(RemarkKind::Command, &entry, format!(
                 "{entry} is not given back: this machine has no import command for it any more; what was there before is {}",
                 done.target.display()
             ));
@@ -590,7 +590,7 @@ fn announce(report: &ApplyReport, record: &Journal) {
         let mut done = record.steps.iter();
         let done = done.find(|done| done.entry == step.entry);
         match (step.action, done) {
-            ("unchanged", _) => info!("  {target} is gone already"),
+            (Action::Unchanged, _) => info!("  {target} is gone already"),
             (_, Some(done)) if done.kept => {
                 info!(
                     "  {} -> the import command of {}",
@@ -598,7 +598,7 @@ fn announce(report: &ApplyReport, record: &Journal) {
                     done.entry
                 );
             }
-            ("remove", _) | (_, None) => info!("  {target} would go (it stays as {backup})"),
+            (Action::Remove, _) | (_, None) => info!("  {target} would go (it stays as {backup})"),
             (_, Some(done)) => info!("  {} -> {target}", done.backup.display()),
         }
     }

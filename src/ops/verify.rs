@@ -5,7 +5,8 @@ mod deep;
 use serde::Serialize;
 use tracing::warn;
 
-use self::deep::{Looked, Looking};
+use self::deep::Looking;
+pub use self::deep::{InspectedKind, Looked};
 use super::inspect::{OutsideLink, outside_links};
 use crate::{
     archive::{Verified, reader::Discard},
@@ -14,7 +15,7 @@ use crate::{
     error::{Failure, Kind},
     model::version::{Compatibility, compatibility, incompatible},
     store::is_cold,
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// The depth of a verification.
@@ -155,7 +156,7 @@ fn one(
             let odd = dates::odd(location.file_name(), manifest.created_at, context.now);
             if let Some(odd) = odd {
                 let message = format!("{}: {odd}", location.shown());
-                remarks.warning(dates::DATE, "", message);
+                remarks.warning(RemarkKind::Date, "", message);
             }
             let (looked_into, faults) = looked.unzip();
             let faults = faults.unwrap_or_default();

@@ -29,6 +29,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 #[cfg(feature = "_network")]
 use self::proof::{io_error, is_same, not_proven};
@@ -126,8 +127,9 @@ pub struct Stored {
     pub modified: Option<DateTime<Utc>>,
 }
 
-/// The evidence that a store holds an upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The evidence that a store holds an upload. The names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Proof {
     /// The store computed a checksum of its own, and it equals that of the upload.
     Checksum,

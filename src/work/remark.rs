@@ -8,18 +8,79 @@ use tracing::warn;
 
 use crate::error::{Failure, Kind};
 
-/// The kind for an owner that a file system refuses.
-pub const OWNER: &str = "owner";
-/// The kind for a time that a file system refuses.
-pub const TIME: &str = "time";
-/// The kind for an extended attribute that a file system refuses.
-pub const ATTRIBUTE: &str = "attribute";
+/// The kinds of remarks. Their names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemarkKind {
+    /// A source that the archive does not have.
+    Absent,
+    /// The version of the application is not known.
+    AppVersion,
+    /// An attribute, or set-id bits, that this user or the file system cannot restore.
+    Attribute,
+    /// A `.bak` that no import made, or content of a command that is not kept.
+    Backup,
+    /// A part of a database that could not be checked.
+    Check,
+    /// A cleanup that failed, or whose note could not be written.
+    Cleanup,
+    /// An entry for which no import command ran.
+    Command,
+    /// The configurations of the archive and of this machine differ.
+    Configuration,
+    /// A database in a directory of which no consistent copy could be made.
+    Database,
+    /// The archive is dated in the future, or its name and its manifest tell different times.
+    Date,
+    /// A source that is empty, or has lost much.
+    Empty,
+    /// Something excluded that could not come along into the new folder.
+    Excluded,
+    /// A file of the newest archive that no longer matches its pattern.
+    Gone,
+    /// An index that does not match its table.
+    Index,
+    /// A database with values too large for redb to check.
+    LargePages,
+    /// A link that leads out of its directory.
+    Link,
+    /// A path that `--map` does not change.
+    Map,
+    /// A container shows the old file or folder by itself.
+    MountedElsewhere,
+    /// A file whose name cannot be that of an entry.
+    Name,
+    /// An entry for which this machine has no place.
+    NoPlace,
+    /// A process writes to a deleted file of a source.
+    OpenDeleted,
+    /// A file that is not an archive.
+    Other,
+    /// An owner that this machine or the file system refuses.
+    Owner,
+    /// A command with a pipe whose failure would pass unseen.
+    Pipe,
+    /// A unit that systemd does not have.
+    Service,
+    /// Sockets, fifos and devices.
+    Special,
+    /// A file that matches a pattern and is not in the archive.
+    Stray,
+    /// A time that the file system refuses.
+    Time,
+    /// An entry without a consistent copy.
+    Torn,
+    /// A file that was gone before it was read.
+    Vanished,
+    /// A process works in a directory that is replaced.
+    WorkingDirectory,
+}
 
 /// A part that a verb left undone, or a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Remark {
     /// The kind, for programs.
-    pub kind: &'static str,
+    pub kind: RemarkKind,
     /// The entry or source that it concerns; empty if it concerns the whole archive.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub entry: String,
@@ -40,7 +101,7 @@ pub struct Remarks {
 
 impl Remarks {
     /// Records a part that was left undone, and logs it.
-    pub fn undone(&mut self, kind: &'static str, entry: impl ToString, message: impl Into<String>) {
+    pub fn undone(&mut self, kind: RemarkKind, entry: impl ToString, message: impl Into<String>) {
         let remark = Remark::new(kind, entry, message);
         if !self.left_undone.contains(&remark) {
             warn!("{}", remark.message);
@@ -49,12 +110,7 @@ impl Remarks {
     }
 
     /// Records a warning, and logs it.
-    pub fn warning(
-        &mut self,
-        kind: &'static str,
-        entry: impl ToString,
-        message: impl Into<String>,
-    ) {
+    pub fn warning(&mut self, kind: RemarkKind, entry: impl ToString, message: impl Into<String>) {
         let remark = Remark::new(kind, entry, message);
         if !self.warnings.contains(&remark) {
             warn!("{}", remark.message);
@@ -63,14 +119,9 @@ impl Remarks {
     }
 
     /// Records a refusal of the file system: for an attribute as undone, for an owner or a time as a warning.
-    pub fn refused(
-        &mut self,
-        kind: &'static str,
-        entry: impl ToString,
-        message: impl Into<String>,
-    ) {
+    pub fn refused(&mut self, kind: RemarkKind, entry: impl ToString, message: impl Into<String>) {
         match kind {
-            ATTRIBUTE => self.undone(kind, entry, message),
+            RemarkKind::Attribute => self.undone(kind, entry, message),
             kind => self.warning(kind, entry, message),
         }
     }
@@ -107,7 +158,7 @@ impl Remarks {
 }
 
 impl Remark {
-    fn new(kind: &'static str, entry: impl ToString, message: impl Into<String>) -> Remark {
+    fn new(kind: RemarkKind, entry: impl ToString, message: impl Into<String>) -> Remark {
         Remark {
             kind,
             entry: entry.to_string(),

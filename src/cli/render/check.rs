@@ -39,7 +39,7 @@ fn describe(checked: &DestinationCheck) -> String {
         };
         let seconds = capability.seconds;
         vec![
-            format!("  {}", capability.name.replace('_', " ")),
+            format!("  {}", capability.name.name().replace('_', " ")),
             result.to_owned(),
             seconds.map_or_else(
                 || "-".to_owned(),

@@ -12,7 +12,7 @@ pub fn show(printer: &Printer, report: &CopyReport) -> Result<u8> {
 
 fn lines(report: &CopyReport) -> String {
     let copied = report.copied.iter().map(|one| {
-        let result = format!("copied, proven by {}", one.proof);
+        let result = format!("copied, proven by {}", one.proof.name());
         vec![printable(&one.name), size(one.size_bytes), result]
     });
     let skipped = report.skipped.iter().map(|one| {

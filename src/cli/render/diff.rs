@@ -7,7 +7,7 @@ use crate::{
     cli::size::size,
     error::{Failure, Kind},
     model::entry_name::printable,
-    ops::diff::{DiffReport, EntryDiff},
+    ops::diff::{DiffReport, DiffState, EntryDiff},
 };
 
 /// Shows the report, and returns the exit code.
@@ -15,7 +15,7 @@ pub fn show(printer: &Printer, report: &DiffReport) -> Result<u8> {
     let count = report
         .entries
         .iter()
-        .filter(|entry| entry.state != "unchanged")
+        .filter(|entry| entry.state != DiffState::Unchanged)
         .count();
     let differs =
         (count > 0).then(|| Failure::new(Kind::Differs, format!("{count} entries differ")));
@@ -26,7 +26,7 @@ pub fn show(printer: &Printer, report: &DiffReport) -> Result<u8> {
         let row = |entry: &EntryDiff| {
             vec![
                 printable(&entry.entry),
-                entry.state.replace('_', " "),
+                entry.state.name().to_owned(),
                 bytes(entry.here_bytes),
                 bytes(entry.there_bytes),
             ]

@@ -72,12 +72,12 @@ fn lines(report: &VerifyReport, scratch: &Path) -> String {
                 .iter()
                 .flatten()
                 .map(|looked| {
-                    let check = looked.check.map(|check| format!(", {check}_check"));
+                    let check = looked.check.map(|check| format!(", {}", check.pragma()));
                     let check = check.unwrap_or_default();
                     format!(
                         "  looked into {} ({}{check})\n",
                         printable(&looked.entry),
-                        looked.kind
+                        looked.kind.name()
                     )
                 })
                 .collect();

@@ -12,6 +12,7 @@ use crate::{
         render,
     },
     ops::verify::{VerifyDepth, verify},
+    work::remark::RemarkKind,
 };
 
 /// Prove archives good, changing nothing
@@ -52,7 +53,7 @@ impl VerifyArguments {
         let mut report = verify(&app.context, &locations, depth)?;
         for file in &other_files {
             let message = format!("{} is passed over: {}", file.name, file.reason);
-            report.remarks.warning("other", "", message);
+            report.remarks.warning(RemarkKind::Other, "", message);
         }
         report.other_files = other_files;
         render::verify::show(&app.printer, &report, &app.context.scratch)

@@ -29,6 +29,7 @@ use crate::disk::{
 use crate::{
     error::{Failure, Kind},
     model::{entry_name::EntryName, plan::FileAttributes, rules::Rules, tree::Modified},
+    work::remark::RemarkKind,
 };
 
 /// A transaction that has begun. Dropped before [`Transaction::commit`], it leaves nothing behind.
@@ -334,8 +335,8 @@ pub struct Refused {
     pub entry: EntryName,
     /// The place at which it will lie.
     pub target: PathBuf,
-    /// One of the kinds of [`attributes`].
-    pub kind: &'static str,
+    /// Its kind.
+    pub kind: RemarkKind,
     /// The refusal and its reason, in words.
     pub what: String,
 }

@@ -28,7 +28,7 @@ use crate::model::{
     relative::shown,
     tree::{FolderRecord, LinkRecord, Modified, Owner, Xattrs},
 };
-use crate::work::remark::{ATTRIBUTE, OWNER, TIME};
+use crate::work::remark::RemarkKind;
 
 /// The right to give owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +43,12 @@ pub enum Privilege {
 const NO_OWNER: &str = "its owner cannot be";
 const NO_TIME: &str = "its time cannot be set";
 
-/// Returns the kind of something that was refused, in the words of [`AttributeWriter`].
-pub fn kind_of(refused: &str) -> &'static str {
+/// Returns the kind of a refusal, in the words of [`AttributeWriter`].
+pub fn kind_of(refused: &str) -> RemarkKind {
     match refused {
-        _ if refused.starts_with(NO_OWNER) => OWNER,
-        _ if refused.starts_with(NO_TIME) => TIME,
-        _ => ATTRIBUTE,
+        _ if refused.starts_with(NO_OWNER) => RemarkKind::Owner,
+        _ if refused.starts_with(NO_TIME) => RemarkKind::Time,
+        _ => RemarkKind::Attribute,
     }
 }
 

@@ -8,6 +8,7 @@ use tracing::warn;
 use super::{
     Examination,
     probe::{LINES, find, finish, reads},
+    report::Ability,
 };
 use crate::store::{Maker, Store};
 
@@ -25,14 +26,14 @@ impl Examination {
             return Ok(());
         };
         if !can_delete {
-            self.not_tried("parts", "what is written cannot be deleted");
-            self.not_tried("abort_parts", "what is written cannot be deleted");
+            self.not_tried(Ability::Parts, "what is written cannot be deleted");
+            self.not_tried(Ability::AbortParts, "what is written cannot be deleted");
             return Ok(());
         }
         let name = format!("{probe}-parts");
         let content = content(&name, part_bytes);
         self.written.push(name.clone());
-        let arrived = self.attempt("parts", || {
+        let arrived = self.attempt(Ability::Parts, || {
             let proof = finish(store.create_in_parts(&name, maker)?, &content)?;
             find(store, &name, content.len())?;
             if !reads(store, &name, &content)? {
@@ -51,11 +52,11 @@ impl Examination {
             }
         }
         if arrived.is_none() {
-            self.not_tried("abort_parts", "no upload in parts arrived");
+            self.not_tried(Ability::AbortParts, "no upload in parts arrived");
             return Ok(());
         }
         let name = format!("{probe}-aborted");
-        self.attempt("abort_parts", || {
+        self.attempt(Ability::AbortParts, || {
             let mut upload = store.create_in_parts(&name, maker)?;
             // More than one part: the first is sent.
             upload.write_all(&content)?;

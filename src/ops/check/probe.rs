@@ -3,8 +3,8 @@
 use std::{io::Write as _, sync::Arc};
 
 use anyhow::{Context as _, Result, anyhow};
+use chrono::TimeDelta;
 
-use super::{PATIENCE, PROBE};
 use crate::{
     context::Context,
     error::{Failure, Kind},
@@ -13,6 +13,10 @@ use crate::{
     work::ReadAt,
 };
 
+/// The beginning of the names of probes; no archive has such a name.
+pub const PROBE: &str = "hookshot-check-";
+/// After this long a probe counts as left behind.
+const PATIENCE: TimeDelta = TimeDelta::hours(24);
 /// The number of lines of a probe.
 pub const LINES: usize = 64;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 
 use super::*;
 use crate::{
@@ -283,7 +283,7 @@ fn each_thing_that_a_store_cannot_do_is_named() {
         let found = examination.capabilities.iter();
         let found: Vec<&str> = found
             .filter(|capability| !capability.good)
-            .map(|capability| capability.name)
+            .map(|capability| capability.name.name())
             .collect();
         assert_eq!(found, bad, "{wrong:?}");
         let failure = examination.failure.map(|failure| failure.kind);

@@ -20,11 +20,12 @@ use crate::{
     error::{Failure, Kind},
     model::entry_name::EntryName,
     source::leftover,
-    work::{cancel::Advance, remark::Remarks, shell::Line},
+    work::{
+        cancel::Advance,
+        remark::{RemarkKind, Remarks},
+        shell::Line,
+    },
 };
-
-/// The kind of the remarks.
-const CLEANUP: &str = "cleanup";
 
 /// The commands around an export. When this value is dropped, every cleanup that is owed runs.
 pub struct Around<'a> {
@@ -127,7 +128,8 @@ impl<'a> Around<'a> {
                 "cannot note that the cleanup of {} is owed: it runs at the end of this export, but not if this export is killed: {error:#}",
                 shown(name)
             );
-            self.remarks.warning(CLEANUP, name.unwrap_or(""), message);
+            self.remarks
+                .warning(RemarkKind::Cleanup, name.unwrap_or(""), message);
         }
         if cleanup.is_some() {
             self.owed.push(name.map(str::to_owned));
@@ -188,14 +190,15 @@ impl<'a> Around<'a> {
                 info!("Cleaning up {}", shown(name));
                 // It is owed as before if this cannot be noted.
                 let _ = self.note(name, true, true);
-                self.run(command, CLEANUP, name, &|_| Ok(()))
+                self.run(command, "cleanup", name, &|_| Ok(()))
             }
             None => {
                 let message = format!(
                     "the cleanup of {} was owed, and the configuration says no command for it any more",
                     shown(name)
                 );
-                self.remarks.undone(CLEANUP, name.unwrap_or(""), message);
+                self.remarks
+                    .undone(RemarkKind::Cleanup, name.unwrap_or(""), message);
                 Ok(())
             }
         };
@@ -206,7 +209,8 @@ impl<'a> Around<'a> {
                 "the cleanup of {} failed, and is tried again by the next export: {error:#}",
                 shown(name)
             );
-            self.remarks.undone(CLEANUP, name.unwrap_or(""), message);
+            self.remarks
+                .undone(RemarkKind::Cleanup, name.unwrap_or(""), message);
         }
     }
 

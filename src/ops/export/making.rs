@@ -31,7 +31,7 @@ use crate::{
         written::ShownPath,
     },
     source::{staged::StagedContent, tree::ContentChanged},
-    store::is_taken,
+    store::{Proof, is_taken},
 };
 use crate::{
     catalog::{
@@ -382,7 +382,7 @@ fn arrived(proven: shipment::Proven) -> Result<Vec<OutputReport>> {
                 archive,
                 archive_escaped: None,
                 good: true,
-                proof: Some(proof.name()),
+                proof: Some(proof),
                 error: None,
                 hint: None,
                 outrun: false,
@@ -406,7 +406,7 @@ fn reported(shown: String, published: Result<ShownPath>) -> Result<OutputReport>
             archive: archive.text,
             archive_escaped: archive.escaped,
             good: true,
-            proof: Some("read-back"),
+            proof: Some(Proof::ReadBack),
             error: None,
             hint: None,
             outrun: false,

@@ -34,9 +34,10 @@ use crate::{
         method::Method,
     },
     source::{
-        sqlite::verdict::CheckExtent,
+        sqlite::verdict::{CheckDepth, CheckExtent},
         tree::{self, ContentChanged},
     },
+    store::Proof,
 };
 use crate::{
     catalog::output::ArchiveOutput,
@@ -122,7 +123,7 @@ pub struct ExportReport {
     pub databases: Vec<String>,
     /// The check that SQLite made of each of its databases: `integrity` or `quick`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub checks: BTreeMap<String, &'static str>,
+    pub checks: BTreeMap<String, CheckDepth>,
     /// Entries that changed each time they were read: the archive has them as they were read last, which may be no
     /// state that they ever had.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -147,7 +148,7 @@ pub struct OutputReport {
     /// True if the archive is proven to be there.
     pub good: bool,
     /// The proof.
-    pub proof: Option<&'static str>,
+    pub proof: Option<Proof>,
     /// The message of the failure.
     pub error: Option<String>,
     /// The advice to the user.
@@ -286,7 +287,7 @@ pub fn export(
     let snapshot = snapshot_of(true).or_else(|| snapshot_of(false));
     let checks = manifest.files.iter().filter_map(|(name, record)| {
         let checked = CheckExtent::of(record)?;
-        Some((name.to_string(), checked.check.name()))
+        Some((name.to_string(), checked.check))
     });
     let checks = checks.collect();
     let arrived = made.outputs.iter().find(|arrival| arrival.good);

@@ -45,7 +45,11 @@ use crate::{
         tree::StagedTree,
     },
 };
-use crate::{context::Context, machine::contents, work::remark::Remarks};
+use crate::{
+    context::Context,
+    machine::contents,
+    work::remark::{RemarkKind, Remarks},
+};
 
 /// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that
 /// the archive will hold, with its digest. What is copied has its cleanup at once; what is read where it lies, when the
@@ -80,7 +84,9 @@ pub fn stage(
         if source.presence == Presence::Optional && !source.path().is_none_or(is_there) {
             warn_of_absence(source);
             if before.is_some() {
-                gathered.remarks.warning(EMPTY, &source.name, gone(source));
+                gathered
+                    .remarks
+                    .warning(RemarkKind::Empty, &source.name, gone(source));
             }
             around.end(source);
             continue;
@@ -89,7 +95,9 @@ pub fn stage(
             && let Some(pitfall) = source.line(export).pitfall(&context.runner.starter)
         {
             let message = format!("the export command of {}: {pitfall}", source.name);
-            gathered.remarks.warning("pipe", &source.name, message);
+            gathered
+                .remarks
+                .warning(RemarkKind::Pipe, &source.name, message);
         }
         let amount = match read(context, settings, request, source, quiet)? {
             StagedSource::Entry(staged) => gathered.add(*staged),
@@ -99,7 +107,9 @@ pub fn stage(
         if let Some(message) = amount.is_odd(source, before)
             && !may_be_empty(settings, source, before)
         {
-            gathered.remarks.warning(EMPTY, &source.name, message);
+            gathered
+                .remarks
+                .warning(RemarkKind::Empty, &source.name, message);
         }
         if source.kind.is_copied() {
             around.end(source);
@@ -130,7 +140,7 @@ fn patterns(
                 "{} is left out: its name cannot be that of an entry",
                 path.display()
             );
-            remarks.undone("name", &source.name, message);
+            remarks.undone(RemarkKind::Name, &source.name, message);
         }
         require_mount(&source.above(glob.base()))?;
         let found = here.len() as u64;
@@ -169,7 +179,7 @@ fn warn_of_gone(settings: &Settings, newest: &Manifest, remarks: &mut Remarks) {
                     "{name} is gone: the newest archive has it, and there is no {}",
                     path.display()
                 );
-                remarks.warning("gone", name, message);
+                remarks.warning(RemarkKind::Gone, name, message);
             }
         }
     }
@@ -189,7 +199,7 @@ pub fn look_back(
             source.privacy == Privacy::Private && request.secrets == Secrets::Excluded;
         let name = source.name.as_str();
         let mut said = remarks.warnings.iter();
-        let is_said = said.any(|remark| remark.kind == EMPTY && remark.entry == name);
+        let is_said = said.any(|remark| remark.kind == RemarkKind::Empty && remark.entry == name);
         let before = Amount::archived(source, newest);
         if is_left_out || is_said || before.is_none() {
             continue;
@@ -199,7 +209,7 @@ pub fn look_back(
             None => Some(gone(source)),
         };
         if let Some(message) = message {
-            remarks.warning(EMPTY, name, message);
+            remarks.warning(RemarkKind::Empty, name, message);
         }
     }
     warn_of_gone(settings, newest, remarks);
@@ -222,9 +232,6 @@ fn gone(source: &Source) -> String {
     let name = &source.name;
     format!("{name} is not there any more, and the newest archive has it")
 }
-
-/// The kind of the warning of a source that is empty, or has lost much.
-const EMPTY: &str = "empty";
 
 /// Everything that goes into an archive.
 #[derive(Default)]
@@ -268,7 +275,7 @@ impl Gathered {
                 let message = format!(
                     "{name} has a page of {bytes} bytes: hookshot checked every page of the copy itself; redb, which would need as much memory, neither checked nor compacted it"
                 );
-                self.remarks.warning("large_pages", name, message);
+                self.remarks.warning(RemarkKind::LargePages, name, message);
             }
         }
     }
@@ -287,10 +294,12 @@ impl Gathered {
         }
         for special in &staged.special {
             let message = format!("{special}: it is left out, no archive holds one");
-            self.remarks.warning("special", &source.name, message);
+            self.remarks
+                .warning(RemarkKind::Special, &source.name, message);
         }
         for vanished in &staged.vanished {
-            self.remarks.undone("vanished", &source.name, vanished);
+            self.remarks
+                .undone(RemarkKind::Vanished, &source.name, vanished);
         }
         for entry in &staged.torn {
             warn!("{entry} changed each time it was read: the archive has it as it was read last");
@@ -323,7 +332,7 @@ impl Gathered {
             let message = format!(
                 "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a plain file, marked as torn ({reason}); mend it, or exclude it if it is no database"
             );
-            self.remarks.undone("database", entry, message);
+            self.remarks.undone(RemarkKind::Database, entry, message);
         }
         self.torn.extend(staged.torn);
         self.trees.insert(source.name.clone(), staged.tree);
@@ -347,7 +356,7 @@ fn announce_links(source: &Source, path: &Path, tree: &Tree, remarks: &mut Remar
         });
     }
     for link in links.finish() {
-        remarks.warning("link", &source.name, link);
+        remarks.warning(RemarkKind::Link, &source.name, link);
     }
 }
 
@@ -407,7 +416,7 @@ fn warn_of_deleted(name: &EntryName, path: &Path, holders: &[Holder], remarks: &
             holder::describe(holders),
             path.display()
         );
-        remarks.undone("open_deleted", name, message);
+        remarks.undone(RemarkKind::OpenDeleted, name, message);
     }
 }
 

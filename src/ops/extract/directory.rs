@@ -22,7 +22,7 @@ use crate::{
         entry_name::EntryName, manifest::Manifest, named::Named, tree::files_of, written::escaped,
     },
     ops::import::remark_refused,
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// Bytes of the files of a directory.
@@ -84,10 +84,10 @@ pub fn extract(
         result => result.with_context(|| format!("cannot write {}", target.display()))?,
     }
     for link in outside.left.into_iter().chain(unrestored.links) {
-        remarks.undone("link", name, link);
+        remarks.undone(RemarkKind::Link, name, link);
     }
     for attribute in lost.finish() {
-        remarks.undone("attribute", name, attribute);
+        remarks.undone(RemarkKind::Attribute, name, attribute);
     }
     for attribute in unrestored.attributes {
         remark_refused(remarks, name, attribute);

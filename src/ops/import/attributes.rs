@@ -15,7 +15,7 @@ use crate::{
         plan::{self, FileAttributes, Present, Privacy},
         tree::{Owner, Xattrs},
     },
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// Returns what a restored file gets: what the manifest says, else what the target has, else what the tar says.
@@ -60,7 +60,7 @@ pub fn wanted(
         for said in foresight.of_file(record) {
             let message = format!("{}: {said}", target.display());
             let mut remarks = unpacked.unrestored.borrow_mut();
-            remarks.undone("attribute", name, message);
+            remarks.undone(RemarkKind::Attribute, name, message);
         }
     }
     if !context.privileged {
@@ -93,7 +93,7 @@ pub fn wanted(
         Some(refused) => {
             let message = format!("{}: {refused}", target.display());
             let mut remarks = unpacked.unrestored.borrow_mut();
-            remarks.warning("owner", name, message);
+            remarks.warning(RemarkKind::Owner, name, message);
         }
         None => attributes.owner = Some((uid, gid)),
     }
@@ -129,7 +129,7 @@ pub fn announce_owners(
         }
     }
     for message in names.messages {
-        remarks.warning("owner", "", message);
+        remarks.warning(RemarkKind::Owner, "", message);
     }
 }
 

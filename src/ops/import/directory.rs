@@ -39,7 +39,7 @@ use crate::{
         rules::Rules,
         tree::{FolderRecord, Tree, relative_of},
     },
-    work::remark::{OWNER, Remarks},
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// An archive's directory, and where this machine has it.
@@ -106,7 +106,7 @@ impl<'a> Directory<'a> {
         let name = &self.source.name;
         let mut remarks = self.unpacked.unrestored.borrow_mut();
         for link in &self.outside.announced {
-            remarks.warning("link", name, link);
+            remarks.warning(RemarkKind::Link, name, link);
         }
         for link in &self.outside.left {
             let advice = match self.source.kind.restores_all_links() {
@@ -115,10 +115,14 @@ impl<'a> Directory<'a> {
                     "make it by hand if it is right here, or set `links = \"all\"` for the source and import again"
                 }
             };
-            remarks.undone("link", name, format!("{link}; {advice}"));
+            remarks.undone(RemarkKind::Link, name, format!("{link}; {advice}"));
         }
         for owner in &lost.owners {
-            remarks.warning("owner", name, format!("{}: {owner}", self.target.display()));
+            remarks.warning(
+                RemarkKind::Owner,
+                name,
+                format!("{}: {owner}", self.target.display()),
+            );
         }
         self.has_named_owners.set(!lost.owners.is_empty());
         let lost = match is_unchanged {
@@ -126,7 +130,7 @@ impl<'a> Directory<'a> {
             false => lost.in_the_archive,
         };
         for attribute in lost.finish() {
-            remarks.undone("attribute", name, attribute);
+            remarks.undone(RemarkKind::Attribute, name, attribute);
         }
         Ok(is_unchanged)
     }
@@ -376,7 +380,7 @@ impl<'a> Directory<'a> {
         let mut remarks = self.unpacked.unrestored.borrow_mut();
         let name = &self.source.name;
         for link in refused.links {
-            remarks.undone("link", name, link);
+            remarks.undone(RemarkKind::Link, name, link);
         }
         let is_named = |refused: &String| self.has_named_owners.get() && is_owner(refused);
         for attribute in refused.attributes {
@@ -388,7 +392,7 @@ impl<'a> Directory<'a> {
         if exists(self.target) {
             self.make_room(place, made)?;
             for left in keep(self.target, place, rules, privilege)? {
-                remarks.warning("excluded", name, left);
+                remarks.warning(RemarkKind::Excluded, name, left);
             }
         }
         Ok(())
@@ -461,7 +465,7 @@ pub fn remark_refused(remarks: &mut Remarks, name: &EntryName, refused: String) 
 
 /// Returns true if a refusal is that of an owner.
 fn is_owner(refused: &str) -> bool {
-    kind_of(what(refused)) == OWNER
+    kind_of(what(refused)) == RemarkKind::Owner
 }
 
 /// Returns the refusal without the path.

@@ -34,7 +34,7 @@ use crate::{
         entry_name::EntryName,
         plan::{self, Action, PlanStep},
     },
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// The plan of an import.
@@ -94,7 +94,7 @@ pub fn plan<'a>(
                     "{} is a mount point in which nothing changes: its own mode, owner and attributes are not restored",
                     target.display()
                 );
-                remarks.undone("attribute", name, message);
+                remarks.undone(RemarkKind::Attribute, name, message);
             }
             let changes = made.changes.into_iter();
             planned
@@ -116,10 +116,10 @@ pub fn plan<'a>(
     {
         match &unpacked.beside {
             Some(beside) if step.target.is_some() => {
-                remarks.undone("configuration", &step.entry, beside.message.clone());
+                remarks.undone(RemarkKind::Configuration, &step.entry, beside.message.clone());
             }
             _ if is_command(settings, &step.entry) => remarks.undone(
-                "command",
+                RemarkKind::Command,
                 &step.entry,
                 format!(
                     "{} is left out: with --root no import command runs, because it would work on this machine (`hookshot extract` takes it out)",
@@ -127,7 +127,7 @@ pub fn plan<'a>(
                 ),
             ),
             _ => remarks.undone(
-                "no_place",
+                RemarkKind::NoPlace,
                 &step.entry,
                 format!(
                     "{} is left out: this machine has no place for it (`hookshot extract` takes it out)",

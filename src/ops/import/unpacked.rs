@@ -47,7 +47,7 @@ use crate::{
         version::{Compatibility, compatibility, incompatible},
     },
     source::{database::DatabaseVerdict, engines},
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// The files that entries replace on this machine, links resolved.
@@ -274,7 +274,7 @@ impl<'a> Unpacked<'a> {
                     extent,
                 } => {
                     let message = format!("{name}: {fault}; it is restored as it is: {remedy}");
-                    self.remarks.undone("index", name, message);
+                    self.remarks.undone(RemarkKind::Index, name, message);
                     Some(extent)
                 }
                 DatabaseVerdict::Damaged(finding) => {
@@ -340,7 +340,7 @@ fn broken(name: &EntryName, finding: &str) -> Obstacle {
 /// Warns if the restored configuration sends the service, or the next export, to other places than those that were
 /// restored to.
 fn warn_of_moves(schema: &Schema, settings: &Settings, remarks: &mut Remarks) {
-    let mut warning = |message: String| remarks.warning("configuration", CONFIG, message);
+    let mut warning = |message: String| remarks.warning(RemarkKind::Configuration, CONFIG, message);
     if schema.sources.is_some() || settings.schema.sources.is_some() {
         if schema.sources != settings.schema.sources {
             warning("The archive's config.toml describes other sources than this machine's: this import goes where this machine's say, the next export and import go where the archive's say".to_owned());

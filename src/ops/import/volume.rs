@@ -21,7 +21,7 @@ use crate::{
     },
     machine::obstacle::{Obstacle, ObstacleKind},
     model::{entry_name::EntryName, rules::Rules},
-    work::remark::Remarks,
+    work::remark::{RemarkKind, Remarks},
 };
 
 /// More children than this have no room in the journal.
@@ -117,7 +117,7 @@ pub fn children<'a>(
             directory.name(),
             chosen.path.display()
         );
-        remarks.warning("backup", directory.name(), message);
+        remarks.warning(RemarkKind::Backup, directory.name(), message);
     }
     let volume = Volume {
         before: Own::of(&target).with_context(listing)?,

@@ -107,7 +107,7 @@ impl PrunePlan {
         for Judged { archive, verdict } in &self.judged {
             let (name, time) = (archive.name.clone(), rfc3339(archive.time));
             let size_bytes = self.size_bytes(&archive.name);
-            let standing = archive.standing.name();
+            let standing = archive.standing;
             match verdict {
                 Verdict::Keep(reasons) => keep.push(KeptArchive {
                     name,

@@ -2,7 +2,11 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use crate::{catalog::each::FailedDestination, error::Failure, model::retention::Policy};
+use crate::{
+    catalog::each::FailedDestination,
+    error::Failure,
+    model::retention::{Policy, Standing},
+};
 
 /// The results of a prune.
 #[derive(Debug)]
@@ -66,7 +70,7 @@ pub struct KeptArchive {
     /// Its size.
     pub size_bytes: u64,
     /// The standing of the archive: `good`, `unproven`, `cold`, `torn`, `damaged` or `incomplete`.
-    pub standing: &'static str,
+    pub standing: Standing,
     /// Its mark: `forever`, or until when.
     pub mark: Option<String>,
 }
@@ -85,7 +89,7 @@ pub struct ArchiveToRemove {
     /// Its size.
     pub size_bytes: u64,
     /// The standing of the archive: `good`, `unproven`, `cold`, `torn`, `damaged` or `incomplete`.
-    pub standing: &'static str,
+    pub standing: Standing,
 }
 
 /// An archive that should have been removed and is still there.

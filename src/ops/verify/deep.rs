@@ -31,25 +31,60 @@ use crate::{
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
     },
-    source::{behavior::TextRule, database::DatabaseVerdict, engines},
+    source::{behavior::TextRule, database::DatabaseVerdict, engines, sqlite::verdict::CheckDepth},
 };
 use crate::{context::Context, machine::contents, work::remark::Remarks};
 
 /// So many first bytes tell what a file is.
 const HEAD_BYTES: usize = 16;
 
+/// The kind as which an entry is checked. The names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InspectedKind {
+    /// A database of redb.
+    Redb,
+    /// A database of SQLite.
+    Sqlite,
+    /// A configuration of hookshot.
+    Config,
+    /// Another TOML file.
+    Toml,
+}
+
+impl InspectedKind {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            InspectedKind::Redb => "redb",
+            InspectedKind::Sqlite => "sqlite",
+            InspectedKind::Config => "config",
+            InspectedKind::Toml => "toml",
+        }
+    }
+}
+
+impl From<Engine> for InspectedKind {
+    fn from(engine: Engine) -> InspectedKind {
+        match engine {
+            Engine::Redb => InspectedKind::Redb,
+            Engine::Sqlite => InspectedKind::Sqlite,
+        }
+    }
+}
+
 /// An entry that was inspected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Looked {
     /// The entry.
     pub entry: String,
-    /// The kind as which it was checked: `redb`, `sqlite`, `config` or `toml`.
-    pub kind: &'static str,
+    /// The kind as which it was checked.
+    pub kind: InspectedKind,
     /// True if it is good.
     pub good: bool,
     /// The check that SQLite made: `integrity` or `quick`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub check: Option<&'static str>,
+    pub check: Option<CheckDepth>,
 }
 
 /// The entries of an archive that can be inspected.
@@ -109,7 +144,7 @@ impl<'a> Looking<'a> {
         // Entries that the archive's configuration calls databases, but that do not begin as one.
         for (name, engine) in expected(config.as_ref()) {
             if self.others.contains(&name) {
-                looked.push(Looked::of(&name, engine.kind(), false));
+                looked.push(Looked::of(&name, InspectedKind::from(engine), false));
                 let what = format!("it is not a database of {}", engine.name());
                 faults.push(not_opened(&name, &what));
             }
@@ -157,8 +192,8 @@ impl<'a> Looking<'a> {
             contents::say_checked(extent, name, &shown, remarks);
         }
         looked.push(Looked {
-            check: extent.map(|extent| extent.check.name()),
-            ..Looked::of(name, engine.kind(), fault.is_none())
+            check: extent.map(|extent| extent.check),
+            ..Looked::of(name, engine.into(), fault.is_none())
         });
         Ok(fault)
     }
@@ -177,8 +212,8 @@ impl<'a> Looking<'a> {
                 continue;
             }
             let (kind, rule) = match is_config {
-                true => ("config", TextRule::Configuration),
-                false => ("toml", TextRule::Toml),
+                true => (InspectedKind::Config, TextRule::Configuration),
+                false => (InspectedKind::Toml, TextRule::Toml),
             };
             let found = match contents::check(rule, bytes) {
                 Ok(found) => {
@@ -223,7 +258,7 @@ impl<'a> Looking<'a> {
 }
 
 impl Looked {
-    fn of(entry: &EntryName, kind: &'static str, good: bool) -> Looked {
+    fn of(entry: &EntryName, kind: InspectedKind, good: bool) -> Looked {
         Looked {
             entry: entry.as_str().to_owned(),
             kind,

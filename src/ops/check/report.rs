@@ -1,0 +1,90 @@
+//! The report of a check.
+
+use serde::Serialize;
+
+use crate::error::Failure;
+
+/// The results of a check.
+#[derive(Debug, Serialize)]
+pub struct CheckReport {
+    /// One for each destination, in the order in which they were named.
+    pub destinations: Vec<DestinationCheck>,
+    /// The summary of the failures, if a destination is not good.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+}
+
+/// The results for one destination.
+#[derive(Debug, Serialize)]
+pub struct DestinationCheck {
+    /// Its name in the configuration, if it was named by that.
+    pub name: Option<String>,
+    /// The location of the destination.
+    pub location: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location_escaped: Option<String>,
+    /// True if the destination can do everything that it is there for.
+    pub good: bool,
+    /// Each thing that was tried.
+    pub capabilities: Vec<Capability>,
+    /// The leftovers of dead uploads and checks that were removed now.
+    pub swept: Vec<String>,
+}
+
+/// The abilities of a destination. The names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ability {
+    /// It opens.
+    Open,
+    /// The leftovers of dead uploads can be found and removed.
+    Sweep,
+    /// A file can be written.
+    Write,
+    /// The file is found.
+    Find,
+    /// Its content can be read.
+    Read,
+    /// It is listed.
+    List,
+    /// A second upload of one name is refused.
+    CreateOnce,
+    /// The file can be removed.
+    Delete,
+    /// An upload in parts arrives.
+    Parts,
+    /// An upload in parts can be given up.
+    AbortParts,
+}
+
+impl Ability {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ability::Open => "open",
+            Ability::Sweep => "sweep",
+            Ability::Write => "write",
+            Ability::Find => "find",
+            Ability::Read => "read",
+            Ability::List => "list",
+            Ability::CreateOnce => "create_once",
+            Ability::Delete => "delete",
+            Ability::Parts => "parts",
+            Ability::AbortParts => "abort_parts",
+        }
+    }
+}
+
+/// One thing that a destination must be able to do.
+#[derive(Debug, Serialize)]
+pub struct Capability {
+    /// Its name.
+    pub name: Ability,
+    /// True if the destination can do it.
+    pub good: bool,
+    /// The duration of the attempt in seconds; none if it was not tried.
+    pub seconds: Option<f64>,
+    /// The remark on it, if there is one.
+    pub message: Option<String>,
+}
