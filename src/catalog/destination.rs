@@ -77,17 +77,15 @@ impl Destination {
     ) -> Result<Destination> {
         context.signs.keep_in(&settings.folders());
         let mut options = written.options;
-        options.read_back |= read_back == ReadBack::Always;
+        options.transfer.read_back |= read_back == ReadBack::Always;
         let lookup = secret::Lookup {
             config: &settings.config,
             environment: &context.environment,
             runner: &context.runner,
-            limit: options.timeout,
+            limit: options.transfer.timeout,
             advance: &context.step(),
         };
-        for (name, value) in &written.secrets {
-            *options.secret_mut(*name) = Some(lookup.resolve(*name, value)?);
-        }
+        let options = options.resolve(&mut |written| lookup.resolve(&written).map(Some))?;
         let stop = context.stop.clone();
         let store: Arc<dyn Store> = Arc::from(store::open(
             &written.address,
@@ -115,28 +113,28 @@ impl Destination {
         settings: &Settings,
         written: &destinations::DestinationSettings,
     ) -> Result<Vec<String>> {
-        let mut options = written.options.clone();
         let (mut is_complete, mut unseen) = (true, Vec::new());
         let lookup = secret::Lookup {
             config: &settings.config,
             environment: &context.environment,
             runner: &context.runner,
-            limit: options.timeout,
+            limit: written.options.transfer.timeout,
             advance: &context.step(),
         };
-        for (name, value) in &written.secrets {
-            if !secret::is_at_hand(value) {
+        let options = written.options.clone().resolve(&mut |written| {
+            if !written.is_at_hand() {
                 is_complete = false;
-                continue;
+                return Ok(None);
             }
-            match lookup.find(*name, value) {
-                Ok(value) => *options.secret_mut(*name) = secret::read(*name, &value)?,
+            match lookup.find(&written) {
+                Ok(value) => Ok(secret::read(&written, &value)?),
                 Err(error) => {
                     is_complete = false;
                     unseen.push(format!("{error:#}"));
+                    Ok::<_, anyhow::Error>(None)
                 }
             }
-        }
+        })?;
         let environment = &context.environment;
         store::look_over(&written.address, &options, environment)?;
         if is_complete {

@@ -60,6 +60,7 @@ impl World {
         let environment = Environment {
             variables: self.variables,
             starter: starter.clone(),
+            ..Environment::default()
         };
         let runner = Runner {
             starter,

@@ -8,7 +8,7 @@ use super::{
     foreign,
     reader::{Kinds, Section, did_you_mean},
     retention::{self, Retention},
-    secret,
+    secret::{SecretForm, WrittenSecret, is_reference},
 };
 use crate::{
     model::{
@@ -16,9 +16,12 @@ use crate::{
         written::unexpanded,
     },
     store::{
-        Address, Options, Secret, SecretName,
-        address::{Service, is_ssh_word},
-        options::{Checksums, Encryption, MAX_CHUNK_BYTES, MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES},
+        Address, Options, OwnOptions, Secret, Transfer,
+        address::{Provider, is_ssh_word},
+        options::{
+            AzureOptions, BucketOptions, Checksums, Encryption, GcsOptions, MAX_CHUNK_BYTES,
+            MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES, S3Options, SftpOptions,
+        },
         proxy::{self, Proxy},
         shape::Shape,
     },
@@ -29,10 +32,8 @@ use crate::{
 pub struct DestinationSettings {
     /// Its place.
     pub address: Address,
-    /// The options of its store, without secrets.
-    pub options: Options,
-    /// The secrets as they are written: values, or references.
-    pub secrets: BTreeMap<SecretName, Secret>,
+    /// The options of its store, with secrets as they are written: values, or references.
+    pub options: Options<WrittenSecret>,
     /// Its own retention, if it has one.
     pub retention: Option<Retention>,
     /// True if its folder has to lie on another mount than `/`.
@@ -45,9 +46,8 @@ impl DestinationSettings {
     /// Returns a destination of which only the address is known.
     pub fn at(address: Address) -> DestinationSettings {
         DestinationSettings {
+            options: Options::of(&address),
             address,
-            options: Options::default(),
-            secrets: BTreeMap::new(),
             retention: None,
             mounted: false,
             exists: false,
@@ -58,9 +58,9 @@ impl DestinationSettings {
 /// The kinds of destinations; the keys of each are those that its function asks for.
 const KINDS: &Kinds<Own> = &[
     (FOLDER, folder),
-    (Service::S3.scheme(), s3),
-    (Service::Gcs.scheme(), gcs),
-    (Service::Azure.scheme(), azure),
+    (Provider::S3.scheme(), s3),
+    (Provider::Gcs.scheme(), gcs),
+    (Provider::Azure.scheme(), azure),
     (SFTP, sftp),
 ];
 const FOLDER: &str = "folder";
@@ -70,14 +70,24 @@ const SFTP: &str = "sftp";
 const MIN_RATE: u64 = 1000;
 
 /// The settings that only some kinds have.
-#[derive(Default)]
 struct Own {
-    options: Options,
-    secrets: BTreeMap<SecretName, Secret>,
+    options: OwnOptions<WrittenSecret>,
     mounted: bool,
     exists: bool,
     user: Option<String>,
     port: Option<u16>,
+}
+
+impl From<OwnOptions<WrittenSecret>> for Own {
+    fn from(options: OwnOptions<WrittenSecret>) -> Own {
+        Own {
+            options,
+            mounted: false,
+            exists: false,
+            user: None,
+            port: None,
+        }
+    }
 }
 
 /// Reads `[backup.destinations]`.
@@ -128,21 +138,22 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
             None
         }
     };
+    let mut transfer = Transfer {
+        read_back: section.flag("read_back").unwrap_or(false),
+        ..Transfer::default()
+    };
+    numbers(section, &mut transfer);
+    let retention = section.section("retention", retention::read);
     let Own {
-        mut options,
-        secrets,
+        options: own,
         mounted,
         exists,
         user,
         port,
-    } = own.unwrap_or_default();
-    options.read_back = section.flag("read_back").unwrap_or(false);
-    numbers(section, &mut options);
-    let retention = section.section("retention", retention::read);
+    } = own?;
     Some(DestinationSettings {
         address: with_login(section, address?, user, port),
-        options,
-        secrets,
+        options: Options { transfer, own },
         retention,
         mounted,
         exists,
@@ -162,7 +173,7 @@ fn address(section: &Section<'_>) -> Option<Address> {
 fn kind(address: &Address) -> &'static str {
     match address {
         Address::Folder(_) => FOLDER,
-        Address::Bucket { service, .. } => service.scheme(),
+        Address::Bucket { provider, .. } => provider.scheme(),
         Address::Sftp { .. } => SFTP,
     }
 }
@@ -171,24 +182,30 @@ fn folder(section: &Section<'_>) -> Own {
     Own {
         mounted: section.flag("mounted").unwrap_or(false),
         exists: section.flag("create") == Some(false),
-        ..Own::default()
+        ..Own::from(OwnOptions::Folder)
     }
 }
 
 fn s3(section: &Section<'_>) -> Own {
-    let mut own = object_store(section);
-    own.secret(section, SecretName::AccessKeyId);
-    own.secret(section, SecretName::SecretAccessKey);
-    own.secret(section, SecretName::SessionToken);
-    let options = &mut own.options;
-    options.profile = section.text("profile");
-    options.region = shaped(section, "region", Shape::Name);
-    options.path_style = section.flag("path_style");
-    options.tags = section.strings("tags");
-    options.sse = match (
-        section.text("sse").as_deref(),
-        section.text("sse_kms_key_id"),
-    ) {
+    OwnOptions::S3(S3Options {
+        bucket: bucket(section),
+        access_key_id: secret(section, "access_key_id", SecretForm::KeyName),
+        secret_access_key: secret(section, "secret_access_key", SecretForm::Key),
+        session_token: secret(section, "session_token", SecretForm::Key),
+        profile: section.text("profile"),
+        region: shaped(section, "region", Shape::Name),
+        path_style: section.flag("path_style"),
+        tags: section.strings("tags"),
+        sse: encryption(section),
+        conditional_writes: section.flag("conditional_writes").unwrap_or(true),
+        checksums: checksums(section),
+    })
+    .into()
+}
+
+fn encryption(section: &Section<'_>) -> Option<Encryption> {
+    let (kind, key) = (section.text("sse"), section.text("sse_kms_key_id"));
+    match (kind.as_deref(), key) {
         (None, None) => None,
         (Some("AES256"), None) => Some(Encryption::Server),
         (Some("aws:kms") | None, key) => Some(Encryption::Kms(key)),
@@ -199,86 +216,96 @@ fn s3(section: &Section<'_>) -> Own {
             );
             None
         }
-    };
-    options.conditional_writes = section
-        .flag("conditional_writes")
-        .unwrap_or(options.conditional_writes);
-    options.checksums = match section.text("checksums").as_deref() {
+    }
+}
+
+fn checksums(section: &Section<'_>) -> Checksums {
+    match section.text("checksums").as_deref() {
         None | Some("sha256") => Checksums::Sha256,
         Some("none") => Checksums::None,
         Some(_) => {
             section.fault("checksums", "must be \"sha256\" or \"none\"");
             Checksums::Sha256
         }
-    };
-    own
+    }
 }
 
 fn gcs(section: &Section<'_>) -> Own {
-    let mut own = object_store(section);
-    own.secret(section, SecretName::ServiceAccountKey);
-    own
+    OwnOptions::Gcs(GcsOptions {
+        bucket: bucket(section),
+        service_account_key: secret(section, "service_account_key", SecretForm::Json),
+    })
+    .into()
 }
 
 fn azure(section: &Section<'_>) -> Own {
-    let mut own = object_store(section);
-    own.secret(section, SecretName::AccountKey);
-    own.options.account = shaped(section, "account", Shape::Name);
-    own.options.tags = section.strings("tags");
-    own
+    OwnOptions::Azure(AzureOptions {
+        bucket: bucket(section),
+        account_key: secret(section, "account_key", SecretForm::Key),
+        account: shaped(section, "account", Shape::Name),
+        tags: section.strings("tags"),
+    })
+    .into()
 }
 
 fn sftp(section: &Section<'_>) -> Own {
     section.foreign(&foreign::OF_SSH);
-    let mut own = Own::default();
-    own.secret(section, SecretName::Password);
-    own.options.identity_file = section.path("identity_file");
-    own.options.known_hosts_file = section.path("known_hosts_file");
-    own.options.ssh_config = section.path("ssh_config");
-    own.user = section.text("user").filter(|user| {
+    let options = OwnOptions::Sftp(SftpOptions {
+        password: secret(section, "password", SecretForm::Line),
+        identity_file: section.path("identity_file"),
+        known_hosts_file: section.path("known_hosts_file"),
+        ssh_config: section.path("ssh_config"),
+    });
+    let user = section.text("user").filter(|user| {
         let is_good = is_ssh_word(user);
         if !is_good {
             section.fault("user", "is not one that ssh could take");
         }
         is_good
     });
-    own.port = section.number("port", "a number from 1 to 65535", |port| *port > 0);
-    own
+    Own {
+        user,
+        port: section.number("port", "a number from 1 to 65535", |port| *port > 0),
+        ..Own::from(options)
+    }
 }
 
 /// Reads the keys of every object store.
-fn object_store(section: &Section<'_>) -> Own {
+fn bucket(section: &Section<'_>) -> BucketOptions<WrittenSecret> {
     section.foreign(&foreign::OF_STORES);
-    let mut own = Own::default();
-    own.options.endpoint = shaped(section, "endpoint", Shape::Url);
-    own.options.storage_class = shaped(section, "storage_class", Shape::Name);
-    own.options.ca_file = section.path("ca_file");
-    own.options.allow_http = section.flag("allow_http").unwrap_or(false);
-    let name = SecretName::Proxy;
-    if let Some(url) = section.text(name.key()) {
-        let is_elsewhere = secret::is_reference(&url);
-        if !is_elsewhere
-            && url != proxy::NONE
-            && let Err(fault) = Proxy::parse(&url, "`proxy`")
-        {
-            section.fault(name.key(), format!("cannot be used: {fault}"));
-        }
-        // With a password it is a secret like others.
-        if is_elsewhere || url.contains('@') {
-            own.secrets.insert(name, Secret::new(url));
-        } else {
-            own.options.proxy = Some(Secret::new(url));
-        }
+    BucketOptions {
+        endpoint: shaped(section, "endpoint", Shape::Url),
+        storage_class: shaped(section, "storage_class", Shape::Name),
+        ca_file: section.path("ca_file"),
+        allow_http: section.flag("allow_http").unwrap_or(false),
+        proxy: proxy(section, "proxy"),
     }
-    own
 }
 
-impl Own {
-    fn secret(&mut self, section: &Section<'_>, name: SecretName) {
-        let written = section.text(name.key());
-        self.secrets
-            .extend(written.map(|written| (name, Secret::new(written))));
+fn proxy(section: &Section<'_>, key: &'static str) -> Option<WrittenSecret> {
+    let url = section.text(key)?;
+    let is_elsewhere = is_reference(&url);
+    if !is_elsewhere
+        && url != proxy::NONE
+        && let Err(fault) = Proxy::parse(&url, "`proxy`")
+    {
+        section.fault(key, format!("cannot be used: {fault}"));
     }
+    // With a password it is a secret like others.
+    let form = match is_elsewhere || url.contains('@') {
+        true => SecretForm::Key,
+        false => SecretForm::Plain,
+    };
+    Some(WrittenSecret {
+        key,
+        form,
+        text: Secret::new(url),
+    })
+}
+
+fn secret(section: &Section<'_>, key: &'static str, form: SecretForm) -> Option<WrittenSecret> {
+    let text = Secret::new(section.text(key)?);
+    Some(WrittenSecret { key, form, text })
 }
 
 fn shaped(section: &Section<'_>, key: &'static str, shape: Shape) -> Option<String> {
@@ -315,20 +342,20 @@ fn with_login(
 }
 
 /// Reads the keys of every destination that are numbers.
-fn numbers(section: &Section<'_>, options: &mut Options) {
+fn numbers(section: &Section<'_>, transfer: &mut Transfer) {
     let says = "a time limit from 1 s to 1 h, such as \"90s\"";
     let is_good = |time: &TimeLimit| (1..=3600).contains(&time.duration().as_secs());
     if let Some(time) = section.written("timeout", says, is_good) {
-        options.timeout = time.duration();
+        transfer.timeout = time.duration();
     }
     let says = "a number from 0 to 100";
     if let Some(attempts) = section.written("retry_attempts", says, |number| *number <= 100) {
-        options.retry_attempts = attempts;
+        transfer.retry_attempts = attempts;
     }
     let says = format!("a number from 1 to {MAX_PARALLEL_UPLOADS}");
     let is_good = |number: &usize| (1..=MAX_PARALLEL_UPLOADS).contains(number);
     if let Some(parallel) = section.written("parallel_uploads", &says, is_good) {
-        options.parallel_uploads = parallel;
+        transfer.parallel_uploads = parallel;
     }
     let says = "a size from 5 MiB to 512 MiB, such as \"8MiB\"";
     let bytes = |size: &Size| usize::try_from(size.bytes()).ok();
@@ -337,12 +364,12 @@ fn numbers(section: &Section<'_>, options: &mut Options) {
     };
     let size = section.written("chunk_size", says, is_good);
     if let Some(chunk_bytes) = size.and_then(|size| bytes(&size)) {
-        options.chunk_bytes = chunk_bytes;
+        transfer.chunk_bytes = chunk_bytes;
     }
     let says = "a rate of 1 kB/s at least, such as \"10MB/s\", or 0 for no limit";
     let is_good = |rate: &Rate| rate.bytes_per_second().is_none_or(|rate| rate >= MIN_RATE);
     let rate = section.written("bandwidth_limit", says, is_good);
-    options.bandwidth_limit = rate.and_then(Rate::bytes_per_second);
+    transfer.bandwidth_limit = rate.and_then(Rate::bytes_per_second);
 }
 
 #[cfg(test)]

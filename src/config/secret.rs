@@ -16,7 +16,7 @@ use crate::{
     disk::{folder_of, open_regular},
     error::{Failure, Kind},
     store::{
-        Environment, Secret, SecretName,
+        Environment, Secret,
         shape::{NOT_UTF8, Shape},
     },
     work::{
@@ -49,27 +49,62 @@ pub struct Lookup<'a> {
     pub advance: &'a Advance<'a>,
 }
 
+/// A secret as the configuration has it: the value itself, or a reference to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenSecret {
+    /// Its key in the configuration.
+    pub key: &'static str,
+    /// The form of its value.
+    pub form: SecretForm,
+    /// Its text in the configuration.
+    pub text: Secret,
+}
+
+/// The form of a secret's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretForm {
+    /// A key, a token, or a URL with a password.
+    Key,
+    /// The name of a key, which is in every log of its provider.
+    KeyName,
+    /// One line of any characters.
+    Line,
+    /// JSON.
+    Json,
+    /// The text itself, which is neither secret nor a reference.
+    Plain,
+}
+
+impl WrittenSecret {
+    /// Returns true if it can be resolved without running a command.
+    pub fn is_at_hand(&self) -> bool {
+        self.form == SecretForm::Plain || !self.text.reveal().starts_with("command:")
+    }
+
+    /// Returns false for the name of a key, and for a text that holds no secret.
+    pub(super) fn is_confidential(&self) -> bool {
+        !matches!(self.form, SecretForm::KeyName | SecretForm::Plain)
+    }
+}
+
 /// Returns true if a value refers to another place.
 pub(super) fn is_reference(written: &str) -> bool {
     REFERENCES.iter().any(|kind| written.starts_with(kind))
 }
 
 /// Reads a value: without what stands around it, and checked; `None` if it is empty.
-pub fn read(name: SecretName, value: &str) -> Result<Option<Secret>, Failure> {
-    let value = match name {
+pub fn read(written: &WrittenSecret, value: &str) -> Result<Option<Secret>, Failure> {
+    let value = match written.form {
+        SecretForm::Plain => Ok(Some(value.to_owned())),
         // It may begin and end with anything but line breaks.
-        SecretName::Password => line(value),
-        SecretName::ServiceAccountKey => match serde_json::from_str::<serde_json::Value>(value) {
+        SecretForm::Line => line(value),
+        SecretForm::Json => match serde_json::from_str::<serde_json::Value>(value) {
             Err(_) if !value.trim().is_empty() => Err("is not JSON".to_owned()),
             _ => Shape::Lines.read(value),
         },
-        SecretName::AccessKeyId
-        | SecretName::SecretAccessKey
-        | SecretName::SessionToken
-        | SecretName::AccountKey
-        | SecretName::Proxy => Shape::Key.read(value),
+        SecretForm::Key | SecretForm::KeyName => Shape::Key.read(value),
     };
-    let refuse = |fault| Failure::new(Kind::Usage, format!("`{}` {fault}", name.key()));
+    let refuse = |fault| Failure::new(Kind::Usage, format!("`{}` {fault}", written.key));
     Ok(value.map_err(refuse)?.map(Secret::new))
 }
 
@@ -77,66 +112,70 @@ impl Lookup<'_> {
     /// Resolves a value: `file:PATH`, `credential:NAME`, `env:NAME`, `command:...`, or the value itself.
     ///
     /// Errors name the place and never the value.
-    pub fn resolve(&self, name: SecretName, written: &Secret) -> Result<Secret> {
-        let value = self.find(name, written)?;
-        Ok(read(name, &value)?.ok_or_else(|| refused(name, "it is empty"))?)
+    pub fn resolve(&self, written: &WrittenSecret) -> Result<Secret> {
+        let value = self.find(written)?;
+        Ok(read(written, &value)?.ok_or_else(|| refused(written, "it is empty"))?)
     }
 
     /// Returns a value as it is found, unchecked.
-    pub fn find(&self, name: SecretName, written: &Secret) -> Result<String> {
+    pub fn find(&self, written: &WrittenSecret) -> Result<String> {
+        let text = written.text.reveal();
+        if written.form == SecretForm::Plain {
+            return Ok(text.to_owned());
+        }
         let variable = |wanted: &str| {
             let mut variables = self.environment.variables.iter();
             let found = variables.find(|(known, _)| known == wanted);
             found.map(|(_, value)| value.as_str())
         };
         let from_file = |path: &Path| -> Result<String> {
-            let missing = || refused(name, format!("there is no {}", path.display()));
+            let missing = || refused(written, format!("there is no {}", path.display()));
             Ok(read_text(path)?.ok_or_else(missing)?)
         };
-        let (kind, rest) = written.reveal().split_once(':').unwrap_or_default();
+        let (kind, rest) = text.split_once(':').unwrap_or_default();
         let value = match kind {
             "file" => {
                 let path = folder_of(self.config).join(rest);
-                private(&path).map_err(|why| refused(name, why))?;
+                private(&path).map_err(|why| refused(written, why))?;
                 from_file(&path)?
             }
             "credential" => {
                 let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    refused(name, "there is no $CREDENTIALS_DIRECTORY; systemd sets it for units with LoadCredential=")
+                    refused(written, "there is no $CREDENTIALS_DIRECTORY; systemd sets it for units with LoadCredential=")
                 })?;
                 if rest.is_empty() || rest.contains('/') || rest.starts_with('.') {
-                    return Err(refused(name, "a credential's name has no slash").into());
+                    return Err(refused(written, "a credential's name has no slash").into());
                 }
                 from_file(&Path::new(folder).join(rest))?
             }
             "env" => variable(rest)
-                .ok_or_else(|| refused(name, format!("there is no variable {rest}")))?
+                .ok_or_else(|| refused(written, format!("there is no variable {rest}")))?
                 .to_owned(),
             "command" => self
-                .output_of(name, rest)?
-                .map_err(|why| refused(name, why))?,
+                .output_of(written, rest)?
+                .map_err(|why| refused(written, why))?,
             _ => {
-                if name.is_confidential() {
+                if written.is_confidential() {
                     warn!(
-                        key = name.key(),
+                        key = written.key,
                         "A secret stands in the configuration itself; file:, credential:, env: or command: would keep it apart"
                     );
                 }
-                written.reveal().to_owned()
+                text.to_owned()
             }
         };
-        if name.is_confidential() {
+        if written.is_confidential() {
             self.runner.masks.add(&value);
         }
         Ok(value)
     }
 
     /// Returns the output of a command, or the reason if there is none; an interruption is an error.
-    fn output_of(&self, name: SecretName, command: &str) -> Result<Result<String, String>> {
+    fn output_of(&self, written: &WrittenSecret, command: &str) -> Result<Result<String, String>> {
         let (line, begun, is_said) = (Line::new(command, None), Instant::now(), Cell::new(false));
         let advance = |bytes: u64| {
             if begun.elapsed() >= SILENCE && !is_said.replace(true) {
-                info!("Waiting for the command of `{}`", name.key());
+                info!("Waiting for the command of `{}`", written.key);
             }
             (self.advance)(bytes)
         };
@@ -156,10 +195,10 @@ impl Lookup<'_> {
     }
 }
 
-fn refused(name: SecretName, why: impl std::fmt::Display) -> Failure {
+fn refused(written: &WrittenSecret, why: impl std::fmt::Display) -> Failure {
     Failure::new(
         Kind::Usage,
-        format!("`{}` cannot be read: {why}", name.key()),
+        format!("`{}` cannot be read: {why}", written.key),
     )
 }
 
@@ -172,11 +211,6 @@ fn line(value: &str) -> Result<Option<String>, String> {
         return Err("holds a line break or a control character".to_owned());
     }
     Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
-}
-
-/// Returns true if a secret can be resolved without running a command.
-pub fn is_at_hand(written: &Secret) -> bool {
-    !written.reveal().starts_with("command:")
 }
 
 /// Refuses a file that others can read.
@@ -224,7 +258,13 @@ mod tests {
             limit: Duration::from_secs(60),
             advance: &go,
         };
-        let find = |written: &str| lookup.resolve(SecretName::AccountKey, &Secret::new(written));
+        let find = |written: &str| {
+            lookup.resolve(&WrittenSecret {
+                key: "account_key",
+                form: SecretForm::Key,
+                text: Secret::new(written),
+            })
+        };
         for (written, value) in [
             ("file:key", "from-file"),
             ("credential:key", "from-file"),

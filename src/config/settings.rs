@@ -61,9 +61,10 @@ impl Settings {
     /// Adds the secrets that stand in the configuration itself to `masks`.
     pub fn mask_secrets(&self, masks: &Masks) {
         let destinations = self.schema.destinations.values();
-        for (name, secret) in destinations.flat_map(|destination| &destination.secrets) {
-            if name.is_confidential() && !is_reference(secret.reveal()) {
-                masks.add(secret.reveal());
+        for secret in destinations.flat_map(|destination| destination.options.secrets()) {
+            let text = secret.text.reveal();
+            if secret.is_confidential() && !is_reference(text) {
+                masks.add(text);
             }
         }
     }

@@ -25,7 +25,7 @@ pub enum Address {
     /// A bucket or container of an object store, and the prefix of its keys.
     Bucket {
         /// The kind of store.
-        service: Service,
+        provider: Provider,
         /// The bucket or container.
         bucket: String,
         /// Without slashes at the ends; empty for none.
@@ -46,7 +46,7 @@ pub enum Address {
 
 /// A kind of object store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
+pub enum Provider {
     /// Amazon S3, and any server that speaks its protocol.
     S3,
     /// Google Cloud Storage.
@@ -55,13 +55,13 @@ pub enum Service {
     Azure,
 }
 
-impl Service {
+impl Provider {
     /// Returns the scheme of its URLs.
     pub const fn scheme(self) -> &'static str {
         match self {
-            Service::S3 => "s3",
-            Service::Gcs => "gs",
-            Service::Azure => "az",
+            Provider::S3 => "s3",
+            Provider::Gcs => "gs",
+            Provider::Azure => "az",
         }
     }
 }
@@ -174,8 +174,8 @@ impl Address {
                 "a password does not belong in a URL of {scheme}: others see command lines"
             ));
         }
-        let bucket = |service| {
-            if let Some(fault) = is_server(service, scheme, host, path) {
+        let bucket = |provider| {
+            if let Some(fault) = is_server(provider, scheme, host, path) {
                 return Err(fault);
             }
             if host.is_empty() || host.contains(['@', ':']) {
@@ -194,15 +194,15 @@ impl Address {
                 return Err(format!("{prefix:?} cannot be the prefix of keys"));
             }
             Ok(Address::Bucket {
-                service,
+                provider,
                 bucket: host.to_owned(),
                 prefix: prefix.to_owned(),
             })
         };
         match scheme {
-            "s3" => bucket(Service::S3),
-            "gs" => bucket(Service::Gcs),
-            "az" => bucket(Service::Azure),
+            "s3" => bucket(Provider::S3),
+            "gs" => bucket(Provider::Gcs),
+            "az" => bucket(Provider::Azure),
             "sftp" => sftp(host, path),
             _ => Err(format!("{scheme}:// is not understood")),
         }
@@ -230,7 +230,7 @@ impl Address {
 }
 
 /// Returns the right spelling of a URL that names a server or an ARN instead of a bucket.
-fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<String> {
+fn is_server(provider: Provider, scheme: &str, host: &str, path: &str) -> Option<String> {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let has_port = (host.rsplit_once(':')).is_some_and(|(_, port)| is_port(port));
     if has_port && !host.contains('@') {
@@ -238,7 +238,7 @@ fn is_server(service: Service, scheme: &str, host: &str, path: &str) -> Option<S
             "{host:?} is a server, and no bucket: write {scheme}://BUCKET/PREFIX, and the server as the destination's `endpoint`"
         ));
     }
-    if service != Service::S3 {
+    if provider != Provider::S3 {
         return None;
     }
     let or_word = |bucket: &str| match is_bucket(bucket) {
@@ -359,11 +359,11 @@ impl fmt::Display for Address {
         match self {
             Address::Folder(path) => write!(f, "{}", path.display()),
             Address::Bucket {
-                service,
+                provider,
                 bucket,
                 prefix,
             } => {
-                write!(f, "{}://{bucket}", service.scheme())?;
+                write!(f, "{}://{bucket}", provider.scheme())?;
                 if prefix.is_empty() {
                     Ok(())
                 } else {

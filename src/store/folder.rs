@@ -16,9 +16,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::{
-    Maker, OWN, Proof, Store, Stored, Upload, fit,
-    marker::{own_name_of, told_by},
-    missing, plain, taken, unproven,
+    contract::{Proof, Store, Stored, Upload},
+    failures::{missing, taken},
+    marker::{Maker, own_name_of, told_by},
+    names::{OWN, fit, plain},
+    proof::unproven,
 };
 use crate::{
     disk::{
@@ -36,14 +38,14 @@ const DRAFT: &str = ".draft-";
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
 
 /// A folder.
-pub struct Folder {
+pub struct FolderStore {
     path: PathBuf,
 }
 
-impl Folder {
+impl FolderStore {
     /// Names the folder at `path`; the first write to it creates it.
-    pub fn new(path: &Path) -> Folder {
-        Folder {
+    pub fn new(path: &Path) -> FolderStore {
+        FolderStore {
             path: path.to_owned(),
         }
     }
@@ -88,7 +90,7 @@ impl Folder {
     }
 }
 
-impl Store for Folder {
+impl Store for FolderStore {
     fn shown(&self) -> String {
         self.path.display().to_string()
     }
@@ -297,7 +299,7 @@ mod tests {
             path
         };
         let (stays, goes) = (named(&live, "abc"), named(&dead, "def"));
-        let store = Folder::new(folder.path());
+        let store = FolderStore::new(folder.path());
         assert_eq!(store.sweep(&me).expect("swept"), ["x-1.tar.gz"]);
         assert!(stays.exists() && !goes.exists());
         let mut listed = 0;

@@ -13,7 +13,7 @@ use tokio::{
     task::JoinError,
 };
 
-use super::options::Check;
+use super::options::StopCheck;
 use crate::{
     error::Caught,
     work::panics::{caught_in, describe, guard_thread},
@@ -44,11 +44,11 @@ pub fn pause_after(failures: u32) -> Duration {
 pub struct Network {
     // Only `drop` takes it.
     runtime: Option<Runtime>,
-    check: Check,
+    check: StopCheck,
 }
 
 impl Network {
-    pub fn new(check: Check) -> Result<Network> {
+    pub fn new(check: StopCheck) -> Result<Network> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("store")
@@ -63,7 +63,7 @@ impl Network {
         })
     }
 
-    pub fn check(&self) -> &Check {
+    pub fn check(&self) -> &StopCheck {
         &self.check
     }
 
@@ -148,7 +148,7 @@ impl Pace {
     }
 
     /// Waits until a piece of `bytes` may go.
-    pub fn wait(&mut self, bytes: usize, check: &Check) -> Result<()> {
+    pub fn wait(&mut self, bytes: usize, check: &StopCheck) -> Result<()> {
         let Some(limit) = self.limit else {
             return Ok(());
         };
@@ -176,14 +176,14 @@ mod tests {
 
     #[test]
     fn pieces_wait_for_those_before_them() {
-        let check: Check = Arc::new(|| Ok(()));
+        let check: StopCheck = Arc::new(|| Ok(()));
         let begun = Instant::now();
         let mut pace = Pace::new(Some(1000));
         for _ in 0..3 {
             pace.wait(100, &check).expect("not stopped");
         }
         assert!(begun.elapsed() >= Duration::from_millis(200));
-        let stop: Check = Arc::new(|| Err(anyhow!("stop")));
+        let stop: StopCheck = Arc::new(|| Err(anyhow!("stop")));
         pace.wait(1 << 30, &check).expect("not stopped");
         assert!(pace.wait(1, &stop).is_err(), "a long wait ends early");
         Pace::new(None).wait(1 << 30, &stop).expect("no limit");

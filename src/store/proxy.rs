@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::{Environment, Secret};
+use super::{environment::Environment, secret::Secret};
 
 /// An HTTP proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,12 +263,11 @@ mod tests {
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter();
-        Environment {
-            variables: variables
+        Environment::of(
+            variables
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            ..Environment::default()
-        }
+        )
     }
 
     fn server(url: &str) -> Server {

@@ -10,7 +10,7 @@ use std::{
 
 use crate::places::{
     Local, PART_BYTES, Place, alive, bytes, content, dead, direct, export, export_as, kind, later,
-    names, on, opened,
+    names, on, opened, s3,
 };
 use hookshot::{
     error::Kind,
@@ -136,7 +136,7 @@ fn what_is_dropped_leaves_nothing(place: &dyn Place, store: &dyn Store) {
     }
     // Something else than what the digest was computed of: whoever finishes so has a defect.
     for size in [1_000, 2 * PART_BYTES + 1_000] {
-        let read_back = |options: &mut Options| options.read_back = true;
+        let read_back = |options: &mut Options| options.transfer.read_back = true;
         let store = opened(place, "", &place.endpoint(), read_back, on());
         let mut upload = store
             .create("other", size as u64, &alive("run-2"))
@@ -230,7 +230,7 @@ fn only_what_dead_makers_left_is_swept(place: &dyn Place, store: &dyn Store) {
 }
 
 fn everything_can_be_read_back(place: &dyn Place) {
-    let read_back = |options: &mut Options| options.read_back = true;
+    let read_back = |options: &mut Options| options.transfer.read_back = true;
     let store = opened(place, "", &place.endpoint(), read_back, on());
     for (name, size) in [("small-back", 1_000), ("large-back", 2 * PART_BYTES)] {
         let proof = export(&*store, name, &bytes(size, 6)).expect("proven");
@@ -410,14 +410,16 @@ fn files_of_this_machine_and_of_servers_are_private() {
 
 #[test]
 fn tags_classes_and_encryption_are_asked_for() {
-    let s3 = S3::start();
-    let proxy = servers::Faults::in_front_of(&s3.endpoint());
+    let server = S3::start();
+    let proxy = servers::Faults::in_front_of(&server.endpoint());
     let asks = |options: &mut Options| {
-        options.storage_class = Some("STANDARD_IA".to_owned());
-        options.tags.insert("kind".to_owned(), "backup".to_owned());
-        options.sse = Some(hookshot::store::options::Encryption::Server);
+        s3(options).bucket.storage_class = Some("STANDARD_IA".to_owned());
+        s3(options)
+            .tags
+            .insert("kind".to_owned(), "backup".to_owned());
+        s3(options).sse = Some(hookshot::store::options::Encryption::Server);
     };
-    let store = opened(&s3, "", &proxy.endpoint(), asks, on());
+    let store = opened(&server, "", &proxy.endpoint(), asks, on());
     for (name, size) in [("small", 10), ("large", 2 * PART_BYTES)] {
         drop(export_as(&*store, name, &bytes(size, 1), &alive("run")));
     }

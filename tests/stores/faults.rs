@@ -12,11 +12,11 @@ use std::{
 use hookshot::{
     error::{Failure, Kind},
     model::digest::Digest,
-    store::{self, Address, Check, Environment, Options, Proof, Secret, Store},
+    store::{self, Address, Environment, Options, Proof, Secret, StopCheck, Store},
 };
 
 use crate::places::{
-    PART_BYTES, Place, alive, bytes, content, dead, direct, export, kind, names, on, opened,
+    PART_BYTES, Place, alive, bytes, content, dead, direct, export, kind, names, on, opened, s3,
 };
 use support::servers::{Fault, Faults, Gcs, Rule, S3};
 
@@ -301,7 +301,7 @@ fn a_wrong_size_in_an_answer_proves_nothing() {
 #[test]
 fn answers_that_end_early_are_read_on() {
     for broken in Broken::stores() {
-        let read_back = |options: &mut Options| options.read_back = true;
+        let read_back = |options: &mut Options| options.transfer.read_back = true;
         for size in [SMALL, LARGE] {
             let cut = Fault::TruncateAnswer {
                 after_bytes: 40_000,
@@ -320,7 +320,7 @@ fn answers_that_end_early_are_read_on() {
 #[test]
 fn a_byte_that_changes_on_its_way_back_is_found_out() {
     for broken in Broken::stores() {
-        let read_back = |options: &mut Options| options.read_back = true;
+        let read_back = |options: &mut Options| options.transfer.read_back = true;
         for size in [SMALL, LARGE] {
             let flip = Rule::on("GET", Fault::FlipAnswerByte { at: 50_000 });
             let result = broken.export_with(size, vec![archive(flip)], read_back);
@@ -333,8 +333,8 @@ fn a_byte_that_changes_on_its_way_back_is_found_out() {
 fn a_store_that_does_not_answer_is_not_waited_for() {
     for broken in Broken::stores() {
         let short = |options: &mut Options| {
-            options.timeout = Duration::from_secs(1);
-            options.retry_attempts = 1;
+            options.transfer.timeout = Duration::from_secs(1);
+            options.transfer.retry_attempts = 1;
         };
         for size in [SMALL, LARGE] {
             let once = archive(Rule::on("PUT", Fault::Hang));
@@ -360,7 +360,7 @@ fn a_store_that_does_not_answer_is_not_waited_for() {
         };
         let reads = |options: &mut Options| {
             short(options);
-            options.read_back = true;
+            options.transfer.read_back = true;
         };
         let slow = archive(Rule::on("GET", trickle).always());
         let result = broken.export_with(SMALL, vec![slow], reads);
@@ -380,7 +380,7 @@ fn an_interruption_ends_what_waits_and_leaves_nothing() {
         ];
         for (size, rule) in cases {
             let is_stopped = Arc::new(AtomicBool::new(false));
-            let check: Check = {
+            let check: StopCheck = {
                 let is_stopped = Arc::clone(&is_stopped);
                 Arc::new(move || match is_stopped.load(Ordering::Relaxed) {
                     true => Err(Failure::new(Kind::Interrupted(2), "interrupted").into()),
@@ -389,7 +389,7 @@ fn an_interruption_ends_what_waits_and_leaves_nothing() {
             };
             broken.proxy.add(rule);
             let endpoint = broken.proxy.endpoint();
-            let read_back = |options: &mut Options| options.read_back = size == LARGE;
+            let read_back = |options: &mut Options| options.transfer.read_back = size == LARGE;
             let store = opened(&*broken.place, "", &endpoint, read_back, check);
             let before = broken.proxy.struck();
             let result = std::thread::scope(|scope| {
@@ -452,23 +452,21 @@ fn errors_say_what_to_do() {
     };
     // That is seen before the first request.
     let place = Address::parse("s3://bucket").expect("a place");
-    let options = Options {
-        endpoint: Some(broken.proxy.endpoint()),
-        ..Options::default()
-    };
+    let mut options = Options::of(&place);
+    s3(&mut options).bucket.endpoint = Some(broken.proxy.endpoint());
     let error = store::open(&place, &options, &Environment::default(), on()).err();
     let failure = Failure::of(&error.expect("no TLS"));
     assert_eq!(failure.kind, Kind::Usage);
     assert!(failure.message.contains("no TLS"), "{failure:?}");
     assert!(failure.hint.is_some_and(|hint| hint.contains("allow_http")));
     let (_, message, hint) = told(&|options| {
-        options.secret_access_key = Some(Secret::new("wrong"));
+        s3(options).secret_access_key = Some(Secret::new("wrong"));
     });
     assert!(message.contains("does not accept the key"), "{message}");
     assert!(hint.contains("secret"), "{hint}");
     let (_, message, hint) = told(&|options| {
-        options.retry_attempts = 0;
-        options.endpoint = Some("http://127.0.0.1:1".to_owned());
+        options.transfer.retry_attempts = 0;
+        s3(options).bucket.endpoint = Some("http://127.0.0.1:1".to_owned());
     });
     assert!(message.contains("refused"), "{message}");
     assert!(hint.contains("endpoint"), "{hint}");
@@ -486,7 +484,7 @@ fn errors_say_what_to_do() {
 #[test]
 fn the_bandwidth_limit_holds() {
     let broken = Broken::new(Gcs::start());
-    let limit = |options: &mut Options| options.bandwidth_limit = Some(10 << 20);
+    let limit = |options: &mut Options| options.transfer.bandwidth_limit = Some(10 << 20);
     let begun = Instant::now();
     export(&*broken.store_with(limit), "archive", &bytes(LARGE, 1)).expect("proven");
     // The last part goes when those before it have had their second.

@@ -10,14 +10,14 @@ use std::{
 
 use hookshot::{
     error::{Failure, Kind},
-    store::{Check, Options},
+    store::{Options, StopCheck, Transfer},
 };
 
 use crate::places::{bytes, content, direct, export, kind, on, opened};
 use support::servers::{Fault, Faults, Gcs, Rule, S3, Words};
 
 fn patient(options: &mut Options) {
-    options.retry_attempts = Options::default().retry_attempts;
+    options.transfer.retry_attempts = Transfer::default().retry_attempts;
 }
 
 fn later(status: u16, seconds: &str) -> Fault {
@@ -60,7 +60,7 @@ fn a_store_is_left_alone_for_as_long_as_it_asks() {
         // The last refusal is said at once, however long the store wants to rest.
         let proxy = Faults::in_front_of(&endpoint);
         proxy.add(Rule::on("PUT", later(503, "60")).always());
-        let once = |options: &mut Options| options.retry_attempts = 0;
+        let once = |options: &mut Options| options.transfer.retry_attempts = 0;
         let store = opened(place, "", &proxy.endpoint(), once, on());
         let begun = Instant::now();
         let error = export(&*store, "refused", b"x").expect_err("it rests");
@@ -76,7 +76,7 @@ fn a_signal_ends_the_longest_rest() {
     proxy.add(Rule::on("PUT", later(503, "60")).always());
     let is_stopped = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&is_stopped);
-    let check: Check = Arc::new(move || match stop.load(Ordering::Relaxed) {
+    let check: StopCheck = Arc::new(move || match stop.load(Ordering::Relaxed) {
         true => Err(Failure::new(Kind::Interrupted(15), "interrupted").into()),
         false => Ok(()),
     });

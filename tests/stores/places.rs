@@ -15,7 +15,11 @@ use hookshot::{
     disk::life::Life,
     error::{Failure, Kind},
     model::digest::Digest,
-    store::{self, Address, Check, Environment, Maker, Options, Proof, Secret, Store},
+    store::{
+        self, Address, Environment, Maker, Options, OwnOptions, Proof, Secret, StopCheck, Store,
+        Transfer,
+        options::{AzureOptions, BucketOptions, GcsOptions, S3Options, SftpOptions},
+    },
 };
 
 use support::servers::{Azurite, Gcs, Moto, S3, Sshd, s3::BUCKET};
@@ -40,15 +44,38 @@ pub trait Place {
     }
 }
 
-fn options(endpoint: &str) -> Options {
-    Options {
-        endpoint: Some(endpoint.to_owned()),
-        allow_http: true,
+fn options(own: OwnOptions) -> Options {
+    let transfer = Transfer {
         retry_attempts: 2,
         timeout: Duration::from_secs(20),
         parallel_uploads: 3,
         chunk_bytes: PART_BYTES,
-        ..Options::default()
+        ..Transfer::default()
+    };
+    Options { transfer, own }
+}
+
+fn bucket(endpoint: &str) -> BucketOptions {
+    BucketOptions {
+        endpoint: Some(endpoint.to_owned()),
+        allow_http: true,
+        ..BucketOptions::default()
+    }
+}
+
+/// The options of S3 among those of a store.
+pub fn s3(options: &mut Options) -> &mut S3Options {
+    match &mut options.own {
+        OwnOptions::S3(own) => own,
+        own => panic!("{own:?}"),
+    }
+}
+
+/// The options of an SSH server among those of a store.
+pub fn sftp(options: &mut Options) -> &mut SftpOptions {
+    match &mut options.own {
+        OwnOptions::Sftp(own) => own,
+        own => panic!("{own:?}"),
     }
 }
 
@@ -58,12 +85,13 @@ impl Place for S3 {
     }
 
     fn options(&self, endpoint: &str) -> Options {
-        Options {
+        options(OwnOptions::S3(S3Options {
+            bucket: bucket(endpoint),
             region: Some("us-east-1".to_owned()),
             access_key_id: Some(Secret::new(S3::ACCESS_KEY)),
             secret_access_key: Some(Secret::new(S3::SECRET_KEY)),
-            ..options(endpoint)
-        }
+            ..S3Options::default()
+        }))
     }
 
     fn endpoint(&self) -> String {
@@ -86,12 +114,13 @@ impl Place for Moto {
     }
 
     fn options(&self, endpoint: &str) -> Options {
-        Options {
+        options(OwnOptions::S3(S3Options {
+            bucket: bucket(endpoint),
             region: Some("us-east-1".to_owned()),
             access_key_id: Some(Secret::new("any")),
             secret_access_key: Some(Secret::new("thing")),
-            ..options(endpoint)
-        }
+            ..S3Options::default()
+        }))
     }
 
     fn endpoint(&self) -> String {
@@ -109,12 +138,12 @@ impl Place for Azurite {
     }
 
     fn options(&self, endpoint: &str) -> Options {
-        Options {
-            endpoint: Some(Azurite::account_endpoint(endpoint)),
+        options(OwnOptions::Azure(AzureOptions {
+            bucket: bucket(&Azurite::account_endpoint(endpoint)),
             account: Some(Azurite::ACCOUNT.to_owned()),
             account_key: Some(Secret::new(Azurite::KEY)),
-            ..options(endpoint)
-        }
+            ..AzureOptions::default()
+        }))
     }
 
     fn endpoint(&self) -> String {
@@ -133,11 +162,13 @@ impl Place for Gcs {
     }
 
     fn options(&self, endpoint: &str) -> Options {
-        Options {
-            endpoint: None,
+        options(OwnOptions::Gcs(GcsOptions {
+            bucket: BucketOptions {
+                allow_http: true,
+                ..BucketOptions::default()
+            },
             service_account_key: Some(Secret::new(Gcs::service_account(endpoint))),
-            ..options(endpoint)
-        }
+        }))
     }
 
     fn endpoint(&self) -> String {
@@ -155,15 +186,14 @@ impl Place for Sshd {
         format!("sftp://{user}@{host}:{port}/~/archives")
     }
 
-    fn options(&self, endpoint: &str) -> Options {
-        Options {
-            endpoint: None,
+    fn options(&self, _: &str) -> Options {
+        options(OwnOptions::Sftp(SftpOptions {
+            password: None,
             identity_file: Some(self.identity_file()),
             known_hosts_file: Some(self.known_hosts()),
             // Of no matter for the address, and in place of the user's.
             ssh_config: Some(self.config()),
-            ..options(endpoint)
-        }
+        }))
     }
 
     fn everything(&self) -> Vec<String> {
@@ -179,8 +209,8 @@ impl Place for Local {
         self.0.path().join("archives").display().to_string()
     }
 
-    fn options(&self, endpoint: &str) -> Options {
-        options(endpoint)
+    fn options(&self, _: &str) -> Options {
+        options(OwnOptions::Folder)
     }
 
     fn everything(&self) -> Vec<String> {
@@ -205,7 +235,7 @@ fn files_below(root: &Path) -> Vec<String> {
 }
 
 /// Goes on for ever.
-pub fn on() -> Check {
+pub fn on() -> StopCheck {
     Arc::new(|| Ok(()))
 }
 
@@ -215,7 +245,7 @@ pub fn opened(
     prefix: &str,
     endpoint: &str,
     change: impl Fn(&mut Options),
-    check: Check,
+    check: StopCheck,
 ) -> Box<dyn Store> {
     let mut options = place.options(endpoint);
     change(&mut options);

@@ -12,12 +12,17 @@ use std::{
 
 use hookshot::{
     error::{Failure, Kind},
-    store::{self, Address, Check, Environment, Options, Proof, Store, options::Checksums},
+    store::{
+        self, Address, Environment, Options, OwnOptions, Proof, StopCheck, Store, Transfer,
+        options::{AzureOptions, BucketOptions, Checksums},
+    },
 };
 
 use crate::{
     offsite,
-    places::{PART_BYTES, Place, alive, bytes, content, direct, export, kind, names, on, opened},
+    places::{
+        PART_BYTES, Place, alive, bytes, content, direct, export, kind, names, on, opened, s3,
+    },
 };
 use support::{
     Machine, finish,
@@ -118,7 +123,7 @@ impl Odd {
         self.store_with(|_| {}, on())
     }
 
-    fn store_with(&self, change: impl Fn(&mut Options), check: Check) -> Box<dyn Store> {
+    fn store_with(&self, change: impl Fn(&mut Options), check: StopCheck) -> Box<dyn Store> {
         opened(&self.place, "", &self.proxy.endpoint(), change, check)
     }
 
@@ -276,7 +281,7 @@ fn a_listing_ends_when_the_work_is_to_stop() {
     odd.proxy
         .add(Rule::on("GET", endless).whose(quirks::is_listing).always());
     let seen = Arc::clone(&pages);
-    let check: Check = Arc::new(move || match seen.load(Ordering::Relaxed) {
+    let check: StopCheck = Arc::new(move || match seen.load(Ordering::Relaxed) {
         0..20 => Ok(()),
         _ => Err(Failure::new(Kind::Interrupted(15), "interrupted").into()),
     });
@@ -327,7 +332,7 @@ fn the_reason_of_a_refused_look_is_asked_for() {
 #[test]
 fn stores_that_know_no_checksums_are_read_back() {
     let odd = Odd::new(Quirk::Sum400);
-    let store = odd.store_with(|options| options.checksums = Checksums::None, on());
+    let store = odd.store_with(|options| s3(options).checksums = Checksums::None, on());
     for size in [SMALL, LARGE] {
         let proof = export(&*store, "archive", &bytes(size, 1)).expect("proven");
         assert_eq!(proof, Proof::ReadBack);
@@ -354,7 +359,7 @@ fn stores_that_know_no_conditions_are_asked_right_before() {
 #[test]
 fn a_condition_that_the_configuration_says_is_unknown_is_not_sent() {
     let odd = Odd::new(Quirk::Del501);
-    let store = odd.store_with(|options| options.conditional_writes = false, on());
+    let store = odd.store_with(|options| s3(options).conditional_writes = false, on());
     let mut late = store.create("archive", 10, &alive("late")).expect("begun");
     export(&*store, "archive", &bytes(SMALL, 1)).expect("proven");
     std::io::Write::write_all(&mut late, &bytes(10, 2)).expect("written");
@@ -373,7 +378,7 @@ fn a_condition_that_the_configuration_says_is_unknown_is_not_sent() {
 fn what_a_store_does_not_know_is_named_with_the_key_to_leave_out() {
     let odd = Odd::new(Quirk::Tags501);
     let tags = |options: &mut Options| {
-        options.tags = [("team".to_owned(), "ops".to_owned())].into();
+        s3(options).tags = [("team".to_owned(), "ops".to_owned())].into();
     };
     for size in [SMALL, LARGE] {
         let store = odd.store_with(tags, on());
@@ -591,17 +596,24 @@ fn azure_and_google_are_looked_at_as_well() {
 
 /// The container of Azurite, with nothing but a shared access signature for a key.
 fn signed(proxy: &Faults, signature: &str) -> Box<dyn Store> {
-    let options = Options {
-        endpoint: Some(Azurite::account_endpoint(&proxy.endpoint())),
+    let own = OwnOptions::Azure(AzureOptions {
+        bucket: BucketOptions {
+            endpoint: Some(Azurite::account_endpoint(&proxy.endpoint())),
+            allow_http: true,
+            ..BucketOptions::default()
+        },
         account: Some(Azurite::ACCOUNT.to_owned()),
-        allow_http: true,
+        ..AzureOptions::default()
+    });
+    let transfer = Transfer {
         chunk_bytes: PART_BYTES,
-        ..Options::default()
+        ..Transfer::default()
     };
-    let environment = Environment {
-        variables: vec![("AZURE_STORAGE_SAS_KEY".to_owned(), signature.to_owned())],
-        ..Environment::default()
-    };
+    let options = Options { transfer, own };
+    let environment = Environment::of(vec![(
+        "AZURE_STORAGE_SAS_KEY".to_owned(),
+        signature.to_owned(),
+    )]);
     let address = Address::parse("az://bucket").expect("a place");
     store::open(&address, &options, &environment, on()).expect("a store")
 }

@@ -56,9 +56,9 @@ impl Place for Real {
 
     fn options(&self, _: &str) -> Options {
         let mut options = self.destination.options.clone();
-        options.chunk_bytes = PART_BYTES;
-        for (name, value) in &self.destination.secrets {
-            let value = value.reveal();
+        options.transfer.chunk_bytes = PART_BYTES;
+        let resolved = options.resolve(&mut |written| {
+            let value = written.text.reveal();
             let value = match value.split_once(':') {
                 Some(("env", name)) => {
                     env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
@@ -66,10 +66,10 @@ impl Place for Real {
                 Some(("file", path)) => fs::read_to_string(path).expect("a secret"),
                 _ => value.to_owned(),
             };
-            let secret = Some(Secret::new(value.trim_end_matches(['\r', '\n'])));
-            *options.secret_mut(*name) = secret;
-        }
-        options
+            let secret = Secret::new(value.trim_end_matches(['\r', '\n']));
+            Ok::<_, ()>(Some(secret))
+        });
+        resolved.expect("resolved")
     }
 
     /// As far as a listing shows it.

@@ -13,7 +13,7 @@ use hookshot::{
     store::{Address, Environment, Options, Store, require_room},
 };
 
-use crate::places::{Place, bytes, content, direct, export, names, on, opened};
+use crate::places::{Place, bytes, content, direct, export, names, on, opened, sftp};
 use support::{
     Machine, Mounted, is_root,
     servers::{Rclone, Sshd, sshd::Shape},
@@ -162,11 +162,9 @@ fn a_server_is_reached_over_ipv6() {
     let url = format!("sftp://{user}@[::1]:{port}/~/archives");
     let address = Address::parse(&url).expect("a place");
     assert_eq!(address.to_string(), url);
-    let options = Options {
-        // The file names another address for this host.
-        ssh_config: Some("/dev/null".into()),
-        ..place.options("")
-    };
+    let mut options = place.options("");
+    // The file names another address for this host.
+    sftp(&mut options).ssh_config = Some("/dev/null".into());
     let store = hookshot::store::open(&address, &options, &Environment::default(), on());
     let store = store.expect("a store");
     export(&*store, "one", b"1").expect("proven");
@@ -289,7 +287,7 @@ fn a_changed_host_key_is_told_by_what_it_means() {
     assert!(made.expect("ssh-keygen").success());
     let key = fs::read_to_string(place.folder().join("other_key.pub")).expect("a key");
     fs::write(&other, format!("[127.0.0.1]:{} {key}", place.port())).expect("written");
-    let change = |options: &mut Options| options.known_hosts_file = Some(other.clone());
+    let change = |options: &mut Options| sftp(options).known_hosts_file = Some(other.clone());
     let Failure { message, hint, .. } = failure(opened(&place, "", "", change, on()).find("x"));
     assert!(
         message.contains("no connection: the server's key is not the one that is known: "),

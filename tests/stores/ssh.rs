@@ -8,7 +8,7 @@ use hookshot::{
     store::{Address, Environment, Options},
 };
 
-use crate::places::{Place, alive, bytes, content, dead, direct, export, names, on, opened};
+use crate::places::{Place, alive, bytes, content, dead, direct, export, names, on, opened, sftp};
 use support::servers::Sshd;
 
 fn told(place: &Sshd, change: impl Fn(&mut Options)) -> Failure {
@@ -21,7 +21,7 @@ fn told(place: &Sshd, change: impl Fn(&mut Options)) -> Failure {
 fn ssh_says_why_nobody_can_log_in() {
     let Some(place) = Sshd::start() else { return };
     let failure = told(&place, |options| {
-        options.known_hosts_file = Some("/dev/null".into());
+        sftp(options).known_hosts_file = Some("/dev/null".into());
     });
     let Failure { message, hint, .. } = failure;
     assert!(
@@ -37,15 +37,15 @@ fn ssh_says_why_nobody_can_log_in() {
         .args(["-q", "-t", "ed25519", "-N", "", "-f", other])
         .status();
     assert!(made.expect("ssh-keygen").success());
-    let failure = told(&place, |options| options.identity_file = Some(other.into()));
+    let failure = told(&place, |options| {
+        sftp(options).identity_file = Some(other.into())
+    });
     assert!(failure.message.contains("Permission denied"), "{failure:?}");
     assert!(failure.hint.unwrap_or_default().contains("identity_file"));
 
     let address = Address::parse("sftp://127.0.0.1:1/x").expect("a place");
-    let options = Options {
-        retry_attempts: 0,
-        ..place.options("")
-    };
+    let mut options = place.options("");
+    options.transfer.retry_attempts = 0;
     let store = hookshot::store::open(&address, &options, &Environment::default(), on());
     let error = store
         .expect("a store")
@@ -62,10 +62,8 @@ fn the_configuration_of_ssh_names_the_host() {
     let Some(place) = Sshd::start() else { return };
     let address = format!("sftp://{}/~/archives", Sshd::HOST);
     let address = Address::parse(&address).expect("a place");
-    let options = Options {
-        ssh_config: Some(place.config()),
-        ..Options::default()
-    };
+    let mut options = Options::of(&address);
+    sftp(&mut options).ssh_config = Some(place.config());
     let store = hookshot::store::open(&address, &options, &Environment::default(), on());
     let store = store.expect("a store");
     export(&*store, "one", b"1").expect("proven");
@@ -78,7 +76,7 @@ fn files_of_known_hosts_may_have_any_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let known_hosts = folder.path().join("known 100%h hosts");
     fs::copy(place.known_hosts(), &known_hosts).expect("copied");
-    let change = |options: &mut Options| options.known_hosts_file = Some(known_hosts.clone());
+    let change = |options: &mut Options| sftp(options).known_hosts_file = Some(known_hosts.clone());
     export(&*opened(&place, "", "", change, on()), "one", b"1").expect("proven");
 }
 
@@ -135,7 +133,7 @@ fn reading_goes_on_over_a_new_connection_where_it_was_the_same_file() {
 #[test]
 fn an_upload_may_wait_for_its_bandwidth() {
     let Some(place) = Sshd::start() else { return };
-    let limit = |options: &mut Options| options.bandwidth_limit = Some(4 << 20);
+    let limit = |options: &mut Options| options.transfer.bandwidth_limit = Some(4 << 20);
     let store = opened(&place, "", "", limit, on());
     let begun = std::time::Instant::now();
     export(&*store, "archive", &bytes(5 << 20, 1)).expect("proven");

@@ -13,30 +13,35 @@ use anyhow::{Context as _, Result, bail};
 use hookshot::{
     disk::life::Life,
     model::digest::Hashing,
-    store::{self, Address, Environment, Maker, Options, Secret},
+    store::{self, Address, Environment, Maker, Options, OwnOptions, Secret},
 };
 
 fn main() -> Result<()> {
     let mut arguments = env::args().skip(1);
     let mut next = || arguments.next().context("an argument");
     let (url, name, size, run) = (next()?, next()?, next()?, next()?);
-    let mut options = Options {
-        allow_http: true,
-        region: Some("us-east-1".to_owned()),
-        chunk_bytes: 5 << 20,
-        ..Options::default()
-    };
+    let address = Address::parse(&url).map_err(anyhow::Error::msg)?;
+    let mut options = Options::of(&address);
+    options.transfer.chunk_bytes = 5 << 20;
+    match &mut options.own {
+        OwnOptions::S3(own) => {
+            own.bucket.allow_http = true;
+            own.region = Some("us-east-1".to_owned());
+        }
+        OwnOptions::Gcs(own) => own.bucket.allow_http = true,
+        _ => {}
+    }
     for argument in arguments {
         let (option, value) = argument.split_once('=').context("OPTION=VALUE")?;
         let secret = Some(Secret::new(value));
-        match option {
-            "endpoint" => options.endpoint = Some(value.to_owned()),
-            "access_key_id" => options.access_key_id = secret,
-            "secret_access_key" => options.secret_access_key = secret,
-            "service_account_key" => options.service_account_key = secret,
-            "ssh_config" => options.ssh_config = Some(value.into()),
-            "bandwidth_limit" => options.bandwidth_limit = Some(value.parse()?),
-            "chunk_bytes" => options.chunk_bytes = value.parse()?,
+        match (option, &mut options.own) {
+            ("endpoint", OwnOptions::S3(own)) => own.bucket.endpoint = Some(value.to_owned()),
+            ("access_key_id", OwnOptions::S3(own)) => own.access_key_id = secret,
+            ("secret_access_key", OwnOptions::S3(own)) => own.secret_access_key = secret,
+            ("service_account_key", OwnOptions::Gcs(own)) => own.service_account_key = secret,
+            ("ssh_config", OwnOptions::Sftp(own)) => own.ssh_config = Some(value.into()),
+            ("bandwidth_limit", _) => options.transfer.bandwidth_limit = Some(value.parse()?),
+            ("chunk_bytes", _) => options.transfer.chunk_bytes = value.parse()?,
             _ => bail!("{option} is not an option"),
         }
     }
@@ -48,7 +53,6 @@ fn main() -> Result<()> {
         life: Life::here(),
         folders: Vec::new(),
     };
-    let address = Address::parse(&url).map_err(anyhow::Error::msg)?;
     let check = Arc::new(|| Ok(()));
     let place = store::open(&address, &options, &Environment::default(), check)?;
     let most_bytes: u64 = size.parse()?;

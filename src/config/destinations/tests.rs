@@ -14,6 +14,12 @@ fn parse(text: &str) -> Result<Read, Vec<String>> {
     reader::read(text, |root| root.section("backup", backup)).map(Option::unwrap_or_default)
 }
 
+/// Returns the keys of the secrets that a destination has.
+fn secrets(destination: &DestinationSettings) -> Vec<&'static str> {
+    let secrets = destination.options.secrets();
+    secrets.into_iter().map(|written| written.key).collect()
+}
+
 #[test]
 fn quantities_are_written_as_other_tools_write_them_and_0_is_no_limit() {
     let one = |line: &str| {
@@ -28,14 +34,25 @@ fn quantities_are_written_as_other_tools_write_them_and_0_is_no_limit() {
         ("bandwidth_limit = 0", None),
         ("bandwidth_limit = \"0\"", None),
     ] {
-        assert_eq!(one(line).expect(line).bandwidth_limit, rate, "{line}");
+        assert_eq!(
+            one(line).expect(line).transfer.bandwidth_limit,
+            rate,
+            "{line}"
+        );
     }
     assert_eq!(
-        one("chunk_size = \"8MB\"").expect("good").chunk_bytes,
+        one("chunk_size = \"8MB\"")
+            .expect("good")
+            .transfer
+            .chunk_bytes,
         8_000_000
     );
     assert_eq!(
-        one("timeout = \"1h\"").expect("good").timeout.as_secs(),
+        one("timeout = \"1h\"")
+            .expect("good")
+            .transfer
+            .timeout
+            .as_secs(),
         3600
     );
     for (line, says) in [
@@ -52,15 +69,11 @@ fn quantities_are_written_as_other_tools_write_them_and_0_is_no_limit() {
 
 #[test]
 fn a_secret_belongs_to_the_provider_that_has_its_key() {
-    for (url, key, name) in [
-        ("s3://b", "secret_access_key", SecretName::SecretAccessKey),
-        (
-            "gs://b",
-            "service_account_key",
-            SecretName::ServiceAccountKey,
-        ),
-        ("az://b", "account_key", SecretName::AccountKey),
-        ("sftp://h/x", "password", SecretName::Password),
+    for (url, key) in [
+        ("s3://b", "secret_access_key"),
+        ("gs://b", "service_account_key"),
+        ("az://b", "account_key"),
+        ("sftp://h/x", "password"),
     ] {
         for (other, url_of_other) in [
             ("s3", "s3://b"),
@@ -73,8 +86,7 @@ fn a_secret_belongs_to_the_provider_that_has_its_key() {
             match parse(&text) {
                 Ok((read, _)) => {
                     assert_eq!(url, url_of_other);
-                    let names: Vec<_> = read["d"].secrets.keys().copied().collect();
-                    assert_eq!(names, [name]);
+                    assert_eq!(secrets(&read["d"]), [key]);
                 }
                 Err(faults) => {
                     assert_ne!(url, url_of_other, "{faults:?}");
@@ -114,12 +126,15 @@ fn destinations_are_read_and_their_secrets_not_shown() {
     assert_eq!(to, ["local", "offsite"]);
     let offsite = &destinations["offsite"];
     assert_eq!(offsite.address.to_string(), "s3://bucket/host");
-    assert_eq!(offsite.options.chunk_bytes, 16 << 20);
-    assert_eq!(offsite.options.timeout.as_secs(), 120);
-    assert_eq!(offsite.options.checksums, Checksums::None);
-    assert!(!offsite.options.conditional_writes);
-    assert_eq!(offsite.options.bandwidth_limit, Some(5_000_000));
-    assert_eq!(offsite.secrets.len(), 2);
+    assert_eq!(offsite.options.transfer.chunk_bytes, 16 << 20);
+    assert_eq!(offsite.options.transfer.timeout.as_secs(), 120);
+    let OwnOptions::S3(own) = &offsite.options.own else {
+        panic!("{:?}", offsite.options.own)
+    };
+    assert_eq!(own.checksums, Checksums::None);
+    assert!(!own.conditional_writes);
+    assert_eq!(offsite.options.transfer.bandwidth_limit, Some(5_000_000));
+    assert_eq!(secrets(offsite), ["access_key_id", "secret_access_key"]);
     assert!(!format!("{destinations:?}").contains("hunter2"));
 }
 

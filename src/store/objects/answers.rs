@@ -19,19 +19,19 @@ use object_store::{
 };
 
 use super::{
-    connection::Connection,
-    explain::{NO_BUCKET, element, is_full},
-    fault::Fault,
+    codes::{NO_BUCKET, is_full},
+    fault::RequestFault,
     listing::{Page, root},
     once,
     patience::Patience,
     single_delete,
+    text::element,
 };
-use crate::{model::written::rfc3339, store::address::Service};
+use crate::{model::written::rfc3339, store::address::Provider};
 
 /// An answer that is kept from object_store.
 #[derive(Debug)]
-pub enum Said {
+pub enum RejectedAnswer {
     /// An answer that is not of the protocol; the words describe it.
     Foreign(String),
     /// A refusal that no retry would change.
@@ -43,26 +43,26 @@ pub enum Said {
     },
 }
 
-impl Said {
+impl RejectedAnswer {
     /// Finds it among the causes of an error of object_store's client.
-    pub fn of(error: &HttpError) -> Option<&Said> {
+    pub fn of(error: &HttpError) -> Option<&RejectedAnswer> {
         std::error::Error::source(error)?.downcast_ref()
     }
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for RejectedAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Said::Foreign(what) => f.write_str(what),
-            Said::Final { status, body } => write!(f, "status code: {status}: {body}"),
+            RejectedAnswer::Foreign(what) => f.write_str(what),
+            RejectedAnswer::Final { status, body } => write!(f, "status code: {status}: {body}"),
         }
     }
 }
 
-impl std::error::Error for Said {}
+impl std::error::Error for RejectedAnswer {}
 
-impl From<Said> for HttpError {
-    fn from(said: Said) -> HttpError {
+impl From<RejectedAnswer> for HttpError {
+    fn from(said: RejectedAnswer) -> HttpError {
         // A kind of error that is not retried.
         HttpError::new(HttpErrorKind::Decode, said)
     }
@@ -87,8 +87,8 @@ impl Changes {
 /// The maker of clients whose answers are checked.
 #[derive(Debug)]
 pub struct Answers {
-    service: Service,
-    connection: Connection,
+    provider: Provider,
+    connection: Arc<dyn HttpConnector>,
     changes: Changes,
     patience: Patience,
 }
@@ -96,14 +96,14 @@ pub struct Answers {
 impl Answers {
     /// Checks the answers of a store that `connection` reaches.
     pub fn new(
-        service: Service,
-        connection: Connection,
+        provider: Provider,
+        connection: impl HttpConnector,
         changes: Changes,
         patience: Patience,
     ) -> Answers {
         Answers {
-            service,
-            connection,
+            provider,
+            connection: Arc::new(connection),
             changes,
             patience,
         }
@@ -114,7 +114,7 @@ impl HttpConnector for Answers {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = self.connection.connect(options)?;
         Ok(HttpClient::new(Looking {
-            service: self.service,
+            provider: self.provider,
             client,
             changes: self.changes.clone(),
             patience: self.patience.clone(),
@@ -124,7 +124,7 @@ impl HttpConnector for Answers {
 
 #[derive(Debug)]
 struct Looking {
-    service: Service,
+    provider: Provider,
     client: HttpClient,
     changes: Changes,
     patience: Patience,
@@ -195,12 +195,12 @@ fn signature_end(query: &str) -> Option<DateTime<Utc>> {
 }
 
 /// Returns the fault of a refusal if the signature expired before the time of the answer by the store's own clock.
-fn expired(end: DateTime<Utc>, answer: &HttpResponse) -> Option<Fault> {
+fn expired(end: DateTime<Utc>, answer: &HttpResponse) -> Option<RequestFault> {
     let is_refused = matches!(answer.status().as_u16(), 401 | 403);
     let date = answer.headers().get("date").filter(|_| is_refused)?;
     let now = DateTime::parse_from_rfc2822(date.to_str().ok()?).ok()?;
     (end <= now).then(|| {
-        Fault::standing(
+        RequestFault::standing(
             format!(
                 "the shared access signature (SAS) expired at {}",
                 rfc3339(end)
@@ -215,9 +215,9 @@ impl Looking {
         let signature_ends = request.uri().query().and_then(signature_end);
         let range = request.headers().get("range");
         let range = range.and_then(|range| Some(range.to_str().ok()?.to_owned()));
-        let answer = if self.service == Service::S3 && once::is_completion(&request) {
+        let answer = if self.provider == Provider::S3 && once::is_completion(&request) {
             once::complete(&self.client, request).await
-        } else if self.service == Service::Azure && single_delete::is_batch(&request) {
+        } else if self.provider == Provider::Azure && single_delete::is_batch(&request) {
             return self.delete(request).await;
         } else {
             self.client.execute(request).await
@@ -284,7 +284,7 @@ impl Looking {
                             .any(|known| text.contains(known)) =>
                     {
                         let (status, body) = (parts.status.as_u16(), text.into_owned());
-                        return Err(Said::Final { status, body }.into());
+                        return Err(RejectedAnswer::Final { status, body }.into());
                     }
                     _ => {}
                 }
@@ -298,9 +298,9 @@ impl Looking {
         let (mut parts, body) = answer.into_parts();
         let body = body.bytes().await?;
         let text = String::from_utf8_lossy(&body);
-        let page = Page::read(self.service, &text).map_err(Said::Foreign)?;
+        let page = Page::read(self.provider, &text).map_err(RejectedAnswer::Foreign)?;
         parts.extensions.insert(Arc::new(page));
-        let empty = Page::empty(self.service).to_owned();
+        let empty = Page::empty(self.provider).to_owned();
         Ok(HttpResponse::from_parts(parts, empty.into()))
     }
 }
@@ -335,7 +335,7 @@ fn is_about_keys(request: &HttpRequest) -> bool {
 }
 
 /// Returns the words for S3's redirection without an address: the region of the bucket.
-fn in_region(answer: &HttpResponse) -> Option<Said> {
+fn in_region(answer: &HttpResponse) -> Option<RejectedAnswer> {
     let region = answer.headers().get("x-amz-bucket-region")?.to_str().ok()?;
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if region.is_empty() || !region.bytes().all(is_of_name) {
@@ -344,7 +344,7 @@ fn in_region(answer: &HttpResponse) -> Option<Said> {
     let message = format!("the bucket's region is {region}");
     let body = format!("<Error><Code>PermanentRedirect</Code><Message>{message}</Message></Error>");
     let status = answer.status().as_u16();
-    Some(Said::Final { status, body })
+    Some(RejectedAnswer::Final { status, body })
 }
 
 /// Turns an answer that is the whole object into a range, if the whole object was requested: some servers then answer
@@ -380,8 +380,8 @@ fn is_all(range: &str, length: u64) -> bool {
         }
 }
 
-fn web_page() -> Said {
-    Said::Foreign("a web page".to_owned())
+fn web_page() -> RejectedAnswer {
+    RejectedAnswer::Foreign("a web page".to_owned())
 }
 
 fn is_html(answer: &HttpResponse) -> bool {
@@ -428,11 +428,11 @@ async fn refusal(asked: Asked, answer: HttpResponse) -> Result<HttpResponse, Htt
                 code => code.to_owned(),
             };
             let what = format!("a refusal that a bucket's listing never has ({code})");
-            return Err(Said::Foreign(what).into());
+            return Err(RejectedAnswer::Foreign(what).into());
         }
-        501 | 505 | 507 => return Err(Said::Final { status, body: text }.into()),
+        501 | 505 | 507 => return Err(RejectedAnswer::Final { status, body: text }.into()),
         500.. if code == "NotImplemented" || is_full(&text, Some(status)) => {
-            return Err(Said::Final { status, body: text }.into());
+            return Err(RejectedAnswer::Final { status, body: text }.into());
         }
         _ => {}
     }

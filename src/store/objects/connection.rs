@@ -1,9 +1,6 @@
-//! Connections to servers: directly or through a proxy, with readable faults, and with a new key if one expired.
+//! Connections to servers: directly or through a proxy, with readable faults.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::Arc,
-};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use futures_util::future::BoxFuture;
 use object_store::{
@@ -15,10 +12,8 @@ use object_store::{
 };
 
 use super::{
-    explain::{cause_of, element, quoted, texts},
-    fault::Fault,
-    keys::Keys,
-    signature::Signed,
+    fault::RequestFault,
+    text::{cause_of, quoted, texts},
     tls,
 };
 use crate::store::proxy::{Proxies, Proxy, Server};
@@ -32,28 +27,16 @@ const NO_PROXY: &str = "http://127.0.0.1:9";
 pub const BAD_PROXY: &str =
     "mend it, or name the store's host in NO_PROXY, or set the destination's `proxy = \"none\"`";
 
-/// The most times that a request is signed anew.
-const RENEWALS: u32 = 2;
-
-/// Codes of S3 for an expired temporary key.
-const EXPIRED: [&str; 4] = [
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "TokenRefreshRequired",
-    "RequestExpired",
-];
-
 /// The maker of clients that connect to each server directly or through its proxy.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
     proxies: Proxies,
-    keys: Option<Arc<Keys>>,
 }
 
 impl Connection {
-    /// Connects through `proxies`; `keys` provides new keys if the store says that one expired.
-    pub fn new(proxies: Proxies, keys: Option<Arc<Keys>>) -> Connection {
-        Connection { proxies, keys }
+    /// Connects through `proxies`.
+    pub fn new(proxies: Proxies) -> Connection {
+        Connection { proxies }
     }
 
     /// Connects to every server directly, as to a machine's own metadata service.
@@ -102,36 +85,7 @@ impl HttpService for Way {
         'a: 'b,
         Self: 'b,
     {
-        Box::pin(async move {
-            // Only requests signed by one of these keys can be signed again.
-            let keys = self.connection.keys.as_ref();
-            let signed = keys.and_then(|_| Signed::of(&request));
-            let (Some(keys), Some(signed)) = (keys, signed) else {
-                return self.send(request).await;
-            };
-            let mut request = request;
-            let mut key_id = signed.key_id.clone();
-            for _ in 0..RENEWALS {
-                let token = request.headers().get("x-amz-security-token");
-                let token = token.and_then(|token| token.to_str().ok());
-                let token = token.map(str::to_owned);
-                let again = request.clone();
-                let answer = self.send(request).await?;
-                let (answer, has_expired) = has_expired(&again, answer).await?;
-                if !has_expired {
-                    return Ok(answer);
-                }
-                request = again;
-                match keys.another(&key_id, token.as_deref()).await {
-                    Ok(Some(key)) if signed.sign(&mut request, &key).is_ok() => {
-                        key_id.clone_from(&key.key_id);
-                    }
-                    Ok(_) => return Ok(answer),
-                    Err(fault) => return Err(HttpError::new(HttpErrorKind::Unknown, fault)),
-                }
-            }
-            self.send(request).await
-        })
+        Box::pin(self.send(request))
     }
 }
 
@@ -140,7 +94,7 @@ impl Way {
         let uri = request.uri();
         if !is_address(&request) {
             let host = quoted(uri.host().unwrap_or_default());
-            let fault = Fault::standing(
+            let fault = RequestFault::standing(
                 format!("{host} is not a host that can be asked, or its port is not one"),
                 "look at `endpoint`, and at the addresses in the environment",
             );
@@ -152,7 +106,10 @@ impl Way {
             port: uri.port_u16(),
         };
         let proxy = self.connection.proxies.of(&server).map_err(|fault| {
-            HttpError::new(HttpErrorKind::Unknown, Fault::standing(fault, BAD_PROXY))
+            HttpError::new(
+                HttpErrorKind::Unknown,
+                RequestFault::standing(fault, BAD_PROXY),
+            )
         })?;
         let client = proxy
             .and_then(|proxy| (self.through.iter()).find(|(known, _)| known.url() == proxy.url()))
@@ -161,7 +118,7 @@ impl Way {
             Ok(answer) if answer.status().as_u16() == 407 => {
                 let fault = match proxy {
                     Some(proxy) => no_login(proxy),
-                    None => Fault::standing(
+                    None => RequestFault::standing(
                         format!(
                             "a proxy before {} wants a user and a password",
                             server.words()
@@ -180,25 +137,6 @@ impl Way {
             Err(error) => Err(told(error, &server, proxy)),
         }
     }
-}
-
-/// Checks if an answer says that the key expired; returns the answer, and true if so. An answer to HEAD has no body
-/// that would say it.
-async fn has_expired(
-    request: &HttpRequest,
-    answer: HttpResponse,
-) -> Result<(HttpResponse, bool), HttpError> {
-    if !matches!(answer.status().as_u16(), 400 | 401 | 403) {
-        return Ok((answer, false));
-    }
-    if request.method().as_str() == "HEAD" {
-        return Ok((answer, true));
-    }
-    let (head, body) = answer.into_parts();
-    let bytes = body.bytes().await?;
-    let code = element(&String::from_utf8_lossy(&bytes), "Code");
-    let has_expired = code.is_some_and(|code| EXPIRED.contains(&code.as_str()));
-    Ok((HttpResponse::from_parts(head, bytes.into()), has_expired))
 }
 
 /// Returns true if a request names a host and a port that the client accepts: it panics at others. The last part of an
@@ -242,19 +180,22 @@ fn not_through(proxy: &Proxy, server: &Server, status: u16) -> HttpError {
         "ask for {shown} to be allowed there, or look at `endpoint`; NO_PROXY={host} goes around it"
     );
     match status {
-        403 => HttpError::new(HttpErrorKind::Unknown, Fault::standing(what, hint)),
-        _ => HttpError::new(HttpErrorKind::Interrupted, Fault::passing(what, hint)),
+        403 => HttpError::new(HttpErrorKind::Unknown, RequestFault::standing(what, hint)),
+        _ => HttpError::new(
+            HttpErrorKind::Interrupted,
+            RequestFault::passing(what, hint),
+        ),
     }
 }
 
-fn no_login(proxy: &Proxy) -> Fault {
+fn no_login(proxy: &Proxy) -> RequestFault {
     let words = proxy.words();
     match proxy.has_login {
-        true => Fault::standing(
+        true => RequestFault::standing(
             format!("{words} does not accept its user and password"),
             "look at both; characters such as @ and : are written as %40 and %3A",
         ),
-        false => Fault::standing(
+        false => RequestFault::standing(
             format!("{words} wants a user and a password"),
             "write them into its URL: http://USER:PASSWORD@HOST:PORT",
         ),
@@ -277,7 +218,7 @@ fn told(error: HttpError, server: &Server, proxy: Option<&Proxy>) -> HttpError {
         // The message names the host, because a host that contains provider or bucket does not appear in the
         // configuration.
         let what = format!("no connection to {}: {}", server.words(), cause_of(&error));
-        let fault = Fault::passing(what, "look at `endpoint` and at the network");
+        let fault = RequestFault::passing(what, "look at `endpoint` and at the network");
         return HttpError::new(HttpErrorKind::Connect, fault);
     };
     let (words, shown) = (proxy.words(), server.words());
@@ -289,16 +230,16 @@ fn told(error: HttpError, server: &Server, proxy: Option<&Proxy>) -> HttpError {
     let cause = cause_of(&error);
     let fault = if text.contains("tunnel error: unsuccessful") {
         let hint = format!("ask for {shown} to be allowed there, or look at `endpoint`; {around}");
-        Fault::passing(format!("{words} does not let us through to {shown}"), hint)
+        RequestFault::passing(format!("{words} does not let us through to {shown}"), hint)
     } else if kind == HttpErrorKind::Connect {
         let hint = format!("look at the proxy; {around}");
-        Fault::passing(format!("no connection to {words}: {cause}"), hint)
+        RequestFault::passing(format!("no connection to {words}: {cause}"), hint)
     } else if kind == HttpErrorKind::Timeout {
         let hint = format!("look at the proxy, and at `timeout`; {around}");
-        Fault::passing(format!("no answer in time through {words}"), hint)
+        RequestFault::passing(format!("no answer in time through {words}"), hint)
     } else {
         let hint = format!("look at the proxy, and try again; {around}");
-        Fault::passing(
+        RequestFault::passing(
             format!("the connection through {words} broke: {cause}"),
             hint,
         )

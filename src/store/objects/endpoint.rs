@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     error::{Failure, Kind},
-    store::{Environment, Options},
+    store::environment::Environment,
 };
 
 /// The address to which the requests for a bucket go.
@@ -48,7 +48,8 @@ const UNREAD: [&str; 4] = [
 /// endpoint that names the bucket in another way than `path_style` says.
 pub fn of_bucket(
     bucket: &str,
-    options: &Options,
+    endpoint: Option<&str>,
+    path_style: Option<bool>,
     environment: &Environment,
 ) -> Result<Option<Endpoint>> {
     let variable = |names: &[&str]| {
@@ -59,7 +60,7 @@ pub fn of_bucket(
         })
     };
     // The configuration wins over the variables, and the variable for S3 alone over the others.
-    let endpoint = options.endpoint.clone();
+    let endpoint = endpoint.map(str::to_owned);
     let endpoint =
         endpoint.or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]));
     let Some(endpoint) = endpoint else {
@@ -75,7 +76,7 @@ pub fn of_bucket(
     };
     let is_virtual = variable(&["AWS_VIRTUAL_HOSTED_STYLE_REQUEST"]);
     let is_virtual = is_virtual.is_some_and(|value| matches!(value.as_str(), "true" | "1"));
-    let path_style = options.path_style.or(is_virtual.then_some(false));
+    let path_style = path_style.or(is_virtual.then_some(false));
     Ok(Some(placed(bucket, endpoint.trim(), path_style)?))
 }
 
@@ -299,20 +300,20 @@ mod tests {
 
     #[test]
     fn a_variable_that_names_a_server_and_is_not_read_is_refused() {
-        let variables = |names: &[&str]| Environment {
-            variables: (names.iter())
-                .map(|name| ((*name).to_owned(), "https://minio.example".to_owned()))
-                .collect(),
-            ..Environment::default()
+        let variables = |names: &[&str]| {
+            Environment::of(
+                (names.iter())
+                    .map(|name| ((*name).to_owned(), "https://minio.example".to_owned()))
+                    .collect(),
+            )
         };
-        let none = Options::default();
         for name in UNREAD {
-            let error = of_bucket("b", &none, &variables(&[name])).expect_err(name);
+            let error = of_bucket("b", None, None, &variables(&[name])).expect_err(name);
             let failure = Failure::of(&error);
             assert_eq!(failure.kind, Kind::Usage);
             assert!(failure.message.contains(name), "{failure:?}");
             for read in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"] {
-                let found = of_bucket("b", &none, &variables(&[name, read]));
+                let found = of_bucket("b", None, None, &variables(&[name, read]));
                 assert!(found.expect("a server").is_some());
             }
         }
@@ -320,15 +321,15 @@ mod tests {
 
     #[test]
     fn the_environment_is_minded_if_the_configuration_says_nothing() {
-        let variables = |pairs: &[(&str, &str)]| Environment {
-            variables: (pairs.iter())
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            ..Environment::default()
+        let variables = |pairs: &[(&str, &str)]| {
+            Environment::of(
+                (pairs.iter())
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+            )
         };
-        let options = Options::default();
         let found =
-            |pairs: &[(&str, &str)]| of_bucket("b", &options, &variables(pairs)).expect("good");
+            |pairs: &[(&str, &str)]| of_bucket("b", None, None, &variables(pairs)).expect("good");
         assert_eq!(found(&[("AWS_ENDPOINT_URL", " ")]), None);
         let virtual_hosts = found(&[
             ("AWS_ENDPOINT_URL", "https://x"),

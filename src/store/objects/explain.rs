@@ -2,61 +2,20 @@
 
 use std::time::Duration;
 
-use object_store::{
-    Error,
-    client::{HttpError, HttpErrorKind},
-};
+use object_store::{Error, client::HttpErrorKind};
 
-use super::{answers::Said, fault::Fault};
+use super::{
+    answers::RejectedAnswer,
+    codes::{BAD_KEY, COLD, CONFLICT, EXPIRED, NO_BUCKET, OTHER_REGION, is_full},
+    fault::RequestFault,
+    judge::http_error,
+    text::{element, quoted, root, status, texts, words},
+};
 use crate::{
     error::{Failure, Kind},
-    store::FROZEN,
+    store::failures::FROZEN,
 };
 
-/// The longest quotation of a server's words, in characters.
-const MAX_QUOTED_CHARS: usize = 160;
-
-/// Codes of stores that do not know the bucket or container.
-pub const NO_BUCKET: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "BucketNotFound"];
-/// Codes of stores for an unknown key, or for a wrong secret.
-const BAD_KEY: [&str; 6] = [
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "AuthenticationFailed",
-    "InvalidToken",
-    "InvalidAuthenticationInfo",
-    "InvalidSecurity",
-];
-/// Codes of stores for an expired key.
-const EXPIRED: [&str; 4] = [
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "TokenRefreshRequired",
-    "RequestExpired",
-];
-/// Codes of stores for a bucket in another region.
-const OTHER_REGION: [&str; 4] = [
-    "PermanentRedirect",
-    "TemporaryRedirect",
-    "AuthorizationHeaderMalformed",
-    "IllegalLocationConstraintException",
-];
-/// Codes of stores for objects that must be thawed before they can be read.
-const COLD: [&str; 3] = ["InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"];
-/// Codes of stores that were busy with another request for the same name.
-const CONFLICT: [&str; 2] = ["ConditionalRequestConflict", "OperationAborted"];
-/// Parts of codes and messages of stores that are full, without blanks and in lower case.
-const FULL: [&str; 9] = [
-    "quota",
-    "storagefull",
-    "insufficientstorage",
-    "capacityexceeded",
-    "capexceeded",
-    "storagelimit",
-    "nospaceleft",
-    "diskfull",
-    "diskisfull",
-];
 /// Words in refusals of a feature that a key of the destination requests, with that key.
 const KEYS: [(&str, &str); 9] = [
     // Google's answer to a header that it does not know.
@@ -91,79 +50,6 @@ const WANTS_TLS: [&str; 3] = [
 const CHECKSUMS: &str =
     "set the destination's `checksums = \"none\"`: then what is sent is read back instead";
 
-/// Returns true if the result of a request is unknown because no answer came, and it may be retried.
-pub fn is_lost(error: &Error) -> bool {
-    let is_last = Fault::of(error).is_some_and(|fault| fault.is_final || fault.is_spent);
-    http_error(error).is_some_and(|http| Said::of(http).is_none()) && !is_last
-}
-
-/// Returns true if the store refused, and would refuse a retry.
-pub fn is_refused(error: &Error) -> bool {
-    let is_final = http_error(error).is_some_and(|http| Said::of(http).is_some());
-    is_final
-        || matches!(
-            error,
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. }
-        )
-}
-
-/// Returns true if the answer came from something that is not an object store.
-pub fn is_foreign(error: &Error) -> bool {
-    let said = http_error(error).and_then(Said::of);
-    matches!(said, Some(Said::Foreign(_)))
-}
-
-/// Returns true if the signature was too old when it arrived; a new one may be accepted.
-pub fn is_stale(error: &Error) -> bool {
-    code(error) == "RequestTimeTooSkewed"
-}
-
-/// Returns true if the store was busy with the same name, and may accept a retry.
-pub fn is_conflict(error: &Error) -> bool {
-    CONFLICT.contains(&code(error).as_str())
-}
-
-/// Returns true if the store does not know this kind of request.
-pub fn is_unknown(error: &Error) -> bool {
-    let text = texts(error);
-    code(error) == "NotImplemented" || matches!(status(&text), Some(501))
-}
-
-/// Returns true if a server refused without a reason, as in answers to HEAD.
-pub fn is_silent(error: &Error) -> bool {
-    let text = texts(error);
-    code(error).is_empty() && matches!(status(&text), Some(400 | 401 | 403))
-}
-
-/// Returns true if every request would be refused like this one: the key, the clock or the server is wrong.
-pub fn is_hopeless(error: &Error) -> bool {
-    let code = code(error);
-    let is_one_of = |codes: &[&str]| codes.contains(&code.as_str());
-    is_foreign(error)
-        || Fault::of(error).is_some_and(|fault| fault.is_final)
-        || is_stale(error)
-        || is_one_of(&NO_BUCKET)
-        || is_one_of(&BAD_KEY)
-        || is_one_of(&EXPIRED)
-        || is_one_of(&OTHER_REGION)
-}
-
-fn code(error: &Error) -> String {
-    element(&texts(error), "Code").unwrap_or_default()
-}
-
-/// Returns true if the words of a refusal are those of a store without room.
-pub fn is_full(text: &str, status: Option<u16>) -> bool {
-    let said = [element(text, "Code"), element(text, "Message")];
-    let said: String = (said.into_iter().flatten())
-        .flat_map(|said| said.to_lowercase().chars().collect::<Vec<_>>())
-        .filter(|letter| letter.is_alphanumeric())
-        .collect();
-    // Limits on the rate of requests do not mean that the store is full.
-    let is_rate = status == Some(429) || said.contains("rate") || said.contains("slowdown");
-    status == Some(507) || (!is_rate && FULL.iter().any(|full| said.contains(full)))
-}
-
 /// Returns the failure of an answer that is not of the protocol; `what` describes it.
 pub fn foreign(doing: &str, what: &str) -> Failure {
     let message = format!("{doing}: what answers is not an object store: it sent {what}");
@@ -175,10 +61,10 @@ pub fn foreign(doing: &str, what: &str) -> Failure {
 
 /// Returns the failure of the action that `doing` names; `timeout` is the longest time for one request.
 pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
-    if let Some(Said::Foreign(what)) = http_error(error).and_then(Said::of) {
+    if let Some(RejectedAnswer::Foreign(what)) = http_error(error).and_then(RejectedAnswer::of) {
         return foreign(doing, what);
     }
-    if let Some(Fault { what, hint, .. }) = Fault::of(error) {
+    if let Some(RequestFault { what, hint, .. }) = RequestFault::of(error) {
         return Failure::new(Kind::Failed, format!("{doing}: {what}")).hint(hint.as_str());
     }
     let text = texts(error);
@@ -262,7 +148,7 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
         let hint = "use https, or set the destination's `allow_http = true`";
         return fail("the endpoint has no TLS", hint);
     }
-    if let Some(http) = http_error(error).filter(|http| Said::of(http).is_none()) {
+    if let Some(http) = http_error(error).filter(|http| RejectedAnswer::of(http).is_none()) {
         let cause = quoted(&root(http));
         return match http.kind() {
             HttpErrorKind::Timeout => fail(
@@ -313,91 +199,10 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     Failure::new(Kind::Failed, format!("{doing}: {what}"))
 }
 
-/// Returns the server's own words: its message, or the text that it sent instead.
-fn words(text: &str) -> Option<String> {
-    if let Some(message) = element(text, "Message") {
-        return Some(quoted(&message));
-    }
-    let (_, rest) = text.split_once("status code: ")?;
-    let (_, body) = rest.lines().next()?.split_once(": ")?;
-    let body = body.trim();
-    let is_words = !body.is_empty() && !body.starts_with(['<', '{']);
-    is_words.then(|| quoted(body))
-}
-
 /// Returns the failure of a read whose object was replaced.
 pub fn replaced(doing: &str) -> Failure {
     let message = format!("{doing}: it was replaced while it was read");
     Failure::new(Kind::Failed, message).hint("try again with what is there now")
-}
-
-fn http_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a HttpError> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(http) = error.downcast_ref() {
-            return Some(http);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-/// Returns the texts of all causes; only for searches, never shown.
-pub fn texts(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push('\n');
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// Returns the text of the first cause.
-fn root(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut root = error;
-    while let Some(cause) = root.source() {
-        root = cause;
-    }
-    root.to_string()
-}
-
-/// Returns the first cause of an error in a few words: the status of an answer, or the network's error.
-pub fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let text = texts(error);
-    match status(&text) {
-        Some(status) => format!("status {status}"),
-        None if text.contains("operation timed out") => "no answer in time".to_owned(),
-        None => quoted(&root(error)),
-    }
-}
-
-/// Returns the content of the first element of that name.
-pub fn element(text: &str, name: &str) -> Option<String> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    let (inner, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(inner.trim().to_owned()).filter(|inner| !inner.is_empty())
-}
-
-fn status(text: &str) -> Option<u16> {
-    let (_, rest) = text.split_once("status code: ")?;
-    rest.get(..3)?.parse().ok()
-}
-
-/// Returns a few words of a foreign text: one line without URLs, because some URLs are keys.
-pub fn quoted(text: &str) -> String {
-    let words = text
-        .split_whitespace()
-        .map(|word| if word.contains("://") { "(URL)" } else { word });
-    let line = words.collect::<Vec<_>>().join(" ");
-    let is_plain = |letter: &char| !letter.is_control();
-    let mut letters = line.chars().filter(is_plain);
-    let mut short: String = letters.by_ref().take(MAX_QUOTED_CHARS).collect();
-    if letters.next().is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

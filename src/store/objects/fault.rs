@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 /// A failure with advice. It passes through object_store as the cause of an error, and [`super::explain`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct RequestFault {
     /// The failure, lower case, without a secret.
     pub what: String,
     /// The advice to the user.
@@ -15,10 +15,10 @@ pub struct Fault {
     pub is_spent: bool,
 }
 
-impl Fault {
+impl RequestFault {
     /// Returns a fault that a retry would meet again.
-    pub fn standing(what: impl Into<String>, hint: impl Into<String>) -> Fault {
-        Fault {
+    pub fn standing(what: impl Into<String>, hint: impl Into<String>) -> RequestFault {
+        RequestFault {
             what: what.into(),
             hint: hint.into(),
             is_final: true,
@@ -27,15 +27,15 @@ impl Fault {
     }
 
     /// Returns a fault that may pass.
-    pub fn passing(what: impl Into<String>, hint: impl Into<String>) -> Fault {
-        Fault {
+    pub fn passing(what: impl Into<String>, hint: impl Into<String>) -> RequestFault {
+        RequestFault {
             is_final: false,
-            ..Fault::standing(what, hint)
+            ..RequestFault::standing(what, hint)
         }
     }
 
     /// Returns the fault that caused `error`.
-    pub fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Fault> {
+    pub fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a RequestFault> {
         let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(fault) = error.downcast_ref() {
@@ -47,10 +47,19 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for RequestFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl Error for Fault {}
+impl Error for RequestFault {}
+
+impl From<RequestFault> for object_store::Error {
+    fn from(fault: RequestFault) -> object_store::Error {
+        object_store::Error::Generic {
+            store: "key",
+            source: Box::new(fault),
+        }
+    }
+}

@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 use quick_xml::{Reader, de::from_str, events::Event};
 use serde::Deserialize;
 
-use crate::store::address::Service;
+use crate::store::address::Provider;
 
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Page {
     /// The objects, with their whole keys.
-    pub objects: Vec<Object>,
+    pub objects: Vec<ListedObject>,
     /// The common prefixes of other keys, up to the next slash.
     pub folders: Vec<String>,
     /// The token of the next page; `None` if this is the last one.
@@ -22,7 +22,7 @@ pub struct Page {
 
 /// An object in a page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Object {
+pub struct ListedObject {
     /// Its key.
     pub key: String,
     /// Its size in bytes.
@@ -33,10 +33,10 @@ pub struct Object {
 
 impl Page {
     /// Reads a page. The error describes its fault.
-    pub fn read(service: Service, text: &str) -> Result<Page, String> {
-        let expected = match service {
-            Service::S3 | Service::Gcs => "ListBucketResult",
-            Service::Azure => "EnumerationResults",
+    pub fn read(provider: Provider, text: &str) -> Result<Page, String> {
+        let expected = match provider {
+            Provider::S3 | Provider::Gcs => "ListBucketResult",
+            Provider::Azure => "EnumerationResults",
         };
         match root(text) {
             Some(found) if found == expected => {}
@@ -46,17 +46,17 @@ impl Page {
             Some(found) => return Err(format!("<{found}> instead of <{expected}>")),
             None => return Err(format!("something else than XML, instead of <{expected}>")),
         }
-        match service {
-            Service::S3 | Service::Gcs => of_s3(text),
-            Service::Azure => of_azure(text),
+        match provider {
+            Provider::S3 | Provider::Gcs => of_s3(text),
+            Provider::Azure => of_azure(text),
         }
     }
 
     /// Returns an empty page in the words of the protocol.
-    pub fn empty(service: Service) -> &'static str {
-        match service {
-            Service::S3 | Service::Gcs => "<ListBucketResult></ListBucketResult>",
-            Service::Azure => "<EnumerationResults><Blobs></Blobs></EnumerationResults>",
+    pub fn empty(provider: Provider) -> &'static str {
+        match provider {
+            Provider::S3 | Provider::Gcs => "<ListBucketResult></ListBucketResult>",
+            Provider::Azure => "<EnumerationResults><Blobs></Blobs></EnumerationResults>",
         }
     }
 }
@@ -136,7 +136,7 @@ fn of_s3(text: &str) -> Result<Page, String> {
     let folders = page.common_prefixes.into_iter();
     Ok(Page {
         objects: objects
-            .map(|object| Object {
+            .map(|object| ListedObject {
                 key: plain(object.key),
                 ..object
             })
@@ -170,9 +170,9 @@ fn decoded(key: &str) -> String {
 }
 
 impl S3Object {
-    fn read(self) -> Object {
+    fn read(self) -> ListedObject {
         let time = |text: String| DateTime::parse_from_rfc3339(text.trim()).ok();
-        Object {
+        ListedObject {
             key: self.key,
             size_bytes: self.size,
             modified: self
@@ -225,7 +225,7 @@ struct AzureProperties {
 fn of_azure(text: &str) -> Result<Page, String> {
     let page: AzurePage = from_str(text.trim_start_matches('\u{feff}')).map_err(broken)?;
     let is_file = |blob: &AzureBlob| blob.properties.resource_type.as_deref() != Some("directory");
-    let read = |blob: AzureBlob| Object {
+    let read = |blob: AzureBlob| ListedObject {
         key: blob.name,
         size_bytes: blob.properties.size_bytes,
         modified: (blob.properties.modified)
@@ -256,7 +256,7 @@ mod tests {
             <Contents><Key>x//a&lt;b.tar.gz</Key><Size>7</Size><LastModified>2026-11-21T03:00:00.000Z</LastModified></Contents>
             <CommonPrefixes><Prefix>x//</Prefix></CommonPrefixes>
             <Contents><Key>y</Key><Size>0</Size><LastModified>some day</LastModified></Contents></ListBucketResult>"#;
-        let page = Page::read(Service::S3, text).expect("a page");
+        let page = Page::read(Provider::S3, text).expect("a page");
         assert_eq!(page.next.as_deref(), Some("t&1="));
         assert_eq!(page.objects[0].key, "x//a<b.tar.gz");
         assert!(page.objects[0].modified.is_some());
@@ -265,7 +265,7 @@ mod tests {
             (0, None)
         );
         assert_eq!(page.folders, ["x//"]);
-        assert_eq!(Page::read(Service::Gcs, text), Ok(page));
+        assert_eq!(Page::read(Provider::Gcs, text), Ok(page));
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
             let text = format!(
                 "<ListBucketResult>{kind}<Contents><Key>a%2Bb%2fc+d%zz%+f</Key><Size>1</Size></Contents></ListBucketResult>"
             );
-            Page::read(Service::S3, &text).expect("a page").objects[0]
+            Page::read(Provider::S3, &text).expect("a page").objects[0]
                 .key
                 .clone()
         };
@@ -289,7 +289,7 @@ mod tests {
             <Content-Length>9</Content-Length></Properties></Blob><Blob><Name>dir</Name><Properties>\
             <Content-Length>0</Content-Length><ResourceType>directory</ResourceType></Properties></Blob></Blobs>\
             <NextMarker/></EnumerationResults>";
-        let page = Page::read(Service::Azure, text).expect("a page");
+        let page = Page::read(Provider::Azure, text).expect("a page");
         assert_eq!(page.objects.len(), 1);
         assert_eq!(
             (page.objects[0].key.as_str(), page.objects[0].size_bytes),
@@ -325,14 +325,14 @@ mod tests {
             ),
             ("<ListBucketResult><Contents><Key>x</Key>", "cannot be read"),
         ] {
-            let fault = Page::read(Service::S3, text).expect_err(text);
+            let fault = Page::read(Provider::S3, text).expect_err(text);
             assert!(fault.contains(says), "{text}: {fault}");
         }
         let last = "<ListBucketResult><IsTruncated>false</IsTruncated>\
             <NextContinuationToken>x</NextContinuationToken></ListBucketResult>";
-        assert_eq!(Page::read(Service::S3, last).expect("a page").next, None);
-        for service in [Service::S3, Service::Gcs, Service::Azure] {
-            assert!(Page::read(service, Page::empty(service)).is_ok());
+        assert_eq!(Page::read(Provider::S3, last).expect("a page").next, None);
+        for provider in [Provider::S3, Provider::Gcs, Provider::Azure] {
+            assert!(Page::read(provider, Page::empty(provider)).is_ok());
         }
     }
 }

@@ -5,28 +5,36 @@
 //! (`answers`, `listing`).
 
 mod answers;
-mod build;
+mod azure;
+mod bucket;
+mod client;
+mod codes;
 mod connection;
 mod endpoint;
-mod environment;
 mod explain;
 mod fault;
+mod forms;
+mod gcs;
+mod judge;
 mod keys;
 mod listing;
 mod once;
 mod parts;
 mod patience;
+mod provider;
 mod reading;
+mod s3;
 mod signature;
 mod single_delete;
 mod small_file;
+mod text;
 mod tls;
 mod upload;
+mod uploads;
+mod variables;
 
 use std::{
-    borrow::Cow,
     collections::{BTreeSet, HashSet},
-    future::Future,
     hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
@@ -34,38 +42,32 @@ use std::{
     },
 };
 
-use anyhow::{Context as _, Result};
-use object_store::{
-    Error, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
-    PutPayload,
-    list::{PaginatedListOptions, PaginatedListStore},
-    multipart::MultipartStore,
-    path::Path,
-};
+use anyhow::Result;
+use object_store::{ObjectStoreExt as _, path::Path};
 
-pub use self::build::look_over;
+pub use self::client::look_over;
 use self::{
-    answers::Changes,
-    explain::{
-        explain, foreign, is_conflict, is_hopeless, is_lost, is_refused, is_silent, is_stale,
-    },
-    listing::Page,
-    reading::Object,
+    bucket::{BucketClient, is_missing},
+    client::{Opened, client},
+    explain::foreign,
+    judge::is_refused,
+    provider::ObjectProvider,
+    reading::OpenObject,
     upload::ObjectUpload,
 };
 use super::{
-    Address, Check, Environment, Maker, OWN, Options, Store, Stored, Upload,
-    address::Service,
-    fit,
-    marker::{Marker, UPLOAD},
-    missing,
+    address::Address,
+    contract::{Store, Stored, Upload},
+    environment::Environment,
+    failures::missing,
+    listed::{MOST_FOLDERS, require_end},
+    marker::{Maker, Marker, UPLOAD},
+    names::{OWN, is_name, plain},
     network::Network,
-    options::MIN_CHUNK_BYTES,
-    plain, taken,
+    options::{MIN_CHUNK_BYTES, StopCheck, Transfer},
 };
-use crate::store::listed::{MOST_FOLDERS, require_end};
 use crate::{
-    error::{Caught, Failure, Kind},
+    error::{Failure, Kind},
     work::ReadAt,
 };
 
@@ -74,280 +76,62 @@ const MAX_MARKER_BYTES: u64 = 64 << 10;
 
 /// The most empty pages in a row that a listing may have.
 const MOST_EMPTY_PAGES: usize = 10_000;
-/// A name that no object has: hookshot makes none like it.
-const NOTHING: &str = ".hookshot-nothing-has-this-name";
-
-/// A client with all capabilities: object_store has a trait for each.
-trait Client: ObjectStore + MultipartStore + PaginatedListStore {}
-impl<T: ObjectStore + MultipartStore + PaginatedListStore> Client for T {}
 
 /// A bucket, or the part of it below a prefix.
 pub struct Objects {
-    inner: Arc<Inner>,
+    inner: Arc<BucketClient>,
     /// The folders that the last listing found.
     folders: Mutex<BTreeSet<String>>,
 }
 
-struct Inner {
-    client: Arc<dyn Client>,
-    network: Network,
-    service: Service,
-    shown: String,
-    /// The prefix of the keys: empty, or with a slash at its end.
-    prefix: String,
-    changes: Changes,
-    options: Options,
-    /// True once a listing succeeded, or was refused in a store's words: the server is an object store.
-    has_listed: AtomicBool,
-    /// True once the server said that some object does not exist.
-    is_honest: AtomicBool,
-    /// False if the configuration says so, or once the store refused a condition and accepted the same request without
-    /// it.
-    knows_conditions: AtomicBool,
-}
-
 impl Objects {
     /// Opens a bucket; sends no request yet.
-    pub fn open(
+    pub fn open<P: ObjectProvider>(
         address: &Address,
-        options: &Options,
+        own: &P,
+        transfer: &Transfer,
         environment: &Environment,
-        check: Check,
+        check: StopCheck,
     ) -> Result<Objects> {
-        let (client, service, prefix, changes) = build::client(address, options, environment)?;
+        let opened = client(address, own, transfer, environment)?;
+        let prefix = opened.prefix.as_str();
         // Other characters would be encoded in the keys, and other programs would not find them.
-        if Path::from(prefix.as_str()).as_ref() != prefix {
+        if Path::from(prefix).as_ref() != prefix {
             let message = format!("{prefix:?} cannot be what keys start with");
             return Err(Failure::new(Kind::Usage, message)
                 .hint("use letters, digits, `.`, `_`, `-` and single slashes")
                 .into());
         }
-        Objects::of(client, service, prefix, changes, address, options, check)
+        Objects::of(opened, address, transfer, check)
     }
 
     fn of(
-        client: Arc<dyn Client>,
-        service: Service,
-        prefix: String,
-        changes: Changes,
+        opened: Opened,
         address: &Address,
-        options: &Options,
-        check: Check,
+        transfer: &Transfer,
+        check: StopCheck,
     ) -> Result<Objects> {
+        let mut prefix = opened.prefix;
+        if !prefix.is_empty() {
+            prefix.push('/');
+        }
         Ok(Objects {
-            inner: Arc::new(Inner {
-                client,
+            inner: Arc::new(BucketClient {
+                client: opened.client,
                 network: Network::new(check)?,
-                service,
+                provider: opened.kind,
                 shown: address.to_string(),
-                prefix: if prefix.is_empty() {
-                    prefix
-                } else {
-                    format!("{prefix}/")
-                },
-                changes,
-                options: options.clone(),
+                prefix,
+                changes: opened.changes,
+                transfer: transfer.clone(),
                 has_listed: AtomicBool::new(false),
                 is_honest: AtomicBool::new(false),
-                knows_conditions: AtomicBool::new(options.conditional_writes),
+                knows_conditions: AtomicBool::new(opened.uploads.conditional_writes),
+                uploads: opened.uploads,
             }),
             folders: Mutex::default(),
         })
     }
-}
-
-impl Inner {
-    fn key(&self, name: &str) -> Path {
-        let key = format!("{}{name}", self.prefix);
-        // The key as the listing shows it; a text that is not a valid key is encoded.
-        Path::parse(&key).unwrap_or_else(|_| Path::from(key))
-    }
-
-    fn name<'a>(&self, key: &'a str) -> Option<&'a str> {
-        let name = key.strip_prefix(&self.prefix)?;
-        (!name.is_empty() && !name.contains('/')).then_some(name)
-    }
-
-    /// Waits for `work`; explains the store's error in a few words after `doing`.
-    fn ask<T>(&self, doing: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T> {
-        let result = self.network.wait(work);
-        result.map_err(|error| self.explained(doing, error))
-    }
-
-    /// Explains an error; an interruption stays one.
-    fn explained(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
-        match error.downcast_ref() {
-            Some(error) => explain(error, doing, self.options.timeout).into(),
-            None if error.is::<Caught>() => error.context(doing.to_owned()),
-            None => error,
-        }
-    }
-
-    /// Returns the metadata of an object if it exists.
-    fn head(&self, name: &str) -> Result<Option<ObjectMeta>> {
-        match self.network.wait(self.client.head(&self.key(name))) {
-            Ok(meta) => {
-                self.require_honest()?;
-                Ok(Some(meta))
-            }
-            Err(error) if is_missing(&error) => {
-                // Only an object store can be trusted when it says that an object does not exist.
-                self.require_store()?;
-                Ok(None)
-            }
-            Err(error) => Err(self.with_its_reason(error)),
-        }
-    }
-
-    /// Finds the reason of a refusal without one: the refusal of a listing contains it.
-    fn with_its_reason(&self, error: anyhow::Error) -> anyhow::Error {
-        if !error.downcast_ref().is_some_and(is_silent) {
-            return error;
-        }
-        match self.page(None, Some(1)) {
-            Err(reason) if reason.downcast_ref::<Error>().is_some() => reason,
-            Err(reason) if matches!(Failure::of(&reason).kind, Kind::Interrupted(_)) => reason,
-            _ => error,
-        }
-    }
-
-    /// Fails if the server is not an object store or would refuse everything: it is better to know before anything is
-    /// sent. That a key may not list is not a reason to fail.
-    fn require_store(&self) -> Result<()> {
-        if self.has_listed.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        match self.page(None, Some(1)) {
-            Err(error) if error.downcast_ref().is_none_or(is_hopeless) => {
-                let doing = format!("cannot list {}", self.shown);
-                Err(self.explained(&doing, error))
-            }
-            Err(error) if error.downcast_ref().is_some_and(is_refused) => {
-                // It would say the same again.
-                self.has_listed.store(true, Ordering::Relaxed);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Fails if the store says that everything exists, even a name that no object has.
-    fn require_honest(&self) -> Result<()> {
-        if self.is_honest.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.require_store()?;
-        let nothing = self.key(NOTHING);
-        if self.network.wait(self.client.head(&nothing)).is_ok() {
-            let doing = format!("cannot look into {}", self.shown);
-            return Err(foreign(&doing, "a yes to a name that nothing has").into());
-        }
-        self.is_honest.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Returns one page of the objects directly below the prefix; `most` limits its number of objects.
-    fn page(&self, token: Option<String>, most: Option<usize>) -> Result<Arc<Page>> {
-        let prefix = Some(self.prefix.as_str()).filter(|prefix| !prefix.is_empty());
-        let ask = || {
-            let options = PaginatedListOptions {
-                delimiter: Some(Cow::Borrowed("/")),
-                page_token: token.clone(),
-                max_keys: most,
-                ..PaginatedListOptions::default()
-            };
-            self.client.list_paginated(prefix, options)
-        };
-        let found = self.network.wait(fresh(ask))?;
-        self.has_listed.store(true, Ordering::Relaxed);
-        let page = found.result.extensions.get::<Arc<Page>>().cloned();
-        page.context("a listing is looked at before object_store sees it")
-    }
-
-    fn look(&self, name: &str) -> Result<Option<ObjectMeta>> {
-        let doing = || format!("cannot look at {name} in {}", self.shown);
-        self.head(name)
-            .map_err(|error| self.explained(&doing(), error))
-    }
-
-    /// Fails if a name is not valid, or is taken.
-    fn require_free(&self, name: &str) -> Result<()> {
-        fit(name)?;
-        self.require_store()?;
-        match self.look(name)? {
-            None => Ok(()),
-            Some(_) => Err(taken(&self.shown, name).into()),
-        }
-    }
-
-    fn remove(&self, name: &str) -> Result<()> {
-        let key = self.key(name);
-        match self.network.wait(fresh(|| self.client.delete(&key))) {
-            Err(error) if !is_missing(&error) => {
-                let doing = format!("cannot remove {name} from {}", self.shown);
-                Err(self.explained(&doing, error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Removes one of hookshot's own objects; returns true if it is gone. During cleanup no error is reported.
-    fn clear_away(&self, name: &str) -> bool {
-        let removed = self.network.clean(self.client.delete(&self.key(name)));
-        removed.is_ok() || removed.is_err_and(|error| is_missing(&error))
-    }
-
-    /// Ends an upload in parts; returns true if nothing is left of it.
-    fn end_parts(&self, name: &str, id: &MultipartId) -> bool {
-        let key = self.key(name);
-        let ended = self.network.clean(self.client.abort_multipart(&key, id));
-        ended.is_ok() || ended.is_err_and(|error| is_missing(&error))
-    }
-
-    fn put_marker(&self, name: &str, marker: &Marker) -> Result<()> {
-        let bytes = serde_json::to_vec(marker)?;
-        let bytes = PutPayload::from(bytes);
-        let key = self.key(name);
-        let put = || {
-            let options = PutOptions::from(PutMode::Overwrite);
-            self.client.put_opts(&key, bytes.clone(), options)
-        };
-        self.again(put)?;
-        Ok(())
-    }
-
-    /// Retries a repeatable request if no answer came, or if the store was busy with the same name. object_store itself
-    /// does not retry requests that create something.
-    fn again<T, W: Future<Output = Result<T, Error>>>(&self, work: impl Fn() -> W) -> Result<T> {
-        let mut attempts = 0;
-        loop {
-            match self.network.wait(fresh(&work)) {
-                Err(error)
-                    if attempts < self.options.retry_attempts
-                        && error
-                            .downcast_ref()
-                            .is_some_and(|said| is_lost(said) || is_conflict(said)) =>
-                {
-                    self.network.pause(attempts)?;
-                    attempts += 1;
-                }
-                result => return result,
-            }
-        }
-    }
-}
-
-/// Retries once, with a new signature, if the first one was too old when it arrived: the part was slow, or the machine
-/// busy.
-async fn fresh<T, W: Future<Output = Result<T, Error>>>(work: impl Fn() -> W) -> Result<T, Error> {
-    match work().await {
-        Err(error) if is_stale(&error) => work().await,
-        result => result,
-    }
-}
-
-fn is_missing(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Error::NotFound { .. }))
 }
 
 impl Store for Objects {
@@ -384,7 +168,7 @@ impl Store for Objects {
         plain(name)?;
         let meta = self.inner.look(name)?;
         let meta = meta.ok_or_else(|| missing(&self.inner.shown, name))?;
-        Ok(Box::new(Object {
+        Ok(Box::new(OpenObject {
             inner: self.inner.clone(),
             // A weak tag, which proxies make, never matches (RFC 9110, 8.8.3.2).
             if_match: meta.e_tag.clone().filter(|tag| !tag.starts_with("W/")),
@@ -497,7 +281,7 @@ impl Objects {
         let Some(marker) = self.marker(name)? else {
             return Ok(None);
         };
-        if !marker.maker.is_gone(maker) || !super::is_name(&marker.name) {
+        if !marker.maker.is_gone(maker) || !is_name(&marker.name) {
             return Ok(None);
         }
         self.end(&marker)?;
@@ -540,7 +324,7 @@ impl Objects {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{answers::Changes, uploads::Uploads, *};
     use std::io::Write as _;
 
     use futures_util::future::BoxFuture;
@@ -553,7 +337,7 @@ mod tests {
         },
     };
 
-    use crate::model::digest::Digest;
+    use crate::{model::digest::Digest, store::address::Provider};
 
     /// A library that panics at every request, except those that begin an upload in parts.
     #[derive(Debug, Clone, Copy)]
@@ -609,18 +393,17 @@ mod tests {
             .with_http_connector(panics)
             .build();
         let address = Address::parse("s3://b/x").expect("a place");
-        let client = Arc::new(client.expect("a client"));
-        let (prefix, check): (_, Check) = ("x".to_owned(), Arc::new(|| Ok(())));
-        let options = Options::default();
-        let place = Objects::of(
-            client,
-            Service::S3,
-            prefix,
-            Changes::default(),
-            &address,
-            &options,
-            check,
-        );
+        let opened = Opened {
+            client: Arc::new(client.expect("a client")),
+            kind: Provider::S3,
+            prefix: "x".to_owned(),
+            changes: Changes::default(),
+            uploads: Uploads {
+                conditional_writes: true,
+                ..Uploads::default()
+            },
+        };
+        let place = Objects::of(opened, &address, &Transfer::default(), Arc::new(|| Ok(())));
         place.expect("a place")
     }
 

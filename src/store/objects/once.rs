@@ -3,7 +3,7 @@
 
 use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
-use super::explain::element;
+use super::text::element;
 
 /// Returns true for the request that completes an upload in parts.
 pub fn is_completion(request: &HttpRequest) -> bool {

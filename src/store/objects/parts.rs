@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow};
 use object_store::{Error, MultipartId, PutPayload, multipart::PartId};
 use tokio::task::JoinSet;
 
-use super::{Inner, is_missing};
-use crate::store::{address::Service, network::lost};
+use super::bucket::{BucketClient, is_missing};
+use crate::store::{address::Provider, network::lost};
 
 /// The time that unfinished parts have to arrive when an upload is given up.
 const GRACE: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ pub(super) struct Parts {
 impl Parts {
     /// Waits until at most this many parts are being sent. Also checks the parts that ended before: a store that
     /// refuses gets no more.
-    pub fn settle(&mut self, inner: &Inner, most: usize) -> Result<()> {
+    pub fn settle(&mut self, inner: &BucketClient, most: usize) -> Result<()> {
         loop {
             let next = if self.at_work.len() > most {
                 let next = async { anyhow::Ok(self.at_work.join_next().await) };
@@ -41,13 +41,13 @@ impl Parts {
     }
 
     /// Gives the parts up; returns true if nothing is left of them.
-    pub fn end(&mut self, inner: &Inner, name: &str) -> bool {
+    pub fn end(&mut self, inner: &BucketClient, name: &str) -> bool {
         self.stop(inner);
         inner.end_parts(name, &self.id)
     }
 
     /// Waits a little for the unfinished parts, then cancels the rest.
-    fn stop(&mut self, inner: &Inner) {
+    fn stop(&mut self, inner: &BucketClient) {
         let stopped = async {
             // A store may keep parts that it received before, even after the upload has ended, as S3's documentation
             // says (AbortMultipartUpload). A cancelled request leaves no part.
@@ -61,7 +61,7 @@ impl Parts {
 
     /// Makes the store end the upload, and checks that it did: an ended upload accepts no more parts. Azure has no
     /// uploads: it frees blocks that no object refers to.
-    pub fn end_for_good(&mut self, inner: &Inner, name: &str) -> Result<()> {
+    pub fn end_for_good(&mut self, inner: &BucketClient, name: &str) -> Result<()> {
         self.stop(inner);
         let doing = format!("cannot end an upload in parts to {}", inner.shown);
         let key = inner.key(name);
@@ -70,7 +70,7 @@ impl Parts {
             Err(error) if !is_missing(&error) => return Err(inner.explained(&doing, error)),
             _ => {}
         }
-        if inner.service == Service::Azure {
+        if inner.provider == Provider::Azure {
             return Ok(());
         }
         let late = PutPayload::from_static(b"a part that comes too late");

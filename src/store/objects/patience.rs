@@ -14,13 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
 
-use super::{explain::cause_of, fault::Fault};
+use super::{fault::RequestFault, text::cause_of};
 use crate::store::{
-    Options,
     network::{MOST_FIRST_ATTEMPTS, pause_after},
+    options::Transfer,
 };
 
 /// The longest `Retry-After` that is obeyed: a longer one exceeds a single run.
@@ -51,14 +51,14 @@ struct Failed {
 
 /// The identity of a request, independent of its signature.
 #[derive(Debug, Clone, Copy)]
-pub struct Which(u64);
+pub struct RequestId(u64);
 
 impl Patience {
-    /// Takes the waiting times from the options of a destination.
-    pub fn new(options: &Options) -> Patience {
+    /// Takes the waiting times from the options of a store.
+    pub fn new(transfer: &Transfer) -> Patience {
         Patience(Arc::new(State {
-            attempts: options.retry_attempts,
-            timeout: options.timeout,
+            attempts: transfer.retry_attempts,
+            timeout: transfer.timeout,
             hashes: RandomState::new(),
             failed: Mutex::default(),
             is_reached: AtomicBool::new(false),
@@ -67,20 +67,20 @@ impl Patience {
     }
 
     /// Waits until a request may be sent: at once, unless it failed before.
-    pub async fn before(&self, request: &HttpRequest) -> Which {
+    pub async fn before(&self, request: &HttpRequest) -> RequestId {
         let (uri, range) = (request.uri(), request.headers().get("range"));
         let which = (self.0.hashes).hash_one((request.method(), uri, range));
         let due = self.with_failed(|failed| failed.get(&which).map(|failed| failed.due));
         if let Some(due) = due {
             tokio::time::sleep_until(due.into()).await;
         }
-        Which(which)
+        RequestId(which)
     }
 
     /// Records the result of a request. Returns its error, marked if it is the last one.
     pub fn after(
         &self,
-        which: Which,
+        which: RequestId,
         result: Result<HttpResponse, HttpError>,
     ) -> Result<HttpResponse, HttpError> {
         match result {
@@ -88,7 +88,7 @@ impl Patience {
                 self.0.is_reached.store(true, Ordering::Relaxed);
                 match answer.status().as_u16() {
                     408 | 409 | 429 | 500.. => {
-                        self.has_failed(which, rest(&answer, Utc::now()));
+                        self.has_failed(which, rest(&answer));
                     }
                     _ => self.forget(which),
                 }
@@ -114,7 +114,7 @@ impl Patience {
     }
 
     /// Counts a failure, after which the next attempt waits; returns how many there were.
-    fn has_failed(&self, which: Which, rest: Duration) -> u32 {
+    fn has_failed(&self, which: RequestId, rest: Duration) -> u32 {
         self.with_failed(|failed| {
             let times = failed.get(&which.0).map_or(0, |failed| failed.times) + 1;
             if times > self.0.attempts {
@@ -130,7 +130,7 @@ impl Patience {
         })
     }
 
-    fn forget(&self, which: Which) {
+    fn forget(&self, which: RequestId) {
         self.with_failed(|failed| failed.remove(&which.0));
     }
 
@@ -141,13 +141,13 @@ impl Patience {
 
     /// Turns an error into the last one, which is not retried. `is_final` if another request would end the same way.
     fn last(&self, error: &HttpError, is_final: bool) -> HttpError {
-        let fault = Fault::of(error).cloned();
+        let fault = RequestFault::of(error).cloned();
         let mut fault = fault.unwrap_or_else(|| match error.kind() {
-            HttpErrorKind::Timeout => Fault::passing(
+            HttpErrorKind::Timeout => RequestFault::passing(
                 format!("no answer within {:?}", self.0.timeout),
                 "look at `endpoint` and at the network; raise `timeout`, or take a smaller `chunk_size`",
             ),
-            _ => Fault::passing(
+            _ => RequestFault::passing(
                 format!("the connection broke: {}", cause_of(error)),
                 "look at the network, and try again",
             ),
@@ -169,18 +169,21 @@ fn may_pass(kind: HttpErrorKind) -> bool {
     )
 }
 
-/// Returns the pause that a store requests (RFC 9110, 10.2.3), in seconds or as a date.
-fn rest(answer: &HttpResponse, now: DateTime<Utc>) -> Duration {
-    let told = answer.headers().get("retry-after");
-    let told = told.and_then(|told| told.to_str().ok()).map(str::trim);
-    let Some(told) = told.filter(|_| matches!(answer.status().as_u16(), 429 | 503)) else {
+/// Returns the pause that a store requests (RFC 9110, 10.2.3), in seconds or as a date. A date is compared with the
+/// store's own clock, which the answer tells: this machine's may differ.
+fn rest(answer: &HttpResponse) -> Duration {
+    let header = |name: &str| answer.headers().get(name)?.to_str().ok().map(str::trim);
+    let date = |text: &str| DateTime::parse_from_rfc2822(text).ok();
+    let Some(told) =
+        header("retry-after").filter(|_| matches!(answer.status().as_u16(), 429 | 503))
+    else {
         return Duration::ZERO;
     };
     let rest = match told.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => DateTime::parse_from_rfc2822(told)
-            .ok()
-            .and_then(|date| date.signed_duration_since(now).to_std().ok()),
+        Err(_) => date(told)
+            .zip(header("date").and_then(date))
+            .and_then(|(end, now)| (end - now).to_std().ok()),
     };
     rest.unwrap_or_default().min(LONGEST_REST)
 }
@@ -192,14 +195,19 @@ mod tests {
 
     #[test]
     fn what_a_store_asks_for_is_read_in_both_forms_and_has_an_end() {
-        let now = DateTime::parse_from_rfc3339("1994-11-06T08:49:30Z").expect("a date");
-        let rest_of = |status: u16, told: &str| {
+        let rest_at = |status: u16, told: &str, now: Option<&str>| {
             let mut answer = HttpResponse::new(HttpResponseBody::from(String::new()));
             *answer.status_mut() = status.try_into().expect("a status");
             let told = told.parse().expect("a header's value");
             answer.headers_mut().insert("retry-after", told);
-            rest(&answer, now.to_utc()).as_secs()
+            if let Some(now) = now {
+                let now = now.parse().expect("a header's value");
+                answer.headers_mut().insert("date", now);
+            }
+            rest(&answer).as_secs()
         };
+        let rest_of =
+            |status: u16, told: &str| rest_at(status, told, Some("Sun, 06 Nov 1994 08:49:30 GMT"));
         for (told, seconds) in [
             ("3", 3),
             (" 3 ", 3),
@@ -218,12 +226,14 @@ mod tests {
             assert_eq!(rest_of(429, told), seconds, "{told}");
         }
         assert_eq!(rest_of(500, "3"), 0);
+        assert_eq!(rest_at(503, "3", None), 3);
+        assert_eq!(rest_at(503, "Sun, 06 Nov 1994 08:49:37 GMT", None), 0);
     }
 
     #[test]
     fn a_store_that_is_away_for_a_minute_is_waited_for() {
-        let options = Options::default();
-        let all: Duration = (0..options.retry_attempts).map(pause_after).sum();
+        let transfer = Transfer::default();
+        let all: Duration = (0..transfer.retry_attempts).map(pause_after).sum();
         assert!(all >= Duration::from_secs(75), "{all:?}");
         assert!(all <= Duration::from_secs(180), "{all:?}");
     }

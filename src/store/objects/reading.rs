@@ -5,18 +5,21 @@ use std::{io, sync::Arc};
 use anyhow::anyhow;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore as _};
 
-use super::{Inner, explain::replaced, fresh};
-use crate::{store::io_error, work::ReadAt};
+use super::{
+    bucket::{BucketClient, fresh},
+    explain::replaced,
+};
+use crate::{store::proof::io_error, work::ReadAt};
 
 /// One object as it was when it was opened.
-pub struct Object {
-    pub(super) inner: Arc<Inner>,
+pub struct OpenObject {
+    pub(super) inner: Arc<BucketClient>,
     pub(super) meta: ObjectMeta,
     /// The tag that excludes a later replacement; `None` if a digest reveals it anyway.
     pub(super) if_match: Option<String>,
 }
 
-impl ReadAt for Object {
+impl ReadAt for OpenObject {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let end = offset
             .checked_add(buffer.len() as u64)

@@ -8,10 +8,10 @@ use std::{
 use anyhow::Result;
 use object_store::{Certificate, ClientOptions};
 
-use super::{fault::Fault, small_file};
+use super::{fault::RequestFault, small_file};
 use crate::{
     error::{Failure, Kind},
-    store::{Environment, Options, address::Service, proxy::Server},
+    store::{environment::Environment, options::BucketOptions, proxy::Server},
 };
 
 /// The files in which distributions keep the certificates of public authorities.
@@ -23,23 +23,23 @@ const SYSTEM_FILES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Adds the certificates that configuration and environment name (`ca_file` and, for S3, `AWS_CA_BUNDLE`) to those of
+/// Adds the certificates that configuration and environment name (`ca_file` and the variable `authorities`) to those of
 /// the system. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the system's. The TLS library reads these two itself; this
 /// only checks that they exist.
 pub fn trust(
     mut client: ClientOptions,
-    service: Service,
-    options: &Options,
+    bucket: &BucketOptions,
+    authorities: Option<&str>,
     environment: &Environment,
 ) -> Result<ClientOptions> {
     let mut named: Vec<(&str, PathBuf)> = Vec::new();
-    if let Some(path) = &options.ca_file {
+    if let Some(path) = &bucket.ca_file {
         named.push(("`ca_file`", path.clone()));
     }
-    if let Some(path) = environment.get("AWS_CA_BUNDLE")
-        && service == Service::S3
+    if let Some(variable) = authorities
+        && let Some(path) = environment.get(variable)
     {
-        named.push(("AWS_CA_BUNDLE", PathBuf::from(path)));
+        named.push((variable, PathBuf::from(path)));
     }
     for (what, path) in &named {
         for certificate in certificates(what, path)? {
@@ -75,8 +75,8 @@ pub fn trust(
 }
 
 /// Reads the file that the configuration names, to check it.
-pub fn look_over(options: &Options) -> Result<()> {
-    match &options.ca_file {
+pub fn look_over(bucket: &BucketOptions) -> Result<()> {
+    match &bucket.ca_file {
         Some(path) => certificates("`ca_file`", path).map(drop),
         None => Ok(()),
     }
@@ -101,7 +101,7 @@ fn unusable(what: &str, path: &Path, why: &str) -> anyhow::Error {
 }
 
 /// Explains why a server, or a proxy before it, is not trusted; `text` is that of all causes.
-pub fn fault(text: &str, server: &Server) -> Option<Fault> {
+pub fn fault(text: &str, server: &Server) -> Option<RequestFault> {
     let shown = server.words();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if text.contains("invalid peer certificate") {
@@ -148,16 +148,16 @@ pub fn fault(text: &str, server: &Server) -> Option<Fault> {
                 "have a certificate of version 3 with `subjectAltName` made for the server",
             )
         };
-        return Some(Fault::standing(what, hint));
+        return Some(RequestFault::standing(what, hint));
     }
     if says(&["InvalidContentType", "corrupt message"]) {
-        return Some(Fault::standing(
+        return Some(RequestFault::standing(
             format!("{shown} does not speak TLS"),
             "look at the port of `endpoint`; a server without TLS is written http://, with `allow_http = true`",
         ));
     }
     if says(&["fatal alert", "PeerIncompatible", "peer is incompatible"]) {
-        return Some(Fault::standing(
+        return Some(RequestFault::standing(
             format!("{shown} and hookshot have no version of TLS, or no cipher, in common"),
             "let the server speak TLS 1.2 or 1.3; if it asks for certificates of its clients, hookshot has none",
         ));

@@ -18,36 +18,36 @@ use std::{
 use anyhow::{Context as _, Result};
 use md5::{Digest as _, Md5};
 use object_store::{
-    Attribute, Attributes, Error, ObjectMeta, ObjectStoreExt as _, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, TagSet, multipart::PartId, path::Path,
+    Error, ObjectMeta, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    multipart::PartId, path::Path,
 };
 use tokio::task::JoinSet;
 
 use super::{
-    Inner,
-    explain::{is_conflict, is_lost, is_refused, is_unknown},
-    fresh, is_missing,
+    bucket::{BucketClient, fresh, is_missing},
+    judge::{is_conflict, is_lost, is_refused, is_unknown},
     parts::Parts,
-    reading::Object,
+    reading::OpenObject,
+    uploads::Uploads,
 };
 use crate::{
     model::digest::Digest,
     store::{
-        Maker, Proof, Upload,
-        address::Service,
-        io_error, is_same,
-        marker::{Marker, own_name},
+        contract::{Proof, Upload},
+        failures::taken,
+        marker::{Maker, Marker, own_name},
         network::Pace,
-        not_proven,
-        options::{Checksums, MAX_CHUNK_BYTES, MIN_CHUNK_BYTES},
-        taken, unproven,
+        options::{MAX_CHUNK_BYTES, MIN_CHUNK_BYTES},
+        proof::{io_error, is_same, not_proven, unproven},
     },
 };
 
 /// The most parts from which stores make one object (S3: 10,000), less some.
 const MAX_PARTS: u64 = 9_000;
+
+/// The upload of one object.
 pub struct ObjectUpload {
-    inner: Arc<Inner>,
+    inner: Arc<BucketClient>,
     name: String,
     key: Path,
     maker: Maker,
@@ -84,13 +84,13 @@ enum Withdrawn {
 
 impl ObjectUpload {
     pub(super) fn new(
-        inner: Arc<Inner>,
+        inner: Arc<BucketClient>,
         name: &str,
         most_bytes: u64,
         maker: &Maker,
     ) -> ObjectUpload {
         let fitting = usize::try_from(most_bytes.div_ceil(MAX_PARTS)).unwrap_or(usize::MAX);
-        let chunk_bytes = inner.options.chunk_bytes.max(fitting);
+        let chunk_bytes = inner.transfer.chunk_bytes.max(fitting);
         ObjectUpload {
             name: name.to_owned(),
             key: inner.key(name),
@@ -98,7 +98,7 @@ impl ObjectUpload {
             most_bytes,
             chunk_bytes: chunk_bytes.clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES),
             chunk: Vec::new(),
-            pace: Pace::new(inner.options.bandwidth_limit),
+            pace: Pace::new(inner.transfer.bandwidth_limit),
             sent: 0,
             parts: None,
             named: Named::No,
@@ -107,28 +107,15 @@ impl ObjectUpload {
     }
 
     /// Begins an upload that goes in parts as soon as it is larger than one of the smallest size.
-    pub(super) fn in_smallest_parts(inner: Arc<Inner>, name: &str, maker: &Maker) -> ObjectUpload {
+    pub(super) fn in_smallest_parts(
+        inner: Arc<BucketClient>,
+        name: &str,
+        maker: &Maker,
+    ) -> ObjectUpload {
         let most_bytes = 2 * MIN_CHUNK_BYTES as u64;
         let mut upload = ObjectUpload::new(inner, name, most_bytes, maker);
         upload.chunk_bytes = MIN_CHUNK_BYTES;
         upload
-    }
-
-    fn attributes(&self) -> (Attributes, TagSet) {
-        let mut attributes = Attributes::new();
-        if self.inner.service == Service::Azure {
-            // In parts, its client accepts no attributes; then all archives go without.
-            return (attributes, TagSet::default());
-        }
-        attributes.insert(Attribute::ContentType, "application/gzip".into());
-        if let Some(class) = &self.inner.options.storage_class {
-            attributes.insert(Attribute::StorageClass, class.clone().into());
-        }
-        let mut tags = TagSet::default();
-        for (key, value) in &self.inner.options.tags {
-            tags.push(key, value);
-        }
-        (attributes, tags)
     }
 
     /// Adds to an error the action that failed, in a few words.
@@ -140,7 +127,9 @@ impl ObjectUpload {
     /// Begins an upload in parts, and writes its marker.
     fn begin(&self) -> Result<Parts> {
         let make = || {
-            let (attributes, tags) = self.attributes();
+            let Uploads {
+                attributes, tags, ..
+            } = self.inner.uploads.clone();
             let options = PutMultipartOptions {
                 attributes,
                 tags,
@@ -179,7 +168,7 @@ impl ObjectUpload {
             Some(parts) => parts,
             None => self.begin()?,
         };
-        let room = parts.settle(&self.inner, self.inner.options.parallel_uploads.max(1) - 1);
+        let room = parts.settle(&self.inner, self.inner.transfer.parallel_uploads.max(1) - 1);
         let parts = self.parts.insert(parts);
         room?;
         let chunk = std::mem::take(&mut self.chunk);
@@ -219,7 +208,9 @@ impl ObjectUpload {
                 return Err(taken(&self.inner.shown, &self.name).into());
             }
             let put = || {
-                let (attributes, tags) = self.attributes();
+                let Uploads {
+                    attributes, tags, ..
+                } = self.inner.uploads.clone();
                 let options = PutOptions {
                     mode: match is_conditional {
                         true => PutMode::Create,
@@ -283,7 +274,7 @@ impl ObjectUpload {
 
     /// Waits before another attempt; returns false if `attempts` has reached the limit.
     fn may_try(&self, attempts: u32) -> Result<bool> {
-        let may = attempts < self.inner.options.retry_attempts;
+        let may = attempts < self.inner.transfer.retry_attempts;
         if may {
             self.inner.network.pause(attempts)?;
         }
@@ -369,8 +360,7 @@ impl ObjectUpload {
             return Err(refuse(&why).into());
         }
         // For encrypted objects, and on Azure, the tag is not an MD5 sum, and proves nothing.
-        let reads_back =
-            self.inner.options.read_back || self.inner.options.checksums == Checksums::None;
+        let reads_back = self.inner.transfer.read_back || self.inner.uploads.read_back;
         if tells(&meta, checksum) && !reads_back {
             return Ok(Proof::Checksum);
         }
@@ -381,7 +371,7 @@ impl ObjectUpload {
     }
 
     fn reads_back(&self, meta: ObjectMeta, digest: &Digest) -> Result<bool> {
-        let object = Object {
+        let object = OpenObject {
             inner: self.inner.clone(),
             meta,
             // The digest reveals a replacement; a wrong tag must not prevent the read.

@@ -22,8 +22,9 @@ use russh_sftp::{
 
 use super::ssh::Ssh;
 use crate::store::{
-    Address, Options,
+    address::Address,
     network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
+    options::{SftpOptions, Transfer},
 };
 use crate::work::session::SessionStarter;
 
@@ -39,20 +40,22 @@ const FOLDER: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 
+/// The number of bytes that may be in unanswered requests at the same time.
+pub const WINDOW_BYTES: usize = 4 << 20;
 /// The longest quotation of a server's own words, in characters.
 const MAX_WORDS_CHARS: usize = 200;
 
 /// The reason why a request failed.
 #[derive(Debug)]
-pub enum Fault {
+pub enum SftpFault {
     /// The server says that the file does not exist.
     Missing,
     /// The server refuses, in these words.
     Refused(Refusal, String),
     /// The server does not create a folder.
-    Unmade(String, Box<Fault>),
+    Unmade(String, Box<SftpFault>),
     /// All bytes arrived, but the server does not rename the file.
-    Unnamed(Box<Fault>),
+    Unnamed(Box<SftpFault>),
     /// The server's disk has this many bytes left, which is not enough.
     Full(u64),
     /// The session is over; the text is what ssh said.
@@ -78,42 +81,44 @@ pub enum Refusal {
     Failure,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SftpFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Missing => f.write_str("it is not there"),
-            Fault::Refused(_, why) => write!(f, "the server says no: {why}"),
-            Fault::Unmade(path, fault) => write!(f, "the folder {path} cannot be made: {fault}"),
-            Fault::Unnamed(fault) => write!(
+            SftpFault::Missing => f.write_str("it is not there"),
+            SftpFault::Refused(_, why) => write!(f, "the server says no: {why}"),
+            SftpFault::Unmade(path, fault) => {
+                write!(f, "the folder {path} cannot be made: {fault}")
+            }
+            SftpFault::Unnamed(fault) => write!(
                 f,
                 "all of it arrived, and the server does not rename it to its name: {fault}"
             ),
-            Fault::Full(free) => {
+            SftpFault::Full(free) => {
                 write!(f, "the server's disk is full: {free} bytes are free there")
             }
-            Fault::Broken(why) => write!(f, "the connection broke: {why}"),
-            Fault::Unreached(why) => write!(f, "no connection: {why}"),
-            Fault::Noise(text) => write!(
+            SftpFault::Broken(why) => write!(f, "the connection broke: {why}"),
+            SftpFault::Unreached(why) => write!(f, "no connection: {why}"),
+            SftpFault::Noise(text) => write!(
                 f,
                 "the account's login shell prints {text:?} where SFTP should begin"
             ),
-            Fault::Late(time) => write!(f, "no answer within {time:?}"),
-            Fault::Replaced => f.write_str("it was replaced while it was read"),
+            SftpFault::Late(time) => write!(f, "no answer within {time:?}"),
+            SftpFault::Replaced => f.write_str("it was replaced while it was read"),
         }
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for SftpFault {}
 
-impl Fault {
+impl SftpFault {
     /// Returns true for a refusal that may mean a full disk: SFTP has no code for that.
     pub fn may_be_full(&self) -> bool {
-        matches!(self, Fault::Refused(Refusal::Failure, _))
+        matches!(self, SftpFault::Refused(Refusal::Failure, _))
     }
 
     /// Returns true if the server's words say that its disk is full.
     pub fn says_full(&self) -> bool {
-        let Fault::Refused(_, words) = self else {
+        let SftpFault::Refused(_, words) = self else {
             return false;
         };
         let words = words.to_lowercase();
@@ -155,16 +160,18 @@ pub struct Session {
 }
 
 /// The future answer to a request that was sent.
-pub type Answer = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
+pub type Answer = Pin<Box<dyn Future<Output = Result<(), SftpFault>> + Send>>;
 
 impl Session {
     /// Logs in. The fault describes a wrong host, key or configuration in ssh's words.
     pub async fn connect(
         address: &Address,
-        options: &Options,
+        login: &SftpOptions,
+        transfer: &Transfer,
         starter: &SessionStarter,
-    ) -> Result<Session, Fault> {
-        let (ssh, pipes) = Ssh::start(address, options, starter).map_err(Fault::Unreached)?;
+    ) -> Result<Session, SftpFault> {
+        let (ssh, pipes) =
+            Ssh::start(address, login, transfer, starter).map_err(SftpFault::Unreached)?;
         let config = Config {
             max_packet_len: MAX_PACKET_BYTES,
             // `timed` is more exact; this limit must only not end earlier.
@@ -175,21 +182,21 @@ impl Session {
             raw: RawSftpSession::new_with_config(pipes, config),
             ssh,
             is_broken: AtomicBool::new(false),
-            timeout: options.timeout,
+            timeout: transfer.timeout,
             piece_bytes: USUAL_PIECE_BYTES as usize,
             can_sync: false,
             can_tell_room: false,
         };
         // ssh itself makes several attempts.
-        let attempts = options.retry_attempts.min(MOST_FIRST_ATTEMPTS) + 1;
+        let attempts = transfer.retry_attempts.min(MOST_FIRST_ATTEMPTS) + 1;
         let patience = CONNECT_TIMEOUT.saturating_mul(attempts);
-        let version = tokio::time::timeout(patience + options.timeout, session.raw.init()).await;
+        let version = tokio::time::timeout(patience + transfer.timeout, session.raw.init()).await;
         let version = match version {
             Ok(Ok(version)) => version,
             Ok(Err(_)) => return Err(session.unreached().await),
             Err(_) => {
-                let late = Fault::Late(patience + options.timeout);
-                return Err(session.ssh.noise().map_or(late, Fault::Noise));
+                let late = SftpFault::Late(patience + transfer.timeout);
+                return Err(session.ssh.noise().map_or(late, SftpFault::Noise));
             }
         };
         let can = |extension| version.extensions.contains_key(extension);
@@ -211,11 +218,11 @@ impl Session {
         Ok(session)
     }
 
-    async fn unreached(&self) -> Fault {
+    async fn unreached(&self) -> SftpFault {
         let words = self.ssh.last_words().await;
         self.ssh
             .noise()
-            .map_or(Fault::Unreached(words), Fault::Noise)
+            .map_or(SftpFault::Unreached(words), SftpFault::Noise)
     }
 
     /// Returns the size of one read or write in bytes.
@@ -228,13 +235,13 @@ impl Session {
         self.is_broken.load(Ordering::Relaxed)
     }
 
-    pub async fn create(&self, path: &str) -> Result<Handle, Fault> {
+    pub async fn create(&self, path: &str) -> Result<Handle, SftpFault> {
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUDE;
         let handle = self.timed(self.raw.open(path, flags, mode(0o600))).await?;
         Ok(Handle(handle.handle))
     }
 
-    pub async fn open(&self, path: &str) -> Result<Handle, Fault> {
+    pub async fn open(&self, path: &str) -> Result<Handle, SftpFault> {
         let open = self
             .raw
             .open(path, OpenFlags::READ, FileAttributes::empty());
@@ -257,7 +264,12 @@ impl Session {
     }
 
     /// Reads `count` bytes, in as many requests as the server needs.
-    pub async fn read(&self, from: &Handle, offset: u64, count: usize) -> Result<Vec<u8>, Fault> {
+    pub async fn read(
+        &self,
+        from: &Handle,
+        offset: u64,
+        count: usize,
+    ) -> Result<Vec<u8>, SftpFault> {
         let mut bytes = Vec::with_capacity(count);
         while bytes.len() < count {
             let at = offset + bytes.len() as u64;
@@ -265,7 +277,7 @@ impl Session {
             let piece = self.timed(self.raw.read(&from.0, at, most)).await?.data;
             if piece.is_empty() || piece.len() > count - bytes.len() {
                 let why = "it gave another number of bytes than it was asked for";
-                return Err(Fault::Refused(Refusal::Failure, why.to_owned()));
+                return Err(SftpFault::Refused(Refusal::Failure, why.to_owned()));
             }
             bytes.extend(piece);
         }
@@ -273,20 +285,20 @@ impl Session {
     }
 
     /// Makes the server sync a file to its disk, if the server can do that.
-    pub async fn sync(&self, file: &Handle) -> Result<(), Fault> {
+    pub async fn sync(&self, file: &Handle) -> Result<(), SftpFault> {
         if !self.can_sync {
             return Ok(());
         }
         match self.timed(self.raw.fsync(&file.0)).await {
             // The server offers it, but not to this account.
-            Ok(_) | Err(Fault::Refused(Refusal::Denied | Refusal::Unsupported, _)) => Ok(()),
+            Ok(_) | Err(SftpFault::Refused(Refusal::Denied | Refusal::Unsupported, _)) => Ok(()),
             Err(fault) => Err(fault),
         }
     }
 
     /// Returns the free space in bytes of `folder`, or of the nearest existing folder above it. `None` if the server
     /// does not tell. Space reserved for root counts if `is_root`.
-    pub async fn room(&self, folder: &str, is_root: bool) -> Result<Option<u64>, Fault> {
+    pub async fn room(&self, folder: &str, is_root: bool) -> Result<Option<u64>, SftpFault> {
         if !self.can_tell_room {
             return Ok(None);
         }
@@ -307,45 +319,45 @@ impl Session {
                     };
                     return Ok(Some(blocks.saturating_mul(told.fragment_size)));
                 }
-                Err(Fault::Missing) if !path.is_empty() => {
+                Err(SftpFault::Missing) if !path.is_empty() => {
                     path = path.rsplit_once('/').map_or("", |(above, _)| above);
                 }
-                Err(Fault::Missing | Fault::Refused(..)) => return Ok(None),
+                Err(SftpFault::Missing | SftpFault::Refused(..)) => return Ok(None),
                 Err(fault) => return Err(fault),
             }
         }
     }
 
     /// Returns the folder in which the login begins.
-    pub async fn home(&self) -> Result<Option<String>, Fault> {
+    pub async fn home(&self) -> Result<Option<String>, SftpFault> {
         let found = self.timed(self.raw.realpath(".")).await?.files;
         Ok(found.into_iter().next().map(|file| file.filename))
     }
 
-    pub async fn close(&self, file: &Handle) -> Result<(), Fault> {
+    pub async fn close(&self, file: &Handle) -> Result<(), SftpFault> {
         self.timed(self.raw.close(&file.0)).await?;
         Ok(())
     }
 
     /// Returns the metadata of a file; follows links.
-    pub async fn about(&self, path: &str) -> Result<Option<About>, Fault> {
+    pub async fn about(&self, path: &str) -> Result<Option<About>, SftpFault> {
         match self.timed(self.raw.stat(path)).await {
             Ok(found) => Ok(Some(about(&found.attrs))),
-            Err(Fault::Missing) => Ok(None),
+            Err(SftpFault::Missing) => Ok(None),
             Err(fault) => Err(fault),
         }
     }
 
-    pub async fn about_open(&self, file: &Handle) -> Result<About, Fault> {
+    pub async fn about_open(&self, file: &Handle) -> Result<About, SftpFault> {
         Ok(about(&self.timed(self.raw.fstat(&file.0)).await?.attrs))
     }
 
-    pub async fn open_folder(&self, path: &str) -> Result<Handle, Fault> {
+    pub async fn open_folder(&self, path: &str) -> Result<Handle, SftpFault> {
         Ok(Handle(self.timed(self.raw.opendir(path)).await?.handle))
     }
 
     /// Returns the next names of a folder; `None` at the end. Omits names that are not UTF-8.
-    pub async fn names(&self, of: &Handle) -> Result<Option<Vec<(String, About)>>, Fault> {
+    pub async fn names(&self, of: &Handle) -> Result<Option<Vec<(String, About)>>, SftpFault> {
         let result = self.raw.readdir(&of.0);
         let name = match self.bounded(result).await? {
             Ok(name) => name,
@@ -360,21 +372,21 @@ impl Session {
     }
 
     /// Creates a folder; the server does not tell why it refuses.
-    pub async fn make_folder(&self, path: &str) -> Result<(), Fault> {
+    pub async fn make_folder(&self, path: &str) -> Result<(), SftpFault> {
         self.timed(self.raw.mkdir(path, mode(0o700))).await?;
         Ok(())
     }
 
     /// Renames a file; fails if the new name is taken (draft-ietf-secsh-filexfer-02, section 6.5).
-    pub async fn rename(&self, from: &str, to: &str) -> Result<(), Fault> {
+    pub async fn rename(&self, from: &str, to: &str) -> Result<(), SftpFault> {
         self.timed(self.raw.rename(from, to)).await?;
         Ok(())
     }
 
     /// Removes a file; a missing one is not an error.
-    pub async fn remove(&self, path: &str) -> Result<(), Fault> {
+    pub async fn remove(&self, path: &str) -> Result<(), SftpFault> {
         match self.timed(self.raw.remove(path)).await {
-            Ok(_) | Err(Fault::Missing) => Ok(()),
+            Ok(_) | Err(SftpFault::Missing) => Ok(()),
             Err(fault) => Err(fault),
         }
     }
@@ -382,31 +394,31 @@ impl Session {
     async fn bounded<T>(
         &self,
         request: impl Future<Output = SftpResult<T>>,
-    ) -> Result<SftpResult<T>, Fault> {
+    ) -> Result<SftpResult<T>, SftpFault> {
         match tokio::time::timeout(self.timeout, request).await {
             Ok(result) => Ok(result),
             Err(_) => {
                 // A late answer would be taken for that of another request.
                 self.is_broken.store(true, Ordering::Relaxed);
-                Err(Fault::Late(self.timeout))
+                Err(SftpFault::Late(self.timeout))
             }
         }
     }
 
-    async fn timed<T>(&self, request: impl Future<Output = SftpResult<T>>) -> Result<T, Fault> {
+    async fn timed<T>(&self, request: impl Future<Output = SftpResult<T>>) -> Result<T, SftpFault> {
         match self.bounded(request).await? {
             Ok(answer) => Ok(answer),
             Err(error) => Err(self.fault(error).await),
         }
     }
 
-    async fn fault(&self, error: Error) -> Fault {
+    async fn fault(&self, error: Error) -> SftpFault {
         match error {
             Error::Status(status) => match status.status_code {
-                StatusCode::NoSuchFile => Fault::Missing,
+                StatusCode::NoSuchFile => SftpFault::Missing,
                 StatusCode::ConnectionLost | StatusCode::NoConnection => {
                     self.is_broken.store(true, Ordering::Relaxed);
-                    Fault::Broken(self.ssh.last_words().await)
+                    SftpFault::Broken(self.ssh.last_words().await)
                 }
                 code => {
                     let refusal = match code {
@@ -414,13 +426,13 @@ impl Session {
                         StatusCode::OpUnsupported => Refusal::Unsupported,
                         _ => Refusal::Failure,
                     };
-                    Fault::Refused(refusal, words(code, &status.error_message))
+                    SftpFault::Refused(refusal, words(code, &status.error_message))
                 }
             },
-            Error::Limited(why) => Fault::Refused(Refusal::Failure, why),
+            Error::Limited(why) => SftpFault::Refused(Refusal::Failure, why),
             _ => {
                 self.is_broken.store(true, Ordering::Relaxed);
-                Fault::Broken(self.ssh.last_words().await)
+                SftpFault::Broken(self.ssh.last_words().await)
             }
         }
     }

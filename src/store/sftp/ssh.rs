@@ -24,9 +24,10 @@ use tokio::{
 
 use crate::{
     store::{
-        Address, Options, Secret,
-        address::is_ssh_word,
+        address::{Address, is_ssh_word},
         network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
+        options::{SftpOptions, Transfer},
+        secret::Secret,
     },
     work::session::SessionStarter,
 };
@@ -96,11 +97,12 @@ impl Ssh {
     /// Starts ssh for the SFTP of the server that `address` names. The error says why it failed.
     pub fn start(
         address: &Address,
-        options: &Options,
+        login: &SftpOptions,
+        transfer: &Transfer,
         starter: &SessionStarter,
     ) -> Result<(Ssh, Pipes), String> {
-        let mut command = command(address, options, starter)?;
-        let password = options.password.as_ref();
+        let mut command = command(address, login, transfer, starter)?;
+        let password = login.password.as_ref();
         let password = password.map(|password| give(password, &mut command));
         let password = password
             .transpose()
@@ -254,14 +256,15 @@ pub const CHANGED: &str = "the server's key is not the one that is known";
 /// asks on a terminal.
 fn command(
     address: &Address,
-    options: &Options,
+    login: &SftpOptions,
+    transfer: &Transfer,
     starter: &SessionStarter,
 ) -> Result<Command, String> {
     let Address::Sftp {
         user, host, port, ..
     } = address
     else {
-        return Err(format!("{address} is no SSH server"));
+        return Err(format!("{address} is not an SSH server"));
     };
     if !is_ssh_word(host) || user.as_deref().is_some_and(|user| !is_ssh_word(user)) {
         return Err(format!("{address} names no host that ssh could take"));
@@ -269,7 +272,7 @@ fn command(
     // Ctrl-C is for hookshot, which must still clean up over this connection. A jump host cannot ask for a password
     // either.
     let mut command = Command::from(starter.command("ssh"));
-    if let Some(config) = &options.ssh_config {
+    if let Some(config) = &login.ssh_config {
         command.arg("-F").arg(config);
     }
     if let Some(port) = port {
@@ -278,27 +281,27 @@ fn command(
     if let Some(user) = user {
         command.args(["-l", user]);
     }
-    if let Some(identity) = &options.identity_file {
+    if let Some(identity) = &login.identity_file {
         command
             .arg("-i")
             .arg(identity)
             .args(["-o", "IdentitiesOnly=yes"]);
     }
-    if let Some(known_hosts) = &options.known_hosts_file {
+    if let Some(known_hosts) = &login.known_hosts_file {
         command
             .arg("-o")
             .arg(file_option("UserKnownHostsFile", known_hosts)?);
     }
-    let seconds = CONNECT_TIMEOUT.min(options.timeout).as_secs().max(1);
-    let attempts = options.retry_attempts.min(MOST_FIRST_ATTEMPTS) + 1;
-    let asks = match &options.password {
+    let seconds = CONNECT_TIMEOUT.min(transfer.timeout).as_secs().max(1);
+    let attempts = transfer.retry_attempts.min(MOST_FIRST_ATTEMPTS) + 1;
+    let asks = match &login.password {
         None => vec!["BatchMode=yes"],
         Some(_) => vec!["BatchMode=no", "NumberOfPasswordPrompts=1"],
     };
     let asks = asks.into_iter().map(str::to_owned);
     // The keys of an agent would use up the attempts that the server permits.
     let passwords = "PreferredAuthentications=password,keyboard-interactive";
-    let is_alone = options.password.is_some() && options.identity_file.is_none();
+    let is_alone = login.password.is_some() && login.identity_file.is_none();
     let asks = asks.chain(is_alone.then(|| passwords.to_owned()));
     let further = [
         format!("ConnectTimeout={seconds}"),
@@ -334,14 +337,23 @@ fn file_option(name: &str, file: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn arguments(user: Option<&str>, host: &str, options: &Options) -> Result<Vec<String>, String> {
+    fn arguments(
+        user: Option<&str>,
+        host: &str,
+        login: &SftpOptions,
+    ) -> Result<Vec<String>, String> {
         let address = Address::Sftp {
             user: user.map(str::to_owned),
             host: host.to_owned(),
             port: Some(2222),
             folder: "/x".to_owned(),
         };
-        let command = command(&address, options, &SessionStarter::default())?;
+        let command = command(
+            &address,
+            login,
+            &Transfer::default(),
+            &SessionStarter::default(),
+        )?;
         let arguments = command.as_std().get_args();
         Ok(arguments
             .map(|argument| argument.to_string_lossy().into_owned())
@@ -350,9 +362,9 @@ mod tests {
 
     #[test]
     fn nothing_in_an_address_becomes_an_option_or_a_shell_command() {
-        let options = Options {
+        let options = SftpOptions {
             known_hosts_file: Some("/a b/100%".into()),
-            ..Options::default()
+            ..SftpOptions::default()
         };
         let line = arguments(Some("me"), "host", &options)
             .expect("good")
@@ -376,9 +388,9 @@ mod tests {
 
     #[test]
     fn a_password_is_asked_for_once_and_stands_in_no_argument_or_variable() {
-        let options = Options {
+        let options = SftpOptions {
             password: Some(Secret::new("hunter2")),
-            ..Options::default()
+            ..SftpOptions::default()
         };
         let line = arguments(Some("me"), "host", &options)
             .expect("good")

@@ -9,21 +9,24 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 
 use super::{
-    Inner, WINDOW_BYTES,
-    session::{Fault, Handle, Refusal, Session},
+    reading::RemoteFile,
+    server_folder::ServerFolder,
+    session::{Handle, Refusal, Session, SftpFault, WINDOW_BYTES},
 };
 use crate::{
     model::digest::Digest,
     store::{
-        Maker, Proof, Upload, io_error, is_same,
-        marker::own_name_of,
+        contract::{Proof, Upload},
+        failures::taken,
+        marker::{Maker, own_name_of},
         network::{Pace, lost},
-        not_proven, taken, unproven,
+        proof::{io_error, is_same, not_proven, unproven},
     },
 };
 
+/// The upload of one file.
 pub struct SftpUpload {
-    inner: Arc<Inner>,
+    inner: Arc<ServerFolder>,
     session: Arc<Session>,
     handle: Handle,
     /// The temporary name, until all of it arrived.
@@ -32,7 +35,7 @@ pub struct SftpUpload {
     piece: Vec<u8>,
     sent: u64,
     pace: Pace,
-    at_work: JoinSet<Result<(), Fault>>,
+    at_work: JoinSet<Result<(), SftpFault>>,
     stays: Stays,
 }
 
@@ -47,20 +50,20 @@ enum Stays {
 }
 
 impl SftpUpload {
-    pub(super) fn new(inner: Arc<Inner>, name: &str, maker: &Maker) -> Result<SftpUpload> {
+    pub(super) fn new(inner: Arc<ServerFolder>, name: &str, maker: &Maker) -> Result<SftpUpload> {
         let own = own_name_of(maker, name);
         let path = inner.path(&own);
         let doing = format!("cannot write to {}", inner.shown());
         let result = inner.network.wait(async {
             let session = inner.session().await?;
             let handle = match session.create(&path).await {
-                Err(Fault::Missing) => {
+                Err(SftpFault::Missing) => {
                     make_folders(&session, &inner.folder).await?;
                     session.create(&path).await?
                 }
                 handle => handle?,
             };
-            Ok::<_, Fault>((session, handle))
+            Ok::<_, SftpFault>((session, handle))
         });
         let (session, handle) = match result {
             Ok(opened) => opened,
@@ -70,10 +73,10 @@ impl SftpUpload {
                 if !matches!(
                     error.downcast_ref(),
                     Some(
-                        Fault::Refused(..)
-                            | Fault::Unmade(..)
-                            | Fault::Unreached(_)
-                            | Fault::Noise(_)
+                        SftpFault::Refused(..)
+                            | SftpFault::Unmade(..)
+                            | SftpFault::Unreached(_)
+                            | SftpFault::Noise(_)
                     )
                 ) {
                     drop(inner.clear_away(&own));
@@ -82,7 +85,7 @@ impl SftpUpload {
             }
         };
         Ok(SftpUpload {
-            pace: Pace::new(inner.options.bandwidth_limit),
+            pace: Pace::new(inner.transfer.bandwidth_limit),
             inner,
             session,
             handle,
@@ -142,7 +145,7 @@ impl SftpUpload {
 
     /// Returns true if the file of this name is the one that was sent.
     fn is_there(&self, name: &str, digest: &Digest) -> Result<bool> {
-        match self.inner.open(name)? {
+        match RemoteFile::open(&self.inner, name)? {
             Some(remote) if remote.about.size_bytes == self.sent => {
                 is_same(Arc::new(remote), digest)
             }
@@ -165,12 +168,12 @@ impl SftpUpload {
             Ok(true) => Ok(()),
             Ok(false) => Err(taken(&self.inner.shown(), &self.name).into()),
             Err(error) => {
-                let Some(fault) = error.downcast_ref::<Fault>() else {
+                let Some(fault) = error.downcast_ref::<SftpFault>() else {
                     return Err(error);
                 };
                 let refused = match fault {
-                    Fault::Refused(kind @ (Refusal::Denied | Refusal::Unsupported), words) => {
-                        Some(Fault::Refused(*kind, words.clone()))
+                    SftpFault::Refused(kind @ (Refusal::Denied | Refusal::Unsupported), words) => {
+                        Some(SftpFault::Refused(*kind, words.clone()))
                     }
                     _ => None,
                 };
@@ -181,7 +184,7 @@ impl SftpUpload {
                     (true, true) if self.is_there(&self.name, digest)? => Ok(()),
                     (true, _) => Err(taken(&self.inner.shown(), &self.name).into()),
                     (false, _) => match refused {
-                        Some(refused) => Err(Fault::Unnamed(Box::new(refused)).into()),
+                        Some(refused) => Err(SftpFault::Unnamed(Box::new(refused)).into()),
                         None => Err(error),
                     },
                 }
@@ -191,7 +194,7 @@ impl SftpUpload {
 }
 
 /// Creates a folder and the missing folders above it.
-async fn make_folders(session: &Session, folder: &str) -> Result<(), Fault> {
+async fn make_folders(session: &Session, folder: &str) -> Result<(), SftpFault> {
     let ends = folder.match_indices('/').map(|(end, _)| &folder[..end]);
     for path in ends.filter(|path| !path.is_empty()) {
         if session.about(path).await?.is_none()
@@ -199,7 +202,7 @@ async fn make_folders(session: &Session, folder: &str) -> Result<(), Fault> {
             // Another process may have created it first.
             && session.about(path).await?.is_none()
         {
-            return Err(Fault::Unmade(path.to_owned(), Box::new(fault)));
+            return Err(SftpFault::Unmade(path.to_owned(), Box::new(fault)));
         }
     }
     Ok(())
@@ -270,7 +273,7 @@ impl Drop for SftpUpload {
 }
 
 impl SftpUpload {
-    async fn withdraw(&self) -> Result<(), Fault> {
+    async fn withdraw(&self) -> Result<(), SftpFault> {
         // Some servers create a file only when it is closed.
         if !self.session.is_broken() {
             drop(self.session.close(&self.handle).await);

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     error::{Failure, Kind},
-    store::{Environment, Options},
+    store::{environment::Environment, options::AzureOptions},
 };
 
 const VARIABLE: &str = "AZURE_STORAGE_CONNECTION_STRING";
@@ -27,7 +27,7 @@ const ENDPOINT: [&str; 2] = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
 
 /// Returns the environment as if the connection string's values were variables of their own. Other variables, and the
 /// configuration, take precedence. A string of another account is not used.
-pub fn applied(options: &Options, environment: &Environment) -> Result<Environment> {
+pub fn applied(options: &AzureOptions, environment: &Environment) -> Result<Environment> {
     let mut result = environment.clone();
     let Some(text) = environment.get(VARIABLE) else {
         return Ok(result);
@@ -72,7 +72,7 @@ pub fn applied(options: &Options, environment: &Environment) -> Result<Environme
             ));
         }
     }
-    if options.endpoint.is_none() && !is_set(&ENDPOINT) {
+    if options.bucket.endpoint.is_none() && !is_set(&ENDPOINT) {
         let scheme = value("defaultendpointsprotocol").map_or("https", String::as_str);
         let endpoint = match (endpoint, value("endpointsuffix")) {
             (Some(endpoint), _) => Some(endpoint),
@@ -121,11 +121,8 @@ fn unusable(why: &str) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    fn found(string: &str, options: &Options) -> Vec<(String, String)> {
-        let environment = Environment {
-            variables: vec![(VARIABLE.to_owned(), string.to_owned())],
-            ..Environment::default()
-        };
+    fn found(string: &str, options: &AzureOptions) -> Vec<(String, String)> {
+        let environment = Environment::of(vec![(VARIABLE.to_owned(), string.to_owned())]);
         let environment = applied(options, &environment).expect("good");
         environment.variables[1..].to_vec()
     }
@@ -133,7 +130,7 @@ mod tests {
     #[test]
     fn a_connection_string_is_account_key_and_endpoint() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let options = Options::default();
+        let options = AzureOptions::default();
         let whole = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=a2V5PQ==;EndpointSuffix=core.chinacloudapi.cn";
         assert_eq!(
             found(whole, &options),
@@ -159,9 +156,9 @@ mod tests {
         let emulator = found("UseDevelopmentStorage=true", &options);
         assert!(emulator.contains(&pair("AZURE_ALLOW_HTTP", "true")));
         assert!(emulator.contains(&pair("AZURE_STORAGE_ACCOUNT_KEY", EMULATOR.1)));
-        let other = Options {
+        let other = AzureOptions {
             account: Some("b".to_owned()),
-            ..Options::default()
+            ..AzureOptions::default()
         };
         assert_eq!(found(whole, &other), []);
     }
@@ -174,11 +171,8 @@ mod tests {
             "AccountName=a",
             "BlobEndpoint=x.y;AccountKey=hunter2",
         ] {
-            let environment = Environment {
-                variables: vec![(VARIABLE.to_owned(), string.to_owned())],
-                ..Environment::default()
-            };
-            let error = applied(&Options::default(), &environment).err();
+            let environment = Environment::of(vec![(VARIABLE.to_owned(), string.to_owned())]);
+            let error = applied(&AzureOptions::default(), &environment).err();
             let error = error.expect(string);
             assert_eq!(Failure::of(&error).kind, Kind::Usage);
             assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");

@@ -9,36 +9,35 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, FixedOffset};
-use object_store::{
-    ClientOptions,
-    aws::AwsCredential,
-    client::{HttpClient, HttpConnector as _, HttpRequest, HttpRequestBody},
+use super::{
+    answer::{FreshKey, KeyAnswer, Trouble, assumed, given},
+    limits::{LONG_PATIENCE, PATIENCE},
+    profile,
 };
-use serde::Deserialize;
-
-use super::{LONG_PATIENCE, PATIENCE, profile};
 use crate::store::{
-    Environment,
+    environment::Environment,
     objects::{
         connection::Connection,
-        explain::{cause_of, element, quoted},
-        fault::Fault,
+        fault::RequestFault,
         small_file,
+        text::{cause_of, element, quoted},
     },
+};
+use chrono::DateTime;
+use object_store::{
+    ClientOptions,
+    client::{HttpClient, HttpConnector as _, HttpRequest, HttpRequestBody},
 };
 
 /// The time that one request to a machine's own service may take: two of them fit into [`PATIENCE`].
 const ONE_REQUEST: Duration = Duration::from_millis(1500);
 /// The most times that a request is sent.
 const ATTEMPTS: u32 = 2;
-/// The time that a key is kept if nothing says when it runs out.
-const UNKNOWN_LIFE: Duration = Duration::from_secs(5 * 60);
 /// The hosts, other than this machine, that containers may ask without TLS (ECS, and EKS by IPv4 and IPv6).
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
 /// A service that issues keys.
-pub struct Source {
+pub struct KeySource {
     kind: Kind,
     client: HttpClient,
     /// The places that were searched before.
@@ -66,27 +65,7 @@ enum Kind {
     None(&'static str),
 }
 
-/// A key, and the time for which it is good.
-pub struct Fresh {
-    /// The key.
-    pub credential: AwsCredential,
-    /// The time that is left.
-    pub left: Duration,
-}
-
-/// The answer of a service, and the service's own time: keys expire by that clock, and this machine's may differ.
-struct Answer {
-    text: String,
-    time: Option<DateTime<FixedOffset>>,
-}
-
-/// The reason why a request failed.
-enum Trouble {
-    Status(u16, String),
-    Broken(String),
-}
-
-impl Source {
+impl KeySource {
     /// Selects from the environment the service that issues keys. `client` has the options for services on the network;
     /// those of the machine are asked without proxies.
     pub fn new(
@@ -94,7 +73,7 @@ impl Source {
         region: &str,
         client: &ClientOptions,
         connection: &Connection,
-    ) -> object_store::Result<Source> {
+    ) -> object_store::Result<KeySource> {
         let kind = Kind::of(environment, region);
         let client = match &kind {
             Kind::WebIdentity { endpoint, .. } => {
@@ -117,7 +96,7 @@ impl Source {
             "the destination's keys, AWS_ACCESS_KEY_ID, {}, AWS_WEB_IDENTITY_TOKEN_FILE, the container's role (ECS, EKS)",
             profile::looked_in(environment)
         );
-        Ok(Source {
+        Ok(KeySource {
             kind,
             client,
             looked_in,
@@ -141,7 +120,7 @@ impl Source {
     }
 
     /// Returns the fault of missing keys; `why` is the reason.
-    pub fn fault(&self, why: &str) -> Fault {
+    pub fn fault(&self, why: &str) -> RequestFault {
         let (from, hint) = match &self.kind {
             Kind::WebIdentity { endpoint, role, .. } => (
                 format!("STS ({}, for {role})", host(endpoint)),
@@ -157,15 +136,15 @@ impl Source {
                     "there is no key for the store: looked in {looked_in}, and EC2's metadata ({why})"
                 );
                 let hint = "set the destination's `access_key_id` and `secret_access_key`, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a container on EC2 reaches the metadata with a hop limit of 2";
-                return Fault::standing(what, hint);
+                return RequestFault::standing(what, hint);
             }
         };
         let what = format!("{from} gives no key for the store: {why}");
-        Fault::standing(what, hint)
+        RequestFault::standing(what, hint)
     }
 
     /// Asks for a key.
-    pub async fn fetch(&self) -> Result<Fresh, Fault> {
+    pub async fn fetch(&self) -> Result<FreshKey, RequestFault> {
         let fetched = match &self.kind {
             Kind::WebIdentity {
                 token_file,
@@ -228,7 +207,7 @@ impl Source {
     }
 
     /// Asks EC2's metadata service: for a token, for the role's name, for its key.
-    async fn of_instance(&self, endpoint: &str, may_use_v1: bool) -> Result<Fresh, Trouble> {
+    async fn of_instance(&self, endpoint: &str, may_use_v1: bool) -> Result<FreshKey, Trouble> {
         let token_url = format!("{endpoint}/latest/api/token");
         let life = [("x-aws-ec2-metadata-token-ttl-seconds", "600")];
         let token = match self.ask("PUT", &token_url, &life, "").await {
@@ -254,7 +233,7 @@ impl Source {
         url: &str,
         headers: &[(&str, &str)],
         body: &str,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<KeyAnswer, Trouble> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -275,7 +254,7 @@ impl Source {
                         Ok(bytes) => {
                             let text = String::from_utf8_lossy(&bytes).into_owned();
                             match status {
-                                200..300 => return Ok(Answer { text, time }),
+                                200..300 => return Ok(KeyAnswer { text, time }),
                                 429 | 500.. => Trouble::Status(status, text),
                                 _ => return Err(Trouble::Status(status, text)),
                             }
@@ -369,68 +348,6 @@ fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Opt
             .insert(name, value.trim().parse().ok()?);
     }
     Some(request)
-}
-
-/// The key that a metadata service returns.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Given {
-    code: Option<String>,
-    access_key_id: Option<String>,
-    secret_access_key: Option<String>,
-    token: Option<String>,
-    expiration: Option<String>,
-}
-
-fn given(answer: &Answer) -> Result<Fresh, Trouble> {
-    let given: Given = serde_json::from_str(&answer.text)
-        .map_err(|_| Trouble::Broken("its answer is not a key".to_owned()))?;
-    let (Some(id), Some(secret)) = (given.access_key_id, given.secret_access_key) else {
-        let code = given.code.map(|code| format!(" ({})", quoted(&code)));
-        let code = code.unwrap_or_default();
-        return Err(Trouble::Broken(format!("its answer is not a key{code}")));
-    };
-    fresh(id, secret, given.token, given.expiration, answer.time)
-}
-
-fn assumed(answer: &Answer) -> Result<Fresh, Trouble> {
-    let value = |name: &str| element(&answer.text, name).map(|value| value.replace("&amp;", "&"));
-    let (Some(id), Some(secret)) = (value("AccessKeyId"), value("SecretAccessKey")) else {
-        return Err(Trouble::Broken("its answer is not a key".to_owned()));
-    };
-    let (token, ends) = (value("SessionToken"), value("Expiration"));
-    fresh(id, secret, token, ends, answer.time)
-}
-
-fn fresh(
-    key_id: String,
-    secret_key: String,
-    token: Option<String>,
-    expiration: Option<String>,
-    now: Option<DateTime<FixedOffset>>,
-) -> Result<Fresh, Trouble> {
-    let token = token.filter(|token| !token.is_empty());
-    // The values become headers.
-    let is_plain =
-        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if ![Some(&key_id), Some(&secret_key), token.as_ref()]
-        .into_iter()
-        .flatten()
-        .all(|text| is_plain(text))
-    {
-        return Err(Trouble::Broken("its answer is not a key".to_owned()));
-    }
-    let ends = expiration.and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
-    let left = ends.zip(now).map(|(ends, now)| (ends - now).to_std());
-    Ok(Fresh {
-        credential: AwsCredential {
-            key_id,
-            secret_key,
-            token,
-        },
-        // The store reports if the key has expired on arrival.
-        left: left.and_then(Result::ok).unwrap_or(UNKNOWN_LIFE),
-    })
 }
 
 fn read(path: &Path) -> Result<String, String> {

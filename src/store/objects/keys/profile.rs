@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use crate::{
     error::{Failure, Kind},
-    store::{Environment, Options, objects::small_file},
+    store::{environment::Environment, objects::small_file, options::S3Options},
 };
 
 /// The values of one section; those that are indented below `s3 =` are named `s3.NAME`.
@@ -44,7 +44,7 @@ struct Files {
 /// Returns the environment as if it contained the profile's values: the key, the region, the endpoint and the file of
 /// authorities. The environment itself takes precedence over the profile. But if the destination names the profile, its
 /// key takes precedence over all others.
-pub fn applied(options: &Options, environment: &Environment) -> Result<Environment> {
+pub fn applied(options: &S3Options, environment: &Environment) -> Result<Environment> {
     let is_set = |name: &str| environment.get(name).is_some();
     let has_own_key = options.access_key_id.is_some() || options.secret_access_key.is_some();
     if options.profile.is_none()
@@ -122,7 +122,7 @@ pub fn applied(options: &Options, environment: &Environment) -> Result<Environme
     if !is_set("AWS_ENDPOINT_URL")
         && !is_set("AWS_ENDPOINT_URL_S3")
         && !is_set("AWS_ENDPOINT")
-        && options.endpoint.is_none()
+        && options.bucket.endpoint.is_none()
         && environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") != Some("true")
         && profile.get("ignore_configured_endpoint_urls") != Some(&"true".to_owned())
     {

@@ -1,0 +1,28 @@
+//! The properties that uploaded objects get.
+
+use object_store::{Attribute, Attributes, TagSet};
+
+use crate::store::options::BucketOptions;
+
+/// The properties of uploaded objects.
+#[derive(Debug, Clone, Default)]
+pub struct Uploads {
+    /// The headers of each.
+    pub attributes: Attributes,
+    /// The tags of each.
+    pub tags: TagSet,
+    /// True if each is read back even if the store tells a checksum.
+    pub read_back: bool,
+    /// True unless the store cannot create a name on the condition that it is free.
+    pub conditional_writes: bool,
+}
+
+/// Returns the headers of an archive: its type, and the class of storage if there is one.
+pub fn archive_attributes(bucket: &BucketOptions) -> Attributes {
+    let mut attributes = Attributes::new();
+    attributes.insert(Attribute::ContentType, "application/gzip".into());
+    if let Some(class) = &bucket.storage_class {
+        attributes.insert(Attribute::StorageClass, class.clone().into());
+    }
+    attributes
+}
