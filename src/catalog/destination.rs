@@ -156,10 +156,10 @@ impl Destination {
         let (shown, path) = (self.shown(), folder.display());
         let message = if self.mounted && !is_mounted(folder) {
             format!(
-                "nothing is mounted at {path}, nor at a folder above it: the disk of {shown} is not there"
+                "nothing is mounted at {path}, nor at a folder above it: the disk of {shown} is missing"
             )
         } else if self.exists && !folder.is_dir() {
-            format!("there is no folder {path}, and {shown} says that it is not made")
+            format!("there is no folder {path}, and {shown} does not allow to create it")
         } else {
             return Ok(self);
         };

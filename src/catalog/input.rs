@@ -24,8 +24,7 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::Manifest, written::escaped},
-    store::{Pages, is_cold},
-    work::ReadAt,
+    store::is_cold,
 };
 use crate::{context::Context, work::cancel::Stop};
 
@@ -35,9 +34,6 @@ const PATIENCE_MS: u16 = 100;
 /// The size from which an archive counts as large. A smaller one is always read completely: that is cheap, and verifies
 /// all of it.
 const LARGE_ARCHIVE_BYTES: u64 = 16 << 20;
-
-/// The same limit for an archive whose bytes come over a network.
-const LARGE_STORED_BYTES: u64 = 1 << 20;
 
 /// An archive that a command reads.
 #[derive(Clone)]
@@ -102,27 +98,27 @@ impl ArchiveInput {
         mut work: impl FnMut(&ArchiveInput) -> Result<T>,
     ) -> Result<T> {
         let mut newest = None;
-        let mut location = self.clone();
+        let mut input = self.clone();
         loop {
-            let result = work(&location);
+            let result = work(&input);
             let Some(fault) = damage(&result) else {
                 return result;
             };
-            let older = location.older();
+            let older = input.older();
             if older.is_some() || newest.is_some() {
                 let next = match older {
-                    Some(_) => "the next older one is looked at",
-                    None => "and there is no older one",
+                    Some(_) => "trying the next older one",
+                    None => "no older one is left",
                 };
                 let what = match is_cold(&fault) {
-                    true => "lies in cold storage",
+                    true => "is in cold storage",
                     false => "is damaged",
                 };
-                warn!(archive = %location.shown(), "An archive {what}, {next}: {}", fault.message);
+                warn!(archive = %input.shown(), "An archive {what}; {next}: {}", fault.message);
             }
             let first = newest.take().unwrap_or(result);
             match older {
-                Some(older) => (location, newest) = (older, Some(first)),
+                Some(older) => (input, newest) = (older, Some(first)),
                 None => return first,
             }
         }
@@ -140,7 +136,7 @@ impl ArchiveInput {
         let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let mut stdin = context.watch(Patient::new(inner, &context.stop));
         let length =
-            io::copy(&mut stdin, &mut file).context("cannot keep what standard input gives")?;
+            io::copy(&mut stdin, &mut file).context("cannot copy standard input to a file")?;
         if length == 0 {
             return Err(nothing_came().into());
         }
@@ -200,23 +196,11 @@ impl ArchiveInput {
                     return Ok(None);
                 }
                 context.begin(what, None);
-                select(
-                    &Watching {
-                        source: &file,
-                        context,
-                    },
-                    names,
-                    sink,
-                )
+                select(&context.watch(&file), names, sink)
             }
             ArchiveInput::Stored(kept) => {
-                let source = kept.repository.open(kept.name())?;
-                if source.length()? < LARGE_STORED_BYTES {
-                    return Ok(None);
-                }
-                context.begin(what, None);
-                let source = &*source;
-                select(&Watching { source, context }, names, sink)
+                kept.repository
+                    .select(context, what, kept.name(), names, sink)
             }
         }
     }
@@ -230,7 +214,8 @@ impl ArchiveInput {
     ) -> Result<Verified> {
         let verified = self.read_through(context, what, sink)?;
         if verified.is_plain() {
-            warn!(archive = %self.shown(), "This is a plain tar, not gzip: a browser or another program unpacked it on its way; it is whole");
+            warn!(archive = %self.shown(), "This is a plain tar, not gzip: \
+                a browser or another program unpacked it on its way; it is whole");
         }
         Ok(verified)
     }
@@ -284,13 +269,7 @@ impl ArchiveInput {
                 };
                 read(&self.shown(), input, context.threads, sink)
             }
-            ArchiveInput::Stored(kept) => {
-                let source = kept.repository.open(kept.name())?;
-                context.begin(what, Some(source.length()?));
-                let pages = context.watch(Pages::new(source)?);
-                let input = Input::Stream(Box::new(pages), context.scratch.clone());
-                read(&self.shown(), input, context.threads, sink)
-            }
+            ArchiveInput::Stored(kept) => kept.repository.read(context, what, kept.name(), sink),
         }
     }
 }
@@ -348,24 +327,6 @@ fn open_archive(path: &Path) -> Result<File> {
         return Err(failure.hint(FOLDER).into());
     }
     Ok(file)
-}
-
-/// A source whose reads are reported, and end when the process must stop.
-struct Watching<'a, S: ?Sized> {
-    source: &'a S,
-    context: &'a Context,
-}
-
-impl<S: ReadAt + ?Sized> ReadAt for Watching<'_, S> {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.context.stop.check()?;
-        self.context.progress.advance(buffer.len() as u64);
-        self.source.read_exact_at(buffer, offset)
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        self.source.length()
-    }
 }
 
 /// A standard input whose reads end at a signal.

@@ -22,7 +22,7 @@ impl dyn Repository {
         for name in self.newest_first(prefix, now)? {
             let manifest = match self.manifest(&name) {
                 Err(error) if is_cold(&Failure::of(&error)) => {
-                    warn!(archive = %name, "An archive lies in cold storage, the next older one is looked at");
+                    warn!(archive = %name, "An archive is in cold storage; trying the next older one");
                     cold.get_or_insert(name);
                     continue;
                 }
@@ -32,11 +32,11 @@ impl dyn Repository {
                 if !manifest.has_torn_database() {
                     return Ok(name);
                 }
-                warn!(archive = %name, "A database in an archive is torn, the next older one is looked at");
+                warn!(archive = %name, "A database in an archive is torn; trying the next older one");
                 torn.get_or_insert(name);
                 continue;
             }
-            warn!(archive = %name, "An archive is not whole, or not by this hookshot; the next older one is looked at");
+            warn!(archive = %name, "An archive is damaged, or another program made it; trying the next older one");
         }
         torn.or(cold)
             .ok_or_else(|| self.has_none("good archive", prefix).into())
@@ -51,18 +51,16 @@ impl dyn Repository {
             Ok(manifest) => manifest?
                 .has_torn_database()
                 .then_some("A database in an archive is torn"),
-            Err(error) => {
-                is_cold(&Failure::of(&error)).then_some("An archive lies in cold storage")
-            }
+            Err(error) => is_cold(&Failure::of(&error)).then_some("An archive is in cold storage"),
         };
         let weak: Vec<&str> = names.iter().map_while(weakness).collect();
         let count = weak.len();
         for (name, weakness) in names.iter().zip(weak) {
             match count < names.len() {
                 true => {
-                    warn!(archive = %name, "{weakness}, the next older one is looked at");
+                    warn!(archive = %name, "{weakness}; trying the next older one");
                 }
-                false => warn!(archive = %name, "{weakness}, and there is no older one without"),
+                false => warn!(archive = %name, "{weakness}; no older archive is better"),
             }
         }
         names.rotate_left(count);
@@ -103,7 +101,7 @@ impl dyn Repository {
         let (ahead, archives): (Vec<ListedArchive>, Vec<ListedArchive>) =
             listing.archives.into_iter().partition(is_ahead);
         for other in listing.other_files.iter().filter(|file| !file.is_foreign) {
-            warn!(file = %other.name, place = %self.shown(), "A file is passed over: {}", other.reason);
+            warn!(file = %other.name, place = %self.shown(), "A file is skipped: {}", other.reason);
         }
         let names = |archives: Vec<ListedArchive>| {
             let names = archives.into_iter().map(|listed| listed.stored.name);
@@ -126,7 +124,8 @@ impl dyn Repository {
                 .hint("set this machine's clock; if it is right, name the archive instead of the newest one")
                 .into());
         }
-        warn!(archive = %latest.stored.name, place = %self.shown(), "Dated in the future and passed over: {count} of the archives; this machine's clock says {clock}");
+        warn!(archive = %latest.stored.name, place = %self.shown(), "Archives dated in the future are skipped: {count}; \
+            this machine's clock says {clock}");
         Ok(names(archives))
     }
 
@@ -135,7 +134,7 @@ impl dyn Repository {
         let failure = Failure::new(Kind::NotFound, message);
         match self.shown_folders() {
             Some(folders) => failure.hint(format!(
-                "`hookshot list --all-hosts` shows what is there; its folders are places of their own: {folders}"
+                "`hookshot list --all-hosts` shows what is there; its folders are destinations of their own: {folders}"
             )),
             None => failure.hint("`hookshot list --all-hosts` shows what is there"),
         }

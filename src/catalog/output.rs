@@ -55,11 +55,13 @@ impl UploadSlot {
         let maker = context.maker();
         match self.repository.sweep(&maker) {
             Ok(swept) => swept.iter().for_each(|name| {
-                info!(archive = %name, place = %self.repository.address(), "Removed what an upload had left that did not end")
+                info!(archive = %name, place = %self.repository.address(), "Removed the leftovers of an unfinished upload")
             }),
-            Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_) | Kind::Unproven) => return (self.shown(default), Err(error)),
-            // If the destination refuses writes, the upload reports it at once.
-            Err(error) => warn!("Cannot look for what unfinished uploads left: {error:#}"),
+            Err(error) => match Failure::of(&error).kind {
+                Kind::Interrupted(_) | Kind::Unproven => return (self.shown(default), Err(error)),
+                // If the destination refuses writes, the upload reports it at once.
+                _ => warn!("Cannot look for leftovers of unfinished uploads: {error:#}"),
+            },
         }
         // The upload itself reports any other error.
         if let Err(error) = self.repository.require_room(*bytes.start())

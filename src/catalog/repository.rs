@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
+    archive::{Sink, Verified, select::Selected},
     context::Context,
     model::{
         archive_name::{ArchiveName, ArchiveOrder, Precision},
+        entry_name::EntryName,
         limits::MIN_ARCHIVE_BYTES,
         manifest::Manifest,
         retention::{Archive, Mark, Standing},
@@ -38,7 +40,27 @@ pub trait Repository: Send + Sync {
     /// Returns name, size and time of the archive, if it exists.
     fn find(&self, name: &str) -> Result<Option<Stored>>;
 
-    /// Opens the archive, to read any part of it.
+    /// Reads and verifies the archive; its entries go to `sink`. `what` names the work for the progress.
+    fn read(
+        &self,
+        context: &Context,
+        what: &'static str,
+        name: &str,
+        sink: &mut dyn Sink,
+    ) -> Result<Verified>;
+
+    /// Gives single entries, or only the manifest, of a large archive to `sink` without reading all of it. Returns `None`
+    /// if that is impossible: then the archive must be read completely.
+    fn select(
+        &self,
+        context: &Context,
+        what: &'static str,
+        name: &str,
+        entries: &[EntryName],
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Selected>>;
+
+    /// Opens the bytes of the archive, to copy them.
     fn open(&self, name: &str) -> Result<Arc<dyn ReadAt + Send + Sync>>;
 
     /// Returns the manifest of the archive; `None` if it cannot be read without reading all of the archive.

@@ -116,7 +116,7 @@ impl Shipment {
             Verification::ByReader(verifier) => Some(verifier.close()?),
             Verification::ByDigest(known) if *known == digest => None,
             Verification::ByDigest(_) => {
-                let message = "it has other bytes than when it was found good";
+                let message = "its bytes changed after it was verified";
                 return Err(Failure::new(Kind::Unproven, message).into());
             }
         };
@@ -297,7 +297,7 @@ fn carry(mut upload: Box<dyn Upload>, steps: Receiver<UploadStep>) -> Result<Pro
 }
 
 fn given_up() -> anyhow::Error {
-    anyhow!("it was given up before its end")
+    anyhow!("it was cancelled before its end")
 }
 
 fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {

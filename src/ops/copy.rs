@@ -174,7 +174,7 @@ impl Copying<'_> {
         match self.to.repository.sweep(&self.context.maker()) {
             Ok(swept) => {
                 for name in swept {
-                    info!(place = %self.to.shown(), name, "Removed what an upload left that did not end");
+                    info!(place = %self.to.shown(), name, "Removed the leftovers of an unfinished upload");
                 }
             }
             Err(error) => {
@@ -185,7 +185,7 @@ impl Copying<'_> {
                 ) {
                     return Err(error);
                 }
-                warn!(place = %self.to.shown(), "What earlier uploads may have left stays: {}", failure.message);
+                warn!(place = %self.to.shown(), "Leftovers of earlier uploads may stay: {}", failure.message);
             }
         }
         Ok(())
@@ -282,13 +282,13 @@ impl Copying<'_> {
     /// Returns the failure of an archive after too many refused ones.
     fn untried(&self, kind: Kind) -> Failure {
         let place = self.to.shown();
-        let message = format!("not tried: {place} did not take the {PATIENCE} before it");
+        let message = format!("not tried: {place} refused the {PATIENCE} before it");
         Failure::new(kind, message)
     }
 
     /// Notes that the other destination holds an archive of this name and size.
     fn skip(&self, name: &str, size_bytes: u64, report: &mut CopyReport) {
-        info!(archive = name, place = %self.to.shown(), "There already, with the same name and size");
+        info!(archive = name, place = %self.to.shown(), "Skipped: the destination holds an archive of this name and size");
         report.skipped.push(SkippedArchive {
             name: name.to_owned(),
             to: location(&self.to, name),
@@ -405,7 +405,7 @@ fn summary(failures: &[Failure], all: usize) -> Option<Failure> {
         Kind::Partial
     };
     let message = format!("{count} of {all} archives were not copied");
-    let hint = "what was copied is proven; copying again goes on with the others";
+    let hint = "the copied archives are proven; copy again for the others";
     Some(
         Failure::new(kind, message)
             .hint(first.hint.as_deref().unwrap_or(hint))

@@ -58,9 +58,9 @@ pub fn keep(
             .into());
     }
     if let Some(mark) = mark.filter(|mark| !mark.holds(context.now)) {
-        let message = format!("a mark {mark} would be over already");
+        let message = format!("a mark {mark} would have ended already");
         return Err(Failure::new(Kind::Usage, message)
-            .hint("name a date that is to come, or --remove")
+            .hint("name a later date, or use --remove")
             .into());
     }
     let repository = &*destination.repository;

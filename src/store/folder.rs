@@ -81,7 +81,7 @@ impl FolderStore {
                 Some(name) => take(name, &entry)?,
                 // Archives are known by names in UTF-8; `verify` of the folder also reads this one.
                 None if is_archive_file(file.as_bytes()) => {
-                    warn!(file = %file.display(), folder = %self.path.display(), "A file is passed over, because its name is not UTF-8");
+                    warn!(file = %file.display(), folder = %self.path.display(), "A file is skipped, because its name is not UTF-8");
                 }
                 None => {}
             }

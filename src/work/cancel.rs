@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::events::Progress;
+use super::{events::Progress, read_at::ReadAt};
 use crate::error::{Failure, Kind};
 
 /// A callback that counts the bytes of work, and ends the work with an error if the run is cancelled.
@@ -65,6 +65,18 @@ impl<R: Read> Read for Watched<R> {
         let count = self.inner.read(buffer)?;
         self.progress.advance(count as u64);
         Ok(count)
+    }
+}
+
+impl<S: ReadAt + ?Sized> ReadAt for Watched<&S> {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.stop.check()?;
+        self.progress.advance(buffer.len() as u64);
+        self.inner.read_exact_at(buffer, offset)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.inner.length()
     }
 }
 

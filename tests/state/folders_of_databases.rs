@@ -319,7 +319,7 @@ fn an_archive_with_a_torn_database_is_never_the_newest_good_one() {
         &["import", "@local/latest", "--json"],
     ] {
         let run = machine.run(arguments).exits(0);
-        let run = run.says("A database in an archive is torn, the next older one is looked at");
+        let run = run.says("A database in an archive is torn; trying the next older one");
         assert!(run.text().contains(&old), "{}", run.text());
     }
     assert_eq!(row(&path), 1);
@@ -332,7 +332,7 @@ fn an_archive_with_a_torn_database_is_never_the_newest_good_one() {
     // Without another one, it is the newest.
     fs::remove_file(kept(&old)).expect("removed");
     let only = machine.run(&["import", "@local/latest"]).exits(3);
-    only.says("there is no older one without");
+    only.says("no older archive is better");
 }
 
 /// A bucket of the policy keeps its whole archive, however old it is: a torn one takes nothing's place.

@@ -151,7 +151,7 @@ fn a_destination_that_has_to_be_mounted_gets_nothing_while_it_is_not() {
         &["verify", "@usb/latest"],
     ] {
         let run = machine.run(arguments).exits(10);
-        run.says("the disk of @usb is not there");
+        run.says("the disk of @usb is missing");
     }
     // The others still get theirs.
     machine.run(&["export", "@usb", "@local"]).exits(17);

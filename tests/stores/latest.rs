@@ -67,7 +67,7 @@ fn an_import_of_the_newest_takes_the_newest_that_is_good_and_names_the_others() 
             assert!(state(&machine) == before, "a rehearsal changed something");
         }
         let run = machine.run(&[verb, &["--json"]].concat()).exits(0);
-        let run = run.says("WARN").says("the next older one is looked at");
+        let run = run.says("WARN").says("trying the next older one");
         let run = run
             .says(NAMES[0])
             .says("checksum mismatch for file secrets");
@@ -129,7 +129,7 @@ fn where_no_archive_is_good_the_newest_says_why_and_nothing_changes() {
         &["--only", "secrets"],
     ] {
         let run = machine.run(&[&["import", "@local/latest", "--json"], more].concat());
-        let run = run.exits(13).says("and there is no older one");
+        let run = run.exits(13).says("no older one is left");
         let said = run.json();
         let message = said["error"]["message"].as_str().expect("a message");
         assert!(message.contains(NAMES[0]), "{message}");
@@ -150,7 +150,7 @@ fn what_is_no_damage_does_not_make_an_older_archive_the_newest() {
     let fails = |code: i32, arguments: &[&str], says: &str| {
         let run = machine.run(&[&["import", "@local/latest"], arguments].concat());
         let run = run.exits(code).says(says);
-        assert!(!run.stderr.contains("looked at"), "{}", run.stderr);
+        assert!(!run.stderr.contains("trying the next"), "{}", run.stderr);
         assert!(state(&machine) == before, "{says}: something changed");
     };
     fails(10, &["--only", "none"], "has no entry none");
@@ -166,7 +166,7 @@ fn what_is_no_damage_does_not_make_an_older_archive_the_newest() {
     machine.write(&format!("local/{}", NAMES[0]), good, 0o600);
     let holder = machine.holder("write");
     let run = machine.run(&["import", "@local/latest"]).exits(11);
-    assert!(!run.stderr.contains("looked at"), "{}", run.stderr);
+    assert!(!run.stderr.contains("trying the next"), "{}", run.stderr);
     holder.end();
     machine.run(&["import", "@local/latest"]).exits(0);
 }
@@ -206,7 +206,7 @@ fn a_store_that_cannot_be_read_does_not_make_an_older_archive_the_newest() {
             &["inspect", "@bucket"],
         ] {
             let run = run(verb).exits(1);
-            assert!(!run.stderr.contains("looked at"), "{}", run.stderr);
+            assert!(!run.stderr.contains("trying the next"), "{}", run.stderr);
             assert!(!run.text().contains(NAMES[1]), "{}", run.text());
         }
         faults.clear();
@@ -291,7 +291,7 @@ fn entries_and_manifests_come_from_the_newest_archive_that_is_good() {
         .says(NAMES[0]);
     // A missing entry is not damage: it is looked for nowhere else.
     let run = machine.run(&["extract", &second, "none"]).exits(10);
-    assert!(!run.stderr.contains("looked at"), "{}", run.stderr);
+    assert!(!run.stderr.contains("trying the next"), "{}", run.stderr);
 }
 
 #[test]

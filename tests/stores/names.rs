@@ -106,7 +106,7 @@ fn the_newest_is_never_one_that_is_dated_in_the_future() {
             ],
         ] {
             let run = shelf.run(verb).exits(0);
-            let run = run.says(&ahead).says("Dated in the future and passed over");
+            let run = run.says(&ahead).says("dated in the future are skipped");
             let text = run.text();
             assert!(text.contains(&night), "{verb:?}: {text}");
             assert!(!text.contains(&ahead), "{verb:?}: {text}");

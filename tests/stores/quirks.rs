@@ -662,7 +662,7 @@ fn folders_of_a_place_without_archives_are_named() {
     }
     for place in ["@offsite", "@local"] {
         let run = offsite::run(&machine, &["list", place]).exits(0);
-        let folder = format!("{place}/web1 is a folder, and a place of its own");
+        let folder = format!("{place}/web1 is a folder, and a destination of its own");
         assert!(run.text().contains(&folder), "{}", run.text());
         let said = offsite::run(&machine, &["list", place, "--json"])
             .exits(0)
@@ -671,10 +671,10 @@ fn folders_of_a_place_without_archives_are_named() {
         let latest = format!("{place}/latest");
         offsite::run(&machine, &["verify", &latest])
             .exits(10)
-            .says("places of their own: web1");
+            .says("destinations of their own: web1");
         offsite::run(&machine, &["prune", place, "--keep-last", "1", "--yes"])
             .exits(0)
-            .says("places of their own: web1");
+            .says("destinations of their own: web1");
     }
 }
 
@@ -805,7 +805,7 @@ fn archives_in_cold_storage_are_skipped_pruned_by_their_proof_and_told_of() {
     odd.proxy.add(frozen());
     let older = format!("@offsite/{}", ARCHIVES[1]);
     let run = offsite::run(&machine, &["verify", "@offsite/latest", "--json"]).exits(0);
-    let run = run.says("lies in cold storage, the next older one");
+    let run = run.says("is in cold storage; trying the next older one");
     assert_eq!(run.json()["archives"][0]["archive"], older);
     let run = offsite::run(
         &machine,

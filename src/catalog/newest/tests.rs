@@ -6,6 +6,7 @@ use anyhow::anyhow;
 
 use super::*;
 use crate::{
+    archive::{Sink, Verified, select::Selected},
     catalog::repository::ArchiveListing,
     context::Context,
     model::{
@@ -14,7 +15,6 @@ use crate::{
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
         retention::{Mark, Standing},
-        version::FormatVersion,
     },
     store::{Maker, Stored, Upload},
     work::ReadAt,
@@ -30,19 +30,8 @@ fn manifest(is_torn: bool) -> Manifest {
         torn: is_torn,
         ..FileRecord::new(name.clone(), Digest::of(b""), 0)
     };
-    Manifest {
-        version: FormatVersion::CURRENT,
-        created_at: 0,
-        hookshot_version: semver::Version::new(0, 1, 0),
-        files: BTreeMap::from([(name, record)]),
-        root: None,
-        hostname: None,
-        app: None,
-        app_version: None,
-        compression: None,
-        tags: BTreeMap::new(),
-        trees: BTreeMap::new(),
-    }
+    let files = BTreeMap::from([(name, record)]);
+    Manifest::new(0, semver::Version::new(0, 1, 0), files)
 }
 
 impl Repository for Memory {
@@ -76,6 +65,21 @@ impl Repository for Memory {
     }
 
     fn find(&self, _: &str) -> Result<Option<Stored>> {
+        Ok(None)
+    }
+
+    fn read(&self, _: &Context, _: &'static str, name: &str, _: &mut dyn Sink) -> Result<Verified> {
+        Err(anyhow!("{name} has no entries"))
+    }
+
+    fn select(
+        &self,
+        _: &Context,
+        _: &'static str,
+        _: &str,
+        _: &[EntryName],
+        _: &mut dyn Sink,
+    ) -> Result<Option<Selected>> {
         Ok(None)
     }
 

@@ -24,15 +24,15 @@ use crate::{
     store::{Store, Stored},
 };
 
-/// The prefix and the time that an archive's content tells.
-struct Told {
+/// Prefix and time of an archive, from its content.
+struct Dated {
     prefix: String,
     created: DateTime<Utc>,
 }
 
 /// The result of reading a file.
 enum Found {
-    Archive(Told),
+    Archive(Dated),
     Other {
         reason: String,
         is_foreign: bool,
@@ -83,14 +83,14 @@ pub fn list(
     unclear.sort_by_key(|(modified, _)| Reverse(*modified));
     let most = if is_here { usize::MAX } else { MAX_LOOKS };
     for (count, (_, unclear)) in unclear.into_iter().enumerate() {
-        clear_up(&mut listing, store, unclear, count < most, &is_meant)?;
+        read_details(&mut listing, store, unclear, count < most, &is_meant)?;
     }
     listing.sort();
     Ok(listing)
 }
 
 /// Reads the details that a name does not tell, if the manifest may be read.
-fn clear_up(
+fn read_details(
     listing: &mut ArchiveListing,
     store: &dyn Store,
     unclear: Unclear,
@@ -102,18 +102,18 @@ fn clear_up(
             let Some(listed) = listing.archives.get_mut(place).filter(|_| may_read) else {
                 return Ok(());
             };
-            let Found::Archive(told) = found(store, &listed.stored.name)? else {
+            let Found::Archive(dated) = inspect(store, &listed.stored.name)? else {
                 return Ok(());
             };
-            listed.created = Some(told.created);
+            listed.created = Some(dated.created);
             let name = ArchiveName::of_file(&listed.stored.name);
-            if name.is_some_and(|name| name.fits(told.created)) {
-                listed.time = told.created;
+            if name.is_some_and(|name| name.fits(dated.created)) {
+                listed.time = dated.created;
             }
         }
         Unclear::File(stored) => {
             let found = match may_read {
-                true => found(store, &stored.name)?,
+                true => inspect(store, &stored.name)?,
                 false => Found::Other {
                     reason: format!(
                         "not read: its name tells no time, and {MAX_LOOKS} newer ones were read"
@@ -122,10 +122,10 @@ fn clear_up(
                 },
             };
             match found {
-                Found::Archive(told) if is_meant(&told.prefix) => {
+                Found::Archive(dated) if is_meant(&dated.prefix) => {
                     listing
                         .archives
-                        .push(ListedArchive::told(told.prefix, told.created, stored));
+                        .push(ListedArchive::told(dated.prefix, dated.created, stored));
                 }
                 Found::Archive(_) => listing.others += 1,
                 Found::Other { reason, is_foreign } => listing.other_files.push(OtherFile {
@@ -151,20 +151,20 @@ fn clear_up(
 
 /// Returns the time in the manifest of an archive, if the beginning of the archive can be read.
 pub fn created(store: &dyn Store, name: &str) -> Result<Option<DateTime<Utc>>> {
-    match found(store, name)? {
-        Found::Archive(told) => Ok(Some(told.created)),
+    match inspect(store, name)? {
+        Found::Archive(dated) => Ok(Some(dated.created)),
         Found::Other { .. } | Found::Unread(_) | Found::Gone => Ok(None),
     }
 }
 
 /// Reads prefix and time from a file: through its index, or else from its beginning.
-fn found(store: &dyn Store, name: &str) -> Result<Found> {
+fn inspect(store: &dyn Store, name: &str) -> Result<Found> {
     let other = |reason: String, is_foreign| Ok(Found::Other { reason, is_foreign });
     let read = || -> Result<Found> {
         let source = store.open(name)?;
         if let Some(selected) = select(&*source, &[], &mut Discard)? {
             let root = selected.manifest.root.unwrap_or(selected.root);
-            return Ok(told(&root, selected.manifest.created_at));
+            return Ok(by_manifest(&root, selected.manifest.created_at));
         }
         let length = source.length()?;
         let mut head = vec![
@@ -176,11 +176,11 @@ fn found(store: &dyn Store, name: &str) -> Result<Found> {
         source.read_exact_at(&mut head, 0)?;
         Ok(match look(&head) {
             Head::ManifestFirst => match opening(&head) {
-                Some((root, created)) => told(&root, created),
+                Some((root, created)) => by_manifest(&root, created),
                 None => return other("its manifest cannot be read".to_owned(), false),
             },
             Head::ManifestLater => {
-                let reason = "not an archive of hookshot, or one that another program packed anew";
+                let reason = "not an archive of hookshot, or one that another program repacked";
                 return other(reason.to_owned(), true);
             }
             Head::Unknown => return other("not an archive, or a damaged one".to_owned(), false),
@@ -200,14 +200,15 @@ fn found(store: &dyn Store, name: &str) -> Result<Found> {
     }
 }
 
-fn told(root: &str, created: i64) -> Found {
+/// Returns prefix and time of an archive, from the name of its root folder and the time in its manifest.
+fn by_manifest(root: &str, created: i64) -> Found {
     let Some(created) = DateTime::from_timestamp(created, 0) else {
-        let reason = "its manifest tells no time that can be".to_owned();
+        let reason = "the time in its manifest is out of range".to_owned();
         let is_foreign = false;
         return Found::Other { reason, is_foreign };
     };
     let name = ArchiveName::parse(root);
-    Found::Archive(Told {
+    Found::Archive(Dated {
         prefix: name.map_or_else(|| root.to_owned(), |name| name.prefix().to_owned()),
         created,
     })

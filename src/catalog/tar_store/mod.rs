@@ -11,12 +11,17 @@ use tracing::warn;
 
 use super::repository::{ArchiveListing, Manifests, Repository};
 use crate::{
-    archive::{Input, read, reader::Discard, select::select},
+    archive::{
+        Input, Sink, Verified, read,
+        reader::Discard,
+        select::{Selected, select},
+    },
     context::Context,
     error::{Failure, Kind},
     model::{
         archive_name::mark_of,
         digest::Digest,
+        entry_name::EntryName,
         limits::MAX_MARK_BYTES,
         manifest::Manifest,
         retention::{Mark, Standing},
@@ -24,6 +29,10 @@ use crate::{
     store::{Maker, Pages, Store, Stored, Upload, is_cold, require_room},
     work::ReadAt,
 };
+
+/// The size from which an archive counts as large. A smaller one is always read completely: that is cheap, and verifies
+/// all of it.
+const LARGE_ARCHIVE_BYTES: u64 = 1 << 20;
 
 /// A store whose objects are archives and their marks.
 pub struct TarStore {
@@ -49,11 +58,23 @@ impl TarStore {
         match manifest.has_torn_database() {
             true => {
                 let shown = self.full_name(name);
-                warn!(archive = %shown, "A database in an archive is torn: the archive is not taken for a good one");
+                warn!(archive = %shown, "A database in an archive is torn: the archive does not count as a good one");
                 Standing::Torn
             }
             false => Standing::Good,
         }
+    }
+
+    fn read_through(
+        &self,
+        context: &Context,
+        source: Arc<dyn ReadAt + Send + Sync>,
+        name: &str,
+        sink: &mut dyn Sink,
+    ) -> Result<Verified> {
+        let pages = context.watch(Pages::new(source)?);
+        let input = Input::Stream(Box::new(pages), context.scratch.clone());
+        read(&self.full_name(name), input, context.threads, sink)
     }
 
     fn full_name(&self, name: &str) -> String {
@@ -82,6 +103,34 @@ impl Repository for TarStore {
         self.store.find(name)
     }
 
+    fn read(
+        &self,
+        context: &Context,
+        what: &'static str,
+        name: &str,
+        sink: &mut dyn Sink,
+    ) -> Result<Verified> {
+        let source = self.open(name)?;
+        context.begin(what, Some(source.length()?));
+        self.read_through(context, source, name, sink)
+    }
+
+    fn select(
+        &self,
+        context: &Context,
+        what: &'static str,
+        name: &str,
+        entries: &[EntryName],
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Selected>> {
+        let source = self.store.open(name)?;
+        if source.length()? < LARGE_ARCHIVE_BYTES {
+            return Ok(None);
+        }
+        context.begin(what, None);
+        select(&context.watch(&*source), entries, sink)
+    }
+
     fn open(&self, name: &str) -> Result<Arc<dyn ReadAt + Send + Sync>> {
         Ok(Arc::from(self.store.open(name)?))
     }
@@ -108,11 +157,8 @@ impl Repository for TarStore {
             Err(error) => return Err(error),
         }
         // Damaged, or without an index: format 1.0, or packed anew.
-        let source: Arc<dyn ReadAt + Send + Sync> = Arc::from(source);
-        let pages = context.watch(Pages::new(source)?);
-        let input = Input::Stream(Box::new(pages), context.scratch.clone());
         let shown = self.full_name(name);
-        let error = match read(&shown, input, context.threads, &mut Discard) {
+        let error = match self.read_through(context, Arc::from(source), name, &mut Discard) {
             Ok(verified) => return Ok(Some(self.standing_by(verified.manifest(), name))),
             Err(error) => error,
         };

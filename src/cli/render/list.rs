@@ -34,7 +34,7 @@ fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<(
             let folder = printable(folder);
             writeln!(
                 out,
-                "{folder} is a folder, and a place of its own: it was not listed"
+                "{folder} is a folder, and a destination of its own: it was not listed"
             )?;
         }
         if let Some(more) = report.folders.len().checked_sub(MOST_NAMED + 1) {

@@ -52,7 +52,7 @@ impl VerifyArguments {
         };
         let mut report = verify(&app.context, &locations, depth)?;
         for file in &other_files {
-            let message = format!("{} is passed over: {}", file.name, file.reason);
+            let message = format!("{} is skipped: {}", file.name, file.reason);
             report.remarks.warning(RemarkKind::Other, "", message);
         }
         report.other_files = other_files;

@@ -52,7 +52,7 @@ pub fn source(
     let Some(name) = name.to_str() else {
         let path = printable(&path.to_string_lossy());
         return Err(usage(format!("the name of {path} is not UTF-8"))
-            .hint("the copy would have the same name, and not every place can hold it: rename the archive first")
+            .hint("the copy would have the same name, and not every destination can hold it: rename the archive first")
             .into());
     };
     let folder = folder_around(context, settings, path)?;
@@ -82,7 +82,7 @@ pub fn target(context: &Context, settings: &Settings, word: &OsStr) -> Result<De
 
 fn names_an_archive(text: &str) -> Failure {
     usage(format!(
-        "{text} names an archive, and an archive is copied to a place"
+        "{text} names an archive, and an archive is copied to a destination"
     ))
     .hint(
         "name the destination, the bucket with its prefix, or the folder; the archive keeps its name",

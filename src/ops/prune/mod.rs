@@ -54,7 +54,7 @@ pub fn prune(
         .collect();
     if let Some(first) = too_many.first() {
         let refusal = Failure::new(Kind::Usage, format!("nothing is removed: {first}"))
-            .hint("look at what would go with --dry-run; --yes removes it all the same")
+            .hint("--dry-run shows what would be removed; --yes removes it anyway")
             .faults(too_many);
         return Ok(PruneReport {
             destinations,
@@ -95,7 +95,9 @@ fn undone(destinations: &[DestinationPrune]) -> Option<Failure> {
     };
     Some(
         Failure::new(Kind::Partial, message)
-            .hint("look at what the place permits: object lock, permissions; the next run tries again")
+            .hint(
+                "look at object lock and permissions of the destination; the next run tries again",
+            )
             .faults(faults),
     )
 }

@@ -46,7 +46,7 @@ impl PrunePlan {
         if listing.archives.is_empty()
             && let Some(folders) = destination.repository.shown_folders()
         {
-            warn!(place = %destination.shown(), "There are no archives here; folders are places of their own: {folders}");
+            warn!(place = %destination.shown(), "There are no archives here; its folders are destinations of their own: {folders}");
         }
         let policy = request.policy.unwrap_or(destination.retention.policy);
         let max_remove = request

@@ -103,14 +103,14 @@ fn remove_archive(
     if archive.standing == Standing::Damaged
         && repository.standing(context, &archive.name)? != Some(Standing::Damaged)
     {
-        let message = "it was found damaged, and at the second look it is not".to_owned();
+        let message = "it was found damaged, but not when it was read again".to_owned();
         return Ok(Outcome::Spared(message));
     }
     repository.remove(&archive.name)?;
     if mark.is_some()
         && let Err(error) = repository.remove_mark(&archive.name)
     {
-        warn!(archive = %archive.name, "Its mark is still there, and goes with the next run: {error:#}");
+        warn!(archive = %archive.name, "Its mark could not be removed; the next prune removes it: {error:#}");
     }
     Ok(Outcome::Removed)
 }
