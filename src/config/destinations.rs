@@ -17,7 +17,7 @@ use crate::{
     },
     store::{
         Address, Options, OwnOptions, Secret, Transfer,
-        address::{Provider, is_ssh_word},
+        address::{Provider, ServerAddress, is_ssh_word},
         options::{
             AzureOptions, BucketOptions, Checksums, Encryption, GcsOptions, MAX_CHUNK_BYTES,
             MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES, S3Options, SftpOptions,
@@ -173,8 +173,8 @@ fn address(section: &Section<'_>) -> Option<Address> {
 fn kind(address: &Address) -> &'static str {
     match address {
         Address::Folder(_) => FOLDER,
-        Address::Bucket { provider, .. } => provider.scheme(),
-        Address::Sftp { .. } => SFTP,
+        Address::Bucket(bucket) => bucket.provider.scheme(),
+        Address::Sftp(_) => SFTP,
     }
 }
 
@@ -324,7 +324,7 @@ fn with_login(
     named_user: Option<String>,
     named_port: Option<u16>,
 ) -> Address {
-    let Address::Sftp { user, port, .. } = &mut address else {
+    let Address::Sftp(ServerAddress { user, port, .. }) = &mut address else {
         return address;
     };
     const OTHER: &str = "is another one than that of `url`";

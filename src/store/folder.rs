@@ -60,7 +60,7 @@ impl FolderStore {
                 return Err(missing_folder(&self.path).into());
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                let message = format!("{} is no folder", self.path.display());
+                let message = format!("{} is not a folder", self.path.display());
                 let failure = Failure::new(Kind::NotFound, message);
                 return Err(failure
                     .hint("name the folder that the archives are in")

@@ -11,7 +11,6 @@ pub mod folder;
 #[cfg(feature = "_network")]
 mod listed;
 mod marker;
-mod misread;
 mod names;
 #[cfg(feature = "_network")]
 mod network;
@@ -35,18 +34,17 @@ use anyhow::Result;
 pub(crate) use self::failures::{is_cold, is_taken, taken};
 #[cfg(feature = "_objects")]
 use self::objects::Objects;
+use self::{address::Provider, failures::mismatched};
 pub use self::{
-    address::Address,
+    address::{Address, Word},
     contract::{Proof, Store, Stored, Upload, require_room},
     environment::Environment,
     marker::Maker,
-    misread::Word,
     names::{OWN, is_name},
     options::{Options, OwnOptions, StopCheck, Transfer},
     pages::Pages,
     secret::Secret,
 };
-use self::{address::Provider, failures::mismatched};
 use crate::error::Failure;
 
 /// Opens the store that `address` names; sends no request to an object store or a server yet. `check` can end a wait
@@ -75,13 +73,13 @@ pub fn open(
             Box::new(Objects::open(address, own, transfer, environment, check)?)
         }
         #[cfg(feature = "sftp")]
-        OwnOptions::Sftp(own) => Box::new(sftp::Sftp::open(
-            address,
-            own,
-            transfer,
-            &environment.starter,
-            check,
-        )?),
+        OwnOptions::Sftp(own) => match address {
+            Address::Sftp(server) => {
+                let starter = &environment.starter;
+                Box::new(sftp::Sftp::open(server, own, transfer, starter, check)?)
+            }
+            _ => return Err(mismatched(address).into()),
+        },
         #[cfg(not(all(feature = "_objects", feature = "sftp")))]
         _ => {
             let _ = (transfer, environment, check);
@@ -94,12 +92,12 @@ pub fn open(
 fn require_built(address: &Address) -> Result<(), Failure> {
     let (feature, is_built) = match address {
         Address::Folder(_) => return Ok(()),
-        Address::Bucket { provider, .. } => match provider {
+        Address::Bucket(bucket) => match bucket.provider {
             Provider::S3 => ("s3", cfg!(feature = "s3")),
             Provider::Gcs => ("gcs", cfg!(feature = "gcs")),
             Provider::Azure => ("azure", cfg!(feature = "azure")),
         },
-        Address::Sftp { .. } => ("sftp", cfg!(feature = "sftp")),
+        Address::Sftp(_) => ("sftp", cfg!(feature = "sftp")),
     };
     match is_built {
         true => Ok(()),

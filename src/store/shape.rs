@@ -323,7 +323,10 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics_and_what_is_taken_stays(text in "(https?:?/{0,2})?[\\[\\]a-z0-9.:@%/?#ü \\n-]{0,24}") {
-            for shape in [Shape::Name, Shape::Key, Shape::Url, Shape::UrlWithQuery, Shape::Host, Shape::UrlPath, Shape::Flag, Shape::Text, Shape::Lines] {
+            for shape in [
+                Shape::Name, Shape::Key, Shape::Url, Shape::UrlWithQuery, Shape::Host, Shape::UrlPath,
+                Shape::Flag, Shape::Text, Shape::Lines,
+            ] {
                 if let Ok(Some(value)) = shape.read(&text) {
                     prop_assert_eq!(shape.read(&value), Ok(Some(value.clone())));
                 }

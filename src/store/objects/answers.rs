@@ -113,7 +113,7 @@ impl Answers {
 impl HttpConnector for Answers {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = self.connection.connect(options)?;
-        Ok(HttpClient::new(Looking {
+        Ok(HttpClient::new(InspectingClient {
             provider: self.provider,
             client,
             changes: self.changes.clone(),
@@ -122,8 +122,9 @@ impl HttpConnector for Answers {
     }
 }
 
+/// A client that inspects every answer.
 #[derive(Debug)]
-struct Looking {
+struct InspectingClient {
     provider: Provider,
     client: HttpClient,
     changes: Changes,
@@ -155,7 +156,7 @@ enum Asked {
     Elsewhere,
 }
 
-impl HttpService for Looking {
+impl HttpService for InspectingClient {
     fn call<'a, 'b>(
         &'a self,
         request: HttpRequest,
@@ -210,7 +211,7 @@ fn expired(end: DateTime<Utc>, answer: &HttpResponse) -> Option<RequestFault> {
     })
 }
 
-impl Looking {
+impl InspectingClient {
     async fn answer(&self, asked: Asked, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let signature_ends = request.uri().query().and_then(signature_end);
         let range = request.headers().get("range");
@@ -235,7 +236,7 @@ impl Looking {
         {
             as_piece(&range, &mut answer);
         }
-        self.look(asked, answer).await
+        self.inspect(asked, answer).await
     }
 
     async fn delete(&self, batch: HttpRequest) -> Result<HttpResponse, HttpError> {
@@ -246,14 +247,15 @@ impl Looking {
         match answer.status().as_u16() {
             404 => Ok(single_delete::answer(404)),
             _ if answer.status().is_success() => {
-                self.look(Asked::Change, answer).await?;
+                self.inspect(Asked::Change, answer).await?;
                 Ok(single_delete::answer(202))
             }
-            _ => self.look(Asked::Change, answer).await,
+            _ => self.inspect(Asked::Change, answer).await,
         }
     }
 
-    async fn look(&self, asked: Asked, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+    /// Returns an answer that is of the protocol; any other becomes an error.
+    async fn inspect(&self, asked: Asked, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
         let status = answer.status();
         match asked {
             Asked::Elsewhere => Ok(answer),

@@ -205,7 +205,8 @@ impl ObjectProvider for AzureOptions {
             let (asks, words) = if signs_in {
                 let words = Words {
                     what: "Azure's sign-in gives no token",
-                    hint: "look at AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE, and at AZURE_AUTHORITY_HOST",
+                    hint: "look at AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET or \
+                        AZURE_FEDERATED_TOKEN_FILE, and at AZURE_AUTHORITY_HOST",
                     patience: SIGN_IN,
                     metadata: None,
                 };

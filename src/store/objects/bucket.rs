@@ -173,7 +173,8 @@ impl BucketClient {
         page.context("a listing is looked at before object_store sees it")
     }
 
-    pub(super) fn look(&self, name: &str) -> Result<Option<ObjectMeta>> {
+    /// Returns the metadata of an object if it exists, or why the store does not tell it.
+    pub(super) fn metadata(&self, name: &str) -> Result<Option<ObjectMeta>> {
         let doing = || format!("cannot look at {name} in {}", self.shown);
         self.head(name)
             .map_err(|error| self.explained(&doing(), error))
@@ -183,7 +184,7 @@ impl BucketClient {
     pub(super) fn require_free(&self, name: &str) -> Result<()> {
         fit(name)?;
         self.require_store()?;
-        match self.look(name)? {
+        match self.metadata(name)? {
             None => Ok(()),
             Some(_) => Err(taken(&self.shown, name).into()),
         }

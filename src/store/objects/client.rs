@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::{Failure, Kind},
     store::{
-        address::{Address, Provider},
+        address::{Address, BucketAddress, Provider},
         environment::Environment,
         failures::mismatched,
         network::CONNECT_TIMEOUT,
@@ -50,7 +50,7 @@ pub fn client<P: ObjectProvider>(
     transfer: &Transfer,
     environment: &Environment,
 ) -> Result<Opened> {
-    let (bucket, prefix) = bucket_of::<P>(address)?;
+    let BucketAddress { bucket, prefix, .. } = bucket_of::<P>(address)?;
     let (own, environment) = &settings(address, own, environment)?;
     let endpoint = own.endpoint(bucket, environment)?;
     let changes = Changes::default();
@@ -72,7 +72,7 @@ pub fn client<P: ObjectProvider>(
     Ok(Opened {
         client,
         kind: P::KIND,
-        prefix: prefix.to_owned(),
+        prefix: prefix.clone(),
         changes,
         uploads: own.uploads(),
     })
@@ -84,21 +84,17 @@ pub fn look_over<P: ObjectProvider>(
     own: &P,
     environment: &Environment,
 ) -> Result<()> {
-    let (bucket, _) = bucket_of::<P>(address)?;
+    let bucket = &bucket_of::<P>(address)?.bucket;
     let (own, environment) = settings(address, own, environment)?;
     let endpoint = own.endpoint(bucket, &environment)?;
     proxies(&own, endpoint.as_ref(), &environment)?;
     tls::look_over(own.bucket())
 }
 
-/// Returns the bucket of an address, and the prefix of its keys.
-fn bucket_of<P: ObjectProvider>(address: &Address) -> Result<(&str, &str), Failure> {
+/// Returns the address of a bucket of this provider.
+fn bucket_of<P: ObjectProvider>(address: &Address) -> Result<&BucketAddress, Failure> {
     match address {
-        Address::Bucket {
-            provider,
-            bucket,
-            prefix,
-        } if *provider == P::KIND => Ok((bucket, prefix)),
+        Address::Bucket(bucket) if bucket.provider == P::KIND => Ok(bucket),
         _ => Err(mismatched(address)),
     }
 }

@@ -69,7 +69,8 @@ pub fn of_bucket(
                 "`{name}` of the environment is not read, and nothing else names a server: requests for {bucket} would go to AWS"
             );
             return Err(Failure::new(Kind::Usage, message)
-                .hint("name the server in the destination's `endpoint`, or in AWS_ENDPOINT_URL; for AWS itself, write `endpoint = \"https://s3.REGION.amazonaws.com\"`, or unset the variable")
+                .hint("name the server in the destination's `endpoint`, or in AWS_ENDPOINT_URL; for AWS itself, write \
+                    `endpoint = \"https://s3.REGION.amazonaws.com\"`, or unset the variable")
                 .into());
         }
         return Ok(None);

@@ -167,7 +167,8 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     }
     if code == "NotImplemented" || status == Some(501) {
         if !doing.starts_with("cannot send") {
-            let hint = "look at `endpoint`: hookshot needs the store's S3, Google or Azure interface, with listings (for S3, ListObjectsV2), reads and deletions";
+            let hint = "look at `endpoint`: hookshot needs the store's S3, Google or Azure interface, with listings \
+                (for S3, ListObjectsV2), reads and deletions";
             return fail(&named("the store does not know how to do it"), hint);
         }
         let hint = "leave out the keys of the destination that the store does not know: `tags`, `storage_class`, `sse`";

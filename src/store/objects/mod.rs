@@ -156,7 +156,7 @@ impl Store for Objects {
 
     fn find(&self, name: &str) -> Result<Option<Stored>> {
         plain(name)?;
-        let found = self.inner.look(name)?;
+        let found = self.inner.metadata(name)?;
         Ok(found.map(|meta| Stored {
             name: name.to_owned(),
             size_bytes: meta.size,
@@ -166,7 +166,7 @@ impl Store for Objects {
 
     fn open(&self, name: &str) -> Result<Box<dyn ReadAt + Send + Sync>> {
         plain(name)?;
-        let meta = self.inner.look(name)?;
+        let meta = self.inner.metadata(name)?;
         let meta = meta.ok_or_else(|| missing(&self.inner.shown, name))?;
         Ok(Box::new(OpenObject {
             inner: self.inner.clone(),
@@ -211,7 +211,7 @@ impl Store for Objects {
         })?;
         let (mut swept, mut failed) = (Vec::new(), None);
         for name in markers {
-            match self.sweep_one(&name, maker) {
+            match self.sweep_marker(&name, maker) {
                 Ok(archive) => swept.extend(archive),
                 // One that cannot be removed must not block the others.
                 Err(error) if Failure::of(&error).kind == Kind::Failed => {
@@ -277,7 +277,7 @@ impl Objects {
     }
 
     /// Removes the upload of a marker, and the marker itself, if its maker is gone. Returns the name of the archive.
-    fn sweep_one(&self, name: &str, maker: &Maker) -> Result<Option<String>> {
+    fn sweep_marker(&self, name: &str, maker: &Maker) -> Result<Option<String>> {
         let Some(marker) = self.marker(name)? else {
             return Ok(None);
         };
@@ -313,7 +313,7 @@ impl Objects {
             _ => return Ok(()),
         };
         // Some stores refuse to end an upload that has ended.
-        if error.downcast_ref().is_some_and(is_refused) && inner.look(&marker.name)?.is_some() {
+        if error.downcast_ref().is_some_and(is_refused) && inner.metadata(&marker.name)?.is_some() {
             return Ok(());
         }
         let (name, place) = (&marker.name, &inner.shown);

@@ -67,7 +67,8 @@ pub fn single(batch: &HttpRequest) -> Option<HttpRequest> {
 /// Returns the result in the form of an answer to a batch.
 pub fn answer(status: u16) -> HttpResponse {
     let body = format!(
-        "--{BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: 0\r\n\r\nHTTP/1.1 {status} Answer\r\nContent-Length: 0\r\n\r\n\r\n--{BOUNDARY}--\r\n"
+        "--{BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: 0\r\n\r\nHTTP/1.1 {status} \
+        Answer\r\nContent-Length: 0\r\n\r\n\r\n--{BOUNDARY}--\r\n"
     );
     let mut response = HttpResponse::new(body.into());
     if let Ok(status) = 202.try_into() {

@@ -108,14 +108,16 @@ pub fn fault(text: &str, server: &Server) -> Option<RequestFault> {
         let (what, hint) = if says(&["UnknownIssuer"]) {
             (
                 format!("the certificate of {shown} is from an authority that is not known here"),
-                "name the file of your own authority (PEM) by the destination's `ca_file` or by SSL_CERT_FILE; public ones come with the system's package ca-certificates",
+                "name the file of your own authority (PEM) by the destination's `ca_file` or by SSL_CERT_FILE; public \
+                ones come with the system's package ca-certificates",
             )
         } else if says(&["CaUsedAsEndEntity"]) {
             (
                 format!(
                     "the certificate of {shown} is self-signed, and made for an authority instead of a server"
                 ),
-                "make one with `basicConstraints = critical,CA:FALSE` and the server's name as `subjectAltName`, and name its file by the destination's `ca_file`",
+                "make one with `basicConstraints = critical,CA:FALSE` and the server's name as `subjectAltName`, and \
+                name its file by the destination's `ca_file`",
             )
         } else if says(&["NotValidYet", "not valid yet", "not yet valid"]) {
             (

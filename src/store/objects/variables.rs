@@ -164,7 +164,13 @@ mod tests {
         )
         .expect_err("bad");
         assert_eq!(failure.kind, Kind::Usage);
-        assert!(failure.message.contains("`AWS_ENDPOINT_URL` of the environment does not begin with https://: write https://minio.example:9000"), "{failure:?}");
+        assert!(
+            failure.message.contains(
+                "`AWS_ENDPOINT_URL` of the environment does not begin with https://: write \
+            https://minio.example:9000"
+            ),
+            "{failure:?}"
+        );
         assert_eq!(failure.faults.len(), 2);
         assert!(!format!("{failure:?}").contains("ter2"));
     }

@@ -96,12 +96,12 @@ impl<S> Options<S> {
     pub fn of(address: &Address) -> Options<S> {
         let own = match address {
             Address::Folder(_) => OwnOptions::Folder,
-            Address::Bucket { provider, .. } => match provider {
+            Address::Bucket(bucket) => match bucket.provider {
                 Provider::S3 => OwnOptions::S3(S3Options::default()),
                 Provider::Gcs => OwnOptions::Gcs(GcsOptions::default()),
                 Provider::Azure => OwnOptions::Azure(AzureOptions::default()),
             },
-            Address::Sftp { .. } => OwnOptions::Sftp(SftpOptions::default()),
+            Address::Sftp(_) => OwnOptions::Sftp(SftpOptions::default()),
         };
         Options {
             transfer: Transfer::default(),

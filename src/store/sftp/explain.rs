@@ -5,10 +5,7 @@ use super::{
     session::{Refusal, SftpFault},
     ssh::CHANGED,
 };
-use crate::{
-    error::{Caught, Failure, Kind},
-    store::address::Address,
-};
+use crate::error::{Caught, Failure, Kind};
 
 /// A disk with less free space than this counts as full if it refuses a write.
 const FULL_BYTES: u64 = 1 << 20;
@@ -55,7 +52,8 @@ impl ServerFolder {
                 "install OpenSSH's client (`ssh`)"
             }
             SftpFault::Unreached(_) if says(CHANGED) => {
-                "ask the server's owner for its key; if it is this one, take the old one away (`ssh-keygen -R HOST`, with `-f FILE` for a `known_hosts_file`), and log in once with `ssh`"
+                "ask the server's owner for its key; if it is this one, take the old one away (`ssh-keygen -R HOST`, \
+                with `-f FILE` for a `known_hosts_file`), and log in once with `ssh`"
             }
             SftpFault::Unreached(_) if says("Host key verification failed") => {
                 "compare the server's key with its owner, then log in once with `ssh`, or set `known_hosts_file`"
@@ -66,7 +64,8 @@ impl ServerFolder {
                 "look at `user` and `password`, and at what the server lets in"
             }
             SftpFault::Unreached(_) if says("Permission denied") && takes_passwords => {
-                "look at `identity_file` and at the keys that the server lets in; a passphrase needs an agent; for a server that takes no keys set `password`"
+                "look at `identity_file` and at the keys that the server lets in; a passphrase needs an agent; for a \
+                server that takes no keys set `password`"
             }
             SftpFault::Unreached(_) if says("Permission denied") => {
                 "look at `identity_file` and at the keys that the server lets in; a passphrase needs an agent"
@@ -78,7 +77,8 @@ impl ServerFolder {
                 "look at the host, its port and the network; `ssh HOST` must work without a question"
             }
             SftpFault::Noise(_) => {
-                "nothing in .bashrc, .profile and the like of the account may print if there is no terminal; or have the server use `Subsystem sftp internal-sftp`"
+                "nothing in .bashrc, .profile and the like of the account may print if there is no terminal; or have \
+                the server use `Subsystem sftp internal-sftp`"
             }
             SftpFault::Broken(_) => "look at the network, and try again",
             SftpFault::Late(_) => "look at the network, or raise `timeout`",
@@ -103,9 +103,7 @@ impl ServerFolder {
             let session = self.session().await?;
             session.home().await
         });
-        let Address::Sftp { host, .. } = &self.address else {
-            return String::new();
-        };
+        let host = &self.address.host;
         let here = match home.ok().flatten() {
             Some(home) if !home.chars().any(char::is_control) => format!(" (there: {home})"),
             _ => String::new(),
@@ -115,7 +113,8 @@ impl ServerFolder {
             false => host.clone(),
         };
         format!(
-            "look at the folder's owner and mode; SFTP may show other folders than a shell there: `~/`, as in sftp://{host}/~/FOLDER, begins where the login does{here}"
+            "look at the folder's owner and mode; SFTP may show other folders than a shell there: `~/`, as in \
+            sftp://{host}/~/FOLDER, begins where the login does{here}"
         )
     }
 }

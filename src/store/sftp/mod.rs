@@ -30,9 +30,9 @@ use self::{
     upload::SftpUpload,
 };
 use super::{
-    address::Address,
+    address::ServerAddress,
     contract::{Store, Stored, Upload},
-    failures::{mismatched, missing, taken},
+    failures::{missing, taken},
     listed::MOST_FOLDERS,
     marker::{Maker, told_by},
     names::{OWN, fit, plain},
@@ -54,21 +54,18 @@ pub struct Sftp {
 impl Sftp {
     /// Opens a folder of a server; does not log in yet.
     pub fn open(
-        address: &Address,
+        address: &ServerAddress,
         own: &SftpOptions,
         transfer: &Transfer,
         starter: &SessionStarter,
         check: StopCheck,
     ) -> Result<Sftp> {
-        let Address::Sftp { folder, .. } = address else {
-            return Err(mismatched(address).into());
-        };
         Ok(Sftp {
             folders: Mutex::default(),
             inner: Arc::new(ServerFolder {
                 network: Network::new(check)?,
                 address: address.clone(),
-                folder: format!("{}/", folder.trim_end_matches('/')),
+                folder: format!("{}/", address.folder.trim_end_matches('/')),
                 login: own.clone(),
                 transfer: transfer.clone(),
                 starter: starter.clone(),

@@ -13,7 +13,7 @@ use anyhow::Result;
 use super::session::{About, Session, SftpFault};
 use crate::{
     store::{
-        address::Address,
+        address::ServerAddress,
         listed::require_end,
         network::Network,
         options::{SftpOptions, Transfer},
@@ -37,7 +37,7 @@ const AWAY: [&str; 9] = [
 /// A folder of an SSH server, with the session that requests go through.
 pub(super) struct ServerFolder {
     pub(super) network: Network,
-    pub(super) address: Address,
+    pub(super) address: ServerAddress,
     /// The folder of the archives, ending in a slash.
     pub(super) folder: String,
     /// The options of the login.
@@ -169,12 +169,12 @@ impl ServerFolder {
 
     /// Returns the free space in bytes, if the server tells it.
     pub(super) async fn room(&self, session: &Session) -> Result<Option<u64>, SftpFault> {
-        let user = match &self.address {
-            Address::Sftp { user, .. } => user.as_deref(),
-            _ => None,
-        };
         // An unknown user may be root, for whom part of the disk is reserved.
-        let is_root = user.is_none_or(|user| user == "root");
+        let is_root = self
+            .address
+            .user
+            .as_deref()
+            .is_none_or(|user| user == "root");
         session.room(&self.folder, is_root).await
     }
 }

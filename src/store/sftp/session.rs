@@ -22,7 +22,7 @@ use russh_sftp::{
 
 use super::ssh::Ssh;
 use crate::store::{
-    address::Address,
+    address::ServerAddress,
     network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
     options::{SftpOptions, Transfer},
 };
@@ -165,7 +165,7 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<(), SftpFault>> + Send>>;
 impl Session {
     /// Logs in. The fault describes a wrong host, key or configuration in ssh's words.
     pub async fn connect(
-        address: &Address,
+        address: &ServerAddress,
         login: &SftpOptions,
         transfer: &Transfer,
         starter: &SessionStarter,

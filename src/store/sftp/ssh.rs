@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     store::{
-        address::{Address, is_ssh_word},
+        address::{ServerAddress, is_ssh_word},
         network::{CONNECT_TIMEOUT, MOST_FIRST_ATTEMPTS},
         options::{SftpOptions, Transfer},
         secret::Secret,
@@ -96,7 +96,7 @@ pub struct Ssh {
 impl Ssh {
     /// Starts ssh for the SFTP of the server that `address` names. The error says why it failed.
     pub fn start(
-        address: &Address,
+        address: &ServerAddress,
         login: &SftpOptions,
         transfer: &Transfer,
         starter: &SessionStarter,
@@ -255,17 +255,14 @@ pub const CHANGED: &str = "the server's key is not the one that is known";
 /// Returns the command that starts ssh for the server's SFTP. Nothing in an address can become an option, and ssh never
 /// asks on a terminal.
 fn command(
-    address: &Address,
+    address: &ServerAddress,
     login: &SftpOptions,
     transfer: &Transfer,
     starter: &SessionStarter,
 ) -> Result<Command, String> {
-    let Address::Sftp {
+    let ServerAddress {
         user, host, port, ..
-    } = address
-    else {
-        return Err(format!("{address} is not an SSH server"));
-    };
+    } = address;
     if !is_ssh_word(host) || user.as_deref().is_some_and(|user| !is_ssh_word(user)) {
         return Err(format!("{address} names no host that ssh could take"));
     }
@@ -342,7 +339,7 @@ mod tests {
         host: &str,
         login: &SftpOptions,
     ) -> Result<Vec<String>, String> {
-        let address = Address::Sftp {
+        let address = ServerAddress {
             user: user.map(str::to_owned),
             host: host.to_owned(),
             port: Some(2222),

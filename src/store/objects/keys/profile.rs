@@ -171,7 +171,8 @@ fn key(
         return Err(refused(
             format!("the profile `{name}` {what}, which hookshot does not do"),
             format!(
-                "run `eval \"$(aws configure export-credentials --profile {name} --format env)\"` before hookshot, or give the destination keys of its own"
+                "run `eval \"$(aws configure export-credentials --profile {name} --format env)\"` before hookshot, or \
+                give the destination keys of its own"
             ),
         ));
     }

@@ -7,8 +7,13 @@
 
 use std::borrow::Cow;
 
-use super::shape::is_bucket;
-use crate::model::entry_name::printable;
+use super::{
+    schemes::{OURS, SYNONYMS, is_known, url_parts},
+    spelling::{
+        elsewhere, foreign_url, has_password, meant, on_server, pattern, secret, sftp_url, shown,
+        windows,
+    },
+};
 
 /// The meaning of a word that names a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,57 +23,6 @@ pub enum Word<'a> {
     /// A URL of a supported scheme, as hookshot writes it.
     Url(Cow<'a, str>),
 }
-
-/// The supported schemes.
-const OURS: [&str; 5] = ["s3", "gs", "az", "sftp", "file"];
-/// Other names of these schemes, as other programs write them.
-const SYNONYMS: [(&str, &str); 5] = [
-    ("s3a", "s3"),
-    ("s3n", "s3"),
-    ("gcs", "gs"),
-    ("azure", "az"),
-    ("local", "file"),
-];
-/// Stores that speak the protocol of S3.
-const LIKE_S3: [&str; 12] = [
-    "minio", "b2", "r2", "wasabi", "garage", "ceph", "spaces", "oss", "cos", "storj", "scaleway",
-    "hetzner",
-];
-/// Protocols of remote access that SSH replaces.
-const LIKE_SFTP: [&str; 5] = ["ssh", "scp", "rsync", "fish", "sshfs"];
-/// Kinds of storage that hookshot does not support.
-const FOREIGN: [&str; 30] = [
-    "rest",
-    "rclone",
-    "swift",
-    "opendal",
-    "restic",
-    "borg",
-    "kopia",
-    "dropbox",
-    "drive",
-    "gdrive",
-    "googledrive",
-    "onedrive",
-    "mega",
-    "pcloud",
-    "box",
-    "webdav",
-    "webdavs",
-    "dav",
-    "davs",
-    "ftp",
-    "ftps",
-    "smb",
-    "cifs",
-    "nfs",
-    "hdfs",
-    "abfs",
-    "abfss",
-    "wasb",
-    "wasbs",
-    "crypt",
-];
 
 /// Tells a URL from a path; refuses a word that looks like another program's, with the right spelling.
 ///
@@ -103,23 +57,6 @@ pub fn read(text: &str) -> Result<Word<'_>, String> {
         });
     }
     Ok(Word::Path)
-}
-
-/// Splits a URL after its scheme.
-pub fn url_parts(text: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = text.split_once("://")?;
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_scheme.then_some((scheme, rest))
-}
-
-fn is_known(name: &str) -> bool {
-    let is_web = matches!(name, "http" | "https");
-    let is_synonym = SYNONYMS.iter().any(|(synonym, _)| *synonym == name);
-    is_web
-        || is_synonym
-        || LIKE_S3.contains(&name)
-        || LIKE_SFTP.contains(&name)
-        || FOREIGN.contains(&name)
 }
 
 /// Reads a word `NAME:REST`.
@@ -179,58 +116,6 @@ fn bucket<'a>(scheme: &str, rest: &str, text: &str) -> Result<Word<'a>, String> 
     ))))
 }
 
-/// Returns the fault of a bucket with its server: those are two settings.
-fn on_server(rest: &str, text: &str) -> String {
-    let (scheme, place) = rest.split_once("://").unwrap_or(("https", rest));
-    let place = place.trim_matches('/');
-    let (server, path) = place.split_once('/').unwrap_or((place, ""));
-    let bucket = match path.trim_matches('/') {
-        "" => "BUCKET/PREFIX".to_owned(),
-        path => shown(path),
-    };
-    if let Some(right) = at_aws(server, path) {
-        let right = format!("{right}, with the destination's `region` or AWS_REGION");
-        return meant(text, &right);
-    }
-    let server = shown(server);
-    let scheme = if scheme == "http" { "http" } else { "https" };
-    let url = format!(
-        "s3://{bucket}, with the destination's `endpoint = \"{scheme}://{server}\"` or AWS_ENDPOINT_URL"
-    );
-    meant(text, &url)
-}
-
-/// Returns the URL of a bucket that is named with a server of AWS: `BUCKET.s3.REGION.amazonaws.com/PREFIX` or
-/// `s3.REGION.amazonaws.com/BUCKET/PREFIX`; `None` for other servers.
-pub fn at_aws(host: &str, path: &str) -> Option<String> {
-    let lower = host.to_ascii_lowercase();
-    let server = (lower.strip_suffix(".amazonaws.com"))
-        .or_else(|| lower.strip_suffix(".amazonaws.com.cn"))?;
-    let path = path.trim_matches('/');
-    let is_alone = server == "s3" || server.starts_with("s3.") || server.starts_with("s3-");
-    let (bucket, prefix) = if is_alone {
-        path.split_once('/').unwrap_or((path, ""))
-    } else {
-        let ends = [".s3.", ".s3-"].iter().filter_map(|part| server.find(part));
-        let end = ends
-            .min()
-            .or_else(|| server.strip_suffix(".s3").map(str::len));
-        (&host[..end.unwrap_or_default()], path)
-    };
-    if !is_bucket(bucket) {
-        return Some("s3://BUCKET/PREFIX".to_owned());
-    }
-    let slash = if prefix.is_empty() { "" } else { "/" };
-    Some(format!("s3://{bucket}{slash}{}", shown(prefix)))
-}
-
-/// Returns the `s3://` URL for the web URL of a bucket, without the text after `?`, which may be a key.
-fn aws_url(rest: &str) -> Option<String> {
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    at_aws(host, path)
-}
-
 /// Reads `sftp:USER@HOST:/FOLDER`, `sftp:USER@HOST:FOLDER`.
 fn sftp<'a>(rest: &str, text: &str) -> Result<Word<'a>, String> {
     let without = rest.trim_start_matches('/');
@@ -259,118 +144,6 @@ fn sftp<'a>(rest: &str, text: &str) -> Result<Word<'a>, String> {
     }
 }
 
-/// Returns the URL of a folder that scp would name: relative to the folder in which the login begins, or from the root.
-fn sftp_url(user: &str, host: &str, folder: &str) -> String {
-    let folder = match folder.strip_prefix('/') {
-        Some(below) => below.to_owned(),
-        None if folder.is_empty() || folder == "~" => "~".to_owned(),
-        None => format!("~/{}", folder.strip_prefix("~/").unwrap_or(folder)),
-    };
-    format!("sftp://{user}{host}/{folder}")
-}
-
-/// Returns the fault of a word with a `:` after an unknown scheme: most likely a folder on another machine.
-fn elsewhere(name: &str, rest: &str, text: &str) -> String {
-    // A password may contain slashes.
-    if rest.contains('@') {
-        return secret("sftp://USER@HOST/FOLDER");
-    }
-    let first = rest.split('/').next().unwrap_or_default();
-    let is_host = |text: &str| {
-        let host = text.rsplit('@').next().unwrap_or_default();
-        let is_plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '_' | '-');
-        !host.is_empty() && host.chars().all(is_plain)
-    };
-    if name.contains('/') || !is_host(name) {
-        return format!(
-            "{} has a `:` before the first slash: a path of this machine is written with ./ before it, a place elsewhere as s3://, gs://, az:// or sftp://",
-            shown(text)
-        );
-    }
-    let (user, host) = match name.rsplit_once('@') {
-        Some((user, host)) => (format!("{user}@"), host),
-        None => (String::new(), name),
-    };
-    let port = first.parse::<u16>().ok().filter(|_| rest.contains('/'));
-    let url = match port {
-        Some(port) => format!("sftp://{user}{host}:{port}/{}", &rest[first.len() + 1..]),
-        None => sftp_url(&user, host, rest),
-    };
-    meant(text, &shown(&url))
-}
-
-/// Returns the fault of a URL, or of a word, of another program.
-fn foreign_url(name: &str, rest: &str, text: &str) -> String {
-    let understood = "there are s3://, gs://, az://, sftp:// and paths";
-    if LIKE_S3.contains(&name) {
-        return format!(
-            "{name}: is not understood; what speaks the protocol of S3 is s3://BUCKET/PREFIX, with the destination's `endpoint` or AWS_ENDPOINT_URL"
-        );
-    }
-    if LIKE_SFTP.contains(&name) {
-        let rest = rest.trim_start_matches('/');
-        return match rest
-            .split('/')
-            .next()
-            .is_some_and(|server| server.matches(':').count() > 1 || has_password(rest))
-        {
-            true => format!("{name}: is not understood; write sftp://USER@HOST/FOLDER"),
-            false => format!("{name}: is not understood; write sftp://{}", shown(rest)),
-        };
-    }
-    match name {
-        "http" | "https" if aws_url(rest).is_some() => format!(
-            "{name}:// is not understood; write {}, and where the bucket is as the destination's `region`, or in AWS_REGION",
-            aws_url(rest).unwrap_or_default()
-        ),
-        "http" | "https" => format!(
-            "{} is not understood; a bucket is s3://BUCKET/PREFIX, and its server is the destination's `endpoint`, or AWS_ENDPOINT_URL",
-            shown(text)
-        ),
-        "s3a" | "s3n" | "gcs" | "azure" | "local" => {
-            let scheme = SYNONYMS
-                .iter()
-                .find(|(synonym, _)| *synonym == name)
-                .map_or(name, |(_, scheme)| scheme);
-            if has_password(rest) {
-                return secret(pattern(scheme));
-            }
-            let rest = if scheme == "file" {
-                format!("/{}", rest.trim_start_matches('/'))
-            } else {
-                rest.to_owned()
-            };
-            format!(
-                "{name}:// is not understood; write {scheme}://{}",
-                shown(&rest)
-            )
-        }
-        _ if is_known(name) => format!(
-            "{name}: is not understood; {understood}: mount it, or let another program offer it as one of these"
-        ),
-        _ => format!("{}:// is not understood; {understood}", shown(name)),
-    }
-}
-
-/// Returns the fault of a path as Windows writes it.
-fn windows(text: &str) -> Option<String> {
-    let mut letters = text.chars();
-    let is_drive = letters
-        .next()
-        .is_some_and(|letter| letter.is_ascii_alphabetic())
-        && letters.next() == Some(':')
-        && matches!(letters.next(), None | Some('\\' | '/'));
-    let is_share = ["\\\\", ".\\", "..\\", "~\\"]
-        .iter()
-        .any(|begins| text.starts_with(begins));
-    (is_drive || is_share).then(|| {
-        format!(
-            "{} looks like a path of Windows: write where it is mounted here, such as /mnt/backup, or ./ before it if a folder is called so",
-            shown(text)
-        )
-    })
-}
-
 /// True for names that contain a time, such as `state-12:30:00.tar.gz`: each `:` has two digits on both sides, and no
 /// slash follows.
 fn is_time(text: &str) -> bool {
@@ -391,64 +164,9 @@ fn is_time(text: &str) -> bool {
         })
 }
 
-fn meant(text: &str, url: &str) -> String {
-    format!(
-        "{} is not understood; write {url}, or ./{} if a path of this machine is meant",
-        shown(text),
-        shown(text)
-    )
-}
-
-/// Returns true if the rest of a URL seems to contain a user with a password, or a key with its secret.
-fn has_password(rest: &str) -> bool {
-    let login = rest.split_once('@').map(|(login, _)| login);
-    login.is_some_and(|login| login.contains(':'))
-}
-
-/// Returns the form of the URLs of a scheme.
-fn pattern(scheme: &str) -> &'static str {
-    match scheme {
-        "s3" => "s3://BUCKET/PREFIX",
-        "gs" => "gs://BUCKET/PREFIX",
-        "az" => "az://CONTAINER/PREFIX",
-        "sftp" => "sftp://USER@HOST/FOLDER",
-        _ => "file:///FOLDER",
-    }
-}
-
-fn secret(url: &str) -> String {
-    format!(
-        "a key or a password does not belong there, because others see command lines; write {url}"
-    )
-}
-
-/// Returns a word without its possible password: `user:***@host`. Everything between a `:` and the last `@` counts as a
-/// password, even slashes.
-pub fn masked(text: &str) -> Cow<'_, str> {
-    let scheme = text
-        .find("://")
-        .filter(|at| !text[..*at].contains(':'))
-        .map_or(0, |at| at + 3);
-    let colon = text[scheme..].find(':').map(|at| at + scheme);
-    match (colon, text.rfind('@')) {
-        (Some(colon), Some(at)) if colon < at => {
-            Cow::Owned(format!("{}***{}", &text[..=colon], &text[at..]))
-        }
-        _ => Cow::Borrowed(text),
-    }
-}
-
-/// Returns a part of a word for messages, without a password, the text after `?` (it may be a key) and control
-/// characters.
-fn shown(text: &str) -> String {
-    let text = masked(text);
-    let end = text.find(['?', '#']).unwrap_or(text.len());
-    printable(&text[..end])
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::spelling::masked, *};
     use proptest::prelude::*;
 
     #[test]
@@ -551,7 +269,7 @@ mod tests {
             ("scp://me:a/hunter2@host/x", "write sftp://USER@HOST"),
             ("https://store/b?sig=hunter2", "`endpoint`"),
         ] {
-            let fault = super::super::address::Address::parse(text).expect_err(text);
+            let fault = super::super::Address::parse(text).expect_err(text);
             assert!(fault.contains(says), "{text}: {fault}");
             assert!(!fault.contains("hunter2"), "{fault}");
         }
@@ -599,7 +317,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics_and_what_is_read_once_is_read_again(text in "(s3|gs|az|sftp|file|C|me@h)?(:/{0,3})?[a-z@:/~.?#ü\\[\\]\\\\0-9-]{0,20}") {
+        fn nothing_panics_and_what_is_read_once_is_read_again(
+            text in "(s3|gs|az|sftp|file|C|me@h)?(:/{0,3})?[a-z@:/~.?#ü\\[\\]\\\\0-9-]{0,20}",
+        ) {
             if let Ok(Word::Url(url)) = read(&text) {
                 prop_assert_eq!(read(&url), Ok(Word::Url(url.clone())));
             }
