@@ -1,6 +1,6 @@
 //! The facts that a caller gives to a verb: time, paths, and when to stop.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use semver::Version;
@@ -12,7 +12,8 @@ use crate::{
     work::{
         Advance, Threads,
         cancel::{Stop, Watched},
-        events::Progress,
+        events::{Event, Events},
+        remarks::Remarks,
         shell::Runner,
     },
 };
@@ -44,8 +45,8 @@ pub struct Context {
     pub stop: Stop,
     /// The runner of the user's commands.
     pub runner: Runner,
-    /// The receiver of our progress.
-    pub progress: Arc<dyn Progress>,
+    /// The receiver of our events.
+    pub events: Events,
 }
 
 impl Context {
@@ -64,13 +65,13 @@ impl Context {
 
     /// Returns a reader that reports the bytes that pass, and ends when we are to stop.
     pub fn watch<R>(&self, inner: R) -> Watched<R> {
-        Watched::new(inner, self.stop.clone(), self.progress.clone())
+        Watched::new(inner, self.stop.clone(), self.events.clone())
     }
 
     /// Reports bytes that were read, and ends the work when we are to stop.
     pub fn step(&self) -> impl Fn(u64) -> anyhow::Result<()> + '_ {
         |bytes| {
-            self.progress.advance(bytes);
+            self.events.advance(bytes);
             Ok(self.stop.check()?)
         }
     }
@@ -92,7 +93,7 @@ impl Context {
     pub fn source<'a>(&'a self, step: &'a Advance<'a>) -> SourceContext<'a> {
         SourceContext {
             step,
-            progress: &*self.progress,
+            events: &self.events,
             runner: &self.runner,
             scratch: &self.scratch,
             program: &self.program,
@@ -100,8 +101,18 @@ impl Context {
         }
     }
 
-    /// Says what begins, and over how many bytes it goes.
+    /// Sends an event.
+    pub fn tell(&self, event: impl Into<Event>) {
+        self.events.send(event);
+    }
+
+    /// Returns an empty list of remarks that are sent as events.
+    pub fn remarks(&self) -> Remarks {
+        Remarks::new(&self.events)
+    }
+
+    /// Reports that a stage of the work begins, over `total` bytes if that is known.
     pub fn begin(&self, what: &'static str, total: Option<u64>) {
-        self.progress.begin(what, total);
+        self.events.begin(what, total);
     }
 }

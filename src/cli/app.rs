@@ -40,7 +40,7 @@ pub struct App {
 impl App {
     /// The state, whole and locked.
     pub fn enter(&self, access: StateAccess) -> Result<Entered> {
-        enter::enter(&self.choices, access)
+        enter::enter(&self.choices, access, &self.context.events)
     }
 
     /// Returns the settings by which words of the command line are resolved; they are loaded once.

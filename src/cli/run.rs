@@ -13,7 +13,7 @@ use super::{
     app::App,
     command_line::{CommandLine, command},
     complete, log, other_words,
-    render::{explain::about_scratch, printer::Printer},
+    render::{events::LogLines, explain::about_scratch, printer::Printer},
     signals,
     terminal::{
         appearance::{Appearance, Surroundings},
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     error::{Failure, Kind},
     machine::enter::{self, Need},
-    work::{Threads, cancel::Stop, events::Quiet, session},
+    work::{Threads, cancel::Stop, events::Events, session},
 };
 
 /// Runs the command line and gives the exit code.
@@ -79,7 +79,7 @@ fn answer(world: &World, asked: &[OsString]) -> ExitCode {
     let context = || {
         let world = world.clone();
         world
-            .context(Threads::available(), Stop::default(), Arc::new(Quiet))
+            .context(Threads::available(), Stop::default(), Events::default())
             .ok()
     };
     let text = complete::answer(
@@ -125,7 +125,7 @@ fn dispatch(
     let app = App {
         choices,
         settings: OnceCell::new(),
-        context: world.context(threads, stop, screen)?,
+        context: world.context(threads, stop, Events::new(LogLines::new(screen)))?,
         printer,
         is_quiet: arguments.global.quiet,
         begun,
@@ -136,7 +136,11 @@ fn dispatch(
     }
     // Verbs that need the state end unfinished work themselves, and fail where they cannot; here it is only tried.
     if !arguments.verb.needs_state() {
-        enter::recover(&app.choices.config_path()?, Need::Nothing)?;
+        enter::recover(
+            &app.choices.config_path()?,
+            Need::Nothing,
+            &app.context.events,
+        )?;
     }
     arguments.verb.run(&app)
 }

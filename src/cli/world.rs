@@ -1,6 +1,6 @@
 //! The world of a run, as the process knows it.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Instant};
+use std::{ffi::OsString, path::PathBuf, time::Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use crate::{
     work::{
         Threads,
         cancel::Stop,
-        events::Progress,
+        events::Events,
         session::SessionStarter,
         shell::{Masks, Runner},
     },
@@ -50,12 +50,7 @@ impl World {
     }
 
     /// Returns what a verb may know of the world.
-    pub fn context(
-        self,
-        threads: Threads,
-        stop: Stop,
-        progress: Arc<dyn Progress>,
-    ) -> Result<Context> {
+    pub fn context(self, threads: Threads, stop: Stop, events: Events) -> Result<Context> {
         let starter = SessionStarter::new(self.executable.clone());
         let environment = Environment {
             variables: self.variables,
@@ -82,7 +77,7 @@ impl World {
             threads,
             stop,
             runner,
-            progress,
+            events,
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 use crate::{
     context::Context,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// Returns the version for the manifest. An unknown one is a warning: the archive is good without it.

@@ -8,15 +8,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use tracing::{error, info, warn};
 
 use super::{
     kept::{Fed, Unfed},
     obstacle::Obstacle,
 };
+use crate::work::events::RestoreEvent;
 use crate::{
     context::Context,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 use crate::{
     disk::{
@@ -59,6 +59,12 @@ pub struct ApplyReport {
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging_escaped: Option<String>,
+    /// The machine that the archive of an import was exported on.
+    #[serde(skip)]
+    pub hostname: Option<String>,
+    /// The number of changes of files and folders.
+    #[serde(skip)]
+    pub changed: usize,
 }
 
 /// One line of the report.
@@ -73,6 +79,9 @@ pub struct StepReport {
     pub target_escaped: Option<String>,
     /// The action on it.
     pub action: Action,
+    /// The file whose content a rollback brings back.
+    #[serde(skip)]
+    pub origin: Option<PathBuf>,
     /// The path at which the old file stays.
     pub backup: Option<String>,
     /// The same, percent-encoded, if it is not UTF-8.
@@ -90,7 +99,12 @@ impl StepReport {
 impl ApplyReport {
     /// Returns the report of a plan that is not carried out yet. [`ApplyReport::name_backups`] adds the paths of the old
     /// files.
-    pub fn new(rehearsal: Rehearsal, steps: &[PlanStep], found: Vec<Obstacle>) -> ApplyReport {
+    pub fn new(
+        context: &Context,
+        rehearsal: Rehearsal,
+        steps: &[PlanStep],
+        found: Vec<Obstacle>,
+    ) -> ApplyReport {
         // Several targets may have one obstacle.
         let mut blocked: Vec<Obstacle> = Vec::new();
         for obstacle in found {
@@ -106,6 +120,7 @@ impl ApplyReport {
                 .map(|target| target.display().to_string()),
             target_escaped: step.target.as_deref().and_then(escaped),
             action: step.action,
+            origin: None,
             backup: None,
             backup_escaped: None,
         };
@@ -114,11 +129,13 @@ impl ApplyReport {
             applied: false,
             steps: steps.iter().map(step).collect(),
             blocked,
-            remarks: Remarks::default(),
+            remarks: context.remarks(),
             archive: None,
             archive_escaped: None,
             staging: None,
             staging_escaped: None,
+            hostname: None,
+            changed: 0,
         }
     }
 
@@ -229,11 +246,10 @@ pub enum DatabaseCheck {
 
 /// Returns the backups that the record of the last import knows. A record that cannot be read knows none: then every
 /// backup that is there stays.
-pub fn known_backups(home: &Home) -> Known {
+pub fn known_backups(context: &Context, home: &Home) -> Known {
     let record = home.record().unwrap_or_else(|error| {
-        warn!(
-            "Which .bak files are of an earlier import is not known, all of them stay: {error:#}"
-        );
+        let reason = format!("{error:#}");
+        context.tell(RestoreEvent::BackupsUnknown { reason });
         None
     });
     Known::of(record.as_ref())
@@ -287,7 +303,7 @@ pub fn carry_out(
     last: impl FnOnce() -> Result<()>,
 ) -> Result<Remarks> {
     let verb = transaction.verb().to_owned();
-    let mut remarks = Remarks::default();
+    let mut remarks = context.remarks();
     for refused in transaction.prepare(changes)? {
         remark(refused, &mut remarks);
     }
@@ -311,7 +327,10 @@ pub fn carry_out(
     {
         Ok(()) => Ok(remarks),
         Err(cause) => {
-            error!("The {verb} failed after it began, bringing the old state back: {cause:#}");
+            context.tell(RestoreEvent::BringingBack {
+                verb: verb.clone(),
+                reason: format!("{cause:#}"),
+            });
             let undone = committed.undo();
             let no_file = changes.iter().all(|change| change.form.is_kept());
             Err(match undone {
@@ -401,15 +420,11 @@ fn look(context: &Context, changes: &[Change<'_>], databases: DatabaseCheck) -> 
                 opened.with_context(|| format!("the new {} does not open", target.display()))?;
             }
         }
-        if change.form.is_kept() {
-            info!(
-                "  what the commands of {} held -> {}",
-                change.entry,
-                target.display()
-            );
-        } else {
-            info!("  {} -> {}", change.entry, target.display());
-        }
+        let (entry, target) = (change.entry.clone(), target.clone());
+        context.tell(match change.form.is_kept() {
+            true => RestoreEvent::ContentKept { entry, target },
+            false => RestoreEvent::Placed { entry, target },
+        });
     }
     Ok(())
 }

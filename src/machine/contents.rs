@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::work::remark::{RemarkKind, Remarks};
+use crate::work::{remark::RemarkKind, remarks::Remarks};
 use crate::{
     config::{Settings, parse_toml, schema::Schema, sources::Source},
     error::{Failure, Kind},

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, Result};
-use tracing::{info, warn};
 
 use crate::{
     config::{Choices, Settings, sources::Source},
@@ -20,6 +19,7 @@ use crate::{
     },
     error::{Failure, Kind},
     source::redb::lock::{self, Against, DatabaseLock},
+    work::events::{Events, Recovery, RestoreEvent},
 };
 
 /// The degree to which a verb needs the state to be whole.
@@ -27,23 +27,24 @@ use crate::{
 pub enum Need {
     /// It works on the state: it cannot begin before the state is whole.
     State,
-    /// It does not touch the state: unfinished work that cannot be ended now is only reported.
+    /// It does not touch the state: unfinished work that cannot be ended now is only an event.
     Nothing,
 }
 
 /// Ends unfinished work on the state whose configuration file is `config`.
-pub fn recover(config: &Path, need: Need) -> Result<()> {
+pub fn recover(config: &Path, need: Need, events: &Events) -> Result<()> {
     let home = Home::beside(config);
     if !home.is_unsettled() {
         return Ok(());
     }
-    let result = run(&home, config);
+    let result = run(&home, config, events);
     match (result, need) {
         (Ok(Outcome::Busy(_)), Need::Nothing) | (Ok(Outcome::Settled), _) => Ok(()),
         (Ok(Outcome::Busy(error)), Need::State) => Err(error),
         (Err(error), Need::State) => Err(error),
         (Err(error), Need::Nothing) => {
-            warn!("An earlier import is not finished: {error:#}");
+            let reason = format!("{error:#}");
+            events.send(RestoreEvent::Unfinished { reason });
             Ok(())
         }
     }
@@ -57,7 +58,7 @@ enum Outcome {
     Busy(anyhow::Error),
 }
 
-fn run(home: &Home, config: &Path) -> Result<Outcome> {
+fn run(home: &Home, config: &Path, events: &Events) -> Result<Outcome> {
     let mut folders = vec![folder_of(config)];
     if let Some(journal) = home.journal()? {
         folders.extend(journal.steps.iter().map(|step| folder_of(&step.target)));
@@ -80,8 +81,8 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
     let verb = journal.verb.clone();
     let commands = match journal.phase {
         // They had ended.
-        Phase::Done => String::new(),
-        _ => journal.commands.join(", "),
+        Phase::Done => Vec::new(),
+        _ => journal.commands.clone(),
     };
     let recovered =
         redo::recover(home, journal).map_err(|error| match error.downcast_ref::<Failure>() {
@@ -90,30 +91,16 @@ fn run(home: &Home, config: &Path) -> Result<Outcome> {
                 "an earlier {verb} was interrupted and cannot be finished now"
             )),
         })?;
-    match recovered {
-        Recovered::Nothing => info!(
-            "An earlier {verb} was interrupted before it changed anything: removed what it left"
-        ),
-        Recovered::Finished(unfed) => {
-            warn!("An earlier {verb} was interrupted: finished it, the new state is in place");
-            let files: Vec<String> = unfed
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
-            let files = files.join(", ");
-            if verb == journal::ROLLBACK && !files.is_empty() {
-                warn!(entries = %commands, %files, "Their import commands may not have ended: give them these files by hand");
-            } else if !commands.is_empty() {
-                warn!(entries = %commands, "Their import commands may not have ended: import these entries again, with --only");
-                if !files.is_empty() {
-                    warn!(entries = %commands, %files, "What they held before stays in these files");
-                }
-            }
-        }
-        Recovered::Undone(reason) => {
-            warn!("An earlier {verb} was interrupted: brought the old state back, because {reason}")
-        }
-    }
+    let outcome = match recovered {
+        Recovered::Nothing => Recovery::Nothing,
+        Recovered::Undone(reason) => Recovery::Undone { reason },
+        Recovered::Finished(files) => Recovery::Finished {
+            commands,
+            files,
+            is_rollback: verb == journal::ROLLBACK,
+        },
+    };
+    events.send(RestoreEvent::Recovered { verb, outcome });
     Ok(Outcome::Settled)
 }
 
@@ -209,10 +196,10 @@ pub struct Entered {
 const ATTEMPTS: usize = 5;
 
 /// Makes the state whole, locks it, and reads its settings, so that all three hold at the same time.
-pub fn enter(choices: &Choices, access: StateAccess) -> Result<Entered> {
+pub fn enter(choices: &Choices, access: StateAccess, events: &Events) -> Result<Entered> {
     let config = choices.config_path()?;
     for _ in 0..ATTEMPTS {
-        recover(&config, Need::State)?;
+        recover(&config, Need::State, events)?;
         let settings = Settings::load(choices)?;
         let mut folders = NewFolders::default();
         let hold = match access {

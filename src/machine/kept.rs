@@ -10,9 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::info;
 
 use super::preflight::Force;
+use crate::work::events::RestoreEvent;
 use crate::{
     config::sources::Source,
     disk::{
@@ -26,7 +26,7 @@ use crate::{
 use crate::{
     context::Context,
     machine::apply::Rehearsal,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// An entry that a command takes.
@@ -207,11 +207,19 @@ pub fn feed(context: &Context, commands: &[Fed<'_>]) -> Result<()> {
         let length = fed.content.metadata().ok().map(|metadata| metadata.len());
         context.begin("importing by command", length);
         let entry = fed.entry;
-        command::feed(&context.runner, fed.command, &fed.content, &context.step()).with_context(|| {
+        let mut say = |line: &str| {
+            context.tell(RestoreEvent::CommandSays {
+                line: line.to_owned(),
+            });
+        };
+        let runner = &context.runner;
+        command::feed(runner, fed.command, &fed.content, &mut say, &context.step()).with_context(|| {
             let kept = held_before(&commands[..=number]);
             Unfed(format!("the import command of {entry} failed, and what it did up to then is not undone{kept}"))
         })?;
-        info!("  {entry} -> its import command");
+        context.tell(RestoreEvent::Fed {
+            entry: entry.clone(),
+        });
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 use crate::{
     context::Context,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// Finds the obstacles of an import or a rollback whatever it changes: the journal and the staging folder need their

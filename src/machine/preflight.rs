@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use tracing::warn;
 
 use super::obstacle::{Obstacle, ObstacleKind};
 use crate::{
@@ -28,7 +27,7 @@ use crate::{
 };
 use crate::{
     context::Context,
-    work::remark::{RemarkKind, Remarks},
+    work::{events::RestoreEvent, remark::RemarkKind, remarks::Remarks},
 };
 
 /// The choice to override those reasons that force may override.
@@ -43,6 +42,7 @@ pub enum Force {
 /// Inspects a file that would be replaced, according to its form. Reasons go to `blocked`; the lock of a redb database
 /// is held if the caller wants it and no other process has it.
 pub fn target(
+    context: &Context,
     path: &Path,
     form: Form,
     force: Force,
@@ -65,7 +65,7 @@ pub fn target(
         });
     }
     if let Some(found) = form.engine() {
-        return database(found, path, force, locks, blocked);
+        return database(context, found, path, force, locks, blocked);
     }
     let open = holder::open_by(path).unwrap_or_default().into_iter();
     let writers = open.filter(|(_, mode)| *mode == OpenMode::Writes);
@@ -117,18 +117,18 @@ pub fn activity(
     if let Some(command) = &source.active_command {
         let found = service::lines(&context.runner, source.line(command), &context.step());
         context.stop.check()?;
-        judge_activity(source, found, force, blocked);
+        judge_activity(context, source, found, force, blocked);
     }
     if let Some(found) = source.kind.active_work(&context.source(&context.step())) {
         context.stop.check()?;
-        judge_activity(source, found, force, blocked);
+        judge_activity(context, source, found, force, blocked);
     }
     Ok(())
 }
 
 /// Refuses a source that has to lie on another mount than `/`, and does not: what is restored there is hidden as soon
 /// as its disk is mounted.
-pub fn mounted(source: &Source, force: Force, blocked: &mut Vec<Obstacle>) {
+pub fn mounted(context: &Context, source: &Source, force: Force, blocked: &mut Vec<Obstacle>) {
     let is_wrong = |path: &&Path| source.expected.mounted && !is_mounted(path);
     if let Some(path) = source.path().filter(is_wrong) {
         let message = format!(
@@ -137,7 +137,14 @@ pub fn mounted(source: &Source, force: Force, blocked: &mut Vec<Obstacle>) {
             source.name
         );
         let hint = "mount it first, or restore below the mount point all the same with --force";
-        overridable(ObstacleKind::NotMounted, message, hint, force, blocked);
+        overridable(
+            context,
+            ObstacleKind::NotMounted,
+            message,
+            hint,
+            force,
+            blocked,
+        );
     }
 }
 
@@ -180,6 +187,7 @@ pub fn services<'a>(
                 ),
             ),
             State::Unknown(why) => overridable(
+                context,
                 ObstacleKind::ActivityUnknown,
                 format!("cannot tell whether the service runs: {why}"),
                 "correct `service`, or stop the service and replace its state with --force",
@@ -192,6 +200,7 @@ pub fn services<'a>(
 }
 
 fn judge_activity(
+    context: &Context,
     source: &Source,
     found: Result<Vec<String>>,
     force: Force,
@@ -214,11 +223,12 @@ fn judge_activity(
             "correct `active_command` or `active_query`, or replace it all the same with --force",
         ),
     };
-    overridable(kind, message, hint, force, blocked);
+    overridable(context, kind, message, hint, force, blocked);
 }
 
-/// Adds a reason that force overrides; with force it is only a warning.
+/// Adds a reason that force overrides; with force it is only an event.
 fn overridable(
+    context: &Context,
     kind: ObstacleKind,
     message: String,
     hint: &'static str,
@@ -226,7 +236,7 @@ fn overridable(
     blocked: &mut Vec<Obstacle>,
 ) {
     match force {
-        Force::Yes => warn!("Overridden by --force: {message}"),
+        Force::Yes => context.tell(RestoreEvent::Overridden { message }),
         Force::No => blocked.push(Obstacle {
             kind,
             message,
@@ -238,6 +248,7 @@ fn overridable(
 /// Inspects the database that would be replaced. Reasons go to `blocked`; the lock is held if the caller wants it and
 /// no other process has it.
 fn database(
+    context: &Context,
     found: Engine,
     path: &Path,
     force: Force,
@@ -274,6 +285,6 @@ fn database(
             "replace it all the same with --force; it stays as .bak",
         ),
     };
-    overridable(kind, message, hint, force, blocked);
+    overridable(context, kind, message, hint, force, blocked);
     Ok(lock)
 }

@@ -3,10 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use tracing::warn;
-
 use crate::context::Context;
 use crate::disk::{space, staging};
+use crate::work::events::RestoreEvent;
 
 /// Returns the context with a folder in which temporary files can be made: its own, else the state's `home`, in which
 /// an import stages anyway. If neither can be used, it stays as it is, and the error of the first use names it.
@@ -18,11 +17,11 @@ pub fn usable(context: &Context, home: &Path) -> Context {
     if tempfile::tempfile_in(&beside).is_err() {
         return context.clone();
     }
-    warn!(
-        "The folder for temporary files, {}, cannot be used ({error}): they go to {}",
-        context.scratch.display(),
-        beside.display()
-    );
+    context.tell(RestoreEvent::ScratchUnusable {
+        scratch: context.scratch.clone(),
+        reason: error.to_string(),
+        instead: beside.clone(),
+    });
     staging::sweep(&beside);
     Context {
         scratch: beside,

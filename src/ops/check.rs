@@ -12,11 +12,17 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use tracing::warn;
 
 use self::probe::{PROBE, content, create_once, find, finish, list, reads};
 pub use self::report::{Ability, Capability, CheckReport, DestinationCheck};
-use crate::{catalog::target::Target, context::Context, work::cancel::Stop};
+use crate::{
+    catalog::target::Target,
+    context::Context,
+    work::{
+        cancel::Stop,
+        events::{ArchiveEvent, Events},
+    },
+};
 use crate::{
     config::Settings,
     error::{Failure, Kind},
@@ -97,6 +103,7 @@ fn examine(
     context.begin("checking", None);
     let mut examination = Examination {
         stop: context.stop.clone(),
+        events: context.events.clone(),
         capabilities: Vec::new(),
         swept: Vec::new(),
         written: Vec::new(),
@@ -154,17 +161,17 @@ fn remove_at_last(context: &Context, settings: &Settings, word: &OsStr, probes: 
     });
     if let Err(error) = removed {
         let failure = Failure::of(&error);
-        let probes = probes.join(", ");
-        warn!(
-            probes,
-            "The probe stays: {}; a check after a day removes it", failure.message
-        );
+        context.tell(ArchiveEvent::ProbesStay {
+            probes: probes.to_vec(),
+            reason: failure.message,
+        });
     }
 }
 
 /// The results so far of an examination.
 struct Examination {
     stop: Stop,
+    events: Events,
     capabilities: Vec<Capability>,
     swept: Vec<String>,
     /// The probes that may be there.
@@ -314,7 +321,10 @@ impl Examination {
         for name in listed.unwrap_or_default() {
             match store.remove(&name) {
                 Ok(()) => self.swept.push(name),
-                Err(error) => warn!(name, "The probe of an earlier check stays: {error:#}"),
+                Err(error) => self.events.send(ArchiveEvent::EarlierProbeStays {
+                    probe: name.clone(),
+                    reason: format!("{error:#}"),
+                }),
             }
         }
         Ok(())

@@ -12,8 +12,8 @@ use anyhow::Result;
 use serde::Serialize;
 use similar::TextDiff;
 use toml::{Table, Value};
-use tracing::info;
 
+use crate::work::events::ArchiveEvent;
 use crate::{
     archive::Sink,
     config::{Settings, sources::DATABASE},
@@ -201,7 +201,9 @@ pub fn diff(
                     .source_of(name)
                     .is_none_or(|source| source.path().is_some());
                 if !is_compared {
-                    info!("{name} is not compared: a command makes it");
+                    context.tell(ArchiveEvent::NotCompared {
+                        entry: name.clone(),
+                    });
                 }
                 is_compared
             });

@@ -36,7 +36,7 @@ use crate::{
 use crate::{
     catalog::input::{ArchiveInput, damage},
     context::Context,
-    work::{remark::Remarks, stdout::Stdout},
+    work::{remarks::Remarks, stdout::Stdout},
 };
 
 /// The destination of the entries.
@@ -136,7 +136,7 @@ fn one(
     let _folders = sink.folders;
     let (directories, staging) = (sink.unpacking.finish(), sink.staging);
     let mut entries = Vec::new();
-    let mut remarks = Remarks::default();
+    let mut remarks = context.remarks();
     for name in names {
         if let (Some(staging), Some(refused)) = (&staging, directories.get(name)) {
             entries.push(directory::extract(

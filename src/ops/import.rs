@@ -13,19 +13,19 @@ mod volume;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use tracing::{info, warn};
 
+use self::{
+    archived_config::Laid,
+    planning::plan,
+    unpacked::{Targets, Unpacked},
+};
 pub use self::{
     archived_config::{Archived, ArchivedConfig, archived_config, quoted},
     directory::remark_refused,
     selection::Selection,
 };
-use self::{
-    archived_config::{Beside, Laid},
-    planning::plan,
-    unpacked::{Targets, Unpacked},
-};
 
+use crate::work::events::RestoreEvent;
 use crate::{
     catalog::{
         dates,
@@ -34,7 +34,7 @@ use crate::{
     context::Context,
     machine::obstacle::ObstacleKind,
     machine::{
-        apply::{self, ApplyReport, DatabaseCheck, Rehearsal, StepReport},
+        apply::{self, ApplyReport, DatabaseCheck, Rehearsal},
         enter::Entered,
         form::form_for,
         kept::{Exports, Fed, feed},
@@ -43,7 +43,7 @@ use crate::{
         scratch,
     },
     source::database::Locking,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 use crate::{
     config::{
@@ -55,7 +55,7 @@ use crate::{
         transaction::{Change, Transaction, home::Home, journal::Journal},
     },
     error::Failure,
-    model::{entry_name::EntryName, plan::Action, written::escaped},
+    model::{entry_name::EntryName, written::escaped},
 };
 
 /// The request for an import.
@@ -199,18 +199,23 @@ pub fn import(
     let settings = &entered.settings;
     settings.mask_secrets(&context.runner.masks);
     if !settings.is_described {
-        warn!(config = %settings.config.display(), data_dir = %settings.data_dir.display(), "This machine has no configuration yet, the places are the default ones");
+        context.tell(RestoreEvent::DefaultPlaces {
+            config: settings.config.clone(),
+            data_dir: settings.data_dir.clone(),
+        });
     }
     if settings.config_exists
         && settings.schema.sources.is_none()
         && settings.schema.data_dir.is_none()
         && settings.data_dir == Path::new(DEFAULT_DATA_DIR)
     {
-        warn!(data_dir = %settings.data_dir.display(), "The configuration does not say [storage] data_dir, the place of the database is the default one");
+        context.tell(RestoreEvent::DefaultDataDir {
+            data_dir: settings.data_dir.clone(),
+        });
     }
     let targets = Targets::find(settings, &request.selection)?;
     if let Some(root) = &settings.elsewhere.root {
-        info!("Everything goes below {}", root.display());
+        context.tell(RestoreEvent::Below { root: root.clone() });
     }
     let names = apply::names(context);
     let mut transaction = None;
@@ -261,7 +266,7 @@ pub fn import(
     let unpacked = Unpacked::new(context, settings, request, &places, &targets)?;
     let staging = &unpacked.staging;
     let context = &scratch::roomy(context, &home, unpacked.bytes);
-    let mut remarks = Remarks::default();
+    let mut remarks = context.remarks();
     let created = unpacked.verified.manifest().created_at;
     if let Some(odd) = dates::odd(request.archive.file_name(), created, context.now) {
         let message = format!("{}: {odd}", request.archive.shown());
@@ -286,12 +291,13 @@ pub fn import(
     let mut _held = Vec::new();
     for source in unpacked.sources() {
         if !settings.elsewhere.is_elsewhere() {
-            preflight::mounted(source, request.force, &mut blocked);
+            preflight::mounted(context, source, request.force, &mut blocked);
         }
         preflight::activity(context, source, request.force, &mut blocked)?;
         if let Some(path) = targets.paths.get(&source.name) {
             let form = form_for(&source.kind);
             _held.extend(preflight::target(
+                context,
                 path,
                 form,
                 request.force,
@@ -301,7 +307,7 @@ pub fn import(
         }
     }
     let home = Home::beside(&settings.config);
-    let known = apply::known_backups(&home);
+    let known = apply::known_backups(context, &home);
     let mut plan = plan(
         context,
         settings,
@@ -316,10 +322,11 @@ pub fn import(
     let fed = |source| Fed::new(source, staging.place(&source.name));
     let mut commands: Vec<Fed> = unpacked.sources().filter_map(fed).collect();
     warn_of_maps(settings, &unpacked, &commands, &mut remarks);
-    let is_same = plan.changes.is_empty();
+    let changed = plan.changes.len();
     let exports = Exports::new(context, &home, &known, rehearsal, request.force);
     let mut exports = exports.spare(&request.archive.shown());
-    let mut report = ApplyReport::new(request.rehearsal, &plan.steps, blocked);
+    let mut report = ApplyReport::new(context, request.rehearsal, &plan.steps, blocked);
+    report.changed = changed;
     report.name_backups(&plan.changes);
     if report.blocked.is_empty() {
         plan.changes
@@ -328,8 +335,11 @@ pub fn import(
     }
     report.remarks = remarks;
     report.archive = Some(request.archive.shown());
+    report.hostname = unpacked.verified.manifest().hostname.clone();
     report.archive_escaped = request.archive.escaped();
-    report.remarks.extend(unpacked.unrestored.take());
+    report
+        .remarks
+        .extend(unpacked.unrestored.borrow_mut().take());
     for (entry, _) in unpacked.torn() {
         let message = format!(
             "{entry} is torn: it changed while it was exported, or is a database that was damaged or locked; what the archive has may be no state that it ever had"
@@ -345,7 +355,6 @@ pub fn import(
         report.staging = Some(staging.path().display().to_string());
         report.staging_escaped = escaped(staging.path());
     }
-    announce(&unpacked, &report);
     if let Some(mut transaction) = transaction
         && report.blocked.is_empty()
     {
@@ -354,7 +363,11 @@ pub fn import(
         transaction.announce_volumes(plan.volumes.drain(..));
         transaction.remember(&known);
         let last = || {
-            let laid = unpacked.beside.as_ref().map(Beside::lay).transpose()?;
+            let laid = unpacked
+                .beside
+                .as_ref()
+                .map(|beside| beside.lay(&context.events))
+                .transpose()?;
             feed(context, &commands)?;
             Ok(laid)
         };
@@ -362,8 +375,9 @@ pub fn import(
         report.remarks.extend(refused);
         laid.into_iter().for_each(Laid::keep);
         report.applied = true;
-        report.remarks.extend(unpacked.unrestored.take());
-        conclude(&report, is_same);
+        report
+            .remarks
+            .extend(unpacked.unrestored.borrow_mut().take());
     }
     Ok(report)
 }
@@ -411,16 +425,16 @@ fn carry_out<'a>(
         let laid = last()?;
         // It is the last import all the same: a rollback must not undo another one.
         transaction.commit()?.finish()?;
-        return Ok((laid, Remarks::default()));
+        return Ok((laid, context.remarks()));
     }
-    let entries: Vec<&str> = changes
+    let entries: Vec<EntryName> = changes
         .iter()
         .filter(|change| !change.form.is_kept())
         .flat_map(Change::entries)
-        .map(EntryName::as_str)
+        .cloned()
         .collect();
     if !entries.is_empty() {
-        info!("Restoring {}", entries.join(", "));
+        context.tell(RestoreEvent::Restoring { entries });
     }
     let mut laid = None;
     let last = || {
@@ -429,56 +443,4 @@ fn carry_out<'a>(
     };
     let remarks = apply::carry_out(context, transaction, changes, DatabaseCheck::Open, last)?;
     Ok((laid, remarks))
-}
-
-/// Says what came of it, as the last line.
-fn conclude(report: &ApplyReport, is_same: bool) {
-    let count =
-        |wanted: fn(&StepReport) -> bool| report.steps.iter().filter(|step| wanted(step)).count();
-    // A removed file beside an old SQLite database is not an entry.
-    let entries =
-        count(|step| matches!(step.action, Action::Create | Action::Replace | Action::Feed));
-    let left_out = count(|step| step.action == Action::Skip);
-    if entries == 0 && is_same {
-        info!("Nothing to restore: every file is what the archive holds");
-        return;
-    }
-    let kept = match is_same {
-        true => "no file was replaced",
-        false => "what was replaced stays as .bak (`hookshot rollback` brings it back)",
-    };
-    if report.remarks.is_complete() {
-        info!(entries, "Restore completed successfully, {kept}");
-    } else {
-        info!(
-            entries,
-            left_out, "Restore completed in part, {kept}; what is left undone stands above"
-        );
-    }
-}
-
-/// The lines that people know from the guide.
-fn announce(unpacked: &Unpacked<'_>, report: &ApplyReport) {
-    if !report.dry_run {
-        return;
-    }
-    let hostname = unpacked
-        .verified
-        .manifest()
-        .hostname
-        .as_deref()
-        .unwrap_or("an unknown host");
-    info!("DRY RUN MODE - No changes will be made");
-    info!(
-        "The following files of {} would be restored:",
-        crate::model::entry_name::printable(hostname)
-    );
-    for step in &report.steps {
-        let entry = crate::model::entry_name::printable(&step.entry);
-        match &step.target {
-            Some(target) => info!("  {entry} -> {target} ({})", step.action.description()),
-            None => info!("  {entry}: {}", step.action.description()),
-        }
-    }
-    info!("DRY RUN COMPLETE - No changes were made");
 }

@@ -21,7 +21,7 @@ use crate::{
         input::{ArchiveInput, damage},
     },
     context::Context,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// The statements of the archive about itself.
@@ -82,7 +82,7 @@ pub fn inspect(context: &Context, location: &ArchiveInput) -> Result<InspectRepo
 
 fn one(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
     let report = |root: String, verified, manifest: &Manifest| {
-        let mut remarks = Remarks::default();
+        let mut remarks = context.remarks();
         if let Some(odd) = dates::odd(location.file_name(), manifest.created_at, context.now) {
             remarks.warning(RemarkKind::Date, "", format!("{}: {odd}", location.shown()));
         }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::{info, warn};
 
+use crate::work::events::RestoreEvent;
 use crate::{
     config::{Settings, sources::Source},
     disk::{
@@ -49,7 +49,7 @@ use crate::{
         places,
         preflight::{self, Force},
     },
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// Brings back what the last import or rollback replaced, and takes away what it created.
@@ -67,16 +67,15 @@ pub fn rollback(
     let record = record
         .filter(|record| !record.steps.is_empty() || !record.commands.is_empty())
         .ok_or_else(|| nothing_to_undo(settings, &home, &known))?;
-    info!(
-        verb = record.verb,
-        time = record.time,
-        archive = record.archive.as_deref().unwrap_or("-"),
-        "Undoing"
-    );
+    context.tell(RestoreEvent::Undoing {
+        verb: record.verb.clone(),
+        time: record.time.clone(),
+        archive: record.archive.clone(),
+    });
     let targets = record.steps.iter().map(|done| done.target.as_path());
     space::require_file(Journal::bytes_for(targets), "the journal of the rollback")?;
     let mut blocked = places::of_the_journal(settings);
-    let mut remarks = Remarks::default();
+    let mut remarks = context.remarks();
     let mut steps = Vec::new();
     let mut changes = Vec::new();
     let unmounted = unmounted(&record, &mut blocked);
@@ -140,8 +139,10 @@ pub fn rollback(
     )?;
     apply::choose_backups(&mut changes, &known, &mut remarks)?;
     places::of_changes(context, &changes, &mut blocked, &mut remarks)?;
-    let mut report = ApplyReport::new(rehearsal, &steps, blocked);
+    let mut report = ApplyReport::new(context, rehearsal, &steps, blocked);
+    report.changed = changes.len();
     report.name_backups(&changes);
+    name_origins(&mut report, &record);
     let is_blocked = !report.blocked.is_empty();
     let is_empty = changes.is_empty() && commands.is_empty();
     let transaction = match rehearsal {
@@ -164,7 +165,6 @@ pub fn rollback(
         report.name_kept(&commands);
     }
     report.remarks = remarks;
-    announce(&report, &record);
     if rehearsal == Rehearsal::Real && !is_blocked {
         report.applied = true;
     }
@@ -173,15 +173,6 @@ pub fn rollback(
         let databases = DatabaseCheck::AsTheyWere;
         let refused = apply::carry_out(context, transaction, &changes, databases, last)?;
         report.remarks.extend(refused);
-        info!(
-            files = changes
-                .iter()
-                .filter(|change| !change.form.is_kept())
-                .count(),
-            "Rollback completed successfully, what it replaced stays as .bak (a second rollback brings it back)"
-        );
-    } else if report.applied {
-        info!("Nothing to bring back: every file is what it was before");
     }
     Ok(report)
 }
@@ -292,7 +283,9 @@ fn ask(
             .iter()
             .any(|volume| target.parent() == Some(*volume));
         if !(is_child && form.is_folder()) && asked.insert(target.clone()) {
-            held.extend(preflight::target(&target, form, force, locks, blocked)?);
+            held.extend(preflight::target(
+                context, &target, form, force, locks, blocked,
+            )?);
         }
         Ok(())
     };
@@ -566,41 +559,34 @@ fn is_folder(path: &Path) -> bool {
 /// Brings what is excluded of the folder at `target`, as it is now, into the one that comes back.
 fn carry(context: &Context, target: &Path, rules: Option<Rules>) -> Build<'static> {
     let (target, privilege) = (target.to_owned(), context.privilege());
+    let events = context.events.clone();
     Box::new(move |backup: &Path| {
         if let Some(rules) = rules
             .as_ref()
             .filter(|_| is_folder(&target) && is_folder(backup))
         {
-            for warning in keep_excluded(&target, backup, rules, privilege)? {
-                warn!("{warning}");
+            for message in keep_excluded(&target, backup, rules, privilege)? {
+                events.send(RestoreEvent::ExcludedLeft { message });
             }
         }
         Ok(())
     })
 }
 
-fn announce(report: &ApplyReport, record: &Journal) {
-    if !report.dry_run {
-        return;
+/// Adds to each step the file whose content comes back.
+fn name_origins(report: &mut ApplyReport, record: &Journal) {
+    for step in &mut report.steps {
+        let is_its = |done: &&journal::TransactionStep| done.entry == step.entry;
+        let at_target = |done: &&journal::TransactionStep| {
+            is_its(done) && Some(done.target.display().to_string()) == step.target
+        };
+        let mut steps = record.steps.iter();
+        let done = record.steps.iter().find(at_target);
+        step.origin = done
+            .or_else(|| steps.find(is_its))
+            .map(|done| match done.kept {
+                true => done.target.clone(),
+                false => done.backup.clone(),
+            });
     }
-    info!("DRY RUN MODE - No changes will be made");
-    for step in &report.steps {
-        let target = step.target.as_deref().unwrap_or_default();
-        let backup = step.backup.as_deref().unwrap_or(".bak");
-        let mut done = record.steps.iter();
-        let done = done.find(|done| done.entry == step.entry);
-        match (step.action, done) {
-            (Action::Unchanged, _) => info!("  {target} is gone already"),
-            (_, Some(done)) if done.kept => {
-                info!(
-                    "  {} -> the import command of {}",
-                    done.target.display(),
-                    done.entry
-                );
-            }
-            (Action::Remove, _) | (_, None) => info!("  {target} would go (it stays as {backup})"),
-            (_, Some(done)) => info!("  {} -> {target}", done.backup.display()),
-        }
-    }
-    info!("DRY RUN COMPLETE - No changes were made");
 }

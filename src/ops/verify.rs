@@ -3,11 +3,11 @@
 mod deep;
 
 use serde::Serialize;
-use tracing::warn;
 
 use self::deep::Looking;
 pub use self::deep::{InspectedKind, Looked};
 use super::inspect::{OutsideLink, outside_links};
+use crate::work::events::ArchiveEvent;
 use crate::{
     archive::{Verified, reader::Discard},
     catalog::{dates, input::ArchiveInput, repository::OtherFile},
@@ -15,7 +15,7 @@ use crate::{
     error::{Failure, Kind},
     model::version::{Compatibility, compatibility, incompatible},
     store::is_cold,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// The depth of a verification.
@@ -83,7 +83,7 @@ pub fn verify(
     let mut report = VerifyReport {
         archives: Vec::new(),
         other_files: Vec::new(),
-        remarks: Remarks::default(),
+        remarks: context.remarks(),
         worst: None,
     };
     let mut waiting: Vec<ArchiveInput> = locations.iter().rev().cloned().collect();
@@ -151,7 +151,10 @@ fn one(
             if compatibility(&manifest.hookshot_version, &context.version)
                 == Compatibility::Incompatible
             {
-                warn!(archive = %location.shown(), "Good, but not for this hookshot: {}", incompatible(&manifest.hookshot_version, &context.version));
+                context.tell(ArchiveEvent::OtherVersion {
+                    archive: location.shown(),
+                    reason: incompatible(&manifest.hookshot_version, &context.version),
+                });
             }
             let odd = dates::odd(location.file_name(), manifest.created_at, context.now);
             if let Some(odd) = odd {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::{redb::options::SnapshotOptions, staged::Staged, tree::StagedTree};
 use crate::{
     model::{engine::Engine, entry_name::EntryName, rules::Rules},
-    work::{Advance, Threads, events::Progress, shell::Runner},
+    work::{Advance, Threads, events::Events, shell::Runner},
 };
 
 /// The moment at which an export reads a source.
@@ -49,8 +49,8 @@ pub struct TreePatterns<'a> {
 pub struct SourceContext<'a> {
     /// A callback that is told how many bytes were done, and may end the work with an error.
     pub step: &'a Advance<'a>,
-    /// The receiver of the names of what begins.
-    pub progress: &'a dyn Progress,
+    /// The receiver of events.
+    pub events: &'a Events,
     /// The runner of the user's commands.
     pub runner: &'a Runner,
     /// The folder for copies.

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::info;
 
 use super::staged::{Staged, StagedContent};
 use crate::{
@@ -98,22 +97,22 @@ pub fn print(
     })
 }
 
-/// Gives the file at `content` to `command` on its standard input.
+/// Gives the file at `content` to `command` on its standard input. `say` gets the lines that the command prints.
 pub fn feed(
     runner: &Runner,
     command: Line<'_>,
     content: &Path,
+    say: &mut dyn FnMut(&str),
     advance: &Advance<'_>,
 ) -> Result<()> {
     let file = File::open(content).with_context(|| format!("cannot read {}", content.display()))?;
     let (mut lines, masks) = (LineCutter::default(), &runner.masks);
-    let mut say = |line: &str| info!("The import command says: {line}");
     let mut show = |bytes: &[u8]| {
-        lines.add(bytes, masks, &mut say);
+        lines.add(bytes, masks, say);
         Ok(())
     };
     let ended = runner.stream(command, file.into(), &mut show, advance)?;
-    lines.end(masks, &mut say);
+    lines.end(masks, say);
     match ended.status.success() {
         true => Ok(()),
         false => {

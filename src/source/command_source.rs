@@ -43,7 +43,7 @@ impl SourceBehavior for CommandSource {
         request: &StageRequest<'_>,
         context: &SourceContext<'_>,
     ) -> Result<StagedSource> {
-        context.progress.begin("exporting by command", None);
+        context.events.begin("exporting by command", None);
         let export = Line::new(&self.export, request.shell);
         let name = request.name.clone();
         let mut staged =

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{events::Progress, read_at::ReadAt};
+use super::{events::Events, read_at::ReadAt};
 use crate::error::{Failure, Kind};
 
 /// A callback that counts the bytes of work, and ends the work with an error if the run is cancelled.
@@ -45,16 +45,16 @@ impl Stop {
 pub struct Watched<T> {
     inner: T,
     stop: Stop,
-    progress: Arc<dyn Progress>,
+    events: Events,
 }
 
 impl<T> Watched<T> {
     /// Makes a reader or writer over `inner`.
-    pub fn new(inner: T, stop: Stop, progress: Arc<dyn Progress>) -> Watched<T> {
+    pub fn new(inner: T, stop: Stop, events: Events) -> Watched<T> {
         Watched {
             inner,
             stop,
-            progress,
+            events,
         }
     }
 }
@@ -63,7 +63,7 @@ impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stop.check()?;
         let count = self.inner.read(buffer)?;
-        self.progress.advance(count as u64);
+        self.events.advance(count as u64);
         Ok(count)
     }
 }
@@ -71,7 +71,7 @@ impl<R: Read> Read for Watched<R> {
 impl<S: ReadAt + ?Sized> ReadAt for Watched<&S> {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.stop.check()?;
-        self.progress.advance(buffer.len() as u64);
+        self.events.advance(buffer.len() as u64);
         self.inner.read_exact_at(buffer, offset)
     }
 
@@ -84,7 +84,7 @@ impl<W: Write> Write for Watched<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stop.check()?;
         let count = self.inner.write(bytes)?;
-        self.progress.advance(count as u64);
+        self.events.advance(count as u64);
         Ok(count)
     }
 

@@ -1,17 +1,99 @@
-//! The progress of long work.
+//! Events: what a verb tells while it works. They are facts, and a face turns them into words, a bar or log lines.
 
-/// A receiver of progress.
-pub trait Progress: Send + Sync {
-    /// Begins a new part of the work, over `total` bytes if that is known.
-    fn begin(&self, what: &'static str, total: Option<u64>);
-    /// Adds `bytes` to those that are done.
-    fn advance(&self, bytes: u64);
+mod archives;
+mod export;
+mod restore;
+
+use std::{fmt, sync::Arc};
+
+pub use self::{
+    archives::ArchiveEvent,
+    export::ExportEvent,
+    restore::{Recovery, RestoreEvent},
+};
+use super::remark::Remark;
+
+/// One event.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A stage of the work begins, over `total` bytes if that is known.
+    Stage {
+        /// Its name.
+        what: &'static str,
+        /// The bytes that it goes over.
+        total: Option<u64>,
+    },
+    /// Further bytes of the stage are done.
+    Progress {
+        /// Their number.
+        bytes: u64,
+    },
+    /// A part was left undone.
+    LeftUndone(Remark),
+    /// A warning was recorded.
+    Warning(Remark),
+    /// A step of a verb that works with archives.
+    Archive(ArchiveEvent),
+    /// A step of an export.
+    Export(ExportEvent),
+    /// A step of an import or a rollback, or of the recovery of one.
+    Restore(RestoreEvent),
 }
 
-/// A receiver that ignores progress.
-pub struct Quiet;
+impl From<ArchiveEvent> for Event {
+    fn from(event: ArchiveEvent) -> Event {
+        Event::Archive(event)
+    }
+}
 
-impl Progress for Quiet {
-    fn begin(&self, _: &'static str, _: Option<u64>) {}
-    fn advance(&self, _: u64) {}
+impl From<ExportEvent> for Event {
+    fn from(event: ExportEvent) -> Event {
+        Event::Export(event)
+    }
+}
+
+impl From<RestoreEvent> for Event {
+    fn from(event: RestoreEvent) -> Event {
+        Event::Restore(event)
+    }
+}
+
+/// A receiver of events. The work waits for it, and several threads may send at once.
+pub trait Receiver: Send + Sync {
+    /// Takes an event.
+    fn receive(&self, event: Event);
+}
+
+/// A handle to the receiver of events; without a receiver, events go nowhere.
+#[derive(Clone, Default)]
+pub struct Events(Option<Arc<dyn Receiver>>);
+
+impl Events {
+    /// Returns the handle to `receiver`.
+    pub fn new(receiver: impl Receiver + 'static) -> Events {
+        Events(Some(Arc::new(receiver)))
+    }
+
+    /// Sends an event.
+    pub fn send(&self, event: impl Into<Event>) {
+        if let Some(receiver) = &self.0 {
+            receiver.receive(event.into());
+        }
+    }
+
+    /// Reports that a stage of the work begins, over `total` bytes if that is known.
+    pub fn begin(&self, what: &'static str, total: Option<u64>) {
+        self.send(Event::Stage { what, total });
+    }
+
+    /// Adds `bytes` to those that are done.
+    pub fn advance(&self, bytes: u64) {
+        self.send(Event::Progress { bytes });
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
 }

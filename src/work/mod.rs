@@ -5,6 +5,7 @@ pub mod events;
 pub mod panics;
 pub mod read_at;
 pub mod remark;
+pub mod remarks;
 #[cfg(feature = "cli")]
 pub mod session;
 #[cfg(feature = "cli")]

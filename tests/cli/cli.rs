@@ -575,6 +575,25 @@ fn a_dry_run_prints_the_plan_and_touches_nothing() {
     ] {
         assert!(run.stderr.contains(line), "{line}: {}", run.stderr);
     }
+    assert!(run.stdout.is_empty(), "the plan stands in log lines");
+    // A quiet run has no log lines, so its plan is on standard output.
+    let quiet = machine
+        .run(&["-q", "import", &archive, "--dry-run"])
+        .exits(0);
+    let plan = String::from_utf8(quiet.stdout).expect("UTF-8");
+    for line in [
+        " would be restored:\n".to_owned(),
+        format!("  state.redb -> {} (unchanged)\n", database.display()),
+        format!(
+            "  services.toml -> {} (changed)\n",
+            machine.path("etc/services.toml").display()
+        ),
+    ] {
+        assert!(plan.contains(&line), "{line}: {plan}");
+    }
+    assert!(plan.starts_with("The following files of "), "{plan}");
+    assert_eq!(plan.lines().count(), 5, "{plan}");
+    assert_eq!(quiet.stderr, "");
     assert_eq!(machine.state(), state);
     // The folder for temporary files is the only one whose time may change.
     let without_tmp = |text: &str| {
@@ -813,6 +832,14 @@ fn rollback_undoes_an_import_and_is_undone_itself() {
         .run(&["rollback", "--dry-run"])
         .exits(0)
         .says("DRY RUN MODE");
+    let quiet = machine.run(&["-q", "rollback", "--dry-run"]).exits(0);
+    let plan = String::from_utf8(quiet.stdout).expect("UTF-8");
+    let (secrets, database) = (machine.path("etc/secrets"), machine.path("data/state.redb"));
+    let (secrets, database) = (secrets.display(), database.display());
+    let wanted = format!(
+        "  {secrets} would go (it stays as {secrets}.bak)\n  {database}.bak -> {database}\n"
+    );
+    assert_eq!((plan, quiet.stderr), (wanted, String::new()));
     assert_eq!(machine.state(), state);
     for _ in 0..2 {
         let report = machine.run(&["rollback", "--json"]).exits(0).json();

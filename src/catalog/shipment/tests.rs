@@ -13,7 +13,7 @@ use crate::{
     archive::writer::{self, Level},
     error::Kind,
     model::manifest::{FileRecord, Manifest},
-    work::{Threads, cancel::Stop, events::Quiet},
+    work::{Threads, cancel::Stop, events::Events},
 };
 
 fn context() -> Context {
@@ -30,7 +30,7 @@ fn context() -> Context {
         threads: Threads::new(2).expect("some"),
         stop: Stop::default(),
         runner: crate::work::shell::Runner::default(),
-        progress: Arc::new(Quiet),
+        events: Events::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The report of `export`.
 
 use anyhow::Result;
-use tracing::error;
+use tracing::{error, info};
 
 use super::printer::Printer;
 use crate::ops::export::ExportReport;
@@ -15,6 +15,8 @@ pub fn show(printer: &Printer, report: &ExportReport) -> Result<u8> {
 
 /// Logs the destinations that are not proven to hold the archive, and returns the exit code.
 pub fn log_faults(report: &ExportReport) -> u8 {
+    let (files, size_bytes) = (report.files, report.size_bytes);
+    info!(output = %report.archive, files, size_bytes, "Backup created successfully");
     for arrival in &report.outputs {
         match (&arrival.error, &arrival.hint) {
             (Some(fault), Some(hint)) => error!("Not proven to be there: {fault}; {hint}"),

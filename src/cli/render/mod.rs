@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod copy;
 pub mod diff;
+pub mod events;
 pub mod explain;
 pub mod export;
 pub mod extract;

@@ -26,7 +26,6 @@ use super::{
     appearance::{Appearance, Cells, ProgressDisplay},
     bar::Pace,
 };
-use crate::work::events::Progress;
 
 /// Log lines of this target are shown although the run is quiet.
 pub const ASKED: &str = "hookshot::asked";
@@ -251,8 +250,9 @@ impl Screen {
     }
 }
 
-impl Progress for Screen {
-    fn begin(&self, what: &'static str, total: Option<u64>) {
+impl Screen {
+    /// Begins a new part of the work, over `total` bytes if that is known.
+    pub fn begin(&self, what: &'static str, total: Option<u64>) {
         let now = Instant::now();
         let mut state = self.state();
         state.what = what;
@@ -264,7 +264,8 @@ impl Progress for Screen {
         // Phases of a few seconds each are still long work, so what was said and drawn stays.
     }
 
-    fn advance(&self, bytes: u64) {
+    /// Adds `bytes` to those that are done.
+    pub fn advance(&self, bytes: u64) {
         let mut state = self.state();
         state.done = state.done.saturating_add(bytes);
         if bytes > 0 {

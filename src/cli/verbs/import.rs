@@ -83,7 +83,7 @@ impl ImportArguments {
             attempts += 1;
             self.attempt(app, &context, archive)
         })?;
-        render::import::show(&app.printer, &report)
+        render::import::show(&app.printer, &report, app.is_quiet)
     }
 
     fn attempt(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<ApplyReport> {
@@ -93,7 +93,7 @@ impl ImportArguments {
         } else {
             StateAccess::Write
         };
-        let mut entered = enter(&choices, access)?;
+        let mut entered = enter(&choices, access, &context.events)?;
         let context = &usable(context, &entered.settings.home());
         let selection = Selection {
             only: self.only.clone(),
@@ -117,7 +117,9 @@ impl ImportArguments {
                 KeepStaging::No
             },
         };
-        import(context, &mut entered, &request)
+        let report = import(context, &mut entered, &request)?;
+        render::import::log_import(&report);
+        Ok(report)
     }
 
     /// The options that say that things go elsewhere, as a shell takes them.
@@ -142,7 +144,7 @@ impl ImportArguments {
         let config = choices.config_path()?;
         choices.elsewhere.stays_inside(&config)?;
         // An import that was killed may have to bring it yet.
-        recover(&config, Need::State)?;
+        recover(&config, Need::State, &context.events)?;
         let here = read_text(&config)?;
         if self.use_archive_config {
             let archived = archived_config(context, archive)?;

@@ -42,7 +42,7 @@ impl RollbackArguments {
         } else {
             StateAccess::Undo
         };
-        let entered = enter(&choices, access)?;
+        let entered = enter(&choices, access, &app.context.events)?;
         let context = usable(&app.context, &entered.settings.home());
         let report = rollback(
             &context,
@@ -50,6 +50,7 @@ impl RollbackArguments {
             rehearsal(self.dry_run),
             force(self.force),
         )?;
-        render::import::show(&app.printer, &report)
+        render::import::log_rollback(&report);
+        render::import::show(&app.printer, &report, app.is_quiet)
     }
 }

@@ -3,14 +3,16 @@
 use std::io::Write as _;
 
 use anyhow::{Result, anyhow};
-use tracing::warn;
 
 use super::{
     Examination,
     probe::{LINES, find, finish, reads},
     report::Ability,
 };
-use crate::store::{Maker, Store};
+use crate::{
+    store::{Maker, Store},
+    work::events::ArchiveEvent,
+};
 
 impl Examination {
     /// Tries both, if the store has parts: two of the smallest size that it takes, the second a little shorter. An
@@ -45,10 +47,10 @@ impl Examination {
         match store.remove(&name) {
             Ok(()) => self.written.retain(|written| *written != name),
             Err(error) => {
-                warn!(
-                    probe = name,
-                    "The probe stays: {error:#}; a check after a day removes it"
-                );
+                self.events.send(ArchiveEvent::PartsProbeStays {
+                    probe: name,
+                    reason: format!("{error:#}"),
+                });
             }
         }
         if arrived.is_none() {

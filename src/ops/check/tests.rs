@@ -194,10 +194,11 @@ fn examined(wrong: Wrong) -> (Examination, Objects) {
         threads: crate::work::Threads::ONE,
         stop: Stop::default(),
         runner: crate::work::shell::Runner::default(),
-        progress: Arc::new(crate::work::events::Quiet),
+        events: Events::default(),
     };
     let mut examination = Examination {
         stop: Stop::default(),
+        events: Events::default(),
         capabilities: Vec::new(),
         swept: Vec::new(),
         written: Vec::new(),

@@ -6,8 +6,8 @@
 //! something exclude one another.
 
 use anyhow::{Context as _, Result};
-use tracing::{info, warn};
 
+use crate::work::events::ExportEvent;
 use crate::{
     config::{Settings, sources::Source},
     context::Context,
@@ -20,11 +20,7 @@ use crate::{
     error::{Failure, Kind},
     model::entry_name::EntryName,
     source::leftover,
-    work::{
-        cancel::Advance,
-        remark::{RemarkKind, Remarks},
-        shell::Line,
-    },
+    work::{cancel::Advance, remark::RemarkKind, remarks::Remarks, shell::Line},
 };
 
 /// The commands around an export. When this value is dropped, every cleanup that is owed runs.
@@ -57,7 +53,7 @@ impl<'a> Around<'a> {
             settings,
             owed: Vec::new(),
             home,
-            remarks: Remarks::default(),
+            remarks: context.remarks(),
             _lock: None,
             _folders: NewFolders::default(),
         };
@@ -84,21 +80,22 @@ impl<'a> Around<'a> {
             let name = owed.source.as_deref();
             let ended = owed.running.as_deref().map(leftover::end);
             if ended.is_some_and(|ended| !ended.is_empty()) {
-                warn!(
-                    "A command of {} still ran, of an earlier export that was killed: ended it",
-                    shown(name)
-                );
+                self.context.tell(ExportEvent::LeftoverEnded {
+                    source: owed.source.clone(),
+                });
             }
             if !owed.has_cleanup
                 && let Err(error) = owed::forget(&self.home, name)
             {
-                warn!("Cannot remove the note of a command that has ended: {error}");
+                self.context.tell(ExportEvent::NoteStays {
+                    reason: error.to_string(),
+                });
             }
         }
         let cleanups = left.into_iter().filter(|owed| owed.has_cleanup);
         self.owed = cleanups.map(|owed| owed.source).collect();
         if !self.owed.is_empty() {
-            warn!("An earlier export left a cleanup undone: running it now");
+            self.context.tell(ExportEvent::CleanupOwed);
         }
         self.end_all();
     }
@@ -137,7 +134,9 @@ impl<'a> Around<'a> {
         let Some(prepare) = prepare else {
             return Ok(());
         };
-        info!("Preparing {}", shown(name));
+        self.context.tell(ExportEvent::Preparing {
+            source: name.map(str::to_owned),
+        });
         let done = self.run(prepare, "prepare", name, &self.context.step());
         // The processes that it left in the background may stay.
         let _ = match cleanup {
@@ -187,7 +186,9 @@ impl<'a> Around<'a> {
         let command = self.commands(name).and_then(|commands| commands.cleanup);
         let done = match command {
             Some(command) => {
-                info!("Cleaning up {}", shown(name));
+                self.context.tell(ExportEvent::CleaningUp {
+                    source: name.map(str::to_owned),
+                });
                 // It is owed as before if this cannot be noted.
                 let _ = self.note(name, true, true);
                 self.run(command, "cleanup", name, &|_| Ok(()))
@@ -240,11 +241,17 @@ impl<'a> Around<'a> {
     fn run(
         &self,
         command: Line<'_>,
-        what: &str,
+        what: &'static str,
         name: Option<&str>,
         advance: &Advance<'_>,
     ) -> Result<()> {
-        let mut say = |line: &str| info!("{what} of {}: {line}", shown(name));
+        let mut say = |line: &str| {
+            self.context.tell(ExportEvent::CommandSays {
+                command: what,
+                source: name.map(str::to_owned),
+                line: line.to_owned(),
+            });
+        };
         let limit = self.settings.schema.prepare_timeout;
         let mark = &self.context.unique;
         let runner = &self.context.runner;

@@ -10,9 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::{info, warn};
 
 use super::{OutputReport, place::LocalPlace};
+use crate::work::events::ExportEvent;
 use crate::{
     archive::{
         Input,
@@ -106,7 +106,7 @@ impl Making<'_> {
             .with_context(writing)?;
         let mut proof = self.prove(&shown, draft.file());
         if reused_bytes > 0 && proof.as_ref().is_err_and(is_refusal) {
-            warn_of_earlier();
+            self.context.tell(ExportEvent::ReusedDamaged);
             draft.file().rewind()?;
             draft.file().set_len(0)?;
             reused_bytes = self.pack(draft.file(), None).with_context(writing)?;
@@ -161,7 +161,7 @@ impl Making<'_> {
             };
             let mut arrivals = send(away);
             if let Ok(arrivals) = &mut arrivals {
-                renamed(away, arrivals, send)?;
+                renamed(context, away, arrivals, send)?;
             }
             outputs.extend(match arrivals {
                 // The archive is good here; the other destinations do not have it.
@@ -207,14 +207,14 @@ impl Making<'_> {
     fn away(&self, away: &[UploadSlot]) -> Result<Made> {
         let mut made = self.made_away(away)?;
         let again = |away: &[UploadSlot]| self.made_away(away).map(|made| made.outputs);
-        renamed(away, &mut made.outputs, again)?;
+        renamed(self.context, away, &mut made.outputs, again)?;
         Ok(made)
     }
 
     fn made_away(&self, away: &[UploadSlot]) -> Result<Made> {
         match self.send(away, self.earlier.as_ref()) {
             Err(error) if self.earlier.is_some() && is_refusal(&error) => {
-                warn_of_earlier();
+                self.context.tell(ExportEvent::ReusedDamaged);
                 self.send(away, None)
             }
             result => result,
@@ -347,6 +347,7 @@ const MOST_OUTRUN: usize = 20;
 /// Sends the archive once more, under the next name that is free, to each of `away` where another archive of the same
 /// second got its name between the first look and the end. `arrivals` says what became of each, in the same order.
 fn renamed(
+    context: &Context,
     away: &[UploadSlot],
     arrivals: &mut [OutputReport],
     send: impl Fn(&[UploadSlot]) -> Result<Vec<OutputReport>>,
@@ -356,7 +357,9 @@ fn renamed(
             if !arrival.outrun || slot.name.is_some() {
                 break;
             }
-            info!(archive = %arrival.archive, "Another archive of the same second got this name first: sending it under the next one");
+            context.tell(ExportEvent::NameTaken {
+                archive: arrival.archive.clone(),
+            });
             match send(std::slice::from_ref(slot)) {
                 Ok(mut sent) => {
                     if let Some(sent) = sent.pop() {
@@ -449,12 +452,6 @@ fn is_full(error: &anyhow::Error) -> bool {
 
 fn is_interruption(error: &anyhow::Error) -> bool {
     matches!(Failure::of(error).kind, Kind::Interrupted(_))
-}
-
-fn warn_of_earlier() {
-    warn!(
-        "An earlier archive, of which unchanged blocks were taken over, is damaged; everything is compressed anew"
-    );
 }
 
 fn other_manifest() -> Failure {

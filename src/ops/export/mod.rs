@@ -16,7 +16,6 @@ use anyhow::Result;
 use chrono::DateTime;
 use serde::Serialize;
 use serde_json::Value;
-use tracing::info;
 
 use self::{
     around::Around,
@@ -24,6 +23,7 @@ use self::{
     place::Outputs,
     stage::{Gathered, describe, look_back, stage},
 };
+use crate::work::events::ExportEvent;
 use crate::{
     archive::writer::Level,
     error::{Failure, Kind},
@@ -44,7 +44,7 @@ use crate::{
     context::Context,
     machine::{app_version, enter::Entered},
     model::written::rfc3339,
-    work::remark::Remarks,
+    work::remarks::Remarks,
 };
 
 /// The request for an export.
@@ -245,7 +245,7 @@ pub fn export(
             .hint("set the clock (a board without a battery has none at its start: wait for NTP), and export again; nothing was written")
             .into());
     }
-    info!("Starting state export");
+    context.tell(ExportEvent::Begun);
     let settings = &entered.settings;
     if !settings.config_exists {
         return Err(no_config(&settings.config).into());
@@ -253,7 +253,7 @@ pub fn export(
     let name = ArchiveName::new(&settings.schema.prefix, context.now)
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
     let level = request.level.unwrap_or(settings.schema.level);
-    let mut about_version = Remarks::default();
+    let mut about_version = context.remarks();
     let app_version = app_version::for_archive(context, settings, &mut about_version)?;
     let mut around = Around::enter(context, settings)?;
     around.prepare(None)?;
@@ -266,14 +266,15 @@ pub fn export(
         match (made, further.next()) {
             (Err(error), Some(times)) if ContentChanged::of(&error).is_some() => {
                 quiet = quiet.max(started.elapsed().saturating_mul(times));
-                info!("{error:#}: everything is read again");
+                let reason = format!("{error:#}");
+                context.tell(ExportEvent::StartedOver { reason });
             }
             (made, _) => break made?,
         }
     };
     around.end_all();
     let mut remarks = gathered.remarks;
-    remarks.extend(std::mem::take(&mut around.remarks));
+    remarks.extend(around.remarks.take());
     remarks.extend(about_version);
     let named = |entries: &[EntryName]| entries.iter().map(ToString::to_string).collect();
     // The database of the service comes before those that lie in its directories.
@@ -294,7 +295,6 @@ pub fn export(
     let archive_escaped = arrived.and_then(|arrival| arrival.archive_escaped.clone());
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| nowhere(&made.outputs))?;
-    info!(output = %archive, files = manifest.files.len(), size_bytes = made.size_bytes, "Backup created successfully");
     Ok(ExportReport {
         archive,
         archive_escaped,

@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::warn;
 
 use super::{ExportRequest, OutputReport, Overwrite, Since, making::failed_by};
+use crate::work::events::ExportEvent;
 use crate::{
     archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
     config::{Settings, sources::Source},
@@ -111,7 +111,9 @@ pub fn earlier(
         (Since::Archive(path), _) => {
             let earlier = open(path)?;
             if earlier.is_none() {
-                warn!(archive = %path.display(), "Nothing can be taken over from this file: it is no archive of this hookshot at this level");
+                context.tell(ExportEvent::NothingReusable {
+                    archive: path.clone(),
+                });
             }
             return Ok(earlier);
         }

@@ -8,18 +8,18 @@ use std::{
 };
 
 use anyhow::Result;
-use tracing::{info, warn};
 
 use super::{
     ExportRequest, Secrets,
     amount::{Amount, require_mount},
     around::Around,
 };
+use crate::work::events::{Events, ExportEvent};
 use crate::{
     archive::writer::Level,
     config::{
         Settings,
-        sources::{DATABASE, Presence, SECRETS, SERVICES, Source},
+        sources::{Presence, Source},
     },
     disk::holder::{self, Holder, OpenMode},
     error::{Failure, Kind},
@@ -48,7 +48,7 @@ use crate::{
 use crate::{
     context::Context,
     machine::contents,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that
@@ -66,7 +66,7 @@ pub fn stage(
     newest: Option<&Manifest>,
     around: &mut Around<'_>,
 ) -> Result<Gathered> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::new(&context.events);
     patterns(settings, newest, &mut gathered.remarks)?;
     let turn = |source: &&Source| source.order;
     let mut sources: Vec<&Source> = settings.sources.iter().collect();
@@ -74,7 +74,9 @@ pub fn stage(
     for source in sources {
         context.stop.check()?;
         if source.privacy == Privacy::Private && request.secrets == Secrets::Excluded {
-            info!("Left {} out, as asked: it is secret", source.name);
+            context.tell(ExportEvent::SecretLeftOut {
+                source: source.name.clone(),
+            });
             continue;
         }
         around.prepare(Some(source))?;
@@ -82,7 +84,10 @@ pub fn stage(
         let before = newest.and_then(|newest| Amount::archived(source, newest));
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
         if source.presence == Presence::Optional && !source.path().is_none_or(is_there) {
-            warn_of_absence(source);
+            context.tell(ExportEvent::SourceAbsent {
+                source: source.name.clone(),
+                looked_at: source.path().unwrap_or(Path::new("")).to_owned(),
+            });
             if before.is_some() {
                 gathered
                     .remarks
@@ -118,7 +123,10 @@ pub fn stage(
             let holders = files::deleted_holders(path);
             warn_of_deleted(&source.name, path, &holders, &mut gathered.remarks);
         }
-        info!("Added {} to backup", described(source));
+        context.tell(ExportEvent::SourceAdded {
+            source: source.name.clone(),
+            is_config: source.kind.is_own_configuration(),
+        });
     }
     gathered.say_checks();
     Ok(gathered)
@@ -234,7 +242,6 @@ fn gone(source: &Source) -> String {
 }
 
 /// Everything that goes into an archive.
-#[derive(Default)]
 pub struct Gathered {
     /// The records of its entries in the manifest.
     records: BTreeMap<EntryName, FileRecord>,
@@ -248,9 +255,23 @@ pub struct Gathered {
     pub databases: Vec<EntryName>,
     /// Remarks about what was left undone, and what is worth knowing.
     pub remarks: Remarks,
+    events: Events,
 }
 
 impl Gathered {
+    /// Returns nothing yet.
+    fn new(events: &Events) -> Gathered {
+        Gathered {
+            records: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            trees: BTreeMap::new(),
+            torn: Vec::new(),
+            databases: Vec::new(),
+            remarks: Remarks::new(events),
+            events: events.clone(),
+        }
+    }
+
     /// Marks what comes from secret sources.
     fn mark_secrets(&mut self, settings: &Settings) {
         let sources = settings.sources.iter();
@@ -268,7 +289,10 @@ impl Gathered {
     fn say_checks(&mut self) {
         for (name, record) in &self.records {
             if let Some(checked) = CheckExtent::of(record) {
-                info!("SQLite finds {name} good ({})", checked.check.pragma());
+                self.events.send(ExportEvent::DatabaseChecked {
+                    entry: name.clone(),
+                    check: checked.check.pragma(),
+                });
                 contents::say_checked(&checked, name, &name.to_string(), &mut self.remarks);
             }
             if let Some(bytes) = snapshot::without_redb(record) {
@@ -290,7 +314,9 @@ impl Gathered {
     /// Adds a directory, and says what was left out of it and what is odd about it.
     fn add_directory(&mut self, source: &Source, staged: StagedTree) -> Amount {
         for own in &staged.own {
-            info!("Left out: {own}");
+            self.events.send(ExportEvent::OwnFileLeftOut {
+                description: own.to_string(),
+            });
         }
         for special in &staged.special {
             let message = format!("{special}: it is left out, no archive holds one");
@@ -302,13 +328,17 @@ impl Gathered {
                 .undone(RemarkKind::Vanished, &source.name, vanished);
         }
         for entry in &staged.torn {
-            warn!("{entry} changed each time it was read: the archive has it as it was read last");
+            self.events.send(ExportEvent::EntryTorn {
+                entry: entry.clone(),
+            });
         }
         let path = source.path().unwrap_or(Path::new(""));
         announce_links(source, path, &staged.tree, &mut self.remarks);
         for (entry, record) in &staged.records {
             if record.snapshot.is_some() {
-                info!("{entry} is a database: the archive has one consistent copy of it");
+                self.events.send(ExportEvent::DatabaseCopied {
+                    entry: entry.clone(),
+                });
                 self.databases.push(entry.clone());
             }
         }
@@ -397,17 +427,6 @@ fn read(
     Ok(staged)
 }
 
-/// Returns the name of the added source in the words that users know.
-fn described(source: &Source) -> String {
-    match source.name.as_str() {
-        DATABASE => "database".to_owned(),
-        SERVICES => "services config".to_owned(),
-        SECRETS => "secrets file".to_owned(),
-        _ if source.kind.is_own_configuration() => "system config".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
 /// A service that writes to a file that was deleted has its state there, whatever lies at the path now.
 fn warn_of_deleted(name: &EntryName, path: &Path, holders: &[Holder], remarks: &mut Remarks) {
     if !holders.is_empty() {
@@ -417,16 +436,6 @@ fn warn_of_deleted(name: &EntryName, path: &Path, holders: &[Holder], remarks: &
             path.display()
         );
         remarks.undone(RemarkKind::OpenDeleted, name, message);
-    }
-}
-
-fn warn_of_absence(source: &Source) {
-    let looked_at = source.path().unwrap_or(Path::new("")).display();
-    match source.name.as_str() {
-        SECRETS => {
-            warn!(%looked_at, "No secrets file found, the archive has none (--secrets FILE, HOOKSHOT_SECRETS or [secrets] file name it)")
-        }
-        _ => info!(%looked_at, "There is no {}: the archive has none", source.name),
     }
 }
 

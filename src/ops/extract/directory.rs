@@ -22,7 +22,7 @@ use crate::{
         entry_name::EntryName, manifest::Manifest, named::Named, tree::files_of, written::escaped,
     },
     ops::import::remark_refused,
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// Bytes of the files of a directory.

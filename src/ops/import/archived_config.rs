@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Result;
 
+use crate::work::events::{Events, RestoreEvent};
 use crate::{
     archive::Sink,
     catalog::input::ArchiveInput,
@@ -166,18 +167,18 @@ impl Beside {
     }
 
     /// Lays it there, durable and 0600, unless it is there already. What was laid can be taken away again.
-    pub fn lay(&self) -> Result<Laid<'_>> {
+    pub fn lay(&self, events: &Events) -> Result<Laid<'_>> {
         if exists(&self.place) {
-            return Ok(Laid(None));
+            return Ok(Laid(None, Events::default()));
         }
         create_folders(&folder_of(&self.place))?;
         publish(&self.place, &self.bytes, Existing::Keep)?;
-        Ok(Laid(Some(&self.place)))
+        Ok(Laid(Some(&self.place), events.clone()))
     }
 }
 
 /// A file that was laid, and goes again unless it is kept.
-pub struct Laid<'a>(Option<&'a Path>);
+pub struct Laid<'a>(Option<&'a Path>, Events);
 
 impl Laid<'_> {
     /// Leaves it where it is.
@@ -191,7 +192,10 @@ impl Drop for Laid<'_> {
         if let Some(place) = self.0
             && let Err(error) = remove_file(place)
         {
-            tracing::warn!(%error, "Cannot remove {} again", place.display());
+            self.1.send(RestoreEvent::NotRemoved {
+                path: place.to_owned(),
+                reason: error.to_string(),
+            });
         }
     }
 }

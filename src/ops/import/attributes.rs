@@ -15,7 +15,7 @@ use crate::{
         plan::{self, FileAttributes, Present, Privacy},
         tree::{Owner, Xattrs},
     },
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// Returns what a restored file gets: what the manifest says, else what the target has, else what the tar says.

@@ -39,7 +39,7 @@ use crate::{
         rules::Rules,
         tree::{FolderRecord, Tree, relative_of},
     },
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// An archive's directory, and where this machine has it.

@@ -34,7 +34,7 @@ use crate::{
         entry_name::EntryName,
         plan::{self, Action, PlanStep},
     },
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// The plan of an import.

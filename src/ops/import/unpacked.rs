@@ -8,13 +8,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::{info, warn};
 
 use super::{
     ImportRequest, KeepStaging,
     archived_config::{Archived, ArchivedConfig, Beside},
     selection::Selection,
 };
+use crate::work::events::RestoreEvent;
 use crate::{
     archive::{Sink, Verified},
     config::{
@@ -47,7 +47,7 @@ use crate::{
         version::{Compatibility, compatibility, incompatible},
     },
     source::{database::DatabaseVerdict, engines},
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// The files that entries replace on this machine, links resolved.
@@ -139,10 +139,11 @@ impl<'a> Unpacked<'a> {
         let staging = sink.staging.context("the archive has no manifest")?;
         let finished = sink.unpacking.finish();
         let manifest = verified.manifest();
-        info!(
-            version = %manifest.hookshot_version, created_at = manifest.created_at, files = manifest.files.len(),
-            "Backup validated successfully"
-        );
+        context.tell(RestoreEvent::Unpacked {
+            version: manifest.hookshot_version.clone(),
+            created_at: manifest.created_at,
+            files: manifest.files.len(),
+        });
         let selected: Vec<EntryName> = manifest
             .files
             .keys()
@@ -161,9 +162,9 @@ impl<'a> Unpacked<'a> {
             trees,
             finished,
             beside: None,
-            unrestored: RefCell::default(),
+            unrestored: RefCell::new(context.remarks()),
             broken: Vec::new(),
-            remarks: Remarks::default(),
+            remarks: context.remarks(),
         };
         context.stop.check()?;
         if !settings.is_described {
@@ -297,7 +298,10 @@ impl<'a> Unpacked<'a> {
         match compatibility(&manifest.hookshot_version, &context.version) {
             Compatibility::Same => {}
             Compatibility::Newer => {
-                warn!(archive = %manifest.hookshot_version, here = %context.version, "The archive is of a newer hookshot")
+                context.tell(RestoreEvent::NewerArchive {
+                    archive: manifest.hookshot_version.clone(),
+                    here: context.version.clone(),
+                });
             }
             Compatibility::Incompatible => blocked.push(Obstacle {
                 kind: ObstacleKind::Version,

@@ -21,7 +21,7 @@ use crate::{
     },
     machine::obstacle::{Obstacle, ObstacleKind},
     model::{entry_name::EntryName, rules::Rules},
-    work::remark::{RemarkKind, Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// More children than this have no room in the journal.

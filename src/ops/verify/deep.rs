@@ -33,7 +33,7 @@ use crate::{
     },
     source::{behavior::TextRule, database::DatabaseVerdict, engines, sqlite::verdict::CheckDepth},
 };
-use crate::{context::Context, machine::contents, work::remark::Remarks};
+use crate::{context::Context, machine::contents, work::remarks::Remarks};
 
 /// So many first bytes tell what a file is.
 const HEAD_BYTES: usize = 16;

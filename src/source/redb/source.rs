@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use tracing::{info, warn};
 
 use super::{
     header::RedbHeader,
@@ -24,7 +23,7 @@ use crate::{
         database::{DatabaseEngine, DatabaseVerdict, Locking, Occupancy},
         staged::Staged,
     },
-    work::Advance,
+    work::{Advance, events::ExportEvent},
 };
 
 /// A redb database.
@@ -81,7 +80,7 @@ impl DatabaseEngine for RedbEngine {
         context: &SourceContext<'_>,
     ) -> Result<Staged> {
         let bytes = path.metadata().ok().map(|metadata| metadata.len());
-        context.progress.begin("copying the database", bytes);
+        context.events.begin("copying the database", bytes);
         let caller = RedbContext {
             step: context.step,
             scratch: context.scratch,
@@ -91,10 +90,14 @@ impl DatabaseEngine for RedbEngine {
         match &snapshot.active {
             Ok(active) if active.is_empty() => {}
             Ok(active) => {
-                warn!(deployments = %active.describe().join("; "), "The archive holds deployments that are at work")
+                context.events.send(ExportEvent::DeploymentsActive {
+                    deployments: active.describe(),
+                });
             }
             Err(reason) => {
-                info!(%reason, "The database does not tell whether deployments are at work")
+                context.events.send(ExportEvent::DeploymentsUnknown {
+                    reason: reason.clone(),
+                });
             }
         }
         Ok(snapshot.staged)

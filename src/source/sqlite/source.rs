@@ -103,7 +103,7 @@ impl DatabaseEngine for SqliteEngine {
         context: &SourceContext<'_>,
     ) -> Result<Staged> {
         let bytes = path.metadata().ok().map(|metadata| metadata.len());
-        context.progress.begin("copying the database", bytes);
+        context.events.begin("copying the database", bytes);
         snapshot::take(path, name, &SqliteContext::new(context))
     }
 

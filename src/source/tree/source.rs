@@ -68,7 +68,7 @@ impl SourceBehavior for DirectorySource {
         let take = |path: &Path, name: &EntryName, found: Engine| {
             engine(found).take(path, name, request.snapshot, context)
         };
-        context.progress.begin("reading the directory", None);
+        context.events.begin("reading the directory", None);
         let caller = TreeContext {
             step: context.step,
             scratch: context.scratch,

@@ -1,0 +1,252 @@
+//! Events as log lines. Every word that people read of them stands here.
+
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use crate::{
+    cli::terminal::screen::Screen,
+    config::sources::{DATABASE, SECRETS, SERVICES},
+    model::entry_name::EntryName,
+    work::{
+        events::{ArchiveEvent, Event, ExportEvent, Receiver, Recovery, RestoreEvent},
+        remark::Remark,
+    },
+};
+
+/// A receiver that writes log lines, and shows progress on `screen`.
+pub struct LogLines {
+    screen: Arc<Screen>,
+}
+
+impl LogLines {
+    /// Returns the receiver.
+    pub fn new(screen: Arc<Screen>) -> LogLines {
+        LogLines { screen }
+    }
+}
+
+impl Receiver for LogLines {
+    fn receive(&self, event: Event) {
+        match event {
+            Event::Stage { what, total } => self.screen.begin(what, total),
+            Event::Progress { bytes } => self.screen.advance(bytes),
+            Event::LeftUndone(Remark { message, .. }) | Event::Warning(Remark { message, .. }) => {
+                warn!("{message}");
+            }
+            Event::Archive(event) => of_archives(event),
+            Event::Export(event) => of_export(event),
+            Event::Restore(event) => of_restore(event),
+        }
+    }
+}
+
+fn of_archives(event: ArchiveEvent) {
+    match event {
+        ArchiveEvent::NotCompared { entry } => {
+            info!("{entry} is not compared: a command makes it");
+        }
+        ArchiveEvent::OtherVersion { archive, reason } => {
+            warn!(%archive, "Good, but not for this hookshot: {reason}");
+        }
+        ArchiveEvent::ProbesStay { probes, reason } => {
+            let probes = probes.join(", ");
+            warn!(
+                probes,
+                "The probe stays: {reason}; a check after a day removes it"
+            );
+        }
+        ArchiveEvent::PartsProbeStays { probe, reason } => {
+            warn!(
+                probe,
+                "The probe stays: {reason}; a check after a day removes it"
+            );
+        }
+        ArchiveEvent::EarlierProbeStays { probe, reason } => {
+            warn!(
+                name = probe,
+                "The probe of an earlier check stays: {reason}"
+            );
+        }
+    }
+}
+
+fn of_export(event: ExportEvent) {
+    match event {
+        ExportEvent::Begun => info!("Starting state export"),
+        ExportEvent::SecretLeftOut { source } => {
+            info!("Left {source} out, as asked: it is secret");
+        }
+        ExportEvent::SourceAdded { source, is_config } => {
+            info!("Added {} to backup", described(&source, is_config));
+        }
+        ExportEvent::SourceAbsent { source, looked_at } => {
+            let looked_at = looked_at.display();
+            match source.as_str() {
+                SECRETS => {
+                    warn!(%looked_at, "No secrets file found, the archive has none (--secrets FILE, HOOKSHOT_SECRETS or [secrets] file name it)");
+                }
+                _ => info!(%looked_at, "There is no {source}: the archive has none"),
+            }
+        }
+        ExportEvent::DatabaseChecked { entry, check } => {
+            info!("SQLite finds {entry} good ({check})");
+        }
+        ExportEvent::DatabaseCopied { entry } => {
+            info!("{entry} is a database: the archive has one consistent copy of it");
+        }
+        ExportEvent::OwnFileLeftOut { description } => info!("Left out: {description}"),
+        ExportEvent::EntryTorn { entry } => {
+            warn!("{entry} changed each time it was read: the archive has it as it was read last");
+        }
+        ExportEvent::DeploymentsActive { deployments } => {
+            let deployments = deployments.join("; ");
+            warn!(%deployments, "The archive holds deployments that are at work");
+        }
+        ExportEvent::DeploymentsUnknown { reason } => {
+            info!(%reason, "The database does not tell whether deployments are at work");
+        }
+        ExportEvent::StartedOver { reason } => info!("{reason}: everything is read again"),
+        ExportEvent::NothingReusable { archive } => {
+            warn!(archive = %archive.display(), "Nothing can be taken over from this file: it is no archive of this hookshot at this level");
+        }
+        ExportEvent::ReusedDamaged => warn!(
+            "An earlier archive, of which unchanged blocks were taken over, is damaged; everything is compressed anew"
+        ),
+        ExportEvent::NameTaken { archive } => {
+            info!(%archive, "Another archive of the same second got this name first: sending it under the next one");
+        }
+        ExportEvent::LeftoverEnded { source } => warn!(
+            "A command of {} still ran, of an earlier export that was killed: ended it",
+            owner(&source)
+        ),
+        ExportEvent::NoteStays { reason } => {
+            warn!("Cannot remove the note of a command that has ended: {reason}");
+        }
+        ExportEvent::CleanupOwed => {
+            warn!("An earlier export left a cleanup undone: running it now");
+        }
+        ExportEvent::Preparing { source } => info!("Preparing {}", owner(&source)),
+        ExportEvent::CleaningUp { source } => info!("Cleaning up {}", owner(&source)),
+        ExportEvent::CommandSays {
+            command,
+            source,
+            line,
+        } => info!("{command} of {}: {line}", owner(&source)),
+    }
+}
+
+/// Returns the name of an added source in the words that users know.
+fn described(source: &EntryName, is_config: bool) -> &str {
+    match source.as_str() {
+        DATABASE => "database",
+        SERVICES => "services config",
+        SECRETS => "secrets file",
+        _ if is_config => "system config",
+        name => name,
+    }
+}
+
+/// Returns the place of a command in the configuration.
+fn owner(source: &Option<String>) -> &str {
+    source.as_deref().unwrap_or("[backup]")
+}
+
+fn of_restore(event: RestoreEvent) {
+    match event {
+        RestoreEvent::Unfinished { reason } => {
+            warn!("An earlier import is not finished: {reason}");
+        }
+        RestoreEvent::Recovered { verb, outcome } => recovered(&verb, outcome),
+        RestoreEvent::ScratchUnusable {
+            scratch,
+            reason,
+            instead,
+        } => warn!(
+            "The folder for temporary files, {}, cannot be used ({reason}): they go to {}",
+            scratch.display(),
+            instead.display()
+        ),
+        RestoreEvent::DefaultPlaces { config, data_dir } => {
+            warn!(config = %config.display(), data_dir = %data_dir.display(), "This machine has no configuration yet, the places are the default ones");
+        }
+        RestoreEvent::DefaultDataDir { data_dir } => {
+            warn!(data_dir = %data_dir.display(), "The configuration does not say [storage] data_dir, the place of the database is the default one");
+        }
+        RestoreEvent::Below { root } => info!("Everything goes below {}", root.display()),
+        RestoreEvent::Unpacked {
+            version,
+            created_at,
+            files,
+        } => info!(%version, created_at, files, "Backup validated successfully"),
+        RestoreEvent::NewerArchive { archive, here } => {
+            warn!(%archive, %here, "The archive is of a newer hookshot");
+        }
+        RestoreEvent::Overridden { message } => warn!("Overridden by --force: {message}"),
+        RestoreEvent::BackupsUnknown { reason } => warn!(
+            "Which .bak files are of an earlier import is not known, all of them stay: {reason}"
+        ),
+        RestoreEvent::Undoing {
+            verb,
+            time,
+            archive,
+        } => {
+            let archive = archive.as_deref().unwrap_or("-");
+            info!(verb, time, archive, "Undoing");
+        }
+        RestoreEvent::Restoring { entries } => {
+            let entries: Vec<&str> = entries.iter().map(EntryName::as_str).collect();
+            info!("Restoring {}", entries.join(", "));
+        }
+        RestoreEvent::Placed { entry, target } => info!("  {entry} -> {}", target.display()),
+        RestoreEvent::ContentKept { entry, target } => {
+            info!(
+                "  what the commands of {entry} held -> {}",
+                target.display()
+            );
+        }
+        RestoreEvent::CommandSays { line } => info!("The import command says: {line}"),
+        RestoreEvent::Fed { entry } => info!("  {entry} -> its import command"),
+        RestoreEvent::ExcludedLeft { message } => warn!("{message}"),
+        RestoreEvent::BringingBack { verb, reason } => {
+            error!("The {verb} failed after it began, bringing the old state back: {reason}");
+        }
+        RestoreEvent::NotRemoved { path, reason } => {
+            warn!(error = %reason, "Cannot remove {} again", path.display());
+        }
+    }
+}
+
+fn recovered(verb: &str, outcome: Recovery) {
+    match outcome {
+        Recovery::Nothing => info!(
+            "An earlier {verb} was interrupted before it changed anything: removed what it left"
+        ),
+        Recovery::Undone { reason } => {
+            warn!(
+                "An earlier {verb} was interrupted: brought the old state back, because {reason}"
+            );
+        }
+        Recovery::Finished {
+            commands,
+            files,
+            is_rollback,
+        } => {
+            warn!("An earlier {verb} was interrupted: finished it, the new state is in place");
+            let entries = commands.join(", ");
+            let paths: Vec<String> = files
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            let files = paths.join(", ");
+            if is_rollback && !files.is_empty() {
+                warn!(%entries, %files, "Their import commands may not have ended: give them these files by hand");
+            } else if !entries.is_empty() {
+                warn!(%entries, "Their import commands may not have ended: import these entries again, with --only");
+                if !files.is_empty() {
+                    warn!(%entries, %files, "What they held before stays in these files");
+                }
+            }
+        }
+    }
+}
