@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The suffixes of the files that SQLite keeps beside a database: write-ahead log, its index, rollback journal.
+pub const SQLITE_COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
 /// The engine of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Engine {
@@ -41,7 +44,7 @@ impl Engine {
                 kind: "sqlite",
                 name: "SQLite",
                 magic: b"SQLite format 3\0",
-                companions: &["-wal", "-shm", "-journal"],
+                companions: &SQLITE_COMPANIONS,
             },
         }
     }

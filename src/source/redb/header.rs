@@ -14,10 +14,7 @@ use std::{
 
 use twox_hash::XxHash3_128;
 
-use super::{
-    pages::{Geometry, Root},
-    walk::Scope,
-};
+use super::pages::{Geometry, Root};
 
 const MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
 /// The header's bytes.
@@ -67,6 +64,15 @@ pub enum SlotRole {
     Primary,
     /// That of the commit before it.
     Other,
+}
+
+/// The part of a commit that is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Both trees: tables, persistent savepoints, and redb's own tables.
+    Everything,
+    /// The tables alone. A read transaction of the service pins exactly these pages.
+    Tables,
 }
 
 /// The state that a copy's header records: closed or not.

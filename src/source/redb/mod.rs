@@ -1,6 +1,8 @@
 //! redb databases: their header, their locks, and copies that are verified before use.
 
 pub mod at_rest;
+#[cfg(feature = "cli")]
+mod failure;
 pub mod header;
 pub mod in_process;
 pub mod judge;

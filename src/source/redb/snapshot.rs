@@ -10,7 +10,6 @@
 //! data that this version writes when it closes a file is not readable by every version.
 
 use std::{
-    error::Error,
     fs::{File, Metadata},
     io::{self, Seek as _},
     os::unix::fs::MetadataExt as _,
@@ -20,12 +19,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use redb::{DatabaseError, StorageError};
 use serde_json::{Value, json};
 use tracing::warn;
 
 use super::{
     at_rest::{self, Rest},
+    failure::{damaged, gave_up, held, not_a_database, other_format},
     header::{RedbHeader, SUPPORTED_FORMAT, Seal},
     judge,
     live::{self, RoundsEnd, unfit},
@@ -36,10 +35,7 @@ use super::{
     walk::{Missed, Scope, Walk, Walked},
 };
 use crate::{
-    disk::{
-        holder::{self, Holder},
-        space,
-    },
+    disk::space,
     error::{Failure, Kind},
     model::{
         digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord,
@@ -418,78 +414,4 @@ fn digest(mut copy: &File) -> io::Result<(Digest, u64)> {
 /// Converts a duration to seconds with whole milliseconds, which every JSON reader reads back unchanged.
 fn seconds(duration: Duration) -> Value {
     (duration.as_millis() as f64 / 1000.0).into()
-}
-
-fn gave_up(
-    path: &Path,
-    walked: &Walked,
-    missed: &Missed,
-    timeout: Duration,
-    holders: &[Holder],
-) -> Failure {
-    if holders.is_empty() {
-        let reason = format!(
-            "nobody is seen to have it open, and {} of its pages do not match",
-            missed.pages
-        );
-        return unfit(path, &reason);
-    }
-    let message = format!(
-        "no consistent snapshot of {}: {} committed faster than it can be copied ({} rounds, {} s, the last round missed {} pages)",
-        path.display(),
-        holder::describe(holders),
-        walked.rounds,
-        timeout.as_secs(),
-        missed.pages,
-    );
-    Failure::new(Kind::Snapshot, message).hint(
-        "give it more time with --snapshot-timeout, export when the service is quieter, let it stand still for a moment with --snapshot pause, stop it meanwhile, or put the database on btrfs or xfs",
-    )
-}
-
-fn held(path: &Path, holders: &[holder::Holder]) -> Failure {
-    let message = format!(
-        "no consistent snapshot: {} is open in {}",
-        path.display(),
-        holder::describe(holders)
-    );
-    Failure::new(Kind::Snapshot, message)
-        .hint("stop the service, export, and start it again, or leave out --snapshot locked; nothing was written")
-}
-
-fn not_a_database(path: &Path) -> Failure {
-    Failure::new(Kind::Snapshot, format!("{} is not a redb database", path.display()))
-        .hint("is data_dir the folder of the service's state? an empty or overwritten file cannot be exported; restore the last archive with `hookshot import --force`")
-}
-
-fn other_format(path: &Path, format: u8) -> Failure {
-    let message = format!(
-        "{} has redb's file format {format}, and only format {SUPPORTED_FORMAT} can be proven",
-        path.display()
-    );
-    Failure::new(Kind::Snapshot, message)
-        .hint("upgrade it once: stop the service and call Database::upgrade() of redb 2.6 on it")
-}
-
-/// Returns the error for a copy that failed verification: damage, unless a system call failed, for example because of
-/// too many open files.
-fn damaged(path: &Path, error: anyhow::Error) -> anyhow::Error {
-    if error.chain().any(is_of_system) {
-        return error.context(format!("cannot check the copy of {}", path.display()));
-    }
-    Failure::new(Kind::Snapshot, format!("{} is damaged: {error:#}", path.display()))
-        .hint("no archive was written; look at the disk, and restore the last good archive with `hookshot import --force`")
-        .into()
-}
-
-/// Returns true if a system call failed. An end that comes too soon has no error number: that is damage.
-fn is_of_system(cause: &(dyn Error + 'static)) -> bool {
-    let within = match cause.downcast_ref() {
-        Some(DatabaseError::Storage(StorageError::Io(error))) => Some(error),
-        _ => match cause.downcast_ref() {
-            Some(StorageError::Io(error)) => Some(error),
-            _ => cause.downcast_ref(),
-        },
-    };
-    within.and_then(io::Error::raw_os_error).is_some()
 }

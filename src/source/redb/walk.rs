@@ -11,8 +11,10 @@
 
 mod clear;
 mod descent;
+mod node;
 mod sketch;
 
+pub use super::header::Scope;
 pub use sketch::{Sketch, sketch};
 
 use std::{
@@ -29,7 +31,7 @@ use crate::work::{Advance, ReadAt};
 
 use self::{
     clear::clear_between,
-    descent::{From, InFile, KnownPage, Node, Trees, Trust},
+    node::{From, InFile, KnownPage, MOST_SUSPECTS, Node, Trees, Trust},
 };
 use super::{
     header::{HEADER_BYTES, RedbHeader, Seal, SlotRole},
@@ -43,19 +45,8 @@ const HEADER_READINGS: usize = 1000;
 const FLUSH_WAITS: usize = 20;
 const FLUSH_WAIT: Duration = Duration::from_micros(100);
 
-/// The most pages that are remembered as missing. The second number is that of commits that must miss a page before it
-/// counts as damaged.
-const MOST_SUSPECTS: usize = 16;
+/// The number of commits that must miss a page before it counts as damaged.
 const ENOUGH_COMMITS: u32 = 3;
-
-/// The part of a commit that is copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Both trees: tables, persistent savepoints, and redb's own tables.
-    Everything,
-    /// The tables alone. A read transaction of the service pins exactly these pages.
-    Tables,
-}
 
 /// The state of the source: written, or at rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

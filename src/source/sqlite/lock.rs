@@ -6,7 +6,7 @@
 
 use std::{fs::File, io, path::Path};
 
-use super::companions;
+use super::companions::companions;
 use crate::disk::{
     holder::{self, Holder},
     open_regular,

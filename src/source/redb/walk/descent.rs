@@ -1,16 +1,20 @@
 //! The descent: every page of a commit, level by level, verified and copied.
 
-use std::{borrow::Cow, collections::HashMap, io, ops::Range, os::unix::fs::FileExt as _};
+use std::{io, ops::Range, os::unix::fs::FileExt as _};
 
 use anyhow::{Context as _, Result};
 use twox_hash::XxHash3_128;
 
 use super::{
-    super::pages::{self, Entries, Geometry, LeafContent, Root},
-    MOST_SUSPECTS, Scope, Walk,
+    super::{
+        header::Scope,
+        pages::{self, Geometry, LeafContent, Root},
+    },
+    Walk,
     clear::clear,
+    node::{From, InFile, KnownPage, MOST_SUSPECTS, NO_PARENT, Node, Trees, Trust, WORK},
 };
-use crate::{state, work::ReadAt};
+use crate::work::ReadAt;
 
 /// The greatest depth of a tree; no real one comes close (redb 4.6, `MAX_BTREE_DEPTH`).
 const MAX_DEPTH: usize = 128;
@@ -18,71 +22,6 @@ const MAX_DEPTH: usize = 128;
 const RUN_BYTES: u64 = 512 << 10;
 /// The size from which a page is never in memory as a whole: its beginning is, and then one part after the other.
 const LARGE_PAGE_BYTES: u64 = 4 << 20;
-
-/// The state of a copied page: half of its checksum, and a flag for a complete subtree. This state saves reads; in the
-/// end the copy is verified with whole checksums.
-#[derive(Clone, Copy)]
-pub(super) struct KnownPage(u64);
-
-impl KnownPage {
-    fn of(checksum: u128, whole: bool) -> KnownPage {
-        KnownPage((checksum as u64) << 1 | u64::from(whole))
-    }
-
-    fn is(self, checksum: u128) -> bool {
-        self.0 >> 1 == (checksum as u64) << 1 >> 1
-    }
-
-    fn is_whole(self) -> bool {
-        self.0 & 1 == 1
-    }
-}
-
-/// A page on the way down. Plain halves of the checksum keep it small.
-pub(super) struct Node {
-    pub(super) page: u64,
-    pub(super) checksum: [u64; 2],
-    pub(super) parent: u32,
-    pub(super) tree: u32,
-    pub(super) found: bool,
-}
-
-impl Node {
-    fn new(root: Root, parent: u32, tree: u32) -> Node {
-        Node {
-            page: root.page,
-            checksum: [root.checksum as u64, (root.checksum >> 64) as u64],
-            parent,
-            tree,
-            found: false,
-        }
-    }
-
-    fn root(&self) -> Root {
-        Root {
-            page: self.page,
-            checksum: u128::from(self.checksum[1]) << 64 | u128::from(self.checksum[0]),
-        }
-    }
-}
-
-const NO_PARENT: u32 = u32::MAX;
-/// The tables that show running work.
-pub(super) const WORK: &[&str] = &state::WORK_TABLES;
-
-/// The choice to skip pages that are known to be whole, or to read everything.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    Known,
-    Nothing,
-}
-
-/// The file that a page is read from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum From {
-    Source,
-    Copy,
-}
 
 impl Walk<'_> {
     /// Descends level by level, each in the order of the file: the few upper pages, which change most, are read at
@@ -450,21 +389,6 @@ impl Walk<'_> {
     }
 }
 
-/// The entries of a page that is too large for memory.
-pub(super) struct InFile<'a> {
-    pub(super) file: &'a dyn ReadAt,
-    pub(super) offset: u64,
-}
-
-impl Entries for InFile<'_> {
-    fn start_of(&self, range: Range<usize>) -> Option<Cow<'_, [u8]>> {
-        let mut bytes = vec![0; range.len().min(pages::ENTRY_BYTES)];
-        let offset = self.offset.checked_add(range.start as u64)?;
-        self.file.read_exact_at(&mut bytes, offset).ok()?;
-        Some(Cow::Owned(bytes))
-    }
-}
-
 /// Adjacent pages that are read from one file.
 #[derive(Default)]
 struct Run {
@@ -488,25 +412,5 @@ impl Run {
         }
         self.place.end = place.end;
         self.pages.push((number, place));
-    }
-}
-
-/// The kinds of tree that a descent found; a page carries the number of its kind.
-#[derive(Default)]
-pub(super) struct Trees {
-    list: Vec<LeafContent>,
-    numbers: HashMap<LeafContent, u32>,
-}
-
-impl Trees {
-    fn number(&mut self, tree: LeafContent) -> u32 {
-        *self.numbers.entry(tree).or_insert_with(|| {
-            self.list.push(tree);
-            self.list.len() as u32 - 1
-        })
-    }
-
-    pub(super) fn get(&self, number: u32) -> Option<LeafContent> {
-        self.list.get(number as usize).copied()
     }
 }

@@ -10,7 +10,7 @@ use super::{
         header::{CommitSlot, RedbHeader, SlotRole},
         pages::{self, Geometry, LeafContent, Root},
     },
-    descent::{InFile, WORK},
+    node::{InFile, WORK},
 };
 use crate::work::ReadAt;
 
