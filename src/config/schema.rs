@@ -107,36 +107,14 @@ impl Schema {
 
     /// Compares every key under `[backup]`. A field that this does not name does not compile.
     fn compared(&self, other: &Schema) -> Vec<(&'static str, bool)> {
-        let Schema {
-            data_dir: _,
-            secrets_file: _,
-            log_level: _,
-            log_format: _,
-            has_backup: _,
-            app,
-            app_version,
-            app_version_command,
-            version_rule,
-            service,
-            prefix,
-            level,
-            snapshot,
-            compact,
-            tags,
-            destinations,
-            retention,
-            sources,
-            include_config,
-            to,
-            exclude,
-            prepare,
-            cleanup,
-            prepare_timeout,
-        } = self;
         macro_rules! compared {
-            ($($key:ident),* $(,)?) => { vec![$((stringify!($key), *$key == other.$key)),*] };
+            (but $($left_out:ident),*; $($key:ident),* $(,)?) => {{
+                let Schema { $($left_out: _,)* $($key),* } = self;
+                vec![$((stringify!($key), *$key == other.$key)),*]
+            }};
         }
         compared![
+            but data_dir, secrets_file, log_level, log_format, has_backup;
             app,
             app_version,
             app_version_command,

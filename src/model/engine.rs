@@ -24,6 +24,10 @@ struct EngineFacts {
     magic: &'static [u8],
     /// The suffixes of the files that it keeps beside a database.
     companions: &'static [&'static str],
+    /// Those of them that hold changes which the database's file does not have.
+    logs: &'static [&'static str],
+    /// True if the unused pages of a copy are zeros.
+    leaves_holes: bool,
 }
 
 impl Engine {
@@ -38,6 +42,8 @@ impl Engine {
                 name: "redb",
                 magic: b"redb\x1a\x0a\xa9\x0d\x0a",
                 companions: &[],
+                logs: &[],
+                leaves_holes: true,
             },
             // sqlite.org, "Database File Format", 1.3.1, and "Temporary Files Used By SQLite".
             Engine::Sqlite => &EngineFacts {
@@ -45,6 +51,8 @@ impl Engine {
                 name: "SQLite",
                 magic: b"SQLite format 3\0",
                 companions: &SQLITE_COMPANIONS,
+                logs: &["-wal", "-journal"],
+                leaves_holes: false,
             },
         }
     }
@@ -52,7 +60,12 @@ impl Engine {
     /// Returns the engine whose database begins with `head`, the first bytes of a file.
     pub fn of(head: &[u8]) -> Option<Engine> {
         let mut all = Engine::ALL.into_iter();
-        all.find(|engine| head.starts_with(engine.facts().magic))
+        all.find(|engine| engine.begins(head))
+    }
+
+    /// Returns true if a database of this engine begins with `head`.
+    pub fn begins(self, head: &[u8]) -> bool {
+        head.starts_with(self.facts().magic)
     }
 
     /// Returns the engine whose entries have this kind in a manifest.
@@ -77,17 +90,34 @@ impl Engine {
         self.facts().companions
     }
 
+    /// Returns the suffixes of those companions that hold changes which the database's file does not have.
+    pub fn logs(self) -> &'static [&'static str] {
+        self.facts().logs
+    }
+
+    /// Returns true if the unused pages of a copy are zeros, which take no room on a disk.
+    pub fn leaves_holes(self) -> bool {
+        self.facts().leaves_holes
+    }
+
     /// Returns the paths of the files that the engine keeps beside the database at `path`. A link at `path` is not
     /// followed.
     ///
     /// A caller that replaces a database has to move them away as well: the engine would apply them to the new file.
     pub fn companions_of(self, path: &Path) -> impl Iterator<Item = PathBuf> {
-        self.companions().iter().map(|suffix| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        })
+        self.companions().iter().map(|suffix| beside(path, suffix))
     }
+
+    /// Returns the paths of the logs of the database at `path`.
+    pub fn logs_of(self, path: &Path) -> impl Iterator<Item = PathBuf> {
+        self.logs().iter().map(|suffix| beside(path, suffix))
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -28,14 +28,7 @@ use crate::{
         plan::Privacy,
         tree::{Tree, relative_of},
     },
-    source::{
-        redb::{
-            header::{HEADER_BYTES, RedbHeader, SlotRole},
-            pages::Root,
-            same,
-        },
-        sqlite::{self, SqliteContext},
-    },
+    source::{database::HEAD_BYTES, engines},
 };
 use crate::{
     catalog::input::{ArchiveInput, damage},
@@ -122,10 +115,8 @@ impl DiffReport {
 struct Side {
     files: BTreeMap<EntryName, (Digest, u64)>,
     texts: BTreeMap<EntryName, Vec<u8>>,
-    /// The roots of the tables of redb databases.
-    databases: BTreeMap<EntryName, Option<Root>>,
-    /// The SQLite databases.
-    sqlite: BTreeSet<EntryName>,
+    /// The databases, each with its engine, its record and its first bytes.
+    databases: BTreeMap<EntryName, (Engine, FileRecord, Vec<u8>)>,
 }
 
 impl Side {
@@ -141,22 +132,20 @@ impl Side {
         let Some((there, _)) = self.files.get(name) else {
             return Ok(digest);
         };
-        let is_sqlite = self.sqlite.contains(name);
+        let database = self.databases.get(name);
         // Commits that are not in the database's file yet.
-        let [log, _, journal] = sqlite::companions(path);
-        let has_log = is_sqlite
-            && [log, journal]
-                .iter()
-                .any(|path| path.metadata().is_ok_and(|found| found.len() > 0));
+        let has_log = database.is_some_and(|(engine, ..)| {
+            let mut logs = engine.logs_of(path);
+            logs.any(|path| path.metadata().is_ok_and(|found| found.len() > 0))
+        });
         if *there == digest && !has_log {
             return Ok(digest);
         }
-        let step = context.step();
-        let is_same = match self.databases.get(name) {
-            Some(tables) => same::holds_tables(path, *tables, &step)?,
-            None if is_sqlite => {
-                let caller = SqliteContext::new(&context.source(&step));
-                sqlite::snapshot::digest_of(path, &caller)? == Some(*there)
+        let is_same = match database {
+            Some((engine, record, head)) => {
+                let step = context.step();
+                let engine = engines::engine(*engine);
+                engine.holds_tables(path, record, head, &context.source(&step))?
             }
             None => false,
         };
@@ -404,20 +393,13 @@ fn one(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
         .map(|(name, record)| (name.clone(), (record.checksum, record.size)));
     let mut side = Side {
         files: files.collect(),
-        sqlite: verified
-            .manifest()
-            .files
-            .iter()
-            .filter(|(_, record)| record.engine() == Some(Engine::Sqlite))
-            .map(|(name, _)| name.clone())
-            .collect(),
         texts: kept.texts,
         databases: kept
             .heads
             .into_iter()
             .filter_map(|(name, head)| {
-                let tables = tables(verified.manifest().files.get(&name)?, &head)?;
-                Some((name, tables))
+                let record = verified.manifest().files.get(&name)?;
+                Some((name, (record.engine()?, record.clone(), head.0)))
             })
             .collect(),
     };
@@ -425,18 +407,6 @@ fn one(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
         side.add_links(name, tree);
     }
     Ok(side)
-}
-
-/// The root of a database's tables: what the manifest says that it was before redb compacted the copy, or the header.
-fn tables(record: &FileRecord, head: &Head) -> Option<Option<Root>> {
-    let named = record
-        .snapshot
-        .as_ref()
-        .and_then(|snapshot| snapshot.get("tables"));
-    match named.and_then(serde_json::Value::as_str).map(str::parse) {
-        Some(root) => Some(Some(root.ok()?)),
-        None => Some(RedbHeader::parse(&head.0)?.slot(SlotRole::Primary).user),
-    }
 }
 
 /// A sink that keeps the heads of databases, and the text files of an archive that are to be shown, in memory.
@@ -454,7 +424,7 @@ struct Head(Vec<u8>);
 
 impl Write for Head {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = HEADER_BYTES - self.0.len();
+        let room = HEAD_BYTES - self.0.len();
         self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
         Ok(bytes.len())
     }
@@ -480,7 +450,7 @@ impl Sink for Kept {
         {
             return Ok(Box::new(self.texts.entry(name.clone()).or_default()));
         }
-        if record.is_redb() {
+        if record.engine().is_some() {
             return Ok(Box::new(self.heads.entry(name.clone()).or_default()));
         }
         Ok(Box::new(io::sink()))

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{
     behavior::SourceContext,
-    redb::{lock::DatabaseLock, options::SnapshotOptions},
+    redb::{header::HEADER_BYTES, lock::DatabaseLock, options::SnapshotOptions},
     sqlite::verdict::CheckExtent,
     staged::Staged,
 };
@@ -16,6 +16,9 @@ use crate::{
     model::{entry_name::EntryName, manifest::FileRecord},
     work::Advance,
 };
+
+/// The most first bytes of an archived database that [`DatabaseEngine::holds_tables`] reads.
+pub const HEAD_BYTES: usize = HEADER_BYTES;
 
 /// The choice between taking the lock of a database and only asking for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,16 @@ pub trait DatabaseEngine: Sync {
         target: &Path,
         place: &Path,
         record: Option<&FileRecord>,
+        context: &SourceContext<'_>,
+    ) -> Result<bool>;
+
+    /// Returns true if the database at `path` holds the tables of an archived one, which has this `record` and begins
+    /// with `head`.
+    fn holds_tables(
+        &self,
+        path: &Path,
+        record: &FileRecord,
+        head: &[u8],
         context: &SourceContext<'_>,
     ) -> Result<bool>;
 

@@ -75,7 +75,7 @@ pub fn stage(path: &Path, name: EntryName) -> Result<Staged> {
         format!("{} changes while it is read", path.display()),
     );
     Err(failure
-        .hint("export again when nobody is writing it")
+        .hint("export again when no process writes it")
         .into())
 }
 

@@ -85,16 +85,16 @@ impl FileRecord {
         Engine::of_kind(self.kind.as_deref()?)
     }
 
-    /// Returns true if this is a redb database.
-    pub fn is_redb(&self) -> bool {
-        self.engine() == Some(Engine::Redb)
+    /// Returns true if blocks of zeros in this database take no room where it is unpacked.
+    pub fn leaves_holes(&self) -> bool {
+        self.engine().is_some_and(Engine::leaves_holes)
     }
 
     /// Returns the bytes that the entry takes on a disk if blocks of zeros take none. For a redb database these are its
     /// live pages and its header.
     pub fn stored_bytes(&self) -> u64 {
         const HEADER_BYTES: u64 = 4096;
-        let snapshot = self.snapshot.as_ref().filter(|_| self.is_redb());
+        let snapshot = self.snapshot.as_ref().filter(|_| self.leaves_holes());
         let live = snapshot.and_then(|snapshot| snapshot.get("live_bytes")?.as_u64());
         live.map_or(self.size, |live| {
             self.size.min(live.saturating_add(HEADER_BYTES))

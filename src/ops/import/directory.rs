@@ -238,12 +238,15 @@ impl<'a> Directory<'a> {
     /// Returns true if a log or a journal lies beside a database of the archive, excluded or not: SQLite would play
     /// what is in it into the database, which then is another one.
     fn has_foreign_log(&self) -> bool {
-        let mut beside = self.files.iter().flat_map(companions);
+        let mut beside = self.files.iter().flat_map(|file| {
+            let engine = engine_of(file).into_iter();
+            engine.flat_map(|engine| engine.logs_of(relative_path(file)))
+        });
         beside.any(|path| {
             let name = path.as_os_str().as_bytes();
             let is_archived = || self.files.iter().any(|file| file.name.as_bytes() == name);
             let there = self.target.join(&path).symlink_metadata();
-            !name.ends_with(b"-shm") && there.is_ok_and(|it| it.len() > 0) && !is_archived()
+            there.is_ok_and(|it| it.len() > 0) && !is_archived()
         })
     }
 
@@ -410,7 +413,10 @@ impl<'a> Directory<'a> {
             .collect();
         // The log of another state of a database would spoil it: it goes with the database, although patterns exclude
         // it.
-        let logs = self.files.iter().flat_map(companions);
+        let logs = self.files.iter().flat_map(|file| {
+            let engine = engine_of(file).into_iter();
+            engine.flat_map(|engine| engine.companions_of(relative_path(file)))
+        });
         let logs = logs.map(|path| path.into_os_string().into_encoded_bytes());
         claimed.extend(logs.filter(|log| !rules.keeps(log, false)));
         Ok(rules.claiming(claimed))
@@ -436,17 +442,18 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// Returns the paths that the engine of a file keeps beside it, if the file is a database, as the manifest or else its
-/// name says.
-fn companions(file: &StagedFile<'_>) -> Vec<PathBuf> {
+/// Returns the engine of a file, if it is a database, as the manifest or else its name says.
+fn engine_of(file: &StagedFile<'_>) -> Option<Engine> {
     const ENDINGS: [&[u8]; 3] = [b".db", b".sqlite", b".sqlite3"];
     let name = file.name.as_bytes();
     let named = || ENDINGS.iter().any(|ending| name.ends_with(ending));
     let known = file.record.engine();
     let known = known.filter(|engine| !engine.companions().is_empty());
-    let engine = known.or_else(|| named().then_some(Engine::Sqlite));
-    let path = Path::new(OsStr::from_bytes(name));
-    engine.map_or_else(Vec::new, |engine| engine.companions_of(path).collect())
+    known.or_else(|| named().then_some(Engine::Sqlite))
+}
+
+fn relative_path<'a>(file: &'a StagedFile<'_>) -> &'a Path {
+    Path::new(OsStr::from_bytes(file.name.as_bytes()))
 }
 
 /// The files of a source that lies at `inside` in a directory.

@@ -502,7 +502,7 @@ impl Sink for Unpack<'_> {
             .context("an entry before the manifest")?;
         match self.unpacking.begin(staging, name, record)? {
             Some(writer) => Ok(writer),
-            None if record.is_redb() => staging.sparse_writer(name, record.size),
+            None if record.leaves_holes() => staging.sparse_writer(name, record.size),
             None => staging.writer(name),
         }
     }

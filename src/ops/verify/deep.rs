@@ -286,8 +286,9 @@ impl Sink for Looking<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
         self.trees = manifest.trees.keys().map(ToString::to_string).collect();
         for name in manifest.files.keys() {
-            let base = ["-wal", "-journal"]
-                .iter()
+            let base = Engine::ALL
+                .into_iter()
+                .flat_map(Engine::logs)
                 .find_map(|suffix| name.as_str().strip_suffix(suffix));
             if base.is_some_and(|base| manifest.files.contains_key(base)) {
                 self.companions.insert(name.clone());

@@ -24,7 +24,7 @@ pub(super) fn gave_up(
 ) -> Failure {
     if holders.is_empty() {
         let reason = format!(
-            "nobody is seen to have it open, and {} of its pages do not match",
+            "no process is seen to have it open, and {} of its pages do not match",
             missed.pages
         );
         return unfit(path, &reason);

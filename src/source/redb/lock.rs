@@ -123,7 +123,7 @@ fn flock(own: &File, against: Against) -> io::Result<bool> {
 
 /// Returns the processes that hold a redb lock on `file`, or have it open for writing. A pure query: it takes no lock.
 pub fn probe(path: &Path, file: &File) -> Result<Vec<Holder>> {
-    let asking = || format!("cannot ask who holds {}", path.display());
+    let asking = || format!("cannot find the processes that hold {}", path.display());
     let locked = range_lock::is_locked(file, WHOLE).with_context(asking)?
         || holder::is_flocked(file).with_context(asking)?;
     if locked {
@@ -140,7 +140,8 @@ pub fn probe(path: &Path, file: &File) -> Result<Vec<Holder>> {
 /// Returns the processes of [`probe`] that write, or all of them if none is seen to have the file open for writing.
 pub fn probe_writers(path: &Path, file: &File) -> Result<Vec<Holder>> {
     let found = probe(path, file)?;
-    only_writers(found, file).with_context(|| format!("cannot ask who holds {}", path.display()))
+    only_writers(found, file)
+        .with_context(|| format!("cannot find the processes that hold {}", path.display()))
 }
 
 fn only_writers(mut found: Vec<Holder>, file: &File) -> io::Result<Vec<Holder>> {

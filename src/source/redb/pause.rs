@@ -50,7 +50,7 @@ struct Process {
 impl Process {
     fn open(number: u32) -> Result<Process> {
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
-        let pid = pid.with_context(|| format!("{number} is no process"))?;
+        let pid = pid.with_context(|| format!("{number} is not the number of a process"))?;
         let handle = pidfd_open(pid, PidfdFlags::empty())
             .with_context(|| format!("cannot watch process {number}"))?;
         Ok(Process { number, handle })

@@ -102,7 +102,7 @@ pub fn take(
         path.display()
     );
     Err(Failure::new(Kind::Snapshot, message)
-        .hint("stop whoever replaces it, and export again")
+        .hint("stop the process that replaces it, and export again")
         .into())
 }
 
@@ -215,7 +215,7 @@ fn resting<T>(
         Rest::Whole { rolled_back_from } => rolled_back_from,
         Rest::Damaged(damage) => return Err(damage.failure(&path.display().to_string()).into()),
         Rest::Disturbed => {
-            return Err(unfit(path, "somebody writes to it without the locks of redb").into());
+            return Err(unfit(path, "a process writes to it without the locks of redb").into());
         }
         Rest::Unfit(reason) => return Err(unfit(path, &reason).into()),
     };
@@ -393,7 +393,7 @@ fn proven(
 
 /// Returns the bytes of the largest page of a database that was archived without redb's verdict, because of that page.
 pub fn without_redb(record: &FileRecord) -> Option<u64> {
-    let snapshot = record.snapshot.as_ref().filter(|_| record.is_redb())?;
+    let snapshot = record.snapshot.as_ref()?;
     let is_checked = snapshot.get("check_integrity")?.as_bool()?;
     snapshot
         .get("largest_page_bytes")?

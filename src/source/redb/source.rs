@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    header::RedbHeader,
+    header::{RedbHeader, SlotRole},
     judge,
     lock::{self, Against, DatabaseLock},
     options::{RedbContext, SnapshotOptions},
+    pages::Root,
     same, snapshot,
 };
 use crate::{
@@ -165,6 +166,19 @@ impl DatabaseEngine for RedbEngine {
         }
     }
 
+    fn holds_tables(
+        &self,
+        path: &Path,
+        record: &FileRecord,
+        head: &[u8],
+        context: &SourceContext<'_>,
+    ) -> Result<bool> {
+        match tables(record, head) {
+            Some(tables) => same::holds_tables(path, tables, context.step),
+            None => Ok(false),
+        }
+    }
+
     fn lock_new(&self, path: &Path) -> Result<Option<DatabaseLock>> {
         match DatabaseLock::acquire(&File::open(path)?, Against::Writers)? {
             Ok(lock) => Ok(Some(lock)),
@@ -189,6 +203,19 @@ fn deployments(file: File) -> Result<Result<Vec<String>, String>> {
             .and_then(|judgement| judgement.active),
     };
     Ok(found.map(|active| active.describe()))
+}
+
+/// Returns the root of an archived database's tables: what the manifest says that it was before redb compacted the copy,
+/// or else what the header in `head` says. Returns `None` if neither can be read.
+fn tables(record: &FileRecord, head: &[u8]) -> Option<Option<Root>> {
+    let named = record
+        .snapshot
+        .as_ref()
+        .and_then(|snapshot| snapshot.get("tables"));
+    match named.and_then(serde_json::Value::as_str).map(str::parse) {
+        Some(root) => Some(Some(root.ok()?)),
+        None => Some(RedbHeader::parse(head)?.slot(SlotRole::Primary).user),
+    }
 }
 
 fn examine(place: &Path) -> Result<()> {

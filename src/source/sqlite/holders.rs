@@ -10,7 +10,12 @@ use crate::disk::holder::{self, Holder};
 /// Returns the other processes that have the database at `path` or one of its companions open, as far as hookshot may
 /// see them; a link at `path` is followed.
 pub fn holders(path: &Path) -> Result<Vec<Holder>> {
-    let asking = || format!("cannot ask who has {} open", path.display());
+    let asking = || {
+        format!(
+            "cannot find the processes that have {} open",
+            path.display()
+        )
+    };
     let real = match path.canonicalize() {
         // Its companions may exist nevertheless.
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -36,7 +41,12 @@ pub fn users(path: &Path) -> Result<Vec<Holder>> {
     if !seen.is_empty() {
         return Ok(seen);
     }
-    let asking = || format!("cannot ask who has {} locked", path.display());
+    let asking = || {
+        format!(
+            "cannot find the processes that have {} locked",
+            path.display()
+        )
+    };
     let real = match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         result => result.with_context(asking)?,

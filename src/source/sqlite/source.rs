@@ -92,7 +92,7 @@ pub struct SqliteEngine;
 impl DatabaseEngine for SqliteEngine {
     fn owns(&self, file: &File) -> bool {
         let mut head = [0; HEAD_BYTES];
-        file.read_exact_at(&mut head, 0).is_ok() && Engine::of(&head) == Some(Engine::Sqlite)
+        file.read_exact_at(&mut head, 0).is_ok() && Engine::Sqlite.begins(&head)
     }
 
     fn take(
@@ -154,6 +154,17 @@ impl DatabaseEngine for SqliteEngine {
             }
             None => Ok(false),
         }
+    }
+
+    fn holds_tables(
+        &self,
+        path: &Path,
+        record: &FileRecord,
+        _: &[u8],
+        context: &SourceContext<'_>,
+    ) -> Result<bool> {
+        let found = snapshot::digest_of(path, &SqliteContext::new(context))?;
+        Ok(found == Some(record.checksum))
     }
 
     fn opens(&self, path: &Path, step: &Advance<'_>) -> Result<()> {

@@ -222,7 +222,7 @@ impl Collected {
             Met::Special(kind) => {
                 self.special.insert(relative.to_vec(), kind);
             }
-            // The old children of a mount point: known to whoever imported.
+            // The old children of a mount point: known to the user that imported.
             Met::Own if relative.starts_with(b".hookshot-bak") && !relative.contains(&b'/') => {}
             Met::Own => {
                 self.own.insert(relative.to_vec());

@@ -148,7 +148,7 @@ fn unusable(query: &str, reason: &str) -> Failure {
         printable(reason)
     );
     Failure::new(Kind::Usage, message).hint(
-        "it must be one SELECT that is answered at once, whose rows say that somebody is at work",
+        "it must be one SELECT that is answered at once, and each row of it must name active work",
     )
 }
 

@@ -123,7 +123,7 @@ pub fn busy(path: &Path) -> Failure {
 
 /// Returns the failure of an empty file.
 pub fn empty(path: &Path) -> Failure {
-    Failure::new(Kind::Snapshot, format!("{} is empty: nobody has ever written a table to it", path.display()))
+    Failure::new(Kind::Snapshot, format!("{} is empty: no table was ever written to it", path.display()))
         .hint("is it the service's database? start the service once, so that it makes its tables, or restore the last archive")
 }
 

@@ -167,7 +167,7 @@ impl Reading<'_> {
             true => {
                 "exclude what has a longer path than any program can open, or give its folders shorter names"
             }
-            false => "run as a user who may read them, or exclude them",
+            false => "run as a user that may read them, or exclude them",
         };
         Err(Failure::new(Kind::Failed, message)
             .hint(hint)
