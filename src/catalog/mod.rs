@@ -1,4 +1,10 @@
-//! Sets of archives: their destinations, their listings, and their uploads.
+//! Sets of archives: the words that name them, the destinations that hold them, and the uploads to these.
+//!
+//! ```text
+//! target (a word) -> destination -> repository (the trait) <- tar_store (archives as objects of a store)
+//!                                       ^
+//!                  newest, input, output, shipment
+//! ```
 
 pub mod dates;
 pub mod destination;

@@ -1,4 +1,4 @@
-//! The newest archive of a repository: which archives come first, and which are passed over.
+//! The newest archive of a repository: the archives that come first, and those that are skipped.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};

@@ -1,31 +1,29 @@
 //! `list`: the archives of destinations, by their names, or with details from their manifests.
 
+mod report;
+
 use std::{cmp::Ordering, collections::HashMap, ffi::OsString, sync::Arc};
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
-use serde::{
-    Serialize, Serializer,
-    ser::{Error as _, SerializeSeq as _},
-};
 use tracing::warn;
 
+use self::report::Row;
+pub use self::report::{
+    ArchiveRow, Archives, Detail, ListProof, ListReport, ListVerdict, PassedFile, TimeFrom,
+};
 use crate::{
     catalog::{
         dates,
         destination::{Destination, located},
-        each::{FailedDestination, Hosts, at_each, failure_of},
-        repository::{ArchiveListing, ListedArchive, Manifests, Naming, OtherFile},
+        each::{Hosts, at_each, failure_of},
+        repository::{ArchiveListing, Manifests, Naming},
     },
-    context::Context,
-    model::written::rfc3339,
-};
-use crate::{
     config::Settings,
+    context::Context,
     error::{Failure, Kind},
     model::{
         manifest::Manifest,
-        retention::{self, Mark, Policy, Standing, Verdict, judge},
+        retention::{self, Policy, Standing, Verdict, judge},
     },
     store::is_cold,
 };
@@ -72,157 +70,6 @@ pub enum Direction {
     Usual,
     /// The other way round.
     Reverse,
-}
-
-/// The archives found.
-#[derive(Serialize)]
-pub struct ListReport {
-    /// The archives.
-    pub archives: Archives,
-    /// The number of archives of other hosts beside these.
-    pub others: usize,
-    /// Files beside them whose names end like an archive's, and that were not found to be archives.
-    pub other_files: Vec<PassedFile>,
-    /// Folders in destinations without archives. Each is a destination of its own; its content was not listed.
-    pub folders: Vec<String>,
-    /// Those of them that are not UTF-8, percent-encoded.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub folders_escaped: Vec<String>,
-    /// Destinations that could not be listed.
-    pub failed: Vec<FailedDestination>,
-    /// The failure of the run, if a destination or a file could not be read.
-    #[serde(skip)]
-    pub failure: Option<Failure>,
-    /// The number of destinations to list.
-    #[serde(skip)]
-    pub destinations: usize,
-}
-
-/// A file that was skipped.
-#[derive(Debug, Serialize)]
-pub struct PassedFile {
-    /// The destination, as messages name it.
-    pub destination: String,
-    /// The same, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub destination_escaped: Option<String>,
-    #[serde(flatten)]
-    file: OtherFile,
-}
-
-impl PassedFile {
-    /// Returns the file.
-    pub fn file(&self) -> &OtherFile {
-        &self.file
-    }
-
-    fn fault(&self) -> String {
-        format!(
-            "{} in {}: {}",
-            self.file.name, self.destination, self.file.reason
-        )
-    }
-}
-
-/// Archives in their order. There may be a hundred thousand, so each row is made when it is read.
-pub struct Archives {
-    rows: Vec<Row>,
-    now: DateTime<Utc>,
-}
-
-struct Row {
-    listed: ListedArchive,
-    destination: Arc<str>,
-    destination_escaped: Option<Arc<str>>,
-    detail: Option<Box<Detail>>,
-}
-
-impl Archives {
-    /// Returns the rows, one after the other.
-    pub fn iter(&self) -> impl Iterator<Item = ArchiveRow<'_>> {
-        self.rows.iter().map(|row| row.archive(self.now))
-    }
-
-    /// Returns true if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-}
-
-impl Serialize for Archives {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut rows = serializer.serialize_seq(Some(self.rows.len()))?;
-        for archive in self.iter() {
-            // As in every other report, keys are sorted.
-            let value = serde_json::to_value(&archive).map_err(S::Error::custom)?;
-            rows.serialize_element(&value)?;
-        }
-        rows.end()
-    }
-}
-
-/// One archive.
-#[derive(Debug, Serialize)]
-pub struct ArchiveRow<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The location of the archive, as other verbs accept it.
-    pub location: String,
-    /// The same, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location_escaped: Option<String>,
-    /// The destination, as messages name it.
-    pub destination: &'a str,
-    /// The same, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub destination_escaped: Option<&'a str>,
-    /// The beginning of its name.
-    pub prefix: &'a str,
-    /// The time of its snapshot.
-    pub time: String,
-    /// The origin of that: its `name`, or its `manifest`.
-    pub time_from: &'static str,
-    /// The age of the archive in seconds; negative if its time is in the future.
-    pub age_seconds: i64,
-    /// Its size.
-    pub size_bytes: u64,
-    /// The time at which it was written, as the store says.
-    pub modified: Option<String>,
-    /// Its mark: `forever`, or until when.
-    pub mark: Option<String>,
-    /// The statements of its manifest, if they were requested.
-    #[serde(flatten)]
-    pub detail: Option<&'a Detail>,
-}
-
-/// The statements of an archive's manifest, and the verdict of the policy.
-#[derive(Debug, Serialize)]
-pub struct Detail {
-    /// The extent of the proof: `manifest` if its end and its manifest were read and fit its size, `no` if not.
-    pub verified: &'static str,
-    /// The reason why it could not be read, if the destination gave one.
-    pub fault: Option<String>,
-    /// The number of its entries.
-    pub entries: Option<usize>,
-    /// The bytes of its entries.
-    pub content_bytes: Option<u64>,
-    /// The number of its entries that are torn.
-    pub torn: Option<usize>,
-    /// True if a database is among them.
-    #[serde(skip)]
-    torn_database: bool,
-    /// The exported application.
-    pub app: Option<String>,
-    /// Its version.
-    pub app_version: Option<String>,
-    /// The machine that it was exported on.
-    pub hostname: Option<String>,
-    /// The hookshot that made it.
-    pub hookshot_version: Option<String>,
-    /// The verdict of the destination's policy: `keep` or `remove`.
-    pub verdict: &'static str,
-    /// The reasons for the verdict.
-    pub reasons: Vec<String>,
 }
 
 /// Lists the archives of every destination.
@@ -308,32 +155,6 @@ fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
     by.then_with(|| one.stored.name.cmp(&other.stored.name))
 }
 
-impl Row {
-    fn archive(&self, now: DateTime<Utc>) -> ArchiveRow<'_> {
-        let ListedArchive { stored, mark, .. } = &self.listed;
-        let (name, destination) = (stored.name.as_str(), &*self.destination);
-        ArchiveRow {
-            name,
-            location: format!("{}/{name}", destination.trim_end_matches('/')),
-            location_escaped: located(self.destination_escaped.as_deref(), name),
-            destination,
-            destination_escaped: self.destination_escaped.as_deref(),
-            prefix: self.listed.prefix(),
-            time: rfc3339(self.listed.time),
-            time_from: match self.listed.naming {
-                Naming::Full => "name",
-                Naming::Day if self.listed.created != Some(self.listed.time) => "name",
-                Naming::Day | Naming::Other => "manifest",
-            },
-            age_seconds: (now - self.listed.time).num_seconds(),
-            size_bytes: stored.size_bytes,
-            modified: stored.modified.map(rfc3339),
-            mark: mark.map(Mark::text),
-            detail: self.detail.as_deref(),
-        }
-    }
-}
-
 /// Warns of an archive whose date is odd.
 fn warn_of_date(context: &Context, place: &str, name: &str, created: Option<i64>) {
     let odd = created.and_then(|created| dates::odd(Some(name), created, context.now));
@@ -363,7 +184,7 @@ fn details(
                         .map(|created| created.timestamp()),
                 };
                 warn_of_date(context, &destination.shown(), &archive.name, created);
-                read_detail(manifest)
+                Detail::of_manifest(manifest)
             }
             Err(error) => {
                 let failure = Failure::of(&error);
@@ -375,11 +196,11 @@ fn details(
                 }
                 Detail {
                     fault: Some(failure.message),
-                    ..read_detail(None)
+                    ..Detail::of_manifest(None)
                 }
             }
         };
-        if detail.verified == MANIFEST {
+        if detail.verified == ListProof::Manifest {
             archive.standing = match detail.torn_database {
                 true => Standing::Torn,
                 false => Standing::Good,
@@ -398,9 +219,10 @@ fn details(
             if let Some(detail) = details.get_mut(&judged.archive.name) {
                 (detail.verdict, detail.reasons) = match judged.verdict {
                     Verdict::Keep(reasons) => {
-                        ("keep", reasons.iter().map(ToString::to_string).collect())
+                        let reasons = reasons.iter().map(ToString::to_string).collect();
+                        (ListVerdict::Keep, reasons)
                     }
-                    Verdict::Remove(removal) => ("remove", vec![removal.to_string()]),
+                    Verdict::Remove(removal) => (ListVerdict::Remove, vec![removal.to_string()]),
                 };
             }
         }
@@ -411,47 +233,10 @@ fn details(
 /// The reason why no policy removes an archive whose name is not one that hookshot gives.
 const UNDER_ANOTHER_NAME: &str = "under another name, which no policy removes";
 
-/// The proof of an archive if its index and manifest were read.
-const MANIFEST: &str = "manifest";
-
 /// Returns the manifest of an archive; `None` if it cannot be read without reading all of the archive.
 fn manifest(destination: &Destination, archive: &retention::Archive) -> Result<Option<Manifest>> {
     if !archive.standing.counts() {
         return Ok(None);
     }
     destination.repository.manifest(&archive.name)
-}
-
-fn read_detail(manifest: Option<Manifest>) -> Detail {
-    let (verdict, reasons) = ("keep", Vec::new());
-    match manifest {
-        None => Detail {
-            verified: "no",
-            fault: None,
-            entries: None,
-            content_bytes: None,
-            torn: None,
-            torn_database: false,
-            app: None,
-            app_version: None,
-            hostname: None,
-            hookshot_version: None,
-            verdict,
-            reasons,
-        },
-        Some(manifest) => Detail {
-            verified: MANIFEST,
-            fault: None,
-            entries: Some(manifest.files.len()),
-            content_bytes: Some(manifest.total_bytes()),
-            torn: Some(manifest.torn().count()),
-            torn_database: manifest.has_torn_database(),
-            hookshot_version: Some(manifest.hookshot_version.to_string()),
-            app: manifest.app,
-            app_version: manifest.app_version,
-            hostname: manifest.hostname,
-            verdict,
-            reasons,
-        },
-    }
 }

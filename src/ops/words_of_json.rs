@@ -4,7 +4,12 @@ use std::{collections::BTreeSet, fmt::Debug};
 
 use serde::Serialize;
 
-use super::{check::Ability, diff::DiffState, verify::InspectedKind};
+use super::{
+    check::Ability,
+    diff::DiffState,
+    list::{ListProof, ListVerdict, TimeFrom},
+    verify::InspectedKind,
+};
 use crate::{
     model::{plan::Action, retention::Standing},
     source::sqlite::verdict::CheckDepth,
@@ -153,6 +158,9 @@ fn the_words_of_json_do_not_change() {
         (DiffState::OnlyHere, "only_here"),
         (DiffState::OnlyThere, "only_there"),
     ]);
+    are(&[(TimeFrom::Name, "name"), (TimeFrom::Manifest, "manifest")]);
+    are(&[(ListProof::Manifest, "manifest"), (ListProof::No, "no")]);
+    are(&[(ListVerdict::Keep, "keep"), (ListVerdict::Remove, "remove")]);
     are(&[
         (Ability::Open, "open"),
         (Ability::Sweep, "sweep"),

@@ -37,14 +37,14 @@ const LARGE_ARCHIVE_BYTES: u64 = 1 << 20;
 /// A store whose objects are archives and their marks.
 pub struct TarStore {
     store: Arc<dyn Store>,
-    /// The place as messages name it, if that is not its address.
+    /// The destination as messages name it, if that is not its address.
     name: Option<String>,
     /// True if the store is on this machine, so that its files cost no requests.
     is_here: bool,
 }
 
 impl TarStore {
-    /// Takes the objects of `store` for archives. `name` is the place as messages name it, if that is not its address.
+    /// Takes the objects of `store` for archives. `name` is the destination as messages name it, if that is not its address.
     pub fn new(store: Arc<dyn Store>, name: Option<String>, is_here: bool) -> TarStore {
         TarStore {
             store,
@@ -156,7 +156,7 @@ impl Repository for TarStore {
             Err(error) if is_cold(&Failure::of(&error)) => return Ok(Some(Standing::Cold)),
             Err(error) => return Err(error),
         }
-        // Damaged, or without an index: format 1.0, or packed anew.
+        // Damaged, or without an index: format 1.0, or repacked by another program.
         let shown = self.full_name(name);
         let error = match self.read_through(context, Arc::from(source), name, &mut Discard) {
             Ok(verified) => return Ok(Some(self.standing_by(verified.manifest(), name))),

@@ -114,12 +114,12 @@ fn detail(detail: &Detail) -> [String; 5] {
         version,
         text(&detail.hostname),
         match &detail.fault {
-            Some(fault) => format!("{}: {}", detail.verified, printable(fault)),
-            None => detail.verified.to_owned(),
+            Some(fault) => format!("{}: {}", detail.verified.name(), printable(fault)),
+            None => detail.verified.name().to_owned(),
         },
         format!(
             "{}: {}",
-            detail.verdict,
+            detail.verdict.name(),
             printable(&detail.reasons.join("; "))
         ),
     ]

@@ -1,0 +1,283 @@
+//! The results of a list.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{
+    Serialize, Serializer,
+    ser::{Error as _, SerializeSeq as _},
+};
+
+use crate::{
+    catalog::{
+        destination::located,
+        each::FailedDestination,
+        repository::{ListedArchive, Naming, OtherFile},
+    },
+    error::Failure,
+    model::{manifest::Manifest, retention::Mark, written::rfc3339},
+};
+
+/// The archives found.
+#[derive(Serialize)]
+pub struct ListReport {
+    /// The archives.
+    pub archives: Archives,
+    /// The number of archives of other hosts beside these.
+    pub others: usize,
+    /// Files beside them whose names end like an archive's, and that were not found to be archives.
+    pub other_files: Vec<PassedFile>,
+    /// Folders in destinations without archives. Each is a destination of its own; its content was not listed.
+    pub folders: Vec<String>,
+    /// Those of them that are not UTF-8, percent-encoded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folders_escaped: Vec<String>,
+    /// Destinations that could not be listed.
+    pub failed: Vec<FailedDestination>,
+    /// The failure of the run, if a destination or a file could not be read.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+    /// The number of destinations to list.
+    #[serde(skip)]
+    pub destinations: usize,
+}
+
+/// A file that was skipped.
+#[derive(Debug, Serialize)]
+pub struct PassedFile {
+    /// The destination, as messages name it.
+    pub destination: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_escaped: Option<String>,
+    #[serde(flatten)]
+    pub(super) file: OtherFile,
+}
+
+impl PassedFile {
+    /// Returns the file.
+    pub fn file(&self) -> &OtherFile {
+        &self.file
+    }
+
+    pub(super) fn fault(&self) -> String {
+        format!(
+            "{} in {}: {}",
+            self.file.name, self.destination, self.file.reason
+        )
+    }
+}
+
+/// Archives in their order. There may be a hundred thousand, so each row is made when it is read.
+pub struct Archives {
+    pub(super) rows: Vec<Row>,
+    pub(super) now: DateTime<Utc>,
+}
+
+pub(super) struct Row {
+    pub(super) listed: ListedArchive,
+    pub(super) destination: Arc<str>,
+    pub(super) destination_escaped: Option<Arc<str>>,
+    pub(super) detail: Option<Box<Detail>>,
+}
+
+impl Archives {
+    /// Returns the rows, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = ArchiveRow<'_>> {
+        self.rows.iter().map(|row| row.archive(self.now))
+    }
+
+    /// Returns true if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Serialize for Archives {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rows = serializer.serialize_seq(Some(self.rows.len()))?;
+        for archive in self.iter() {
+            // As in every other report, keys are sorted.
+            let value = serde_json::to_value(&archive).map_err(S::Error::custom)?;
+            rows.serialize_element(&value)?;
+        }
+        rows.end()
+    }
+}
+
+/// One archive.
+#[derive(Debug, Serialize)]
+pub struct ArchiveRow<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The location of the archive, as other verbs accept it.
+    pub location: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location_escaped: Option<String>,
+    /// The destination, as messages name it.
+    pub destination: &'a str,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_escaped: Option<&'a str>,
+    /// The beginning of its name.
+    pub prefix: &'a str,
+    /// The time of its snapshot.
+    pub time: String,
+    /// The origin of that time.
+    pub time_from: TimeFrom,
+    /// The age of the archive in seconds; negative if its time is in the future.
+    pub age_seconds: i64,
+    /// Its size.
+    pub size_bytes: u64,
+    /// The time at which it was written, as the store says.
+    pub modified: Option<String>,
+    /// Its mark: `forever`, or until when.
+    pub mark: Option<String>,
+    /// The statements of its manifest, if they were requested.
+    #[serde(flatten)]
+    pub detail: Option<&'a Detail>,
+}
+
+/// The origin of the time of an archive. The names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeFrom {
+    /// Its name.
+    Name,
+    /// Its manifest.
+    Manifest,
+}
+
+/// The extent to which a list verified an archive. The names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListProof {
+    /// Its end and its manifest were read, and fit its size.
+    Manifest,
+    /// Not at all.
+    No,
+}
+
+impl ListProof {
+    /// Returns the word for it in JSON and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            ListProof::Manifest => "manifest",
+            ListProof::No => "no",
+        }
+    }
+}
+
+/// The verdict of a policy in a list. The names in JSON are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListVerdict {
+    /// The archive stays.
+    Keep,
+    /// A prune would remove it.
+    Remove,
+}
+
+impl ListVerdict {
+    /// Returns the word for it in JSON and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            ListVerdict::Keep => "keep",
+            ListVerdict::Remove => "remove",
+        }
+    }
+}
+
+/// The statements of an archive's manifest, and the verdict of the policy.
+#[derive(Debug, Serialize)]
+pub struct Detail {
+    /// The extent of the proof: `manifest` if its end and its manifest were read and fit its size, `no` if not.
+    pub verified: ListProof,
+    /// The reason why it could not be read, if the destination gave one.
+    pub fault: Option<String>,
+    /// The number of its entries.
+    pub entries: Option<usize>,
+    /// The bytes of its entries.
+    pub content_bytes: Option<u64>,
+    /// The number of its entries that are torn.
+    pub torn: Option<usize>,
+    /// True if a database is among them.
+    #[serde(skip)]
+    pub(super) torn_database: bool,
+    /// The exported application.
+    pub app: Option<String>,
+    /// Its version.
+    pub app_version: Option<String>,
+    /// The machine that it was exported on.
+    pub hostname: Option<String>,
+    /// The hookshot that made it.
+    pub hookshot_version: Option<String>,
+    /// The verdict of the destination's policy: `keep` or `remove`.
+    pub verdict: ListVerdict,
+    /// The reasons for the verdict.
+    pub reasons: Vec<String>,
+}
+
+impl Row {
+    fn archive(&self, now: DateTime<Utc>) -> ArchiveRow<'_> {
+        let ListedArchive { stored, mark, .. } = &self.listed;
+        let (name, destination) = (stored.name.as_str(), &*self.destination);
+        ArchiveRow {
+            name,
+            location: format!("{}/{name}", destination.trim_end_matches('/')),
+            location_escaped: located(self.destination_escaped.as_deref(), name),
+            destination,
+            destination_escaped: self.destination_escaped.as_deref(),
+            prefix: self.listed.prefix(),
+            time: rfc3339(self.listed.time),
+            time_from: match self.listed.naming {
+                Naming::Full => TimeFrom::Name,
+                Naming::Day if self.listed.created != Some(self.listed.time) => TimeFrom::Name,
+                Naming::Day | Naming::Other => TimeFrom::Manifest,
+            },
+            age_seconds: (now - self.listed.time).num_seconds(),
+            size_bytes: stored.size_bytes,
+            modified: stored.modified.map(rfc3339),
+            mark: mark.map(Mark::text),
+            detail: self.detail.as_deref(),
+        }
+    }
+}
+
+impl Detail {
+    /// Describes an archive by its manifest; without one, nothing is known of it.
+    pub(super) fn of_manifest(manifest: Option<Manifest>) -> Detail {
+        let (verdict, reasons) = (ListVerdict::Keep, Vec::new());
+        match manifest {
+            None => Detail {
+                verified: ListProof::No,
+                fault: None,
+                entries: None,
+                content_bytes: None,
+                torn: None,
+                torn_database: false,
+                app: None,
+                app_version: None,
+                hostname: None,
+                hookshot_version: None,
+                verdict,
+                reasons,
+            },
+            Some(manifest) => Detail {
+                verified: ListProof::Manifest,
+                fault: None,
+                entries: Some(manifest.files.len()),
+                content_bytes: Some(manifest.total_bytes()),
+                torn: Some(manifest.torn().count()),
+                torn_database: manifest.has_torn_database(),
+                hookshot_version: Some(manifest.hookshot_version.to_string()),
+                app: manifest.app,
+                app_version: manifest.app_version,
+                hostname: manifest.hostname,
+                verdict,
+                reasons,
+            },
+        }
+    }
+}
