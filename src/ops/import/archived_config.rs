@@ -263,7 +263,7 @@ mod tests {
                 Beside::find(&target, &Schema::parse("").expect("good"), THERE).expect("read");
             let beside = beside.expect("another [backup]");
             assert!(beside.place.ends_with("config.toml.archive.1"));
-            beside.lay().expect("laid").keep();
+            beside.lay(&Events::default()).expect("laid").keep();
         }
         assert_eq!(std::fs::read(&mine).expect("a file"), b"mine");
         assert_eq!(folder.path().read_dir().expect("a folder").count(), 3);
@@ -277,7 +277,7 @@ mod tests {
         let beside = Beside::find(&target, &Schema::parse("").expect("good"), THERE)
             .expect("read")
             .expect("another");
-        drop(beside.lay().expect("laid"));
+        drop(beside.lay(&Events::default()).expect("laid"));
         assert_eq!(folder.path().read_dir().expect("a folder").count(), 1);
     }
 
