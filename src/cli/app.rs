@@ -29,21 +29,21 @@ pub struct App {
     pub context: Context,
     /// The way to show a report.
     pub printer: Printer,
-    /// True if only faults are to be said.
+    /// True if the user asked for warnings and errors only.
     pub is_quiet: bool,
-    /// When the process began.
+    /// The start of the process.
     pub begun: Instant,
     /// The command line with every verb and option, for verbs that describe it.
     pub command: fn() -> clap::Command,
 }
 
 impl App {
-    /// The state, whole and locked.
+    /// Locks the state and describes it.
     pub fn enter(&self, access: StateAccess) -> Result<Entered> {
         enter::enter(&self.choices, access, &self.context.events)
     }
 
-    /// Returns the settings by which words of the command line are resolved; they are loaded once.
+    /// Returns the settings that resolve the words of the command line. Loads them once.
     pub fn settings(&self) -> Result<&Settings> {
         if let Some(settings) = self.settings.get() {
             return Ok(settings);
@@ -52,7 +52,7 @@ impl App {
         Ok(self.settings.get_or_init(|| settings))
     }
 
-    /// The archive that a word of the command line names. If the user has to type it, that is said.
+    /// Resolves a word of the command line to an archive. Warns if a terminal would have to deliver it.
     pub fn input(&self, text: &Path) -> Result<ArchiveInput> {
         let archive = Target::read(text)?.input(&self.context, || self.settings())?;
         if matches!(archive, ArchiveInput::Stdin) && std::io::stdin().is_terminal() {

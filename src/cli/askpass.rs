@@ -5,7 +5,7 @@ use std::{fs, io::Write as _, path::Path};
 use super::world::World;
 use crate::store::sftp::ASKPASS;
 
-/// Answers what ssh asks, and returns the exit code; `None` if it is not ssh that started us.
+/// Answers the question of ssh, and returns the exit code. Returns `None` if ssh did not start this program.
 pub fn answer(world: &World) -> Option<u8> {
     let (_, place) = world.variables.iter().find(|(name, _)| name == ASKPASS)?;
     let [_, question] = world.arguments.as_slice() else {
@@ -14,8 +14,8 @@ pub fn answer(world: &World) -> Option<u8> {
     Some(say(&question.to_string_lossy(), Path::new(place)).unwrap_or(1))
 }
 
-/// Says the password if one is asked for; `None` if it cannot be read. Whether a host is known is not ours to say, and a
-/// passphrase or a PIN is another secret.
+/// Prints the password if ssh asks for one. Returns `None` if it cannot be read. Denies that a host is known; refuses
+/// to give a passphrase or a PIN, which are other secrets.
 fn say(question: &str, place: &Path) -> Option<u8> {
     let question = question.to_lowercase();
     let answer = if question.contains("yes/no") {

@@ -1,4 +1,4 @@
-//! The exit codes, for help and manual pages; docs/cli.md says more of each.
+//! The exit codes, for help and manual pages; docs/cli.md explains each.
 
 /// Every code with its meaning, the numbers of one meaning together.
 pub const ALL: [(&str, &str); 13] = [
@@ -17,7 +17,7 @@ pub const ALL: [(&str, &str); 13] = [
     ("129, 130 and 143", "interrupted (SIGHUP, SIGINT, SIGTERM)"),
 ];
 
-/// The end of the help.
+/// Returns the end of the help.
 pub fn help() -> String {
     let codes: Vec<_> = ALL
         .iter()

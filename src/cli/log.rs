@@ -25,7 +25,7 @@ use crate::{
     model::entry_name::{printable_json, printable_line},
 };
 
-/// Starts logging as command line and configuration say, and tells how lines look.
+/// Starts logging as the command line and the configuration ask. Returns the format of the lines.
 pub fn start(global: &GlobalArguments, screen: &Arc<Screen>, environment: &Choices) -> LogFormat {
     let schema = configured(&global.choices(environment));
     let said = |text: Option<&String>| text.map(|text| text.to_ascii_lowercase());
@@ -41,7 +41,7 @@ pub fn start(global: &GlobalArguments, screen: &Arc<Screen>, environment: &Choic
         (true, _) => LevelFilter::WARN,
         (false, 1) => LevelFilter::DEBUG,
         (false, 2..) => LevelFilter::TRACE,
-        // A service that is quieter than that says nothing of what hookshot should say to the person who runs it.
+        // A service that logs less does not silence hookshot, which a user runs by hand.
         (false, 0) => match level.as_deref() {
             Some("debug") => LevelFilter::DEBUG,
             Some("trace") => LevelFilter::TRACE,
@@ -74,7 +74,7 @@ pub fn start(global: &GlobalArguments, screen: &Arc<Screen>, environment: &Choic
     format
 }
 
-/// What the configuration says of logging; nothing where it cannot be read: the verb will say why.
+/// Reads the configuration for its `[logging]`. Returns `None` if it cannot be read; the verb reports why.
 fn configured(choices: &Choices) -> Option<Schema> {
     Schema::parse(&read_text(&choices.config_path().ok()?).ok()??).ok()
 }

@@ -6,11 +6,11 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-/// Words that other programs for backups know, with a sentence of what does it here.
+/// Words of other programs for backups, each with a sentence about the verb that does it here.
 const WORDS: [(&[&str], &str); 14] = [
     (
         &["restore", "recover", "load", "apply"],
-        "`hookshot import ARCHIVE` replaces this machine's state by an archive's; `hookshot extract` takes out single files",
+        "`hookshot import ARCHIVE` replaces this machine's state with an archive's; `hookshot extract` extracts single files",
     ),
     (
         &[
@@ -38,16 +38,16 @@ const WORDS: [(&[&str], &str); 14] = [
     ),
     (
         &["info", "stats", "stat", "describe", "contents"],
-        "`hookshot inspect ARCHIVE` shows what an archive says of itself and what it holds",
+        "`hookshot inspect ARCHIVE` shows the manifest and the entries of an archive",
     ),
     (
         &["test", "validate-archive", "fsck"],
-        "`hookshot verify ARCHIVE` proves an archive good; `hookshot validate` looks at the configuration",
+        "`hookshot verify ARCHIVE` verifies an archive; `hookshot validate` checks the configuration",
     ),
     (&["compare"], "`hookshot diff ARCHIVE` shows what differs"),
     (
         &["get", "cat", "mount", "unpack", "fetch", "pull"],
-        "`hookshot extract ARCHIVE ENTRY` takes out single entries; `-o -` prints one",
+        "`hookshot extract ARCHIVE ENTRY` extracts single entries; `-o -` prints one",
     ),
     (
         &[
@@ -59,7 +59,7 @@ const WORDS: [(&[&str], &str); 14] = [
             "download",
             "mv",
         ],
-        "`hookshot copy FROM TO` copies archives between places",
+        "`hookshot copy FROM TO` copies archives between destinations",
     ),
     (
         &["config", "configure", "configtest"],
@@ -71,11 +71,11 @@ const WORDS: [(&[&str], &str); 14] = [
     ),
     (
         &["unlock", "break-lock"],
-        "there is no lock to remove: the locks of hookshot end with their process",
+        "no lock has to be removed: the locks of hookshot end with their process",
     ),
 ];
 
-/// The error, with a tip if the verb that it does not know is one of another program.
+/// Returns the error, with a tip if the unknown verb is one of another program.
 pub fn explained(mut error: Error) -> Error {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;

@@ -1,4 +1,4 @@
-//! A run: the command line is read, its verb works, and the process ends with an exit code.
+//! A run: reads the command line, runs its verb, and returns the exit code.
 
 use std::{
     cell::OnceCell, ffi::OsString, io::IsTerminal as _, path::Path, process::ExitCode, sync::Arc,
@@ -30,7 +30,7 @@ use crate::{
     work::{Threads, cancel::Stop, events::Events, session},
 };
 
-/// Runs the command line and gives the exit code.
+/// Runs the command line and returns the exit code.
 pub fn run(world: World) -> ExitCode {
     if let [_, word, program @ ..] = world.arguments.as_slice()
         && word == session::WORD
@@ -95,7 +95,7 @@ fn answer(world: &World, asked: &[OsString]) -> ExitCode {
     }
 }
 
-/// Refuses to work on a state where nothing tells who has it open.
+/// Fails if /proc is not mounted, since only it tells which processes have the state open.
 fn has_processes() -> Result<()> {
     if Path::new("/proc/self/fd").exists() {
         return Ok(());
@@ -107,6 +107,7 @@ fn has_processes() -> Result<()> {
         .into())
 }
 
+/// Runs the verb of the command line and returns the exit code.
 fn dispatch(
     arguments: CommandLine,
     screen: Arc<Screen>,
@@ -134,7 +135,8 @@ fn dispatch(
     if arguments.verb.needs_state() {
         has_processes()?;
     }
-    // Verbs that need the state end unfinished work themselves, and fail where they cannot; here it is only tried.
+    // A verb that needs the state finishes an interrupted import itself, and fails if it cannot. For others it is only
+    // tried.
     if !arguments.verb.needs_state() {
         enter::recover(
             &app.choices.config_path()?,

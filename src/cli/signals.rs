@@ -1,7 +1,7 @@
-//! Signals: which of them end the work, and which one asks how far it is.
+//! Signals: three cancel the work, and one asks for its progress.
 //!
-//! A signal that is ignored at the start stays ignored, as nohup(1), `trap '' INT`, and a shell that starts a job in the
-//! background ask for.
+//! A signal that is ignored at the start stays ignored: nohup(1), `trap '' INT`, and a shell that starts a job in the
+//! background ask for that.
 
 use std::{
     fs,
@@ -18,8 +18,8 @@ use signal_hook::{
 
 use crate::work::cancel::Stop;
 
-/// Lets signals ask to stop: the work ends where it leaves nothing behind. Returns what becomes readable when SIGUSR1 asks
-/// for a line of progress.
+/// Lets signals cancel the work, which then removes its leftovers. Returns a stream that becomes readable when SIGUSR1
+/// asks for a line of progress.
 pub fn watch(stop: &Stop) -> Result<UnixStream> {
     let ignored = ignored();
     let is_ignored = |signal: i32| ignored >> (signal - 1) & 1 == 1;
@@ -29,23 +29,23 @@ pub fn watch(stop: &Stop) -> Result<UnixStream> {
             flag::register_usize(signal, stop.signal(), number)?;
         }
     }
-    // A file size limit is an error of the write that meets it, not the end of the process (setrlimit(2)).
+    // Beyond a file size limit the write fails, and the process goes on (setrlimit(2)).
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-    // Where it is ignored, the system forgets how commands end, and nobody can wait for them (wait(2), ECHILD).
+    // If it is ignored, the system forgets how commands end, and waiting for them fails (wait(2), ECHILD).
     if is_ignored(SIGCHLD) {
         flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)))?;
     }
     let (asked, writer) = UnixStream::pair()?;
     match is_ignored(SIGUSR1) {
-        // It stays open, and nothing is ever asked: an end would be the reader's end, too.
+        // Without a writer the reader would end, so the writer stays open, unused.
         true => std::mem::forget(writer),
         false => drop(pipe::register(SIGUSR1, writer)?),
     }
     Ok(asked)
 }
 
-/// Returns the signals that this process ignores, signal `n` as bit `n - 1` (`SigIgn` of proc_pid_status(5)); none if /proc does
-/// not say.
+/// Returns the signals that this process ignores, signal `n` as bit `n - 1` (`SigIgn` of proc_pid_status(5)). Returns
+/// none if /proc does not tell.
 fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     of_status(&status)

@@ -1,6 +1,6 @@
 //! Sizes, for people.
 
-/// Bytes as people say them.
+/// Returns a number of bytes for people, such as `1.5 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

@@ -16,7 +16,7 @@ use crate::{
     store::address::masked,
 };
 
-/// What clap has to say: help and version on standard output, wrong usage on standard error or as JSON.
+/// Shows clap's answer: help and version on standard output, wrong usage on standard error or as JSON.
 pub fn show(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let mut options = arguments.iter().take_while(|argument| *argument != "--");
     let wants_json = options.any(|argument| argument == "--json");
@@ -51,8 +51,8 @@ pub fn show(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     ExitCode::from(Kind::Usage.code())
 }
 
-/// Returns the fault of a command line, with its arguments fit for one line each: clap repeats them, so it is asked again with
-/// arguments that drive no terminal and hold no password.
+/// Returns clap's message about a command line. Clap repeats arguments, so it parses them again, without passwords and
+/// without what drives a terminal.
 fn repeated(error: &clap::Error, arguments: &[OsString]) -> String {
     let plain = arguments.iter().map(|argument| match argument.to_str() {
         Some(text) => printable_line(&masked(text)).into(),

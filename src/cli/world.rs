@@ -1,4 +1,4 @@
-//! The world of a run, as the process knows it.
+//! The facts that `main` reads and hands to a run.
 
 use std::{ffi::OsString, path::PathBuf, time::Instant};
 
@@ -19,18 +19,18 @@ use crate::{
     },
 };
 
-/// Everything that the process knows of the world; its variables hold secrets, so it is never printed.
+/// The facts that the process knows when it starts. The variables hold secrets, so they are never printed.
 #[derive(Clone)]
 pub struct World {
     /// The command line, the program's name first.
     pub arguments: Vec<OsString>,
-    /// What the environment says of where the state lies.
+    /// The paths of the state that the environment names.
     pub environment: Choices,
     /// Every variable of the environment; in values, U+FFFD stands for what is not UTF-8.
     pub variables: Vec<(String, String)>,
     /// The time.
     pub now: DateTime<Utc>,
-    /// When the process began.
+    /// The start of the process.
     pub begun: Instant,
     /// The folder for temporary files.
     pub scratch: PathBuf,
@@ -38,7 +38,7 @@ pub struct World {
     pub has_folder: bool,
     /// This program.
     pub executable: PathBuf,
-    /// Tells this run apart from any other on this machine.
+    /// A word that no other run on this machine has.
     pub unique: String,
 }
 

@@ -356,7 +356,7 @@ fn inspect_reads_the_manifest_of_a_large_archive_and_says_that_it_proved_nothing
     let files = report["manifest"]["files"].as_object().expect("files");
     assert_eq!(files.len(), contents.len());
     let run = machine.run(&["inspect", "large.tar.gz"]).exits(0);
-    assert!(String::from_utf8_lossy(&run.stdout).contains("proven    no"));
+    assert!(String::from_utf8_lossy(&run.stdout).contains("verified  no"));
     // Without the index all of it has to be read.
     fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
     machine.run(&["inspect", "large.tar.gz"]).exits(13);

@@ -92,7 +92,7 @@ fn an_archive_of_hookshots_own_is_good_and_what_was_looked_into_is_listed() {
     ];
     assert_eq!(looked(&report), pairs(&expected));
     let run = machine.run(&["verify", "--deep", "a.tar.gz"]).exits(0);
-    assert!(run.text().contains("looked into state.redb (redb)"));
+    assert!(run.text().contains("opened state.redb (redb)"));
     let plain = machine.run(&["verify", "a.tar.gz", "--json"]).exits(0);
     assert!(plain.json()["archives"][0]["looked_into"].is_null());
 }

@@ -293,7 +293,7 @@ fn a_place_is_copied_but_for_what_is_there_and_what_is_damaged() {
         .exits(0)
         .text();
     assert!(
-        text.contains("there already") && text.contains("proven by"),
+        text.contains("already there") && text.contains("proven by"),
         "{text}"
     );
     assert!(text.contains("other-20261121"), "{text}");

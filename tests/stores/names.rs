@@ -329,7 +329,7 @@ fn no_policy_removes_an_archive_under_another_name() {
     assert_eq!(shelf.names(), left);
     let text = shelf.run(&[&prune[..5], &["-n"]].concat()).exits(0).text();
     assert!(
-        text.contains("under other names, and never removed: 4") && text.contains("website.tar.gz"),
+        text.contains("with other names, never removed: 4") && text.contains("website.tar.gz"),
         "{text}"
     );
 }

@@ -662,7 +662,7 @@ fn folders_of_a_place_without_archives_are_named() {
     }
     for place in ["@offsite", "@local"] {
         let run = offsite::run(&machine, &["list", place]).exits(0);
-        let folder = format!("{place}/web1 is a folder, and a destination of its own");
+        let folder = format!("{place}/web1 is a folder: name it as a destination to list it");
         assert!(run.text().contains(&folder), "{}", run.text());
         let said = offsite::run(&machine, &["list", place, "--json"])
             .exits(0)

@@ -1,4 +1,4 @@
-//! What comes next in a line.
+//! Candidates for the last word of a line.
 
 use std::{
     fs,
@@ -19,10 +19,10 @@ use crate::{
     store::Address,
 };
 
-/// More files of a folder are not looked at.
+/// The most files of a folder that are read.
 const MOST_FILES: usize = 10_000;
 
-/// The kind of files that are meant.
+/// The kind of files that are candidates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Files {
     Archives,
@@ -30,18 +30,18 @@ enum Files {
     None,
 }
 
-/// A line that is to go on, and what is known of the world.
+/// A question for candidates, with the settings that it needs.
 pub struct Asking<'a> {
     /// The places of the state.
     pub choices: Choices,
     /// The folder that `~` stands for.
     pub home: Option<&'a str>,
-    /// Asked if an archive has to be looked into.
+    /// Called if an archive has to be inspected.
     pub context: &'a dyn Fn() -> Option<Context>,
 }
 
 impl Asking<'_> {
-    /// Returns what `current` may become after the words before it.
+    /// Returns the words that `current` may become after those before it.
     pub fn candidates(
         mut self,
         mut root: Command,
@@ -101,7 +101,7 @@ impl Asking<'_> {
         found
     }
 
-    /// Takes notice of an option that says where the configuration is.
+    /// Notes the value of an option that says where the configuration is.
     fn learn(&mut self, option: &Arg, value: &str) {
         let expanded = self.expand(value);
         let place = match option.get_id().as_str() {
@@ -151,7 +151,7 @@ impl Asking<'_> {
         }
     }
 
-    /// Files or folders, and the destinations of the configuration.
+    /// Returns files or folders, and the destinations of the configuration.
     fn places(&self, current: &str, wanted: Files) -> Vec<Candidate> {
         let mut found = Vec::new();
         if current.is_empty() || current.starts_with('@') {
@@ -191,7 +191,8 @@ impl Asking<'_> {
         found
     }
 
-    /// Entries of an archive that is a file here, as far as the next `/`; without one, the sources of the configuration.
+    /// Returns the entries of an archive on this machine, up to the next `/`. Without an archive, returns the sources
+    /// of the configuration.
     fn entries(&self, archive: Option<&str>, current: &str) -> Vec<Candidate> {
         let Some(archive) = archive else {
             let settings = Settings::load(&self.choices);
@@ -227,7 +228,7 @@ impl Asking<'_> {
             .collect()
     }
 
-    /// A path as the shell would give it.
+    /// Returns a path with the home folder in place of `~`.
     fn expand(&self, word: &str) -> PathBuf {
         match (word.strip_prefix("~/"), self.home) {
             (Some(rest), Some(home)) => Path::new(home).join(rest),
@@ -235,7 +236,7 @@ impl Asking<'_> {
         }
     }
 
-    /// Folders, and files of a kind, that a word may become.
+    /// Returns folders, and files of a kind, whose paths begin with `current`.
     fn files(&self, current: &str, wanted: Files) -> Vec<Candidate> {
         let at = current.rfind('/').map_or(0, |slash| slash + 1);
         let (folder, begun) = current.split_at(at);
@@ -263,7 +264,7 @@ impl Asking<'_> {
             .filter(|(name, is_folder)| *is_folder || is_wanted(name))
             .map(candidate)
             .collect();
-        // An archive may have any name: without one that looks so, everything is offered.
+        // An archive may have any name: if no name looks like one, every file is a candidate.
         if found.is_empty() && wanted == Files::Archives {
             return all.iter().map(candidate).collect();
         }
@@ -277,7 +278,7 @@ fn is_archive(name: &str) -> bool {
         .any(|end| name.ends_with(end))
 }
 
-/// The names in a folder, each with true for a folder; of a folder that cannot be read, none.
+/// Returns the names in a folder, each with true if it is a folder. Returns none if the folder cannot be read.
 fn names(folder: &Path) -> Vec<(String, bool)> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();

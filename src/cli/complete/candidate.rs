@@ -1,6 +1,6 @@
-//! A candidate.
+//! A candidate for the last word of a line.
 
-/// One way to go on.
+/// A word that completes the line.
 pub struct Candidate {
     /// `w` a word, `f` a file, `d` a folder.
     pub kind: char,

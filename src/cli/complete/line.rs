@@ -1,6 +1,7 @@
 //! The line of a shell, as words.
 
-/// Splits a line as a shell does, quotes and backslashes apart; the last word, which may be empty, also as it is written.
+/// Splits a line into words as a shell does, without expansions. Returns the last word also as it is written; it may be
+/// empty.
 pub fn split(line: &str) -> (Vec<String>, String) {
     let (mut words, mut word, mut raw) = (Vec::new(), String::new(), String::new());
     let mut quote = None;

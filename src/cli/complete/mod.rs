@@ -1,8 +1,8 @@
 //! Answers to the scripts that complete a line.
 //!
-//! A script for bash, zsh or fish hands the words of the line to the hidden first word `complete`; the answer has one candidate a
-//! line: kind, value and help, with tabs between. So aliases, the destinations of the configuration, and the entries of an archive
-//! are known. Nothing is asked of a network, and nothing is an error: without an answer there are no candidates.
+//! A script for bash, zsh or fish passes the words of the line after the hidden word `complete`. The answer has one
+//! candidate a line: kind, value and help, separated by tabs. Candidates include aliases, the destinations of the
+//! configuration, and the entries of an archive. No network is asked. A failure gives an empty answer.
 
 mod asking;
 mod candidate;
@@ -17,8 +17,8 @@ use crate::{config::Choices, context::Context};
 /// The hidden first word.
 pub const WORD: &str = "complete";
 
-/// Answers a script: `line TEXT [PIECE]` or `words WORD...`, the last of which is still being written. `context` is asked for if
-/// an archive has to be looked into.
+/// Answers a script: `line TEXT [PIECE]` or `words WORD...`. The last word is still being written. `context` is called
+/// if an archive has to be inspected.
 pub fn answer(
     asked: &[String],
     command: Command,
@@ -29,7 +29,7 @@ pub fn answer(
     let (words, kept) = match asked {
         [how, line, piece @ ..] if how == "line" => {
             let (words, raw) = split(line);
-            // The shell replaces no more than this piece of the word.
+            // The shell replaces only this piece of the word.
             let piece = piece.first().map_or(raw.as_str(), String::as_str);
             let kept = raw.strip_suffix(piece).unwrap_or_default().to_owned();
             (words.into_iter().skip(1).collect(), kept)

@@ -8,7 +8,7 @@ pub fn takes_value(option: &Arg) -> bool {
     matches!(option.get_action(), ArgAction::Set | ArgAction::Append)
 }
 
-/// The option that a word names, `-c` or `--config`; of several letters, `-qc`, the last one.
+/// Finds the option that a word names: `-c`, `--config`, or of several letters, as in `-qc`, the last one.
 pub fn option<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
     let mut all = command.get_arguments();
     match word.strip_prefix("--") {
@@ -45,7 +45,7 @@ pub fn options(command: &Command, current: &str) -> Vec<Candidate> {
     found
 }
 
-/// The verbs of a command; their aliases once something is written that begins like one.
+/// Returns the verbs of a command, with their aliases if `current` is not empty.
 pub fn verbs(command: &Command, current: &str) -> Vec<Candidate> {
     let shown = command.get_subcommands().filter(|verb| !verb.is_hide_set());
     let mut found = Vec::new();
@@ -65,7 +65,7 @@ pub fn verbs(command: &Command, current: &str) -> Vec<Candidate> {
     found
 }
 
-/// The argument without a name that comes after `count` others.
+/// Returns the positional argument that comes after `count` others.
 pub fn positional(command: &Command, count: usize) -> Option<&Arg> {
     let mut all: Vec<&Arg> = command.get_positionals().collect();
     all.sort_by_key(|argument| argument.get_index());

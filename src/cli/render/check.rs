@@ -29,7 +29,7 @@ fn describe(checked: &DestinationCheck) -> String {
         printable(&checked.location)
     );
     for name in &checked.swept {
-        out.push_str(&format!("  removed what was left of {}\n", printable(name)));
+        out.push_str(&format!("  removed leftovers of {}\n", printable(name)));
     }
     let row = |capability: &Capability| {
         let result = match (capability.good, capability.seconds) {

@@ -31,7 +31,7 @@ fn script(command: &Command, shell: Shell) -> Result<String> {
     }
 }
 
-/// The command line without what only hookshot itself calls.
+/// Returns the command line without its hidden verbs.
 fn without_hidden(all: &Command) -> Command {
     let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set());
     Command::new("hookshot")
@@ -41,7 +41,7 @@ fn without_hidden(all: &Command) -> Command {
         .subcommands(verbs.cloned())
 }
 
-/// Every verb and option, for a shell that does not find this program.
+/// Returns every verb and option, for a shell that does not find this program.
 fn every_word(all: &Command) -> String {
     let names = all.get_subcommands().map(|verb| verb.get_name().to_owned());
     let arguments = all.get_subcommands().flat_map(Command::get_arguments);

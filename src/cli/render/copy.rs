@@ -16,7 +16,7 @@ fn lines(report: &CopyReport) -> String {
         vec![printable(&one.name), size(one.size_bytes), result]
     });
     let skipped = report.skipped.iter().map(|one| {
-        let result = "there already".to_owned();
+        let result = "already there".to_owned();
         vec![printable(&one.name), size(one.size_bytes), result]
     });
     let failed = report.failed.iter().map(|one| {

@@ -1,4 +1,4 @@
-//! Failures that lie in the place where hookshot stands, and not in what it was asked for.
+//! Advice about failures that the surroundings cause: the kernel's file systems, and the folder for temporary files.
 
 use std::path::Path;
 
@@ -7,13 +7,8 @@ use crate::{
     error::{Failure, Kind},
 };
 
-/// Says what is odd about the place, if the failure comes from that.
+/// Adds advice if the failure is about a new file in a file system of the kernel.
 pub fn explained(failure: &Failure) -> Failure {
-    about_kernel(failure.clone())
-}
-
-/// Says that no file can be made there, if the failure is about a path in a file system of the kernel's.
-fn about_kernel(failure: Failure) -> Failure {
     let is_writing = ["cannot create", "cannot write", "cannot make"]
         .iter()
         .any(|begun| failure.message.starts_with(begun));
@@ -29,18 +24,18 @@ fn about_kernel(failure: Failure) -> Failure {
         roots.into_iter().find(is_below)
     });
     match found {
-        Some(root) if is_writing && failure.kind == Kind::Failed => failure.hint(format!(
-            "{root} is a view of the kernel, in which no file can be made; name a folder on a disk"
+        Some(root) if is_writing && failure.kind == Kind::Failed => failure.clone().hint(format!(
+            "{root} is a view of the kernel and takes no files; name a folder on a disk"
         )),
-        _ => failure,
+        _ => failure.clone(),
     }
 }
 
-/// Returns true if a message is about the folder for temporary files, or what hookshot makes there.
+/// Returns true if a message is about the folder for temporary files, or about a file that hookshot makes there.
 pub fn names_scratch(message: &str, scratch: &Path) -> bool {
     let folder = scratch.display().to_string();
     let folder = folder.trim_end_matches('/');
-    // What hookshot makes there, or the folder itself; not what else may lie below it.
+    // The folder itself, or a file that hookshot makes there; not other files below it.
     let is_meant = |rest: &str| {
         let ours = ["/.hookshot-", "/.tmp", "/hookshot-staging-"];
         !rest
@@ -51,7 +46,7 @@ pub fn names_scratch(message: &str, scratch: &Path) -> bool {
     places.any(|(at, _)| is_meant(&message[at + folder.len()..]))
 }
 
-/// Says in the hint that the folder for temporary files is meant, if the failure is about it.
+/// Names the folder for temporary files in the hint if the failure is about it.
 pub fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
     let folder = scratch.display().to_string();
     let folder = folder.trim_end_matches('/');

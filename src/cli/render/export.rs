@@ -9,7 +9,7 @@ use crate::ops::export::ExportReport;
 /// Shows the report, and returns the exit code.
 pub fn show(printer: &Printer, report: &ExportReport) -> Result<u8> {
     log_faults(report);
-    // For people, the log lines have said it all.
+    // People have read it all in the log lines.
     printer.ended(report, report.failure().as_ref(), String::new)
 }
 

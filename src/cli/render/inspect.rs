@@ -32,7 +32,7 @@ fn describe(report: &InspectReport) -> String {
     );
     if !report.verified {
         out.push_str(
-            "proven    no, only its manifest was read (`hookshot verify` reads all of it)\n",
+            "verified  no, only its manifest was read (`hookshot verify` reads all of it)\n",
         );
     }
     if let Some(created) = manifest["created_at"]

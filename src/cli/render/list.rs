@@ -11,7 +11,7 @@ use crate::{
     ops::list::{ArchiveRow, Detail, ListReport},
 };
 
-/// The most folders that are named.
+/// The most folders that are listed.
 const MOST_NAMED: usize = 10;
 
 /// Shows the report on archives that begin with `prefix`, and returns the exit code.
@@ -24,21 +24,21 @@ pub fn show(printer: &Printer, report: &ListReport, prefix: &str) -> Result<u8> 
 fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<()> {
     if report.archives.is_empty() {
         match report.others {
-            0 => writeln!(out, "there are no archives")?,
+            0 => writeln!(out, "no archives found")?,
             others => writeln!(
                 out,
-                "there are no archives of {prefix}; with --all-hosts there are {others} of others"
+                "no archives of {prefix} found; --all-hosts shows {others} of others"
             )?,
         }
         for folder in report.folders.iter().take(MOST_NAMED) {
             let folder = printable(folder);
             writeln!(
                 out,
-                "{folder} is a folder, and a destination of its own: it was not listed"
+                "{folder} is a folder: name it as a destination to list it"
             )?;
         }
         if let Some(more) = report.folders.len().checked_sub(MOST_NAMED + 1) {
-            writeln!(out, "and so are {} more", more + 1)?;
+            writeln!(out, "and {} more folders", more + 1)?;
         }
         return other_files(out, report);
     }
@@ -74,7 +74,7 @@ fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<(
     other_files(out, report)
 }
 
-/// Names what lies beside the archives and ends like them.
+/// Lists the files beside the archives that end like them.
 fn other_files(out: &mut dyn Write, report: &ListReport) -> io::Result<()> {
     let count = report.other_files.len();
     if count == 0 {
@@ -125,7 +125,7 @@ fn detail(detail: &Detail) -> [String; 5] {
     ]
 }
 
-/// How long ago, in the largest unit that is full.
+/// Returns an age in the largest full unit.
 fn age(seconds: i64) -> String {
     const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
     if seconds < 0 {

@@ -13,40 +13,40 @@ use crate::{
     error::{Failure, Kind},
 };
 
-/// The day of the last change of the manual, the same in every build; that of the release once there is one.
+/// The day of the manual's last change, which is that of the release in a release. It is the same in every build.
 const DATE: &str = "2026-11-29";
 
 const ENVIRONMENT: [(&str, &str); 10] = [
     (
         "HOOKSHOT_CONFIG",
-        "The service's configuration, as --config says it.",
+        "The service's configuration, unless --config names one.",
     ),
     (
         "HOOKSHOT_SERVICES",
-        "The services file, as --services says it.",
+        "The services file, unless --services names one.",
     ),
     (
         "HOOKSHOT_SECRETS",
-        "The secrets file, as --secrets says it.",
+        "The secrets file, unless --secrets names one.",
     ),
     (
         "HOOKSHOT_DATA_DIR",
-        "The folder of state.redb, as --data-dir says it.",
+        "The folder of state.redb, unless --data-dir names one.",
     ),
     (
         "TMPDIR",
-        "The folder for temporary files, /tmp if it says nothing. It needs room for the largest database.",
+        "The folder for temporary files, /tmp by default. It needs room for the largest database.",
     ),
-    ("NO_COLOR", "Takes colour away if it is set and not empty."),
+    ("NO_COLOR", "Turns colour off if it is not empty."),
     (
         "CLICOLOR, CLICOLOR_FORCE, FORCE_COLOR",
-        "Give colour or take it away, after NO_COLOR.",
+        "Turn colour on or off if NO_COLOR does not.",
     ),
     (
         "TERM",
-        "With dumb, or without it, there is neither colour nor a progress bar.",
+        "If it is dumb or not set, neither colour nor a progress bar is shown.",
     ),
-    ("COLUMNS", "The bar is no wider."),
+    ("COLUMNS", "The most columns that the progress bar takes."),
     (
         "LC_ALL, LC_CTYPE, LANG",
         "In a locale of UTF-8 the bar is made of blocks.",
@@ -60,7 +60,7 @@ const FILES: [(&str, &str); 6] = [
     ),
     (
         "/etc/hookshot/services.toml, /etc/hookshot/secrets",
-        "The services and the secrets, beside the configuration unless it says something else.",
+        "The services and the secrets, beside the configuration unless it names other files.",
     ),
     ("/var/lib/hookshot/state.redb", "The service's database."),
     ("PREFIX-YYYYMMDD-HHMMSS.tar.gz", "An archive."),
@@ -91,7 +91,7 @@ fn page(mut root: Command, verb: Option<&str>) -> Result<String, Failure> {
     match found {
         Some(command) => Ok(Page::of(&root, command)),
         None => Err(
-            Failure::new(Kind::Usage, format!("there is no verb {verb:?}"))
+            Failure::new(Kind::Usage, format!("no verb is called {verb:?}"))
                 .hint("`hookshot --help` lists them"),
         ),
     }
@@ -243,7 +243,7 @@ impl Page {
         }
     }
 
-    /// The examples of the help, as they are typed.
+    /// Adds the examples of the help, as they are typed.
     fn examples(&mut self, command: &Command) {
         let help = command
             .get_after_help()
@@ -282,7 +282,7 @@ fn takes_value(argument: &Arg) -> bool {
         .is_some_and(|range| range.takes_values())
 }
 
-/// An option with its names and its value, or an argument.
+/// Returns an option with its names and its value, or an argument.
 fn head(argument: &Arg) -> String {
     let values = argument.get_value_names().unwrap_or_default();
     let mut values: Vec<String> = values
@@ -316,7 +316,7 @@ fn about(command: &Command) -> String {
     about.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Returns the description of a verb: its long help without the first line, which stands under NAME, unless there is no other.
+/// Returns the description of a verb: its first line as a sentence, then the rest of its long help.
 fn description(command: &Command) -> String {
     let long = command.get_long_about().map(ToString::to_string);
     let long = long.unwrap_or_else(|| about(command));

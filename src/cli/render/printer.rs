@@ -1,4 +1,4 @@
-//! What people and programs read: results on standard output, failures on standard error or as JSON.
+//! The printer: shows results on standard output, and failures on standard error or as JSON.
 
 use std::{
     io::{self, Write},
@@ -25,7 +25,7 @@ use crate::{
     model::entry_name::{printable_json, printable_lines},
 };
 
-/// How results and failures are shown.
+/// A printer of reports and failures.
 #[derive(Clone)]
 pub struct Printer {
     json: bool,
@@ -35,7 +35,7 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// As the command line says.
+    /// Returns the printer that the command line asks for.
     pub fn new(
         global: &GlobalArguments,
         screen: Arc<Screen>,
@@ -50,7 +50,7 @@ impl Printer {
         }
     }
 
-    /// Whether results are JSON.
+    /// Returns true if results are JSON.
     pub fn is_json(&self) -> bool {
         self.json
     }
@@ -95,8 +95,8 @@ impl Printer {
         Ok(code)
     }
 
-    /// Shows a report of work that ended, and gives its exit code. What was left undone stands in log lines already: the failure
-    /// is for programs.
+    /// Shows the report of finished work, and returns the exit code. Log lines have named what was left undone, so only
+    /// programs get the failure.
     pub fn ended(
         &self,
         report: &impl Serialize,
@@ -110,8 +110,7 @@ impl Printer {
         Ok(failure.map_or(0, |failure| failure.kind.code()))
     }
 
-    /// Shows a report that may be long, each part of it as soon as it is made, together with the failure that it ends in. Returns
-    /// the exit code.
+    /// Shows a report that may be long, part by part, together with the failure that it ends in. Returns the exit code.
     pub fn report_long(
         &self,
         report: &impl Serialize,
@@ -139,10 +138,10 @@ impl Printer {
         result.map(|()| code)
     }
 
-    /// Shows a failure and gives its exit code.
+    /// Shows a failure and returns its exit code.
     pub fn failure(&self, failure: &Failure) -> u8 {
         let failure = &explained(failure);
-        // Whoever ends the work does not wait for a terminal that is stopped.
+        // An interrupted run does not wait for a stopped terminal.
         let is_mute = matches!(failure.kind, Kind::Interrupted(_)) && self.screen.is_mute();
         if self.json {
             self.screen.clear();
@@ -181,7 +180,7 @@ impl Printer {
         as_json(failure, self.hint(failure))
     }
 
-    /// Returns the advice about a failure. Without a working folder, nothing that a relative path names is there.
+    /// Returns the advice about a failure. Without a working folder, relative paths lead nowhere.
     fn hint<'a>(&self, failure: &'a Failure) -> Option<&'a str> {
         const LOST: &str = "the working folder was removed, so relative paths lead nowhere: change to a folder that is there, or name absolute paths";
         match failure.kind {

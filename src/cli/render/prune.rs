@@ -50,7 +50,7 @@ fn lines(report: &PruneReport) -> String {
     out
 }
 
-/// The most files under other names that are named; JSON has all.
+/// The most files with other names that are listed; JSON has all.
 const MOST_NAMED: usize = 20;
 
 fn summary(place: &DestinationPrune) -> String {
@@ -80,7 +80,7 @@ fn summary(place: &DestinationPrune) -> String {
             names.push(format!("and {} more", count - MOST_NAMED));
         }
         out.push_str(&format!(
-            "under other names, and never removed: {count} ({})\n",
+            "with other names, never removed: {count} ({})\n",
             names.join(", ")
         ));
     }

@@ -1,6 +1,6 @@
 //! The language of man(7).
 
-/// Lines of the source are no longer.
+/// The most columns of a line of the source.
 const LINE_WIDTH: usize = 78;
 
 /// A page that is being written.
@@ -48,7 +48,7 @@ impl Roff {
 
     /// Adds a line that is text, whatever it begins with.
     pub fn line(&mut self, line: &str) {
-        // A line that begins so would be an instruction.
+        // Otherwise man(7) would read the line as an instruction.
         if line.starts_with(['.', '\'']) {
             self.0.push_str("\\&");
         }
@@ -67,7 +67,7 @@ impl Roff {
         }
     }
 
-    /// Adds a paragraph behind a list.
+    /// Adds a paragraph after a list.
     pub fn text_after(&mut self, text: &str) {
         self.0.push_str(".PP\n");
         self.text(text);
@@ -80,7 +80,7 @@ impl Roff {
     }
 }
 
-/// The text with a full stop behind it.
+/// Returns the text as a sentence, with a capital letter and a full stop.
 pub fn sentence(text: &str) -> String {
     let mut text = text.trim().to_owned();
     if let Some(first) = text.chars().next() {
@@ -104,7 +104,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Plain text for man(7) (groff_char(7)).
+/// Returns text for man(7), escaped (groff_char(7)).
 pub fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{printer::Printer, table::table};
 use crate::ops::simulate::{HeldArchive, SimulatedDay, SimulationReport};
 
-/// The most lines that the course of a simulation has for people.
+/// The most rows of the course of a simulation.
 const MOST_LINES: usize = 40;
 
 /// Shows the report, and returns the exit code.
@@ -14,7 +14,7 @@ pub fn show(printer: &Printer, report: &SimulationReport) -> Result<u8> {
 }
 
 fn course(report: &SimulationReport) -> String {
-    // A date is YYYY-MM-DD: days, months, or years, whichever is not too much.
+    // A date is YYYY-MM-DD: rows are days, or months or years if there would be too many.
     let lengths = [10, 7, 4].map(|length| (length, periods(report, length)));
     let [.., (_, years)] = &lengths;
     let fits = |(_, rows): &&(usize, Vec<Vec<String>>)| rows.len() <= MOST_LINES;
@@ -32,7 +32,7 @@ fn course(report: &SimulationReport) -> String {
     out
 }
 
-/// What is held at the end of each period whose name is so much of a date.
+/// Returns a row for each period, whose name is the first `length` characters of a date: the archives held at its end.
 fn periods(report: &SimulationReport, length: usize) -> Vec<Vec<String>> {
     let name = |day: &SimulatedDay| day.date.get(..length).unwrap_or(&day.date).to_owned();
     let chunks = report

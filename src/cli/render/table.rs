@@ -6,17 +6,18 @@ use comfy_table::{ColumnConstraint, Table, Width};
 
 use crate::model::entry_name::printable_line;
 
-/// How many rows of a long table are in memory at once.
+/// The most rows of a long table that are in memory at once.
 const PART_ROWS: usize = 1000;
 
-/// A table with a header, columns aligned, no lines.
+/// Returns a table with a header and aligned columns, without lines.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = bare(rows);
     table.set_header(header.to_vec());
     lines(&table)
 }
 
-/// The same, written as it is made: of many rows a part is in memory. `rows` is asked twice, and must say the same.
+/// Writes such a table part by part, so that only some of its rows are in memory. `rows` is called twice and must
+/// return the same rows.
 pub fn write_table<R: Iterator<Item = Vec<String>>>(
     out: &mut dyn Write,
     header: &[&str],
@@ -39,7 +40,7 @@ pub fn write_table<R: Iterator<Item = Vec<String>>>(
     })
 }
 
-/// Gives tables of no more than [`PART_ROWS`] rows.
+/// Passes tables of at most [`PART_ROWS`] rows to `take`.
 fn each_part(
     rows: impl Iterator<Item = Vec<String>>,
     mut take: impl FnMut(Table) -> io::Result<()>,
@@ -54,7 +55,7 @@ fn each_part(
 fn bare(rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    // A cell is one line, whoever wrote it.
+    // A cell stays one line, whatever its text is.
     let inert = |row: Vec<String>| {
         row.iter()
             .map(|cell| printable_line(cell))

@@ -43,7 +43,7 @@ pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
         out
     })
 }
-/// A line of a source: where it is, and how much it holds.
+/// Returns the line of a source: where it is, and how much it holds.
 fn held(source: &ValidatedSource) -> String {
     let name = printable(&source.name);
     let kind = source.kind;

@@ -25,7 +25,7 @@ pub fn show(printer: &Printer, report: &VerifyReport, scratch: &Path) -> Result<
     if printer.is_json() {
         return printer.report_with(report, Some(&worst), String::new);
     }
-    // The faults stand in the lines; the failure counts them.
+    // The lines have the faults; the failure counts them.
     let bad = report
         .archives
         .iter()
@@ -75,7 +75,7 @@ fn lines(report: &VerifyReport, scratch: &Path) -> String {
                     let check = looked.check.map(|check| format!(", {}", check.pragma()));
                     let check = check.unwrap_or_default();
                     format!(
-                        "  looked into {} ({}{check})\n",
+                        "  opened {} ({}{check})\n",
                         printable(&looked.entry),
                         looked.kind.name()
                     )

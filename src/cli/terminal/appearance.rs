@@ -2,7 +2,7 @@
 
 use crate::cli::global::{ColorWhen, GlobalArguments, ProgressWhen};
 
-/// The surroundings that decide about it, beside the options.
+/// The surroundings that decide about the look, besides the options.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
     /// The variables of the environment.
@@ -43,7 +43,7 @@ pub struct Appearance {
 }
 
 impl Appearance {
-    /// Decides, options first.
+    /// Returns the look: options decide first, then variables, then the terminal.
     pub fn new(global: &GlobalArguments, surroundings: Surroundings<'_>) -> Appearance {
         let terminal = Terminal(surroundings);
         let progress = match global.progress {
@@ -68,7 +68,7 @@ impl Appearance {
 struct Terminal<'a>(Surroundings<'a>);
 
 impl<'a> Terminal<'a> {
-    /// A variable; one that is empty counts as none.
+    /// Returns a variable; an empty one counts as unset.
     fn variable(&self, name: &str) -> Option<&'a str> {
         let mut variables = self.0.variables.iter();
         let found = variables.find(|(known, _)| known == name);
@@ -83,7 +83,7 @@ impl<'a> Terminal<'a> {
         self.0.is_terminal && self.variable("TERM").is_some_and(|term| term != "dumb")
     }
 
-    /// no-color.org, then bixense.com/clicolors and force-color.org, then the terminal.
+    /// Follows no-color.org, then bixense.com/clicolors and force-color.org, then the terminal.
     fn is_colored(&self) -> bool {
         let is_on = |name: &str| {
             let value = self.variable(name);
@@ -100,7 +100,7 @@ impl<'a> Terminal<'a> {
         !is_off && self.is_capable()
     }
 
-    /// Blocks if the locale has them, one column each: `LC_ALL` wins, then `LC_CTYPE`, then `LANG` (locale(7)).
+    /// Returns blocks if the locale has them, one column each: `LC_ALL` wins, then `LC_CTYPE`, then `LANG` (locale(7)).
     fn cells(&self) -> Cells {
         let names = ["LC_ALL", "LC_CTYPE", "LANG"];
         let locale = names.iter().find_map(|name| self.variable(name));

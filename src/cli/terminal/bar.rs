@@ -1,4 +1,4 @@
-//! A line about work under way, as wide as the terminal lets it be.
+//! A line about work under way, as wide as the terminal permits.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ const NAME_WIDTH: usize = 20;
 pub struct Pace {
     /// Its name.
     pub what: &'static str,
-    /// The number of its bytes, if that is known.
+    /// The number of its bytes, if known.
     pub total: Option<u64>,
     /// The number of those that are done.
     pub done: u64,
     /// The time that it has taken so far.
     pub lasts: Duration,
-    /// The time for which nothing has come.
+    /// The time since bytes came last.
     pub idles: Duration,
 }
 
-/// Work that has stood still for this long is not known to end.
+/// After this time without bytes, the end is unknown.
 const STALLED: Duration = Duration::from_secs(5);
-/// An estimate of more than so many times what the work has taken says nothing.
+/// An estimate of more than this many times the time taken so far is not shown.
 const MOST_ESTIMATED: u64 = 100;
 
 impl Pace {
-    /// The bytes that are done, never more than there are: what is read twice counts once.
+    /// Returns the bytes that are done, at most the total: bytes that are read twice count once.
     fn done(&self) -> u64 {
         self.done.min(self.total.unwrap_or(u64::MAX))
     }
@@ -44,7 +44,8 @@ impl Pace {
         (self.done as f64 / self.lasts.as_secs_f64().max(0.001)) as u64
     }
 
-    /// Returns the time that is left, in seconds. `None` if nothing is left, or if what has come so far tells nothing of the rest.
+    /// Returns the time that is left, in seconds. Returns `None` if nothing is left, or if the pace so far is too slow
+    /// to tell.
     fn seconds_left(&self) -> Option<u64> {
         if self.idles >= STALLED {
             return None;
@@ -56,7 +57,7 @@ impl Pace {
         (seconds <= most).then_some(seconds)
     }
 
-    /// A line for a log.
+    /// Returns a line for a log.
     pub fn sentence(&self) -> String {
         let (what, done) = (self.what, size(self.done()));
         let speed = size(self.bytes_a_second());
@@ -71,8 +72,8 @@ impl Pace {
         }
     }
 
-    /// A line of less than `columns` columns: with a bar if it is known how much there is. If it is too narrow, the
-    /// speed goes first, then the sizes, the time that is left, and the bar.
+    /// Returns a line of fewer than `columns` columns, with a bar if the total is known. If it is too narrow, the speed
+    /// goes first, then the sizes, the time that is left, and the bar.
     pub fn line(&self, columns: usize, cells: Cells) -> String {
         // The last column stays free: some terminals wrap as soon as it is filled.
         let room = columns.saturating_sub(1);
@@ -113,7 +114,7 @@ impl Pace {
     }
 }
 
-/// The first line that fits, else as much of the last resort as does.
+/// Returns the first line that fits, else as much of `last` as fits.
 fn fitting<const N: usize>(lines: [String; N], room: usize, last: &str) -> String {
     let mut lines = lines.into_iter().map(|line| line.trim_end().to_owned());
     let found = lines.find(|line| line.chars().count() <= room);
@@ -129,7 +130,7 @@ fn bar(width: usize, percent: u128, cells: Cells) -> String {
     full.repeat(filled) + &empty.repeat(width - filled)
 }
 
-/// Seconds in four columns.
+/// Returns seconds in at most four columns.
 fn time(seconds: u64) -> String {
     match seconds {
         0..100 => format!("{seconds}s"),

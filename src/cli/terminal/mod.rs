@@ -1,4 +1,4 @@
-//! The terminal: how hookshot looks on it, the bar in its last line, and the streams that it shows.
+//! The terminal: the look of hookshot, the progress bar, and the two output streams.
 
 pub mod appearance;
 pub mod bar;

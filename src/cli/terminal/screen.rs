@@ -1,8 +1,8 @@
-//! The progress of long work: a bar with throughput and the time that is left on a terminal, else a line every ten seconds, and
-//! a line for each SIGUSR1.
+//! The progress of long work: on a terminal a bar with throughput and the time that is left, else a line every ten
+//! seconds. Each SIGUSR1 asks for a line.
 //!
-//! The bar is one line, and the cursor waits at its beginning. So whatever a terminal makes of it when it becomes narrower, it
-//! lies behind the cursor, and is erased from there.
+//! The bar is one line, and the cursor waits at its beginning. If the terminal becomes narrower and wraps it, all of it
+//! is after the cursor, and is erased from there.
 
 use std::{
     io::{self, Read as _, Write},
@@ -27,7 +27,7 @@ use super::{
     bar::Pace,
 };
 
-/// Log lines of this target are shown although the run is quiet.
+/// The target of log lines that a quiet run shows, too.
 pub const ASKED: &str = "hookshot::asked";
 
 /// The time between two lines about long work in a log.
@@ -35,7 +35,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// The time between two bars while the work goes on, and while it stands still.
 const FRAME: Duration = Duration::from_millis(100);
 const IDLE_FRAME_MS: u16 = 1000;
-/// As wide is a terminal that does not say it.
+/// The width of a terminal that does not tell it.
 const USUAL_COLUMNS: usize = 80;
 /// The stack of the thread that answers and redraws.
 const STACK_BYTES: usize = 512 << 10;
@@ -50,17 +50,17 @@ struct State {
     what: &'static str,
     total: Option<u64>,
     done: u64,
-    /// When this piece of work began.
+    /// The start of this piece of work.
     begun: Instant,
-    /// When bytes came last.
+    /// The time at which bytes came last.
     moved: Instant,
-    /// True if work is under way: no result was printed since it began.
+    /// True if work is under way, and no result was printed since it began.
     is_active: bool,
-    /// When the last line was said.
+    /// The time of the last line.
     said: Instant,
-    /// When a bar was drawn last.
+    /// The time at which a bar was drawn last.
     drawn: Option<Instant>,
-    /// The columns that the terminal had for the bar that is to be seen; none if there is no bar.
+    /// The width of the terminal when the bar was drawn; `None` if no bar is shown.
     columns: Option<usize>,
 }
 
@@ -118,24 +118,24 @@ impl State {
     }
 }
 
-/// Returns true if the terminal is ours to write to: in the background a shell or an editor has it.
+/// Returns true if this job has the terminal: in the background a shell or an editor has it.
 fn is_in_foreground() -> bool {
     match tcgetpgrp(io::stderr().as_fd()) {
         Ok(group) => group == getpgrp(),
-        // A terminal that is not the one of our session has no jobs of ours.
+        // The terminal belongs to another session, so it does not tell.
         Err(_) => true,
     }
 }
 
-/// Whether what is written to standard error is taken at once. A terminal that is stopped (Ctrl-S), or is shown far away over a
-/// line that hangs, takes nothing: the work does not wait for it.
+/// Returns true if standard error takes bytes at once. A stopped terminal (Ctrl-S) and one behind a hanging connection
+/// take none; the work does not wait for them.
 fn has_room() -> bool {
     let stderr = io::stderr();
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
 }
 
-/// The columns of the terminal now, and no more than the user leaves.
+/// Returns the columns of the terminal now, at most those that `COLUMNS` permits.
 fn columns(most: Option<usize>) -> usize {
     let size = tcgetwinsize(io::stderr().as_fd()).ok();
     let told = size.map(|size| usize::from(size.ws_col));
@@ -155,7 +155,7 @@ impl Screen {
         })
     }
 
-    /// Shows progress now and then, and says it in a line whenever something comes through `asked`.
+    /// Shows progress from time to time, and logs it in a line whenever a byte comes through `asked`.
     pub fn watch(self: &Arc<Self>, asked: UnixStream) {
         let watching = self.clone();
         let thread = thread::Builder::new().name("progress".to_owned());
@@ -170,14 +170,14 @@ impl Screen {
         self.appearance.is_colored
     }
 
-    /// Takes the bar away, if there is one: what is printed next stands where it stood.
+    /// Erases the bar, if one is shown, so that the next line takes its place.
     pub fn clear(&self) {
         let mut state = self.state();
         state.erase();
         state.is_active = false;
     }
 
-    /// Gives the bar up where it stands, and returns true, if nothing can be said on standard error now.
+    /// Returns true if standard error takes nothing now. Then the bar stays as it is, and is forgotten.
     pub fn is_mute(&self) -> bool {
         if has_room() {
             return false;
@@ -188,7 +188,7 @@ impl Screen {
         true
     }
 
-    /// Returns a writer whose lines stand above the bar, if there is one.
+    /// Returns a writer whose lines appear above the bar.
     pub fn above<W: Write>(self: &Arc<Self>, inner: W) -> Above<W> {
         Above {
             screen: self.clone(),
@@ -200,7 +200,7 @@ impl Screen {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draws the bar anew, or says a line, if it is time.
+    /// Draws the bar anew, or logs a line, if it is time.
     fn show(&self, mut state: MutexGuard<'_, State>) {
         let is_due = state.drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME);
         match self.appearance.progress {
@@ -210,7 +210,7 @@ impl Screen {
             ProgressDisplay::Lines if state.said.elapsed() >= PERIOD => {
                 state.said = Instant::now();
                 let sentence = state.work().sentence();
-                // The writer of log lines asks for the state as well.
+                // The writer of log lines locks the state as well.
                 drop(state);
                 info!("{sentence}");
             }
@@ -218,7 +218,7 @@ impl Screen {
         }
     }
 
-    /// Answers requests and keeps the bar alive, for as long as the process lives.
+    /// Answers requests and redraws the bar, until the process ends.
     fn answer(&self, mut asked: UnixStream) {
         let mut buffer = [0; 64];
         loop {
@@ -261,7 +261,7 @@ impl Screen {
         state.begun = now;
         state.moved = now;
         state.is_active = true;
-        // Phases of a few seconds each are still long work, so what was said and drawn stays.
+        // Several short phases are long work together, so the times of the last line and bar stay.
     }
 
     /// Adds `bytes` to those that are done.
@@ -275,13 +275,13 @@ impl Screen {
     }
 }
 
-/// A writer whose lines stand above the bar.
+/// A writer whose lines appear above the bar.
 pub struct Above<W> {
     screen: Arc<Screen>,
     inner: W,
 }
 
-/// A message that nobody can read is no reason to fail: the work and the exit code matter.
+/// A message that cannot be written is not a failure: the work and the exit code matter.
 impl<W: Write> Write for Above<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.screen.state();

@@ -17,8 +17,8 @@ use crate::{
     work::stdout::ensure_open,
 };
 
-/// Writes to standard output, without anything that drives a terminal. A reader that has read enough is fine, and one that there
-/// never was is an error.
+/// Writes text to standard output, and escapes what drives a terminal. A reader that closed the pipe is not an error; a
+/// standard output that was never open is.
 pub fn print(text: &str) -> Result<()> {
     if text.is_empty() {
         return Ok(());
@@ -26,19 +26,19 @@ pub fn print(text: &str) -> Result<()> {
     print_by(|out| out.write_all(printable_lines(text).as_bytes()))
 }
 
-/// Writes JSON to standard output, likewise.
+/// Writes JSON to standard output in the same way.
 pub fn print_json(value: &Value) -> Result<()> {
     print_by(|out| out.write_all(printable_json(&format!("{value:#}\n")).as_bytes()))
 }
 
-/// A writer in front of standard output or standard error: what it passes on drives no terminal.
+/// A writer that escapes what drives a terminal, in front of standard output or standard error.
 pub struct Inert<W> {
     inner: W,
     escape: fn(&str) -> String,
 }
 
 impl<W: Write> Inert<W> {
-    /// Each piece that is written must be text by itself.
+    /// Returns a writer in front of `inner`. Each write must consist of whole characters.
     pub fn new(inner: W, escape: fn(&str) -> String) -> Inert<W> {
         Inert { inner, escape }
     }
@@ -56,8 +56,8 @@ impl<W: Write> Write for Inert<W> {
     }
 }
 
-/// A writer that waits for room where the process that started this one made the pipe non-blocking (fcntl(2), `O_NONBLOCK`), as
-/// Node.js does with pipes that it shares.
+/// A writer that waits for room if the pipe is non-blocking (fcntl(2), `O_NONBLOCK`). Node.js makes the pipes that it
+/// shares so.
 struct Patient<W>(W);
 
 impl<W: Write + AsFd> Patient<W> {
@@ -87,7 +87,7 @@ impl<W: Write + AsFd> Write for Patient<W> {
     }
 }
 
-/// Writes to standard output by `write`, likewise; nothing is escaped.
+/// Lets `write` fill standard output, without escaping. It treats readers in the same way.
 pub fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::new(Patient(io::stdout().lock()));
     let written = ensure_open().and_then(|()| write(&mut out));
@@ -97,7 +97,7 @@ pub fn print_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<
     }
 }
 
-/// Writes to standard error, at once. That nobody can read it changes nothing.
+/// Writes to standard error at once. A failure to do so changes nothing.
 pub fn say(text: &str) {
     let _ = Patient(io::stderr().lock()).write_all(text.as_bytes());
 }

@@ -10,10 +10,10 @@ use crate::{
     ops::check::check,
 };
 
-/// Find out what can be done at a destination
+/// Test what a destination permits
 ///
-/// Writes a small object, finds it, reads it, lists it, tries to create it a second time, which must be refused, and deletes
-/// it. What uploads left that were killed is removed first.
+/// Removes the leftovers of killed uploads. Then writes a small object, finds it, reads it, lists it, creates it a
+/// second time, which must be refused, and deletes it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookshot check\n  hookshot check @offsite\n  hookshot check s3://bucket/host --json"

@@ -11,21 +11,22 @@ use crate::{
     ops::copy::{CopyRequest, copy},
 };
 
-/// Copy archives between places, proven on arrival
+/// Copy archives between destinations, verified on the way
 ///
-/// An archive is proven good while it passes, and the other place proves that it holds it. What is there already, with the
-/// same name and size, is skipped; nothing is ever replaced.
+/// Each archive is verified while it passes, and the destination must prove that it holds it. An archive that is
+/// already there, with the same name and size, is skipped. Nothing is replaced.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     hookshot copy @local/latest @offsite\n  \
     hookshot copy @local @offsite                      # what is there and not here\n  \
     hookshot copy s3://bucket/host/state-20261121-030000.tar.gz /tmp/")]
 pub struct CopyArguments {
-    /// An archive, or a place for all archives of this prefix there: @NAME[/ARCHIVE|/latest], a URL, a file or a folder
+    /// An archive, or a destination for all its archives of this prefix: @NAME[/ARCHIVE|/latest], a URL, a file or a
+    /// folder
     from: OsString,
-    /// A place: @NAME, a URL or a folder
+    /// The destination: @NAME, a URL or a folder
     to: OsString,
-    /// Of a place, the archives of every prefix
+    /// Copy the archives of every prefix
     #[arg(long)]
     all_hosts: bool,
 }

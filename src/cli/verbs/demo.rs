@@ -1,4 +1,4 @@
-//! `hookshot demo`: a made-up service, exported, broken and restored, by the very commands that a person would type.
+//! `hookshot demo`: a made-up service, exported, broken and restored with the commands that a user would type.
 
 use std::{io::Write as _, path::PathBuf, process::Command};
 
@@ -13,13 +13,13 @@ use crate::{
     store::address::require_path,
 };
 
-/// A small made-up service, exported and restored: see it work in one command
+/// Export and restore a small made-up service, to see hookshot work
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookshot demo\n  hookshot demo ./playground                         # stays for you to look at"
+    after_help = "Examples:\n  hookshot demo\n  hookshot demo ./playground                         # keeps the service"
 )]
 pub struct DemoArguments {
-    /// A folder that does not exist yet [default: a temporary one, removed at the end]
+    /// A folder to create and keep [default: a temporary one, removed at the end]
     dir: Option<PathBuf>,
 }
 
@@ -111,7 +111,7 @@ impl Story<'_> {
         }
     }
 
-    /// Shows a command and runs it, as a person would.
+    /// Shows a command and runs it, as a user would.
     fn run(&self, arguments: &[&str]) -> Result<Option<i32>> {
         self.app.context.stop.check()?;
         let config = self.service.config();
@@ -130,7 +130,7 @@ impl Story<'_> {
             .env_remove("HOOKSHOT_SECRETS")
             .env_remove("HOOKSHOT_DATA_DIR");
         if self.app.is_quiet {
-            // Warnings belong to the story as well: it is told only if it ends badly.
+            // Warnings belong to the story, too: they are shown only if a command fails.
             let output = command
                 .arg("--quiet")
                 .output()

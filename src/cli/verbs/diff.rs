@@ -14,10 +14,10 @@ use crate::{
     ops::diff::{DiffSide, Text, diff},
 };
 
-/// Show what differs between an archive and this machine's state, or between two archives
+/// Compare an archive with this machine's state, or with another archive
 ///
-/// Here is this machine, or the first of two archives; there is the other. Exits with 0 when nothing differs and
-/// with 1 when something does.
+/// HERE is this machine, or the first of two archives; THERE is the other. The exit code is 0 if nothing differs, and 1
+/// if something does.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookshot diff state.tar.gz\n  hookshot diff state.tar.gz --text                  # keys of configuration, never secrets\n  hookshot diff monday.tar.gz tuesday.tar.gz"
@@ -27,7 +27,7 @@ pub struct DiffArguments {
     archive: PathBuf,
     /// A second archive, instead of this machine's state
     pub other: Option<PathBuf>,
-    /// Show which keys of configuration files differ; values that may be secrets are masked
+    /// Show the keys of configuration files that differ, with secrets masked
     #[arg(long)]
     text: bool,
 }

@@ -18,8 +18,8 @@ use crate::{
 
 /// Make an archive of this machine's state
 ///
-/// The archive holds state.redb, config.toml, services.toml and the secrets file. It is read back and proven before it
-/// appears under its name, 0600. An archive that is there already is replaced in one step; any other file is not.
+/// The archive holds state.redb, config.toml, services.toml and the secrets file. It is read back and verified before
+/// it gets its name, with mode 0600. An archive of the same name is replaced in one step; any other file is not.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     hookshot export /var/backups/hookshot/             # a file with the default name in that folder\n  \
@@ -35,36 +35,37 @@ pub struct ExportArguments {
     /// Replace a file that is not an archive
     #[arg(long)]
     overwrite: bool,
-    /// Leave the secrets file out
+    /// Leave out the secrets file
     #[arg(long)]
     exclude_secrets: bool,
-    /// A label for the manifest; may be given several times
+    /// Add a label to the manifest; may be given several times
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
     tags: Vec<(String, String)>,
-    /// How hard to compress, 0 (store) to 12 (smallest) [default: [backup] level, else 5]
+    /// Compress with this level, 0 (store) to 12 (smallest) [default: [backup] level, else 5, and 6 for entries below
+    /// 512 KiB]
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=i64::from(Level::MAX)))]
     level: Option<u8>,
-    /// An earlier archive: what has not changed since is not compressed again [default: the newest one in the folder]
+    /// Reuse what this earlier archive has already compressed [default: the newest one in the folder]
     #[arg(long, value_name = "ARCHIVE", conflicts_with = "no_since")]
     since: Option<PathBuf>,
-    /// Compress everything
+    /// Compress everything anew
     #[arg(long)]
     no_since: bool,
-    /// Read back what destinations hold, even where they tell a checksum of their own
+    /// Read back what destinations hold, even if they tell a checksum of their own
     #[arg(long)]
     read_back: bool,
-    /// How the database is copied [default: [backup] snapshot, else auto]
+    /// Copy the database by this method [default: [backup] snapshot, else auto]
     #[arg(long, value_name = "METHOD")]
     snapshot: Option<Snapshot>,
-    /// How long the copy of a database that a service writes to may take: 90s, 5m; a number alone is seconds
+    /// Limit the time to copy a database that a service writes to: 90s, 5m; a number alone is seconds
     #[arg(long, value_name = "TIME", default_value = "60s")]
     snapshot_timeout: TimeLimit,
 }
 
-/// How the database is copied.
+/// The methods of copying the database.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Snapshot {
-    /// Under a lock where nobody has it open, else along its checksums while the service works, else from a clone.
+    /// Under a lock if no process has it open, else along its checksums while the service works, else from a clone.
     Auto,
     /// Under a lock, or not at all.
     Locked,
@@ -72,7 +73,7 @@ enum Snapshot {
     Walk,
     /// From a clone that the file system makes in a moment (btrfs, xfs).
     Reflink,
-    /// Along its checksums; what changed meanwhile while the service is stopped for a moment (SIGSTOP).
+    /// Along its checksums; the service is stopped for a moment to copy the last changes (SIGSTOP).
     Pause,
 }
 

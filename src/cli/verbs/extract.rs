@@ -14,9 +14,11 @@ use crate::{
     work::stdout::ensure_open,
 };
 
-/// Take single entries or directories out of an archive
+/// Extract single entries or directories from an archive
 ///
-/// The whole archive is proven before anything appears; of one above 16 MiB, the entries that are taken out. Files keep mode and time, secrets are never wider than 0600. A directory comes as a whole, with its folders and the links that stay inside it.
+/// The whole archive is verified before a file appears; of one above 16 MiB, only the extracted entries. Files keep
+/// their mode and time; the mode of a secret is 0600 at most. A directory comes with its folders and with the links
+/// that stay inside it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookshot extract state.tar.gz state.redb -o /tmp/look\n  hookshot extract state.tar.gz config.toml -o - | less\n  hookshot extract state.tar.gz data -o /tmp/look"
@@ -27,10 +29,10 @@ pub struct ExtractArguments {
     /// Names of entries, as `hookshot inspect` shows them, or of directories
     #[arg(required = true)]
     entries: Vec<EntryName>,
-    /// A folder, or `-` for standard output
+    /// Extract to this folder, or with `-` to standard output
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Replace files that are there already
+    /// Replace existing files
     #[arg(long)]
     overwrite: bool,
 }

@@ -1,4 +1,4 @@
-//! Flags that several verbs have, and what they mean.
+//! Flags that several verbs have, and their meaning.
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,12 @@ use crate::{
     store::address::require_path,
 };
 
-/// Whose archives a flag `--all-hosts` means.
+/// Returns the hosts that `--all-hosts` asks for.
 pub fn hosts(all_hosts: bool) -> Hosts {
     if all_hosts { Hosts::All } else { Hosts::Ours }
 }
 
-/// The folder that stands for `/`, absolute and without links; the root itself is none.
+/// Returns the folder that stands for `/`, absolute and without links. Returns `None` if it is the root itself.
 pub fn root(said: Option<&Path>) -> Result<Option<PathBuf>> {
     let Some(said) = said else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! `hookshot guard`: what lets a paused service run on, whatever becomes of the export that paused it.
+//! `hookshot guard`: lets a paused service continue even if the export that paused it is killed.
 
 use std::io::Write as _;
 
@@ -7,10 +7,10 @@ use clap::Args;
 
 use crate::source::redb::pause;
 
-/// Let processes run on when standard input ends
+/// Let processes continue when standard input ends
 ///
-/// `export --snapshot pause` starts it before it stops a service. It says `ready`, waits for the end of its standard
-/// input, at most ten seconds, and sends SIGCONT.
+/// `export --snapshot pause` starts it before it stops a service. It prints `ready`, waits at most ten seconds for the
+/// end of its standard input, and sends SIGCONT.
 #[derive(Debug, Args)]
 pub struct GuardArguments {
     /// The processes

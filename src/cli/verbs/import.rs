@@ -24,11 +24,11 @@ use crate::{
     },
 };
 
-/// Replace this machine's state by an archive's: all of it, or nothing
+/// Replace this machine's state with an archive's: all of it, or nothing
 ///
-/// Everything is checked first: digests, version, whether the database opens, who has the old one open, and whether
-/// deployments are active. What is replaced stays beside its place as .bak. Where files go is decided by this
-/// machine's configuration, and by the archive only where there is none and --use-archive-config says so.
+/// Everything is checked first: digests, version, whether the database opens, which processes have the old one open,
+/// and whether deployments are active. Each replaced file stays beside the new one as .bak. This machine's
+/// configuration decides where files go. If it has none, --use-archive-config lets the archive's decide.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     hookshot import state.tar.gz --dry-run             # what would happen\n  \
@@ -42,28 +42,28 @@ use crate::{
 pub struct ImportArguments {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,
-    /// Check everything and show what would happen; change nothing
+    /// Check everything, show the plan, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Replace the state although deployments are active, or the old database cannot be read
+    /// Replace the state even if deployments are active or the old database cannot be read
     #[arg(long)]
     force: bool,
     /// Import this entry only; may be given several times
     #[arg(long, value_name = "ENTRY")]
     only: Vec<EntryName>,
-    /// Leave this entry out; may be given several times
+    /// Leave out this entry; may be given several times
     #[arg(long, value_name = "ENTRY")]
     except: Vec<EntryName>,
-    /// Put the archive's config.toml in place although this machine's says something else under [backup]
+    /// Import config.toml even if this machine's says something else under [backup]
     #[arg(long)]
     with_config: bool,
-    /// On a machine without a configuration: let the archive's own say where files go
+    /// Let the archive's configuration say where files go, on a machine without one
     #[arg(long)]
     use_archive_config: bool,
-    /// Put everything below this folder, as if it were /, and touch nothing outside: a rehearsal, or another machine's disk
+    /// Put everything below this folder, as if it were /, for a rehearsal or for another machine's disk
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Put what goes to OLD, or below it, to NEW; may be given several times
+    /// Put files of OLD, and below it, at NEW; may be given several times
     #[arg(long, value_name = "OLD=NEW", value_parser = Elsewhere::parse_map)]
     map: Vec<(PathBuf, PathBuf)>,
     /// Keep the folder with the unpacked archive
@@ -75,7 +75,7 @@ impl ImportArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut attempts = 0;
         let report = app.input(&self.archive)?.first_good(damage, |archive| {
-            // What one attempt leaves is not in the way of the next.
+            // Leftovers of one attempt do not obstruct the next.
             let context = Context {
                 unique: format!("{}-{attempts}", app.context.unique),
                 ..app.context.clone()
@@ -122,7 +122,7 @@ impl ImportArguments {
         Ok(report)
     }
 
-    /// The options that say that things go elsewhere, as a shell takes them.
+    /// Returns the options that move targets elsewhere, quoted for a shell.
     fn said_places(&self) -> String {
         let root = self
             .root
@@ -135,20 +135,20 @@ impl ImportArguments {
         root.chain(maps).collect()
     }
 
-    /// Returns what says where files go: this machine's configuration, else the archive's own if the user says so.
-    /// Refuses what would come to less than the whole archive before anything is made.
+    /// Returns the choices that say where files go: by this machine's configuration, else by the archive's if the user
+    /// says so. Refuses an import of less than the whole archive before anything is created.
     fn choices(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<Choices> {
         let mut choices = app.choices.clone();
         choices.elsewhere.root = root(self.root.as_deref())?;
         choices.elsewhere.maps.clone_from(&self.map);
         let config = choices.config_path()?;
         choices.elsewhere.stays_inside(&config)?;
-        // An import that was killed may have to bring it yet.
+        // A killed import may still have to restore it.
         recover(&config, Need::State, &context.events)?;
         let here = read_text(&config)?;
         if self.use_archive_config {
             let archived = archived_config(context, archive)?;
-            // A second run finds what the first one restored.
+            // A second run finds the configuration that the first one restored.
             if here.as_ref().is_some_and(|here| *here != archived.text) {
                 let message = format!(
                     "this machine has a configuration, {}, and it is not the archive's",
@@ -166,7 +166,7 @@ impl ImportArguments {
             return Ok(choices);
         }
         let said = app.choices.config.as_deref();
-        // An archive on standard input is asked when it is unpacked.
+        // The configuration of an archive on standard input is known once it is unpacked.
         if !matches!(archive, ArchiveInput::Stdin) {
             let archived = match archived_config(context, archive) {
                 Ok(archived) => Some(archived),
@@ -180,8 +180,8 @@ impl ImportArguments {
             }
         }
         if said.is_some() && app.choices.data_dir.is_none() {
-            // A slip in a path must not send the database to the default place.
-            let message = format!("there is no {}", config.display());
+            // A mistyped path must not send the database to the default folder.
+            let message = format!("{} does not exist", config.display());
             let hint = "name the right --config; on a machine that has nothing yet, let the archive's own say where files go with --use-archive-config, or say with --data-dir where the database goes";
             return Err(Failure::new(Kind::Usage, message).hint(hint).into());
         }

@@ -14,7 +14,7 @@ use crate::{
     after_help = "Examples:\n  hookshot init\n  hookshot init --config ./etc/config.toml --data-dir ./data\n  hookshot init --app vaultwarden --config /etc/hookshot/vaultwarden/config.toml --data-dir /srv/vaultwarden"
 )]
 pub struct InitArguments {
-    /// Write the configuration of a well-known service instead; --data-dir says where that has its data
+    /// Write the configuration of a well-known service instead; --data-dir says where its data is
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(apps::names()))]
     app: Option<String>,
 }

@@ -10,7 +10,7 @@ use crate::{
     ops::inspect::inspect,
 };
 
-/// Show what an archive says of itself and what it holds
+/// Show the manifest and the entries of an archive
 #[derive(Debug, Args)]
 #[command(
     alias = "show",

@@ -22,13 +22,13 @@ use crate::{
 pub struct KeepArguments {
     /// A file, a URL, @NAME/ARCHIVE, or @NAME/latest
     archive: OsString,
-    /// For good
+    /// Keep it for good
     #[arg(long, conflicts_with_all = ["until", "remove"])]
     forever: bool,
-    /// Until this day begins (UTC), or until a time of RFC 3339
+    /// Keep it until this day begins (UTC), or until a time of RFC 3339
     #[arg(long, value_name = "DATE", conflicts_with = "remove")]
     until: Option<Mark>,
-    /// Take the mark away: the policy decides again
+    /// Remove the mark: the policy decides again
     #[arg(long)]
     remove: bool,
 }

@@ -13,8 +13,8 @@ use crate::{
 
 /// Show the archives of destinations
 ///
-/// Shows those whose names begin with `[backup] prefix`. With --long the manifest of each is read, and the retention
-/// policy is asked.
+/// Shows those whose names begin with `[backup] prefix`. With --long it reads the manifest of each and asks the
+/// retention policy.
 #[derive(Debug, Args)]
 #[command(
     alias = "ls",
@@ -31,18 +31,18 @@ pub struct ListArguments {
     /// Read the manifest of each archive, and say why the policy keeps it
     #[arg(short, long)]
     long: bool,
-    /// What comes first: the newest, the largest, or by name
+    /// Sort by the newest, by the largest, or by name
     #[arg(long, value_name = "WHAT", default_value = "time")]
     sort: Sort,
-    /// The other way round
+    /// Reverse the order
     #[arg(short, long)]
     reverse: bool,
-    /// The archives of other hosts and services, too
+    /// Show the archives of other hosts and services, too
     #[arg(long)]
     all_hosts: bool,
 }
 
-/// What archives are sorted by.
+/// The orders of archives.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Sort {
     /// Their names.

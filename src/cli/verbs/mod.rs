@@ -28,7 +28,7 @@ use clap::Subcommand;
 
 use super::app::App;
 
-/// What can be done.
+/// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Export(export::ExportArguments),
@@ -54,7 +54,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Whether it works on the state of this machine.
+    /// Returns true if it works on the state of this machine.
     pub fn needs_state(&self) -> bool {
         matches!(self, Verb::Export(_) | Verb::Import(_) | Verb::Rollback(_))
             || matches!(self, Verb::Diff(diff) if diff.other.is_none())

@@ -10,7 +10,7 @@ use crate::model::retention::{Count, Counts, Policy, Span, Zone};
 pub struct PolicyFlags {
     #[command(flatten)]
     rules: Rules,
-    /// Whose calendar it is: a name of the IANA database [default: UTC]
+    /// Use the calendar of this time zone, a name of the IANA database [default: UTC]
     #[arg(long, value_name = "ZONE", requires = "Rules")]
     timezone: Option<Zone>,
 }
@@ -18,31 +18,31 @@ pub struct PolicyFlags {
 /// The rules of a policy; one is enough for an archive to stay.
 #[derive(Debug, Args)]
 struct Rules {
-    /// The newest archives
+    /// Keep the newest archives
     #[arg(long, value_name = "COUNT")]
     keep_last: Option<Count>,
-    /// The newest archive of each of the last hours
+    /// Keep the newest archive of each of the last hours
     #[arg(long, value_name = "COUNT")]
     keep_hourly: Option<Count>,
-    /// The newest archive of each of the last days
+    /// Keep the newest archive of each of the last days
     #[arg(long, value_name = "COUNT")]
     keep_daily: Option<Count>,
-    /// The newest archive of each of the last ISO weeks
+    /// Keep the newest archive of each of the last ISO weeks
     #[arg(long, value_name = "COUNT")]
     keep_weekly: Option<Count>,
-    /// The newest archive of each of the last months
+    /// Keep the newest archive of each of the last months
     #[arg(long, value_name = "COUNT")]
     keep_monthly: Option<Count>,
-    /// The newest archive of each of the last years
+    /// Keep the newest archive of each of the last years
     #[arg(long, value_name = "COUNT")]
     keep_yearly: Option<Count>,
-    /// Everything that is newer than the newest archive less a span, such as 30d or 1y6m
+    /// Keep everything newer than the newest archive less a span, such as 30d or 1y6m
     #[arg(long, value_name = "SPAN")]
     keep_within: Option<Span>,
 }
 
 impl PolicyFlags {
-    /// The policy, where there is any flag of one.
+    /// Returns the policy if any flag of one is given.
     pub fn policy(&self) -> Option<Policy> {
         let rules = &self.rules;
         let counts = [

@@ -14,7 +14,7 @@ use crate::{
 
 /// Remove the archives that the retention policy does not keep
 ///
-/// What would take the place of a removed archive is looked into first; nothing is removed for one that is damaged. The
+/// The archives that stay are inspected first if a removal depends on them. Nothing is removed for a damaged one. The
 /// policy is that of the destination, else [backup.retention]. Flags replace it as a whole.
 #[derive(Debug, Args)]
 #[command(
@@ -22,7 +22,7 @@ use crate::{
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = "Examples:\n  \
-    hookshot prune --dry-run                       # each place of [backup] to\n  \
+    hookshot prune --dry-run                       # each destination of [backup] to\n  \
     hookshot prune @offsite\n  \
     hookshot prune /var/backups/hookshot --keep-last 3 --keep-daily 7 --dry-run\n  \
     hookshot prune simulate --days 730 --every 1d --keep-daily 7 --keep-monthly all"
@@ -32,26 +32,26 @@ pub struct PruneArguments {
     verb: Option<PruneVerb>,
     /// @NAME, a URL, or a folder [default: each of [backup] to]
     destination: Option<OsString>,
-    /// Show what would go and why, and remove nothing
+    /// Show which archives would be removed and why, and remove nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Remove however much it is
+    /// Remove any number of archives
     #[arg(short, long)]
     yes: bool,
-    /// The largest part of a host's archives that may go at once, such as 50% [default: that of the configuration]
+    /// Remove at most this part of a host's archives at once, such as 50% [default: that of the configuration]
     #[arg(long, value_name = "PERCENT")]
     max_remove: Option<Share>,
-    /// The archives of other hosts and services, too; those of each are judged apart
+    /// Prune the archives of other hosts and services, too, each by itself
     #[arg(long)]
     all_hosts: bool,
-    /// Look into every archive first, not only into those that removals rest on
+    /// Inspect every archive first, not only those that removals depend on
     #[arg(long)]
     check: bool,
     #[command(flatten)]
     policy: PolicyFlags,
 }
 
-/// What else prune does.
+/// The verbs below `prune`.
 #[derive(Debug, Subcommand)]
 enum PruneVerb {
     Simulate(SimulateArguments),

@@ -17,15 +17,15 @@ use crate::{
 
 /// Undo the last import
 ///
-/// What it replaced comes back from the .bak files, what it created goes; all of it, or nothing. What the rollback
-/// replaces stays as .bak in turn: a second rollback undoes the first.
+/// Replaced files come back from their .bak files, and created ones are removed: all of it, or nothing. Each file that
+/// the rollback replaces stays as .bak in turn, so a second rollback undoes the first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hookshot rollback --dry-run\n  hookshot rollback")]
 pub struct RollbackArguments {
-    /// Check everything and show what would happen; change nothing
+    /// Check everything, show the plan, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Replace the state although deployments are active, or the database cannot be read
+    /// Replace the state even if deployments are active or the database cannot be read
     #[arg(long)]
     force: bool,
     /// Undo an import that was run with the same --root

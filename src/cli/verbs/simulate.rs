@@ -13,25 +13,25 @@ use crate::{
     ops::simulate::{self, simulate},
 };
 
-/// Show what a policy would hold over time
+/// Show how many archives a policy would hold over time
 ///
-/// An archive is made every so often, and the policy is applied after each. Nothing is read and nothing is written but
-/// the configuration.
+/// Archives are made at an interval, and the policy is applied after each. Only the configuration is read, and nothing
+/// is written.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     hookshot prune simulate                        # two years of nightly archives, the configured policy\n  \
     hookshot prune simulate --every 1h --days 60 --keep-hourly 24 --keep-daily 14\n  \
     hookshot prune simulate @offsite --json | jq .most")]
 pub struct SimulateArguments {
-    /// The destination whose policy is meant [default: that of [backup.retention]]
+    /// The destination whose policy is used [default: that of [backup.retention]]
     destination: Option<OsString>,
-    /// For how many days archives are made
+    /// Make archives for this many days
     #[arg(long, default_value_t = 730)]
     days: u32,
-    /// How often one is made
+    /// Make an archive at this interval
     #[arg(long, value_name = "SPAN", default_value = "1d")]
     every: Span,
-    /// When the first one is made: a date, or a time of RFC 3339 [default: now]
+    /// Make the first one at this date, or at a time of RFC 3339 [default: now]
     #[arg(long, value_name = "DATE", value_parser = parse_start)]
     start: Option<DateTime<Utc>>,
     #[command(flatten)]

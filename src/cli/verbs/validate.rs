@@ -8,7 +8,7 @@ use crate::{
     ops::validate::validate,
 };
 
-/// Is the configuration good?
+/// Check the configuration
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookshot validate\n  hookshot validate --config ./config.toml"

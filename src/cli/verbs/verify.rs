@@ -15,9 +15,10 @@ use crate::{
     work::remark::RemarkKind,
 };
 
-/// Prove archives good, changing nothing
+/// Verify archives, and change nothing
 ///
-/// Every byte is read and compared with the manifest. With --deep the databases are opened and checked as well, and the configuration is parsed, as an import does: for archives that something else than this hookshot has made.
+/// Every byte is read and compared with the manifest. With --deep the databases are also opened and checked, and the
+/// configuration is parsed, as an import does. Use it for archives that another program made.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  hookshot verify /var/backups/hookshot             # every archive in the folder\n  ssh backup cat state.tar.gz | hookshot verify -\n  hookshot verify --deep @offsite/latest            # opens its databases, too"
@@ -26,7 +27,7 @@ pub struct VerifyArguments {
     /// Files, folders for all archives in them, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     #[arg(required = true)]
     archives: Vec<PathBuf>,
-    /// Look into databases and configuration, too, as an import does; takes room in TMPDIR for the databases
+    /// Check databases and configuration, too, as an import does; needs room in TMPDIR for the databases
     #[arg(long)]
     deep: bool,
 }
