@@ -57,14 +57,12 @@ impl DestinationSettings {
 
 /// The kinds of destinations; the keys of each are those that its function asks for.
 const KINDS: &Kinds<Own> = &[
-    (FOLDER, folder),
+    (Address::FOLDER, folder),
     (Provider::S3.scheme(), s3),
     (Provider::Gcs.scheme(), gcs),
     (Provider::Azure.scheme(), azure),
-    (SFTP, sftp),
+    (Address::SFTP, sftp),
 ];
-const FOLDER: &str = "folder";
-const SFTP: &str = "sftp";
 
 /// The slowest rate, in bytes for each second.
 const MIN_RATE: u64 = 1000;
@@ -132,7 +130,7 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
     section.foreign(&foreign::OF_DESTINATIONS);
     let address = address(section);
     let own = match &address {
-        Some(address) => section.of_kind("destinations", kind(address), KINDS),
+        Some(address) => section.of_kind("destinations", address.kind(), KINDS),
         None => {
             section.of_any_kind(KINDS);
             None
@@ -170,19 +168,11 @@ fn address(section: &Section<'_>) -> Option<Address> {
     address.map_err(refuse).ok()
 }
 
-fn kind(address: &Address) -> &'static str {
-    match address {
-        Address::Folder(_) => FOLDER,
-        Address::Bucket(bucket) => bucket.provider.scheme(),
-        Address::Sftp(_) => SFTP,
-    }
-}
-
 fn folder(section: &Section<'_>) -> Own {
     Own {
         mounted: section.flag("mounted").unwrap_or(false),
         exists: section.flag("create") == Some(false),
-        ..Own::from(OwnOptions::Folder)
+        ..Own::from(OwnOptions::None)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The failures that all stores have in common, and how to tell them.
 
-use super::address::Address;
+use std::fmt::Display;
+
 use crate::error::{Failure, Kind};
 
 /// The end of the message of a name that is taken.
@@ -32,7 +33,7 @@ pub(super) fn missing(place: &str, name: &str) -> Failure {
 }
 
 /// Returns the failure of options that are not those of the kind of store that `address` names.
-pub(super) fn mismatched(address: &Address) -> Failure {
+pub(super) fn mismatched(address: &impl Display) -> Failure {
     let message = format!("the options for {address} are those of another kind of store");
     Failure::new(Kind::Usage, message)
 }

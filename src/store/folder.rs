@@ -281,7 +281,7 @@ mod tests {
         let maker = |run: &str, started| Maker {
             host: "a".to_owned(),
             pid: std::process::id(),
-            begun: Utc::now(),
+            begun: DateTime::UNIX_EPOCH,
             run: run.to_owned(),
             life: Some(Life {
                 started,

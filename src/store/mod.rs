@@ -31,10 +31,10 @@ pub mod shape;
 
 use anyhow::Result;
 
+use self::failures::mismatched;
 pub(crate) use self::failures::{is_cold, is_taken, taken};
 #[cfg(feature = "_objects")]
 use self::objects::Objects;
-use self::{address::Provider, failures::mismatched};
 pub use self::{
     address::{Address, Word},
     contract::{Proof, Store, Stored, Upload, require_room},
@@ -57,30 +57,25 @@ pub fn open(
 ) -> Result<Box<dyn Store>> {
     require_built(address)?;
     let transfer = &options.transfer;
-    Ok(match &options.own {
-        OwnOptions::Folder => match address {
-            Address::Folder(path) => Box::new(folder::FolderStore::new(path)),
-            _ => return Err(mismatched(address).into()),
-        },
+    Ok(match (address, &options.own) {
+        (Address::Folder(path), OwnOptions::None) => Box::new(folder::FolderStore::new(path)),
         #[cfg(feature = "_objects")]
-        OwnOptions::S3(own) => Box::new(Objects::open(address, own, transfer, environment, check)?),
-        #[cfg(feature = "_objects")]
-        OwnOptions::Gcs(own) => {
-            Box::new(Objects::open(address, own, transfer, environment, check)?)
+        (Address::Bucket(bucket), OwnOptions::S3(own)) => {
+            Box::new(Objects::open(bucket, own, transfer, environment, check)?)
         }
         #[cfg(feature = "_objects")]
-        OwnOptions::Azure(own) => {
-            Box::new(Objects::open(address, own, transfer, environment, check)?)
+        (Address::Bucket(bucket), OwnOptions::Gcs(own)) => {
+            Box::new(Objects::open(bucket, own, transfer, environment, check)?)
+        }
+        #[cfg(feature = "_objects")]
+        (Address::Bucket(bucket), OwnOptions::Azure(own)) => {
+            Box::new(Objects::open(bucket, own, transfer, environment, check)?)
         }
         #[cfg(feature = "sftp")]
-        OwnOptions::Sftp(own) => match address {
-            Address::Sftp(server) => {
-                let starter = &environment.starter;
-                Box::new(sftp::Sftp::open(server, own, transfer, starter, check)?)
-            }
-            _ => return Err(mismatched(address).into()),
-        },
-        #[cfg(not(all(feature = "_objects", feature = "sftp")))]
+        (Address::Sftp(server), OwnOptions::Sftp(own)) => {
+            let starter = &environment.starter;
+            Box::new(sftp::Sftp::open(server, own, transfer, starter, check)?)
+        }
         _ => {
             let _ = (transfer, environment, check);
             return Err(mismatched(address).into());
@@ -90,34 +85,31 @@ pub fn open(
 
 /// Refuses a store that this program was built without.
 fn require_built(address: &Address) -> Result<(), Failure> {
-    let (feature, is_built) = match address {
-        Address::Folder(_) => return Ok(()),
-        Address::Bucket(bucket) => match bucket.provider {
-            Provider::S3 => ("s3", cfg!(feature = "s3")),
-            Provider::Gcs => ("gcs", cfg!(feature = "gcs")),
-            Provider::Azure => ("azure", cfg!(feature = "azure")),
-        },
-        Address::Sftp(_) => ("sftp", cfg!(feature = "sftp")),
-    };
-    match is_built {
-        true => Ok(()),
-        false => Err(Failure::without(
+    match address.feature() {
+        Some((feature, false)) => Err(Failure::without(
             feature,
             &format!("{address} cannot be used"),
         )),
+        _ => Ok(()),
     }
 }
 
 /// Checks all that `options` and `environment` say of a store, as [`open`] does, even if some of it is missing here.
 pub fn look_over(address: &Address, options: &Options, environment: &Environment) -> Result<()> {
     require_built(address)?;
-    match &options.own {
+    match (address, &options.own) {
         #[cfg(feature = "_objects")]
-        OwnOptions::S3(own) => objects::look_over(address, own, environment),
+        (Address::Bucket(bucket), OwnOptions::S3(own)) => {
+            objects::look_over(bucket, own, environment)
+        }
         #[cfg(feature = "_objects")]
-        OwnOptions::Gcs(own) => objects::look_over(address, own, environment),
+        (Address::Bucket(bucket), OwnOptions::Gcs(own)) => {
+            objects::look_over(bucket, own, environment)
+        }
         #[cfg(feature = "_objects")]
-        OwnOptions::Azure(own) => objects::look_over(address, own, environment),
+        (Address::Bucket(bucket), OwnOptions::Azure(own)) => {
+            objects::look_over(bucket, own, environment)
+        }
         _ => {
             let _ = environment;
             Ok(())

@@ -210,7 +210,7 @@ impl Place for Local {
     }
 
     fn options(&self, _: &str) -> Options {
-        options(OwnOptions::Folder)
+        options(OwnOptions::None)
     }
 
     fn everything(&self) -> Vec<String> {

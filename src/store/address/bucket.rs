@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::spelling::at_aws;
+use super::aws::at_aws;
 use crate::store::shape::is_bucket;
 
 /// A kind of object store.

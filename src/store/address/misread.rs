@@ -8,11 +8,10 @@
 use std::borrow::Cow;
 
 use super::{
-    schemes::{OURS, SYNONYMS, is_known, url_parts},
-    spelling::{
-        elsewhere, foreign_url, has_password, meant, on_server, pattern, secret, sftp_url, shown,
-        windows,
-    },
+    kinds::{is_ours, pattern},
+    masked::{has_password, shown},
+    schemes::{SYNONYMS, is_known, url_parts},
+    spelling::{elsewhere, foreign_url, meant, on_server, secret, sftp_url, windows},
 };
 
 /// The meaning of a word that names a destination.
@@ -33,7 +32,7 @@ pub fn read(text: &str) -> Result<Word<'_>, String> {
     }
     if let Some((scheme, rest)) = url_parts(text) {
         let lower = scheme.to_ascii_lowercase();
-        return if OURS.contains(&lower.as_str()) {
+        return if is_ours(&lower) {
             Ok(Word::Url(match lower == scheme {
                 true => Cow::Borrowed(text),
                 false => Cow::Owned(format!("{lower}://{rest}")),
@@ -48,9 +47,9 @@ pub fn read(text: &str) -> Result<Word<'_>, String> {
     }
     // `s3//bucket`.
     let lower = first.to_ascii_lowercase();
-    let is_scheme = OURS.contains(&lower.as_str()) || is_known(&lower);
+    let is_scheme = is_ours(&lower) || is_known(&lower);
     if is_scheme && let Some(rest) = text[first.len()..].strip_prefix("//") {
-        return Err(match OURS.contains(&lower.as_str()) {
+        return Err(match is_ours(&lower) {
             true if has_password(rest) => secret(pattern(&lower)),
             true => meant(text, &format!("{lower}://{}", shown(rest))),
             false => foreign_url(&lower, rest, text),
@@ -73,6 +72,7 @@ fn named<'a>(name: &str, rest: &str, text: &str) -> Result<Word<'a>, String> {
             )))),
             false => Err(meant(text, &format!("./{}", shown(rest)))),
         },
+        other if is_ours(other) => Err(meant(text, pattern(other))),
         other if is_known(other) => Err(foreign_url(other, rest.trim_start_matches('/'), text)),
         _ if is_time(text) => Ok(Word::Path),
         _ => Err(elsewhere(name, rest, text)),
@@ -166,7 +166,7 @@ fn is_time(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::spelling::masked, *};
+    use super::{super::masked::masked, *};
     use proptest::prelude::*;
 
     #[test]

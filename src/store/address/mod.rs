@@ -1,35 +1,28 @@
 //! The addresses of destinations, as URLs and configuration name them: a folder, a bucket with a prefix, or a server
 //! with a folder.
 
+mod aws;
 mod bucket;
+mod kinds;
+mod masked;
 mod misread;
 mod schemes;
 mod server;
 mod spelling;
 mod words;
 
-use std::{ffi::OsStr, fmt, path::PathBuf};
+use std::{ffi::OsStr, path::PathBuf};
 
-use self::schemes::url_parts;
 pub use self::{
     bucket::{BucketAddress, Provider},
+    kinds::Address,
+    masked::masked,
     misread::{Word, read},
     server::{ServerAddress, is_ssh_word},
-    spelling::masked,
     words::{require_path, text_of, word},
 };
+use self::{kinds::FILE, schemes::url_parts};
 use crate::model::written::unexpanded;
-
-/// The address of a destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// A folder of this machine.
-    Folder(PathBuf),
-    /// A bucket of an object store.
-    Bucket(BucketAddress),
-    /// A folder of an SSH server.
-    Sftp(ServerAddress),
-}
 
 impl Address {
     /// Parses a word of the command line: a URL, or the path of a folder, which may contain bytes that are not UTF-8.
@@ -64,12 +57,8 @@ impl Address {
             ));
         }
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        if scheme == "file" {
-            return if host.is_empty() {
-                Ok(Address::Folder(PathBuf::from(format!("/{path}"))))
-            } else {
-                Err("a URL of file names no host: file:///folder".to_owned())
-            };
+        if scheme == FILE {
+            return Address::of_url(scheme, host, path);
         }
         // A password may contain slashes; any other text after a `:` is a port.
         let is_cut = path.contains('@')
@@ -86,14 +75,7 @@ impl Address {
                 "a password does not belong in a URL of {scheme}: others see command lines"
             ));
         }
-        let bucket = |provider| BucketAddress::parse(provider, host, path).map(Address::Bucket);
-        match scheme {
-            "s3" => bucket(Provider::S3),
-            "gs" => bucket(Provider::Gcs),
-            "az" => bucket(Provider::Azure),
-            "sftp" => ServerAddress::parse(host, path).map(Address::Sftp),
-            _ => Err(format!("{scheme}:// is not understood")),
-        }
+        Address::of_url(scheme, host, path)
     }
 
     /// Splits the last part off the path. Returns the address of the destination and the name of the archive; `None` if
@@ -114,16 +96,6 @@ impl Address {
         let place = Address::parse(place);
         let place = place.map_err(|fault| Address::parse(&url).err().unwrap_or(fault))?;
         Ok(Some((place, name.to_owned())))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Folder(path) => write!(f, "{}", path.display()),
-            Address::Bucket(bucket) => bucket.fmt(f),
-            Address::Sftp(server) => server.fmt(f),
-        }
     }
 }
 

@@ -1,9 +1,6 @@
-//! The schemes of URLs: hookshot's own, and those of other programs.
+//! The schemes and words of other programs, and the form of a URL.
 
-/// The supported schemes.
-pub(super) const OURS: [&str; 5] = ["s3", "gs", "az", "sftp", "file"];
-
-/// Other names of these schemes, as other programs write them.
+/// Other names of the schemes of hookshot.
 pub(super) const SYNONYMS: [(&str, &str); 5] = [
     ("s3a", "s3"),
     ("s3n", "s3"),

@@ -1,9 +1,11 @@
 //! The right spelling of words that are not written as hookshot writes them. No fault repeats a password.
 
-use std::borrow::Cow;
-
-use super::schemes::{LIKE_S3, LIKE_SFTP, SYNONYMS, is_known};
-use crate::{model::entry_name::printable, store::shape::is_bucket};
+use super::{
+    aws::{at_aws, aws_url},
+    kinds::pattern,
+    masked::{has_password, shown},
+    schemes::{LIKE_S3, LIKE_SFTP, SYNONYMS, is_known},
+};
 
 /// Returns the fault of a bucket with its server: those are two settings.
 pub(super) fn on_server(rest: &str, text: &str) -> String {
@@ -24,37 +26,6 @@ pub(super) fn on_server(rest: &str, text: &str) -> String {
         "s3://{bucket}, with the destination's `endpoint = \"{scheme}://{server}\"` or AWS_ENDPOINT_URL"
     );
     meant(text, &url)
-}
-
-/// Returns the URL of a bucket that is named with a server of AWS: `BUCKET.s3.REGION.amazonaws.com/PREFIX` or
-/// `s3.REGION.amazonaws.com/BUCKET/PREFIX`; `None` for other servers.
-pub fn at_aws(host: &str, path: &str) -> Option<String> {
-    let lower = host.to_ascii_lowercase();
-    let server = (lower.strip_suffix(".amazonaws.com"))
-        .or_else(|| lower.strip_suffix(".amazonaws.com.cn"))?;
-    let path = path.trim_matches('/');
-    let is_alone = server == "s3" || server.starts_with("s3.") || server.starts_with("s3-");
-    let (bucket, prefix) = if is_alone {
-        path.split_once('/').unwrap_or((path, ""))
-    } else {
-        let ends = [".s3.", ".s3-"].iter().filter_map(|part| server.find(part));
-        let end = ends
-            .min()
-            .or_else(|| server.strip_suffix(".s3").map(str::len));
-        (&host[..end.unwrap_or_default()], path)
-    };
-    if !is_bucket(bucket) {
-        return Some("s3://BUCKET/PREFIX".to_owned());
-    }
-    let slash = if prefix.is_empty() { "" } else { "/" };
-    Some(format!("s3://{bucket}{slash}{}", shown(prefix)))
-}
-
-/// Returns the `s3://` URL for the web URL of a bucket, without the text after `?`, which may be a key.
-fn aws_url(rest: &str) -> Option<String> {
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    at_aws(host, path)
 }
 
 /// Returns the fault of a word with a `:` after an unknown scheme: most likely a folder on another machine.
@@ -180,49 +151,8 @@ pub(super) fn meant(text: &str, url: &str) -> String {
     )
 }
 
-/// Returns true if the rest of a URL seems to contain a user with a password, or a key with its secret.
-pub(super) fn has_password(rest: &str) -> bool {
-    let login = rest.split_once('@').map(|(login, _)| login);
-    login.is_some_and(|login| login.contains(':'))
-}
-
-/// Returns the form of the URLs of a scheme.
-pub(super) fn pattern(scheme: &str) -> &'static str {
-    match scheme {
-        "s3" => "s3://BUCKET/PREFIX",
-        "gs" => "gs://BUCKET/PREFIX",
-        "az" => "az://CONTAINER/PREFIX",
-        "sftp" => "sftp://USER@HOST/FOLDER",
-        _ => "file:///FOLDER",
-    }
-}
-
 pub(super) fn secret(url: &str) -> String {
     format!(
         "a key or a password does not belong there, because others see command lines; write {url}"
     )
-}
-
-/// Returns a word without its possible password: `user:***@host`. Everything between a `:` and the last `@` counts as a
-/// password, even slashes.
-pub fn masked(text: &str) -> Cow<'_, str> {
-    let scheme = text
-        .find("://")
-        .filter(|at| !text[..*at].contains(':'))
-        .map_or(0, |at| at + 3);
-    let colon = text[scheme..].find(':').map(|at| at + scheme);
-    match (colon, text.rfind('@')) {
-        (Some(colon), Some(at)) if colon < at => {
-            Cow::Owned(format!("{}***{}", &text[..=colon], &text[at..]))
-        }
-        _ => Cow::Borrowed(text),
-    }
-}
-
-/// Returns a part of a word for messages, without a password, the text after `?` (it may be a key) and control
-/// characters.
-pub(super) fn shown(text: &str) -> String {
-    let text = masked(text);
-    let end = text.find(['?', '#']).unwrap_or(text.len());
-    printable(&text[..end])
 }

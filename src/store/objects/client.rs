@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::{Failure, Kind},
     store::{
-        address::{Address, BucketAddress, Provider},
+        address::{BucketAddress, Provider},
         environment::Environment,
         failures::mismatched,
         network::CONNECT_TIMEOUT,
@@ -45,12 +45,13 @@ pub struct Opened {
 
 /// Makes a client of the bucket that `address` names.
 pub fn client<P: ObjectProvider>(
-    address: &Address,
+    address: &BucketAddress,
     own: &P,
     transfer: &Transfer,
     environment: &Environment,
 ) -> Result<Opened> {
-    let BucketAddress { bucket, prefix, .. } = bucket_of::<P>(address)?;
+    require_kind::<P>(address)?;
+    let BucketAddress { bucket, prefix, .. } = address;
     let (own, environment) = &settings(address, own, environment)?;
     let endpoint = own.endpoint(bucket, environment)?;
     let changes = Changes::default();
@@ -80,27 +81,28 @@ pub fn client<P: ObjectProvider>(
 
 /// Checks all that is configured for a bucket, as [`client`] does, even if some of it is missing here.
 pub fn look_over<P: ObjectProvider>(
-    address: &Address,
+    address: &BucketAddress,
     own: &P,
     environment: &Environment,
 ) -> Result<()> {
-    let bucket = &bucket_of::<P>(address)?.bucket;
+    require_kind::<P>(address)?;
+    let bucket = &address.bucket;
     let (own, environment) = settings(address, own, environment)?;
     let endpoint = own.endpoint(bucket, &environment)?;
     proxies(&own, endpoint.as_ref(), &environment)?;
     tls::look_over(own.bucket())
 }
 
-/// Returns the address of a bucket of this provider.
-fn bucket_of<P: ObjectProvider>(address: &Address) -> Result<&BucketAddress, Failure> {
-    match address {
-        Address::Bucket(bucket) if bucket.provider == P::KIND => Ok(bucket),
-        _ => Err(mismatched(address)),
+/// Refuses the options of another provider.
+fn require_kind<P: ObjectProvider>(address: &BucketAddress) -> Result<(), Failure> {
+    match address.provider == P::KIND {
+        true => Ok(()),
+        false => Err(mismatched(address)),
     }
 }
 
 /// Returns the failure of a client that cannot be made.
-fn unusable(address: &Address, error: &object_store::Error) -> Failure {
+fn unusable(address: &BucketAddress, error: &object_store::Error) -> Failure {
     let text = texts(error);
     let shown = error.to_string();
     let (what, hint) = [
@@ -151,7 +153,7 @@ fn unusable(address: &Address, error: &object_store::Error) -> Failure {
 
 /// Returns the checked options and environment, with the values from the provider's files.
 fn settings<P: ObjectProvider>(
-    address: &Address,
+    address: &BucketAddress,
     own: &P,
     environment: &Environment,
 ) -> Result<(P, Environment)> {

@@ -56,7 +56,7 @@ use self::{
     upload::ObjectUpload,
 };
 use super::{
-    address::Address,
+    address::BucketAddress,
     contract::{Store, Stored, Upload},
     environment::Environment,
     failures::missing,
@@ -87,7 +87,7 @@ pub struct Objects {
 impl Objects {
     /// Opens a bucket; sends no request yet.
     pub fn open<P: ObjectProvider>(
-        address: &Address,
+        address: &BucketAddress,
         own: &P,
         transfer: &Transfer,
         environment: &Environment,
@@ -107,7 +107,7 @@ impl Objects {
 
     fn of(
         opened: Opened,
-        address: &Address,
+        address: &BucketAddress,
         transfer: &Transfer,
         check: StopCheck,
     ) -> Result<Objects> {
@@ -392,7 +392,11 @@ mod tests {
             .with_secret_access_key("SK")
             .with_http_connector(panics)
             .build();
-        let address = Address::parse("s3://b/x").expect("a place");
+        let address = BucketAddress {
+            provider: Provider::S3,
+            bucket: "b".to_owned(),
+            prefix: "x".to_owned(),
+        };
         let opened = Opened {
             client: Arc::new(client.expect("a client")),
             kind: Provider::S3,

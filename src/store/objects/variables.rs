@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
-    store::{address::Address, environment::Environment, shape::Shape::Text},
+    store::{address::BucketAddress, environment::Environment, shape::Shape::Text},
 };
 
 /// Returns the options and variables to use for the store that `address` names, or all faults in them.
 pub fn checked<P: ObjectProvider>(
-    address: &Address,
+    address: &BucketAddress,
     own: &P,
     environment: &Environment,
 ) -> Result<(P, Environment), Failure> {
@@ -127,12 +127,17 @@ fn of_environment<P: ObjectProvider>(
 mod tests {
     use super::*;
     use crate::store::{
+        address::Provider,
         options::{BucketOptions, S3Options},
         secret::Secret,
     };
 
     fn at(own: &S3Options, environment: &[(&str, &str)]) -> Result<Vec<(String, String)>, Failure> {
-        let address = Address::parse("s3://bucket").expect("a place");
+        let address = BucketAddress {
+            provider: Provider::S3,
+            bucket: "bucket".to_owned(),
+            prefix: String::new(),
+        };
         let variables = (environment.iter())
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();

@@ -41,7 +41,7 @@ pub struct Options<S = Secret> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnOptions<S = Secret> {
     /// A folder has none.
-    Folder,
+    None,
     /// S3, and any server that speaks its protocol.
     S3(S3Options<S>),
     /// Google Cloud Storage.
@@ -95,7 +95,7 @@ impl<S> Options<S> {
     /// Returns the options of a destination of which only the address is known.
     pub fn of(address: &Address) -> Options<S> {
         let own = match address {
-            Address::Folder(_) => OwnOptions::Folder,
+            Address::Folder(_) => OwnOptions::None,
             Address::Bucket(bucket) => match bucket.provider {
                 Provider::S3 => OwnOptions::S3(S3Options::default()),
                 Provider::Gcs => OwnOptions::Gcs(GcsOptions::default()),
@@ -130,7 +130,7 @@ impl<S> Options<S> {
     ) -> Result<Options<T>, E> {
         let resolve = &mut |secret: Option<S>| secret.map_or(Ok(None), &mut *resolve);
         let own = match self.own {
-            OwnOptions::Folder => OwnOptions::Folder,
+            OwnOptions::None => OwnOptions::None,
             OwnOptions::S3(own) => OwnOptions::S3(own.resolve(resolve)?),
             OwnOptions::Gcs(own) => OwnOptions::Gcs(own.resolve(resolve)?),
             OwnOptions::Azure(own) => OwnOptions::Azure(own.resolve(resolve)?),
