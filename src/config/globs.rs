@@ -1,5 +1,5 @@
-//! Sources whose path is a pattern: every file that matches is a source of its own, and its entry has a name from which
-//! its path is found again on a machine that has lost the file. The only module that knows the `globset` crate.
+//! Sources whose path is a pattern: every file that matches is a source of its own. Its entry has a name from which its
+//! path is found again on a machine that has lost the file. The only module that knows the `globset` crate.
 
 use std::{
     collections::BTreeSet,

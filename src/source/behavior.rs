@@ -110,6 +110,14 @@ pub trait SourceBehavior {
         None
     }
 
+    /// Returns the words for the place that it is read from.
+    fn shown_place(&self) -> String {
+        match self.path() {
+            Some(path) => path.display().to_string(),
+            None => "its configuration".to_owned(),
+        }
+    }
+
     /// Returns its path on this machine, to be changed.
     fn path_mut(&mut self) -> Option<&mut PathBuf> {
         None

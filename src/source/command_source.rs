@@ -22,6 +22,10 @@ impl SourceBehavior for CommandSource {
         "command"
     }
 
+    fn shown_place(&self) -> String {
+        "the output of its command".to_owned()
+    }
+
     fn is_copied(&self) -> bool {
         true
     }

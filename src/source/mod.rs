@@ -1,7 +1,8 @@
 //! The sources of state: files, directories, the output of commands, and databases that need consistent copies.
 //!
 //! A kind of source is a file with a type that answers the questions of [`behavior::SourceBehavior`], and one arm in
-//! each match of this file. An engine of databases has an arm in [`engines`] as well.
+//! each match of this file. Its keys are read in `config/sources_section.rs`, and docs/services.md lists them. An
+//! engine of databases has a row in `model/engine.rs` and an arm in [`engines`] as well.
 
 #[cfg(feature = "cli")]
 pub mod behavior;

@@ -53,7 +53,9 @@ fn held(source: &ValidatedSource) -> String {
             false => format!("{name}: {kind}, and no import command takes it\n"),
         };
     }
-    let path = printable(source.path.as_deref().unwrap_or_default());
+    let Some(path) = source.path.as_deref().map(printable) else {
+        return format!("{name}: {kind}\n");
+    };
     let bytes = size(source.bytes.unwrap_or_default());
     match (source.files, kind) {
         (Some(1), "directory") => format!("{name}: {kind} {path}, 1 file, {bytes}\n"),

@@ -61,7 +61,7 @@ impl Amount {
         let message = format!(
             "{} has {found} {unit}, and `{kind}` asks for {least}: {}",
             source.name,
-            place(source)
+            source.kind.shown_place()
         );
         Err(missing(message))
     }
@@ -85,7 +85,7 @@ impl Amount {
             };
             return Some(format!(
                 "{name} is empty: there is {what} at {}{had}",
-                place(source)
+                source.kind.shown_place()
             ));
         }
         let before = before.filter(|_| !is_text)?;
@@ -95,7 +95,7 @@ impl Amount {
             format!(
                 "{name} has lost more than half: there are {} at {}{had}",
                 self.shown(),
-                place(source)
+                source.kind.shown_place()
             )
         })
     }
@@ -121,13 +121,6 @@ pub fn require_mount(source: &Source) -> Result<(), Failure> {
             Err(missing(message))
         }
         _ => Ok(()),
-    }
-}
-
-fn place(source: &Source) -> String {
-    match source.path() {
-        Some(path) => path.display().to_string(),
-        None => "the output of its command".to_owned(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! The first bytes of a redb file: the commits it holds, and the roots of their trees.
 //!
-//! Layout: redb 4.6, docs/design.md, "Database header": magic, god byte at 9 (bit 0 primary slot, bit 1 recovery
-//! required, bit 2 two-phase commit, bit 3 primary not flushed yet), page size at 12, region header pages at 16, region
-//! maximum pages at 20; two commit slots of 128 bytes at 64 and 192: format version at 0, a flag each at 1 and 2 for the
-//! user and the system tree, their roots at 8 and 40, transaction id at 104, XXH3-128 of all of that at 112.
-//! Little-endian.
+//! Layout (redb 4.6, docs/design.md, "Database header"), little-endian:
+//!
+//! - magic at 0; god byte at 9: bit 0 primary slot, bit 1 recovery required, bit 2 two-phase commit, bit 3 primary not
+//!   flushed yet;
+//! - page size at 12, region header pages at 16, region maximum pages at 20;
+//! - two commit slots of 128 bytes at 64 and 192.
+//!
+//! A slot: format version at 0; a flag each at 1 and 2 for the user and the system tree, their roots at 8 and 40;
+//! transaction id at 104; XXH3-128 of all of that at 112.
 
 use std::{
     fs::File,

@@ -30,8 +30,8 @@ const PATIENT_ROUNDS: u64 = 10;
 const MOST_PAUSES: u32 = 3;
 /// The number of rounds before a service is stopped: pages copied in them need not be read during the pause.
 const ROUNDS_BEFORE_PAUSE: u64 = 2;
-/// The time after which an unchanged header shows that a commit is not on its way, if pages do not match and no process
-/// has the file open.
+/// The time after which an unchanged header shows that no commit is on its way. It counts if pages do not match and no
+/// process has the file open.
 const STEADY: Duration = Duration::from_secs(2);
 
 /// The end of the rounds.

@@ -1,10 +1,10 @@
 //! The snapshot of a database: a copy of one commit, verified by redb, whatever processes hold the original.
 //!
 //! The copy is always made along the checksums ([`walk`](super::walk)): bytes that no commit needs stay out, and damage
-//! is found. If no process has the database open, it is copied under a lock that keeps every service from starting
-//! meanwhile ([`at_rest`]). If a service has it open, it is copied while the service writes ([`live`]), from a clone that
-//! the file system makes in a moment ([`reflink`]), or while the service stands still ([`pause`](super::pause)). A plain
-//! copy of a live file is never taken.
+//! is found. A plain copy of a live file is never taken. If no process has the database open, it is copied under a lock
+//! that keeps every service from starting meanwhile ([`at_rest`]). If a service has it open, there are three ways:
+//! while the service writes ([`live`]), from a clone that the file system makes in a moment ([`reflink`]), or while the
+//! service stands still ([`pause`](super::pause)).
 //!
 //! The archive gets the copy as it was sealed, so that a database goes back to the version of redb that wrote it. The
 //! data that this version writes when it closes a file is not readable by every version.

@@ -205,8 +205,8 @@ fn deployments(file: File) -> Result<Result<Vec<String>, String>> {
     Ok(found.map(|active| active.describe()))
 }
 
-/// Returns the root of an archived database's tables: what the manifest says that it was before redb compacted the copy,
-/// or else what the header in `head` says. Returns `None` if neither can be read.
+/// Returns the root of an archived database's tables, as it was before redb compacted the copy if the manifest says
+/// that, or else from the header in `head`. Returns `None` if neither can be read.
 fn tables(record: &FileRecord, head: &[u8]) -> Option<Option<Root>> {
     let named = record
         .snapshot

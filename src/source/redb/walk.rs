@@ -1,8 +1,8 @@
 //! A copy of one commit of a database, taken along its checksums, even while a process writes to it.
 //!
 //! A commit slot carries its own checksum and names the roots of two trees with theirs; every page names its children
-//! with theirs. No page of a commit is written again while the commit is the current one. So if every page of the copy
-//! matches its parent's checksum, up to a whole slot, the copy is exactly that one commit (docs/snapshots.md has the
+//! with theirs. No page of a commit is written again while the commit is the current one. So the copy is exactly that
+//! one commit if every page of it matches its parent's checksum, up to a whole slot (docs/snapshots.md has the
 //! argument). A page that does not match was already used again. The round goes on, since the pages that it copied need
 //! not be read again, and the next round begins at the new root.
 //!

@@ -1,8 +1,8 @@
 //! The locks by which SQLite's processes coordinate, held and queried from outside.
 //!
 //! SQLite locks byte ranges with fcntl(2) (its os_unix.c, "Posix Advisory Locking"). Those belong to a process; ours
-//! belong to an open file ([`range_lock`]), so that SQLite's own handling of its locks cannot lose them. All of them are
-//! advisory. Not seen: services that use another VFS than `unix`, as `unix-dotfile` or `unix-none`.
+//! belong to an open file ([`range_lock`]), so that SQLite's own handling of its locks cannot lose them. All of them
+//! are advisory. Not seen: services that use another VFS than `unix`, as `unix-dotfile` or `unix-none`.
 
 use std::{fs::File, io, path::Path};
 

@@ -5,7 +5,7 @@
 //! processes have them open, and however the service ended (see engine/reading.rs). Without the feature `sqlite`, a
 //! database is still recognized, but opening it fails.
 //!
-//! Not for a database that this very process has open: SQLite's locks belong to a process, and are lost as soon as any
+//! Not for a database that this very process has open: SQLite's locks belong to a process. They are lost as soon as any
 //! handle of that process on the file is closed (fcntl(2), "Advisory record locking").
 
 mod companions;

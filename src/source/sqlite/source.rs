@@ -107,7 +107,7 @@ impl DatabaseEngine for SqliteEngine {
         snapshot::take(path, name, &SqliteContext::new(context))
     }
 
-    /// A process that only reads the database goes on with the old file, whose companions are gone.
+    /// Finds the processes that use it. One that only reads goes on with the old file, whose companions are gone.
     fn occupancy(&self, path: &Path, _: Locking) -> Result<Occupancy> {
         let users = users(path)?;
         if !users.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! Files are hashed in place, by several threads, and opened again when they are packed; a file that changed by then is
 //! an error. A file that was touched in the last seconds, or changes while it is read, is first copied into one file
-//! without a name, and hashed on the way: the copy does not change.
+//! without a name. It is hashed on the way, and the copy does not change.
 
 mod content;
 mod context;

@@ -82,8 +82,8 @@ impl Spool {
     /// Copies a file until the copy shows one moment, in at most three attempts. Fails if the copy cannot be written,
     /// or `step` ends the work. If the file cannot be read, that is an outcome.
     ///
-    /// A copy shows one moment if nothing about the file has changed meanwhile, or if the file still has the same bytes
-    /// after the copy was made: it has only grown, or has another name or mode.
+    /// A copy shows one moment if nothing about the file has changed meanwhile. It also does if the file still has the
+    /// same bytes after the copy was made: it has only grown, or has another name or mode.
     pub fn copy(
         &mut self,
         folders: &mut Folders<'_>,

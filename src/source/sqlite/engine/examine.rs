@@ -4,8 +4,8 @@
 //! page, but does not compare indexes with their tables; very large databases get it. Rules that the service gave its
 //! rows (`CHECK`) are not checked: a row that breaks one is not damage.
 //!
-//! If the check needs a part that only the service has (a tokenizer, a module, a collation, a function), every table is
-//! checked by itself, as far as possible, and the others are named.
+//! The check may need a part that only the service has: a tokenizer, a module, a collation, a function. Then every
+//! table is checked by itself, as far as possible, and the others are named.
 
 use std::collections::BTreeSet;
 

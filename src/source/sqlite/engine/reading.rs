@@ -12,9 +12,9 @@
 //! | a log or a hot journal that a crash left | as a private copy with them, which SQLite recovers as it would the original |
 //!
 //! Effects on others: in rollback mode they cannot commit meanwhile. In WAL mode the log is not shortened meanwhile,
-//! and the last process to close the database leaves log and index behind for the next one. If hookshot reads beside
-//! others as root, SQLite gives log and index the owner of the database: mostly the one that they have, so that only
-//! their ctime is new.
+//! and the last process to close the database leaves log and index for the next one. If hookshot reads beside others as
+//! root, SQLite gives log and index the owner of the database. Mostly they have it already, so that only their ctime is
+//! new.
 
 use std::{
     fs::{File, Metadata},

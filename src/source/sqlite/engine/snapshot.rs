@@ -1,10 +1,10 @@
 //! The snapshot of a database: one committed point of it in a file of its own, verified by SQLite.
 //!
 //! `VACUUM INTO` writes it: deleted data stays out, rowids stay as they are. In two cases the pages are copied
-//! unchanged instead, within one read transaction: SQLite cannot rebuild the database without the service (a collation
-//! or a function that only the service has), or would rebuild it in another order (the service replaced `NOCASE`, for
-//! example). Then SQLite checks the copy. If it was rebuilt, SQLite also checks the original, because a damaged page
-//! can be rebuilt into a good one that lacks rows.
+//! unchanged instead, within one read transaction. SQLite may be unable to rebuild the database without the service,
+//! because only that has a collation or a function. Or SQLite would rebuild it in another order, because the service
+//! replaced `NOCASE`, for example. Then SQLite checks the copy. If it was rebuilt, SQLite also checks the original,
+//! because a damaged page can be rebuilt into a good one that lacks rows.
 //!
 //! The copy is closed: it needs no log and no journal. It has the journal mode of the original, WAL or rollback, which
 //! `VACUUM INTO` does not keep. Its loss would stay unnoticed until the restored service is slower, or reads while it
