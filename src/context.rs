@@ -1,7 +1,8 @@
 //! The facts that a caller gives to a verb: time, paths, and when to stop.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use semver::Version;
 
@@ -23,14 +24,16 @@ use crate::{
 pub struct Context {
     /// The time, once for the whole run.
     pub now: DateTime<Utc>,
+    /// The time at which the run began, for durations in reports.
+    pub begun: Instant,
     /// The name of this machine.
     pub hostname: Option<String>,
     /// The version of this hookshot.
     pub version: Version,
     /// The folder for temporary copies.
     pub scratch: PathBuf,
-    /// This program, for the helpers that it starts.
-    pub program: PathBuf,
+    /// This program, for the helpers that it starts; `None` in a program that is not hookshot.
+    pub program: Option<PathBuf>,
     /// Tells the files of this run apart from those of any other.
     pub unique: String,
     /// The signs by which other runs see that this one lives.
@@ -50,6 +53,30 @@ pub struct Context {
 }
 
 impl Context {
+    /// Returns the facts for one run in a program that links this library. `scratch` is the folder for temporary copies.
+    ///
+    /// The name of the machine and the variables of the environment are unknown, and events go nowhere. Set the
+    /// fields to change that.
+    pub fn new(now: DateTime<Utc>, scratch: PathBuf) -> Result<Context> {
+        let nanoseconds = now.timestamp_nanos_opt().unwrap_or_default();
+        Ok(Context {
+            now,
+            begun: Instant::now(),
+            hostname: None,
+            version: Version::parse(env!("CARGO_PKG_VERSION"))?,
+            scratch,
+            program: None,
+            unique: format!("{:x}-{nanoseconds:x}", std::process::id()),
+            signs: Signs::default(),
+            environment: Environment::default(),
+            privileged: nix::unistd::geteuid().is_root(),
+            threads: Threads::available(),
+            stop: Stop::default(),
+            runner: Runner::default(),
+            events: Events::default(),
+        })
+    }
+
     /// Returns the time in RFC 3339, UTC.
     pub fn time(&self) -> String {
         self.now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
@@ -96,7 +123,7 @@ impl Context {
             events: &self.events,
             runner: &self.runner,
             scratch: &self.scratch,
-            program: &self.program,
+            program: self.program.as_deref(),
             threads: self.threads,
         }
     }

@@ -1,38 +1,68 @@
 //! The whole state of a service in one file that you can trust.
 //!
-//! ```text
-//! cli ----> ops ----> machine, catalog ----> config ----> source, store ----> archive, disk ----> work ----> model, error
+//! hookshot is a program and a library. The library has three parts:
+//!
+//! - [`snapshot`] copies the redb database of a service that links to it, from inside, while the service works.
+//! - [`state`] is the schema of `state.redb`, for services that keep deployments as hookshot's own service does.
+//! - `verbs` (feature `cli`, on by default) are export, import, verify, list, prune, copy and rollback: a request goes
+//!   in, a report comes out.
+//!
+//! [`error`] has the kinds of failure of all of them. Everything else is for the program and its tests, and may change in
+//! any release.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! let path = std::path::Path::new("orders.redb");
+//! let database = redb::Database::create(path)?;
+//! let copy = hookshot::snapshot(&database, path)?;
+//! copy.save("copy.redb".as_ref())?;
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! docs/architecture.md has the invariants and why they hold. A service links to [`state`] and [`snapshot`].
+//! docs/architecture.md has the invariants and why they hold:
+//!
+//! ```text
+//! cli ----> verbs ----> ops ----> machine, catalog ----> config ----> source, store ----> archive, disk ----> work ----> model, error
+//! ```
 
-#[cfg(feature = "cli")]
-pub mod context;
 pub mod error;
-pub mod model;
-pub mod work;
-
-#[cfg(feature = "cli")]
-pub mod archive;
-
-pub mod disk;
-pub mod source;
 pub mod state;
 #[cfg(feature = "cli")]
-pub mod store;
-
-#[cfg(feature = "cli")]
-pub mod config;
-
-#[cfg(feature = "cli")]
-pub mod catalog;
-#[cfg(feature = "cli")]
-pub mod machine;
-
-#[cfg(feature = "cli")]
-pub mod ops;
-
-#[cfg(feature = "cli")]
-pub mod cli;
+pub mod verbs;
 
 pub use source::redb::in_process::{DatabaseCopy, snapshot};
+
+// Not hidden from the program and its tests, which are crates of their own.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod archive;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod catalog;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod config;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod context;
+#[doc(hidden)]
+pub mod disk;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod machine;
+#[doc(hidden)]
+pub mod model;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod ops;
+#[doc(hidden)]
+pub mod source;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod store;
+#[doc(hidden)]
+pub mod work;

@@ -4,7 +4,6 @@ use std::{
     cell::OnceCell,
     io::IsTerminal as _,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use anyhow::Result;
@@ -16,7 +15,6 @@ use crate::{
     config::{Choices, Settings},
     context::Context,
     error::{Failure, Kind},
-    machine::enter::{self, Entered, StateAccess},
 };
 
 /// Everything that a verb works with.
@@ -31,18 +29,11 @@ pub struct App {
     pub printer: Printer,
     /// True if the user asked for warnings and errors only.
     pub is_quiet: bool,
-    /// The start of the process.
-    pub begun: Instant,
     /// The command line with every verb and option, for verbs that describe it.
     pub command: fn() -> clap::Command,
 }
 
 impl App {
-    /// Locks the state and describes it.
-    pub fn enter(&self, access: StateAccess) -> Result<Entered> {
-        enter::enter(&self.choices, access, &self.context.events)
-    }
-
     /// Returns the settings that resolve the words of the command line. Loads them once.
     pub fn settings(&self) -> Result<&Settings> {
         if let Some(settings) = self.settings.get() {

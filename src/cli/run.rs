@@ -120,7 +120,6 @@ fn dispatch(
         return verb.run();
     }
     let choices = arguments.global.choices(&world.environment);
-    let begun = world.begun;
     let threads = arguments.global.threads();
     screen.watch(asked);
     let app = App {
@@ -129,7 +128,6 @@ fn dispatch(
         context: world.context(threads, stop, Events::new(LogLines::new(screen)))?,
         printer,
         is_quiet: arguments.global.quiet,
-        begun,
         command,
     };
     if arguments.verb.needs_state() {

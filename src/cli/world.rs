@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use crate::{
     config::Choices,
     context::Context,
-    disk::life::Signs,
     store::Environment,
     work::{
         Threads,
@@ -63,21 +62,18 @@ impl World {
         };
         environment.mask_secrets(&runner.masks);
         Ok(Context {
-            now: self.now,
+            begun: self.begun,
             hostname: nix::unistd::gethostname()
                 .ok()
                 .and_then(|name| name.into_string().ok()),
-            version: semver::Version::parse(env!("CARGO_PKG_VERSION"))?,
-            scratch: self.scratch,
-            program: self.executable,
+            program: Some(self.executable),
             unique: self.unique,
-            signs: Signs::default(),
             environment,
-            privileged: nix::unistd::geteuid().is_root(),
             threads,
             stop,
             runner,
             events,
+            ..Context::new(self.now, self.scratch)?
         })
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{
-    disk::{in_real_folder, real},
+    disk::{exists, in_real_folder, real},
     error::{Failure, Kind},
     store::{Word, address},
 };
@@ -20,6 +20,23 @@ pub struct Elsewhere {
 }
 
 impl Elsewhere {
+    /// Returns the places below `root`, the folder that stands for `/`; it is made if it is missing.
+    pub fn below(root: &Path) -> Result<Elsewhere> {
+        let absolute = std::path::absolute(root)
+            .with_context(|| format!("cannot tell where {} is", root.display()))?;
+        if exists(&absolute) && !absolute.is_dir() {
+            let message = format!("--root {} is not a folder", root.display());
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("name a folder; one that is missing is created")
+                .into());
+        }
+        let root = real(&absolute);
+        Ok(Elsewhere {
+            root: (root != Path::new("/")).then_some(root),
+            maps: Vec::new(),
+        })
+    }
+
     /// Parses `OLD=NEW`, both relative to the current folder if they are relative.
     pub fn parse_map(text: &str) -> Result<(PathBuf, PathBuf), String> {
         let (old, new) = text

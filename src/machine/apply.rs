@@ -183,6 +183,11 @@ impl ApplyReport {
         }
     }
 
+    /// Returns the failure that the verb ends in, if there were obstacles or something is left undone.
+    pub fn failure(&self) -> Option<Failure> {
+        self.refusal().or_else(|| self.remarks.failure())
+    }
+
     /// Returns the obstacles as one failure, if there are any; the worst of them decides the exit code.
     pub fn refusal(&self) -> Option<Failure> {
         let rank = |blocked: &&Obstacle| match blocked.kind.failure() {

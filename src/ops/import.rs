@@ -59,6 +59,7 @@ use crate::{
 };
 
 /// The request for an import.
+#[derive(Clone)]
 pub struct ImportRequest {
     /// The archive.
     pub archive: ArchiveInput,
@@ -76,6 +77,22 @@ pub struct ImportRequest {
     pub said_places: String,
     /// The fate of the unpacked archive.
     pub staging: KeepStaging,
+}
+
+impl ImportRequest {
+    /// Returns a request for an import of the whole archive.
+    pub fn new(archive: ArchiveInput) -> ImportRequest {
+        ImportRequest {
+            archive,
+            rehearsal: Rehearsal::Real,
+            force: Force::No,
+            selection: Selection::default(),
+            archived: Archived::Beside,
+            said_config: None,
+            said_places: String::new(),
+            staging: KeepStaging::No,
+        }
+    }
 }
 
 /// The fate of the unpacked archive.

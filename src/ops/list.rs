@@ -43,6 +43,19 @@ pub struct ListRequest {
     pub direction: Direction,
 }
 
+impl ListRequest {
+    /// Returns a request for our archives of these destinations, the newest first.
+    pub fn new(destinations: Vec<OsString>) -> ListRequest {
+        ListRequest {
+            destinations,
+            hosts: Hosts::Ours,
+            depth: ListDepth::Listing,
+            sort: Sort::Time,
+            direction: Direction::Usual,
+        }
+    }
+}
+
 /// The depth to which an archive is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListDepth {

@@ -55,8 +55,8 @@ pub struct SourceContext<'a> {
     pub runner: &'a Runner,
     /// The folder for copies.
     pub scratch: &'a Path,
-    /// This program, to be started as a helper.
-    pub program: &'a Path,
+    /// The program hookshot, to be started as a helper.
+    pub program: Option<&'a Path>,
     /// The number of reading threads.
     pub threads: Threads,
 }

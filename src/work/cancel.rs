@@ -14,6 +14,9 @@ use crate::error::{Failure, Kind};
 /// A callback that counts the bytes of work, and ends the work with an error if the run is cancelled.
 pub type Advance<'a> = dyn Fn(u64) -> anyhow::Result<()> + 'a;
 
+/// The number of SIGTERM.
+const SIGTERM: usize = 15;
+
 /// The number of the signal that asked hookshot to stop, 0 for none.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
@@ -24,6 +27,11 @@ impl Stop {
     /// Returns the number that a signal handler sets.
     pub fn signal(&self) -> Arc<AtomicUsize> {
         self.signal.clone()
+    }
+
+    /// Asks hookshot to stop, as SIGTERM does. Any thread may call it.
+    pub fn cancel(&self) {
+        self.signal.store(SIGTERM, Ordering::Relaxed);
     }
 
     /// Fails with [`Kind::Interrupted`] after a signal came.

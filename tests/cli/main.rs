@@ -9,6 +9,7 @@
 mod cli;
 mod completions;
 mod docs;
+mod embed;
 mod environment;
 mod inert;
 mod json;

@@ -13,24 +13,14 @@ use crate::{
     archive::writer::{self, Level},
     error::Kind,
     model::manifest::{FileRecord, Manifest},
-    work::{Threads, cancel::Stop, events::Events},
+    work::Threads,
 };
 
 fn context() -> Context {
+    let new = Context::new(chrono::DateTime::UNIX_EPOCH, ".".into());
     Context {
-        now: chrono::DateTime::UNIX_EPOCH,
-        hostname: None,
-        version: semver::Version::new(0, 1, 0),
-        scratch: ".".into(),
-        program: "hookshot".into(),
-        unique: "test".to_owned(),
-        signs: crate::disk::life::Signs::default(),
-        environment: crate::store::Environment::default(),
-        privileged: false,
         threads: Threads::new(2).expect("some"),
-        stop: Stop::default(),
-        runner: crate::work::shell::Runner::default(),
-        events: Events::default(),
+        ..new.expect("a context")
     }
 }
 

@@ -120,7 +120,8 @@ impl Story<'_> {
             config.display(),
             arguments.join(" ")
         ))?;
-        let executable = &self.app.context.program;
+        let program = self.app.context.program.as_deref();
+        let executable = program.context("hookshot is not a program here")?;
         let mut command = Command::new(executable);
         command
             .arg("--config")

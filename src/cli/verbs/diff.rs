@@ -10,7 +10,7 @@ use crate::{
         app::{App, require_one_stdin},
         render,
     },
-    machine::enter::StateAccess,
+    machine::enter::{StateAccess, enter},
     ops::diff::{DiffSide, Text, diff},
 };
 
@@ -45,7 +45,7 @@ impl DiffArguments {
                 text,
             )?,
             None => {
-                let entered = app.enter(StateAccess::Read)?;
+                let entered = enter(&app.choices, StateAccess::Read, &app.context.events)?;
                 diff(
                     &app.context,
                     &archive,

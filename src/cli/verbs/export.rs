@@ -10,9 +10,9 @@ use crate::{
     catalog::{destination::ReadBack, output::ArchiveOutput, target::Target},
     cli::{app::App, render},
     error::{Failure, Kind},
-    machine::enter::StateAccess,
     model::{method::Method, quantity::TimeLimit},
-    ops::export::{ExportRequest, Overwrite, Secrets, Since, export},
+    ops::export::{ExportRequest, Overwrite, Secrets, Since},
+    verbs,
     work::stdout::ensure_open,
 };
 
@@ -139,7 +139,6 @@ impl ExportArguments {
         if to_stdout == 1 {
             ensure_open().context("cannot write to standard output")?;
         }
-        let entered = app.enter(StateAccess::Read)?;
         let request = ExportRequest {
             outputs,
             overwrite: if self.overwrite {
@@ -162,7 +161,7 @@ impl ExportArguments {
             snapshot: self.snapshot.map(Snapshot::method),
             snapshot_timeout: self.snapshot_timeout.duration(),
         };
-        let report = export(&app.context, &entered, request, app.begun)?;
+        let report = verbs::export(&app.context, &app.choices, request)?;
         match to_stdout {
             0 => render::export::show(&app.printer, &report),
             _ => Ok(render::export::log_faults(&report)),

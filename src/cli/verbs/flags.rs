@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{
     catalog::each::Hosts,
-    disk::real,
-    error::{Failure, Kind},
+    config::elsewhere::Elsewhere,
     machine::{apply::Rehearsal, preflight::Force},
     store::address::require_path,
 };
@@ -23,16 +22,7 @@ pub fn root(said: Option<&Path>) -> Result<Option<PathBuf>> {
         return Ok(None);
     };
     require_path(said)?;
-    let absolute = std::path::absolute(said)
-        .with_context(|| format!("cannot tell where {} is", said.display()))?;
-    if crate::disk::exists(&absolute) && !absolute.is_dir() {
-        let message = format!("--root {} is not a folder", said.display());
-        return Err(Failure::new(Kind::Usage, message)
-            .hint("name a folder; one that is missing is created")
-            .into());
-    }
-    let root = real(&absolute);
-    Ok((root != Path::new("/")).then_some(root))
+    Ok(Elsewhere::below(said)?.root)
 }
 
 /// Returns what `--dry-run` asks for.

@@ -14,14 +14,13 @@ use crate::{
     error::{Failure, Kind},
     machine::{
         apply::ApplyReport,
-        enter::{Need, StateAccess, enter, recover},
-        scratch::usable,
+        enter::{Need, recover},
     },
     model::entry_name::EntryName,
     ops::import::{
-        Archived, ImportRequest, KeepStaging, Selection, archived_config, damage, find_places,
-        import, quoted,
+        Archived, ImportRequest, KeepStaging, Selection, archived_config, damage, quoted,
     },
+    verbs::{for_attempt, import_archive},
 };
 
 /// Replace this machine's state with an archive's: all of it, or nothing
@@ -75,11 +74,7 @@ impl ImportArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut attempts = 0;
         let report = app.input(&self.archive)?.first_good(damage, |archive| {
-            // Leftovers of one attempt do not obstruct the next.
-            let context = Context {
-                unique: format!("{}-{attempts}", app.context.unique),
-                ..app.context.clone()
-            };
+            let context = for_attempt(&app.context, attempts);
             attempts += 1;
             self.attempt(app, &context, archive)
         })?;
@@ -88,19 +83,12 @@ impl ImportArguments {
 
     fn attempt(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<ApplyReport> {
         let choices = self.choices(app, context, archive)?;
-        let access = if self.dry_run {
-            StateAccess::Read
-        } else {
-            StateAccess::Write
-        };
-        let mut entered = enter(&choices, access, &context.events)?;
-        let context = &usable(context, &entered.settings.home());
         let selection = Selection {
             only: self.only.clone(),
             except: self.except.clone(),
         };
         let request = ImportRequest {
-            archive: find_places(context, &mut entered, archive, &selection)?,
+            archive: archive.clone(),
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
             selection,
@@ -117,7 +105,7 @@ impl ImportArguments {
                 KeepStaging::No
             },
         };
-        let report = import(context, &mut entered, &request)?;
+        let report = import_archive(context, &choices, request)?;
         render::import::log_import(&report);
         Ok(report)
     }

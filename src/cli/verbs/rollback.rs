@@ -8,11 +8,7 @@ use clap::Args;
 use super::flags::{force, rehearsal, root};
 use crate::{
     cli::{app::App, render},
-    machine::{
-        enter::{StateAccess, enter},
-        scratch::usable,
-    },
-    ops::rollback::rollback,
+    verbs,
 };
 
 /// Undo the last import
@@ -37,16 +33,9 @@ impl RollbackArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut choices = app.choices.clone();
         choices.elsewhere.root = root(self.root.as_deref())?;
-        let access = if self.dry_run {
-            StateAccess::Read
-        } else {
-            StateAccess::Undo
-        };
-        let entered = enter(&choices, access, &app.context.events)?;
-        let context = usable(&app.context, &entered.settings.home());
-        let report = rollback(
-            &context,
-            &entered,
+        let report = verbs::rollback(
+            &app.context,
+            &choices,
             rehearsal(self.dry_run),
             force(self.force),
         )?;

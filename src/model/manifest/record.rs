@@ -190,7 +190,7 @@ pub struct FolderRecord {
 /// The manifest's record of a symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRecord {
-    /// The target: 1 to [`MAX_LINK_BYTES`] bytes without NUL.
+    /// The target: 1 to `MAX_LINK_BYTES` bytes without NUL.
     pub target: Vec<u8>,
     /// Its owner and group.
     pub owner: Owner,

@@ -181,20 +181,10 @@ impl Upload for DoubleUpload {
 
 fn examined(wrong: Wrong) -> (Examination, Objects) {
     let objects = Objects::default();
+    let now = DateTime::UNIX_EPOCH + TimeDelta::days(2);
     let context = Context {
-        now: DateTime::UNIX_EPOCH + TimeDelta::days(2),
-        hostname: None,
-        version: semver::Version::new(0, 1, 0),
-        scratch: ".".into(),
-        program: "hookshot".into(),
-        unique: "1-2".to_owned(),
-        signs: crate::disk::life::Signs::default(),
-        environment: store::Environment::default(),
-        privileged: false,
         threads: crate::work::Threads::ONE,
-        stop: Stop::default(),
-        runner: crate::work::shell::Runner::default(),
-        events: Events::default(),
+        ..Context::new(now, ".".into()).expect("a context")
     };
     let mut examination = Examination {
         stop: Stop::default(),

@@ -67,6 +67,22 @@ pub struct ExportRequest {
     pub snapshot_timeout: Duration,
 }
 
+impl ExportRequest {
+    /// Returns a request for an export to these outputs, as configured for the rest.
+    pub fn new(outputs: Vec<ArchiveOutput>) -> ExportRequest {
+        ExportRequest {
+            outputs,
+            overwrite: Overwrite::Archives,
+            secrets: Secrets::Included,
+            tags: BTreeMap::new(),
+            since: Since::Newest,
+            level: None,
+            snapshot: None,
+            snapshot_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
 /// The permission to replace an existing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
@@ -225,7 +241,7 @@ fn nowhere(outputs: &[OutputReport]) -> Failure {
     Failure::new(kind, first).hint(hint).faults(faults)
 }
 
-/// Exports the state that `settings` describe. `begun` is when the run began, for the report.
+/// Exports the state that was entered.
 ///
 /// With a file or folder of this machine among the outputs, the archive is proven there before it goes anywhere else;
 /// without one it is sent while it is made, and has no name anywhere before it is proven.
@@ -233,7 +249,6 @@ pub fn export(
     context: &Context,
     entered: &Entered,
     request: ExportRequest,
-    begun: Instant,
 ) -> Result<ExportReport> {
     entered.settings.mask_secrets(&context.runner.masks);
     if context.now < DateTime::UNIX_EPOCH {
@@ -310,7 +325,7 @@ pub fn export(
         databases: named(&gathered.databases),
         torn: named(&gathered.torn),
         remarks,
-        duration_seconds: begun.elapsed().as_secs_f64(),
+        duration_seconds: context.begun.elapsed().as_secs_f64(),
     })
 }
 

@@ -87,6 +87,11 @@ impl Archives {
         self.rows.iter().map(|row| row.archive(self.now))
     }
 
+    /// Returns their number.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

@@ -26,6 +26,21 @@ pub struct PruneRequest {
     pub limit: RemovalLimit,
 }
 
+impl Default for PruneRequest {
+    /// Returns a request for the plan of our archives in every destination of `[backup] to`.
+    fn default() -> PruneRequest {
+        PruneRequest {
+            destination: None,
+            policy: None,
+            max_remove: None,
+            hosts: Hosts::Ours,
+            inspect: InspectFirst::Needed,
+            mode: PruneMode::Plan,
+            limit: RemovalLimit::Held,
+        }
+    }
+}
+
 /// The archives to inspect before anything is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InspectFirst {

@@ -30,6 +30,6 @@ pub struct RedbContext<'a> {
     pub step: &'a Advance<'a>,
     /// The folder for the copy, which gets no name there.
     pub scratch: &'a Path,
-    /// This program, to be started as the guard of a service that is paused.
-    pub program: &'a Path,
+    /// The program hookshot, to be started as the guard of a service that is paused.
+    pub program: Option<&'a Path>,
 }

@@ -245,7 +245,14 @@ fn written(
     caller: &RedbContext<'_>,
 ) -> Result<Result<Copied, (Walked, Missed)>> {
     let begun = Instant::now();
-    let pause = (wish.method == Method::Pause).then_some(caller.program);
+    let pause = match (wish.method, caller.program) {
+        (Method::Pause, None) => {
+            let message = "a service is paused by the program hookshot alone";
+            return Err(Failure::new(Kind::Usage, message).into());
+        }
+        (Method::Pause, program) => program,
+        _ => None,
+    };
     let copy = temporary(caller.scratch)?;
     let mut walk = Walk::new(&original.file, &copy, Scope::Everything, caller.step);
     let ended = live::rounds(&mut walk, original.path, wish.timeout, pause)?;

@@ -79,7 +79,7 @@ pub fn client<P: ObjectProvider>(
     })
 }
 
-/// Checks all that is configured for a bucket, as [`client`] does, even if some of it is missing here.
+/// Checks all that is configured for a bucket, as `client` does, even if some of it is missing here.
 pub fn look_over<P: ObjectProvider>(
     address: &BucketAddress,
     own: &P,
