@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 /// The suffixes of the files that SQLite keeps beside a database: write-ahead log, its index, rollback journal.
 pub const SQLITE_COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The engine of a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// redb.
     Redb,

@@ -11,7 +11,7 @@ use super::{
     verify::InspectedKind,
 };
 use crate::{
-    model::{plan::Action, retention::Standing},
+    model::{engine::Engine, plan::Action, retention::Standing},
     source::sqlite::verdict::CheckDepth,
     store::Proof,
     work::remark::RemarkKind,
@@ -147,8 +147,8 @@ fn the_words_of_json_do_not_change() {
         (CheckDepth::Integrity, "integrity"),
     ]);
     are(&[
-        (InspectedKind::Redb, "redb"),
-        (InspectedKind::Sqlite, "sqlite"),
+        (InspectedKind::Database(Engine::Redb), "redb"),
+        (InspectedKind::Database(Engine::Sqlite), "sqlite"),
         (InspectedKind::Config, "config"),
         (InspectedKind::Toml, "toml"),
     ]);

@@ -42,33 +42,22 @@ const HEAD_BYTES: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InspectedKind {
-    /// A database of redb.
-    Redb,
-    /// A database of SQLite.
-    Sqlite,
     /// A configuration of hookshot.
     Config,
     /// Another TOML file.
     Toml,
+    /// A database.
+    #[serde(untagged)]
+    Database(Engine),
 }
 
 impl InspectedKind {
     /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
-            InspectedKind::Redb => "redb",
-            InspectedKind::Sqlite => "sqlite",
             InspectedKind::Config => "config",
             InspectedKind::Toml => "toml",
-        }
-    }
-}
-
-impl From<Engine> for InspectedKind {
-    fn from(engine: Engine) -> InspectedKind {
-        match engine {
-            Engine::Redb => InspectedKind::Redb,
-            Engine::Sqlite => InspectedKind::Sqlite,
+            InspectedKind::Database(engine) => engine.kind(),
         }
     }
 }
@@ -144,7 +133,7 @@ impl<'a> Looking<'a> {
         // Entries that the archive's configuration calls databases, but that do not begin as one.
         for (name, engine) in expected(config.as_ref()) {
             if self.others.contains(&name) {
-                looked.push(Looked::of(&name, InspectedKind::from(engine), false));
+                looked.push(Looked::of(&name, InspectedKind::Database(engine), false));
                 let what = format!("it is not a database of {}", engine.name());
                 faults.push(not_opened(&name, &what));
             }
@@ -193,7 +182,7 @@ impl<'a> Looking<'a> {
         }
         looked.push(Looked {
             check: extent.map(|extent| extent.check),
-            ..Looked::of(name, engine.into(), fault.is_none())
+            ..Looked::of(name, InspectedKind::Database(engine), fault.is_none())
         });
         Ok(fault)
     }
