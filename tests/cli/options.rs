@@ -1,6 +1,6 @@
-//! The option tables of docs/cli.md and docs/cli/ are made from the command line itself.
+//! The tables of verbs and options in docs/cli.md and docs/cli/ are made from the command line itself.
 //!
-//! A comment `<!-- options of `hookshot VERB` -->` begins a table and `<!-- end -->` ends it. With HOOKSHOT_WRITE_DOCS=1 the test
+//! A comment `<!-- options of `hookshot VERB` -->` or `<!-- verbs -->` begins a table and `<!-- end -->` ends it. With HOOKSHOT_WRITE_DOCS=1 the test
 //! writes what it otherwise compares: `HOOKSHOT_WRITE_DOCS=1 cargo nextest run --test cli -E 'test(option_tables)'`.
 
 use clap::{Arg, Command};
@@ -12,6 +12,7 @@ use std::{
 };
 
 const BEGIN: &str = "<!-- options of `";
+const VERBS: &str = "<!-- verbs -->";
 const END: &str = "<!-- end -->";
 
 #[test]
@@ -77,6 +78,10 @@ fn renewed(page: &str, hookshot: &Command, found: &mut BTreeSet<String>) -> Stri
             out.push_str(line);
             out.push_str(&table(find(hookshot, name)));
             assert!(found.insert(name.to_owned()), "{name} has two tables");
+        } else if words == VERBS {
+            is_table = true;
+            out.push_str(line);
+            out.push_str(&verbs(hookshot));
         } else if words == END {
             is_table = false;
         }
@@ -85,6 +90,24 @@ fn renewed(page: &str, hookshot: &Command, found: &mut BTreeSet<String>) -> Stri
         }
     }
     out
+}
+
+/// Returns a row for each verb, with its aliases.
+fn verbs(hookshot: &Command) -> String {
+    let mut out = "\n| verb | what it does |\n|---|---|\n".to_owned();
+    let shown = hookshot
+        .get_subcommands()
+        .filter(|verb| !verb.is_hide_set());
+    for verb in shown.filter(|verb| verb.get_name() != "help") {
+        let name = verb.get_name();
+        let aliases = verb.get_all_aliases();
+        let aliases: String = aliases.map(|alias| format!(", `{alias}`")).collect();
+        let about = verb.get_about().expect("every verb says what it does");
+        out.push_str(&format!(
+            "| [`{name}`](cli/{name}.md){aliases} | {about} |\n"
+        ));
+    }
+    out + "\n"
 }
 
 /// Finds the command that the words name, the program first.

@@ -8,7 +8,7 @@ use std::{
 use clap::{Arg, Command};
 
 use super::{
-    candidate::Candidate,
+    completion::Completion,
     options::{option, options, positional, takes_value, verbs},
 };
 use crate::{
@@ -47,7 +47,7 @@ impl Asking<'_> {
         mut root: Command,
         before: &[String],
         current: &str,
-    ) -> Vec<Candidate> {
+    ) -> Vec<Completion> {
         root.build();
         let mut command = &root;
         let mut positionals: Vec<&str> = Vec::new();
@@ -121,13 +121,13 @@ impl Asking<'_> {
         argument: &Arg,
         positionals: &[&str],
         current: &str,
-    ) -> Vec<Candidate> {
+    ) -> Vec<Completion> {
         let possible = argument.get_possible_values();
         if !possible.is_empty() {
             let shown = possible.iter().filter(|value| !value.is_hide_set());
             let word = |value: &clap::builder::PossibleValue| {
                 let help = value.get_help().map(ToString::to_string);
-                Candidate::word(value.get_name(), help.unwrap_or_default())
+                Completion::word(value.get_name(), help.unwrap_or_default())
             };
             return shown.map(word).collect();
         }
@@ -152,7 +152,7 @@ impl Asking<'_> {
     }
 
     /// Returns files or folders, and the destinations of the configuration.
-    fn places(&self, current: &str, wanted: Files) -> Vec<Candidate> {
+    fn places(&self, current: &str, wanted: Files) -> Vec<Completion> {
         let mut found = Vec::new();
         if current.is_empty() || current.starts_with('@') {
             found.extend(self.destinations(current, wanted));
@@ -163,19 +163,19 @@ impl Asking<'_> {
         found
     }
 
-    fn destinations(&self, current: &str, wanted: Files) -> Vec<Candidate> {
+    fn destinations(&self, current: &str, wanted: Files) -> Vec<Completion> {
         let Ok(settings) = Settings::load(&self.choices) else {
             return Vec::new();
         };
         let mut found = Vec::new();
         for (name, destination) in &settings.schema.destinations {
             let help = destination.address.to_string();
-            found.push(Candidate::word(format!("@{name}"), &help));
+            found.push(Completion::word(format!("@{name}"), &help));
             let within = format!("@{name}/");
             if wanted == Files::None || !current.starts_with(&format!("@{name}")) {
                 continue;
             }
-            found.push(Candidate::word(
+            found.push(Completion::word(
                 format!("{within}latest"),
                 "the newest good archive",
             ));
@@ -184,7 +184,7 @@ impl Asking<'_> {
                 let archives = names(&folder)
                     .into_iter()
                     .filter(|(name, _)| is_archive(name));
-                let word = |(name, _)| Candidate::word(format!("{within}{name}"), "");
+                let word = |(name, _)| Completion::word(format!("{within}{name}"), "");
                 found.extend(archives.map(word));
             }
         }
@@ -193,13 +193,13 @@ impl Asking<'_> {
 
     /// Returns the entries of an archive on this machine, up to the next `/`. Without an archive, returns the sources
     /// of the configuration.
-    fn entries(&self, archive: Option<&str>, current: &str) -> Vec<Candidate> {
+    fn entries(&self, archive: Option<&str>, current: &str) -> Vec<Completion> {
         let Some(archive) = archive else {
             let settings = Settings::load(&self.choices);
             let sources = settings
                 .map(|settings| settings.sources)
                 .unwrap_or_default();
-            let word = |name: &dyn ToString| Candidate::word(name.to_string(), "");
+            let word = |name: &dyn ToString| Completion::word(name.to_string(), "");
             return sources.iter().map(|source| word(&source.name)).collect();
         };
         let path = self.expand(archive);
@@ -224,7 +224,7 @@ impl Asking<'_> {
         found.dedup();
         found
             .into_iter()
-            .map(|name| Candidate::word(name, ""))
+            .map(|name| Completion::word(name, ""))
             .collect()
     }
 
@@ -237,7 +237,7 @@ impl Asking<'_> {
     }
 
     /// Returns folders, and files of a kind, whose paths begin with `current`.
-    fn files(&self, current: &str, wanted: Files) -> Vec<Candidate> {
+    fn files(&self, current: &str, wanted: Files) -> Vec<Completion> {
         let at = current.rfind('/').map_or(0, |slash| slash + 1);
         let (folder, begun) = current.split_at(at);
         let path = if folder.is_empty() {
@@ -254,7 +254,7 @@ impl Asking<'_> {
             Files::Any => true,
             Files::None => false,
         };
-        let candidate = |(name, is_folder): &(String, bool)| Candidate {
+        let candidate = |(name, is_folder): &(String, bool)| Completion {
             kind: if *is_folder { 'd' } else { 'f' },
             value: format!("{folder}{name}"),
             help: String::new(),

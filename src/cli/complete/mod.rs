@@ -5,13 +5,13 @@
 //! configuration, and the entries of an archive. No network is asked. A failure gives an empty answer.
 
 mod asking;
-mod candidate;
+mod completion;
 mod line;
 mod options;
 
 use clap::Command;
 
-use self::{asking::Asking, candidate::Candidate, line::split};
+use self::{asking::Asking, completion::Completion, line::split};
 use crate::{config::Choices, context::Context};
 
 /// The hidden first word.
@@ -46,7 +46,7 @@ pub fn answer(
         context,
     };
     let found = asking.candidates(command, before, current);
-    let line = |one: Candidate| {
+    let line = |one: Completion| {
         let value = one
             .value
             .strip_prefix(&kept)

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::candidate::Candidate;
+use super::completion::Completion;
 
 pub fn takes_value(option: &Arg) -> bool {
     matches!(option.get_action(), ArgAction::Set | ArgAction::Append)
@@ -25,7 +25,7 @@ pub fn option<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
     }
 }
 
-pub fn options(command: &Command, current: &str) -> Vec<Candidate> {
+pub fn options(command: &Command, current: &str) -> Vec<Completion> {
     let shown = command
         .get_arguments()
         .filter(|option| !option.is_hide_set());
@@ -36,17 +36,17 @@ pub fn options(command: &Command, current: &str) -> Vec<Candidate> {
             .map(ToString::to_string)
             .unwrap_or_default();
         if let Some(long) = option.get_long() {
-            found.push(Candidate::word(format!("--{long}"), &help));
+            found.push(Completion::word(format!("--{long}"), &help));
         }
         if let Some(short) = option.get_short().filter(|_| !current.starts_with("--")) {
-            found.push(Candidate::word(format!("-{short}"), &help));
+            found.push(Completion::word(format!("-{short}"), &help));
         }
     }
     found
 }
 
 /// Returns the verbs of a command, with their aliases if `current` is not empty.
-pub fn verbs(command: &Command, current: &str) -> Vec<Candidate> {
+pub fn verbs(command: &Command, current: &str) -> Vec<Completion> {
     let shown = command.get_subcommands().filter(|verb| !verb.is_hide_set());
     let mut found = Vec::new();
     for verb in shown {
@@ -54,11 +54,11 @@ pub fn verbs(command: &Command, current: &str) -> Vec<Candidate> {
             .get_about()
             .map(ToString::to_string)
             .unwrap_or_default();
-        found.push(Candidate::word(verb.get_name(), &help));
+        found.push(Completion::word(verb.get_name(), &help));
         if !current.is_empty() {
             found.extend(
                 verb.get_all_aliases()
-                    .map(|alias| Candidate::word(alias, &help)),
+                    .map(|alias| Completion::word(alias, &help)),
             );
         }
     }

@@ -12,7 +12,7 @@ const NAME_WIDTH: usize = 20;
 
 /// One piece of work, and how much of it is done.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct WorkProgress {
     /// Its name.
     pub what: &'static str,
     /// The number of its bytes, if known.
@@ -30,7 +30,7 @@ const STALLED: Duration = Duration::from_secs(5);
 /// An estimate of more than this many times the time taken so far is not shown.
 const MOST_ESTIMATED: u64 = 100;
 
-impl Pace {
+impl WorkProgress {
     /// Returns the bytes that are done, at most the total: bytes that are read twice count once.
     fn done(&self) -> u64 {
         self.done.min(self.total.unwrap_or(u64::MAX))
@@ -146,9 +146,9 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn work(what: &'static str, total: Option<u64>, done: u64) -> Pace {
+    fn work(what: &'static str, total: Option<u64>, done: u64) -> WorkProgress {
         let lasts = Duration::from_secs(10);
-        Pace {
+        WorkProgress {
             what,
             total,
             done,
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_reader_that_stands_still_has_no_end_in_sight() {
         let goes_on = work("reading", Some(300 * MIB), 120 * MIB);
-        let stalled = Pace {
+        let stalled = WorkProgress {
             idles: Duration::from_secs(6),
             ..goes_on
         };

@@ -24,7 +24,7 @@ use tracing::info;
 
 use super::{
     appearance::{Appearance, Cells, ProgressDisplay},
-    bar::Pace,
+    bar::WorkProgress,
 };
 
 /// The target of log lines that a quiet run shows, too.
@@ -79,8 +79,8 @@ impl State {
         }
     }
 
-    fn work(&self) -> Pace {
-        Pace {
+    fn work(&self) -> WorkProgress {
+        WorkProgress {
             what: self.what,
             total: self.total,
             done: self.done,
