@@ -48,7 +48,8 @@ impl App {
         let archive = Target::read(text)?.input(&self.context, || self.settings())?;
         if matches!(archive, ArchiveInput::Stdin) && std::io::stdin().is_terminal() {
             warn!(
-                "Waiting for an archive on standard input, which is a terminal; Ctrl-C ends this. Send one with a pipe or a redirection: hookshot ... - < state.tar.gz"
+                "Waiting for an archive on standard input, which is a terminal; Ctrl-C ends this. Send one with a \
+                    pipe or a redirection: hookshot ... - < state.tar.gz"
             );
         }
         Ok(archive)

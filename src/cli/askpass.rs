@@ -1,4 +1,5 @@
-//! The program that ssh starts to learn a password (ssh(1), `SSH_ASKPASS`): this one, told by a variable where the password is.
+//! The program that ssh starts to learn a password (ssh(1), `SSH_ASKPASS`). It is this one; a variable names the file
+//! that has the password.
 
 use std::{fs, io::Write as _, path::Path};
 

@@ -24,7 +24,8 @@ const WORDS: [(&[&str], &str); 14] = [
     ),
     (
         &["status", "health", "doctor", "ping"],
-        "`hookshot list` shows how old the newest archive is, `hookshot check` what a destination can do, and `hookshot validate` whether the configuration is good",
+        "`hookshot list` shows how old the newest archive is, `hookshot check` what a destination can do, and \
+            `hookshot validate` whether the configuration is good",
     ),
     (
         &[

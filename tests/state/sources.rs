@@ -736,7 +736,7 @@ fn files_that_are_written_every_few_seconds_keep_no_export_from_ending() {
     });
     let exported = exported.exits(0);
     assert!(
-        exported.stderr.contains("everything is read again"),
+        exported.stderr.contains("the export starts over"),
         "the test shows nothing where packing is fast: {}",
         exported.stderr
     );

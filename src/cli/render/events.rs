@@ -86,7 +86,7 @@ fn of_export(event: ExportEvent) {
                 SECRETS => {
                     warn!(%looked_at, "No secrets file found, the archive has none (--secrets FILE, HOOKSHOT_SECRETS or [secrets] file name it)");
                 }
-                _ => info!(%looked_at, "There is no {source}: the archive has none"),
+                _ => info!(%looked_at, "No {source} found: the archive has none"),
             }
         }
         ExportEvent::DatabaseChecked { entry, check } => {
@@ -106,15 +106,15 @@ fn of_export(event: ExportEvent) {
         ExportEvent::DeploymentsUnknown { reason } => {
             info!(%reason, "The database does not tell whether deployments are at work");
         }
-        ExportEvent::StartedOver { reason } => info!("{reason}: everything is read again"),
+        ExportEvent::StartedOver { reason } => info!("{reason}: the export starts over"),
         ExportEvent::NothingReusable { archive } => {
-            warn!(archive = %archive.display(), "Nothing can be taken over from this file: it is no archive of this hookshot at this level");
+            warn!(archive = %archive.display(), "Nothing can be reused from this file: it is not an archive of this hookshot at this level");
         }
         ExportEvent::ReusedDamaged => warn!(
-            "An earlier archive, of which unchanged blocks were taken over, is damaged; everything is compressed anew"
+            "The earlier archive whose members were reused is damaged: everything is compressed anew"
         ),
         ExportEvent::NameTaken { archive } => {
-            info!(%archive, "Another archive of the same second got this name first: sending it under the next one");
+            info!(%archive, "Another archive of the same second got this name first: uploading under the next one");
         }
         ExportEvent::LeftoverEnded { source } => warn!(
             "A command of {} still ran, of an earlier export that was killed: ended it",
@@ -168,10 +168,10 @@ fn of_restore(event: RestoreEvent) {
             instead.display()
         ),
         RestoreEvent::DefaultPlaces { config, data_dir } => {
-            warn!(config = %config.display(), data_dir = %data_dir.display(), "This machine has no configuration yet, the places are the default ones");
+            warn!(config = %config.display(), data_dir = %data_dir.display(), "This machine has no configuration yet: the default paths are used");
         }
         RestoreEvent::DefaultDataDir { data_dir } => {
-            warn!(data_dir = %data_dir.display(), "The configuration does not say [storage] data_dir, the place of the database is the default one");
+            warn!(data_dir = %data_dir.display(), "The configuration does not name [storage] data_dir: the default folder of the database is used");
         }
         RestoreEvent::Below { root } => info!("Everything goes below {}", root.display()),
         RestoreEvent::Unpacked {
@@ -183,9 +183,9 @@ fn of_restore(event: RestoreEvent) {
             warn!(%archive, %here, "The archive is of a newer hookshot");
         }
         RestoreEvent::Overridden { message } => warn!("Overridden by --force: {message}"),
-        RestoreEvent::BackupsUnknown { reason } => warn!(
-            "Which .bak files are of an earlier import is not known, all of them stay: {reason}"
-        ),
+        RestoreEvent::BackupsUnknown { reason } => {
+            warn!("The .bak files of earlier imports are not known, so all of them stay: {reason}")
+        }
         RestoreEvent::Undoing {
             verb,
             time,
@@ -220,7 +220,7 @@ fn of_restore(event: RestoreEvent) {
 fn recovered(verb: &str, outcome: Recovery) {
     match outcome {
         Recovery::Nothing => info!(
-            "An earlier {verb} was interrupted before it changed anything: removed what it left"
+            "An earlier {verb} was interrupted before it changed anything: removed its leftovers"
         ),
         Recovery::Undone { reason } => {
             warn!(
@@ -244,7 +244,7 @@ fn recovered(verb: &str, outcome: Recovery) {
             } else if !entries.is_empty() {
                 warn!(%entries, "Their import commands may not have ended: import these entries again, with --only");
                 if !files.is_empty() {
-                    warn!(%entries, %files, "What they held before stays in these files");
+                    warn!(%entries, %files, "Their former content stays in these files");
                 }
             }
         }

@@ -61,6 +61,7 @@ pub fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
         return failure;
     }
     failure.hint(format!(
-        "temporary files go to {folder}, as TMPDIR says (/tmp if it says nothing): it must be there, writable, and have room for the largest database; or set TMPDIR to another folder"
+        "temporary files go to {folder}, as TMPDIR says (/tmp if it says nothing): it must be there, writable, and \
+            have room for the largest database; or set TMPDIR to another folder"
     ))
 }

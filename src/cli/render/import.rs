@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Shows a report, and gives its exit code.
+/// Shows the report, and returns the exit code.
 pub fn show(printer: &Printer, report: &ApplyReport, is_quiet: bool) -> Result<u8> {
     let text = || match report.dry_run && is_quiet {
         true => plan(report)
@@ -130,7 +130,7 @@ fn log_restored(report: &ApplyReport) {
     } else {
         info!(
             entries,
-            left_out, "Restore completed in part, {kept}; what is left undone stands above"
+            left_out, "Restore completed in part, {kept}; the lines above name what is left undone"
         );
     }
 }

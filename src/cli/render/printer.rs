@@ -182,7 +182,8 @@ impl Printer {
 
     /// Returns the advice about a failure. Without a working folder, relative paths lead nowhere.
     fn hint<'a>(&self, failure: &'a Failure) -> Option<&'a str> {
-        const LOST: &str = "the working folder was removed, so relative paths lead nowhere: change to a folder that is there, or name absolute paths";
+        const LOST: &str = "the working folder was removed, so relative paths lead nowhere: change to a folder that \
+            is there, or name absolute paths";
         match failure.kind {
             Kind::Failed | Kind::NotFound if !self.has_folder => Some(LOST),
             _ => failure.hint.as_deref(),

@@ -1,4 +1,5 @@
-//! The look of hookshot: colour, progress and characters, decided once from the command line, the environment and the terminal.
+//! The look of hookshot: colour, progress and characters. The command line, the environment and the terminal decide it
+//! once.
 
 use crate::cli::global::{ColorWhen, GlobalArguments, ProgressWhen};
 
@@ -77,8 +78,8 @@ impl<'a> Terminal<'a> {
             .filter(|value| !value.is_empty())
     }
 
-    /// Returns true if standard error is a terminal that knows more than lines: `TERM=dumb` (Emacs, some consoles of CI) does not, and
-    /// without TERM nothing is known.
+    /// Returns true if standard error is a terminal that knows more than lines. `TERM=dumb` (Emacs, some consoles of CI)
+    /// does not, and without TERM nothing is known.
     fn is_capable(&self) -> bool {
         self.0.is_terminal && self.variable("TERM").is_some_and(|term| term != "dumb")
     }

@@ -19,9 +19,10 @@ use crate::{
 /// HERE is this machine, or the first of two archives; THERE is the other. The exit code is 0 if nothing differs, and 1
 /// if something does.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  hookshot diff state.tar.gz\n  hookshot diff state.tar.gz --text                  # keys of configuration, never secrets\n  hookshot diff monday.tar.gz tuesday.tar.gz"
-)]
+#[command(after_help = "Examples:\n  \
+        hookshot diff state.tar.gz\n  \
+        hookshot diff state.tar.gz --text                  # keys of configuration, never secrets\n  \
+        hookshot diff monday.tar.gz tuesday.tar.gz")]
 pub struct DiffArguments {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,

@@ -20,9 +20,10 @@ use crate::{
 /// their mode and time; the mode of a secret is 0600 at most. A directory comes with its folders and with the links
 /// that stay inside it.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  hookshot extract state.tar.gz state.redb -o /tmp/look\n  hookshot extract state.tar.gz config.toml -o - | less\n  hookshot extract state.tar.gz data -o /tmp/look"
-)]
+#[command(after_help = "Examples:\n  \
+        hookshot extract state.tar.gz state.redb -o /tmp/look\n  \
+        hookshot extract state.tar.gz config.toml -o - | less\n  \
+        hookshot extract state.tar.gz data -o /tmp/look")]
 pub struct ExtractArguments {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,

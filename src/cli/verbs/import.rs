@@ -142,7 +142,8 @@ impl ImportArguments {
                     "this machine has a configuration, {}, and it is not the archive's",
                     config.display()
                 );
-                let hint = "leave out --use-archive-config: this machine's says where files go; or name with --config where the archive's own is to go";
+                let hint = "leave out --use-archive-config: this machine's says where files go; or name with \
+                    --config where the archive's own is to go";
                 return Err(Failure::new(Kind::Usage, message).hint(hint).into());
             }
             choices.archived = Some(archived.text);
@@ -170,7 +171,8 @@ impl ImportArguments {
         if said.is_some() && app.choices.data_dir.is_none() {
             // A mistyped path must not send the database to the default folder.
             let message = format!("{} does not exist", config.display());
-            let hint = "name the right --config; on a machine that has nothing yet, let the archive's own say where files go with --use-archive-config, or say with --data-dir where the database goes";
+            let hint = "name the right --config; on a machine that has nothing yet, let the archive's own say where \
+                files go with --use-archive-config, or say with --data-dir where the database goes";
             return Err(Failure::new(Kind::Usage, message).hint(hint).into());
         }
         Ok(choices)

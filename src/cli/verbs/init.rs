@@ -10,9 +10,10 @@ use crate::{
 
 /// Write a starter configuration and an empty database
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  hookshot init\n  hookshot init --config ./etc/config.toml --data-dir ./data\n  hookshot init --app vaultwarden --config /etc/hookshot/vaultwarden/config.toml --data-dir /srv/vaultwarden"
-)]
+#[command(after_help = "Examples:\n  \
+        hookshot init\n  \
+        hookshot init --config ./etc/config.toml --data-dir ./data\n  \
+        hookshot init --app vaultwarden --config /etc/hookshot/vaultwarden/config.toml --data-dir /srv/vaultwarden")]
 pub struct InitArguments {
     /// Write the configuration of a well-known service instead; --data-dir says where its data is
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(apps::names()))]

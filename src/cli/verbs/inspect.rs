@@ -14,7 +14,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     alias = "show",
-    after_help = "Examples:\n  hookshot inspect state.tar.gz\n  hookshot inspect state.tar.gz --json | jq .manifest.tags"
+    after_help = "Examples:\n  \
+        hookshot inspect state.tar.gz\n  \
+        hookshot inspect state.tar.gz --json | jq .manifest.tags"
 )]
 pub struct InspectArguments {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input

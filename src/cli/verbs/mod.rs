@@ -1,4 +1,4 @@
-//! The verbs, one file each: its arguments, the call of its recipe in `ops`, and the call of its report's file in `render`.
+//! The verbs, one file each: its arguments, the call of its recipe in `ops`, and the call of its report in `render`.
 
 mod check;
 mod completions;

@@ -20,11 +20,13 @@ use crate::{
 /// Every byte is read and compared with the manifest. With --deep the databases are also opened and checked, and the
 /// configuration is parsed, as an import does. Use it for archives that another program made.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  hookshot verify /var/backups/hookshot             # every archive in the folder\n  ssh backup cat state.tar.gz | hookshot verify -\n  hookshot verify --deep @offsite/latest            # opens its databases, too"
-)]
+#[command(after_help = "Examples:\n  \
+        hookshot verify /var/backups/hookshot             # every archive in the folder\n  \
+        ssh backup cat state.tar.gz | hookshot verify -\n  \
+        hookshot verify --deep @offsite/latest            # opens its databases, too")]
 pub struct VerifyArguments {
-    /// Files, folders for all archives in them, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    /// Files, folders for all archives in them, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard
+    /// input
     #[arg(required = true)]
     archives: Vec<PathBuf>,
     /// Check databases and configuration, too, as an import does; needs room in TMPDIR for the databases

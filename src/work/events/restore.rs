@@ -113,7 +113,7 @@ pub enum RestoreEvent {
     },
     /// Something that is excluded could not come along into a folder that is brought back.
     ExcludedLeft {
-        /// What, and why, for people.
+        /// The object and the reason, for people.
         message: String,
     },
     /// The work failed after it began: the old state is being brought back.
