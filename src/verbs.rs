@@ -74,7 +74,10 @@ pub use crate::{
     work::{
         Threads,
         cancel::Stop,
-        events::{ArchiveEvent, Event, Events, ExportEvent, Receiver, Recovery, RestoreEvent},
+        events::{
+            ArchiveEvent, ArchiveFlaw, CatalogEvent, Event, Events, ExportEvent, NextArchive,
+            Receiver, Recovery, RestoreEvent,
+        },
         remark::{Remark, RemarkKind},
         remarks::Remarks,
     },
@@ -125,7 +128,7 @@ pub fn import(
     request: &ImportRequest,
 ) -> Result<ApplyReport> {
     let mut attempts = 0;
-    request.archive.first_good(damage, |archive| {
+    request.archive.first_good(context, damage, |archive| {
         let context = for_attempt(context, attempts);
         attempts += 1;
         let request = ImportRequest {

@@ -97,7 +97,12 @@ impl Destination {
         let is_here = matches!(written.address, Address::Folder(_));
         Ok(Destination {
             name,
-            repository: Arc::new(TarStore::new(store.clone(), shown, is_here)),
+            repository: Arc::new(TarStore::new(
+                store.clone(),
+                shown,
+                is_here,
+                context.events.clone(),
+            )),
             address: written.address,
             store,
             retention: written.retention.unwrap_or(settings.schema.retention),

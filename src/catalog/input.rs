@@ -13,7 +13,6 @@ use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use tracing::warn;
 
 use super::repository::Repository;
 use crate::{
@@ -26,7 +25,13 @@ use crate::{
     model::{entry_name::EntryName, manifest::Manifest, written::escaped},
     store::is_cold,
 };
-use crate::{context::Context, work::cancel::Stop};
+use crate::{
+    context::Context,
+    work::{
+        cancel::Stop,
+        events::{ArchiveFlaw, CatalogEvent, NextArchive},
+    },
+};
 
 /// The interval, in milliseconds, at which a read of a silent standard input checks if the process must stop.
 const PATIENCE_MS: u16 = 100;
@@ -94,6 +99,7 @@ impl ArchiveInput {
     /// one. If none is good, returns the result of the newest.
     pub fn first_good<T>(
         &self,
+        context: &Context,
         damage: impl Fn(&Result<T>) -> Option<Failure>,
         mut work: impl FnMut(&ArchiveInput) -> Result<T>,
     ) -> Result<T> {
@@ -106,15 +112,18 @@ impl ArchiveInput {
             };
             let older = input.older();
             if older.is_some() || newest.is_some() {
-                let next = match older {
-                    Some(_) => "trying the next older one",
-                    None => "no older one is left",
-                };
-                let what = match is_cold(&fault) {
-                    true => "is in cold storage",
-                    false => "is damaged",
-                };
-                warn!(archive = %input.shown(), "An archive {what}; {next}: {}", fault.message);
+                context.tell(CatalogEvent::PassedOver {
+                    archive: input.shown(),
+                    flaw: match is_cold(&fault) {
+                        true => ArchiveFlaw::Cold,
+                        false => ArchiveFlaw::Damaged,
+                    },
+                    next: match older {
+                        Some(_) => NextArchive::Older,
+                        None => NextArchive::None,
+                    },
+                    reason: Some(fault.message),
+                });
             }
             let first = newest.take().unwrap_or(result);
             match older {
@@ -214,8 +223,8 @@ impl ArchiveInput {
     ) -> Result<Verified> {
         let verified = self.read_through(context, what, sink)?;
         if verified.is_plain() {
-            warn!(archive = %self.shown(), "This is a plain tar, not gzip: \
-                a browser or another program unpacked it on its way; it is whole");
+            let archive = self.shown();
+            context.tell(CatalogEvent::PlainTar { archive });
         }
         Ok(verified)
     }

@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use tracing::warn;
 
 use super::repository::{ListedArchive, Manifests, Repository};
 use crate::{
     error::{Failure, Kind},
     model::{retention::is_future, written::rfc3339},
     store::is_cold,
+    work::events::{ArchiveFlaw, CatalogEvent, Events, NextArchive},
 };
 
 /// The most folders that a message names.
@@ -17,12 +17,14 @@ const MOST_NAMED: usize = 10;
 impl dyn Repository {
     /// Returns the newest archive of `prefix` whose end and manifest are good. It prefers one without a torn database.
     /// The caller verifies the rest. An archive that must be thawed is the last choice.
-    pub fn newest_good(&self, prefix: &str, now: DateTime<Utc>) -> Result<String> {
+    pub fn newest_good(&self, prefix: &str, now: DateTime<Utc>, events: &Events) -> Result<String> {
+        let passed =
+            |archive: &str, flaw| events.send(passed_over(archive, flaw, NextArchive::Older));
         let (mut torn, mut cold) = (None, None);
-        for name in self.newest_first(prefix, now)? {
+        for name in self.newest_first(prefix, now, events)? {
             let manifest = match self.manifest(&name) {
                 Err(error) if is_cold(&Failure::of(&error)) => {
-                    warn!(archive = %name, "An archive is in cold storage; trying the next older one");
+                    passed(&name, ArchiveFlaw::Cold);
                     cold.get_or_insert(name);
                     continue;
                 }
@@ -32,11 +34,11 @@ impl dyn Repository {
                 if !manifest.has_torn_database() {
                     return Ok(name);
                 }
-                warn!(archive = %name, "A database in an archive is torn; trying the next older one");
+                passed(&name, ArchiveFlaw::Torn);
                 torn.get_or_insert(name);
                 continue;
             }
-            warn!(archive = %name, "An archive is damaged, or another program made it; trying the next older one");
+            passed(&name, ArchiveFlaw::Unreadable);
         }
         torn.or(cold)
             .ok_or_else(|| self.has_none("good archive", prefix).into())
@@ -44,24 +46,26 @@ impl dyn Repository {
 
     /// Returns the archives of `prefix`, the newest first, for a caller that verifies them itself; at least one. An
     /// archive with a torn database and one in cold storage come after all others, as far as the first that is neither.
-    pub fn candidates(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>> {
-        let mut names = self.newest_first(prefix, now)?;
+    pub fn candidates(
+        &self,
+        prefix: &str,
+        now: DateTime<Utc>,
+        events: &Events,
+    ) -> Result<Vec<String>> {
+        let mut names = self.newest_first(prefix, now, events)?;
         // An archive that cannot be inspected keeps its position: its reader will report the fault.
         let weakness = |name: &String| match self.manifest(name) {
-            Ok(manifest) => manifest?
-                .has_torn_database()
-                .then_some("A database in an archive is torn"),
-            Err(error) => is_cold(&Failure::of(&error)).then_some("An archive is in cold storage"),
+            Ok(manifest) => manifest?.has_torn_database().then_some(ArchiveFlaw::Torn),
+            Err(error) => is_cold(&Failure::of(&error)).then_some(ArchiveFlaw::Cold),
         };
-        let weak: Vec<&str> = names.iter().map_while(weakness).collect();
+        let weak: Vec<ArchiveFlaw> = names.iter().map_while(weakness).collect();
         let count = weak.len();
-        for (name, weakness) in names.iter().zip(weak) {
-            match count < names.len() {
-                true => {
-                    warn!(archive = %name, "{weakness}; trying the next older one");
-                }
-                false => warn!(archive = %name, "{weakness}; no older archive is better"),
-            }
+        let next = match count < names.len() {
+            true => NextArchive::Older,
+            false => NextArchive::Same,
+        };
+        for (name, flaw) in names.iter().zip(weak) {
+            events.send(passed_over(name, flaw, next));
         }
         names.rotate_left(count);
         Ok(names)
@@ -95,13 +99,22 @@ impl dyn Repository {
 
     /// Returns the names of the archives of `prefix`, the newest first, without those dated in the future; at least
     /// one.
-    fn newest_first(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>> {
+    fn newest_first(
+        &self,
+        prefix: &str,
+        now: DateTime<Utc>,
+        events: &Events,
+    ) -> Result<Vec<String>> {
         let listing = self.list(Some(prefix), Manifests::OfAll)?;
         let is_ahead = |listed: &ListedArchive| is_future(listed.time, now);
         let (ahead, archives): (Vec<ListedArchive>, Vec<ListedArchive>) =
             listing.archives.into_iter().partition(is_ahead);
         for other in listing.other_files.iter().filter(|file| !file.is_foreign) {
-            warn!(file = %other.name, place = %self.shown(), "A file is skipped: {}", other.reason);
+            events.send(CatalogEvent::FileSkipped {
+                file: other.name.clone(),
+                destination: self.shown(),
+                reason: other.reason.clone(),
+            });
         }
         let names = |archives: Vec<ListedArchive>| {
             let names = archives.into_iter().map(|listed| listed.stored.name);
@@ -113,8 +126,8 @@ impl dyn Repository {
             }
             return Ok(names(archives));
         };
-        let (count, clock) = (ahead.len(), rfc3339(now));
         if archives.is_empty() {
+            let clock = rfc3339(now);
             let message = format!(
                 "every archive of {prefix} in {} is dated in the future, the newest {}; this machine's clock says {clock}",
                 self.shown(),
@@ -124,8 +137,12 @@ impl dyn Repository {
                 .hint("set this machine's clock; if it is right, name the archive instead of the newest one")
                 .into());
         }
-        warn!(archive = %latest.stored.name, place = %self.shown(), "Archives dated in the future are skipped: {count}; \
-            this machine's clock says {clock}");
+        events.send(CatalogEvent::FutureSkipped {
+            newest: latest.stored.name.clone(),
+            destination: self.shown(),
+            count: ahead.len(),
+            clock: now,
+        });
         Ok(names(archives))
     }
 
@@ -138,6 +155,15 @@ impl dyn Repository {
             )),
             None => failure.hint("`hookshot list --all-hosts` shows what is there"),
         }
+    }
+}
+
+fn passed_over(archive: &str, flaw: ArchiveFlaw, next: NextArchive) -> CatalogEvent {
+    CatalogEvent::PassedOver {
+        archive: archive.to_owned(),
+        flaw,
+        next,
+        reason: None,
     }
 }
 

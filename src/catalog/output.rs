@@ -3,7 +3,6 @@
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
-use tracing::{info, warn};
 
 use super::repository::Repository;
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     error::{Failure, Kind},
     model::archive_name::{ArchiveName, MOST_NUMBER},
     store::{Upload, is_taken},
+    work::events::CatalogEvent,
 };
 
 /// An output of an export.
@@ -54,13 +54,22 @@ impl UploadSlot {
     ) -> (String, Result<Box<dyn Upload>>) {
         let maker = context.maker();
         match self.repository.sweep(&maker) {
-            Ok(swept) => swept.iter().for_each(|name| {
-                info!(archive = %name, place = %self.repository.address(), "Removed the leftovers of an unfinished upload")
-            }),
+            Ok(swept) => {
+                for archive in swept {
+                    let destination = self.repository.address();
+                    context.tell(CatalogEvent::LeftoversRemoved {
+                        archive,
+                        destination,
+                    });
+                }
+            }
             Err(error) => match Failure::of(&error).kind {
                 Kind::Interrupted(_) | Kind::Unproven => return (self.shown(default), Err(error)),
                 // If the destination refuses writes, the upload reports it at once.
-                _ => warn!("Cannot look for leftovers of unfinished uploads: {error:#}"),
+                _ => context.tell(CatalogEvent::LeftoversStay {
+                    destination: self.repository.address(),
+                    reason: format!("{error:#}"),
+                }),
             },
         }
         // The upload itself reports any other error.

@@ -104,7 +104,9 @@ impl Target {
             Some(archive) => archive,
             None => {
                 let prefix = &settings.schema.prefix;
-                destination.repository.newest_good(prefix, context.now)?
+                destination
+                    .repository
+                    .newest_good(prefix, context.now, &context.events)?
             }
         };
         Ok(Some((destination, archive)))
@@ -129,7 +131,9 @@ impl Target {
             Some(archive) => vec![archive],
             None => {
                 let prefix = &settings.schema.prefix;
-                destination.repository.candidates(prefix, context.now)?
+                destination
+                    .repository
+                    .candidates(prefix, context.now, &context.events)?
             }
         };
         let candidates = Candidates::new(destination.repository, names);

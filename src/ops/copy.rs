@@ -11,7 +11,6 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use tracing::{info, warn};
 
 use self::words::{source, target};
 use crate::{
@@ -28,7 +27,7 @@ use crate::{
     error::{Failure, Kind},
     model::{archive_name::ArchiveName, limits::BUFFER_BYTES},
     store::{Pages, Proof},
-    work::ReadAt,
+    work::{ReadAt, events::CatalogEvent},
 };
 
 /// The number of archives in a row that the other destination may refuse before no further one is tried.
@@ -126,10 +125,8 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
                 .copy_archive(&name, there, &mut report)
                 .map_err(Trouble::cause)?;
             if ArchiveName::of_file(&name).is_none() {
-                info!(
-                    archive = name,
-                    "The name tells no time: list and @NAME/latest read the manifest for it, and prune never removes this archive"
-                );
+                let archive = name.clone();
+                context.tell(CatalogEvent::NameTellsNoTime { archive });
             }
         }
         None => copying.copy_all(request.hosts.prefix(settings), &mut report)?,
@@ -173,8 +170,11 @@ impl Copying<'_> {
     fn sweep(&self) -> Result<()> {
         match self.to.repository.sweep(&self.context.maker()) {
             Ok(swept) => {
-                for name in swept {
-                    info!(place = %self.to.shown(), name, "Removed the leftovers of an unfinished upload");
+                for archive in swept {
+                    self.context.tell(CatalogEvent::LeftoversRemoved {
+                        archive,
+                        destination: self.to.shown(),
+                    });
                 }
             }
             Err(error) => {
@@ -185,7 +185,10 @@ impl Copying<'_> {
                 ) {
                     return Err(error);
                 }
-                warn!(place = %self.to.shown(), "Leftovers of earlier uploads may stay: {}", failure.message);
+                self.context.tell(CatalogEvent::LeftoversStay {
+                    destination: self.to.shown(),
+                    reason: failure.message,
+                });
             }
         }
         Ok(())
@@ -288,7 +291,10 @@ impl Copying<'_> {
 
     /// Notes that the other destination holds an archive of this name and size.
     fn skip(&self, name: &str, size_bytes: u64, report: &mut CopyReport) {
-        info!(archive = name, place = %self.to.shown(), "Skipped: the destination holds an archive of this name and size");
+        self.context.tell(CatalogEvent::AlreadyHeld {
+            archive: name.to_owned(),
+            destination: self.to.shown(),
+        });
         report.skipped.push(SkippedArchive {
             name: name.to_owned(),
             to: location(&self.to, name),
@@ -338,13 +344,12 @@ impl Copying<'_> {
         let (sha256, size_bytes) = (proven.digest().to_string(), proven.size_bytes());
         for arrival in proven.deliver() {
             let proof = arrival.result.map_err(Trouble::Target)?;
-            info!(
-                archive = name,
-                to,
+            self.context.tell(CatalogEvent::Copied {
+                archive: name.to_owned(),
+                to: to.clone(),
                 size_bytes,
-                proof = proof.name(),
-                "Copied"
-            );
+                proof: proof.name(),
+            });
             report.copied.push(CopiedArchive {
                 name: name.to_owned(),
                 from: from.clone(),

@@ -375,7 +375,7 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
 }
 
 fn read(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
-    archive.first_good(damage, |archive| one(context, archive, text))
+    archive.first_good(context, damage, |archive| one(context, archive, text))
 }
 
 fn one(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {

@@ -95,7 +95,7 @@ pub fn extract(
             unique.push(name.clone());
         }
     }
-    location.first_good(damage, |location| {
+    location.first_good(context, damage, |location| {
         one(context, location, &unique, output, existing)
     })
 }

@@ -77,7 +77,7 @@ const NOWHERE: &str = "/\0";
 
 /// Shows the manifest of an archive: of a large one, through its index.
 pub fn inspect(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
-    location.first_good(damage, |location| one(context, location))
+    location.first_good(context, damage, |location| one(context, location))
 }
 
 fn one(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {

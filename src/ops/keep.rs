@@ -4,7 +4,6 @@ use std::{ffi::OsStr, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use tracing::info;
 
 use crate::{
     catalog::{
@@ -12,16 +11,15 @@ use crate::{
         repository::Repository,
         target::{Target, folder_around},
     },
-    context::Context,
-};
-use crate::{
     config::Settings,
+    context::Context,
     error::{Failure, Kind},
     model::{
         archive_name::{ArchiveName, is_archive_file, mark_of},
         entry_name::printable,
         retention::Mark,
     },
+    work::events::CatalogEvent,
 };
 
 /// The results of a change of a mark.
@@ -73,7 +71,8 @@ pub fn keep(
         );
     }
     if mark.is_some() && ArchiveName::of_file(&name).is_none() {
-        info!(archive = %archive, "No policy removes an archive of such a name, marked or not");
+        let archive = archive.clone();
+        context.tell(CatalogEvent::NeedsNoMark { archive });
     }
     let before = repository.mark(&name)?;
     if before != mark {

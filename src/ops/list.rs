@@ -5,7 +5,6 @@ mod report;
 use std::{cmp::Ordering, collections::HashMap, ffi::OsString, sync::Arc};
 
 use anyhow::Result;
-use tracing::warn;
 
 use self::report::Row;
 pub use self::report::{
@@ -26,6 +25,7 @@ use crate::{
         retention::{self, Policy, Standing, Verdict, judge},
     },
     store::is_cold,
+    work::events::CatalogEvent,
 };
 
 /// The request for a list.
@@ -172,7 +172,11 @@ fn compare(sort: Sort, one: &Row, other: &Row) -> Ordering {
 fn warn_of_date(context: &Context, place: &str, name: &str, created: Option<i64>) {
     let odd = created.and_then(|created| dates::odd(Some(name), created, context.now));
     if let Some(odd) = odd {
-        warn!(archive = %name, place = %place, "The date of an archive is odd: {odd}");
+        context.tell(CatalogEvent::OddDate {
+            archive: name.to_owned(),
+            destination: place.to_owned(),
+            reason: odd,
+        });
     }
 }
 

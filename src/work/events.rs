@@ -1,6 +1,7 @@
 //! Events: what a verb tells while it works. They are facts, and a face turns them into words, a bar or log lines.
 
 mod archives;
+mod catalog;
 mod export;
 mod restore;
 
@@ -8,6 +9,7 @@ use std::{fmt, sync::Arc};
 
 pub use self::{
     archives::ArchiveEvent,
+    catalog::{ArchiveFlaw, CatalogEvent, NextArchive},
     export::ExportEvent,
     restore::{Recovery, RestoreEvent},
 };
@@ -34,6 +36,8 @@ pub enum Event {
     Warning(Remark),
     /// A step of a verb that works with archives.
     Archive(ArchiveEvent),
+    /// A step of work with the archives of a destination.
+    Catalog(CatalogEvent),
     /// A step of an export.
     Export(ExportEvent),
     /// A step of an import or a rollback, or of the recovery of one.
@@ -43,6 +47,12 @@ pub enum Event {
 impl From<ArchiveEvent> for Event {
     fn from(event: ArchiveEvent) -> Event {
         Event::Archive(event)
+    }
+}
+
+impl From<CatalogEvent> for Event {
+    fn from(event: CatalogEvent) -> Event {
+        Event::Catalog(event)
     }
 }
 

@@ -1,6 +1,10 @@
 //! The rules for the newest archive hold for every repository, also for one that is not a store.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::anyhow;
 
@@ -17,7 +21,10 @@ use crate::{
         retention::{Mark, Standing},
     },
     store::{Maker, Stored, Upload},
-    work::ReadAt,
+    work::{
+        ReadAt,
+        events::{Event, Receiver},
+    },
 };
 
 /// A repository in memory: archives by name, each with its standing.
@@ -132,6 +139,18 @@ impl Repository for Memory {
     }
 }
 
+/// The events of a run.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<CatalogEvent>>>);
+
+impl Receiver for Seen {
+    fn receive(&self, event: Event) {
+        if let Event::Catalog(event) = event {
+            self.0.lock().expect("not poisoned").push(event);
+        }
+    }
+}
+
 const OLD: &str = "a-20261119-030000.tar.gz";
 const FIRST: &str = "a-20261120-030000.tar.gz";
 const SECOND: &str = "a-20261120-030000.2.tar.gz";
@@ -151,9 +170,16 @@ fn memory(archives: &[(&'static str, Standing)]) -> Box<dyn Repository> {
 fn the_newest_is_the_one_of_the_highest_number_and_not_of_the_future() {
     let all = [OLD, FIRST, SECOND, TENTH, AHEAD, OTHERS].map(|name| (name, Standing::Good));
     let repository = memory(&all);
-    assert_eq!(repository.newest_good("a", now()).expect("one"), TENTH);
     assert_eq!(
-        repository.candidates("a", now()).expect("some"),
+        repository
+            .newest_good("a", now(), &Events::default())
+            .expect("one"),
+        TENTH
+    );
+    assert_eq!(
+        repository
+            .candidates("a", now(), &Events::default())
+            .expect("some"),
         [TENTH, SECOND, FIRST, OLD]
     );
     let newest = |unwanted: &'static str| {
@@ -163,7 +189,11 @@ fn the_newest_is_the_one_of_the_highest_number_and_not_of_the_future() {
     assert_eq!(newest("").as_deref(), Some(AHEAD));
     assert_eq!(newest(AHEAD).as_deref(), Some(TENTH));
     let only_ahead = memory(&[(AHEAD, Standing::Good)]);
-    let failure = Failure::of(&only_ahead.newest_good("a", now()).expect_err("none"));
+    let failure = Failure::of(
+        &only_ahead
+            .newest_good("a", now(), &Events::default())
+            .expect_err("none"),
+    );
     assert!(
         failure.message.contains("dated in the future"),
         "{}",
@@ -175,18 +205,36 @@ fn the_newest_is_the_one_of_the_highest_number_and_not_of_the_future() {
 fn a_torn_archive_is_the_newest_only_without_another() {
     use Standing::{Damaged, Good, Torn};
     let repository = memory(&[(OLD, Good), (FIRST, Damaged), (SECOND, Torn), (TENTH, Torn)]);
-    assert_eq!(repository.newest_good("a", now()).expect("one"), OLD);
+    assert_eq!(
+        repository
+            .newest_good("a", now(), &Events::default())
+            .expect("one"),
+        OLD
+    );
     // What cannot be inspected keeps its position: its reader reports the fault.
-    let candidates = repository.candidates("a", now()).expect("some");
+    let candidates = repository
+        .candidates("a", now(), &Events::default())
+        .expect("some");
     assert_eq!(candidates, [FIRST, OLD, TENTH, SECOND]);
     let torn = memory(&[(FIRST, Damaged), (SECOND, Torn), (TENTH, Torn)]);
-    assert_eq!(torn.newest_good("a", now()).expect("one"), TENTH);
+    let seen = Seen::default();
+    let newest = torn.newest_good("a", now(), &Events::new(seen.clone()));
+    assert_eq!(newest.expect("one"), TENTH);
+    let expected = [
+        (TENTH, ArchiveFlaw::Torn),
+        (SECOND, ArchiveFlaw::Torn),
+        (FIRST, ArchiveFlaw::Unreadable),
+    ];
+    let expected = expected.map(|(name, flaw)| passed_over(name, flaw, NextArchive::Older));
+    assert_eq!(*seen.0.lock().expect("not poisoned"), expected);
 }
 
 #[test]
 fn without_an_archive_the_failure_names_the_repository_and_its_folders() {
     for archives in [&[][..], &[(FIRST, Standing::Damaged)]] {
-        let failure = memory(archives).newest_good("a", now()).expect_err("none");
+        let failure = memory(archives)
+            .newest_good("a", now(), &Events::default())
+            .expect_err("none");
         let failure = Failure::of(&failure);
         assert_eq!(failure.kind, Kind::NotFound);
         assert!(

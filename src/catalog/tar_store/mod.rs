@@ -7,7 +7,6 @@ use std::{io::Write as _, ops::RangeInclusive, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
-use tracing::warn;
 
 use super::repository::{ArchiveListing, Manifests, Repository};
 use crate::{
@@ -27,7 +26,10 @@ use crate::{
         retention::{Mark, Standing},
     },
     store::{Maker, Pages, Store, Stored, Upload, is_cold, require_room},
-    work::ReadAt,
+    work::{
+        ReadAt,
+        events::{CatalogEvent, Events},
+    },
 };
 
 /// The size from which an archive counts as large. A smaller one is always read completely: that is cheap, and verifies
@@ -41,15 +43,22 @@ pub struct TarStore {
     name: Option<String>,
     /// True if the store is on this machine, so that its files cost no requests.
     is_here: bool,
+    events: Events,
 }
 
 impl TarStore {
     /// Takes the objects of `store` for archives. `name` is the destination as messages name it, if that is not its address.
-    pub fn new(store: Arc<dyn Store>, name: Option<String>, is_here: bool) -> TarStore {
+    pub fn new(
+        store: Arc<dyn Store>,
+        name: Option<String>,
+        is_here: bool,
+        events: Events,
+    ) -> TarStore {
         TarStore {
             store,
             name,
             is_here,
+            events,
         }
     }
 
@@ -57,8 +66,8 @@ impl TarStore {
     fn standing_by(&self, manifest: &Manifest, name: &str) -> Standing {
         match manifest.has_torn_database() {
             true => {
-                let shown = self.full_name(name);
-                warn!(archive = %shown, "A database in an archive is torn: the archive does not count as a good one");
+                let archive = self.full_name(name);
+                self.events.send(CatalogEvent::TornArchive { archive });
                 Standing::Torn
             }
             false => Standing::Good,
@@ -157,7 +166,6 @@ impl Repository for TarStore {
             Err(error) => return Err(error),
         }
         // Damaged, or without an index: format 1.0, or repacked by another program.
-        let shown = self.full_name(name);
         let error = match self.read_through(context, Arc::from(source), name, &mut Discard) {
             Ok(verified) => return Ok(Some(self.standing_by(verified.manifest(), name))),
             Err(error) => error,
@@ -165,7 +173,10 @@ impl Repository for TarStore {
         let failure = Failure::of(&error);
         match failure.kind {
             Kind::Refused => {
-                warn!(archive = %shown, "An archive is damaged and does not count: {}", failure.message);
+                self.events.send(CatalogEvent::DamagedArchive {
+                    archive: self.full_name(name),
+                    reason: failure.message,
+                });
                 Ok(Some(Standing::Damaged))
             }
             Kind::Version => Ok(Some(Standing::Unproven)),
@@ -207,7 +218,10 @@ impl Repository for TarStore {
         source.read_exact_at(&mut text, 0).with_context(reading)?;
         let text = String::from_utf8_lossy(&text);
         Ok(Some(text.trim().parse().unwrap_or_else(|_| {
-            warn!(mark = %name, place = %place, "A mark is neither `forever` nor a date; its archive stays");
+            self.events.send(CatalogEvent::UnreadableMark {
+                mark: name.clone(),
+                destination: place.clone(),
+            });
             Mark::Forever
         })))
     }

@@ -7,9 +7,12 @@ use tracing::{error, info, warn};
 use crate::{
     cli::terminal::screen::Screen,
     config::sources::{DATABASE, SECRETS, SERVICES},
-    model::entry_name::EntryName,
+    model::{entry_name::EntryName, written::rfc3339},
     work::{
-        events::{ArchiveEvent, Event, ExportEvent, Receiver, Recovery, RestoreEvent},
+        events::{
+            ArchiveEvent, ArchiveFlaw, CatalogEvent, Event, ExportEvent, NextArchive, Receiver,
+            Recovery, RestoreEvent,
+        },
         remark::Remark,
     },
 };
@@ -35,6 +38,7 @@ impl Receiver for LogLines {
                 warn!("{message}");
             }
             Event::Archive(event) => of_archives(event),
+            Event::Catalog(event) => of_catalog(event),
             Event::Export(event) => of_export(event),
             Event::Restore(event) => of_restore(event),
         }
@@ -68,6 +72,111 @@ fn of_archives(event: ArchiveEvent) {
                 "The probe of an earlier check stays: {reason}"
             );
         }
+    }
+}
+
+fn of_catalog(event: CatalogEvent) {
+    match event {
+        CatalogEvent::PassedOver {
+            archive,
+            flaw,
+            next,
+            reason,
+        } => {
+            let flaw = match flaw {
+                ArchiveFlaw::Cold => "An archive is in cold storage",
+                ArchiveFlaw::Torn => "A database in an archive is torn",
+                ArchiveFlaw::Damaged => "An archive is damaged",
+                ArchiveFlaw::Unreadable => "An archive is damaged, or another program made it",
+            };
+            let next = match next {
+                NextArchive::Older => "trying the next older one",
+                NextArchive::Same => "no older archive is better",
+                NextArchive::None => "no older one is left",
+            };
+            match reason {
+                Some(reason) => warn!(%archive, "{flaw}; {next}: {reason}"),
+                None => warn!(%archive, "{flaw}; {next}"),
+            }
+        }
+        CatalogEvent::FileSkipped {
+            file,
+            destination: place,
+            reason,
+        } => warn!(%file, %place, "A file is skipped: {reason}"),
+        CatalogEvent::FutureSkipped {
+            newest: archive,
+            destination: place,
+            count,
+            clock,
+        } => {
+            let clock = rfc3339(clock);
+            warn!(%archive, %place, "Archives dated in the future are skipped: {count}; this machine's clock says {clock}");
+        }
+        CatalogEvent::PlainTar { archive } => {
+            warn!(%archive, "This is a plain tar, not gzip: a browser or another program unpacked it on its way; it is whole");
+        }
+        CatalogEvent::TornArchive { archive } => {
+            warn!(%archive, "A database in an archive is torn: the archive does not count as a good one");
+        }
+        CatalogEvent::DamagedArchive { archive, reason } => {
+            warn!(%archive, "An archive is damaged and does not count: {reason}");
+        }
+        CatalogEvent::OddDate {
+            archive,
+            destination: place,
+            reason,
+        } => warn!(%archive, %place, "The date of an archive is odd: {reason}"),
+        CatalogEvent::UnreadableMark {
+            mark,
+            destination: place,
+        } => {
+            warn!(%mark, %place, "A mark is neither `forever` nor a date; its archive stays");
+        }
+        CatalogEvent::MarkStays { archive, reason } => {
+            warn!(%archive, "Its mark could not be removed; the next prune removes it: {reason}");
+        }
+        CatalogEvent::NeedsNoMark { archive } => {
+            info!(%archive, "No policy removes an archive of such a name, marked or not");
+        }
+        CatalogEvent::OnlyFolders {
+            destination: place,
+            folders,
+        } => {
+            warn!(%place, "There are no archives here; its folders are destinations of their own: {folders}");
+        }
+        CatalogEvent::NoPolicy { destination: place } => {
+            warn!(%place, "There is no retention policy: nothing is removed");
+        }
+        CatalogEvent::Removed {
+            archive,
+            destination: place,
+            reason,
+        } => info!(%archive, %place, "Removed: {reason}"),
+        CatalogEvent::LeftoversRemoved {
+            archive,
+            destination: place,
+        } => info!(%archive, %place, "Removed the leftovers of an unfinished upload"),
+        CatalogEvent::LeftoversStay {
+            destination: place,
+            reason,
+        } => warn!(%place, "Leftovers of earlier uploads may stay: {reason}"),
+        CatalogEvent::NameTellsNoTime { archive } => info!(
+            archive,
+            "The name tells no time: list and @NAME/latest read the manifest for it, and prune never removes this archive"
+        ),
+        CatalogEvent::AlreadyHeld {
+            archive,
+            destination: place,
+        } => {
+            info!(archive, %place, "Skipped: the destination holds an archive of this name and size");
+        }
+        CatalogEvent::Copied {
+            archive,
+            to,
+            size_bytes,
+            proof,
+        } => info!(archive, to, size_bytes, proof, "Copied"),
     }
 }
 

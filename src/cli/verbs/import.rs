@@ -73,11 +73,13 @@ pub struct ImportArguments {
 impl ImportArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut attempts = 0;
-        let report = app.input(&self.archive)?.first_good(damage, |archive| {
-            let context = for_attempt(&app.context, attempts);
-            attempts += 1;
-            self.attempt(app, &context, archive)
-        })?;
+        let report = app
+            .input(&self.archive)?
+            .first_good(&app.context, damage, |archive| {
+                let context = for_attempt(&app.context, attempts);
+                attempts += 1;
+                self.attempt(app, &context, archive)
+            })?;
         render::import::show(&app.printer, &report, app.is_quiet)
     }
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
-use tracing::warn;
 
 use super::request::{InspectFirst, PruneRequest, RemovalLimit};
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
     context::Context,
     model::retention::{Archive, Judged, Policy, Reason, Share, Verdict, judge},
     store::Stored,
+    work::events::CatalogEvent,
 };
 
 /// The plan for one destination.
@@ -46,7 +46,10 @@ impl PrunePlan {
         if listing.archives.is_empty()
             && let Some(folders) = destination.repository.shown_folders()
         {
-            warn!(place = %destination.shown(), "There are no archives here; its folders are destinations of their own: {folders}");
+            context.tell(CatalogEvent::OnlyFolders {
+                destination: destination.shown(),
+                folders,
+            });
         }
         let policy = request.policy.unwrap_or(destination.retention.policy);
         let max_remove = request
@@ -60,7 +63,9 @@ impl PrunePlan {
             host.push(listed.archive());
         }
         if policy.is_empty() {
-            warn!(place = %destination.shown(), "There is no retention policy: nothing is removed");
+            context.tell(CatalogEvent::NoPolicy {
+                destination: destination.shown(),
+            });
         }
         let (mut judged, mut too_many) = (Vec::new(), Vec::new());
         for (host, archives) in hosts {

@@ -1,7 +1,6 @@
 //! Removes the archives of a plan one by one, the oldest first. Each is checked again right before it is removed.
 
 use anyhow::Result;
-use tracing::{info, warn};
 
 use super::{
     plan::PrunePlan,
@@ -14,6 +13,7 @@ use crate::{
         archive_name::mark_of,
         retention::{Archive, Judged, Removal, Standing, Verdict},
     },
+    work::events::CatalogEvent,
 };
 
 /// Removes archives, and notes in `report` the removed and the failed ones. If an archive cannot be removed, the others
@@ -25,7 +25,11 @@ pub fn apply(context: &Context, plan: &PrunePlan, report: &mut DestinationPrune)
         context.stop.check()?;
         match remove_archive(context, plan, archive, removal) {
             Ok(Outcome::Removed) => {
-                info!(archive = %archive.name, place = %report.destination, "Removed: {removal}");
+                context.tell(CatalogEvent::Removed {
+                    archive: archive.name.clone(),
+                    destination: report.destination.clone(),
+                    reason: removal.to_string(),
+                });
                 report.removed += 1;
                 report.removed_bytes += plan.size_bytes(&archive.name);
             }
@@ -110,7 +114,10 @@ fn remove_archive(
     if mark.is_some()
         && let Err(error) = repository.remove_mark(&archive.name)
     {
-        warn!(archive = %archive.name, "Its mark could not be removed; the next prune removes it: {error:#}");
+        context.tell(CatalogEvent::MarkStays {
+            archive: archive.name.clone(),
+            reason: format!("{error:#}"),
+        });
     }
     Ok(Outcome::Removed)
 }
