@@ -155,7 +155,8 @@ impl Failure {
                 io::ErrorKind::FileTooLarge => (
                     Kind::Space,
                     Some(
-                        "raise the limit of a file's size (`ulimit -f`, LimitFSIZE= of a systemd unit), or use a file system that takes such files",
+                        "raise the limit of a file's size (`ulimit -f`, LimitFSIZE= of a systemd unit), or use a file \
+                        system that takes such files",
                     ),
                 ),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
@@ -165,7 +166,8 @@ impl Failure {
                 io::ErrorKind::PermissionDenied if number == Some(EPERM) => (
                     Kind::Failed,
                     Some(
-                        "it may be immutable (`lsattr` shows it, `chattr -i` ends it), or its file system refuses this even to root (a network share, FUSE, /proc, a container)",
+                        "it may be immutable (`lsattr` shows it, `chattr -i` ends it), or its file system refuses this \
+                        even to root (a network share, FUSE, /proc, a container)",
                     ),
                 ),
                 io::ErrorKind::PermissionDenied => (
@@ -241,7 +243,8 @@ pub struct Caught {
 
 impl Caught {
     /// The advice to the user.
-    pub const HINT: &str = "report it, with the command line and the version, and without secrets; look at the destination's options and at the environment meanwhile";
+    pub const HINT: &str = "report it, with the command line and the version, and without secrets; look at the \
+        destination's options and at the environment meanwhile";
 }
 
 impl fmt::Display for Caught {

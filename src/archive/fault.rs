@@ -117,7 +117,8 @@ impl fmt::Display for Fault {
             }
             Fault::NoManifest => f.write_str("no manifest.json in its root folder"),
             Fault::NoRoot => f.write_str(
-                "no root folder: manifest.json lies outside a root folder, because the tar was packed from inside; pack the folder itself (tar -czf NEW.tar.gz FOLDER)",
+                "no root folder: manifest.json lies outside a root folder, because the tar was packed from inside; \
+                pack the folder itself (tar -czf NEW.tar.gz FOLDER)",
             ),
             Fault::Manifest(reason) => write!(f, "manifest.json {reason}"),
             Fault::Version(reason) => f.write_str(reason),
@@ -128,7 +129,8 @@ impl fmt::Display for Fault {
             ),
             Fault::Apple(path) => write!(
                 f,
-                "{} is not of the export: the tar of a Mac adds such files; pack the folder without them (COPYFILE_DISABLE=1 tar -czf NEW.tar.gz FOLDER)",
+                "{} is not of the export: the tar of a Mac adds such files; pack the folder without them \
+                (COPYFILE_DISABLE=1 tar -czf NEW.tar.gz FOLDER)",
                 printable(path)
             ),
             Fault::Missing(name) => write!(
@@ -219,7 +221,8 @@ pub fn refusal(shown: &str, faults: &[Fault]) -> Failure {
     };
     if faults.iter().any(is_foreign) {
         return Failure::new(Kind::Refused, format!("archive {shown} refused: {first}"))
-            .hint("this is not the file that an export made: do what the message says, fetch it again from where it is kept, or use another one; nothing was changed")
+            .hint("this is not the file that an export made: do what the message says, fetch it again from where it is \
+                kept, or use another one; nothing was changed")
             .faults(named);
     }
     Failure::new(Kind::Refused, format!("archive {shown} refused: {first}"))

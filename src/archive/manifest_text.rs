@@ -30,7 +30,8 @@ pub fn too_large(directory: Option<(&str, usize)>) -> Failure {
         None => format!("the manifest of the archive would be larger than {most} MiB"),
     };
     Failure::new(Kind::Usage, message)
-        .hint("nothing was written: exclude what need not go along, or export parts of it by configurations of their own, each into an archive of its own")
+        .hint("nothing was written: exclude what need not go along, or export parts of it by configurations of their \
+            own, each into an archive of its own")
 }
 
 /// Returns the text of `manifest`; fails if no reader would accept it, and names the directory that fills it.

@@ -82,7 +82,8 @@ pub(super) fn directories_lie_apart(config: &Path, sources: &[Source], gone: Gon
             let hint = match exists(inside) {
                 true => format!("name the outer directory {name} alone"),
                 false => format!(
-                    "if {} was a link to another folder, make it again, or set `links = \"all\"` for {name}; else name the outer directory alone",
+                    "if {} was a link to another folder, make it again, or set `links = \"all\"` for {name}; else name \
+                    the outer directory alone",
                     inside.display()
                 ),
             };

@@ -117,7 +117,8 @@ pub(super) fn read_to(
     for name in &names {
         if name.contains(['/', ':', '@', '~', '$']) {
             // It may hold a password.
-            backup.fault("to", "has names, such as \"NAME\", of sections [backup.destinations.NAME]: a URL or a path stands there as `url`");
+            backup.fault("to", "has names, such as \"NAME\", of sections [backup.destinations.NAME]: a URL or a path \
+                stands there as `url`");
         } else if !known.contains(&name.as_str()) && !is_written(name) {
             let meant = did_you_mean(name, &known);
             backup.fault("to", format!("names no destination `{name}`{meant}"));

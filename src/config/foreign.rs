@@ -17,8 +17,10 @@ const RETRIES: &str = "it is `retry_attempts`";
 const PARALLEL: &str = "it is `parallel_uploads`";
 const CHUNK: &str = "it is `chunk_size`, with a unit: \"8MiB\"";
 const ENCRYPTION: &str = "hookshot does not encrypt archives; a bucket can, by `sse`";
-const SCHEDULE: &str = "hookshot has no schedule of its own: a timer of systemd (systemd-timer/) or cron runs `hookshot export`, as in `OnCalendar=Sun 02:00` for sunday@02:00, `weekly` or `daily`";
-const DESTINATION: &str = "a place for archives is a section [backup.destinations.NAME] with `url`, such as \"s3://BUCKET/PREFIX\", and `to` names it";
+const SCHEDULE: &str = "hookshot has no schedule of its own: a timer of systemd (systemd-timer/) or cron runs \
+    `hookshot export`, as in `OnCalendar=Sun 02:00` for sunday@02:00, `weekly` or `daily`";
+const DESTINATION: &str = "a place for archives is a section [backup.destinations.NAME] with `url`, such as \
+    \"s3://BUCKET/PREFIX\", and `to` names it";
 const OPTION: &str = "it belongs into a section [backup.destinations.NAME]";
 const COMPRESSION: &str = "archives are gzip; `level` says how hard to compress, from 0 to 12";
 const WITHIN: &str =

@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn a_policy_is_read() {
-        let text = "[retention]\nkeep_last = 2\nkeep_daily = \"all\"\nkeep_within = \"30d\"\ntimezone = \"Europe/Berlin\"\nmax_remove = \"25%\"\n";
+        let text = "[retention]\nkeep_last = 2\nkeep_daily = \"all\"\nkeep_within = \"30d\"\n\
+            timezone = \"Europe/Berlin\"\nmax_remove = \"25%\"\n";
         let read = retention(text).expect("good");
         assert!(!read.policy.is_empty());
         assert_eq!(read.max_remove.to_string(), "25%");
@@ -56,7 +57,8 @@ mod tests {
     #[test]
     fn every_fault_is_named() {
         let faults = retention(
-            "[retention]\nkeep_last = -1\nkeep_daily = \"many\"\nkeep_within = \"soon\"\ntimezone = \"Berlin\"\nmax_remove = \"lots\"\nkeep_dayly = 1\nkeep_forever = true\n",
+            "[retention]\nkeep_last = -1\nkeep_daily = \"many\"\nkeep_within = \"soon\"\ntimezone = \"Berlin\"\n\
+            max_remove = \"lots\"\nkeep_dayly = 1\nkeep_forever = true\n",
         )
         .expect_err("bad");
         assert_eq!(faults.len(), 7, "{faults:?}");

@@ -278,7 +278,11 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_with_the_nearest_right_key() {
-        let faults = Schema::parse("storage = 1\n[backup]\nprefx = \"a\"\nlevel = 13\nprefix = \"a/b\"\ntags = { a = 1 }\n").expect_err("bad");
+        let faults = Schema::parse(
+            "storage = 1\n[backup]\nprefx = \"a\"\nlevel = 13\nprefix = \"a/b\"\n\
+            tags = { a = 1 }\n",
+        )
+        .expect_err("bad");
         let all = faults.join("\n");
         for says in [
             "`storage` must be a section",

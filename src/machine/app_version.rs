@@ -94,7 +94,8 @@ pub fn obstacle(
 ) -> Result<Option<Obstacle>> {
     const ANOTHER: &str =
         "install the version of the archive, or set `version_rule` under [backup]";
-    const UNKNOWN: &str = "run `app_version_command` by hand, as the user that hookshot runs as; `version_rule = \"any\"` imports whatever the version";
+    const UNKNOWN: &str = "run `app_version_command` by hand, as the user that hookshot runs as; `version_rule = \
+        \"any\"` imports whatever the version";
     let rule = settings.schema.version_rule;
     // Below another root it is not this machine's application that will read it.
     if rule == VersionRule::Any || settings.elsewhere.root.is_some() {
@@ -121,7 +122,8 @@ pub fn obstacle(
         ),
         (_, Ok(None)) => (
             format!(
-                "nothing says which version of {app} this machine has: `version_rule` needs `app_version` or `app_version_command` under [backup]"
+                "nothing says which version of {app} this machine has: `version_rule` needs `app_version` or \
+                `app_version_command` under [backup]"
             ),
             ANOTHER,
         ),

@@ -341,7 +341,8 @@ pub fn carry_out(
             Err(match undone {
                 Ok(()) if no_file => Failure::new(Kind::Failed, format!("{verb} failed: {cause:#}"))
                     .hint("no file was changed: correct the cause and try again"),
-                Ok(()) if cause.downcast_ref::<Unfed>().is_some() => Failure::new(Kind::RolledBack, format!("{verb} failed after it began; every file is the old one again: {cause:#}"))
+                Ok(()) if cause.downcast_ref::<Unfed>().is_some() => Failure::new(Kind::RolledBack, format!("{verb} failed \
+                    after it began; every file is the old one again: {cause:#}"))
                     .hint("correct the cause and try again; look at what the command left, or give it what it held before"),
                 Ok(()) => Failure::new(Kind::RolledBack, format!("{verb} failed after it began; the old state is back: {cause:#}"))
                     .hint("nothing is lost: correct the cause and try again"),
@@ -349,7 +350,8 @@ pub fn carry_out(
                     Kind::Failed,
                     format!("{verb} failed after it began ({cause:#}), and the old state could not be brought back yet: {second:#}"),
                 )
-                .hint("do not start the service: correct the cause, then run any hookshot verb; it makes the state whole, the old one or the new one"),
+                .hint("do not start the service: correct the cause, then run any hookshot verb; it makes the state \
+                    whole, the old one or the new one"),
             }
             .into())
         }

@@ -121,7 +121,8 @@ impl<'a> Exports<'a> {
                 Ok(digest) => digest,
                 Err(reason) => {
                     let message = format!(
-                        "what the commands of {entry} hold now is not kept, because its export command {reason}: a rollback cannot bring it back"
+                        "what the commands of {entry} hold now is not kept, because its export command {reason}: a \
+                        rollback cannot bring it back"
                     );
                     match self.force {
                         Force::Yes => remarks.warning(RemarkKind::Backup, entry, message),

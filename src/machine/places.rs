@@ -294,7 +294,8 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
                 backup.display()
             ),
             OtherMount::Process(holders, place) => format!(
-                "{shown} is mounted at {} for {}, in a mount namespace of its own (a container): it goes on with the old one, which is {} after this, until it is restarted",
+                "{shown} is mounted at {} for {}, in a mount namespace of its own (a container): it goes on with the \
+                old one, which is {} after this, until it is restarted",
                 place.display(),
                 holder::describe(&holders[..holders.len().min(MOST_NAMED)]),
                 backup.display()
@@ -309,7 +310,8 @@ fn name_others(change: &Change<'_>, namespaces: &Namespaces, remarks: &mut Remar
                     some => format!(" for {}", holder::describe(some)),
                 };
                 format!(
-                    "{shown} is, or lies in, the layer {} of the overlay file system at {}{whose}: what is seen there stays the old one, {}, or is undefined, until the overlay is mounted again",
+                    "{shown} is, or lies in, the layer {} of the overlay file system at {}{whose}: what is seen there \
+                    stays the old one, {}, or is undefined, until the overlay is mounted again",
                     layer.display(),
                     point.display(),
                     backup.display()
@@ -331,7 +333,8 @@ fn name_workers(change: &Change<'_>, remarks: &mut Remarks) {
         return;
     }
     let message = format!(
-        "{} has its working directory in {}: it goes on in the old folder, which is {} after this, until it is restarted (a shell: until it changes there again)",
+        "{} has its working directory in {}: it goes on in the old folder, which is {} after this, until it is \
+        restarted (a shell: until it changes there again)",
         holder::describe(&holders[..holders.len().min(MOST_NAMED)]),
         change.target.display(),
         change.backup().display()

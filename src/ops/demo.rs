@@ -53,7 +53,8 @@ impl DemoService {
                 .with_context(|| format!("cannot create {}", service.folder.display()))?;
         }
         let config = format!(
-            "[server]\nlisten = \"127.0.0.1:8080\"\n\n[storage]\ndata_dir = {}\n\n[secrets]\nfile = \"secrets\"\n\n[logging]\nlevel = \"info\"\n",
+            "[server]\nlisten = \"127.0.0.1:8080\"\n\n[storage]\ndata_dir = {}\n\n[secrets]\n\
+            file = \"secrets\"\n\n[logging]\nlevel = \"info\"\n",
             toml::Value::String(service.folder.join("data").display().to_string())
         );
         let services = "[services.web]\nrepository = \"https://git.example/web.git\"\nbranch = \"main\"\n\n\

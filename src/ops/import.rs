@@ -359,7 +359,8 @@ pub fn import(
         .extend(unpacked.unrestored.borrow_mut().take());
     for (entry, _) in unpacked.torn() {
         let message = format!(
-            "{entry} is torn: it changed while it was exported, or is a database that was damaged or locked; what the archive has may be no state that it ever had"
+            "{entry} is torn: it changed while it was exported, or is a database that was damaged or locked; what the \
+            archive has may be no state that it ever had"
         );
         report.remarks.undone(RemarkKind::Torn, entry, message);
     }

@@ -274,7 +274,8 @@ fn archives_in_sources(settings: &Settings, report: &mut ValidateReport) {
             });
             if is_kept {
                 report.warnings.push(format!(
-                    "the destination {name}, {}, lies in the directory {}: each archive holds those before it, and an import replaces the folder with them; choose another folder, or exclude it",
+                    "the destination {name}, {}, lies in the directory {}: each archive holds those before it, and an \
+                    import replaces the folder with them; choose another folder, or exclude it",
                     folder.display(),
                     source.name
                 ));

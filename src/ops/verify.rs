@@ -228,7 +228,8 @@ fn bad(location: &ArchiveInput, faults: Vec<String>) -> ArchiveReport {
 fn refusal(location: &ArchiveInput, faults: &[String]) -> Option<Failure> {
     let first = faults.first()?;
     let message = format!("{}: {first}", location.shown());
-    let hint = "every byte is what the manifest says: the archive was made of something that was not good; use another one, or take the rest out with `hookshot extract`";
+    let hint = "every byte is what the manifest says: the archive was made of something that was not good; use another \
+        one, or take the rest out with `hookshot extract`";
     let failure = Failure::new(Kind::Refused, message).hint(hint);
     Some(failure.faults(faults.to_vec()))
 }

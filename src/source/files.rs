@@ -49,7 +49,8 @@ fn missing(path: &Path, name: &EntryName) -> Failure {
         holder::describe(&holders)
     );
     Failure::new(Kind::NotFound, message).hint(
-        "the content is lost when that process ends: let the service write it out, or copy it from /proc/PID/fd first; then restore the file, and start the service again",
+        "the content is lost when that process ends: let the service write it out, or copy it from /proc/PID/fd first; \
+        then restore the file, and start the service again",
     )
 }
 

@@ -322,7 +322,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_index_describes_its_members_and_no_others(raw in proptest::collection::vec((1..1000u32, 1..1000u32), 0..1200), at in any::<prop::sample::Index>()) {
+        fn an_index_describes_its_members_and_no_others(
+            raw in proptest::collection::vec((1..1000u32, 1..1000u32), 0..1200),
+            at in any::<prop::sample::Index>(),
+        ) {
             let sizes: Vec<_> = raw.iter().map(|(packed, inflated)| MemberSize { packed: *packed, inflated: *inflated }).collect();
             let offset = sizes.iter().map(|size| u64::from(size.packed)).sum();
             let fields = subfields(&sizes, offset);

@@ -330,7 +330,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_panic_or_loop(mut bytes in proptest::collection::vec(any::<u8>(), 0..2048), kind in any::<u8>(), fix in any::<bool>()) {
+        fn no_bytes_make_the_reader_panic_or_loop(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..2048),
+            kind in any::<u8>(),
+            fix in any::<bool>(),
+        ) {
             if fix && bytes.len() >= BLOCK {
                 // A header whose checksum is right, so that the test reaches the code after that check.
                 let mut header = Header::new_ustar();

@@ -278,7 +278,13 @@ proptest! {
             .map(|archive| question.bucket(archive, rule))
             .collect();
         let held: BTreeSet<String> = judged.iter()
-            .filter(|one| matches!(&one.verdict, Verdict::Keep(reasons) if reasons.iter().any(|reason| matches!(reason, Reason::Newest(_)))))
+            .filter(|one| match &one.verdict {
+                Verdict::Keep(reasons) => {
+                    let mut reasons = reasons.iter();
+                    reasons.any(|reason| matches!(reason, Reason::Newest(_)))
+                }
+                _ => false,
+            })
             .map(|one| question.bucket(&one.archive, rule))
             .collect();
         prop_assert_eq!(held.len(), there.len().min(number as usize));

@@ -109,6 +109,7 @@ pub fn create_once(
     let message =
         format!("{place} lets a second upload replace the first: it knows no conditional writes");
     Err(Failure::new(Kind::Failed, message)
-        .hint("set the destination's `conditional_writes = false` if the store has none: then names are looked at right before; and let no two machines export to one prefix")
+        .hint("set the destination's `conditional_writes = false` if the store has none: then names are looked at \
+            right before; and let no two machines export to one prefix")
         .into())
 }

@@ -122,7 +122,8 @@ impl<'a> Around<'a> {
         let noted = self.note(name, cleanup.is_some(), prepare.is_some());
         if let Some(error) = noted.err().filter(|_| cleanup.is_some()) {
             let message = format!(
-                "cannot note that the cleanup of {} is owed: it runs at the end of this export, but not if this export is killed: {error:#}",
+                "cannot note that the cleanup of {} is owed: it runs at the end of this export, but not if this export \
+                is killed: {error:#}",
                 shown(name)
             );
             self.remarks

@@ -297,7 +297,8 @@ impl Gathered {
             }
             if let Some(bytes) = snapshot::without_redb(record) {
                 let message = format!(
-                    "{name} has a page of {bytes} bytes: hookshot checked every page of the copy itself; redb, which would need as much memory, neither checked nor compacted it"
+                    "{name} has a page of {bytes} bytes: hookshot checked every page of the copy itself; redb, which \
+                    would need as much memory, neither checked nor compacted it"
                 );
                 self.remarks.warning(RemarkKind::LargePages, name, message);
             }
@@ -360,7 +361,8 @@ impl Gathered {
         }
         for (entry, reason) in staged.unproven {
             let message = format!(
-                "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a plain file, marked as torn ({reason}); mend it, or exclude it if it is no database"
+                "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a \
+                plain file, marked as torn ({reason}); mend it, or exclude it if it is no database"
             );
             self.remarks.undone(RemarkKind::Database, entry, message);
         }

@@ -110,7 +110,8 @@ impl ArchivedConfig {
             archive => quoted(archive),
         };
         let hint = format!(
-            "{saved}`hookshot {place}import {archive} --use-archive-config{places}` (look first, with --dry-run); else name this machine's configuration with --config"
+            "{saved}`hookshot {place}import {archive} --use-archive-config{places}` (look first, with --dry-run); else \
+            name this machine's configuration with --config"
         );
         Some(Failure::new(Kind::Usage, message).hint(hint))
     }
@@ -155,7 +156,8 @@ impl Beside {
         };
         let place = free_place(target, bytes);
         let message = format!(
-            "config.toml is left out: this machine's says something else under [backup] than the archive's ({differences}); the archive's is laid beside {}, as {} (--with-config puts it in place)",
+            "config.toml is left out: this machine's says something else under [backup] than the archive's \
+            ({differences}); the archive's is laid beside {}, as {} (--with-config puts it in place)",
             target.display(),
             place.display()
         );

@@ -201,12 +201,16 @@ impl Names {
         let found = if is_group { gid } else { uid };
         if number.is_some() && found.is_none() {
             self.messages.push(format!(
-                "what belonged to the {shown} does not get it back: this container (user namespace) does not have that number, it is root's here"
+                "what belonged to the {shown} does not get it back: this container (user namespace) does not have that \
+                number, it is root's here"
             ));
             return;
         }
         if self.owners.find_givable(&wanted) != (uid, gid) {
-            self.messages.push(format!("what belonged to the {shown} does not get it back: the root of this container may not give it away"));
+            self.messages.push(format!(
+                "what belonged to the {shown} does not get it back: the root of this container \
+                may not give it away"
+            ));
             return;
         }
         // Without a name nothing else was ever known.

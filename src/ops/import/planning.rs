@@ -122,7 +122,8 @@ pub fn plan<'a>(
                 RemarkKind::Command,
                 &step.entry,
                 format!(
-                    "{} is left out: with --root no import command runs, because it would work on this machine (`hookshot extract` takes it out)",
+                    "{} is left out: with --root no import command runs, because it would work on this machine \
+                    (`hookshot extract` takes it out)",
                     step.entry
                 ),
             ),

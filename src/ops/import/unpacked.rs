@@ -81,7 +81,12 @@ impl Targets {
                         path.display()
                     ),
                 );
-                return Err(failure.hint("give each entry a place of its own: --config, --services, --secrets and --data-dir, or [[backup.sources]]").into());
+                return Err(failure
+                    .hint(
+                        "give each entry a place of its own: --config, --services, --secrets and \
+                    --data-dir, or [[backup.sources]]",
+                    )
+                    .into());
             }
         }
         Ok(Targets { paths })
@@ -347,7 +352,8 @@ fn warn_of_moves(schema: &Schema, settings: &Settings, remarks: &mut Remarks) {
     let mut warning = |message: String| remarks.warning(RemarkKind::Configuration, CONFIG, message);
     if schema.sources.is_some() || settings.schema.sources.is_some() {
         if schema.sources != settings.schema.sources {
-            warning("The archive's config.toml describes other sources than this machine's: this import goes where this machine's say, the next export and import go where the archive's say".to_owned());
+            warning("The archive's config.toml describes other sources than this machine's: this import goes where \
+                this machine's say, the next export and import go where the archive's say".to_owned());
         }
         return;
     }

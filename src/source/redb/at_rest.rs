@@ -110,7 +110,8 @@ impl Damage {
             self.fault.transaction_id
         );
         Failure::new(Kind::Snapshot, message).hint(
-            "no archive was written; look at the disk, keep a copy of the file, and restore the last good archive with `hookshot import --force`",
+            "no archive was written; look at the disk, keep a copy of the file, and restore the last good archive with \
+            `hookshot import --force`",
         )
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn gave_up(
         missed.pages,
     );
     Failure::new(Kind::Snapshot, message).hint(
-        "give it more time with --snapshot-timeout, export when the service is quieter, let it stand still for a moment with --snapshot pause, stop it meanwhile, or put the database on btrfs or xfs",
+        "give it more time with --snapshot-timeout, export when the service is quieter, let it stand still for a \
+        moment with --snapshot pause, stop it meanwhile, or put the database on btrfs or xfs",
     )
 }
 
@@ -56,7 +57,8 @@ pub(super) fn held(path: &Path, holders: &[holder::Holder]) -> Failure {
 /// Returns the failure of a file that is not a redb database.
 pub(super) fn not_a_database(path: &Path) -> Failure {
     Failure::new(Kind::Snapshot, format!("{} is not a redb database", path.display()))
-        .hint("is data_dir the folder of the service's state? an empty or overwritten file cannot be exported; restore the last archive with `hookshot import --force`")
+        .hint("is data_dir the folder of the service's state? an empty or overwritten file cannot be exported; restore \
+            the last archive with `hookshot import --force`")
 }
 
 /// Returns the failure of a database in another format than the supported one.

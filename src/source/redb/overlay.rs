@@ -188,7 +188,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_behaves_as_a_file_and_changes_none(base in proptest::collection::vec(any::<u8>(), 0..20_000), operations in proptest::collection::vec(operation(), 0..12)) {
+        fn it_behaves_as_a_file_and_changes_none(
+            base in proptest::collection::vec(any::<u8>(), 0..20_000),
+            operations in proptest::collection::vec(operation(), 0..12),
+        ) {
             let mut file = tempfile::NamedTempFile::new().expect("a file");
             file.write_all(&base).expect("written");
             let overlay = Overlay::new(file.reopen().expect("a file")).expect("an overlay");

@@ -415,7 +415,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_a_page_panic(mut page in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..4u8, tree in tree(), entries in 0..20u16) {
+        fn no_bytes_make_a_page_panic(
+            mut page in proptest::collection::vec(any::<u8>(), 0..400),
+            kind in 0..4u8,
+            tree in tree(),
+            entries in 0..20u16,
+        ) {
             if page.len() >= 4 {
                 page[0] = kind;
                 page[2..4].copy_from_slice(&entries.to_le_bytes());

@@ -165,7 +165,8 @@ fn copy(
         return cloned(original, writer, caller)?.map_err(|reason| {
             let message = format!("no consistent snapshot of {}: {reason}", path.display());
             Failure::new(Kind::Snapshot, message).hint(
-                "clones need btrfs, xfs or another file system that shares blocks, and a folder that we may write in; leave out --snapshot reflink",
+                "clones need btrfs, xfs or another file system that shares blocks, and a folder that we may write in; \
+                leave out --snapshot reflink",
             ).into()
         });
     }

@@ -105,7 +105,8 @@ impl CheckExtent {
         let mut notes = Vec::new();
         if self.check == CheckDepth::Quick {
             notes.push(format!(
-                "{name} is larger than {} GiB: its pages were checked, and not whether its indexes hold what its tables hold (quick_check, not integrity_check)",
+                "{name} is larger than {} GiB: its pages were checked, and not whether its indexes hold what its \
+                tables hold (quick_check, not integrity_check)",
                 MAX_INTEGRITY_CHECK_BYTES >> 30
             ));
         }

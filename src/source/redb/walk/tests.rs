@@ -319,7 +319,11 @@ fn what_a_page_does_not_use_is_cleared() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
-    fn no_bytes_make_the_walk_panic_or_run_for_ever(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..40), cut in any::<prop::sample::Index>(), in_the_head in any::<bool>()) {
+    fn no_bytes_make_the_walk_panic_or_run_for_ever(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..40),
+        cut in any::<prop::sample::Index>(),
+        in_the_head in any::<bool>(),
+    ) {
         static GOOD: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
         let mut bytes = GOOD.get_or_init(database).clone();
         for (at, byte) in changes {

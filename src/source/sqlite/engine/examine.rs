@@ -67,7 +67,8 @@ pub(super) fn examine(
             None => match whose_letters(connection, &index, &fault)? {
                 Some(table) => (
                     table,
-                    "of rows with letters beyond ASCII are not what SQLite's own functions give (lower and upper, which the service may have replaced)",
+                    "of rows with letters beyond ASCII are not what SQLite's own functions give (lower and upper, \
+                    which the service may have replaced)",
                 ),
                 None => return Ok(SqliteVerdict::Index(fault, checked)),
             },

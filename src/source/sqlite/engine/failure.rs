@@ -118,7 +118,10 @@ pub fn busy(path: &Path) -> Failure {
         path.display(),
         holder::describe(&holders(path).unwrap_or_default()),
     );
-    Failure::new(Kind::Snapshot, message).hint("try again when the service is quieter; one with locking_mode = EXCLUSIVE has to be stopped meanwhile; nothing was written")
+    Failure::new(Kind::Snapshot, message).hint(
+        "try again when the service is quieter; one with locking_mode = \
+        EXCLUSIVE has to be stopped meanwhile; nothing was written",
+    )
 }
 
 /// Returns the failure of an empty file.
