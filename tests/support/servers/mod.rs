@@ -4,6 +4,7 @@
 //! it is dropped.
 
 pub mod azurite;
+pub mod babble;
 pub mod crowd;
 mod exchange;
 pub mod faults;
@@ -20,6 +21,7 @@ pub mod sshd;
 pub mod tls;
 
 pub use azurite::Azurite;
+pub use babble::BabblingSsh;
 pub use crowd::Crowd;
 pub use faults::{Fault, Faults, Rule, Words};
 pub use gcs::Gcs;
