@@ -53,8 +53,9 @@ pub use crate::{
     context::Context,
     error::{Failure, Kind},
     machine::{
-        apply::{ApplyReport, Rehearsal, StepReport},
         preflight::Force,
+        rehearsal::Rehearsal,
+        report::{ApplyReport, StepReport},
     },
     model::{
         method::Method,

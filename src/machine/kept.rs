@@ -11,22 +11,17 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::preflight::Force;
-use crate::work::events::RestoreEvent;
+use super::{preflight::Force, rehearsal::Rehearsal};
 use crate::{
     config::sources::Source,
+    context::Context,
     disk::{
         self, survey,
         transaction::{Change, Form, New, PlacementMethod, backup::Known, home::Home},
     },
     model::{digest::Digest, entry_name::EntryName, plan::FileAttributes},
     source::command,
-    work::shell::Line,
-};
-use crate::{
-    context::Context,
-    machine::apply::Rehearsal,
-    work::{remark::RemarkKind, remarks::Remarks},
+    work::{events::RestoreEvent, remark::RemarkKind, remarks::Remarks, shell::Line},
 };
 
 /// An entry that a command takes.

@@ -11,5 +11,8 @@ pub mod look;
 pub mod obstacle;
 pub mod places;
 pub mod preflight;
+pub mod refused;
+pub mod rehearsal;
+pub mod report;
 pub mod scratch;
 pub mod staged;

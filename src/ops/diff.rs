@@ -1,5 +1,8 @@
 //! `diff`: what differs between an archive and this machine's state, or between two archives.
 
+mod report;
+mod text;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
@@ -9,30 +12,27 @@ use std::{
 };
 
 use anyhow::Result;
-use serde::Serialize;
-use similar::TextDiff;
-use toml::{Table, Value};
 
-use crate::work::events::ArchiveEvent;
+pub use self::report::{DiffReport, DiffState, EntryDiff};
+use self::text::unified;
 use crate::{
     archive::Sink,
+    catalog::input::{ArchiveInput, damage},
     config::{Settings, sources::DATABASE},
+    context::Context,
     disk::survey,
     error::{Failure, Kind},
     model::{
         digest::Digest,
         engine::Engine,
-        entry_name::{EntryName, printable_lines},
+        entry_name::EntryName,
         limits::SMALL_SOURCE_BYTES,
         manifest::{FileRecord, Manifest},
         plan::Privacy,
         tree::{Tree, relative_of},
     },
     source::{database::HEAD_BYTES, engines},
-};
-use crate::{
-    catalog::input::{ArchiveInput, damage},
-    context::Context,
+    work::events::ArchiveEvent,
 };
 
 /// The other side of a comparison with an archive.
@@ -50,64 +50,6 @@ pub enum Text {
     Shown,
     /// Only whether they differ.
     Hidden,
-}
-
-/// The differences.
-#[derive(Debug, Serialize)]
-pub struct DiffReport {
-    /// Entry by entry, sorted by name.
-    pub entries: Vec<EntryDiff>,
-}
-
-/// The result of comparing one entry. The names in JSON are part of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DiffState {
-    /// The same on both sides.
-    Unchanged,
-    /// Different.
-    Changed,
-    /// Only here.
-    OnlyHere,
-    /// Only there.
-    OnlyThere,
-}
-
-impl DiffState {
-    /// Returns a description for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            DiffState::Unchanged => "unchanged",
-            DiffState::Changed => "changed",
-            DiffState::OnlyHere => "only here",
-            DiffState::OnlyThere => "only there",
-        }
-    }
-}
-
-/// The comparison of one entry. `here` is the machine, or the first of two archives; `there` is the other.
-#[derive(Debug, Serialize)]
-pub struct EntryDiff {
-    /// Its name.
-    pub entry: String,
-    /// The result of the comparison.
-    pub state: DiffState,
-    /// Its size here.
-    pub here_bytes: Option<u64>,
-    /// Its size there.
-    pub there_bytes: Option<u64>,
-    /// The lines that differ, as a unified diff.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-}
-
-impl DiffReport {
-    /// Returns true if anything differs.
-    pub fn differs(&self) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.state != DiffState::Unchanged)
-    }
 }
 
 /// One side of the comparison.
@@ -230,107 +172,6 @@ fn compare(name: &EntryName, here: &Side, there: &Side) -> EntryDiff {
     }
 }
 
-/// Returns the differences between two TOML files, key by key. The lines themselves are not compared: they may hold
-/// comments, and secrets in ways that no line shows.
-fn unified(name: &EntryName, here: &[u8], there: &[u8]) -> Option<String> {
-    let keys = |bytes: &[u8]| {
-        let table = std::str::from_utf8(bytes).ok()?.parse::<Table>().ok()?;
-        let mut lines = Vec::new();
-        let table = Value::Table(table);
-        flatten("", &table, false, &mut lines);
-        lines.sort();
-        Some((lines.concat(), table))
-    };
-    let ((here, one), (there, two)) = (keys(here)?, keys(there)?);
-    if here == there {
-        let what = match one == two {
-            true => "layout or comments",
-            false => "values that are not shown",
-        };
-        return Some(format!(
-            "here/{name} and there/{name}: only {what} differ\n"
-        ));
-    }
-    let diff = TextDiff::from_lines(&here, &there);
-    let header = (format!("here/{name}"), format!("there/{name}"));
-    Some(
-        diff.unified_diff()
-            .context_radius(3)
-            .header(&header.0, &header.1)
-            .to_string(),
-    )
-}
-
-/// Parts of keys whose values are not shown, nor anything below them. A diff is pasted into chats.
-const PRIVATE: [&str; 17] = [
-    "secret",
-    "pass",
-    "pwd",
-    "token",
-    "key",
-    "credential",
-    "auth",
-    "cert",
-    "private",
-    "salt",
-    "hmac",
-    "sign",
-    "dsn",
-    "cookie",
-    "webhook",
-    "pin",
-    "env",
-];
-
-/// One line for each value, `a.b.c = value`.
-fn flatten(path: &str, value: &Value, private: bool, lines: &mut Vec<String>) {
-    match value {
-        Value::Table(table) if !table.is_empty() => {
-            for (key, value) in table {
-                let name = key.to_ascii_lowercase();
-                let private = private || PRIVATE.iter().any(|word| name.contains(word));
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                flatten(&path, value, private, lines);
-            }
-        }
-        Value::Array(values) if !values.is_empty() => {
-            for (number, value) in values.iter().enumerate() {
-                flatten(&format!("{path}[{number}]"), value, private, lines);
-            }
-        }
-        // Of a file without keys.
-        Value::Table(_) if path.is_empty() => {}
-        _ => {
-            let shown = if private || is_telling(value) {
-                "***".to_owned()
-            } else {
-                value.to_string()
-            };
-            lines.push(printable_lines(&format!("{path} = {shown}").replace('\n', " ")) + "\n");
-        }
-    }
-}
-
-/// Returns true if a value looks like a secret whatever its key: an address with a password, a key, a long random word.
-fn is_telling(value: &Value) -> bool {
-    let Value::String(text) = value else {
-        return false;
-    };
-    let random = |word: &str| {
-        let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
-        let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        word.len() >= 20 && letters > 0 && digits > 2 && !word.contains(['/', '.'])
-    };
-    text.contains('@')
-        || text.contains('\n')
-        || text.contains("-----BEGIN")
-        || text.split([' ', '?', '&', '=']).any(random)
-}
-
 /// Returns true if the content of an entry may be shown.
 fn is_text(name: &EntryName, kind: Option<&str>) -> bool {
     let is_file = kind.is_none_or(|kind| kind == "file");
@@ -375,10 +216,12 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
 }
 
 fn read(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
-    archive.first_good(context, damage, |archive| one(context, archive, text))
+    archive.first_good(context, damage, |archive| {
+        read_archive(context, archive, text)
+    })
 }
 
-fn one(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
+fn read_archive(context: &Context, archive: &ArchiveInput, text: Text) -> Result<Side> {
     let mut kept = Kept {
         text,
         secret: BTreeSet::new(),

@@ -2,6 +2,7 @@
 //! is proven; single entries of a large one, when they themselves are.
 
 mod directory;
+mod report;
 
 use std::{
     collections::BTreeMap,
@@ -11,11 +12,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 
+pub use self::report::{ExtractOutput, ExtractReport, Extracted};
+use super::entries::no_such_entry;
 use crate::{
     archive::Sink,
+    catalog::input::{ArchiveInput, damage},
     config::sources::SECRETS,
+    context::Context,
     disk::{
         NewFolders, folder_of, in_real_folder,
         publish::{Draft, Existing},
@@ -32,50 +36,8 @@ use crate::{
         written::ShownPath,
     },
     store::address::require_path,
+    work::stdout::Stdout,
 };
-use crate::{
-    catalog::input::{ArchiveInput, damage},
-    context::Context,
-    work::{remarks::Remarks, stdout::Stdout},
-};
-
-/// The destination of the entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExtractOutput {
-    /// One after the other to standard output.
-    Stdout,
-    /// Under their names into a folder.
-    Folder(PathBuf),
-}
-
-/// The results of an extraction.
-#[derive(Debug, Serialize)]
-pub struct ExtractReport {
-    /// The archive.
-    pub archive: String,
-    /// Its path, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub archive_escaped: Option<String>,
-    /// The entries.
-    pub entries: Vec<Extracted>,
-    /// The parts of directories that were left out.
-    #[serde(flatten)]
-    pub remarks: Remarks,
-}
-
-/// One entry, or a directory.
-#[derive(Debug, Serialize)]
-pub struct Extracted {
-    /// Its name.
-    pub entry: String,
-    /// The file or the folder that it became; absent for standard output.
-    pub path: Option<String>,
-    /// The same, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path_escaped: Option<String>,
-    /// Its size; of a directory, that of its files.
-    pub size_bytes: u64,
-}
 
 /// Takes the entries and directories called `names` out of an archive.
 pub fn extract(
@@ -96,11 +58,11 @@ pub fn extract(
         }
     }
     location.first_good(context, damage, |location| {
-        one(context, location, &unique, output, existing)
+        extract_from(context, location, &unique, output, existing)
     })
 }
 
-fn one(
+fn extract_from(
     context: &Context,
     location: &ArchiveInput,
     names: &[EntryName],
@@ -304,12 +266,6 @@ impl Sink for Selected<'_> {
         let draft = self.drafts.entry(name.clone()).or_insert(draft);
         Ok(Box::new(draft.file()))
     }
-}
-
-/// The failure for an entry that an archive does not have.
-pub fn no_such_entry(name: &EntryName) -> Failure {
-    Failure::new(Kind::NotFound, format!("the archive has no entry {name}"))
-        .hint("`hookshot inspect` lists its entries")
 }
 
 /// The same for what may be a folder or a link in a directory: it comes with all of it.

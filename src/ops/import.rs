@@ -5,104 +5,55 @@
 mod archived_config;
 mod attributes;
 mod directory;
+mod lost;
 mod planning;
+mod request;
 mod selection;
+mod targets;
 mod unpacked;
+mod unpacking;
 mod volume;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use self::{
-    archived_config::Laid,
-    planning::plan,
-    unpacked::{Targets, Unpacked},
-};
+use self::{archived_config::Laid, planning::plan, targets::Targets, unpacked::Unpacked};
 pub use self::{
     archived_config::{Archived, ArchivedConfig, archived_config, quoted},
-    directory::remark_refused,
+    request::{ImportRequest, KeepStaging},
     selection::Selection,
 };
-
-use crate::work::events::RestoreEvent;
 use crate::{
     catalog::{
         dates,
         input::{self, ArchiveInput},
     },
-    context::Context,
-    machine::obstacle::ObstacleKind,
-    machine::{
-        apply::{self, ApplyReport, DatabaseCheck, Rehearsal},
-        enter::Entered,
-        form::form_for,
-        kept::{Exports, Fed, feed},
-        places,
-        preflight::{self, Force},
-        scratch,
-    },
-    source::database::Locking,
-    work::{remark::RemarkKind, remarks::Remarks},
-};
-use crate::{
     config::{
         DEFAULT_DATA_DIR, Settings,
         sources::{Presence, Source},
     },
+    context::Context,
     disk::{
         exists, staging,
         transaction::{Change, Transaction, home::Home, journal::Journal},
     },
     error::Failure,
+    machine::{
+        apply::{self, DatabaseCheck},
+        enter::Entered,
+        form::form_for,
+        kept::{Exports, Fed, feed},
+        obstacle::ObstacleKind,
+        places, preflight,
+        rehearsal::Rehearsal,
+        report::ApplyReport,
+        scratch,
+    },
     model::{entry_name::EntryName, written::escaped},
+    source::database::Locking,
+    work::{events::RestoreEvent, remark::RemarkKind, remarks::Remarks},
 };
-
-/// The request for an import.
-#[derive(Clone)]
-pub struct ImportRequest {
-    /// The archive.
-    pub archive: ArchiveInput,
-    /// The choice between a rehearsal and an import.
-    pub rehearsal: Rehearsal,
-    /// The reasons to refuse that count.
-    pub force: Force,
-    /// The requested entries.
-    pub selection: Selection,
-    /// The fate of the archive's configuration if this machine has another one.
-    pub archived: Archived,
-    /// The configuration that the user names, for messages.
-    pub said_config: Option<PathBuf>,
-    /// The options by which the user sends things elsewhere, for messages.
-    pub said_places: String,
-    /// The fate of the unpacked archive.
-    pub staging: KeepStaging,
-}
-
-impl ImportRequest {
-    /// Returns a request for an import of the whole archive.
-    pub fn new(archive: ArchiveInput) -> ImportRequest {
-        ImportRequest {
-            archive,
-            rehearsal: Rehearsal::Real,
-            force: Force::No,
-            selection: Selection::default(),
-            archived: Archived::Beside,
-            said_config: None,
-            said_places: String::new(),
-            staging: KeepStaging::No,
-        }
-    }
-}
-
-/// The fate of the unpacked archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeepStaging {
-    /// It goes.
-    No,
-    /// It stays, so that the user can inspect it.
-    Yes,
-}
 
 /// Returns the failure if the import was refused because the archive's own bytes or database are damaged. A database
 /// that another version of hookshot wrote need not open here.

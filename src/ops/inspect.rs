@@ -8,19 +8,17 @@ use serde_json::Value;
 
 use crate::{
     archive::reader::Discard,
+    catalog::{
+        dates,
+        input::{ArchiveInput, damage},
+    },
+    context::Context,
     model::{
         entry_name::EntryName,
         manifest::Manifest,
         relative::{RelativeName, shown},
         tree::{LinkRecord, Tree},
     },
-};
-use crate::{
-    catalog::{
-        dates,
-        input::{ArchiveInput, damage},
-    },
-    context::Context,
     work::{remark::RemarkKind, remarks::Remarks},
 };
 
@@ -77,10 +75,12 @@ const NOWHERE: &str = "/\0";
 
 /// Shows the manifest of an archive: of a large one, through its index.
 pub fn inspect(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
-    location.first_good(context, damage, |location| one(context, location))
+    location.first_good(context, damage, |location| {
+        inspect_archive(context, location)
+    })
 }
 
-fn one(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
+fn inspect_archive(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
     let report = |root: String, verified, manifest: &Manifest| {
         let mut remarks = context.remarks();
         if let Some(odd) = dates::odd(location.file_name(), manifest.created_at, context.now) {

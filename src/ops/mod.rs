@@ -4,6 +4,7 @@ pub mod check;
 pub mod copy;
 pub mod demo;
 pub mod diff;
+mod entries;
 pub mod export;
 pub mod extract;
 pub mod import;

@@ -7,7 +7,6 @@ use serde::Serialize;
 use self::deep::Looking;
 pub use self::deep::{InspectedKind, Looked};
 use super::inspect::{OutsideLink, outside_links};
-use crate::work::events::ArchiveEvent;
 use crate::{
     archive::{Verified, reader::Discard},
     catalog::{dates, input::ArchiveInput, repository::OtherFile},
@@ -15,7 +14,7 @@ use crate::{
     error::{Failure, Kind},
     model::version::{Compatibility, compatibility, incompatible},
     store::is_cold,
-    work::{remark::RemarkKind, remarks::Remarks},
+    work::{events::ArchiveEvent, remark::RemarkKind, remarks::Remarks},
 };
 
 /// The depth of a verification.
@@ -89,7 +88,7 @@ pub fn verify(
     let mut waiting: Vec<ArchiveInput> = locations.iter().rev().cloned().collect();
     while let Some(location) = waiting.pop() {
         context.stop.check()?;
-        let (archive, failure) = one(context, &location, depth, &mut report.remarks);
+        let (archive, failure) = verify_archive(context, &location, depth, &mut report.remarks);
         if matches!(
             &failure,
             Some(Failure {
@@ -125,7 +124,7 @@ fn rank(failure: &Failure) -> u8 {
     }
 }
 
-fn one(
+fn verify_archive(
     context: &Context,
     location: &ArchiveInput,
     depth: VerifyDepth,

@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::printer::Printer;
 use crate::{
-    machine::apply::{ApplyReport, StepReport},
+    machine::report::{ApplyReport, StepReport},
     model::{
         entry_name::{printable, printable_line},
         plan::Action,

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     catalog::each::Hosts,
     config::elsewhere::Elsewhere,
-    machine::{apply::Rehearsal, preflight::Force},
+    machine::{preflight::Force, rehearsal::Rehearsal},
     store::address::require_path,
 };
 

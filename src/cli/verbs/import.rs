@@ -13,8 +13,8 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     machine::{
-        apply::ApplyReport,
         enter::{Need, recover},
+        report::ApplyReport,
     },
     model::entry_name::EntryName,
     ops::import::{

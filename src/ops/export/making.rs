@@ -11,8 +11,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{OutputReport, place::LocalPlace};
-use crate::work::events::ExportEvent;
+use super::{
+    place::LocalPlace,
+    report::{OutputReport, failed, failed_by},
+};
 use crate::{
     archive::{
         Input,
@@ -20,6 +22,11 @@ use crate::{
         reuse::Earlier,
         writer::{self, Level},
     },
+    catalog::{
+        output::UploadSlot,
+        shipment::{self, Shipment},
+    },
+    context::Context,
     disk::publish::Draft,
     error::{Failure, Kind},
     model::{
@@ -32,13 +39,7 @@ use crate::{
     },
     source::{staged::StagedContent, tree::ContentChanged},
     store::{Proof, is_taken},
-};
-use crate::{
-    catalog::{
-        output::UploadSlot,
-        shipment::{self, Shipment},
-    },
-    context::Context,
+    work::events::ExportEvent,
 };
 
 /// Everything that an archive is made of.
@@ -420,29 +421,6 @@ fn reported(shown: String, published: Result<ShownPath>) -> Result<OutputReport>
             is_full: is_full(&error),
             ..failed_by(shown, &error)
         }),
-    }
-}
-
-/// Returns the outcome at a place that does not have the archive because of `error`.
-pub fn failed_by(archive: String, error: &anyhow::Error) -> OutputReport {
-    OutputReport {
-        hint: Failure::of(error).hint,
-        ..failed(archive, format!("{error:#}"))
-    }
-}
-
-/// Returns the report for a destination that does not have the archive.
-fn failed(archive: String, message: String) -> OutputReport {
-    let error = Some(format!("{archive}: {message}"));
-    OutputReport {
-        archive,
-        archive_escaped: None,
-        good: false,
-        proof: None,
-        error,
-        hint: None,
-        outrun: false,
-        is_full: false,
     }
 }
 

@@ -4,242 +4,44 @@ mod amount;
 mod around;
 mod making;
 mod place;
+mod report;
+mod request;
 mod stage;
 
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use chrono::DateTime;
-use serde::Serialize;
 use serde_json::Value;
 
 use self::{
     around::Around,
     making::{Made, Making},
     place::Outputs,
+    report::nowhere,
     stage::{Gathered, describe, look_back, stage},
 };
-use crate::work::events::ExportEvent;
+pub use self::{
+    report::{ExportReport, OutputReport},
+    request::{ExportRequest, Overwrite, Secrets, Since},
+};
 use crate::{
     archive::writer::Level,
+    context::Context,
     error::{Failure, Kind},
+    machine::{app_version, enter::Entered},
     model::{
-        archive_name::ArchiveName,
-        entry_name::{EntryName, printable},
-        manifest::Manifest,
-        method::Method,
+        archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, written::rfc3339,
     },
     source::{
-        sqlite::verdict::{CheckDepth, CheckExtent},
+        sqlite::verdict::CheckExtent,
         tree::{self, ContentChanged},
     },
-    store::Proof,
+    work::events::ExportEvent,
 };
-use crate::{
-    catalog::output::ArchiveOutput,
-    context::Context,
-    machine::{app_version, enter::Entered},
-    model::written::rfc3339,
-    work::remarks::Remarks,
-};
-
-/// The request for an export.
-pub struct ExportRequest {
-    /// The destinations of the archive; at least one.
-    pub outputs: Vec<ArchiveOutput>,
-    /// The permission to replace an existing file.
-    pub overwrite: Overwrite,
-    /// The choice to include the secrets or not.
-    pub secrets: Secrets,
-    /// Further labels.
-    pub tags: BTreeMap<String, String>,
-    /// The earlier archive whose compressed content is reused for unchanged files.
-    pub since: Since,
-    /// The level of compression; `None` as configured.
-    pub level: Option<Level>,
-    /// The method that copies the database; `None` as configured.
-    pub snapshot: Option<Method>,
-    /// The time that its copy beside a writing service may take.
-    pub snapshot_timeout: Duration,
-}
-
-impl ExportRequest {
-    /// Returns a request for an export to these outputs, as configured for the rest.
-    pub fn new(outputs: Vec<ArchiveOutput>) -> ExportRequest {
-        ExportRequest {
-            outputs,
-            overwrite: Overwrite::Archives,
-            secrets: Secrets::Included,
-            tags: BTreeMap::new(),
-            since: Since::Newest,
-            level: None,
-            snapshot: None,
-            snapshot_timeout: Duration::from_secs(60),
-        }
-    }
-}
-
-/// The permission to replace an existing file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overwrite {
-    /// Only an archive is replaced.
-    Archives,
-    /// Any regular file is replaced.
-    AnyFile,
-}
-
-/// The earlier archive whose compressed content is reused for unchanged files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Since {
-    /// The newest one in the folder that the new one goes to.
-    Newest,
-    /// This one.
-    Archive(PathBuf),
-    /// None.
-    Nothing,
-}
-
-/// The choice to include the secrets or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Secrets {
-    /// The secrets file, if there is one.
-    Included,
-    /// None.
-    Excluded,
-}
-
-/// The results of an export.
-#[derive(Debug, Serialize)]
-pub struct ExportReport {
-    /// The archive, `-` for standard output; with several outputs the first that holds it.
-    pub archive: String,
-    /// Its path, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub archive_escaped: Option<String>,
-    /// The result of each output.
-    pub outputs: Vec<OutputReport>,
-    /// The number of its entries.
-    pub files: usize,
-    /// Its size.
-    pub size_bytes: u64,
-    /// SHA-256 of the whole file.
-    pub sha256: String,
-    /// Its root folder.
-    pub root: String,
-    /// Bytes of content that were not compressed again, because an earlier archive had them.
-    pub reused_bytes: u64,
-    /// The method that copied the database.
-    pub snapshot: Value,
-    /// Entries of directories that are databases, and were copied as such.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub databases: Vec<String>,
-    /// The check that SQLite made of each of its databases: `integrity` or `quick`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub checks: BTreeMap<String, CheckDepth>,
-    /// Entries that changed each time they were read: the archive has them as they were read last, which may be no
-    /// state that they ever had.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub torn: Vec<String>,
-    /// Remarks about what was left undone, and what is worth knowing.
-    #[serde(flatten)]
-    pub remarks: Remarks,
-    /// True if every output is proven to hold the archive. The archive itself is good: one that is not is an error.
-    pub verified: bool,
-    /// The duration of the export in seconds.
-    pub duration_seconds: f64,
-}
-
-/// The result of one output.
-#[derive(Debug, Serialize)]
-pub struct OutputReport {
-    /// The archive there.
-    pub archive: String,
-    /// Its path, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub archive_escaped: Option<String>,
-    /// True if the archive is proven to be there.
-    pub good: bool,
-    /// The proof.
-    pub proof: Option<Proof>,
-    /// The message of the failure.
-    pub error: Option<String>,
-    /// The advice to the user.
-    #[serde(skip)]
-    pub hint: Option<String>,
-    /// True if another archive of the same second got its name first.
-    #[serde(skip)]
-    pub outrun: bool,
-    /// True if the place has no room for it.
-    #[serde(skip)]
-    pub is_full: bool,
-}
-
-impl ExportReport {
-    /// Returns the failure that the export ends in, if an output does not hold the archive or something is not in it.
-    pub fn failure(&self) -> Option<Failure> {
-        let missing = self.outputs.iter().filter_map(|one| one.error.as_ref());
-        let mut faults: Vec<String> = missing.cloned().collect();
-        let undone = self.remarks.failure();
-        let torn = self.torn.iter().map(|entry| {
-            let entry = printable(entry);
-            format!("{entry} is torn: it changed each time it was read")
-        });
-        if let Some(first) = faults.first() {
-            let (count, all) = (faults.len(), self.outputs.len());
-            let message =
-                format!("{count} of {all} outputs are not proven to hold the archive: {first}");
-            faults.extend(torn);
-            faults.extend(undone.into_iter().flat_map(|undone| undone.faults));
-            return Some(
-                Failure::new(Kind::Unproven, message)
-                    .hint(format!(
-                        "the archive is good, and the other outputs hold it; {}",
-                        advice(&self.outputs)
-                    ))
-                    .faults(faults),
-            );
-        }
-        let faults: Vec<String> = torn.collect();
-        match (undone, faults.first()) {
-            (Some(mut undone), _) => {
-                undone.faults.extend(faults);
-                Some(undone)
-            }
-            (None, Some(first)) => {
-                let message = format!("finished, with parts left undone: {first}");
-                Some(Failure::new(Kind::Partial, message).faults(faults))
-            }
-            (None, None) => None,
-        }
-    }
-}
-
-/// Returns what can be done about the first output that does not hold the archive.
-fn advice(outputs: &[OutputReport]) -> &str {
-    let missing = outputs.iter().find(|output| output.error.is_some());
-    let hint = missing.and_then(|output| output.hint.as_deref());
-    hint.unwrap_or("`hookshot check` tells what the destination can do")
-}
-
-/// The failure of an archive that no destination holds.
-fn nowhere(outputs: &[OutputReport]) -> Failure {
-    let faults = outputs.iter().filter_map(|arrival| arrival.error.clone());
-    let faults: Vec<String> = faults.collect();
-    let first = faults.first().cloned().unwrap_or_default();
-    let kind = match outputs.iter().all(|arrival| arrival.is_full) {
-        true => Kind::Space,
-        false => Kind::Unproven,
-    };
-    let hint = match kind {
-        Kind::Space => "no archive was stored; free some space there, or prune".to_owned(),
-        _ => format!("no archive was stored; {}", advice(outputs)),
-    };
-    Failure::new(kind, first).hint(hint).faults(faults)
-}
 
 /// Exports the state that was entered.
 ///

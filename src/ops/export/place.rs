@@ -9,11 +9,19 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{ExportRequest, OutputReport, Overwrite, Since, making::failed_by};
-use crate::work::events::ExportEvent;
+use super::{
+    report::{OutputReport, failed_by},
+    request::{ExportRequest, Overwrite, Since},
+};
 use crate::{
     archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
+    catalog::{
+        output::{ArchiveOutput, UploadSlot},
+        repository::ListedArchive,
+        tar_store::folder::newest_of_ours,
+    },
     config::{Settings, sources::Source},
+    context::Context,
     disk::{
         NewFolders, folder_of, in_real_folder, open_regular,
         publish::{Draft, Existing},
@@ -26,15 +34,7 @@ use crate::{
         manifest::Manifest,
         written::{ShownPath, unexpanded},
     },
-};
-use crate::{
-    catalog::{
-        output::{ArchiveOutput, UploadSlot},
-        repository::ListedArchive,
-        tar_store::folder::newest_of_ours,
-    },
-    context::Context,
-    work::stdout::Stdout,
+    work::{events::ExportEvent, stdout::Stdout},
 };
 
 /// The destinations of the archive, on this machine and elsewhere.

@@ -10,19 +10,20 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    ExportRequest, Secrets,
     amount::{Amount, require_mount},
     around::Around,
+    request::{ExportRequest, Secrets},
 };
-use crate::work::events::{Events, ExportEvent};
 use crate::{
     archive::writer::Level,
     config::{
         Settings,
         sources::{Presence, Source},
     },
+    context::Context,
     disk::holder::{self, Holder, OpenMode},
     error::{Failure, Kind},
+    machine::contents,
     model::{
         archive_name::ArchiveName,
         entry_name::EntryName,
@@ -44,11 +45,11 @@ use crate::{
         staged::{Staged, StagedContent},
         tree::StagedTree,
     },
-};
-use crate::{
-    context::Context,
-    machine::contents,
-    work::{remark::RemarkKind, remarks::Remarks},
+    work::{
+        events::{Events, ExportEvent},
+        remark::RemarkKind,
+        remarks::Remarks,
+    },
 };
 
 /// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that

@@ -4,8 +4,9 @@ use std::{borrow::Cow, io, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use super::{Context, Extracted};
+use super::report::Extracted;
 use crate::{
+    context::Context,
     disk::{
         in_real_folder,
         staging::Staging,
@@ -17,11 +18,10 @@ use crate::{
         },
     },
     error::{Failure, Kind},
-    machine::staged::staged_files,
+    machine::{refused::remark_refused, staged::staged_files},
     model::{
         entry_name::EntryName, manifest::Manifest, named::Named, tree::files_of, written::escaped,
     },
-    ops::import::remark_refused,
     work::{remark::RemarkKind, remarks::Remarks},
 };
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 
-use super::unpacked::{Targets, Unpacked};
+use super::{targets::Targets, unpacked::Unpacked};
 use crate::{
     config::{Settings, sources::Source},
     context::Context,

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::unpacked::Unpacked;
+use super::{lost::LostAttributes, unpacked::Unpacked};
 use crate::{
     config::{Settings, sources::Source},
     context::Context,
@@ -22,24 +22,27 @@ use crate::{
         transaction::{Change, Form, New},
         tree::{
             self as built, Privilege, Restoring, StagedFile, Taking,
-            attributes::{AttributeWriter, kind_of},
+            attributes::AttributeWriter,
             foresight::Foresight,
             links::{LinkPolicy, OutsideLinks},
         },
         volume::Own,
     },
-    machine::{look::look, staged::staged_files},
+    machine::{
+        look::look,
+        refused::{is_owner, remark_refused},
+        staged::staged_files,
+    },
     model::{
         engine::Engine,
         entry_name::EntryName,
         manifest::FileRecord,
-        named::Named,
         plan::Privacy,
         relative::{RelativeName, shown},
         rules::Rules,
         tree::{FolderRecord, Tree, relative_of},
     },
-    work::{remark::RemarkKind, remarks::Remarks},
+    work::remark::RemarkKind,
 };
 
 /// An archive's directory, and where this machine has it.
@@ -101,7 +104,7 @@ impl<'a> Directory<'a> {
     /// makes no difference.
     pub fn is_unchanged(&self) -> Result<bool> {
         let mut foresight = Foresight::at(self.target, self.context.privilege())?;
-        let mut lost = Lost::default();
+        let mut lost = LostAttributes::default();
         let is_unchanged = self.compare(&mut foresight, &mut lost)?;
         let name = &self.source.name;
         let mut remarks = self.unpacked.unrestored.borrow_mut();
@@ -146,7 +149,7 @@ impl<'a> Directory<'a> {
             .is_held_by(self.context, engine, &entry, &here)
     }
 
-    fn compare(&self, foresight: &mut Foresight, lost: &mut Lost) -> Result<bool> {
+    fn compare(&self, foresight: &mut Foresight, lost: &mut LostAttributes) -> Result<bool> {
         let rules = self.settings.rules(self.source)?;
         let is_there = self.target.is_dir();
         let here = match is_there {
@@ -463,40 +466,4 @@ fn parts(source: &Source, inside: &Path) -> Vec<PathBuf> {
         files.extend(engine.companions_of(inside));
     }
     files
-}
-
-/// Records what the file system refused of a directory.
-pub fn remark_refused(remarks: &mut Remarks, name: &EntryName, refused: String) {
-    remarks.refused(kind_of(what(&refused)), name, refused);
-}
-
-/// Returns true if a refusal is that of an owner.
-fn is_owner(refused: &str) -> bool {
-    kind_of(what(refused)) == RemarkKind::Owner
-}
-
-/// Returns the refusal without the path.
-fn what(refused: &str) -> &str {
-    refused.split_once(": ").map_or("", |(_, what)| what)
-}
-
-/// Attributes that are not restored, in words.
-#[derive(Default)]
-struct Lost {
-    /// All that the archive has.
-    in_the_archive: Named,
-    /// Those that this machine's directory does not have either.
-    everywhere: Named,
-    /// The owners that the file system refuses.
-    owners: BTreeSet<String>,
-}
-
-impl Lost {
-    /// Adds one; `is_here` if this machine's directory has it.
-    fn add(&mut self, is_here: bool, say: impl Fn() -> String) {
-        self.in_the_archive.add(&say);
-        if !is_here {
-            self.everywhere.add(&say);
-        }
-    }
 }

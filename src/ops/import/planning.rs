@@ -8,9 +8,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    KeepStaging, attributes,
-    directory::Directory,
-    unpacked::{Targets, Unpacked},
+    attributes, directory::Directory, request::KeepStaging, targets::Targets, unpacked::Unpacked,
     volume::children,
 };
 use crate::{

@@ -6,7 +6,7 @@ use crate::{
     config::Settings,
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::Manifest},
-    ops::extract::no_such_entry,
+    ops::entries::no_such_entry,
 };
 
 /// The entries that the user asks for. A directory stands for all of its entries.

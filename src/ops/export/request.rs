@@ -1,0 +1,70 @@
+//! The request for an export.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use crate::{archive::writer::Level, catalog::output::ArchiveOutput, model::method::Method};
+
+/// The request for an export.
+pub struct ExportRequest {
+    /// The destinations of the archive; at least one.
+    pub outputs: Vec<ArchiveOutput>,
+    /// The permission to replace an existing file.
+    pub overwrite: Overwrite,
+    /// The choice to include the secrets or not.
+    pub secrets: Secrets,
+    /// Further labels.
+    pub tags: BTreeMap<String, String>,
+    /// The earlier archive whose compressed content is reused for unchanged files.
+    pub since: Since,
+    /// The level of compression; `None` as configured.
+    pub level: Option<Level>,
+    /// The method that copies the database; `None` as configured.
+    pub snapshot: Option<Method>,
+    /// The time that its copy beside a writing service may take.
+    pub snapshot_timeout: Duration,
+}
+
+impl ExportRequest {
+    /// Returns a request for an export to these outputs, as configured for the rest.
+    pub fn new(outputs: Vec<ArchiveOutput>) -> ExportRequest {
+        ExportRequest {
+            outputs,
+            overwrite: Overwrite::Archives,
+            secrets: Secrets::Included,
+            tags: BTreeMap::new(),
+            since: Since::Newest,
+            level: None,
+            snapshot: None,
+            snapshot_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The permission to replace an existing file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Only an archive is replaced.
+    Archives,
+    /// Any regular file is replaced.
+    AnyFile,
+}
+
+/// The earlier archive whose compressed content is reused for unchanged files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Since {
+    /// The newest one in the folder that the new one goes to.
+    Newest,
+    /// This one.
+    Archive(PathBuf),
+    /// None.
+    Nothing,
+}
+
+/// The choice to include the secrets or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// The secrets file, if there is one.
+    Included,
+    /// None.
+    Excluded,
+}
