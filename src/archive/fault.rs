@@ -93,7 +93,7 @@ impl fmt::Display for Fault {
             }
             Fault::TrailingBytes { offset } => write!(
                 f,
-                "bytes after the end: at byte {offset} follows something that is no gzip member"
+                "bytes after the end: at byte {offset} follows something that is not a gzip member"
             ),
             Fault::NotAnArchive(reason) => write!(f, "not a hookshot archive: {reason}"),
             Fault::Tar(reason) => write!(f, "damaged tar: {reason}"),

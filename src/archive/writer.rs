@@ -133,6 +133,6 @@ fn changed(name: &EntryName) -> anyhow::Error {
         Kind::Failed,
         format!("{name} changed while it was exported"),
     )
-    .hint("export again when nobody is editing the file")
+    .hint("export again when no process writes to the file")
     .into()
 }

@@ -164,7 +164,7 @@ impl Destination {
                 "nothing is mounted at {path}, nor at a folder above it: the disk of {shown} is missing"
             )
         } else if self.exists && !folder.is_dir() {
-            format!("there is no folder {path}, and {shown} does not allow to create it")
+            format!("the folder {path} does not exist, and {shown} does not allow to create it")
         } else {
             return Ok(self);
         };
@@ -216,7 +216,7 @@ fn unknown(settings: &Settings, name: &str) -> Failure {
         .keys()
         .map(|name| format!("@{name}"))
         .collect();
-    let message = format!("there is no destination @{name}");
+    let message = format!("no destination is called @{name}");
     Failure::new(Kind::NotFound, message).hint(if known.is_empty() {
         format!(
             "{} names none; they stand under [backup.destinations.NAME]",

@@ -71,7 +71,7 @@ pub fn at_each<T>(
         } else {
             (
                 format!(
-                    "no destination is named, and there is no {}",
+                    "no destination is named, and {} does not exist",
                     settings.config.display()
                 ),
                 "name a folder or a URL, or the right --config",

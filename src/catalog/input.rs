@@ -318,7 +318,7 @@ fn open_archive(path: &Path) -> Result<File> {
             io::ErrorKind::NotFound => anyhow::Error::new(
                 Failure::new(
                     Kind::NotFound,
-                    format!("there is no archive {}", path.display()),
+                    format!("the archive {} does not exist", path.display()),
                 )
                 .hint(ABSENT),
             ),

@@ -147,7 +147,7 @@ impl dyn Repository {
     }
 
     fn has_none(&self, what: &str, prefix: &str) -> Failure {
-        let message = format!("there is no {what} of {prefix} in {}", self.shown());
+        let message = format!("{} has no {what} of {prefix}", self.shown());
         let failure = Failure::new(Kind::NotFound, message);
         match self.shown_folders() {
             Some(folders) => failure.hint(format!(

@@ -129,7 +129,7 @@ impl Lookup<'_> {
             found.map(|(_, value)| value.as_str())
         };
         let from_file = |path: &Path| -> Result<String> {
-            let missing = || refused(written, format!("there is no {}", path.display()));
+            let missing = || refused(written, format!("{} does not exist", path.display()));
             Ok(read_text(path)?.ok_or_else(missing)?)
         };
         let (kind, rest) = text.split_once(':').unwrap_or_default();
@@ -141,7 +141,7 @@ impl Lookup<'_> {
             }
             "credential" => {
                 let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    refused(written, "there is no $CREDENTIALS_DIRECTORY; systemd sets it for units with LoadCredential=")
+                    refused(written, "$CREDENTIALS_DIRECTORY is not set; systemd sets it for units with LoadCredential=")
                 })?;
                 if rest.is_empty() || rest.contains('/') || rest.starts_with('.') {
                     return Err(refused(written, "a credential's name has no slash").into());
@@ -149,7 +149,7 @@ impl Lookup<'_> {
                 from_file(&Path::new(folder).join(rest))?
             }
             "env" => variable(rest)
-                .ok_or_else(|| refused(written, format!("there is no variable {rest}")))?
+                .ok_or_else(|| refused(written, format!("the variable {rest} is not set")))?
                 .to_owned(),
             "command" => self
                 .output_of(written, rest)?

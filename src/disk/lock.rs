@@ -72,10 +72,13 @@ impl StateLock {
 
 fn busy(folder: &Path, file: &File) -> Failure {
     let holders = holder::lock_holders(file).unwrap_or_default();
-    let who = holder::describe(&holders);
+    let described = holder::describe(&holders);
     Failure::new(
         Kind::Blocked,
-        format!("another hookshot is at work on {}: {who}", folder.display()),
+        format!(
+            "another hookshot is at work on {}: {described}",
+            folder.display()
+        ),
     )
     .hint("wait until it is done, then try again")
 }

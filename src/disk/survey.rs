@@ -58,7 +58,7 @@ pub fn resolve_folder(path: &Path) -> Result<PathBuf> {
         result => result.with_context(|| format!("cannot look at {}", path.display()))?,
     };
     if !resolved.is_dir() {
-        let message = format!("{} is no folder", resolved.display());
+        let message = format!("{} is not a folder", resolved.display());
         return Err(Failure::new(Kind::Usage, message)
             .hint("a source of the kind `directory` is a folder; for one file there is `file`")
             .into());

@@ -83,7 +83,7 @@ pub fn of_changes(
 }
 
 /// The hint for most of these.
-const PERMISSIONS: &str = "mount it writable, take the attribute away (chattr -i -a), or run as a user who may write there";
+const PERMISSIONS: &str = "mount it writable, take the attribute away (chattr -i -a), or run as a user with permission to write there";
 
 fn target(message: String, hint: &'static str) -> Obstacle {
     Obstacle {

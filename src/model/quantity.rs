@@ -38,7 +38,7 @@ const SIZES: [(&str, &str, u64); 13] = [
 const TIMES: [(&str, u64); 4] = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
 
 const SIZE: &str = "a size is a whole number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as `8MiB`; a number alone is bytes";
-const RATE: &str = "a rate is a size for each second, such as `10MB/s`; `0` is no limit";
+const RATE: &str = "a rate is a size for each second, such as `10MB/s`; `0` means no limit";
 const TIME: &str = "a time limit is whole numbers with d, h, m (minutes) and s, such as `90s` or `1h30m`; a number alone is seconds";
 
 impl Size {

@@ -52,7 +52,7 @@ pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Resu
             )
         } else {
             (
-                format!("no destination is named, and there is no {config}"),
+                format!("no destination is named, and {config} does not exist"),
                 "name a folder or a URL, or the right --config",
             )
         };
@@ -240,7 +240,7 @@ impl Examination {
                 .part_bytes()
                 .map(|_| [Ability::Parts, Ability::AbortParts]);
             for name in all.into_iter().chain(parts.into_iter().flatten()) {
-                self.not_tried(name, "there is no such place, or another server");
+                self.not_tried(name, "the place does not exist, or another server answered");
             }
             return Ok(());
         }

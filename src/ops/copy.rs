@@ -206,9 +206,9 @@ impl Copying<'_> {
         if archives.is_empty() && unread.is_empty() {
             let whose = prefix.map(|prefix| format!(" of {prefix}"));
             let message = format!(
-                "there is no archive{} in {}",
-                whose.unwrap_or_default(),
-                self.from.shown()
+                "{} has no archive{}",
+                self.from.shown(),
+                whose.unwrap_or_default()
             );
             return Err(Failure::new(Kind::NotFound, message)
                 .hint("`hookshot list --all-hosts` shows what is there; `hookshot copy --all-hosts` copies all of it")

@@ -120,7 +120,7 @@ fn extract_from(
             ExtractOutput::Stdout => {
                 draft.file().rewind()?;
                 if io::stdout().is_terminal() && is_binary(draft.file())? {
-                    let message = format!("{name} is no text: it is nothing for a terminal");
+                    let message = format!("{name} is not text: it is nothing for a terminal");
                     return Err(Failure::new(Kind::Usage, message)
                         .hint("send it on with a pipe or a redirection, or extract it to a folder")
                         .into());

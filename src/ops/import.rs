@@ -151,7 +151,7 @@ fn name_absent(
             remarks.warning(RemarkKind::Absent, name, message);
         } else {
             let message = format!(
-                "{name} is not in the archive, and there is no {shown} here: put it in place by hand, or take it from another archive"
+                "{name} is not in the archive, and {shown} does not exist: put it in place by hand, or take it from another archive"
             );
             remarks.undone(RemarkKind::Absent, name, message);
         }

@@ -64,11 +64,12 @@ pub fn keep(
     let repository = &*destination.repository;
     // A mark without its archive can still be taken away.
     if mark.is_some() && repository.find(&name)?.is_none() {
-        return Err(
-            Failure::new(Kind::NotFound, format!("there is no archive {archive}"))
-                .hint("`hookshot list --all-hosts` shows what is there")
-                .into(),
-        );
+        return Err(Failure::new(
+            Kind::NotFound,
+            format!("the archive {archive} does not exist"),
+        )
+        .hint("`hookshot list --all-hosts` shows what is there")
+        .into());
     }
     if mark.is_some() && ArchiveName::of_file(&name).is_none() {
         let archive = archive.clone();

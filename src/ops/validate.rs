@@ -187,13 +187,13 @@ fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
             }
         } else if source.kind.engine().is_some() {
             if !path.is_file() {
-                let warning = missing("there is no database", path);
+                let warning = missing("the database", path);
                 report.warnings.push(warning);
             }
             continue;
         } else if source.is_directory() {
             if !path.is_dir() {
-                report.warnings.push(missing("there is no folder", path));
+                report.warnings.push(missing("the folder", path));
             }
             continue;
         } else {
@@ -201,11 +201,11 @@ fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
                 Err(_) if source.name.as_str() == SECRETS => {
                     report
                         .warnings
-                        .push(format!("there is no secrets file {shown}"));
+                        .push(format!("the secrets file {shown} does not exist"));
                     continue;
                 }
                 Err(_) => {
-                    report.warnings.push(missing("there is no", path));
+                    report.warnings.push(missing("the file", path));
                     continue;
                 }
                 Ok(metadata) if source.privacy == Privacy::Private => {
@@ -288,7 +288,7 @@ fn archives_in_sources(settings: &Settings, report: &mut ValidateReport) {
 fn missing(what: &str, path: &Path) -> String {
     match dangling(path) {
         Some(failure) => failure.message,
-        None => format!("{what} {}", path.display()),
+        None => format!("{what} {} does not exist", path.display()),
     }
 }
 

@@ -38,7 +38,7 @@ pub fn open(path: &Path, name: &EntryName) -> Result<File> {
 }
 
 fn missing(path: &Path, name: &EntryName) -> Failure {
-    let message = format!("{name} is missing: there is no {}", path.display());
+    let message = format!("{name} is missing: {} does not exist", path.display());
     let holders = deleted_holders(path);
     if holders.is_empty() {
         return Failure::new(Kind::NotFound, message)

@@ -115,7 +115,7 @@ fn unit(runner: &Runner, unit: &str, advance: &Advance<'_>) -> Result<State> {
         // No such program.
         Some(126 | 127) => {
             return Ok(State::Unknown(format!(
-                "there is no systemctl to ask for {unit}"
+                "cannot run systemctl to ask for {unit}"
             )));
         }
         // An exit code for "not active", or for "unknown unit", as LSB has them.

@@ -116,7 +116,7 @@ pub fn require_room(store: &dyn Store, bytes: u64) -> Result<()> {
         Some(free) if free < bytes => {
             let place = store.shown();
             let message = format!(
-                "there is no room for the archive in {place}: {bytes} bytes are needed, {free} are free"
+                "{place} has no room for the archive: {bytes} bytes are needed, {free} are free"
             );
             Err(Failure::new(Kind::Space, message)
                 .hint("free some space there, or prune; nothing was sent")

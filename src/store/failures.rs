@@ -28,7 +28,7 @@ pub(crate) fn is_cold(failure: &Failure) -> bool {
 
 /// Returns the failure of a missing object.
 pub(super) fn missing(place: &str, name: &str) -> Failure {
-    Failure::new(Kind::NotFound, format!("there is no {name} in {place}"))
+    Failure::new(Kind::NotFound, format!("{place} has no {name}"))
         .hint("`hookshot list` shows what is there")
 }
 

@@ -219,7 +219,7 @@ fn missing_folder(path: &Path) -> Failure {
         let kind = Kind::NotFound;
         return Failure { kind, ..failure };
     }
-    let message = format!("there is no folder {}", path.display());
+    let message = format!("the folder {} does not exist", path.display());
     Failure::new(Kind::NotFound, message).hint("look at the path; an export makes the folder")
 }
 

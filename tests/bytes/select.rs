@@ -254,7 +254,7 @@ fn an_index_that_lies_gives_nothing_that_is_wrong() {
 fn a_member_that_only_the_index_knows_gives_nothing() {
     let machine = Machine::new();
     let mut tar = forge::Tar::new();
-    let secret = b"what nobody has ever put there\n".repeat(20);
+    let secret = b"what has never been put there.\n".repeat(20);
     tar.entry("secrets", &secret);
     let hidden = deflate::stored_member(&tar.ended());
     let mut random = Xorshift::new(21);

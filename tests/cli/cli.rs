@@ -118,7 +118,7 @@ fn export_replaces_archives_and_nothing_else() {
     machine
         .run(&["export", "notes.txt"])
         .exits(2)
-        .says("no hookshot archive")
+        .says("is not a hookshot archive")
         .says("--overwrite");
     assert_eq!(machine.read("out/notes.txt"), b"precious");
     machine
@@ -445,7 +445,7 @@ fn export_does_not_take_every_tar_for_an_archive() {
         machine
             .run(&["export", name])
             .exits(2)
-            .says("is no hookshot archive");
+            .says("is not a hookshot archive");
         assert!(machine.read(&format!("out/{name}")) == before);
     }
 }
@@ -820,7 +820,7 @@ fn rollback_undoes_an_import_and_is_undone_itself() {
     machine
         .run(&["rollback"])
         .exits(10)
-        .says("there is no import to undo");
+        .says("no import to undo");
     let archive = machine.export("a.tar.gz");
     machine.fill_database(60);
     fs::remove_file(machine.path("etc/secrets")).expect("removed");

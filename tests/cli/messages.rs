@@ -564,7 +564,7 @@ fn a_configuration_that_is_not_there_is_named_where_it_would_have_named_a_destin
             .expect("hookshot");
         let said = String::from_utf8_lossy(&run.stderr);
         assert_eq!(run.status.code(), Some(2), "{verb}: {said}");
-        let expected = "no destination is named, and there is no /nowhere/config.toml";
+        let expected = "no destination is named, and /nowhere/config.toml does not exist";
         assert!(said.contains(expected), "{verb}: {said}");
         assert!(said.contains("the right --config"), "{verb}: {said}");
     }

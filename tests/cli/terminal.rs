@@ -530,7 +530,11 @@ fn an_entry_that_is_no_text_is_kept_from_a_terminal() {
     let archive = machine.path("out/out.tar.gz");
     for (entry, code, said) in [
         ("text", 0, "content"),
-        ("bytes", 2, "bytes is no text: it is nothing for a terminal"),
+        (
+            "bytes",
+            2,
+            "bytes is not text: it is nothing for a terminal",
+        ),
     ] {
         let script = format!(
             "{} extract -o - {} {entry}",

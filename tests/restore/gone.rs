@@ -222,7 +222,7 @@ fn an_archive_that_only_its_own_configuration_can_place_ends_before_any_change_a
         let commands = [
             format!("hookshot {verb} 2>said && exit 9; test $? -eq 2"),
             "test ! -e /etc/hookshot -a ! -e /var/lib/hookshot -a ! -e /srv/vw".to_owned(),
-            "grep -q use-archive-config said; grep -q 'there is no /etc/hookshot' said".to_owned(),
+            "grep -q use-archive-config said; grep -q '/etc/hookshot[^ ]* does not exist' said".to_owned(),
             "sed -n 's/.*`\\(hookshot [^`]*\\)`.*/\\1/p' said | sed 's# FILE # /root/vw.tar.gz #' > hinted; cat hinted said >&2".to_owned(),
             format!("test \"$(cat hinted)\" = '{hinted}'"),
             "sh hinted; sh hinted".to_owned(),

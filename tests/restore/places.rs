@@ -308,7 +308,7 @@ fn a_rollback_with_a_configuration_that_is_not_there_makes_no_folder() {
         .current_dir(machine.path("out"));
     support::finish(command, b"")
         .exits(10)
-        .says("there is no")
+        .says("does not exist, and no import")
         .says("typo/deep/config.toml");
     assert!(!machine.path("out/typo").exists());
 }

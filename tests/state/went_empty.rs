@@ -58,7 +58,7 @@ fn a_folder_that_is_suddenly_empty_is_warned_of() {
     // Also if there is nothing to compare it with.
     fs::remove_dir_all(machine.path("out/kept")).expect("removed");
     let run = machine.run(&["export", "@local"]).exits(0);
-    run.says("app is empty: there is no file at");
+    run.says("app is empty: found no file at");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_destination_that_is_not_to_be_made_has_to_be_there() {
     let machine = machine("", "create = false");
     fill(&machine, 2, 10);
     let refused = machine.run(&["export", "@local"]).exits(10);
-    refused.says("there is no folder");
+    refused.says("does not exist, and @local does not allow to create it");
     assert!(!machine.path("out/kept").exists());
     fs::create_dir(machine.path("out/kept")).expect("a folder");
     machine.run(&["export", "@local"]).exits(0);

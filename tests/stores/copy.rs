@@ -445,7 +445,7 @@ fn a_check_tells_what_can_be_done_and_leaves_nothing() {
     assert!(text.contains("@bucket s3://bucket/host: good"), "{text}");
 
     machine.write("folder/hookshot-check-1-2", "left", 0o600);
-    machine.write("folder/hookshot-check-1-3", "somebody is at work", 0o600);
+    machine.write("folder/hookshot-check-1-3", "another check runs", 0o600);
     let old = fs::File::options()
         .write(true)
         .open(machine.path("folder/hookshot-check-1-2"))

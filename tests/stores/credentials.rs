@@ -71,7 +71,7 @@ fn no_key_anywhere_is_said_within_seconds_and_the_store_is_not_blamed() {
         let took = begun.elapsed();
         let run = run
             .exits(1)
-            .says("there is no key for the store")
+            .says("no key for the store was found")
             .says(says);
         for place in [
             "AWS_ACCESS_KEY_ID",
@@ -125,7 +125,7 @@ fn a_run_with_two_destinations_waits_for_the_metadata_once() {
         &["copy", "s3://bucket/x", "s3://bucket/y"],
         &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata)],
     );
-    let run = run.exits(1).says("there is no key for the store");
+    let run = run.exits(1).says("no key for the store was found");
     assert!(service.asked() <= 2, "{}: {}", service.asked(), run.stderr);
 }
 
@@ -186,7 +186,7 @@ fn an_export_without_a_key_asks_the_metadata_once() {
         ],
     );
     assert_ne!(run.code, 0);
-    let run = run.says("there is no key for the store");
+    let run = run.says("no key for the store was found");
     assert_eq!(service.asked(), 1, "{}", run.stderr);
 }
 
@@ -218,7 +218,7 @@ fn google_and_azure_without_a_key_say_so_within_seconds() {
                     let took = begun.elapsed();
                     assert!(took < Duration::from_secs(8), "{store}: {took:?}");
                     let run = run
-                        .says("there is no key for the store")
+                        .says("no key for the store was found")
                         .says(place)
                         .says(says);
                     assert!(!run.stderr.contains("`endpoint`"), "{}", run.stderr);

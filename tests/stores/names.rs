@@ -356,7 +356,7 @@ fn verify_takes_a_folder_and_every_archive_in_it() {
     shelf
         .run(&["verify", &empty])
         .exits(10)
-        .says("there is no archive in");
+        .says("empty has no archive");
 }
 
 #[test]

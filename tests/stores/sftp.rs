@@ -318,7 +318,7 @@ fn a_full_disk_is_told_and_nothing_stays() {
     // It may not.
     let run = machine(&place.destination(), 20 << 20).run(&["export", "@store"]);
     run.exits(18)
-        .says("there is no room")
+        .says("has no room for the archive")
         .says("nothing was sent");
     // A size that is known.
     let store = direct(&place, "");

@@ -65,7 +65,7 @@ pub fn archives_in(context: &Context, folder: &Path) -> Result<FolderArchives> {
             found.other_files.push(OtherFile {
                 name: path.display().to_string(),
                 name_escaped: escaped(&path),
-                reason: "not an archive: there is no manifest in it".to_owned(),
+                reason: "not an archive: it has no manifest".to_owned(),
                 is_foreign: true,
                 is_unread: false,
             });
@@ -74,7 +74,7 @@ pub fn archives_in(context: &Context, folder: &Path) -> Result<FolderArchives> {
         }
     }
     if found.archives.is_empty() {
-        let message = format!("there is no archive in {}", folder.display());
+        let message = format!("{} has no archive", folder.display());
         let others = match found.other_files.len() {
             0 => String::new(),
             count => format!(", but {count} other files that end with {SUFFIX}"),

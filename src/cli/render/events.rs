@@ -143,10 +143,10 @@ fn of_catalog(event: CatalogEvent) {
             destination: place,
             folders,
         } => {
-            warn!(%place, "There are no archives here; its folders are destinations of their own: {folders}");
+            warn!(%place, "No archives here; its folders are destinations of their own: {folders}");
         }
         CatalogEvent::NoPolicy { destination: place } => {
-            warn!(%place, "There is no retention policy: nothing is removed");
+            warn!(%place, "The destination has no retention policy: nothing is removed");
         }
         CatalogEvent::Removed {
             archive,

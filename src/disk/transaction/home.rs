@@ -233,7 +233,7 @@ pub fn trust(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Failure> {
         let hint = "look at it first (docs/recovery.md, \"A damaged journal\"), then take the permission away with chmod go-w";
         ("can be written by others".to_owned(), hint)
     } else if !metadata.is_dir() && !metadata.is_file() {
-        ("is no regular file".to_owned(), "remove it")
+        ("is not a regular file".to_owned(), "remove it")
     } else {
         return Ok(());
     };

@@ -115,7 +115,7 @@ impl FromStr for Span {
                 _ => return Err(SYNTAX.to_owned()),
             };
             if number.is_empty() {
-                return Err(format!("{SYNTAX}: there is no number before `{unit}`"));
+                return Err(format!("{SYNTAX}: no number before `{unit}`"));
             }
             if named.contains(&unit) {
                 return Err(format!("{SYNTAX}: `{unit}` stands there twice"));
@@ -127,7 +127,7 @@ impl FromStr for Span {
             rest = characters.as_str();
         }
         if !rest.is_empty() {
-            return Err(format!("{SYNTAX}: there is no unit behind the last number"));
+            return Err(format!("{SYNTAX}: no unit behind the last number"));
         }
         if named.is_empty() {
             return Err(SYNTAX.to_owned());

@@ -140,7 +140,7 @@ impl Store for Double {
 
     fn sweep(&self, _: &Maker) -> Result<Vec<String>> {
         match self.1 {
-            Wrong::IsNotThere => failed(Kind::NotFound, "there is no such bucket"),
+            Wrong::IsNotThere => failed(Kind::NotFound, "no such bucket"),
             _ => Ok(vec!["old.tar.gz".to_owned()]),
         }
     }

@@ -84,7 +84,7 @@ impl Amount {
                 _ => "nothing",
             };
             return Some(format!(
-                "{name} is empty: there is {what} at {}{had}",
+                "{name} is empty: found {what} at {}{had}",
                 source.kind.shown_place()
             ));
         }

@@ -452,7 +452,7 @@ fn unlike(error: &anyhow::Error) -> Failure {
     let message = "the archive that was just written does not hold what its manifest says: a file changed while it was \
         exported, or this machine's memory or disk fails";
     Failure::new(Kind::Failed, message)
-        .hint("export again when nobody is editing the files; nothing was written")
+        .hint("export again when no process writes to the files; nothing was written")
         .faults(found.faults)
 }
 

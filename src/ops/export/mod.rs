@@ -190,7 +190,7 @@ fn once(
 fn no_config(path: &Path) -> Failure {
     Failure::new(
         Kind::NotFound,
-        format!("config.toml is missing: there is no {}", path.display()),
+        format!("config.toml is missing: {} does not exist", path.display()),
     )
     .hint("name it with --config, or make a first one with `hookshot init`")
 }

@@ -99,7 +99,7 @@ pub fn earlier(
     let open = |path: &Path| -> Result<Option<Earlier>> {
         let file = open_regular(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
-                let message = format!("there is no archive {}", path.display());
+                let message = format!("the archive {} does not exist", path.display());
                 let failure = Failure::new(Kind::NotFound, message);
                 anyhow::Error::new(failure.hint("leave out --since, or name an archive"))
             }
@@ -126,7 +126,7 @@ pub fn earlier(
 }
 
 /// Returns the manifest of the newest archive in the folder of the output, if it can be read without reading all of the
-/// archive; that of the named archive, if there is no folder.
+/// archive; without a folder, that of the named archive.
 pub fn newest_manifest(
     place: Option<&LocalPlace>,
     since: &Since,
@@ -193,7 +193,7 @@ impl LocalPlace {
         if !folder.is_dir() {
             let failure = Failure::new(
                 Kind::NotFound,
-                format!("there is no folder {} for the archive", folder.display()),
+                format!("the archive's folder {} does not exist", folder.display()),
             );
             return Err(failure
                 .hint(format!("create it first: mkdir -p {}", folder.display()))
@@ -344,7 +344,7 @@ fn may_replace(
         .with_context(|| format!("cannot read {}", path.display()))?;
     if !is_archive(&head) {
         return refuse(
-            format!("{} exists and is no hookshot archive", path.display()),
+            format!("{} exists and is not a hookshot archive", path.display()),
             "name another output, or replace it with --overwrite",
         );
     }

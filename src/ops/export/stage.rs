@@ -185,7 +185,7 @@ fn warn_of_gone(settings: &Settings, newest: &Manifest, remarks: &mut Remarks) {
         for name in archived.into_iter().filter(|name| !here.contains(name)) {
             if let Some(path) = glob.path_of(name) {
                 let message = format!(
-                    "{name} is gone: the newest archive has it, and there is no {}",
+                    "{name} is gone: the newest archive has it, and {} does not exist",
                     path.display()
                 );
                 remarks.warning(RemarkKind::Gone, name, message);
@@ -363,7 +363,7 @@ impl Gathered {
         for (entry, reason) in staged.unproven {
             let message = format!(
                 "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a \
-                plain file, marked as torn ({reason}); mend it, or exclude it if it is no database"
+                plain file, marked as torn ({reason}); mend it, or exclude it if it is not a database"
             );
             self.remarks.undone(RemarkKind::Database, entry, message);
         }

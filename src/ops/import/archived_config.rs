@@ -86,7 +86,7 @@ impl ArchivedConfig {
         let sources = Schema::parse(&self.text).ok()?.sources?;
         let missing = config.unwrap_or(Path::new(DEFAULT_CONFIG));
         let message = format!(
-            "there is no {}, and only the archive's own config.toml says where its {} go",
+            "{} does not exist, and only the archive's own config.toml says where its {} go",
             missing.display(),
             match sources.len() {
                 1 => "entries".to_owned(),

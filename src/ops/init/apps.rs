@@ -58,7 +58,11 @@ fn find(name: &str) -> Option<&'static App> {
 /// Writes the configuration of the service called `name` if there is none yet.
 pub fn init(choices: &Choices, name: &str) -> Result<InitReport> {
     let app = find(name).ok_or_else(|| {
-        Failure::new(Kind::Usage, format!("there is no configuration for {name}")).hint(format!(
+        Failure::new(
+            Kind::Usage,
+            format!("hookshot has no configuration for {name}"),
+        )
+        .hint(format!(
             "there is one for each of {}",
             names().collect::<Vec<_>>().join(", ")
         ))

@@ -57,13 +57,13 @@ pub fn nothing_to_undo(settings: &Settings, home: &Home, known: &Known) -> Failu
     if !settings.config_exists {
         let config = settings.config.display();
         let message = format!(
-            "there is no {config}, and no import that could be undone is recorded beside it"
+            "{config} does not exist, and no import that could be undone is recorded beside it"
         );
         return Failure::new(Kind::NotFound, message)
             .hint("name the --config that the import was run with");
     }
     let message = format!(
-        "there is no import to undo: nothing was imported into the state of {}",
+        "no import to undo: nothing was imported into the state of {}",
         settings.config.display()
     );
     Failure::new(Kind::NotFound, message).hint("is this the --config that the import was run with?")

@@ -102,7 +102,7 @@ impl Damage {
             Before::Damaged(before) => {
                 format!("; the commit before it, transaction {before}, is damaged too")
             }
-            Before::None => "; there is no commit before it to go back to".to_owned(),
+            Before::None => "; no commit before it is there to go back to".to_owned(),
             Before::Unknown => String::new(),
         };
         let message = format!(

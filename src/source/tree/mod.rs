@@ -98,7 +98,7 @@ fn open(path: &Path, name: &EntryName) -> Result<Top> {
     Top::open(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => dangling(path)
             .unwrap_or_else(|| {
-                let message = format!("{name} is missing: there is no {}", path.display());
+                let message = format!("{name} is missing: {} does not exist", path.display());
                 Failure::new(Kind::NotFound, message).hint(
                     "is this the right machine, and does the configuration name the right place?",
                 )

@@ -215,7 +215,7 @@ impl ObjectProvider for AzureOptions {
                 (asks.with_http_connector(link.connection()), words)
             } else {
                 let words = Words {
-                    what: "there is no key for the store: looked in `account_key`, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_KEY, \
+                    what: "no key for the store was found: looked in `account_key`, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_KEY, \
                            AZURE_STORAGE_CONNECTION_STRING, AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE, and Azure's metadata",
                     hint: "set the destination's `account_key`, or AZURE_STORAGE_CONNECTION_STRING",
                     patience: PATIENCE,

@@ -123,7 +123,7 @@ fn unusable(address: &BucketAddress, error: &object_store::Error) -> Failure {
         ),
         (
             "Account must be specified",
-            "there is no storage account",
+            "no storage account is named",
             "set the destination's `account`, or AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING",
         ),
         (

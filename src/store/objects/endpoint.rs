@@ -150,7 +150,7 @@ fn placed(bucket: &str, endpoint: &str, path_style: Option<bool>) -> Result<Endp
     if path_style == Some(false) {
         if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
             return Err(refused(
-                "is an address: there is no host with the bucket in front of it",
+                "is an address: no host can have the bucket in front of it",
                 "leave out `path_style = false` (and AWS_VIRTUAL_HOSTED_STYLE_REQUEST), or name the host".to_owned(),
             ));
         }

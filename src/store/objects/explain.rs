@@ -88,7 +88,7 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     let fail = |what: &str, hint: &str| fail_as(Kind::Failed, what, hint);
     if is_one_of(&NO_BUCKET) {
         let hint = "make the bucket, or look at its name, `endpoint` and `region`";
-        return fail_as(Kind::NotFound, &named("there is no such bucket"), hint);
+        return fail_as(Kind::NotFound, &named("no such bucket"), hint);
     }
     if is_one_of(&COLD) {
         let hint = "thaw it first: `aws s3api restore-object --bucket BUCKET --key KEY --restore-request Days=7`, or \

@@ -163,7 +163,7 @@ impl ObjectProvider for GcsOptions {
                 (asks.with_http_connector(link.connection()), words)
             } else {
                 let words = Words {
-                    what: "there is no key for the store: looked in `service_account_key`, GOOGLE_SERVICE_ACCOUNT, \
+                    what: "no key for the store was found: looked in `service_account_key`, GOOGLE_SERVICE_ACCOUNT, \
                            GOOGLE_SERVICE_ACCOUNT_KEY, GOOGLE_APPLICATION_CREDENTIALS, gcloud's credentials, and Google's metadata",
                     hint: "set the destination's `service_account_key`, or GOOGLE_APPLICATION_CREDENTIALS",
                     patience: PATIENCE,

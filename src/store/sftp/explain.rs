@@ -77,7 +77,7 @@ impl ServerFolder {
                 "look at the host, its port and the network; `ssh HOST` must work without a question"
             }
             SftpFault::Noise(_) => {
-                "nothing in .bashrc, .profile and the like of the account may print if there is no terminal; or have \
+                "nothing in .bashrc, .profile and the like of the account may print without a terminal; or have \
                 the server use `Subsystem sftp internal-sftp`"
             }
             SftpFault::Broken(_) => "look at the network, and try again",

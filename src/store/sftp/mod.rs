@@ -107,7 +107,7 @@ impl Store for Sftp {
         })?;
         *self.folders.lock().unwrap_or_else(PoisonError::into_inner) = folders;
         listed.ok_or_else(|| {
-            let message = format!("there is no folder {}", self.shown());
+            let message = format!("the folder {} does not exist", self.shown());
             let hint = "look at the path; an export makes the folder";
             Failure::new(Kind::NotFound, message).hint(hint).into()
         })

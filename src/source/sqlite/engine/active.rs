@@ -84,7 +84,7 @@ impl From<rusqlite::Error> for Refusal {
 fn open(path: &Path) -> Result<File> {
     open_regular(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            let message = format!("there is no database {}", path.display());
+            let message = format!("the database {} does not exist", path.display());
             anyhow::Error::new(Failure::new(Kind::NotFound, message))
         }
         _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),

@@ -85,7 +85,7 @@ impl AwsKeys {
                     Ok(fresh) => *key = Key::new(fresh),
                     Err(fault) => {
                         // The old key may be good for minutes; the store reports when it is not.
-                        warn!(reason = %fault, "There is no new key for the store yet; the old one goes on being used");
+                        warn!(reason = %fault, "No new key for the store yet; the old one stays in use");
                         key.renew = Instant::now() + BETWEEN_ATTEMPTS;
                     }
                 }

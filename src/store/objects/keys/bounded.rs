@@ -103,7 +103,7 @@ impl<C: fmt::Debug + Send + Sync + 'static> CredentialProvider for Bounded<C> {
                 Err(_) => format!("no answer within {patience:?}"),
             };
             if let Some(key) = &held.0 {
-                warn!(reason = %why, "There is no new key for the store yet; the old one goes on being used");
+                warn!(reason = %why, "No new key for the store yet; the old one stays in use");
                 return Ok(Arc::clone(key));
             }
             let fault = RequestFault::standing(format!("{} ({why})", words.what), words.hint);

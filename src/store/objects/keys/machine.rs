@@ -133,7 +133,7 @@ impl KeySource {
             Kind::Instance { .. } | Kind::None(_) => {
                 let looked_in = &self.looked_in;
                 let what = format!(
-                    "there is no key for the store: looked in {looked_in}, and EC2's metadata ({why})"
+                    "no key for the store was found: looked in {looked_in}, and EC2's metadata ({why})"
                 );
                 let hint = "set the destination's `access_key_id` and `secret_access_key`, or AWS_ACCESS_KEY_ID and \
                     AWS_SECRET_ACCESS_KEY; a container on EC2 reaches the metadata with a hop limit of 2";
