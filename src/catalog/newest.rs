@@ -141,7 +141,7 @@ impl dyn Repository {
             newest: latest.stored.name.clone(),
             destination: self.shown(),
             count: ahead.len(),
-            clock: now,
+            clock: rfc3339(now),
         });
         Ok(names(archives))
     }

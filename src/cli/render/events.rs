@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use crate::{
     cli::terminal::screen::Screen,
     config::sources::{DATABASE, SECRETS, SERVICES},
-    model::{entry_name::EntryName, written::rfc3339},
+    model::entry_name::EntryName,
     work::{
         events::{
             ArchiveEvent, ArchiveFlaw, CatalogEvent, Event, ExportEvent, NextArchive, Receiver,
@@ -110,7 +110,6 @@ fn of_catalog(event: CatalogEvent) {
             count,
             clock,
         } => {
-            let clock = rfc3339(clock);
             warn!(%archive, %place, "Archives dated in the future are skipped: {count}; this machine's clock says {clock}");
         }
         CatalogEvent::PlainTar { archive } => {

@@ -1,7 +1,5 @@
 //! Events of finding, reading, storing and removing archives in destinations.
 
-use chrono::{DateTime, Utc};
-
 /// A step of work with the archives of a destination, or a finding of it. `destination` is `@NAME` or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CatalogEvent {
@@ -33,8 +31,8 @@ pub enum CatalogEvent {
         destination: String,
         /// Their number.
         count: usize,
-        /// The time by this machine's clock.
-        clock: DateTime<Utc>,
+        /// The time by this machine's clock, as RFC 3339 writes it.
+        clock: String,
     },
     /// An archive is a plain tar, and whole.
     PlainTar {
