@@ -53,7 +53,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// Returns the facts for one run in a program that links this library. `scratch` is the folder for temporary copies.
+    /// Returns the facts for one run in a program that links this library. `scratch` is the folder for temporary
+    /// copies.
     ///
     /// The name of the machine and the variables of the environment are unknown, and events go nowhere. Set the
     /// fields to change that.
@@ -75,6 +76,15 @@ impl Context {
             runner: Runner::default(),
             events: Events::default(),
         })
+    }
+
+    /// Returns the same facts with variables of the environment: names and values. The secrets among them are masked in
+    /// the words of commands.
+    #[must_use]
+    pub fn with_variables(mut self, variables: Vec<(String, String)>) -> Context {
+        self.environment.variables = variables;
+        self.environment.mask_secrets(&self.runner.masks);
+        self
     }
 
     /// Returns the time in RFC 3339, UTC.

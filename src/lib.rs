@@ -7,8 +7,8 @@
 //! - `verbs` (feature `cli`, on by default) are export, import, verify, list, prune, copy and rollback: a request goes
 //!   in, a report comes out.
 //!
-//! [`error`] has the kinds of failure of all of them. Everything else is for the program and its tests, and may change in
-//! any release.
+//! [`error`] has the kinds of failure of all of them. Everything else is for the program and its tests, and may change
+//! in any release.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -23,7 +23,7 @@
 //! docs/architecture.md has the invariants and why they hold:
 //!
 //! ```text
-//! cli ----> verbs ----> ops ----> machine, catalog ----> config ----> source, store ----> archive, disk ----> work ----> model, error
+//! cli > verbs > ops > machine, catalog > config > source, store > archive, disk > work > model, error
 //! ```
 
 pub mod error;

@@ -34,8 +34,10 @@
 //! # }
 //! ```
 //!
-//! `examples/embed.rs` uses every verb. The requests and reports follow the semantic version of this crate; the
-//! modules that the documentation does not show do not.
+//! Destinations that take their keys from variables, such as `AWS_PROFILE`, need [`Context::with_variables`].
+//!
+//! `examples/embed.rs` uses every verb but copy and rollback. Requests and reports follow the semantic version of this
+//! crate; the modules that the documentation does not show do not.
 
 use std::ffi::OsStr;
 
@@ -53,25 +55,32 @@ pub use crate::{
     context::Context,
     error::{Failure, Kind},
     machine::{
+        obstacle::{Obstacle, ObstacleKind},
         preflight::Force,
         rehearsal::Rehearsal,
         report::{ApplyReport, StepReport},
     },
     model::{
+        entry_name::EntryName,
         method::Method,
-        retention::{Policy, Share},
+        plan::Action,
+        retention::{Count, Counts, Period, Policy, Rule, Share, Span, Zone},
     },
     ops::{
-        copy::{CopyReport, CopyRequest, copy},
+        copy::{CopiedArchive, CopyReport, CopyRequest, FailedCopy, SkippedArchive, copy},
         export::{ExportReport, ExportRequest, OutputReport, Overwrite, Secrets, Since},
         import::{Archived, ImportRequest, KeepStaging, Selection},
-        list::{Direction, ListDepth, ListReport, ListRequest, Sort, list},
-        prune::{
-            DestinationPrune, InspectFirst, PruneMode, PruneReport, PruneRequest, RemovalLimit,
-            prune,
+        list::{
+            ArchiveRow, Archives, Detail, Direction, ListDepth, ListProof, ListReport, ListRequest,
+            ListVerdict, PassedFile, Sort, TimeFrom, list,
         },
-        verify::{ArchiveReport, VerifyDepth, VerifyReport, verify},
+        prune::{
+            ArchiveToRemove, DestinationPrune, InspectFirst, KeptArchive, NotRemoved, OtherName,
+            PruneMode, PruneReport, PruneRequest, RemovalLimit, prune,
+        },
+        verify::{ArchiveReport, InspectedKind, Looked, VerifyDepth, VerifyReport, verify},
     },
+    store::Environment,
     work::{
         Threads,
         cancel::Stop,

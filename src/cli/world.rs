@@ -52,7 +52,6 @@ impl World {
     pub fn context(self, threads: Threads, stop: Stop, events: Events) -> Result<Context> {
         let starter = SessionStarter::new(self.executable.clone());
         let environment = Environment {
-            variables: self.variables,
             starter: starter.clone(),
             ..Environment::default()
         };
@@ -60,8 +59,7 @@ impl World {
             starter,
             masks: Masks::default(),
         };
-        environment.mask_secrets(&runner.masks);
-        Ok(Context {
+        let context = Context {
             begun: self.begun,
             hostname: nix::unistd::gethostname()
                 .ok()
@@ -74,6 +72,7 @@ impl World {
             runner,
             events,
             ..Context::new(self.now, self.scratch)?
-        })
+        };
+        Ok(context.with_variables(self.variables))
     }
 }
