@@ -214,6 +214,17 @@ fn of_export(event: ExportEvent) {
         ExportEvent::DeploymentsUnknown { reason } => {
             info!(%reason, "The database does not tell whether deployments are at work");
         }
+        ExportEvent::CommitCutShort {
+            transaction,
+            instead,
+        } => warn!(
+            transaction,
+            instead,
+            "The last commit was cut short by a crash, as redb would see it too: the archive holds the one before it"
+        ),
+        ExportEvent::NotPaused { reason } => {
+            warn!("The service cannot be paused, the copy goes on beside it: {reason}");
+        }
         ExportEvent::StartedOver { reason } => info!("{reason}: the export starts over"),
         ExportEvent::NothingReusable { archive } => {
             warn!(archive = %archive.display(), "Nothing can be reused from this file: it is not an archive of this hookshot at this level");

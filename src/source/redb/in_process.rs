@@ -17,6 +17,7 @@ use super::{
     live::{self, RoundsEnd},
     walk::{Scope, Walk, Walked},
 };
+use crate::work::events::Events;
 use crate::{
     disk::{
         folder_of,
@@ -66,7 +67,7 @@ pub fn snapshot(database: &Database, path: &Path) -> Result<DatabaseCopy> {
     let pin = database.begin_read()?;
     let go_on = |_| Ok(());
     let mut walk = Walk::new(&source, &file, Scope::Tables, &go_on);
-    match live::rounds(&mut walk, path, TIMEOUT, None)? {
+    match live::rounds(&mut walk, path, TIMEOUT, None, &Events::default())? {
         RoundsEnd::Copied { .. } => {}
         RoundsEnd::GaveUp(missed) => {
             let message = format!(

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::warn;
 
 use super::{
     at_rest::{self, Before, Damage, Rest},
@@ -16,6 +15,7 @@ use super::{
     pause::Paused,
     walk::{Missed, Round, SourceState, Walk},
 };
+use crate::work::events::{Events, ExportEvent};
 use crate::{
     disk::open_regular,
     error::{Failure, Kind},
@@ -57,6 +57,7 @@ pub fn rounds(
     path: &Path,
     timeout: Duration,
     pause: Option<&Path>,
+    events: &Events,
 ) -> Result<RoundsEnd> {
     let begun = Instant::now();
     let mut steady_since = None;
@@ -110,7 +111,8 @@ pub fn rounds(
                     }
                 }
                 Err(reason) => {
-                    warn!("The service cannot be paused, the copy goes on beside it: {reason:#}");
+                    let reason = format!("{reason:#}");
+                    events.send(ExportEvent::NotPaused { reason });
                     pause = None;
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use crate::work::events::Events;
 use crate::{model::method::Method, work::Advance};
 
 /// The choice to make the copy as small as redb can, or not.
@@ -32,4 +33,6 @@ pub struct RedbContext<'a> {
     pub scratch: &'a Path,
     /// The program hookshot, to be started as the guard of a service that is paused.
     pub program: Option<&'a Path>,
+    /// The receiver of events.
+    pub events: &'a Events,
 }

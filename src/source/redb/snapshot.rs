@@ -20,7 +20,6 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tracing::warn;
 
 use super::{
     at_rest::{self, Rest},
@@ -34,6 +33,7 @@ use super::{
     reflink,
     walk::{Missed, Scope, Walk, Walked},
 };
+use crate::work::events::{Events, ExportEvent};
 use crate::{
     disk::space,
     error::{Failure, Kind},
@@ -94,7 +94,7 @@ pub fn take(
         let copied = copy(&original, wish, caller);
         // The file that has the name now must be the one that was copied.
         if original.is_in_place() {
-            return proven(path, name, copied?, wish.compaction);
+            return proven(path, name, copied?, wish.compaction, caller.events);
         }
     }
     let message = format!(
@@ -256,7 +256,7 @@ fn written(
     };
     let copy = temporary(caller.scratch)?;
     let mut walk = Walk::new(&original.file, &copy, Scope::Everything, caller.step);
-    let ended = live::rounds(&mut walk, original.path, wish.timeout, pause)?;
+    let ended = live::rounds(&mut walk, original.path, wish.timeout, pause, caller.events)?;
     let (rolled_back_from, paused) = match ended {
         RoundsEnd::Copied {
             rolled_back_from,
@@ -329,17 +329,17 @@ fn proven(
     name: &EntryName,
     copied: Copied,
     compaction: Compaction,
+    events: &Events,
 ) -> Result<Snapshot> {
     let damaged = |error: anyhow::Error| damaged(path, error);
     // A clone, or a service that stands still, may be in the middle of a commit: that is not a crash.
     if let Some(from) = copied.rolled_back_from
         && !copied.is_momentary
     {
-        warn!(
-            transaction = from,
-            instead = copied.walked.transaction_id,
-            "The last commit was cut short by a crash, as redb would see it too: the archive holds the one before it"
-        );
+        events.send(ExportEvent::CommitCutShort {
+            transaction: from,
+            instead: copied.walked.transaction_id,
+        });
     }
     let compacted = compaction == Compaction::Compact
         && judge::fits_redb(&copied.walked)

@@ -86,6 +86,7 @@ impl DatabaseEngine for RedbEngine {
             step: context.step,
             scratch: context.scratch,
             program: context.program,
+            events: context.events,
         };
         let snapshot = snapshot::take(path, name, snapshot, &caller)?;
         match &snapshot.active {

@@ -60,6 +60,18 @@ pub enum ExportEvent {
         /// The reason.
         reason: String,
     },
+    /// A crash cut the last commit of a database short: the archive holds the one before it.
+    CommitCutShort {
+        /// The commit that was cut short.
+        transaction: u64,
+        /// The commit in the archive.
+        instead: u64,
+    },
+    /// A service cannot be paused, so its database is copied while it writes.
+    NotPaused {
+        /// The reason.
+        reason: String,
+    },
     /// A file changed before it was packed: the export starts over.
     StartedOver {
         /// The file and its change.
