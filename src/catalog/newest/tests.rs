@@ -238,7 +238,7 @@ fn without_an_archive_the_failure_names_the_repository_and_its_folders() {
         let failure = Failure::of(&failure);
         assert_eq!(failure.kind, Kind::NotFound);
         assert!(
-            failure.message.contains("of a in @memory"),
+            failure.message.starts_with("@memory has no "),
             "{}",
             failure.message
         );
