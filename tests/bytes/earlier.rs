@@ -47,7 +47,7 @@ fn lines(seed: u64, bytes: usize) -> Vec<u8> {
     let mut random = Xorshift::new(seed);
     let mut text = Vec::new();
     while text.len() < bytes {
-        text.extend(format!("secret {} of service\n", random.next() % 100_000).bytes());
+        text.extend(format!("secret {} of service\n", random.next_number() % 100_000).bytes());
     }
     text.truncate(bytes);
     text

@@ -90,7 +90,7 @@ fn lines(seed: u64, bytes: usize) -> Vec<u8> {
     let mut random = Xorshift::new(seed);
     let mut text = Vec::new();
     while text.len() < bytes {
-        text.extend(format!("deployment {} is done\n", random.next() % 100_000).bytes());
+        text.extend(format!("deployment {} is done\n", random.next_number() % 100_000).bytes());
     }
     text.truncate(bytes);
     text

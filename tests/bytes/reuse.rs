@@ -36,8 +36,8 @@ fn lines(seed: u64, bytes: usize) -> Vec<u8> {
     while text.len() < bytes {
         text += &format!(
             "deployment {} of service {} is done\n",
-            random.next() % 100_000,
-            random.next() % 7
+            random.next_number() % 100_000,
+            random.next_number() % 7
         );
     }
     text.truncate(bytes);
@@ -214,11 +214,11 @@ fn a_damaged_earlier_archive_gives_the_same_archive_or_one_that_is_refused() {
     for number in 0..60 {
         let mut damaged = archive.clone();
         for _ in 0..1 + number % 9 {
-            let at = random.next() as usize % damaged.len();
-            damaged[at] ^= 1 << (random.next() % 8);
+            let at = random.next_number() as usize % damaged.len();
+            damaged[at] ^= 1 << (random.next_number() % 8);
         }
         if number % 10 == 0 {
-            damaged.truncate(random.next() as usize % damaged.len());
+            damaged.truncate(random.next_number() as usize % damaged.len());
         }
         let found = earlier(&damaged, &manifest(&old, level));
         let with = write(&old, level, found.as_ref());

@@ -48,7 +48,7 @@ fn name(text: &str) -> EntryName {
 fn archive(large: usize) -> (Counting, BTreeMap<EntryName, Vec<u8>>) {
     let mut random = Xorshift::new(7);
     let long = format!("z/{}/{}", "a".repeat(150), "b".repeat(120));
-    let noise = (0..large / 8).flat_map(|_| random.next().to_le_bytes());
+    let noise = (0..large / 8).flat_map(|_| random.next_number().to_le_bytes());
     let contents = BTreeMap::from([
         (name("a.toml"), b"first\n".repeat(150)),
         (name("large"), noise.collect()),
@@ -113,8 +113,8 @@ fn what_is_damaged_has_to_be_read_through() {
         } else {
             0
         };
-        let at = from + random.next() as usize % (length - from);
-        let bit = 1 << (random.next() % 8);
+        let at = from + random.next_number() as usize % (length - from);
+        let bit = 1 << (random.next_number() % 8);
         source.bytes[at] ^= bit;
         let name = &names[number % names.len()];
         let mut sink = Collect::default();

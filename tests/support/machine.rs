@@ -93,6 +93,12 @@ pub type Tree = BTreeMap<PathBuf, (u32, u32, Option<Content>)>;
 /// The four files of a state with mode and content; `None` where there is none.
 pub type Targets = BTreeMap<&'static str, Option<(u32, Content)>>;
 
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine::new()
+    }
+}
+
 impl Machine {
     /// A machine with a whole service: configuration, services, secrets, and a database with some deployments.
     pub fn new() -> Machine {

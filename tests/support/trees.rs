@@ -79,6 +79,12 @@ pub fn name() -> EntryName {
     EntryName::new("data").expect("a good name")
 }
 
+impl Default for Bench {
+    fn default() -> Bench {
+        Bench::new()
+    }
+}
+
 impl Bench {
     pub fn new() -> Bench {
         let folder = tempfile::tempdir().expect("a folder");

@@ -43,7 +43,7 @@ fn mutate(rng: &mut Xorshift, bytes: &mut Vec<u8>) {
     let at = rng.below(bytes.len());
     match rng.below(9) {
         0 => bytes[at] ^= 1 << rng.below(8),
-        1 => bytes[at] = rng.next() as u8,
+        1 => bytes[at] = rng.next_number() as u8,
         2 => bytes[at] = [0, 0xff, b'0', b'/', b'.', b'\\'][rng.below(6)],
         3 => {
             let range = range(rng, bytes);

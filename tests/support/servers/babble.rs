@@ -45,7 +45,7 @@ impl BabblingSsh {
 
 fn bytes(random: &mut Xorshift, most: usize) -> Vec<u8> {
     (0..random.below(most))
-        .map(|_| random.next() as u8)
+        .map(|_| random.next_number() as u8)
         .collect()
 }
 
@@ -63,7 +63,7 @@ fn answers(seed: u64) -> Vec<u8> {
     let mut all = packet(None, 2, &3_u32.to_be_bytes());
     for id in 0..8_u32 {
         let id = match random.below(6) {
-            0 => random.next() as u32,
+            0 => random.next_number() as u32,
             _ => id,
         };
         // STATUS, HANDLE, DATA, NAME, ATTRS, and what there is not.
