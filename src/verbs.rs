@@ -11,8 +11,9 @@
 //!   [`Kind::Interrupted`]; nothing half-done stays.
 //! - **Events** go to [`Context::events`]: stages, progress, warnings, and the steps of each verb. A few remarks of
 //!   the layers below go to `tracing`.
-//! - **Commands** of the configuration have no terminal, but stay in the session of this program. [`Method::Pause`] is
-//!   refused: its guard is the program hookshot.
+//! - **Commands** of the configuration stay in the session of this program. If it has a terminal, a command can wait
+//!   for input there; a `prepare` command that outlives a killed program is not found by the next run. Programs that
+//!   have no terminal, as services, meet neither. [`Method::Pause`] is refused: its guard is the program hookshot.
 //!
 //! ```no_run
 //! use hookshot::verbs::{self, Choices, Context, ExportRequest, Settings};
@@ -94,8 +95,9 @@ pub use crate::{
 };
 use crate::{
     catalog::target::Target,
+    config::read_text,
     machine::{
-        enter::{StateAccess, enter},
+        enter::{Need, StateAccess, enter, recover},
         scratch::usable,
     },
     ops::{self, import::damage},
@@ -164,6 +166,7 @@ pub(crate) fn import_archive(
     request: ImportRequest,
 ) -> Result<ApplyReport> {
     choices.elsewhere.stays_inside(&choices.config_path()?)?;
+    require_config(context, choices)?;
     let access = match request.rehearsal {
         Rehearsal::DryRun => StateAccess::Read,
         Rehearsal::Real => StateAccess::Write,
@@ -174,6 +177,25 @@ pub(crate) fn import_archive(
         ops::import::find_places(context, &mut entered, &request.archive, &request.selection)?;
     let request = ImportRequest { archive, ..request };
     ops::import::import(context, &mut entered, &request)
+}
+
+/// Refuses an import whose configuration was named and does not exist, unless the place of the database was named too:
+/// a mistyped path must not send the database to the default folder.
+fn require_config(context: &Context, choices: &Choices) -> Result<()> {
+    let config = choices.config_path()?;
+    if choices.config.is_none() || choices.data_dir.is_some() || choices.archived.is_some() {
+        return Ok(());
+    }
+    // A killed import may still have to restore it.
+    recover(&config, Need::State, &context.events)?;
+    let is_rooted = choices.elsewhere.root.is_some();
+    if read_text(&config)?.is_some() || is_rooted && read_text(&choices.said_config()?)?.is_some() {
+        return Ok(());
+    }
+    let message = format!("{} does not exist", config.display());
+    let hint = "name the right --config; on a machine that has nothing yet, let the archive's own say where files go \
+        with --use-archive-config, or say with --data-dir where the database goes";
+    Err(Failure::new(Kind::Usage, message).hint(hint).into())
 }
 
 /// Brings back what the last import or rollback replaced.

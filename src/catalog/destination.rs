@@ -76,6 +76,7 @@ impl Destination {
         read_back: ReadBack,
     ) -> Result<Destination> {
         context.signs.keep_in(&settings.folders());
+        settings.mask_secrets(&context.runner.masks);
         let mut options = written.options;
         options.transfer.read_back |= read_back == ReadBack::Always;
         let lookup = secret::Lookup {
@@ -118,6 +119,7 @@ impl Destination {
         settings: &Settings,
         written: &destinations::DestinationSettings,
     ) -> Result<Vec<String>> {
+        settings.mask_secrets(&context.runner.masks);
         let (mut is_complete, mut unseen) = (true, Vec::new());
         let lookup = secret::Lookup {
             config: &settings.config,

@@ -110,7 +110,8 @@ pub fn obstacle(
                 true => "",
                 false => " (no version number was found in it)",
             };
-            let (archived, here) = (printable(archived), printable(&here));
+            let here = context.runner.masked(&printable(&here));
+            let archived = printable(archived);
             let message = format!(
                 "version incompatibility: the archive is of {app} {archived}, and this machine has {here}{why}"
             );

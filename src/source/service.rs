@@ -75,16 +75,16 @@ fn by_command(runner: &Runner, service: Line<'_>, advance: &Advance<'_>) -> Resu
         Some(0 | BROKEN_PIPE) => match lines_of_others(&answer, service) {
             None => State::Resting,
             Some(lines) if lines.is_empty() => {
-                State::Running(format!("`{}` succeeds", service.shown()))
+                State::Running(format!("`{}` succeeds", runner.shown(service)))
             }
             Some(lines) => {
-                let lines = lines.join("; ");
-                State::Running(format!("`{}` succeeds: {lines}", service.shown()))
+                let lines = runner.masked(&lines.join("; "));
+                State::Running(format!("`{}` succeeds: {lines}", runner.shown(service)))
             }
         },
         None | Some(126 | 127) => State::Unknown(format!(
             "`{}` ended with {}",
-            service.shown(),
+            runner.shown(service),
             answer.status
         )),
         Some(_) => State::Resting,
@@ -93,20 +93,21 @@ fn by_command(runner: &Runner, service: Line<'_>, advance: &Advance<'_>) -> Resu
 
 fn unit(runner: &Runner, unit: &str, advance: &Advance<'_>) -> Result<State> {
     // cron and others give a short PATH.
-    let systemctl = |verb: &str| {
+    let systemctl = |verb: &str| -> Result<Result<CommandAnswer, State>> {
         let text = format!(
             "PATH=\"$PATH:/usr/bin:/bin:/run/current-system/sw/bin\"; export PATH; exec systemctl {verb} '{unit}' 2>&1"
         );
-        runner.ask(Line::new(&text, None), advance)
-    };
-    let quiet = match systemctl("is-active --quiet") {
-        Ok(quiet) => quiet,
-        Err(error) if is_interrupted(&error) => return Err(error),
-        Err(error) => {
-            return Ok(State::Unknown(format!(
+        match runner.ask(Line::new(&text, None), advance) {
+            Err(error) if is_interrupted(&error) => Err(error),
+            Err(error) => Ok(Err(State::Unknown(format!(
                 "systemctl does not tell of {unit}: {error:#}"
-            )));
+            )))),
+            Ok(answer) => Ok(Ok(answer)),
         }
+    };
+    let quiet = match systemctl("is-active --quiet")? {
+        Ok(quiet) => quiet,
+        Err(unknown) => return Ok(unknown),
     };
     if quiet.status.success() {
         return Ok(State::Running(format!("{unit} is active")));
@@ -121,7 +122,7 @@ fn unit(runner: &Runner, unit: &str, advance: &Advance<'_>) -> Result<State> {
         // An exit code for "not active", or for "unknown unit", as LSB has them.
         Some(3 | 4) => {}
         _ => {
-            let why = quiet.lines().join("; ");
+            let why = runner.masked(&quiet.lines().join("; "));
             let why = if why.is_empty() {
                 format!("it ended with {}", quiet.status)
             } else {
@@ -133,11 +134,17 @@ fn unit(runner: &Runner, unit: &str, advance: &Advance<'_>) -> Result<State> {
         }
     }
     // One that is about to run, or about to end, has the same exit code as one at rest.
-    let state = systemctl("is-active")?.lines().join(" ");
+    let state = match systemctl("is-active")? {
+        Ok(answer) => answer.lines().join(" "),
+        Err(unknown) => return Ok(unknown),
+    };
     if AT_WORK.contains(&state.as_str()) {
         return Ok(State::Running(format!("{unit} is {state}")));
     }
-    let loaded = systemctl("show --property=LoadState --value")?.lines();
+    let loaded = match systemctl("show --property=LoadState --value")? {
+        Ok(answer) => answer.lines(),
+        Err(unknown) => return Ok(unknown),
+    };
     Ok(match loaded.first().map(String::as_str) {
         Some("not-found") => State::Missing,
         _ => State::Resting,
@@ -153,6 +160,7 @@ fn is_interrupted(error: &anyhow::Error) -> bool {
 pub fn lines(runner: &Runner, command: Line<'_>, advance: &Advance<'_>) -> Result<Vec<String>> {
     let answer = runner.ask(command, advance)?;
     let lines = lines_of_others(&answer, command).unwrap_or_default();
+    let lines: Vec<String> = lines.iter().map(|line| runner.masked(line)).collect();
     match answer.status.code() {
         Some(0 | 1) => Ok(lines),
         _ if !lines.is_empty() => Ok(lines),

@@ -10,7 +10,16 @@ use crate::work::{session::SessionStarter, shell::Masks};
 
 /// The beginnings of variables that the providers' own tools read, and the ends of those that are secret.
 const PROVIDERS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-const SECRET_ENDS: [&str; 4] = ["_KEY", "_SECRET", "_TOKEN", "_PASSWORD"];
+const SECRET_ENDS: [&str; 6] = [
+    "_KEY",
+    "_KEY_BASE64",
+    "_SECRET",
+    "_TOKEN",
+    "_PASSWORD",
+    "_CONNECTION_STRING",
+];
+/// The header of Azure App Service for its identity service.
+const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
 
 /// The time for which the other destinations of a run do not ask a service that had no key.
 const ABSENT_FOR: Duration = Duration::from_secs(60);
@@ -46,8 +55,15 @@ impl Environment {
     pub fn mask_secrets(&self, masks: &Masks) {
         for (name, value) in &self.variables {
             let is_of_provider = PROVIDERS.iter().any(|begin| name.starts_with(begin));
-            if is_of_provider && SECRET_ENDS.iter().any(|end| name.ends_with(end)) {
+            let is_secret = SECRET_ENDS.iter().any(|end| name.ends_with(end));
+            if is_of_provider && is_secret || name == IDENTITY_HEADER {
                 masks.add(value);
+                // The parts of a connection string: `AccountName=x;AccountKey=y`.
+                for (key, value) in value.split(';').filter_map(|part| part.split_once('=')) {
+                    if matches!(key.trim(), "AccountKey" | "SharedAccessSignature") {
+                        masks.add(value);
+                    }
+                }
             } else if name.to_ascii_lowercase().ends_with("_proxy") {
                 masks.add_password_of(value);
             }

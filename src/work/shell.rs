@@ -5,7 +5,7 @@
 //!
 //! If the run is cancelled, if its time is over, or if its output cannot be kept, the command and the processes that it
 //! started get SIGTERM, and SIGKILL 10 s later. Secrets that this run knows ([`masks`]) are masked in every line that
-//! is logged or shown; data on standard output stay as they are.
+//! is logged or shown; data and answers on standard output stay as they are.
 
 pub mod line;
 pub mod masks;
@@ -81,12 +81,12 @@ impl Ended {
 pub struct CommandAnswer {
     /// The exit status.
     pub status: ExitStatus,
-    /// The beginning of its output.
+    /// The beginning of its output, as it is: mask it before it is shown.
     pub text: String,
 }
 
 impl CommandAnswer {
-    /// Returns the first lines that are not empty, fit for a terminal.
+    /// Returns the first lines that are not empty, fit for a terminal, but not masked.
     pub fn lines(&self) -> Vec<String> {
         let lines = self.text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty());
@@ -161,11 +161,10 @@ impl Runner {
             mark: None,
         };
         match self.run(call, advance)?.0 {
-            End::Exited(status) => {
-                let text = self.masks.masked(&answer);
-                let text = String::from_utf8_lossy(&text).into_owned();
-                Ok(CommandAnswer { status, text })
-            }
+            End::Exited(status) => Ok(CommandAnswer {
+                status,
+                text: String::from_utf8_lossy(&answer).into_owned(),
+            }),
             End::TookLonger => {
                 let (shown, seconds) = (self.shown(command), ANSWER_TIME.as_secs());
                 let message = format!("`{shown}` takes longer than {seconds} s");
@@ -197,14 +196,11 @@ impl Runner {
         let (end, complaints) = self.run(call, advance)?;
         let masks = self.masks.with(&String::from_utf8_lossy(&secret));
         let complaints = complaints.reveal(&masks);
-        let shown = String::from_utf8_lossy(&masks.masked(command.shown().as_bytes())).into_owned();
+        // The text of the command may hold a secret that hookshot does not know.
         let why = match end {
             End::Exited(status) if status.success() => return Ok(Ok(secret)),
-            End::Exited(status) => format!("its command `{shown}` failed, {status}"),
-            End::TookLonger => format!(
-                "its command `{shown}` takes longer than {} s",
-                limit.as_secs()
-            ),
+            End::Exited(status) => format!("its command failed, {status}"),
+            End::TookLonger => format!("its command takes longer than {} s", limit.as_secs()),
         };
         Ok(Err(because(&why, &complaints)))
     }
@@ -237,10 +233,15 @@ impl Runner {
         Err(Failure::new(Kind::Failed, message).into())
     }
 
-    /// Returns a command for a message.
-    fn shown(&self, command: Line<'_>) -> String {
-        let shown = self.masks.masked(command.shown().as_bytes());
-        String::from_utf8_lossy(&shown).into_owned()
+    /// Returns a command for a message, without the secrets that this run knows.
+    pub fn shown(&self, command: Line<'_>) -> String {
+        line::shortened(&self.masked(command.text()))
+    }
+
+    /// Returns a text for a message, without the secrets that this run knows.
+    pub fn masked(&self, text: &str) -> String {
+        let masked = self.masks.masked(text.as_bytes());
+        String::from_utf8_lossy(&masked).into_owned()
     }
 
     /// Runs a command to its end, or until it has to end.

@@ -170,13 +170,6 @@ impl ImportArguments {
                 return Err(failure.into());
             }
         }
-        if said.is_some() && app.choices.data_dir.is_none() {
-            // A mistyped path must not send the database to the default folder.
-            let message = format!("{} does not exist", config.display());
-            let hint = "name the right --config; on a machine that has nothing yet, let the archive's own say where \
-                files go with --use-archive-config, or say with --data-dir where the database goes";
-            return Err(Failure::new(Kind::Usage, message).hint(hint).into());
-        }
         Ok(choices)
     }
 }

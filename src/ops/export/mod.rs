@@ -53,6 +53,7 @@ pub fn export(
     request: ExportRequest,
 ) -> Result<ExportReport> {
     entered.settings.mask_secrets(&context.runner.masks);
+    request.require_feasible(context, &entered.settings)?;
     if context.now < DateTime::UNIX_EPOCH {
         let message = format!(
             "this machine's clock says {}, before 1970",

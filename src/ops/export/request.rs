@@ -2,7 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::{archive::writer::Level, catalog::output::ArchiveOutput, model::method::Method};
+use crate::{
+    archive::writer::Level,
+    catalog::output::ArchiveOutput,
+    config::Settings,
+    context::Context,
+    error::{Failure, Kind},
+    model::method::Method,
+};
 
 /// The request for an export.
 pub struct ExportRequest {
@@ -37,6 +44,33 @@ impl ExportRequest {
             snapshot: None,
             snapshot_timeout: Duration::from_secs(60),
         }
+    }
+
+    /// Fails with [`Kind::Usage`] if no run can do what is requested: there is no output, standard output is named
+    /// twice, or a service is to be paused by another program than hookshot.
+    pub(super) fn require_feasible(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<(), Failure> {
+        let is_stdout = |output: &&ArchiveOutput| matches!(output, ArchiveOutput::Stdout);
+        let method = self.snapshot.unwrap_or(settings.schema.snapshot);
+        let (message, hint) = if self.outputs.is_empty() {
+            (
+                "where does the archive go?",
+                "name a file, a folder, a URL or a destination",
+            )
+        } else if self.outputs.iter().filter(is_stdout).count() > 1 {
+            ("standard output is named twice", "name it once")
+        } else if method == Method::Pause && context.program.is_none() {
+            (
+                "a service is paused by the program hookshot alone",
+                "choose another method for the copy of the database",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(Kind::Usage, message).hint(hint))
     }
 }
 

@@ -50,17 +50,6 @@ impl<'a> Line<'a> {
         self.text
     }
 
-    /// Returns the command for a message: its first line, shortened.
-    pub fn shown(self) -> String {
-        let mut lines = self.text.lines().filter(|line| !line.trim().is_empty());
-        let first = printable(lines.next().unwrap_or_default().trim());
-        match (lines.next(), first.char_indices().nth(SHOWN_CHARACTERS)) {
-            (None, None) => first,
-            (Some(_), None) => format!("{first} ..."),
-            (_, Some((end, _))) => format!("{} ...", &first[..end]),
-        }
-    }
-
     /// Returns the program that runs the command.
     pub fn program(self, starter: &SessionStarter) -> String {
         self.words(starter).swap_remove(0)
@@ -123,6 +112,17 @@ impl<'a> Line<'a> {
             Some(true) => candidate,
             _ => own(&words),
         }
+    }
+}
+
+/// Returns a command for a message: its first line, shortened. Secrets are masked before.
+pub(super) fn shortened(text: &str) -> String {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = printable(lines.next().unwrap_or_default().trim());
+    match (lines.next(), first.char_indices().nth(SHOWN_CHARACTERS)) {
+        (None, None) => first,
+        (Some(_), None) => format!("{first} ..."),
+        (_, Some((end, _))) => format!("{} ...", &first[..end]),
     }
 }
 

@@ -39,8 +39,12 @@ impl LineCutter {
             self.rest.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
                 self.end(masks, say);
-            } else if self.rest.len() >= MOST_LINE_BYTES + masks.longest() {
-                let cut = masks.cut(&self.rest, self.rest.len() - masks.longest());
+                continue;
+            }
+            // Another thread may add a secret meanwhile.
+            let longest = masks.longest();
+            if self.rest.len() >= MOST_LINE_BYTES + longest {
+                let cut = masks.cut(&self.rest, self.rest.len() - longest);
                 let after = self.rest.split_off(cut);
                 self.end(masks, say);
                 self.rest = after;
@@ -137,17 +141,16 @@ impl Complaints {
     pub fn last(self, masks: &Masks) -> Vec<String> {
         match self.said {
             Said::Logged { last, .. } => last,
-            Said::Withheld(bytes) => cut(&bytes, masks),
+            Said::Withheld(bytes) => last_lines(&bytes, masks, &mut |_| {}),
         }
     }
 
     /// Logs what was withheld, masked, and returns the last lines.
     pub fn reveal(self, masks: &Masks) -> Vec<String> {
-        let lines = self.last(masks);
-        for line in &lines {
-            log(line);
+        match self.said {
+            Said::Logged { last, .. } => last,
+            Said::Withheld(bytes) => last_lines(&bytes, masks, &mut log),
         }
-        lines
     }
 }
 
@@ -175,11 +178,14 @@ fn log(line: &str) {
     warn!("A command says: {line}");
 }
 
-/// Returns the last lines of a text, masked as a whole.
-fn cut(bytes: &[u8], masks: &Masks) -> Vec<String> {
+/// Gives every line of a text, masked as a whole, to `say`, and returns the last ones.
+fn last_lines(bytes: &[u8], masks: &Masks, say: &mut dyn FnMut(&str)) -> Vec<String> {
     let (mut cutter, mut last) = (LineCutter::default(), Vec::new());
     let masked = masks.masked(bytes);
-    let mut say = |line: &str| push(&mut last, line);
+    let mut say = |line: &str| {
+        say(line);
+        push(&mut last, line);
+    };
     cutter.add(&masked, masks, &mut say);
     cutter.end(masks, &mut say);
     last

@@ -9,6 +9,8 @@ const MEMORY_KIB: u32 = 64 << 10;
 
 /// Of the processor (RLIMIT_CPU, as `ulimit -t` sets it): the clock says little on a busy machine.
 const SECONDS: u32 = 20;
+/// By the clock, for a program that waits and never ends (timeout(1)).
+const MINUTES: u32 = 5;
 
 fn bounded(machine: &Machine, memory_kib: u32, arguments: &[&str], input: &[u8]) -> Run {
     let program = machine.command();
@@ -16,7 +18,7 @@ fn bounded(machine: &Machine, memory_kib: u32, arguments: &[&str], input: &[u8])
     command
         .arg("-c")
         .arg(format!(
-            "ulimit -v {memory_kib} && ulimit -t {SECONDS} && exec \"$@\""
+            "ulimit -v {memory_kib} && ulimit -t {SECONDS} && exec timeout {MINUTES}m \"$@\""
         ))
         .arg("sh")
         .arg(program.get_program())

@@ -113,11 +113,9 @@ fn a_flipped_byte_in_the_trailer_of_the_last_member_is_found_by_every_verb() {
     class.machine.export("whole.tar.gz");
     let archive = class.machine.read("out/whole.tar.gz");
     for at in archive.len() - 8..archive.len() {
-        class.check(
-            &format!("byte {at}"),
-            &flipped(&archive, at, 0xff),
-            refused(&["damaged: gzip member "]),
-        );
+        let (label, damaged) = (format!("byte {at}"), flipped(&archive, at, 0xff));
+        let refusal = refused(&["damaged: gzip member "]);
+        check_with_program(&class.machine, &label, &damaged, refusal);
     }
 }
 
@@ -163,11 +161,9 @@ fn a_flipped_byte_in_the_index_is_found_by_every_verb() {
             .step_by(3)
             .filter(|at| !(26..28).contains(&(at - member.start)))
         {
-            class.check(
-                &format!("byte {at}"),
-                &flipped(&archive, at, 0xff),
-                refused(&["damaged: gzip member "]),
-            );
+            let (label, damaged) = (format!("byte {at}"), flipped(&archive, at, 0xff));
+            let refusal = refused(&["damaged: gzip member "]);
+            check_with_program(&class.machine, &label, &damaged, refusal);
         }
     }
 }

@@ -13,7 +13,7 @@ mod truncation;
 use support::forge::{self, ENTRIES, EntryType, ROOT, Tar, Xorshift, gzip, gzip_zeros};
 use support::{Machine, Run, finish, tree};
 
-use std::{cell::Cell, fs, process::Command};
+use std::{cell::RefCell, collections::BTreeSet, fs, process::Command};
 
 use hookshot::{
     archive::{self, reader::Discard},
@@ -47,19 +47,20 @@ fn refused<'a>(says: &'a [&'a str]) -> Refusal<'a> {
 /// One class of damage, and a machine to try it on.
 struct Class {
     machine: Machine,
-    is_tried: Cell<bool>,
+    /// The refusals that the verbs gave already.
+    tried: RefCell<BTreeSet<Vec<String>>>,
 }
 
 impl Class {
     fn new() -> Class {
         Class {
             machine: Machine::new(),
-            is_tried: Cell::new(false),
+            tried: RefCell::default(),
         }
     }
 
-    /// Gives the archive to the reader, as a file and as a stream; the first one of a class to the verbs too, which all
-    /// have their archives from it.
+    /// Gives the archive to the reader, as a file and as a stream; the first one of each refusal to the verbs too, which
+    /// all have their archives from it.
     #[track_caller]
     fn check(&self, label: &str, archive: &[u8], refusal: Refusal<'_>) {
         for seekable in [false, true] {
@@ -75,7 +76,8 @@ impl Class {
             assert_eq!(i32::from(kind.code()), refusal.code, "{label}: {said}");
             refusal.stands_in(label, &said);
         }
-        if !self.is_tried.replace(true) {
+        let says = refusal.says.iter().map(ToString::to_string).collect();
+        if self.tried.borrow_mut().insert(says) {
             check_with_program(&self.machine, label, archive, refusal);
         }
     }
