@@ -46,7 +46,7 @@ impl ExportRequest {
         }
     }
 
-    /// Fails with [`Kind::Usage`] if no run can do what is requested: there is no output, standard output is named
+    /// Fails with [`Kind::Usage`] if no run can do what is requested: without an output, if standard output is named
     /// twice, or a service is to be paused by another program than hookshot.
     pub(super) fn require_feasible(
         &self,
