@@ -28,7 +28,7 @@ pub enum Head {
 }
 
 /// Inspects the first bytes of a file, of which [`HEAD_BYTES`] always suffice.
-pub fn look(bytes: &[u8]) -> Head {
+pub fn kind_of(bytes: &[u8]) -> Head {
     let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
     while let Ok(Some(member)) = tar.next_member() {
         match member.what {
@@ -51,7 +51,7 @@ pub fn is_manifest(path: &str) -> bool {
 /// Returns true if a file is certainly a hookshot archive, as far as its first bytes can show: an export may replace
 /// it. The manifest comes first and has the content of a manifest.
 pub fn is_archive(bytes: &[u8]) -> bool {
-    if look(bytes) != Head::ManifestFirst {
+    if kind_of(bytes) != Head::ManifestFirst {
         return false;
     }
     let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
@@ -122,7 +122,7 @@ pub fn lacks_manifest(file: impl Read) -> bool {
 pub fn read_head(reader: &mut dyn Read) -> io::Result<(Head, Vec<u8>)> {
     let mut bytes = Vec::new();
     reader.take(HEAD_BYTES as u64).read_to_end(&mut bytes)?;
-    Ok((look(&bytes), bytes))
+    Ok((kind_of(&bytes), bytes))
 }
 
 /// Refuses a gzip of something other than a tar, by name.

@@ -110,7 +110,7 @@ pub fn carry_out(
     let committed = transaction.commit()?;
     match committed
         .apply()
-        .and_then(|()| look(context, changes, databases))
+        .and_then(|()| inspect_targets(context, changes, databases))
         .and_then(|()| last())
         .and_then(|()| committed.finish())
     {
@@ -165,7 +165,11 @@ fn nothing_has_moved(changes: &[Change<'_>]) -> Result<()> {
 }
 
 /// Looks at every target again: content, mode, and whether the database opens.
-fn look(context: &Context, changes: &[Change<'_>], databases: DatabaseCheck) -> Result<()> {
+fn inspect_targets(
+    context: &Context,
+    changes: &[Change<'_>],
+    databases: DatabaseCheck,
+) -> Result<()> {
     for change in changes {
         let target = &change.target;
         match &change.new {
@@ -181,7 +185,7 @@ fn look(context: &Context, changes: &[Change<'_>], databases: DatabaseCheck) -> 
                 bail!("{} is not there", target.display())
             }
             New::Backup { .. } => {}
-            New::Folder { within, .. } => look(context, within, databases)?,
+            New::Folder { within, .. } => inspect_targets(context, within, databases)?,
             New::File {
                 digest, attributes, ..
             } => {

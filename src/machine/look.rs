@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Reads this machine's directory where it lies.
-pub fn look(
+pub fn read_directory(
     context: &Context,
     settings: &Settings,
     source: &Source,

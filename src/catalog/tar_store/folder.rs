@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    archive::head::{Head, lacks_manifest, look},
+    archive::head::{Head, kind_of, lacks_manifest},
     catalog::repository::OtherFile,
     context::Context,
     disk::open_regular,
@@ -92,7 +92,7 @@ fn is_foreign(file: &mut (impl io::Read + io::Seek)) -> io::Result<bool> {
     io::Read::by_ref(file)
         .take(HEAD_BYTES as u64)
         .read_to_end(&mut head)?;
-    if look(&head) != Head::ManifestLater {
+    if kind_of(&head) != Head::ManifestLater {
         return Ok(false);
     }
     file.rewind()?;

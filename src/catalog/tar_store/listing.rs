@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     archive::{
-        head::{Head, look, opening},
+        head::{Head, kind_of, opening},
         reader::Discard,
         select::select,
     },
@@ -174,7 +174,7 @@ fn inspect(store: &dyn Store, name: &str) -> Result<Found> {
                 .min(HEAD_BYTES)
         ];
         source.read_exact_at(&mut head, 0)?;
-        Ok(match look(&head) {
+        Ok(match kind_of(&head) {
             Head::ManifestFirst => match opening(&head) {
                 Some((root, created)) => by_manifest(&root, created),
                 None => return other("its manifest cannot be read".to_owned(), false),

@@ -188,7 +188,7 @@ fn machine(context: &Context, settings: &Settings, text: Text, archived: &Side) 
         };
         if source.is_directory() {
             if path.is_dir() {
-                let looked = crate::machine::look::look(context, settings, source, path)?;
+                let looked = crate::machine::look::read_directory(context, settings, source, path)?;
                 side.add_links(&name, &looked.tree);
                 for (entry, record) in looked.records {
                     let key = &entry.as_str()[name.as_str().len() + 1..];

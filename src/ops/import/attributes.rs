@@ -152,11 +152,11 @@ impl Names {
     }
 
     fn see(&mut self, owner: &Owner) {
-        self.one(false, owner.user.as_deref(), owner.uid);
-        self.one(true, owner.group.as_deref(), owner.gid);
+        self.remember(false, owner.user.as_deref(), owner.uid);
+        self.remember(true, owner.group.as_deref(), owner.gid);
     }
 
-    fn one(&mut self, is_group: bool, name: Option<&str>, number: Option<u32>) {
+    fn remember(&mut self, is_group: bool, name: Option<&str>, number: Option<u32>) {
         let key = (is_group, name.map(str::to_owned), number);
         if (name.is_none() && number.is_none()) || !self.seen.insert(key) {
             return;

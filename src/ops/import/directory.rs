@@ -29,7 +29,7 @@ use crate::{
         volume::Own,
     },
     machine::{
-        look::look,
+        look::read_directory,
         refused::{is_owner, remark_refused},
         staged::staged_files,
     },
@@ -153,7 +153,12 @@ impl<'a> Directory<'a> {
         let rules = self.settings.rules(self.source)?;
         let is_there = self.target.is_dir();
         let here = match is_there {
-            true => Some(look(self.context, self.settings, self.source, self.target)?),
+            true => Some(read_directory(
+                self.context,
+                self.settings,
+                self.source,
+                self.target,
+            )?),
             false => None,
         };
         let (records, there) = match here {
