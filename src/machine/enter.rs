@@ -52,7 +52,7 @@ pub fn recover(config: &Path, need: Need, events: &Events) -> Result<()> {
 
 /// The fate of the unfinished work.
 enum Outcome {
-    /// It is no longer there.
+    /// The work was finished or taken back.
     Settled,
     /// Another hookshot is at work: it may be its own.
     Busy(anyhow::Error),

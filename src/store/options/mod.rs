@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_sees_a_secret() {
+    fn debug_output_shows_no_secret() {
         let options = S3Options {
             secret_access_key: Some(Secret::new("hunter2")),
             ..S3Options::default()
