@@ -119,7 +119,7 @@ fn pack(kind: Kind, threads: Threads) -> Vec<u8> {
     let content = kind.content();
     let record = FileRecord::new(name.clone(), digest_of(kind), content.len() as u64);
     let manifest = Manifest {
-        version: FormatVersion::CURRENT,
+        version: FormatVersion::PLAIN,
         created_at: 1_790_000_000,
         hookshot_version: semver::Version::new(0, 1, 0),
         files: BTreeMap::from([(name, record)]),
@@ -130,6 +130,7 @@ fn pack(kind: Kind, threads: Threads) -> Vec<u8> {
         compression: None,
         tags: BTreeMap::new(),
         trees: BTreeMap::new(),
+        directories: BTreeMap::new(),
     };
     let open = |_: &EntryName| Ok(content);
     writer::write(Vec::new(), &manifest, Level::DEFAULT, threads, None, open)

@@ -8,6 +8,7 @@ use semver::Version;
 
 use crate::{
     disk::{life::Signs, tree::Privilege},
+    model::limits::UNLISTED_FILES,
     source::behavior::SourceContext,
     store::{Environment, Maker},
     work::{
@@ -44,6 +45,8 @@ pub struct Context {
     pub privileged: bool,
     /// The threads that compress and inflate.
     pub threads: Threads,
+    /// The most files of a directory source that has no listing ([`UNLISTED_FILES`]).
+    pub unlisted_files: u64,
     /// The request to stop.
     pub stop: Stop,
     /// The runner of the user's commands.
@@ -72,6 +75,7 @@ impl Context {
             environment: Environment::default(),
             privileged: nix::unistd::geteuid().is_root(),
             threads: Threads::available(),
+            unlisted_files: UNLISTED_FILES,
             stop: Stop::default(),
             runner: Runner::default(),
             events: Events::default(),

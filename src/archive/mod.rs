@@ -2,10 +2,12 @@
 //! guards the border.
 
 mod budget;
+pub mod contents;
 pub mod fault;
 mod foreign;
 mod gzip;
 pub mod head;
+pub mod listing;
 pub mod manifest_text;
 pub mod reader;
 pub mod reuse;

@@ -11,9 +11,11 @@ use anyhow::{Context as _, Result};
 
 use super::{
     budget::Budget,
+    contents::DirectoryContents,
     fault::{Fault, fault_of, refusal},
     gzip::inflate::Inflated,
     head::{Head, find_manifest, read_head, refuse_other},
+    listing::Listing,
     tar::stream::{HeaderAttributes, Member, MemberKind, TarStream},
 };
 use crate::model::{
@@ -47,6 +49,11 @@ pub trait Sink {
     fn begin(&mut self, manifest: &Manifest) -> Result<()>;
     /// Returns a writer for the content of an entry.
     fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>>;
+    /// Takes the listing of a directory, which is complete and matches the manifest: called before the files of the
+    /// directory come as entries.
+    fn listing(&mut self, _directory: &EntryName, _listing: &Listing) -> Result<()> {
+        Ok(())
+    }
     /// Ends the last entry that was begun: called when its content is complete and matches the manifest.
     fn end(&mut self, _: &EntryName, _: &FileRecord) -> Result<()> {
         Ok(())
@@ -73,9 +80,18 @@ pub struct Verified {
     root: String,
     headers: BTreeMap<EntryName, HeaderAttributes>,
     is_plain: bool,
+    listings: BTreeMap<EntryName, Listing>,
 }
 
 impl Verified {
+    /// Returns the contents of the directory called `name`; `None` if the archive has none of that name.
+    pub fn directory(&self, name: &EntryName) -> Option<DirectoryContents<'_>> {
+        let listing = self.listings.get(name);
+        let listed =
+            listing.and_then(|listing| DirectoryContents::listed(&self.manifest, name, listing));
+        listed.or_else(|| DirectoryContents::in_manifest(&self.manifest, name))
+    }
+
     /// Returns true if the archive was the bare tar: another program had already removed the gzip.
     pub fn is_plain(&self) -> bool {
         self.is_plain
@@ -222,6 +238,7 @@ impl<'a> Passage<'a> {
                 manifest,
                 root,
                 headers: self.headers,
+                listings: BTreeMap::new(),
                 is_plain: tar.inner().inner().is_plain(),
             }),
             _ => Err(refusal(shown, &self.faults).into()),

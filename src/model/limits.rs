@@ -6,6 +6,12 @@ pub const MAX_NAME_BYTES: usize = 1024;
 pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// The most entries of an archive.
 pub const MAX_ENTRIES: usize = 1_000_000;
+/// The number of files above which a directory source has a listing of its own (docs/format.md, "Listings").
+pub const UNLISTED_FILES: u64 = 10_000;
+/// The most files, folders or links that a listing may have.
+pub const MAX_LISTED: u64 = 100_000_000;
+/// The longest line of a listing with its line feed, in bytes.
+pub const MAX_LINE_BYTES: usize = 64 << 10;
 /// The largest entry, in bytes: 1 EiB, far below what any arithmetic on sizes overflows at.
 pub const MAX_ENTRY_BYTES: u64 = 1 << 60;
 /// The longest path below the top of a directory source, in bytes (limits.h, `PATH_MAX` without the NUL); a longer one

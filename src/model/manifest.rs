@@ -2,7 +2,10 @@
 
 mod fault;
 mod fields;
+mod file_json;
 mod json;
+mod listed;
+mod listing;
 mod read;
 pub mod record;
 mod record_json;
@@ -14,7 +17,12 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 
-pub use self::{fault::ManifestFault, record::FileRecord};
+pub use self::{
+    fault::ManifestFault,
+    listed::{LISTING_KIND, ListedDirectory},
+    listing::{LineReader, ListedNode, ListingCheck, ListingLine, MAX_LISTING_FAULTS},
+    record::FileRecord,
+};
 use super::{entry_name::EntryName, tree::Tree, version::FormatVersion};
 
 /// The manifest's name inside the root folder; no entry may have it.
@@ -45,17 +53,20 @@ pub struct Manifest {
     pub tags: BTreeMap<String, String>,
     /// Directory sources by name; their files are entries.
     pub trees: BTreeMap<EntryName, Tree>,
+    /// Directory sources of many files by name; their listings have the records of their files, which are not among
+    /// the entries here.
+    pub directories: BTreeMap<EntryName, ListedDirectory>,
 }
 
 impl Manifest {
-    /// Returns a manifest of the current version with these entries and nothing that is optional.
+    /// Returns a manifest of the version without listings, with these entries and nothing that is optional.
     pub fn new(
         created_at: i64,
         hookshot_version: Version,
         files: BTreeMap<EntryName, FileRecord>,
     ) -> Manifest {
         Manifest {
-            version: FormatVersion::CURRENT,
+            version: FormatVersion::PLAIN,
             created_at,
             hookshot_version,
             files,
@@ -66,6 +77,7 @@ impl Manifest {
             compression: None,
             tags: BTreeMap::new(),
             trees: BTreeMap::new(),
+            directories: BTreeMap::new(),
         }
     }
 
@@ -82,15 +94,30 @@ impl Manifest {
     /// Returns true if the archive marks an entry as secret, by its own record or by that of its directory.
     pub fn is_secret(&self, name: &EntryName) -> bool {
         let directory = name.as_str().split_once('/').map(|(first, _)| first);
-        let tree = directory.and_then(|first| self.trees.get(first));
+        let is_secret_directory = |first: &str| {
+            let tree = self.trees.get(first);
+            let listed = self.directories.get(first);
+            tree.is_some_and(|tree| tree.secret) || listed.is_some_and(|listed| listed.secret)
+        };
         self.files.get(name).is_some_and(|record| record.secret)
-            || tree.is_some_and(|tree| tree.secret)
+            || directory.is_some_and(is_secret_directory)
     }
 
-    /// Returns the bytes of all entries together. Never overflows: both factors are bounded on reading.
+    /// Returns true if it has a directory source of this name, listed or not.
+    pub fn has_directory(&self, name: &EntryName) -> bool {
+        self.trees.contains_key(name) || self.directories.contains_key(name)
+    }
+
+    /// Returns the number of files in the archive: the entries, and the files of listed directories.
+    pub fn count(&self) -> u64 {
+        let listed = self.directories.values().map(|listed| listed.files);
+        listed.fold(self.files.len() as u64, u64::saturating_add)
+    }
+
+    /// Returns the bytes of all files together.
     pub fn total_bytes(&self) -> u64 {
-        self.files
-            .values()
-            .fold(0, |sum, file| sum.saturating_add(file.size))
+        let listed = self.directories.values().map(|listed| listed.bytes);
+        let entries = self.files.values().map(|file| file.size);
+        entries.chain(listed).fold(0, u64::saturating_add)
     }
 }

@@ -1,5 +1,7 @@
 //! Paths that cannot exist at the same time.
 
+use super::relative::by_component;
+
 /// Two paths in conflict.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Disputed<'a, T> {
@@ -19,8 +21,8 @@ pub(super) fn disputed<'a, T: Copy>(
     parts: &mut [(&'a [u8], T)],
     is_leaf: impl Fn(T) -> bool,
 ) -> impl Iterator<Item = Disputed<'a, T>> {
-    // If `/` sorts before every other byte, the paths below another path come directly after it.
-    parts.sort_by(|(one, _), (other, _)| in_order(one).cmp(in_order(other)));
+    // In this order the paths below another path come directly after it.
+    parts.sort_by(|(one, _), (other, _)| by_component(one, other));
     let mut last: Option<(&[u8], T)> = None;
     let mut above: Option<(&[u8], T)> = None;
     parts.iter().flat_map(move |&(path, name)| {
@@ -42,10 +44,4 @@ pub(super) fn disputed<'a, T: Copy>(
         }
         twice.into_iter().chain(below)
     })
-}
-
-/// Returns the bytes of a path for comparing: `/` comes first.
-fn in_order(path: &[u8]) -> impl Iterator<Item = u8> {
-    path.iter()
-        .map(|byte| if *byte == b'/' { 0 } else { *byte })
 }

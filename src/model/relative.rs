@@ -1,6 +1,6 @@
 //! Names of the contents of a directory source: paths below its top, as bytes, and the entry names that carry them.
 
-use std::{borrow::Borrow, fmt};
+use std::{borrow::Borrow, cmp::Ordering, fmt};
 
 use super::{
     digest::Digest,
@@ -138,6 +138,22 @@ impl fmt::Debug for RelativeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0.escape_ascii())
     }
+}
+
+/// Compares two paths component by component, each by its bytes: the order of a walk that takes the names of each folder
+/// in order, and goes into a folder right after it.
+pub fn by_component(one: &[u8], other: &[u8]) -> Ordering {
+    let same = one
+        .iter()
+        .zip(other)
+        .take_while(|(one, other)| one == other);
+    let common = same.count();
+    // No path has a NUL, so that a slash may come first.
+    let next = |path: &[u8]| {
+        let byte = path.get(common).copied();
+        byte.map(|byte| if byte == b'/' { 0 } else { byte })
+    };
+    next(one).cmp(&next(other))
 }
 
 /// Returns the bytes of a path for messages: bytes that are not UTF-8 are escaped.

@@ -12,9 +12,9 @@ use std::{
 use super::{
     entry_name::EntryName,
     limits::MAX_FAULTS,
-    manifest::record::FileRecord,
+    manifest::{ListedNode, ListingLine, record::FileRecord},
     nesting::{Disputed, disputed},
-    relative::{RelativeName, shown},
+    relative::{RelativeName, by_component, shown},
 };
 
 pub use super::manifest::record::{FolderRecord, LinkRecord, Modified, Owner, Xattrs};
@@ -56,6 +56,31 @@ pub fn relative_of(
 }
 
 impl Tree {
+    /// Returns the records of the directory called `name` and of its `files`, each with its key, in the order of a
+    /// listing.
+    pub fn lines<'a>(
+        &self,
+        name: &EntryName,
+        files: impl Iterator<Item = (&'a str, &'a FileRecord)>,
+    ) -> Result<Vec<ListingLine>, String> {
+        let mut lines = Vec::new();
+        for (key, record) in files {
+            let name = relative_of(key, record, name)?;
+            let node = ListedNode::File(Box::new(record.clone()));
+            lines.push(ListingLine { name, node });
+        }
+        lines.extend(self.folders.iter().map(|(name, folder)| ListingLine {
+            name: name.clone(),
+            node: ListedNode::Folder(folder.clone()),
+        }));
+        lines.extend(self.links.iter().map(|(name, link)| ListingLine {
+            name: name.clone(),
+            node: ListedNode::Link(link.clone()),
+        }));
+        lines.sort_by(|one, other| by_component(one.name.as_bytes(), other.name.as_bytes()));
+        Ok(lines)
+    }
+
     /// Returns the directory as it is restored if its source is secret: only owner and group may enter its top folder.
     /// The mode of that folder is 0700 if the archive has none.
     pub fn closed(&self) -> Tree {

@@ -14,8 +14,10 @@ pub struct FormatVersion {
 }
 
 impl FormatVersion {
-    /// The version that this hookshot writes.
-    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 1 };
+    /// The newest version that this hookshot writes.
+    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 2 };
+    /// The version of archives without listings: older readers read them as well.
+    pub const PLAIN: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
     /// Returns true if this hookshot can read the format.
     pub fn is_readable(self) -> bool {

@@ -78,6 +78,24 @@ pub fn parse(bytes: &[u8], keys: &KnownKeys, each: Each<'_>) -> Result<Value, St
     Ok(value)
 }
 
+/// Parses one object, of which the `known` keys are kept; `None` if it is another value.
+pub fn parse_record(
+    bytes: &[u8],
+    known: &'static [&'static str],
+) -> Result<Option<Record>, String> {
+    let free = Cell::new(bytes.len());
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let recording = Recording {
+        kept: known,
+        free: &free,
+    };
+    let record = recording
+        .deserialize(&mut deserializer)
+        .map_err(|error| error.to_string())?;
+    deserializer.end().map_err(|error| error.to_string())?;
+    Ok(record)
+}
+
 /// The place of a value in the manifest.
 enum Place<'a> {
     Top(&'a KnownKeys, &'a Cell<usize>, Each<'a>),

@@ -1,20 +1,21 @@
 //! Reads a manifest, and names every fault in it, not only the first.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use semver::Version;
 use serde_json::{Map, Value};
 
 use super::{
-    FileRecord, MANIFEST_NAME, Manifest, ManifestFault,
-    fields::{Fields, read_id, read_mode},
+    FileRecord, Manifest, ManifestFault,
+    fields::Fields,
+    file_json::{FILE_KEYS, Texts, entry_name, read_file, read_string},
     json::{self, Item, Record},
+    listed::{DIRECTORIES, disputed_directories, read_directories},
     record_json,
 };
 use crate::model::{
-    digest::Digest,
     entry_name::{EntryName, printable},
-    limits::{LAST_SECOND, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_FAULTS, MAX_TREES},
+    limits::{LAST_SECOND, MAX_ENTRIES, MAX_FAULTS, MAX_TREES},
     nesting::{Disputed, disputed},
     relative::{RelativeName, is_tree_name, shown},
     tree::Tree,
@@ -34,12 +35,10 @@ const KEYS: json::KnownKeys = json::KnownKeys {
         "app_version",
         "compression",
         "tags",
+        DIRECTORIES,
     ],
     entries: "files",
-    entry: &[
-        "path", "checksum", "size", "mode", "user", "group", "uid", "gid", "mtime", "kind",
-        "target", "snapshot", "name", "mtime_ns", "xattrs", "sparse", "torn", "secret",
-    ],
+    entry: FILE_KEYS,
     trees: "trees",
     lists: &[record_json::FOLDERS, record_json::LINKS],
     root: record_json::ROOT,
@@ -114,15 +113,16 @@ fn read_manifest(
         |value| Version::parse(value.as_str()?).ok(),
         "a semantic version, as in \"1.2.3\"",
     );
-    let root = fields.optional("root", is_string, "a string");
-    let hostname = fields.optional("hostname", is_string, "a string");
-    let app = fields.optional("app", is_string, "a string");
-    let app_version = fields.optional("app_version", is_string, "a string");
-    let compression = fields.optional("compression", is_string, "a string");
+    let root = fields.optional("root", read_string, "a string");
+    let hostname = fields.optional("hostname", read_string, "a string");
+    let app = fields.optional("app", read_string, "a string");
+    let app_version = fields.optional("app_version", read_string, "a string");
+    let compression = fields.optional("compression", read_string, "a string");
     let tags = fields
         .optional("tags", read_tags, "an object of strings")
         .unwrap_or_default();
     let listed = fields.required("files", |value| value.as_object().map(drop), "an object");
+    let directories = fields.optional(DIRECTORIES, |value| value.as_object().cloned(), "an object");
     fields.optional("trees", |value| value.as_object().map(drop), "an object");
     if files.count + trees.count > MAX_ENTRIES {
         faults.push(ManifestFault::Malformed(format!(
@@ -133,13 +133,15 @@ fn read_manifest(
     faults.extend(files.faults);
     faults.extend(trees.faults);
     listed?;
-    if trees.records.len() > MAX_TREES {
+    let directories = read_directories(&directories.unwrap_or_default(), faults);
+    if trees.records.len() + directories.len() > MAX_TREES {
         let fault = format!("lists more than {MAX_TREES} directories");
         faults.push(ManifestFault::Malformed(fault));
         return None;
     }
     disputed_paths(&trees.records, &files.records, faults);
     shared_paths(&files.records, faults);
+    disputed_directories(&directories, &trees.records, &files.records, faults);
     Some(Manifest {
         version: version?,
         created_at: created_at?,
@@ -152,6 +154,7 @@ fn read_manifest(
         compression,
         tags,
         trees: trees.records,
+        directories,
     })
 }
 
@@ -162,26 +165,6 @@ struct Files {
     faults: Vec<ManifestFault>,
     count: usize,
     texts: Texts,
-}
-
-/// Texts that many records have, each kept once: owners and kinds.
-#[derive(Default)]
-struct Texts(Vec<Arc<str>>);
-
-impl Texts {
-    /// The most texts that are remembered: they are compared one by one.
-    const MOST: usize = 16;
-
-    fn share(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.0.iter().find(|known| ***known == *text) {
-            return known.clone();
-        }
-        let text: Arc<str> = text.into();
-        if self.0.len() < Texts::MOST {
-            self.0.push(text.clone());
-        }
-        text
-    }
 }
 
 impl Files {
@@ -354,92 +337,6 @@ fn shared_paths(records: &BTreeMap<EntryName, FileRecord>, faults: &mut Vec<Mani
         }));
     }
     faults.truncate(MAX_FAULTS);
-}
-
-fn read_file(
-    fields: &mut Fields<'_>,
-    name: Option<&EntryName>,
-    texts: &mut Texts,
-) -> Option<FileRecord> {
-    let mut share = |value: &Value| value.as_str().map(|text| texts.share(text));
-    let path = fields.required(
-        "path",
-        |value| value.as_str().map(str::to_owned),
-        "a string",
-    );
-    let path = path.and_then(|path| match entry_name(&path) {
-        // Most entries have one text for both.
-        Ok(path) => Some(name.filter(|name| **name == path).cloned().unwrap_or(path)),
-        Err(fault) => {
-            fields.fault(format!("its path {} {fault}", printable(&path)));
-            None
-        }
-    });
-    let checksum = fields.required(
-        "checksum",
-        |value| value.as_str()?.parse::<Digest>().ok(),
-        "64 hex characters (SHA-256)",
-    );
-    let size = fields.required(
-        "size",
-        |value| value.as_u64().filter(|size| *size <= MAX_ENTRY_BYTES),
-        "a number of bytes from 0 to 2^60",
-    );
-    let mode = fields.optional("mode", read_mode, "an octal string, as in \"0600\"");
-    let user = fields.optional("user", &mut share, "a string");
-    let group = fields.optional("group", &mut share, "a string");
-    let uid = fields.optional("uid", read_id, "a number from 0 to 2^32 - 2");
-    let gid = fields.optional("gid", read_id, "a number from 0 to 2^32 - 2");
-    let mtime = fields.optional("mtime", Value::as_i64, "a time in Unix seconds");
-    let kind = fields.optional("kind", &mut share, "a string");
-    let target = fields.optional("target", is_string, "a string");
-    let snapshot = fields.optional(
-        "snapshot",
-        |value| value.is_object().then(|| value.clone()),
-        "an object",
-    );
-    Some(FileRecord {
-        path: path?,
-        checksum: checksum?,
-        size: size?,
-        mode,
-        user,
-        group,
-        uid,
-        gid,
-        mtime,
-        kind,
-        target,
-        snapshot,
-        name: fields.optional("name", record_json::read_hex, "a string of hex"),
-        mtime_ns: fields.optional(
-            "mtime_ns",
-            record_json::read_nanoseconds,
-            "a number below 10^9",
-        ),
-        xattrs: fields
-            .optional("xattrs", record_json::read_xattrs, record_json::XATTRS)
-            .unwrap_or_default(),
-        sparse: fields
-            .optional("sparse", Value::as_bool, "true or false")
-            .unwrap_or_default(),
-        torn: fields
-            .optional("torn", Value::as_bool, "true or false")
-            .unwrap_or_default(),
-        secret: record_json::read_secret(fields),
-    })
-}
-
-fn entry_name(text: &str) -> Result<EntryName, String> {
-    let name = EntryName::new(text).map_err(|fault| fault.to_string())?;
-    if name.as_str() == MANIFEST_NAME {
-        return Err("is the manifest's own".to_owned());
-    }
-    Ok(name)
-}
-
-fn is_string(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
 }
 
 fn read_tags(value: &Value) -> Option<BTreeMap<String, String>> {

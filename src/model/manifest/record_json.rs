@@ -63,7 +63,7 @@ pub(super) fn tree_to_json(tree: &Tree, name: &EntryName) -> Value {
     Value::Object(top)
 }
 
-fn folder_to_json(folder: &FolderRecord) -> Map<String, Value> {
+pub(super) fn folder_to_json(folder: &FolderRecord) -> Map<String, Value> {
     let mut map = Map::new();
     put(
         &mut map,
@@ -75,7 +75,7 @@ fn folder_to_json(folder: &FolderRecord) -> Map<String, Value> {
     map
 }
 
-fn link_to_json(link: &LinkRecord) -> Map<String, Value> {
+pub(super) fn link_to_json(link: &LinkRecord) -> Map<String, Value> {
     let mut map = Map::new();
     match std::str::from_utf8(&link.target) {
         Ok(target) => put(&mut map, "target", Some(target)),
@@ -95,7 +95,7 @@ fn owner_to_json(owner: &Owner, mtime: Option<Modified>, map: &mut Map<String, V
     put(map, "mtime_ns", nanoseconds.filter(|ns| *ns != 0));
 }
 
-fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
+pub(super) fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         map.insert(key.to_owned(), value.into());
     }

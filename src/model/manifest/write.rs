@@ -8,7 +8,12 @@ use std::{
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, ser::Formatter};
 
-use super::{FileRecord, Manifest, record_json};
+use super::{
+    FileRecord, Manifest,
+    file_json::{WrittenFile, put},
+    listed::DIRECTORIES,
+    record_json,
+};
 use crate::model::{entry_name::EntryName, tree::Tree};
 
 impl Manifest {
@@ -39,6 +44,12 @@ impl Serialize for Written<'_> {
         put(&mut top, "app_version", &manifest.app_version)?;
         put(&mut top, "compression", &manifest.compression)?;
         top.serialize_entry("created_at", &manifest.created_at)?;
+        if !manifest.directories.is_empty() {
+            let directories = manifest.directories.iter();
+            let directories = directories.map(|(name, listed)| (name.as_str(), listed.to_json()));
+            let directories: BTreeMap<&str, Value> = directories.collect();
+            top.serialize_entry(DIRECTORIES, &directories)?;
+        }
         top.serialize_entry("files", &WrittenFiles(&manifest.files))?;
         let writer = manifest.hookshot_version.to_string();
         top.serialize_entry("hookshot_version", &writer)?;
@@ -72,56 +83,6 @@ impl Serialize for WrittenTrees<'_> {
         serializer.collect_map(
             trees.map(|(name, tree)| (name.as_str(), record_json::tree_to_json(tree, name))),
         )
-    }
-}
-
-/// A record that is written with its keys in an order that shrinks well: values that differ from file to file come
-/// first.
-struct WrittenFile<'a>(&'a FileRecord);
-
-impl Serialize for WrittenFile<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let WrittenFile(file) = self;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("path", file.path.as_str())?;
-        map.serialize_entry("size", &file.size)?;
-        map.serialize_entry("checksum", &file.checksum.to_string())?;
-        put(&mut map, "kind", &file.kind.as_deref())?;
-        put(
-            &mut map,
-            "mode",
-            &file.mode.map(|mode| format!("{mode:04o}")),
-        )?;
-        put(&mut map, "user", &file.user.as_deref())?;
-        put(&mut map, "group", &file.group.as_deref())?;
-        put(&mut map, "uid", &file.uid)?;
-        put(&mut map, "gid", &file.gid)?;
-        put(&mut map, "mtime", &file.mtime)?;
-        put(&mut map, "mtime_ns", &file.mtime_ns.filter(|ns| *ns != 0))?;
-        put(&mut map, "target", &file.target)?;
-        put(&mut map, "snapshot", &file.snapshot)?;
-        put(&mut map, "name", &file.name.as_ref().map(hex::encode))?;
-        put(
-            &mut map,
-            "xattrs",
-            &record_json::xattrs_to_json(&file.xattrs),
-        )?;
-        put(&mut map, "sparse", &file.sparse.then_some(true))?;
-        put(&mut map, "torn", &file.torn.then_some(true))?;
-        put(&mut map, "secret", &file.secret.then_some(true))?;
-        map.end()
-    }
-}
-
-/// Writes a key, or nothing if the value is absent.
-fn put<M: SerializeMap>(
-    map: &mut M,
-    key: &str,
-    value: &Option<impl Serialize>,
-) -> Result<(), M::Error> {
-    match value {
-        Some(value) => map.serialize_entry(key, value),
-        None => Ok(()),
     }
 }
 

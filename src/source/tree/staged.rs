@@ -1,7 +1,13 @@
 //! A directory that was read.
 
+use anyhow::Result;
+
 use crate::{
-    model::{entry_name::EntryName, manifest::FileRecord, tree::Tree},
+    model::{
+        entry_name::EntryName,
+        manifest::{FileRecord, ListingLine},
+        tree::Tree,
+    },
     source::staged::StagedContent,
 };
 
@@ -25,4 +31,15 @@ pub struct StagedTree {
     /// Files that begin like databases and of which no consistent copy could be made, and why: the archive has them as
     /// plain files.
     pub unproven: Vec<(EntryName, String)>,
+}
+
+impl StagedTree {
+    /// Returns the records of files, folders and links of the directory called `name`, in the order of a listing.
+    pub fn lines(&self, name: &EntryName) -> Result<impl Iterator<Item = Result<ListingLine>>> {
+        let below = name.as_str().len() + 1;
+        let files = self.records.iter();
+        let files = files.map(|(entry, record)| (&entry.as_str()[below..], record));
+        let lines = self.tree.lines(name, files).map_err(anyhow::Error::msg)?;
+        Ok(lines.into_iter().map(Ok))
+    }
 }

@@ -1,0 +1,210 @@
+use super::*;
+use crate::model::{digest::Digest, manifest::record::Owner};
+
+fn directory() -> EntryName {
+    EntryName::new("data").expect("a good name")
+}
+
+fn relative(path: &[u8]) -> RelativeName {
+    RelativeName::new(path).expect("a good path")
+}
+
+fn file(path: &[u8]) -> ListingLine {
+    let name = relative(path);
+    let (entry, is_escaped) = name.entry(&directory());
+    let mut record = FileRecord::new(entry, Digest::of(path), path.len() as u64);
+    record.name = is_escaped.then(|| path.to_vec());
+    record.mode = Some(0o640);
+    record.user = Some("mail".into());
+    let node = ListedNode::File(Box::new(record));
+    ListingLine { name, node }
+}
+
+fn folder(path: &[u8]) -> ListingLine {
+    let record = FolderRecord {
+        mode: Some(0o750),
+        ..FolderRecord::default()
+    };
+    let node = ListedNode::Folder(record);
+    let name = relative(path);
+    ListingLine { name, node }
+}
+
+fn link(path: &[u8], target: &[u8]) -> ListingLine {
+    let owner = Owner {
+        uid: Some(7),
+        ..Owner::default()
+    };
+    let node = ListedNode::Link(LinkRecord {
+        target: target.to_vec(),
+        owner,
+        mtime: None,
+    });
+    let name = relative(path);
+    ListingLine { name, node }
+}
+
+fn text(line: &ListingLine) -> String {
+    let mut text = Vec::new();
+    line.write(&directory(), &mut text);
+    String::from_utf8(text).expect("JSON")
+}
+
+fn check(lines: &[ListingLine]) -> ListingCheck {
+    let mut promised = ListedDirectory {
+        listing: ListedDirectory::listing_of(&directory()).expect("short"),
+        files: 0,
+        folders: 0,
+        links: 0,
+        bytes: 0,
+        root: FolderRecord::default(),
+        secret: false,
+    };
+    for line in lines {
+        match &line.node {
+            ListedNode::File(record) => {
+                promised.files += 1;
+                promised.bytes += record.size;
+            }
+            ListedNode::Folder(_) => promised.folders += 1,
+            ListedNode::Link(_) => promised.links += 1,
+        }
+    }
+    ListingCheck::new(directory(), promised)
+}
+
+/// Returns the faults of a listing of these lines, of which the manifest promises as many.
+fn faults(lines: &[ListingLine]) -> Vec<String> {
+    let mut check = check(lines);
+    let mut faults = Vec::new();
+    for line in lines {
+        faults.extend(check.line(text(line).trim_end().as_bytes()).err());
+    }
+    let faults = faults.into_iter().flatten();
+    faults.map(|fault| format!("{fault:?}")).collect()
+}
+
+#[test]
+fn a_line_reads_as_it_was_written() {
+    let mut reader = LineReader::new(directory());
+    for line in [
+        file(b"a/b"),
+        file(b"caf\xe9"),
+        file(b"new\nline"),
+        folder(b"a"),
+        folder(b"caf\xe9"),
+        link(b"l", b"../x"),
+        link(b"m", b"\xff"),
+    ] {
+        let text = text(&line);
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let read = reader.read(text.trim_end().as_bytes(), 1).expect(&text);
+        assert_eq!(read, line);
+    }
+}
+
+#[test]
+fn lines_in_the_order_of_a_walk_are_good_and_others_are_not() {
+    let good = [
+        folder(b"a"),
+        file(b"a/b"),
+        folder(b"a/c"),
+        link(b"a/c/l", b"x"),
+        file(b"a-b"),
+        folder(b"b"),
+        file(b"c"),
+    ];
+    assert_eq!(faults(&good), Vec::<String>::new());
+    for (lines, expected) in [
+        (vec![file(b"b"), file(b"a")], "are not in order"),
+        (vec![file(b"a"), file(b"a")], "a is a file and a file"),
+        (vec![folder(b"a"), file(b"a")], "a is a folder and a file"),
+        (
+            vec![file(b"a"), file(b"a/b")],
+            "a/b lies below a, which is a file",
+        ),
+        (
+            vec![file(b"a/b")],
+            "a/b lies in a, which has no line before it",
+        ),
+        (
+            vec![folder(b"a"), file(b"a-"), folder(b"b"), file(b"c/d")],
+            "c/d lies in c, which has no line before it",
+        ),
+        (
+            vec![folder(b"a"), folder(b"a/b"), file(b"a/c/d")],
+            "a/c/d lies in a/c, which has no line before it",
+        ),
+        (vec![file(b"a-b"), folder(b"a")], "are not in order"),
+    ] {
+        let faults = faults(&lines);
+        assert!(
+            faults.len() == 1 && faults[0].contains(expected),
+            "{expected}: {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn each_fault_of_a_line_is_named() {
+    let digest = "0".repeat(64);
+    for (line, expected) in [
+        ("[]", "is not an object"),
+        ("{", "is not JSON"),
+        (r#"{"path":"data/a"}"#, "`checksum` is missing"),
+        (
+            r#"{"path":"data/a","kind":"folder","kind":"link"}"#,
+            "stands twice",
+        ),
+        (
+            r#"{"path":"other/a","kind":"folder"}"#,
+            "lies outside the directory",
+        ),
+        (
+            r#"{"path":"data","kind":"folder"}"#,
+            "lies outside the directory",
+        ),
+        (r#"{"path":"data/../a","kind":"folder"}"#, "climbs"),
+        (
+            r#"{"path":"data/a","name":"61","kind":"folder"}"#,
+            "is not listed by the key",
+        ),
+        (
+            r#"{"path":"data/a","kind":"link"}"#,
+            "one of `target` and `target_hex`",
+        ),
+        (
+            r#"{"path":"data/a","kind":"folder","mode":"9"}"#,
+            "`mode` must be",
+        ),
+        (
+            &format!(r#"{{"path":"data/a","checksum":"{digest}","size":-1}}"#),
+            "`size` must be",
+        ),
+        (
+            r#"{"path":"data/a","checksum":"00","size":1}"#,
+            "`checksum` must be",
+        ),
+    ] {
+        let mut check = check(&[file(b"a"), folder(b"b"), link(b"c", b"d")]);
+        let faults = check.line(line.as_bytes()).expect_err(line);
+        assert!(
+            format!("{faults:?}").contains(expected),
+            "{line}: {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn a_listing_holds_what_the_manifest_promises_and_no_more() {
+    let lines = [file(b"a"), file(b"b")];
+    let mut more = check(&lines[..1]);
+    let fault = |check: &mut ListingCheck, line| check.line(text(line).trim_end().as_bytes());
+    assert!(fault(&mut more, &lines[0]).is_ok());
+    assert!(fault(&mut more, &lines[1]).is_err());
+    let mut fewer = check(&lines);
+    assert!(fault(&mut fewer, &lines[0]).is_ok());
+    assert_eq!(fewer.finish().len(), 2, "files and bytes");
+    assert!(fault(&mut fewer, &lines[1]).is_ok());
+    assert_eq!(fewer.finish(), Vec::new());
+}
