@@ -161,9 +161,12 @@ impl Settings {
 
     /// Adds the sources of an archive's entries whose files are not here, and match a pattern.
     pub fn add_archived(&mut self, manifest: &Manifest) -> Result<()> {
-        let names = manifest.files.keys().map(|name| (name, false));
-        let trees = manifest.trees.keys().map(|name| (name, true));
-        for (name, is_directory) in names.chain(trees) {
+        let names = manifest.files.keys();
+        let names = names.filter(|name| !manifest.is_listing(name));
+        let names = names.map(|name| (name, false));
+        let directories = manifest.trees.keys().chain(manifest.directories.keys());
+        let directories = directories.map(|name| (name, true));
+        for (name, is_directory) in names.chain(directories) {
             let mut globs = self.globs.iter();
             let found = globs.find_map(|glob| {
                 let is_kind = glob.template.is_directory() == is_directory;
@@ -217,7 +220,7 @@ impl Settings {
             let inside = self.elsewhere.inside(&top);
             let is_there = |source: &Source| {
                 let name = &source.name;
-                manifest.files.contains_key(name) || manifest.trees.contains_key(name)
+                manifest.files.contains_key(name) || manifest.has_directory(name)
             };
             for (at, source) in self.sources.iter().enumerate() {
                 let rest =

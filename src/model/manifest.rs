@@ -81,14 +81,29 @@ impl Manifest {
         }
     }
 
-    /// Returns the entries whose content may be a state that they never had.
+    /// Returns the entries whose content may be a state that they never had. The torn files of listed directories are
+    /// not among them.
     pub fn torn(&self) -> impl Iterator<Item = (&EntryName, &FileRecord)> {
         self.files.iter().filter(|(_, record)| record.torn)
     }
 
     /// Returns true if a database is among the torn entries: then an older archive may be the better one.
     pub fn has_torn_database(&self) -> bool {
+        let mut listed = self.directories.values();
         self.torn().any(|(_, record)| record.engine().is_some())
+            || listed.any(|listed| listed.torn_databases > 0)
+    }
+
+    /// Returns the number of torn files in the archive, those of listed directories among them.
+    pub fn torn_count(&self) -> u64 {
+        let listed = self.directories.values().map(|listed| listed.torn);
+        listed.fold(self.torn().count() as u64, u64::saturating_add)
+    }
+
+    /// Returns true if the entry is the listing of a directory.
+    pub fn is_listing(&self, name: &EntryName) -> bool {
+        let mut listed = self.directories.values();
+        listed.any(|listed| listed.listing == *name)
     }
 
     /// Returns true if the archive marks an entry as secret, by its own record or by that of its directory.

@@ -39,6 +39,10 @@ pub struct ListedDirectory {
     pub links: u64,
     /// The bytes of its files.
     pub bytes: u64,
+    /// The number of its files that are torn.
+    pub torn: u64,
+    /// The number of databases among them.
+    pub torn_databases: u64,
     /// The top folder.
     pub root: FolderRecord,
     /// True if the configuration of the exporting machine marks the source as secret.
@@ -68,6 +72,9 @@ impl ListedDirectory {
         put(&mut map, "folders", Some(self.folders));
         put(&mut map, "links", Some(self.links));
         put(&mut map, "bytes", Some(self.bytes));
+        let some = |count: u64| Some(count).filter(|count| *count > 0);
+        put(&mut map, "torn", some(self.torn));
+        put(&mut map, "torn_databases", some(self.torn_databases));
         let mut root = folder_to_json(&self.root);
         put(&mut root, record_json::SECRET, self.secret.then_some(true));
         map.insert(record_json::ROOT.into(), Value::Object(root));
@@ -124,6 +131,8 @@ fn read_directory(
     let files = fields.required("files", count, &expected);
     let folders = fields.required("folders", count, &expected);
     let links = fields.optional("links", count, &expected);
+    let torn = fields.optional("torn", count, &expected);
+    let torn_databases = fields.optional("torn_databases", count, &expected);
     let bytes = fields.required(
         "bytes",
         |value| value.as_u64().filter(|bytes| *bytes <= MAX_ENTRY_BYTES),
@@ -150,6 +159,8 @@ fn read_directory(
         folders: folders?,
         links: links.unwrap_or(0),
         bytes: bytes?,
+        torn: torn.unwrap_or(0),
+        torn_databases: torn_databases.unwrap_or(0),
         root,
         secret,
     })

@@ -231,6 +231,8 @@ pub struct ListingCheck {
     folders: u64,
     links: u64,
     bytes: u64,
+    torn: u64,
+    torn_databases: u64,
 }
 
 impl ListingCheck {
@@ -249,6 +251,8 @@ impl ListingCheck {
             folders: 0,
             links: 0,
             bytes: 0,
+            torn: 0,
+            torn_databases: 0,
         }
     }
 
@@ -295,6 +299,12 @@ impl ListingCheck {
             ("folders", self.folders, promised.folders),
             ("links", self.links, promised.links),
             ("bytes", self.bytes, promised.bytes),
+            ("torn files", self.torn, promised.torn),
+            (
+                "torn databases",
+                self.torn_databases,
+                promised.torn_databases,
+            ),
         ];
         let other = counts.into_iter().filter(|(_, found, said)| found != said);
         let other = other.map(|(what, found, said)| {
@@ -309,6 +319,8 @@ impl ListingCheck {
         let (count, most, what) = match &line.node {
             ListedNode::File(record) => {
                 self.bytes = self.bytes.saturating_add(record.size);
+                self.torn += u64::from(record.torn);
+                self.torn_databases += u64::from(record.torn && record.engine().is_some());
                 (&mut self.files, promised.files, "files")
             }
             ListedNode::Folder(_) => (&mut self.folders, promised.folders, "folders"),

@@ -57,6 +57,8 @@ fn check(lines: &[ListingLine]) -> ListingCheck {
         folders: 0,
         links: 0,
         bytes: 0,
+        torn: 0,
+        torn_databases: 0,
         root: FolderRecord::default(),
         secret: false,
     };
@@ -65,6 +67,8 @@ fn check(lines: &[ListingLine]) -> ListingCheck {
             ListedNode::File(record) => {
                 promised.files += 1;
                 promised.bytes += record.size;
+                promised.torn += u64::from(record.torn);
+                promised.torn_databases += u64::from(record.torn && record.engine().is_some());
             }
             ListedNode::Folder(_) => promised.folders += 1,
             ListedNode::Link(_) => promised.links += 1,
@@ -207,4 +211,20 @@ fn a_listing_holds_what_the_manifest_promises_and_no_more() {
     assert_eq!(fewer.finish().len(), 2, "files and bytes");
     assert!(fault(&mut fewer, &lines[1]).is_ok());
     assert_eq!(fewer.finish(), Vec::new());
+}
+
+#[test]
+fn torn_files_are_counted_and_compared_with_the_manifest() {
+    let mut torn = file(b"a");
+    if let ListedNode::File(record) = &mut torn.node {
+        record.torn = true;
+        record.kind = Some("sqlite".into());
+    }
+    assert_eq!(faults(std::slice::from_ref(&torn)), Vec::<String>::new());
+    let mut check = check(&[file(b"a")]);
+    check.line(text(&torn).trim_end().as_bytes()).expect("good");
+    let found = format!("{:?}", check.finish());
+    for what in ["1 torn files", "1 torn databases"] {
+        assert!(found.contains(what), "{found}");
+    }
 }

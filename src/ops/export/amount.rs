@@ -36,6 +36,12 @@ impl Amount {
     pub fn archived(source: &Source, manifest: &Manifest) -> Option<Amount> {
         let name: &EntryName = &source.name;
         if source.is_directory() {
+            if let Some(listed) = manifest.directories.get(name) {
+                return Some(Amount {
+                    files: listed.files,
+                    bytes: listed.bytes,
+                });
+            }
             manifest.trees.get(name)?;
             let files = files_of(name, &manifest.files);
             return Some(Amount::of(files.map(|(_, _, record)| record)));

@@ -202,11 +202,11 @@ pub struct Detail {
     /// The reason why it could not be read, if the destination gave one.
     pub fault: Option<String>,
     /// The number of its entries.
-    pub entries: Option<usize>,
+    pub entries: Option<u64>,
     /// The bytes of its entries.
     pub content_bytes: Option<u64>,
     /// The number of its entries that are torn.
-    pub torn: Option<usize>,
+    pub torn: Option<u64>,
     /// True if a database is among them.
     #[serde(skip)]
     pub(super) torn_database: bool,
@@ -272,9 +272,9 @@ impl Detail {
             Some(manifest) => Detail {
                 verified: ListProof::Manifest,
                 fault: None,
-                entries: Some(manifest.files.len()),
+                entries: Some(manifest.count()),
                 content_bytes: Some(manifest.total_bytes()),
-                torn: Some(manifest.torn().count()),
+                torn: Some(manifest.torn_count()),
                 torn_database: manifest.has_torn_database(),
                 hookshot_version: Some(manifest.hookshot_version.to_string()),
                 app: manifest.app,
