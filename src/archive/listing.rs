@@ -2,8 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead as _, BufReader, Read},
-    os::unix::fs::FileExt as _,
+    io::{BufRead as _, BufReader},
     sync::Arc,
 };
 
@@ -14,6 +13,7 @@ use crate::model::{
     limits::BUFFER_BYTES,
     manifest::{LineReader, ListingLine},
 };
+use crate::work::range::FileRange;
 
 /// The lines of the listing of one directory. Each reading has a position of its own.
 #[derive(Debug, Clone)]
@@ -36,23 +36,14 @@ impl Listing {
     }
 
     /// Returns its text.
-    pub fn text(&self) -> impl Read + use<> {
-        TextRange {
-            file: self.file.clone(),
-            at: self.start,
-            end: self.start + self.bytes,
-        }
+    pub fn text(&self) -> FileRange {
+        FileRange::new(self.file.clone(), self.start, self.bytes)
     }
 
     /// Returns its lines, from the first.
     pub fn lines(&self) -> ListingLines {
-        let text = TextRange {
-            file: self.file.clone(),
-            at: self.start,
-            end: self.start + self.bytes,
-        };
         ListingLines {
-            text: BufReader::with_capacity(BUFFER_BYTES, text),
+            text: BufReader::with_capacity(BUFFER_BYTES, self.text()),
             reader: LineReader::new(self.directory.clone()),
             number: 0,
             buffer: Vec::new(),
@@ -63,7 +54,7 @@ impl Listing {
 /// The lines of a listing, one by one.
 #[derive(Debug)]
 pub struct ListingLines {
-    text: BufReader<TextRange>,
+    text: BufReader<FileRange>,
     reader: LineReader,
     number: u64,
     buffer: Vec<u8>,
@@ -92,23 +83,5 @@ impl Iterator for ListingLines {
 
     fn next(&mut self) -> Option<Result<ListingLine>> {
         self.read().transpose()
-    }
-}
-
-/// A range of a file.
-#[derive(Debug)]
-struct TextRange {
-    file: Arc<File>,
-    at: u64,
-    end: u64,
-}
-
-impl Read for TextRange {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.end.saturating_sub(self.at);
-        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let count = self.file.read_at(&mut buffer[..most], self.at)?;
-        self.at += count as u64;
-        Ok(count)
     }
 }

@@ -8,17 +8,6 @@ use crate::{
     },
 };
 
-/// The least bytes that the record of a file in a directory adds to the manifest beside the name of the file, which it
-/// contains twice.
-const LEAST_RECORD_BYTES: usize = 177;
-
-/// Returns the least bytes that files with names of these lengths add to the manifest.
-pub fn least_bytes(names: impl Iterator<Item = usize>) -> u64 {
-    names.fold(0, |sum, name| {
-        sum.saturating_add((LEAST_RECORD_BYTES + 2 * name) as u64)
-    })
-}
-
 /// Returns the failure of an export whose archive no reader would accept. `directory` is the directory that fills the
 /// manifest, with the number of its files.
 pub fn too_large(directory: Option<(&str, usize)>) -> Failure {
@@ -60,24 +49,6 @@ mod tests {
     fn file(name: String) -> (EntryName, FileRecord) {
         let name = EntryName::new(&name).expect("a good name");
         (name.clone(), FileRecord::new(name, Digest::of(b""), 0))
-    }
-
-    #[test]
-    fn no_record_of_a_directory_is_shorter_than_is_reckoned() {
-        let least = |number: usize| {
-            let (name, mut record) = file(format!("data/{number:03}"));
-            record.kind = Some("file".into());
-            record.mode = Some(0o644);
-            (record.uid, record.gid, record.mtime) = (Some(0), Some(0), Some(0));
-            (name, record)
-        };
-        let length = |count| manifest((0..count).map(least)).to_bytes().len() as u64;
-        let reckoned = least_bytes([8; 100].into_iter());
-        let added = length(101) - length(1);
-        assert!(
-            added >= reckoned && added <= reckoned + 200,
-            "{added} {reckoned}"
-        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The bytes of an archive, over `Read` and `Write` only: gzip members, their index, the tar, and the reader that
 //! guards the border.
 
+pub mod ahead;
 mod budget;
 pub mod contents;
 pub mod fault;

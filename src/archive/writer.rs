@@ -1,11 +1,15 @@
 //! Writes an archive: root folder, manifest, entries in the manifest's order (docs/format.md, "The tar").
 
-use std::io::{self, Read, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+};
 
 use anyhow::{Context as _, Result};
 
 pub use super::gzip::pack::Level;
 use super::{
+    ahead::{Ahead, Batch, ListedFile},
     gzip::pack::MemberWriter,
     manifest_text,
     reuse::Earlier,
@@ -21,19 +25,56 @@ use crate::{
     },
 };
 
-/// Writes the archive that `manifest` describes to `out`; `open` gives the content of each entry.
-///
-/// Blocks that `earlier` already compressed are reused; that does not change the output. If the size of an entry
-/// differs from the manifest, its source changed meanwhile: an error. Digests are not computed here; reading the
-/// archive back finds content that changed. If no reader would accept the manifest, the error is [`Kind::Usage`],
-/// before anything is written.
+/// The files of directories that have listings.
+pub trait ListedFiles {
+    /// Returns the files of the directory called `name`, in the order of its listing.
+    fn files(&self, name: &EntryName) -> Result<Box<dyn Iterator<Item = Result<ListedFile>> + '_>>;
+
+    /// Takes note of files that are packed now, and of their bytes. May end the work with an error.
+    fn packed(&self, files: u64, bytes: u64) -> Result<(), Failure>;
+}
+
+/// The files of an archive in which no directory has a listing.
+pub struct NoListedFiles;
+
+impl ListedFiles for NoListedFiles {
+    fn files(&self, name: &EntryName) -> Result<Box<dyn Iterator<Item = Result<ListedFile>> + '_>> {
+        anyhow::bail!("the files of {name} are missing")
+    }
+
+    fn packed(&self, _: u64, _: u64) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Writes the archive that `manifest` describes to `out`; `open` gives the content of each entry. Returns an error if
+/// a directory has a listing: [`write_with`] writes those.
 pub fn write<W: Write, R: Read>(
     out: W,
     manifest: &Manifest,
     level: Level,
     threads: Threads,
     earlier: Option<&Earlier>,
+    open: impl FnMut(&EntryName) -> Result<R>,
+) -> Result<Written<W>> {
+    write_with(out, manifest, level, threads, earlier, open, &NoListedFiles)
+}
+
+/// Writes the archive that `manifest` describes to `out`; `open` gives the content of each entry, and `listed` that of
+/// the files of directories that have listings.
+///
+/// Blocks that `earlier` already compressed are reused; that does not change the output. If the size of an entry
+/// differs from the manifest, its source changed meanwhile: an error. Digests are not computed here; reading the
+/// archive back finds content that changed. If no reader would accept the manifest, the error is [`Kind::Usage`],
+/// before anything is written.
+pub fn write_with<W: Write, R: Read>(
+    out: W,
+    manifest: &Manifest,
+    level: Level,
+    threads: Threads,
+    earlier: Option<&Earlier>,
     mut open: impl FnMut(&EntryName) -> Result<R>,
+    listed: &dyn ListedFiles,
 ) -> Result<Written<W>> {
     let root = manifest
         .root
@@ -51,11 +92,18 @@ pub fn write<W: Write, R: Read>(
     writer.members.write_all(&bytes)?;
     writer.pad(bytes.len() as u64)?;
     drop(bytes);
+    let directories = manifest.directories.iter();
+    let directories = directories.map(|(name, directory)| (&directory.listing, name));
+    let directories: BTreeMap<&EntryName, &EntryName> = directories.collect();
     for (name, record) in &manifest.files {
         let content = open(name)?;
         writer
             .entry(root, name, record, earlier, content)
             .with_context(|| format!("cannot archive {name}"))?;
+        if let Some(directory) = directories.get(name) {
+            let files = listed.files(directory)?;
+            writer.directory(root, files, earlier, threads, listed)?;
+        }
     }
     writer.members.write_all(&[0; 2 * BLOCK as usize])?;
     let (out, reused_bytes) = writer.members.finish()?;
@@ -65,7 +113,7 @@ pub fn write<W: Write, R: Read>(
 /// Returns the most bytes that the archive of `manifest` can have: no content shrinks, and every header is a long one.
 pub fn most_bytes(manifest: &Manifest) -> u64 {
     let text = manifest.to_bytes().len() as u64;
-    let headers = TAR_OVERHEAD_BYTES.saturating_mul(manifest.files.len() as u64 + 2);
+    let headers = TAR_OVERHEAD_BYTES.saturating_mul(manifest.count().saturating_add(2));
     let tar = manifest
         .total_bytes()
         .saturating_add(headers)
@@ -121,6 +169,50 @@ impl<W: Write> Writer<W> {
         Ok(self.pad(record.size)?)
     }
 
+    /// Writes the files of a directory that has a listing.
+    fn directory(
+        &mut self,
+        root: &str,
+        files: impl Iterator<Item = Result<ListedFile>>,
+        earlier: Option<&Earlier>,
+        threads: Threads,
+        listed: &dyn ListedFiles,
+    ) -> Result<()> {
+        let mut ahead = Ahead::start(threads, root);
+        for file in files {
+            let (record, content) = file?;
+            if Ahead::is_small(&record) {
+                ahead.add((record, content));
+                while let Some(batch) = ahead.take_full()? {
+                    self.batch(&batch, listed)?;
+                }
+                continue;
+            }
+            ahead.give();
+            while let Some(batch) = ahead.take()? {
+                self.batch(&batch, listed)?;
+            }
+            let name = &record.path;
+            let archiving = || format!("cannot archive {name}");
+            let content = content.open().with_context(archiving)?;
+            let watched = Advancing { content, listed };
+            self.entry(root, name, &record, earlier, watched)
+                .with_context(archiving)?;
+            listed.packed(1, 0)?;
+        }
+        ahead.give();
+        while let Some(batch) = ahead.take()? {
+            self.batch(&batch, listed)?;
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: &Batch, listed: &dyn ListedFiles) -> Result<()> {
+        self.members.write_all(&batch.tar)?;
+        listed.packed(batch.files, batch.bytes)?;
+        Ok(())
+    }
+
     fn pad(&mut self, size: u64) -> io::Result<()> {
         let padding = size.next_multiple_of(BLOCK) - size;
         self.members
@@ -128,11 +220,26 @@ impl<W: Write> Writer<W> {
     }
 }
 
-fn changed(name: &EntryName) -> anyhow::Error {
+/// Returns the failure of a source whose size is not what it was.
+pub(super) fn changed(name: &EntryName) -> anyhow::Error {
     Failure::new(
         Kind::Failed,
         format!("{name} changed while it was exported"),
     )
     .hint("export again when no process writes to the file")
     .into()
+}
+
+/// The content of a large file of a directory; each read is taken note of.
+struct Advancing<'a, R> {
+    content: R,
+    listed: &'a dyn ListedFiles,
+}
+
+impl<R: Read> Read for Advancing<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        self.listed.packed(0, count as u64)?;
+        Ok(count)
+    }
 }

@@ -23,7 +23,7 @@ pub fn read_directory(
         scratch: &context.scratch,
         threads: context.threads,
         quiet: Duration::ZERO,
-        manifest_bytes: u64::MAX,
+        unlisted_files: context.unlisted_files,
         databases: DatabaseHandling::AsFiles,
     };
     tree::stage(path, &source.name, &settings.rules(source)?, &caller)

@@ -45,6 +45,8 @@ pub const MAX_FAULTS: usize = 100;
 pub const HEAD_BYTES: usize = MEMBER_BYTES + (128 << 10);
 /// The largest source that is read once, into memory, in bytes.
 pub const SMALL_SOURCE_BYTES: u64 = 1 << 20;
+/// The largest file of a directory that is packed together with others, in bytes.
+pub const SMALL_FILE_BYTES: u64 = 128 << 10;
 /// The buffer for reading and writing files.
 pub const BUFFER_BYTES: usize = 256 << 10;
 /// The largest configuration file that is read; parsed TOML needs some 25 times the memory of its text.

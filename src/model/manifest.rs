@@ -81,8 +81,13 @@ impl Manifest {
         }
     }
 
-    /// Returns the entries whose content may be a state that they never had. The torn files of listed directories are
-    /// not among them.
+    /// Returns the number of files whose content may be a state that they never had.
+    pub fn torn_count(&self) -> u64 {
+        let listed = self.directories.values().map(|listed| listed.torn);
+        listed.fold(self.torn().count() as u64, u64::saturating_add)
+    }
+
+    /// Returns the entries of the manifest whose content may be a state that they never had.
     pub fn torn(&self) -> impl Iterator<Item = (&EntryName, &FileRecord)> {
         self.files.iter().filter(|(_, record)| record.torn)
     }
@@ -92,12 +97,6 @@ impl Manifest {
         let mut listed = self.directories.values();
         self.torn().any(|(_, record)| record.engine().is_some())
             || listed.any(|listed| listed.torn_databases > 0)
-    }
-
-    /// Returns the number of torn files in the archive, those of listed directories among them.
-    pub fn torn_count(&self) -> u64 {
-        let listed = self.directories.values().map(|listed| listed.torn);
-        listed.fold(self.torn().count() as u64, u64::saturating_add)
     }
 
     /// Returns true if the entry is the listing of a directory.

@@ -75,8 +75,8 @@ pub struct StageRequest<'a> {
     pub rules: &'a Rules,
     /// The time for which a directory's file must be untouched to be read in place.
     pub quiet: Duration,
-    /// The most bytes that the files of a directory may take in the manifest.
-    pub manifest_bytes: u64,
+    /// The most files, and the most folders and links, of a directory that has no listing.
+    pub unlisted_files: u64,
 }
 
 /// A source that was read: one entry, or many.

@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod events;
 pub mod panics;
+pub mod range;
 pub mod read_at;
 pub mod remark;
 pub mod remarks;

@@ -20,7 +20,7 @@ use hookshot::{
     },
     model::{
         entry_name::EntryName,
-        limits::MAX_MANIFEST_BYTES,
+        limits::UNLISTED_FILES,
         manifest::Manifest,
         rules::Rules,
         tree::{Tree, relative_of},
@@ -141,7 +141,7 @@ impl Bench {
             scratch: &self.folder().join("scratch"),
             threads: Threads::new(3).expect("some"),
             quiet,
-            manifest_bytes: MAX_MANIFEST_BYTES,
+            unlisted_files: UNLISTED_FILES,
             databases: hookshot::source::tree::database::DatabaseHandling::AsFiles,
         };
         stage(path, &name(), rules, &caller)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    FileRecord, ManifestFault,
+    FileRecord, ListedNode, ListingLine, ManifestFault,
     fields::Fields,
     file_json::entry_name,
     record::FolderRecord,
@@ -39,9 +39,9 @@ pub struct ListedDirectory {
     pub links: u64,
     /// The bytes of its files.
     pub bytes: u64,
-    /// The number of its files that are torn.
+    /// The number of its files whose content may be a state that they never had.
     pub torn: u64,
-    /// The number of databases among them.
+    /// The number of databases among these.
     pub torn_databases: u64,
     /// The top folder.
     pub root: FolderRecord,
@@ -50,6 +50,36 @@ pub struct ListedDirectory {
 }
 
 impl ListedDirectory {
+    /// Returns a directory without files; `None` if its name is too long for one with a listing.
+    pub fn new(name: &EntryName, root: FolderRecord) -> Option<ListedDirectory> {
+        Some(ListedDirectory {
+            listing: ListedDirectory::listing_of(name)?,
+            files: 0,
+            folders: 0,
+            links: 0,
+            bytes: 0,
+            torn: 0,
+            torn_databases: 0,
+            root,
+            secret: false,
+        })
+    }
+
+    /// Counts a line of its listing.
+    pub fn count(&mut self, line: &ListingLine) {
+        match &line.node {
+            ListedNode::File(record) => {
+                self.files += 1;
+                self.bytes = self.bytes.saturating_add(record.size);
+                self.torn += u64::from(record.torn);
+                let is_database = record.torn && record.engine().is_some();
+                self.torn_databases += u64::from(is_database);
+            }
+            ListedNode::Folder(_) => self.folders += 1,
+            ListedNode::Link(_) => self.links += 1,
+        }
+    }
+
     /// Returns the name of the listing of the directory called `name`; `None` if that name is too long for one.
     pub fn listing_of(name: &EntryName) -> Option<EntryName> {
         let listing = format!("{name}{ENDING}");

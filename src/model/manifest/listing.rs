@@ -227,32 +227,31 @@ pub struct ListingCheck {
     /// The path of the folder that was entered last; what follows lies in it or in one of those above it.
     entered: Vec<u8>,
     number: u64,
-    files: u64,
-    folders: u64,
-    links: u64,
-    bytes: u64,
-    torn: u64,
-    torn_databases: u64,
+    found: ListedDirectory,
 }
 
 impl ListingCheck {
     /// Creates the check of the listing of the directory called `name`, of which the manifest says `promised`.
     pub fn new(name: EntryName, promised: ListedDirectory) -> ListingCheck {
-        ListingCheck {
-            reader: LineReader::new(name),
-            promised,
-            last: Vec::new(),
-            last_what: "",
-            leaf: Vec::new(),
-            leaf_what: "",
-            entered: Vec::new(),
-            number: 0,
+        let found = ListedDirectory {
             files: 0,
             folders: 0,
             links: 0,
             bytes: 0,
             torn: 0,
             torn_databases: 0,
+            ..promised.clone()
+        };
+        ListingCheck {
+            reader: LineReader::new(name),
+            promised,
+            found,
+            last: Vec::new(),
+            last_what: "",
+            leaf: Vec::new(),
+            leaf_what: "",
+            entered: Vec::new(),
+            number: 0,
         }
     }
 
@@ -293,16 +292,16 @@ impl ListingCheck {
 
     /// Returns the faults that are known only at the end.
     pub fn finish(&self) -> Vec<ManifestFault> {
-        let promised = &self.promised;
+        let (promised, found) = (&self.promised, &self.found);
         let counts = [
-            ("files", self.files, promised.files),
-            ("folders", self.folders, promised.folders),
-            ("links", self.links, promised.links),
-            ("bytes", self.bytes, promised.bytes),
-            ("torn files", self.torn, promised.torn),
+            ("files", found.files, promised.files),
+            ("folders", found.folders, promised.folders),
+            ("links", found.links, promised.links),
+            ("bytes", found.bytes, promised.bytes),
+            ("torn files", found.torn, promised.torn),
             (
                 "torn databases",
-                self.torn_databases,
+                found.torn_databases,
                 promised.torn_databases,
             ),
         ];
@@ -315,21 +314,16 @@ impl ListingCheck {
 
     /// Counts a line; refuses more than the manifest promises at once.
     fn count(&mut self, line: &ListingLine) -> Result<(), Vec<ManifestFault>> {
-        let promised = &self.promised;
+        self.found.count(line);
+        let (promised, found) = (&self.promised, &self.found);
         let (count, most, what) = match &line.node {
-            ListedNode::File(record) => {
-                self.bytes = self.bytes.saturating_add(record.size);
-                self.torn += u64::from(record.torn);
-                self.torn_databases += u64::from(record.torn && record.engine().is_some());
-                (&mut self.files, promised.files, "files")
-            }
-            ListedNode::Folder(_) => (&mut self.folders, promised.folders, "folders"),
-            ListedNode::Link(_) => (&mut self.links, promised.links, "links"),
+            ListedNode::File(_) => (found.files, promised.files, "files"),
+            ListedNode::Folder(_) => (found.folders, promised.folders, "folders"),
+            ListedNode::Link(_) => (found.links, promised.links, "links"),
         };
-        *count += 1;
-        let fault = match *count > most {
+        let fault = match count > most {
             true => format!("it has more than the {most} {what} that the manifest says"),
-            false if self.bytes > promised.bytes => format!(
+            false if found.bytes > promised.bytes => format!(
                 "its files have more than the {} bytes that the manifest says",
                 promised.bytes
             ),

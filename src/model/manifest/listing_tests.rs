@@ -51,28 +51,10 @@ fn text(line: &ListingLine) -> String {
 }
 
 fn check(lines: &[ListingLine]) -> ListingCheck {
-    let mut promised = ListedDirectory {
-        listing: ListedDirectory::listing_of(&directory()).expect("short"),
-        files: 0,
-        folders: 0,
-        links: 0,
-        bytes: 0,
-        torn: 0,
-        torn_databases: 0,
-        root: FolderRecord::default(),
-        secret: false,
-    };
+    let root = FolderRecord::default();
+    let mut promised = ListedDirectory::new(&directory(), root).expect("a short name");
     for line in lines {
-        match &line.node {
-            ListedNode::File(record) => {
-                promised.files += 1;
-                promised.bytes += record.size;
-                promised.torn += u64::from(record.torn);
-                promised.torn_databases += u64::from(record.torn && record.engine().is_some());
-            }
-            ListedNode::Folder(_) => promised.folders += 1,
-            ListedNode::Link(_) => promised.links += 1,
-        }
+        promised.count(line);
     }
     ListingCheck::new(directory(), promised)
 }

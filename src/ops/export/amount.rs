@@ -10,7 +10,7 @@ use crate::{
     machine::contents,
     model::{
         entry_name::EntryName,
-        manifest::{FileRecord, Manifest},
+        manifest::{FileRecord, ListedDirectory, Manifest},
         tree::files_of,
     },
 };
@@ -32,15 +32,20 @@ impl Amount {
         records.fold(Amount::default(), add)
     }
 
+    /// The amount of a directory that has a listing.
+    pub fn listed(directory: &ListedDirectory) -> Amount {
+        Amount {
+            files: directory.files,
+            bytes: directory.bytes,
+        }
+    }
+
     /// Returns what an archive has of a source; nothing if it does not know the source.
     pub fn archived(source: &Source, manifest: &Manifest) -> Option<Amount> {
         let name: &EntryName = &source.name;
         if source.is_directory() {
-            if let Some(listed) = manifest.directories.get(name) {
-                return Some(Amount {
-                    files: listed.files,
-                    bytes: listed.bytes,
-                });
+            if let Some(directory) = manifest.directories.get(name) {
+                return Some(Amount::listed(directory));
             }
             manifest.trees.get(name)?;
             let files = files_of(name, &manifest.files);

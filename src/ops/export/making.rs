@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
+    packing::Packing,
     place::LocalPlace,
     report::{OutputReport, failed, failed_by},
 };
@@ -37,7 +38,10 @@ use crate::{
         manifest::Manifest,
         written::ShownPath,
     },
-    source::{staged::StagedContent, tree::ContentChanged},
+    source::{
+        staged::StagedContent,
+        tree::{ContentChanged, StagedListing},
+    },
     store::{Proof, is_taken},
     work::events::ExportEvent,
 };
@@ -49,6 +53,7 @@ pub struct Making<'a> {
     pub manifest: &'a Manifest,
     pub level: Level,
     pub contents: &'a BTreeMap<EntryName, StagedContent>,
+    pub listings: &'a BTreeMap<EntryName, StagedListing>,
     pub earlier: Option<Earlier>,
 }
 
@@ -273,14 +278,24 @@ impl Making<'_> {
         let out = BufWriter::with_capacity(BUFFER_BYTES, out);
         let (manifest, threads) = (self.manifest, context.threads);
         // They are asked for in order.
-        let mut contents = self.contents.iter();
-        let written = writer::write(out, manifest, self.level, threads, earlier, |entry| {
-            let next = contents.next().filter(|(name, _)| *name == entry);
+        let mut contents = self.contents.iter().peekable();
+        let open = |entry: &EntryName| {
+            let mut listings = self.listings.values();
+            if let Some(listing) = listings.find(|listing| listing.directory().listing == *entry) {
+                return Ok(context.watch(Box::new(listing.text()) as Box<dyn Read>));
+            }
+            let next = contents.next_if(|(name, _)| *name == entry);
             let content = next.map(|(_, content)| content);
             let content = content.or_else(|| self.contents.get(entry));
             let content = content.context("an entry without a source")?;
             Ok(context.watch(content.open()?))
-        })?;
+        };
+        let listed = Packing {
+            context,
+            listings: self.listings,
+        };
+        let written =
+            writer::write_with(out, manifest, self.level, threads, earlier, open, &listed)?;
         Ok(written.reused_bytes)
     }
 

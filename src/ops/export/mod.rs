@@ -2,7 +2,9 @@
 
 mod amount;
 mod around;
+mod gathered;
 mod making;
+mod packing;
 mod place;
 mod report;
 mod request;
@@ -19,10 +21,11 @@ use serde_json::Value;
 
 use self::{
     around::Around,
+    gathered::{Gathered, describe},
     making::{Made, Making},
     place::Outputs,
     report::nowhere,
-    stage::{Gathered, describe, look_back, stage},
+    stage::{look_back, stage},
 };
 pub use self::{
     report::{ExportReport, OutputReport},
@@ -97,14 +100,15 @@ pub fn export(
     let named = |entries: &[EntryName]| entries.iter().map(ToString::to_string).collect();
     // The database of the service comes before those that lie in its directories.
     let snapshot_of = |is_apart: bool| {
-        let mut files = manifest.files.iter();
+        let mut files = manifest.files.iter().chain(&gathered.listed_databases);
         files.find_map(|(name, file)| {
             let is_it = gathered.databases.contains(name) != is_apart;
             file.snapshot.clone().filter(|_| is_it)
         })
     };
     let snapshot = snapshot_of(true).or_else(|| snapshot_of(false));
-    let checks = manifest.files.iter().filter_map(|(name, record)| {
+    let databases = manifest.files.iter().chain(&gathered.listed_databases);
+    let checks = databases.filter_map(|(name, record)| {
         let checked = CheckExtent::of(record)?;
         Some((name.to_string(), checked.check))
     });
@@ -118,7 +122,7 @@ pub fn export(
         archive_escaped,
         verified: made.outputs.iter().all(|arrival| arrival.good),
         outputs: made.outputs,
-        files: manifest.files.len(),
+        files: usize::try_from(manifest.count()).unwrap_or(usize::MAX),
         size_bytes: made.size_bytes,
         sha256: made.digest.to_string(),
         root: name.to_string(),
@@ -169,13 +173,14 @@ fn once(
         level,
         &mut gathered,
         app_version,
-    );
+    )?;
     let making = Making {
         context,
         name,
         manifest: &manifest,
         level,
         contents: &gathered.contents,
+        listings: &gathered.listings,
         earlier,
     };
     let mut made = making.make(here, away)?;
@@ -185,6 +190,7 @@ fn once(
     made.outputs.extend(missed);
     // The copies are in the archive now.
     gathered.contents.clear();
+    gathered.listings.clear();
     Ok((made, manifest, gathered))
 }
 

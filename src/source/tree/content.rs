@@ -1,7 +1,7 @@
 //! The content of a file of a directory when it is packed: opened again, or from the copy.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ffi::OsStr,
     fmt,
     fs::File,
@@ -32,8 +32,8 @@ pub struct OpenDirectory {
     pub top: Top,
     pub name: EntryName,
     pub rules: Rules,
-    /// The folder in it in which the last file was opened: the next one is likely to lie there as well.
-    last: Mutex<Option<(Vec<u8>, Arc<OwnedFd>)>>,
+    /// The folders in it in which files were opened last: the next ones are likely to lie there as well.
+    last: Mutex<VecDeque<(Vec<u8>, Arc<OwnedFd>)>>,
     whereabouts: Mutex<Whereabouts>,
 }
 
@@ -45,6 +45,8 @@ struct Whereabouts {
     paths: HashMap<(u64, u64), RelativeName>,
 }
 
+/// The folders that are kept open: each thread that reads files is in one of two.
+const KEPT_FOLDERS: usize = 16;
 /// The most searches for a file that lost its name: it may get yet another one meanwhile.
 const SEARCHES: usize = 8;
 
@@ -74,14 +76,15 @@ impl OpenDirectory {
 
     fn folder(&self, folder: &[u8]) -> io::Result<Arc<OwnedFd>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((path, fd)) = &*last
-            && path == folder
-        {
+        if let Some((_, fd)) = last.iter().find(|(path, _)| path == folder) {
             return Ok(fd.clone());
         }
         let fd = Folders::new(&self.top).at(folder)?.try_clone_to_owned()?;
         let fd = Arc::new(fd);
-        *last = Some((folder.to_owned(), fd.clone()));
+        if last.len() >= KEPT_FOLDERS {
+            last.pop_back();
+        }
+        last.push_front((folder.to_owned(), fd.clone()));
         Ok(fd)
     }
 
@@ -127,6 +130,51 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The bytes that [`Seen::store`] writes.
+    pub const BYTES: usize = 7 * 8;
+
+    /// Writes it to `bytes`, which are [`Seen::BYTES`].
+    pub fn store(&self, bytes: &mut [u8]) {
+        let nanoseconds =
+            u64::from(self.mtime.nanoseconds) << 32 | u64::from(self.ctime.nanoseconds);
+        let numbers = [
+            self.inode.0,
+            self.inode.1,
+            self.size,
+            self.mtime.seconds as u64,
+            self.ctime.seconds as u64,
+            nanoseconds,
+            self.names,
+        ];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    /// Reads what [`Seen::store`] wrote.
+    pub fn load(bytes: &[u8]) -> Seen {
+        let mut numbers = bytes.chunks_exact(8).map(|place| {
+            let mut number = [0; 8];
+            number.copy_from_slice(place);
+            u64::from_le_bytes(number)
+        });
+        let mut next = || numbers.next().unwrap_or(0);
+        let (inode, size) = ((next(), next()), next());
+        let (mtime, ctime) = (next() as i64, next() as i64);
+        let (nanoseconds, names) = (next(), next());
+        let time = |seconds, nanoseconds| Modified {
+            seconds,
+            nanoseconds,
+        };
+        Seen {
+            inode,
+            size,
+            mtime: time(mtime, (nanoseconds >> 32) as u32),
+            ctime: time(ctime, nanoseconds as u32),
+            names,
+        }
+    }
+
     /// Returns the numbers and times of `look`.
     pub fn of(look: &Look) -> Seen {
         Seen {
@@ -174,8 +222,42 @@ impl Reopened {
         }
     }
 
+    /// Returns the file `name` that was seen like this when its content had this digest.
+    pub(super) fn seen_as(
+        origin: &Arc<OpenDirectory>,
+        name: RelativeName,
+        seen: Seen,
+        digest: Digest,
+    ) -> Reopened {
+        Reopened {
+            origin: origin.clone(),
+            name,
+            seen,
+            digest,
+        }
+    }
+
     pub(super) fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// Appends the content, of `size` bytes, to `bytes` with as few calls of the system as can be. Returns false, and
+    /// appends nothing, if anything is not as it was: then [`Reopened::open`] tells.
+    pub(super) fn append(&self, size: usize, bytes: &mut Vec<u8>) -> bool {
+        let start = bytes.len();
+        let mut read = || -> io::Result<bool> {
+            let (folder, name) = split(self.name.as_bytes());
+            let folder = self.origin.folder(folder)?;
+            let mut file = open_file(folder.as_fd(), OsStr::from_bytes(name))?;
+            bytes.resize(start + size, 0);
+            io::Read::read_exact(&mut file, &mut bytes[start..])?;
+            Ok(self.seen.is_unchanged(&Look::of(&file)?))
+        };
+        let is_read = self.seen.size == size as u64 && read().unwrap_or(false);
+        if !is_read {
+            bytes.truncate(start);
+        }
+        is_read
     }
 
     /// Gives it the name under which it was found later.
@@ -302,8 +384,28 @@ impl Spooled {
         }
     }
 
+    /// Returns the copy, of `size` bytes, of a file that was seen like this, from `start` of `spool` on.
+    pub(super) fn at(spool: &Arc<File>, start: u64, size: u64, seen: Seen) -> Spooled {
+        Spooled {
+            spool: spool.clone(),
+            start,
+            size,
+            seen,
+        }
+    }
+
     pub(super) fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// Returns the file that holds the copy.
+    pub(super) fn spool(&self) -> &Arc<File> {
+        &self.spool
+    }
+
+    /// Returns the place of the copy in that file.
+    pub(super) fn start(&self) -> u64 {
+        self.start
     }
 
     /// Returns the content from its beginning.

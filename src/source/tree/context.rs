@@ -15,8 +15,8 @@ pub struct TreeContext<'a> {
     pub threads: Threads,
     /// The time for which a file must be untouched to be read in place; [`QUIET`] by default.
     pub quiet: Duration,
-    /// The most bytes that the files may take in the manifest; [`u64::MAX`] if no archive is made of them.
-    pub manifest_bytes: u64,
+    /// The most files, and the most folders and links, of a directory that has no listing.
+    pub unlisted_files: u64,
     /// The treatment of databases.
     pub databases: DatabaseHandling<'a>,
 }

@@ -9,6 +9,7 @@ mod context;
 pub mod database;
 mod hash;
 mod hashed;
+pub mod listed;
 mod listing;
 mod reading;
 pub mod source;
@@ -20,26 +21,22 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Result, bail};
 
 use self::{
-    content::OpenDirectory,
-    hash::Recent,
-    listing::{Collected, FoundFile},
-    reading::Reading,
-    spool::Spool,
+    content::OpenDirectory, hash::Recent, listing::Collected, reading::Reading, spool::Spool,
 };
 pub use self::{
     content::{ContentChanged, Reopened, Spooled},
     context::{QUIET, TreeContext},
+    listed::StagedListing,
     staged::StagedTree,
 };
 use crate::{
-    archive::manifest_text,
     disk::{dangling, tree::beneath::Top},
     error::{Failure, Kind},
     model::{entry_name::EntryName, relative::is_tree_name, rules::Rules},
 };
 
 /// Reads the directory at `path` for the archive, as the source `name`. If files cannot be read, all of them are named,
-/// and it fails. More files than the manifest has room for are refused before any is read.
+/// and it fails.
 ///
 /// A file that begins like a database is copied as one, and its engine's companion files are left out. If that fails,
 /// it is copied as a plain file.
@@ -64,7 +61,6 @@ pub fn stage(
     let begun = spool.moment_before(Duration::ZERO)?;
     let mut collected = Collected::new(&top, rules)?;
     let files = std::mem::take(&mut collected.files);
-    refuse_too_many(&files, name, caller.manifest_bytes)?;
     let recent = spool.moment_before(caller.quiet)?;
     let mut reading = Reading::new(
         path,
@@ -81,17 +77,11 @@ pub fn stage(
     );
     reading.read(files)?;
     reading.follow(begun)?;
-    reading.finish(begun)
-}
-
-/// Refuses more files than an archive can hold before any is read. The writer of the manifest counts more exactly.
-fn refuse_too_many(files: &[FoundFile], name: &EntryName, most_bytes: u64) -> Result<(), Failure> {
-    let below = name.as_str().len() + 1;
-    let names = files.iter().map(|file| below + file.name.as_bytes().len());
-    if manifest_text::least_bytes(names) > most_bytes {
-        return Err(manifest_text::too_large(Some((name.as_str(), files.len()))));
+    let staged = reading.finish(begun)?;
+    match staged.is_large(caller.unlisted_files) {
+        true => staged.list(name, caller.scratch),
+        false => Ok(staged),
     }
-    Ok(())
 }
 
 fn open(path: &Path, name: &EntryName) -> Result<Top> {

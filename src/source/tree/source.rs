@@ -74,7 +74,7 @@ impl SourceBehavior for DirectorySource {
             scratch: context.scratch,
             threads: context.threads,
             quiet: request.quiet,
-            manifest_bytes: request.manifest_bytes,
+            unlisted_files: request.unlisted_files,
             databases: DatabaseHandling::Copied(&take),
         };
         let staged = stage(&self.path, request.name, request.rules, &caller)?;

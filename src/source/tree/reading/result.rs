@@ -9,7 +9,10 @@ use std::{
 use anyhow::Result;
 use rustix::fs::{self as sys, AtFlags, StatxFlags};
 
-use super::{super::StagedTree, PATIENCE, Reading};
+use super::{
+    super::staged::{StagedTree, is_database},
+    PATIENCE, Reading,
+};
 use crate::{
     disk::tree::beneath::Folders,
     error::{Failure, Kind},
@@ -55,6 +58,9 @@ impl Reading<'_> {
         records.sort_by(|(one, _), (other, _)| one.cmp(other));
         contents.sort_by(|(one, _), (other, _)| one.cmp(other));
         let tree = std::mem::take(&mut self.collected.tree);
+        let origin = self.origin.clone();
+        let databases = records.iter().filter(|(_, record)| is_database(record));
+        let databases = databases.cloned().collect();
         self.origin.remember(self.collected);
         Ok(StagedTree {
             records,
@@ -65,6 +71,9 @@ impl Reading<'_> {
             vanished: vanished.finish(),
             torn,
             unproven,
+            listing: None,
+            databases,
+            origin,
         })
     }
 

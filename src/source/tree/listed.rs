@@ -1,0 +1,334 @@
+//! A directory of many files that was read: the lines of its listing and where the content of each file is, in a file
+//! without a name, so that the memory for them does not grow with their number.
+
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::content::{OpenDirectory, Reopened, Seen, Spooled};
+use crate::{
+    archive::ahead::FileContent,
+    model::{
+        digest::{Digest, Hashing},
+        entry_name::EntryName,
+        limits::BUFFER_BYTES,
+        manifest::{
+            FileRecord, LISTING_KIND, LineReader, ListedDirectory, ListedNode, ListingLine,
+        },
+        tree::FolderRecord,
+    },
+    source::staged::StagedContent,
+    work::range::FileRange,
+};
+
+/// The kinds of content in the spool.
+const NOTHING: u8 = 0;
+const REOPENED: u8 = 1;
+const SPOOLED: u8 = 2;
+const KEPT: u8 = 3;
+/// What stands before each line: its length, and the kind of content.
+const HEAD_BYTES: usize = 5;
+/// Where the content of a file is: a number, and what was seen of the file.
+const CONTENT_BYTES: usize = 8 + Seen::BYTES;
+
+/// The lines of a directory while they are stored, in the order of a listing.
+pub struct ListingSpool {
+    name: EntryName,
+    out: BufWriter<File>,
+    hashing: Hashing<io::Sink>,
+    directory: ListedDirectory,
+    kept: Vec<StagedContent>,
+    copies: Option<Arc<File>>,
+    line: Vec<u8>,
+}
+
+impl ListingSpool {
+    /// Creates an empty one in the folder `scratch`, for the directory called `name` with the top folder `root`.
+    pub fn create(name: &EntryName, root: FolderRecord, scratch: &Path) -> Result<ListingSpool> {
+        let file = tempfile::tempfile_in(scratch)
+            .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
+        let directory = ListedDirectory::new(name, root);
+        let directory = directory.with_context(|| {
+            format!("the name of the source {name} is too long for a directory of many files")
+        })?;
+        Ok(ListingSpool {
+            name: name.clone(),
+            out: BufWriter::with_capacity(BUFFER_BYTES, file),
+            hashing: Hashing::new(io::sink()),
+            directory,
+            kept: Vec::new(),
+            copies: None,
+            line: Vec::new(),
+        })
+    }
+
+    /// Stores a line, and the content of the file if it is one.
+    pub fn push(&mut self, line: &ListingLine, content: Option<StagedContent>) -> Result<()> {
+        self.directory.count(line);
+        self.line.clear();
+        line.write(&self.name, &mut self.line);
+        self.hashing.write_all(&self.line)?;
+        let mut place = [0; CONTENT_BYTES];
+        let kind = match content {
+            None => NOTHING,
+            Some(StagedContent::Reopened(content)) => {
+                content.seen().store(&mut place[8..]);
+                REOPENED
+            }
+            Some(StagedContent::Spooled(content)) => {
+                place[..8].copy_from_slice(&content.start().to_le_bytes());
+                content.seen().store(&mut place[8..]);
+                self.copies.get_or_insert_with(|| content.spool().clone());
+                SPOOLED
+            }
+            Some(content) => {
+                place[..8].copy_from_slice(&(self.kept.len() as u64).to_le_bytes());
+                self.kept.push(content);
+                KEPT
+            }
+        };
+        let length = u32::try_from(self.line.len()).context("a line of a listing is too long")?;
+        let writing = "cannot write the records of a directory in the temporary folder";
+        let mut store = || -> io::Result<()> {
+            self.out.write_all(&length.to_le_bytes())?;
+            self.out.write_all(&[kind])?;
+            if kind != NOTHING {
+                self.out.write_all(&place)?;
+            }
+            self.out.write_all(&self.line)
+        };
+        store().context(writing)
+    }
+
+    /// Returns the directory, of which all lines are stored. Its files lie in `origin`.
+    pub fn finish(self, origin: Arc<OpenDirectory>) -> Result<StagedListing> {
+        let file = self
+            .out
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error);
+        let file =
+            file.context("cannot write the records of a directory in the temporary folder")?;
+        let (checksum, size) = self.hashing.finish();
+        Ok(StagedListing {
+            name: self.name,
+            directory: self.directory,
+            checksum,
+            size,
+            file: Arc::new(file),
+            kept: self.kept.into_iter().map(Arc::new).collect(),
+            copies: self.copies,
+            origin,
+        })
+    }
+}
+
+/// A directory of many files that is ready for the archive.
+pub struct StagedListing {
+    name: EntryName,
+    directory: ListedDirectory,
+    checksum: Digest,
+    size: u64,
+    file: Arc<File>,
+    kept: Vec<Arc<StagedContent>>,
+    copies: Option<Arc<File>>,
+    origin: Arc<OpenDirectory>,
+}
+
+impl StagedListing {
+    /// Returns what the manifest says of the directory.
+    pub fn directory(&self) -> &ListedDirectory {
+        &self.directory
+    }
+
+    /// Returns the listing's record in the manifest of an archive that is made at `created_at`.
+    pub fn record(&self, created_at: i64) -> FileRecord {
+        let mut record = FileRecord::new(self.directory.listing.clone(), self.checksum, self.size);
+        record.kind = Some(LISTING_KIND.into());
+        record.mode = Some(0o600);
+        record.mtime = Some(created_at);
+        record
+    }
+
+    /// Returns the text of the listing.
+    pub fn text(&self) -> impl Read + use<> {
+        ListingText {
+            items: Items::new(self.file.clone()),
+            line: Vec::new(),
+            given: 0,
+        }
+    }
+
+    /// Returns the lines of the listing.
+    pub fn lines(&self) -> impl Iterator<Item = Result<ListingLine>> + use<> {
+        let mut items = Items::new(self.file.clone());
+        let mut reader = LineReader::new(self.name.clone());
+        let mut line = Vec::new();
+        std::iter::from_fn(move || {
+            let item = items.next(&mut line).transpose()?;
+            Some(item.and_then(|_| read_line(&mut reader, &line)))
+        })
+    }
+
+    /// Returns its files with their contents, in the order of the listing.
+    pub fn files(&self) -> impl Iterator<Item = Result<(FileRecord, ListedContent)>> + '_ {
+        let mut items = Items::new(self.file.clone());
+        let mut reader = LineReader::new(self.name.clone());
+        let mut line = Vec::new();
+        std::iter::from_fn(move || {
+            loop {
+                let item = match items.next(&mut line).transpose()? {
+                    Ok(Item { kind: NOTHING, .. }) => continue,
+                    Ok(item) => item,
+                    Err(error) => return Some(Err(error)),
+                };
+                return Some(self.file(&mut reader, &line, &item));
+            }
+        })
+    }
+
+    fn file(
+        &self,
+        reader: &mut LineReader,
+        line: &[u8],
+        item: &Item,
+    ) -> Result<(FileRecord, ListedContent)> {
+        let ListingLine {
+            name,
+            node: ListedNode::File(record),
+        } = read_line(reader, line)?
+        else {
+            return Err(changed());
+        };
+        let content = match item.kind {
+            REOPENED => {
+                let (seen, digest) = (item.seen, record.checksum);
+                ListedContent::Reopened(Reopened::seen_as(&self.origin, name, seen, digest))
+            }
+            SPOOLED => {
+                let copies = self.copies.as_ref().ok_or_else(changed)?;
+                let (start, size) = (item.number, record.size);
+                ListedContent::Spooled(Spooled::at(copies, start, size, item.seen))
+            }
+            _ => {
+                let kept = usize::try_from(item.number).ok();
+                let kept = kept.and_then(|number| self.kept.get(number));
+                ListedContent::Kept(kept.ok_or_else(changed)?.clone())
+            }
+        };
+        Ok((*record, content))
+    }
+}
+
+fn read_line(reader: &mut LineReader, line: &[u8]) -> Result<ListingLine> {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    reader.read(text, 0).map_err(|_| changed())
+}
+
+fn changed() -> anyhow::Error {
+    anyhow::anyhow!("the records of a directory in the temporary folder have changed")
+}
+
+/// The content of a file of a listed directory.
+pub enum ListedContent {
+    /// In the file itself, which is opened again.
+    Reopened(Reopened),
+    /// In the copies of files that a process may be writing.
+    Spooled(Spooled),
+    /// In a file of its own.
+    Kept(Arc<StagedContent>),
+}
+
+impl FileContent for ListedContent {
+    fn open(&self) -> Result<Box<dyn Read + '_>> {
+        match self {
+            ListedContent::Reopened(content) => Ok(Box::new(content.open()?)),
+            ListedContent::Spooled(content) => Ok(Box::new(content.open())),
+            ListedContent::Kept(content) => content.open(),
+        }
+    }
+
+    fn append(&self, size: usize, bytes: &mut Vec<u8>) -> Result<()> {
+        if let ListedContent::Reopened(content) = self
+            && content.append(size, bytes)
+        {
+            return Ok(());
+        }
+        self.open()?.read_to_end(bytes)?;
+        Ok(())
+    }
+}
+
+/// The items of a spool, one by one.
+struct Items(BufReader<FileRange>);
+
+/// What stands before a line.
+struct Item {
+    kind: u8,
+    number: u64,
+    seen: Seen,
+}
+
+impl Items {
+    fn new(file: Arc<File>) -> Items {
+        let all = FileRange::new(file, 0, u64::MAX);
+        Items(BufReader::with_capacity(BUFFER_BYTES, all))
+    }
+
+    /// Reads the next item, and its line with the line feed into `line`; `None` at the end.
+    fn next(&mut self, line: &mut Vec<u8>) -> Result<Option<Item>> {
+        let reading = "cannot read the records of a directory in the temporary folder";
+        if self.0.fill_buf().context(reading)?.is_empty() {
+            return Ok(None);
+        }
+        let mut head = [0; HEAD_BYTES];
+        self.0.read_exact(&mut head).context(reading)?;
+        let [a, b, c, d, kind] = head;
+        let mut place = [0; CONTENT_BYTES];
+        if kind != NOTHING {
+            self.0.read_exact(&mut place).context(reading)?;
+        }
+        line.resize(u32::from_le_bytes([a, b, c, d]) as usize, 0);
+        self.0.read_exact(line).context(reading)?;
+        let (number, seen) = place.split_at(8);
+        Ok(Some(Item {
+            kind,
+            number: u64::from_le_bytes(number.try_into()?),
+            seen: Seen::load(seen),
+        }))
+    }
+}
+
+/// The text of a listing out of the spool.
+struct ListingText {
+    items: Items,
+    line: Vec<u8>,
+    given: usize,
+}
+
+impl Read for ListingText {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        while count < buffer.len() {
+            if self.given == self.line.len() {
+                let next = self.items.next(&mut self.line);
+                if next.map_err(io::Error::other)?.is_none() {
+                    self.line.clear();
+                    self.given = 0;
+                    break;
+                }
+                self.given = 0;
+            }
+            let left = &self.line[self.given..];
+            let taken = left.len().min(buffer.len() - count);
+            buffer[count..count + taken].copy_from_slice(&left[..taken]);
+            count += taken;
+            self.given += taken;
+        }
+        Ok(count)
+    }
+}
