@@ -14,7 +14,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use super::repository::Repository;
+use super::{counted::Counted, repository::Repository};
 use crate::{
     archive::{
         Input, Sink, Verified, read,
@@ -221,7 +221,8 @@ impl ArchiveInput {
         what: &'static str,
         sink: &mut dyn Sink,
     ) -> Result<Verified> {
-        let verified = self.read_through(context, what, sink)?;
+        let mut sink = Counted::new(sink, &context.events);
+        let verified = self.read_through(context, what, &mut sink)?;
         if verified.is_plain() {
             let archive = self.shown();
             context.tell(CatalogEvent::PlainTar { archive });

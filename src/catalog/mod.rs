@@ -6,6 +6,7 @@
 //!                  newest, input, output, shipment
 //! ```
 
+pub mod counted;
 pub mod dates;
 pub mod destination;
 pub mod each;

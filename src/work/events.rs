@@ -24,11 +24,15 @@ pub enum Event {
         what: &'static str,
         /// The bytes that it goes over.
         total: Option<u64>,
+        /// The files that it goes over.
+        files: Option<u64>,
     },
-    /// Further bytes of the stage are done.
+    /// Further bytes and files of the stage are done.
     Progress {
-        /// Their number.
+        /// The number of bytes.
         bytes: u64,
+        /// The number of files; only directories are counted by files.
+        files: u64,
     },
     /// A part was left undone.
     LeftUndone(Remark),
@@ -93,12 +97,24 @@ impl Events {
 
     /// Reports that a stage of the work begins, over `total` bytes if that is known.
     pub fn begin(&self, what: &'static str, total: Option<u64>) {
-        self.send(Event::Stage { what, total });
+        let files = None;
+        self.send(Event::Stage { what, total, files });
+    }
+
+    /// Reports that a stage of the work begins, over this number of files.
+    pub fn begin_files(&self, what: &'static str, files: u64) {
+        let (total, files) = (None, Some(files));
+        self.send(Event::Stage { what, total, files });
     }
 
     /// Adds `bytes` to those that are done.
     pub fn advance(&self, bytes: u64) {
-        self.send(Event::Progress { bytes });
+        self.send(Event::Progress { bytes, files: 0 });
+    }
+
+    /// Adds `files` of a directory, and `bytes`, to those that are done.
+    pub fn advance_files(&self, files: u64, bytes: u64) {
+        self.send(Event::Progress { bytes, files });
     }
 }
 

@@ -32,8 +32,8 @@ impl LogLines {
 impl Receiver for LogLines {
     fn receive(&self, event: Event) {
         match event {
-            Event::Stage { what, total } => self.screen.begin(what, total),
-            Event::Progress { bytes } => self.screen.advance(bytes),
+            Event::Stage { what, total, files } => self.screen.begin(what, total, files),
+            Event::Progress { bytes, files } => self.screen.advance(bytes, files),
             Event::LeftUndone(Remark { message, .. }) | Event::Warning(Remark { message, .. }) => {
                 warn!("{message}");
             }

@@ -19,6 +19,10 @@ pub struct WorkProgress {
     pub total: Option<u64>,
     /// The number of those that are done.
     pub done: u64,
+    /// The number of its files, if known and if their bytes are not.
+    pub all_files: Option<u64>,
+    /// The number of those that are done; 0 if it is not counted by files.
+    pub files: u64,
     /// The time that it has taken so far.
     pub lasts: Duration,
     /// The time since bytes came last.
@@ -40,8 +44,21 @@ impl WorkProgress {
         self.total.filter(|total| *total > 0)
     }
 
-    fn bytes_a_second(&self) -> u64 {
-        (self.done as f64 / self.lasts.as_secs_f64().max(0.001)) as u64
+    fn a_second(&self, done: u64) -> u64 {
+        (done as f64 / self.lasts.as_secs_f64().max(0.001)) as u64
+    }
+
+    /// Returns the work that is done and all of it, in bytes or else in files; `None` if the end is not known.
+    fn measured(&self) -> Option<(u64, u64)> {
+        let by_bytes = self.total().map(|total| (self.done, total));
+        let by_files = || Some((self.files, self.all_files.filter(|all| *all > 0)?));
+        by_bytes.or_else(by_files)
+    }
+
+    /// Returns the files a second, in words; nothing if it is not counted by files.
+    fn pace_of_files(&self) -> Option<String> {
+        let pace = self.a_second(self.files);
+        (self.files > 0).then(|| grouped(pace))
     }
 
     /// Returns the time that is left, in seconds. Returns `None` if nothing is left, or if the pace so far is too slow
@@ -50,8 +67,9 @@ impl WorkProgress {
         if self.idles >= STALLED {
             return None;
         }
-        let left = self.total()?.checked_sub(self.done)?;
-        let speed = self.bytes_a_second();
+        let (done, all) = self.measured()?;
+        let left = all.checked_sub(done)?;
+        let speed = self.a_second(done);
         let seconds = (left > 0 && speed > 0).then(|| left.div_ceil(speed))?;
         let most = self.lasts.as_secs().max(1).saturating_mul(MOST_ESTIMATED);
         (seconds <= most).then_some(seconds)
@@ -59,17 +77,29 @@ impl WorkProgress {
 
     /// Returns a line for a log.
     pub fn sentence(&self) -> String {
-        let (what, done) = (self.what, size(self.done()));
-        let speed = size(self.bytes_a_second());
-        match (self.total(), self.seconds_left()) {
-            _ if self.done == 0 => format!("{what}: {} s so far", self.lasts.as_secs()),
-            (Some(total), Some(left)) => format!(
-                "{what}: {done} of {}, {speed} a second, {left} s left",
-                size(total)
-            ),
-            (Some(total), None) => format!("{what}: {done} of {}, {speed} a second", size(total)),
-            (None, _) => format!("{what}: {done}, {speed} a second"),
+        let what = self.what;
+        if self.done == 0 && self.files == 0 {
+            return format!("{what}: {} s so far", self.lasts.as_secs());
         }
+        let mut parts = Vec::new();
+        if self.done > 0 || self.total().is_some() {
+            let done = size(self.done());
+            parts.push(match self.total() {
+                Some(total) => format!("{done} of {}", size(total)),
+                None => done,
+            });
+            parts.push(format!("{} a second", size(self.a_second(self.done))));
+        }
+        if let Some(pace) = self.pace_of_files() {
+            let files = grouped(self.files);
+            parts.push(match self.all_files {
+                Some(all) => format!("{files} of {} files", grouped(all)),
+                None => format!("{files} files"),
+            });
+            parts.push(format!("{pace} files a second"));
+        }
+        parts.extend(self.seconds_left().map(|left| format!("{left} s left")));
+        format!("{what}: {}", parts.join(", "))
     }
 
     /// Returns a line of fewer than `columns` columns, with a bar if the total is known. If it is too narrow, the speed
@@ -78,22 +108,39 @@ impl WorkProgress {
         // The last column stays free: some terminals wrap as soon as it is filled.
         let room = columns.saturating_sub(1);
         let what = self.what;
-        let done = size(self.done());
-        let speed = format!("{}/s", size(self.bytes_a_second()));
-        let Some(total) = self.total() else {
+        let is_by_bytes = self.done > 0 || self.total().is_some();
+        let (done, speed) = match is_by_bytes {
+            true => (
+                size(self.done()),
+                format!("{}/s", size(self.a_second(self.done))),
+            ),
+            false => (grouped(self.files), String::new()),
+        };
+        let pace = self.pace_of_files();
+        let pace = pace.map(|pace| format!(" {:>14}", format!("{pace} files/s")));
+        let pace = pace.unwrap_or_default();
+        let Some((part, all)) = self.measured() else {
             let lines = [
+                format!("{what:NAME_WIDTH$} {done:>10} {speed:>12}{pace}"),
                 format!("{what:NAME_WIDTH$} {done:>10} {speed:>12}"),
                 format!("{what} {done}"),
                 what.to_owned(),
             ];
             return fitting(lines, room, what);
         };
-        let percent = u128::from(self.done()) * 100 / u128::from(total);
+        let percent = u128::from(part.min(all)) * 100 / u128::from(all);
         let percent_text = format!("{percent:>3}%");
-        let total_text = size(total);
+        let total_text = match self.total() {
+            Some(total) => size(total),
+            None => grouped(all),
+        };
         let left = self.seconds_left().map(time).unwrap_or_default();
         let sizes = format!("{done:>width$} / {total_text}", width = total_text.len());
         let bars = [
+            (
+                format!("{what:NAME_WIDTH$} {done:>10} / {total_text:10} "),
+                format!(" {speed:>12}{pace} {left:>4}"),
+            ),
             (
                 format!("{what:NAME_WIDTH$} {done:>10} / {total_text:10} "),
                 format!(" {speed:>12} {left:>4}"),
@@ -130,6 +177,19 @@ fn bar(width: usize, percent: u128, cells: Cells) -> String {
     full.repeat(filled) + &empty.repeat(width - filled)
 }
 
+/// Returns a number with its thousands set apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Returns seconds in at most four columns.
 fn time(seconds: u64) -> String {
     match seconds {
@@ -152,6 +212,8 @@ mod tests {
             what,
             total,
             done,
+            all_files: None,
+            files: 0,
             lasts,
             idles: Duration::ZERO,
         }
@@ -229,7 +291,10 @@ mod tests {
         for what in names {
             for (total, done) in amounts {
                 let work = work(what, total, done);
-                for columns in 0..200 {
+                for (columns, files) in
+                    (0..200).flat_map(|columns| [(columns, 0), (columns, u64::MAX)])
+                {
+                    let work = WorkProgress { files, ..work };
                     let line = work.line(columns, Cells::Blocks);
                     assert!(line.chars().count() < columns.max(1), "{columns}: {line}");
                     assert!(!line.contains("301") && !line.contains("101%"), "{line}");
@@ -254,5 +319,39 @@ mod tests {
         );
         assert_eq!(of(None, 120 * MIB), "reading: 120.0 MiB, 12.0 MiB a second");
         assert_eq!(of(Some(5), 0), "reading: 10 s so far");
+    }
+
+    #[test]
+    fn directories_are_told_by_files() {
+        let packing = WorkProgress {
+            files: 1_234_560,
+            ..work("compressing", Some(300 * MIB), 120 * MIB)
+        };
+        assert_eq!(
+            packing.sentence(),
+            "compressing: 120.0 MiB of 300.0 MiB, 12.0 MiB a second, 1,234,560 files, 123,456 files a second, \
+            15 s left"
+        );
+        let line = packing.line(120, Cells::Ascii);
+        assert!(line.ends_with("12.0 MiB/s 123,456 files/s  15s"), "{line}");
+        let building = WorkProgress {
+            files: 250_000,
+            all_files: Some(1_000_000),
+            ..work("building", None, 0)
+        };
+        assert_eq!(
+            building.sentence(),
+            "building: 250,000 of 1,000,000 files, 25,000 files a second, 30 s left"
+        );
+        let line = building.line(120, Cells::Ascii);
+        assert!(
+            line.contains("250,000 / 1,000,000") && line.ends_with("25,000 files/s  30s"),
+            "{line}"
+        );
+        assert!(
+            building
+                .line(30, Cells::Ascii)
+                .starts_with("building  25% ")
+        );
     }
 }

@@ -50,6 +50,8 @@ struct State {
     what: &'static str,
     total: Option<u64>,
     done: u64,
+    all_files: Option<u64>,
+    files: u64,
     /// The start of this piece of work.
     begun: Instant,
     /// The time at which bytes came last.
@@ -70,6 +72,8 @@ impl State {
             what: "working",
             total: None,
             done: 0,
+            all_files: None,
+            files: 0,
             begun: now,
             moved: now,
             is_active: false,
@@ -84,6 +88,8 @@ impl State {
             what: self.what,
             total: self.total,
             done: self.done,
+            all_files: self.all_files,
+            files: self.files,
             lasts: self.begun.elapsed(),
             idles: self.moved.elapsed(),
         }
@@ -251,24 +257,27 @@ impl Screen {
 }
 
 impl Screen {
-    /// Begins a new part of the work, over `total` bytes if that is known.
-    pub fn begin(&self, what: &'static str, total: Option<u64>) {
+    /// Begins a new part of the work, over `total` bytes or `files` if that is known.
+    pub fn begin(&self, what: &'static str, total: Option<u64>, files: Option<u64>) {
         let now = Instant::now();
         let mut state = self.state();
         state.what = what;
         state.total = total;
         state.done = 0;
+        state.all_files = files;
+        state.files = 0;
         state.begun = now;
         state.moved = now;
         state.is_active = true;
         // Several short phases are long work together, so the times of the last line and bar stay.
     }
 
-    /// Adds `bytes` to those that are done.
-    pub fn advance(&self, bytes: u64) {
+    /// Adds `bytes` and `files` to those that are done.
+    pub fn advance(&self, bytes: u64, files: u64) {
         let mut state = self.state();
         state.done = state.done.saturating_add(bytes);
-        if bytes > 0 {
+        state.files = state.files.saturating_add(files);
+        if bytes > 0 || files > 0 {
             state.moved = Instant::now();
         }
         self.show(state);

@@ -24,6 +24,7 @@ use crate::{
         writer::{self, Level},
     },
     catalog::{
+        counted::Counted,
         output::UploadSlot,
         shipment::{self, Shipment},
     },
@@ -310,7 +311,7 @@ impl Making<'_> {
             shown,
             Input::Stream(Box::new(Shared(hashing.clone())), context.scratch.clone()),
             context.threads,
-            &mut Discard,
+            &mut Counted::new(&mut Discard, &context.events),
         )?;
         if verified.manifest() != self.manifest {
             return Err(other_manifest().into());

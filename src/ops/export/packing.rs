@@ -29,8 +29,8 @@ impl ListedFiles for Packing<'_> {
         Ok(Box::new(listing.files().map(move |file| file.map(boxed))))
     }
 
-    fn packed(&self, _: u64, bytes: u64) -> Result<(), Failure> {
-        self.context.events.advance(bytes);
+    fn packed(&self, files: u64, bytes: u64) -> Result<(), Failure> {
+        self.context.events.advance_files(files, bytes);
         self.context.stop.check()
     }
 }
