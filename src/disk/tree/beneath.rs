@@ -23,9 +23,10 @@ use crate::model::{
     tree::{Modified, Xattrs},
 };
 
-/// Open folders that a [`Folders`] keeps beside the last one: those at the top, and some of what is far below, so that
-/// a path of thousands of components is not gone from the top again and again.
+/// The folders that a [`Folders`] keeps open: those at the top, the last ones, and some between them, so that a path of
+/// thousands of components is not gone from the top again and again.
 const KEPT_FOLDERS: usize = 8;
+const KEPT_LAST: usize = 4;
 const KEPT_EVERY: usize = 64;
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -89,9 +90,15 @@ impl AsFd for Top {
 pub struct Folders<'a> {
     top: &'a Top,
     /// Each lies below the one before it.
-    chain: Vec<(Vec<u8>, OwnedFd)>,
-    /// One that is deeper.
-    last: Option<(Vec<u8>, OwnedFd)>,
+    chain: Vec<OpenFolder>,
+}
+
+#[derive(Debug)]
+struct OpenFolder {
+    path: Vec<u8>,
+    /// The number of its components.
+    depth: usize,
+    fd: OwnedFd,
 }
 
 impl<'a> Folders<'a> {
@@ -100,56 +107,50 @@ impl<'a> Folders<'a> {
         Folders {
             top,
             chain: Vec::new(),
-            last: None,
         }
     }
 
     /// Returns the open folder at `folder`; the top for an empty path.
     pub fn at(&mut self, folder: &[u8]) -> io::Result<BorrowedFd<'_>> {
-        while let Some((path, _)) = self.chain.last() {
-            if is_at_or_above(path, folder) {
+        while let Some(last) = self.chain.last() {
+            if is_at_or_above(&last.path, folder) {
                 break;
             }
             self.chain.pop();
         }
-        let mut open = None;
-        let mut done = self.chain.last().map_or(0, |(path, _)| path.len());
-        if done < folder.len()
-            && let Some((path, fd)) = self.last.take_if(|(path, _)| is_at_or_above(path, folder))
-        {
-            done = path.len();
-            open = Some(fd);
-        }
-        let mut depth = match done {
-            0 => 0,
-            _ => folder[..done].split(|byte| *byte == b'/').count(),
-        };
+        let last = self.chain.last();
+        let (mut done, mut depth) = last.map_or((0, 0), |last| (last.path.len(), last.depth));
         while done < folder.len() {
             let start = if done == 0 { 0 } else { done + 1 };
             let slash = folder[start..].iter().position(|byte| *byte == b'/');
             done = slash.map_or(folder.len(), |slash| start + slash);
-            let parent = match (&open, self.chain.last()) {
-                (Some(fd), _) => fd.as_fd(),
-                (None, Some((_, fd))) => fd.as_fd(),
-                (None, None) => self.top.as_fd(),
-            };
-            let fd = open_folder(parent, &folder[start..done])?;
             depth += 1;
-            if depth <= KEPT_FOLDERS || depth.is_multiple_of(KEPT_EVERY) {
-                self.chain.push((folder[..done].to_vec(), fd));
-                open = None;
-            } else {
-                open = Some(fd);
+            let fd = open_folder(self.open(), &folder[start..done])?;
+            self.chain.push(OpenFolder {
+                path: folder[..done].to_vec(),
+                depth,
+                fd,
+            });
+            if let Some(old) = self.chain.len().checked_sub(1 + KEPT_LAST) {
+                let depth = self.chain[old].depth;
+                if depth > KEPT_FOLDERS && !depth.is_multiple_of(KEPT_EVERY) {
+                    self.chain.remove(old);
+                }
             }
         }
-        if let Some(fd) = open {
-            let last = self.last.insert((folder.to_vec(), fd));
-            return Ok(last.1.as_fd());
-        }
-        Ok(match self.chain.last() {
-            Some((_, fd)) => fd.as_fd(),
-            None => self.top.as_fd(),
-        })
+        Ok(self.open())
+    }
+
+    /// Returns the number of folders that are kept open.
+    #[cfg(test)]
+    pub fn open_count(&self) -> usize {
+        self.chain.len()
+    }
+
+    /// Returns the folder that was opened last.
+    fn open(&self) -> BorrowedFd<'_> {
+        let last = self.chain.last();
+        last.map_or(self.top.as_fd(), |last| last.fd.as_fd())
     }
 
     /// Returns the folder that `relative` lies in, and its name there.

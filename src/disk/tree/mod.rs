@@ -7,6 +7,7 @@ mod holes;
 pub mod keep;
 pub mod links;
 pub mod listing;
+pub mod names;
 pub mod owners;
 pub mod powers;
 pub mod unpack;

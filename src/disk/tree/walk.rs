@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::beneath::{Folders, Look, NodeKind, Top, is_gone, join, names};
+use super::{
+    beneath::{Folders, Look, NodeKind, Top, is_gone, split},
+    names::{HELD_BYTES, Name, Names},
+};
 use crate::{
     disk::in_real_folder,
     model::{
@@ -37,6 +40,23 @@ pub enum Met<'a> {
     Failed(String),
 }
 
+impl<'a> Met<'a> {
+    /// Returns what the open folder at `relative` is, of which the rules say `verdict`.
+    pub fn of_folder(
+        relative: &[u8],
+        verdict: Decision,
+        look: Look,
+        fd: BorrowedFd<'a>,
+    ) -> Met<'a> {
+        match verdict {
+            Decision::Searched | Decision::Crossed if !relative.is_empty() => {
+                Met::Searched(look, fd)
+            }
+            _ => Met::Folder(look, fd),
+        }
+    }
+}
+
 /// A file or a link that a walk meets.
 #[derive(Debug)]
 pub struct Leaf<'a> {
@@ -53,87 +73,190 @@ impl Leaf<'_> {
     pub fn look(&self) -> io::Result<Look> {
         Look::at(self.folder, self.name)
     }
+
+    /// Returns the target of the link.
+    pub fn target(&self) -> io::Result<Vec<u8>> {
+        let target = rustix::fs::readlinkat(self.folder, self.name, Vec::new())?;
+        Ok(target.into_bytes())
+    }
 }
 
-/// Tells `visit` of the top (an empty path), and of everything below it: in each folder in the order of names, and
-/// folders after the files beside them. A file that vanishes meanwhile was never there.
+/// Tells `visit` of the top (an empty path), and of everything below it, in the order of a listing
+/// ([`by_component`](crate::model::relative::by_component)): each folder right before what lies in it, and in each
+/// folder in the order of names. A file that vanishes meanwhile was never there.
+///
+/// Memory is bounded, however many names a folder has ([`Names`]); a few folders are open at a time, however deep they
+/// lie.
 pub fn walk(
     top: &Top,
     rules: &Rules,
     visit: &mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
 ) -> Result<()> {
-    let ahead = vec![(Vec::new(), rules.of_top())];
-    walk_from(top, rules, ahead, &mut |_| true, visit)
+    walk_from(top, rules, b"", rules.of_top(), visit)
 }
 
-/// Does the same for the folders `ahead`, each with the verdict of the rules, the last one first. Goes below them only
-/// into folders for which `descend` returns true. A missing folder is skipped.
+/// Does the same for `folder` and everything below it; `verdict` is what the rules say of it. A missing folder is
+/// skipped, but the top itself.
 pub fn walk_from(
     top: &Top,
     rules: &Rules,
-    mut ahead: Vec<(Vec<u8>, Decision)>,
-    descend: &mut dyn FnMut(&[u8]) -> bool,
+    folder: &[u8],
+    verdict: Decision,
     visit: &mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut folders = Folders::new(top);
-    while let Some((folder, verdict)) = ahead.pop() {
-        let opened = folders.at(&folder).and_then(|fd| {
+    let mut walking = Walking {
+        folders: Folders::new(top),
+        rules,
+        visit,
+        path: folder.to_vec(),
+        levels: Vec::new(),
+    };
+    walking.enter(verdict)?;
+    while walking.step()? {}
+    Ok(())
+}
+
+/// A folder that a walk is in.
+struct Level {
+    verdict: Decision,
+    /// The length of its path.
+    length: usize,
+    /// Its file system.
+    device: u64,
+    names: Names,
+}
+
+struct Walking<'a> {
+    folders: Folders<'a>,
+    rules: &'a Rules,
+    visit: &'a mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
+    /// The path of what is visited.
+    path: Vec<u8>,
+    levels: Vec<Level>,
+}
+
+impl Walking<'_> {
+    /// Visits the folder at `path`, and goes into it.
+    fn enter(&mut self, verdict: Decision) -> Result<()> {
+        let held = self.levels.iter().map(|level| level.names.held_bytes());
+        if held.sum::<usize>() > HELD_BYTES {
+            let names = self.levels.iter_mut().map(|level| &mut level.names);
+            names.for_each(Names::let_go);
+        }
+        let opened = self.folders.at(&self.path).and_then(|fd| {
             let look = Look::of(fd)?;
-            Ok((fd, look, names(fd)?))
+            Ok((fd, look, Names::read(fd, HELD_BYTES)?))
         });
         let (fd, look, names) = match opened {
             Ok(opened) => opened,
-            Err(error) if is_gone(&error) && !folder.is_empty() => continue,
-            Err(error) => {
-                visit(&folder, Met::Failed(error.to_string()))?;
-                continue;
+            Err(error) if is_gone(&error) && !self.path.is_empty() => return Ok(()),
+            Err(error) => return (self.visit)(&self.path, Met::Failed(error.to_string())),
+        };
+        self.levels.push(Level {
+            verdict,
+            length: self.path.len(),
+            device: look.inode.0,
+            names,
+        });
+        (self.visit)(&self.path, Met::of_folder(&self.path, verdict, look, fd))
+    }
+
+    /// Visits the next thing; returns false if there is none.
+    fn step(&mut self) -> Result<bool> {
+        let Some(level) = self.levels.last_mut() else {
+            return Ok(false);
+        };
+        self.path.truncate(level.length);
+        let fd = self.folders.at(&self.path).and_then(|fd| {
+            if level.names.is_short() {
+                level.names.read_on(fd)?;
+            }
+            Ok(fd)
+        });
+        let fd = match (fd, level.names.peek()) {
+            (_, None) if !level.names.is_short() => {
+                self.levels.pop();
+                return Ok(true);
+            }
+            (Ok(fd), _) => fd,
+            (Err(error), _) => {
+                self.levels.pop();
+                return match is_gone(&error) {
+                    true => Ok(true),
+                    false => {
+                        (self.visit)(&self.path, Met::Failed(error.to_string())).map(|()| true)
+                    }
+                };
             }
         };
-        match verdict {
-            Decision::Searched | Decision::Crossed if !folder.is_empty() => {
-                visit(&folder, Met::Searched(look, fd))?;
-            }
-            _ => visit(&folder, Met::Folder(look, fd))?,
+        let Some(name) = level.names.peek() else {
+            return Ok(true);
+        };
+        if level.length > 0 {
+            self.path.push(b'/');
         }
-        let below = ahead.len();
-        for (name, what, inode) in names {
-            let relative = join(&folder, &name);
-            let name = OsStr::from_bytes(&name);
-            let what = match what {
-                Some(what) => what,
-                None => match Look::at(fd, name) {
-                    Ok(look) => look.what,
-                    Err(error) if is_gone(&error) => continue,
-                    Err(error) => {
-                        visit(&relative, Met::Failed(error.to_string()))?;
-                        continue;
-                    }
-                },
-            };
-            let verdict = rules.below(verdict, &relative, what == NodeKind::Folder);
-            let met = match (RelativeName::new(&relative), verdict, what) {
-                (Err(RelativeFault::Own), ..) => Met::Own,
-                (_, Decision::Excluded, _) => Met::Excluded,
-                (Err(fault), ..) => Met::Failed(format!("its path {fault}")),
-                (Ok(_), _, NodeKind::Special(kind)) => Met::Special(kind),
-                (Ok(_), _, NodeKind::Folder) => {
-                    if descend(&relative) {
-                        ahead.push((relative, verdict));
-                    }
-                    continue;
-                }
-                (Ok(_), _, what) => Met::Leaf(Leaf {
-                    what,
-                    inode: (look.inode.0, inode),
-                    folder: fd,
-                    name,
-                }),
-            };
-            visit(&relative, met)?;
+        self.path.extend_from_slice(name.bytes);
+        let met = meet(
+            self.rules,
+            level.verdict,
+            level.device,
+            fd,
+            &self.path,
+            name,
+        );
+        level.names.skip();
+        match met {
+            Some(Encounter::Folder(verdict)) => self.enter(verdict)?,
+            Some(Encounter::Met(met)) => (self.visit)(&self.path, met)?,
+            None => {}
         }
-        ahead[below..].reverse();
+        Ok(true)
     }
-    Ok(())
+}
+
+/// The result of looking at one name.
+pub enum Encounter<'a> {
+    /// It is a folder that a walk goes into.
+    Folder(Decision),
+    /// It is something else.
+    Met(Met<'a>),
+}
+
+/// Decides what the `name` in an open `folder` is, of the file system `device` and with the `verdict` of the rules;
+/// `relative` is its path below the top. `None` if it vanished.
+pub fn meet<'a>(
+    rules: &Rules,
+    verdict: Decision,
+    device: u64,
+    folder: BorrowedFd<'a>,
+    relative: &'a [u8],
+    name: Name<'_>,
+) -> Option<Encounter<'a>> {
+    let last = OsStr::from_bytes(split(relative).1);
+    let what = match name.what {
+        Some(what) => what,
+        None => match Look::at(folder, last) {
+            Ok(look) => look.what,
+            Err(error) if is_gone(&error) => return None,
+            Err(error) => return Some(Encounter::Met(Met::Failed(error.to_string()))),
+        },
+    };
+    let verdict = rules.below(verdict, relative, what == NodeKind::Folder);
+    Some(Encounter::Met(
+        match (RelativeName::new(relative), verdict, what) {
+            (Err(RelativeFault::Own), ..) => Met::Own,
+            (_, Decision::Excluded, _) => Met::Excluded,
+            (Err(fault), ..) => Met::Failed(format!("its path {fault}")),
+            (Ok(_), _, NodeKind::Special(kind)) => Met::Special(kind),
+            (Ok(_), _, NodeKind::Folder) => return Some(Encounter::Folder(verdict)),
+            (Ok(_), _, what) => Met::Leaf(Leaf {
+                what,
+                inode: (device, name.inode),
+                folder,
+                name: last,
+            }),
+        },
+    ))
 }
 
 /// Returns those of `places` that lie below the folder `top`, by their paths there, as [`Rules::without`] takes them.
@@ -150,4 +273,91 @@ pub fn below(top: &Path, places: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
         (!relative.is_empty()).then_some(relative)
     });
     Ok(below.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::relative::by_component;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// Returns the paths that a walk visits, and the most folders that were open meanwhile.
+    fn visited(top: &Path) -> (Vec<Vec<u8>>, usize) {
+        let top = Top::open(top).expect("open");
+        let (mut found, mut most) = (Vec::new(), 0);
+        let mut walking = Walking {
+            folders: Folders::new(&top),
+            rules: &Rules::everything(),
+            visit: &mut |relative, met| {
+                assert!(!matches!(met, Met::Failed(_)), "{met:?}");
+                found.push(relative.to_vec());
+                Ok(())
+            },
+            path: Vec::new(),
+            levels: Vec::new(),
+        };
+        walking.enter(Decision::Kept).expect("entered");
+        while walking.step().expect("walked") {
+            most = most.max(walking.folders.open_count());
+        }
+        (found, most)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+        #[test]
+        fn a_walk_visits_everything_once_in_the_order_of_a_listing(
+            files in proptest::collection::btree_set("[a-c.!~-]{1,2}(/[a-c.!~-]{1,2}){0,4}", 0..40),
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut expected = BTreeSet::from([Vec::new()]);
+            for file in &files {
+                let path = folder.path().join(file);
+                let folders = std::fs::create_dir_all(path.parent().expect("a folder"));
+                if RelativeName::new(file.as_bytes()).is_ok()
+                    && folders.is_ok()
+                    && std::fs::File::create_new(&path).is_ok()
+                {
+                    let name = RelativeName::new(file.as_bytes()).expect("good");
+                    expected.extend(name.folders().map(<[u8]>::to_vec));
+                    expected.insert(file.clone().into_bytes());
+                }
+            }
+            let (found, _) = visited(folder.path());
+            let found: Vec<Vec<u8>> = found
+                .into_iter()
+                .filter(|path| path.is_empty() || expected.contains(path))
+                .collect();
+            let mut expected: Vec<Vec<u8>> = expected.into_iter().collect();
+            expected.sort_by(|one, other| by_component(one, other));
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_walk_of_deep_folders_has_few_folders_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let top = Top::open(folder.path()).expect("open");
+        let (mut folders, mut path) = (Folders::new(&top), Vec::new());
+        let mut expected = vec![Vec::new()];
+        while path.len() < 1200 {
+            for name in [b"b", b"a"] {
+                let child = super::super::beneath::join(&path, name);
+                let (parent, name) = folders.parent(&child).expect("there");
+                rustix::fs::mkdirat(parent, name, rustix::fs::Mode::RWXU).expect("made");
+                expected.push(child);
+            }
+            path = expected.last().expect("made").clone();
+        }
+        expected.sort_by(|one, other| by_component(one, other));
+        let (found, most) = visited(folder.path());
+        assert!(found == expected);
+        assert!(most < 64, "{most}");
+        // The standard library's removal has a folder open for each level.
+        for path in expected.iter().skip(1).rev() {
+            let (parent, name) = folders.parent(path).expect("there");
+            rustix::fs::unlinkat(parent, name, rustix::fs::AtFlags::REMOVEDIR).expect("removed");
+        }
+    }
 }

@@ -9,14 +9,15 @@ use anyhow::Result;
 
 use crate::{
     disk::tree::{
-        beneath::{Folders, Look, NodeKind, Top, is_gone, split, xattrs},
+        beneath::{Folders, Look, NodeKind, Top, is_gone, join, split, xattrs},
+        names::{HELD_BYTES, Names},
         owners::Owners,
-        walk::{Leaf, Met, walk_from},
+        walk::{Encounter, Leaf, Met, meet, walk_from},
     },
     model::{
         limits::MAX_LINK_BYTES,
         relative::RelativeName,
-        rules::Rules,
+        rules::{Decision, Rules},
         tree::{FolderRecord, LinkRecord, Modified, Tree},
     },
 };
@@ -168,23 +169,61 @@ impl Collected {
             && !name.folders().any(is_leaf)
     }
 
-    fn list(
+    fn list(&mut self, top: &Top, rules: &Rules, ahead: Vec<(Vec<u8>, Decision)>) -> Result<()> {
+        let mut known: BTreeSet<Vec<u8>> = self.listing.folders.keys().cloned().collect();
+        known.extend(ahead.iter().map(|(folder, _)| folder.clone()));
+        for (folder, verdict) in ahead.into_iter().rev() {
+            self.list_one(top, rules, &folder, verdict, &known)?;
+        }
+        Ok(())
+    }
+
+    /// Lists one folder, and the folders in it that are not `known`.
+    fn list_one(
         &mut self,
         top: &Top,
         rules: &Rules,
-        ahead: Vec<(Vec<u8>, crate::model::rules::Decision)>,
+        folder: &[u8],
+        verdict: Decision,
+        known: &BTreeSet<Vec<u8>>,
     ) -> Result<()> {
         let mut folders = Folders::new(top);
-        let mut known: BTreeSet<Vec<u8>> = self.listing.folders.keys().cloned().collect();
-        known.extend(ahead.iter().map(|(folder, _)| folder.clone()));
-        let descend = &mut |folder: &[u8]| !known.contains(folder);
-        walk_from(top, rules, ahead, descend, &mut |relative, met| {
-            self.meet(&mut folders, relative, met);
-            Ok(())
-        })
+        let opened = folders.at(folder).and_then(|fd| {
+            let look = Look::of(fd)?;
+            Ok((fd, look, Names::read(fd, HELD_BYTES)?))
+        });
+        let (fd, look, mut names) = match opened {
+            Ok(opened) => opened,
+            Err(error) if is_gone(&error) && !folder.is_empty() => return Ok(()),
+            Err(error) => {
+                self.fault(folder, &error);
+                return Ok(());
+            }
+        };
+        self.meet(folder, Met::of_folder(folder, verdict, look, fd));
+        loop {
+            if names.is_short() {
+                names.read_on(fd)?;
+            }
+            let Some(name) = names.peek() else {
+                return Ok(());
+            };
+            let relative = join(folder, name.bytes);
+            match meet(rules, verdict, look.inode.0, fd, &relative, name) {
+                Some(Encounter::Folder(verdict)) if !known.contains(&relative) => {
+                    walk_from(top, rules, &relative, verdict, &mut |relative, met| {
+                        self.meet(relative, met);
+                        Ok(())
+                    })?;
+                }
+                Some(Encounter::Met(met)) => self.meet(&relative, met),
+                Some(Encounter::Folder(_)) | None => {}
+            }
+            names.skip();
+        }
     }
 
-    fn meet(&mut self, folders: &mut Folders<'_>, relative: &[u8], met: Met<'_>) {
+    fn meet(&mut self, relative: &[u8], met: Met<'_>) {
         match met {
             Met::Folder(look, fd) | Met::Searched(look, fd) => {
                 self.listing.folders.insert(relative.to_vec(), look);
@@ -202,17 +241,15 @@ impl Collected {
                     self.tree.folders.insert(relative, record);
                 }
             }
-            Met::Leaf(leaf) if leaf.what == NodeKind::Link => {
-                match link(folders, relative, &leaf, &mut self.owners) {
-                    Ok(record) => {
-                        let relative = named(relative);
-                        self.found(&relative);
-                        self.tree.links.insert(relative, record);
-                    }
-                    Err(error) if is_gone(&error) => {}
-                    Err(error) => self.fault(relative, &error),
+            Met::Leaf(leaf) if leaf.what == NodeKind::Link => match link(&leaf, &mut self.owners) {
+                Ok(record) => {
+                    let relative = named(relative);
+                    self.found(&relative);
+                    self.tree.links.insert(relative, record);
                 }
-            }
+                Err(error) if is_gone(&error) => {}
+                Err(error) => self.fault(relative, &error),
+            },
             Met::Leaf(leaf) => {
                 let name = named(relative);
                 self.found(&name);
@@ -277,20 +314,15 @@ fn folder(
     })
 }
 
-fn link(
-    folders: &mut Folders<'_>,
-    relative: &[u8],
-    leaf: &Leaf<'_>,
-    owners: &mut Owners,
-) -> std::io::Result<LinkRecord> {
+fn link(leaf: &Leaf<'_>, owners: &mut Owners) -> std::io::Result<LinkRecord> {
     let look = leaf.look()?;
-    let (parent, name) = folders.parent(relative)?;
-    let target = match rustix::fs::readlinkat(parent, name, Vec::new()) {
+    let target = match leaf.target() {
         // It has become something else since it was listed.
-        Err(rustix::io::Errno::INVAL) => Err(rustix::io::Errno::NOENT),
-        read => read,
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            return Err(rustix::io::Errno::NOENT.into());
+        }
+        read => read?,
     };
-    let target = target?.into_bytes();
     if target.is_empty() || target.len() > MAX_LINK_BYTES {
         return Err(std::io::Error::other(
             "its target is empty, or longer than 4095 bytes",
