@@ -11,6 +11,7 @@ pub mod dates;
 pub mod destination;
 pub mod each;
 pub mod input;
+mod listed_links;
 pub mod newest;
 pub mod output;
 pub mod repository;

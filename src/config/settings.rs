@@ -1,6 +1,7 @@
 //! The settings of a run: flags and environment merged with the file, and the sources at their places.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     path::{Path, PathBuf},
 };
@@ -25,7 +26,12 @@ use crate::{
         volume::STAYING,
     },
     error::{Failure, Kind},
-    model::{entry_name::EntryName, manifest::Manifest, rules::Rules},
+    model::{
+        entry_name::EntryName,
+        manifest::{ListedDirectory, Manifest},
+        rules::Rules,
+        tree::Tree,
+    },
     source::behavior::TreePatterns,
     work::shell::Masks,
 };
@@ -198,10 +204,12 @@ impl Settings {
 
     /// Moves each source to the place to which the archive's links lead, if an import restores these links
     /// (`links = "all"`). Otherwise the source would be put in the link's own place. Both entries are among those that
-    /// are `asked` for.
+    /// are `asked` for. `listed` reads the links of a directory that has a listing; it is called only if a source lies
+    /// in one with links.
     pub fn follow_archived_links(
         &mut self,
         manifest: &Manifest,
+        listed: &mut dyn FnMut(&EntryName) -> Result<Tree>,
         asked: impl Fn(&EntryName) -> bool,
     ) -> Result<()> {
         // The home is locked: it does not change.
@@ -212,21 +220,32 @@ impl Settings {
             .iter()
             .filter(|source| source.kind.restores_all_links())
         {
-            let tree = manifest.trees.get(&directory.name);
-            let Some(tree) = tree.filter(|_| asked(&directory.name)) else {
+            let name = &directory.name;
+            if !manifest.has_directory(name) || !asked(name) {
                 continue;
-            };
+            }
             let top = directory.path().map(real).unwrap_or_default();
             let inside = self.elsewhere.inside(&top);
             let is_there = |source: &Source| {
                 let name = &source.name;
                 manifest.files.contains_key(name) || manifest.has_directory(name)
             };
-            for (at, source) in self.sources.iter().enumerate() {
-                let rest =
-                    below(directory, source).filter(|_| asked(&source.name) && is_there(source));
-                let out = rest
-                    .and_then(|rest| tree.way_out(rest.as_os_str().as_encoded_bytes(), &inside));
+            let sources = self.sources.iter().enumerate();
+            let sources = sources.filter(|(_, source)| asked(&source.name) && is_there(source));
+            let mut within = sources
+                .filter_map(|(at, source)| Some((at, below(directory, source)?)))
+                .peekable();
+            if within.peek().is_none() {
+                continue;
+            }
+            let has_listed_links = |found: &&ListedDirectory| found.links > 0;
+            let tree = match manifest.directories.get(name).filter(has_listed_links) {
+                Some(_) => Some(Cow::Owned(listed(name)?)),
+                None => manifest.trees.get(name).map(Cow::Borrowed),
+            };
+            let Some(tree) = tree else { continue };
+            for (at, rest) in within {
+                let out = tree.way_out(rest.as_os_str().as_encoded_bytes(), &inside);
                 if let Some(out) = out {
                     moved.push((at, self.elsewhere.led(&out)));
                 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    archive::reader::Discard,
+    archive::{Verified, reader::Discard},
     catalog::{
         dates,
         input::{ArchiveInput, damage},
@@ -34,7 +34,8 @@ pub struct InspectReport {
     pub root: String,
     /// True if all of it was read and proven; if not, the statements of its manifest are unproven.
     pub verified: bool,
-    /// The links that lead out of its directories: the archive has them, and not what they lead to.
+    /// The links that lead out of its directories: the archive has them, and not what they lead to. If only the manifest
+    /// was read, those of listed directories are not among them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<OutsideLink>,
     /// Its manifest.
@@ -57,17 +58,36 @@ pub struct OutsideLink {
 
 /// Returns the links that lead out of an archive's directories. A manifest does not say where a directory lay, so each
 /// link with an absolute target is among them.
-pub fn outside_links(manifest: &Manifest) -> Vec<OutsideLink> {
-    let of_tree = |(entry, tree): (&EntryName, &Tree)| {
-        let links = tree.outside(Path::new(NOWHERE));
-        let link = |(path, record): (&RelativeName, &LinkRecord)| OutsideLink {
-            entry: entry.to_string(),
-            path: path.to_string(),
-            target: shown(&record.target),
-        };
-        links.map(link).collect::<Vec<_>>()
+pub fn outside_links(verified: &Verified) -> Result<Vec<OutsideLink>> {
+    let manifest = verified.manifest();
+    let mut links = links_in_manifest(manifest);
+    for (name, listed) in &manifest.directories {
+        let contents = verified.directory(name).filter(|_| listed.links > 0);
+        if let Some(contents) = contents {
+            links.extend(links_of(name, &contents.top()?));
+        }
+    }
+    links.sort_by(|one, other| one.entry.cmp(&other.entry));
+    Ok(links)
+}
+
+/// Returns the same for the directories whose records are in the manifest.
+fn links_in_manifest(manifest: &Manifest) -> Vec<OutsideLink> {
+    let trees = manifest.trees.iter();
+    trees
+        .flat_map(|(name, tree)| links_of(name, tree))
+        .collect()
+}
+
+/// Returns the links that lead out of one directory.
+fn links_of(entry: &EntryName, tree: &Tree) -> Vec<OutsideLink> {
+    let links = tree.outside(Path::new(NOWHERE));
+    let link = |(path, record): (&RelativeName, &LinkRecord)| OutsideLink {
+        entry: entry.to_string(),
+        path: path.to_string(),
+        target: shown(&record.target),
     };
-    manifest.trees.iter().flat_map(of_tree).collect()
+    links.map(link).collect()
 }
 
 /// A place in which no target of a link lies: targets have no NUL.
@@ -81,7 +101,7 @@ pub fn inspect(context: &Context, location: &ArchiveInput) -> Result<InspectRepo
 }
 
 fn inspect_archive(context: &Context, location: &ArchiveInput) -> Result<InspectReport> {
-    let report = |root: String, verified, manifest: &Manifest| {
+    let report = |root: String, verified, manifest: &Manifest, links| {
         let mut remarks = context.remarks();
         if let Some(odd) = dates::odd(location.file_name(), manifest.created_at, context.now) {
             remarks.warning(RemarkKind::Date, "", format!("{}: {odd}", location.shown()));
@@ -91,15 +111,17 @@ fn inspect_archive(context: &Context, location: &ArchiveInput) -> Result<Inspect
             archive_escaped: location.escaped(),
             root,
             verified,
-            links: outside_links(manifest),
+            links,
             manifest: manifest.to_json(),
             remarks,
         }
     };
     if let Some(selected) = location.select(context, &[], "reading", &mut Discard)? {
-        return Ok(report(selected.root, false, &selected.manifest));
+        let links = links_in_manifest(&selected.manifest);
+        return Ok(report(selected.root, false, &selected.manifest, links));
     }
     let verified = location.read(context, "reading", &mut Discard)?;
     let root = verified.root().to_owned();
-    Ok(report(root, true, verified.manifest()))
+    let links = outside_links(&verified)?;
+    Ok(report(root, true, verified.manifest(), links))
 }

@@ -206,18 +206,18 @@ impl Asking<'_> {
         if !path.is_file() {
             return Vec::new();
         }
-        let manifest = (self.context)()
-            .and_then(|context| ArchiveInput::File(path).manifest(&context).ok())
-            .map(|manifest| manifest.to_json());
-        let files = manifest
-            .as_ref()
-            .and_then(|manifest| manifest["files"].as_object());
-        let names = files.into_iter().flat_map(|files| files.keys());
+        let manifest =
+            (self.context)().and_then(|context| ArchiveInput::File(path).manifest(&context).ok());
+        let Some(manifest) = manifest else {
+            return Vec::new();
+        };
+        // A directory of many files is offered by its own name: its listing is not read.
+        let names = manifest.files.keys().chain(manifest.directories.keys());
         let mut found: Vec<String> = names
             .filter_map(|name| {
-                let rest = name.strip_prefix(current)?;
+                let rest = name.as_str().strip_prefix(current)?;
                 let end = rest.find('/').unwrap_or(rest.len());
-                Some(name[..current.len() + end].to_owned())
+                Some(name.as_str()[..current.len() + end].to_owned())
             })
             .collect();
         found.sort();

@@ -1,49 +1,55 @@
 //! The report of `diff`.
 
+use std::{
+    cell::RefCell,
+    io::{self, Write},
+};
+
 use anyhow::Result;
 
-use super::{printer::Printer, table::table};
+use super::{printer::Printer, table::write_table};
 use crate::{
     cli::size::size,
     error::{Failure, Kind},
     model::entry_name::printable,
-    ops::diff::{DiffReport, DiffState, EntryDiff},
+    ops::diff::{DiffReport, EntryDiff},
 };
 
 /// Shows the report, and returns the exit code.
 pub fn show(printer: &Printer, report: &DiffReport) -> Result<u8> {
-    let count = report
-        .entries
-        .iter()
-        .filter(|entry| entry.state != DiffState::Unchanged)
-        .count();
+    let count = report.entries.differing();
     let differs =
         (count > 0).then(|| Failure::new(Kind::Differs, format!("{count} entries differ")));
     // For people the table says it, and it is not an error.
     let failure = differs.as_ref().filter(|_| printer.is_json());
-    printer.report_with(report, failure, || {
-        let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), size);
-        let row = |entry: &EntryDiff| {
-            vec![
-                printable(&entry.entry),
-                entry.state.name().to_owned(),
-                bytes(entry.here_bytes),
-                bytes(entry.there_bytes),
-            ]
-        };
-        let mut out = table(
-            &["ENTRY", "STATE", "HERE", "THERE"],
-            report.entries.iter().map(row),
-        );
-        for text in report
-            .entries
-            .iter()
-            .filter_map(|entry| entry.text.as_ref())
-        {
-            out.push('\n');
-            out.push_str(text);
-        }
-        out
-    })?;
+    printer.report_long(report, failure, |out| lines(out, report))?;
     Ok(differs.map_or(0, |differs| differs.kind.code()))
+}
+
+fn lines(out: &mut dyn Write, report: &DiffReport) -> io::Result<()> {
+    let failed = RefCell::new(None);
+    let entries = || {
+        let entries = report.entries.iter();
+        entries.map_while(|entry| {
+            entry
+                .map_err(|error| *failed.borrow_mut() = Some(error))
+                .ok()
+        })
+    };
+    let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), size);
+    let row = |entry: EntryDiff| {
+        vec![
+            printable(&entry.entry),
+            entry.state.name().to_owned(),
+            bytes(entry.here_bytes),
+            bytes(entry.there_bytes),
+        ]
+    };
+    let header = ["ENTRY", "STATE", "HERE", "THERE"];
+    write_table(out, &header, || entries().map(row))?;
+    for text in entries().filter_map(|entry| entry.text) {
+        writeln!(out)?;
+        out.write_all(text.as_bytes())?;
+    }
+    failed.take().map_or(Ok(()), Err)
 }

@@ -65,6 +65,15 @@ fn describe(report: &InspectReport) -> String {
             printable(name)
         ));
     }
+    let directories = || manifest["directories"].as_object().into_iter().flatten();
+    for (name, listed) in directories() {
+        if let Some(count) = listed["torn"].as_u64() {
+            out.push_str(&format!(
+                "torn      {count} files in {} (`hookshot verify` names them)\n",
+                printable(name)
+            ));
+        }
+    }
     for line in link_lines(&report.links) {
         out.push_str(&format!("link      {line}\n"));
     }
@@ -82,10 +91,28 @@ fn describe(report: &InspectReport) -> String {
             digest,
         ]
     };
+    let directory = |(name, listed): (&String, &serde_json::Value)| {
+        let count = |key: &str| listed[key].as_u64().unwrap_or_default();
+        let root = &listed["root"];
+        let text = |key: &str| root[key].as_str().map_or_else(|| "-".to_owned(), printable);
+        vec![
+            format!("{}/", printable(name)),
+            size(count("bytes")),
+            text("mode"),
+            text("user"),
+            format!(
+                "{} files, {} folders, {} links in {}",
+                count("files"),
+                count("folders"),
+                count("links"),
+                printable(listed["listing"].as_str().unwrap_or_default())
+            ),
+        ]
+    };
     out.push('\n');
     out.push_str(&table(
         &["ENTRY", "SIZE", "MODE", "OWNER", "SHA-256"],
-        files().map(row),
+        files().map(row).chain(directories().map(directory)),
     ));
     out
 }

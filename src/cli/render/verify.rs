@@ -67,6 +67,9 @@ fn lines(report: &VerifyReport, scratch: &Path) -> String {
                     )
                 })
                 .collect();
+            let more = archive.torn_more.map_or_else(String::new, |more| {
+                format!("  - torn: and {more} more files of large directories\n")
+            });
             let looked: String = archive
                 .looked_into
                 .iter()
@@ -85,7 +88,7 @@ fn lines(report: &VerifyReport, scratch: &Path) -> String {
                 .map(|line| format!("  - link {line}\n"))
                 .collect();
             format!(
-                "{}: good, {} files of {}\n{looked}{torn}{links}",
+                "{}: good, {} files of {}\n{looked}{torn}{more}{links}",
                 printable_line(&archive.archive),
                 archive.files.unwrap_or_default(),
                 printable(root.unwrap_or_default())

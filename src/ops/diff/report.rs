@@ -1,16 +1,18 @@
 //! The report of a comparison.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::spool::DiffEntries;
 
 /// The differences.
 #[derive(Debug, Serialize)]
 pub struct DiffReport {
-    /// Entry by entry, sorted by name.
-    pub entries: Vec<EntryDiff>,
+    /// Entry by entry, sorted by name; those of a directory of many files are in the order of its listing.
+    pub entries: DiffEntries,
 }
 
 /// The result of comparing one entry. The names in JSON are part of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiffState {
     /// The same on both sides.
@@ -36,26 +38,26 @@ impl DiffState {
 }
 
 /// The comparison of one entry. `here` is the machine, or the first of two archives; `there` is the other.
-#[derive(Debug, Serialize)]
+///
+/// The fields are in the order of their names, which is the order of the keys in every JSON that hookshot prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryDiff {
     /// Its name.
     pub entry: String,
-    /// The result of the comparison.
-    pub state: DiffState,
     /// Its size here.
     pub here_bytes: Option<u64>,
+    /// The result of the comparison.
+    pub state: DiffState,
+    /// The lines that differ, as a unified diff.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub text: Option<String>,
     /// Its size there.
     pub there_bytes: Option<u64>,
-    /// The lines that differ, as a unified diff.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
 }
 
 impl DiffReport {
     /// Returns true if anything differs.
     pub fn differs(&self) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.state != DiffState::Unchanged)
+        self.entries.differing() > 0
     }
 }

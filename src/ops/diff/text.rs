@@ -3,7 +3,21 @@
 use similar::TextDiff;
 use toml::{Table, Value};
 
-use crate::model::entry_name::{EntryName, printable_lines};
+use crate::{
+    config::sources::DATABASE,
+    model::entry_name::{EntryName, printable_lines},
+};
+
+/// Returns true if the content of an entry may be shown.
+pub fn is_text(name: &EntryName, kind: Option<&str>) -> bool {
+    let is_file = kind.is_none_or(|kind| kind == "file");
+    is_file && !name.as_str().contains("secret") && name.as_str() != DATABASE
+}
+
+/// Returns true if the bytes are TOML: only then [`unified`] has something to say of them.
+pub fn is_toml(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<Table>().is_ok())
+}
 
 /// Returns the differences between two TOML files, key by key. The lines themselves are not compared: they may hold
 /// comments, and secrets in ways that no line shows.
@@ -104,4 +118,45 @@ fn is_telling(value: &Value) -> bool {
         || text.contains('\n')
         || text.contains("-----BEGIN")
         || text.split([' ', '?', '&', '=']).any(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        let name = EntryName::new("config.toml").expect("a name");
+        unified(&name, b"", text.as_bytes()).expect("TOML")
+    }
+
+    #[test]
+    fn no_secret_is_shown_however_it_is_written() {
+        for text in [
+            "hmac_key = \"hunter2\"",
+            "db = { user = \"x\", password = \"hunter2\" }",
+            "url = \"postgres://u:hunter2@host/db\"",
+            "private_key = \"\"\"\nhunter2\n\"\"\"",
+            "tokens = [\n  \"hunter2\",\n]",
+            "[secrets.deep]\nvalue = \"hunter2\"",
+            "\"API-Key\" = 'hunter2'",
+            "x = 1 # hunter2",
+            "header = \"X-hunter2aaaaaaaaaa1234567890\"",
+        ] {
+            assert!(!shown(text).contains("hunter2"), "{}", shown(text));
+        }
+    }
+
+    #[test]
+    fn ordinary_values_are_shown() {
+        let text = shown(
+            "[server]\nlisten = \"127.0.0.1:8080\"\nworkers = 4\npath = \"/var/lib/hookshot\"\n",
+        );
+        for line in [
+            "+server.listen = \"127.0.0.1:8080\"\n",
+            "+server.workers = 4\n",
+            "+server.path = \"/var/lib/hookshot\"\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
 }

@@ -88,7 +88,8 @@ pub fn find_places(
         settings.add_archived(&manifest)?;
     }
     if has_links {
-        settings.follow_archived_links(&manifest, |name| selection.has(name))?;
+        let mut listed = |name: &EntryName| archive.listed_links(context, &manifest, name);
+        settings.follow_archived_links(&manifest, &mut listed, |name| selection.has(name))?;
     }
     Ok(archive)
 }

@@ -84,11 +84,14 @@ pub struct Looking<'a> {
     staging: Staging,
     /// Files that belong to a database beside them: each an entry whose name without the suffix is an entry, too.
     companions: BTreeSet<EntryName>,
-    /// Databases in staging.
-    databases: Vec<(EntryName, Engine)>,
+    /// Databases in staging, with their sizes in bytes.
+    databases: Vec<(EntryName, Engine, u64)>,
     /// Entries of no directory that are not known as databases.
     others: BTreeSet<EntryName>,
-    trees: BTreeSet<String>,
+    /// The directories whose files are in the manifest.
+    trees: BTreeSet<EntryName>,
+    /// Those that have listings.
+    listed: BTreeSet<EntryName>,
     texts: BTreeMap<EntryName, Vec<u8>>,
     now: Now,
 }
@@ -117,17 +120,14 @@ impl<'a> Looking<'a> {
             databases: Vec::new(),
             others: BTreeSet::new(),
             trees: BTreeSet::new(),
+            listed: BTreeSet::new(),
             texts: BTreeMap::new(),
             now: Now::Passed,
         })
     }
 
     /// Looks into everything that was taken out. Returns what was looked at, and every fault.
-    pub fn look(
-        mut self,
-        manifest: &Manifest,
-        remarks: &mut Remarks,
-    ) -> Result<(Vec<Looked>, Vec<String>)> {
+    pub fn look(mut self, remarks: &mut Remarks) -> Result<(Vec<Looked>, Vec<String>)> {
         let (mut looked, mut faults) = (Vec::new(), Vec::new());
         let config = self.configuration(&mut looked, &mut faults);
         // Entries that the archive's configuration calls databases, but that do not begin as one.
@@ -139,12 +139,10 @@ impl<'a> Looking<'a> {
             }
         }
         self.databases
-            .sort_by(|(one, _), (other, _)| one.cmp(other));
-        let bytes =
-            |(name, _): &(EntryName, Engine)| manifest.files.get(name).map(|file| file.size);
-        let total = self.databases.iter().filter_map(bytes).sum();
+            .sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        let total = self.databases.iter().map(|(.., bytes)| bytes).sum();
         self.context.begin("looking into databases", Some(total));
-        for (name, engine) in &self.databases {
+        for (name, engine, _) in &self.databases {
             self.context.stop.check()?;
             let place = self.staging.place(name);
             let fault = self.database(name, *engine, &place, &mut looked, remarks)?;
@@ -231,14 +229,23 @@ impl<'a> Looking<'a> {
         Ok(())
     }
 
+    /// Returns true if the entry may belong to a database beside it. The other files of a listed directory are not
+    /// known yet: there the name decides.
+    fn is_companion(&self, name: &EntryName) -> bool {
+        let first = name.as_str().split_once('/').map(|(first, _)| first);
+        let is_listed = first.is_some_and(|first| self.listed.contains(first));
+        is_listed && base_of(name).is_some() || self.companions.contains(name)
+    }
+
     /// Decides about an entry whose first bytes are there.
     fn decide(&mut self, name: &EntryName, record: &FileRecord, head: &[u8]) -> Result<()> {
         if let Some(engine) = Engine::of(head) {
-            self.databases.push((name.clone(), engine));
+            self.databases.push((name.clone(), engine, record.size));
             return self.stage(name, record, head);
         }
         let first = name.as_str().split_once('/').map(|(first, _)| first);
-        if !first.is_some_and(|first| self.trees.contains(first)) {
+        let is_part = |first: &str| self.trees.contains(first) || self.listed.contains(first);
+        if !first.is_some_and(is_part) {
             self.others.insert(name.clone());
         }
         self.now = Now::Passed;
@@ -267,19 +274,22 @@ fn expected(config: Option<&Schema>) -> Vec<(EntryName, Engine)> {
     sources.iter().filter_map(database).collect()
 }
 
+/// Returns the name of the database to which an entry belongs, if its name is that of a companion.
+fn base_of(name: &EntryName) -> Option<&str> {
+    let mut endings = Engine::ALL.into_iter().flat_map(Engine::logs);
+    endings.find_map(|ending| name.as_str().strip_suffix(ending))
+}
+
 fn not_opened(name: &EntryName, reason: &str) -> String {
     format!("the database {name} in the archive does not open cleanly: {reason}")
 }
 
 impl Sink for Looking<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
-        self.trees = manifest.trees.keys().map(ToString::to_string).collect();
+        self.trees = manifest.trees.keys().cloned().collect();
+        self.listed = manifest.directories.keys().cloned().collect();
         for name in manifest.files.keys() {
-            let base = Engine::ALL
-                .into_iter()
-                .flat_map(Engine::logs)
-                .find_map(|suffix| name.as_str().strip_suffix(suffix));
-            if base.is_some_and(|base| manifest.files.contains_key(base)) {
+            if base_of(name).is_some_and(|base| manifest.files.contains_key(base)) {
                 self.companions.insert(name.clone());
             }
         }
@@ -289,9 +299,9 @@ impl Sink for Looking<'_> {
     fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
         self.now = Now::Beginning(Vec::new());
         if let Some(engine) = record.engine() {
-            self.databases.push((name.clone(), engine));
+            self.databases.push((name.clone(), engine, record.size));
             self.stage(name, record, &[])?;
-        } else if self.companions.contains(name) {
+        } else if self.is_companion(name) {
             self.stage(name, record, &[])?;
         } else if [CONFIG, SERVICES].contains(&name.as_str()) {
             self.now = Now::Text(Vec::new());

@@ -1,17 +1,22 @@
 //! `verify`: proves archives good, and names every fault of those that are not.
 
 mod deep;
+mod torn;
 
 use serde::Serialize;
 
-use self::deep::Looking;
 pub use self::deep::{InspectedKind, Looked};
+use self::{
+    deep::Looking,
+    torn::{ListedTorn, NotingTorn},
+};
 use super::inspect::{OutsideLink, outside_links};
 use crate::{
     archive::{Verified, reader::Discard},
     catalog::{dates, input::ArchiveInput, repository::OtherFile},
     context::Context,
     error::{Failure, Kind},
+    model::entry_name::EntryName,
     model::version::{Compatibility, compatibility, incompatible},
     store::is_cold,
     work::{events::ArchiveEvent, remark::RemarkKind, remarks::Remarks},
@@ -59,11 +64,15 @@ pub struct ArchiveReport {
     /// Its root folder, if it is good.
     pub root: Option<String>,
     /// The number of its entries.
-    pub files: Option<usize>,
+    pub files: Option<u64>,
     /// The bytes of its entries.
     pub content_bytes: Option<u64>,
     /// Its entries that are torn: their content is what the manifest says, and may be no state that the file ever had.
+    /// Of those in listed directories, the first 10,000 are named.
     pub torn: Vec<String>,
+    /// The number of torn entries that are not named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub torn_more: Option<u64>,
     /// The links that lead out of its directories: it has them, and not what they lead to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<OutsideLink>,
@@ -133,19 +142,24 @@ fn verify_archive(
     let mut read = || -> anyhow::Result<_> {
         match depth {
             VerifyDepth::Bytes => {
-                let verified = location.read(context, "verifying", &mut Discard)?;
-                Ok((verified, None))
+                let mut noting = NotingTorn::new(Discard);
+                let verified = location.read(context, "verifying", &mut noting)?;
+                let links = outside_links(&verified)?;
+                Ok((verified, links, noting.finish().1, None))
             }
             VerifyDepth::Content => {
-                let mut looking = Looking::new(context, location.shown())?;
-                let verified = location.read(context, "verifying", &mut looking)?;
-                let looked = looking.look(verified.manifest(), remarks)?;
-                Ok((verified, Some(looked)))
+                let looking = Looking::new(context, location.shown())?;
+                let mut noting = NotingTorn::new(looking);
+                let verified = location.read(context, "verifying", &mut noting)?;
+                let links = outside_links(&verified)?;
+                let (looking, torn) = noting.finish();
+                let looked = looking.look(remarks)?;
+                Ok((verified, links, torn, Some(looked)))
             }
         }
     };
     match read() {
-        Ok((verified, looked)) => {
+        Ok((verified, links, torn, looked)) => {
             let manifest = verified.manifest();
             if compatibility(&manifest.hookshot_version, &context.version)
                 == Compatibility::Incompatible
@@ -165,7 +179,7 @@ fn verify_archive(
             let failure = refusal(location, &faults);
             let archive = ArchiveReport {
                 looked_into,
-                ..described(location, &verified, faults)
+                ..described(location, &verified, links, torn, faults)
             };
             (archive, failure)
         }
@@ -187,11 +201,20 @@ fn verify_archive(
 }
 
 /// An archive that was read to its end, with what is wrong with its content.
-fn described(location: &ArchiveInput, verified: &Verified, faults: Vec<String>) -> ArchiveReport {
+fn described(
+    location: &ArchiveInput,
+    verified: &Verified,
+    links: Vec<OutsideLink>,
+    listed: ListedTorn,
+    faults: Vec<String>,
+) -> ArchiveReport {
     let manifest = verified.manifest();
     if !faults.is_empty() {
         return bad(location, faults);
     }
+    let torn = manifest.torn().map(|(name, _)| name);
+    let mut torn: Vec<&EntryName> = torn.chain(&listed.named).collect();
+    torn.sort();
     ArchiveReport {
         archive: location.shown(),
         archive_escaped: location.escaped(),
@@ -199,10 +222,11 @@ fn described(location: &ArchiveInput, verified: &Verified, faults: Vec<String>) 
         read: true,
         faults,
         root: Some(verified.root().to_owned()),
-        files: Some(manifest.files.len()),
+        files: Some(manifest.count()),
         content_bytes: Some(manifest.total_bytes()),
-        torn: manifest.torn().map(|(name, _)| name.to_string()).collect(),
-        links: outside_links(manifest),
+        torn: torn.into_iter().map(ToString::to_string).collect(),
+        torn_more: Some(listed.more).filter(|more| *more > 0),
+        links,
         looked_into: None,
     }
 }
@@ -218,6 +242,7 @@ fn bad(location: &ArchiveInput, faults: Vec<String>) -> ArchiveReport {
         files: None,
         content_bytes: None,
         torn: Vec::new(),
+        torn_more: None,
         links: Vec::new(),
         looked_into: None,
     }
