@@ -46,12 +46,20 @@ pub enum Fault {
     Manifest(String),
     /// The manifest is of another major version.
     Version(String),
+    /// A listing has content that no listing may have.
+    Listing(String),
     /// The manifest does not list the file.
     Unlisted(String),
+    /// The listing of the directory does not have the file.
+    NotInListing { path: String, listing: EntryName },
+    /// The file does not come where the listing of its directory has it.
+    Misplaced { path: String, listing: EntryName },
     /// A file that the tar of a Mac puts beside another file (AppleDouble).
     Apple(String),
     /// The manifest lists the entry, but the archive does not contain it.
     Missing(EntryName),
+    /// A listing has further files that the archive does not contain.
+    MissingFiles { directory: EntryName, count: u64 },
     /// The file is in the archive twice.
     Twice(String),
     /// The entry has another size than the manifest says.
@@ -71,7 +79,7 @@ pub enum Fault {
     /// The index at the end is missing.
     NoIndex,
     /// Entries after another fault that could not be checked.
-    NotReached(usize),
+    NotReached(u64),
 }
 
 impl fmt::Display for Fault {
@@ -127,6 +135,17 @@ impl fmt::Display for Fault {
                 "unlisted: the manifest does not list {}",
                 printable(path)
             ),
+            Fault::Listing(reason) => f.write_str(reason),
+            Fault::NotInListing { path, listing } => write!(
+                f,
+                "unlisted: {listing} does not list {}",
+                printable(path)
+            ),
+            Fault::Misplaced { path, listing } => write!(
+                f,
+                "out of order: {} does not stand where {listing} lists it",
+                printable(path)
+            ),
             Fault::Apple(path) => write!(
                 f,
                 "{} is not of the export: the tar of a Mac adds such files; pack the folder without them \
@@ -136,6 +155,10 @@ impl fmt::Display for Fault {
             Fault::Missing(name) => write!(
                 f,
                 "missing: the manifest lists {name}, and the archive does not hold it"
+            ),
+            Fault::MissingFiles { directory, count } => write!(
+                f,
+                "missing: {count} more files that the listing of {directory} has are not in the archive"
             ),
             Fault::Twice(path) => write!(
                 f,

@@ -3,18 +3,25 @@
 
 pub mod ahead;
 mod budget;
+mod check;
 pub mod contents;
 pub mod fault;
 mod foreign;
 mod gzip;
 pub mod head;
+mod incoming;
+mod listed;
 pub mod listing;
 pub mod manifest_text;
 pub mod reader;
 pub mod reuse;
 pub mod select;
+mod sink;
 mod tar;
+mod verified;
 pub mod writer;
 
 pub use fault::Fault;
-pub use reader::{Input, Sink, Verified, read};
+pub use reader::{Input, read};
+pub use sink::Sink;
+pub use verified::Verified;

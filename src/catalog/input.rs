@@ -262,7 +262,7 @@ impl ArchiveInput {
                 let mut file = file.try_clone()?;
                 file.rewind()?;
                 context.begin(what, Some(file.metadata()?.len()));
-                let input = Input::Seekable(Box::new(context.watch(file)));
+                let input = Input::Seekable(Box::new(context.watch(file)), context.scratch.clone());
                 read("-", input, context.threads, sink)
             }
             ArchiveInput::File(path) => {
@@ -270,7 +270,7 @@ impl ArchiveInput {
                 let metadata = file.metadata()?;
                 context.begin(what, Some(metadata.len()));
                 let input: Input = if metadata.is_file() {
-                    Input::Seekable(Box::new(context.watch(file)))
+                    Input::Seekable(Box::new(context.watch(file)), context.scratch.clone())
                 } else {
                     Input::Stream(
                         Box::new(context.watch(Patient::new(file, &context.stop))),

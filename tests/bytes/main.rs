@@ -11,6 +11,7 @@ mod damage;
 mod earlier;
 mod extract;
 mod hang;
+mod listings;
 mod members;
 mod model;
 mod reuse;

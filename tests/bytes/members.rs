@@ -52,7 +52,7 @@ fn judge(label: &str, archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Failu
         for seekable in [true, false] {
             let bytes = Cursor::new(archive.to_vec());
             let input = if seekable {
-                Input::Seekable(Box::new(bytes))
+                Input::Seekable(Box::new(bytes), tempfile::env::temp_dir())
             } else {
                 Input::Stream(Box::new(bytes), tempfile::env::temp_dir())
             };

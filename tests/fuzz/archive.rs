@@ -38,7 +38,7 @@ pub type Accepted = (Manifest, BTreeMap<String, Vec<u8>>);
 /// Reads the archive as a file and as a stream, which must agree, and compares each content with its digest.
 pub fn read(bytes: &[u8]) -> Option<Accepted> {
     let scratch = PathBuf::from("/dev/shm");
-    let file = judge(Input::Seekable(Box::new(Cursor::new(bytes.to_vec()))));
+    let file = judge(Input::Seekable(Box::new(Cursor::new(bytes.to_vec())), scratch.clone()));
     let stream = judge(Input::Stream(Box::new(Cursor::new(bytes.to_vec())), scratch));
     assert_eq!(file, stream, "a file and a stream are judged alike");
     file

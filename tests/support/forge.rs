@@ -327,7 +327,7 @@ pub fn read(archive: &[u8], seekable: bool, sink: &mut dyn Sink) -> Result<Verif
     let input = || -> Input {
         let bytes = Cursor::new(archive.to_vec());
         if seekable {
-            Input::Seekable(Box::new(bytes))
+            Input::Seekable(Box::new(bytes), tempfile::env::temp_dir())
         } else {
             Input::Stream(Box::new(bytes), tempfile::env::temp_dir())
         }

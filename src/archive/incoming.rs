@@ -1,0 +1,180 @@
+//! Listings as they come out of an archive: their lines are checked, and kept in a file without a name.
+
+use std::{fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use memchr::memchr;
+
+use super::{fault::Fault, listing::Listing};
+use crate::model::{
+    entry_name::EntryName,
+    limits::MAX_LINE_BYTES,
+    manifest::{ListedDirectory, ListingCheck, MAX_LISTING_FAULTS, ManifestFault},
+};
+
+/// The file of the listings of one archive, which has no name. It is made for the first of them.
+pub(super) struct ListingStore {
+    scratch: PathBuf,
+    file: Option<Arc<File>>,
+    /// The end of the listings that are complete.
+    end: u64,
+}
+
+impl ListingStore {
+    /// Makes a store in the folder `scratch`.
+    pub(super) fn new(scratch: PathBuf) -> ListingStore {
+        ListingStore {
+            scratch,
+            file: None,
+            end: 0,
+        }
+    }
+
+    /// Begins the listing of the directory called `name`. The listing before it has ended.
+    pub(super) fn begin(
+        &mut self,
+        name: &EntryName,
+        listed: &ListedDirectory,
+    ) -> Result<IncomingListing> {
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => {
+                let shown = self.scratch.display();
+                let file = tempfile::tempfile_in(&self.scratch)
+                    .with_context(|| format!("cannot make a temporary file in {shown}"))?;
+                self.file.insert(Arc::new(file)).clone()
+            }
+        };
+        Ok(IncomingListing {
+            directory: name.clone(),
+            files: listed.files,
+            check: ListingCheck::new(name.clone(), listed.clone()),
+            scratch: self.scratch.clone(),
+            file,
+            start: self.end,
+            end: self.end,
+            partial: Vec::new(),
+            faults: Vec::new(),
+            is_hopeless: false,
+        })
+    }
+
+    /// Ends a listing that is complete; `None` if it has faults.
+    pub(super) fn finish(&mut self, incoming: &mut IncomingListing) -> Option<Listing> {
+        incoming.complete();
+        if !incoming.faults.is_empty() {
+            return None;
+        }
+        self.end = incoming.end;
+        let bytes = incoming.end - incoming.start;
+        let (directory, file) = (incoming.directory.clone(), incoming.file.clone());
+        Some(Listing::new(directory, file, incoming.start, bytes))
+    }
+}
+
+/// A listing that comes piece by piece.
+pub(super) struct IncomingListing {
+    directory: EntryName,
+    files: u64,
+    check: ListingCheck,
+    scratch: PathBuf,
+    file: Arc<File>,
+    start: u64,
+    end: u64,
+    /// The beginning of a line whose end has not come yet.
+    partial: Vec<u8>,
+    faults: Vec<Fault>,
+    is_hopeless: bool,
+}
+
+impl IncomingListing {
+    /// Returns the name of the directory.
+    pub(super) fn directory(&self) -> &EntryName {
+        &self.directory
+    }
+
+    /// Returns the number of files that the manifest says of the directory.
+    pub(super) fn files(&self) -> u64 {
+        self.files
+    }
+
+    /// Returns true if it need not be read further: it has many faults, or a line that is too long.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.is_hopeless
+    }
+
+    /// Takes the faults so far.
+    pub(super) fn faults(&mut self) -> Vec<Fault> {
+        std::mem::take(&mut self.faults)
+    }
+
+    /// Checks and keeps the next bytes.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.is_hopeless {
+            return Ok(());
+        }
+        self.file.write_all_at(bytes, self.end).with_context(|| {
+            let scratch = self.scratch.display();
+            format!("cannot keep a listing in a temporary file in {scratch}")
+        })?;
+        self.end += bytes.len() as u64;
+        let mut rest = bytes;
+        while let Some(at) = memchr(b'\n', rest) {
+            let (line, after) = (&rest[..at], &rest[at + 1..]);
+            rest = after;
+            if self.partial.is_empty() {
+                self.line(line);
+            } else {
+                self.extend(line);
+                let mut whole = std::mem::take(&mut self.partial);
+                self.line(&whole);
+                whole.clear();
+                self.partial = whole;
+            }
+            if self.is_hopeless {
+                return Ok(());
+            }
+        }
+        self.extend(rest);
+        if self.partial.len() == MAX_LINE_BYTES {
+            let long = std::mem::take(&mut self.partial);
+            self.line(&long);
+        }
+        Ok(())
+    }
+
+    /// Adds to a line as much as suffices to see that it is too long.
+    fn extend(&mut self, piece: &[u8]) {
+        let most = MAX_LINE_BYTES - self.partial.len();
+        self.partial
+            .extend_from_slice(&piece[..piece.len().min(most)]);
+    }
+
+    fn line(&mut self, text: &[u8]) {
+        if let Err(faults) = self.check.line(text) {
+            self.faults.extend(faults.into_iter().map(fault));
+        }
+        self.is_hopeless = self.faults.len() >= MAX_LISTING_FAULTS || text.len() >= MAX_LINE_BYTES;
+    }
+
+    /// Adds the faults that are known only at the end.
+    fn complete(&mut self) {
+        if !self.faults.is_empty() {
+            return;
+        }
+        if self.partial.is_empty() {
+            let faults = self.check.finish();
+            self.faults.extend(faults.into_iter().map(fault));
+            return;
+        }
+        let directory = &self.directory;
+        let reason = format!("listing of {directory}: its last line has no line feed");
+        self.faults.push(Fault::Listing(reason));
+    }
+}
+
+fn fault(fault: ManifestFault) -> Fault {
+    match fault {
+        ManifestFault::Malformed(reason) | ManifestFault::Version(reason) => Fault::Listing(reason),
+    }
+}

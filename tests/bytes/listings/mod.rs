@@ -1,0 +1,4 @@
+//! Archives with a directory of many files, whose records stand in a listing: good ones, and what no export writes.
+
+mod forged;
+mod stream;
