@@ -15,4 +15,3 @@ pub mod refused;
 pub mod rehearsal;
 pub mod report;
 pub mod scratch;
-pub mod staged;

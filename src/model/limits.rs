@@ -25,6 +25,8 @@ pub const MAX_LINK_BYTES: usize = 4095;
 pub const MAX_XATTR_BYTES: usize = 64 << 10;
 /// The most directory sources of an archive.
 pub const MAX_TREES: usize = 1000;
+/// The most owners and groups that are remembered: an archive may name others for each of its files.
+pub const MAX_OWNERS: usize = 10_000;
 /// The most JSON values of a manifest that are kept as they are: tags, snapshots, and the values of known keys.
 pub const MAX_FREE_VALUES: usize = 16 * MAX_ENTRIES;
 /// The last second that RFC 3339 can represent, 9999-12-31T23:59:59Z.

@@ -122,6 +122,13 @@ impl Manifest {
         self.trees.contains_key(name) || self.directories.contains_key(name)
     }
 
+    /// Returns the directory whose listing is the entry called `name`, if it is one.
+    pub fn listed_by(&self, name: &EntryName) -> Option<&EntryName> {
+        let mut directories = self.directories.iter();
+        let found = directories.find(|(_, listed)| listed.listing == *name);
+        found.map(|(directory, _)| directory)
+    }
+
     /// Returns the number of files in the archive: the entries, and the files of listed directories.
     pub fn count(&self) -> u64 {
         let listed = self.directories.values().map(|listed| listed.files);

@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod method;
 pub mod named;
 mod nesting;
+pub mod pairs;
 pub mod plan;
 pub mod quantity;
 pub mod relative;

@@ -156,6 +156,12 @@ pub fn by_component(one: &[u8], other: &[u8]) -> Ordering {
     next(one).cmp(&next(other))
 }
 
+/// Returns true if `path` is `folder` or lies below it; everything lies below the top, an empty path.
+pub fn is_at_or_above(folder: &[u8], path: &[u8]) -> bool {
+    let rest = path.strip_prefix(folder);
+    rest.is_some_and(|rest| folder.is_empty() || rest.is_empty() || rest[0] == b'/')
+}
+
 /// Returns the bytes of a path for messages: bytes that are not UTF-8 are escaped.
 pub fn shown(bytes: &[u8]) -> String {
     let mut text = String::new();

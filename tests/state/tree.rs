@@ -26,6 +26,7 @@ use hookshot::{
     error::{Failure, Kind},
     model::{
         digest::Digest,
+        manifest::ListingLine,
         relative::RelativeName,
         rules::Rules,
         tree::{FolderRecord, LinkRecord, Owner, Tree},
@@ -501,6 +502,12 @@ fn includes_take_along_the_folders_that_they_need_and_no_others() {
     assert_eq!(folders, ["a", "a/b", "d"]);
 }
 
+/// Returns the records of a directory without files.
+fn lines(tree: &Tree) -> impl Iterator<Item = anyhow::Result<ListingLine>> + use<> {
+    let lines = tree.lines(&name(), std::iter::empty());
+    lines.expect("good records").into_iter().map(Ok)
+}
+
 #[test]
 fn links_that_lead_outside_are_not_restored_and_named() {
     let bench = Bench::new();
@@ -541,15 +548,16 @@ fn links_that_lead_outside_are_not_restored_and_named() {
     }
     let place = bench.place();
     let restoring = Restoring {
+        name: &name(),
         tree: &tree,
-        files: &[],
+        staged: bench.folder(),
         place: &place,
         target,
         taking: Taking::Copy,
         privilege: Privilege::Ours,
         outside: &BTreeMap::new(),
     };
-    let refused = restore(&restoring).expect("restored");
+    let refused = restore(&restoring, &mut lines(&tree)).expect("restored");
     assert_eq!(refused, Unrestored::default());
     let plan = |wish| OutsideLinks::plan(&tree, target, wish, &[]).expect("planned");
     let warnings = plan(LinkPolicy::AsHere).left;
@@ -578,20 +586,21 @@ fn a_folder_that_nobody_listed_is_made_like_the_top() {
     tree.folders.insert(deep, FolderRecord::default());
     let place = bench.place();
     let restoring = Restoring {
+        name: &name(),
         tree: &tree,
-        files: &[],
+        staged: bench.folder(),
         place: &place,
         target: &place,
         taking: Taking::Copy,
         privilege: Privilege::Ours,
         outside: &BTreeMap::new(),
     };
-    restore(&restoring).expect("restored");
+    restore(&restoring, &mut lines(&tree)).expect("restored");
     for (path, mode) in [("", 0o750), ("a", 0o750), ("a/b", 0o750), ("a/b/c", 0o700)] {
         let metadata = place.join(path).metadata().expect("there");
         assert_eq!(metadata.mode() & 0o7777, mode, "{path}");
     }
-    restore(&restoring).expect_err("nothing that is there is touched");
+    restore(&restoring, &mut lines(&tree)).expect_err("nothing that is there is touched");
 }
 
 #[test]

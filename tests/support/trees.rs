@@ -16,14 +16,10 @@ use anyhow::Result;
 use hookshot::{
     disk::{
         staging::Staging,
-        tree::{Privilege, Restoring, StagedFile, Taking, restore, unpack::Unpacking},
+        tree::{Privilege, Restoring, Taking, restore, unpack::Unpacking},
     },
     model::{
-        entry_name::EntryName,
-        limits::UNLISTED_FILES,
-        manifest::Manifest,
-        rules::Rules,
-        tree::{Tree, relative_of},
+        entry_name::EntryName, limits::UNLISTED_FILES, manifest::Manifest, rules::Rules, tree::Tree,
     },
     source::tree::{StagedTree, TreeContext, stage},
     work::Threads,
@@ -187,35 +183,26 @@ impl Bench {
     }
 
     pub fn try_restore(&self, staged: &StagedTree, unpacked: &Unpacked) -> Result<Vec<String>> {
-        let files = staged.records.iter().map(|(entry, record)| {
-            let key = entry.as_str().strip_prefix("data/").expect("below it");
-            StagedFile {
-                name: relative_of(key, record, &name()).expect("a good name"),
-                staged: unpacked.staging.place(entry),
-                record,
-            }
-        });
         let folder = unpacked.staging.place(&name());
         let source = self.source();
         let left = staged.tree.outside(&source);
         let mut left: Vec<String> = left
             .map(|(link, _)| format!("{}/{link} is not restored", source.display()))
             .collect();
-        let unrestored = restore(&Restoring {
+        let restoring = Restoring {
+            name: &name(),
             tree: &staged.tree,
-            files: &files.collect::<Vec<_>>(),
+            staged: &folder,
             place: &self.place(),
             target: &self.source(),
             taking: match &unpacked.refused {
-                Some(refused) => Taking::Move {
-                    folder: &folder,
-                    refused,
-                },
+                Some(refused) => Taking::Move { refused },
                 None => Taking::Copy,
             },
             privilege: self.privilege(),
             outside: &BTreeMap::new(),
-        })?;
+        };
+        let unrestored = restore(&restoring, &mut staged.lines(&name())?)?;
         left.extend(unrestored.links.into_iter().chain(unrestored.attributes));
         Ok(left)
     }

@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs::{self, File},
+    fs::{self, DirEntry, File, Metadata},
     io,
+    ops::ControlFlow,
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::Path,
 };
 
-use super::{open::has_open, process::Holder};
+use super::{below::visit_below, open::has_open, process::Holder};
 use crate::disk::{open_regular, range_lock::locked_by};
 
 /// The first PID namespace of a machine, which sees all others (linux/proc_ns.h, `PROC_PID_INIT_INO`).
@@ -66,45 +67,41 @@ fn lists_all_locks() -> bool {
 /// file.
 pub fn locked_below(path: &Path) -> io::Result<Vec<Holder>> {
     let device = path.metadata()?.dev();
-    let mut files = HashMap::new();
-    let mut ahead = vec![path.to_owned()];
-    while let Some(folder) = ahead.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else {
-                continue;
-            };
-            if metadata.is_dir() && metadata.dev() == device {
-                ahead.push(entry.path());
-            } else if metadata.is_file() {
-                files.insert(metadata.ino(), (metadata.dev(), entry.path()));
-            }
-        }
-    }
     let table = fs::read_to_string("/proc/locks")?;
-    let mut pids = BTreeSet::new();
+    let mut locks: HashMap<u64, Vec<Listed>> = HashMap::new();
     for lock in table.lines().filter_map(parse_lock) {
-        let is_here = files
-            .get(&lock.inode)
-            .is_some_and(|(device, _)| numbers(*device) == lock.device);
-        if is_here && lock.pid != Some(std::process::id()) {
-            pids.insert(lock.pid);
-        }
+        locks.entry(lock.inode).or_default().push(lock);
     }
+    let is_part = |_: &DirEntry, metadata: &Metadata| metadata.dev() == device;
+    let mut pids = BTreeSet::new();
+    visit_below(path, &is_part, &mut |_, metadata| {
+        let on_it = locks.get(&metadata.ino()).into_iter().flatten();
+        let on_it = on_it.filter(|lock| {
+            metadata.is_file()
+                && numbers(metadata.dev()) == lock.device
+                && lock.pid != Some(std::process::id())
+        });
+        pids.extend(on_it.map(|lock| lock.pid));
+        ControlFlow::Continue(())
+    });
     let mut found: Vec<Holder> = pids
         .into_iter()
         .map(|pid| pid.map_or_else(Holder::unknown, Holder::of))
         .collect();
     if found.is_empty() && !lists_all_locks() {
-        for (_, path) in files.values() {
+        visit_below(path, &is_part, &mut |entry, metadata| {
             // A file that we may not read cannot be asked for locks.
-            let Ok(file) = open_regular(path) else {
-                continue;
+            let file = match metadata.is_file() {
+                true => open_regular(&entry.path()).ok(),
+                false => None,
             };
-            if let Ok(Some(holder)) = locked_by(&file, (0, 0)) {
-                found.push(holder);
-                break;
+            let holder = file.and_then(|file| locked_by(&file, (0, 0)).ok().flatten());
+            found.extend(holder);
+            match found.is_empty() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
-        }
+        });
     }
     Ok(found)
 }

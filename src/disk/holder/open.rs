@@ -1,14 +1,19 @@
 //! The processes that have a file, or anything in a folder, open (proc_pid_fd(5)).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsStr,
-    fs, io,
+    fs::{self, DirEntry, Metadata},
+    io,
+    ops::ControlFlow,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use super::process::{Holder, OpenMode};
+use super::{
+    below::visit_below,
+    process::{Holder, OpenMode},
+};
 use crate::disk::{
     folder_of,
     mounts::{is_same_mount, namespace_of},
@@ -133,31 +138,11 @@ pub fn deleted_below(folder: &Path) -> Vec<(Holder, PathBuf, OpenMode)> {
 /// on in the old folder.
 pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
     let top = path.metadata()?;
-    let mut inside = HashSet::new();
-    let mut ahead = vec![path.to_owned()];
-    while let Some(folder) = ahead.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else {
-                continue;
-            };
-            inside.insert((metadata.dev(), metadata.ino()));
-            // A subvolume has another device, and is a part of the folder.
-            let is_part = metadata.dev() == top.dev() || is_same_mount(path, &entry.path());
-            if metadata.is_dir() && is_part {
-                ahead.push(entry.path());
-            }
-        }
-    }
-    let is_inside = |path: &Path| {
-        let metadata = fs::metadata(path);
-        metadata.is_ok_and(|metadata| inside.contains(&(metadata.dev(), metadata.ino())))
-    };
-    let is_top = |path: &Path| {
-        let metadata = fs::metadata(path);
-        metadata.is_ok_and(|it| (it.dev(), it.ino()) == (top.dev(), top.ino()))
-    };
+    let top_inode = (top.dev(), top.ino());
     let here = namespace_of(std::process::id());
-    let mut found = Vec::new();
+    // What all processes have open is less than what the folder may hold.
+    let mut open: HashMap<(u64, u64), Vec<u32>> = HashMap::new();
+    let mut pids = BTreeSet::new();
     for process in fs::read_dir("/proc")?.flatten() {
         let name = process.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -166,21 +151,39 @@ pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
         if pid == std::process::id() {
             continue;
         }
+        let inode = |path: PathBuf| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        };
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
         let descriptors = descriptors.into_iter().flatten().flatten();
-        let works_there = || {
+        let mut inodes: Vec<_> = descriptors
+            .filter_map(|entry| inode(entry.path()))
+            .collect();
+        if namespace_of(pid).is_some_and(|its| Some(its) != here) {
             let places = ["cwd", "root"].map(|what| PathBuf::from(format!("/proc/{pid}/{what}")));
-            let is_there = |place: &PathBuf| is_inside(place) || is_top(place);
-            namespace_of(pid).is_some_and(|its| Some(its) != here) && places.iter().any(is_there)
-        };
-        if descriptors
-            .map(|entry| entry.path())
-            .any(|path| is_inside(&path))
-            || works_there()
-        {
-            found.push(Holder::of(pid));
+            let places = places.into_iter().filter_map(inode);
+            for place in places {
+                if place == top_inode {
+                    pids.insert(pid);
+                }
+                inodes.push(place);
+            }
+        }
+        for inode in inodes {
+            open.entry(inode).or_default().push(pid);
         }
     }
+    // A subvolume has another device, and is a part of the folder.
+    let is_part = |entry: &DirEntry, metadata: &Metadata| {
+        metadata.dev() == top.dev() || is_same_mount(path, &entry.path())
+    };
+    visit_below(path, &is_part, &mut |_, metadata| {
+        let holders = open.get(&(metadata.dev(), metadata.ino()));
+        pids.extend(holders.into_iter().flatten());
+        ControlFlow::Continue(())
+    });
+    let mut found: Vec<Holder> = pids.into_iter().map(Holder::of).collect();
     let deleted = deleted_below(path).into_iter();
     found.extend(deleted.map(|(holder, _, _)| holder));
     found.sort_by_key(|holder| holder.pid);

@@ -23,6 +23,7 @@ use super::{
     powers::Powers,
 };
 use crate::model::{
+    limits::MAX_OWNERS,
     manifest::FileRecord,
     plan,
     relative::shown,
@@ -60,13 +61,21 @@ pub const ORDINARY_BITS: u32 = 0o777;
 /// The bits that mean something for a folder: set-gid and sticky among them.
 pub const FOLDER_BITS: u32 = 0o3777;
 
+/// A file as it was made, before it got attributes: the next one that is made in the same way is the same.
+#[derive(Debug, Clone, Copy)]
+pub struct NewFile {
+    look: Look,
+    /// True if it inherited ACLs, or may have.
+    has_acls: bool,
+}
+
 /// Gives attributes; each function that does returns what the file system refuses, in words. What this process may not
 /// restore at all it leaves out without a word.
 #[derive(Debug)]
 pub struct AttributeWriter {
     privilege: Privilege,
     owners: Owners,
-    /// The owners that the file system refused, each of which is said once.
+    /// The owners that the file system refused, each of which is said once, unless there are very many.
     refused: BTreeSet<(u32, u32)>,
 }
 
@@ -85,19 +94,23 @@ impl AttributeWriter {
         self.owners.powers()
     }
 
-    /// Takes the ACLs away that were inherited; returns true if there may have been any.
+    /// Takes the ACLs away that were inherited; returns true if there were any.
     pub fn clear_acls(&self, fd: impl AsFd) -> io::Result<bool> {
         // Most have no attributes at all, which one question tells.
         if sys::flistxattr_query(&fd) == Ok(0) {
             return Ok(false);
         }
+        let mut had_any = false;
         for name in ACLS {
             match sys::fremovexattr(&fd, name) {
                 Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                result => result?,
+                result => {
+                    result?;
+                    had_any = true;
+                }
             }
         }
-        Ok(true)
+        Ok(had_any)
     }
 
     /// Returns the mode with which a file is made: set-id bits come when it has its content and its owner.
@@ -172,6 +185,29 @@ impl AttributeWriter {
         self.set(file.as_fd(), mode, &owner, mtime, &record.xattrs)
     }
 
+    /// Does the same for a file that was just made, as `known` says that such files are made; looks at it if that is
+    /// nothing.
+    pub fn set_new_file(
+        &mut self,
+        file: &File,
+        record: &FileRecord,
+        known: &mut Option<NewFile>,
+    ) -> io::Result<Vec<String>> {
+        let made = match *known {
+            Some(made) => made,
+            None => {
+                let look = Look::of(file)?;
+                let has_acls = self.clear_acls(file)?;
+                let made = NewFile { look, has_acls };
+                *known = Some(made).filter(|made| !made.has_acls);
+                made
+            }
+        };
+        let (owner, mtime) = (record.owner(), record.modified());
+        let mode = record.mode.map(|mode| self.mode_of_file(mode, &owner));
+        self.give(file.as_fd(), made, mode, &owner, mtime, &record.xattrs)
+    }
+
     /// Gives a single file its attributes, as an import planned them.
     pub fn set_planned(
         &mut self,
@@ -212,11 +248,28 @@ impl AttributeWriter {
         mtime: Option<Modified>,
         xattrs: &Xattrs,
     ) -> io::Result<Vec<String>> {
+        let made = NewFile {
+            look: Look::of(fd)?,
+            has_acls: self.clear_acls(fd)?,
+        };
+        self.give(fd, made, mode, owner, mtime, xattrs)
+    }
+
+    /// Gives attributes to something that is as `made` says, and has no ACLs any more.
+    fn give(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        made: NewFile,
+        mode: Option<u32>,
+        owner: &Owner,
+        mtime: Option<Modified>,
+        xattrs: &Xattrs,
+    ) -> io::Result<Vec<String>> {
         let mut refused = Vec::new();
         let mut mode = mode;
         // A new owner takes away bits of the mode, and a mode may keep us from setting attributes.
-        let look = Look::of(fd)?;
-        let mut is_mode_kept = xattrs.is_empty();
+        let look = made.look;
+        let mut is_mode_kept = xattrs.is_empty() && !made.has_acls;
         if let Some((uid, gid)) = self.new_owner(&look, owner) {
             is_mode_kept = false;
             let given = sys::fchown(fd, Some(uid), Some(gid));
@@ -231,7 +284,6 @@ impl AttributeWriter {
                 refused.push(OTHER_OWNER.to_owned());
             }
         }
-        is_mode_kept &= !self.clear_acls(fd)?;
         for (name, value) in xattrs {
             if self.may_set(name) {
                 let given = sys::fsetxattr(fd, name.as_str(), value, XattrFlags::empty());
@@ -293,6 +345,9 @@ impl AttributeWriter {
         let (uid, gid) = (uid.as_raw(), gid.as_raw());
         accept(given, &mut said, || format!("{NO_OWNER} {uid}:{gid}"))?;
         let is_refused = !said.is_empty();
+        if self.refused.len() >= MAX_OWNERS {
+            self.refused.clear();
+        }
         if is_refused && self.refused.insert((uid, gid)) {
             refused.append(&mut said);
         }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     disk::publish::Draft,
     model::{
+        limits::MAX_OWNERS,
         manifest::FileRecord,
         tree::{FolderRecord, Owner, Xattrs},
     },
@@ -109,6 +110,9 @@ impl Foresight {
     /// root, FAT): asked with a file that has no name.
     pub fn refused_owner(&mut self, owner: &Owner) -> Option<String> {
         let numbers = self.attributes.owner(owner);
+        if self.refused.len() >= MAX_OWNERS {
+            self.refused.clear();
+        }
         if let Some(known) = self.refused.get(&numbers) {
             return known.clone();
         }

@@ -16,20 +16,29 @@ use crate::model::limits::BUFFER_BYTES;
 /// The unit in which file systems leave out what is not stored.
 const BLOCK_BYTES: usize = 4096;
 
-/// Copies content; blocks of zeros are left out of a sparse file.
-pub(super) fn copy_file(mut from: &File, to: &File, is_sparse: bool) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER_BYTES];
+/// Copies content, of about `size` bytes; blocks of zeros are left out of a sparse file.
+pub(super) fn copy_file(mut from: &File, to: &File, size: u64, is_sparse: bool) -> io::Result<()> {
+    // One byte more finds the end of most files with the first read.
+    let whole = usize::try_from(size.saturating_add(1)).unwrap_or(BUFFER_BYTES);
+    let mut buffer = vec![0; whole.clamp(BLOCK_BYTES, BUFFER_BYTES)];
     let mut at = 0;
     loop {
         let read = fill(&mut from, &mut buffer)?;
-        if read == 0 {
-            return to.set_len(at);
-        }
-        for block in buffer[..read].chunks(BLOCK_BYTES) {
+        let part = match is_sparse {
+            true => BLOCK_BYTES,
+            false => buffer.len(),
+        };
+        for block in buffer[..read].chunks(part) {
             if !is_sparse || block.iter().any(|byte| *byte != 0) {
                 to.write_all_at(block, at)?;
             }
             at += block.len() as u64;
+        }
+        if read < buffer.len() {
+            return match is_sparse {
+                true => to.set_len(at),
+                false => Ok(()),
+            };
         }
     }
 }

@@ -375,7 +375,7 @@ fn copy(
             let original = open_file(from, name)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let copy = File::from(sys::openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
-            copy_file(&original, &copy, look.has_holes())?;
+            copy_file(&original, &copy, look.size, look.has_holes())?;
             let record = FolderRecord {
                 mode: Some(look.mode),
                 owner: owner(look),

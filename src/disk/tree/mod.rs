@@ -14,12 +14,12 @@ pub mod unpack;
 pub mod walk;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ffi::OsStr,
     fs::File,
     io,
     os::{fd::BorrowedFd, unix::ffi::OsStrExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context as _, Result};
@@ -41,33 +41,21 @@ pub use self::{
 use crate::{
     error::{Failure, Kind},
     model::{
+        entry_name::EntryName,
         limits::MAX_ENTRIES,
-        manifest::FileRecord,
+        manifest::{FileRecord, ListedNode, ListingLine},
         named::Named,
-        relative::{ESCAPED, RelativeName},
+        relative::{ESCAPED, RelativeName, is_at_or_above},
         tree::{FolderRecord, LinkRecord, Tree},
     },
 };
 
-/// A file of a directory, verified, in the private staging folder.
-#[derive(Debug)]
-pub struct StagedFile<'a> {
-    /// Its path in the directory.
-    pub name: RelativeName,
-    /// Its path in staging.
-    pub staged: PathBuf,
-    /// Its record in the manifest.
-    pub record: &'a FileRecord,
-}
-
 /// The fate of the staged files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taking<'a> {
-    /// The folder that holds them, and nothing else, becomes the directory; they are copied if that lies on another
-    /// file system.
+    /// Their folder, which holds nothing else, becomes the directory; they are copied if that lies on another file
+    /// system.
     Move {
-        /// The folder.
-        folder: &'a Path,
         /// The refusals of the file system when [`unpack::Unpacking`] gave them their attributes.
         refused: &'a [String],
     },
@@ -78,10 +66,12 @@ pub enum Taking<'a> {
 /// A directory that is to be built.
 #[derive(Debug)]
 pub struct Restoring<'a> {
-    /// Its folders and links.
+    /// Its name in the archive.
+    pub name: &'a EntryName,
+    /// Its top folder and its links.
     pub tree: &'a Tree,
-    /// Its files.
-    pub files: &'a [StagedFile<'a>],
+    /// The folder in which its files are staged, verified, by their keys.
+    pub staged: &'a Path,
     /// The path at which it is built: nothing may be there.
     pub place: &'a Path,
     /// Its final path: links that lead there lead inside.
@@ -103,17 +93,23 @@ pub struct Unrestored {
     pub attributes: Vec<String>,
 }
 
-/// Builds a directory, 0700 until everything in it is as it should be, and durable when this returns. Names what the
-/// file system refused. Links that lead outside are made only if the caller says so.
+/// Builds a directory of the records `lines`, 0700 until everything in it is as it should be, and durable when this
+/// returns. Names what the file system refused. Links that lead outside are made only if the caller says so.
+///
+/// The records come in the order of a listing ([`by_component`](crate::model::relative::by_component)), so that a
+/// folder is complete when the first one that does not lie in it comes: memory is for the folders above one file.
 ///
 /// Set-id bits of files, capabilities and `trusted.*` attributes are restored by root alone ([`attributes`]). On an
 /// error nothing stays, and what was moved is gone. Not promised: that an ACL means the same to this machine, because
 /// it names users by number; and before Linux 5.8, that a write error of the disk is seen, because syncfs(2) did not
 /// tell.
-pub fn restore(restoring: &Restoring<'_>) -> Result<Unrestored> {
+pub fn restore(
+    restoring: &Restoring<'_>,
+    lines: &mut dyn Iterator<Item = Result<ListingLine>>,
+) -> Result<Unrestored> {
     let place = restoring.place;
     let begun = begin(restoring).with_context(|| format!("cannot create {}", place.display()))?;
-    let built = build(restoring, begun);
+    let built = build(restoring, begun, lines);
     if built.is_err() {
         let _ = std::fs::remove_dir_all(place);
     }
@@ -151,8 +147,8 @@ enum Begun {
 }
 
 fn begin(restoring: &Restoring<'_>) -> io::Result<Begun> {
-    if let Taking::Move { folder, .. } = restoring.taking {
-        match super::rename_to_nothing(folder, restoring.place) {
+    if let Taking::Move { .. } = restoring.taking {
+        match super::rename_to_nothing(restoring.staged, restoring.place) {
             // Another file system; or no file is staged.
             Err(error)
                 if matches!(
@@ -166,59 +162,46 @@ fn begin(restoring: &Restoring<'_>) -> io::Result<Begun> {
     Ok(Begun::Empty)
 }
 
-fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Unrestored> {
+fn build(
+    restoring: &Restoring<'_>,
+    begun: Begun,
+    lines: &mut dyn Iterator<Item = Result<ListingLine>>,
+) -> Result<Unrestored> {
     let top = Top::open(restoring.place)
         .with_context(|| format!("cannot open {}", restoring.place.display()))?
         .shown_as(restoring.target);
     let mut building = Building {
+        restoring,
         begun,
-        tree: restoring.tree,
         top: &top,
         folders: Folders::new(&top),
         attributes: AttributeWriter::new(restoring.privilege),
-        implied: BTreeSet::new(),
-        nearest: Vec::new(),
+        entered: Vec::new(),
+        at: Vec::new(),
+        implied: 0,
         links: Named::default(),
         warnings: Named::default(),
     };
     // A default ACL of the folder above would go down into everything.
     building.attributes.clear_acls(&top)?;
-    let at = |relative: &[u8]| format!("cannot restore {}", top.shown(relative));
-    for folder in restoring.tree.folders.keys() {
-        building
-            .folder(folder.as_bytes())
-            .with_context(|| at(folder.as_bytes()))?;
-    }
-    for file in restoring.files {
-        let name = file.name.as_bytes();
-        let placed = match (begun, restoring.taking) {
-            (Begun::Filled, Taking::Move { folder, .. }) => {
-                building.moved(file, folder, restoring.place)
-            }
-            _ => building.copied(file),
-        };
-        placed.with_context(|| at(name))?;
-    }
     if let (Begun::Filled, Taking::Move { refused, .. }) = (begun, restoring.taking) {
-        building.tidy()?;
         for refused in refused {
             building.warnings.add(|| refused.clone());
         }
     }
-    for link in restoring.tree.links.keys() {
-        let name = link.as_bytes();
-        building.link(link, restoring).with_context(|| at(name))?;
+    for line in lines {
+        let line = line?;
+        let name = line.name.as_bytes();
+        let placed = building.place(&line);
+        placed.with_context(|| format!("cannot restore {}", top.shown(name)))?;
     }
-    // Whoever fills a folder changes its time, and some modes would keep us out: the deepest come first.
-    for (folder, record) in restoring.tree.folders.iter().rev() {
-        let name = folder.as_bytes();
-        building
-            .finish_folder(name, record)
-            .with_context(|| at(name))?;
+    building.leave_to(b"")?;
+    if begun == Begun::Filled {
+        building.tidy()?;
     }
     building
         .finish_folder(b"", &restoring.tree.root)
-        .with_context(|| at(b""))?;
+        .with_context(|| format!("cannot restore {}", top.shown(b"")))?;
     top.sync()?;
     Ok(Unrestored {
         links: building.links.finish(),
@@ -227,62 +210,87 @@ fn build(restoring: &Restoring<'_>, begun: Begun) -> Result<Unrestored> {
 }
 
 struct Building<'a> {
+    restoring: &'a Restoring<'a>,
     begun: Begun,
-    tree: &'a Tree,
     top: &'a Top,
     folders: Folders<'a>,
     attributes: AttributeWriter,
-    /// Folders that no record lists.
-    implied: BTreeSet<Vec<u8>>,
-    /// The folder of what was placed last: those above it are there.
-    nearest: Vec<u8>,
+    /// The folders that are not complete, each in the one before it: the length of that one's path, and the record.
+    entered: Vec<(usize, FolderRecord)>,
+    /// The path of the last of them.
+    at: Vec<u8>,
+    /// The number of folders that no record lists.
+    implied: usize,
     /// Links that the file system cannot have.
     links: Named,
     warnings: Named,
 }
 
 impl Building<'_> {
-    /// Creates a listed folder.
-    fn folder(&mut self, folder: &[u8]) -> Result<()> {
-        self.above(folder)?;
-        self.create(folder)
+    /// Makes what a record says, in its folder.
+    fn place(&mut self, line: &ListingLine) -> Result<()> {
+        let relative = line.name.as_bytes();
+        self.enter(split(relative).0)?;
+        match &line.node {
+            ListedNode::File(record) => match self.begun {
+                Begun::Filled => self.moved(&line.name, record),
+                Begun::Empty => self.copied(&line.name, record),
+            },
+            ListedNode::Folder(record) => {
+                self.create(relative)?;
+                self.push(relative, record.clone());
+                Ok(())
+            }
+            ListedNode::Link(record) => self.link(&line.name, record),
+        }
     }
 
-    /// Creates the folders above `relative` that no record lists: they are made like the top.
-    fn above(&mut self, relative: &[u8]) -> Result<()> {
-        let nearest = split(relative).0;
-        if nearest == self.nearest {
-            return Ok(());
-        }
-        let is_known = |folder: &[u8]| {
-            folder.is_empty()
-                || self.tree.folders.contains_key(folder)
-                || self.implied.contains(folder)
-        };
-        let mut missing = Vec::new();
-        let mut folder = nearest;
-        while !is_known(folder) {
-            missing.push(folder);
-            folder = split(folder).0;
-        }
-        for folder in missing.into_iter().rev() {
-            if self.implied.len() >= MAX_ENTRIES {
+    /// Goes to `folder`. Folders on the way that no record lists are made like the top.
+    fn enter(&mut self, folder: &[u8]) -> Result<()> {
+        self.leave_to(folder)?;
+        while self.at.len() < folder.len() {
+            if self.implied >= MAX_ENTRIES {
                 let message = format!("more than {MAX_ENTRIES} folders are not listed");
                 return Err(Failure::new(Kind::Refused, message).into());
             }
-            self.create(folder)?;
-            let root = &self.tree.root;
+            self.implied += 1;
+            let start = match self.at.len() {
+                0 => 0,
+                length => length + 1,
+            };
+            let slash = folder[start..].iter().position(|byte| *byte == b'/');
+            let next = &folder[..slash.map_or(folder.len(), |slash| start + slash)];
+            self.create(next)?;
+            let root = &self.restoring.tree.root;
             let record = FolderRecord {
                 mode: Some(root.mode.unwrap_or(0) | 0o700),
                 owner: root.owner.clone(),
                 ..FolderRecord::default()
             };
-            let fd = self.folders.at(folder)?;
-            let refused = self.attributes.set_folder(fd, &record)?;
-            name_all(&mut self.warnings, self.top, folder, refused);
-            self.implied.insert(folder.to_vec());
+            self.push(next, record);
         }
-        self.nearest = nearest.to_vec();
+        Ok(())
+    }
+
+    fn push(&mut self, folder: &[u8], record: FolderRecord) {
+        self.entered.push((self.at.len(), record));
+        self.at.clear();
+        self.at.extend_from_slice(folder);
+    }
+
+    /// Gives the folders in which `folder` does not lie their attributes. This comes last: filling a folder changes its
+    /// time, and some modes would keep us out.
+    fn leave_to(&mut self, folder: &[u8]) -> Result<()> {
+        while !is_at_or_above(&self.at, folder) {
+            let Some((above, record)) = self.entered.pop() else {
+                break;
+            };
+            let path = std::mem::take(&mut self.at);
+            self.finish_folder(&path, &record)
+                .with_context(|| format!("cannot restore {}", self.top.shown(&path)))?;
+            self.at = path;
+            self.at.truncate(above);
+        }
         Ok(())
     }
 
@@ -295,13 +303,16 @@ impl Building<'_> {
         }
     }
 
-    /// Gives a file its place that came with `folder`, which lies at `place` now.
-    fn moved(&mut self, file: &StagedFile<'_>, folder: &Path, place: &Path) -> Result<()> {
-        let relative = file.name.as_bytes();
-        self.above(relative)?;
-        if file.record.name.is_some() {
-            let staged = place.join(file.staged.strip_prefix(folder)?);
-            let (parent, name) = self.folders.parent(relative)?;
+    /// Returns the path below the staging folder of the file called `name`.
+    fn key(&self, name: &RelativeName) -> String {
+        name.key(self.restoring.name).0
+    }
+
+    /// Gives a file its place that came with the staging folder, unless it has it already.
+    fn moved(&mut self, file: &RelativeName, record: &FileRecord) -> Result<()> {
+        if record.name.is_some() {
+            let staged = self.restoring.place.join(self.key(file));
+            let (parent, name) = self.folders.parent(file.as_bytes())?;
             rename(&staged, parent, name)?;
         }
         Ok(())
@@ -315,24 +326,24 @@ impl Building<'_> {
         }
     }
 
-    fn copied(&mut self, file: &StagedFile<'_>) -> Result<()> {
-        let relative = file.name.as_bytes();
-        self.above(relative)?;
+    fn copied(&mut self, file: &RelativeName, record: &FileRecord) -> Result<()> {
+        let relative = file.as_bytes();
+        let staged = self.restoring.staged.join(self.key(file));
         let (parent, name) = self.folders.parent(relative)?;
-        let copy = copy_staged(file, parent, name)?;
-        let refused = self.attributes.set_file(&copy, file.record)?;
+        let copy = copy_staged(&staged, record, parent, name)?;
+        let refused = self.attributes.set_file(&copy, record)?;
         name_all(&mut self.warnings, self.top, relative, refused);
         Ok(())
     }
 
-    fn link(&mut self, link: &RelativeName, restoring: &Restoring<'_>) -> Result<()> {
+    fn link(&mut self, link: &RelativeName, record: &LinkRecord) -> Result<()> {
         let relative = link.as_bytes();
+        let restoring = self.restoring;
         let record = match restoring.outside.get(link) {
             Some(record) => record,
-            None if restoring.tree.is_inside(link, restoring.target) => &restoring.tree.links[link],
+            None if restoring.tree.is_inside(link, restoring.target) => record,
             None => return Ok(()),
         };
-        self.above(relative)?;
         let (parent, name) = self.folders.parent(relative)?;
         match sys::symlinkat(OsStr::from_bytes(&record.target), parent, name) {
             Ok(()) => {}
@@ -365,19 +376,24 @@ fn name_all(warnings: &mut Named, top: &Top, relative: &[u8], refused: Vec<Strin
 }
 
 /// Copies a staged file to a name in the directory, with mode 0600.
-fn copy_staged(file: &StagedFile<'_>, parent: BorrowedFd<'_>, name: &OsStr) -> Result<File> {
+fn copy_staged(
+    staged: &Path,
+    record: &FileRecord,
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+) -> Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let copy = File::from(sys::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?);
-    let opened = File::open(&file.staged).or_else(|error| {
+    let opened = File::open(staged).or_else(|error| {
         // It may have been given a mode already that keeps us out.
         if error.kind() != io::ErrorKind::PermissionDenied {
             return Err(error);
         }
-        sys::chmod(&file.staged, Mode::RUSR)?;
-        File::open(&file.staged)
+        sys::chmod(staged, Mode::RUSR)?;
+        File::open(staged)
     });
-    let staged = opened.with_context(|| format!("cannot open {}", file.staged.display()))?;
-    copy_file(&staged, &copy, file.record.sparse)?;
+    let staged = opened.with_context(|| format!("cannot open {}", staged.display()))?;
+    copy_file(&staged, &copy, record.size, record.sparse)?;
     Ok(copy)
 }
 

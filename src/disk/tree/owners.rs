@@ -1,4 +1,4 @@
-//! Owners by number and by name, each asked for once.
+//! Owners by number and by name, each asked for once (unless there are very many).
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::powers::Powers;
-use crate::model::tree::Owner;
+use crate::model::{limits::MAX_OWNERS, tree::Owner};
 
 /// The users and groups of this machine, as far as they were asked for.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ impl Owners {
 
     /// Returns the owner with these numbers, by name as well.
     pub fn describe(&mut self, uid: u32, gid: u32) -> Owner {
+        forget(&mut self.users);
+        forget(&mut self.groups);
         let user = self.users.entry(uid).or_insert_with(|| {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
             user.map(|user| user.name.into())
@@ -70,6 +72,8 @@ impl Owners {
     /// Returns the numbers of an owner on this machine: by name; if it knows no such name, as they are. A number that
     /// our user namespace does not have is `None`.
     pub fn find(&mut self, owner: &Owner) -> (Option<u32>, Option<u32>) {
+        forget(&mut self.uids);
+        forget(&mut self.gids);
         let user = owner.user.as_ref().and_then(|name| {
             *self.uids.entry(name.clone()).or_insert_with(|| {
                 let user = User::from_name(name).ok().flatten();
@@ -87,5 +91,12 @@ impl Owners {
             user.or(owner.uid).filter(|uid| powers.have_user(*uid)),
             group.or(owner.gid).filter(|gid| powers.have_group(*gid)),
         )
+    }
+}
+
+/// Forgets everything if there is too much: it is asked for again.
+fn forget<K, V>(known: &mut HashMap<K, V>) {
+    if known.len() >= MAX_OWNERS {
+        known.clear();
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    attributes::{AttributeWriter, Privilege},
+    attributes::{AttributeWriter, NewFile, Privilege},
     holes::punch,
 };
 use crate::{
@@ -19,13 +19,16 @@ use crate::{
     model::{entry_name::EntryName, manifest::FileRecord, named::Named, relative::shown},
 };
 
-/// The unpacking of directories' files into staging. Their content is not verified yet: only the folder keeps them
-/// private.
+/// The unpacking of directories' files into one staging folder. Their content is not verified yet: only the folder
+/// keeps them private.
 #[derive(Debug)]
 pub struct Unpacking {
     attributes: AttributeWriter,
     directories: BTreeMap<EntryName, Directory>,
-    open: Option<File>,
+    /// The files that are made with each mode, as the staging folder and the umask make them.
+    made: BTreeMap<u32, Option<NewFile>>,
+    /// The file that was begun last, and the mode with which it was made.
+    open: Option<(File, u32)>,
 }
 
 #[derive(Debug)]
@@ -41,6 +44,7 @@ impl Unpacking {
         Unpacking {
             attributes: AttributeWriter::new(privilege),
             directories: BTreeMap::new(),
+            made: BTreeMap::new(),
             open: None,
         }
     }
@@ -65,13 +69,15 @@ impl Unpacking {
         }
         // Attributes cannot be given to what may not be written.
         let mode = AttributeWriter::mode_of_new_file(record).filter(|_| record.xattrs.is_empty());
-        let file = staging.file_of_mode(name, mode.unwrap_or(0o600))?;
-        Ok(Some(Box::new(self.open.insert(file))))
+        let mode = mode.unwrap_or(0o600);
+        let file = staging.file_of_mode(name, mode)?;
+        let (file, _) = self.open.insert((file, mode));
+        Ok(Some(Box::new(file)))
     }
 
     /// Gives the file that was begun last, and whose content is there, what else the manifest says of it.
     pub fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
-        let (Some(file), Some((directory, key))) =
+        let (Some((file, mode)), Some((directory, key))) =
             (self.open.take(), name.as_str().split_once('/'))
         else {
             return Ok(());
@@ -85,7 +91,8 @@ impl Unpacking {
             if record.sparse {
                 punch(&file)?;
             }
-            self.attributes.set_file(&file, record)
+            let made = self.made.entry(mode).or_default();
+            self.attributes.set_new_file(&file, record, made)
         };
         for refused in finish().with_context(|| format!("cannot restore {}", path()))? {
             directory.refused.add(|| format!("{}: {refused}", path()));

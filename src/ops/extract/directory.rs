@@ -1,11 +1,12 @@
 //! A directory out of an archive: built as an import builds it, and as whole.
 
-use std::{borrow::Cow, io, path::Path};
+use std::{io, path::Path};
 
 use anyhow::{Context as _, Result};
 
 use super::report::Extracted;
 use crate::{
+    archive::contents::DirectoryContents,
     context::Context,
     disk::{
         in_real_folder,
@@ -18,65 +19,56 @@ use crate::{
         },
     },
     error::{Failure, Kind},
-    machine::{refused::remark_refused, staged::staged_files},
-    model::{
-        entry_name::EntryName, manifest::Manifest, named::Named, tree::files_of, written::escaped,
-    },
+    machine::refused::remark_refused,
+    model::{named::Named, written::escaped},
     work::{remark::RemarkKind, remarks::Remarks},
 };
 
-/// Bytes of the files of a directory.
-pub fn total_bytes(name: &EntryName, manifest: &Manifest) -> u64 {
-    let sizes = files_of(name, &manifest.files).map(|(_, _, record)| record.size);
-    sizes.fold(0, u64::saturating_add)
-}
-
-/// Builds the directory called `name` below `folder`, of files that were proven and lie in `staging` with their
+/// Builds the directory with these `contents` below `folder`, of files that were proven and lie in `staging` with their
 /// attributes, but for those that were `refused`.
 ///
 /// Modes, times, attributes and the links that stay inside are those of the archive; what is left out is remarked.
 /// Everything belongs to the caller, so that set-id bits and attributes of root's stay away.
 pub fn extract(
     context: &Context,
-    name: &EntryName,
-    manifest: &Manifest,
+    contents: &DirectoryContents<'_>,
     staging: &Staging,
     refused: &[String],
     folder: &Path,
     remarks: &mut Remarks,
 ) -> Result<Extracted> {
+    let name = contents.name();
     let target = folder.join(name.as_str());
-    let tree = manifest.trees.get(name);
-    let tree = tree.context("a directory that the archive does not have")?;
-    let tree = &match tree.secret {
-        true => Cow::Owned(tree.closed()),
-        false => Cow::Borrowed(tree),
-    };
-    let files = staged_files(name, manifest, staging)?;
+    let mut tree = contents.top()?;
+    if tree.secret {
+        tree = tree.closed();
+    }
     context.begin("building the directory", None);
     let place = staging.sibling();
     let shown_target = in_real_folder(&target);
-    let outside = OutsideLinks::plan(tree, &shown_target, LinkPolicy::AsHere, &[])
+    let outside = OutsideLinks::plan(&tree, &shown_target, LinkPolicy::AsHere, &[])
         .with_context(|| format!("cannot look at {}", target.display()))?;
     let mut foresight = Foresight::at(&shown_target, Privilege::Ours)?;
     let mut lost = Named::default();
-    for file in &files {
-        for said in foresight.of_file(file.record) {
-            lost.add(|| format!("{}/{}: {said}", shown_target.display(), file.name));
+    let mut lines = contents.lines()?.inspect(|line| {
+        let Ok(line) = line else { return };
+        let said = line.file().map(|record| foresight.of_file(record));
+        for said in said.unwrap_or_default() {
+            lost.add(|| format!("{}/{}: {said}", shown_target.display(), line.name));
         }
-    }
-    let unrestored = restore(&Restoring {
-        tree,
-        files: &files,
+    });
+    let restoring = Restoring {
+        name,
+        tree: &tree,
+        staged: &staging.place(name),
         place: &place,
         target: &shown_target,
-        taking: Taking::Move {
-            folder: &staging.place(name),
-            refused,
-        },
+        taking: Taking::Move { refused },
         privilege: Privilege::Ours,
         outside: &outside.made,
-    })?;
+    };
+    let unrestored = restore(&restoring, &mut lines)?;
+    drop(lines);
     match publish(&place, &target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(taken(&target).into());
@@ -96,7 +88,7 @@ pub fn extract(
         entry: name.as_str().to_owned(),
         path: Some(target.display().to_string()),
         path_escaped: escaped(&target),
-        size_bytes: total_bytes(name, manifest),
+        size_bytes: contents.bytes(),
     })
 }
 

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 pub use self::report::{ExtractOutput, ExtractReport, Extracted};
 use super::entries::no_such_entry;
 use crate::{
-    archive::Sink,
+    archive::{Sink, contents::DirectoryContents},
     catalog::input::{ArchiveInput, damage},
     config::sources::SECRETS,
     context::Context,
@@ -101,10 +101,13 @@ fn extract_from(
     let mut remarks = context.remarks();
     for name in names {
         if let (Some(staging), Some(refused)) = (&staging, directories.get(name)) {
+            let contents = match &verified {
+                Some(verified) => verified.directory(name),
+                None => DirectoryContents::in_manifest(&manifest, name),
+            };
             entries.push(directory::extract(
                 context,
-                name,
-                &manifest,
+                &contents.context("a directory that the archive does not have")?,
                 staging,
                 refused,
                 &folder,
@@ -220,8 +223,8 @@ impl Sink for Selected<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
         let mut bytes = 0u64;
         for name in self.names {
-            if manifest.trees.contains_key(name) {
-                bytes = bytes.saturating_add(directory::total_bytes(name, manifest));
+            if let Some(contents) = DirectoryContents::in_manifest(manifest, name) {
+                bytes = bytes.saturating_add(contents.bytes());
                 self.add_directory(name)?;
                 continue;
             }

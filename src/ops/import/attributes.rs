@@ -5,13 +5,14 @@ use std::{collections::BTreeSet, path::Path};
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 
-use super::{targets::Targets, unpacked::Unpacked};
+use super::unpacked::Unpacked;
 use crate::{
-    config::{Settings, sources::Source},
+    config::sources::Source,
     context::Context,
     disk::tree::{foresight::Foresight, owners::Owners},
     model::{
-        entry_name::{EntryName, printable},
+        entry_name::printable,
+        limits::MAX_OWNERS,
         plan::{self, FileAttributes, Present, Privacy},
         tree::{Owner, Xattrs},
     },
@@ -100,64 +101,56 @@ pub fn wanted(
     Ok(attributes)
 }
 
-/// Warns of the owners that this machine does not know, once each; and if the caller cannot give files away, of those
-/// that do not get back what is theirs.
-pub fn announce_owners(
-    context: &Context,
-    settings: &Settings,
-    unpacked: &Unpacked<'_>,
-    targets: &Targets,
-    remarks: &mut Remarks,
-) {
-    let is_placed = |name: &EntryName| {
-        let source = settings.source_of(name);
-        source.is_some_and(|source| targets.paths.contains_key(&source.name))
-    };
-    let mut names = Names::new(context);
-    let manifest = unpacked.verified.manifest();
-    for name in unpacked.selected.iter().filter(|name| is_placed(name)) {
-        if let Some(record) = unpacked.record(name) {
-            names.see(&record.owner());
-        }
-    }
-    for name in unpacked.trees.iter().filter(|name| is_placed(name)) {
-        if let Some(tree) = manifest.trees.get(name) {
-            names.see(&tree.root.owner);
-            let folders = tree.folders.values().map(|folder| &folder.owner);
-            let links = tree.links.values().map(|link| &link.owner);
-            folders.chain(links).for_each(|owner| names.see(owner));
-        }
-    }
-    for message in names.messages {
-        remarks.warning(RemarkKind::Owner, "", message);
-    }
-}
-
-/// Owners and groups, each looked at once.
-struct Names {
+/// The owners and groups of what is restored, each looked at once: those that this machine does not know are named,
+/// and if the caller cannot give files away, those that do not get back what is theirs.
+pub struct OwnerNames {
     owners: Owners,
     is_privileged: bool,
+    /// The last one that was seen: most files of an archive belong to one.
+    last: Owner,
     seen: BTreeSet<(bool, Option<String>, Option<u32>)>,
     messages: Vec<String>,
 }
 
-impl Names {
-    fn new(context: &Context) -> Names {
-        Names {
+impl OwnerNames {
+    /// Creates the value for what this process may restore.
+    pub fn new(context: &Context) -> OwnerNames {
+        OwnerNames {
             owners: Owners::default(),
             is_privileged: context.privileged,
+            last: Owner::default(),
             seen: BTreeSet::new(),
             messages: Vec::new(),
         }
     }
 
-    fn see(&mut self, owner: &Owner) {
+    /// Warns of the owners that were seen.
+    pub fn announce(self, remarks: &mut Remarks) {
+        for message in self.messages {
+            remarks.warning(RemarkKind::Owner, "", message);
+        }
+    }
+
+    /// Looks at the owner of something that is restored.
+    pub fn see(&mut self, owner: &Owner) {
+        if *owner == self.last {
+            return;
+        }
+        self.last = owner.clone();
         self.remember(false, owner.user.as_deref(), owner.uid);
         self.remember(true, owner.group.as_deref(), owner.gid);
     }
 
     fn remember(&mut self, is_group: bool, name: Option<&str>, number: Option<u32>) {
         let key = (is_group, name.map(str::to_owned), number);
+        if self.seen.len() >= MAX_OWNERS {
+            if self.seen.insert((false, None, None)) {
+                self.messages.push(format!(
+                    "more than {MAX_OWNERS} users and groups have a part in what is restored: only these were looked up"
+                ));
+            }
+            return;
+        }
         if (name.is_none() && number.is_none()) || !self.seen.insert(key) {
             return;
         }

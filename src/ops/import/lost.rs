@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::named::Named;
+use crate::model::{limits::MAX_OWNERS, named::Named};
 
 /// Attributes that are not restored, in words.
 #[derive(Default)]
@@ -16,6 +16,13 @@ pub struct LostAttributes {
 }
 
 impl LostAttributes {
+    /// Adds the refusal of an owner, if there is one.
+    pub fn add_owner(&mut self, refused: Option<String>) {
+        if self.owners.len() < MAX_OWNERS {
+            self.owners.extend(refused);
+        }
+    }
+
     /// Adds one; `is_here` if this machine's directory has it.
     pub fn add(&mut self, is_here: bool, say: impl Fn() -> String) {
         self.in_the_archive.add(&say);

@@ -108,7 +108,7 @@ fn warn_of_strays(
         .flat_map(|glob| settings.matching(glob))
     {
         let name = &source.name;
-        let is_there = manifest.files.contains_key(name) || manifest.trees.contains_key(name);
+        let is_there = manifest.files.contains_key(name) || manifest.has_directory(name);
         if let Some(path) = source.path().filter(|_| !is_there && selection.has(name)) {
             let message = format!(
                 "{} is not in the archive, and stays as it is",
@@ -136,7 +136,7 @@ fn name_absent(
     let patterned: Vec<&EntryName> = matching.map(|source| &source.name).collect();
     for source in &settings.sources {
         let name = &source.name;
-        let is_there = manifest.files.contains_key(name) || manifest.trees.contains_key(name);
+        let is_there = manifest.files.contains_key(name) || manifest.has_directory(name);
         let is_meant = source.presence == Presence::Required
             && !source.kind.is_own_configuration()
             && !patterned.contains(&name);
@@ -309,12 +309,17 @@ pub fn import(
     report
         .remarks
         .extend(unpacked.unrestored.borrow_mut().take());
-    for (entry, _) in unpacked.torn() {
+    let listed = plan.torn.iter().flat_map(|(_, torn)| &torn.named);
+    for entry in unpacked.torn().map(|(entry, _)| entry).chain(listed) {
         let message = format!(
             "{entry} is torn: it changed while it was exported, or is a database that was damaged or locked; what the \
             archive has may be no state that it ever had"
         );
         report.remarks.undone(RemarkKind::Torn, entry, message);
+    }
+    for (directory, torn) in plan.torn.iter().filter(|(_, torn)| torn.more > 0) {
+        let message = format!("{} more files of {directory} are torn", torn.more);
+        report.remarks.undone(RemarkKind::Torn, directory, message);
     }
     // Only what the report names stays: it holds secrets, and that of an archive that gives way to another is not
     // shown.

@@ -8,7 +8,11 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    attributes, directory::Directory, request::KeepStaging, targets::Targets, unpacked::Unpacked,
+    attributes::{self, OwnerNames},
+    directory::{Directory, TornFiles},
+    request::KeepStaging,
+    targets::Targets,
+    unpacked::Unpacked,
     volume::children,
 };
 use crate::{
@@ -43,6 +47,8 @@ pub struct ImportPlan<'a> {
     pub changes: Vec<Change<'a>>,
     /// Mount points whose children are among the changes.
     pub volumes: Vec<Volume>,
+    /// The torn files of each directory that has a listing.
+    pub torn: Vec<(EntryName, TornFiles)>,
 }
 
 /// Returns what happens to each target, and how. What is left undone goes to `remarks`.
@@ -55,11 +61,19 @@ pub fn plan<'a>(
     known: &Known,
     (blocked, remarks): (&mut Vec<Obstacle>, &mut Remarks),
 ) -> Result<ImportPlan<'a>> {
-    attributes::announce_owners(context, settings, unpacked, targets, remarks);
+    let mut owners = OwnerNames::new(context);
     let mut planned = Planned::default();
     let mut volumes = Vec::new();
-    files(context, settings, keep, unpacked, targets, &mut planned)?;
-    for name in &unpacked.trees {
+    let mut torn = Vec::new();
+    files(
+        context,
+        settings,
+        keep,
+        unpacked,
+        targets,
+        (&mut planned, &mut owners),
+    )?;
+    for name in &unpacked.directories {
         let source = settings
             .source_of(name)
             .filter(|source| source.is_directory());
@@ -67,10 +81,13 @@ pub fn plan<'a>(
             planned.skip(name);
             continue;
         };
-        let Some(directory) = Directory::find(context, settings, unpacked, source, target)? else {
+        let Some(mut directory) = Directory::find(context, settings, unpacked, source, target)?
+        else {
             continue;
         };
-        let action = match (directory.is_unchanged()?, target.is_dir()) {
+        let is_unchanged = directory.is_unchanged(&mut owners)?;
+        torn.push((name.clone(), directory.take_torn()));
+        let action = match (is_unchanged, target.is_dir()) {
             (true, _) => Action::Unchanged,
             (false, true) => Action::Replace,
             (false, false) => Action::Create,
@@ -104,6 +121,7 @@ pub fn plan<'a>(
             planned.changes.push((change, action));
         }
     }
+    owners.announce(remarks);
     planned
         .steps
         .sort_by(|one, other| one.entry.cmp(&other.entry));
@@ -141,6 +159,7 @@ pub fn plan<'a>(
         steps: planned.steps,
         changes: changes.map(|(change, _)| change).collect(),
         volumes,
+        torn,
     })
 }
 
@@ -208,7 +227,7 @@ fn files(
     keep: KeepStaging,
     unpacked: &Unpacked<'_>,
     targets: &Targets,
-    planned: &mut Planned<'_>,
+    (planned, names): (&mut Planned<'_>, &mut OwnerNames),
 ) -> Result<()> {
     let mut owners = Owners::default();
     let trees = &unpacked.verified.manifest().trees;
@@ -220,7 +239,11 @@ fn files(
         let source = settings
             .source_of(name)
             .filter(|source| source.name == *name);
-        let (Some(target), Some(source)) = (targets.paths.get(name), source) else {
+        let placed = source.and_then(|source| targets.paths.get(&source.name));
+        if let Some(record) = unpacked.record(name).filter(|_| placed.is_some()) {
+            names.see(&record.owner());
+        }
+        let (Some(target), Some(source)) = (placed, source) else {
             let action = match source.and_then(|source| source.kind.import_command()) {
                 Some(_) => Action::Feed,
                 None => Action::Skip,

@@ -47,11 +47,20 @@ impl Selection {
                     .hint("name the directory, or take the file out with `hookshot extract`")
                     .into());
             }
-            if !manifest.files.contains_key(name) && !manifest.trees.contains_key(name) {
+            if let Some(directory) = manifest.listed_by(name) {
+                let message = format!("{name} has the records of the directory {directory}");
+                return Err(Failure::new(Kind::Usage, message)
+                    .hint(format!("name the directory: {directory}"))
+                    .into());
+            }
+            if !manifest.files.contains_key(name) && !manifest.has_directory(name) {
                 return Err(no_such_entry(name).into());
             }
         }
-        let mut names = manifest.files.keys().chain(manifest.trees.keys());
+        let files = manifest.files.keys();
+        let files = files.filter(|name| manifest.listed_by(name).is_none());
+        let directories = manifest.trees.keys().chain(manifest.directories.keys());
+        let mut names = files.chain(directories);
         if !self.except.is_empty() && !names.any(|name| self.has(name)) {
             let message = "nothing is left to import: --except leaves out all that is asked for";
             return Err(Failure::new(Kind::Usage, message)

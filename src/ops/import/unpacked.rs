@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
 };
@@ -51,8 +51,8 @@ pub struct Unpacked<'a> {
     pub bytes: u64,
     /// The requested entries, in the order of their names.
     pub selected: Vec<EntryName>,
-    /// The requested directories.
-    pub trees: Vec<EntryName>,
+    /// The requested directories, in the order of their names.
+    pub directories: Vec<EntryName>,
     /// The directories whose files have their attributes already, and what the file system refused of each.
     pub finished: BTreeMap<EntryName, Vec<String>>,
     /// The archive's configuration, if it does not replace this machine's.
@@ -81,6 +81,9 @@ impl<'a> Unpacked<'a> {
             selection: &request.selection,
             targets,
             unpacking: Unpacking::new(context.privilege()),
+            listings: BTreeSet::new(),
+            largest: 0,
+            steps: Vec::new(),
         };
         if (request.rehearsal, request.staging) == (Rehearsal::Real, KeepStaging::No) {
             sink.finish_directories();
@@ -93,24 +96,25 @@ impl<'a> Unpacked<'a> {
         context.tell(RestoreEvent::Unpacked {
             version: manifest.hookshot_version.clone(),
             created_at: manifest.created_at,
-            files: manifest.files.len(),
+            files: usize::try_from(manifest.count()).unwrap_or(usize::MAX),
         });
         let selected: Vec<EntryName> = manifest
             .files
             .keys()
-            .filter(|name| request.selection.has(name))
+            .filter(|name| request.selection.has(name) && manifest.listed_by(name).is_none())
             .cloned()
             .collect();
-        let trees = manifest.trees.keys();
-        let trees = trees.filter(|name| request.selection.has(name));
-        let trees = trees.cloned().collect();
+        let directories = manifest.trees.keys().chain(manifest.directories.keys());
+        let directories = directories.filter(|name| request.selection.has(name));
+        let mut directories: Vec<EntryName> = directories.cloned().collect();
+        directories.sort_unstable();
         let mut unpacked = Unpacked {
             verified,
             settings,
             staging,
             bytes,
             selected,
-            trees,
+            directories,
             finished,
             beside: None,
             unrestored: RefCell::new(context.remarks()),
@@ -178,7 +182,7 @@ impl<'a> Unpacked<'a> {
     pub fn sources(&self) -> impl Iterator<Item = &'a Source> {
         let sources = self.settings.sources.iter();
         sources.filter(|source| match source.is_directory() {
-            true => self.trees.contains(&source.name),
+            true => self.directories.contains(&source.name),
             false => self.selected.binary_search(&source.name).is_ok(),
         })
     }
@@ -188,7 +192,7 @@ impl<'a> Unpacked<'a> {
         self.verified.manifest().files.get(name)
     }
 
-    /// The entries that are asked for and torn.
+    /// The entries of the manifest that are asked for and torn.
     pub fn torn(&self) -> impl Iterator<Item = (&EntryName, &FileRecord)> {
         let torn = self.verified.manifest().torn();
         torn.filter(|(name, _)| self.selected.binary_search(name).is_ok())

@@ -2,15 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     io::{self, Write},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
-use super::{selection::Selection, targets::Targets};
+use super::{
+    selection::Selection,
+    targets::Targets,
+    volume::{MAX_CHILDREN, first_names},
+};
 use crate::{
-    archive::Sink,
+    archive::{Sink, contents::DirectoryContents, listing::Listing},
     config::{Settings, sources::CONFIG},
     disk::{
         mounts::{anchor, is_mount_point},
@@ -24,7 +30,7 @@ use crate::{
     model::{
         entry_name::EntryName,
         limits::MAX_CONFIG_BYTES,
-        manifest::{FileRecord, Manifest},
+        manifest::{FileRecord, ListingLine, Manifest},
     },
 };
 
@@ -40,6 +46,12 @@ pub struct Unpack<'a> {
     pub selection: &'a Selection,
     pub targets: &'a Targets,
     pub unpacking: Unpacking,
+    /// The listings among the entries.
+    pub listings: BTreeSet<EntryName>,
+    /// The size of the largest file so far.
+    pub largest: u64,
+    /// The paths of the journal's steps, as far as they are known.
+    pub steps: Vec<PathBuf>,
 }
 
 impl Unpack<'_> {
@@ -67,49 +79,71 @@ impl Unpack<'_> {
     }
 
     /// Makes sure that this process may write files as large as the largest entry and the journal.
-    fn require_files(&self, manifest: &Manifest) -> Result<()> {
+    fn require_files(&mut self, manifest: &Manifest) -> Result<()> {
         let files = manifest.files.iter();
-        let files = files.filter(|(name, _)| self.selection.has(name) && self.has_place(name));
+        let files = files.filter(|(name, _)| self.is_wanted(name));
         if let Some((name, record)) = files.max_by_key(|(_, record)| record.size) {
-            space::require_file(record.size, &format!("{name} of the archive"))?;
+            self.require_file(name, record)?;
         }
         let mut targets: Vec<PathBuf> = Vec::new();
         for (name, target) in &self.targets.paths {
             targets.push(target.clone());
-            if manifest.trees.contains_key(name) && is_mount_point(target) {
-                // Each of its children is a step.
-                let prefix = format!("{name}/");
-                let below = manifest.files.keys();
-                let below = below.filter_map(|entry| entry.as_str().strip_prefix(&prefix));
-                let children: BTreeSet<&str> =
-                    below.filter_map(|rest| rest.split('/').next()).collect();
-                targets.extend(children.iter().map(|child| target.join(child)));
+            // Each child of a mount point is a step.
+            if is_mount_point(target)
+                && let Some(contents) = DirectoryContents::in_manifest(manifest, name)
+            {
+                add_children(contents.lines()?, target, &mut targets)?;
             }
         }
-        let bytes = Journal::bytes_for(targets.iter().map(PathBuf::as_path));
+        self.steps = targets;
+        self.require_journal()
+    }
+
+    /// Makes sure that this process may write a journal of all steps.
+    fn require_journal(&self) -> Result<()> {
+        let bytes = Journal::bytes_for(self.steps.iter().map(PathBuf::as_path));
         space::require_file(bytes, "the journal of the import")
+    }
+
+    /// Returns true if an entry of the manifest is unpacked.
+    fn is_wanted(&self, name: &EntryName) -> bool {
+        self.selection.has(name) && !self.listings.contains(name) && self.has_place(name)
+    }
+
+    /// Makes sure that this process may write a file as large as this one.
+    fn require_file(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
+        if record.size > self.largest {
+            self.largest = record.size;
+            space::require_file(record.size, &format!("{name} of the archive"))?;
+        }
+        Ok(())
     }
 }
 
 impl Sink for Unpack<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
+        let directories = manifest.directories.values();
+        self.listings = directories.map(|listed| listed.listing.clone()).collect();
         self.selection.check(self.settings, manifest)?;
         contents::check_sizes(self.settings, manifest, |name| self.selection.has(name))?;
-        let wanted = manifest
-            .files
-            .iter()
-            .filter(|(name, _)| self.selection.has(name));
         self.require_files(manifest)?;
+        let entries = manifest.files.iter();
+        let entries = entries.map(|(name, record)| (name, record.size, record.stored_bytes()));
+        let listed = manifest.directories.iter();
+        let listed = listed.map(|(name, listed)| (name, listed.bytes, listed.bytes));
+        let wanted = entries
+            .chain(listed)
+            .filter(|(name, ..)| self.is_wanted(name));
         // A directory is one target of many entries. Free pages of a database are holes where it is unpacked.
         let mut placed: BTreeMap<&PathBuf, u64> = BTreeMap::new();
         let mut total = 0u64;
-        for (name, record) in wanted {
+        for (name, size, stored) in wanted {
             let source = self.settings.source_of(name);
             let target = source.and_then(|source| self.targets.paths.get(&source.name));
             if let Some(target) = target {
                 let bytes = placed.entry(target).or_default();
-                *bytes = bytes.saturating_add(record.size);
-                total = total.saturating_add(record.stored_bytes());
+                *bytes = bytes.saturating_add(size);
+                total = total.saturating_add(stored);
             }
         }
         let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
@@ -143,9 +177,10 @@ impl Sink for Unpack<'_> {
         let is_asked = !self.settings.is_described
             && name.as_str() == CONFIG
             && record.size <= MAX_CONFIG_BYTES;
-        if !(is_asked || self.selection.has(name) && self.has_place(name)) {
+        if !(is_asked || self.is_wanted(name)) {
             return Ok(Box::new(io::sink()));
         }
+        self.require_file(name, record)?;
         let staging = self
             .staging
             .as_ref()
@@ -157,7 +192,28 @@ impl Sink for Unpack<'_> {
         }
     }
 
+    fn listing(&mut self, directory: &EntryName, listing: &Listing) -> Result<()> {
+        let target = self.targets.paths.get(directory);
+        if let Some(target) = target.filter(|target| is_mount_point(target)) {
+            add_children(listing.lines(), target, &mut self.steps)?;
+            self.require_journal()?;
+        }
+        Ok(())
+    }
+
     fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
         self.unpacking.end(name, record)
     }
+}
+
+/// Adds the paths of a mount point's children, unless there are too many for an import.
+fn add_children(
+    lines: impl Iterator<Item = Result<ListingLine>>,
+    target: &Path,
+    steps: &mut Vec<PathBuf>,
+) -> Result<()> {
+    for name in first_names(lines).take(MAX_CHILDREN) {
+        steps.push(target.join(OsStr::from_bytes(&name?)));
+    }
+    Ok(())
 }

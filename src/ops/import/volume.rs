@@ -20,12 +20,30 @@ use crate::{
         volume::{Own, Volume, is_replaced},
     },
     machine::obstacle::{Obstacle, ObstacleKind},
-    model::{entry_name::EntryName, rules::Rules},
+    model::{entry_name::EntryName, manifest::ListingLine, rules::Rules},
     work::{remark::RemarkKind, remarks::Remarks},
 };
 
 /// More children than this have no room in the journal.
-const MAX_CHILDREN: usize = 20_000;
+pub const MAX_CHILDREN: usize = 20_000;
+
+/// Returns the names of what lies directly in the directory with these records, each once.
+pub fn first_names(
+    lines: impl Iterator<Item = Result<ListingLine>>,
+) -> impl Iterator<Item = Result<Vec<u8>>> {
+    let mut last: Vec<u8> = Vec::new();
+    lines.filter_map(move |line| match line {
+        Err(error) => Some(Err(error)),
+        Ok(line) => {
+            let first = line.name.components().next().unwrap_or_default();
+            if first == last {
+                return None;
+            }
+            last = first.to_vec();
+            Some(Ok(last.clone()))
+        }
+    })
+}
 
 /// The changes of a mount point's children, and of itself.
 pub struct Children<'a> {
@@ -66,19 +84,26 @@ pub fn children<'a>(
     let target = directory.target().to_owned();
     let made: Vec<EntryName> = within.iter().map(|change| change.entry.clone()).collect();
     let rules = directory.rules(&made)?;
-    let mut all: BTreeSet<Vec<u8>> = directory.children();
+    let mut all: BTreeSet<Vec<u8>> = BTreeSet::new();
+    // Entries that are excluded here stay, whatever the archive has.
+    let is_child =
+        |name: &Vec<u8>| is_replaced(&rules, name, &target.join(OsStr::from_bytes(name)));
+    for name in first_names(directory.lines()?) {
+        let name = name?;
+        if all.len() <= MAX_CHILDREN && is_child(&name) {
+            all.insert(name);
+        }
+    }
     let inner = within.iter().filter_map(|change| {
         let inside = change.target.strip_prefix(&target).ok()?;
         Some(inside.iter().next()?.as_bytes().to_vec())
     });
-    all.extend(inner);
-    // Entries that are excluded here stay, whatever the archive has.
-    all.retain(|name| is_replaced(&rules, name, &target.join(OsStr::from_bytes(name))));
+    all.extend(inner.filter(is_child));
     let listing = || format!("cannot read {}", target.display());
     for entry in target.read_dir().with_context(listing)? {
         let entry = entry.with_context(listing)?;
         let name = entry.file_name().as_bytes().to_vec();
-        if is_replaced(&rules, &name, &entry.path()) {
+        if all.len() <= MAX_CHILDREN && is_child(&name) {
             all.insert(name);
         }
     }
