@@ -3,6 +3,18 @@
 use std::io::{self, BufRead, Read};
 
 use super::Fault;
+use crate::model::{
+    limits::{TAR_OVERHEAD_BYTES, TAR_SLACK_BYTES},
+    manifest::Manifest,
+};
+
+/// Returns the most bytes that the tar of `manifest` may have beside `manifest_bytes` of its text.
+pub fn promise(manifest: &Manifest, manifest_bytes: u64) -> u64 {
+    let overhead = manifest.count().saturating_mul(TAR_OVERHEAD_BYTES);
+    let tar = manifest.total_bytes().saturating_add(overhead);
+    tar.saturating_add(TAR_SLACK_BYTES)
+        .saturating_add(manifest_bytes)
+}
 
 /// A reader that refuses to give more than it may.
 pub struct Budget<R> {

@@ -9,21 +9,23 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    budget::Budget,
+    budget::{Budget, promise},
     fault::{Fault, fault_of, refusal},
     gzip::inflate::Inflated,
     incoming::{IncomingListing, ListingStore},
-    listed::{APPLE, ComingFiles, unlisted},
+    listed::{ComingFiles, unlisted},
     listing::Listing,
+    root::RootFolder,
     sink::Sink,
+    survey::Survey,
     tar::stream::{HeaderAttributes, Member, MemberKind, TarStream},
     verified::Verified,
 };
 use crate::model::{
     digest::Hashing,
     distinct::Distinct,
-    entry_name::{EntryName, NameFault},
-    limits::{BUFFER_BYTES, MAX_FAULTS, MAX_MANIFEST_BYTES, TAR_OVERHEAD_BYTES, TAR_SLACK_BYTES},
+    entry_name::EntryName,
+    limits::{BUFFER_BYTES, MAX_FAULTS, MAX_MANIFEST_BYTES, TAR_SLACK_BYTES},
     manifest::{FileRecord, MANIFEST_NAME, Manifest, ManifestFault},
 };
 use crate::work::workers::Threads;
@@ -31,10 +33,10 @@ use crate::work::workers::Threads;
 /// One reading of an archive.
 pub(super) struct ArchiveCheck<'a> {
     sink: &'a mut dyn Sink,
-    known: Option<Vec<u8>>,
+    known: Option<Survey>,
     manifest: Option<Rc<Manifest>>,
     manifest_seen: bool,
-    root: Option<String>,
+    root: RootFolder,
     /// The entries whose names differ from their paths, by path.
     by_path: BTreeMap<EntryName, EntryName>,
     seen: Distinct<EntryName>,
@@ -69,11 +71,11 @@ impl From<io::Error> for Abort {
 type Tar<R> = TarStream<Budget<Inflated<BufReader<R>>>>;
 
 impl<'a> ArchiveCheck<'a> {
-    /// Makes one that gives the entries to `sink` and keeps listings in `store`. `known` is the manifest if it was
-    /// found before.
+    /// Makes one that gives the entries to `sink` and keeps listings in `store`. `known` was found before,
+    /// if the archive may be in any order.
     pub(super) fn new(
         sink: &'a mut dyn Sink,
-        known: Option<Vec<u8>>,
+        known: Option<Survey>,
         store: ListingStore,
     ) -> ArchiveCheck<'a> {
         ArchiveCheck {
@@ -81,7 +83,7 @@ impl<'a> ArchiveCheck<'a> {
             known,
             manifest: None,
             manifest_seen: false,
-            root: None,
+            root: RootFolder::default(),
             by_path: BTreeMap::new(),
             seen: Distinct::default(),
             headers: BTreeMap::new(),
@@ -123,10 +125,10 @@ impl<'a> ArchiveCheck<'a> {
                 }
             }
         }
-        match (self.manifest, self.root) {
+        match (self.manifest, self.root.name()) {
             (Some(manifest), Some(root)) if self.faults.is_empty() => Ok(Verified {
                 manifest: Rc::unwrap_or_clone(manifest),
-                root,
+                root: root.to_owned(),
                 headers: self.headers,
                 listings: self.listings,
                 is_plain: tar.inner().inner().is_plain(),
@@ -136,8 +138,11 @@ impl<'a> ArchiveCheck<'a> {
     }
 
     fn members<R: Read>(&mut self, tar: &mut Tar<R>) -> Result<(), Abort> {
-        if let Some(bytes) = self.known.clone() {
+        if let Some(known) = &mut self.known {
+            let listings = std::mem::take(&mut known.listings);
+            let bytes = known.manifest.clone();
             self.take_manifest(&bytes, tar)?;
+            self.take_listings(listings)?;
         }
         while let Some(member) = tar.next_member()? {
             if self.faults.len() > MAX_FAULTS {
@@ -151,9 +156,28 @@ impl<'a> ArchiveCheck<'a> {
         Ok(())
     }
 
+    /// Takes the listings that are known before any member comes.
+    fn take_listings(&mut self, listings: BTreeMap<EntryName, Listing>) -> Result<(), Abort> {
+        let directories = self.directories.values().cloned();
+        for directory in directories {
+            let Some(listing) = listings.get(&directory) else {
+                self.files.refuse(directory);
+                continue;
+            };
+            self.sink
+                .listing(&directory, listing)
+                .map_err(Abort::Sink)?;
+            self.files
+                .begin_any(&directory, listing)
+                .map_err(Abort::Sink)?;
+        }
+        self.listings = listings;
+        Ok(())
+    }
+
     /// Takes the record of the file that comes next in the listing, if the member is that file.
     fn next_listed(&mut self, member: &Member) -> Result<Option<Box<FileRecord>>, Abort> {
-        let root = self.root.as_deref();
+        let root = self.root.name();
         let below = root.and_then(|root| member.path.strip_prefix(root));
         match below.and_then(|below| below.strip_prefix('/')) {
             Some(inside) if member.what == MemberKind::File => {
@@ -171,7 +195,7 @@ impl<'a> ArchiveCheck<'a> {
             });
             return Ok(());
         }
-        let Some(inside) = self.inside_root(&member) else {
+        let Some(inside) = self.root.inside(&member, &mut self.faults) else {
             return Ok(());
         };
         if member.what == MemberKind::Folder {
@@ -311,6 +335,7 @@ impl<'a> ArchiveCheck<'a> {
         manifest: &Manifest,
     ) -> Result<Option<IncomingListing>, Abort> {
         let directory = self.directories.get(name);
+        let directory = directory.filter(|name| !self.listings.contains_key(*name));
         let listed = directory.and_then(|name| manifest.directories.get_key_value(name));
         let incoming = listed.map(|(name, listed)| self.store.begin(name, listed));
         incoming.transpose().map_err(Abort::Sink)
@@ -336,63 +361,6 @@ impl<'a> ArchiveCheck<'a> {
         Ok(())
     }
 
-    /// Returns the member's path below the root folder; `None` if there is nothing to check, or a fault was noted.
-    fn inside_root(&mut self, member: &Member) -> Option<EntryName> {
-        let mut path = member.path.as_str();
-        while let Some(rest) = path.strip_prefix("./") {
-            path = rest.trim_start_matches('/');
-        }
-        if member.what == MemberKind::Folder {
-            path = path.trim_end_matches('/');
-            if path.is_empty() || path == "." {
-                return None;
-            }
-        }
-        // The root folder precedes the name and is checked as a name of its own.
-        let (root, inside) = path
-            .split_once('/')
-            .map_or((path, None), |(root, inside)| (root, Some(inside)));
-        let is_known = self.root.as_deref() == Some(root);
-        let checked = match inside {
-            _ if root.is_empty() => Err(NameFault::Absolute),
-            Some(inside) if is_known => EntryName::new(inside),
-            Some(inside) => EntryName::new(root).and_then(|_| EntryName::new(inside)),
-            None => EntryName::new(root),
-        };
-        let name = match checked {
-            Ok(name) => name,
-            Err(fault) => {
-                self.faults.push(Fault::Path {
-                    path: member.path.clone(),
-                    reason: fault.to_string(),
-                });
-                return None;
-            }
-        };
-        if inside.is_none() && member.what == MemberKind::File && root.starts_with(APPLE) {
-            self.faults.push(Fault::Apple(member.path.clone()));
-            return None;
-        }
-        let expected = self.root.get_or_insert_with(|| root.to_owned());
-        if expected != root {
-            self.faults.push(Fault::SecondRoot {
-                path: member.path.clone(),
-                root: expected.clone(),
-            });
-            return None;
-        }
-        if inside.is_none() {
-            if member.what == MemberKind::File {
-                self.faults.push(Fault::Path {
-                    path: member.path.clone(),
-                    reason: "lies outside a root folder".into(),
-                });
-            }
-            return None;
-        }
-        Some(name)
-    }
-
     fn manifest_member<R: Read>(&mut self, member: &Member, tar: &mut Tar<R>) -> Result<(), Abort> {
         if std::mem::replace(&mut self.manifest_seen, true) {
             self.faults.push(Fault::Twice(member.path.clone()));
@@ -407,7 +375,7 @@ impl<'a> ArchiveCheck<'a> {
         tar.read_to_end(&mut bytes)?;
         match &self.known {
             None => self.take_manifest(&bytes, tar),
-            Some(known) if *known == bytes => Ok(()),
+            Some(known) if known.manifest == bytes => Ok(()),
             Some(_) => Err(Abort::Fault(Fault::Manifest(
                 "changed while it was read".into(),
             ))),
@@ -430,29 +398,16 @@ impl<'a> ArchiveCheck<'a> {
             .filter(|(name, record)| record.path != **name)
             .map(|(name, record)| (record.path.clone(), name.clone()))
             .collect();
-        let content = manifest.total_bytes();
-        let overhead = manifest
-            .count()
-            .saturating_mul(TAR_OVERHEAD_BYTES)
-            .saturating_add(TAR_SLACK_BYTES);
-        let manifest_bytes = if self.known.is_some() {
-            bytes.len() as u64
-        } else {
-            0
-        };
-        tar.inner().allow(
-            content,
-            content
-                .saturating_add(overhead)
-                .saturating_add(manifest_bytes),
-        );
+        let before = self.known.as_ref().map_or(0, |_| bytes.len() as u64);
+        let most = promise(&manifest, before);
+        tar.inner().allow(manifest.total_bytes(), most);
         self.manifest = Some(Rc::new(manifest));
         Ok(())
     }
 
     /// Adds the faults that are known only at the end.
     fn complete<R: Read>(&mut self, tar: &mut Tar<R>) -> Result<(), Abort> {
-        self.files.end(&mut self.faults).map_err(Abort::Sink)?;
+        self.files.end_all(&mut self.faults).map_err(Abort::Sink)?;
         let Some(manifest) = &self.manifest else {
             self.faults.push(Fault::NoManifest);
             return Ok(());

@@ -3,12 +3,16 @@
 use std::io::{self, BufReader, Read};
 
 use anyhow::{Context as _, Result};
+use memchr::memmem;
 
 use super::{
     fault::{Fault, fault_of, refusal},
     foreign::{is_tar, met},
     gzip::inflate::Inflated,
-    tar::stream::{MemberKind, TarStream},
+    tar::{
+        layout::{folder_header, manifest_header},
+        stream::{Member, MemberKind, TarStream},
+    },
 };
 use crate::model::{
     limits::{BUFFER_BYTES, HEAD_BYTES, MAX_MANIFEST_BYTES},
@@ -69,6 +73,40 @@ pub fn is_archive(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Returns true if another program packed the tar, and its manifest may name directories that have listings: their
+/// files come in any order then. The manifest comes first.
+pub fn may_be_repacked(bytes: &[u8]) -> bool {
+    let mut tar = TarStream::new(Inflated::new(bytes, Threads::ONE).take(4 << 20));
+    let mut root: Option<(String, i64)> = None;
+    while let Ok(Some(member)) = tar.next_member() {
+        let is_ours = match (member.what, &root) {
+            (MemberKind::Folder, None) => is_own_folder(&member),
+            (MemberKind::File, Some((root, created_at))) => {
+                let header = manifest_header(root, *created_at, member.size);
+                header.is_ok_and(|header| member.has_header(&header))
+            }
+            _ => false,
+        };
+        if member.what == MemberKind::File {
+            let mut manifest = Vec::new();
+            // The key comes before the entries, so that the beginning of a long manifest suffices.
+            let _ = tar.read_to_end(&mut manifest);
+            let is_named = memmem::find(&manifest, b"\"directories\"").is_some();
+            return is_named && !is_ours;
+        }
+        let path = member.path.trim_end_matches('/').to_owned();
+        let created_at = is_ours.then(|| member.mtime()).flatten();
+        root = Some((path, created_at.unwrap_or(i64::MIN)));
+    }
+    false
+}
+
+fn is_own_folder(member: &Member) -> bool {
+    let root = member.path.trim_end_matches('/');
+    let header = member.mtime().map(|mtime| folder_header(root, mtime));
+    header.is_some_and(|header| header.is_ok_and(|header| member.has_header(&header)))
 }
 
 /// Reads the root folder's name and the time of the snapshot from the first bytes of an archive whose manifest comes

@@ -3,6 +3,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher as _, RandomState},
 };
 
 use anyhow::Result;
@@ -28,6 +29,8 @@ pub(super) struct ComingFiles {
     current: Option<FilesInOrder>,
     /// The directories before it.
     past: BTreeMap<EntryName, FilesInOrder>,
+    /// The directories whose files may come in any order, because another program packed the archive.
+    any: BTreeMap<EntryName, FilesInAnyOrder>,
     /// The directories whose listings are not good: nothing can be told of their files.
     refused: BTreeSet<EntryName>,
     count: u64,
@@ -58,6 +61,13 @@ impl ComingFiles {
         });
     }
 
+    /// Begins the files of a directory, which may come in any order.
+    pub(super) fn begin_any(&mut self, directory: &EntryName, listing: &Listing) -> Result<()> {
+        let files = FilesInAnyOrder::new(listing)?;
+        self.any.insert(directory.clone(), files);
+        Ok(())
+    }
+
     /// Notes that the listing of a directory is not good.
     pub(super) fn refuse(&mut self, directory: EntryName) {
         self.refused.insert(directory);
@@ -83,6 +93,9 @@ impl ComingFiles {
         if self.refused.contains(directory) {
             return Ok(None);
         }
+        if let Some(files) = self.any.get_mut(directory) {
+            return files.find(listing, inside, faults);
+        }
         let current = self.current.as_mut();
         if let Some(files) = current.filter(|files| files.directory == *directory) {
             return files.find(listing, inside, faults);
@@ -95,6 +108,15 @@ impl ComingFiles {
             },
         });
         Ok(None)
+    }
+
+    /// Ends all files: those that have not come are missing.
+    pub(super) fn end_all(&mut self, faults: &mut Vec<Fault>) -> Result<()> {
+        self.end(faults)?;
+        for (directory, files) in &self.any {
+            files.end(directory, faults)?;
+        }
+        Ok(())
     }
 
     /// Ends the files of the current directory: those that have not come are missing.
@@ -237,12 +259,106 @@ impl FilesInOrder {
         }
         self.unnamed += self.left + u64::from(self.next.take().is_some());
         (self.left, self.lines) = (0, None);
-        if self.unnamed > 0 {
-            faults.push(Fault::MissingFiles {
-                directory: self.directory.clone(),
-                count: self.unnamed,
-            });
+        more_missing(&self.directory, self.unnamed, faults);
+        Ok(())
+    }
+}
+
+/// Notes that `count` files of a directory are missing that were not named.
+fn more_missing(directory: &EntryName, count: u64, faults: &mut Vec<Fault>) {
+    if count > 0 {
+        faults.push(Fault::MissingFiles {
+            directory: directory.clone(),
+            count,
+        });
+    }
+}
+
+/// The files of one directory in any order: a table of their lines, 16 bytes each.
+struct FilesInAnyOrder {
+    listing: Listing,
+    /// Hashes of paths, and the places of their lines; in the order of the hashes.
+    table: Vec<(u64, u64)>,
+    /// The keys of the hashes: no archive can choose paths whose hashes are the same.
+    keys: RandomState,
+    left: u64,
+}
+
+/// The bit of a line's place that says that the file came.
+const CAME: u64 = 1 << 63;
+
+impl FilesInAnyOrder {
+    fn new(listing: &Listing) -> Result<FilesInAnyOrder> {
+        let keys = RandomState::new();
+        let mut table = Vec::new();
+        let mut lines = listing.lines();
+        loop {
+            let place = lines.end();
+            let Some(line) = lines.next().transpose()? else {
+                break;
+            };
+            if let Some(record) = line.file() {
+                table.push((keys.hash_one(record.path.as_str()), place));
+            }
         }
+        table.shrink_to_fit();
+        table.sort_unstable();
+        Ok(FilesInAnyOrder {
+            listing: listing.clone(),
+            left: table.len() as u64,
+            table,
+            keys,
+        })
+    }
+
+    fn find(
+        &mut self,
+        listing: &EntryName,
+        inside: &EntryName,
+        faults: &mut Vec<Fault>,
+    ) -> Result<Option<Box<FileRecord>>> {
+        let wanted = self.keys.hash_one(inside.as_str());
+        let first = self.table.partition_point(|(hash, _)| *hash < wanted);
+        let slots = self.table[first..].iter_mut();
+        for (_, place) in slots.take_while(|(hash, _)| *hash == wanted) {
+            let line = self.listing.line_at(*place & !CAME)?;
+            let ListedNode::File(record) = line.node else {
+                continue;
+            };
+            if record.path != *inside {
+                continue;
+            }
+            if *place & CAME != 0 {
+                faults.push(Fault::Twice(inside.as_str().to_owned()));
+                return Ok(None);
+            }
+            *place |= CAME;
+            self.left -= 1;
+            return Ok(Some(record));
+        }
+        faults.push(unlisted(inside.as_str(), Some(listing)));
+        Ok(None)
+    }
+
+    fn end(&self, directory: &EntryName, faults: &mut Vec<Fault>) -> Result<()> {
+        let most = (MAX_FAULTS - 1).saturating_sub(faults.len());
+        let mut named = BTreeSet::new();
+        if self.left > 0 {
+            let places = self.table.iter().map(|(_, place)| *place);
+            for place in places.filter(|place| place & CAME == 0) {
+                named.insert(place);
+                if named.len() > most {
+                    named.pop_last();
+                }
+            }
+        }
+        let unnamed = self.left - named.len() as u64;
+        for place in named {
+            if let ListedNode::File(record) = self.listing.line_at(place)?.node {
+                faults.push(Fault::Missing(record.path));
+            }
+        }
+        more_missing(directory, unnamed, faults);
         Ok(())
     }
 }

@@ -21,6 +21,8 @@ use crate::work::range::FileRange;
 
 /// The context of a failure to read the temporary file.
 const READING: &str = "cannot read a listing in the temporary folder";
+/// The failure if the temporary file is not as it was written.
+const CHANGED: &str = "a listing in the temporary folder changed since it was checked";
 /// The bytes that are read at a time if only one line is needed.
 const FEW_BYTES: usize = 4 << 10;
 
@@ -110,6 +112,12 @@ impl Listing {
         }
     }
 
+    /// Returns the line that begins at `place` in the text.
+    pub(super) fn line_at(&self, place: u64) -> Result<ListingLine> {
+        let line = self.lines_from(place, FEW_BYTES).next();
+        line.unwrap_or_else(|| Err(anyhow::anyhow!(CHANGED)))
+    }
+
     fn lines_from(&self, at: u64, buffer_bytes: usize) -> ListingLines {
         ListingLines {
             text: BufReader::with_capacity(buffer_bytes, self.text_from(at)),
@@ -160,10 +168,7 @@ impl ListingLines {
         self.end += self.buffer.len() as u64;
         let text = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         let line = self.reader.read(text, self.number);
-        line.map(Some).map_err(|_| {
-            let changed = "a listing in the temporary folder changed since it was checked";
-            anyhow::anyhow!(changed)
-        })
+        line.map(Some).map_err(|_| anyhow::anyhow!(CHANGED))
     }
 }
 

@@ -2,7 +2,7 @@
 //! single entries of a large archive, with its own checks.)
 
 use std::{
-    io::{self, Cursor, Read, Seek, SeekFrom},
+    io::{self, Cursor, Read, Seek},
     path::{Path, PathBuf},
 };
 
@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result};
 pub use super::sink::Discard;
 use super::{
     check::ArchiveCheck,
-    head::{Head, find_manifest, read_head, refuse_other},
+    head::{Head, may_be_repacked, read_head, refuse_other},
     incoming::ListingStore,
     sink::Sink,
+    survey::survey,
     verified::Verified,
 };
 use crate::work::workers::Threads;
@@ -34,33 +35,37 @@ impl<T: Read + Seek> ReadSeek for T {}
 pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) -> Result<Verified> {
     match input {
         Input::Seekable(mut file, scratch) => {
-            let (head, bytes) =
-                read_head(&mut file).with_context(|| format!("cannot read {shown}"))?;
-            if head == Head::Unknown {
-                refuse_other(shown, &bytes)?;
-            }
+            let reading = || format!("cannot read {shown}");
+            let (head, bytes) = read_head(&mut file).with_context(reading)?;
+            let mut store = ListingStore::new(scratch);
             let mut known = None;
-            if head == Head::ManifestLater {
-                file.rewind()?;
-                known = find_manifest(shown, &mut file, threads)?;
+            if needs_survey(shown, head, &bytes)? {
+                known = survey(shown, &mut file, threads, &mut store)?;
             }
-            file.seek(SeekFrom::Start(0))
-                .with_context(|| format!("cannot read {shown}"))?;
-            ArchiveCheck::new(sink, known, ListingStore::new(scratch)).run(shown, file, threads)
+            file.rewind().with_context(reading)?;
+            ArchiveCheck::new(sink, known, store).run(shown, file, threads)
         }
         Input::Stream(mut stream, scratch) => {
             let (head, bytes) =
                 read_head(&mut stream).with_context(|| format!("cannot read {shown}"))?;
-            if head == Head::Unknown {
-                refuse_other(shown, &bytes)?;
-            }
+            let is_odd = needs_survey(shown, head, &bytes)?;
             let whole = Cursor::new(bytes).chain(stream);
-            if head == Head::ManifestLater {
+            if is_odd {
                 let whole = Box::new(spool(whole, &scratch)?);
                 return read(shown, Input::Seekable(whole, scratch), threads, sink);
             }
             ArchiveCheck::new(sink, None, ListingStore::new(scratch)).run(shown, whole, threads)
         }
+    }
+}
+
+/// Returns true if the archive has to be read twice, because its members may come in any order. Refuses a file of
+/// another format.
+fn needs_survey(shown: &str, head: Head, bytes: &[u8]) -> Result<bool> {
+    match head {
+        Head::ManifestFirst => Ok(may_be_repacked(bytes)),
+        Head::ManifestLater => Ok(true),
+        Head::Unknown => refuse_other(shown, bytes).map(|()| false),
     }
 }
 

@@ -25,6 +25,16 @@ pub struct Member {
 }
 
 impl Member {
+    /// Returns true if `blocks`, a header with the extension records before it, end with the header of this member.
+    pub fn has_header(&self, blocks: &[u8]) -> bool {
+        blocks.ends_with(self.header.as_bytes())
+    }
+
+    /// Returns the time in the header.
+    pub fn mtime(&self) -> Option<i64> {
+        i64::try_from(self.header.mtime().ok()?).ok()
+    }
+
     /// Returns owner and permissions.
     pub fn attributes(&self) -> HeaderAttributes {
         let text = |bytes: Option<&[u8]>| {

@@ -1,4 +1,5 @@
 //! Archives with a directory of many files, whose records stand in a listing: good ones, and what no export writes.
 
 mod forged;
+mod order;
 mod stream;

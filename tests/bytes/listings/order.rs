@@ -1,0 +1,137 @@
+//! Archives that another program packed from an unpacked root folder: their members come in any order.
+
+use std::collections::BTreeMap;
+
+use hookshot::archive::head::may_be_repacked;
+use support::forge::{ROOT, Tar, Xorshift};
+
+use super::forged::{
+    Forged, LISTING,
+    Packer::{Hookshot, Other},
+    Part, faults, packed, read,
+};
+
+/// The manifest and the other members, in an order that looks random.
+fn shuffled(forged: &Forged, mut parts: Vec<Part>, random: &mut Xorshift) -> Vec<u8> {
+    parts.push(("manifest.json".to_owned(), forged.manifest()));
+    for at in (1..parts.len()).rev() {
+        parts.swap(at, random.below(at + 1));
+    }
+    let mut tar = Tar::new();
+    if random.below(2) == 0 {
+        tar.folder(&format!("{ROOT}/"));
+        tar.folder(&format!("{ROOT}/data/"));
+    }
+    for (path, content) in &parts {
+        tar.entry(path, content);
+    }
+    tar.gzip()
+}
+
+#[test]
+fn members_may_come_in_any_order() {
+    let forged = Forged::good();
+    let expected: BTreeMap<String, Vec<u8>> = forged.parts().into_iter().collect();
+    let mut random = Xorshift::new(5);
+    for _ in 0..60 {
+        let archive = shuffled(&forged, forged.parts(), &mut random);
+        let (verified, sink) = read(&archive).expect("good");
+        assert!(sink.contents == expected);
+        assert_eq!(sink.given, expected.len());
+        let name = "data".parse().expect("a name");
+        let directory = verified.directory(&name).expect("listed");
+        assert_eq!(directory.lines().expect("readable").count(), 7);
+    }
+}
+
+#[test]
+fn the_manifest_may_come_first_and_the_rest_in_another_order() {
+    let forged = Forged::good();
+    let mut parts = forged.parts();
+    parts.reverse();
+    let (_, sink) = read(&packed(&forged.manifest(), &parts, Other)).expect("good");
+    assert!(sink.contents == parts.iter().cloned().collect());
+    // An export never does that.
+    let faults = faults(&packed(&forged.manifest(), &parts, Hookshot));
+    assert!(faults[0].contains("out of order"), "{faults:?}");
+}
+
+#[test]
+fn only_archives_of_other_programs_with_listings_are_read_twice() {
+    let forged = Forged::good();
+    assert!(!may_be_repacked(&forged.archive(Hookshot)));
+    assert!(may_be_repacked(&forged.archive(Other)));
+    let plain = support::forge::Tar::good(&support::forge::ENTRIES).gzip();
+    assert!(!may_be_repacked(&plain));
+    let tar = support::forge::inflate(&forged.archive(Hookshot));
+    assert!(!may_be_repacked(&tar), "a program unpacked it");
+}
+
+#[test]
+fn in_any_order_each_fault_is_named() {
+    let mut random = Xorshift::new(9);
+    for number in 0..60 {
+        let forged = Forged::good();
+        let mut parts = forged.parts();
+        let at = 1 + number % 5;
+        let path = parts[at].0.clone();
+        let mut reasons = Vec::new();
+        match number / 5 % 6 {
+            0 => {
+                parts.remove(at);
+                reasons.push(format!("missing: the manifest lists {path}"));
+            }
+            1 => {
+                parts.push(parts[at].clone());
+                reasons.push(format!("duplicate: {path} stands in the archive twice"));
+            }
+            2 => {
+                parts.push((format!("{path}x"), b"?".to_vec()));
+                reasons.push(format!("unlisted: {LISTING} does not list {path}x"));
+            }
+            3 => {
+                parts.remove(0);
+                reasons.push(format!("missing: the manifest lists {LISTING}"));
+            }
+            4 => {
+                parts[0].1[20] ^= 1;
+                reasons.push(format!("checksum mismatch for file {LISTING}"));
+            }
+            _ => {
+                parts.push(parts[0].clone());
+                reasons.push(format!("{LISTING} stands in the archive twice"));
+            }
+        }
+        let faults = faults(&shuffled(&forged, parts, &mut random));
+        let is_right = faults.len() == 1 && faults[0].contains(&reasons[0]);
+        assert!(is_right, "{number}: {faults:?}, expected {reasons:?}");
+    }
+}
+
+#[test]
+fn in_any_order_the_faults_of_a_listing_are_named() {
+    let mut random = Xorshift::new(3);
+    for _ in 0..20 {
+        let mut forged = Forged::good();
+        forged.lines.swap(1, 2);
+        let faults = faults(&shuffled(&forged, forged.parts(), &mut random));
+        assert!(
+            faults.len() == 1 && faults[0].contains("are not in order"),
+            "{faults:?}"
+        );
+    }
+}
+
+#[test]
+fn in_any_order_many_missing_files_are_named_and_counted() {
+    let paths: Vec<String> = (0..5000).map(|number| format!("{number:04}")).collect();
+    let files: Vec<(&str, &[u8])> = paths.iter().map(|path| (path.as_str(), &b""[..])).collect();
+    let mut forged = Forged::of(&files);
+    forged.files.truncate(10);
+    forged.files.reverse();
+    let faults = faults(&forged.archive(Other));
+    assert_eq!(faults.len(), 100);
+    assert!(faults[0].contains("data/0010"), "{}", faults[0]);
+    assert!(faults[98].contains("data/0108"), "{}", faults[98]);
+    assert!(faults[99].contains("4891 more files"), "{}", faults[99]);
+}
