@@ -3,6 +3,7 @@
 //! Each directory is compared as two streams of its parts. Only those of a small one are in memory together.
 
 mod archived;
+mod entry;
 mod machine;
 mod part;
 mod report;
@@ -21,7 +22,8 @@ use self::{
     text::unified,
 };
 pub use self::{
-    report::{DiffReport, DiffState, EntryDiff},
+    entry::{DiffState, EntryDiff},
+    report::DiffReport,
     spool::DiffEntries,
 };
 use crate::{

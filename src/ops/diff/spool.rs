@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Serialize, Serializer, ser::Error as _};
 
-use super::report::{DiffState, EntryDiff};
+use super::entry::{DiffState, EntryDiff};
 
 /// The most bytes of lines that lie in memory.
 const MEMORY_BYTES: usize = 1 << 20;
