@@ -5,7 +5,7 @@ mod directory;
 mod report;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal as _, Read, Seek as _, Write},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 pub use self::report::{ExtractOutput, ExtractReport, Extracted};
 use super::entries::no_such_entry;
 use crate::{
-    archive::{Sink, contents::DirectoryContents},
+    archive::{Sink, contents::DirectoryContents, listing::Listing},
     catalog::input::{ArchiveInput, damage},
     config::sources::SECRETS,
     context::Context,
@@ -78,6 +78,8 @@ fn extract_from(
         folder: folder.clone(),
         output,
         existing,
+        bytes: 0,
+        listed: BTreeSet::new(),
         drafts: BTreeMap::new(),
         unpacking: Unpacking::new(Privilege::Ours),
         staging: None,
@@ -115,8 +117,7 @@ fn extract_from(
             )?);
             continue;
         }
-        let (Some(mut draft), Some(record)) = (drafts.remove(name), manifest.files.get(name))
-        else {
+        let Some((mut draft, record)) = drafts.remove(name) else {
             continue;
         };
         let path = match output {
@@ -138,7 +139,8 @@ fn extract_from(
             }
             ExtractOutput::Folder(folder) => {
                 let path = folder.join(name.as_str());
-                let privacy = match manifest.is_secret(name) || name.as_str() == SECRETS {
+                let is_secret = record.secret || manifest.is_secret(name);
+                let privacy = match is_secret || name.as_str() == SECRETS {
                     true => Privacy::Private,
                     false => Privacy::Ordinary,
                 };
@@ -179,7 +181,11 @@ struct Selected<'a> {
     folder: PathBuf,
     output: &'a ExtractOutput,
     existing: Existing,
-    drafts: BTreeMap<EntryName, Draft>,
+    /// The bytes of the requested files, as far as they are known.
+    bytes: u64,
+    /// The requested files that a listing has to name.
+    listed: BTreeSet<EntryName>,
+    drafts: BTreeMap<EntryName, (Draft, FileRecord)>,
     /// Those of the names that are directories.
     unpacking: Unpacking,
     /// The place of the files of directories until all are there.
@@ -217,31 +223,78 @@ impl Selected<'_> {
         self.unpacking.add(name.clone(), target);
         self.stage()
     }
+
+    /// Notes that `name` is a file; one that is there already is not replaced unless the caller says so.
+    fn add_file(&self, name: &EntryName) -> Result<()> {
+        let path = self.folder.join(name.as_str());
+        if self.existing == Existing::Keep
+            && matches!(self.output, ExtractOutput::Folder(_))
+            && crate::disk::exists(&path)
+        {
+            return Err(refuse_existing(io::ErrorKind::AlreadyExists.into(), &path));
+        }
+        Ok(())
+    }
 }
 
 impl Sink for Selected<'_> {
     fn begin(&mut self, manifest: &Manifest) -> Result<()> {
-        let mut bytes = 0u64;
         for name in self.names {
-            if let Some(contents) = DirectoryContents::in_manifest(manifest, name) {
-                bytes = bytes.saturating_add(contents.bytes());
+            let listed = manifest.directories.get(name).map(|listed| listed.bytes);
+            let unlisted = || Some(DirectoryContents::in_manifest(manifest, name)?.bytes());
+            if let Some(bytes) = listed.or_else(unlisted) {
+                self.bytes = self.bytes.saturating_add(bytes);
                 self.add_directory(name)?;
                 continue;
             }
-            let record = manifest
-                .files
-                .get(name)
-                .ok_or_else(|| no_such_part(name, manifest))?;
-            bytes = bytes.saturating_add(record.size);
-            let path = self.folder.join(name.as_str());
-            if self.existing == Existing::Keep
-                && matches!(self.output, ExtractOutput::Folder(_))
-                && crate::disk::exists(&path)
+            let first = name.as_str().split_once('/').map(|(first, _)| first);
+            match manifest.files.get(name) {
+                Some(record) => self.bytes = self.bytes.saturating_add(record.size),
+                None if first.is_some_and(|first| manifest.directories.contains_key(first)) => {
+                    self.listed.insert(name.clone());
+                    continue;
+                }
+                None => {
+                    return Err(no_such_part(
+                        name,
+                        first.filter(|first| manifest.trees.contains_key(*first)),
+                    )
+                    .into());
+                }
+            }
+            self.add_file(name)?;
+        }
+        space::require(&self.folder, self.bytes, "the entries")
+    }
+
+    fn listing(&mut self, directory: &EntryName, listing: &Listing) -> Result<()> {
+        let is_in = |name: &&EntryName| {
+            let rest = name.as_str().strip_prefix(directory.as_str());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        let wanted: Vec<EntryName> = self.listed.iter().filter(is_in).cloned().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut left: BTreeSet<&EntryName> = wanted.iter().collect();
+        for line in listing.lines() {
+            if let Some(record) = line?.file()
+                && left.remove(&record.path)
             {
-                return Err(refuse_existing(io::ErrorKind::AlreadyExists.into(), &path));
+                self.bytes = self.bytes.saturating_add(record.size);
+            }
+            if left.is_empty() {
+                break;
             }
         }
-        space::require(&self.folder, bytes, "the entries")
+        let absent = self.names.iter().find(|name| left.contains(name));
+        if let Some(name) = absent {
+            return Err(no_such_part(name, Some(directory.as_str())).into());
+        }
+        for name in &wanted {
+            self.add_file(name)?;
+        }
+        space::require(&self.folder, self.bytes, "the entries")
     }
 
     fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
@@ -266,19 +319,21 @@ impl Sink for Selected<'_> {
             .with_context(|| format!("cannot create {}", folder.display()))?;
         let draft = Draft::create(&folder)
             .with_context(|| format!("cannot write in {}", folder.display()))?;
-        let draft = self.drafts.entry(name.clone()).or_insert(draft);
+        let draft = (draft, record.clone());
+        let (draft, _) = self.drafts.entry(name.clone()).or_insert(draft);
         Ok(Box::new(draft.file()))
     }
 }
 
-/// The same for what may be a folder or a link in a directory: it comes with all of it.
-fn no_such_part(name: &EntryName, manifest: &Manifest) -> Failure {
+/// Returns the failure for a name that the archive does not have. It may be that of a folder or a link in a directory,
+/// which comes with all of it.
+fn no_such_part(name: &EntryName, directory: Option<&str>) -> Failure {
     let failure = no_such_entry(name);
-    match name.as_str().split_once('/') {
-        Some((first, _)) if manifest.trees.contains_key(first) => failure.hint(format!(
-            "folders and links come with the whole directory: hookshot extract ARCHIVE {first}"
+    match directory {
+        Some(directory) => failure.hint(format!(
+            "folders and links come with the whole directory: hookshot extract ARCHIVE {directory}"
         )),
-        _ => failure,
+        None => failure,
     }
 }
 
