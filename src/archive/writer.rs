@@ -179,6 +179,7 @@ impl<W: Write> Writer<W> {
         listed: &dyn ListedFiles,
     ) -> Result<()> {
         let mut ahead = Ahead::start(threads, root);
+        self.members.begin_files()?;
         for file in files {
             let (record, content) = file?;
             if Ahead::is_small(&record) {
@@ -198,12 +199,14 @@ impl<W: Write> Writer<W> {
             let watched = Advancing { content, listed };
             self.entry(root, name, &record, earlier, watched)
                 .with_context(archiving)?;
+            self.members.begin_files()?;
             listed.packed(1, 0)?;
         }
         ahead.give();
         while let Some(batch) = ahead.take()? {
             self.batch(&batch, listed)?;
         }
+        self.members.end_entry();
         Ok(())
     }
 

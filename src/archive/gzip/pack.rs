@@ -57,6 +57,8 @@ pub enum BlockSpan {
     OneEntry,
     /// Those of several, and of the tar between them.
     Several,
+    /// Those of many small files of a directory: together they are as long as a large entry.
+    Many,
 }
 
 /// A writer that compresses its input, member by member. Its output does not depend on the number of threads.
@@ -117,6 +119,13 @@ impl<W: Write> MemberWriter<W> {
         self.boundary()?;
         self.owner = BlockSpan::OneEntry;
         self.expected = candidates;
+        Ok(())
+    }
+
+    /// Declares that the next blocks hold many small files of a directory.
+    pub fn begin_files(&mut self) -> io::Result<()> {
+        self.boundary()?;
+        self.owner = BlockSpan::Many;
         Ok(())
     }
 
@@ -274,7 +283,7 @@ impl Packer {
     fn deflate(&mut self, block: &[u8], owner: BlockSpan) -> io::Result<Vec<u8>> {
         if self.may_shrink(block) {
             let compressor = match owner {
-                BlockSpan::OneEntry => &mut self.filled,
+                BlockSpan::OneEntry | BlockSpan::Many => &mut self.filled,
                 BlockSpan::Several => &mut self.shared,
             };
             let bound = compressor.deflate_compress_bound(block.len());
