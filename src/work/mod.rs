@@ -16,4 +16,4 @@ pub mod workers;
 
 pub use cancel::Advance;
 pub use read_at::ReadAt;
-pub use workers::Threads;
+pub use workers::{Lost, Threads};

@@ -137,6 +137,10 @@ impl Gathered {
             self.remarks
                 .undone(RemarkKind::Vanished, &source.name, vanished);
         }
+        for stripped in &staged.stripped {
+            self.remarks
+                .undone(RemarkKind::Attribute, &source.name, stripped);
+        }
         for entry in &staged.torn {
             self.events.send(ExportEvent::EntryTorn {
                 entry: entry.clone(),

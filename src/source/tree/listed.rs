@@ -10,7 +10,12 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::content::{OpenDirectory, Reopened, Seen, Spooled};
+use super::{
+    content::{Reopened, Spooled},
+    found::Place,
+    opened::OpenDirectory,
+    seen::Seen,
+};
 use crate::{
     archive::ahead::FileContent,
     model::{
@@ -31,9 +36,9 @@ const NOTHING: u8 = 0;
 const REOPENED: u8 = 1;
 const SPOOLED: u8 = 2;
 const KEPT: u8 = 3;
-/// What stands before each line: its length, and the kind of content.
+/// The bytes before each line: its length, and the kind of content.
 const HEAD_BYTES: usize = 5;
-/// Where the content of a file is: a number, and what was seen of the file.
+/// The place of the content of a file. a number, and what was seen of the file.
 const CONTENT_BYTES: usize = 8 + Seen::BYTES;
 
 /// The lines of a directory while they are stored, in the order of a listing.
@@ -42,9 +47,28 @@ pub struct ListingSpool {
     out: BufWriter<File>,
     hashing: Hashing<io::Sink>,
     directory: ListedDirectory,
-    kept: Vec<StagedContent>,
-    copies: Option<Arc<File>>,
-    line: Vec<u8>,
+}
+
+/// The part of a line that is stored beside its text.
+#[derive(Debug, Clone, Copy)]
+pub enum StoredLine {
+    /// It is of a folder.
+    Folder,
+    /// It is of a link.
+    Link,
+    /// It is of a file.
+    File {
+        /// The bytes of its content.
+        size: u64,
+        /// The file when it was read.
+        seen: Seen,
+        /// The place of its content.
+        place: Place,
+        /// True if its record says that it is torn.
+        is_torn: bool,
+        /// True if it is a torn database.
+        is_torn_database: bool,
+    },
 }
 
 impl ListingSpool {
@@ -61,38 +85,45 @@ impl ListingSpool {
             out: BufWriter::with_capacity(BUFFER_BYTES, file),
             hashing: Hashing::new(io::sink()),
             directory,
-            kept: Vec::new(),
-            copies: None,
-            line: Vec::new(),
         })
     }
 
-    /// Stores a line, and the content of the file if it is one.
-    pub fn push(&mut self, line: &ListingLine, content: Option<StagedContent>) -> Result<()> {
-        self.directory.count(line);
-        self.line.clear();
-        line.write(&self.name, &mut self.line);
-        self.hashing.write_all(&self.line)?;
+    /// Stores a line, with its text and the line feed.
+    pub fn push(&mut self, line: StoredLine, text: &[u8]) -> Result<()> {
+        self.hashing.write_all(text)?;
         let mut place = [0; CONTENT_BYTES];
-        let kind = match content {
-            None => NOTHING,
-            Some(StagedContent::Reopened(content)) => {
-                content.seen().store(&mut place[8..]);
-                REOPENED
+        let directory = &mut self.directory;
+        let kind = match line {
+            StoredLine::Folder => {
+                directory.folders += 1;
+                NOTHING
             }
-            Some(StagedContent::Spooled(content)) => {
-                place[..8].copy_from_slice(&content.start().to_le_bytes());
-                content.seen().store(&mut place[8..]);
-                self.copies.get_or_insert_with(|| content.spool().clone());
-                SPOOLED
+            StoredLine::Link => {
+                directory.links += 1;
+                NOTHING
             }
-            Some(content) => {
-                place[..8].copy_from_slice(&(self.kept.len() as u64).to_le_bytes());
-                self.kept.push(content);
-                KEPT
+            StoredLine::File {
+                size,
+                seen,
+                place: at,
+                is_torn,
+                is_torn_database,
+            } => {
+                directory.files += 1;
+                directory.bytes = directory.bytes.saturating_add(size);
+                directory.torn += u64::from(is_torn);
+                directory.torn_databases += u64::from(is_torn_database);
+                let (kind, number) = match at {
+                    Place::Reopened => (REOPENED, 0),
+                    Place::Spooled(start) => (SPOOLED, start),
+                    Place::Kept(number) => (KEPT, number),
+                };
+                place[..8].copy_from_slice(&number.to_le_bytes());
+                seen.store(&mut place[8..]);
+                kind
             }
         };
-        let length = u32::try_from(self.line.len()).context("a line of a listing is too long")?;
+        let length = u32::try_from(text.len()).context("a line of a listing is too long")?;
         let writing = "cannot write the records of a directory in the temporary folder";
         let mut store = || -> io::Result<()> {
             self.out.write_all(&length.to_le_bytes())?;
@@ -100,13 +131,19 @@ impl ListingSpool {
             if kind != NOTHING {
                 self.out.write_all(&place)?;
             }
-            self.out.write_all(&self.line)
+            self.out.write_all(text)
         };
         store().context(writing)
     }
 
-    /// Returns the directory, of which all lines are stored. Its files lie in `origin`.
-    pub fn finish(self, origin: Arc<OpenDirectory>) -> Result<StagedListing> {
+    /// Returns the directory, of which all lines are stored. Its files lie in `origin`, their copies in `copies`; `kept`
+    /// are copies that are files of their own.
+    pub fn finish(
+        self,
+        origin: Arc<OpenDirectory>,
+        kept: Vec<Option<StagedContent>>,
+        copies: Arc<File>,
+    ) -> Result<StagedListing> {
         let file = self
             .out
             .into_inner()
@@ -120,8 +157,8 @@ impl ListingSpool {
             checksum,
             size,
             file: Arc::new(file),
-            kept: self.kept.into_iter().map(Arc::new).collect(),
-            copies: self.copies,
+            kept: kept.into_iter().map(|kept| kept.map(Arc::new)).collect(),
+            copies,
             origin,
         })
     }
@@ -134,8 +171,8 @@ pub struct StagedListing {
     checksum: Digest,
     size: u64,
     file: Arc<File>,
-    kept: Vec<Arc<StagedContent>>,
-    copies: Option<Arc<File>>,
+    kept: Vec<Option<Arc<StagedContent>>>,
+    copies: Arc<File>,
     origin: Arc<OpenDirectory>,
 }
 
@@ -210,21 +247,21 @@ impl StagedListing {
                 ListedContent::Reopened(Reopened::seen_as(&self.origin, name, seen, digest))
             }
             SPOOLED => {
-                let copies = self.copies.as_ref().ok_or_else(changed)?;
                 let (start, size) = (item.number, record.size);
-                ListedContent::Spooled(Spooled::at(copies, start, size, item.seen))
+                ListedContent::Spooled(Spooled::at(&self.copies, start, size, item.seen))
             }
             _ => {
                 let kept = usize::try_from(item.number).ok();
-                let kept = kept.and_then(|number| self.kept.get(number));
-                ListedContent::Kept(kept.ok_or_else(changed)?.clone())
+                let kept = kept.and_then(|number| self.kept.get(number)?.clone());
+                ListedContent::Kept(kept.ok_or_else(changed)?)
             }
         };
         Ok((*record, content))
     }
 }
 
-fn read_line(reader: &mut LineReader, line: &[u8]) -> Result<ListingLine> {
+/// Reads the text of a line, with or without its line feed.
+pub fn read_line(reader: &mut LineReader, line: &[u8]) -> Result<ListingLine> {
     let text = line.strip_suffix(b"\n").unwrap_or(line);
     reader.read(text, 0).map_err(|_| changed())
 }
@@ -266,7 +303,7 @@ impl FileContent for ListedContent {
 /// The items of a spool, one by one.
 struct Items(BufReader<FileRange>);
 
-/// What stands before a line.
+/// The part before a line.
 struct Item {
     kind: u8,
     number: u64,

@@ -7,28 +7,30 @@
 mod content;
 mod context;
 pub mod database;
+mod folders;
+mod found;
 mod hash;
 mod hashed;
 pub mod listed;
-mod listing;
+mod opened;
 mod reading;
+mod seen;
 pub mod source;
 mod spool;
 mod staged;
+mod tape;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 
-use self::{
-    content::OpenDirectory, hash::Recent, listing::Collected, reading::Reading, spool::Spool,
-};
 pub use self::{
     content::{ContentChanged, Reopened, Spooled},
     context::{QUIET, TreeContext},
     listed::StagedListing,
     staged::StagedTree,
 };
+use self::{hash::Recent, opened::OpenDirectory, reading::Reading, spool::Spool};
 use crate::{
     disk::{dangling, tree::beneath::Top},
     error::{Failure, Kind},
@@ -59,29 +61,14 @@ pub fn stage(
     let top = open(path, name)?;
     let spool = Spool::create(caller.scratch)?;
     let begun = spool.moment_before(Duration::ZERO)?;
-    let mut collected = Collected::new(&top, rules)?;
-    let files = std::mem::take(&mut collected.files);
     let recent = spool.moment_before(caller.quiet)?;
-    let mut reading = Reading::new(
-        path,
-        Arc::new(OpenDirectory::new(top, name.clone(), rules.clone())),
-        caller,
-        Recent {
-            files: recent,
-            // Only after a failed attempt: most names in a busy folder stay.
-            folders: (caller.quiet > QUIET).then_some(recent),
-        },
-        spool,
-        collected,
-        files.len(),
-    );
-    reading.read(files)?;
-    reading.follow(begun)?;
-    let staged = reading.finish(begun)?;
-    match staged.is_large(caller.unlisted_files) {
-        true => staged.list(name, caller.scratch),
-        false => Ok(staged),
-    }
+    let recent = Recent {
+        files: recent,
+        // Only after a failed attempt: most names in a busy folder stay.
+        folders: (caller.quiet > QUIET).then_some(recent),
+    };
+    let origin = Arc::new(OpenDirectory::new(top, name.clone(), rules.clone()));
+    Reading::new(path, origin, caller, recent, spool).stage(begun)
 }
 
 fn open(path: &Path, name: &EntryName) -> Result<Top> {

@@ -1,10 +1,13 @@
-//! The files of a directory while they are read, and followed to the names that they get meanwhile.
+//! The files of a directory while they are found and read, and followed to the names that they get meanwhile.
 
+mod building;
 mod databases;
+mod follow;
+mod resolve;
 mod result;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -14,411 +17,418 @@ use anyhow::Result;
 
 use super::{
     TreeContext,
-    content::{OpenDirectory, Reopened, Seen},
-    hash::{self, Outcome, Recent},
-    hashed::Hashed,
-    listing::{Collected, FoundFile},
+    folders::{FolderWriter, FoundFile, ListedFolders, folder_record, link_record},
+    found::{Counted, Finding, FolderState, FoundNode, Place, ReadFile, counted, marks},
+    hash::{Done, Hashers, Outcome, Recent},
+    hashed::{Describer, Hashed},
+    opened::OpenDirectory,
+    seen::Seen,
     spool::Spool,
+    tape::{Tape, TapeWriter},
 };
 use crate::{
     disk::tree::{
-        beneath::{Folders, Look, NodeKind, split},
-        owners::Owners,
+        beneath::{Folders, Look, NodeKind, is_gone},
+        walk::{Met, walk},
     },
-    model::{entry_name::EntryName, manifest::FileRecord, relative::RelativeName, tree::Modified},
+    model::{
+        manifest::ListedNode,
+        relative::RelativeName,
+        tree::{FolderRecord, Modified},
+    },
     source::staged::StagedContent,
 };
 
 /// The most times that folders that change are listed again, to find files that have no name for the moment.
-const MOST_ROUNDS: usize = 30;
+const MOST_ROUNDS: u32 = 30;
 /// The same limit if nothing is missing: a listing that was disturbed each time may have missed a file each time.
-const MOST_ROUNDS_WHOLE: usize = 6;
+const MOST_ROUNDS_WHOLE: u32 = 6;
 /// The number of rounds in which a file that still exists would have been found.
-const PATIENCE: usize = 5;
+const PATIENCE: u32 = 5;
+/// The most files without a name, and found ones, by which is decided if another round is worth it.
+const REMEMBERED: usize = 100_000;
 
 /// The files of a directory while they are read.
+///
+/// All findings go to a tape in the order of a listing, and each round of following writes a new one: only what is on its
+/// way to and from the hashing threads is in memory.
 pub struct Reading<'a> {
     top: &'a Path,
     /// The same path without links.
     real: Option<PathBuf>,
     origin: Arc<OpenDirectory>,
     caller: &'a TreeContext<'a>,
-    recent: Recent,
+    /// The copies of files.
     spool: Spool,
-    collected: Collected,
-    owners: Owners,
-    /// The kind in each record.
-    kind: Arc<str>,
-    records: Vec<(EntryName, FileRecord)>,
-    contents: Vec<(EntryName, StagedContent)>,
-    /// Records of files that changed during each copy.
-    torn: BTreeSet<usize>,
-    /// Databases with consistent copies, as they were when they were found.
-    copies: HashMap<usize, Seen>,
+    describer: Describer,
+    hashers: Hashers<'a>,
+    /// The record of the top folder.
+    root: FolderRecord,
+    /// The findings of this round.
+    out: Findings<'a>,
     /// Databases without consistent copies, and why.
-    unproven: BTreeMap<usize, String>,
-    /// The number of copies of databases that have files of their own.
-    kept: usize,
+    unproven: HashMap<Vec<u8>, String>,
+    /// Copies of databases that have files of their own.
+    kept: Vec<Option<StagedContent>>,
     /// Files that lie beside the databases that were found, and are part of them.
     companions: BTreeSet<Vec<u8>>,
-    /// Records of files that lost their names, with the round in which they did.
-    homeless: BTreeMap<usize, usize>,
-    /// Records that are given up.
-    dropped: HashSet<usize>,
-    /// Files that were gone when they were to be read, with the round.
-    missed: Vec<(FoundFile, usize)>,
+    /// True if the first pass took longer than a file must be untouched.
+    is_long: bool,
     /// The number of times that folders were listed again.
-    round: usize,
-    /// True if nothing changed while they were listed last.
+    round: u32,
+    /// [`marks::FRESH`] when folders are listed again, else 0.
+    fresh_mark: u8,
+    /// Files that were read since folders are listed again, as far as they are remembered.
+    fresh: HashSet<(u64, u64)>,
+    /// True if anything new was found in this round.
+    is_new: bool,
+    /// True if nothing changed while folders were listed last.
     is_still: bool,
 }
 
+/// The findings of one round while they are written.
+struct Findings<'a> {
+    tape: TapeWriter<'a>,
+    folders: FolderWriter<'a>,
+    /// The number of findings that [`Counted::Suspect`] and [`Counted::Fault`] are of.
+    suspects: u64,
+    faults: u64,
+    /// Files without a name, as far as they are remembered, with the round in which they lost it.
+    lost: Vec<((u64, u64), u32)>,
+}
+
+/// The findings of one round.
+#[derive(Default)]
+struct Round {
+    tape: Tape,
+    folders: ListedFolders,
+    suspects: u64,
+    faults: u64,
+    lost: Vec<((u64, u64), u32)>,
+}
+
+impl<'a> Findings<'a> {
+    fn new(scratch: &'a Path) -> Findings<'a> {
+        Findings {
+            tape: TapeWriter::new(scratch),
+            folders: FolderWriter::new(scratch),
+            suspects: 0,
+            faults: 0,
+            lost: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, finding: &[u8]) {
+        match counted(finding) {
+            Counted::Suspect => self.suspects += 1,
+            Counted::Fault => self.faults += 1,
+            Counted::Other => {}
+        }
+    }
+
+    fn finish(self) -> Result<Round> {
+        Ok(Round {
+            tape: self.tape.finish()?,
+            folders: self.folders.finish()?,
+            suspects: self.suspects,
+            faults: self.faults,
+            lost: self.lost,
+        })
+    }
+}
+
 impl<'a> Reading<'a> {
-    /// Creates the reading of the directory `origin` at `top`, in which `count` files were `collected`.
+    /// Creates the reading of the directory `origin` at `top`.
     pub fn new(
         top: &'a Path,
         origin: Arc<OpenDirectory>,
         caller: &'a TreeContext<'a>,
         recent: Recent,
         spool: Spool,
-        collected: Collected,
-        count: usize,
     ) -> Reading<'a> {
         Reading {
             top,
             real: top.canonicalize().ok(),
-            origin,
             caller,
-            recent,
             spool,
-            collected,
-            owners: Owners::default(),
-            kind: "file".into(),
-            records: Vec::with_capacity(count),
-            contents: Vec::with_capacity(count),
-            torn: BTreeSet::new(),
-            copies: HashMap::new(),
-            unproven: BTreeMap::new(),
-            kept: 0,
+            describer: Describer::new(origin.name.clone()),
+            hashers: Hashers::new(&origin, recent, caller),
+            root: FolderRecord::default(),
+            out: Findings::new(caller.scratch),
+            origin,
+            unproven: HashMap::new(),
+            kept: Vec::new(),
             companions: BTreeSet::new(),
-            homeless: BTreeMap::new(),
-            dropped: HashSet::new(),
-            missed: Vec::new(),
+            is_long: false,
             round: 0,
+            fresh_mark: 0,
+            fresh: HashSet::new(),
+            is_new: false,
             is_still: false,
         }
     }
 
-    /// Reads `files`: hashes them in place, or copies them.
-    pub fn read(&mut self, files: Vec<FoundFile>) -> Result<()> {
-        let begun = Instant::now();
+    /// Walks over the directory and reads its files: hashes them in place, or copies them.
+    fn walk(&mut self) -> Result<Round> {
         let origin = self.origin.clone();
-        let outcomes = hash::all(&origin.top, &files, self.recent, self.caller)?;
-        // A file untouched for longer than that is rarely touched now, and the packing code checks as well.
-        let is_soon = begun.elapsed() < self.caller.quiet;
-        let mut folders = Folders::new(&origin.top);
-        for (found, outcome) in files.iter().zip(outcomes) {
-            let is_companion = self.companions.contains(found.name.as_bytes());
-            if is_companion && !matches!(outcome, Outcome::Database(_)) {
-                continue;
+        let begun = Instant::now();
+        walk(&origin.top, &origin.rules, &mut |relative, met| {
+            self.visit(relative, met)
+        })?;
+        let round = self.end_round();
+        self.is_long = begun.elapsed() >= self.caller.quiet;
+        round
+    }
+
+    /// Waits for what is on its way, and returns all findings.
+    fn end_round(&mut self) -> Result<Round> {
+        if let Some(done) = self.hashers.take_small()? {
+            self.store(done)?;
+        }
+        if self.hashers.has_rest() {
+            self.hashers.send()?;
+        }
+        while let Some(done) = self.hashers.take()? {
+            self.store(done)?;
+        }
+        let next = Findings::new(self.caller.scratch);
+        std::mem::replace(&mut self.out, next).finish()
+    }
+
+    fn visit(&mut self, relative: &[u8], met: Met<'_>) -> Result<()> {
+        match met {
+            Met::Folder(look, fd) => self.visit_folder(relative, FolderState::Found, &look, fd),
+            Met::Searched(look, fd) => {
+                self.visit_folder(relative, FolderState::Searched, &look, fd)
             }
-            let is_stale = |folders: &mut Folders<'_>, hashed: &Hashed| {
-                let now = folders.parent(found.name.as_bytes());
-                let now = now.and_then(|(parent, name)| Look::at(parent, name));
-                let seen = Seen::of(&hashed.look);
-                now.is_ok_and(|now| now.inode == seen.inode && !seen.is_content_of(&now))
-            };
-            let outcome = match outcome {
-                // It may have been written while the others were read.
-                Outcome::Hashed(hashed) if !is_soon && is_stale(&mut folders, &hashed) => {
-                    self.copy(&mut folders, &found.name)?
+            Met::Leaf(leaf) if leaf.what == NodeKind::Link => {
+                match link_record(&leaf, &mut self.describer.owners) {
+                    Ok(record) => {
+                        let line = self
+                            .describer
+                            .line(&named(relative), ListedNode::Link(record));
+                        self.put(relative, FoundNode::Link(&line))
+                    }
+                    Err(error) if is_gone(&error) => Ok(()),
+                    Err(error) => self.fault(relative, &error),
                 }
-                Outcome::Unsettled => self.copy(&mut folders, &found.name)?,
-                outcome => outcome,
-            };
-            self.take(&mut folders, found, outcome)?;
+            }
+            Met::Leaf(leaf) => {
+                if self.fresh_mark != 0 && self.companions.contains(relative) {
+                    return Ok(());
+                }
+                self.is_new = true;
+                self.hashers.add_file(FoundFile {
+                    name: named(relative),
+                    inode: leaf.inode,
+                });
+                self.send_if_full()
+            }
+            Met::Special(kind) => self.put(relative, FoundNode::Special(kind)),
+            // The old children of a mount point: known to the user that imported.
+            Met::Own if relative.starts_with(b".hookshot-bak") && !relative.contains(&b'/') => {
+                Ok(())
+            }
+            Met::Own => self.put(relative, FoundNode::Own),
+            Met::Excluded => Ok(()),
+            Met::Failed(reason) => self.put(relative, FoundNode::Fault(&reason)),
+        }
+    }
+
+    fn visit_folder(
+        &mut self,
+        relative: &[u8],
+        state: FolderState,
+        look: &Look,
+        fd: std::os::fd::BorrowedFd<'_>,
+    ) -> Result<()> {
+        let record = match folder_record(look, fd, &mut self.describer.owners) {
+            Ok(record) => record,
+            Err(error) => return self.fault(relative, &error),
+        };
+        let seen = Seen::of(look);
+        self.out.folders.push(relative, &seen)?;
+        let mut line = Vec::new();
+        match relative {
+            b"" => self.root = record,
+            _ => {
+                let node = ListedNode::Folder(record);
+                line = self.describer.line(&named(relative), node);
+            }
+        }
+        self.put(relative, FoundNode::Folder(state, seen, &line))
+    }
+
+    fn fault(&mut self, relative: &[u8], error: &std::io::Error) -> Result<()> {
+        self.put(relative, FoundNode::Fault(&error.to_string()))
+    }
+
+    fn put(&mut self, path: &[u8], node: FoundNode<'_>) -> Result<()> {
+        self.put_bytes(&Finding { path, node }.to_bytes())
+    }
+
+    /// Stores a finding behind those that were found before it.
+    fn put_bytes(&mut self, finding: &[u8]) -> Result<()> {
+        self.out.count(finding);
+        if self.hashers.is_idle() {
+            return self.out.tape.push(finding);
+        }
+        self.hashers.add(finding)?;
+        self.send_if_full()
+    }
+
+    fn send_if_full(&mut self) -> Result<()> {
+        if !self.hashers.has_batch() {
+            return Ok(());
+        }
+        while self.hashers.is_full() {
+            if let Some(done) = self.hashers.take()? {
+                self.store(done)?;
+            }
+        }
+        self.hashers.send()
+    }
+
+    /// Stores what comes from the threads.
+    fn store(&mut self, all: Vec<Done>) -> Result<()> {
+        let origin = self.origin.clone();
+        let mut folders = Folders::new(&origin.top);
+        for done in all {
+            match done {
+                Done::Ready(findings) => self.out.tape.push_framed(&findings)?,
+                Done::File(found, outcome) => {
+                    let is_companion = self.companions.contains(found.name.as_bytes());
+                    if is_companion && !matches!(outcome, Outcome::Database(_)) {
+                        continue;
+                    }
+                    if let Some(finding) = self.finding(&mut folders, &found, outcome)? {
+                        self.out.count(&finding);
+                        self.out.tape.push(&finding)?;
+                    }
+                }
+            }
         }
         Ok(())
     }
 
-    fn take(
+    /// Returns the finding of a file that was read; copies it if it was touched a moment ago.
+    fn finding(
         &mut self,
         folders: &mut Folders<'_>,
         found: &FoundFile,
         outcome: Outcome,
-    ) -> Result<()> {
-        let path = || found.name.as_bytes().to_vec();
-        match outcome {
-            Outcome::Hashed(hashed) => {
-                let content = Reopened::new(&self.origin, &found.name, &hashed);
-                self.add(&found.name, hashed, StagedContent::Reopened(content));
-            }
-            Outcome::Copied(hashed, content) => {
-                self.add(&found.name, hashed, StagedContent::Spooled(content));
-            }
+    ) -> Result<Option<Vec<u8>>> {
+        let path = found.name.as_bytes();
+        let node = |node| Finding { path, node }.to_bytes();
+        let outcome = match outcome {
+            Outcome::Unsettled => self.copy(folders, &found.name)?,
+            outcome => outcome,
+        };
+        Ok(Some(match outcome {
+            Outcome::Hashed(line) => self.file(
+                &found.name,
+                ReadFile {
+                    seen: line.seen,
+                    place: Place::Reopened,
+                    size: line.size,
+                    marks: 0,
+                    since: 0,
+                    text: &line.text,
+                },
+            ),
+            Outcome::Copied(hashed, content) => self.copied(&found.name, hashed, &content, 0),
             Outcome::Torn(hashed, content) => {
-                self.torn.insert(self.records.len());
-                let mut record = self.describe(&found.name, hashed);
-                record.torn = true;
-                self.push(record, StagedContent::Spooled(content));
+                self.copied(&found.name, hashed, &content, marks::TORN)
             }
-            Outcome::Database(database) => {
-                if let Err(error) = self.database(folders, found, database)? {
-                    self.collected.faults.insert(path(), error.to_string());
-                }
-            }
-            Outcome::Gone | Outcome::Unsettled => self.missed.push((found.clone(), self.round)),
-            Outcome::Special(kind) => {
-                self.collected.special.insert(path(), kind);
-            }
-            Outcome::Failed(error) => {
-                self.collected.faults.insert(path(), error.to_string());
-            }
+            Outcome::Database(database) => match self.database(folders, found, database)? {
+                Ok(finding) => return Ok(finding),
+                Err(error) => node(FoundNode::Fault(&error.to_string())),
+            },
+            Outcome::Gone | Outcome::Unsettled => self.missed(found),
+            Outcome::Special(kind) => node(FoundNode::Special(kind)),
+            Outcome::Failed(error) => node(FoundNode::Fault(&error.to_string())),
+        }))
+    }
+
+    fn copied(
+        &mut self,
+        relative: &RelativeName,
+        hashed: Hashed,
+        content: &super::Spooled,
+        marks: u8,
+    ) -> Vec<u8> {
+        let size = hashed.size;
+        let mut record = self.describer.record(relative, hashed);
+        record.torn = marks & marks::TORN != 0;
+        let file = ReadFile {
+            seen: *content.seen(),
+            place: Place::Spooled(content.start()),
+            size,
+            marks,
+            since: 0,
+            text: &self.describer.file(relative, record),
+        };
+        self.file(relative, file)
+    }
+
+    fn file(&mut self, relative: &RelativeName, file: ReadFile<'_>) -> Vec<u8> {
+        if self.fresh_mark != 0 && self.fresh.len() < REMEMBERED {
+            self.fresh.insert(file.seen.inode);
         }
-        Ok(())
+        let node = FoundNode::File(ReadFile {
+            marks: file.marks | self.fresh_mark,
+            ..file
+        });
+        let path = relative.as_bytes();
+        Finding { path, node }.to_bytes()
     }
 
-    fn add(&mut self, relative: &RelativeName, hashed: Hashed, content: StagedContent) {
-        let record = self.describe(relative, hashed);
-        self.push(record, content);
+    fn missed(&mut self, found: &FoundFile) -> Vec<u8> {
+        self.remember_lost(found.inode, self.round);
+        let path = found.name.as_bytes();
+        let node = FoundNode::Missed(found.inode, self.round);
+        Finding { path, node }.to_bytes()
     }
 
-    fn push(&mut self, record: FileRecord, content: StagedContent) {
-        self.contents.push((record.path.clone(), content));
-        self.records.push((record.path.clone(), record));
+    fn remember_lost(&mut self, inode: (u64, u64), since: u32) {
+        if self.out.lost.len() < REMEMBERED {
+            self.out.lost.push((inode, since));
+        }
     }
 
-    /// Returns a file's record for the manifest.
-    fn describe(&mut self, relative: &RelativeName, hashed: Hashed) -> FileRecord {
-        let (name, is_escaped) = relative.entry(&self.origin.name);
-        let look = &hashed.look;
-        let mut record = FileRecord::new(name, hashed.digest, hashed.size);
-        let owner = self.owners.describe(look.uid, look.gid);
-        record.mode = Some(look.mode);
-        record.user = owner.user;
-        record.group = owner.group;
-        record.uid = owner.uid;
-        record.gid = owner.gid;
-        record.mtime = Some(look.mtime.seconds);
-        record.mtime_ns = Some(look.mtime.nanoseconds).filter(|ns| *ns != 0);
-        record.kind = Some(self.kind.clone());
-        record.name = is_escaped.then(|| relative.as_bytes().to_vec());
-        record.xattrs = hashed.xattrs;
-        record.sparse = look.has_holes();
-        record
-    }
-
-    /// Lists changed folders again until none changes. Files that have another name now get it, and new files are read.
-    /// `begun` is the time when the first listing began.
-    pub fn follow(&mut self, begun: Modified) -> Result<()> {
+    /// Reads the directory, and lists changed folders again until none changes. Files that have another name now are read
+    /// under it. `begun` is the time when the first listing began. Returns all findings.
+    fn read(&mut self, begun: Modified) -> Result<Round> {
+        let mut found = self.walk()?;
+        self.fresh_mark = marks::FRESH;
         let mut settled = begun;
         for round in 0..MOST_ROUNDS {
             self.round = round;
-            let changed = self.collected.listing.changed(&self.origin.top, settled);
-            self.is_still = changed.folders.is_empty();
+            let (top, scratch) = (&self.origin.top, self.caller.scratch);
+            let changed = found.folders.changed(top, settled, scratch)?;
+            self.is_still = changed.is_empty;
             if self.is_still {
                 break;
             }
             settled = self.spool.moment_before(Duration::ZERO)?;
-            let origin = self.origin.clone();
-            let present = self
-                .collected
-                .relist(&origin.top, &origin.rules, &changed)?;
-            let mut is_new = self.part(&changed.folders, &present)?;
-            let more = self.settle(present, &mut is_new);
-            is_new |= !more.is_empty();
-            self.read(more)?;
-            self.is_still = !is_new && !changed.is_certain;
-            if self.is_still || round + 1 >= MOST_ROUNDS_WHOLE && !self.may_find_more() {
+            self.is_new = false;
+            self.list_again(&found.tape, &changed.folders)?;
+            found = self.end_round()?;
+            self.is_still = !self.is_new && !changed.is_certain;
+            if self.is_still || round + 1 >= MOST_ROUNDS_WHOLE && !self.may_find_more(&found) {
                 break;
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Returns true if a file is missing that may be found yet: it has not been looked for often.
-    fn may_find_more(&self) -> bool {
-        let is_young = |since: &usize| self.round - since < PATIENCE;
-        self.homeless.values().any(is_young)
-            || self.missed_still().any(|(_, since)| is_young(since))
+    fn may_find_more(&self, found: &Round) -> bool {
+        let mut lost = found.lost.iter();
+        lost.any(|(inode, since)| self.round - since < PATIENCE && !self.fresh.contains(inode))
     }
+}
 
-    fn path(&self, index: usize) -> &[u8] {
-        let (name, record) = &self.records[index];
-        let below = self.origin.name.as_str().len() + 1;
-        let key = &name.as_str().as_bytes()[below..];
-        record.name.as_deref().unwrap_or(key)
-    }
-
-    fn seen(&self, index: usize) -> Option<&Seen> {
-        if let Some(seen) = self.copies.get(&index) {
-            return Some(seen);
-        }
-        match &self.contents[index].1 {
-            StagedContent::Reopened(content) => Some(content.seen()),
-            StagedContent::Spooled(content) => Some(content.seen()),
-            _ => None,
-        }
-    }
-
-    fn alive(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.records.len()).filter(|index| !self.dropped.contains(index))
-    }
-
-    /// Divides the files read in the `changed` folders into those that still have their names, and those that do not.
-    /// Returns true if any lost its name.
-    fn part(&mut self, changed: &BTreeSet<Vec<u8>>, present: &[FoundFile]) -> Result<bool> {
-        let origin = self.origin.clone();
-        let mut folders = Folders::new(&origin.top);
-        let names: HashSet<&[u8]> = present.iter().map(|found| found.name.as_bytes()).collect();
-        let (mut lost, mut stale) = (Vec::new(), Vec::new());
-        for index in self.alive() {
-            let path = self.path(index);
-            if !changed.contains(split(path).0) {
-                continue;
-            }
-            let look = match names.contains(path) {
-                true => folders
-                    .parent(path)
-                    .and_then(|(parent, name)| Look::at(parent, name))
-                    .ok(),
-                false => None,
-            };
-            match (look, self.seen(index)) {
-                (Some(look), Some(seen)) if look.inode == seen.inode => {
-                    let is_read_again =
-                        matches!(self.contents[index].1, StagedContent::Reopened(_))
-                            && !seen.is_content_of(&look);
-                    if is_read_again {
-                        stale.push(index);
-                    }
-                }
-                _ => lost.push(index),
-            }
-        }
-        for index in stale {
-            self.read_again(index)?;
-        }
-        let count = self.homeless.len();
-        for index in lost {
-            self.homeless.entry(index).or_insert(self.round);
-        }
-        let is_new = self.homeless.len() > count;
-        Ok(is_new)
-    }
-
-    /// Copies a file that was written since it was hashed.
-    fn read_again(&mut self, index: usize) -> Result<()> {
-        let origin = self.origin.clone();
-        let mut folders = Folders::new(&origin.top);
-        let name = RelativeName::new(self.path(index)).map_err(anyhow::Error::msg)?;
-        let outcome = self.copy(&mut folders, &name)?;
-        if matches!(
-            outcome,
-            Outcome::Copied(..) | Outcome::Torn(..) | Outcome::Database(_)
-        ) {
-            self.dropped.insert(index);
-            let inode = self.seen(index).map_or((0, 0), |seen| seen.inode);
-            self.take(&mut folders, &FoundFile { name, inode }, outcome)?;
-        }
-        Ok(())
-    }
-
-    /// Gives files that lost their names the names in `present` under which they are found, and returns the files not
-    /// read so far.
-    fn settle(&mut self, present: Vec<FoundFile>, is_new: &mut bool) -> Vec<FoundFile> {
-        let origin = self.origin.clone();
-        let mut folders = Folders::new(&origin.top);
-        let mut known: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
-        let mut taken: HashSet<Vec<u8>> = HashSet::new();
-        for index in self.alive() {
-            if let Some(seen) = self.seen(index) {
-                known.entry(seen.inode).or_default().push(index);
-            }
-            if !self.homeless.contains_key(&index) {
-                taken.insert(self.path(index).to_vec());
-            }
-        }
-        let mut more = Vec::new();
-        for found in present {
-            let path = found.name.as_bytes();
-            if taken.contains(path) || self.companions.contains(path) {
-                continue;
-            }
-            let look = folders
-                .parent(found.name.as_bytes())
-                .and_then(|(parent, name)| Look::at(parent, name));
-            let look = match look {
-                Ok(look) if look.what == NodeKind::File => look,
-                // It has changed again, and so has its folder.
-                _ => {
-                    *is_new = true;
-                    continue;
-                }
-            };
-            let indices = known.get(&look.inode).map_or(&[][..], Vec::as_slice);
-            let moved = indices.iter().copied().find(|index| {
-                self.homeless.contains_key(index) || !self.is_still_there(&mut folders, *index)
-            });
-            match moved {
-                Some(index)
-                    if self
-                        .seen(index)
-                        .is_some_and(|seen| seen.is_content_of(&look)) =>
-                {
-                    *is_new = true;
-                    self.homeless.remove(&index);
-                    taken.insert(found.name.as_bytes().to_vec());
-                    self.rename(index, found.name);
-                }
-                // It was written since, or is another file by the same number.
-                Some(index) => {
-                    self.homeless.remove(&index);
-                    self.dropped.insert(index);
-                    more.push(found);
-                }
-                None => more.push(found),
-            }
-        }
-        more
-    }
-
-    fn is_still_there(&self, folders: &mut Folders<'_>, index: usize) -> bool {
-        let look = folders
-            .parent(self.path(index))
-            .and_then(|(parent, name)| Look::at(parent, name));
-        let seen = self.seen(index);
-        look.is_ok_and(|look| seen.is_some_and(|seen| seen.inode == look.inode))
-    }
-
-    fn rename(&mut self, index: usize, relative: RelativeName) {
-        let (name, is_escaped) = relative.entry(&self.origin.name);
-        let (entry, record) = &mut self.records[index];
-        record.path = name.clone();
-        record.name = is_escaped.then(|| relative.as_bytes().to_vec());
-        *entry = name.clone();
-        let (entry, content) = &mut self.contents[index];
-        *entry = name;
-        if let StagedContent::Reopened(content) = content {
-            content.rename(relative);
-        }
-    }
-
-    /// Returns the files that were gone when they were to be read, unless a file with the same number was read later.
-    fn missed_still(&self) -> impl Iterator<Item = &(FoundFile, usize)> {
-        let (mut inodes, mut paths) = (HashSet::new(), HashSet::new());
-        if !self.missed.is_empty() {
-            inodes.extend(
-                self.alive()
-                    .filter_map(|index| Some(self.seen(index)?.inode)),
-            );
-            paths.extend(self.alive().map(|index| self.path(index)));
-        }
-        self.missed.iter().filter(move |(found, _)| {
-            let path = found.name.as_bytes();
-            !inodes.contains(&found.inode)
-                && !paths.contains(path)
-                && !self.companions.contains(path)
-        })
-    }
+fn named(relative: &[u8]) -> RelativeName {
+    RelativeName::new(relative).expect("a walk goes only where names are good")
 }

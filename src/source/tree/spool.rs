@@ -66,6 +66,11 @@ impl Spool {
         })
     }
 
+    /// Returns the file that holds the copies.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
     /// Returns the moment `quiet` before now, and at least a tick before. A file changed within the last tick may be
     /// changed again, and look the same.
     pub fn moment_before(&self, quiet: Duration) -> io::Result<Modified> {

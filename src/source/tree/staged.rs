@@ -1,13 +1,8 @@
 //! A directory that was read.
 
-use std::{path::Path, sync::Arc};
-
 use anyhow::Result;
 
-use super::{
-    content::OpenDirectory,
-    listed::{ListingSpool, StagedListing},
-};
+use super::listed::StagedListing;
 use crate::{
     model::{
         entry_name::EntryName,
@@ -41,8 +36,8 @@ pub struct StagedTree {
     /// Files that begin like databases and of which no consistent copy could be made, and why: the archive has them as
     /// plain files.
     pub unproven: Vec<(EntryName, String)>,
-    /// The directory itself, open.
-    pub(super) origin: Arc<OpenDirectory>,
+    /// Files and folders whose extended attributes are too long for a listing: the archive does not have them.
+    pub stripped: Vec<String>,
 }
 
 impl StagedTree {
@@ -61,31 +56,4 @@ impl StagedTree {
         let files = files.map(|(entry, record)| (&entry.as_str()[below..], record));
         self.tree.lines(name, files).map_err(anyhow::Error::msg)
     }
-
-    /// Returns true if it has more files, or more folders and links, than `most`.
-    pub(super) fn is_large(&self, most: u64) -> bool {
-        let others = self.tree.folders.len() + self.tree.links.len();
-        self.records.len().max(others) as u64 > most
-    }
-
-    /// Moves the records and contents to a listing in the folder `scratch`.
-    pub(super) fn list(mut self, name: &EntryName, scratch: &Path) -> Result<StagedTree> {
-        let lines = self.sorted(name)?;
-        let mut spool = ListingSpool::create(name, self.tree.root.clone(), scratch)?;
-        self.records.clear();
-        let contents = std::mem::take(&mut self.contents).into_iter();
-        let mut contents: std::collections::BTreeMap<_, _> = contents.collect();
-        for line in lines {
-            let content = line.file().and_then(|file| contents.remove(&file.path));
-            spool.push(&line, content)?;
-        }
-        self.tree.folders.clear();
-        self.listing = Some(spool.finish(self.origin.clone())?);
-        Ok(self)
-    }
-}
-
-/// Returns true if a line is that of a database.
-pub fn is_database(record: &FileRecord) -> bool {
-    record.kind.as_deref().is_some_and(|kind| kind != "file")
 }

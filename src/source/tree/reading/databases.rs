@@ -6,11 +6,12 @@ use anyhow::Result;
 
 use super::{
     super::{
-        content::Seen,
         database::{DatabaseHandling, Found},
+        folders::FoundFile,
+        found::{Place, ReadFile, marks},
         hash::Outcome,
         hashed::Hashed,
-        listing::FoundFile,
+        seen::Seen,
         spool::FileKinds,
     },
     Reading,
@@ -19,7 +20,6 @@ use crate::{
     disk::tree::beneath::Folders,
     error::{Failure, Kind},
     model::{entry_name::EntryName, manifest::FileRecord, relative::RelativeName},
-    source::staged::StagedContent,
 };
 
 /// The size above which a copy of a database keeps a file of its own.
@@ -40,33 +40,41 @@ impl Reading<'_> {
         self.spool.copy(folders, relative, kinds, self.caller.step)
     }
 
-    /// Copies a database as one, or else as a plain file; the inner error is one of reading it.
+    /// Copies a database as one, or else as a plain file, and returns the finding; the inner error is one of reading it.
     pub(super) fn database(
         &mut self,
         folders: &mut Folders<'_>,
         file: &FoundFile,
         found: Found,
-    ) -> Result<io::Result<()>> {
+    ) -> Result<io::Result<Option<Vec<u8>>>> {
         let relative = &file.name;
         let entry = relative.entry(&self.origin.name).0;
         let reason = match self.consistent(relative, &entry, &found)? {
-            Ok((staged, content)) => {
+            Ok((staged, place)) => {
                 for ending in found.engine.companions() {
                     let companion = [relative.as_bytes(), ending.as_bytes()].concat();
                     self.companions.insert(companion);
                 }
-                self.copies
-                    .insert(self.records.len(), Seen::of(&found.look));
+                let seen = Seen::of(&found.look);
+                let size = staged.size;
                 let hashed = Hashed {
                     look: found.look,
                     xattrs: found.xattrs,
                     digest: staged.checksum,
-                    size: staged.size,
+                    size,
                 };
-                let mut record = self.describe(relative, hashed);
+                let mut record = self.describer.record(relative, hashed);
                 (record.kind, record.snapshot) = (staged.kind, staged.snapshot);
-                self.push(record, content);
-                return Ok(Ok(()));
+                let text = self.describer.file(relative, record);
+                let file = ReadFile {
+                    seen,
+                    place,
+                    size,
+                    marks: marks::DATABASE,
+                    since: 0,
+                    text: &text,
+                };
+                return Ok(Ok(Some(self.file(relative, file))));
             }
             Err(reason) => reason,
         };
@@ -74,18 +82,24 @@ impl Reading<'_> {
         let (hashed, content) = match self.spool.copy(folders, relative, FileKinds::Any, step)? {
             Outcome::Copied(hashed, content) | Outcome::Torn(hashed, content) => (hashed, content),
             Outcome::Failed(error) => return Ok(Err(error)),
-            Outcome::Gone => {
-                self.missed.push((file.clone(), self.round));
-                return Ok(Ok(()));
-            }
-            _ => return Ok(Ok(())),
+            Outcome::Gone => return Ok(Ok(Some(self.missed(file)))),
+            _ => return Ok(Ok(None)),
         };
-        let mut record = self.describe(relative, hashed);
+        let size = hashed.size;
+        let mut record = self.describer.record(relative, hashed);
         record.kind = Some(found.engine.kind().into());
         record.torn = true;
-        self.unproven.insert(self.records.len(), reason);
-        self.push(record, StagedContent::Spooled(content));
-        Ok(Ok(()))
+        self.unproven.insert(relative.as_bytes().to_vec(), reason);
+        let text = self.describer.file(relative, record);
+        let file = ReadFile {
+            seen: *content.seen(),
+            place: Place::Spooled(content.start()),
+            size,
+            marks: marks::DATABASE | marks::UNPROVEN,
+            since: 0,
+            text: &text,
+        };
+        Ok(Ok(Some(self.file(relative, file))))
     }
 
     /// Returns one consistent copy, or the reason why there is none. Fails only if the work ends.
@@ -94,7 +108,7 @@ impl Reading<'_> {
         relative: &RelativeName,
         entry: &EntryName,
         found: &Found,
-    ) -> Result<Result<(FileRecord, StagedContent), String>> {
+    ) -> Result<Result<(FileRecord, Place), String>> {
         let DatabaseHandling::Copied(take) = self.caller.databases else {
             return Ok(Err("it is read as a file".to_owned()));
         };
@@ -120,18 +134,19 @@ impl Reading<'_> {
             }
         };
         let size = staged.record.size;
-        let content = match self.kept < MOST_COPIES && size > SMALL_COPY_BYTES {
+        let place = match self.kept.len() < MOST_COPIES && size > SMALL_COPY_BYTES {
             true => {
-                self.kept += 1;
-                staged.content
+                self.kept.push(Some(staged.content));
+                Place::Kept(self.kept.len() as u64 - 1)
             }
             false => {
                 let mut content = staged.content.open()?;
                 let step = self.caller.step;
-                StagedContent::Spooled(self.spool.keep(&mut *content, &found.look, step)?)
+                let copy = self.spool.keep(&mut *content, &found.look, step)?;
+                Place::Spooled(copy.start())
             }
         };
-        Ok(Ok((staged.record, content)))
+        Ok(Ok((staged.record, place)))
     }
 }
 

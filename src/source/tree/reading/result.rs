@@ -1,170 +1,139 @@
 //! The result of reading a directory: records and contents in order, and everything that is not in the archive by name.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt as _,
-};
-
 use anyhow::Result;
-use rustix::fs::{self as sys, AtFlags, StatxFlags};
 
 use super::{
-    super::staged::{StagedTree, is_database},
-    PATIENCE, Reading,
+    super::{
+        StagedTree,
+        folders::FoundFile,
+        found::{Finding, FolderState, FoundNode, Place, ReadFile, marks},
+        hash::Outcome,
+    },
+    Reading, Round,
+    building::Building,
+    named,
 };
 use crate::{
-    disk::tree::beneath::Folders,
+    disk::tree::beneath::{Folders, Look},
     error::{Failure, Kind},
-    model::{entry_name::EntryName, named::Named, relative::RelativeName, tree::Modified},
-    source::staged::StagedContent,
+    model::{named::Named, tree::Modified},
 };
 
 impl Reading<'_> {
-    /// Returns all that was read, in the order of names. Vanished files are named; `begun` is the time when the first
+    /// Reads the directory, and returns all of it in order. Vanished files are named; `begun` is the time when the first
     /// listing began.
-    pub fn finish(mut self, begun: Modified) -> Result<StagedTree> {
+    pub fn stage(mut self, begun: Modified) -> Result<StagedTree> {
+        let found = self.read(begun)?;
         let mut vanished = Named::default();
-        self.give_up(&mut vanished);
-        self.name_missed(&mut vanished, begun);
-        self.refuse_faults()?;
-        let shown = |relative: &[u8]| self.origin.top.shown(relative);
+        let dropped = self.resolve(&found, begun, &mut vanished)?;
+        self.refuse_faults(&found)?;
         let (mut special, mut own) = (Named::default(), Named::default());
-        for (relative, kind) in &self.collected.special {
-            special.add(|| format!("{} is {kind}", shown(relative)));
-        }
-        for relative in &self.collected.own {
-            own.add(|| format!("{} is hookshot's own", shown(relative)));
-        }
-        let torn = self
-            .torn
-            .iter()
-            .filter(|index| !self.dropped.contains(index));
-        let mut torn: Vec<EntryName> = torn.map(|index| self.records[*index].0.clone()).collect();
-        torn.sort();
-        let unproven = std::mem::take(&mut self.unproven).into_iter();
-        let unproven = unproven.filter(|(index, _)| !self.dropped.contains(index));
-        let unproven = unproven
-            .map(|(index, reason)| (self.records[index].0.clone(), reason))
-            .collect();
-        let (mut records, mut contents) = (self.records, self.contents);
-        if !self.dropped.is_empty() {
-            let dropped = &self.dropped;
-            let kept = || (0..).map(|index| !dropped.contains(&index));
-            let (mut of_records, mut of_contents) = (kept(), kept());
-            records.retain(|_| of_records.next() == Some(true));
-            contents.retain(|_| of_contents.next() == Some(true));
-        }
-        records.sort_by(|(one, _), (other, _)| one.cmp(other));
-        contents.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let tree = std::mem::take(&mut self.collected.tree);
         let origin = self.origin.clone();
-        let databases = records.iter().filter(|(_, record)| is_database(record));
-        let databases = databases.cloned().collect();
-        self.origin.remember(self.collected);
-        Ok(StagedTree {
-            records,
-            contents,
-            tree,
-            special: special.finish(),
-            own: own.finish(),
-            vanished: vanished.finish(),
-            torn,
-            unproven,
-            listing: None,
-            databases,
-            origin,
-        })
-    }
-
-    /// Gives up the files without names. A copy of one stays under its old name, if no other file has that name.
-    fn give_up(&mut self, vanished: &mut Named) {
-        if self.homeless.is_empty() {
-            return;
-        }
-        let homeless = std::mem::take(&mut self.homeless);
-        let mut inodes = HashSet::new();
-        let mut paths: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-        for index in self.alive().filter(|index| !homeless.contains_key(index)) {
-            inodes.extend(self.seen(index).map(|seen| seen.inode));
-            paths.insert(self.path(index).to_vec(), index);
-        }
-        for (index, since) in homeless {
-            let path = self.path(index).to_vec();
-            let name = RelativeName::new(&path).expect("it was listed");
-            let is_elsewhere = self
-                .seen(index)
-                .is_some_and(|seen| !inodes.insert(seen.inode));
-            let is_taken = paths.contains_key(&path);
-            let is_below = name.folders().any(|folder| paths.contains_key(folder));
-            let is_free = !is_taken && !is_below && self.collected.is_free(&name);
-            let is_copied = matches!(self.contents[index].1, StagedContent::Spooled(_));
-            // In a directory that is never still, a file that lost its name a moment ago is looked for when it is
-            // packed.
-            let is_young = !self.is_still && self.round - since < PATIENCE;
-            if (is_copied || is_young) && is_free && !is_elsewhere {
-                self.collected.keep_above(&name);
-                paths.insert(path, index);
-                continue;
-            }
-            self.dropped.insert(index);
-            if !is_elsewhere && !is_taken && !self.companions.contains(&path) {
-                vanished.add(|| self.say_vanished(&path));
-            }
-        }
-    }
-
-    fn say_vanished(&self, path: &[u8]) -> String {
-        let path = self.origin.top.shown(path);
-        format!("{path} vanished while the directory was read: the archive does not have it")
-    }
-
-    /// Names the files that were never read. A file made later with the number of one of them is another file.
-    fn name_missed(&self, vanished: &mut Named, begun: Modified) {
-        if self.missed.is_empty() {
-            return;
-        }
-        let mut folders = Folders::new(&self.origin.top);
-        let mut born_since = HashSet::new();
-        let missed = self.missed.iter().map(|(found, _)| found.inode);
-        let missed: HashSet<(u64, u64)> = missed.collect();
-        let mut paths = HashSet::new();
-        let mut read = HashSet::new();
-        for index in self.alive() {
-            paths.insert(self.path(index));
-            let Some(inode) = self.seen(index).map(|seen| seen.inode) else {
-                continue;
+        let mut building = Building::new(&origin, self.root.clone(), self.caller);
+        let mut folders = Folders::new(&origin.top);
+        let mut number = 0;
+        let mut cursor = found.tape.cursor();
+        while let Some(bytes) = cursor.next()? {
+            let Finding { path, node } = Finding::of_bytes(bytes)?;
+            let shown = || origin.top.shown(path);
+            let is_dropped = dropped.contains(number);
+            number += 1;
+            let is_placed = match node {
+                FoundNode::Folder(FolderState::Found, _, text) => building.folder(path, text)?,
+                FoundNode::Folder(_, _, text) => {
+                    building.pending_folder(path, text);
+                    true
+                }
+                FoundNode::Link(text) => building.link(path, text)?,
+                FoundNode::File(_) if is_dropped || self.is_companion(path, &node) => true,
+                FoundNode::File(file) => match self.renewed(&mut folders, path, &file)? {
+                    Some(finding) => match Finding::of_bytes(&finding)?.node {
+                        FoundNode::File(file) => self.add(&mut building, path, &file)?,
+                        _ => true,
+                    },
+                    None => self.add(&mut building, path, &file)?,
+                },
+                FoundNode::Special(kind) => {
+                    special.add(|| format!("{} is {kind}", shown()));
+                    true
+                }
+                FoundNode::Own => {
+                    own.add(|| format!("{} is hookshot's own", shown()));
+                    true
+                }
+                FoundNode::Missed(..) | FoundNode::Fault(_) => true,
             };
-            read.insert(inode);
-            if missed.contains(&inode)
-                && birth(&mut folders, self.path(index)).is_some_and(|birth| birth.is_after(begun))
-            {
-                born_since.insert(inode);
-            }
-        }
-        let mut said = HashSet::new();
-        for (found, _) in &self.missed {
-            let is_read = read.contains(&found.inode) && !born_since.contains(&found.inode);
-            let path = found.name.as_bytes();
-            let is_part = self.companions.contains(path);
-            if !is_read && !is_part && !paths.contains(path) && said.insert(path) {
+            // Its folder is gone, and so late that it could not be followed.
+            if !is_placed {
                 vanished.add(|| self.say_vanished(path));
             }
         }
+        let Round { folders, .. } = found;
+        origin.remember(folders);
+        let mut staged = building.finish(self.kept, self.spool.file())?;
+        staged.special = special.finish();
+        staged.own = own.finish();
+        staged.vanished = vanished.finish();
+        Ok(staged)
     }
 
-    fn refuse_faults(&self) -> Result<()> {
-        let faults = &self.collected.faults;
-        if faults.is_empty() {
+    fn is_companion(&self, path: &[u8], node: &FoundNode<'_>) -> bool {
+        let is_database = matches!(node, FoundNode::File(file) if file.is(marks::DATABASE));
+        !is_database && self.companions.contains(path)
+    }
+
+    fn add(&self, building: &mut Building<'_>, path: &[u8], file: &ReadFile<'_>) -> Result<bool> {
+        let reason = self.unproven.get(path).filter(|_| file.is(marks::UNPROVEN));
+        building.file(path, file, reason.cloned())
+    }
+
+    /// Copies a file that was written while the others were read, which took long; `None` if it stays as it is. A file
+    /// that was untouched for longer than that is rarely touched now, and the packing code checks as well.
+    fn renewed(
+        &mut self,
+        folders: &mut Folders<'_>,
+        path: &[u8],
+        file: &ReadFile<'_>,
+    ) -> Result<Option<Vec<u8>>> {
+        if !self.is_long || file.place != Place::Reopened || file.is(marks::HOMELESS) {
+            return Ok(None);
+        }
+        let now = folders
+            .parent(path)
+            .and_then(|(parent, name)| Look::at(parent, name));
+        let is_stale =
+            now.is_ok_and(|now| now.inode == file.seen.inode && !file.seen.is_content_of(&now));
+        if !is_stale {
+            return Ok(None);
+        }
+        let found = FoundFile {
+            name: named(path),
+            inode: file.seen.inode,
+        };
+        let outcome = self.copy(folders, &found.name)?;
+        match outcome {
+            Outcome::Copied(..) | Outcome::Torn(..) | Outcome::Database(_) => {
+                self.finding(folders, &found, outcome)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn refuse_faults(&self, found: &Round) -> Result<()> {
+        if found.faults == 0 {
             return Ok(());
         }
-        let all = match faults.len() {
+        let all = match found.faults {
             1 => "1 file or folder".to_owned(),
             count => format!("{count} files and folders"),
         };
         let mut named = Named::default();
-        for (relative, reason) in faults {
-            named.add(|| format!("{}: {reason}", self.origin.top.shown(relative)));
+        let mut cursor = found.tape.cursor();
+        while let Some(bytes) = cursor.next()? {
+            let Finding { path, node } = Finding::of_bytes(bytes)?;
+            if let FoundNode::Fault(reason) = node {
+                named.add(|| format!("{}: {reason}", self.origin.top.shown(path)));
+            }
         }
         let faults = named.finish();
         let message = match faults.as_slice() {
@@ -183,16 +152,4 @@ impl Reading<'_> {
             .faults(faults)
             .into())
     }
-}
-
-/// Returns the time when the file at a path was made, if the file system tells.
-fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
-    let (parent, name) = folders.parent(path).ok()?;
-    let name = OsStr::from_bytes(name.as_bytes());
-    let found = sys::statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BTIME).ok()?;
-    let is_told = found.stx_mask & StatxFlags::BTIME.bits() != 0;
-    is_told.then_some(Modified {
-        seconds: found.stx_btime.tv_sec,
-        nanoseconds: found.stx_btime.tv_nsec,
-    })
 }

@@ -1,0 +1,208 @@
+//! Decides which of several findings of one file stays, and names the files that vanished.
+
+use std::{collections::HashMap, ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+use anyhow::Result;
+use rustix::fs::{self as sys, AtFlags, StatxFlags};
+
+use super::{
+    super::found::{Finding, FoundNode, Place, ReadFile, marks},
+    PATIENCE, Reading, Round,
+};
+use crate::{
+    disk::tree::beneath::{Folders, Look},
+    model::{named::Named, tree::Modified},
+};
+
+/// The most files that are decided about in one pass over the findings.
+const AT_ONCE: u64 = 100_000;
+
+/// Findings by their numbers, as bits.
+#[derive(Debug, Default)]
+pub(super) struct Dropped(Vec<u64>);
+
+impl Dropped {
+    fn insert(&mut self, number: u64) {
+        let word = (number / 64) as usize;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (number % 64);
+    }
+
+    /// Returns true if the finding of this number is dropped.
+    pub(super) fn contains(&self, number: u64) -> bool {
+        let word = self.0.get((number / 64) as usize);
+        word.is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+}
+
+/// The findings of one inode.
+#[derive(Debug, Default)]
+struct Namesakes {
+    /// Those that have a name.
+    alive: u64,
+    /// True if one of these, or a copy without a name, is kept for those without.
+    is_read: bool,
+    /// True if a file with this inode was missed.
+    is_missed: bool,
+}
+
+impl Reading<'_> {
+    /// Returns the findings that do not stay, and names the files that vanished. `begun` is the time when the first
+    /// listing began.
+    ///
+    /// Of a file that was read under two names, of which it had only one at a time, one finding stays. One without a name
+    /// stays as a copy under its old name, if that is free. A file that was never read vanished, unless a file with its
+    /// inode was read that is as old as the first listing.
+    pub(super) fn resolve(
+        &self,
+        found: &Round,
+        begun: Modified,
+        vanished: &mut Named,
+    ) -> Result<Dropped> {
+        let mut dropped = Dropped::default();
+        if found.suspects == 0 {
+            return Ok(dropped);
+        }
+        let parts = found.suspects / AT_ONCE + 1;
+        for part in 0..parts {
+            let is_in = |inode: (u64, u64)| inode.1 % parts == part;
+            self.resolve_part(found, begun, &is_in, &mut dropped, vanished)?;
+        }
+        Ok(dropped)
+    }
+
+    fn resolve_part(
+        &self,
+        found: &Round,
+        begun: Modified,
+        is_in: &dyn Fn((u64, u64)) -> bool,
+        dropped: &mut Dropped,
+        vanished: &mut Named,
+    ) -> Result<()> {
+        let mut folders = Folders::new(&self.origin.top);
+        let mut all: HashMap<(u64, u64), Namesakes> = HashMap::new();
+        let mut cursor = found.tape.cursor();
+        while let Some(bytes) = cursor.next()? {
+            match Finding::of_bytes(bytes)?.node {
+                FoundNode::File(file) if is_in(file.seen.inode) => {
+                    if file.is(marks::HOMELESS | marks::FRESH) {
+                        all.entry(file.seen.inode).or_default();
+                    }
+                }
+                FoundNode::Missed(inode, _) if is_in(inode) => {
+                    all.entry(inode).or_default().is_missed = true;
+                }
+                _ => {}
+            }
+        }
+        let mut cursor = found.tape.cursor();
+        while let Some(bytes) = cursor.next()? {
+            let Finding { path, node } = Finding::of_bytes(bytes)?;
+            if let FoundNode::File(file) = node
+                && !file.is(marks::HOMELESS)
+                && let Some(namesakes) = all.get_mut(&file.seen.inode)
+            {
+                namesakes.alive += 1;
+                namesakes.is_read |= !namesakes.is_missed
+                    || !birth(&mut folders, path).is_some_and(|birth| birth.is_after(begun));
+            }
+        }
+        let mut leaf = Vec::new();
+        let mut number = 0;
+        let mut cursor = found.tape.cursor();
+        while let Some(bytes) = cursor.next()? {
+            let Finding { path, node } = Finding::of_bytes(bytes)?;
+            let is_kept = match node {
+                FoundNode::File(file) => match all.get_mut(&file.seen.inode) {
+                    None => !dropped.contains(number) && !file.is(marks::HOMELESS),
+                    Some(namesakes) if file.is(marks::HOMELESS) => {
+                        let is_free = !file.is(marks::TAKEN) && !is_at_or_below(path, &leaf);
+                        self.stays(path, &file, namesakes, is_free, vanished)
+                    }
+                    Some(namesakes) => {
+                        let is_kept = namesakes.alive < 2 || is_there(&mut folders, path, &file);
+                        namesakes.alive -= u64::from(!is_kept);
+                        is_kept
+                    }
+                },
+                FoundNode::Missed(inode, _) => {
+                    if let Some(namesakes) = all.get(&inode)
+                        && !namesakes.is_read
+                        && !self.companions.contains(path)
+                    {
+                        vanished.add(|| self.say_vanished(path));
+                    }
+                    false
+                }
+                FoundNode::Link(_) => true,
+                _ => false,
+            };
+            match node {
+                FoundNode::File(file) if all.contains_key(&file.seen.inode) && !is_kept => {
+                    dropped.insert(number);
+                }
+                _ => {}
+            }
+            if is_kept {
+                leaf.clear();
+                leaf.extend_from_slice(path);
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Returns true if a file without a name stays: a copy does, and in a directory that is never still, a file that lost
+    /// its name a moment ago, which is looked for when it is packed.
+    fn stays(
+        &self,
+        path: &[u8],
+        file: &ReadFile<'_>,
+        namesakes: &mut Namesakes,
+        is_free: bool,
+        vanished: &mut Named,
+    ) -> bool {
+        let is_elsewhere = namesakes.alive > 0 || namesakes.is_read;
+        let is_copied = file.place != Place::Reopened;
+        let is_young = !self.is_still && self.round - file.since < PATIENCE;
+        if (is_copied || is_young) && is_free && !is_elsewhere {
+            namesakes.is_read = true;
+            return true;
+        }
+        if !is_elsewhere && !file.is(marks::TAKEN) && !self.companions.contains(path) {
+            vanished.add(|| self.say_vanished(path));
+        }
+        false
+    }
+
+    pub(super) fn say_vanished(&self, path: &[u8]) -> String {
+        let path = self.origin.top.shown(path);
+        format!("{path} vanished while the directory was read: the archive does not have it")
+    }
+}
+
+fn is_at_or_below(path: &[u8], leaf: &[u8]) -> bool {
+    let rest = path.strip_prefix(leaf).filter(|_| !leaf.is_empty());
+    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+fn is_there(folders: &mut Folders<'_>, path: &[u8], file: &ReadFile<'_>) -> bool {
+    let look = folders
+        .parent(path)
+        .and_then(|(parent, name)| Look::at(parent, name));
+    look.is_ok_and(|look| look.inode == file.seen.inode)
+}
+
+/// Returns the time when the file at a path was made, if the file system tells.
+fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
+    let (parent, name) = folders.parent(path).ok()?;
+    let name = OsStr::from_bytes(name.as_bytes());
+    let found = sys::statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BTIME).ok()?;
+    let is_told = found.stx_mask & StatxFlags::BTIME.bits() != 0;
+    is_told.then_some(Modified {
+        seconds: found.stx_btime.tv_sec,
+        nanoseconds: found.stx_btime.tv_nsec,
+    })
+}
