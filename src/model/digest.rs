@@ -24,7 +24,9 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        let mut text = [0; 64];
+        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -40,11 +42,32 @@ impl FromStr for Digest {
     /// Accepts 64 hex characters of either case.
     fn from_str(text: &str) -> Result<Digest, String> {
         let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes)
-            .map_err(|_| "a digest must be 64 hex characters (SHA-256)".to_owned())?;
-        Ok(Digest(bytes))
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let mut all = 0;
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*low)]);
+            all |= high | low;
+            *byte = high << 4 | low & 0xf;
+        }
+        match pairs.len() == bytes.len() && rest.is_empty() && all <= 0xf {
+            true => Ok(Digest(bytes)),
+            false => Err("a digest must be 64 hex characters (SHA-256)".to_owned()),
+        }
     }
 }
+
+/// The values of hex digits by their bytes: listings have millions of digests. Other bytes have a higher value.
+const DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value as usize];
+        digits[digit as usize] = value;
+        digits[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    digits
+};
 
 /// A writer that passes everything on, and hashes and counts it.
 pub struct Hashing<W> {

@@ -6,6 +6,7 @@ mod file_json;
 mod json;
 mod listed;
 mod listing;
+mod ordinary;
 mod read;
 pub mod record;
 mod record_json;

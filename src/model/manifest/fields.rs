@@ -60,12 +60,16 @@ impl Fields<'_> {
 }
 
 pub(super) fn read_mode(value: &Value) -> Option<u32> {
-    let text = value.as_str()?;
-    let octal =
+    octal(value.as_str()?)
+}
+
+/// Reads permission bits.
+pub(super) fn octal(text: &str) -> Option<u32> {
+    let is_octal =
         !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     u32::from_str_radix(text, 8)
         .ok()
-        .filter(|mode| octal && *mode <= 0o7777)
+        .filter(|mode| is_octal && *mode <= 0o7777)
 }
 
 pub(super) fn read_id(value: &Value) -> Option<u32> {

@@ -42,7 +42,7 @@ impl Texts {
     }
 }
 
-/// Reads the record of a file. `name` is its entry, where that is known already.
+/// Reads the record of a file. `name` is its entry if that is known already.
 pub(super) fn read_file(
     fields: &mut Fields<'_>,
     name: Option<&EntryName>,

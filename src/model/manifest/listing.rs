@@ -9,6 +9,7 @@ use super::{
     fields::Fields,
     file_json::{FILE_KEYS, Texts, WrittenFile, entry_name, read_file},
     json,
+    ordinary::read_ordinary,
     record::{FolderRecord, LinkRecord},
     record_json::{folder_to_json, link_to_json, read_folder, read_hex, read_link},
 };
@@ -129,6 +130,15 @@ impl LineReader {
 
     /// Reads a line, without its line feed; `number` counts from 1 and stands in messages.
     pub fn read(&mut self, text: &[u8], number: u64) -> Result<ListingLine, Vec<ManifestFault>> {
+        if let Some((name, record)) = read_ordinary(text, &self.directory, &mut self.texts) {
+            let node = ListedNode::File(record);
+            return Ok(ListingLine { name, node });
+        }
+        self.read_any(text, number)
+    }
+
+    /// Reads a line of any form.
+    fn read_any(&mut self, text: &[u8], number: u64) -> Result<ListingLine, Vec<ManifestFault>> {
         let mut faults = Vec::new();
         match self.read_into(text, number, &mut faults) {
             Some(line) if faults.is_empty() => Ok(line),

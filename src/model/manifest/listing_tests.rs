@@ -1,4 +1,6 @@
 use super::*;
+use proptest::prelude::*;
+
 use crate::model::{digest::Digest, manifest::record::Owner};
 
 fn directory() -> EntryName {
@@ -208,5 +210,63 @@ fn torn_files_are_counted_and_compared_with_the_manifest() {
     let found = format!("{:?}", check.finish());
     for what in ["1 torn files", "1 torn databases"] {
         assert!(found.contains(what), "{found}");
+    }
+}
+
+/// A line of a file with every field that ordinary ones have.
+fn ordinary() -> ListingLine {
+    let mut line = file(b"a/b");
+    if let ListedNode::File(record) = &mut line.node {
+        record.kind = Some("file".into());
+        (record.uid, record.gid) = (Some(8), Some(0));
+        (record.mtime, record.mtime_ns) = (Some(1_738_252_822), Some(7));
+        record.group = Some("mail".into());
+    }
+    line
+}
+
+#[test]
+fn an_ordinary_line_is_read_at_once() {
+    for line in [ordinary(), file(b"a")] {
+        let text = text(&line);
+        let read = read_ordinary(
+            text.trim_end().as_bytes(),
+            &directory(),
+            &mut Texts::default(),
+        );
+        let (name, record) = read.expect("ordinary");
+        let node = ListedNode::File(record);
+        assert_eq!(ListingLine { name, node }, line);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_line_that_is_read_at_once_is_one_that_is_good(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..4u8, any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        const PIECES: [&str; 22] = [
+            "\"", "\\", "\\u0061", ",", "{", "}", " ", "0", "00", "-1", "1e3", ".5", "null", "true", "../", "/", "\u{0}",
+            "4294967295", "18446744073709551616", ",\"secret\":true", ",\"kind\":\"folder\"", "\u{e9}",
+        ];
+        let mut bytes = text(&ordinary()).trim_end().as_bytes().to_vec();
+        for (at, how, piece, byte) in changes {
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => drop(bytes.remove(at)),
+                2 => drop(bytes.splice(at..at, piece.get(&PIECES).bytes())),
+                _ => {
+                    let end = bytes.len().min(at + usize::from(byte % 16));
+                    bytes.drain(at..end);
+                }
+            }
+        }
+        let at_once = read_ordinary(&bytes, &directory(), &mut Texts::default());
+        if let Some((name, record)) = at_once {
+            let node = ListedNode::File(record);
+            let line = ListingLine { name, node };
+            prop_assert_eq!(LineReader::new(directory()).read_any(&bytes, 1), Ok(line));
+        }
     }
 }
