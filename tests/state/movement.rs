@@ -2,7 +2,7 @@
 //! meanwhile, and what is gone is named.
 
 use support::Machine;
-use support::trees::Bench;
+use support::trees::{Bench, files, name};
 
 use std::{
     cell::Cell,
@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::Result;
 use hookshot::{
-    model::{digest::Digest, rules::Rules},
+    model::{digest::Digest, manifest::ListedNode, rules::Rules},
     source::{
         staged::StagedContent,
         tree::{ContentChanged, StagedTree},
@@ -27,9 +27,12 @@ use hookshot::{
 /// So many files that the last ones are not read yet when reading begins.
 const MANY: usize = 400;
 
-/// A directory with [`MANY`] files in `cur`, the last one called `0399`.
-fn bench() -> Bench {
-    let bench = Bench::new();
+/// Directories with [`MANY`] files in `cur`, the last one called `0399`; one of them gets a listing.
+fn benches() -> [Bench; 2] {
+    [Bench::new(), Bench::new().with_listings()].map(filled)
+}
+
+fn filled(bench: Bench) -> Bench {
     fs::create_dir(bench.source().join("cur")).expect("made");
     fs::create_dir(bench.source().join("new")).expect("made");
     for number in 0..MANY {
@@ -58,8 +61,8 @@ fn stage_and(bench: &Bench, what: impl Fn(&Path)) -> StagedTree {
 /// Returns what every file holds, by name; each has what its record says.
 fn contents(staged: &StagedTree) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
-    for ((name, record), (other, content)) in staged.records.iter().zip(&staged.contents) {
-        assert_eq!((name, &record.path), (other, other));
+    for file in files(staged) {
+        let (name, record, content) = (&file.name, &file.record, &file.content);
         let mut bytes = Vec::new();
         content.open()?.read_to_end(&mut bytes)?;
         anyhow::ensure!(Digest::of(&bytes) == record.checksum, "{name} is another");
@@ -67,6 +70,14 @@ fn contents(staged: &StagedTree) -> Result<BTreeMap<String, Vec<u8>>> {
         anyhow::ensure!(twice.is_none(), "{name} is there twice");
     }
     Ok(found)
+}
+
+/// Returns the paths of the folders of a directory.
+fn folders(staged: &StagedTree) -> Vec<String> {
+    let lines = staged.lines(&name()).expect("lines");
+    let lines = lines.map(|line| line.expect("read"));
+    let folders = lines.filter(|line| matches!(line.node, ListedNode::Folder(_)));
+    folders.map(|folder| folder.name.to_string()).collect()
 }
 
 #[track_caller]
@@ -98,89 +109,92 @@ fn a_file_is_found_under_the_name_that_it_gets_while_the_directory_is_read() {
         "0399",
         "cur/\u{1}",
     ] {
-        let bench = bench();
-        let found = holds_all(&stage_and(&bench, to(name)));
-        assert_eq!(found[&format!("data/{name}")], b"mail 399");
+        for bench in benches() {
+            let found = holds_all(&stage_and(&bench, to(name)));
+            assert_eq!(found[&format!("data/{name}")], b"mail 399");
+        }
     }
 }
 
 #[test]
 fn files_of_a_folder_that_is_renamed_are_found() {
-    let bench = bench();
-    let staged = stage_and(&bench, |source| {
-        fs::rename(source.join("cur"), source.join("new/cur")).expect("renamed");
-    });
-    let found = holds_all(&staged);
-    assert!(found.keys().all(|name| name.starts_with("data/new/cur/")));
-    let folders: Vec<String> = staged
-        .tree
-        .folders
-        .keys()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(folders, ["new", "new/cur"]);
+    for bench in benches() {
+        let staged = stage_and(&bench, |source| {
+            fs::rename(source.join("cur"), source.join("new/cur")).expect("renamed");
+        });
+        let found = holds_all(&staged);
+        assert!(found.keys().all(|name| name.starts_with("data/new/cur/")));
+        let folders = folders(&staged);
+        assert_eq!(folders, ["new", "new/cur"]);
+    }
 }
 
 #[test]
 fn a_file_that_is_replaced_is_the_old_one_or_the_new_one() {
-    let bench = bench();
-    let staged = stage_and(&bench, |source| {
-        fs::write(source.join("cur/tmp"), "mail 399, edited").expect("written");
-        fs::rename(source.join("cur/tmp"), source.join("cur/0399")).expect("renamed");
-    });
-    assert_eq!(staged.vanished, [""; 0]);
-    let found = contents(&staged).expect("read");
-    assert_eq!(found.len(), MANY);
-    assert_eq!(found["data/cur/0399"], b"mail 399, edited");
+    for bench in benches() {
+        let staged = stage_and(&bench, |source| {
+            fs::write(source.join("cur/tmp"), "mail 399, edited").expect("written");
+            fs::rename(source.join("cur/tmp"), source.join("cur/0399")).expect("renamed");
+        });
+        assert_eq!(staged.vanished, [""; 0]);
+        let found = contents(&staged).expect("read");
+        assert_eq!(found.len(), MANY);
+        assert_eq!(found["data/cur/0399"], b"mail 399, edited");
+    }
 }
 
 #[test]
 fn a_file_that_is_gone_is_named() {
-    let bench = bench();
-    let staged = stage_and(&bench, |source| {
-        fs::remove_file(source.join("cur/0399")).expect("removed");
-        // A new file may get the number of the old one.
-        fs::write(source.join("cur/other"), "other").expect("written");
-    });
-    assert_eq!(staged.vanished.len(), 1, "{:?}", staged.vanished);
-    assert!(staged.vanished[0].contains("/data/cur/0399 vanished"));
-    let found = contents(&staged).expect("read");
-    assert!(!found.contains_key("data/cur/0399"));
-    assert_eq!(found.len(), MANY);
+    for bench in benches() {
+        let staged = stage_and(&bench, |source| {
+            fs::remove_file(source.join("cur/0399")).expect("removed");
+            // A new file may get the number of the old one.
+            fs::write(source.join("cur/other"), "other").expect("written");
+        });
+        assert_eq!(staged.vanished.len(), 1, "{:?}", staged.vanished);
+        assert!(staged.vanished[0].contains("/data/cur/0399 vanished"));
+        let found = contents(&staged).expect("read");
+        assert!(!found.contains_key("data/cur/0399"));
+        assert_eq!(found.len(), MANY);
+    }
 }
 
 #[test]
 fn two_names_of_one_file_stay_two_and_a_new_name_is_one() {
-    let bench = bench();
-    fs::hard_link(last(&bench, 399), bench.source().join("new/second")).expect("linked");
-    bench.wait_for_a_tick();
-    let staged = stage_and(&bench, |source| {
-        fs::rename(source.join("cur/0399"), source.join("cur/renamed")).expect("renamed");
-    });
-    let found = contents(&staged).expect("read");
-    assert_eq!(found.len(), MANY + 1);
-    assert_eq!(found["data/new/second"], found["data/cur/renamed"]);
+    for bench in benches() {
+        fs::hard_link(last(&bench, 399), bench.source().join("new/second")).expect("linked");
+        bench.wait_for_a_tick();
+        let staged = stage_and(&bench, |source| {
+            fs::rename(source.join("cur/0399"), source.join("cur/renamed")).expect("renamed");
+        });
+        let found = contents(&staged).expect("read");
+        assert_eq!(found.len(), MANY + 1);
+        assert_eq!(found["data/new/second"], found["data/cur/renamed"]);
+    }
 }
 
 #[test]
 fn a_file_that_gets_another_name_before_it_is_packed_is_packed() {
-    let bench = bench();
-    let staged = bench.stage(&Rules::everything()).expect("staged");
-    assert!(matches!(staged.contents[7].1, StagedContent::Reopened(_)));
-    let source = bench.source();
-    fs::rename(last(&bench, 399), source.join("cur/0399:2,S")).expect("renamed");
-    fs::rename(last(&bench, 398), source.join("new/0398")).expect("moved");
-    fs::create_dir(source.join("archive")).expect("made");
-    fs::rename(last(&bench, 397), source.join("archive/0397")).expect("moved");
-    holds_all(&staged);
-    fs::rename(source.join("cur"), source.join("archive/cur")).expect("renamed");
-    holds_all(&staged);
-    fs::remove_file(source.join("archive/0397")).expect("removed");
-    let error = contents(&staged).expect_err("it is gone");
-    assert_eq!(
-        ContentChanged::of(&error).expect("told").entry.as_str(),
-        "data/cur/0397"
-    );
+    for bench in benches() {
+        let staged = bench.stage(&Rules::everything()).expect("staged");
+        if let Some((_, content)) = staged.contents.get(7) {
+            assert!(matches!(content, StagedContent::Reopened(_)));
+        }
+        let source = bench.source();
+        fs::rename(last(&bench, 399), source.join("cur/0399:2,S")).expect("renamed");
+        fs::rename(last(&bench, 398), source.join("new/0398")).expect("moved");
+        fs::create_dir(source.join("archive")).expect("made");
+        fs::rename(last(&bench, 397), source.join("archive/0397")).expect("moved");
+        holds_all(&staged);
+        fs::rename(source.join("cur"), source.join("archive/cur")).expect("renamed");
+        holds_all(&staged);
+        fs::remove_file(source.join("archive/0397")).expect("removed");
+        let error = contents(&staged).expect_err("it is gone");
+        assert_eq!(
+            ContentChanged::of(&error).expect("told").entry.as_str(),
+            "data/cur/0397"
+        );
+    }
 }
 
 #[test]
@@ -433,7 +447,10 @@ fn what_is_there_before_and_after_is_in_the_archive_whatever_moves() {
         .and_then(|seed| seed.parse().ok())
         .unwrap_or(1);
     for round in seed..seed + rounds() {
-        let bench = Bench::new();
+        let bench = match round % 2 {
+            0 => Bench::new(),
+            _ => Bench::new().with_listings(),
+        };
         let moving = Moving::new(bench.source(), round);
         bench.wait_for_a_tick();
         let before = moving.numbers();

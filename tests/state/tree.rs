@@ -1,6 +1,6 @@
 //! Directories as sources: what is staged and restored is what was there, whatever it is called and whoever changes it.
 
-use support::trees::{Bench, How, Thing, name};
+use support::trees::{Bench, How, Thing, files, name};
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ use hookshot::{
     },
     source::{
         staged::StagedContent,
-        tree::{ContentChanged, QUIET},
+        tree::{ContentChanged, QUIET, StagedTree},
     },
 };
 use proptest::prelude::*;
@@ -101,10 +101,22 @@ proptest! {
     fn what_was_staged_is_restored_as_it_was(
         things in proptest::collection::btree_map(path(), thing(), 0..25),
         how in prop::sample::select(vec![How::Move, How::Copy]),
+        has_listing in any::<bool>(),
     ) {
-        let bench = Bench::new();
+        let mut bench = Bench::new();
         bench.build(&things);
-        let staged = bench.stage(&Rules::everything()).expect("staged");
+        let mut staged = bench.stage(&Rules::everything()).expect("staged");
+        if has_listing {
+            let unlisted = staged;
+            bench = bench.with_listings();
+            staged = bench.stage(&Rules::everything()).expect("staged");
+            let lines = |staged: &StagedTree| -> Vec<ListingLine> {
+                staged.lines(&name()).expect("lines").collect::<Result<_, _>>().expect("read")
+            };
+            prop_assert_eq!(lines(&staged), lines(&unlisted));
+            prop_assert_eq!(staged.tree.links.clone(), unlisted.tree.links);
+            prop_assert_eq!(staged.tree.root.clone(), unlisted.tree.root);
+        }
         prop_assert!(staged.torn.is_empty());
         prop_assert!(staged.special.is_empty(), "{:?}", staged.special);
         let (tree, warnings) = bench.restore(staged, how);
@@ -941,6 +953,73 @@ fn many_small_files_are_staged_and_restored() {
     let before = bench.snapshot(&bench.source());
     bench.restore(staged, How::Move);
     assert_eq!(bench.snapshot(&bench.place()), before);
+}
+
+#[test]
+fn a_folder_of_many_names_and_many_folders_are_listed_in_order() {
+    let bench = Bench::new().with_listings();
+    let (names, folders) = (30_000, 2000);
+    for number in 0..names {
+        let path = bench.source().join(format!("{number:x}"));
+        fs::File::create(path).expect("made");
+    }
+    for number in 0..folders {
+        let path = bench.source().join(format!("{number:x}-"));
+        fs::create_dir(&path).expect("made");
+        fs::write(path.join("file"), "x").expect("written");
+    }
+    bench.wait_for_a_tick();
+    let is_moved = std::cell::Cell::new(false);
+    let staged = bench.stage_until(|_| {
+        if !is_moved.replace(true) {
+            fs::rename(bench.source().join("0"), bench.source().join("~")).expect("renamed");
+        }
+        Ok(())
+    });
+    let staged = staged.expect("staged");
+    assert_eq!(staged.vanished, [""; 0]);
+    let listing = staged.listing.as_ref().expect("there is a listing");
+    let directory = listing.directory();
+    assert_eq!(directory.files, names + folders);
+    assert_eq!(directory.folders, folders);
+    let files = files(&staged);
+    assert_eq!(files.len() as u64, names + folders);
+    assert_eq!(files.last().expect("some").name.as_str(), "data/~");
+}
+
+#[test]
+fn attributes_that_a_line_cannot_hold_are_left_out_and_named() {
+    let bench = Bench::new();
+    let path = bench.source().join("a");
+    for (number, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        fs::write(bench.source().join(name), name).expect("written");
+        let value = vec![number as u8; 40_000];
+        let name = format!("user.test{number}");
+        if number > 0
+            && rustix::fs::setxattr(&path, &name, &value, rustix::fs::XattrFlags::empty()).is_err()
+        {
+            // This file system has none that are so long.
+            return;
+        }
+    }
+    bench.wait_for_a_tick();
+    let staged = bench.stage(&Rules::everything()).expect("staged");
+    assert_eq!(staged.stripped, [""; 0]);
+    assert_eq!(staged.records[0].1.xattrs.len(), 3);
+    let staged = bench
+        .with_listings()
+        .stage(&Rules::everything())
+        .expect("staged");
+    assert!(
+        staged.stripped[0].contains("/data/a is archived without"),
+        "{:?}",
+        staged.stripped
+    );
+    assert!(
+        files(&staged)
+            .iter()
+            .all(|file| file.record.xattrs.is_empty())
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs,
+    io::Read,
     os::unix::{
         ffi::OsStrExt as _,
         fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink},
@@ -14,14 +15,23 @@ use std::{
 
 use anyhow::Result;
 use hookshot::{
+    archive::ahead::FileContent as _,
     disk::{
         staging::Staging,
         tree::{Privilege, Restoring, Taking, restore, unpack::Unpacking},
     },
     model::{
-        entry_name::EntryName, limits::UNLISTED_FILES, manifest::Manifest, rules::Rules, tree::Tree,
+        digest::Digest,
+        entry_name::EntryName,
+        limits::UNLISTED_FILES,
+        manifest::{FileRecord, ListingCheck, Manifest},
+        rules::Rules,
+        tree::Tree,
     },
-    source::tree::{StagedTree, TreeContext, stage},
+    source::{
+        staged::StagedContent,
+        tree::{StagedTree, TreeContext, listed::ListedContent, stage},
+    },
     work::Threads,
 };
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
@@ -56,6 +66,66 @@ pub type State = (char, u32, (u32, u32), (i64, i64), Vec<u8>, Option<Vec<u8>>);
 /// A folder with a directory `data`, a place for a new one, and a folder for scratch.
 pub struct Bench {
     folder: TempDir,
+    unlisted_files: u64,
+}
+
+/// A file that was staged.
+pub struct BenchFile<'a> {
+    pub name: EntryName,
+    pub record: FileRecord,
+    pub content: BenchContent<'a>,
+}
+
+/// Its content, from a directory without a listing and from one with it.
+pub enum BenchContent<'a> {
+    Unlisted(&'a StagedContent),
+    Listed(ListedContent),
+}
+
+impl BenchContent<'_> {
+    pub fn open(&self) -> Result<Box<dyn Read + '_>> {
+        match self {
+            BenchContent::Unlisted(content) => content.open(),
+            BenchContent::Listed(content) => content.open(),
+        }
+    }
+}
+
+/// Returns the files of a directory that was staged, in order; a listing must be a good one.
+pub fn files(staged: &StagedTree) -> Vec<BenchFile<'_>> {
+    let Some(listing) = &staged.listing else {
+        let all = staged.records.iter().zip(&staged.contents);
+        let all = all.map(|((name, record), (other, content))| {
+            assert_eq!((name, &record.path), (other, other));
+            BenchFile {
+                name: name.clone(),
+                record: record.clone(),
+                content: BenchContent::Unlisted(content),
+            }
+        });
+        return all.collect();
+    };
+    assert!(staged.records.is_empty() && staged.contents.is_empty());
+    let mut check = ListingCheck::new(name(), listing.directory().clone());
+    let mut text = Vec::new();
+    listing.text().read_to_end(&mut text).expect("read");
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\n").expect("a whole line");
+        check.line(line).expect("a good line");
+    }
+    assert_eq!(check.finish(), []);
+    let record = listing.record(0);
+    assert_eq!(record.checksum, Digest::of(&text));
+    assert_eq!(record.size, text.len() as u64);
+    let all = listing.files().map(|file| {
+        let (record, content) = file.expect("read");
+        BenchFile {
+            name: record.path.clone(),
+            record,
+            content: BenchContent::Listed(content),
+        }
+    });
+    all.collect()
 }
 
 /// The way of the staged files: they come into place themselves, or copies of them.
@@ -86,7 +156,18 @@ impl Bench {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("data")).expect("made");
         fs::create_dir(folder.path().join("scratch")).expect("made");
-        Bench { folder }
+        Bench {
+            folder,
+            unlisted_files: UNLISTED_FILES,
+        }
+    }
+
+    /// Returns the same one, in which directories of more than three files get a listing.
+    pub fn with_listings(self) -> Bench {
+        Bench {
+            unlisted_files: 3,
+            ..self
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -137,7 +218,7 @@ impl Bench {
             scratch: &self.folder().join("scratch"),
             threads: Threads::new(3).expect("some"),
             quiet,
-            unlisted_files: UNLISTED_FILES,
+            unlisted_files: self.unlisted_files,
             databases: hookshot::source::tree::database::DatabaseHandling::AsFiles,
         };
         stage(path, &name(), rules, &caller)
@@ -164,8 +245,12 @@ impl Bench {
         if how == How::Move {
             unpacking.add(name(), self.source());
         }
-        for ((name, record), (other, content)) in staged.records.iter().zip(&staged.contents) {
-            assert_eq!(name, other);
+        for BenchFile {
+            name,
+            record,
+            content,
+        } in &files(staged)
+        {
             let begun = unpacking.begin(&staging, name, record);
             let mut out = match begun.expect("made") {
                 Some(out) => out,
@@ -210,6 +295,10 @@ impl Bench {
     /// Restores what was staged, by way of the manifest's bytes; returns its folders and links, and the warnings.
     pub fn restore(&self, mut staged: StagedTree, how: How) -> (Tree, Vec<String>) {
         let unpacked = self.unpack(&staged, how);
+        if staged.listing.is_some() {
+            let warnings = self.try_restore(&staged, &unpacked).expect("restored");
+            return (staged.tree, warnings);
+        }
         let files = staged.records.iter().cloned().collect();
         let manifest = Manifest {
             trees: BTreeMap::from([(name(), staged.tree)]),

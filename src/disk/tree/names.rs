@@ -14,8 +14,12 @@ use rustix::{
 
 use super::beneath::NodeKind;
 
-/// The most bytes of names that a walk keeps.
+/// The most bytes of names that a walk keeps of one folder.
 pub const HELD_BYTES: usize = 16 << 20;
+/// The bytes that it may keep of any folder, whatever it keeps of those above.
+const LEAST_BYTES: usize = 2 << 20;
+/// The most bytes that it keeps of all of them.
+const MOST_BYTES: usize = HELD_BYTES + HELD_BYTES / 2;
 /// The buffer for getdents64(2).
 const READ_BYTES: usize = 32 << 10;
 /// The bytes before a name: kind, inode number, length.
@@ -46,6 +50,18 @@ pub struct Name<'a> {
     pub what: Option<NodeKind>,
     /// The inode number.
     pub inode: u64,
+}
+
+/// Returns the bytes of names that a walk may keep of the next folder, beside those of the folders above it. These are
+/// let go only if they are several of many names: each would have to be read again for what comes after the next folder.
+pub fn make_room<'n>(above: impl Iterator<Item = &'n mut Names>) -> usize {
+    let above: Vec<_> = above.collect();
+    let held: usize = above.iter().map(|names| names.held_bytes()).sum();
+    if held > MOST_BYTES {
+        above.into_iter().for_each(Names::let_go);
+        return HELD_BYTES;
+    }
+    HELD_BYTES.saturating_sub(held).max(LEAST_BYTES)
 }
 
 impl Names {
@@ -182,15 +198,18 @@ impl Names {
             return [self.name(self.order[0]).bytes, b"\0"].concat();
         };
         let first = self.name(*first).bytes.to_vec();
-        let mut bytes = Vec::with_capacity(self.bytes.capacity());
+        // They move to the front, the first ones first, and stay out of order until the next sort.
+        self.order.sort_unstable();
+        let mut end = 0;
         for at in &mut self.order {
             let start = *at as usize;
-            let length = HEAD_BYTES + usize::from(self.bytes[start + 9]) // at most 255
-                + (usize::from(self.bytes[start + 10]) << 8);
-            *at = bytes.len() as u32;
-            bytes.extend_from_slice(&self.bytes[start..start + length]);
+            let length = u16::from_le_bytes([self.bytes[start + 9], self.bytes[start + 10]]);
+            let next = start + HEAD_BYTES + usize::from(length);
+            self.bytes.copy_within(start..next, end);
+            *at = end as u32;
+            end += next - start;
         }
-        self.bytes = bytes;
+        self.bytes.truncate(end);
         first
     }
 

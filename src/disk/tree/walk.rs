@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     beneath::{Folders, Look, NodeKind, Top, is_gone, split},
-    names::{HELD_BYTES, Name, Names},
+    names::{Name, Names, make_room},
 };
 use crate::{
     disk::in_real_folder,
@@ -138,14 +138,10 @@ struct Walking<'a> {
 impl Walking<'_> {
     /// Visits the folder at `path`, and goes into it.
     fn enter(&mut self, verdict: Decision) -> Result<()> {
-        let held = self.levels.iter().map(|level| level.names.held_bytes());
-        if held.sum::<usize>() > HELD_BYTES {
-            let names = self.levels.iter_mut().map(|level| &mut level.names);
-            names.for_each(Names::let_go);
-        }
+        let room = make_room(self.levels.iter_mut().map(|level| &mut level.names));
         let opened = self.folders.at(&self.path).and_then(|fd| {
             let look = Look::of(fd)?;
-            Ok((fd, look, Names::read(fd, HELD_BYTES)?))
+            Ok((fd, look, Names::read(fd, room)?))
         });
         let (fd, look, names) = match opened {
             Ok(opened) => opened,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     disk::tree::{
         beneath::{Folders, Look, Top, xattrs},
-        names::{HELD_BYTES, Names},
+        names::Names,
         owners::Owners,
         walk::Leaf,
     },
@@ -133,11 +133,12 @@ pub struct OpenListing {
 }
 
 impl OpenListing {
-    /// Opens the folder at `path` and reads its names.
+    /// Opens the folder at `path` and reads its names; keeps at most `room` bytes of them at a time.
     pub fn open<'f>(
         folders: &'f mut Folders<'_>,
         path: &[u8],
         verdict: Decision,
+        room: usize,
     ) -> io::Result<(OpenListing, Look, BorrowedFd<'f>)> {
         let fd = folders.at(path)?;
         let look = Look::of(fd)?;
@@ -145,7 +146,7 @@ impl OpenListing {
             path: path.to_vec(),
             verdict,
             device: look.inode.0,
-            names: Names::read(fd, HELD_BYTES)?,
+            names: Names::read(fd, room)?,
         };
         Ok((listing, look, fd))
     }

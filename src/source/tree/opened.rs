@@ -16,6 +16,7 @@ use super::{
 use crate::{
     disk::tree::{
         beneath::{Folders, Look, NodeKind, Top, join, open_file},
+        names::HELD_BYTES,
         walk::{Encounter, Met, meet, walk_from},
     },
     model::{entry_name::EntryName, relative::RelativeName, rules::Rules, tree::Modified},
@@ -154,7 +155,8 @@ impl Whereabouts {
                 path => rules.decide(path, true),
             };
             // One that is gone has nothing in it.
-            let Ok((mut listing, look, fd)) = OpenListing::open(&mut folders, &path, verdict)
+            let Ok((mut listing, look, fd)) =
+                OpenListing::open(&mut folders, &path, verdict, HELD_BYTES)
             else {
                 continue;
             };

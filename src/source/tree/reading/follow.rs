@@ -20,7 +20,7 @@ use super::{
 use crate::{
     disk::tree::{
         beneath::{Folders, Look, NodeKind, is_gone, join, split},
-        names::{HELD_BYTES, Name, Names},
+        names::{Name, Names, make_room},
         walk::{Encounter, Met, meet, walk_from},
     },
     model::rules::Decision,
@@ -62,14 +62,6 @@ impl Relisting<'_> {
     }
 
     fn push(&mut self, listing: OpenListing) {
-        let held = self
-            .levels
-            .iter()
-            .map(|level| level.listing.names.held_bytes());
-        if held.sum::<usize>() > HELD_BYTES {
-            let names = self.levels.iter_mut().map(|level| &mut level.listing.names);
-            names.for_each(Names::let_go);
-        }
         self.levels.push(Level {
             listing,
             is_covered: false,
@@ -343,7 +335,9 @@ impl Reading<'_> {
             relisting.push(OpenListing::none(path));
             return Ok(());
         }
-        match OpenListing::open(&mut relisting.folders, path, verdict) {
+        let above = relisting.levels.iter_mut();
+        let room = make_room(above.map(|level| &mut level.listing.names));
+        match OpenListing::open(&mut relisting.folders, path, verdict, room) {
             Ok((listing, look, fd)) => {
                 self.visit(path, Met::of_folder(path, verdict, look, fd))?;
                 relisting.push(listing);
