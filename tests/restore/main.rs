@@ -9,6 +9,7 @@
 mod deep;
 mod gone;
 mod lifecycle;
+mod listed;
 mod own_config;
 mod places;
 mod rehearsal;

@@ -101,6 +101,24 @@ fn what_a_service_made_in_a_volume_since_the_import_goes_with_a_rollback_and_com
     "#);
 }
 
+/// On another file system than the configuration, so that the files are copied.
+#[test]
+fn a_volume_of_more_files_than_a_manifest_lists_is_restored_within_and_rolled_back() {
+    run(r#"
+    tree() { find data -path 'data/.hookshot*' -prune -o -printf '%P %y %m %U %l\n' | sort; cat data/app/a data/f; }
+    mkdir data/many; (cd data/many && seq 10001 | xargs touch); echo c2 > data/cache/c; tree > before
+    hs export o3/ || wrong export; tar tzf o3/* | grep -q 'data.files.jsonl' || wrong it has no listing
+    (cd data/many && rm 7 77 777 && touch new); echo a3 > data/app/a; chmod 700 data; tree > old
+    hs import --dry-run --json o3/* > dry || wrong dry run; tree | diff old - || wrong the dry run changed something
+    hs import --json o3/* > real || wrong import; left | grep . && wrong left behind
+    diff <(grep -v 'dry_run\|applied' dry) <(grep -v 'dry_run\|applied' real) || wrong the dry run said something else
+    tree | diff before - || wrong another state
+    hs rollback || wrong rollback; left | grep . && wrong left behind; tree | diff old - || wrong the rollback
+    hs rollback || wrong second rollback; tree | diff before - || wrong the second rollback
+    hs import --json o3/* | grep -q '"action": "unchanged"' || wrong the second import changes something
+    "#);
+}
+
 #[test]
 fn a_second_import_keeps_the_backup_and_a_third_replaces_it() {
     run(r#"

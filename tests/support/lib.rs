@@ -11,6 +11,7 @@ pub mod deflate;
 pub mod forge;
 pub mod holders;
 pub mod invariant;
+pub mod listed;
 pub mod machine;
 pub mod mounts;
 pub mod postgres;

@@ -68,6 +68,20 @@ fn directories_whose_import_is_killed_at_any_call_are_the_old_or_the_new_ones() 
 }
 
 #[test]
+fn directories_with_listings_whose_import_or_rollback_is_killed_are_the_old_or_the_new_ones() {
+    if !can_trace() {
+        return;
+    }
+    let killed = kill_everywhere(&Scenario::listed_directories(), &["version"], &CHANGING);
+    println!("with listings: {killed:?}");
+    assert!(killed.points > 60 && killed.finished > 5, "{killed:?}");
+    let scenario = Scenario::rollback(Scenario::listed_directories());
+    let killed = kill_everywhere(&scenario, &["version"], &RENAMING);
+    println!("with listings, back: {killed:?}");
+    assert!(killed.points > 5 && killed.finished > 1, "{killed:?}");
+}
+
+#[test]
 fn directories_whose_rollback_is_killed_at_any_call_are_the_old_or_the_new_ones() {
     if !can_trace() {
         return;

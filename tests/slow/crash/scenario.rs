@@ -11,7 +11,7 @@ use hookshot::model::digest::Digest;
 use serde_json::Value;
 
 use super::injection::{Calls, traced};
-use support::{Machine, Run, Targets, finish};
+use support::{Machine, Run, Targets, finish, listed::export_listed};
 
 /// The four files of a hookshot service.
 const FILES: &[&str] = &[
@@ -92,6 +92,15 @@ impl Scenario {
 
     /// Two directories, one with a database in it, and a file: files are replaced, created, removed and kept.
     pub fn directories() -> Scenario {
+        Scenario::directories_of(|machine| machine.export("a.tar.gz"))
+    }
+
+    /// The same of an archive in which both directories have listings.
+    pub fn listed_directories() -> Scenario {
+        Scenario::directories_of(|machine| export_listed(machine, "a.tar.gz", 0))
+    }
+
+    fn directories_of(export: impl Fn(&Machine) -> String) -> Scenario {
         let machine = Machine::new();
         let sources = r#"
 [[backup.sources]]
@@ -120,7 +129,7 @@ path = "../data/web"
         machine.write("data/app/cache/big", "cached", 0o600);
         machine.write("data/web/page", "first", 0o644);
         std::os::unix::fs::symlink("one", machine.path("data/app/link")).expect("a link");
-        let archive = machine.export("a.tar.gz");
+        let archive = export(&machine);
         machine.write("data/app/one", "before", 0o600);
         plainly(&machine, &["import", &archive]).exits(0);
         fs::remove_file(machine.path("data/app/gone")).expect("removed");
