@@ -13,6 +13,7 @@ mod incoming;
 mod listed;
 pub mod listing;
 pub mod manifest_text;
+mod members;
 pub mod reader;
 pub mod reuse;
 mod root;

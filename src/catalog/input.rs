@@ -205,7 +205,7 @@ impl ArchiveInput {
                     return Ok(None);
                 }
                 context.begin(what, None);
-                select(&context.watch(&file), names, sink)
+                select(&context.watch(&file), names, &context.scratch, sink)
             }
             ArchiveInput::Stored(kept) => {
                 kept.repository

@@ -1,14 +1,11 @@
 //! The layout of an archive's tar: the headers of its members, and their places (docs/format.md, "The tar").
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Result;
 use tar::{EntryType, Header};
 
-use crate::model::{
-    entry_name::EntryName,
-    manifest::{FileRecord, MANIFEST_NAME, Manifest},
-};
+use crate::model::manifest::{FileRecord, MANIFEST_NAME};
 
 /// The unit of a tar: headers have one, contents are padded to a multiple of it.
 pub const BLOCK: u64 = 512;
@@ -22,29 +19,59 @@ pub struct EntryOffsets {
     pub content: u64,
 }
 
-/// Returns the place of each entry in the tar of `manifest`, whose text has `manifest_bytes`.
-pub fn places<'a>(
-    manifest: &'a Manifest,
-    root: &str,
-    manifest_bytes: u64,
-) -> Result<BTreeMap<&'a EntryName, EntryOffsets>> {
-    let folder = folder_header(root, manifest.created_at)?;
-    let head = manifest_header(root, manifest.created_at, manifest_bytes)?;
-    let mut at = (folder.len() + head.len()) as u64 + manifest_bytes.next_multiple_of(BLOCK);
-    let mut places = BTreeMap::new();
-    for (name, record) in &manifest.files {
-        let header = entry_header(root, record)?;
-        let content = at.saturating_add(header.len() as u64);
-        places.insert(
-            name,
-            EntryOffsets {
-                header: at,
-                content,
-            },
-        );
-        at = content.saturating_add(record.size.next_multiple_of(BLOCK));
+/// The places of the members of a tar, one after the other.
+pub struct MemberPlaces<'a> {
+    root: &'a str,
+    at: u64,
+}
+
+impl<'a> MemberPlaces<'a> {
+    /// Begins with the first member after the manifest, whose text has `manifest_bytes`.
+    pub fn new(root: &'a str, created_at: i64, manifest_bytes: u64) -> Result<MemberPlaces<'a>> {
+        let folder = folder_header(root, created_at)?;
+        let head = manifest_header(root, created_at, manifest_bytes)?;
+        let at = (folder.len() + head.len()) as u64 + manifest_bytes.next_multiple_of(BLOCK);
+        Ok(MemberPlaces { root, at })
     }
-    Ok(places)
+
+    /// Returns the place of the next member, which has this record.
+    pub fn next(&mut self, record: &FileRecord) -> Result<EntryOffsets> {
+        let place = EntryOffsets {
+            header: self.at,
+            content: self
+                .at
+                .saturating_add(entry_header_bytes(self.root, record)?),
+        };
+        let content = record.size.next_multiple_of(BLOCK);
+        self.at = place.content.saturating_add(content);
+        Ok(place)
+    }
+}
+
+/// Returns the length of the header of an entry, without making it if it is an ordinary one.
+fn entry_header_bytes(root: &str, record: &FileRecord) -> Result<u64> {
+    let path = record.path.as_str();
+    let is_short = |name: &Option<Arc<str>>| name.as_deref().is_none_or(fits_owner);
+    let is_small = |id: Option<u32>| id.unwrap_or(0) < OCTAL_7;
+    let mtime = u64::try_from(record.mtime.unwrap_or(0));
+    let is_ordinary = root.len() + 1 + path.len() <= 100
+        && root.is_ascii()
+        && path.is_ascii()
+        && record.size < OCTAL_11
+        && mtime.is_ok_and(|mtime| mtime < OCTAL_11)
+        && is_small(record.uid)
+        && is_small(record.gid)
+        && is_short(&record.user)
+        && is_short(&record.group);
+    Ok(match is_ordinary {
+        true => BLOCK,
+        false => entry_header(root, record)?.len() as u64,
+    })
+}
+
+/// Returns true if ustar can hold the name of an owner: 32 bytes with a NUL at the end, ASCII.
+fn fits_owner(name: &str) -> bool {
+    name.len() < 32 && name.is_ascii()
 }
 
 /// Returns the header of the root folder.
@@ -181,17 +208,15 @@ fn set_owner(
     let Some(record) = record else {
         return Ok(());
     };
-    // ustar: 32 bytes with a NUL at the end, ASCII.
-    let fits = |name: &str| name.len() < 32 && name.is_ascii();
     if let Some(user) = record.user.as_deref() {
-        if fits(user) {
+        if fits_owner(user) {
             header.set_username(user)?;
         } else {
             pax.push(("uname", user.to_owned()));
         }
     }
     if let Some(group) = record.group.as_deref() {
-        if fits(group) {
+        if fits_owner(group) {
             header.set_groupname(group)?;
         } else {
             pax.push(("gname", group.to_owned()));
@@ -239,4 +264,34 @@ fn pax_record(key: &str, value: &str) -> String {
         length = rest + length.to_string().len();
     }
     format!("{length} {key}={value}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{digest::Digest, entry_name::EntryName};
+
+    proptest! {
+        #[test]
+        fn the_length_of_a_header_is_known_before_it_is_made(
+            path in prop_oneof!["[a-z/]{1,40}", "[a-z]{60,120}", "\\PC{1,40}", "[a-z]{90}/[a-z]{1,90}"],
+            size in prop_oneof![0..5000u64, OCTAL_11 - 2..OCTAL_11 + 2],
+            mtime in prop::option::of(prop_oneof![Just(-1i64), 0..9i64, (1 << 33) - 2..(1 << 33) + 2]),
+            ids in prop::option::of(OCTAL_7 - 2..OCTAL_7 + 2),
+            user in prop::option::of("[a-z]{0,40}|\\PC{0,8}"),
+        ) {
+            if let Ok(name) = EntryName::new(&path) {
+                let mut record = FileRecord::new(name, Digest::of(b""), size);
+                (record.mtime, record.uid, record.gid) = (mtime, ids, ids);
+                record.user = user.map(Arc::from);
+                // A name with a NUL makes no header.
+                if let Ok(header) = entry_header("root-20260101-000000", &record) {
+                    let bytes = entry_header_bytes("root-20260101-000000", &record);
+                    prop_assert_eq!(bytes.ok(), Some(header.len() as u64));
+                }
+            }
+        }
+    }
 }

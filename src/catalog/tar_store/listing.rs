@@ -12,8 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     archive::{
         head::{Head, kind_of, opening},
-        reader::Discard,
-        select::select,
+        select::select_manifest,
     },
     catalog::repository::{ArchiveListing, ListedArchive, Manifests, OtherFile},
     error::{Failure, Kind},
@@ -162,7 +161,7 @@ fn inspect(store: &dyn Store, name: &str) -> Result<Found> {
     let other = |reason: String, is_foreign| Ok(Found::Other { reason, is_foreign });
     let read = || -> Result<Found> {
         let source = store.open(name)?;
-        if let Some(selected) = select(&*source, &[], &mut Discard)? {
+        if let Some(selected) = select_manifest(&*source)? {
             let root = selected.manifest.root.unwrap_or(selected.root);
             return Ok(by_manifest(&root, selected.manifest.created_at));
         }

@@ -13,7 +13,7 @@ use crate::{
     archive::{
         Input, Sink, Verified, read,
         reader::Discard,
-        select::{Selected, select},
+        select::{Selected, select, select_manifest},
     },
     context::Context,
     error::{Failure, Kind},
@@ -137,7 +137,7 @@ impl Repository for TarStore {
             return Ok(None);
         }
         context.begin(what, None);
-        select(&context.watch(&*source), entries, sink)
+        select(&context.watch(&*source), entries, &context.scratch, sink)
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn ReadAt + Send + Sync>> {
@@ -146,7 +146,7 @@ impl Repository for TarStore {
 
     fn manifest(&self, name: &str) -> Result<Option<Manifest>> {
         let source = self.store.open(name)?;
-        Ok(select(&*source, &[], &mut Discard)?.map(|selected| selected.manifest))
+        Ok(select_manifest(&*source)?.map(|selected| selected.manifest))
     }
 
     fn created(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
@@ -158,7 +158,7 @@ impl Repository for TarStore {
             Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(None),
             source => source?,
         };
-        match select(&*source, &[], &mut Discard) {
+        match select_manifest(&*source) {
             Ok(Some(selected)) => return Ok(Some(self.standing_by(&selected.manifest, name))),
             Ok(None) => {}
             // It was verified when it was uploaded.

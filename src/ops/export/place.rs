@@ -14,7 +14,7 @@ use super::{
     request::{ExportRequest, Overwrite, Since},
 };
 use crate::{
-    archive::{head::is_archive, reader::Discard, reuse::Earlier, select::select, writer::Level},
+    archive::{head::is_archive, reuse::Earlier, select::select_manifest, writer::Level},
     catalog::{
         output::{ArchiveOutput, UploadSlot},
         repository::ListedArchive,
@@ -142,7 +142,7 @@ pub fn newest_manifest(
         Since::Newest | Since::Nothing => in_folder,
     };
     let file = open_regular(&path?).ok()?;
-    let selected = select(&file, &[], &mut Discard).ok()??;
+    let selected = select_manifest(&file).ok()??;
     Some(selected.manifest)
 }
 

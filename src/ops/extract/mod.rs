@@ -86,8 +86,9 @@ fn extract_from(
         folders: NewFolders::default(),
     };
     let mut sink = begin();
-    let (manifest, verified) = match location.select(context, names, "extracting", &mut sink)? {
-        Some(selected) => (selected.manifest, None),
+    let selected = location.select(context, names, "extracting", &mut sink)?;
+    let (manifest, verified) = match &selected {
+        Some(selected) => (selected.manifest.clone(), None),
         None => {
             sink = begin();
             let verified = location.read(context, "extracting", &mut sink)?;
@@ -105,7 +106,9 @@ fn extract_from(
         if let (Some(staging), Some(refused)) = (&staging, directories.get(name)) {
             let contents = match &verified {
                 Some(verified) => verified.directory(name),
-                None => DirectoryContents::in_manifest(&manifest, name),
+                None => selected
+                    .as_ref()
+                    .and_then(|selected| selected.directory(name)),
             };
             entries.push(directory::extract(
                 context,

@@ -1,5 +1,7 @@
 //! Archives with a directory of many files, whose records stand in a listing: good ones, and what no export writes.
 
 mod forged;
+mod indexed;
 mod order;
 mod stream;
+mod written;
