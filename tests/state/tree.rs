@@ -881,6 +881,72 @@ fn what_is_excluded_stays_when_a_directory_is_replaced() {
     assert_eq!(bench.snapshot(&bench.place()), changed);
 }
 
+/// Caches in every folder, and a deep one with folders of our own names in it.
+#[test]
+fn what_is_excluded_moves_with_the_times_of_its_folders_and_leaves_none_empty() {
+    let bench = Bench::new();
+    let (old, new) = (bench.source(), bench.place());
+    let set = |path: &Path, seconds: u64| {
+        let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let file = fs::File::open(path).expect("open");
+        file.set_modified(time).expect("set");
+    };
+    let cached = ["cache/a/b", "cache/a/.hookshot-x/deep", "cache/z", "many/9"];
+    for folder in cached {
+        fs::create_dir_all(old.join(folder)).expect("made");
+        fs::write(old.join(folder).join("file.tmp"), folder).expect("written");
+    }
+    for number in 0..9 {
+        for top in [&old, &new] {
+            fs::create_dir_all(top.join(format!("many/{number}"))).expect("made");
+        }
+        fs::write(old.join(format!("many/{number}/x.tmp")), "x").expect("written");
+        for path in [format!("many/{number}"), "many".to_owned()] {
+            set(&new.join(&path), 1_000_000);
+            set(&old.join(&path), 2_000_000);
+        }
+    }
+    fs::create_dir(old.join("cache/only-old")).expect("made");
+    set(&old.join("cache/a"), 3_000_000);
+    let before = bench.snapshot(&old);
+    let rules = rules(&[], &["cache/", "*.tmp"]);
+    let left = keep_excluded(&old, &new, &rules, bench.privilege()).expect("kept");
+    assert_eq!(left, Vec::<String>::new());
+    let time = |path: &Path| path.metadata().expect("there").mtime();
+    let kept = bench.snapshot(&new);
+    for folder in cached {
+        let path = Path::new(folder).join("file.tmp").into_os_string();
+        assert_eq!(
+            kept.get(path.as_bytes()),
+            before.get(path.as_bytes()),
+            "{folder}"
+        );
+    }
+    assert_eq!(time(&new.join("cache/a")), 3_000_000);
+    for path in ["many", "many/0", "many/8"] {
+        assert_eq!(time(&new.join(path)), 1_000_000, "{path}");
+    }
+    assert_eq!(bench.snapshot(&old).len(), before.len());
+    fs::remove_dir(new.join("cache/only-old")).expect("it came along");
+    for _ in 0..2 {
+        release(&old, &new, &rules).expect("released");
+        assert_eq!(bench.snapshot(&new).len(), kept.len() - 1);
+        let names: Vec<String> = bench
+            .snapshot(&old)
+            .keys()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
+        let rest = (0..10).map(|number| format!("many/{number}"));
+        let expected: Vec<String> = ["", "cache", "cache/only-old", "many"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(rest)
+            .collect();
+        assert_eq!(names, expected);
+        assert_eq!(time(&old.join("many/3")), 2_000_000);
+    }
+}
+
 #[test]
 fn a_copy_of_what_is_excluded_is_the_original_s_and_a_changed_one_is_not() {
     let bench = Bench::new();

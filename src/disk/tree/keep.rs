@@ -1,11 +1,10 @@
 //! The part of a directory that an archive does not hold stays: it is carried over from the old one into the new one.
 //!
 //! First each file gets a second name in the new directory, so that it is at its place whichever of the two is there.
-//! When the new one is there for good, the old one loses its name. Caches of any size move in this way without being
+//! When the new one is there for good, the old one loses its name ([`super::release`]). Caches of any size move in this way without being
 //! copied, and are missing at no instant.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     fs::File,
     io,
@@ -21,12 +20,14 @@ use rustix::{
 
 use super::{
     attributes::{AttributeWriter, Privilege, timestamps},
-    beneath::{Folders, Look, NodeKind, Top, is_gone, join, names, open_file, split, xattrs},
+    beneath::{Folders, Look, NodeKind, Top, is_gone, open_file, split, xattrs},
     holes::copy_file,
-    walk::{Met, walk},
+    walk::{Met, walk, walk_from},
 };
 use crate::model::{
+    limits::MAX_RELATIVE_BYTES,
     named::Named,
+    relative::is_at_or_above,
     rules::Rules,
     tree::{FolderRecord, LinkRecord, Owner},
 };
@@ -36,7 +37,7 @@ use crate::model::{
 /// made with the attributes that they have. Durable when this returns; names the files that could not come along.
 ///
 /// Files that `new` already has stay as they are. The old directory is only read. A file which has a second name is one
-/// file in both directories, until [`release`] takes it from one of them.
+/// file in both directories, until [`release`](super::release) takes it from one of them.
 pub fn keep_excluded(
     old: &Path,
     new: &Path,
@@ -74,7 +75,8 @@ fn carry_over(
         new: &new,
         from: Folders::new(&old),
         to: Folders::new(&new),
-        entered: BTreeMap::new(),
+        entered: Vec::new(),
+        blocked: None,
         attributes: AttributeWriter::new(privilege),
         warnings: Named::default(),
     };
@@ -82,15 +84,12 @@ fn carry_over(
         Met::Excluded | Met::Own | Met::Special(_) if !comes_along(relative) => Ok(()),
         Met::Excluded | Met::Own | Met::Special(_) => keeping.carry(relative),
         Met::Failed(reason) => {
-            let path = old.shown(relative);
-            keeping
-                .warnings
-                .add(|| format!("{path} does not come along: {reason}"));
+            keeping.warn(relative, &reason);
             Ok(())
         }
         Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) => Ok(()),
     })?;
-    keeping.leave()?;
+    keeping.leave_to(None)?;
     new.sync()?;
     Ok(keeping.warnings.finish())
 }
@@ -100,8 +99,10 @@ struct Keeping<'a> {
     new: &'a Top,
     from: Folders<'a>,
     to: Folders<'a>,
-    /// Folders of the new directory, with the mode and the time that they get back.
-    entered: BTreeMap<Vec<u8>, Look>,
+    /// Folders of the new directory, each in the one before it, with the mode and the time that they get back.
+    entered: Vec<(Vec<u8>, Look)>,
+    /// The last folder that could not come along: nothing below it can.
+    blocked: Option<Vec<u8>>,
     attributes: AttributeWriter,
     warnings: Named,
 }
@@ -109,27 +110,63 @@ struct Keeping<'a> {
 impl Keeping<'_> {
     /// Carries over `first` and everything below it.
     fn carry(&mut self, first: &[u8]) -> Result<()> {
-        let mut ahead = vec![first.to_vec()];
-        while let Some(relative) = ahead.pop() {
-            let carried = self.carry_one(&relative, &mut ahead);
-            match carried {
-                Err(error) if is_gone_or_in_the_way(&error) => {
-                    let path = self.old.shown(&relative);
-                    self.warnings
-                        .add(|| format!("{path} does not come along: {error}"));
-                }
-                result => {
-                    result.with_context(|| format!("cannot keep {}", self.old.shown(&relative)))?
-                }
-            }
+        let (folder, name) = split(first);
+        let name = OsStr::from_bytes(name);
+        let what = self.from.at(folder).and_then(|fd| Look::at(fd, name));
+        if what.is_ok_and(|look| look.what == NodeKind::Folder) {
+            let old = self.old;
+            let all = Rules::everything();
+            let mut visit = |relative: &[u8], met: Met<'_>| self.below(relative, met);
+            return walk_from(old, &all, first, all.of_top(), &mut visit);
         }
-        Ok(())
+        self.try_one(first)
     }
 
-    fn carry_one(&mut self, relative: &[u8], ahead: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    /// Carries over something in a folder that comes along.
+    fn below(&mut self, relative: &[u8], met: Met<'_>) -> Result<()> {
+        let blocked = self.blocked.as_ref();
+        if blocked.is_some_and(|blocked| is_at_or_above(blocked, relative)) {
+            return Ok(());
+        }
+        match met {
+            Met::Own | Met::Excluded => self.carry(relative),
+            Met::Failed(reason) => {
+                let said = self.warnings.count();
+                if relative.len() <= MAX_RELATIVE_BYTES {
+                    self.try_one(relative)?;
+                }
+                if self.warnings.count() == said {
+                    self.warn(relative, &reason);
+                }
+                Ok(())
+            }
+            Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) | Met::Special(_) => {
+                self.try_one(relative)
+            }
+        }
+    }
+
+    fn warn(&mut self, relative: &[u8], reason: &str) {
+        let path = self.old.shown(relative);
+        self.warnings
+            .add(|| format!("{path} does not come along: {reason}"));
+    }
+
+    fn try_one(&mut self, relative: &[u8]) -> Result<()> {
+        match self.carry_one(relative) {
+            Err(error) if is_gone_or_in_the_way(&error) => {
+                self.warn(relative, &error.to_string());
+                self.blocked = Some(relative.to_vec());
+                Ok(())
+            }
+            result => result.with_context(|| format!("cannot keep {}", self.old.shown(relative))),
+        }
+    }
+
+    fn carry_one(&mut self, relative: &[u8]) -> io::Result<()> {
         let (folder, name) = split(relative);
-        self.enter(folder)?;
         let name = OsStr::from_bytes(name);
+        self.enter(folder)?;
         let from = self.from.at(folder)?;
         let look = match Look::at(from, name) {
             // A file that vanished meanwhile was never there.
@@ -137,10 +174,7 @@ impl Keeping<'_> {
             look => look?,
         };
         if look.what == NodeKind::Folder {
-            self.enter(relative)?;
-            let below = names(self.from.at(relative)?)?;
-            ahead.extend(below.iter().map(|(name, ..)| join(relative, name)));
-            return Ok(());
+            return self.enter(relative);
         }
         let to = self.to.at(folder)?;
         match sys::linkat(from, name, to, name, AtFlags::empty()) {
@@ -155,188 +189,77 @@ impl Keeping<'_> {
 
     /// Makes sure that the new directory has `folder`, and that we may write in it.
     fn enter(&mut self, folder: &[u8]) -> io::Result<()> {
-        let mut missing = Vec::new();
-        let mut path = folder;
-        while !self.entered.contains_key(path) {
-            missing.push(path);
-            if path.is_empty() {
-                break;
-            }
-            path = split(path).0;
-        }
-        for path in missing.into_iter().rev() {
-            let opened = self.to.at(path);
-            let look = match opened {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let (parent, name) = self.to.parent(path)?;
-                    sys::mkdirat(parent, name, Mode::RWXU)?;
-                    let (from, to) = (self.from.at(path)?, self.to.at(path)?);
-                    let look = Look::of(from)?;
-                    let record = FolderRecord {
-                        mode: Some(look.mode),
-                        owner: owner(&look),
-                        mtime: None,
-                        xattrs: xattrs(from)?,
-                    };
-                    self.attributes.set_folder(to, &record)?;
-                    look
-                }
-                fd => Look::of(fd?)?,
+        self.leave_to(Some(folder))?;
+        loop {
+            let done = self.entered.last().map(|(path, _)| path.len());
+            let path = match done {
+                None => b"".as_slice(),
+                Some(done) if done == folder.len() => return Ok(()),
+                Some(done) => next_below(folder, done),
             };
-            if look.mode & 0o700 != 0o700 {
-                let mode = Mode::from_raw_mode(look.mode | 0o700);
-                sys::fchmod(self.to.at(path)?, mode)?;
-            }
-            self.entered.insert(path.to_vec(), look);
+            let look = self.enter_one(path)?;
+            self.entered.push((path.to_vec(), look));
         }
-        Ok(())
     }
 
-    /// Gives the folders that were entered their mode and their time back, the deepest first.
-    fn leave(&mut self) -> Result<()> {
-        for (folder, look) in self.entered.iter().rev() {
+    fn enter_one(&mut self, path: &[u8]) -> io::Result<Look> {
+        let opened = self.to.at(path);
+        let look = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (parent, name) = self.to.parent(path)?;
+                sys::mkdirat(parent, name, Mode::RWXU)?;
+                let (from, to) = (self.from.at(path)?, self.to.at(path)?);
+                let look = Look::of(from)?;
+                let record = FolderRecord {
+                    mode: Some(look.mode),
+                    owner: owner(&look),
+                    mtime: None,
+                    xattrs: xattrs(from)?,
+                };
+                self.attributes.set_folder(to, &record)?;
+                look
+            }
+            fd => Look::of(fd?)?,
+        };
+        if look.mode & 0o700 != 0o700 {
+            let mode = Mode::from_raw_mode(look.mode | 0o700);
+            sys::fchmod(self.to.at(path)?, mode)?;
+        }
+        Ok(look)
+    }
+
+    /// Gives the folders that were entered their mode and their time back, but for those that are, or are above,
+    /// `folder`.
+    fn leave_to(&mut self, folder: Option<&[u8]>) -> io::Result<()> {
+        while let Some((path, look)) = self.entered.last()
+            && !folder.is_some_and(|folder| is_at_or_above(path, folder))
+        {
             let mut leave = || -> io::Result<()> {
-                let fd = self.to.at(folder)?;
+                let fd = self.to.at(path)?;
                 if look.mode & 0o700 != 0o700 {
                     sys::fchmod(fd, Mode::from_raw_mode(look.mode))?;
                 }
                 Ok(sys::futimens(fd, &timestamps(look.mtime))?)
             };
-            leave().with_context(|| format!("cannot restore {}", self.new.shown(folder)))?;
+            let left = leave();
+            left.map_err(|error| {
+                let path = self.new.shown(path);
+                io::Error::other(format!("cannot restore {path}: {error}"))
+            })?;
+            self.entered.pop();
         }
         Ok(())
     }
 }
 
-/// Takes from the directory `kept`, which stays as a backup, what [`keep_excluded`] gave the directory `live` of it:
-/// second names, and originals of copies that were not changed since. Folders that become empty go. What only `kept`
-/// has stays.
-///
-/// May be repeated. Durable when this returns. Not promised: that what an ordinary user may not remove goes.
-pub fn release(kept: &Path, live: &Path, rules: &Rules) -> Result<()> {
-    let open =
-        |path: &Path| Top::open(path).with_context(|| format!("cannot open {}", path.display()));
-    let (kept, live) = (open(kept)?, open(live)?);
-    let mut releasing = Releasing {
-        kept: &kept,
-        from: Folders::new(&kept),
-        live: Folders::new(&live),
-        entered: BTreeMap::new(),
-    };
-    walk(&kept, rules, &mut |relative, met| match met {
-        Met::Excluded | Met::Own | Met::Special(_) => releasing.release(relative),
-        Met::Failed(_) | Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) => Ok(()),
-    })?;
-    releasing.leave()
+/// Returns the path of the folder on the way to `folder` that lies in the one whose path has `done` bytes.
+pub(super) fn next_below(folder: &[u8], done: usize) -> &[u8] {
+    let start = if done == 0 { 0 } else { done + 1 };
+    let slash = folder[start..].iter().position(|byte| *byte == b'/');
+    &folder[..slash.map_or(folder.len(), |slash| start + slash)]
 }
 
-struct Releasing<'a> {
-    kept: &'a Top,
-    from: Folders<'a>,
-    live: Folders<'a>,
-    /// Folders from which something went, as they were.
-    entered: BTreeMap<Vec<u8>, Look>,
-}
-
-/// Something that may go, and whether everything below it was looked at.
-type Candidate = (Vec<u8>, bool);
-
-impl Releasing<'_> {
-    /// Takes away `first` and everything below it, as far as the live directory has it.
-    fn release(&mut self, first: &[u8]) -> Result<()> {
-        let mut ahead: Vec<Candidate> = vec![(first.to_vec(), false)];
-        while let Some((relative, is_searched)) = ahead.pop() {
-            match self.release_one(&relative, is_searched, &mut ahead) {
-                Err(error) if is_gone_or_in_the_way(&error) => {}
-                result => result
-                    .with_context(|| format!("cannot remove {}", self.kept.shown(&relative)))?,
-            }
-        }
-        Ok(())
-    }
-
-    fn release_one(
-        &mut self,
-        relative: &[u8],
-        is_searched: bool,
-        ahead: &mut Vec<Candidate>,
-    ) -> io::Result<()> {
-        let (folder, name) = split(relative);
-        let name = OsStr::from_bytes(name);
-        let twin = Look::at(self.live.at(folder)?, name)?;
-        let look = Look::at(self.from.at(folder)?, name)?;
-        match (look.what, twin.what) {
-            (NodeKind::Folder, NodeKind::Folder) if is_searched => {
-                self.enter(folder)?;
-                match sys::unlinkat(self.from.at(folder)?, name, AtFlags::REMOVEDIR) {
-                    Err(Errno::NOTEMPTY | Errno::EXIST) => {}
-                    result => result?,
-                }
-            }
-            (NodeKind::Folder, NodeKind::Folder) => {
-                let below = names(self.from.at(relative)?)?;
-                ahead.push((relative.to_vec(), true));
-                ahead.extend(below.iter().map(|(name, ..)| (join(relative, name), false)));
-            }
-            _ if is_twin(&look, &twin) => {
-                self.enter(folder)?;
-                sys::unlinkat(self.from.at(folder)?, name, AtFlags::empty())?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Makes sure that something may be taken from `folder`.
-    fn enter(&mut self, folder: &[u8]) -> io::Result<()> {
-        if !self.entered.contains_key(folder) {
-            let fd = self.from.at(folder)?;
-            let look = Look::of(fd)?;
-            if look.mode & 0o700 != 0o700 {
-                sys::fchmod(fd, Mode::from_raw_mode(look.mode | 0o700))?;
-            }
-            self.entered.insert(folder.to_vec(), look);
-        }
-        Ok(())
-    }
-
-    /// Gives the folders that are still there their mode and their time back, the deepest first.
-    fn leave(&mut self) -> Result<()> {
-        for (folder, look) in self.entered.iter().rev() {
-            let mut leave = || -> io::Result<()> {
-                let fd = self.from.at(folder)?;
-                if look.mode & 0o700 != 0o700 {
-                    sys::fchmod(fd, Mode::from_raw_mode(look.mode))?;
-                }
-                sys::futimens(fd, &timestamps(look.mtime))?;
-                match sys::fsync(fd) {
-                    Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
-                    result => Ok(result?),
-                }
-            };
-            match leave() {
-                Err(error) if is_gone(&error) => {}
-                result => {
-                    result.with_context(|| format!("cannot restore {}", self.kept.shown(folder)))?
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Returns true if two are one file, or one is the copy that was made of the other.
-fn is_twin(look: &Look, twin: &Look) -> bool {
-    let shape = |look: &Look| {
-        (
-            look.what, look.size, look.mtime, look.mode, look.uid, look.gid,
-        )
-    };
-    let is_copied = matches!(look.what, NodeKind::File | NodeKind::Link);
-    look.inode == twin.inode || (is_copied && shape(look) == shape(twin))
-}
-
-fn is_gone_or_in_the_way(error: &io::Error) -> bool {
+pub(super) fn is_gone_or_in_the_way(error: &io::Error) -> bool {
     is_gone(error)
         || matches!(
             error.kind(),

@@ -10,6 +10,7 @@ pub mod listing;
 pub mod names;
 pub mod owners;
 pub mod powers;
+pub mod release;
 pub mod unpack;
 pub mod walk;
 
@@ -35,8 +36,9 @@ use self::{
 };
 pub use self::{
     attributes::Privilege,
-    keep::{keep_excluded, keep_excluded_in_children, release},
+    keep::{keep_excluded, keep_excluded_in_children},
     listing::{listing, listing_of_one},
+    release::release,
 };
 use crate::{
     error::{Failure, Kind},

@@ -84,7 +84,7 @@ impl Powers {
 
     /// Returns true if a file of ours may be given to this user.
     pub fn may_give_to_user(&self, uid: u32) -> bool {
-        geteuid().as_raw() == uid || (self.has(CHOWN) && self.uids.have(uid))
+        (self.has(CHOWN) && self.uids.have(uid)) || geteuid().as_raw() == uid
     }
 
     /// Returns true if a file of ours may be given to this group.
