@@ -278,7 +278,7 @@ mod tests {
         fn the_length_of_a_header_is_known_before_it_is_made(
             path in prop_oneof!["[a-z/]{1,40}", "[a-z]{60,120}", "\\PC{1,40}", "[a-z]{90}/[a-z]{1,90}"],
             size in prop_oneof![0..5000u64, OCTAL_11 - 2..OCTAL_11 + 2],
-            mtime in prop::option::of(prop_oneof![Just(-1i64), 0..9i64, (1 << 33) - 2..(1 << 33) + 2]),
+            mtime in prop::option::of(prop_oneof![Just(-1i64), 0..9i64, (1i64 << 33) - 2..(1i64 << 33) + 2]),
             ids in prop::option::of(OCTAL_7 - 2..OCTAL_7 + 2),
             user in prop::option::of("[a-z]{0,40}|\\PC{0,8}"),
         ) {
