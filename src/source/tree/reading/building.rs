@@ -21,6 +21,7 @@ use crate::{
         limits::MAX_LINE_BYTES,
         manifest::{FileRecord, LineReader, ListedNode},
         named::Named,
+        relative::by_component,
         tree::{FolderRecord, Tree},
     },
     source::staged::StagedContent,
@@ -37,7 +38,9 @@ pub(super) struct Building<'a> {
     spool: Option<ListingSpool>,
     files: u64,
     others: u64,
-    /// The folders above the last finding.
+    /// The path of the last finding.
+    last: Vec<u8>,
+    /// The folders above it.
     above: Vec<Above>,
     tree: Tree,
     databases: Vec<(EntryName, FileRecord)>,
@@ -67,6 +70,7 @@ impl<'a> Building<'a> {
             spool: None,
             files: 0,
             others: 0,
+            last: Vec::new(),
             above: Vec::new(),
             tree: Tree {
                 root,
@@ -153,8 +157,14 @@ impl<'a> Building<'a> {
         Ok(true)
     }
 
-    /// Leaves the folders that `path` does not lie in; returns true if it lies in the one that is left.
+    /// Leaves the folders that `path` does not lie in; returns true if it lies in the one that is left, and comes after
+    /// all that was added.
     fn is_placed(&mut self, path: &[u8]) -> bool {
+        if by_component(&self.last, path).is_ge() {
+            return false;
+        }
+        self.last.clear();
+        self.last.extend_from_slice(path);
         let folder = split(path).0;
         while let Some(last) = self.above.last() {
             if last.path == folder {

@@ -68,11 +68,10 @@ impl Relisting<'_> {
         });
     }
 
-    /// Marks the next name of the innermost listing as one that a finding has.
-    fn cover(&mut self) {
-        if let Some(level) = self.levels.last_mut() {
-            level.is_covered = true;
-        }
+    /// Marks the next name of the innermost listing as one that a finding has; returns false if another one has it.
+    fn cover(&mut self) -> bool {
+        let level = self.levels.last_mut();
+        level.is_some_and(|level| !std::mem::replace(&mut level.is_covered, true))
     }
 
     /// Returns the next name of the innermost listing.
@@ -249,9 +248,17 @@ impl Reading<'_> {
             .and_then(|(parent, name)| Look::at(parent, name));
         let look = match looked {
             Ok(look) if look.what == NodeKind::File && look.inode == file.seen.inode => look,
-            _ => return self.lose(path, file, marks::TAKEN),
+            Ok(_) => return self.lose(path, file, marks::TAKEN),
+            // It lost the name right now. Whatever gets it meanwhile comes before the file without a name.
+            Err(_) => {
+                self.take_name(relisting)?;
+                return self.lose(path, file, 0);
+            }
         };
-        relisting.cover();
+        // A file that lost its name for a moment was read again under it.
+        if !relisting.cover() {
+            return Ok(());
+        }
         if file.place == Place::Reopened && !file.seen.is_content_of(&look) {
             // It was written since it was hashed.
             let found = FoundFile {
@@ -309,7 +316,9 @@ impl Reading<'_> {
         let is_changed = relisting.is_changed(path)?;
         let is_back = state == FolderState::Gone && standing == Standing::Present(NodeKind::Folder);
         match standing {
-            Standing::Present(NodeKind::Folder) => relisting.cover(),
+            Standing::Present(NodeKind::Folder) => {
+                relisting.cover();
+            }
             Standing::Present(_) => {
                 // It is something else now, which comes before what was in it.
                 self.is_new = true;

@@ -46,6 +46,8 @@ struct Namesakes {
     is_read: bool,
     /// True if a file with this inode was missed.
     is_missed: bool,
+    /// The last round in which a name of it was lost or missed: until then it was there.
+    last: u32,
 }
 
 impl Reading<'_> {
@@ -88,11 +90,14 @@ impl Reading<'_> {
             match Finding::of_bytes(bytes)?.node {
                 FoundNode::File(file) if is_in(file.seen.inode) => {
                     if file.is(marks::HOMELESS | marks::FRESH) {
-                        all.entry(file.seen.inode).or_default();
+                        let namesakes = all.entry(file.seen.inode).or_default();
+                        namesakes.last = namesakes.last.max(file.since);
                     }
                 }
-                FoundNode::Missed(inode, _) if is_in(inode) => {
-                    all.entry(inode).or_default().is_missed = true;
+                FoundNode::Missed(inode, since) if is_in(inode) => {
+                    let namesakes = all.entry(inode).or_default();
+                    namesakes.is_missed = true;
+                    namesakes.last = namesakes.last.max(since);
                 }
                 _ => {}
             }
@@ -166,7 +171,7 @@ impl Reading<'_> {
     ) -> bool {
         let is_elsewhere = namesakes.alive > 0 || namesakes.is_read;
         let is_copied = file.place != Place::Reopened;
-        let is_young = !self.is_still && self.round - file.since < PATIENCE;
+        let is_young = !self.is_still && self.round - namesakes.last < PATIENCE;
         if (is_copied || is_young) && is_free && !is_elsewhere {
             namesakes.is_read = true;
             return true;
