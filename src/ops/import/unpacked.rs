@@ -84,9 +84,12 @@ impl<'a> Unpacked<'a> {
             listings: BTreeSet::new(),
             largest: 0,
             steps: Vec::new(),
+            is_rehearsed: false,
         };
-        if (request.rehearsal, request.staging) == (Rehearsal::Real, KeepStaging::No) {
-            sink.finish_directories();
+        match (request.rehearsal, request.staging) {
+            (Rehearsal::Real, KeepStaging::No) => sink.finish_directories(),
+            (Rehearsal::DryRun, KeepStaging::No) => sink.is_rehearsed = true,
+            _ => {}
         }
         let verified = request.archive.read(context, "unpacking", &mut sink)?;
         let bytes = sink.bytes;

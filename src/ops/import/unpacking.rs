@@ -46,6 +46,8 @@ pub struct Unpack<'a> {
     pub selection: &'a Selection,
     pub targets: &'a Targets,
     pub unpacking: Unpacking,
+    /// True if nothing is put in place: files of directories, but for databases, are verified and not unpacked.
+    pub is_rehearsed: bool,
     /// The listings among the entries.
     pub listings: BTreeSet<EntryName>,
     /// The size of the largest file so far.
@@ -55,6 +57,19 @@ pub struct Unpack<'a> {
 }
 
 impl Unpack<'_> {
+    /// Returns true if a file is verified and not unpacked. Nothing needs its content in a rehearsal: the record tells
+    /// whether it changes, and removing a million new files slows the import down that follows.
+    fn is_passed_over(&self, name: &EntryName, record: &FileRecord) -> bool {
+        let is_apart = || {
+            self.settings
+                .sources
+                .iter()
+                .any(|source| source.name == *name)
+        };
+        let is_below = name.as_str().contains('/');
+        self.is_rehearsed && is_below && record.engine().is_none() && !is_apart()
+    }
+
     /// Sets the attributes of files of directories while they are unpacked, if the staged files themselves are moved
     /// into place.
     pub fn finish_directories(&mut self) {
@@ -136,7 +151,7 @@ impl Sink for Unpack<'_> {
             .filter(|(name, ..)| self.is_wanted(name));
         // A directory is one target of many entries. Free pages of a database are holes where it is unpacked.
         let mut placed: BTreeMap<&PathBuf, u64> = BTreeMap::new();
-        let mut total = 0u64;
+        let (mut total, mut staged) = (0u64, 0u64);
         for (name, size, stored) in wanted {
             let source = self.settings.source_of(name);
             let target = source.and_then(|source| self.targets.paths.get(&source.name));
@@ -144,13 +159,21 @@ impl Sink for Unpack<'_> {
                 let bytes = placed.entry(target).or_default();
                 *bytes = bytes.saturating_add(size);
                 total = total.saturating_add(stored);
+                let record = manifest.files.get(name);
+                let is_passed_over = match record {
+                    Some(record) => self.is_passed_over(name, record),
+                    None => self.is_rehearsed,
+                };
+                if !is_passed_over {
+                    staged = staged.saturating_add(stored);
+                }
             }
         }
         let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
         self.bytes = total;
         self.staging = Some(Staging::with_room(
             self.places,
-            total,
+            staged,
             "the unpacked archive",
         )?);
         // A rehearsal stages elsewhere, and still tells whether there would be room.
@@ -181,6 +204,9 @@ impl Sink for Unpack<'_> {
             return Ok(Box::new(io::sink()));
         }
         self.require_file(name, record)?;
+        if self.is_passed_over(name, record) {
+            return Ok(Box::new(io::sink()));
+        }
         let staging = self
             .staging
             .as_ref()

@@ -31,7 +31,7 @@ use crate::{
 pub struct Findings {
     /// True if this machine's directory is already what an import makes of the archive's.
     pub is_unchanged: bool,
-    /// What cannot be restored.
+    /// The attributes that cannot be restored.
     pub lost: LostAttributes,
     /// The companions of the archive's databases that the rules exclude, by their paths in the directory.
     pub companions: Vec<Vec<u8>>,
