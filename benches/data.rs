@@ -1,8 +1,10 @@
-//! Makes what the benchmarks work on, the same bytes at each run: `bench_data FOLDER state|small|random [MEGABYTES]`.
+//! Makes what the benchmarks work on, the same bytes at each run: `bench_data FOLDER state|small|random [MEGABYTES]`,
+//! `bench_data FOLDER many|one [FILES]`.
 //!
 //! `state` is the state of a service: a redb database of deployment records of about so many megabytes with its
 //! configuration, `etc/` and `data/`. `aged` is the same with the oldest records deleted. `random` is the same with a database that does not shrink. `small` is 20,000
-//! configuration files in `files/`. `change FOLDER PERCENT` writes the newest records of a database again.
+//! configuration files in `files/`. `many` is a million files of 0 to 4 KiB there, in 5,000 folders; `one` is the same in one
+//! folder. `change FOLDER PERCENT` writes the newest records of a database again.
 #![expect(
     clippy::disallowed_methods,
     reason = "it makes files to be measured with"
@@ -33,14 +35,20 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let folder = PathBuf::from(arguments.next().context("which folder?")?);
     let mut text = || arguments.next().and_then(|word| word.into_string().ok());
-    let kind = text().context("state, aged, small, random or change?")?;
-    let number: u64 = text().map_or(Ok(256), |number| number.parse())?;
+    let kind = text().context("state, aged, small, random, many, one or change?")?;
+    let default = match kind.as_str() {
+        "many" | "one" => 1_000_000,
+        _ => 256,
+    };
+    let number: u64 = text().map_or(Ok(default), |number| number.parse())?;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     match kind.as_str() {
         "state" => state(&folder, &mut random, number),
         "aged" => aged(&folder, &mut random, number),
         "random" => blobs(&folder, &mut random, number),
         "small" => small(&folder, &mut random),
+        "many" => many(&folder, &mut random, number, 5000),
+        "one" => many(&folder, &mut random, number, 1),
         "change" => change(&folder, &mut random, number),
         other => bail!("{other}?"),
     }
@@ -228,6 +236,27 @@ fn small(folder: &Path, random: &mut Random) -> Result<()> {
             );
         }
         fs::write(group.join(format!("service{number:05}.toml")), text)?;
+    }
+    Ok(())
+}
+
+/// Makes files of 0 to 4 KiB, which shrink about as mail does.
+fn many(folder: &Path, random: &mut Random, files: u64, folders: u64) -> Result<()> {
+    const MOST_BYTES: u64 = 4096;
+    let mut text = String::new();
+    while text.len() < 4 << 20 {
+        let (step, result) = (random.of(&STEPS), random.of(&RESULTS));
+        let _ = writeln!(text, "{step} {result} {}", random.hex(12));
+    }
+    let text = text.as_bytes();
+    for at in 0..folders {
+        fs::create_dir_all(folder.join(format!("files/folder{at:04}")))?;
+    }
+    for number in 0..files {
+        let size = random.below(MOST_BYTES + 1) as usize;
+        let start = random.below(text.len() as u64 - MOST_BYTES) as usize;
+        let name = format!("files/folder{:04}/file{number:07}", number % folders);
+        fs::write(folder.join(name), &text[start..start + size])?;
     }
     Ok(())
 }
