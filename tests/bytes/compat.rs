@@ -150,6 +150,12 @@ mod fixtures {
         ),
     ];
 
+    /// The one of them with a listing; what it holds is compared in `listings::golden`.
+    const LISTED: (&str, &str) = (
+        "hookshot-1.2.tar.gz",
+        "cf19c5b61304eb6d0cf0d3bc5491ec9a9d017a66a76972c15f59222ea5d62a48",
+    );
+
     fn fixture(name: &str) -> Vec<u8> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/archives");
         fs::read(folder.join(name)).expect(name)
@@ -168,7 +174,10 @@ mod fixtures {
             })
             .collect();
         found.sort();
-        let mut expected = FIXTURES.map(|(name, digest)| (name.to_owned(), digest.to_owned()));
+        let expected = FIXTURES.iter().chain([&LISTED]);
+        let mut expected: Vec<(String, String)> = expected
+            .map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned()))
+            .collect();
         expected.sort();
         assert_eq!(found, expected);
     }

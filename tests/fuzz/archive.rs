@@ -38,8 +38,12 @@ pub type Accepted = (Manifest, BTreeMap<String, Vec<u8>>);
 /// Reads the archive as a file and as a stream, which must agree, and compares each content with its digest.
 pub fn read(bytes: &[u8]) -> Option<Accepted> {
     let scratch = PathBuf::from("/dev/shm");
-    let file = judge(Input::Seekable(Box::new(Cursor::new(bytes.to_vec())), scratch.clone()));
-    let stream = judge(Input::Stream(Box::new(Cursor::new(bytes.to_vec())), scratch));
+    let seekable = Box::new(Cursor::new(bytes.to_vec()));
+    let file = judge(Input::Seekable(seekable, scratch.clone()));
+    let stream = judge(Input::Stream(
+        Box::new(Cursor::new(bytes.to_vec())),
+        scratch,
+    ));
     assert_eq!(file, stream, "a file and a stream are judged alike");
     file
 }
@@ -47,12 +51,29 @@ pub fn read(bytes: &[u8]) -> Option<Accepted> {
 fn judge(input: Input) -> Option<Accepted> {
     let mut found = Collect::default();
     let verified = archive::read("archive", input, Threads::ONE, &mut found).ok()?;
-    let files = &verified.manifest().files;
-    assert_eq!(found.0.len(), files.len(), "each entry is given");
-    for (name, record) in files {
-        let content = &found.0[name.as_str()];
-        assert_eq!(content.len() as u64, record.size, "{name}");
-        assert_eq!(Digest::of(content), record.checksum, "{name}");
+    let manifest = verified.manifest();
+    assert_eq!(
+        found.0.len() as u64,
+        manifest.count(),
+        "each entry is given"
+    );
+    for (name, record) in &manifest.files {
+        check(&found, name, record);
     }
-    Some((verified.manifest().clone(), found.0))
+    for name in manifest.directories.keys() {
+        let directory = verified.directory(name).expect("it has a listing");
+        for line in directory.lines().expect("readable") {
+            if let Some(record) = line.expect("proven").file() {
+                check(&found, &record.path, record);
+            }
+        }
+    }
+    Some((manifest.clone(), found.0))
+}
+
+/// Compares the content of an entry with its record.
+fn check(found: &Collect, name: &EntryName, record: &FileRecord) {
+    let content = &found.0[name.as_str()];
+    assert_eq!(content.len() as u64, record.size, "{name}");
+    assert_eq!(Digest::of(content), record.checksum, "{name}");
 }

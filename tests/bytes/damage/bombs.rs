@@ -363,3 +363,79 @@ fn a_manifest_of_many_small_values_costs_no_more_than_a_large_one() {
         check_within(256 << 10, "60 MiB of numbers", &bomb, &["manifest.json "]);
     }
 }
+
+/// Archives with a listing that is far larger than what a run may take.
+mod listings {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+    use crate::listings::forged::{Forged, LISTING, Packer::Hookshot, begin, file};
+
+    /// The archive of a listing of this size, which begins with some lines and goes on with gzip members.
+    fn archive(forged: &mut Forged, bytes: u64, beginning: &[u8], rest: &[u8]) -> Vec<u8> {
+        forged.record["size"] = json!(bytes);
+        let mut before = Tar::new();
+        begin(&mut before, &forged.manifest(), Hookshot);
+        before
+            .header(
+                format!("{ROOT}/{LISTING}").as_bytes(),
+                EntryType::Regular,
+                bytes,
+            )
+            .raw(beginning);
+        [&gzip(&before.bytes()), rest, &gzip(&Tar::new().ended())].concat()
+    }
+
+    #[test]
+    fn more_lines_than_are_promised_end_it_at_once() {
+        let mut forged = Forged::good();
+        let lines = (0..10_000).map(|number| file(&format!("{number:05}"), b"") + "\n");
+        let lines: String = lines.collect();
+        let archive = archive(&mut forged, GIB, lines.as_bytes(), &gzip_zeros(1024));
+        check(
+            "lines",
+            &archive,
+            &["it has more than the 5 files that the manifest says"],
+        );
+    }
+
+    #[test]
+    fn a_line_without_an_end_ends_it_at_once() {
+        let mut forged = Forged::good();
+        let spaces = gzip(&vec![b' '; 1 << 20]).repeat(1024);
+        let archive = archive(&mut forged, GIB, b"", &spaces);
+        check("spaces", &archive, &["line 1 is longer than 65536 bytes"]);
+    }
+
+    /// A listing of 120 MB, all of whose lines are good and promised.
+    #[test]
+    fn a_listing_that_is_larger_than_the_memory_is_read_in_it() {
+        const LINES: u64 = 4000;
+        let mut forged = Forged::of(&[]);
+        let filler = "u".repeat(30_000);
+        let line = |number: u64| {
+            let line = file(&format!("{number:05}"), b"");
+            line.replace('}', &format!(r#","user":"{filler}"}}"#)) + "\n"
+        };
+        let mut hashing = hookshot::model::digest::Hashing::new(std::io::sink());
+        let mut text = GzEncoder::new(Vec::new(), Compression::fast());
+        for number in 0..LINES {
+            hashing.write_all(line(number).as_bytes()).expect("hashed");
+            text.write_all(line(number).as_bytes()).expect("written");
+        }
+        let (digest, bytes) = hashing.finish();
+        let padding = bytes.next_multiple_of(512) - bytes;
+        text.write_all(&vec![0; padding as usize]).expect("written");
+        let text = text.finish().expect("written");
+        forged.record["checksum"] = json!(digest.to_string());
+        forged.promise("files", LINES);
+        let archive = archive(&mut forged, bytes, b"", &text);
+        let says = [
+            "missing: the manifest lists data/00000",
+            "more files that the listing of data has",
+        ];
+        check("a good listing", &archive, &says);
+    }
+}

@@ -3,6 +3,7 @@
 mod bombs;
 mod gzip_layer;
 mod kinds;
+mod listings;
 mod manifest;
 mod mutation;
 mod paths;

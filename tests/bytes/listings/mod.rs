@@ -1,6 +1,7 @@
 //! Archives with a directory of many files, whose records stand in a listing: good ones, and what no export writes.
 
-mod forged;
+pub mod forged;
+mod golden;
 mod indexed;
 mod order;
 mod stream;

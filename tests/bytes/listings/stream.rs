@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 
 use hookshot::model::entry_name::EntryName;
 
-use super::forged::{Forged, LISTING, Packer::Hookshot, file, folder, packed, read, refused};
+use serde_json::{Value, json};
+use support::forge::digest;
+
+use super::forged::{
+    Forged, LISTING,
+    Packer::{self, Hookshot, Other},
+    Part, file, folder, packed, read, refused,
+};
 
 fn name(text: &str) -> EntryName {
     EntryName::new(text).expect("a name")
@@ -322,4 +329,57 @@ fn many_faults_of_a_listing_end_the_reading() {
         "{}",
         faults[99]
     );
+}
+
+/// A second directory, and an archive of both.
+fn two_directories(turn: impl Fn(&mut Vec<Part>), packer: Packer) -> Vec<u8> {
+    let forged = Forged::good();
+    let other = |text: &[u8]| {
+        let text = String::from_utf8(text.to_vec()).expect("UTF-8");
+        text.replace("\"data", "\"more")
+            .replace("\"data.files", "\"more.files")
+    };
+    let listing = other(&forged.listing());
+    let mut manifest: Value = serde_json::from_slice(&forged.manifest()).expect("JSON");
+    let mut promised = forged.promised.clone();
+    promised["listing"] = "more.files.jsonl".into();
+    manifest["directories"]["more"] = promised;
+    manifest["files"]["more.files.jsonl"] = json!({
+        "path": "more.files.jsonl", "size": listing.len(), "checksum": digest(listing.as_bytes()), "mode": "0600",
+    });
+    let mut parts = forged.parts();
+    let secrets = parts.pop().expect("an entry");
+    parts.push(("more.files.jsonl".to_owned(), listing.into_bytes()));
+    let files = forged.files.iter();
+    parts.extend(files.map(|(path, content)| (path.replacen("data", "more", 1), content.clone())));
+    parts.push(secrets);
+    turn(&mut parts);
+    packed(manifest.to_string().as_bytes(), &parts, packer)
+}
+
+#[test]
+fn two_directories_may_have_listings() {
+    for packer in [Hookshot, Other] {
+        let (verified, sink) = read(&two_directories(|_| {}, packer)).expect("good");
+        assert_eq!(sink.given, 13);
+        for directory in ["data", "more"] {
+            let contents = verified.directory(&name(directory)).expect("listed");
+            assert_eq!(contents.lines().expect("readable").count(), 7);
+        }
+    }
+    // The files of one between those of the other.
+    let mixed = |parts: &mut Vec<Part>| {
+        let moved = parts.remove(1);
+        parts.insert(8, moved);
+    };
+    read(&two_directories(mixed, Other)).expect("good");
+    let reasons = [
+        "missing: the manifest lists data/a/one",
+        "out of order: data/a/one",
+    ];
+    refused(&two_directories(mixed, Hookshot), &reasons);
+    let swapped = |parts: &mut Vec<Part>| parts.swap(2, 8);
+    read(&two_directories(swapped, Other)).expect("good");
+    let faults = super::forged::faults(&two_directories(swapped, Hookshot));
+    assert!(faults.len() >= 4, "{faults:?}");
 }
