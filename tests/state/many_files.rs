@@ -288,6 +288,89 @@ fn inspect_and_verify_count_a_listed_directory_and_look_into_its_databases() {
 }
 
 #[test]
+fn torn_and_lost_files_of_a_listed_directory_are_known_without_its_listing() {
+    let machine = machine();
+    let files = machine.path("data/files");
+    let config = fs::read_to_string(machine.path("etc/config.toml")).expect("it");
+    let destination = "[backup.destinations.local]\nurl = \"../out/kept\"\n\n[[";
+    let config = config.replacen("[[", destination, 1);
+    machine.write("etc/config.toml", config, 0o600);
+    fill(&files, LISTED, 10);
+    let database = rusqlite::Connection::open(files.join("app.db")).expect("a database");
+    database
+        .execute_batch("CREATE TABLE t(a)")
+        .expect("a table");
+    drop(database);
+    fs::create_dir(machine.path("out/kept")).expect("a folder");
+    let kept = |day| {
+        let name = format!("out/kept/hookshot-state-2026010{day}-030000.tar.gz");
+        machine.path(&name).to_str().expect("UTF-8").to_owned()
+    };
+    machine.run(&["export", &kept(1)]).exits(0);
+    let damaged = [b"SQLite format 3\0".as_slice(), &[b'x'; 5000]].concat();
+    fs::write(files.join("app.db"), damaged).expect("a file");
+    machine.run(&["export", &kept(2)]).exits(3);
+    let torn = machine.run(&["verify", &kept(2), "--json"]).exits(0).json();
+    assert_eq!(torn["archives"][0]["torn"][0], "files/app.db");
+    let shown = machine.run(&["inspect", &kept(2)]).exits(0).text();
+    assert!(shown.contains("torn      1 files in files"), "{shown}");
+    let listed = ["list", "@local", "--long", "--json"];
+    let listed = machine.run(&listed).exits(0).json();
+    assert_eq!(listed["archives"][0]["torn"], 1, "{listed}");
+    assert_eq!(listed["archives"][0]["entries"], LISTED + 2, "{listed}");
+    let latest = machine
+        .run(&["inspect", "@local/latest", "--json"])
+        .exits(0);
+    let latest = latest.says("A database in an archive is torn; trying the next older one");
+    assert!(latest.text().contains("20260101"), "{}", latest.text());
+    for number in 0..30 {
+        fs::remove_dir_all(files.join(format!("d{number:04}"))).expect("removed");
+    }
+    fs::remove_file(files.join("app.db")).expect("removed");
+    let lost = machine.run(&["export", "@local"]).exits(0);
+    lost.says("files has lost more than half")
+        .says("10002 files");
+}
+
+#[test]
+fn a_source_behind_a_link_of_a_listed_directory_comes_back_where_the_link_leads() {
+    let machine = machine();
+    let config = fs::read_to_string(machine.path("etc/config.toml")).expect("it");
+    let more = "links = \"all\"\n\n[[backup.sources]]\nname = \"key\"\nkind = \"file\"\n\
+        path = \"../data/files/key\"\n";
+    machine.write("etc/config.toml", config + more, 0o600);
+    let files = machine.path("data/files");
+    fill(&files, LISTED, 10);
+    machine.write("data/key", "secret of a service", 0o600);
+    symlink("../key", files.join("key")).expect("a link");
+    let archive = machine.export("a.tar.gz");
+    for from in [archive.as_str(), "-"] {
+        fs::remove_dir_all(machine.path("data")).expect("lost");
+        let input = fs::read(&archive).expect("the archive");
+        machine.run_with(&["import", from], &input).exits(0);
+        assert_eq!(machine.read("data/key"), b"secret of a service");
+        let leads = fs::read_link(files.join("key")).expect("a link");
+        assert_eq!(leads, Path::new("../key"));
+    }
+}
+
+#[test]
+fn a_listed_directory_of_a_pattern_comes_back_although_it_is_lost() {
+    let machine = machine();
+    let text = "[backup]\ninclude_config = false\n\n[[backup.sources]]\nname = \"site-*\"\n\
+        kind = \"directory\"\npath = \"../data/sites/*\"\n";
+    machine.write("etc/config.toml", text, 0o600);
+    fill(&machine.path("data/sites/big"), LISTED, 10);
+    fill(&machine.path("data/sites/small"), 3, 10);
+    let archive = machine.export("a.tar.gz");
+    fs::rename(machine.path("data/sites/big"), machine.path("out/big")).expect("lost");
+    machine.run(&["import", &archive]).exits(0);
+    script(&machine, "diff -r big ../data/sites/big");
+    let shown = machine.run(&["diff", &archive]).exits(0);
+    assert!(!shown.text().contains("site-big.files.jsonl"));
+}
+
+#[test]
 fn every_verb_handles_a_hundred_thousand_files_within_96_mib() {
     let machine = machine();
     fill(&machine.path("data/files"), 100_000, 4096);
