@@ -124,7 +124,7 @@ impl Reading<'_> {
                     None => !dropped.contains(number) && !file.is(marks::HOMELESS),
                     Some(namesakes) if file.is(marks::HOMELESS) => {
                         let is_free = !file.is(marks::TAKEN) && !is_at_or_below(path, &leaf);
-                        self.stays(path, &file, namesakes, is_free, vanished)
+                        self.stays(&file, namesakes, is_free)
                     }
                     Some(namesakes) => {
                         let is_kept = namesakes.alive < 2 || is_there(&mut folders, path, &file);
@@ -132,15 +132,6 @@ impl Reading<'_> {
                         is_kept
                     }
                 },
-                FoundNode::Missed(inode, _) => {
-                    if let Some(namesakes) = all.get(&inode)
-                        && !namesakes.is_read
-                        && !self.companions.contains(path)
-                    {
-                        vanished.add(|| self.say_vanished(path));
-                    }
-                    false
-                }
                 FoundNode::Link(_) => true,
                 _ => false,
             };
@@ -156,30 +147,54 @@ impl Reading<'_> {
             }
             number += 1;
         }
+        self.name_vanished(found, &mut all, dropped, vanished)
+    }
+
+    /// Names the files of which nothing stays.
+    fn name_vanished(
+        &self,
+        found: &Round,
+        all: &mut HashMap<(u64, u64), Namesakes>,
+        dropped: &Dropped,
+        vanished: &mut Named,
+    ) -> Result<()> {
+        let mut number = 0;
+        let mut cursor = found.tape.cursor();
+        while let Some(bytes) = cursor.next()? {
+            let Finding { path, node } = Finding::of_bytes(bytes)?;
+            let is_gone = match node {
+                FoundNode::File(file) if file.is(marks::HOMELESS) && dropped.contains(number) => {
+                    let namesakes = all.get_mut(&file.seen.inode);
+                    namesakes.is_some_and(|namesakes| {
+                        let is_found = namesakes.alive > 0 || namesakes.is_read;
+                        let is_gone = !is_found && !file.is(marks::TAKEN);
+                        // Its names followed one another: one is enough.
+                        namesakes.is_read |= is_gone;
+                        is_gone
+                    })
+                }
+                FoundNode::Missed(inode, _) => {
+                    all.get(&inode).is_some_and(|namesakes| !namesakes.is_read)
+                }
+                _ => false,
+            };
+            if is_gone && !self.companions.contains(path) {
+                vanished.add(|| self.say_vanished(path));
+            }
+            number += 1;
+        }
         Ok(())
     }
 
     /// Returns true if a file without a name stays: a copy does, and in a directory that is never still, a file that lost
     /// its name a moment ago, which is looked for when it is packed.
-    fn stays(
-        &self,
-        path: &[u8],
-        file: &ReadFile<'_>,
-        namesakes: &mut Namesakes,
-        is_free: bool,
-        vanished: &mut Named,
-    ) -> bool {
+    fn stays(&self, file: &ReadFile<'_>, namesakes: &mut Namesakes, is_free: bool) -> bool {
         let is_elsewhere = namesakes.alive > 0 || namesakes.is_read;
         let is_copied = file.place != Place::Reopened;
         let is_young = !self.is_still && self.round - namesakes.last < PATIENCE;
-        if (is_copied || is_young) && is_free && !is_elsewhere {
-            namesakes.is_read = true;
-            return true;
-        }
-        if !is_elsewhere && !file.is(marks::TAKEN) && !self.companions.contains(path) {
-            vanished.add(|| self.say_vanished(path));
-        }
-        false
+        let stays = (is_copied || is_young) && is_free && !is_elsewhere;
+        namesakes.is_read |= stays;
+        stays
     }
 
     pub(super) fn say_vanished(&self, path: &[u8]) -> String {
