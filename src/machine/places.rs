@@ -3,6 +3,7 @@
 
 use std::{
     fs, io,
+    ops::ControlFlow,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -17,6 +18,7 @@ use super::obstacle::{Obstacle, ObstacleKind};
 use crate::{
     config::Settings,
     disk::{
+        below::visit_below,
         exists, folder_of, holder,
         mounts::{Mounts, Namespaces, OtherMount},
         overlay::is_fixed_by_overlay,
@@ -201,30 +203,32 @@ const ATTRIBUTE: &str =
 /// Returns what forbids to remove `path` and everything in it, if anything does.
 fn unremovable(path: &Path) -> Option<String> {
     let metadata = path.symlink_metadata().ok()?;
-    let mut ahead = vec![(path.to_owned(), metadata.is_dir())];
-    while let Some((path, is_folder)) = ahead.pop() {
-        if let Some(attribute) = fixed(&path) {
-            return Some(format!("{} is {attribute}", path.display()));
-        }
-        if !is_folder {
-            continue;
-        }
-        let mut entries = match path.read_dir() {
-            Ok(entries) => entries.flatten().peekable(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Some(format!("cannot read {}: {error}", path.display())),
-        };
-        if entries.peek().is_some()
-            && let Some(reason) = unwritable(&path)
-        {
-            return Some(reason);
-        }
-        ahead.extend(entries.map(|entry| {
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            (entry.path(), is_folder)
-        }));
+    let mut reason = unremovable_one(path, metadata.is_dir());
+    if reason.is_none() && metadata.is_dir() {
+        visit_below(path, &|_, _| true, &mut |entry, metadata| {
+            reason = unremovable_one(&entry.path(), metadata.is_dir());
+            match reason {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
+        });
     }
-    None
+    reason
+}
+
+/// Returns what forbids to remove the file, or what lies in the folder, at `path`.
+fn unremovable_one(path: &Path, is_folder: bool) -> Option<String> {
+    if let Some(attribute) = fixed(path) {
+        return Some(format!("{} is {attribute}", path.display()));
+    }
+    if !is_folder {
+        return None;
+    }
+    match path.read_dir() {
+        Ok(mut entries) => entries.next().and_then(|_| unwritable(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("cannot read {}: {error}", path.display())),
+    }
 }
 
 /// Returns the attribute that keeps what is at `path` from being renamed or removed, if it has one.

@@ -9,8 +9,8 @@ use std::{
     path::Path,
 };
 
-use super::{below::visit_below, open::has_open, process::Holder};
-use crate::disk::{open_regular, range_lock::locked_by};
+use super::{open::has_open, process::Holder};
+use crate::disk::{below::visit_below, open_regular, range_lock::locked_by};
 
 /// The first PID namespace of a machine, which sees all others (linux/proc_ns.h, `PROC_PID_INIT_INO`).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";

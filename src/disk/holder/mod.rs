@@ -1,6 +1,5 @@
 //! The holders of a file: the processes that have a lock on it or have it open, from /proc.
 
-mod below;
 mod locks;
 mod open;
 mod process;

@@ -10,11 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    below::visit_below,
-    process::{Holder, OpenMode},
-};
+use super::process::{Holder, OpenMode};
 use crate::disk::{
+    below::visit_below,
     folder_of,
     mounts::{is_same_mount, namespace_of},
 };
