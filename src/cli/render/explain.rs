@@ -62,6 +62,7 @@ pub fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
     }
     failure.hint(format!(
         "temporary files go to {folder}, as TMPDIR says (/tmp if it says nothing): it must be there, writable, and \
-            have room for the largest database; or set TMPDIR to another folder"
+            have room for the largest database and 400 bytes for each file of a large directory; or set TMPDIR to \
+            another folder"
     ))
 }

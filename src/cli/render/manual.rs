@@ -35,7 +35,8 @@ const ENVIRONMENT: [(&str, &str); 10] = [
     ),
     (
         "TMPDIR",
-        "The folder for temporary files, /tmp by default. It needs room for the largest database.",
+        "The folder for temporary files, /tmp by default. It needs room for the largest database, and 400 \
+            bytes for each file of a large directory.",
     ),
     ("NO_COLOR", "Turns colour off if it is not empty."),
     (

@@ -104,7 +104,7 @@ fn lines(report: &VerifyReport, scratch: &Path) -> String {
             match archive.read {
                 true => format!("{}: NOT GOOD\n{faults}", printable_line(&archive.archive)),
                 false if archive.faults.iter().any(is_our_fault) => format!(
-                    "{}: not checked, because the temporary folder cannot take its databases\n{faults}",
+                    "{}: not checked, because the temporary folder cannot take its databases or listings\n{faults}",
                     printable_line(&archive.archive)
                 ),
                 false => format!(
