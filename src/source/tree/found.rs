@@ -125,7 +125,7 @@ pub fn counted(bytes: &[u8]) -> Counted {
 
 impl<'a> Finding<'a> {
     /// Returns it as bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(self) -> Vec<u8> {
         let (tag, mark) = match &self.node {
             FoundNode::File(file) => (FILE, file.marks),
             FoundNode::Folder(state, ..) => (FOLDER, *state as u8),

@@ -98,7 +98,7 @@ pub enum Done {
     /// Findings, framed.
     Ready(Vec<u8>),
     /// A file, and the outcome of reading it.
-    File(FoundFile, Outcome),
+    File(FoundFile, Box<Outcome>),
 }
 
 type Job = (Vec<Item>, mpsc::SyncSender<Vec<Done>>);
@@ -359,7 +359,7 @@ impl<'a> Hasher<'a> {
                         true => Outcome::Gone,
                         false => Outcome::Failed(error),
                     });
-                    done.push(Done::File(found, outcome));
+                    done.push(Done::File(found, Box::new(outcome)));
                 }
             }
         }

@@ -298,10 +298,10 @@ impl<'a> Reading<'a> {
                 Done::Ready(findings) => self.out.tape.push_framed(&findings)?,
                 Done::File(found, outcome) => {
                     let is_companion = self.companions.contains(found.name.as_bytes());
-                    if is_companion && !matches!(outcome, Outcome::Database(_)) {
+                    if is_companion && !matches!(*outcome, Outcome::Database(_)) {
                         continue;
                     }
-                    if let Some(finding) = self.finding(&mut folders, &found, outcome)? {
+                    if let Some(finding) = self.finding(&mut folders, &found, *outcome)? {
                         self.out.count(&finding);
                         self.out.tape.push(&finding)?;
                     }

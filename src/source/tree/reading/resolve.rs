@@ -88,11 +88,11 @@ impl Reading<'_> {
         let mut cursor = found.tape.cursor();
         while let Some(bytes) = cursor.next()? {
             match Finding::of_bytes(bytes)?.node {
-                FoundNode::File(file) if is_in(file.seen.inode) => {
-                    if file.is(marks::HOMELESS | marks::FRESH) {
-                        let namesakes = all.entry(file.seen.inode).or_default();
-                        namesakes.last = namesakes.last.max(file.since);
-                    }
+                FoundNode::File(file)
+                    if file.is(marks::HOMELESS | marks::FRESH) && is_in(file.seen.inode) =>
+                {
+                    let namesakes = all.entry(file.seen.inode).or_default();
+                    namesakes.last = namesakes.last.max(file.since);
                 }
                 FoundNode::Missed(inode, since) if is_in(inode) => {
                     let namesakes = all.entry(inode).or_default();
