@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use self::compare::DirectorySides;
 pub use self::compare::TornFiles;
 use super::{attributes::OwnerNames, unpacked::Unpacked};
 use crate::{
@@ -94,7 +95,17 @@ impl<'a> Directory<'a> {
     /// links, modes, and owners and attributes as far as they can be restored. What cannot be restored is remarked, and
     /// makes no difference. `owners` sees everything that is restored.
     pub fn is_unchanged(&mut self, owners: &mut OwnerNames) -> Result<bool> {
-        let found = self.compare(owners)?;
+        let sides = DirectorySides {
+            context: self.context,
+            settings: self.settings,
+            unpacked: self.unpacked,
+            source: self.source,
+            contents: &self.contents,
+            tree: &self.tree,
+            target: self.target,
+            outside: &self.outside,
+        };
+        let found = sides.compare(owners)?;
         let (is_unchanged, lost) = (found.is_unchanged, found.lost);
         (self.companions, self.torn) = (found.companions, found.torn);
         let name = &self.source.name;

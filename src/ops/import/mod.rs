@@ -4,6 +4,7 @@
 
 mod archived_config;
 mod attributes;
+mod children;
 mod directory;
 mod lost;
 mod planning;

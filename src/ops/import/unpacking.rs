@@ -11,9 +11,9 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
+    children::{MAX_CHILDREN, first_names},
     selection::Selection,
     targets::Targets,
-    volume::{MAX_CHILDREN, first_names},
 };
 use crate::{
     archive::{Sink, contents::DirectoryContents, listing::Listing},

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::directory::Directory;
+use super::{
+    children::{MAX_CHILDREN, first_names},
+    directory::Directory,
+};
 use crate::{
     disk::{
         survey,
@@ -20,30 +23,9 @@ use crate::{
         volume::{Own, Volume, is_replaced},
     },
     machine::obstacle::{Obstacle, ObstacleKind},
-    model::{entry_name::EntryName, manifest::ListingLine, rules::Rules},
+    model::{entry_name::EntryName, rules::Rules},
     work::{remark::RemarkKind, remarks::Remarks},
 };
-
-/// More children than this have no room in the journal.
-pub const MAX_CHILDREN: usize = 20_000;
-
-/// Returns the names of what lies directly in the directory with these records, each once.
-pub fn first_names(
-    lines: impl Iterator<Item = Result<ListingLine>>,
-) -> impl Iterator<Item = Result<Vec<u8>>> {
-    let mut last: Vec<u8> = Vec::new();
-    lines.filter_map(move |line| match line {
-        Err(error) => Some(Err(error)),
-        Ok(line) => {
-            let first = line.name.components().next().unwrap_or_default();
-            if first == last {
-                return None;
-            }
-            last = first.to_vec();
-            Some(Ok(last.clone()))
-        }
-    })
-}
 
 /// The changes of a mount point's children, and of itself.
 pub struct Children<'a> {

@@ -9,9 +9,11 @@ use std::{
 
 use anyhow::Result;
 
-use super::Directory;
 use crate::{
-    disk::tree::{attributes::AttributeWriter, foresight::Foresight},
+    archive::contents::DirectoryContents,
+    config::{Settings, sources::Source},
+    context::Context,
+    disk::tree::{attributes::AttributeWriter, foresight::Foresight, links::OutsideLinks},
     machine::look::read_directory,
     model::{
         engine::Engine,
@@ -21,9 +23,9 @@ use crate::{
         pairs::{Pair, Pairs},
         relative::{RelativeName, shown},
         rules::Rules,
-        tree::{FolderRecord, LinkRecord},
+        tree::{FolderRecord, LinkRecord, Tree},
     },
-    ops::import::{attributes::OwnerNames, lost::LostAttributes},
+    ops::import::{attributes::OwnerNames, lost::LostAttributes, unpacked::Unpacked},
 };
 
 /// The result of a comparison.
@@ -48,8 +50,22 @@ pub struct TornFiles {
     pub more: u64,
 }
 
+/// An archive's directory, and the place at which this machine has it, or would have it.
+pub struct DirectorySides<'a> {
+    pub context: &'a Context,
+    pub settings: &'a Settings,
+    pub unpacked: &'a Unpacked<'a>,
+    pub source: &'a Source,
+    pub contents: &'a DirectoryContents<'a>,
+    /// The top folder and the links of the archive's.
+    pub tree: &'a Tree,
+    pub target: &'a Path,
+    /// The links that lead out of it, by their fate.
+    pub outside: &'a OutsideLinks,
+}
+
 struct Comparison<'c, 'a> {
-    directory: &'c Directory<'a>,
+    directory: &'c DirectorySides<'a>,
     rules: Rules,
     foresight: Foresight,
     owners: &'c mut OwnerNames,
@@ -62,9 +78,9 @@ struct Comparison<'c, 'a> {
     findings: Findings,
 }
 
-impl Directory<'_> {
+impl DirectorySides<'_> {
     /// Compares the archive's directory with this machine's, and shows `owners` everything that is restored.
-    pub(super) fn compare(&self, owners: &mut OwnerNames) -> Result<Findings> {
+    pub fn compare(&self, owners: &mut OwnerNames) -> Result<Findings> {
         let name = &self.source.name;
         let here = match self.target.is_dir() {
             true => Some(read_directory(
