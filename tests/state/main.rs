@@ -13,6 +13,7 @@ mod expected;
 mod folders_of_databases;
 mod globs;
 mod links;
+mod listed_parts;
 mod many_files;
 mod movement;
 mod prepare;
