@@ -1024,7 +1024,7 @@ fn many_small_files_are_staged_and_restored() {
 #[test]
 fn a_folder_of_many_names_and_many_folders_are_listed_in_order() {
     let bench = Bench::new().with_listings();
-    let (names, folders) = (30_000, 2000);
+    let (names, folders) = (6_000, 500);
     for number in 0..names {
         let path = bench.source().join(format!("{number:x}"));
         fs::File::create(path).expect("made");
@@ -1051,6 +1051,31 @@ fn a_folder_of_many_names_and_many_folders_are_listed_in_order() {
     let files = files(&staged);
     assert_eq!(files.len() as u64, names + folders);
     assert_eq!(files.last().expect("some").name.as_str(), "data/~");
+}
+
+#[test]
+fn memory_does_not_grow_with_the_number_of_files() {
+    // Other tests may run in the same process otherwise.
+    if std::env::var_os("NEXTEST").is_none() {
+        return;
+    }
+    let most_bytes = || -> u64 {
+        let status = fs::read_to_string("/proc/self/status").expect("read");
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = most.expect("told").trim().trim_end_matches(" kB");
+        kibibytes.parse::<u64>().expect("a number") << 10
+    };
+    let bench = Bench::new().with_listings();
+    for number in 0..30_000 {
+        fs::File::create(bench.source().join(format!("{number:x}"))).expect("made");
+    }
+    bench.wait_for_a_tick();
+    let before = most_bytes();
+    let staged = bench.stage(&Rules::everything()).expect("staged");
+    let lines = staged.lines(&name()).expect("lines");
+    assert_eq!(lines.filter(Result::is_ok).count(), 30_000);
+    let grown = most_bytes() - before;
+    assert!(grown < 12 << 20, "{grown} bytes");
 }
 
 #[test]

@@ -18,8 +18,8 @@ use crate::model::{
 };
 
 /// Returns a digest over everything in the directory at `path` that `rules` keep, in the order of a [`walk`]: paths,
-/// kinds, owners and modes of all, and sizes and times of all but folders. (A folder's own time changes with excluded files as well.) Sockets,
-/// fifos and devices, which no archive holds, are excluded.
+/// kinds, owners and modes of all, and sizes and times of all but folders. (A folder's own time changes with excluded
+/// files as well.) Sockets, fifos and devices, which no archive holds, are excluded.
 ///
 /// Not promised: that a change through a shared memory map is seen, whose time comes later.
 pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {

@@ -53,7 +53,8 @@ pub struct Name<'a> {
 }
 
 /// Returns the bytes of names that a walk may keep of the next folder, beside those of the folders above it. These are
-/// let go only if they are several of many names: each would have to be read again for what comes after the next folder.
+/// let go only if they are several of many names: each would have to be read again for what comes after the next
+/// folder.
 pub fn make_room<'n>(above: impl Iterator<Item = &'n mut Names>) -> usize {
     let above: Vec<_> = above.collect();
     let held: usize = above.iter().map(|names| names.held_bytes()).sum();

@@ -161,7 +161,7 @@ mod tests {
                     0 => DiffState::Changed,
                     _ => DiffState::Unchanged,
                 },
-                text: (number % 3 == 0).then(|| "x".repeat(70)),
+                text: number.is_multiple_of(3).then(|| "x".repeat(70)),
                 there_bytes: None,
             };
             let mut spool = EntrySpool::new(scratch.path());

@@ -1,4 +1,5 @@
-//! The findings in a directory: one for each path, in the order of a listing, as bytes for a [`Tape`](super::tape::Tape).
+//! The findings in a directory: one for each path, in the order of a listing, as bytes for a
+//! [`Tape`](super::tape::Tape).
 
 use anyhow::{Context as _, Result};
 

@@ -136,8 +136,8 @@ impl ListingSpool {
         store().context(writing)
     }
 
-    /// Returns the directory, of which all lines are stored. Its files lie in `origin`, their copies in `copies`; `kept`
-    /// are copies that are files of their own.
+    /// Returns the directory, of which all lines are stored. Its files lie in `origin`, their copies in `copies`;
+    /// `kept` are copies that are files of their own.
     pub fn finish(
         self,
         origin: Arc<OpenDirectory>,

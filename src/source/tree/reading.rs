@@ -50,8 +50,8 @@ const REMEMBERED: usize = 100_000;
 
 /// The files of a directory while they are read.
 ///
-/// All findings go to a tape in the order of a listing, and each round of following writes a new one: only what is on its
-/// way to and from the hashing threads is in memory.
+/// All findings go to a tape in the order of a listing, and each round of following writes a new one: only what is on
+/// its way to and from the hashing threads is in memory.
 pub struct Reading<'a> {
     top: &'a Path,
     /// The same path without links.
@@ -396,8 +396,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads the directory, and lists changed folders again until none changes. Files that have another name now are read
-    /// under it. `begun` is the time when the first listing began. Returns all findings.
+    /// Reads the directory, and lists changed folders again until none changes. Files that have another name now are
+    /// read under it. `begun` is the time when the first listing began. Returns all findings.
     fn read(&mut self, begun: Modified) -> Result<Round> {
         let mut found = self.walk()?;
         self.fresh_mark = marks::FRESH;

@@ -40,7 +40,8 @@ impl Reading<'_> {
         self.spool.copy(folders, relative, kinds, self.caller.step)
     }
 
-    /// Copies a database as one, or else as a plain file, and returns the finding; the inner error is one of reading it.
+    /// Copies a database as one, or else as a plain file, and returns the finding; the inner error is one of reading
+    /// it.
     pub(super) fn database(
         &mut self,
         folders: &mut Folders<'_>,

@@ -1,7 +1,7 @@
 //! Folders that changed are listed again, while the findings of the round before pass by in order.
 //!
-//! A file that lost its name stays among the findings without one: its new name is read as any other, and in the end only
-//! one of them is kept.
+//! A file that lost its name stays among the findings without one: its new name is read as any other, and in the end
+//! only one of them is kept.
 
 use std::io;
 

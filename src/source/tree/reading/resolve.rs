@@ -54,9 +54,9 @@ impl Reading<'_> {
     /// Returns the findings that do not stay, and names the files that vanished. `begun` is the time when the first
     /// listing began.
     ///
-    /// Of a file that was read under two names, of which it had only one at a time, one finding stays. One without a name
-    /// stays as a copy under its old name, if that is free. A file that was never read vanished, unless a file with its
-    /// inode was read that is as old as the first listing.
+    /// Of a file that was read under two names, of which it had only one at a time, one finding stays. One without a
+    /// name stays as a copy under its old name, if that is free. A file that was never read vanished, unless a file
+    /// with its inode was read that is as old as the first listing.
     pub(super) fn resolve(
         &self,
         found: &Round,
@@ -186,8 +186,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Returns true if a file without a name stays: a copy does, and in a directory that is never still, a file that lost
-    /// its name a moment ago, which is looked for when it is packed.
+    /// Returns true if a file without a name stays: a copy does, and in a directory that is never still, a file that
+    /// lost its name a moment ago, which is looked for when it is packed.
     fn stays(&self, file: &ReadFile<'_>, namesakes: &mut Namesakes, is_free: bool) -> bool {
         let is_elsewhere = namesakes.alive > 0 || namesakes.is_read;
         let is_copied = file.place != Place::Reopened;

@@ -20,8 +20,8 @@ use crate::{
 };
 
 impl Reading<'_> {
-    /// Reads the directory, and returns all of it in order. Vanished files are named; `begun` is the time when the first
-    /// listing began.
+    /// Reads the directory, and returns all of it in order. Vanished files are named; `begun` is the time when the
+    /// first listing began.
     pub fn stage(mut self, begun: Modified) -> Result<StagedTree> {
         let found = self.read(begun)?;
         let mut vanished = Named::default();
