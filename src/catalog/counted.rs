@@ -13,9 +13,6 @@ use crate::{
     work::events::Events,
 };
 
-/// The number of files between two events.
-const STEP: u64 = 256;
-
 /// A sink that passes everything on and tells how many files came.
 pub struct Counted<'a> {
     inner: &'a mut dyn Sink,
@@ -52,8 +49,8 @@ impl Sink for Counted<'_> {
 
     fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
         self.files += 1;
-        if self.is_told && self.files.is_multiple_of(STEP) {
-            self.events.advance_files(STEP, 0);
+        if self.is_told {
+            self.events.count_one(self.files);
         }
         self.inner.end(name, record)
     }

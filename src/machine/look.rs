@@ -20,6 +20,7 @@ pub fn read_directory(
     context.begin("comparing", None);
     let caller = tree::TreeContext {
         step: &context.step(),
+        events: &context.events,
         scratch: &context.scratch,
         threads: context.threads,
         quiet: Duration::ZERO,

@@ -116,6 +116,29 @@ impl Events {
     pub fn advance_files(&self, files: u64, bytes: u64) {
         self.send(Event::Progress { bytes, files });
     }
+
+    /// Returns `items`, and adds each file among them to those that are done; many of them at a time.
+    pub fn count<T>(
+        &self,
+        items: impl Iterator<Item = T>,
+        is_file: impl Fn(&T) -> bool,
+    ) -> impl Iterator<Item = T> {
+        let mut files = 0;
+        items.inspect(move |item| {
+            if is_file(item) {
+                files += 1;
+                self.count_one(files);
+            }
+        })
+    }
+
+    /// Adds a file to those that are done, the last of `files` so far; many of them at a time.
+    pub fn count_one(&self, files: u64) {
+        const STEP: u64 = 256;
+        if files.is_multiple_of(STEP) {
+            self.advance_files(STEP, 0);
+        }
+    }
 }
 
 impl fmt::Debug for Events {

@@ -32,7 +32,7 @@ use hookshot::{
         staged::StagedContent,
         tree::{StagedTree, TreeContext, listed::ListedContent, stage},
     },
-    work::Threads,
+    work::{Threads, events::Events},
 };
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
 use tempfile::TempDir;
@@ -215,6 +215,7 @@ impl Bench {
     ) -> Result<StagedTree> {
         let caller = TreeContext {
             step,
+            events: &Events::default(),
             scratch: &self.folder().join("scratch"),
             threads: Threads::new(3).expect("some"),
             quiet,

@@ -20,7 +20,7 @@ use crate::{
     },
     error::{Failure, Kind},
     machine::refused::remark_refused,
-    model::{named::Named, written::escaped},
+    model::{manifest::ListingLine, named::Named, written::escaped},
     work::{remark::RemarkKind, remarks::Remarks},
 };
 
@@ -43,14 +43,17 @@ pub fn extract(
     if tree.secret {
         tree = tree.closed();
     }
-    context.begin("building the directory", None);
+    let events = &context.events;
+    events.begin_files("building the directory", contents.files());
     let place = staging.sibling();
     let shown_target = in_real_folder(&target);
     let outside = OutsideLinks::plan(&tree, &shown_target, LinkPolicy::AsHere, &[])
         .with_context(|| format!("cannot look at {}", target.display()))?;
     let mut foresight = Foresight::at(&shown_target, Privilege::Ours)?;
     let mut lost = Named::default();
-    let mut lines = contents.lines()?.inspect(|line| {
+    let is_file =
+        |line: &Result<ListingLine>| line.as_ref().is_ok_and(|line| line.file().is_some());
+    let mut lines = events.count(contents.lines()?, is_file).inspect(|line| {
         let Ok(line) = line else { return };
         let said = line.file().map(|record| foresight.of_file(record));
         for said in said.unwrap_or_default() {

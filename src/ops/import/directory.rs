@@ -29,7 +29,9 @@ use crate::{
         volume::Own,
     },
     machine::refused::{is_owner, remark_refused},
-    model::{entry_name::EntryName, plan::Privacy, rules::Rules, tree::Tree},
+    model::{
+        entry_name::EntryName, manifest::ListingLine, plan::Privacy, rules::Rules, tree::Tree,
+    },
     work::remark::RemarkKind,
 };
 
@@ -228,7 +230,8 @@ impl<'a> Directory<'a> {
     ) -> Result<()> {
         let privilege = self.context.privilege();
         let staged = self.unpacked.staging.place(&self.source.name);
-        self.context.begin("building the directory", None);
+        let events = &self.context.events;
+        events.begin_files("building the directory", self.contents.files());
         let restoring = Restoring {
             name: &self.source.name,
             tree: &self.tree,
@@ -242,7 +245,10 @@ impl<'a> Directory<'a> {
             privilege,
             outside: &self.outside.made,
         };
-        let refused = built::restore(&restoring, &mut self.contents.lines()?)?;
+        let is_file =
+            |line: &Result<ListingLine>| line.as_ref().is_ok_and(|line| line.file().is_some());
+        let mut lines = events.count(self.contents.lines()?, is_file);
+        let refused = built::restore(&restoring, &mut lines)?;
         let mut remarks = self.unpacked.unrestored.borrow_mut();
         let name = &self.source.name;
         for link in refused.links {

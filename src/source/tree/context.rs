@@ -3,12 +3,14 @@
 use std::{path::Path, time::Duration};
 
 use super::database::DatabaseHandling;
-use crate::work::{Advance, Threads};
+use crate::work::{Advance, Threads, events::Events};
 
 /// The caller's parts in staging a directory.
 pub struct TreeContext<'a> {
     /// A callback that is told how many bytes were read, and may end the work with an error.
     pub step: &'a Advance<'a>,
+    /// The receiver of progress by files.
+    pub events: &'a Events,
     /// The folder for the copies, which get no name in it.
     pub scratch: &'a Path,
     /// The number of reading threads.

@@ -74,6 +74,8 @@ pub struct Reading<'a> {
     companions: BTreeSet<Vec<u8>>,
     /// True if the first pass took longer than a file must be untouched.
     is_long: bool,
+    /// The number of files that were found.
+    files: u64,
     /// The number of times that folders were listed again.
     round: u32,
     /// [`marks::FRESH`] when folders are listed again, else 0.
@@ -160,6 +162,7 @@ impl<'a> Reading<'a> {
             kept: Vec::new(),
             companions: BTreeSet::new(),
             is_long: false,
+            files: 0,
             round: 0,
             fresh_mark: 0,
             fresh: HashSet::new(),
@@ -218,6 +221,8 @@ impl<'a> Reading<'a> {
                     return Ok(());
                 }
                 self.is_new = true;
+                self.files += 1;
+                self.caller.events.count_one(self.files);
                 self.hashers.add_file(FoundFile {
                     name: named(relative),
                     inode: leaf.inode,

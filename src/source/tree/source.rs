@@ -71,6 +71,7 @@ impl SourceBehavior for DirectorySource {
         context.events.begin("reading the directory", None);
         let caller = TreeContext {
             step: context.step,
+            events: context.events,
             scratch: context.scratch,
             threads: context.threads,
             quiet: request.quiet,
