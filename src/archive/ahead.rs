@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 
 use super::tar::layout::{self, BLOCK};
 use crate::{
-    model::{limits::SMALL_FILE_BYTES, manifest::FileRecord},
+    error::{Failure, Kind},
+    model::{entry_name::EntryName, limits::SMALL_FILE_BYTES, manifest::FileRecord},
     work::workers::{Threads, Workers},
 };
 
@@ -114,7 +115,7 @@ fn pack(root: &str, files: Vec<ListedFile>) -> Result<Batch> {
             .append(size, &mut batch.tar)
             .with_context(archiving)?;
         if batch.tar.len() != start + size {
-            return Err(super::writer::changed(&record.path)).with_context(archiving);
+            return Err(changed(&record.path)).with_context(archiving);
         }
         let padded = size.next_multiple_of(BLOCK as usize);
         batch.tar.resize(start + padded, 0);
@@ -122,4 +123,14 @@ fn pack(root: &str, files: Vec<ListedFile>) -> Result<Batch> {
         batch.bytes += record.size;
     }
     Ok(batch)
+}
+
+/// Returns the failure of a source whose size is not what it was.
+pub(super) fn changed(name: &EntryName) -> anyhow::Error {
+    Failure::new(
+        Kind::Failed,
+        format!("{name} changed while it was exported"),
+    )
+    .hint("export again when no process writes to the file")
+    .into()
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 pub use super::gzip::pack::Level;
 use super::{
-    ahead::{Ahead, Batch, ListedFile},
+    ahead::{Ahead, Batch, ListedFile, changed},
     gzip::pack::MemberWriter,
     manifest_text,
     reuse::Earlier,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::work::workers::Threads;
 use crate::{
-    error::{Failure, Kind},
+    error::Failure,
     model::{
         entry_name::EntryName,
         limits::{MEMBER_BYTES, TAR_OVERHEAD_BYTES},
@@ -65,7 +65,7 @@ pub fn write<W: Write, R: Read>(
 ///
 /// Blocks that `earlier` already compressed are reused; that does not change the output. If the size of an entry
 /// differs from the manifest, its source changed meanwhile: an error. Digests are not computed here; reading the
-/// archive back finds content that changed. If no reader would accept the manifest, the error is [`Kind::Usage`],
+/// archive back finds content that changed. If no reader would accept the manifest, the error is [`Kind::Usage`](crate::error::Kind::Usage),
 /// before anything is written.
 pub fn write_with<W: Write, R: Read>(
     out: W,
@@ -221,16 +221,6 @@ impl<W: Write> Writer<W> {
         self.members
             .write_all(&[0; BLOCK as usize][..padding as usize])
     }
-}
-
-/// Returns the failure of a source whose size is not what it was.
-pub(super) fn changed(name: &EntryName) -> anyhow::Error {
-    Failure::new(
-        Kind::Failed,
-        format!("{name} changed while it was exported"),
-    )
-    .hint("export again when no process writes to the file")
-    .into()
 }
 
 /// The content of a large file of a directory; each read is taken note of.

@@ -20,14 +20,12 @@ use semver::Version;
 
 pub use self::{
     fault::ManifestFault,
+    file_json::MANIFEST_NAME,
     listed::{LISTING_KIND, ListedDirectory},
-    listing::{LineReader, ListedNode, ListingCheck, ListingLine, MAX_LISTING_FAULTS},
-    record::FileRecord,
+    listing::{LineReader, ListingCheck, MAX_LISTING_FAULTS},
+    record::{FileRecord, ListedNode, ListingLine},
 };
 use super::{entry_name::EntryName, tree::Tree, version::FormatVersion};
-
-/// The manifest's name inside the root folder; no entry may have it.
-pub const MANIFEST_NAME: &str = "manifest.json";
 
 /// An archive's table of contents.
 #[derive(Debug, Clone, PartialEq)]

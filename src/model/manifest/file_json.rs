@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
 use super::{
-    FileRecord, MANIFEST_NAME,
+    FileRecord,
     fields::{Fields, read_id, read_mode},
     record_json,
 };
@@ -15,6 +15,9 @@ use crate::model::{
     entry_name::{EntryName, printable},
     limits::MAX_ENTRY_BYTES,
 };
+
+/// The manifest's name inside the root folder; no entry may have it.
+pub const MANIFEST_NAME: &str = "manifest.json";
 
 /// The known keys in a record of a file.
 pub(super) const FILE_KEYS: &[&str] = &[

@@ -5,12 +5,12 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::{
-    FileRecord, ListedDirectory, ManifestFault,
+    ListedDirectory, ManifestFault,
     fields::Fields,
     file_json::{FILE_KEYS, Texts, WrittenFile, entry_name, read_file},
     json,
     ordinary::read_ordinary,
-    record::{FolderRecord, LinkRecord},
+    record::{ListedNode, ListingLine},
     record_json::{folder_to_json, link_to_json, read_folder, read_hex, read_link},
 };
 use crate::model::{
@@ -35,35 +35,7 @@ const LINE_KEYS: &[&str] = &{
     keys
 };
 
-/// One line of a listing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ListingLine {
-    /// The path below the directory's top folder.
-    pub name: RelativeName,
-    /// The record.
-    pub node: ListedNode,
-}
-
-/// The record in a line of a listing.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ListedNode {
-    /// That of a file.
-    File(Box<FileRecord>),
-    /// That of a folder.
-    Folder(FolderRecord),
-    /// That of a symbolic link.
-    Link(LinkRecord),
-}
-
 impl ListingLine {
-    /// Returns the record of the file, if it is one.
-    pub fn file(&self) -> Option<&FileRecord> {
-        match &self.node {
-            ListedNode::File(record) => Some(record),
-            _ => None,
-        }
-    }
-
     /// Appends the line of the directory called `directory` to `text`, with the line feed.
     pub fn write(&self, directory: &EntryName, text: &mut Vec<u8>) {
         let written = Written(self, directory);

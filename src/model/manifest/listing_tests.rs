@@ -1,7 +1,10 @@
 use super::*;
 use proptest::prelude::*;
 
-use crate::model::{digest::Digest, manifest::record::Owner};
+use crate::model::{
+    digest::Digest,
+    manifest::record::{FileRecord, FolderRecord, LinkRecord, Owner},
+};
 
 fn directory() -> EntryName {
     EntryName::new("data").expect("a good name")

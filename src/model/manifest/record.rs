@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::model::{digest::Digest, engine::Engine, entry_name::EntryName};
+use crate::model::{digest::Digest, engine::Engine, entry_name::EntryName, relative::RelativeName};
 
 /// Extended attributes by name; POSIX ACLs are among them.
 pub type Xattrs = BTreeMap<String, Vec<u8>>;
@@ -196,4 +196,34 @@ pub struct LinkRecord {
     pub owner: Owner,
     /// The time at which it was created.
     pub mtime: Option<Modified>,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListingLine {
+    /// The path below the directory's top folder.
+    pub name: RelativeName,
+    /// The record.
+    pub node: ListedNode,
+}
+
+/// The record in a line of a listing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ListedNode {
+    /// That of a file.
+    File(Box<FileRecord>),
+    /// That of a folder.
+    Folder(FolderRecord),
+    /// That of a symbolic link.
+    Link(LinkRecord),
+}
+
+impl ListingLine {
+    /// Returns the record of the file, if it is one.
+    pub fn file(&self) -> Option<&FileRecord> {
+        match &self.node {
+            ListedNode::File(record) => Some(record),
+            _ => None,
+        }
+    }
 }
