@@ -77,6 +77,19 @@ pub fn listing(path: &Path, rules: &Rules) -> Result<Option<String>> {
     Ok(Some(digest.to_string()))
 }
 
+/// Returns the same digest, and that over everything at `path`; `None` if there is nothing.
+pub fn listing_and_whole(path: &Path, rules: &Rules) -> Result<Option<(String, String)>> {
+    let (kept, whole) = match path.symlink_metadata() {
+        Err(_) => return Ok(None),
+        Ok(metadata) if metadata.is_dir() => super::tree::listing_and_whole(path, rules)?,
+        Ok(_) => {
+            let digest = super::tree::listing_of_one(path)?;
+            (digest, digest)
+        }
+    };
+    Ok(Some((kept.to_string(), whole.to_string())))
+}
+
 /// Describes the file at `path`, if there is one. `watch` sees every byte that is read.
 pub fn present(path: &Path, watch: impl FnOnce(File) -> Box<dyn Read>) -> Result<Option<Present>> {
     let file = match open_regular(path) {

@@ -21,7 +21,7 @@ use hookshot::{
     disk::tree::{
         Privilege, Restoring, Taking, Unrestored, keep_excluded,
         links::{LinkPolicy, OutsideLinks},
-        listing, release, restore,
+        listing, listing_and_whole, release, restore,
     },
     error::{Failure, Kind},
     model::{
@@ -879,6 +879,38 @@ fn what_is_excluded_stays_when_a_directory_is_replaced() {
         assert_eq!((time("."), time("cache"), time("logs")), times);
     }
     assert_eq!(bench.snapshot(&bench.place()), changed);
+}
+
+#[test]
+fn one_walk_gives_the_digest_of_what_is_kept_and_of_everything() {
+    let bench = Bench::new();
+    for folder in ["a/b", "a/.hookshot-x", "a-b/c", "cache/deep/z", "empty"] {
+        fs::create_dir_all(bench.source().join(folder)).expect("made");
+        for name in ["f", "f.tmp"] {
+            fs::write(bench.source().join(folder).join(name), name).expect("written");
+        }
+    }
+    symlink("a", bench.source().join("link")).expect("a link");
+    let _socket = UnixListener::bind(bench.source().join("a/socket")).expect("bound");
+    let excluding = rules(&[], &["cache/", "*.tmp"]);
+    for rules in [
+        Rules::everything(),
+        rules(&[], &[]),
+        excluding.clone(),
+        excluding.clone().claiming([b"cache/deep/f".to_vec()]),
+        excluding
+            .clone()
+            .without([b"a/b/f".to_vec(), b"a-b".to_vec()]),
+        rules(&["*.tmp"], &["/cache/"]),
+        rules(&["/a/b/"], &[]),
+        excluding.of_child(b"a"),
+        excluding.of_child(b"cache"),
+    ] {
+        let kept = listing(&bench.source(), &rules).expect("listed");
+        let whole = listing(&bench.source(), &Rules::everything()).expect("listed");
+        let both = listing_and_whole(&bench.source(), &rules).expect("listed");
+        assert_eq!(both, (kept, whole), "{rules:?}");
+    }
 }
 
 /// Caches in every folder, and a deep one with folders of our own names in it.

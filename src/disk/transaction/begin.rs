@@ -173,6 +173,15 @@ impl Transaction {
             _ => staged.clone(),
         };
         let is_folder = change.form.is_folder();
+        let (after, whole) = match (&change.new, &new, &staged) {
+            (New::File { digest, .. }, ..) => (Some(digest.to_string()), None),
+            (_, _, Some(staged)) => {
+                let digests = survey::listing_and_whole(staged, &change.rules())?;
+                digests.unzip()
+            }
+            (_, Some(new), None) => (survey::listing(new, &change.rules())?, None),
+            (_, None, None) => (None, None),
+        };
         Ok(TransactionStep {
             entry: change.entry.as_str().to_owned(),
             target: change.target.clone(),
@@ -189,11 +198,7 @@ impl Transaction {
             },
             before: change.before.map(|digest| digest.to_string()),
             kept: change.form.is_kept(),
-            after: match (&change.new, &new) {
-                (New::File { digest, .. }, _) => Some(digest.to_string()),
-                (_, Some(new)) => survey::listing(new, &change.rules())?,
-                _ => None,
-            },
+            after,
             folder: match is_folder {
                 true => Some(FolderMarks {
                     old: swap::place_of(&change.target)?,
@@ -202,10 +207,7 @@ impl Transaction {
                         None => None,
                     },
                     marker: None,
-                    whole: match &staged {
-                        Some(staged) => survey::listing(staged, &Rules::everything())?,
-                        None => None,
-                    },
+                    whole,
                     rules: change.rules.as_ref().map(Rules::written),
                 }),
                 false => None,

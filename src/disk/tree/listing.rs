@@ -14,7 +14,8 @@ use super::{
 };
 use crate::model::{
     digest::{Digest, Hashing},
-    rules::Rules,
+    relative::is_at_or_above,
+    rules::{Decision, Rules},
 };
 
 /// Returns a digest over everything in the directory at `path` that `rules` keep, in the order of a [`walk`]: paths,
@@ -43,6 +44,53 @@ pub fn listing(path: &Path, rules: &Rules) -> Result<Digest> {
         Ok(())
     })?;
     Ok(hashing.finish().0)
+}
+
+/// Returns the same digest, and that over everything in the directory, in one walk.
+pub fn listing_and_whole(path: &Path, rules: &Rules) -> Result<(Digest, Digest)> {
+    let top = Top::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let (mut kept, mut whole) = (Hashing::new(io::sink()), Hashing::new(io::sink()));
+    // The folders above what the walk visits: the lengths of their paths, and what the rules say of them.
+    let (mut at, mut above): (Vec<u8>, Vec<(usize, Decision)>) = (Vec::new(), Vec::new());
+    walk(&top, &Rules::everything(), &mut |relative, met| {
+        let is_below = |(length, _): &(usize, Decision)| is_at_or_above(&at[..*length], relative);
+        while above.pop_if(|folder| !is_below(folder)).is_some() {}
+        let is_folder = matches!(met, Met::Folder(..) | Met::Searched(..));
+        let verdict = match above.last() {
+            None => rules.of_top(),
+            // A walk by the rules goes into the top, whatever they say of it.
+            Some((1.., Decision::Excluded)) => Decision::Excluded,
+            Some((_, verdict)) => rules.below(*verdict, relative, is_folder),
+        };
+        let (met, is_kept) = match met {
+            Met::Folder(look, _) | Met::Searched(look, _) => {
+                at.clear();
+                at.extend_from_slice(relative);
+                above.push((relative.len(), verdict));
+                let is_kept = verdict == Decision::Kept || relative.is_empty();
+                (describe(&look), is_kept)
+            }
+            Met::Leaf(leaf) => match leaf.look() {
+                Ok(look) => (describe(&look), verdict != Decision::Excluded),
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) => bail!("cannot look at {}: {error}", top.shown(relative)),
+            },
+            Met::Special(kind) => {
+                let is_kept = verdict != Decision::Excluded && rules.takes_special();
+                (kind.to_owned(), is_kept)
+            }
+            Met::Excluded | Met::Own => return Ok(()),
+            Met::Failed(reason) => bail!("cannot look at {}: {reason}", top.shown(relative)),
+        };
+        for hashing in [Some(&mut whole), Some(&mut kept).filter(|_| is_kept)] {
+            if let Some(hashing) = hashing {
+                hashing.write_all(relative)?;
+                write!(hashing, "\0{met}\0")?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok((kept.finish().0, whole.finish().0))
 }
 
 /// Returns the same for a file or a link at `path`, which is not followed.

@@ -37,7 +37,7 @@ use self::{
 pub use self::{
     attributes::Privilege,
     keep::{keep_excluded, keep_excluded_in_children},
-    listing::{listing, listing_of_one},
+    listing::{listing, listing_and_whole, listing_of_one},
     release::release,
 };
 use crate::{
