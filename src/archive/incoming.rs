@@ -98,7 +98,8 @@ impl IncomingListing {
         self.files
     }
 
-    /// Returns true if it need not be read further: it has many faults, or a line that is too long.
+    /// Returns true if it need not be read further: it has many faults, a line that is too long, or more than is
+    /// promised.
     pub(super) fn is_hopeless(&self) -> bool {
         self.is_hopeless
     }
@@ -154,7 +155,9 @@ impl IncomingListing {
         if let Err(faults) = self.check.line(text) {
             self.faults.extend(faults.into_iter().map(fault));
         }
-        self.is_hopeless = self.faults.len() >= MAX_LISTING_FAULTS || text.len() >= MAX_LINE_BYTES;
+        self.is_hopeless = self.faults.len() >= MAX_LISTING_FAULTS
+            || text.len() >= MAX_LINE_BYTES
+            || self.check.is_over();
     }
 
     /// Adds the faults that are known only at the end.

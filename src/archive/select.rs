@@ -71,9 +71,9 @@ pub fn select_manifest(source: &dyn ReadAt) -> Result<Option<Selected>> {
     Ok(selected)
 }
 
-/// Passes the entries called `names`, or only the manifest if there are none, to `sink`. A directory that has a listing
-/// is passed with all its files. Listings are kept in the folder `scratch`. `None` if the archive has to be read through
-/// for that. If the manifest or a listing lacks a name, the sink has to report it.
+/// Passes the entries called `names`, or only the manifest if there are none, to `sink`. A directory that has a
+/// listing is passed with all its files. Listings are kept in the folder `scratch`. `None` if the archive has to be
+/// read through for that. If the manifest or a listing lacks a name, the sink has to report it.
 pub fn select(
     source: &dyn ReadAt,
     names: &[EntryName],

@@ -65,8 +65,8 @@ pub fn write<W: Write, R: Read>(
 ///
 /// Blocks that `earlier` already compressed are reused; that does not change the output. If the size of an entry
 /// differs from the manifest, its source changed meanwhile: an error. Digests are not computed here; reading the
-/// archive back finds content that changed. If no reader would accept the manifest, the error is [`Kind::Usage`](crate::error::Kind::Usage),
-/// before anything is written.
+/// archive back finds content that changed. If no reader would accept the manifest, the error is
+/// [`Kind::Usage`](crate::error::Kind::Usage), before anything is written.
 pub fn write_with<W: Write, R: Read>(
     out: W,
     manifest: &Manifest,

@@ -272,6 +272,15 @@ impl ListingCheck {
         ))
     }
 
+    /// Returns true if the listing has more than the manifest promises.
+    pub fn is_over(&self) -> bool {
+        let (promised, found) = (&self.promised, &self.found);
+        found.files > promised.files
+            || found.folders > promised.folders
+            || found.links > promised.links
+            || found.bytes > promised.bytes
+    }
+
     /// Returns the faults that are known only at the end.
     pub fn finish(&self) -> Vec<ManifestFault> {
         let (promised, found) = (&self.promised, &self.found);

@@ -75,6 +75,7 @@ fn extract_from(
     };
     let begin = || Selected {
         names,
+        wanted: names.iter().collect(),
         folder: folder.clone(),
         output,
         existing,
@@ -181,6 +182,8 @@ fn extract_from(
 
 struct Selected<'a> {
     names: &'a [EntryName],
+    /// The same, to be found fast: an archive may have millions of entries.
+    wanted: BTreeSet<&'a EntryName>,
     folder: PathBuf,
     output: &'a ExtractOutput,
     existing: Existing,
@@ -310,7 +313,7 @@ impl Sink for Selected<'_> {
         {
             return Ok(writer);
         }
-        if !self.names.contains(name) {
+        if !self.wanted.contains(name) {
             return Ok(Box::new(io::sink()));
         }
         let folder = match self.output {

@@ -289,6 +289,11 @@ fn counts_that_differ_are_named() {
         forged.promise(key, found - 1);
         let faults = forged.faults();
         assert!(faults[0].contains("that the manifest says"), "{faults:?}");
+        // It ends the reading: what comes may be without an end.
+        assert!(
+            faults.len() == 2 && faults[1].contains("behind the fault"),
+            "{faults:?}"
+        );
     }
 }
 
