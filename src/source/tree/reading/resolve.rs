@@ -63,11 +63,22 @@ impl Reading<'_> {
         begun: Modified,
         vanished: &mut Named,
     ) -> Result<Dropped> {
+        self.resolve_in_parts(found, begun, AT_ONCE, vanished)
+    }
+
+    /// Does so for `at_once` files in each pass over the findings.
+    fn resolve_in_parts(
+        &self,
+        found: &Round,
+        begun: Modified,
+        at_once: u64,
+        vanished: &mut Named,
+    ) -> Result<Dropped> {
         let mut dropped = Dropped::default();
         if found.suspects == 0 {
             return Ok(dropped);
         }
-        let parts = found.suspects / AT_ONCE + 1;
+        let parts = found.suspects / at_once + 1;
         for part in 0..parts {
             let is_in = |inode: (u64, u64)| inode.1 % parts == part;
             self.resolve_part(found, begun, &is_in, &mut dropped, vanished)?;
@@ -225,4 +236,102 @@ fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
         seconds: found.stx_btime.tv_sec,
         nanoseconds: found.stx_btime.tv_nsec,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, fs, sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        disk::tree::beneath::Top,
+        model::{entry_name::EntryName, rules::Rules},
+        source::tree::{
+            TreeContext, database::DatabaseHandling, hash::Recent, opened::OpenDirectory,
+            spool::Spool,
+        },
+        work::Threads,
+    };
+
+    #[test]
+    fn many_files_that_lost_their_names_are_decided_about_in_parts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (top, scratch) = (folder.path().join("data"), folder.path().join("scratch"));
+        fs::create_dir_all(top.join("cur")).expect("made");
+        fs::create_dir(&scratch).expect("made");
+        for number in 0..100 {
+            let path = top.join(format!("cur/{number:02}"));
+            fs::write(&path, format!("{number}")).expect("written");
+            fs::hard_link(&path, top.join(format!("second{number}"))).expect("linked");
+            if number % 10 != 9 {
+                fs::remove_file(top.join(format!("second{number}"))).expect("removed");
+            }
+        }
+        let is_moved = Cell::new(false);
+        let caller = TreeContext {
+            step: &|_| {
+                if !is_moved.replace(true) {
+                    fs::remove_file(top.join("cur/98")).expect("removed");
+                    fs::rename(top.join("cur"), top.join("other")).expect("renamed");
+                }
+                Ok(())
+            },
+            scratch: &scratch,
+            threads: Threads::ONE,
+            quiet: Duration::ZERO,
+            unlisted_files: 3,
+            databases: DatabaseHandling::AsFiles,
+        };
+        let spool = Spool::create(&scratch).expect("made");
+        let last = Look::of(Top::open(&top.join("cur")).expect("open")).expect("looked");
+        let mut begun = last.mtime;
+        while !begun.is_after(last.mtime) {
+            std::thread::sleep(Duration::from_millis(1));
+            begun = spool.moment_before(Duration::ZERO).expect("told");
+        }
+        let recent = Recent {
+            files: begun,
+            folders: None,
+        };
+        let name = EntryName::new("data").expect("a good name");
+        let opened = Top::open(&top).expect("open");
+        let origin = Arc::new(OpenDirectory::new(opened, name, Rules::everything()));
+        let mut reading = Reading::new(&top, origin, &caller, recent, spool);
+        let found = reading.read(begun).expect("read");
+        assert!(found.suspects >= 100);
+        let decide = |at_once| {
+            let mut vanished = Named::default();
+            let dropped = reading.resolve_in_parts(&found, begun, at_once, &mut vanished);
+            (dropped.expect("decided").0, vanished.finish())
+        };
+        let (dropped, vanished) = decide(AT_ONCE);
+        assert_eq!(vanished.len(), 1, "{vanished:?}");
+        assert!(
+            vanished[0].contains("/data/cur/98 vanished"),
+            "{vanished:?}"
+        );
+        for at_once in [1, 7, 60u64] {
+            assert_eq!(decide(at_once), (dropped.clone(), vanished.clone()));
+        }
+        let mut cursor = found.tape.cursor();
+        let mut kept = Vec::new();
+        let mut number = 0;
+        while let Some(bytes) = cursor.next().expect("read") {
+            let finding = Finding::of_bytes(bytes).expect("good");
+            if matches!(finding.node, FoundNode::File(_))
+                && !Dropped(dropped.clone()).contains(number)
+            {
+                kept.push(String::from_utf8(finding.path.to_vec()).expect("UTF-8"));
+            }
+            number += 1;
+        }
+        let expected = (0..100).filter(|number| *number != 98);
+        let mut expected: Vec<String> = expected
+            .map(|number| format!("other/{number:02}"))
+            .collect();
+        expected.extend((0..10).map(|number| format!("second{}", 10 * number + 9)));
+        expected.sort();
+        kept.sort();
+        assert_eq!(kept, expected);
+    }
 }
