@@ -304,3 +304,32 @@ fn the_log_of_another_state_goes_although_patterns_exclude_it() {
     assert_eq!(machine.read("srv/data/note-wal"), b"of no database");
     assert_eq!(machine.read("srv/data.bak/app.db-wal"), b"of another state");
 }
+
+/// With `--keep-staging` the files are copied from there, and stay.
+#[test]
+fn a_listed_directory_is_copied_where_the_unpacked_archive_stays() {
+    let machine = machine();
+    let archived = nodes(&machine.path("srv/data"));
+    let archive = export_listed(&machine, "a.tar.gz", 3);
+    fs::rename(machine.path("srv/data"), machine.path("srv/before")).expect("renamed");
+    let report = machine.run(&["import", "--json", "--keep-staging", &archive]);
+    let report = report.exits(0).json();
+    let restored = nodes(&machine.path("srv/data"));
+    let without_times = |mut nodes: BTreeMap<PathBuf, Node>| {
+        nodes.retain(|path, _| !path.starts_with("cache"));
+        // The file that is a source of its own is placed in this folder later.
+        nodes.remove(Path::new("a"));
+        nodes
+    };
+    assert_eq!(without_times(restored), without_times(archived));
+    let staging = Path::new(report["staging"].as_str().expect("a folder"));
+    assert_eq!(
+        fs::read(staging.join("data/a/x")).expect("it stays"),
+        b"a/x"
+    );
+    assert!(!staging.join("data.files.jsonl").exists());
+    let blocks = machine.path("srv/data/sparse").metadata().expect("there");
+    assert!(blocks.blocks() < 64, "holes are holes again");
+    machine.run(&["rollback"]).exits(0);
+    assert!(!machine.path("srv/data").exists());
+}

@@ -82,11 +82,10 @@ pub fn listing_and_whole(path: &Path, rules: &Rules) -> Result<(Digest, Digest)>
             Met::Excluded | Met::Own => return Ok(()),
             Met::Failed(reason) => bail!("cannot look at {}: {reason}", top.shown(relative)),
         };
-        for hashing in [Some(&mut whole), Some(&mut kept).filter(|_| is_kept)] {
-            if let Some(hashing) = hashing {
-                hashing.write_all(relative)?;
-                write!(hashing, "\0{met}\0")?;
-            }
+        let both = [Some(&mut whole), Some(&mut kept).filter(|_| is_kept)];
+        for hashing in both.into_iter().flatten() {
+            hashing.write_all(relative)?;
+            write!(hashing, "\0{met}\0")?;
         }
         Ok(())
     })?;
