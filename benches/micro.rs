@@ -16,7 +16,8 @@ use hookshot::{
     model::{
         digest::Digest,
         entry_name::EntryName,
-        manifest::{FileRecord, Manifest},
+        manifest::{FileRecord, LineReader, ListedNode, ListingLine, Manifest},
+        relative::RelativeName,
         version::FormatVersion,
     },
     source::redb::{
@@ -175,6 +176,37 @@ fn unpack_members(bencher: Bencher, case: &(Kind, usize)) {
     bencher.counter(BytesCount::new(ENTRY_BYTES)).bench(|| {
         let input = Input::Seekable(Box::new(Cursor::new(archive)), tempfile::env::temp_dir());
         archive::read("archive", input, case.threads(), &mut Discard).expect("good")
+    });
+}
+
+/// The lines of a listing of a folder, as an export writes them.
+fn listing(directory: &EntryName) -> Vec<u8> {
+    let mut text = Vec::new();
+    for number in 0..10_000 {
+        let path = format!("{number:06}.eml");
+        let name = RelativeName::new(path.as_bytes()).expect("a path");
+        let (entry, _) = name.entry(directory);
+        let mut record = FileRecord::new(entry, Digest::of(path.as_bytes()), number);
+        record.kind = Some("file".into());
+        record.mode = Some(0o640);
+        (record.user, record.group) = (Some("mail".into()), Some("mail".into()));
+        (record.uid, record.gid) = (Some(8), Some(8));
+        (record.mtime, record.mtime_ns) = (Some(1_790_000_000), Some(123_456_789));
+        let node = ListedNode::File(Box::new(record));
+        ListingLine { name, node }.write(directory, &mut text);
+    }
+    text
+}
+
+#[divan::bench(max_time = 2)]
+fn read_listing(bencher: Bencher) {
+    let directory = EntryName::new("data").expect("a name");
+    let text = listing(&directory);
+    bencher.counter(BytesCount::new(text.len())).bench(|| {
+        let mut reader = LineReader::new(directory.clone());
+        let lines = text.split(|byte| *byte == b'\n');
+        let files = lines.filter(|line| reader.read(line, 1).is_ok());
+        assert_eq!(files.count(), 10_000);
     });
 }
 

@@ -90,11 +90,13 @@ pub fn may_be_repacked(bytes: &[u8]) -> bool {
             _ => false,
         };
         if member.what == MemberKind::File {
+            if is_ours {
+                return false;
+            }
             let mut manifest = Vec::new();
             // The key comes before the entries, so that the beginning of a long manifest suffices.
             let _ = tar.read_to_end(&mut manifest);
-            let is_named = memmem::find(&manifest, b"\"directories\"").is_some();
-            return is_named && !is_ours;
+            return memmem::find(&manifest, b"\"directories\"").is_some();
         }
         let path = member.path.trim_end_matches('/').to_owned();
         let created_at = is_ours.then(|| member.mtime()).flatten();
