@@ -250,7 +250,7 @@ mod tests {
             TreeContext, database::DatabaseHandling, hash::Recent, opened::OpenDirectory,
             spool::Spool,
         },
-        work::Threads,
+        work::{Threads, events::Events},
     };
 
     #[test]
@@ -276,6 +276,7 @@ mod tests {
                 }
                 Ok(())
             },
+            events: &Events::default(),
             scratch: &scratch,
             threads: Threads::ONE,
             quiet: Duration::ZERO,
