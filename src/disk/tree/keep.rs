@@ -1,8 +1,8 @@
 //! The part of a directory that an archive does not hold stays: it is carried over from the old one into the new one.
 //!
 //! First each file gets a second name in the new directory, so that it is at its place whichever of the two is there.
-//! When the new one is there for good, the old one loses its name ([`super::release`]). Caches of any size move in this way without being
-//! copied, and are missing at no instant.
+//! When the new one is there for good, the old one loses its name ([`super::release()`]). Caches of any size move in
+//! this way without being copied, and are missing at no instant.
 
 use std::{
     ffi::OsStr,
@@ -37,7 +37,7 @@ use crate::model::{
 /// made with the attributes that they have. Durable when this returns; names the files that could not come along.
 ///
 /// Files that `new` already has stay as they are. The old directory is only read. A file which has a second name is one
-/// file in both directories, until [`release`](super::release) takes it from one of them.
+/// file in both directories, until [`release`](super::release()) takes it from one of them.
 pub fn keep_excluded(
     old: &Path,
     new: &Path,

@@ -27,7 +27,7 @@ const HEAD_BYTES: usize = 1 + 8 + 2;
 
 /// The names of one folder, in order.
 #[derive(Debug)]
-pub struct Names {
+pub struct FolderNames {
     /// Kind, number, length and bytes of each name that is kept.
     bytes: Vec<u8>,
     /// The places of the names in `bytes`, in order.
@@ -55,30 +55,30 @@ pub struct Name<'a> {
 /// Returns the bytes of names that a walk may keep of the next folder, beside those of the folders above it. These are
 /// let go only if they are several of many names: each would have to be read again for what comes after the next
 /// folder.
-pub fn make_room<'n>(above: impl Iterator<Item = &'n mut Names>) -> usize {
+pub fn make_room<'n>(above: impl Iterator<Item = &'n mut FolderNames>) -> usize {
     let above: Vec<_> = above.collect();
     let held: usize = above.iter().map(|names| names.held_bytes()).sum();
     if held > MOST_BYTES {
-        above.into_iter().for_each(Names::let_go);
+        above.into_iter().for_each(FolderNames::let_go);
         return HELD_BYTES;
     }
     HELD_BYTES.saturating_sub(held).max(LEAST_BYTES)
 }
 
-impl Names {
+impl FolderNames {
     /// Reads the open `folder`; keeps at most `most_bytes` of its names at a time.
-    pub fn read(folder: BorrowedFd<'_>, most_bytes: usize) -> io::Result<Names> {
-        let mut names = Names {
+    pub fn read(folder: BorrowedFd<'_>, most_bytes: usize) -> io::Result<FolderNames> {
+        let mut names = FolderNames {
             most_bytes,
-            ..Names::none()
+            ..FolderNames::none()
         };
         names.read_on(folder)?;
         Ok(names)
     }
 
     /// Returns the names of a folder that has none.
-    pub fn none() -> Names {
-        Names {
+    pub fn none() -> FolderNames {
+        FolderNames {
             bytes: Vec::new(),
             order: Vec::new(),
             given: 0,
@@ -102,7 +102,8 @@ impl Names {
         }
     }
 
-    /// Returns the next name, and keeps it the next one; `None` if there is none, or [`Names::read_on`] is needed.
+    /// Returns the next name, and keeps it the next one; `None` if there is none, or [`FolderNames::read_on`] is
+    /// needed.
     pub fn peek(&self) -> Option<Name<'_>> {
         self.order.get(self.given).map(|at| self.name(*at))
     }
@@ -257,7 +258,7 @@ mod tests {
 
     /// Returns all names of a folder of which `most_bytes` are kept, and the number of readings.
     fn all(folder: &File, most_bytes: usize, let_go_each: usize) -> (Vec<String>, usize) {
-        let mut names = Names::read(folder.as_fd(), most_bytes).expect("read");
+        let mut names = FolderNames::read(folder.as_fd(), most_bytes).expect("read");
         let (mut found, mut readings) = (Vec::new(), 1);
         loop {
             if names.is_short() {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     beneath::{Folders, Look, NodeKind, Top, is_gone, split},
-    names::{Name, Names, make_room},
+    names::{FolderNames, Name, make_room},
 };
 use crate::{
     disk::in_real_folder,
@@ -85,8 +85,8 @@ impl Leaf<'_> {
 /// ([`by_component`](crate::model::relative::by_component)): each folder right before what lies in it, and in each
 /// folder in the order of names. A file that vanishes meanwhile was never there.
 ///
-/// Memory is bounded, however many names a folder has ([`Names`]); a few folders are open at a time, however deep they
-/// lie.
+/// Memory is bounded, however many names a folder has ([`FolderNames`]); a few folders are open at a time, however deep
+/// they lie.
 pub fn walk(
     top: &Top,
     rules: &Rules,
@@ -123,7 +123,7 @@ struct Level {
     length: usize,
     /// Its file system.
     device: u64,
-    names: Names,
+    names: FolderNames,
 }
 
 struct Walking<'a> {
@@ -141,7 +141,7 @@ impl Walking<'_> {
         let room = make_room(self.levels.iter_mut().map(|level| &mut level.names));
         let opened = self.folders.at(&self.path).and_then(|fd| {
             let look = Look::of(fd)?;
-            Ok((fd, look, Names::read(fd, room)?))
+            Ok((fd, look, FolderNames::read(fd, room)?))
         });
         let (fd, look, names) = match opened {
             Ok(opened) => opened,

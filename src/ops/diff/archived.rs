@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    part::{Content, Part, Parts, in_order, of_line},
+    part::{Content, SidePart, SideParts, in_order, of_line},
     text::{is_text, is_toml},
 };
 use crate::{
@@ -43,15 +43,19 @@ pub struct Wanted<'a> {
 }
 
 /// An archive that was read to its end.
-pub struct Archived {
+pub struct ArchivedSide {
     verified: Verified,
     texts: BTreeMap<EntryName, Vec<u8>>,
     heads: BTreeMap<EntryName, Vec<u8>>,
 }
 
-impl Archived {
+impl ArchivedSide {
     /// Reads the archive.
-    pub fn read(context: &Context, archive: &ArchiveInput, wanted: Wanted<'_>) -> Result<Archived> {
+    pub fn read(
+        context: &Context,
+        archive: &ArchiveInput,
+        wanted: Wanted<'_>,
+    ) -> Result<ArchivedSide> {
         archive.first_good(context, damage, |archive| {
             let mut kept = Kept {
                 wanted,
@@ -69,7 +73,7 @@ impl Archived {
                     count: kept.too_many,
                 });
             }
-            Ok(Archived {
+            Ok(ArchivedSide {
                 verified,
                 texts: kept.texts,
                 heads: kept.heads,
@@ -119,14 +123,14 @@ impl Archived {
 
     /// Returns the parts of the directory called `name`, in the order of a listing. What another archive has as a
     /// directory may be single entries in this one.
-    pub fn parts<'a>(&'a self, name: &'a EntryName) -> Result<Parts<'a>> {
+    pub fn parts<'a>(&'a self, name: &'a EntryName) -> Result<SideParts<'a>> {
         if let Some(contents) = self.verified.directory(name) {
             let lines = contents.lines()?;
             return Ok(Box::new(lines.filter_map(move |line| of_line(name, line))));
         }
         let files = files_of(name, &self.manifest().files);
         let parts = files.map(|(key, entry, record)| {
-            Ok(Part {
+            Ok(SidePart {
                 name: relative_of(key, record, name).map_err(anyhow::Error::msg)?,
                 entry: entry.clone(),
                 content: Content::of(record),

@@ -10,8 +10,8 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    archived::Archived,
-    part::{Content, Part, Parts, in_order, of_line},
+    archived::ArchivedSide,
+    part::{Content, SidePart, SideParts, in_order, of_line},
     text::is_text,
 };
 use crate::{
@@ -131,7 +131,7 @@ impl<'a> Machine<'a> {
         &self,
         name: &'b EntryName,
         staged: Option<&'b StagedTree>,
-    ) -> Result<Parts<'b>> {
+    ) -> Result<SideParts<'b>> {
         if let Some(staged) = staged {
             let lines = staged.lines(name)?;
             return Ok(Box::new(lines.filter_map(move |line| of_line(name, line))));
@@ -144,7 +144,7 @@ impl<'a> Machine<'a> {
             };
             if let Some(content) = self.entry(&source.name)? {
                 let entry = source.name.clone();
-                parts.push(Ok(Part {
+                parts.push(Ok(SidePart {
                     name: RelativeName::new(rest.as_bytes())?,
                     entry,
                     content,
@@ -155,7 +155,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Returns the place of a part of the directory called `directory`.
-    pub fn place(&self, directory: &EntryName, part: &Part) -> Option<PathBuf> {
+    pub fn place(&self, directory: &EntryName, part: &SidePart) -> Option<PathBuf> {
         let mut sources = self.settings.sources.iter();
         let source = sources.find(|source| source.is_directory() && source.name == *directory);
         match source {
@@ -173,7 +173,7 @@ impl<'a> Machine<'a> {
     /// counts as the same, although its file differs.
     pub fn counts_as(
         &self,
-        archived: &Archived,
+        archived: &ArchivedSide,
         name: &EntryName,
         path: &Path,
         here: Digest,

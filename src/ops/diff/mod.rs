@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use self::{
-    archived::{Archived, Wanted},
+    archived::{ArchivedSide, Wanted},
     machine::Machine,
-    part::{Content, Merged, Part, Parts},
+    part::{Content, Merged, SidePart, SideParts},
     spool::EntrySpool,
     text::unified,
 };
@@ -73,7 +73,7 @@ pub fn diff(
                 text: &|name| is_shown && machine.place_of(name).is_some(),
                 heads: true,
             };
-            let there = Archived::read(context, archive, wanted)?;
+            let there = ArchivedSide::read(context, archive, wanted)?;
             (Here::Machine(machine), there)
         }
         DiffSide::Archive(second) => {
@@ -81,12 +81,12 @@ pub fn diff(
                 text: &|_| is_shown,
                 heads: false,
             };
-            let here = Archived::read(context, archive, wanted)?;
+            let here = ArchivedSide::read(context, archive, wanted)?;
             let wanted = Wanted {
                 text: &|name| here.text(name).is_some(),
                 heads: false,
             };
-            let there = Archived::read(context, second, wanted)?;
+            let there = ArchivedSide::read(context, second, wanted)?;
             (Here::Archive(Box::new(here)), there)
         }
     };
@@ -131,7 +131,7 @@ enum Shape {
 /// The side that is called here.
 enum Here<'a> {
     Machine(Machine<'a>),
-    Archive(Box<Archived>),
+    Archive(Box<ArchivedSide>),
 }
 
 impl Here<'_> {
@@ -157,7 +157,7 @@ impl Here<'_> {
 struct Comparison<'a> {
     context: &'a Context,
     here: &'a Here<'a>,
-    there: &'a Archived,
+    there: &'a ArchivedSide,
     text: Text,
     entries: EntrySpool,
 }
@@ -223,7 +223,7 @@ impl Comparison<'_> {
                 (None, None) => continue,
             };
             self.context.stop.check()?;
-            let content = |part: Part| part.content;
+            let content = |part: SidePart| part.content;
             self.add(&name, here.map(content), there.map(content))?;
         }
         Ok(())
@@ -287,14 +287,17 @@ impl Comparison<'_> {
 
 /// The parts of one side of a directory: all of them if they are few.
 enum Length<'a> {
-    Short(Vec<Part>),
-    Long(Parts<'a>),
+    Short(Vec<SidePart>),
+    Long(SideParts<'a>),
 }
 
 impl<'a> Length<'a> {
     /// Returns all parts if there are at most `most`.
-    fn of(mut parts: Parts<'a>, most: usize) -> Result<Length<'a>> {
-        let first = parts.by_ref().take(most).collect::<Result<Vec<Part>>>()?;
+    fn of(mut parts: SideParts<'a>, most: usize) -> Result<Length<'a>> {
+        let first = parts
+            .by_ref()
+            .take(most)
+            .collect::<Result<Vec<SidePart>>>()?;
         Ok(match parts.next() {
             None => Length::Short(first),
             Some(next) => {
@@ -304,7 +307,7 @@ impl<'a> Length<'a> {
         })
     }
 
-    fn parts(self) -> Parts<'a> {
+    fn parts(self) -> SideParts<'a> {
         match self {
             Length::Short(parts) => Box::new(parts.into_iter().map(Ok)),
             Length::Long(parts) => parts,

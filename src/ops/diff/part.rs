@@ -33,7 +33,7 @@ impl Content {
 }
 
 /// A file or a link in a directory.
-pub struct Part {
+pub struct SidePart {
     /// The path below the directory's top folder.
     pub name: RelativeName,
     /// The entry that has it.
@@ -43,10 +43,10 @@ pub struct Part {
 }
 
 /// Parts in the order of a listing.
-pub type Parts<'a> = Box<dyn Iterator<Item = Result<Part>> + 'a>;
+pub type SideParts<'a> = Box<dyn Iterator<Item = Result<SidePart>> + 'a>;
 
 /// Returns the part in a line of the directory called `directory`; `None` for a folder.
-pub fn of_line(directory: &EntryName, line: Result<ListingLine>) -> Option<Result<Part>> {
+pub fn of_line(directory: &EntryName, line: Result<ListingLine>) -> Option<Result<SidePart>> {
     let ListingLine { name, node } = match line {
         Ok(line) => line,
         Err(error) => return Some(Err(error)),
@@ -66,7 +66,7 @@ pub fn of_line(directory: &EntryName, line: Result<ListingLine>) -> Option<Resul
             database: None,
         },
     };
-    Some(Ok(Part {
+    Some(Ok(SidePart {
         name,
         entry,
         content,
@@ -74,22 +74,22 @@ pub fn of_line(directory: &EntryName, line: Result<ListingLine>) -> Option<Resul
 }
 
 /// Returns parts that come in any order, in that of a listing. All of them are in memory.
-pub fn in_order<'a>(parts: impl Iterator<Item = Result<Part>>) -> Result<Parts<'a>> {
-    let mut parts = parts.collect::<Result<Vec<Part>>>()?;
+pub fn in_order<'a>(parts: impl Iterator<Item = Result<SidePart>>) -> Result<SideParts<'a>> {
+    let mut parts = parts.collect::<Result<Vec<SidePart>>>()?;
     parts.sort_by(|one, other| by_component(one.name.as_bytes(), other.name.as_bytes()));
     Ok(Box::new(parts.into_iter().map(Ok)))
 }
 
 /// Two streams of parts in the same order, merged: each item has what either side has at one path.
 pub struct Merged<'a> {
-    here: Peekable<Parts<'a>>,
-    there: Peekable<Parts<'a>>,
-    order: fn(&Part, &Part) -> Ordering,
+    here: Peekable<SideParts<'a>>,
+    there: Peekable<SideParts<'a>>,
+    order: fn(&SidePart, &SidePart) -> Ordering,
 }
 
 impl<'a> Merged<'a> {
     /// Merges two streams in the order of a listing.
-    pub fn by_path(here: Parts<'a>, there: Parts<'a>) -> Merged<'a> {
+    pub fn by_path(here: SideParts<'a>, there: SideParts<'a>) -> Merged<'a> {
         Merged {
             here: here.peekable(),
             there: there.peekable(),
@@ -98,8 +98,8 @@ impl<'a> Merged<'a> {
     }
 
     /// Sorts two lists by the names of the entries, and merges them.
-    pub fn by_entry(here: Vec<Part>, there: Vec<Part>) -> Merged<'a> {
-        let sorted = |mut parts: Vec<Part>| -> Parts<'a> {
+    pub fn by_entry(here: Vec<SidePart>, there: Vec<SidePart>) -> Merged<'a> {
+        let sorted = |mut parts: Vec<SidePart>| -> SideParts<'a> {
             parts.sort_by(|one, other| one.entry.cmp(&other.entry));
             Box::new(parts.into_iter().map(Ok))
         };
@@ -112,7 +112,7 @@ impl<'a> Merged<'a> {
 }
 
 impl Iterator for Merged<'_> {
-    type Item = Result<(Option<Part>, Option<Part>)>;
+    type Item = Result<(Option<SidePart>, Option<SidePart>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         use Ordering::{Equal, Greater, Less};
@@ -142,8 +142,8 @@ impl Iterator for Merged<'_> {
 mod tests {
     use super::*;
 
-    fn parts(names: &[&str]) -> Vec<Part> {
-        let part = |name: &&str| Part {
+    fn parts(names: &[&str]) -> Vec<SidePart> {
+        let part = |name: &&str| SidePart {
             name: RelativeName::new(name.as_bytes()).expect("a good path"),
             entry: EntryName::new(&format!("data/{name}")).expect("a good name"),
             content: Content {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn merged(merged: Merged<'_>) -> Vec<String> {
-        let name = |part: &Option<Part>| part.as_ref().map(|part| part.name.to_string());
+        let name = |part: &Option<SidePart>| part.as_ref().map(|part| part.name.to_string());
         let pairs = merged.map(|both| {
             let (here, there) = both.expect("no error");
             match (name(&here), name(&there)) {
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn an_error_of_either_side_is_passed_on() {
         let broken =
-            || -> Parts<'static> { Box::new([Err(anyhow::anyhow!("unreadable"))].into_iter()) };
-        let good = || -> Parts<'static> { Box::new(parts(&["a"]).into_iter().map(Ok)) };
+            || -> SideParts<'static> { Box::new([Err(anyhow::anyhow!("unreadable"))].into_iter()) };
+        let good = || -> SideParts<'static> { Box::new(parts(&["a"]).into_iter().map(Ok)) };
         for (here, there) in [(broken(), good()), (good(), broken())] {
             assert!(Merged::by_path(here, there).any(|both| both.is_err()));
         }

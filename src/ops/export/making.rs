@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use super::{
     packing::Packing,
     place::LocalPlace,
-    report::{OutputReport, failed, failed_by},
+    report::{OutputReport, failed, failed_by, is_full},
 };
 use crate::{
     archive::{
@@ -438,10 +438,6 @@ fn reported(shown: String, published: Result<ShownPath>) -> Result<OutputReport>
             ..failed_by(shown, &error)
         }),
     }
-}
-
-fn is_full(error: &anyhow::Error) -> bool {
-    Failure::of(error).kind == Kind::Space
 }
 
 fn is_interruption(error: &anyhow::Error) -> bool {

@@ -164,3 +164,8 @@ pub fn failed(archive: String, message: String) -> OutputReport {
         is_full: false,
     }
 }
+
+/// Returns true if a destination failed because it is full.
+pub fn is_full(error: &anyhow::Error) -> bool {
+    Failure::of(error).kind == Kind::Space
+}

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     disk::tree::{
         beneath::{Folders, Look, Top, xattrs},
-        names::Names,
+        names::FolderNames,
         owners::Owners,
         walk::Leaf,
     },
@@ -129,7 +129,7 @@ pub struct OpenListing {
     /// Its file system.
     pub device: u64,
     /// Its names.
-    pub names: Names,
+    pub names: FolderNames,
 }
 
 impl OpenListing {
@@ -146,7 +146,7 @@ impl OpenListing {
             path: path.to_vec(),
             verdict,
             device: look.inode.0,
-            names: Names::read(fd, room)?,
+            names: FolderNames::read(fd, room)?,
         };
         Ok((listing, look, fd))
     }
@@ -157,7 +157,7 @@ impl OpenListing {
             path: path.to_vec(),
             verdict: Decision::Excluded,
             device: 0,
-            names: Names::none(),
+            names: FolderNames::none(),
         }
     }
 }

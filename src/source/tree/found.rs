@@ -105,7 +105,7 @@ pub enum Place {
 
 /// The kinds of finding that are counted while they are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
+pub enum FindingCount {
     /// A file that lost its name, a missed one, or one that was read when folders were listed again.
     Suspect,
     /// Something that cannot be inspected.
@@ -115,12 +115,12 @@ pub enum Counted {
 }
 
 /// Returns the kind in which a finding as bytes is counted.
-pub fn counted(bytes: &[u8]) -> Counted {
+pub fn counted(bytes: &[u8]) -> FindingCount {
     match bytes {
-        [MISSED, ..] => Counted::Suspect,
-        [FILE, marks, ..] if marks & (marks::HOMELESS | marks::FRESH) != 0 => Counted::Suspect,
-        [FAULT, ..] => Counted::Fault,
-        _ => Counted::Other,
+        [MISSED, ..] => FindingCount::Suspect,
+        [FILE, marks, ..] if marks & (marks::HOMELESS | marks::FRESH) != 0 => FindingCount::Suspect,
+        [FAULT, ..] => FindingCount::Fault,
+        _ => FindingCount::Other,
     }
 }
 

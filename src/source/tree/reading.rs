@@ -18,7 +18,7 @@ use anyhow::Result;
 use super::{
     TreeContext,
     folders::{FolderWriter, FoundFile, ListedFolders, folder_record, link_record},
-    found::{Counted, Finding, FolderState, FoundNode, Place, ReadFile, counted, marks},
+    found::{Finding, FindingCount, FolderState, FoundNode, Place, ReadFile, counted, marks},
     hash::{Done, Hashers, Outcome, Recent},
     hashed::{Describer, Hashed},
     opened::OpenDirectory,
@@ -92,7 +92,7 @@ pub struct Reading<'a> {
 struct Findings<'a> {
     tape: TapeWriter<'a>,
     folders: FolderWriter<'a>,
-    /// The number of findings that [`Counted::Suspect`] and [`Counted::Fault`] are of.
+    /// The number of findings that [`FindingCount::Suspect`] and [`FindingCount::Fault`] are of.
     suspects: u64,
     faults: u64,
     /// Files without a name, as far as they are remembered, with the round in which they lost it.
@@ -122,9 +122,9 @@ impl<'a> Findings<'a> {
 
     fn count(&mut self, finding: &[u8]) {
         match counted(finding) {
-            Counted::Suspect => self.suspects += 1,
-            Counted::Fault => self.faults += 1,
-            Counted::Other => {}
+            FindingCount::Suspect => self.suspects += 1,
+            FindingCount::Fault => self.faults += 1,
+            FindingCount::Other => {}
         }
     }
 

@@ -30,7 +30,7 @@ use crate::{
 
 /// The result of a comparison.
 #[derive(Default)]
-pub struct Findings {
+pub struct DirectoryFindings {
     /// True if this machine's directory is already what an import makes of the archive's.
     pub is_unchanged: bool,
     /// The attributes that cannot be restored.
@@ -75,12 +75,12 @@ struct Comparison<'c, 'a> {
     is_listed: bool,
     /// Logs with content that lie beside the archive's databases on this machine, and are not in the archive so far.
     logs: BTreeSet<Vec<u8>>,
-    findings: Findings,
+    findings: DirectoryFindings,
 }
 
 impl DirectorySides<'_> {
     /// Compares the archive's directory with this machine's, and shows `owners` everything that is restored.
-    pub fn compare(&self, owners: &mut OwnerNames) -> Result<Findings> {
+    pub fn compare(&self, owners: &mut OwnerNames) -> Result<DirectoryFindings> {
         let name = &self.source.name;
         let here = match self.target.is_dir() {
             true => Some(read_directory(
@@ -101,9 +101,9 @@ impl DirectorySides<'_> {
             is_lenient: refused.is_some_and(|said| !said.is_empty()),
             is_listed: manifest.directories.contains_key(name),
             logs: BTreeSet::new(),
-            findings: Findings {
+            findings: DirectoryFindings {
                 is_unchanged: here.is_some(),
-                ..Findings::default()
+                ..DirectoryFindings::default()
             },
         };
         let root = here.as_ref().map(|here| &here.tree.root);

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     disk::tree::{
         beneath::{Folders, Look, NodeKind, is_gone, join, split},
-        names::{Name, Names, make_room},
+        names::{FolderNames, Name, make_room},
         walk::{Encounter, Met, meet, walk_from},
     },
     model::rules::Decision,
@@ -83,7 +83,7 @@ impl Relisting<'_> {
             let read = self.folders.at(&listing.path);
             match read.and_then(|fd| listing.names.read_on(fd)) {
                 // It has changed again, which the next round sees.
-                Err(error) if is_gone(&error) => listing.names = Names::none(),
+                Err(error) if is_gone(&error) => listing.names = FolderNames::none(),
                 read => read?,
             }
         }
@@ -154,7 +154,7 @@ impl Reading<'_> {
             let relative = join(&listing.path, name.bytes);
             let fd = match relisting.folders.at(&listing.path) {
                 Err(error) if is_gone(&error) => {
-                    listing.names = Names::none();
+                    listing.names = FolderNames::none();
                     return Ok(());
                 }
                 fd => fd?,
