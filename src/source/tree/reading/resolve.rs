@@ -240,7 +240,9 @@ fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, fs, sync::Arc, time::Duration};
+    use std::{cell::Cell, fs::File, io::Write as _, sync::Arc, time::Duration};
+
+    use rustix::fs::Mode;
 
     use super::*;
     use crate::{
@@ -257,22 +259,23 @@ mod tests {
     fn many_files_that_lost_their_names_are_decided_about_in_parts() {
         let folder = tempfile::tempdir().expect("a folder");
         let (top, scratch) = (folder.path().join("data"), folder.path().join("scratch"));
-        fs::create_dir_all(top.join("cur")).expect("made");
-        fs::create_dir(&scratch).expect("made");
+        for folder in [&top, &top.join("cur"), &scratch] {
+            sys::mkdir(folder, Mode::RWXU).expect("made");
+        }
         for number in 0..100 {
             let path = top.join(format!("cur/{number:02}"));
-            fs::write(&path, format!("{number}")).expect("written");
-            fs::hard_link(&path, top.join(format!("second{number}"))).expect("linked");
-            if number % 10 != 9 {
-                fs::remove_file(top.join(format!("second{number}"))).expect("removed");
+            let mut file = File::create_new(&path).expect("made");
+            write!(file, "{number}").expect("written");
+            if number % 10 == 9 {
+                sys::link(&path, top.join(format!("second{number}"))).expect("linked");
             }
         }
         let is_moved = Cell::new(false);
         let caller = TreeContext {
             step: &|_| {
                 if !is_moved.replace(true) {
-                    fs::remove_file(top.join("cur/98")).expect("removed");
-                    fs::rename(top.join("cur"), top.join("other")).expect("renamed");
+                    sys::unlink(top.join("cur/98")).expect("removed");
+                    sys::rename(top.join("cur"), top.join("other")).expect("renamed");
                 }
                 Ok(())
             },
