@@ -16,6 +16,9 @@ use crate::{
 const BATCH_FILES: usize = 128;
 const BATCH_BYTES: u64 = 512 << 10;
 
+/// The most threads: each holds some batches.
+const MOST_THREADS: usize = 8;
+
 /// The content of one file of a directory that has a listing.
 pub trait FileContent: Send {
     /// Returns it from its beginning.
@@ -49,6 +52,7 @@ impl Ahead {
     /// Starts threads that read files for the root folder `root`.
     pub fn start(threads: Threads, root: &str) -> Ahead {
         let root: Arc<str> = root.into();
+        let threads = Threads::new(threads.count().get().min(MOST_THREADS)).unwrap_or(threads);
         Ahead {
             workers: Workers::start(threads, || {
                 let root = root.clone();

@@ -353,6 +353,12 @@ impl<'a> ArchiveCheck<'a> {
             self.files.refuse(directory);
             return Ok(());
         };
+        if self.files.has_refused(&directory) {
+            // Its files were not checked against it.
+            let reason = format!("listing of {directory}: it was not found when it was searched");
+            self.faults.push(Fault::Listing(reason));
+            return Ok(());
+        }
         self.sink
             .listing(&directory, &listing)
             .map_err(Abort::Sink)?;

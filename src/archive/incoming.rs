@@ -8,8 +8,8 @@ use memchr::memchr;
 use super::{fault::Fault, listing::Listing};
 use crate::model::{
     entry_name::EntryName,
-    limits::MAX_LINE_BYTES,
-    manifest::{ListedDirectory, ListingCheck, MAX_LISTING_FAULTS, ManifestFault},
+    limits::{MAX_LINE_BYTES, MAX_LINK_LINES_BYTES},
+    manifest::{ListedDirectory, ListedNode, ListingCheck, MAX_LISTING_FAULTS, ManifestFault},
 };
 
 /// The file of the listings of one archive, which has no name. It is made for the first of them.
@@ -18,6 +18,8 @@ pub(super) struct ListingStore {
     file: Option<Arc<File>>,
     /// The end of the listings that are complete.
     end: u64,
+    /// The bytes of the lines of links in them.
+    link_bytes: u64,
 }
 
 impl ListingStore {
@@ -27,6 +29,7 @@ impl ListingStore {
             scratch,
             file: None,
             end: 0,
+            link_bytes: 0,
         }
     }
 
@@ -54,6 +57,7 @@ impl ListingStore {
             start: self.end,
             end: self.end,
             partial: Vec::new(),
+            link_bytes: self.link_bytes,
             faults: Vec::new(),
             is_hopeless: false,
         })
@@ -66,6 +70,7 @@ impl ListingStore {
             return None;
         }
         self.end = incoming.end;
+        self.link_bytes = incoming.link_bytes;
         let bytes = incoming.end - incoming.start;
         let (directory, file) = (incoming.directory.clone(), incoming.file.clone());
         Some(Listing::new(directory, file, incoming.start, bytes))
@@ -83,6 +88,8 @@ pub(super) struct IncomingListing {
     end: u64,
     /// The beginning of a line whose end has not come yet.
     partial: Vec<u8>,
+    /// The bytes of the lines of links so far, with those of the listings before it.
+    link_bytes: u64,
     faults: Vec<Fault>,
     is_hopeless: bool,
 }
@@ -152,10 +159,24 @@ impl IncomingListing {
     }
 
     fn line(&mut self, text: &[u8]) {
-        if let Err(faults) = self.check.line(text) {
-            self.faults.extend(faults.into_iter().map(fault));
+        let mut has_many_links = false;
+        match self.check.line(text) {
+            Ok(line) if matches!(line.node, ListedNode::Link(_)) => {
+                self.link_bytes += text.len() as u64;
+                has_many_links = self.link_bytes > MAX_LINK_LINES_BYTES;
+            }
+            Ok(_) => {}
+            Err(faults) => self.faults.extend(faults.into_iter().map(fault)),
+        }
+        if has_many_links {
+            let directory = &self.directory;
+            let most = MAX_LINK_LINES_BYTES >> 20;
+            let reason =
+                format!("listing of {directory}: links have more than {most} MiB of lines");
+            self.faults.push(Fault::Listing(reason));
         }
         self.is_hopeless = self.faults.len() >= MAX_LISTING_FAULTS
+            || has_many_links
             || text.len() >= MAX_LINE_BYTES
             || self.check.is_over();
     }

@@ -73,6 +73,11 @@ impl ComingFiles {
         self.refused.insert(directory);
     }
 
+    /// Returns true if that was noted.
+    pub(super) fn has_refused(&self, directory: &EntryName) -> bool {
+        self.refused.contains(directory)
+    }
+
     /// Takes the record of the next file if its path is `inside` the root folder.
     pub(super) fn take_next(&mut self, inside: &str) -> Result<Option<Box<FileRecord>>> {
         match &mut self.current {
@@ -195,9 +200,10 @@ impl FilesInOrder {
                     Some(Ordering::Greater) | None => break,
                 }
             }
-        } else if let Some(at) = self.listing.search(inside)? {
+        } else if let Some(record) = self.take_next(inside.as_str())? {
+            return Ok(Some(record));
+        } else if let Some(at) = self.search_on(inside)? {
             // The place of an escaped name in the order is not known without its line.
-            self.read_next()?;
             let lines_end = |files: &FilesInOrder| files.lines.as_ref().map(ListingLines::end);
             while self.next.is_some() && lines_end(self).is_some_and(|end| end <= at) {
                 self.miss(faults);
@@ -209,6 +215,12 @@ impl FilesInOrder {
         }
         faults.push(self.fault(listing, inside)?);
         Ok(None)
+    }
+
+    /// Searches the lines after that of the next file: those before it are not searched again and again.
+    fn search_on(&self, inside: &EntryName) -> Result<Option<u64>> {
+        let end = self.lines.as_ref().map(ListingLines::end);
+        end.map_or(Ok(None), |end| self.listing.search(inside, end))
     }
 
     /// Returns the path below the directory; `None` if it is escaped.
@@ -239,7 +251,7 @@ impl FilesInOrder {
         }
         let is_listed = match self.plain(inside) {
             Some(relative) => self.listing.has_file(relative.as_bytes())?,
-            None => self.listing.search(inside)?.is_some(),
+            None => self.listing.search(inside, 0)?.is_some(),
         };
         Ok(match is_listed {
             false => unlisted(inside.as_str(), Some(listing)),

@@ -91,13 +91,13 @@ impl Listing {
         Ok(before + count as u64)
     }
 
-    /// Returns the place in the text that has the path of an entry; the text is searched from its beginning.
-    pub(super) fn search(&self, path: &EntryName) -> Result<Option<u64>> {
+    /// Returns the place in the text that has the path of an entry; the text is searched from `start` on.
+    pub(super) fn search(&self, path: &EntryName, start: u64) -> Result<Option<u64>> {
         let wanted = Value::from(path.as_str()).to_string();
         let finder = Finder::new(wanted.as_bytes());
-        let mut text = self.text_from(0);
+        let mut text = self.text_from(start);
         let mut window = Vec::with_capacity(BUFFER_BYTES + wanted.len());
-        let mut at = 0;
+        let mut at = start;
         loop {
             let more = (&mut text).take(BUFFER_BYTES as u64);
             if read_to_end(more, &mut window)? == 0 {

@@ -19,10 +19,7 @@ impl RootFolder {
 
     /// Returns the member's path below the root folder; `None` if there is nothing to check, or a fault was noted.
     pub(super) fn inside(&mut self, member: &Member, faults: &mut Vec<Fault>) -> Option<EntryName> {
-        let mut path = member.path.as_str();
-        while let Some(rest) = path.strip_prefix("./") {
-            path = rest.trim_start_matches('/');
-        }
+        let mut path = without_dots(&member.path);
         if member.what == MemberKind::Folder {
             path = path.trim_end_matches('/');
             if path.is_empty() || path == "." {
@@ -73,4 +70,12 @@ impl RootFolder {
         }
         Some(name)
     }
+}
+
+/// Returns a member's path without `./` before it.
+pub(super) fn without_dots(mut path: &str) -> &str {
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest.trim_start_matches('/');
+    }
+    path
 }

@@ -198,7 +198,9 @@ impl Selection<'_> {
             if self.wanted.is_empty() {
                 break;
             }
-            let place = self.places.next(record)?.header;
+            let Ok(place) = self.places.next(record).map(|place| place.header) else {
+                return Ok(None);
+            };
             let is_wanted = self.wanted.entries.remove(name);
             let Some((directory, listed)) = directories.get(name) else {
                 if is_wanted && !self.give(name, record, place, None, true)? {
@@ -233,7 +235,9 @@ impl Selection<'_> {
             let Some(record) = line.file() else {
                 continue;
             };
-            let place = self.places.next(record)?.header;
+            let Ok(place) = self.places.next(record).map(|place| place.header) else {
+                return Ok(false);
+            };
             let is_wanted = self.wanted.files.remove(&record.path) || is_whole;
             if is_wanted && !self.give(&record.path, record, place, None, true)? {
                 return Ok(false);

@@ -15,6 +15,7 @@ use super::{
     head::find_manifest,
     incoming::{IncomingListing, ListingStore},
     listing::Listing,
+    root::without_dots,
     tar::stream::{MemberKind, TarStream},
 };
 use crate::model::{
@@ -82,7 +83,7 @@ fn find_listings(
         let Some(member) = tar.next_member()? else {
             break;
         };
-        let path = member.path.trim_start_matches("./");
+        let path = without_dots(&member.path);
         let inside = path.split_once('/').map_or("", |(_, inside)| inside);
         let (Some((name, listed)), Some(record)) = (wanted.get(inside), manifest.files.get(inside))
         else {

@@ -205,8 +205,8 @@ fn unremovable(path: &Path) -> Option<String> {
     let metadata = path.symlink_metadata().ok()?;
     let mut reason = unremovable_one(path, metadata.is_dir());
     if reason.is_none() && metadata.is_dir() {
-        visit_below(path, &|_, _| true, &mut |entry, metadata| {
-            reason = unremovable_one(&entry.path(), metadata.is_dir());
+        visit_below(path, &|_, _| true, &mut |path, metadata| {
+            reason = unremovable_one(path, metadata.is_dir());
             match reason {
                 Some(_) => ControlFlow::Break(()),
                 None => ControlFlow::Continue(()),

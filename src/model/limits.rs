@@ -8,10 +8,14 @@ pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 pub const MAX_ENTRIES: usize = 1_000_000;
 /// The number of files above which a directory source has a listing of its own (docs/format.md, "Listings").
 pub const UNLISTED_FILES: u64 = 10_000;
+/// The bytes of records above which it has one, however few they are: long names and attributes would fill the manifest.
+pub const UNLISTED_BYTES: u64 = 16 << 20;
 /// The most files, folders or links that a listing may have.
 pub const MAX_LISTED: u64 = 100_000_000;
 /// The longest line of a listing with its line feed, in bytes.
 pub const MAX_LINE_BYTES: usize = 64 << 10;
+/// The most bytes that the lines of symbolic links may have in all listings of an archive: readers hold links in memory.
+pub const MAX_LINK_LINES_BYTES: u64 = 64 << 20;
 /// The largest entry, in bytes: 1 EiB, far below what any arithmetic on sizes overflows at.
 pub const MAX_ENTRY_BYTES: u64 = 1 << 60;
 /// The longest path below the top of a directory source, in bytes (limits.h, `PATH_MAX` without the NUL); a longer one

@@ -206,6 +206,26 @@ fn a_listed_directory_comes_back_goes_and_comes_again() {
     assert_eq!(cache(nodes(&machine.path("srv"))), cache(since));
 }
 
+/// The copy of a database differs from the file: its content counts.
+#[test]
+fn a_database_in_a_listed_directory_that_holds_the_same_is_unchanged() {
+    let machine = machine();
+    let database = machine.path("srv/data/a/app.db");
+    let sql = "create table t(a); insert into t values(1), (2); delete from t where a = 1;";
+    let run = Command::new("sqlite3").arg(&database).arg(sql).status();
+    assert!(run.expect("sqlite3").success());
+    let archive = export_listed(&machine, "a.tar.gz", 3);
+    let report = import(&machine, &[&archive], 0);
+    assert_eq!(actions(&report)["data"], "unchanged");
+    let run = Command::new("sqlite3")
+        .arg(&database)
+        .arg("insert into t values(3)")
+        .status();
+    assert!(run.expect("sqlite3").success());
+    let report = import(&machine, &[&archive], 0);
+    assert_eq!(actions(&report)["data"], "replace");
+}
+
 #[test]
 fn a_rollback_brings_back_what_a_listed_directory_replaced() {
     let machine = machine();

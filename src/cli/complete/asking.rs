@@ -211,8 +211,13 @@ impl Asking<'_> {
         let Some(manifest) = manifest else {
             return Vec::new();
         };
-        // A directory of many files is offered by its own name: its listing is not read.
-        let names = manifest.files.keys().chain(manifest.directories.keys());
+        // A directory of many files is offered by its own name: its listing is not read, and is not an entry that
+        // an import selects.
+        let entries = manifest
+            .files
+            .keys()
+            .filter(|name| !manifest.is_listing(name));
+        let names = entries.chain(manifest.directories.keys());
         let mut found: Vec<String> = names
             .filter_map(|name| {
                 let rest = name.as_str().strip_prefix(current)?;

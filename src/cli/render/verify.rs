@@ -68,7 +68,7 @@ fn lines(report: &VerifyReport, scratch: &Path) -> String {
                 })
                 .collect();
             let more = archive.torn_more.map_or_else(String::new, |more| {
-                format!("  - torn: and {more} more files of large directories\n")
+                format!("  - torn: {more} more files of large directories\n")
             });
             let looked: String = archive
                 .looked_into

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs::{self, DirEntry, File, Metadata},
+    fs::{self, File, Metadata},
     io,
     ops::ControlFlow,
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
@@ -72,7 +72,7 @@ pub fn locked_below(path: &Path) -> io::Result<Vec<Holder>> {
     for lock in table.lines().filter_map(parse_lock) {
         locks.entry(lock.inode).or_default().push(lock);
     }
-    let is_part = |_: &DirEntry, metadata: &Metadata| metadata.dev() == device;
+    let is_part = |_: &Path, metadata: &Metadata| metadata.dev() == device;
     let mut pids = BTreeSet::new();
     visit_below(path, &is_part, &mut |_, metadata| {
         let on_it = locks.get(&metadata.ino()).into_iter().flatten();
@@ -89,10 +89,10 @@ pub fn locked_below(path: &Path) -> io::Result<Vec<Holder>> {
         .map(|pid| pid.map_or_else(Holder::unknown, Holder::of))
         .collect();
     if found.is_empty() && !lists_all_locks() {
-        visit_below(path, &is_part, &mut |entry, metadata| {
+        visit_below(path, &is_part, &mut |path, metadata| {
             // A file that we may not read cannot be asked for locks.
             let file = match metadata.is_file() {
-                true => open_regular(&entry.path()).ok(),
+                true => open_regular(path).ok(),
                 false => None,
             };
             let holder = file.and_then(|file| locked_by(&file, (0, 0)).ok().flatten());

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsStr,
-    fs::{self, DirEntry, Metadata},
+    fs::{self, Metadata},
     io,
     ops::ControlFlow,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
@@ -173,8 +173,8 @@ pub fn open_below(path: &Path) -> io::Result<Vec<Holder>> {
         }
     }
     // A subvolume has another device, and is a part of the folder.
-    let is_part = |entry: &DirEntry, metadata: &Metadata| {
-        metadata.dev() == top.dev() || is_same_mount(path, &entry.path())
+    let is_part = |below: &Path, metadata: &Metadata| {
+        metadata.dev() == top.dev() || is_same_mount(path, below)
     };
     visit_below(path, &is_part, &mut |_, metadata| {
         let holders = open.get(&(metadata.dev(), metadata.ino()));

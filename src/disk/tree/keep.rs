@@ -244,7 +244,7 @@ impl Keeping<'_> {
             let left = leave();
             left.map_err(|error| {
                 let path = self.new.shown(path);
-                io::Error::other(format!("cannot restore {path}: {error}"))
+                io::Error::new(error.kind(), format!("cannot restore {path}: {error}"))
             })?;
             self.entered.pop();
         }

@@ -113,9 +113,27 @@ pub fn restore(
     let begun = begin(restoring).with_context(|| format!("cannot create {}", place.display()))?;
     let built = build(restoring, begun, lines);
     if built.is_err() {
-        let _ = std::fs::remove_dir_all(place);
+        remove_built(place);
     }
     built
+}
+
+/// Removes a directory that was built in part. Some of its folders may have modes already that forbid it.
+fn remove_built(place: &Path) {
+    if std::fs::remove_dir_all(place).is_ok() {
+        return;
+    }
+    let open = |path: &Path| {
+        let _ = sys::chmod(path, Mode::RWXU);
+    };
+    open(place);
+    super::below::visit_below(place, &|_, _| true, &mut |path, metadata| {
+        if metadata.is_dir() {
+            open(path);
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+    let _ = std::fs::remove_dir_all(place);
 }
 
 /// Gives a directory that was built beside `target` its name, durable when this returns. What has the name already

@@ -95,10 +95,10 @@ impl FolderNames {
 
     /// Lets go of the names that are kept, unless they are few.
     pub fn let_go(&mut self) {
-        if self.held_bytes() > READ_BYTES && self.given < self.order.len() {
+        if self.held_bytes() > READ_BYTES {
             self.remember();
+            self.is_rest &= self.given >= self.order.len();
             (self.bytes, self.order, self.given) = (Vec::new(), Vec::new(), 0);
-            self.is_rest = false;
         }
     }
 
@@ -124,7 +124,8 @@ impl FolderNames {
         self.bytes.clear();
         self.order.clear();
         self.given = 0;
-        self.is_rest = true;
+        self.is_rest = false;
+        let mut is_rest = true;
         // The first name that is left to the next reading.
         let mut bound: Option<Vec<u8>> = None;
         sys::seek(folder, SeekFrom::Start(0))?;
@@ -147,6 +148,7 @@ impl FolderNames {
             let is_full = self.bytes.len() + HEAD_BYTES + name.len() > self.most_bytes;
             if is_full && self.order.len() > 1 {
                 bound = Some(self.halve());
+                is_rest = false;
                 if is_later(&bound) {
                     continue;
                 }
@@ -154,6 +156,10 @@ impl FolderNames {
             self.keep(name, entry.file_type(), entry.ino());
         }
         self.sort();
+        // Vectors grow by doubling, and what they hold is counted.
+        self.bytes.shrink_to_fit();
+        self.order.shrink_to_fit();
+        self.is_rest = is_rest;
         Ok(())
     }
 
@@ -193,7 +199,6 @@ impl FolderNames {
     /// Lets the later half of the names go, and returns the first of them.
     fn halve(&mut self) -> Vec<u8> {
         self.sort();
-        self.is_rest = false;
         let half = self.order.split_off((self.order.len() / 2).max(1));
         let Some(first) = half.first() else {
             // All names were one.

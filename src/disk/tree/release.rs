@@ -218,7 +218,7 @@ impl Releasing<'_> {
                 Err(error) if is_gone(&error) => {}
                 result => result.map_err(|error| {
                     let path = self.kept.shown(&entered.path);
-                    io::Error::other(format!("cannot restore {path}: {error}"))
+                    io::Error::new(error.kind(), format!("cannot restore {path}: {error}"))
                 })?,
             }
             self.entered.pop();

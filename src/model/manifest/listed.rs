@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::{
     entry_name::{EntryName, printable},
-    limits::{MAX_COMPONENT_BYTES, MAX_ENTRY_BYTES, MAX_LISTED, MAX_TREES},
+    limits::{MAX_COMPONENT_BYTES, MAX_ENTRY_BYTES, MAX_FAULTS, MAX_LISTED, MAX_TREES},
     relative::is_tree_name,
     tree::Tree,
 };
@@ -212,19 +212,24 @@ pub(super) fn disputed_directories(
         if trees.contains_key(name) {
             refuse(format!("{name} is listed as a directory twice"));
         }
-        if !files.contains_key(&directory.listing) {
-            refuse(format!("{} is not among the entries", directory.listing));
+        let listing = &directory.listing;
+        match files.get(listing) {
+            None => refuse(format!("{listing} is not among the entries")),
+            Some(record) if record.path != *listing => {
+                refuse(format!("{listing} is a listing, and its path is another"));
+            }
+            Some(_) => {}
         }
     }
     let claims = |path: &EntryName| {
         let first = path.as_str().split('/').next();
         first.is_some_and(|first| directories.contains_key(first))
     };
-    for (name, record) in files {
-        if claims(name) || claims(&record.path) {
-            refuse(format!(
-                "entry {name} lies in a directory that has a listing"
-            ));
-        }
+    let claimed = files.iter();
+    let claimed = claimed.filter(|(name, record)| claims(name) || claims(&record.path));
+    for (name, _) in claimed.take(MAX_FAULTS) {
+        refuse(format!(
+            "entry {name} lies in a directory that has a listing"
+        ));
     }
 }

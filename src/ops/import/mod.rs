@@ -233,7 +233,7 @@ pub fn import(
             std::mem::take(&mut entered.folders),
         )?);
     }
-    let unpacked = Unpacked::new(context, settings, request, &places, &targets)?;
+    let unpacked = Unpacked::new(context, settings, request, rehearsal, &places, &targets)?;
     let staging = &unpacked.staging;
     let context = &scratch::roomy(context, &home, unpacked.bytes);
     let mut remarks = context.remarks();

@@ -277,7 +277,7 @@ fn files(
         if let Some(present) = &mut present
             && present.digest != digest
             && let Some(engine) = form.engine()
-            && unpacked.is_held_by(context, engine, name, target)?
+            && unpacked.is_held_by(context, engine, (name, record), target)?
         {
             present.digest = digest;
         }

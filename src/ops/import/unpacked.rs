@@ -64,11 +64,13 @@ pub struct Unpacked<'a> {
 }
 
 impl<'a> Unpacked<'a> {
-    /// Unpacks and proves the archive that `request` names, in the first of `places` that can be made and has room.
+    /// Unpacks and proves the archive that `request` names, in the first of `places` that can be made and has room. An
+    /// import that cannot begin is a `rehearsal`, whatever was requested.
     pub fn new(
         context: &Context,
         settings: &'a Settings,
         request: &ImportRequest,
+        rehearsal: Rehearsal,
         places: &[PathBuf],
         targets: &Targets,
     ) -> Result<Unpacked<'a>> {
@@ -86,7 +88,7 @@ impl<'a> Unpacked<'a> {
             steps: Vec::new(),
             is_rehearsed: false,
         };
-        match (request.rehearsal, request.staging) {
+        match (rehearsal, request.staging) {
             (Rehearsal::Real, KeepStaging::No) => sink.finish_directories(),
             (Rehearsal::DryRun, KeepStaging::No) => sink.is_rehearsed = true,
             _ => {}
@@ -201,18 +203,19 @@ impl<'a> Unpacked<'a> {
         torn.filter(|(name, _)| self.selected.binary_search(name).is_ok())
     }
 
-    /// Returns true if the database at `target` holds what the archived one does, although the files differ.
+    /// Returns true if the database at `target` holds what the archived one does, of which the archive has this `record`,
+    /// although the files differ.
     pub fn is_held_by(
         &self,
         context: &Context,
         engine: Engine,
-        name: &EntryName,
+        (name, record): (&EntryName, &FileRecord),
         target: &Path,
     ) -> Result<bool> {
         let place = self.staging.place(name);
         let step = context.step();
         let source = context.source(&step);
-        engines::engine(engine).holds_same(target, &place, self.record(name), &source)
+        engines::engine(engine).holds_same(target, &place, Some(record), &source)
     }
 
     /// Makes sure that the archived databases open cleanly. They go into place as they are in the archive.

@@ -84,6 +84,8 @@ pub struct Looking<'a> {
     staging: Staging,
     /// Files that belong to a database beside them: each an entry whose name without the suffix is an entry, too.
     companions: BTreeSet<EntryName>,
+    /// The names of the databases so far.
+    bases: BTreeSet<EntryName>,
     /// Databases in staging, with their sizes in bytes.
     databases: Vec<(EntryName, Engine, u64)>,
     /// Entries of no directory that are not known as databases.
@@ -117,6 +119,7 @@ impl<'a> Looking<'a> {
             archive,
             staging: Staging::scratch(&context.scratch, EXTRACT)?,
             companions: BTreeSet::new(),
+            bases: BTreeSet::new(),
             databases: Vec::new(),
             others: BTreeSet::new(),
             trees: BTreeSet::new(),
@@ -229,18 +232,24 @@ impl<'a> Looking<'a> {
         Ok(())
     }
 
-    /// Returns true if the entry may belong to a database beside it. The other files of a listed directory are not
-    /// known yet: there the name decides.
+    /// Returns true if the entry belongs to a database beside it. In a listed directory the database comes before it.
     fn is_companion(&self, name: &EntryName) -> bool {
         let first = name.as_str().split_once('/').map(|(first, _)| first);
         let is_listed = first.is_some_and(|first| self.listed.contains(first));
-        is_listed && base_of(name).is_some() || self.companions.contains(name)
+        let is_beside = |base: &str| self.bases.contains(base);
+        is_listed && base_of(name).is_some_and(is_beside) || self.companions.contains(name)
+    }
+
+    /// Notes a database.
+    fn add_database(&mut self, name: &EntryName, engine: Engine, size: u64) {
+        self.bases.insert(name.clone());
+        self.databases.push((name.clone(), engine, size));
     }
 
     /// Decides about an entry whose first bytes are there.
     fn decide(&mut self, name: &EntryName, record: &FileRecord, head: &[u8]) -> Result<()> {
         if let Some(engine) = Engine::of(head) {
-            self.databases.push((name.clone(), engine, record.size));
+            self.add_database(name, engine, record.size);
             return self.stage(name, record, head);
         }
         let first = name.as_str().split_once('/').map(|(first, _)| first);
@@ -299,7 +308,7 @@ impl Sink for Looking<'_> {
     fn entry(&mut self, name: &EntryName, record: &FileRecord) -> Result<Box<dyn Write + '_>> {
         self.now = Now::Beginning(Vec::new());
         if let Some(engine) = record.engine() {
-            self.databases.push((name.clone(), engine, record.size));
+            self.add_database(name, engine, record.size);
             self.stage(name, record, &[])?;
         } else if self.is_companion(name) {
             self.stage(name, record, &[])?;

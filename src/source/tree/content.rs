@@ -12,7 +12,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{opened::OpenDirectory, seen::Seen};
+use super::{
+    opened::{KEPT_FOLDERS, OpenDirectory},
+    seen::Seen,
+};
 use crate::{
     disk::tree::beneath::{Look, NodeKind, is_gone, open_file, split},
     model::{
@@ -55,7 +58,7 @@ impl Reopened {
         let start = bytes.len();
         let mut read = || -> io::Result<bool> {
             let (folder, name) = split(self.name.as_bytes());
-            let folder = self.origin.folder(folder)?;
+            let folder = self.origin.folder(folder, KEPT_FOLDERS)?;
             let mut file = open_file(folder.as_fd(), OsStr::from_bytes(name))?;
             bytes.resize(start + size, 0);
             io::Read::read_exact(&mut file, &mut bytes[start..])?;
@@ -86,7 +89,7 @@ impl Reopened {
         let (folder, name) = split(self.name.as_bytes());
         let opened = self
             .origin
-            .folder(folder)
+            .folder(folder, 1)
             .and_then(|folder| open_file(folder.as_fd(), OsStr::from_bytes(name)));
         match opened {
             Ok(file) if Look::of(&file)?.inode == self.seen.inode => return Ok(file),

@@ -2,12 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
     io,
     os::fd::AsFd as _,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
@@ -20,13 +19,13 @@ use super::{
     Spooled, TreeContext,
     database::{DatabaseHandling, Found},
     folders::FoundFile,
-    hashed::{Describer, Hashed},
+    hashed::{Describer, Hashed, no_file, read},
     opened::OpenDirectory,
     seen::Seen,
     tape::frame,
 };
 use crate::{
-    disk::tree::beneath::{Folders, Look, NodeKind, is_gone, open_file, split, xattrs},
+    disk::tree::beneath::{Folders, Look, is_gone, open_file, split, xattrs},
     model::{
         digest::Hashing, engine::Engine, limits::BUFFER_BYTES, relative::RelativeName,
         tree::Modified,
@@ -137,6 +136,7 @@ impl<'a> Hashers<'a> {
                 seeks_databases: matches!(caller.databases, DatabaseHandling::Copied(_)),
                 bytes: AtomicU64::new(0),
                 is_stopped: AtomicBool::new(false),
+                round: AtomicU32::new(0),
             }),
             caller,
             batch: Vec::new(),
@@ -263,6 +263,11 @@ impl<'a> Hashers<'a> {
         }
     }
 
+    /// Forgets the folders that the threads have open: they are listed again.
+    pub fn begin_round(&self) {
+        self.work.round.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn start(&self) -> Team {
         let (jobs, receiver) = mpsc::channel::<Job>();
         let receiver = Arc::new(Mutex::new(receiver));
@@ -308,6 +313,8 @@ struct Work {
     /// The bytes that were read and not yet reported to the caller.
     bytes: AtomicU64,
     is_stopped: AtomicBool,
+    /// The number of times that folders were listed again.
+    round: AtomicU32,
 }
 
 impl Work {
@@ -333,6 +340,8 @@ struct Hasher<'a> {
     buffer: Vec<u8>,
     /// The folder that was inspected last, and true if names came or went in it lately.
     last_folder: Option<(Vec<u8>, bool)>,
+    /// The round in which it worked last.
+    round: u32,
 }
 
 impl<'a> Hasher<'a> {
@@ -343,11 +352,18 @@ impl<'a> Hasher<'a> {
             describer: Describer::new(work.origin.name.clone()),
             buffer: vec![0; BUFFER_BYTES],
             last_folder: None,
+            round: 0,
         }
     }
 
     /// Hashes the files of a batch, as long as `goes_on` returns true.
     fn run(&mut self, batch: Vec<Item>, goes_on: &mut dyn FnMut() -> bool) -> Vec<Done> {
+        let round = self.work.round.load(Ordering::Relaxed);
+        if std::mem::replace(&mut self.round, round) != round {
+            // A path may lead to another folder by now.
+            self.folders = Folders::new(&self.work.origin.top);
+            self.last_folder = None;
+        }
         let mut done = Vec::with_capacity(batch.len());
         for item in batch {
             match item {
@@ -442,37 +458,4 @@ impl<'a> Hasher<'a> {
         self.last_folder = Some((folder.to_vec(), is_recent));
         Ok(is_recent)
     }
-}
-
-/// Returns the kind of a file that is not a regular file, else `None`.
-pub fn no_file(look: &Look) -> Option<&'static str> {
-    match look.what {
-        NodeKind::File => None,
-        NodeKind::Special(kind) => Some(kind),
-        NodeKind::Folder => Some("a folder"),
-        NodeKind::Link => Some("a link"),
-    }
-}
-
-/// Gives the first `size` bytes of `file` to `take`, or all if it is shorter.
-pub fn read(
-    mut file: &File,
-    size: u64,
-    buffer: &mut [u8],
-    take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut left = size;
-    while left > 0 {
-        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        match io::Read::read(&mut file, &mut buffer[..most]) {
-            Ok(0) => break,
-            Ok(read) => {
-                take(&buffer[..read])?;
-                left -= read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

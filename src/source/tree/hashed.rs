@@ -1,9 +1,12 @@
-//! A file with its digest, and its line in a listing.
+//! A file that is read: its kind and content, its digest, and its line in a listing.
 
-use std::sync::Arc;
+use std::{fs::File, io, sync::Arc};
 
 use crate::{
-    disk::tree::{beneath::Look, owners::Owners},
+    disk::tree::{
+        beneath::{Look, NodeKind},
+        owners::Owners,
+    },
     model::{
         digest::Digest,
         entry_name::EntryName,
@@ -76,4 +79,37 @@ impl Describer {
     pub fn file(&self, relative: &RelativeName, record: FileRecord) -> Vec<u8> {
         self.line(relative, ListedNode::File(Box::new(record)))
     }
+}
+
+/// Returns the kind of a file that is not a regular file, else `None`.
+pub fn no_file(look: &Look) -> Option<&'static str> {
+    match look.what {
+        NodeKind::File => None,
+        NodeKind::Special(kind) => Some(kind),
+        NodeKind::Folder => Some("a folder"),
+        NodeKind::Link => Some("a link"),
+    }
+}
+
+/// Gives the first `size` bytes of `file` to `take`, or all if it is shorter.
+pub fn read(
+    mut file: &File,
+    size: u64,
+    buffer: &mut [u8],
+    take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut left = size;
+    while left > 0 {
+        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        match io::Read::read(&mut file, &mut buffer[..most]) {
+            Ok(0) => break,
+            Ok(read) => {
+                take(&buffer[..read])?;
+                left -= read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -18,10 +18,11 @@ use super::{
 };
 use crate::{
     archive::ahead::FileContent,
+    error::{Failure, Kind},
     model::{
         digest::{Digest, Hashing},
         entry_name::EntryName,
-        limits::BUFFER_BYTES,
+        limits::{BUFFER_BYTES, MAX_LINK_LINES_BYTES},
         manifest::{
             FileRecord, LISTING_KIND, LineReader, ListedDirectory, ListedNode, ListingLine,
         },
@@ -38,7 +39,7 @@ const SPOOLED: u8 = 2;
 const KEPT: u8 = 3;
 /// The bytes before each line: its length, and the kind of content.
 const HEAD_BYTES: usize = 5;
-/// The place of the content of a file. a number, and what was seen of the file.
+/// The bytes that tell the place of a content: a number, and what was seen of the file.
 const CONTENT_BYTES: usize = 8 + Seen::BYTES;
 
 /// The lines of a directory while they are stored, in the order of a listing.
@@ -47,6 +48,7 @@ pub struct ListingSpool {
     out: BufWriter<File>,
     hashing: Hashing<io::Sink>,
     directory: ListedDirectory,
+    link_bytes: u64,
 }
 
 /// The part of a line that is stored beside its text.
@@ -85,6 +87,7 @@ impl ListingSpool {
             out: BufWriter::with_capacity(BUFFER_BYTES, file),
             hashing: Hashing::new(io::sink()),
             directory,
+            link_bytes: 0,
         })
     }
 
@@ -100,6 +103,10 @@ impl ListingSpool {
             }
             StoredLine::Link => {
                 directory.links += 1;
+                self.link_bytes += text.len() as u64;
+                if self.link_bytes > MAX_LINK_LINES_BYTES {
+                    return Err(too_many_links(&self.name).into());
+                }
                 NOTHING
             }
             StoredLine::File {
@@ -162,6 +169,14 @@ impl ListingSpool {
             origin,
         })
     }
+}
+
+/// Returns the failure of a directory with more symbolic links than readers hold in memory.
+fn too_many_links(name: &EntryName) -> Failure {
+    let most = MAX_LINK_LINES_BYTES >> 20;
+    let message = format!("the symbolic links of {name} need more than {most} MiB in the archive");
+    Failure::new(Kind::Usage, message)
+        .hint("nothing was written: exclude folders of links that can be made again")
 }
 
 /// A directory of many files that is ready for the archive.

@@ -46,8 +46,8 @@ struct Whereabouts {
 
 /// The most folders and files that are remembered of a search; it is repeated for what else is needed.
 const REMEMBERED: usize = 100_000;
-/// The folders that are kept open: each thread that reads files is in one of two.
-const KEPT_FOLDERS: usize = 16;
+/// The folders that are kept open while many files are packed: each thread that reads files is in one of two.
+pub const KEPT_FOLDERS: usize = 16;
 /// The most searches for a file that lost its name: it may get yet another one meanwhile.
 const SEARCHES: usize = 8;
 
@@ -76,18 +76,16 @@ impl OpenDirectory {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the open folder at a path.
-    pub fn folder(&self, folder: &[u8]) -> io::Result<Arc<OwnedFd>> {
+    /// Returns the open folder at a path, and keeps it and the last ones open: at most `most`.
+    pub fn folder(&self, folder: &[u8], most: usize) -> io::Result<Arc<OwnedFd>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, fd)) = last.iter().find(|(path, _)| path == folder) {
             return Ok(fd.clone());
         }
         let fd = Folders::new(&self.top).at(folder)?.try_clone_to_owned()?;
         let fd = Arc::new(fd);
-        if last.len() >= KEPT_FOLDERS {
-            last.pop_back();
-        }
         last.push_front((folder.to_owned(), fd.clone()));
+        last.truncate(most);
         Ok(fd)
     }
 

@@ -417,6 +417,7 @@ impl<'a> Reading<'a> {
             }
             settled = self.spool.moment_before(Duration::ZERO)?;
             self.is_new = false;
+            self.hashers.begin_round();
             self.list_again(&found.tape, &changed.folders)?;
             found = self.end_round()?;
             self.is_still = !self.is_new && !changed.is_certain;

@@ -10,8 +10,8 @@ use rustix::fs::{self as sys, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use super::{
     content::Spooled,
     database::Found,
-    hash::{Outcome, no_file, read},
-    hashed::Hashed,
+    hash::Outcome,
+    hashed::{Hashed, no_file, read},
 };
 use crate::{
     disk::{

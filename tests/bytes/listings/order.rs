@@ -135,3 +135,30 @@ fn in_any_order_many_missing_files_are_named_and_counted() {
     assert!(faults[98].contains("data/0108"), "{}", faults[98]);
     assert!(faults[99].contains("4891 more files"), "{}", faults[99]);
 }
+
+#[test]
+fn a_listing_is_found_however_its_path_begins() {
+    let forged = Forged::good();
+    for before in ["./", ".//", "././/"] {
+        let mut parts = forged.parts();
+        let mut tar = Tar::new();
+        tar.folder(&format!("{ROOT}/"));
+        tar.entry("manifest.json", &forged.manifest());
+        let (path, listing) = parts.remove(0);
+        tar.file(format!("{before}{ROOT}/{path}"), &listing);
+        for (path, content) in &parts {
+            tar.entry(path, content);
+        }
+        assert!(read(&tar.gzip()).is_ok(), "{before}");
+        let (twice, _) = &parts[0];
+        tar.entry("data/evil", b"?");
+        tar.entry(twice, b"?");
+        let faults = faults(&tar.gzip());
+        assert!(
+            faults.len() == 2
+                && faults[0].contains("does not list data/evil")
+                && faults[1].contains(&format!("{twice} stands in the archive twice")),
+            "{before}: {faults:?}"
+        );
+    }
+}

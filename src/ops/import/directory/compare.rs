@@ -127,7 +127,7 @@ impl DirectorySides<'_> {
         let here = self.target.join(path_of(name));
         let (entry, _) = name.entry(&self.source.name);
         self.unpacked
-            .is_held_by(self.context, engine, &entry, &here)
+            .is_held_by(self.context, engine, (&entry, record), &here)
     }
 }
 

@@ -15,11 +15,14 @@ use super::{
     named,
 };
 use crate::{
-    disk::tree::beneath::split,
+    disk::tree::{
+        attributes::without_acl,
+        beneath::{ACLS, split},
+    },
     model::{
         entry_name::EntryName,
-        limits::MAX_LINE_BYTES,
-        manifest::{FileRecord, LineReader, ListedNode},
+        limits::{MAX_LINE_BYTES, UNLISTED_BYTES},
+        manifest::{FileRecord, LineReader, ListedNode, ListingLine},
         named::Named,
         relative::by_component,
         tree::{FolderRecord, Tree},
@@ -34,6 +37,7 @@ pub(super) struct Building<'a> {
     reader: LineReader,
     /// The lines, while they are few.
     few: Vec<(StoredLine, Vec<u8>)>,
+    few_bytes: u64,
     /// The lines, if they are many.
     spool: Option<ListingSpool>,
     files: u64,
@@ -67,6 +71,7 @@ impl<'a> Building<'a> {
             caller,
             reader: LineReader::new(origin.name.clone()),
             few: Vec::new(),
+            few_bytes: 0,
             spool: None,
             files: 0,
             others: 0,
@@ -200,7 +205,10 @@ impl<'a> Building<'a> {
             return self.spool_line(path, stored, text);
         }
         self.few.push((stored, text.to_vec()));
-        if self.files.max(self.others) > self.caller.unlisted_files {
+        self.few_bytes += text.len() as u64;
+        if self.files.max(self.others) > self.caller.unlisted_files
+            || self.few_bytes > UNLISTED_BYTES
+        {
             let root = self.tree.root.clone();
             let spool = ListingSpool::create(&self.origin.name, root, self.caller.scratch)?;
             self.spool = Some(spool);
@@ -217,16 +225,18 @@ impl<'a> Building<'a> {
         let mut stripped = Vec::new();
         if text.len() > MAX_LINE_BYTES {
             let mut line = read_line(&mut self.reader, text)?;
-            match &mut line.node {
-                ListedNode::File(record) => record.xattrs.clear(),
-                ListedNode::Folder(record) => record.xattrs.clear(),
-                ListedNode::Link(_) => {}
+            for is_kept in [&is_first as &dyn Fn(&str) -> bool, &|_| false] {
+                strip(&mut line, is_kept);
+                stripped.clear();
+                line.write(&self.origin.name, &mut stripped);
+                if stripped.len() <= MAX_LINE_BYTES {
+                    break;
+                }
             }
-            line.write(&self.origin.name, &mut stripped);
             let shown = self.origin.top.shown(path);
             self.stripped.add(|| {
                 format!(
-                    "{shown} is archived without its extended attributes: they take more than {} KiB",
+                    "{shown} is archived without extended attributes: they take more than {} KiB",
                     MAX_LINE_BYTES / 1024
                 )
             });
@@ -303,4 +313,28 @@ impl<'a> Building<'a> {
             stripped: self.stripped.finish(),
         })
     }
+}
+
+/// Takes the extended attributes away that are not kept. With an ACL go the permissions that it limits.
+fn strip(line: &mut ListingLine, is_kept: &dyn Fn(&str) -> bool) {
+    let (xattrs, mode) = match &mut line.node {
+        ListedNode::File(record) => (&mut record.xattrs, &mut record.mode),
+        ListedNode::Folder(record) => (&mut record.xattrs, &mut record.mode),
+        ListedNode::Link(_) => return,
+    };
+    let has_acl = xattrs.keys().any(|name| is_acl(name));
+    xattrs.retain(|name, _| is_kept(name));
+    if has_acl && !xattrs.keys().any(|name| is_acl(name)) {
+        *mode = mode.map(without_acl);
+    }
+}
+
+fn is_acl(name: &str) -> bool {
+    ACLS.contains(&name)
+}
+
+/// Returns true if an extended attribute goes along if there is room for few: it is short, and others may do what it
+/// forbids, or it itself does.
+fn is_first(name: &str) -> bool {
+    is_acl(name) || name == "security.capability"
 }

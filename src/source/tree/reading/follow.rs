@@ -199,8 +199,11 @@ impl Reading<'_> {
         if let Some(what) = what {
             return Ok(Standing::Present(what));
         }
-        let (parent, name) = relisting.folders.parent(finding.path)?;
-        Ok(Look::at(parent, name).map_or(Standing::Absent, |look| Standing::Present(look.what)))
+        let looked = relisting
+            .folders
+            .parent(finding.path)
+            .and_then(|(parent, name)| Look::at(parent, name));
+        Ok(looked.map_or(Standing::Absent, |look| Standing::Present(look.what)))
     }
 
     fn follow(

@@ -48,8 +48,9 @@ impl Reading<'_> {
                 FoundNode::File(_) if is_dropped || self.is_companion(path, &node) => true,
                 FoundNode::File(file) => match self.renewed(&mut folders, path, &file)? {
                     Some(finding) => match Finding::of_bytes(&finding)?.node {
-                        FoundNode::File(file) => self.add(&mut building, path, &file)?,
-                        _ => true,
+                        FoundNode::File(renewed) => self.add(&mut building, path, &renewed)?,
+                        // The packing code finds that it changed.
+                        _ => self.add(&mut building, path, &file)?,
                     },
                     None => self.add(&mut building, path, &file)?,
                 },
