@@ -10,7 +10,7 @@ use super::{
     PATIENCE, Reading, Round,
 };
 use crate::{
-    disk::tree::beneath::{Folders, Look},
+    disk::tree::beneath::{Folders, Look, split},
     model::{named::Named, tree::Modified},
 };
 
@@ -48,6 +48,27 @@ struct Namesakes {
     is_missed: bool,
     /// The last round in which a name of it was lost or missed: until then it was there.
     last: u32,
+    /// The last components of the paths of those that were missed, as far as they are remembered.
+    missed_names: Vec<Vec<u8>>,
+}
+
+/// The most names that are remembered for an inode.
+const MOST_NAMES: usize = 4;
+
+impl Namesakes {
+    fn miss(&mut self, path: &[u8]) {
+        self.is_missed = true;
+        if self.missed_names.len() < MOST_NAMES {
+            self.missed_names.push(split(path).1.to_vec());
+        }
+    }
+
+    /// Returns true if the file at `path` is a missed one, moved to another folder: services make files in a temporary
+    /// folder and move them. Another new file that got this inode has another name.
+    fn is_moved(&self, path: &[u8]) -> bool {
+        let name = split(path).1;
+        self.missed_names.iter().any(|missed| missed == name)
+    }
 }
 
 impl Reading<'_> {
@@ -56,7 +77,7 @@ impl Reading<'_> {
     ///
     /// Of a file that was read under two names, of which it had only one at a time, one finding stays. One without a
     /// name stays as a copy under its old name, if that is free. A file that was never read vanished, unless a file
-    /// with its inode was read that is as old as the first listing.
+    /// with its inode was read that is as old as the first listing, or that has its name in another folder.
     pub(super) fn resolve(
         &self,
         found: &Round,
@@ -98,7 +119,8 @@ impl Reading<'_> {
         let mut all: HashMap<(u64, u64), Namesakes> = HashMap::new();
         let mut cursor = found.tape.cursor();
         while let Some(bytes) = cursor.next()? {
-            match Finding::of_bytes(bytes)?.node {
+            let Finding { path, node } = Finding::of_bytes(bytes)?;
+            match node {
                 FoundNode::File(file)
                     if file.is(marks::HOMELESS | marks::FRESH) && is_in(file.seen.inode) =>
                 {
@@ -107,7 +129,7 @@ impl Reading<'_> {
                 }
                 FoundNode::Missed(inode, since) if is_in(inode) => {
                     let namesakes = all.entry(inode).or_default();
-                    namesakes.is_missed = true;
+                    namesakes.miss(path);
                     namesakes.last = namesakes.last.max(since);
                 }
                 _ => {}
@@ -122,6 +144,7 @@ impl Reading<'_> {
             {
                 namesakes.alive += 1;
                 namesakes.is_read |= !namesakes.is_missed
+                    || namesakes.is_moved(path)
                     || !birth(&mut folders, path).is_some_and(|birth| birth.is_after(begun));
             }
         }
@@ -254,6 +277,14 @@ mod tests {
         },
         work::{Threads, events::Events},
     };
+
+    #[test]
+    fn a_missed_file_is_a_moved_one_if_its_name_is_the_same() {
+        let mut namesakes = Namesakes::default();
+        namesakes.miss(b"home/tmp/item");
+        assert!(namesakes.is_missed && namesakes.is_moved(b"home/item"));
+        assert!(!namesakes.is_moved(b"home/item2") && !namesakes.is_moved(b"item/x"));
+    }
 
     #[test]
     fn many_files_that_lost_their_names_are_decided_about_in_parts() {
