@@ -63,6 +63,15 @@ fn systemctl(service: &mut Service) -> PathBuf {
     bin
 }
 
+/// Ends a thread that goes on, also if an assertion fails meanwhile.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// The story of every application; `unit` is how systemd would call it.
 fn story(app: &dyn Application, service: &Service, units: &Path, unit: &str) {
     let active = units.join(unit);
@@ -88,9 +97,10 @@ fn story(app: &dyn Application, service: &Service, units: &Path, unit: &str) {
                 number += 1;
             }
         });
+        let ending = End(&end);
         service.run(&["export", "a.tar.gz"], 0);
         service.run(&["export", "b.tar.gz"], 0);
-        end.store(true, Ordering::SeqCst);
+        drop(ending);
         filling.join().expect("filled");
     });
     let after = app.items(&running);

@@ -12,7 +12,8 @@ use rustix::{
     io::Errno,
 };
 
-use super::beneath::NodeKind;
+use super::beneath::{Look, NodeKind};
+use crate::model::tree::Modified;
 
 /// The most bytes of names that a walk keeps of one folder.
 pub const HELD_BYTES: usize = 16 << 20;
@@ -38,6 +39,8 @@ pub struct FolderNames {
     after: Vec<u8>,
     /// True if no name comes after those that are kept.
     is_rest: bool,
+    /// The time of the last change of the folder, right after it was read.
+    changed: Modified,
     most_bytes: usize,
 }
 
@@ -50,6 +53,9 @@ pub struct Name<'a> {
     pub what: Option<NodeKind>,
     /// The inode number.
     pub inode: u64,
+    /// The moment of the last change of the folder when it was read, by the clock of its file system: what the name
+    /// leads to was there then.
+    pub existed: Modified,
 }
 
 /// Returns the bytes of names that a walk may keep of the next folder, beside those of the folders above it. These are
@@ -84,6 +90,7 @@ impl FolderNames {
             given: 0,
             after: Vec::new(),
             is_rest: true,
+            changed: Modified::default(),
             most_bytes: 0,
         }
     }
@@ -160,6 +167,7 @@ impl FolderNames {
         self.bytes.shrink_to_fit();
         self.order.shrink_to_fit();
         self.is_rest = is_rest;
+        self.changed = Look::of(folder)?.ctime;
         Ok(())
     }
 
@@ -185,6 +193,7 @@ impl FolderNames {
                 .iter()
                 .rev()
                 .fold(0, |inode, byte| inode << 8 | u64::from(*byte)),
+            existed: self.changed,
         }
     }
 

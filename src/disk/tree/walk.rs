@@ -18,6 +18,7 @@ use crate::{
     model::{
         relative::{RelativeFault, RelativeName},
         rules::{Decision, Rules},
+        tree::Modified,
     },
 };
 
@@ -64,6 +65,8 @@ pub struct Leaf<'a> {
     pub what: NodeKind,
     /// The file system of its folder, and its number as the folder tells it.
     pub inode: (u64, u64),
+    /// A moment at which it was there, by the clock of its file system.
+    pub existed: Modified,
     folder: BorrowedFd<'a>,
     name: &'a OsStr,
 }
@@ -248,6 +251,7 @@ pub fn meet<'a>(
             (Ok(_), _, what) => Met::Leaf(Leaf {
                 what,
                 inode: (device, name.inode),
+                existed: name.existed,
                 folder,
                 name: last,
             }),

@@ -143,7 +143,7 @@ pub struct Owner {
 }
 
 /// Time of the last change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Modified {
     /// Unix seconds.
     pub seconds: i64,

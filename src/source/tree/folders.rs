@@ -33,6 +33,8 @@ pub struct FoundFile {
     pub name: RelativeName,
     /// The file system and the number in it, as the folder tells them.
     pub inode: (u64, u64),
+    /// A moment at which it was there, by the clock of its file system.
+    pub existed: Modified,
 }
 
 /// The folders of a directory, as they were right before their names were read, in the order of a listing.

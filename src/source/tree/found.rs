@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 
 use super::seen::Seen;
+use crate::model::tree::Modified;
 
 const FILE: u8 = 1;
 const FOLDER: u8 = 2;
@@ -47,8 +48,8 @@ pub enum FoundNode<'a> {
     Folder(FolderState, Seen, &'a [u8]),
     /// A symbolic link.
     Link(&'a [u8]),
-    /// A file that was gone when it was to be read: its inode, and the round.
-    Missed((u64, u64), u32),
+    /// A file that was gone when it was to be read: its inode, the round, and a moment at which it was there.
+    Missed((u64, u64), u32, Modified),
     /// A socket, a fifo, a device.
     Special(&'a str),
     /// A file of hookshot's own.
@@ -162,10 +163,12 @@ impl<'a> Finding<'a> {
                 bytes.extend_from_slice(text);
             }
             FoundNode::Link(text) => bytes.extend_from_slice(text),
-            FoundNode::Missed(inode, since) => {
+            FoundNode::Missed(inode, since, existed) => {
                 bytes.extend_from_slice(&inode.0.to_le_bytes());
                 bytes.extend_from_slice(&inode.1.to_le_bytes());
                 bytes.extend_from_slice(&since.to_le_bytes());
+                bytes.extend_from_slice(&existed.seconds.to_le_bytes());
+                bytes.extend_from_slice(&existed.nanoseconds.to_le_bytes());
             }
             FoundNode::Special(text) | FoundNode::Fault(text) => {
                 bytes.extend_from_slice(text.as_bytes());
@@ -220,9 +223,15 @@ impl<'a> Finding<'a> {
             MISSED => {
                 let (device, rest) = rest.split_first_chunk()?;
                 let (number, rest) = rest.split_first_chunk()?;
-                let (since, _) = rest.split_first_chunk()?;
+                let (since, rest) = rest.split_first_chunk()?;
+                let (seconds, rest) = rest.split_first_chunk()?;
+                let (nanoseconds, _) = rest.split_first_chunk()?;
                 let inode = (u64::from_le_bytes(*device), u64::from_le_bytes(*number));
-                FoundNode::Missed(inode, u32::from_le_bytes(*since))
+                let existed = Modified {
+                    seconds: i64::from_le_bytes(*seconds),
+                    nanoseconds: u32::from_le_bytes(*nanoseconds),
+                };
+                FoundNode::Missed(inode, u32::from_le_bytes(*since), existed)
             }
             SPECIAL => FoundNode::Special(std::str::from_utf8(rest).ok()?),
             OWN => FoundNode::Own,

@@ -226,6 +226,7 @@ impl<'a> Reading<'a> {
                 self.hashers.add_file(FoundFile {
                     name: named(relative),
                     inode: leaf.inode,
+                    existed: leaf.existed,
                 });
                 self.send_if_full()
             }
@@ -391,7 +392,7 @@ impl<'a> Reading<'a> {
     fn missed(&mut self, found: &FoundFile) -> Vec<u8> {
         self.remember_lost(found.inode, self.round);
         let path = found.name.as_bytes();
-        let node = FoundNode::Missed(found.inode, self.round);
+        let node = FoundNode::Missed(found.inode, self.round, found.existed);
         Finding { path, node }.to_bytes()
     }
 

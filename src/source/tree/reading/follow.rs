@@ -227,7 +227,7 @@ impl Reading<'_> {
                 }
                 self.put_bytes(bytes)
             }
-            (FoundNode::Missed(inode, since), Standing::Unasked | Standing::Absent) => {
+            (FoundNode::Missed(inode, since, _), Standing::Unasked | Standing::Absent) => {
                 self.remember_lost(inode, since);
                 self.put_bytes(bytes)
             }
@@ -267,6 +267,7 @@ impl Reading<'_> {
             let found = FoundFile {
                 name: named(path),
                 inode: look.inode,
+                existed: look.ctime,
             };
             let outcome = self.copy(&mut relisting.folders, &found.name)?;
             let is_read = matches!(

@@ -10,7 +10,7 @@ use super::{
     PATIENCE, Reading, Round,
 };
 use crate::{
-    disk::tree::beneath::{Folders, Look, split},
+    disk::tree::beneath::{Folders, Look},
     model::{named::Named, tree::Modified},
 };
 
@@ -42,56 +42,38 @@ impl Dropped {
 struct Namesakes {
     /// Those that have a name.
     alive: u64,
-    /// True if one of these, or a copy without a name, is kept for those without.
+    /// The time when the oldest of these was made, if a file with this inode was missed.
+    made: Option<Modified>,
+    /// True if a copy without a name is kept.
     is_read: bool,
     /// True if a file with this inode was missed.
     is_missed: bool,
     /// The last round in which a name of it was lost or missed: until then it was there.
     last: u32,
-    /// The last components of the paths of those that were missed, as far as they are remembered.
-    missed_names: Vec<Vec<u8>>,
 }
 
-/// The most names that are remembered for an inode.
-const MOST_NAMES: usize = 4;
-
 impl Namesakes {
-    fn miss(&mut self, path: &[u8]) {
-        self.is_missed = true;
-        if self.missed_names.len() < MOST_NAMES {
-            self.missed_names.push(split(path).1.to_vec());
-        }
-    }
-
-    /// Returns true if the file at `path` is a missed one, moved to another folder: services make files in a temporary
-    /// folder and move them. Another new file that got this inode has another name.
-    fn is_moved(&self, path: &[u8]) -> bool {
-        let name = split(path).1;
-        self.missed_names.iter().any(|missed| missed == name)
+    /// Returns true if a file that was missed, and that was there at the moment `existed`, is among those that have a
+    /// name: one of them is as old. One that was made later got the inode of a file that had gone.
+    fn has(&self, existed: Modified) -> bool {
+        self.made.is_some_and(|made| !made.is_after(existed))
     }
 }
 
 impl Reading<'_> {
-    /// Returns the findings that do not stay, and names the files that vanished. `begun` is the time when the first
-    /// listing began.
+    /// Returns the findings that do not stay, and names the files that vanished.
     ///
     /// Of a file that was read under two names, of which it had only one at a time, one finding stays. One without a
     /// name stays as a copy under its old name, if that is free. A file that was never read vanished, unless a file
-    /// with its inode was read that is as old as the first listing, or that has its name in another folder.
-    pub(super) fn resolve(
-        &self,
-        found: &Round,
-        begun: Modified,
-        vanished: &mut Named,
-    ) -> Result<Dropped> {
-        self.resolve_in_parts(found, begun, AT_ONCE, vanished)
+    /// with its inode was read that was there when the folder named it.
+    pub(super) fn resolve(&self, found: &Round, vanished: &mut Named) -> Result<Dropped> {
+        self.resolve_in_parts(found, AT_ONCE, vanished)
     }
 
     /// Does so for `at_once` files in each pass over the findings.
     fn resolve_in_parts(
         &self,
         found: &Round,
-        begun: Modified,
         at_once: u64,
         vanished: &mut Named,
     ) -> Result<Dropped> {
@@ -102,7 +84,7 @@ impl Reading<'_> {
         let parts = found.suspects / at_once + 1;
         for part in 0..parts {
             let is_in = |inode: (u64, u64)| inode.1 % parts == part;
-            self.resolve_part(found, begun, &is_in, &mut dropped, vanished)?;
+            self.resolve_part(found, &is_in, &mut dropped, vanished)?;
         }
         Ok(dropped)
     }
@@ -110,7 +92,6 @@ impl Reading<'_> {
     fn resolve_part(
         &self,
         found: &Round,
-        begun: Modified,
         is_in: &dyn Fn((u64, u64)) -> bool,
         dropped: &mut Dropped,
         vanished: &mut Named,
@@ -119,17 +100,16 @@ impl Reading<'_> {
         let mut all: HashMap<(u64, u64), Namesakes> = HashMap::new();
         let mut cursor = found.tape.cursor();
         while let Some(bytes) = cursor.next()? {
-            let Finding { path, node } = Finding::of_bytes(bytes)?;
-            match node {
+            match Finding::of_bytes(bytes)?.node {
                 FoundNode::File(file)
                     if file.is(marks::HOMELESS | marks::FRESH) && is_in(file.seen.inode) =>
                 {
                     let namesakes = all.entry(file.seen.inode).or_default();
                     namesakes.last = namesakes.last.max(file.since);
                 }
-                FoundNode::Missed(inode, since) if is_in(inode) => {
+                FoundNode::Missed(inode, since, _) if is_in(inode) => {
                     let namesakes = all.entry(inode).or_default();
-                    namesakes.miss(path);
+                    namesakes.is_missed = true;
                     namesakes.last = namesakes.last.max(since);
                 }
                 _ => {}
@@ -143,9 +123,11 @@ impl Reading<'_> {
                 && let Some(namesakes) = all.get_mut(&file.seen.inode)
             {
                 namesakes.alive += 1;
-                namesakes.is_read |= !namesakes.is_missed
-                    || namesakes.is_moved(path)
-                    || !birth(&mut folders, path).is_some_and(|birth| birth.is_after(begun));
+                if namesakes.is_missed {
+                    let made = birth(&mut folders, path).unwrap_or_default();
+                    let is_older = namesakes.made.is_none_or(|oldest| oldest.is_after(made));
+                    namesakes.made = if is_older { Some(made) } else { namesakes.made };
+                }
             }
         }
         let mut leaf = Vec::new();
@@ -207,9 +189,9 @@ impl Reading<'_> {
                         is_gone
                     })
                 }
-                FoundNode::Missed(inode, _) => {
-                    all.get(&inode).is_some_and(|namesakes| !namesakes.is_read)
-                }
+                FoundNode::Missed(inode, _, existed) => all
+                    .get(&inode)
+                    .is_some_and(|namesakes| !namesakes.is_read && !namesakes.has(existed)),
                 _ => false,
             };
             if is_gone && !self.companions.contains(path) {
@@ -249,7 +231,7 @@ fn is_there(folders: &mut Folders<'_>, path: &[u8], file: &ReadFile<'_>) -> bool
     look.is_ok_and(|look| look.inode == file.seen.inode)
 }
 
-/// Returns the time when the file at a path was made, if the file system tells.
+/// Returns the time when the file at a path was made, if it is there and the file system tells.
 fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
     let (parent, name) = folders.parent(path).ok()?;
     let name = OsStr::from_bytes(name.as_bytes());
@@ -263,7 +245,7 @@ fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, fs::File, io::Write as _, sync::Arc, time::Duration};
+    use std::{cell::Cell, fs::File, io::Write as _, path::Path, sync::Arc, time::Duration};
 
     use rustix::fs::Mode;
 
@@ -279,11 +261,118 @@ mod tests {
     };
 
     #[test]
-    fn a_missed_file_is_a_moved_one_if_its_name_is_the_same() {
+    fn a_missed_file_is_one_that_is_as_old_as_its_listing() {
+        let at = |seconds| Modified {
+            seconds,
+            nanoseconds: 0,
+        };
         let mut namesakes = Namesakes::default();
-        namesakes.miss(b"home/tmp/item");
-        assert!(namesakes.is_missed && namesakes.is_moved(b"home/item"));
-        assert!(!namesakes.is_moved(b"home/item2") && !namesakes.is_moved(b"item/x"));
+        assert!(!namesakes.has(at(9)));
+        namesakes.made = Some(at(5));
+        assert!(namesakes.has(at(9)) && namesakes.has(at(5)) && !namesakes.has(at(4)));
+    }
+
+    /// Reads the directory `top`, with `step` at each report of the threads, and gives the findings to `then`.
+    fn read(
+        top: &Path,
+        scratch: &Path,
+        step: &dyn Fn(),
+        then: &mut dyn FnMut(&Reading<'_>, &Round),
+    ) {
+        let caller = TreeContext {
+            step: &|_| {
+                step();
+                Ok(())
+            },
+            events: &Events::default(),
+            scratch,
+            threads: Threads::ONE,
+            quiet: Duration::ZERO,
+            unlisted_files: 3,
+            databases: DatabaseHandling::AsFiles,
+        };
+        let spool = Spool::create(scratch).expect("made");
+        let last = Look::of(Top::open(top).expect("open")).expect("looked");
+        let mut begun = last.ctime;
+        while !begun.is_after(last.ctime) {
+            std::thread::sleep(Duration::from_millis(1));
+            begun = spool.moment_before(Duration::ZERO).expect("told");
+        }
+        let recent = Recent {
+            files: begun,
+            folders: None,
+        };
+        let name = EntryName::new("data").expect("a good name");
+        let opened = Top::open(top).expect("open");
+        let origin = Arc::new(OpenDirectory::new(opened, name, Rules::everything()));
+        let mut reading = Reading::new(top, origin, &caller, recent, spool);
+        let found = reading.read(begun).expect("read");
+        then(&reading, &found);
+    }
+
+    /// Returns the paths of the files that stay, and the messages of those that vanished.
+    fn decided(reading: &Reading<'_>, found: &Round) -> (Vec<String>, Vec<String>) {
+        let mut vanished = Named::default();
+        let dropped = reading.resolve(found, &mut vanished).expect("decided");
+        (kept(found, &dropped), vanished.finish())
+    }
+
+    fn kept(found: &Round, dropped: &Dropped) -> Vec<String> {
+        let mut cursor = found.tape.cursor();
+        let mut kept = Vec::new();
+        let mut number = 0;
+        while let Some(bytes) = cursor.next().expect("read") {
+            let finding = Finding::of_bytes(bytes).expect("good");
+            if matches!(finding.node, FoundNode::File(_)) && !dropped.contains(number) {
+                kept.push(String::from_utf8(finding.path.to_vec()).expect("UTF-8"));
+            }
+            number += 1;
+        }
+        kept
+    }
+
+    /// A file that is made while the directory is read, listed, and renamed right before it is read: services write
+    /// a file under a temporary name and rename it.
+    #[test]
+    fn a_new_file_that_is_renamed_before_it_is_read_is_found_and_one_that_is_replaced_vanished() {
+        for is_replaced in [false, true] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (top, scratch) = (folder.path().join("data"), folder.path().join("scratch"));
+            for folder in [&top, &top.join("a"), &top.join("b"), &scratch] {
+                sys::mkdir(folder, Mode::RWXU).expect("made");
+            }
+            // One batch of the threads.
+            for number in 0..32 {
+                File::create_new(top.join(format!("a/{number:02}"))).expect("made");
+            }
+            let tick = || std::thread::sleep(Duration::from_millis(20));
+            let temporary = top.join("b/x.tmp");
+            let steps = Cell::new(0);
+            let step = || {
+                steps.set(steps.get() + 1);
+                match steps.get() {
+                    1 => {
+                        tick();
+                        File::create_new(&temporary).map(drop).expect("made");
+                    }
+                    // The first batch reports twice, since it starts the threads.
+                    3 if is_replaced => {
+                        tick();
+                        sys::unlink(&temporary).expect("removed");
+                        // It gets the inode, where those are used again at once.
+                        File::create_new(top.join("b/x")).map(drop).expect("made");
+                    }
+                    3 => sys::rename(&temporary, top.join("b/x")).expect("renamed"),
+                    _ => {}
+                }
+            };
+            read(&top, &scratch, &step, &mut |reading, found| {
+                let (kept, vanished) = decided(reading, found);
+                assert_eq!(kept.len(), 33, "{kept:?}");
+                assert_eq!(kept[32], "b/x");
+                assert_eq!(vanished.len(), usize::from(is_replaced), "{vanished:?}");
+            });
+        }
     }
 
     #[test]
@@ -302,41 +391,22 @@ mod tests {
             }
         }
         let is_moved = Cell::new(false);
-        let caller = TreeContext {
-            step: &|_| {
-                if !is_moved.replace(true) {
-                    sys::unlink(top.join("cur/98")).expect("removed");
-                    sys::rename(top.join("cur"), top.join("other")).expect("renamed");
-                }
-                Ok(())
-            },
-            events: &Events::default(),
-            scratch: &scratch,
-            threads: Threads::ONE,
-            quiet: Duration::ZERO,
-            unlisted_files: 3,
-            databases: DatabaseHandling::AsFiles,
+        let step = || {
+            if !is_moved.replace(true) {
+                sys::unlink(top.join("cur/98")).expect("removed");
+                sys::rename(top.join("cur"), top.join("other")).expect("renamed");
+            }
         };
-        let spool = Spool::create(&scratch).expect("made");
-        let last = Look::of(Top::open(&top.join("cur")).expect("open")).expect("looked");
-        let mut begun = last.mtime;
-        while !begun.is_after(last.mtime) {
-            std::thread::sleep(Duration::from_millis(1));
-            begun = spool.moment_before(Duration::ZERO).expect("told");
-        }
-        let recent = Recent {
-            files: begun,
-            folders: None,
-        };
-        let name = EntryName::new("data").expect("a good name");
-        let opened = Top::open(&top).expect("open");
-        let origin = Arc::new(OpenDirectory::new(opened, name, Rules::everything()));
-        let mut reading = Reading::new(&top, origin, &caller, recent, spool);
-        let found = reading.read(begun).expect("read");
+        read(&top, &scratch, &step, &mut |reading, found| {
+            decide_in_parts(reading, found)
+        });
+    }
+
+    fn decide_in_parts(reading: &Reading<'_>, found: &Round) {
         assert!(found.suspects >= 100);
         let decide = |at_once| {
             let mut vanished = Named::default();
-            let dropped = reading.resolve_in_parts(&found, begun, at_once, &mut vanished);
+            let dropped = reading.resolve_in_parts(found, at_once, &mut vanished);
             (dropped.expect("decided").0, vanished.finish())
         };
         let (dropped, vanished) = decide(AT_ONCE);
@@ -348,18 +418,7 @@ mod tests {
         for at_once in [1, 7, 60u64] {
             assert_eq!(decide(at_once), (dropped.clone(), vanished.clone()));
         }
-        let mut cursor = found.tape.cursor();
-        let mut kept = Vec::new();
-        let mut number = 0;
-        while let Some(bytes) = cursor.next().expect("read") {
-            let finding = Finding::of_bytes(bytes).expect("good");
-            if matches!(finding.node, FoundNode::File(_))
-                && !Dropped(dropped.clone()).contains(number)
-            {
-                kept.push(String::from_utf8(finding.path.to_vec()).expect("UTF-8"));
-            }
-            number += 1;
-        }
+        let mut kept = kept(found, &Dropped(dropped));
         let expected = (0..100).filter(|number| *number != 98);
         let mut expected: Vec<String> = expected
             .map(|number| format!("other/{number:02}"))

@@ -25,7 +25,7 @@ impl Reading<'_> {
     pub fn stage(mut self, begun: Modified) -> Result<StagedTree> {
         let found = self.read(begun)?;
         let mut vanished = Named::default();
-        let dropped = self.resolve(&found, begun, &mut vanished)?;
+        let dropped = self.resolve(&found, &mut vanished)?;
         self.refuse_faults(&found)?;
         let (mut special, mut own) = (Named::default(), Named::default());
         let origin = self.origin.clone();
@@ -110,6 +110,7 @@ impl Reading<'_> {
         let found = FoundFile {
             name: named(path),
             inode: file.seen.inode,
+            existed: file.seen.ctime,
         };
         let outcome = self.copy(folders, &found.name)?;
         match outcome {
