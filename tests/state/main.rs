@@ -9,6 +9,7 @@
 mod attributes;
 mod commands;
 mod databases;
+mod deep_folders;
 mod expected;
 mod folders_of_databases;
 mod globs;

@@ -22,7 +22,7 @@ use super::{
     attributes::{AttributeWriter, Privilege, timestamps},
     beneath::{Folders, Look, NodeKind, Top, is_gone, open_file, split, xattrs},
     holes::copy_file,
-    walk::{Met, walk, walk_from},
+    walk::{Met, walk, walk_all},
 };
 use crate::model::{
     limits::MAX_RELATIVE_BYTES,
@@ -115,9 +115,7 @@ impl Keeping<'_> {
         let what = self.from.at(folder).and_then(|fd| Look::at(fd, name));
         if what.is_ok_and(|look| look.what == NodeKind::Folder) {
             let old = self.old;
-            let all = Rules::everything();
-            let mut visit = |relative: &[u8], met: Met<'_>| self.below(relative, met);
-            return walk_from(old, &all, first, all.of_top(), &mut visit);
+            return walk_all(old, first, &mut |relative, met| self.below(relative, met));
         }
         self.try_one(first)
     }
@@ -129,7 +127,6 @@ impl Keeping<'_> {
             return Ok(());
         }
         match met {
-            Met::Own | Met::Excluded => self.carry(relative),
             Met::Failed(reason) => {
                 let said = self.warnings.count();
                 if relative.len() <= MAX_RELATIVE_BYTES {
@@ -140,9 +137,7 @@ impl Keeping<'_> {
                 }
                 Ok(())
             }
-            Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) | Met::Special(_) => {
-                self.try_one(relative)
-            }
+            _ => self.try_one(relative),
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     attributes::timestamps,
     beneath::{Folders, Look, NodeKind, Top, is_gone, split},
     keep::{is_gone_or_in_the_way, next_below},
-    walk::{Met, walk, walk_from},
+    walk::{Met, walk, walk_all},
 };
 use crate::model::{relative::is_at_or_above, rules::Rules};
 
@@ -64,17 +64,14 @@ struct EnteredFolder {
 impl Releasing<'_> {
     /// Takes away `first` and everything below it, as far as the live directory has it.
     fn release(&mut self, first: &[u8]) -> Result<()> {
-        let outer = self.searched.len();
         self.try_one(first)?;
-        if self.searched.len() > outer {
+        if !self.searched.is_empty() {
             let kept = self.kept;
-            let all = Rules::everything();
-            let mut visit = |relative: &[u8], met: Met<'_>| match relative == first {
+            walk_all(kept, first, &mut |relative, met| match relative == first {
                 true => Ok(()),
                 false => self.below(relative, met),
-            };
-            walk_from(kept, &all, first, all.of_top(), &mut visit)?;
-            self.finish_to(outer, None)?;
+            })?;
+            self.finish_to(None)?;
         }
         Ok(())
     }
@@ -84,13 +81,10 @@ impl Releasing<'_> {
         if blocked.is_some_and(|blocked| is_at_or_above(blocked, relative)) {
             return Ok(());
         }
-        self.finish_to(0, Some(relative))?;
+        self.finish_to(Some(relative))?;
         match met {
-            Met::Own | Met::Excluded => self.release(relative),
             Met::Failed(_) => Ok(()),
-            Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) | Met::Special(_) => {
-                self.try_one(relative)
-            }
+            _ => self.try_one(relative),
         }
     }
 
@@ -125,14 +119,11 @@ impl Releasing<'_> {
         Ok(())
     }
 
-    /// Removes the folders that were searched, unless something stayed in them: those beyond the first `outer`, but for
-    /// those above `relative`.
-    fn finish_to(&mut self, outer: usize, relative: Option<&[u8]>) -> Result<()> {
+    /// Removes the folders that were searched, unless something stayed in them, but for those above `relative`.
+    fn finish_to(&mut self, relative: Option<&[u8]>) -> Result<()> {
         let is_above =
             |folder: &Vec<u8>| relative.is_some_and(|relative| is_at_or_above(folder, relative));
-        while self.searched.len() > outer
-            && let Some(folder) = self.searched.pop_if(|folder| !is_above(folder))
-        {
+        while let Some(folder) = self.searched.pop_if(|folder| !is_above(folder)) {
             match self.remove_folder(&folder) {
                 Err(error) if is_gone_or_in_the_way(&error) => {}
                 result => {
@@ -152,8 +143,8 @@ impl Releasing<'_> {
             result => result?,
         }
         // Its attributes went with it.
-        self.entered
-            .retain(|entered| !is_at_or_above(folder, &entered.path));
+        let is_gone = |entered: &mut EnteredFolder| is_at_or_above(folder, &entered.path);
+        while self.entered.pop_if(is_gone).is_some() {}
         self.changed(above);
         Ok(())
     }

@@ -107,16 +107,17 @@ pub fn walk_from(
     verdict: Decision,
     visit: &mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut walking = Walking {
-        folders: Folders::new(top),
-        rules,
-        visit,
-        path: folder.to_vec(),
-        levels: Vec::new(),
-    };
-    walking.enter(verdict)?;
-    while walking.step()? {}
-    Ok(())
+    Walking::new(top, Some(rules), folder, visit).run(verdict)
+}
+
+/// Does the same for `folder` and everything below it, whatever it is called: nothing is excluded, and hookshot's own
+/// folders are walked as well.
+pub fn walk_all(
+    top: &Top,
+    folder: &[u8],
+    visit: &mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
+) -> Result<()> {
+    Walking::new(top, None, folder, visit).run(Decision::Kept)
 }
 
 /// A folder that a walk is in.
@@ -131,14 +132,36 @@ struct Level {
 
 struct Walking<'a> {
     folders: Folders<'a>,
-    rules: &'a Rules,
+    /// `None` if everything is kept, hookshot's own as well.
+    rules: Option<&'a Rules>,
     visit: &'a mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
     /// The path of what is visited.
     path: Vec<u8>,
     levels: Vec<Level>,
 }
 
-impl Walking<'_> {
+impl<'a> Walking<'a> {
+    fn new(
+        top: &'a Top,
+        rules: Option<&'a Rules>,
+        folder: &[u8],
+        visit: &'a mut dyn FnMut(&[u8], Met<'_>) -> Result<()>,
+    ) -> Walking<'a> {
+        Walking {
+            folders: Folders::new(top),
+            rules,
+            visit,
+            path: folder.to_vec(),
+            levels: Vec::new(),
+        }
+    }
+
+    fn run(mut self, verdict: Decision) -> Result<()> {
+        self.enter(verdict)?;
+        while self.step()? {}
+        Ok(())
+    }
+
     /// Visits the folder at `path`, and goes into it.
     fn enter(&mut self, verdict: Decision) -> Result<()> {
         let room = make_room(self.levels.iter_mut().map(|level| &mut level.names));
@@ -195,14 +218,8 @@ impl Walking<'_> {
             self.path.push(b'/');
         }
         self.path.extend_from_slice(name.bytes);
-        let met = meet(
-            self.rules,
-            level.verdict,
-            level.device,
-            fd,
-            &self.path,
-            name,
-        );
+        let (rules, verdict, device) = (self.rules, level.verdict, level.device);
+        let met = meet_in(rules, verdict, device, fd, &self.path, name);
         level.names.skip();
         match met {
             Some(Encounter::Folder(verdict)) => self.enter(verdict)?,
@@ -231,6 +248,17 @@ pub fn meet<'a>(
     relative: &'a [u8],
     name: Name<'_>,
 ) -> Option<Encounter<'a>> {
+    meet_in(Some(rules), verdict, device, folder, relative, name)
+}
+
+fn meet_in<'a>(
+    rules: Option<&Rules>,
+    verdict: Decision,
+    device: u64,
+    folder: BorrowedFd<'a>,
+    relative: &'a [u8],
+    name: Name<'_>,
+) -> Option<Encounter<'a>> {
     let last = OsStr::from_bytes(split(relative).1);
     let what = match name.what {
         Some(what) => what,
@@ -240,23 +268,31 @@ pub fn meet<'a>(
             Err(error) => return Some(Encounter::Met(Met::Failed(error.to_string()))),
         },
     };
-    let verdict = rules.below(verdict, relative, what == NodeKind::Folder);
-    Some(Encounter::Met(
-        match (RelativeName::new(relative), verdict, what) {
-            (Err(RelativeFault::Own), ..) => Met::Own,
-            (_, Decision::Excluded, _) => Met::Excluded,
-            (Err(fault), ..) => Met::Failed(format!("its path {fault}")),
-            (Ok(_), _, NodeKind::Special(kind)) => Met::Special(kind),
-            (Ok(_), _, NodeKind::Folder) => return Some(Encounter::Folder(verdict)),
-            (Ok(_), _, what) => Met::Leaf(Leaf {
-                what,
-                inode: (device, name.inode),
-                existed: name.existed,
-                folder,
-                name: last,
-            }),
-        },
-    ))
+    let fault = RelativeName::new(relative).err();
+    let (fault, verdict) = match rules {
+        Some(rules) => {
+            let is_folder = what == NodeKind::Folder;
+            (fault, rules.below(verdict, relative, is_folder))
+        }
+        None => (
+            fault.filter(|fault| *fault != RelativeFault::Own),
+            Decision::Kept,
+        ),
+    };
+    Some(Encounter::Met(match (fault, verdict, what) {
+        (Some(RelativeFault::Own), ..) => Met::Own,
+        (_, Decision::Excluded, _) => Met::Excluded,
+        (Some(fault), ..) => Met::Failed(format!("its path {fault}")),
+        (None, _, NodeKind::Special(kind)) => Met::Special(kind),
+        (None, _, NodeKind::Folder) => return Some(Encounter::Folder(verdict)),
+        (None, _, what) => Met::Leaf(Leaf {
+            what,
+            inode: (device, name.inode),
+            existed: name.existed,
+            folder,
+            name: last,
+        }),
+    }))
 }
 
 /// Returns those of `places` that lie below the folder `top`, by their paths there, as [`Rules::without`] takes them.
@@ -286,22 +322,58 @@ mod tests {
     fn visited(top: &Path) -> (Vec<Vec<u8>>, usize) {
         let top = Top::open(top).expect("open");
         let (mut found, mut most) = (Vec::new(), 0);
-        let mut walking = Walking {
-            folders: Folders::new(&top),
-            rules: &Rules::everything(),
-            visit: &mut |relative, met| {
-                assert!(!matches!(met, Met::Failed(_)), "{met:?}");
-                found.push(relative.to_vec());
-                Ok(())
-            },
-            path: Vec::new(),
-            levels: Vec::new(),
+        let rules = Rules::everything();
+        let mut visit = |relative: &[u8], met: Met<'_>| {
+            assert!(!matches!(met, Met::Failed(_)), "{met:?}");
+            found.push(relative.to_vec());
+            Ok(())
         };
+        let mut walking = Walking::new(&top, Some(&rules), b"", &mut visit);
         walking.enter(Decision::Kept).expect("entered");
         while walking.step().expect("walked") {
             most = most.max(walking.folders.open_count());
         }
         (found, most)
+    }
+
+    #[test]
+    fn a_folder_that_moves_away_takes_no_other_names_along() {
+        const DEPTH: usize = 14;
+        let path = |depth: usize| vec!["d"; depth].join("/");
+        let steps = (1..3 * DEPTH).step_by(4);
+        for (moved, step) in steps.flat_map(|step| [1, 2, 6, 13].map(|moved| (moved, step))) {
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::create_dir_all(folder.path().join(path(DEPTH))).expect("made");
+            let mut expected = Vec::new();
+            for depth in 0..DEPTH {
+                for name in ["a", "z"] {
+                    let file = [path(depth), name.to_owned()].join("/");
+                    let file = file.trim_start_matches('/').to_owned();
+                    std::fs::File::create_new(folder.path().join(&file)).expect("made");
+                    expected.extend((depth < moved).then_some(file));
+                }
+            }
+            let top = Top::open(folder.path()).expect("open");
+            let rules = Rules::everything();
+            let mut found = Vec::new();
+            let mut visit = |relative: &[u8], met: Met<'_>| {
+                assert!(!matches!(met, Met::Failed(_)), "{met:?}");
+                found.push(String::from_utf8(relative.to_vec())?);
+                Ok(())
+            };
+            let mut walking = Walking::new(&top, Some(&rules), b"", &mut visit);
+            walking.enter(Decision::Kept).expect("entered");
+            for _ in 0..step {
+                walking.step().expect("walked");
+            }
+            let (from, to) = (folder.path().join(path(moved)), folder.path().join("away"));
+            rustix::fs::rename(from, to).expect("renamed");
+            while walking.step().expect("walked") {}
+            for file in expected {
+                let count = found.iter().filter(|found| **found == file).count();
+                assert_eq!(count, 1, "{file}, {moved}, {step}");
+            }
+        }
     }
 
     proptest! {

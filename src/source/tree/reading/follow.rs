@@ -36,8 +36,8 @@ struct Relisting<'a> {
 
 struct Level {
     listing: OpenListing,
-    /// True if a finding has the next name already.
-    is_covered: bool,
+    /// The last name that a finding has: names that are read again after it may lack it.
+    covered: Vec<u8>,
 }
 
 /// The present state of the name of a finding.
@@ -64,14 +64,22 @@ impl Relisting<'_> {
     fn push(&mut self, listing: OpenListing) {
         self.levels.push(Level {
             listing,
-            is_covered: false,
+            covered: Vec::new(),
         });
     }
 
     /// Marks the next name of the innermost listing as one that a finding has; returns false if another one has it.
     fn cover(&mut self) -> bool {
-        let level = self.levels.last_mut();
-        level.is_some_and(|level| !std::mem::replace(&mut level.is_covered, true))
+        let Some(level) = self.levels.last_mut() else {
+            return false;
+        };
+        let Some(name) = level.listing.names.peek() else {
+            return false;
+        };
+        let is_free = level.covered != name.bytes;
+        level.covered.clear();
+        level.covered.extend_from_slice(name.bytes);
+        is_free
     }
 
     /// Returns the next name of the innermost listing.
@@ -142,15 +150,11 @@ impl Reading<'_> {
     /// Reads the next name of the innermost listing, unless a finding has it.
     fn take_name(&mut self, relisting: &mut Relisting<'_>) -> Result<()> {
         let origin = self.origin.clone();
-        let Some(Level {
-            listing,
-            is_covered,
-        }) = relisting.levels.last_mut()
-        else {
+        let Some(Level { listing, covered }) = relisting.levels.last_mut() else {
             return Ok(());
         };
-        let is_covered = std::mem::take(is_covered);
-        if let Some(name) = listing.names.peek().filter(|_| !is_covered) {
+        let next = listing.names.peek();
+        if let Some(name) = next.filter(|next| next.bytes != covered.as_slice()) {
             let relative = join(&listing.path, name.bytes);
             let fd = match relisting.folders.at(&listing.path) {
                 Err(error) if is_gone(&error) => {
@@ -374,5 +378,45 @@ fn is_below(path: &[u8], folder: &[u8]) -> bool {
         Some(rest) if folder.is_empty() => !rest.is_empty(),
         Some(rest) => rest.first() == Some(&b'/'),
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::{disk::tree::beneath::Top, source::tree::tape::Tape};
+
+    #[test]
+    fn a_name_that_went_covers_no_other_when_names_are_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for number in 0..3_000 {
+            File::create_new(folder.path().join(format!("{number:04}"))).expect("made");
+        }
+        let top = Top::open(folder.path()).expect("open");
+        let mut relisting = Relisting {
+            folders: Folders::new(&top),
+            levels: Vec::new(),
+            changed: Tape::default().cursor(),
+            next_changed: None,
+        };
+        let opened = OpenListing::open(&mut relisting.folders, b"", Decision::Kept, 1 << 20);
+        let (mut listing, ..) = opened.expect("open");
+        for _ in 0..7 {
+            listing.names.skip();
+        }
+        relisting.push(listing);
+        assert!(relisting.cover() && !relisting.cover());
+        for is_gone in [false, true] {
+            if is_gone {
+                rustix::fs::unlink(folder.path().join("0007")).expect("removed");
+            }
+            relisting.levels[0].listing.names.let_go();
+            let expected = format!("000{}", 7 + usize::from(is_gone));
+            let next = relisting.peek().expect("read").expect("there");
+            assert_eq!(next.bytes, expected.as_bytes());
+            assert_eq!(relisting.cover(), is_gone);
+        }
     }
 }
