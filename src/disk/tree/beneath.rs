@@ -141,6 +141,11 @@ impl<'a> Folders<'a> {
         Ok(self.open())
     }
 
+    /// Closes the folders that are kept open: their paths may lead to others by now.
+    pub fn close(&mut self) {
+        self.chain.clear();
+    }
+
     /// Returns the number of folders that are kept open.
     #[cfg(test)]
     pub fn open_count(&self) -> usize {

@@ -7,6 +7,7 @@
 
 use std::{io, os::fd::BorrowedFd};
 
+use anyhow::Result;
 use rustix::{
     fs::{self as sys, FileType, RawDir, SeekFrom},
     io::Errno,
@@ -236,6 +237,34 @@ impl FolderNames {
             self.after = self.name(self.order[last]).bytes.to_vec();
         }
     }
+}
+
+/// Tells `visit` of the names in the open `folder`, in the order in which it has them.
+pub fn each_name(
+    folder: BorrowedFd<'_>,
+    visit: &mut dyn FnMut(Name<'_>) -> Result<()>,
+) -> Result<()> {
+    sys::seek(folder, SeekFrom::Start(0))?;
+    let mut buffer = Vec::with_capacity(READ_BYTES);
+    let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            // The folder is gone.
+            Err(Errno::NOENT) => break,
+            entry => entry?,
+        };
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            visit(Name {
+                bytes: name,
+                what: kind_of(number_of(entry.file_type())),
+                inode: entry.ino(),
+                // It is there right now, which no caller compares.
+                existed: Modified::LATEST,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn number_of(what: FileType) -> u8 {

@@ -99,7 +99,7 @@ impl Reopened {
             }
             _ => {}
         }
-        let found = self.origin.find(self.seen.inode)?;
+        let found = self.origin.find(self.seen.inode, folder)?;
         found.ok_or_else(|| self.changed().into())
     }
 

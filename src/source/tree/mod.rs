@@ -11,6 +11,7 @@ mod folders;
 mod found;
 mod hash;
 mod hashed;
+mod index;
 pub mod listed;
 mod opened;
 mod reading;
@@ -19,6 +20,8 @@ pub mod source;
 mod spool;
 mod staged;
 mod tape;
+mod watch;
+mod whereabouts;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

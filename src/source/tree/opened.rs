@@ -1,25 +1,25 @@
 //! A directory that stays open, in which files are found by what they were called, or by their inodes.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::VecDeque,
+    ffi::OsStr,
     fs::File,
-    hash::BuildHasher as _,
     io,
-    os::fd::OwnedFd,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
-    folders::{ListedFolders, OpenListing, is_changed},
-    seen::Seen,
+    folders::ListedFolders,
+    whereabouts::{Relisted, Whereabouts},
 };
 use crate::{
-    disk::tree::{
-        beneath::{Folders, Look, NodeKind, Top, join, open_file},
-        names::HELD_BYTES,
-        walk::{Encounter, Met, meet, walk_from},
-    },
-    model::{entry_name::EntryName, relative::RelativeName, rules::Rules, tree::Modified},
+    disk::tree::beneath::{Folders, Look, Top, open_file, split},
+    model::{entry_name::EntryName, rules::Rules},
 };
 
 /// A directory that stays open until its files are packed.
@@ -33,19 +33,6 @@ pub struct OpenDirectory {
     whereabouts: Mutex<Whereabouts>,
 }
 
-/// The new paths of files that lost their names since they were hashed.
-#[derive(Debug, Default)]
-struct Whereabouts {
-    /// The folders as they were when the directory was read.
-    listed: ListedFolders,
-    /// The folders that were listed since.
-    listed_since: HashMap<Vec<u8>, Seen>,
-    /// Files in these folders.
-    paths: HashMap<(u64, u64), RelativeName>,
-}
-
-/// The most folders and files that are remembered of a search; it is repeated for what else is needed.
-const REMEMBERED: usize = 100_000;
 /// The folders that are kept open while many files are packed: each thread that reads files is in one of two.
 pub const KEPT_FOLDERS: usize = 16;
 /// The most searches for a file that lost its name: it may get yet another one meanwhile.
@@ -58,16 +45,14 @@ impl OpenDirectory {
             name,
             rules,
             last: Mutex::default(),
-            whereabouts: Mutex::default(),
+            whereabouts: Mutex::new(Whereabouts::new(ListedFolders::default(), Path::new(""))),
         }
     }
 
-    /// Stores the folders that were listed, so that a file can be looked for in those with new names.
-    pub fn remember(&self, listed: ListedFolders) {
-        *self.whereabouts() = Whereabouts {
-            listed,
-            ..Whereabouts::default()
-        };
+    /// Stores the folders that were listed, so that a file can be looked for in those with new names. Files without
+    /// names that this needs lie in the folder `scratch`.
+    pub fn remember(&self, listed: ListedFolders, scratch: &Path) {
+        *self.whereabouts() = Whereabouts::new(listed, scratch);
     }
 
     fn whereabouts(&self) -> MutexGuard<'_, Whereabouts> {
@@ -89,137 +74,200 @@ impl OpenDirectory {
         Ok(fd)
     }
 
-    /// Opens the file that has this inode, whatever its name now; returns `None` if it is not found.
-    pub fn find(&self, inode: (u64, u64)) -> anyhow::Result<Option<File>> {
+    /// Opens the file with this inode, which was in `folder`, whatever its name now; returns `None` if it is not found.
+    pub fn find(&self, inode: (u64, u64), folder: &[u8]) -> anyhow::Result<Option<File>> {
         let mut whereabouts = self.whereabouts();
-        let mut folders = Folders::new(&self.top);
-        for _ in 0..SEARCHES {
-            if let Some(path) = whereabouts.paths.get(&inode) {
-                let opened = folders
-                    .parent(path.as_bytes())
-                    .and_then(|(parent, name)| open_file(parent, name));
-                if let Ok(file) = opened
-                    && Look::of(&file)?.inode == inode
-                {
+        let mut is_last = false;
+        for search in 0..=SEARCHES {
+            for path in whereabouts.paths(&self.top, inode)? {
+                if let Some(file) = self.open(&path, inode) {
                     return Ok(Some(file));
                 }
             }
-            if !whereabouts.search(&self.top, &self.rules, inode)? {
-                return Ok(None);
+            if is_last {
+                break;
             }
+            is_last = match search {
+                // Most files stay in their folder.
+                0 => {
+                    whereabouts.list_folder(&self.top, &self.rules, folder)?;
+                    false
+                }
+                _ => match whereabouts.list_changed(&self.top, &self.rules)? {
+                    Relisted::Nothing => break,
+                    Relisted::Surely => true,
+                    Relisted::Unsurely => false,
+                },
+            };
         }
         Ok(None)
     }
+
+    /// Opens the file at a path if it has this inode.
+    fn open(&self, path: &[u8], inode: (u64, u64)) -> Option<File> {
+        let (folder, name) = split(path);
+        let open = |folder: BorrowedFd<'_>| {
+            let file = open_file(folder, OsStr::from_bytes(name)).ok()?;
+            let look = Look::of(&file).ok()?;
+            (look.inode == inode).then_some(file)
+        };
+        let kept = self.folder(folder, KEPT_FOLDERS).ok();
+        let opened = kept.and_then(|folder| open(folder.as_fd()));
+        // The path of a folder that is kept open may lead to another one by now.
+        opened.or_else(|| open(Folders::new(&self.top).at(folder).ok()?))
+    }
 }
 
-impl Whereabouts {
-    /// Lists the folders again that have changed, for the file with this inode; returns false if there is none.
-    fn search(&mut self, top: &Top, rules: &Rules, inode: (u64, u64)) -> anyhow::Result<bool> {
-        let (mut changed, mut known) = (Vec::new(), HashSet::new());
-        let mut folders = Folders::new(top);
-        let settled = self.settled()?;
-        let mut check = |path: &[u8], then: &Seen| {
-            let is_uncertain = then.ctime.is_after(settled);
-            let is_room = changed.len() < REMEMBERED;
-            if is_room && (is_uncertain || is_changed(&mut folders, top, path, then)) {
-                changed.push(path.to_vec());
-            }
-        };
-        self.listed.each(&mut |path, then| {
-            if !self.listed_since.contains_key(path) {
-                check(path, &then);
-            }
-            Ok(())
-        })?;
-        for (path, then) in &self.listed_since {
-            check(path, then);
-        }
-        if changed.is_empty() {
-            return Ok(false);
-        }
-        let hasher = std::hash::RandomState::new();
-        self.listed.each(&mut |path, _| {
-            known.insert(hasher.hash_one(path));
-            Ok(())
-        })?;
-        known.extend(
-            self.listed_since
-                .keys()
-                .map(|path| hasher.hash_one(path.as_slice())),
-        );
-        for path in changed {
-            let verdict = match path.as_slice() {
-                b"" => rules.of_top(),
-                path => rules.decide(path, true),
-            };
-            // One that is gone has nothing in it.
-            let Ok((mut listing, look, fd)) =
-                OpenListing::open(&mut folders, &path, verdict, HELD_BYTES)
-            else {
-                continue;
-            };
-            self.listed_since.insert(path.clone(), Seen::of(&look));
-            loop {
-                if listing.names.is_short() {
-                    listing.names.read_on(fd)?;
-                }
-                let Some(name) = listing.names.peek() else {
-                    break;
-                };
-                let relative = join(&path, name.bytes);
-                match meet(rules, verdict, listing.device, fd, &relative, name) {
-                    Some(Encounter::Folder(verdict))
-                        if !known.contains(&hasher.hash_one(relative.as_slice())) =>
-                    {
-                        walk_from(top, rules, &relative, verdict, &mut |relative, met| {
-                            self.meet(relative, met, inode);
-                            Ok(())
-                        })?;
-                    }
-                    Some(Encounter::Met(met)) => self.meet(&relative, met, inode),
-                    _ => {}
-                }
-                listing.names.skip();
-            }
-        }
-        Ok(true)
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::PathBuf};
+
+    use tempfile::TempDir;
+
+    use super::{
+        super::{folders::FolderWriter, seen::Seen},
+        *,
+    };
+
+    /// A directory of folders `f0` to `f9`, each with files `0` to `39`, as it was when it was read.
+    struct Directory {
+        folder: TempDir,
+        open: OpenDirectory,
+        inodes: BTreeMap<String, (u64, u64)>,
     }
 
-    /// Returns the moment a second before the last change of a folder. A folder changed after that moment may have been
-    /// changed again, and look the same.
-    fn settled(&self) -> anyhow::Result<Modified> {
-        let mut last: Option<Modified> = None;
-        let mut see = |seen: &Seen| {
-            if last.is_none_or(|last| seen.ctime.is_after(last)) {
-                last = Some(seen.ctime);
-            }
-        };
-        self.listed.each(&mut |_, seen| {
-            see(&seen);
-            Ok(())
-        })?;
-        self.listed_since.values().for_each(see);
-        Ok(last.map_or(Modified::LATEST, |last| Modified {
-            seconds: last.seconds.saturating_sub(1),
-            ..last
-        }))
-    }
-
-    fn meet(&mut self, relative: &[u8], met: Met<'_>, wanted: (u64, u64)) {
-        match met {
-            Met::Leaf(leaf) if leaf.what == NodeKind::File => {
-                if (leaf.inode == wanted || self.paths.len() < REMEMBERED)
-                    && let Ok(name) = RelativeName::new(relative)
-                {
-                    self.paths.insert(leaf.inode, name);
+    impl Directory {
+        fn new(is_blind: bool) -> Directory {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (top, scratch) = (folder.path().join("top"), folder.path().join("scratch"));
+            std::fs::create_dir_all(&scratch).expect("made");
+            let mut inodes = BTreeMap::new();
+            for number in 0..10 {
+                std::fs::create_dir_all(top.join(format!("f{number}"))).expect("made");
+                for file in 0..40 {
+                    let name = format!("f{number}/{file}");
+                    let file = File::create_new(top.join(&name)).expect("made");
+                    inodes.insert(name, Look::of(&file).expect("looked").inode);
                 }
             }
-            Met::Folder(look, _) | Met::Searched(look, _)
-                if self.listed_since.len() < REMEMBERED =>
-            {
-                self.listed_since.insert(relative.to_vec(), Seen::of(&look));
+            let mut listed = FolderWriter::new(&scratch);
+            for name in std::iter::once(String::new()).chain((0..10).map(|at| format!("f{at}"))) {
+                let look = Look::of(File::open(top.join(&name)).expect("open")).expect("looked");
+                listed
+                    .push(name.as_bytes(), &Seen::of(&look))
+                    .expect("written");
             }
-            _ => {}
+            let name = EntryName::new("data").expect("good");
+            let opened = Top::open(&top).expect("open");
+            let open = OpenDirectory::new(opened, name, Rules::everything());
+            let whereabouts = Whereabouts::new(listed.finish().expect("written"), &scratch);
+            *open.whereabouts() = match is_blind {
+                true => whereabouts.blind(),
+                false => whereabouts,
+            };
+            Directory {
+                folder,
+                open,
+                inodes,
+            }
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.folder.path().join("top").join(name)
+        }
+
+        fn rename(&self, from: &str, to: &str) {
+            rustix::fs::rename(self.at(from), self.at(to)).expect("renamed");
+        }
+
+        /// Returns true if the file that once had this name is found, whatever its name now.
+        fn finds(&self, name: &str) -> bool {
+            let (folder, _) = split(name.as_bytes());
+            let inode = self.inodes[name];
+            let found = self.open.find(inode, folder).expect("looked for");
+            if let Some(file) = &found {
+                assert_eq!(Look::of(file).expect("looked").inode, inode);
+            }
+            found.is_some()
+        }
+
+        fn listings(&self) -> usize {
+            self.open.whereabouts().listings()
+        }
+    }
+
+    #[test]
+    fn files_that_get_new_names_are_found_and_folders_are_not_listed_for_each() {
+        for is_blind in [false, true] {
+            let directory = Directory::new(is_blind);
+            let is_bounded = |most: usize| is_blind || directory.listings() <= most;
+            for file in 0..30 {
+                directory.rename(&format!("f0/{file}"), &format!("f0/{file}:S"));
+                assert!(directory.finds(&format!("f0/{file}")), "{file}");
+            }
+            assert!(is_bounded(1), "{}", directory.listings());
+            // Into another folder; the times of all are so young that each is listed once.
+            for file in 0..30 {
+                directory.rename(&format!("f1/{file}"), &format!("f2/{file}:S"));
+                assert!(directory.finds(&format!("f1/{file}")), "{file}");
+            }
+            assert!(is_bounded(14), "{}", directory.listings());
+            // A folder, and then its files in it.
+            directory.rename("f3", "f2/g3");
+            for file in 0..40 {
+                assert!(directory.finds(&format!("f3/{file}")), "{file}");
+            }
+            assert!(is_bounded(18), "{}", directory.listings());
+            for file in 0..40 {
+                directory.rename(&format!("f2/g3/{file}"), &format!("f2/g3/{file}-"));
+                assert!(directory.finds(&format!("f3/{file}")), "{file}");
+            }
+            assert!(is_bounded(20), "{}", directory.listings());
+            // Two folders change places, and are open.
+            assert!(directory.finds("f4/1") && directory.finds("f5/1"));
+            directory.rename("f4", "f6/x");
+            directory.rename("f5", "f4");
+            directory.rename("f6/x", "f5");
+            assert!(directory.finds("f4/1") && directory.finds("f5/1"));
+            // One that is gone.
+            rustix::fs::unlink(directory.at("f7/7")).expect("removed");
+            let before = directory.listings();
+            assert!(!directory.finds("f7/7"));
+            let listed = directory.listings() - before;
+            assert!(is_blind || listed < 8, "{listed}");
+            assert_eq!(
+                directory
+                    .at("../scratch")
+                    .read_dir()
+                    .expect("there")
+                    .count(),
+                0
+            );
+        }
+    }
+
+    #[test]
+    fn files_are_found_although_the_kernel_could_not_tell_of_all() {
+        let directory = Directory::new(false);
+        directory.rename("f0/1", "f0/x");
+        assert!(directory.finds("f0/1"));
+        let queued = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
+        let most: usize = queued.expect("told").trim().parse().expect("a number");
+        assert!(most <= 1 << 20, "too many for this test");
+        for number in 0..most / 2 + 10 {
+            let (from, to) = (number % 2, (number + 1) % 2);
+            directory.rename(
+                &format!("f0/x{}", "y".repeat(from)),
+                &format!("f0/x{}", "y".repeat(to)),
+            );
+            directory.rename(
+                &format!("f0/2{}", "y".repeat(from)),
+                &format!("f0/2{}", "y".repeat(to)),
+            );
+        }
+        directory.rename("f0/3", "f0/z");
+        for file in 0..40 {
+            assert!(directory.finds(&format!("f0/{file}")), "{file}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Byte strings in a row, in a file without a name as soon as they are many.
 
 use std::{
+    borrow::Cow,
     fs::File,
     io::{BufReader, Read as _, Write as _},
-    path::Path,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -19,19 +21,62 @@ const WRITING: &str = "cannot write the records of a directory in the temporary 
 const READING: &str = "cannot read the records of a directory in the temporary folder";
 
 /// A tape that is being written.
+#[derive(Debug)]
 pub struct TapeWriter<'a> {
-    scratch: &'a Path,
+    scratch: Cow<'a, Path>,
     bytes: Vec<u8>,
     file: Option<File>,
+    /// The bytes in the file.
+    stored: u64,
+}
+
+impl TapeWriter<'static> {
+    /// Creates an empty one that keeps the path of the folder.
+    pub fn owned(scratch: PathBuf) -> TapeWriter<'static> {
+        TapeWriter {
+            scratch: scratch.into(),
+            bytes: Vec::new(),
+            file: None,
+            stored: 0,
+        }
+    }
 }
 
 impl<'a> TapeWriter<'a> {
     /// Creates an empty one; its file lies in the folder `scratch`.
     pub fn new(scratch: &'a Path) -> TapeWriter<'a> {
         TapeWriter {
-            scratch,
+            scratch: scratch.into(),
             bytes: Vec::new(),
             file: None,
+            stored: 0,
+        }
+    }
+
+    /// Returns the place of the byte string that is appended next.
+    pub fn end(&self) -> u64 {
+        self.stored + self.bytes.len() as u64
+    }
+
+    /// Returns the byte string at a place.
+    pub fn read(&self, at: u64) -> Result<Vec<u8>> {
+        let mut length = [0; 4];
+        self.read_bytes(at, &mut length)?;
+        let mut record = vec![0; u32::from_le_bytes(length) as usize];
+        self.read_bytes(at + 4, &mut record)?;
+        Ok(record)
+    }
+
+    fn read_bytes(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
+        // What is in the file ends with a whole byte string.
+        match (at.checked_sub(self.stored), &self.file) {
+            (None, Some(file)) => file.read_exact_at(bytes, at).context(READING),
+            (start, _) => {
+                let start = start.and_then(|start| usize::try_from(start).ok());
+                let held = start.and_then(|start| self.bytes.get(start..start + bytes.len()));
+                bytes.copy_from_slice(held.context(READING)?);
+                Ok(())
+            }
         }
     }
 
@@ -58,7 +103,7 @@ impl<'a> TapeWriter<'a> {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                let file = tempfile::tempfile_in(self.scratch).with_context(|| {
+                let file = tempfile::tempfile_in(&self.scratch).with_context(|| {
                     let scratch = self.scratch.display();
                     format!("cannot make a temporary file in {scratch}")
                 })?;
@@ -66,6 +111,7 @@ impl<'a> TapeWriter<'a> {
             }
         };
         file.write_all(&self.bytes).context(WRITING)?;
+        self.stored += self.bytes.len() as u64;
         self.bytes.clear();
         Ok(())
     }
@@ -189,9 +235,16 @@ mod tests {
         ) {
             let scratch = tempfile::tempdir().expect("a folder");
             let mut writer = TapeWriter::new(scratch.path());
+            let mut places = Vec::new();
             for record in records.iter().cycle().take(records.len() * repeats) {
+                places.push(writer.end());
                 writer.push(record).expect("written");
             }
+            let all = places.iter().zip(records.iter().cycle());
+            for (place, record) in all.step_by(repeats) {
+                prop_assert_eq!(&writer.read(*place).expect("read"), record);
+            }
+            prop_assert!(writer.read(writer.end()).is_err());
             let tape = writer.finish().expect("written");
             for _ in 0..2 {
                 let mut cursor = tape.cursor();

@@ -70,7 +70,7 @@ impl Reading<'_> {
             }
         }
         let Round { folders, .. } = found;
-        origin.remember(folders);
+        origin.remember(folders, self.caller.scratch);
         let mut staged = building.finish(self.kept, self.spool.file())?;
         staged.special = special.finish();
         staged.own = own.finish();
