@@ -230,7 +230,7 @@ impl<'a> ArchiveCheck<'a> {
             return Ok(());
         }
         self.files.end(&mut self.faults).map_err(Abort::Sink)?;
-        let mut incoming = self.incoming(name, &manifest)?;
+        let mut incoming = self.incoming(name, record.size, &manifest)?;
         let is_good = self.has_size(name, record, &member)?
             && match self.content(name, record, tar, incoming.as_mut()) {
                 Err(abort) => {
@@ -328,16 +328,17 @@ impl<'a> ArchiveCheck<'a> {
         Ok(())
     }
 
-    /// Begins a listing if the entry called `name` is one.
+    /// Begins a listing if the entry called `name`, which has `bytes`, is one.
     fn incoming(
         &mut self,
         name: &EntryName,
+        bytes: u64,
         manifest: &Manifest,
     ) -> Result<Option<IncomingListing>, Abort> {
         let directory = self.directories.get(name);
         let directory = directory.filter(|name| !self.listings.contains_key(*name));
         let listed = directory.and_then(|name| manifest.directories.get_key_value(name));
-        let incoming = listed.map(|(name, listed)| self.store.begin(name, listed));
+        let incoming = listed.map(|(name, listed)| self.store.begin(name, listed, bytes));
         incoming.transpose().map_err(Abort::Sink)
     }
 

@@ -17,6 +17,7 @@ use super::{
 use crate::model::{
     limits::{BUFFER_BYTES, HEAD_BYTES, MAX_MANIFEST_BYTES},
     manifest::{MANIFEST_NAME, Manifest},
+    version::FormatVersion,
 };
 use crate::work::workers::Threads;
 
@@ -94,9 +95,10 @@ pub fn may_be_repacked(bytes: &[u8]) -> bool {
                 return false;
             }
             let mut manifest = Vec::new();
-            // The key comes before the entries, so that the beginning of a long manifest suffices.
-            let _ = tar.read_to_end(&mut manifest);
-            return memmem::find(&manifest, b"\"directories\"").is_some();
+            let is_whole = tar.read_to_end(&mut manifest).is_ok();
+            // An export writes the key before the entries. Another program may write it after them.
+            return memmem::find(&manifest, b"\"directories\"").is_some()
+                || !is_whole && !is_of_plain_version(&manifest);
         }
         let path = member.path.trim_end_matches('/').to_owned();
         let created_at = is_ours.then(|| member.mtime()).flatten();
@@ -134,12 +136,23 @@ pub fn opening(bytes: &[u8]) -> Option<(String, i64)> {
 
 /// Finds the time in the beginning of a manifest.
 fn created_at(manifest: &[u8]) -> Option<i64> {
-    const KEY: &str = "\"created_at\"";
-    let text = String::from_utf8_lossy(manifest);
-    let (_, rest) = text.split_once(KEY)?;
-    let number = rest.trim_start().strip_prefix(':')?.trim_start();
+    let number = value_of("\"created_at\"", manifest)?;
     let end = number.find(|next: char| next != '-' && !next.is_ascii_digit())?;
     number[..end].parse().ok()
+}
+
+/// Returns true if the beginning of a manifest states a version that has no listings.
+fn is_of_plain_version(manifest: &[u8]) -> bool {
+    let version = value_of("\"version\"", manifest);
+    let version = version.and_then(|text| text.strip_prefix('"')?.split_once('"')?.0.parse().ok());
+    version.is_some_and(|version: FormatVersion| version <= FormatVersion::PLAIN)
+}
+
+/// Returns the beginning of a manifest from the value of the first such key on.
+fn value_of<'a>(key: &str, manifest: &'a [u8]) -> Option<&'a str> {
+    let at = memmem::find(manifest, key.as_bytes())?;
+    let chunk = manifest[at + key.len()..].utf8_chunks().next()?;
+    Some(chunk.valid().trim_start().strip_prefix(':')?.trim_start())
 }
 
 /// Returns true if `file` is a tar, packed or not, that can be read to its end and has no manifest: certainly not an

@@ -6,10 +6,13 @@ use anyhow::{Context as _, Result};
 use memchr::memchr;
 
 use super::{fault::Fault, listing::Listing};
-use crate::model::{
-    entry_name::EntryName,
-    limits::{MAX_LINE_BYTES, MAX_LINK_LINES_BYTES},
-    manifest::{ListedDirectory, ListedNode, ListingCheck, MAX_LISTING_FAULTS, ManifestFault},
+use crate::{
+    model::{
+        entry_name::EntryName,
+        limits::{MAX_LINE_BYTES, MAX_LINK_LINES_BYTES},
+        manifest::{ListedDirectory, ListedNode, ListingCheck, MAX_LISTING_FAULTS, ManifestFault},
+    },
+    work::space,
 };
 
 /// The file of the listings of one archive, which has no name. It is made for the first of them.
@@ -33,12 +36,24 @@ impl ListingStore {
         }
     }
 
-    /// Begins the listing of the directory called `name`. The listing before it has ended.
+    /// Begins the listing of the directory called `name`, whose text has `bytes`. The listing before it has ended.
+    /// Fails with [`Kind::Space`](crate::error::Kind::Space) if there is no room for it.
     pub(super) fn begin(
         &mut self,
         name: &EntryName,
         listed: &ListedDirectory,
+        bytes: u64,
     ) -> Result<IncomingListing> {
+        // One line more than is promised ends it: a size that is a lie asks for no more room than the promise.
+        let most = listed
+            .lines()
+            .saturating_add(1)
+            .saturating_mul(MAX_LINE_BYTES as u64);
+        space::require(
+            &self.scratch,
+            bytes.min(most),
+            &format!("the listing of {name}"),
+        )?;
         let file = match &self.file {
             Some(file) => file.clone(),
             None => {
@@ -200,5 +215,70 @@ impl IncomingListing {
 fn fault(fault: ManifestFault) -> Fault {
     match fault {
         ManifestFault::Malformed(reason) | ManifestFault::Version(reason) => Fault::Listing(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::{Failure, Kind},
+        model::tree::FolderRecord,
+    };
+
+    const LINK: &str = "{\"path\":\"data/a\",\"kind\":\"link\",\"target\":\"b\"}\n";
+
+    fn name(text: &str) -> EntryName {
+        EntryName::new(text).expect("a good name")
+    }
+
+    fn listed(links: u64) -> ListedDirectory {
+        let root = FolderRecord::default();
+        let listed = ListedDirectory::new(&name("data"), root).expect("a short name");
+        ListedDirectory { links, ..listed }
+    }
+
+    #[test]
+    fn the_lines_of_links_of_all_listings_of_an_archive_are_bounded_together() {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let mut store = ListingStore::new(scratch.path().to_owned());
+        let mut read = |link_bytes: u64| {
+            let (data, listed) = (name("data"), listed(1));
+            store.link_bytes = link_bytes;
+            let incoming = store.begin(&data, &listed, LINK.len() as u64);
+            let mut incoming = incoming.expect("begun");
+            incoming.take(LINK.as_bytes()).expect("written");
+            let is_good = store.finish(&mut incoming).is_some();
+            assert_eq!(incoming.is_hopeless(), !is_good);
+            (is_good, store.link_bytes, incoming.faults())
+        };
+        let line = LINK.len() as u64 - 1;
+        assert_eq!(read(0).1, line);
+        let (is_good, bytes, _) = read(MAX_LINK_LINES_BYTES - line);
+        assert!(is_good && bytes == MAX_LINK_LINES_BYTES);
+        let (is_good, _, faults) = read(MAX_LINK_LINES_BYTES - line + 1);
+        assert!(!is_good);
+        let fault = faults.first().map(ToString::to_string).unwrap_or_default();
+        assert!(fault.contains("links have more than 64 MiB"), "{fault}");
+    }
+
+    #[test]
+    fn a_listing_for_which_there_is_no_room_is_refused_before_it_is_kept() {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let mut store = ListingStore::new(scratch.path().to_owned());
+        let mut begin = |links: u64, bytes: u64| {
+            let begun = store.begin(&name("data"), &listed(links), bytes);
+            begun.map(drop).map_err(|error| Failure::of(&error))
+        };
+        let failure = begin(u64::MAX, 1 << 60).expect_err("no room");
+        assert_eq!(failure.kind, Kind::Space);
+        let shown = scratch.path().display().to_string();
+        assert!(
+            failure.message.contains("the listing of data in"),
+            "{failure}"
+        );
+        assert!(failure.message.contains(&shown), "{failure}");
+        // So few lines end it long before, whatever its size is said to be.
+        begin(3, 1 << 60).expect("room");
     }
 }

@@ -98,21 +98,21 @@ impl ComingFiles {
         if self.refused.contains(directory) {
             return Ok(None);
         }
-        if let Some(files) = self.any.get_mut(directory) {
-            return files.find(listing, inside, faults);
-        }
         let current = self.current.as_mut();
-        if let Some(files) = current.filter(|files| files.directory == *directory) {
-            return files.find(listing, inside, faults);
-        }
-        faults.push(match self.past.get(directory) {
-            Some(files) => files.fault(listing, inside)?,
-            None => Fault::Misplaced {
-                path: inside.as_str().to_owned(),
-                listing: listing.clone(),
-            },
-        });
-        Ok(None)
+        let found = if let Some(files) = self.any.get_mut(directory) {
+            files.find(listing, inside)?
+        } else if let Some(files) = current.filter(|files| files.directory == *directory) {
+            let found = files.advance(inside, faults)?;
+            found.map_or_else(
+                || files.fault(listing, inside).map(Err),
+                |record| Ok(Ok(record)),
+            )?
+        } else if let Some(files) = self.past.get(directory) {
+            Err(files.fault(listing, inside)?)
+        } else {
+            Err(misplaced(inside, listing))
+        };
+        Ok(found.map_err(|fault| faults.push(fault)).ok())
     }
 
     /// Ends all files: those that have not come are missing.
@@ -181,10 +181,10 @@ impl FilesInOrder {
         }
     }
 
-    /// Finds a file that is not the next one: those before it in the listing are missing.
-    fn find(
+    /// Goes on to a file that is not the next one: those before it in the listing are missing. `None` if it does not
+    /// come later in the listing.
+    fn advance(
         &mut self,
-        listing: &EntryName,
         inside: &EntryName,
         faults: &mut Vec<Fault>,
     ) -> Result<Option<Box<FileRecord>>> {
@@ -209,11 +209,8 @@ impl FilesInOrder {
                 self.miss(faults);
                 self.read_next()?;
             }
-            if let Some(record) = self.take_next(inside.as_str())? {
-                return Ok(Some(record));
-            }
+            return self.take_next(inside.as_str());
         }
-        faults.push(self.fault(listing, inside)?);
         Ok(None)
     }
 
@@ -256,10 +253,7 @@ impl FilesInOrder {
         Ok(match is_listed {
             false => unlisted(inside.as_str(), Some(listing)),
             true if self.unnamed == 0 && !self.missed.contains(inside) => Fault::Twice(path()),
-            true => Fault::Misplaced {
-                path: path(),
-                listing: listing.clone(),
-            },
+            true => misplaced(inside, listing),
         })
     }
 
@@ -273,6 +267,13 @@ impl FilesInOrder {
         (self.left, self.lines) = (0, None);
         more_missing(&self.directory, self.unnamed, faults);
         Ok(())
+    }
+}
+
+fn misplaced(inside: &EntryName, listing: &EntryName) -> Fault {
+    Fault::Misplaced {
+        path: inside.as_str().to_owned(),
+        listing: listing.clone(),
     }
 }
 
@@ -323,12 +324,12 @@ impl FilesInAnyOrder {
         })
     }
 
+    /// Returns the record of a file, or its fault.
     fn find(
         &mut self,
         listing: &EntryName,
         inside: &EntryName,
-        faults: &mut Vec<Fault>,
-    ) -> Result<Option<Box<FileRecord>>> {
+    ) -> Result<Result<Box<FileRecord>, Fault>> {
         let wanted = self.keys.hash_one(inside.as_str());
         let first = self.table.partition_point(|(hash, _)| *hash < wanted);
         let slots = self.table[first..].iter_mut();
@@ -341,15 +342,13 @@ impl FilesInAnyOrder {
                 continue;
             }
             if *place & CAME != 0 {
-                faults.push(Fault::Twice(inside.as_str().to_owned()));
-                return Ok(None);
+                return Ok(Err(Fault::Twice(inside.as_str().to_owned())));
             }
             *place |= CAME;
             self.left -= 1;
-            return Ok(Some(record));
+            return Ok(Ok(record));
         }
-        faults.push(unlisted(inside.as_str(), Some(listing)));
-        Ok(None)
+        Ok(Err(unlisted(inside.as_str(), Some(listing))))
     }
 
     fn end(&self, directory: &EntryName, faults: &mut Vec<Fault>) -> Result<()> {

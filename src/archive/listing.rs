@@ -96,10 +96,13 @@ impl Listing {
         let wanted = Value::from(path.as_str()).to_string();
         let finder = Finder::new(wanted.as_bytes());
         let mut text = self.text_from(start);
-        let mut window = Vec::with_capacity(BUFFER_BYTES + wanted.len());
+        let mut window = Vec::new();
         let mut at = start;
+        // It is near in most cases.
+        let mut step = FEW_BYTES;
         loop {
-            let more = (&mut text).take(BUFFER_BYTES as u64);
+            let more = (&mut text).take(step as u64);
+            step = (2 * step).min(BUFFER_BYTES);
             if read_to_end(more, &mut window)? == 0 {
                 return Ok(None);
             }

@@ -6,7 +6,7 @@ use libdeflater::Decompressor;
 
 use super::{
     gzip::{
-        index::MemberSize,
+        index::{self, MemberSize},
         member::{PLAIN_HEADER_BYTES, Raw, stated_size, try_inflate},
     },
     tar::stream::{MemberKind, TarStream},
@@ -18,12 +18,35 @@ use crate::model::{
 };
 use crate::work::ReadAt;
 
+/// The members of an archive, as its index lists them.
+pub(super) struct MemberTable {
+    pub(super) sizes: Vec<MemberSize>,
+    /// The beginning of each member: in the archive, and in the inflated content.
+    pub(super) starts: Vec<(u64, u64)>,
+}
+
+impl MemberTable {
+    /// Reads the index; `None` if the archive has none.
+    pub(super) fn load(source: &dyn ReadAt) -> io::Result<Option<MemberTable>> {
+        Ok(index::load(source)?.map(MemberTable::of))
+    }
+
+    fn of(sizes: Vec<MemberSize>) -> MemberTable {
+        let starts = sizes.iter().scan((0, 0), |next, size| {
+            let start = *next;
+            next.0 += u64::from(size.packed);
+            next.1 += u64::from(size.inflated);
+            Some(start)
+        });
+        let starts = starts.collect();
+        MemberTable { sizes, starts }
+    }
+}
+
 /// The inflated content of an archive from some place on, one member at a time.
 pub(super) struct Members<'a> {
     source: &'a dyn ReadAt,
-    sizes: &'a [MemberSize],
-    /// The beginning of each member: in the archive, and in the inflated content.
-    starts: Vec<(u64, u64)>,
+    table: &'a MemberTable,
     /// The number of the next member.
     next: usize,
     /// The bytes of the next member before the requested place.
@@ -33,24 +56,12 @@ pub(super) struct Members<'a> {
     decompressor: Decompressor,
 }
 
-/// Returns the beginning of each member: in the archive, and in the inflated content.
-pub(super) fn starts(sizes: &[MemberSize]) -> Vec<(u64, u64)> {
-    let starts = sizes.iter().scan((0, 0), |next, size| {
-        let start = *next;
-        next.0 += u64::from(size.packed);
-        next.1 += u64::from(size.inflated);
-        Some(start)
-    });
-    starts.collect()
-}
-
 impl<'a> Members<'a> {
     /// Makes a reader of the content from its beginning.
-    pub(super) fn new(source: &'a dyn ReadAt, sizes: &'a [MemberSize]) -> Members<'a> {
+    pub(super) fn new(source: &'a dyn ReadAt, table: &'a MemberTable) -> Members<'a> {
         Members {
             source,
-            sizes,
-            starts: starts(sizes),
+            table,
             next: 0,
             skip: 0,
             raw: Raw::default(),
@@ -62,7 +73,7 @@ impl<'a> Members<'a> {
     /// Goes to `place` in the inflated content. The member that was inflated last is not read again.
     pub(super) fn seek(&mut self, place: u64) {
         let last = self.next.checked_sub(1);
-        let start = last.and_then(|last| self.starts.get(last));
+        let start = last.and_then(|last| self.table.starts.get(last));
         let within = start.and_then(|(_, start)| place.checked_sub(*start));
         let within = within.and_then(|within| usize::try_from(within).ok());
         if let Some(within) = within.filter(|within| *within < self.raw.block.len()) {
@@ -70,9 +81,16 @@ impl<'a> Members<'a> {
             return;
         }
         // The last member that begins at the place or before it: an empty one before it holds nothing.
-        let after = self.starts.partition_point(|(_, start)| *start <= place);
+        let after = self
+            .table
+            .starts
+            .partition_point(|(_, start)| *start <= place);
         self.next = after.saturating_sub(1);
-        let start = self.starts.get(self.next).map_or(0, |(_, start)| *start);
+        let start = self
+            .table
+            .starts
+            .get(self.next)
+            .map_or(0, |(_, start)| *start);
         self.skip = usize::try_from(place - start).unwrap_or(usize::MAX);
         self.raw.block.clear();
         self.given = 0;
@@ -80,9 +98,8 @@ impl<'a> Members<'a> {
 
     /// Reads the next member; false at the end.
     fn next(&mut self) -> io::Result<bool> {
-        let (Some(size), Some((offset, _))) =
-            (self.sizes.get(self.next), self.starts.get(self.next))
-        else {
+        let MemberTable { sizes, starts } = self.table;
+        let (Some(size), Some((offset, _))) = (sizes.get(self.next), starts.get(self.next)) else {
             return Ok(false);
         };
         self.next += 1;

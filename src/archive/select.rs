@@ -16,10 +16,9 @@ use super::{
     Sink,
     contents::DirectoryContents,
     fault::fault_of,
-    gzip::index,
     incoming::{IncomingListing, ListingStore},
     listing::Listing,
-    members::{self, Members},
+    members::{self, MemberTable, Members},
     tar::{
         layout::MemberPlaces,
         stream::{MemberKind, TarStream},
@@ -53,8 +52,8 @@ impl Selected {
 
 /// Reads the manifest. `None` if the archive has to be read through for that.
 pub fn select_manifest(source: &dyn ReadAt) -> Result<Option<Selected>> {
-    let sizes = index::load(source).context("cannot read the index")?;
-    let first = sizes.map(|sizes| members::manifest(&mut Members::new(source, &sizes)));
+    let table = MemberTable::load(source).context("cannot read the index")?;
+    let first = table.map(|table| members::manifest(&mut Members::new(source, &table)));
     let first = match first.transpose() {
         Err(error) if is_fault(&error) => None,
         first => first?.flatten(),
@@ -100,10 +99,10 @@ fn try_select(
     scratch: &Path,
     sink: &mut dyn Sink,
 ) -> Result<Option<Selected>> {
-    let Some(sizes) = index::load(source).context("cannot read the index")? else {
+    let Some(table) = MemberTable::load(source).context("cannot read the index")? else {
         return Ok(None);
     };
-    let mut members = Members::new(source, &sizes);
+    let mut members = Members::new(source, &table);
     let Some((root, bytes)) = members::manifest(&mut members)? else {
         return Ok(None);
     };
@@ -208,7 +207,7 @@ impl Selection<'_> {
                 }
                 continue;
             };
-            let mut incoming = self.store.begin(directory, listed)?;
+            let mut incoming = self.store.begin(directory, listed, record.size)?;
             if !self.give(name, record, place, Some(&mut incoming), is_wanted)? {
                 return Ok(None);
             }

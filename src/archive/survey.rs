@@ -92,7 +92,7 @@ fn find_listings(
         if member.what != MemberKind::File || member.size != record.size {
             continue;
         }
-        let mut incoming = store.begin(name, listed)?;
+        let mut incoming = store.begin(name, listed, record.size)?;
         let digest = take(tar, &mut incoming)?;
         let listing = (digest == record.checksum).then(|| store.finish(&mut incoming));
         if let Some(listing) = listing.flatten() {

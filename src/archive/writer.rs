@@ -12,7 +12,7 @@ use super::{
     ahead::{Ahead, Batch, ListedFile, changed},
     gzip::pack::MemberWriter,
     manifest_text,
-    reuse::Earlier,
+    reuse::{Earlier, EarlierEntries, Position},
     tar::layout::{self, BLOCK},
 };
 use crate::work::workers::Threads;
@@ -82,6 +82,7 @@ pub fn write_with<W: Write, R: Read>(
         .context("an archive needs a root folder")?;
     let mut writer = Writer {
         members: MemberWriter::new(out, level, threads),
+        earlier: earlier.and_then(Earlier::entries),
     };
     let bytes = manifest_text::of(manifest)?;
     let created_at = manifest.created_at;
@@ -97,12 +98,14 @@ pub fn write_with<W: Write, R: Read>(
     let directories: BTreeMap<&EntryName, &EntryName> = directories.collect();
     for (name, record) in &manifest.files {
         let content = open(name)?;
+        let position = || Some(Position::of_entry(name));
         writer
-            .entry(root, name, record, earlier, content)
+            .entry(root, name, record, position, content)
             .with_context(|| format!("cannot archive {name}"))?;
         if let Some(directory) = directories.get(name) {
             let files = listed.files(directory)?;
-            writer.directory(root, files, earlier, threads, listed)?;
+            let place = |record: &FileRecord| Position::of_file(name, directory, record);
+            writer.directory(root, files, place, threads, listed)?;
         }
     }
     writer.members.write_all(&[0; 2 * BLOCK as usize])?;
@@ -131,23 +134,25 @@ pub struct Written<W> {
     pub reused_bytes: u64,
 }
 
-struct Writer<W> {
+struct Writer<'a, W> {
     members: MemberWriter<W>,
+    earlier: Option<EarlierEntries<'a>>,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> Writer<'_, W> {
     fn entry(
         &mut self,
         root: &str,
         name: &EntryName,
         record: &FileRecord,
-        earlier: Option<&Earlier>,
+        position: impl Fn() -> Option<Position>,
         mut content: impl Read,
     ) -> Result<()> {
         let header = layout::entry_header(root, record)?;
         self.members.write_all(&header)?;
         if record.size > MEMBER_BYTES as u64 {
-            let blocks = earlier.map(|earlier| earlier.blocks(name, record));
+            let earlier = self.earlier.as_mut().zip(position());
+            let blocks = earlier.map(|(earlier, position)| earlier.blocks(&position, record));
             self.members.begin_entry(blocks.unwrap_or_default())?;
         }
         let mut left = record.size;
@@ -174,7 +179,7 @@ impl<W: Write> Writer<W> {
         &mut self,
         root: &str,
         files: impl Iterator<Item = Result<ListedFile>>,
-        earlier: Option<&Earlier>,
+        position: impl Fn(&FileRecord) -> Option<Position>,
         threads: Threads,
         listed: &dyn ListedFiles,
     ) -> Result<()> {
@@ -197,7 +202,7 @@ impl<W: Write> Writer<W> {
             let archiving = || format!("cannot archive {name}");
             let content = content.open().with_context(archiving)?;
             let watched = Advancing { content, listed };
-            self.entry(root, name, &record, earlier, watched)
+            self.entry(root, name, &record, || position(&record), watched)
                 .with_context(archiving)?;
             self.members.begin_files()?;
             listed.packed(1, 0)?;

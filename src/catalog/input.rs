@@ -144,8 +144,9 @@ impl ArchiveInput {
             .with_context(|| format!("cannot make a temporary file in {shown}"))?;
         let inner = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let mut stdin = context.watch(Patient::new(inner, &context.stop));
-        let length =
-            io::copy(&mut stdin, &mut file).context("cannot copy standard input to a file")?;
+        let length = io::copy(&mut stdin, &mut file).with_context(|| {
+            format!("cannot copy standard input to a temporary file in {shown}")
+        })?;
         if length == 0 {
             return Err(nothing_came().into());
         }

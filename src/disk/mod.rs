@@ -1,4 +1,4 @@
-//! Durable files, private staging, space, locks, and the transaction that replaces several files as one.
+//! Durable files, private staging, locks, and the transaction that replaces several files as one.
 //!
 //! The only layer that changes a file that lasts.
 #![expect(
@@ -17,7 +17,6 @@ pub mod owed;
 mod paths;
 pub mod publish;
 pub mod range_lock;
-pub mod space;
 pub mod staging;
 pub mod survey;
 pub mod transaction;

@@ -17,8 +17,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use rustix::fs::{self as sys, Mode, OFlags};
 
-use super::space;
-use crate::model::entry_name::EntryName;
+use crate::{model::entry_name::EntryName, work::space};
 
 /// A folder, 0700, whose files are 0600; it goes with everything in it when it is dropped, unless it is kept.
 #[derive(Debug)]

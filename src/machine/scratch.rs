@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::context::Context;
-use crate::disk::{space, staging};
-use crate::work::events::RestoreEvent;
+use crate::disk::staging;
+use crate::work::{events::RestoreEvent, space};
 
 /// Returns the context with a folder in which temporary files can be made: its own, else the state's `home`, in which
 /// an import stages anyway. If neither can be used, it stays as it is, and the error of the first use names it.

@@ -2,6 +2,8 @@
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
+use memchr::{memchr, memchr2_iter};
+
 use super::limits::MAX_NAME_BYTES;
 
 /// The name of an entry: UTF-8, relative, normal components only, at most [`MAX_NAME_BYTES`] bytes.
@@ -20,7 +22,7 @@ impl EntryName {
         if bytes.len() > MAX_NAME_BYTES {
             return Err(NameFault::TooLong);
         }
-        if bytes.contains(&0) {
+        if memchr(0, bytes).is_some() {
             return Err(NameFault::Nul);
         }
         if matches!(bytes[0], b'/' | b'\\') {
@@ -48,22 +50,30 @@ impl EntryName {
 pub(super) fn can_follow(text: &str, longest: usize) -> bool {
     !text.is_empty()
         && text.len() <= longest
-        && !text.as_bytes().contains(&0)
+        && memchr(0, text.as_bytes()).is_none()
         && check_components(text).is_ok()
 }
 
 fn check_components(text: &str) -> Result<(), NameFault> {
     let bytes = text.as_bytes();
+    // The beginnings of the part that any separator ends, and of the component.
+    let (mut part, mut component) = (0, 0);
+    let mut is_bad = false;
     // A backslash separates nothing here, but it does on other systems that unpack the same archive.
-    let separates = |byte: &u8| matches!(byte, b'/' | b'\\');
-    if bytes.split(separates).any(|part| part == b"..") {
-        return Err(NameFault::Climbs);
+    for end in memchr2_iter(b'/', b'\\', bytes).chain([bytes.len()]) {
+        if bytes[part..end] == *b".." {
+            return Err(NameFault::Climbs);
+        }
+        if bytes.get(end) != Some(&b'\\') {
+            is_bad |= matches!(&bytes[component..end], b"" | b".");
+            component = end + 1;
+        }
+        part = end + 1;
     }
-    let is_bad = |part: &[u8]| part.is_empty() || part == b".";
-    if bytes.split(|byte| *byte == b'/').any(is_bad) {
-        return Err(NameFault::Component);
+    match is_bad {
+        true => Err(NameFault::Component),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 impl fmt::Display for EntryName {

@@ -2,6 +2,8 @@
 
 use std::{borrow::Borrow, cmp::Ordering, fmt};
 
+use memchr::{memchr, memchr_iter};
+
 use super::{
     digest::Digest,
     entry_name::{EntryName, can_follow, printable},
@@ -42,10 +44,13 @@ impl RelativeName {
         if bytes.len() > MAX_RELATIVE_BYTES {
             return Err(RelativeFault::TooLong);
         }
-        if bytes.contains(&0) {
+        if memchr(0, bytes).is_some() {
             return Err(RelativeFault::Nul);
         }
-        for component in bytes.split(|byte| *byte == b'/') {
+        let mut start = 0;
+        for end in memchr_iter(b'/', bytes).chain([bytes.len()]) {
+            let component = &bytes[start..end];
+            start = end + 1;
             match component {
                 b"" | b"." => return Err(RelativeFault::Component),
                 b".." => return Err(RelativeFault::Climbs),

@@ -49,6 +49,7 @@ fn remark(kind: RemarkKind) -> &'static str {
         RemarkKind::Service => "service",
         RemarkKind::Special => "special",
         RemarkKind::Stray => "stray",
+        RemarkKind::Text => "text",
         RemarkKind::Time => "time",
         RemarkKind::Torn => "torn",
         RemarkKind::Vanished => "vanished",
@@ -56,7 +57,7 @@ fn remark(kind: RemarkKind) -> &'static str {
     }
 }
 
-const REMARK_KINDS: [RemarkKind; 31] = [
+const REMARK_KINDS: [RemarkKind; 32] = [
     RemarkKind::Absent,
     RemarkKind::AppVersion,
     RemarkKind::Attribute,
@@ -84,6 +85,7 @@ const REMARK_KINDS: [RemarkKind; 31] = [
     RemarkKind::Service,
     RemarkKind::Special,
     RemarkKind::Stray,
+    RemarkKind::Text,
     RemarkKind::Time,
     RemarkKind::Torn,
     RemarkKind::Vanished,

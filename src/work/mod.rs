@@ -1,4 +1,4 @@
-//! Running things: threads, children, cancellation, and the faults of libraries.
+//! Running things: threads, children, cancellation, free space, and the faults of libraries.
 
 pub mod cancel;
 pub mod events;
@@ -11,6 +11,7 @@ pub mod remarks;
 pub mod session;
 #[cfg(feature = "cli")]
 pub mod shell;
+pub mod space;
 pub mod stdout;
 pub mod workers;
 

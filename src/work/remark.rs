@@ -63,6 +63,8 @@ pub enum RemarkKind {
     Special,
     /// A file that matches a pattern and is not in the archive.
     Stray,
+    /// A text that is not compared key by key.
+    Text,
     /// A time that the file system refuses.
     Time,
     /// An entry without a consistent copy.

@@ -8,9 +8,11 @@
 
 mod cli;
 mod completions;
+mod diff;
 mod docs;
 mod embed;
 mod environment;
+mod full_scratch;
 mod inert;
 mod json;
 mod list;

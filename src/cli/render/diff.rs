@@ -10,20 +10,17 @@ use anyhow::Result;
 use super::{printer::Printer, table::write_table};
 use crate::{
     cli::size::size,
-    error::{Failure, Kind},
     model::entry_name::printable,
     ops::diff::{DiffReport, EntryDiff},
 };
 
 /// Shows the report, and returns the exit code.
 pub fn show(printer: &Printer, report: &DiffReport) -> Result<u8> {
-    let count = report.entries.differing();
-    let differs =
-        (count > 0).then(|| Failure::new(Kind::Differs, format!("{count} entries differ")));
-    // For people the table says it, and it is not an error.
-    let failure = differs.as_ref().filter(|_| printer.is_json());
-    printer.report_long(report, failure, |out| lines(out, report))?;
-    Ok(differs.map_or(0, |differs| differs.kind.code()))
+    let failure = report.failure();
+    // For people the table and the log say it, and it is not an error.
+    let told = failure.as_ref().filter(|_| printer.is_json());
+    printer.report_long(report, told, |out| lines(out, report))?;
+    Ok(failure.map_or(0, |failure| failure.kind.code()))
 }
 
 fn lines(out: &mut dyn Write, report: &DiffReport) -> io::Result<()> {
@@ -47,7 +44,8 @@ fn lines(out: &mut dyn Write, report: &DiffReport) -> io::Result<()> {
     };
     let header = ["ENTRY", "STATE", "HERE", "THERE"];
     write_table(out, &header, || entries().map(row))?;
-    for text in entries().filter_map(|entry| entry.text) {
+    let with_text = usize::try_from(report.entries.texts()).unwrap_or(usize::MAX);
+    for text in entries().filter_map(|entry| entry.text).take(with_text) {
         writeln!(out)?;
         out.write_all(text.as_bytes())?;
     }

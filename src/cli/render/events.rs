@@ -50,12 +50,6 @@ fn of_archives(event: ArchiveEvent) {
         ArchiveEvent::NotCompared { entry } => {
             info!("{entry} is not compared: a command makes it");
         }
-        ArchiveEvent::TextsNotCompared { archive, count } => {
-            warn!(
-                %archive,
-                "{count} text files are not compared line by line: all texts together are longer than 16 MiB"
-            );
-        }
         ArchiveEvent::OtherVersion { archive, reason } => {
             warn!(%archive, "Good, but not for this hookshot: {reason}");
         }

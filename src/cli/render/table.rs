@@ -6,8 +6,10 @@ use comfy_table::{ColumnConstraint, Table, Width};
 
 use crate::model::entry_name::printable_line;
 
-/// The most rows of a long table that are in memory at once.
-const PART_ROWS: usize = 1000;
+/// The bytes of a long table that are written at once.
+const PART_BYTES: usize = 64 << 10;
+/// The spaces between two columns.
+const COLUMN_SPACE: usize = 2;
 
 /// Returns a table with a header and aligned columns, without lines.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -25,31 +27,62 @@ pub fn write_table<R: Iterator<Item = Vec<String>>>(
 ) -> io::Result<()> {
     let head = || std::iter::once(header.iter().map(|&title| title.to_owned()).collect());
     let mut widths = vec![0; header.len()];
-    each_part(head().chain(rows()), |part| {
-        for (width, of_part) in widths.iter_mut().zip(part.column_max_content_widths()) {
-            *width = of_part.max(*width);
+    for row in head().chain(rows()) {
+        let of_row = match is_plain(&row) {
+            true => row.iter().map(String::len).collect(),
+            false => of_table(&bare([row])),
+        };
+        for (width, of_cell) in widths.iter_mut().zip(of_row) {
+            *width = of_cell.max(*width);
         }
-        Ok(())
-    })?;
-    each_part(head().chain(rows()), |mut part| {
-        for (column, width) in part.column_iter_mut().zip(&widths) {
-            let width = width.saturating_add(column.padding_width());
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+    }
+    let mut text = Vec::new();
+    for row in head().chain(rows()) {
+        if is_plain(&row) {
+            write_plain(&mut text, &row, &widths);
+        } else {
+            text.extend_from_slice(lines(&of_widths(row, &widths)).as_bytes());
         }
-        out.write_all(lines(&part).as_bytes())
-    })
+        if text.len() >= PART_BYTES {
+            out.write_all(&text)?;
+            text.clear();
+        }
+    }
+    out.write_all(&text)
 }
 
-/// Passes tables of at most [`PART_ROWS`] rows to `take`.
-fn each_part(
-    rows: impl Iterator<Item = Vec<String>>,
-    mut take: impl FnMut(Table) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut rows = rows.peekable();
-    while rows.peek().is_some() {
-        take(bare(rows.by_ref().take(PART_ROWS)))?;
+/// Returns true if each character of a row is one column wide and stays as it is. Most rows are like this.
+fn is_plain(row: &[String]) -> bool {
+    let mut bytes = row.iter().flat_map(|cell| cell.as_bytes());
+    bytes.all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+fn write_plain(text: &mut Vec<u8>, row: &[String], widths: &[usize]) {
+    let start = text.len();
+    for (cell, width) in row.iter().zip(widths) {
+        text.extend_from_slice(cell.as_bytes());
+        let padding = width.saturating_sub(cell.len()) + COLUMN_SPACE;
+        text.resize(text.len() + padding, b' ');
     }
-    Ok(())
+    let length = text[start..].trim_ascii_end().len();
+    text.truncate(start + length);
+    text.push(b'\n');
+}
+
+fn of_table(table: &Table) -> Vec<usize> {
+    let widths = table.column_max_content_widths();
+    widths.into_iter().map(usize::from).collect()
+}
+
+/// Returns a table of one row with columns of at least these widths.
+fn of_widths(row: Vec<String>, widths: &[usize]) -> Table {
+    let mut table = bare([row]);
+    for (column, width) in table.column_iter_mut().zip(widths) {
+        let width = u16::try_from(*width).unwrap_or(u16::MAX);
+        let width = width.saturating_add(column.padding_width());
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+    }
+    table
 }
 
 fn bare(rows: impl IntoIterator<Item = Vec<String>>) -> Table {
@@ -83,12 +116,14 @@ mod tests {
 
     #[test]
     fn a_long_table_is_the_one_that_is_made_at_once() {
-        for count in [0, 1, PART_ROWS - 1, PART_ROWS, 3 * PART_ROWS + 7] {
+        for count in [0, 1, 999, 3000] {
             let row = |number: usize| {
-                let wide = if number == 2 * PART_ROWS {
-                    "ü".repeat(30)
-                } else {
-                    "x".to_owned()
+                let wide = match number % 500 {
+                    100 => "ü".repeat(30),
+                    200 => "漢".repeat(20),
+                    300 => "line\nfeed\u{1b}[1m".to_owned(),
+                    400 => String::new(),
+                    _ => " x ".to_owned(),
                 };
                 vec![number.to_string(), wide, "y".repeat(number % 7)]
             };

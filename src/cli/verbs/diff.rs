@@ -16,8 +16,8 @@ use crate::{
 
 /// Compare an archive with this machine's state, or with another archive
 ///
-/// HERE is this machine, or the first of two archives; THERE is the other. The exit code is 0 if nothing differs, and 1
-/// if something does.
+/// HERE is this machine, or the first of two archives; THERE is the other. The exit code is 0 if nothing differs, 1 if
+/// something does, and 3 if a part was not compared.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         hookshot diff state.tar.gz\n  \

@@ -19,7 +19,7 @@ use rustix::{
 
 use crate::model::{
     limits::MAX_XATTR_BYTES,
-    relative::shown,
+    relative::{is_at_or_above, shown},
     tree::{Modified, Xattrs},
 };
 
@@ -179,12 +179,6 @@ pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
         b"" => name.to_vec(),
         _ => [folder, b"/", name].concat(),
     }
-}
-
-fn is_at_or_above(path: &[u8], folder: &[u8]) -> bool {
-    folder
-        .strip_prefix(path)
-        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 fn open_folder(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {

@@ -65,6 +65,19 @@ impl ListedDirectory {
         })
     }
 
+    /// Returns the same directory of which no line was counted.
+    pub fn uncounted(&self) -> ListedDirectory {
+        ListedDirectory {
+            files: 0,
+            folders: 0,
+            links: 0,
+            bytes: 0,
+            torn: 0,
+            torn_databases: 0,
+            ..self.clone()
+        }
+    }
+
     /// Counts a line of its listing.
     pub fn count(&mut self, line: &ListingLine) {
         match &line.node {

@@ -215,19 +215,10 @@ pub struct ListingCheck {
 impl ListingCheck {
     /// Creates the check of the listing of the directory called `name`, of which the manifest says `promised`.
     pub fn new(name: EntryName, promised: ListedDirectory) -> ListingCheck {
-        let found = ListedDirectory {
-            files: 0,
-            folders: 0,
-            links: 0,
-            bytes: 0,
-            torn: 0,
-            torn_databases: 0,
-            ..promised.clone()
-        };
         ListingCheck {
             reader: LineReader::new(name),
+            found: promised.uncounted(),
             promised,
-            found,
             last: Vec::new(),
             last_what: "",
             leaf: Vec::new(),

@@ -1,6 +1,8 @@
 //! Lines of ordinary files, as an export writes them: read without a JSON value for each field, because a listing has
 //! millions of them. Every other text is left to the reader of all lines, which names what is wrong.
 
+use memchr::memchr2;
+
 use super::{
     FileRecord,
     fields::octal,
@@ -82,11 +84,12 @@ impl<'a> Scan<'a> {
     /// Reads a string in which nothing is escaped.
     fn string(&mut self) -> Option<&'a str> {
         let text = self.rest.strip_prefix('"')?;
-        let is_end = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        let end = text.as_bytes().iter().position(is_end)?;
+        let end = memchr2(b'"', b'\\', text.as_bytes())?;
         let (text, rest) = text.split_at(end);
         self.rest = rest.strip_prefix('"')?;
-        Some(text)
+        // Without an early end this takes many bytes at a time.
+        let is_control = |found: bool, byte: &u8| found | (*byte <= 0x1f);
+        (!text.as_bytes().iter().fold(false, is_control)).then_some(text)
     }
 
     /// Reads a whole number that is not negative.

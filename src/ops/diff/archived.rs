@@ -1,7 +1,8 @@
 //! An archive as one side of a comparison: its records, and the little of its content that has to be known.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    hash::{BuildHasher as _, RandomState},
     io::{self, Write},
 };
 
@@ -22,11 +23,12 @@ use crate::{
         tree::{files_of, relative_of},
     },
     source::database::HEAD_BYTES,
-    work::events::ArchiveEvent,
 };
 
 /// The most bytes of texts that are in memory for one archive.
-const MOST_TEXT_BYTES: usize = 16 << 20;
+pub const MOST_TEXT_BYTES: usize = 16 << 20;
+/// The most texts for which there was no room that are remembered.
+const MOST_LEFT_OUT: usize = 1_000_000;
 /// The memory of a text beside its bytes and its name.
 const TEXT_OVERHEAD: usize = 128;
 /// The most databases of an archive whose first bytes are in memory. Those of further ones of redb count as changed if
@@ -46,7 +48,29 @@ pub struct Wanted<'a> {
 pub struct ArchivedSide {
     verified: Verified,
     texts: BTreeMap<EntryName, Vec<u8>>,
+    left_out: LeftOut,
     heads: BTreeMap<EntryName, Vec<u8>>,
+}
+
+/// The texts for which there was no room: the hashes of their names.
+#[derive(Default)]
+struct LeftOut {
+    hashes: HashSet<u64>,
+    keys: RandomState,
+}
+
+impl LeftOut {
+    fn add(&mut self, name: &EntryName) {
+        if self.hashes.len() < MOST_LEFT_OUT {
+            self.hashes.insert(self.keys.hash_one(name.as_str()));
+        }
+    }
+
+    /// Returns true if a text was left out. If very many were, any other may be one of them.
+    fn has(&self, name: &EntryName) -> bool {
+        self.hashes.len() >= MOST_LEFT_OUT
+            || self.hashes.contains(&self.keys.hash_one(name.as_str()))
+    }
 }
 
 impl ArchivedSide {
@@ -62,20 +86,15 @@ impl ArchivedSide {
                 secret: BTreeSet::new(),
                 texts: BTreeMap::new(),
                 text_bytes: 0,
-                too_many: 0,
+                left_out: LeftOut::default(),
                 heads: BTreeMap::new(),
                 now: Now::Passed,
             };
             let verified = archive.read(context, "reading", &mut kept)?;
-            if kept.too_many > 0 {
-                context.tell(ArchiveEvent::TextsNotCompared {
-                    archive: archive.shown(),
-                    count: kept.too_many,
-                });
-            }
             Ok(ArchivedSide {
                 verified,
                 texts: kept.texts,
+                left_out: kept.left_out,
                 heads: kept.heads,
             })
         })
@@ -89,6 +108,11 @@ impl ArchivedSide {
     /// Returns the text of an entry, if it was wanted and is one.
     pub fn text(&self, name: &EntryName) -> Option<&[u8]> {
         self.texts.get(name).map(Vec::as_slice)
+    }
+
+    /// Returns true if the text of an entry was wanted, and there was no room for it.
+    pub fn lacks_text(&self, name: &EntryName) -> bool {
+        !self.texts.contains_key(name) && self.left_out.has(name)
     }
 
     /// Returns the first bytes of a database.
@@ -147,8 +171,7 @@ struct Kept<'a> {
     secret: BTreeSet<EntryName>,
     texts: BTreeMap<EntryName, Vec<u8>>,
     text_bytes: usize,
-    /// The number of texts for which there was no room.
-    too_many: u64,
+    left_out: LeftOut,
     heads: BTreeMap<EntryName, Vec<u8>>,
     now: Now,
 }
@@ -212,7 +235,7 @@ impl Sink for Kept<'_> {
             Now::Text(text) if is_toml(&text) => {
                 let bytes = self.text_bytes + text.len() + name.as_str().len() + TEXT_OVERHEAD;
                 if bytes > MOST_TEXT_BYTES {
-                    self.too_many += 1;
+                    self.left_out.add(name);
                     return Ok(());
                 }
                 self.text_bytes = bytes;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use self::{
-    archived::{ArchivedSide, Wanted},
+    archived::{ArchivedSide, MOST_TEXT_BYTES, Wanted},
     machine::Machine,
     part::{Content, Merged, SidePart, SideParts},
     spool::EntrySpool,
@@ -32,7 +32,7 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     model::entry_name::EntryName,
-    work::events::ArchiveEvent,
+    work::{events::ArchiveEvent, remark::RemarkKind},
 };
 
 /// The other side of a comparison with an archive.
@@ -96,6 +96,7 @@ pub fn diff(
         there: &there,
         text,
         entries: EntrySpool::new(&context.scratch),
+        texts_left_out: 0,
     };
     let directories = here.directories().chain(there.directories());
     let directories: BTreeSet<EntryName> = directories.cloned().collect();
@@ -117,8 +118,18 @@ pub fn diff(
             Shape::Directory => comparison.directory(name)?,
         }
     }
+    let mut remarks = context.remarks();
+    if comparison.texts_left_out > 0 {
+        let (count, most) = (comparison.texts_left_out, MOST_TEXT_BYTES >> 20);
+        let message = format!(
+            "{count} changed TOML files are not compared key by key: those of an archive have more than {most} MiB \
+                together; extract them to compare them"
+        );
+        remarks.undone(RemarkKind::Text, "", message);
+    }
     Ok(DiffReport {
         entries: comparison.entries.finish(),
+        remarks,
     })
 }
 
@@ -160,6 +171,8 @@ struct Comparison<'a> {
     there: &'a ArchivedSide,
     text: Text,
     entries: EntrySpool,
+    /// The number of changed texts that cannot be compared, because there was no room for them.
+    texts_left_out: u64,
 }
 
 impl Comparison<'_> {
@@ -268,7 +281,13 @@ impl Comparison<'_> {
         })
     }
 
-    fn changed_text(&self, name: &EntryName) -> Result<Option<String>> {
+    fn changed_text(&mut self, name: &EntryName) -> Result<Option<String>> {
+        let is_left_out = match self.here {
+            Here::Archive(here) if here.lacks_text(name) => true,
+            Here::Archive(here) if here.text(name).is_none() => false,
+            _ => self.there.lacks_text(name),
+        };
+        self.texts_left_out += u64::from(is_left_out);
         let Some(there) = self.there.text(name) else {
             return Ok(None);
         };

@@ -51,20 +51,35 @@ pub fn of_line(directory: &EntryName, line: Result<ListingLine>) -> Option<Resul
         Ok(line) => line,
         Err(error) => return Some(Err(error)),
     };
-    let (entry, _) = name.entry(directory);
-    let content = match node {
+    let (entry, content) = match node {
         ListedNode::Folder(_) => return None,
-        ListedNode::File(record) => Content {
-            digest: record.checksum,
-            size: record.size,
-            database: record.engine().is_some().then_some(record),
-        },
-        ListedNode::Link(link) => Content {
-            // Never the digest of a file of the same bytes.
-            digest: Digest::of(&[b"symbolic link\0", &link.target[..]].concat()),
-            size: link.target.len() as u64,
-            database: None,
-        },
+        ListedNode::File(record) => {
+            let content = Content {
+                digest: record.checksum,
+                size: record.size,
+                database: None,
+            };
+            let (entry, database) = match record.engine() {
+                Some(_) => (name.entry(directory).0, Some(record)),
+                None => (record.path, None),
+            };
+            (
+                entry,
+                Content {
+                    database,
+                    ..content
+                },
+            )
+        }
+        ListedNode::Link(link) => {
+            let content = Content {
+                // Never the digest of a file of the same bytes.
+                digest: Digest::of(&[b"symbolic link\0", &link.target[..]].concat()),
+                size: link.target.len() as u64,
+                database: None,
+            };
+            (name.entry(directory).0, content)
+        }
     };
     Some(Ok(SidePart {
         name,

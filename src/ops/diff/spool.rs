@@ -24,6 +24,7 @@ pub struct EntrySpool {
     lines: Vec<u8>,
     count: u64,
     differing: u64,
+    texts: u64,
 }
 
 impl EntrySpool {
@@ -36,6 +37,7 @@ impl EntrySpool {
             lines: Vec::new(),
             count: 0,
             differing: 0,
+            texts: 0,
         }
     }
 
@@ -45,6 +47,7 @@ impl EntrySpool {
         self.lines.push(b'\n');
         self.count += 1;
         self.differing += u64::from(entry.state != DiffState::Unchanged);
+        self.texts += u64::from(entry.text.is_some());
         if self.lines.len() < MEMORY_BYTES {
             return Ok(());
         }
@@ -70,6 +73,7 @@ impl EntrySpool {
             lines: self.lines,
             count: self.count,
             differing: self.differing,
+            texts: self.texts,
         }
     }
 }
@@ -84,6 +88,7 @@ pub struct DiffEntries {
     lines: Vec<u8>,
     count: u64,
     differing: u64,
+    texts: u64,
 }
 
 impl DiffEntries {
@@ -95,6 +100,11 @@ impl DiffEntries {
     /// Returns the number of entries that are not the same on both sides.
     pub fn differing(&self) -> u64 {
         self.differing
+    }
+
+    /// Returns the number of entries that have texts.
+    pub fn texts(&self) -> u64 {
+        self.texts
     }
 
     /// Returns the entries from the first on, as often as it is called. Fails if the temporary file cannot be read.
@@ -171,8 +181,8 @@ mod tests {
             assert_eq!(spool.file.is_some(), count > 1);
             let entries = spool.finish();
             assert_eq!(
-                (entries.count(), entries.differing()),
-                (count, count.div_ceil(2))
+                (entries.count(), entries.differing(), entries.texts()),
+                (count, count.div_ceil(2), count.div_ceil(3))
             );
             for _ in 0..2 {
                 let found: Result<Vec<EntryDiff>, io::Error> = entries.iter().collect();

@@ -23,7 +23,6 @@ use crate::{
     disk::{
         NewFolders, folder_of, in_real_folder,
         publish::{Draft, Existing},
-        space,
         staging::{self, EXTRACT, Staging},
         tree::{Privilege, unpack::Unpacking},
     },
@@ -36,7 +35,7 @@ use crate::{
         written::ShownPath,
     },
     store::address::require_path,
-    work::stdout::Stdout,
+    work::{space, stdout::Stdout},
 };
 
 /// Takes the entries and directories called `names` out of an archive.

@@ -20,7 +20,6 @@ use crate::{
     config::{Settings, sources::CONFIG},
     disk::{
         mounts::{anchor, is_mount_point},
-        space,
         staging::Staging,
         survey,
         transaction::journal::Journal,
@@ -32,6 +31,7 @@ use crate::{
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, ListingLine, Manifest},
     },
+    work::space,
 };
 
 /// The unpacking of the requested entries that have a target into staging; the rest is only verified.

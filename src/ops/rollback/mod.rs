@@ -18,7 +18,7 @@ use crate::{
     disk::{
         NewFolders, in_real_folder,
         mounts::is_mount_point,
-        space, survey,
+        survey,
         transaction::{
             Change, Form, Transaction,
             backup::Known,
@@ -46,7 +46,7 @@ use crate::{
         plan::{Action, PlanStep},
     },
     source::{database::Locking, redb::lock::DatabaseLock},
-    work::{events::RestoreEvent, remark::RemarkKind, remarks::Remarks},
+    work::{events::RestoreEvent, remark::RemarkKind, remarks::Remarks, space},
 };
 
 /// Brings back what the last import or rollback replaced, and takes away what it created.

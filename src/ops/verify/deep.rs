@@ -20,10 +20,7 @@ use crate::{
         schema::Schema,
         sources::{CONFIG, DATABASE, SERVICES, Source},
     },
-    disk::{
-        space,
-        staging::{self, EXTRACT, Staging},
-    },
+    disk::staging::{self, EXTRACT, Staging},
     error::Failure,
     model::{
         engine::Engine,
@@ -33,7 +30,11 @@ use crate::{
     },
     source::{behavior::TextRule, database::DatabaseVerdict, engines, sqlite::verdict::CheckDepth},
 };
-use crate::{context::Context, machine::contents, work::remarks::Remarks};
+use crate::{
+    context::Context,
+    machine::contents,
+    work::{remarks::Remarks, space},
+};
 
 /// So many first bytes tell what a file is.
 const HEAD_BYTES: usize = 16;

@@ -33,9 +33,11 @@ use super::{
     reflink,
     walk::{Missed, Scope, Walk, Walked},
 };
-use crate::work::events::{Events, ExportEvent};
+use crate::work::{
+    events::{Events, ExportEvent},
+    space,
+};
 use crate::{
-    disk::space,
     error::{Failure, Kind},
     model::{
         digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord,

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -45,6 +45,7 @@ const CONTENT_BYTES: usize = 8 + Seen::BYTES;
 /// The lines of a directory while they are stored, in the order of a listing.
 pub struct ListingSpool {
     name: EntryName,
+    scratch: PathBuf,
     out: BufWriter<File>,
     hashing: Hashing<io::Sink>,
     directory: ListedDirectory,
@@ -84,6 +85,7 @@ impl ListingSpool {
         })?;
         Ok(ListingSpool {
             name: name.clone(),
+            scratch: scratch.to_owned(),
             out: BufWriter::with_capacity(BUFFER_BYTES, file),
             hashing: Hashing::new(io::sink()),
             directory,
@@ -131,7 +133,6 @@ impl ListingSpool {
             }
         };
         let length = u32::try_from(text.len()).context("a line of a listing is too long")?;
-        let writing = "cannot write the records of a directory in the temporary folder";
         let mut store = || -> io::Result<()> {
             self.out.write_all(&length.to_le_bytes())?;
             self.out.write_all(&[kind])?;
@@ -140,7 +141,12 @@ impl ListingSpool {
             }
             self.out.write_all(text)
         };
-        store().context(writing)
+        store().with_context(|| self.writing())
+    }
+
+    fn writing(&self) -> String {
+        let scratch = self.scratch.display();
+        format!("cannot keep the records of a directory in a temporary file in {scratch}")
     }
 
     /// Returns the directory, of which all lines are stored. Its files lie in `origin`, their copies in `copies`;
@@ -151,12 +157,12 @@ impl ListingSpool {
         kept: Vec<Option<StagedContent>>,
         copies: Arc<File>,
     ) -> Result<StagedListing> {
+        let writing = self.writing();
         let file = self
             .out
             .into_inner()
             .map_err(io::IntoInnerError::into_error);
-        let file =
-            file.context("cannot write the records of a directory in the temporary folder")?;
+        let file = file.context(writing)?;
         let (checksum, size) = self.hashing.finish();
         Ok(StagedListing {
             name: self.name,

@@ -14,10 +14,7 @@ use super::{
     hashed::{Hashed, no_file, read},
 };
 use crate::{
-    disk::{
-        space,
-        tree::beneath::{Folders, Look, is_gone, open_file, xattrs},
-    },
+    disk::tree::beneath::{Folders, Look, is_gone, open_file, xattrs},
     model::{
         digest::Hashing,
         engine::Engine,
@@ -25,7 +22,7 @@ use crate::{
         relative::RelativeName,
         tree::Modified,
     },
-    work::Advance,
+    work::{Advance, space},
 };
 
 /// The number of attempts to copy a file that changes meanwhile.

@@ -17,7 +17,6 @@ use crate::work::range::FileRange;
 const HELD_BYTES: usize = 256 << 10;
 /// The buffer of a cursor.
 const READ_BYTES: usize = 64 << 10;
-const WRITING: &str = "cannot write the records of a directory in the temporary folder";
 const READING: &str = "cannot read the records of a directory in the temporary folder";
 
 /// A tape that is being written.
@@ -110,7 +109,10 @@ impl<'a> TapeWriter<'a> {
                 self.file.insert(file)
             }
         };
-        file.write_all(&self.bytes).context(WRITING)?;
+        file.write_all(&self.bytes).with_context(|| {
+            let scratch = self.scratch.display();
+            format!("cannot keep the records of a directory in a temporary file in {scratch}")
+        })?;
         self.stored += self.bytes.len() as u64;
         self.bytes.clear();
         Ok(())

@@ -10,13 +10,6 @@ pub enum ArchiveEvent {
         /// The entry.
         entry: EntryName,
     },
-    /// The texts of so many entries are not compared line by line, because all texts together are too long.
-    TextsNotCompared {
-        /// The archive.
-        archive: String,
-        /// The number of entries.
-        count: u64,
-    },
     /// An archive is good, but this hookshot does not import it.
     OtherVersion {
         /// The archive.

@@ -8,7 +8,7 @@ use support::forge::{ROOT, Tar, Xorshift};
 use super::forged::{
     Forged, LISTING,
     Packer::{Hookshot, Other},
-    Part, faults, packed, read,
+    Part, begin, escaped, faults, packed, read,
 };
 
 /// The manifest and the other members, in an order that looks random.
@@ -134,6 +134,74 @@ fn in_any_order_many_missing_files_are_named_and_counted() {
     assert!(faults[0].contains("data/0010"), "{}", faults[0]);
     assert!(faults[98].contains("data/0108"), "{}", faults[98]);
     assert!(faults[99].contains("4891 more files"), "{}", faults[99]);
+}
+
+/// The bytes that this process has read so far, from files and from memory.
+fn bytes_read() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/io").expect("readable");
+    let number = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+    number.expect("it is there").parse().expect("a number")
+}
+
+/// Every other path is spelt so that it is not what is expected next, and every fourth file is missing.
+#[test]
+fn escaped_names_are_searched_from_where_the_last_one_was_found() {
+    const FILES: usize = 2_000;
+    let mut forged = Forged::of(&[]);
+    forged.promise("files", FILES);
+    let mut named = Vec::new();
+    for number in 0..FILES {
+        let name = format!("{number:05}caf").into_bytes();
+        let (line, path) = escaped(&[&name[..], b"\xe9"].concat(), b"");
+        forged.lines.push(line);
+        named.push(path);
+    }
+    let mut tar = Tar::new();
+    begin(&mut tar, &forged.manifest(), Hookshot);
+    tar.entry(LISTING, &forged.listing());
+    for (number, path) in named.iter().enumerate() {
+        match number % 4 {
+            0 | 2 => drop(tar.file(format!("./{ROOT}/{path}"), b"")),
+            1 => drop(tar.entry(path, b"")),
+            _ => {}
+        }
+    }
+    tar.entry("secrets", b"hmac_key = forged\n");
+    let archive = tar.gzip();
+    let before = bytes_read();
+    let faults = faults(&archive);
+    let read = bytes_read() - before;
+    assert_eq!(faults.len(), 100);
+    assert!(faults[99].contains("401 more files"), "{}", faults[99]);
+    // It is read four times, and each search reads at least 4 KiB.
+    let listing = forged.listing().len() as u64;
+    assert!(read < 150 * listing, "{read} of {listing}");
+}
+
+/// Its key comes after the entries, and after all that is inspected at first.
+#[test]
+fn a_manifest_that_names_its_directories_late_is_read_in_any_order() {
+    let forged = Forged::good();
+    let mut value: serde_json::Value = serde_json::from_slice(&forged.manifest()).expect("JSON");
+    let directories = value["directories"].take();
+    value
+        .as_object_mut()
+        .expect("an object")
+        .remove("directories");
+    let text = value.to_string();
+    let filler = " ".repeat(5 << 20);
+    let late = text.strip_suffix('}').expect("an object");
+    let late = format!("{late},{filler}\"directories\":{directories}}}").into_bytes();
+    let mut parts = forged.parts();
+    parts.reverse();
+    let archive = packed(&late, &parts, Other);
+    assert!(may_be_repacked(&archive));
+    let (_, sink) = read(&archive).expect("good");
+    assert!(sink.contents == parts.iter().cloned().collect());
+    // Versions before listings have none to search.
+    value["version"] = "1.1".into();
+    let plain = format!("{}{filler}", value);
+    assert!(!may_be_repacked(&packed(plain.as_bytes(), &parts, Other)));
 }
 
 #[test]

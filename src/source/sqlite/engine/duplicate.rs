@@ -16,9 +16,9 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    disk::{open_regular, space, staging::Staging},
+    disk::{open_regular, staging::Staging},
     model::{entry_name::EntryName, limits::BUFFER_BYTES},
-    work::Advance,
+    work::{Advance, space},
 };
 
 /// The name of the copy in its folder; companions get their suffix.

@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     disk::{
-        exists, remove_file, space,
+        exists, remove_file,
         staging::{self, SNAPSHOT, Staging},
     },
     model::{digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord},
@@ -52,6 +52,7 @@ use crate::{
         files,
         staged::{Staged, StagedContent},
     },
+    work::space,
 };
 
 /// The number of pages that are copied between two checks for a stop.
