@@ -2,6 +2,7 @@
 //! (docs/format.md, "Directories").
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     ffi::OsStr,
     ops::Bound,
@@ -105,58 +106,13 @@ impl Tree {
         self.way_out(link.as_bytes(), place).is_none()
     }
 
-    /// Returns the destination of a path below the top if links lead it out of the directory at `place`. The result is
-    /// absolute and keeps the `..` of the links.
-    ///
-    /// Resolved by names alone, against the directory as it will be. A link to a missing file, or in a circle, does not
-    /// lead outside.
+    /// Returns the destination of a path below the top if links lead it out of the directory at `place`.
     pub fn way_out(&self, relative: &[u8], place: &Path) -> Option<PathBuf> {
-        // The kernel follows at most this many links in one path (path_resolution(7)).
-        const MOST_LINKS: usize = 40;
-        let mut at: Vec<&[u8]> = Vec::new();
-        // The components that remain to be resolved, the next one last.
-        let mut ahead: Vec<&[u8]> = relative.split(|byte| *byte == b'/').rev().collect();
-        let mut path = Vec::new();
-        let mut links = 0;
-        let outside = |from: PathBuf, ahead: &[&[u8]]| {
-            let rest = ahead.iter().rev().filter(|part| !part.is_empty());
-            rest.fold(from, |path, part| path.join(OsStr::from_bytes(part)))
-        };
-        while let Some(component) = ahead.pop() {
-            match component {
-                b"" | b"." => continue,
-                b".." => {
-                    if at.pop().is_none() {
-                        return Some(outside(place.join(".."), &ahead));
-                    }
-                    continue;
-                }
-                _ => at.push(component),
-            }
-            path.clear();
-            path.extend_from_slice(&at.join(&b'/'));
-            let found = RelativeName::new(&path).ok();
-            let Some(next) = found.and_then(|relative| self.links.get(&relative)) else {
-                continue;
-            };
-            links += 1;
-            if links > MOST_LINKS {
-                return None;
-            }
-            let mut target = next.target.as_slice();
-            at.pop();
-            if target.first() == Some(&b'/') {
-                let place = place.as_os_str().as_bytes();
-                let place = place.strip_suffix(b"/").unwrap_or(place);
-                match target.strip_prefix(place) {
-                    Some(rest) if rest.is_empty() || rest[0] == b'/' => target = rest,
-                    _ => return Some(outside(OsStr::from_bytes(target).into(), &ahead)),
-                }
-                at.clear();
-            }
-            ahead.extend(target.split(|byte| *byte == b'/').rev());
-        }
-        None
+        way_out(relative, place, &mut |link| {
+            self.links
+                .get(link)
+                .map(|link| Cow::Borrowed(link.target.as_slice()))
+        })
     }
 
     /// Adds a fault for each conflict: two things of the same path, or something below a file or a link.
@@ -198,6 +154,64 @@ impl Tree {
             });
         }
     }
+}
+
+/// Returns the destination of a path below the top of a directory if links lead it out of the directory at `place`. The
+/// result is absolute and keeps the `..` of the links. `target_of` tells the target of a link of the directory.
+///
+/// Resolved by names alone, against the directory as it will be. A link to a missing file, or in a circle, does not lead
+/// outside.
+pub fn way_out<'t>(
+    relative: &[u8],
+    place: &Path,
+    target_of: &mut dyn FnMut(&[u8]) -> Option<Cow<'t, [u8]>>,
+) -> Option<PathBuf> {
+    // The kernel follows at most this many links in one path (path_resolution(7)).
+    const MOST_LINKS: usize = 40;
+    let components = |path: &[u8]| -> Vec<Vec<u8>> {
+        let parts = path.split(|byte| *byte == b'/').rev();
+        parts.map(<[u8]>::to_vec).collect()
+    };
+    let mut at: Vec<Vec<u8>> = Vec::new();
+    // The components that remain to be resolved, the next one last.
+    let mut ahead = components(relative);
+    let mut links = 0;
+    let outside = |from: PathBuf, ahead: &[Vec<u8>]| {
+        let rest = ahead.iter().rev().filter(|part| !part.is_empty());
+        rest.fold(from, |path, part| path.join(OsStr::from_bytes(part)))
+    };
+    while let Some(component) = ahead.pop() {
+        match component.as_slice() {
+            b"" | b"." => continue,
+            b".." => {
+                if at.pop().is_none() {
+                    return Some(outside(place.join(".."), &ahead));
+                }
+                continue;
+            }
+            _ => at.push(component),
+        }
+        let Some(target) = target_of(&at.join(&b'/')) else {
+            continue;
+        };
+        links += 1;
+        if links > MOST_LINKS {
+            return None;
+        }
+        let mut target = &*target;
+        at.pop();
+        if target.first() == Some(&b'/') {
+            let place = place.as_os_str().as_bytes();
+            let place = place.strip_suffix(b"/").unwrap_or(place);
+            match target.strip_prefix(place) {
+                Some(rest) if rest.is_empty() || rest[0] == b'/' => target = rest,
+                _ => return Some(outside(OsStr::from_bytes(target).into(), &ahead)),
+            }
+            at.clear();
+        }
+        ahead.append(&mut components(target));
+    }
+    None
 }
 
 #[cfg(test)]

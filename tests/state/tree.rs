@@ -114,7 +114,7 @@ proptest! {
                 staged.lines(&name()).expect("lines").collect::<Result<_, _>>().expect("read")
             };
             prop_assert_eq!(lines(&staged), lines(&unlisted));
-            prop_assert_eq!(staged.tree.links.clone(), unlisted.tree.links);
+            prop_assert_eq!(&staged.outside, &unlisted.outside);
             prop_assert_eq!(staged.tree.root.clone(), unlisted.tree.root);
         }
         prop_assert!(staged.torn.is_empty());
@@ -1167,4 +1167,49 @@ fn names_that_are_not_utf_8_are_matched_and_restored() {
     assert_eq!(staged.records[0].1.name.as_deref(), Some(odd.as_bytes()));
     bench.restore(staged, How::Move);
     assert_eq!(fs::read(bench.place().join(&odd)).expect("there"), b"odd");
+}
+
+#[test]
+fn links_that_lead_outside_are_named_with_a_listing_and_without() {
+    let named = |bench: Bench| {
+        let source = bench.source();
+        fs::create_dir_all(source.join("a/b")).expect("made");
+        let inside = source.join("a").display().to_string();
+        for (link, target) in [
+            ("a/b/through", "../../out/passwd"),
+            ("a/b/up", "../../.."),
+            ("chain", "in/../../x"),
+            ("circle", "circle"),
+            ("deep", "a/b/../../a"),
+            ("in", "a/b"),
+            ("last", "a/b/up/data"),
+            ("out", "/etc"),
+            ("whole", &inside),
+        ] {
+            symlink(target, source.join(link)).expect("linked");
+        }
+        let staged = bench.stage(&Rules::everything()).expect("staged");
+        let kept = staged.tree.links.len();
+        let outside = staged.outside.into_iter().map(|said| {
+            let said = said.strip_prefix(&format!("{}/", source.display()));
+            said.expect("a path").to_owned()
+        });
+        (outside.collect::<Vec<_>>(), kept)
+    };
+    let (unlisted, kept) = named(Bench::new());
+    assert_eq!(kept, 9);
+    let (listed, kept) = named(Bench::new().with_listings());
+    assert_eq!((&listed, kept), (&unlisted, 0));
+    let to = |(link, to): (&str, &str)| {
+        format!(
+            "{link} is a link that leads out of the directory, to {to}: the archive has the link, not what it leads to"
+        )
+    };
+    let expected = [
+        ("a/b/through", "../../out/passwd"),
+        ("a/b/up", "../../.."),
+        ("last", "a/b/up/data"),
+        ("out", "/etc"),
+    ];
+    assert_eq!(listed, expected.map(to));
 }

@@ -24,7 +24,7 @@ use hookshot::{
         digest::Digest,
         entry_name::EntryName,
         limits::UNLISTED_FILES,
-        manifest::{FileRecord, ListingCheck, Manifest},
+        manifest::{FileRecord, ListedNode, ListingCheck, ListingLine, Manifest},
         rules::Rules,
         tree::Tree,
     },
@@ -126,6 +126,18 @@ pub fn files(staged: &StagedTree) -> Vec<BenchFile<'_>> {
         }
     });
     all.collect()
+}
+
+/// Returns the top folder and the links of a directory that was staged, with its folders if it has no listing.
+fn tree_with_links(staged: &StagedTree) -> Tree {
+    let mut tree = staged.tree.clone();
+    for line in staged.lines(&name()).expect("lines") {
+        let ListingLine { name, node } = line.expect("read");
+        if let ListedNode::Link(record) = node {
+            tree.links.insert(name, record);
+        }
+    }
+    tree
 }
 
 /// The way of the staged files: they come into place themselves, or copies of them.
@@ -271,13 +283,14 @@ impl Bench {
     pub fn try_restore(&self, staged: &StagedTree, unpacked: &Unpacked) -> Result<Vec<String>> {
         let folder = unpacked.staging.place(&name());
         let source = self.source();
-        let left = staged.tree.outside(&source);
+        let tree = tree_with_links(staged);
+        let left = tree.outside(&source);
         let mut left: Vec<String> = left
             .map(|(link, _)| format!("{}/{link} is not restored", source.display()))
             .collect();
         let restoring = Restoring {
             name: &name(),
-            tree: &staged.tree,
+            tree: &tree,
             staged: &folder,
             place: &self.place(),
             target: &self.source(),
@@ -298,7 +311,7 @@ impl Bench {
         let unpacked = self.unpack(&staged, how);
         if staged.listing.is_some() {
             let warnings = self.try_restore(&staged, &unpacked).expect("restored");
-            return (staged.tree, warnings);
+            return (tree_with_links(&staged), warnings);
         }
         let files = staged.records.iter().cloned().collect();
         let manifest = Manifest {

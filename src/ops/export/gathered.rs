@@ -19,9 +19,7 @@ use crate::{
         archive_name::ArchiveName,
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
-        named::Named,
         plan::Privacy,
-        relative::shown,
         tree::Tree,
         version::FormatVersion,
     },
@@ -146,8 +144,10 @@ impl Gathered {
                 entry: entry.clone(),
             });
         }
+        for link in staged.outside {
+            self.remarks.warning(RemarkKind::Link, &source.name, link);
+        }
         let path = source.path().unwrap_or(Path::new(""));
-        announce_links(source, path, &staged.tree, &mut self.remarks);
         for (entry, record) in &staged.databases {
             if record.snapshot.is_some() {
                 self.events.send(ExportEvent::DatabaseCopied {
@@ -193,21 +193,6 @@ impl Gathered {
         self.records.append(&mut records.into_iter().collect());
         self.contents.append(&mut contents.into_iter().collect());
         amount
-    }
-}
-
-/// Warns of the links that lead out of a directory: their targets are not in the archive.
-fn announce_links(source: &Source, path: &Path, tree: &Tree, remarks: &mut Remarks) {
-    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut links = Named::default();
-    for (link, record) in tree.outside(&place) {
-        links.add(|| {
-            let (path, to) = (path.display(), shown(&record.target));
-            format!("{path}/{link} is a link that leads out of the directory, to {to}: the archive has the link, not what it leads to")
-        });
-    }
-    for link in links.finish() {
-        remarks.warning(RemarkKind::Link, &source.name, link);
     }
 }
 

@@ -3,6 +3,7 @@
 mod building;
 mod databases;
 mod follow;
+mod links;
 mod resolve;
 mod result;
 

@@ -18,12 +18,14 @@ pub struct StagedTree {
     pub records: Vec<(EntryName, FileRecord)>,
     /// The contents, in the same order.
     pub contents: Vec<(EntryName, StagedContent)>,
-    /// All other entries; if there is a listing, only the top folder and the links.
+    /// All other entries; if there is a listing, only the top folder.
     pub tree: Tree,
     /// The listing, if there are many files.
     pub listing: Option<StagedListing>,
     /// The databases among the files, with their records.
     pub databases: Vec<(EntryName, FileRecord)>,
+    /// Links that lead out of the directory.
+    pub outside: Vec<String>,
     /// Files that no archive holds: sockets, fifos, devices.
     pub special: Vec<String>,
     /// Files of hookshot's own, which are left out as well.

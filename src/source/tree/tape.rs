@@ -59,11 +59,18 @@ impl<'a> TapeWriter<'a> {
 
     /// Returns the byte string at a place.
     pub fn read(&self, at: u64) -> Result<Vec<u8>> {
+        Ok(self.read_on(at)?.0)
+    }
+
+    /// Returns the byte string at a place, and the place of the next one.
+    pub fn read_on(&self, at: u64) -> Result<(Vec<u8>, u64)> {
         let mut length = [0; 4];
         self.read_bytes(at, &mut length)?;
-        let mut record = vec![0; u32::from_le_bytes(length) as usize];
-        self.read_bytes(at + 4, &mut record)?;
-        Ok(record)
+        let length = u32::from_le_bytes(length);
+        let start = at + size_of_val(&length) as u64;
+        let mut record = vec![0; length as usize];
+        self.read_bytes(start, &mut record)?;
+        Ok((record, start + u64::from(length)))
     }
 
     fn read_bytes(&self, at: u64, bytes: &mut [u8]) -> Result<()> {

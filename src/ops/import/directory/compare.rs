@@ -1,11 +1,6 @@
 //! The comparison of an archive's directory with the one on this machine: one pass over the records of both.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt as _,
-    path::Path,
-};
+use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
 use anyhow::Result;
 
@@ -111,7 +106,6 @@ impl DirectorySides<'_> {
         match &here {
             Some(here) => {
                 comparison.all(here.lines(name)?)?;
-                comparison.findings.is_unchanged &= comparison.has_same_links(&here.tree.links);
             }
             None => comparison.all(std::iter::empty())?,
         }
@@ -147,8 +141,7 @@ impl Comparison<'_, '_> {
                     ListedNode::File(_) => false,
                     // The archive may have something below it, although it does not list it.
                     ListedNode::Folder(_) => pairs.first_has_below(path),
-                    // Links are compared as a whole: not all of the archive's are made.
-                    ListedNode::Link(_) => true,
+                    ListedNode::Link(_) => false,
                 };
             }
         }
@@ -179,7 +172,12 @@ impl Comparison<'_, '_> {
                 self.owners.see(&record.owner);
                 let refused = self.foresight.refused_owner(&record.owner);
                 self.findings.lost.add_owner(refused);
-                matches!(found, Some(ListedNode::Link(_)))
+                let found = match found {
+                    Some(ListedNode::Link(found)) => Some(found.target.as_slice()),
+                    _ => None,
+                };
+                self.findings.is_unchanged &= self.made_target(name, record) == found;
+                found.is_some()
             }
         })
     }
@@ -278,19 +276,16 @@ impl Comparison<'_, '_> {
                         .are_same_xattrs(&wanted.xattrs, &found.xattrs));
     }
 
-    /// Returns true if this machine's directory has those links that an import makes, and no others.
-    fn has_same_links(&self, there: &BTreeMap<RelativeName, LinkRecord>) -> bool {
+    /// Returns the target of a link of the archive if an import makes it, and it is not excluded here.
+    fn made_target<'r>(&'r self, name: &RelativeName, record: &'r LinkRecord) -> Option<&'r [u8]> {
         let directory = self.directory;
-        let made = directory.tree.links.iter().filter_map(|(name, record)| {
-            let is_kept = self.rules.keeps(name.as_bytes(), false);
-            let record = match directory.outside.made.get(name) {
-                Some(record) => record,
-                None if directory.tree.is_inside(name, directory.target) => record,
-                None => return None,
-            };
-            is_kept.then_some((name, &record.target))
-        });
-        made.eq(there.iter().map(|(name, record)| (name, &record.target)))
+        let record = match directory.outside.made.get(name) {
+            Some(record) => record,
+            None if directory.tree.is_inside(name, directory.target) => record,
+            None => return None,
+        };
+        let is_kept = self.rules.keeps(name.as_bytes(), false);
+        is_kept.then_some(record.target.as_slice())
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
         listed::{ListingSpool, StoredLine, read_line},
         opened::OpenDirectory,
     },
+    links::LinkTargets,
     named,
 };
 use crate::{
@@ -46,7 +47,8 @@ pub(super) struct Building<'a> {
     last: Vec<u8>,
     /// The folders above it.
     above: Vec<Above>,
-    tree: Tree,
+    root: FolderRecord,
+    links: LinkTargets,
     databases: Vec<(EntryName, FileRecord)>,
     torn: Vec<EntryName>,
     unproven: Vec<(EntryName, String)>,
@@ -77,10 +79,8 @@ impl<'a> Building<'a> {
             others: 0,
             last: Vec::new(),
             above: Vec::new(),
-            tree: Tree {
-                root,
-                ..Tree::default()
-            },
+            root,
+            links: LinkTargets::new(caller.scratch),
             databases: Vec::new(),
             torn: Vec::new(),
             unproven: Vec::new(),
@@ -122,7 +122,7 @@ impl<'a> Building<'a> {
         }
         let line = read_line(&mut self.reader, text)?;
         if let ListedNode::Link(record) = line.node {
-            self.tree.links.insert(line.name, record);
+            self.links.add(path, &record.target)?;
         }
         self.push(path, StoredLine::Link, text)?;
         Ok(true)
@@ -209,8 +209,8 @@ impl<'a> Building<'a> {
         if self.files.max(self.others) > self.caller.unlisted_files
             || self.few_bytes > UNLISTED_BYTES
         {
-            let root = self.tree.root.clone();
-            let spool = ListingSpool::create(&self.origin.name, root, self.caller.scratch)?;
+            let (name, root) = (&self.origin.name, self.root.clone());
+            let spool = ListingSpool::create(name, root, self.caller.scratch)?;
             self.spool = Some(spool);
             for (stored, text) in std::mem::take(&mut self.few) {
                 let line = read_line(&mut self.reader, &text)?;
@@ -257,12 +257,20 @@ impl<'a> Building<'a> {
         self.databases
             .sort_by(|(one, _), (other, _)| one.cmp(other));
         self.torn.sort();
+        let outside = self.links.outside(&self.origin.top)?;
+        let mut tree = Tree {
+            root: self.root,
+            ..Tree::default()
+        };
         let (mut records, mut contents) = (Vec::new(), Vec::new());
         for (stored, text) in &self.few {
             let line = read_line(&mut self.reader, text)?;
             match (line.node, *stored) {
                 (ListedNode::Folder(record), _) => {
-                    self.tree.folders.insert(line.name, record);
+                    tree.folders.insert(line.name, record);
+                }
+                (ListedNode::Link(record), _) => {
+                    tree.links.insert(line.name, record);
                 }
                 (
                     ListedNode::File(record),
@@ -302,9 +310,10 @@ impl<'a> Building<'a> {
         Ok(StagedTree {
             records,
             contents,
-            tree: self.tree,
+            tree,
             listing: listing.transpose()?,
             databases: self.databases,
+            outside,
             special: Vec::new(),
             own: Vec::new(),
             vanished: Vec::new(),
