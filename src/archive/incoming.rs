@@ -1,6 +1,11 @@
 //! Listings as they come out of an archive: their lines are checked, and kept in a file without a name.
 
-use std::{fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use memchr::memchr;
@@ -44,6 +49,18 @@ impl ListingStore {
         listed: &ListedDirectory,
         bytes: u64,
     ) -> Result<IncomingListing> {
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => {
+                let shown = self.scratch.display();
+                let file = tempfile::tempfile_in(&self.scratch)
+                    .with_context(|| format!("cannot make a temporary file in {shown}"))?;
+                self.file.insert(Arc::new(file)).clone()
+            }
+        };
+        // A listing before it that was not good goes.
+        file.set_len(self.end)
+            .with_context(|| keeping(&self.scratch))?;
         // One line more than is promised ends it: a size that is a lie asks for no more room than the promise.
         let most = listed
             .lines()
@@ -54,15 +71,6 @@ impl ListingStore {
             bytes.min(most),
             &format!("the listing of {name}"),
         )?;
-        let file = match &self.file {
-            Some(file) => file.clone(),
-            None => {
-                let shown = self.scratch.display();
-                let file = tempfile::tempfile_in(&self.scratch)
-                    .with_context(|| format!("cannot make a temporary file in {shown}"))?;
-                self.file.insert(Arc::new(file)).clone()
-            }
-        };
         Ok(IncomingListing {
             directory: name.clone(),
             files: listed.files,
@@ -136,10 +144,8 @@ impl IncomingListing {
         if self.is_hopeless {
             return Ok(());
         }
-        self.file.write_all_at(bytes, self.end).with_context(|| {
-            let scratch = self.scratch.display();
-            format!("cannot keep a listing in a temporary file in {scratch}")
-        })?;
+        let written = self.file.write_all_at(bytes, self.end);
+        written.with_context(|| keeping(&self.scratch))?;
         self.end += bytes.len() as u64;
         let mut rest = bytes;
         while let Some(at) = memchr(b'\n', rest) {
@@ -212,6 +218,11 @@ impl IncomingListing {
     }
 }
 
+fn keeping(scratch: &Path) -> String {
+    let scratch = scratch.display();
+    format!("cannot keep a listing in a temporary file in {scratch}")
+}
+
 fn fault(fault: ManifestFault) -> Fault {
     match fault {
         ManifestFault::Malformed(reason) | ManifestFault::Version(reason) => Fault::Listing(reason),
@@ -266,11 +277,11 @@ mod tests {
     fn a_listing_for_which_there_is_no_room_is_refused_before_it_is_kept() {
         let scratch = tempfile::tempdir().expect("a folder");
         let mut store = ListingStore::new(scratch.path().to_owned());
-        let mut begin = |links: u64, bytes: u64| {
+        let begin = |store: &mut ListingStore, links: u64, bytes: u64| {
             let begun = store.begin(&name("data"), &listed(links), bytes);
             begun.map(drop).map_err(|error| Failure::of(&error))
         };
-        let failure = begin(u64::MAX, 1 << 60).expect_err("no room");
+        let failure = begin(&mut store, u64::MAX, 1 << 60).expect_err("no room");
         assert_eq!(failure.kind, Kind::Space);
         let shown = scratch.path().display().to_string();
         assert!(
@@ -278,7 +289,17 @@ mod tests {
             "{failure}"
         );
         assert!(failure.message.contains(&shown), "{failure}");
+        // A listing that was not good makes room for the next.
+        let mut incoming = store.begin(&name("data"), &listed(0), 10).expect("room");
+        incoming.take(b"no line\n").expect("written");
+        assert!(store.finish(&mut incoming).is_none());
+        let length =
+            |store: &ListingStore| store.file.as_ref().and_then(|file| file.metadata().ok());
+        let length = |store: &ListingStore| length(store).map(|found| found.len());
+        assert_eq!(length(&store), Some(8));
+        store.begin(&name("data"), &listed(0), 10).expect("room");
+        assert_eq!(length(&store), Some(0));
         // So few lines end it long before, whatever its size is said to be.
-        begin(3, 1 << 60).expect("room");
+        begin(&mut store, 3, 1 << 60).expect("room");
     }
 }

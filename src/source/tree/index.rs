@@ -15,7 +15,6 @@ const KEPT_PAIRS: usize = 1 << 14;
 /// The pairs in a block, which one read gets.
 const BLOCK_PAIRS: usize = 256;
 const PAIR_BYTES: usize = 16;
-const WRITING: &str = "cannot write the places of files in the temporary folder";
 const READING: &str = "cannot read the places of files in the temporary folder";
 
 /// Numbers by keys; a key may have several. One look-up reads about one block of each run.
@@ -112,7 +111,10 @@ impl Index {
                 bytes.extend_from_slice(&key.to_le_bytes());
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
-            file.write_all_at(&bytes, at).context(WRITING)?;
+            file.write_all_at(&bytes, at).with_context(|| {
+                let scratch = self.scratch.display();
+                format!("cannot keep the places of files in a temporary file in {scratch}")
+            })?;
             at += bytes.len() as u64;
         }
         self.runs.push(Run {
