@@ -17,10 +17,12 @@ use std::{
 
 use anyhow::Result;
 use hookshot::{
-    model::{digest::Digest, manifest::ListedNode, rules::Rules},
+    model::{
+        digest::Digest, engine::Engine, entry_name::EntryName, manifest::ListedNode, rules::Rules,
+    },
     source::{
         staged::StagedContent,
-        tree::{ContentChanged, StagedTree},
+        tree::{ContentChanged, StagedTree, database::DatabaseHandling},
     },
 };
 
@@ -194,6 +196,68 @@ fn a_file_that_gets_another_name_before_it_is_packed_is_packed() {
             ContentChanged::of(&error).expect("told").entry.as_str(),
             "data/cur/0397"
         );
+    }
+}
+
+/// Stages the directory, and does something when about half of the files were read.
+fn stage_and_later(bench: &Bench, what: impl Fn(&Path)) -> StagedTree {
+    let read = Cell::new(0);
+    let staged = bench.stage_until(|bytes| {
+        let before = read.replace(read.get() + bytes);
+        if before < 1_600 && read.get() >= 1_600 {
+            what(&bench.source());
+        }
+        Ok(())
+    });
+    staged.expect("staged")
+}
+
+#[test]
+fn a_folder_that_takes_the_place_of_one_that_is_read_is_read() {
+    for bench in [benches(), benches(), benches()].into_iter().flatten() {
+        fs::create_dir(bench.source().join("a")).expect("made");
+        fs::write(bench.source().join("a/x"), "of a").expect("written");
+        bench.wait_for_a_tick();
+        let staged = stage_and_later(&bench, |source| {
+            fs::rename(source.join("cur"), source.join("curd")).expect("renamed");
+            fs::rename(source.join("a"), source.join("cur")).expect("renamed");
+        });
+        assert_eq!(staged.vanished, [""; 0]);
+        let found = contents(&staged).expect("read");
+        assert_eq!(found["data/cur/x"], b"of a");
+        assert_eq!(found.len(), MANY + 1);
+    }
+}
+
+#[test]
+fn a_file_that_is_written_and_then_goes_is_not_left_out_without_a_word() {
+    for bench in benches() {
+        let path = last(&bench, 0);
+        let all = (0..MANY).map(|number| format!("mail {number}").len() as u64);
+        let (all, read) = (all.sum::<u64>(), Cell::new(0));
+        let take = |path: &Path, _: &EntryName, _: Engine| {
+            fs::remove_file(path)?;
+            anyhow::bail!("it is gone")
+        };
+        let step = |bytes| {
+            let before = read.replace(read.get() + bytes);
+            // All are read, and not yet in the result.
+            if before < all && read.get() >= all {
+                fs::write(&path, b"SQLite format 3\0 and more").expect("written");
+            }
+            Ok(())
+        };
+        let staged = bench.stage_as(DatabaseHandling::Copied(&take), &step);
+        let staged = staged.expect("staged");
+        assert!(!path.exists(), "it was read again");
+        assert_eq!(staged.vanished, [""; 0]);
+        let names = files(&staged).into_iter().map(|file| file.name);
+        let names: Vec<String> = names.map(|name| name.as_str().to_owned()).collect();
+        assert_eq!(names.len(), MANY);
+        assert_eq!(names[0], "data/cur/0000");
+        let error = contents(&staged).expect_err("it is gone");
+        let changed = ContentChanged::of(&error).expect("told");
+        assert_eq!(changed.entry.as_str(), "data/cur/0000");
     }
 }
 

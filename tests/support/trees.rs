@@ -30,7 +30,7 @@ use hookshot::{
     },
     source::{
         staged::StagedContent,
-        tree::{StagedTree, TreeContext, listed::ListedContent, stage},
+        tree::{StagedTree, TreeContext, database::DatabaseHandling, listed::ListedContent, stage},
     },
     work::{Threads, events::Events},
 };
@@ -59,6 +59,8 @@ pub enum Thing {
     /// `@` is the directory itself.
     Link { target: String },
 }
+
+const AS_FILES: DatabaseHandling<'static> = DatabaseHandling::AsFiles;
 
 /// The state of a path: kind, mode, owner, time, content or target, an extended attribute.
 pub type State = (char, u32, (u32, u32), (i64, i64), Vec<u8>, Option<Vec<u8>>);
@@ -207,15 +209,25 @@ impl Bench {
     }
 
     pub fn stage_at(&self, path: &Path, rules: &Rules) -> Result<StagedTree> {
-        self.stage_with(path, rules, Duration::ZERO, &|_| Ok(()))
+        self.stage_with(path, rules, Duration::ZERO, AS_FILES, &|_| Ok(()))
     }
 
     pub fn stage_quiet(&self, quiet: Duration) -> Result<StagedTree> {
-        self.stage_with(&self.source(), &Rules::everything(), quiet, &|_| Ok(()))
+        let rules = Rules::everything();
+        self.stage_with(&self.source(), &rules, quiet, AS_FILES, &|_| Ok(()))
     }
 
     pub fn stage_until(&self, step: impl Fn(u64) -> Result<()>) -> Result<StagedTree> {
-        self.stage_with(&self.source(), &Rules::everything(), Duration::ZERO, &step)
+        self.stage_as(AS_FILES, &step)
+    }
+
+    pub fn stage_as(
+        &self,
+        databases: DatabaseHandling<'_>,
+        step: &dyn Fn(u64) -> Result<()>,
+    ) -> Result<StagedTree> {
+        let rules = Rules::everything();
+        self.stage_with(&self.source(), &rules, Duration::ZERO, databases, step)
     }
 
     fn stage_with(
@@ -223,6 +235,7 @@ impl Bench {
         path: &Path,
         rules: &Rules,
         quiet: Duration,
+        databases: DatabaseHandling<'_>,
         step: &dyn Fn(u64) -> Result<()>,
     ) -> Result<StagedTree> {
         let caller = TreeContext {
@@ -232,7 +245,7 @@ impl Bench {
             threads: Threads::new(3).expect("some"),
             quiet,
             unlisted_files: self.unlisted_files,
-            databases: hookshot::source::tree::database::DatabaseHandling::AsFiles,
+            databases,
         };
         stage(path, &name(), rules, &caller)
     }

@@ -339,6 +339,63 @@ mod tests {
         }
     }
 
+    fn numbered(count: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for number in 0..count {
+            File::create(folder.path().join(format!("{number:05}"))).expect("made");
+        }
+        folder
+    }
+
+    #[test]
+    fn names_that_are_let_go_take_no_memory_and_come_again_unless_all_were_given() {
+        let folder = numbered(9_000);
+        let open = File::open(folder.path()).expect("open");
+        let mut names = FolderNames::read(open.as_fd(), HELD_BYTES).expect("read");
+        let needed = 9_000 * (HEAD_BYTES + 5 + 4);
+        assert!(
+            names.held_bytes() < needed + needed / 8,
+            "{}",
+            names.held_bytes()
+        );
+        for _ in 0..4_000 {
+            names.skip();
+        }
+        names.let_go();
+        assert!(names.held_bytes() == 0 && names.is_short());
+        names.read_on(open.as_fd()).expect("read");
+        assert_eq!(names.peek().expect("there").bytes, b"04000");
+        for _ in 0..5_000 {
+            names.skip();
+        }
+        names.let_go();
+        assert!(names.held_bytes() == 0 && !names.is_short());
+        assert_eq!(names.peek(), None);
+    }
+
+    #[test]
+    fn an_error_in_the_middle_of_a_folder_is_not_its_end() {
+        let folder = numbered(500);
+        let open = File::open(folder.path()).expect("open");
+        let no_folder = File::open(folder.path().join("00000")).expect("open");
+        let mut names = FolderNames::read(open.as_fd(), 1_000).expect("read");
+        let mut count = 0;
+        loop {
+            if names.is_short() {
+                names.read_on(no_folder.as_fd()).expect_err("no folder");
+                assert!(names.is_short() && names.peek().is_none());
+                names.read_on(open.as_fd()).expect("read");
+            }
+            let Some(name) = names.peek() else {
+                break;
+            };
+            assert_eq!(name.bytes, format!("{count:05}").as_bytes());
+            names.skip();
+            count += 1;
+        }
+        assert_eq!(count, 500);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
         #[test]

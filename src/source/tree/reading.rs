@@ -17,7 +17,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    TreeContext,
+    QUIET, TreeContext,
     folders::{FolderWriter, FoundFile, ListedFolders, folder_record, link_record},
     found::{Finding, FindingCount, FolderState, FoundNode, Place, ReadFile, counted, marks},
     hash::{Done, Hashers, Outcome, Recent},
@@ -73,7 +73,7 @@ pub struct Reading<'a> {
     kept: Vec<Option<StagedContent>>,
     /// Files that lie beside the databases that were found, and are part of them.
     companions: BTreeSet<Vec<u8>>,
-    /// True if the first pass took longer than a file must be untouched.
+    /// True if the first pass took longer than a file must be untouched by default.
     is_long: bool,
     /// The number of files that were found.
     files: u64,
@@ -180,7 +180,7 @@ impl<'a> Reading<'a> {
             self.visit(relative, met)
         })?;
         let round = self.end_round();
-        self.is_long = begun.elapsed() >= self.caller.quiet;
+        self.is_long = begun.elapsed() >= self.caller.quiet.min(QUIET);
         round
     }
 

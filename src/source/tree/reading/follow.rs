@@ -47,8 +47,8 @@ enum Standing {
     Unasked,
     /// Its folder has no such name any more.
     Absent,
-    /// Its folder has the name, of something of this kind.
-    Present(NodeKind),
+    /// Its folder has the name, of something of this kind, with this inode as the folder tells it.
+    Present(NodeKind, (u64, u64)),
 }
 
 impl Relisting<'_> {
@@ -196,18 +196,24 @@ impl Reading<'_> {
             return Ok(Standing::Unasked);
         }
         self.take_names(relisting, Some(name))?;
-        let what = match relisting.peek()? {
-            Some(next) if next.bytes == name => next.what,
+        let device = relisting
+            .levels
+            .last()
+            .map_or(0, |level| level.listing.device);
+        let (what, inode) = match relisting.peek()? {
+            Some(next) if next.bytes == name => (next.what, (device, next.inode)),
             _ => return Ok(Standing::Absent),
         };
         if let Some(what) = what {
-            return Ok(Standing::Present(what));
+            return Ok(Standing::Present(what, inode));
         }
         let looked = relisting
             .folders
             .parent(finding.path)
             .and_then(|(parent, name)| Look::at(parent, name));
-        Ok(looked.map_or(Standing::Absent, |look| Standing::Present(look.what)))
+        Ok(looked.map_or(Standing::Absent, |look| {
+            Standing::Present(look.what, look.inode)
+        }))
     }
 
     fn follow(
@@ -221,7 +227,16 @@ impl Reading<'_> {
             (FoundNode::Folder(state, seen, text), standing) => {
                 self.follow_folder(relisting, finding.path, (state, seen, text), standing)
             }
-            (FoundNode::File(file), Standing::Present(_)) => {
+            // After a long reading, all files are inspected once, in the end.
+            (FoundNode::File(file), Standing::Present(NodeKind::File, inode))
+                if self.is_long && inode == file.seen.inode =>
+            {
+                match relisting.cover() {
+                    true => self.keep_file(bytes, finding.path, file),
+                    false => Ok(()),
+                }
+            }
+            (FoundNode::File(file), Standing::Present(..)) => {
                 self.follow_file(relisting, bytes, finding.path, file)
             }
             (FoundNode::File(file), Standing::Absent) => self.lose(finding.path, file, 0),
@@ -237,11 +252,11 @@ impl Reading<'_> {
             }
             (_, Standing::Unasked) => self.put_bytes(bytes),
             // It is read again with its name.
-            (_, Standing::Absent | Standing::Present(_)) => Ok(()),
+            (_, Standing::Absent | Standing::Present(..)) => Ok(()),
         }
     }
 
-    /// Follows a file whose folder still has its name.
+    /// Follows a file whose folder still has its name, but perhaps of another file.
     fn follow_file(
         &mut self,
         relisting: &mut Relisting<'_>,
@@ -283,6 +298,11 @@ impl Reading<'_> {
                 return finding.map_or(Ok(()), |finding| self.put_bytes(&finding));
             }
         }
+        self.keep_file(bytes, path, file)
+    }
+
+    /// Stores a file under the name that it still has, or has again.
+    fn keep_file(&mut self, bytes: &[u8], path: &[u8], file: ReadFile<'_>) -> Result<()> {
         match file.is(marks::HOMELESS) {
             true => {
                 self.is_new = true;
@@ -322,12 +342,13 @@ impl Reading<'_> {
         standing: Standing,
     ) -> Result<()> {
         let is_changed = relisting.is_changed(path)?;
-        let is_back = state == FolderState::Gone && standing == Standing::Present(NodeKind::Folder);
+        let is_back = state == FolderState::Gone
+            && matches!(standing, Standing::Present(NodeKind::Folder, _));
         match standing {
-            Standing::Present(NodeKind::Folder) => {
+            Standing::Present(NodeKind::Folder, _) => {
                 relisting.cover();
             }
-            Standing::Present(_) => {
+            Standing::Present(..) => {
                 // It is something else now, which comes before what was in it.
                 self.is_new = true;
                 self.take_name(relisting)?;
