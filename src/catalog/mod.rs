@@ -3,13 +3,14 @@
 //! ```text
 //! target (a word) -> destination -> repository (the trait) <- tar_store (archives as objects of a store)
 //!                                       ^
-//!                  newest, input, output, shipment
+//!                  newest, filter, input, output, shipment
 //! ```
 
 pub mod counted;
 pub mod dates;
 pub mod destination;
 pub mod each;
+pub mod filter;
 pub mod input;
 mod listed_links;
 pub mod newest;

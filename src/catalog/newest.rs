@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::repository::{ListedArchive, Manifests, Repository};
 use crate::{
+    context::Context,
     error::{Failure, Kind},
     model::{retention::is_future, written::rfc3339},
     store::is_cold,
@@ -69,6 +70,33 @@ impl dyn Repository {
         }
         names.rotate_left(count);
         Ok(names)
+    }
+
+    /// Returns the newest archive of `prefix` whose manifest has this label. One whose manifest cannot be read is passed
+    /// over, which is said.
+    pub fn newest_with_tag(
+        &self,
+        prefix: &str,
+        (key, value): (&str, &str),
+        context: &Context,
+    ) -> Result<String> {
+        for name in self.newest_first(prefix, context.now, &context.events)? {
+            context.stop.check()?;
+            let flaw = match self.manifest(&name) {
+                Ok(Some(manifest)) if manifest.tags.get(key).is_some_and(|said| said == value) => {
+                    return Ok(name);
+                }
+                Ok(Some(_)) => continue,
+                Ok(None) => ArchiveFlaw::Unreadable,
+                Err(error) => match Failure::of(&error) {
+                    failure if is_cold(&failure) => ArchiveFlaw::Cold,
+                    _ => return Err(error),
+                },
+            };
+            context.tell(passed_over(&name, flaw, NextArchive::Older));
+        }
+        let what = format!("archive with the label {key}={value}");
+        Err(self.has_none(&what, prefix).into())
     }
 
     /// Returns the newest archive of `prefix` that is wanted, by the names alone.

@@ -9,6 +9,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -24,7 +25,7 @@ use crate::{
     context::Context,
     disk::folder_of,
     error::{Failure, Kind},
-    model::{archive_name::is_archive_file, written::unexpanded},
+    model::{archive_name::is_archive_file, entry_name::printable, written::unexpanded},
     store::{
         Address, Word,
         address::{self, text_of},
@@ -89,6 +90,38 @@ impl Target {
         NameOrAddress::Address(address.map_err(usage)?).open(context, settings)
     }
 
+    /// Returns the word, as messages name it.
+    pub fn shown(&self) -> String {
+        match self {
+            Target::Standard => "-".to_owned(),
+            Target::Path(path) => printable(&path.to_string_lossy()),
+            Target::Named(named) => format!("@{named}"),
+            Target::Url(url) => url.clone(),
+        }
+    }
+
+    /// Opens the destination that the word names, with or without a slash at its end; `None` if it names an archive.
+    pub fn place(&self, context: &Context, settings: &Settings) -> Result<Option<Destination>> {
+        let is_place = match self {
+            Target::Named(named) => match named.split_once('/') {
+                Some((name, "")) => {
+                    let target = Target::Named(name.to_owned());
+                    return target.destination(context, settings).map(Some);
+                }
+                rest => rest.is_none(),
+            },
+            Target::Url(url) => match Address::parse(url).map_err(usage)? {
+                Address::Folder(path) => path.is_dir(),
+                _ => !is_archive_file(url) && !names_latest(url),
+            },
+            Target::Standard => Path::new("-").is_dir(),
+            Target::Path(path) => path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/"),
+        };
+        is_place
+            .then(|| self.destination(context, settings))
+            .transpose()
+    }
+
     /// Opens the destination, and returns the archive's name in it; `None` for a path. If the word names no archive, or
     /// `latest`, this is the newest good one.
     pub fn archive(
@@ -101,7 +134,7 @@ impl Target {
         };
         let destination = place.open(context, settings)?;
         let archive = match archive {
-            Some(archive) => archive,
+            Some(archive) => named(&destination, context, settings, archive)?,
             None => {
                 let prefix = &settings.schema.prefix;
                 destination
@@ -128,7 +161,7 @@ impl Target {
         let settings = settings()?;
         let destination = place.open(context, settings)?;
         let names = match archive {
-            Some(archive) => vec![archive],
+            Some(archive) => vec![named(&destination, context, settings, archive)?],
             None => {
                 let prefix = &settings.schema.prefix;
                 destination
@@ -253,6 +286,29 @@ impl NameOrAddress<'_> {
     }
 }
 
+/// Returns the name of an archive: of the newest one with a label, for `KEY=VALUE`, else the name itself.
+fn named(
+    destination: &Destination,
+    context: &Context,
+    settings: &Settings,
+    archive: String,
+) -> Result<String> {
+    match archive.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !is_archive_file(&archive) => {
+            let prefix = &settings.schema.prefix;
+            destination
+                .repository
+                .newest_with_tag(prefix, (key, value), context)
+        }
+        _ => Ok(archive),
+    }
+}
+
+/// Returns true if a URL ends in the word for the newest archive, below a bucket or a host.
+fn names_latest(url: &str) -> bool {
+    matches!(Address::parse_archive(url), Ok(Some((_, name))) if name == LATEST)
+}
+
 fn input_file(path: &Path) -> Result<ArchiveInput> {
     let fault = unexpanded(&path.to_string_lossy(), "there");
     match fault.filter(|_| !path.exists()) {
@@ -315,6 +371,14 @@ mod tests {
         );
         let place = Target::read("s3://b").expect("a URL");
         assert!(place.destination_and_archive().is_err());
+    }
+
+    #[test]
+    fn a_bucket_may_be_called_latest() {
+        for url in ["s3://latest", "s3://bucket/latest/", "s3://bucket/x-latest"] {
+            assert!(!names_latest(url), "{url}");
+        }
+        assert!(names_latest("s3://bucket/latest"));
     }
 
     #[test]

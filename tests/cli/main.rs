@@ -12,6 +12,7 @@ mod diff;
 mod docs;
 mod embed;
 mod environment;
+mod filters;
 mod full_scratch;
 mod inert;
 mod json;

@@ -24,6 +24,11 @@ pub fn show(printer: &Printer, report: &ListReport, prefix: &str) -> Result<u8> 
 fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<()> {
     if report.archives.is_empty() {
         match report.others {
+            _ if report.filtered > 0 => writeln!(
+                out,
+                "no archives found that fit the filters; {} do not",
+                report.filtered
+            )?,
             0 => writeln!(out, "no archives found")?,
             others => writeln!(
                 out,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 use clap::Args;
 
-use super::flags::hosts;
+use super::filter::FilterArguments;
 use crate::{
     cli::{app::App, render},
     ops::copy::{CopyRequest, copy},
@@ -19,6 +19,7 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     hookshot copy @local/latest @offsite\n  \
     hookshot copy @local @offsite                      # what is there and not here\n  \
+    hookshot copy @local @offsite --since 30d --last 4\n  \
     hookshot copy s3://bucket/host/state-20261121-030000.tar.gz /tmp/")]
 pub struct CopyArguments {
     /// An archive, or a destination for all its archives of this prefix: @NAME[/ARCHIVE|/latest], a URL, a file or a
@@ -29,6 +30,8 @@ pub struct CopyArguments {
     /// Copy the archives of every prefix
     #[arg(long)]
     all_hosts: bool,
+    #[command(flatten)]
+    filter: FilterArguments,
 }
 
 impl CopyArguments {
@@ -37,7 +40,8 @@ impl CopyArguments {
         let request = CopyRequest {
             from: self.from,
             to: self.to,
-            hosts: hosts(self.all_hosts),
+            hosts: self.filter.hosts(self.all_hosts),
+            filter: self.filter.filter(&app.context),
         };
         let report = copy(&app.context, settings, &request)?;
         render::copy::show(&app.printer, &report)

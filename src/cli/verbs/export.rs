@@ -89,7 +89,8 @@ impl Snapshot {
     }
 }
 
-fn parse_tag(text: &str) -> Result<(String, String), String> {
+/// Reads `KEY=VALUE`.
+pub fn parse_tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("a tag is KEY=VALUE".to_owned()),

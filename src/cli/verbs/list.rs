@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::flags::hosts;
+use super::filter::FilterArguments;
 use crate::{
     cli::{app::App, render},
     ops::list::{self, Direction, ListDepth, ListRequest, list},
@@ -22,6 +22,7 @@ use crate::{
     hookshot list                                  # everything that [backup] to names\n  \
     hookshot list @offsite --long\n  \
     hookshot list /var/backups/hookshot --sort size\n  \
+    hookshot list @offsite --since 7d --tag why=upgrade\n  \
     hookshot list @offsite --json | jq -r '.archives[0].location'"
 )]
 pub struct ListArguments {
@@ -40,6 +41,8 @@ pub struct ListArguments {
     /// Show the archives of other hosts and services, too
     #[arg(long)]
     all_hosts: bool,
+    #[command(flatten)]
+    filter: FilterArguments,
 }
 
 /// The orders of archives.
@@ -58,7 +61,8 @@ impl ListArguments {
         let settings = app.settings()?;
         let request = ListRequest {
             destinations: self.destinations,
-            hosts: hosts(self.all_hosts),
+            hosts: self.filter.hosts(self.all_hosts),
+            filter: self.filter.filter(&app.context),
             depth: if self.long {
                 ListDepth::Manifests
             } else {

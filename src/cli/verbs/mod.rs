@@ -7,6 +7,7 @@ mod demo;
 mod diff;
 mod export;
 mod extract;
+mod filter;
 mod flags;
 mod guard;
 mod import;

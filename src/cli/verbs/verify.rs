@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::filter::FilterArguments;
 use crate::{
-    catalog::{input::ArchiveInput, tar_store::folder::archives_in},
+    catalog::{
+        filter::filtered_inputs, input::ArchiveInput, tar_store::folder::archives_in,
+        target::Target,
+    },
     cli::{
         app::{App, require_one_stdin},
         render,
@@ -23,7 +27,8 @@ use crate::{
 #[command(after_help = "Examples:\n  \
         hookshot verify /var/backups/hookshot             # every archive in the folder\n  \
         ssh backup cat state.tar.gz | hookshot verify -\n  \
-        hookshot verify --deep @offsite/latest            # opens its databases, too")]
+        hookshot verify --deep @offsite/latest            # opens its databases, too\n  \
+        hookshot verify @offsite --since 7d               # every archive of the last week")]
 pub struct VerifyArguments {
     /// Files, folders for all archives in them, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard
     /// input
@@ -32,13 +37,25 @@ pub struct VerifyArguments {
     /// Check databases and configuration, too, as an import does; needs room in TMPDIR for the databases
     #[arg(long)]
     deep: bool,
+    #[command(flatten)]
+    filter: FilterArguments,
 }
 
 impl VerifyArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         require_one_stdin(self.archives.iter())?;
         let (mut locations, mut other_files) = (Vec::new(), Vec::new());
+        let filter = self.filter.filter(&app.context);
         for path in &self.archives {
+            if !filter.is_everything() {
+                let hosts = self.filter.hosts(false);
+                let target = Target::read(path)?;
+                let settings = app.settings()?;
+                let found = filtered_inputs(&app.context, settings, &target, hosts, &filter)?;
+                locations.extend(found.archives);
+                other_files.extend(found.other_files);
+                continue;
+            }
             match app.input(path)? {
                 ArchiveInput::File(folder) if folder.is_dir() => {
                     let found = archives_in(&app.context, &folder)?;
@@ -56,7 +73,10 @@ impl VerifyArguments {
         let mut report = verify(&app.context, &locations, depth)?;
         for file in &other_files {
             let message = format!("{} is skipped: {}", file.name, file.reason);
-            report.remarks.warning(RemarkKind::Other, "", message);
+            match file.is_unread {
+                true => report.remarks.undone(RemarkKind::Other, "", message),
+                false => report.remarks.warning(RemarkKind::Other, "", message),
+            }
         }
         report.other_files = other_files;
         render::verify::show(&app.printer, &report, &app.context.scratch)

@@ -17,6 +17,7 @@ use crate::{
     catalog::{
         destination::{Destination, located},
         each::Hosts,
+        filter::{ArchiveFilter, nothing_fits, one_archive},
         repository::{Manifests, OtherFile},
         shipment::Shipment,
     },
@@ -41,6 +42,8 @@ pub struct CopyRequest {
     pub to: OsString,
     /// The hosts whose archives are copied, if `from` is a destination.
     pub hosts: Hosts,
+    /// The selection among them.
+    pub filter: ArchiveFilter,
 }
 
 /// The results of a copy.
@@ -118,6 +121,9 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
         failure: None,
     };
     match named {
+        Some(name) if !request.filter.is_everything() => {
+            return Err(one_archive(&name).into());
+        }
         Some(name) => {
             let there = copying.to.repository.find(&name)?;
             let there = there.map(|stored| stored.size_bytes);
@@ -129,7 +135,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
                 context.tell(CatalogEvent::NameTellsNoTime { archive });
             }
         }
-        None => copying.copy_all(request.hosts.prefix(settings), &mut report)?,
+        None => copying.copy_all(request.hosts.prefix(settings), &request.filter, &mut report)?,
     }
     Ok(report)
 }
@@ -195,8 +201,15 @@ impl Copying<'_> {
     }
 
     /// Copies the archives that the other destination does not hold, the newest first.
-    fn copy_all(&self, prefix: Option<&str>, report: &mut CopyReport) -> Result<()> {
-        let listing = self.from.repository.list(prefix, Manifests::OfAll)?;
+    fn copy_all(
+        &self,
+        prefix: Option<&str>,
+        filter: &ArchiveFilter,
+        report: &mut CopyReport,
+    ) -> Result<()> {
+        let mut listing = self.from.repository.list(prefix, Manifests::OfAll)?;
+        let repository = &*self.from.repository;
+        let filtered = filter.apply(&self.context.stop, repository, &mut listing)?;
         let archives = listing.archives;
         let unread = listing
             .other_files
@@ -204,6 +217,9 @@ impl Copying<'_> {
             .filter(|file| !file.is_foreign);
         let unread: Vec<OtherFile> = unread.collect();
         if archives.is_empty() && unread.is_empty() {
+            if filtered > 0 {
+                return Err(nothing_fits(&self.from.shown(), filtered).into());
+            }
             let whose = prefix.map(|prefix| format!(" of {prefix}"));
             let message = format!(
                 "{} has no archive{}",

@@ -7,13 +7,12 @@ use anyhow::Result;
 use crate::{
     catalog::{
         destination::Destination,
-        target::{LATEST, Target, folder_around},
+        target::{Target, folder_around},
     },
     config::Settings,
     context::Context,
     error::{Failure, Kind},
     model::{archive_name::is_archive_file, entry_name::printable},
-    store::Address,
 };
 
 /// Returns the destination that is read, and the name of the archive there if the word names one.
@@ -23,25 +22,8 @@ pub fn source(
     word: &OsStr,
 ) -> Result<(Destination, Option<String>)> {
     let target = Target::read(word)?;
-    let is_place = match &target {
-        Target::Named(named) => match named.split_once('/') {
-            // A configured destination, with a slash at its end.
-            Some((name, "")) => {
-                let target = Target::Named(name.to_owned());
-                return Ok((target.destination(context, settings)?, None));
-            }
-            rest => rest.is_none(),
-        },
-        Target::Url(url) => match Address::parse(url).map_err(usage)? {
-            Address::Folder(path) => path.is_dir(),
-            _ => !is_archive_file(url) && !names_latest(url),
-        },
-        Target::Standard | Target::Path(_) => {
-            Path::new(word).is_dir() || word.as_bytes().ends_with(b"/")
-        }
-    };
-    if is_place {
-        return Ok((target.destination(context, settings)?, None));
+    if let Some(destination) = target.place(context, settings)? {
+        return Ok((destination, None));
     }
     if let Some((place, name)) = target.archive(context, settings)? {
         return Ok((place, Some(name)));
@@ -57,11 +39,6 @@ pub fn source(
     };
     let folder = folder_around(context, settings, path)?;
     Ok((folder, Some(name.to_owned())))
-}
-
-/// Returns true if a URL ends in the word for the newest archive, below a bucket or a host.
-fn names_latest(url: &str) -> bool {
-    matches!(Address::parse_archive(url), Ok(Some((_, name))) if name == LATEST)
 }
 
 /// Returns the destination that is written to.
@@ -91,17 +68,4 @@ fn names_an_archive(text: &str) -> Failure {
 
 fn usage(fault: impl Into<String>) -> Failure {
     Failure::new(Kind::Usage, fault)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_may_be_called_latest() {
-        for url in ["s3://latest", "s3://bucket/latest/", "s3://bucket/x-latest"] {
-            assert!(!names_latest(url), "{url}");
-        }
-        assert!(names_latest("s3://bucket/latest"));
-    }
 }

@@ -15,6 +15,7 @@ use crate::{
         dates,
         destination::{Destination, located},
         each::{Hosts, at_each, failure_of},
+        filter::ArchiveFilter,
         repository::{ArchiveListing, Manifests, Naming},
     },
     config::Settings,
@@ -35,6 +36,8 @@ pub struct ListRequest {
     pub destinations: Vec<OsString>,
     /// The hosts whose archives are listed.
     pub hosts: Hosts,
+    /// The selection among them.
+    pub filter: ArchiveFilter,
     /// The depth of reading.
     pub depth: ListDepth,
     /// The order of the list.
@@ -49,6 +52,7 @@ impl ListRequest {
         ListRequest {
             destinations,
             hosts: Hosts::Ours,
+            filter: ArchiveFilter::default(),
             depth: ListDepth::Listing,
             sort: Sort::Time,
             direction: Direction::Usual,
@@ -87,20 +91,26 @@ pub enum Direction {
 
 /// Lists the archives of every destination.
 pub fn list(context: &Context, settings: &Settings, request: &ListRequest) -> Result<ListReport> {
-    let (mut rows, mut others, mut other_files) = (Vec::new(), 0, Vec::new());
+    let (mut rows, mut others, mut filtered, mut other_files) = (Vec::new(), 0, 0, Vec::new());
     let (mut folders, mut folders_escaped) = (Vec::new(), Vec::new());
     let (found, failed) = at_each(context, settings, &request.destinations, |destination| {
         let prefix = request.hosts.prefix(settings);
         let mut listing = destination.repository.list(prefix, Manifests::OfAll)?;
-        listing.read_marks(&*destination.repository, prefix)?;
+        let repository = &*destination.repository;
+        listing.read_marks(repository, prefix)?;
         others += listing.others;
+        let is_empty = listing.archives.is_empty();
+        // The policy judges an archive among all of them.
         let mut details = match request.depth {
             ListDepth::Listing => HashMap::new(),
             ListDepth::Manifests => details(context, &destination, &listing)?,
         };
+        filtered += request
+            .filter
+            .apply(&context.stop, repository, &mut listing)?;
         let shown: Arc<str> = destination.shown().into();
         let shown_escaped: Option<Arc<str>> = destination.shown_escaped().map(Arc::from);
-        if listing.archives.is_empty() {
+        if is_empty {
             let place = shown.trim_end_matches('/');
             for folder in destination.repository.folders() {
                 folders_escaped.extend(located(shown_escaped.as_deref(), &folder));
@@ -139,6 +149,7 @@ pub fn list(context: &Context, settings: &Settings, request: &ListRequest) -> Re
     Ok(ListReport {
         archives: Archives { rows, now },
         others,
+        filtered,
         other_files,
         folders,
         folders_escaped,

@@ -25,6 +25,8 @@ pub struct ListReport {
     pub archives: Archives,
     /// The number of archives of other hosts beside these.
     pub others: usize,
+    /// The number of archives that the filters passed over.
+    pub filtered: usize,
     /// Files beside them whose names end like an archive's, and that were not found to be archives.
     pub other_files: Vec<PassedFile>,
     /// Folders in destinations without archives. Each is a destination of its own; its content was not listed.
