@@ -42,7 +42,7 @@ impl ListingStore {
     }
 
     /// Begins the listing of the directory called `name`, whose text has `bytes`. The listing before it has ended.
-    /// Fails with [`Kind::Space`](crate::error::Kind::Space) if there is no room for it.
+    /// Fails with [`Kind::Space`](crate::error::Kind::Space) if it does not fit there.
     pub(super) fn begin(
         &mut self,
         name: &EntryName,

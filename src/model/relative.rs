@@ -159,12 +159,24 @@ pub fn by_component(one: &[u8], other: &[u8]) -> Ordering {
 
 /// Returns the number of bytes with which both begin.
 fn common_bytes(one: &[u8], other: &[u8]) -> usize {
-    const STEP: usize = 16;
+    const STEP: usize = 8;
     // Neighbours in a listing have long common beginnings.
-    let steps = one.chunks_exact(STEP).zip(other.chunks_exact(STEP));
-    let same = STEP * steps.take_while(|(one, other)| one == other).count();
-    let rest = one[same..].iter().zip(&other[same..]);
-    same + rest.take_while(|(one, other)| one == other).count()
+    let (steps, other_steps) = (one.as_chunks::<STEP>().0, other.as_chunks::<STEP>().0);
+    let mut same = 0;
+    for (one, other) in steps.iter().zip(other_steps) {
+        let difference = u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other);
+        if difference != 0 {
+            return same + difference.trailing_zeros() as usize / 8;
+        }
+        same += STEP;
+    }
+    for (one, other) in one[same..].iter().zip(&other[same..]) {
+        if one != other {
+            break;
+        }
+        same += 1;
+    }
+    same
 }
 
 /// Returns true if `path` is `folder` or lies below it; everything lies below the top, an empty path.

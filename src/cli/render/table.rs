@@ -53,8 +53,8 @@ pub fn write_table<R: Iterator<Item = Vec<String>>>(
 
 /// Returns true if each character of a row is one column wide and stays as it is. Most rows are like this.
 fn is_plain(row: &[String]) -> bool {
-    let mut bytes = row.iter().flat_map(|cell| cell.as_bytes());
-    bytes.all(|byte| matches!(byte, b' '..=b'~'))
+    let is_plain = |cell: &String| cell.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    row.iter().all(is_plain)
 }
 
 fn write_plain(text: &mut Vec<u8>, row: &[String], widths: &[usize]) {

@@ -83,10 +83,10 @@ impl<'a> Scan<'a> {
 
     /// Reads a string in which nothing is escaped.
     fn string(&mut self) -> Option<&'a str> {
-        let text = self.rest.strip_prefix('"')?;
+        let text = after(b'"', self.rest)?;
         let end = memchr2(b'"', b'\\', text.as_bytes())?;
         let (text, rest) = text.split_at(end);
-        self.rest = rest.strip_prefix('"')?;
+        self.rest = after(b'"', rest)?;
         // Without an early end this takes many bytes at a time.
         let is_control = |found: bool, byte: &u8| found | (*byte <= 0x1f);
         (!text.as_bytes().iter().fold(false, is_control)).then_some(text)
@@ -98,7 +98,7 @@ impl<'a> Scan<'a> {
         let bytes = self.rest.as_bytes();
         let end = bytes.iter().position(is_other).unwrap_or(bytes.len());
         let (digits, rest) = self.rest.split_at(end);
-        if digits.len() > 1 && digits.starts_with('0') {
+        if digits.len() > 1 && digits.as_bytes()[0] == b'0' {
             return None;
         }
         self.rest = rest;
@@ -110,5 +110,13 @@ impl<'a> Scan<'a> {
         // 2^32 - 1 means "do not change" to chown(2).
         let id = u32::try_from(self.number()?).ok();
         id.filter(|id| *id != u32::MAX)
+    }
+}
+
+/// Returns the rest of a text that begins with `first`, which is ASCII.
+fn after(first: u8, text: &str) -> Option<&str> {
+    match text.as_bytes().first() {
+        Some(byte) if *byte == first => text.get(1..),
+        _ => None,
     }
 }

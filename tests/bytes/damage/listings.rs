@@ -114,7 +114,12 @@ fn a_hostile_line_is_refused() {
 #[test]
 fn a_listing_that_is_not_what_the_manifest_says_is_refused() {
     let class = Class::new();
-    let cases: [(&str, Change, &str); 11] = [
+    let cases: [(&str, Change, &str); 12] = [
+        (
+            "more files than any listing has",
+            |it| it.promise("files", 100_000_001),
+            "`files` must be a number from 0 to 100000000",
+        ),
         (
             "more files",
             |it| it.promise("files", 6),

@@ -12,15 +12,16 @@ use hookshot::{
         listing::Listing,
         reuse::Earlier,
         select::{Selected, select, select_manifest},
-        writer::Level,
+        writer::{self, Level},
     },
     model::{
+        digest::Digest,
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
     },
-    work::ReadAt,
+    work::{ReadAt, Threads},
 };
-use support::forge::{Collect, Xorshift};
+use support::forge::{self, Collect, Xorshift};
 
 use super::{
     forged::{faults, read},
@@ -253,6 +254,52 @@ fn large_files_of_a_listed_directory_are_reused() {
             "nothing else is written"
         );
         assert!(written.reused_bytes >= least, "{}", written.reused_bytes);
+    }
+}
+
+#[test]
+fn a_large_file_with_an_escaped_name_is_reused() {
+    let mut source = source();
+    let long = vec!["d".repeat(230); 5].join("/");
+    let content = Xorshift::new(31).bytes(2 << 20);
+    source.files.insert(format!("folder07/{long}"), content);
+    let earlier = earlier(&source.write(None).out).expect("of the same kind");
+    let written = source.write(Some(&earlier));
+    assert!(written.out == source.write(None).out);
+    assert!(written.reused_bytes >= 11 << 20, "{}", written.reused_bytes);
+}
+
+/// The files of the directory are compressed again, and what comes after them is reused.
+#[test]
+fn a_directory_with_a_listing_in_one_of_the_two_archives_does_no_harm() {
+    let mut source = source();
+    let last = Xorshift::new(37).bytes(2 << 20);
+    source.entries.insert(name("zz"), last);
+    let contents = source.contents();
+    let manifest = plain_manifest(&contents);
+    let write = |earlier: Option<&Earlier>| {
+        let open = |name: &EntryName| Ok(io::Cursor::new(contents[name].clone()));
+        let (level, threads) = (Level::DEFAULT, Threads::ONE);
+        writer::write(Vec::new(), &manifest, level, threads, earlier, open).expect("an archive")
+    };
+    let (plain, listed) = (write(None).out, source.write(None).out);
+    let with_plain = source.write(earlier(&plain).as_ref());
+    let with_listed = write(earlier(&listed).as_ref());
+    assert!(with_plain.out == listed && with_listed.out == plain);
+    for written in [with_plain.reused_bytes, with_listed.reused_bytes] {
+        assert!((3 << 19..=2 << 20).contains(&written), "{written}");
+    }
+}
+
+/// The manifest of an archive that lists these entries itself.
+fn plain_manifest(contents: &BTreeMap<EntryName, Vec<u8>>) -> Manifest {
+    let record = |(name, content): (&EntryName, &Vec<u8>)| {
+        let record = FileRecord::new(name.clone(), Digest::of(content), content.len() as u64);
+        (name.clone(), record)
+    };
+    Manifest {
+        compression: Some(Level::DEFAULT.name()),
+        ..forge::current(contents.iter().map(record).collect())
     }
 }
 

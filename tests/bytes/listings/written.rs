@@ -62,7 +62,8 @@ impl ListedFiles for Source {
         let lines = self.lines().into_iter();
         let files = lines.filter_map(|line| match line.node {
             ListedNode::File(record) => {
-                let content = self.files[&line.name.to_string()].clone();
+                let path = std::str::from_utf8(line.name.as_bytes()).expect("UTF-8");
+                let content = self.files[path].clone();
                 let content: Box<dyn FileContent> = Box::new(InMemory(content));
                 Some(Ok((*record, content)))
             }
@@ -96,8 +97,9 @@ impl Source {
                 let folder = RelativeName::new(folder).expect("a path");
                 lines.insert(folder, ListedNode::Folder(FolderRecord::default()));
             }
-            let (entry, _) = relative.entry(&directory);
+            let (entry, is_escaped) = relative.entry(&directory);
             let mut record = FileRecord::new(entry, Digest::of(content), content.len() as u64);
+            record.name = is_escaped.then(|| relative.as_bytes().into());
             record.mode = Some(0o640);
             record.kind = Some("file".into());
             lines.insert(relative, ListedNode::File(Box::new(record)));
