@@ -20,7 +20,7 @@ use nix::{
     libc,
     unistd::linkat,
 };
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::{folder_of, sync_folder};
 use crate::error::{self, Failure};
@@ -97,6 +97,21 @@ impl Draft {
         }
     }
 
+    /// Closes the draft until it is published. It has a name then, which stays after a kill.
+    pub fn close(self) -> io::Result<ClosedDraft> {
+        let path = match self.kind {
+            Kind::Nameless(file) => tempfile::Builder::new()
+                .prefix(PREFIX)
+                .make_in(&self.folder, |path| link(&file, path))?
+                .into_temp_path(),
+            Kind::Named(named) => named.into_temp_path(),
+        };
+        Ok(ClosedDraft {
+            folder: self.folder,
+            path,
+        })
+    }
+
     /// Syncs the draft and puts it at `path`, which must lie in the draft's folder.
     pub fn publish(mut self, path: &Path, existing: Existing) -> io::Result<()> {
         self.file().sync_all()?;
@@ -149,6 +164,23 @@ impl Draft {
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+/// A draft that is complete and not open. It is gone when it is dropped.
+pub struct ClosedDraft {
+    folder: PathBuf,
+    path: TempPath,
+}
+
+impl ClosedDraft {
+    /// Opens the draft again.
+    pub fn open(self) -> io::Result<Draft> {
+        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        Ok(Draft {
+            folder: self.folder,
+            kind: Kind::Named(NamedTempFile::from_parts(file, self.path)),
+        })
     }
 }
 
@@ -209,6 +241,37 @@ mod tests {
         );
         drop(draft);
         assert_eq!(folder.path().read_dir().expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn a_draft_that_was_closed_is_private_and_published_or_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = || {
+            let entries = folder.path().read_dir().expect("a folder");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            names.collect::<Vec<_>>()
+        };
+        for named in [true, false] {
+            let draft = || {
+                let mut draft = Draft::create(folder.path()).expect("a draft");
+                if named {
+                    draft.kind = Kind::Named(named_in(folder.path(), PREFIX).expect("a file"));
+                }
+                draft.file().write_all(b"content").expect("written");
+                draft.close().expect("closed")
+            };
+            let closed = draft();
+            let mode = closed.path.metadata().expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            drop(closed);
+            assert!(names().is_empty());
+            let path = folder.path().join("file");
+            let opened = draft().open().expect("open");
+            opened.publish(&path, Existing::Keep).expect("published");
+            assert_eq!(std::fs::read(&path).expect("the file"), b"content");
+            assert_eq!(names(), ["file"]);
+            std::fs::remove_file(&path).expect("removed");
+        }
     }
 
     #[test]

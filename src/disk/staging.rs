@@ -26,8 +26,43 @@ pub struct Staging {
     keep: AtomicBool,
     /// Locked as long as it is in use, which shows in every PID namespace; `None` if the file system cannot do that.
     _lock: Option<File>,
-    /// The folder in it that was made last: the next file is likely to lie there as well.
-    last: Mutex<Option<(PathBuf, OwnedFd)>>,
+    last: Mutex<LastFolder>,
+}
+
+/// The folder below a staging folder in which a file was made last, open: the next file is likely to lie there as well.
+#[derive(Debug, Default)]
+pub struct LastFolder(Option<(String, OwnedFd)>);
+
+impl LastFolder {
+    /// Creates a new file for an entry, with this mode as far as the umask allows, and the folders above it. `staging`
+    /// is always the same folder.
+    pub fn create(&mut self, staging: &Path, name: &EntryName, mode: u32) -> Result<File> {
+        let (folder, last) = name
+            .as_str()
+            .rsplit_once('/')
+            .unwrap_or(("", name.as_str()));
+        let mut create = || -> io::Result<File> {
+            let (folder, fd) = match self.0.take_if(|(path, _)| path == folder) {
+                Some(known) => known,
+                None => (folder.to_owned(), open_private(&staging.join(folder))?),
+            };
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let file = sys::openat(&fd, last, flags, Mode::from_raw_mode(mode));
+            self.0 = Some((folder, fd));
+            Ok(file?.into())
+        };
+        create().with_context(|| format!("cannot create {}", staging.join(name.as_str()).display()))
+    }
+}
+
+/// Opens a private folder, and makes it if it is missing.
+fn open_private(folder: &Path) -> io::Result<OwnedFd> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(sys::open(folder, flags, Mode::empty())?)
 }
 
 impl Staging {
@@ -68,7 +103,7 @@ impl Staging {
             path: path.to_owned(),
             keep: AtomicBool::new(false),
             _lock: lock.ok(),
-            last: Mutex::new(None),
+            last: Mutex::default(),
         }))
     }
 
@@ -124,31 +159,8 @@ impl Staging {
 
     /// Does the same, with this mode as far as the umask allows: only the folder keeps the file private then.
     pub fn file_of_mode(&self, name: &EntryName, mode: u32) -> Result<File> {
-        let place = self.place(name);
-        let create = || -> io::Result<File> {
-            let folder = super::folder_of(&place);
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            let fd = match last.take_if(|(path, _)| *path == folder) {
-                Some((_, fd)) => fd,
-                None => self.folder(&folder)?,
-            };
-            let name = place.file_name().unwrap_or_default();
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            let file = sys::openat(&fd, name, flags, Mode::from_raw_mode(mode));
-            *last = Some((folder, fd));
-            Ok(file?.into())
-        };
-        create().with_context(|| format!("cannot create {}", place.display()))
-    }
-
-    /// Opens a folder in it, and makes it if it is missing.
-    fn folder(&self, folder: &Path) -> io::Result<OwnedFd> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(sys::open(folder, flags, Mode::empty())?)
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.create(&self.path, name, mode)
     }
 
     /// Returns a writer for an entry.

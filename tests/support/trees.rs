@@ -267,7 +267,7 @@ impl Bench {
     /// Writes every file as an import would have it in its staging folder.
     pub fn unpack(&self, staged: &StagedTree, how: How) -> Unpacked {
         let staging = Staging::create(&self.folder().join("staging")).expect("made");
-        let mut unpacking = Unpacking::new(self.privilege());
+        let mut unpacking = Unpacking::new(self.privilege(), Threads::new(3).expect("some"));
         if how == How::Move {
             unpacking.add(name(), self.source());
         }
@@ -289,7 +289,7 @@ impl Bench {
         }
         Unpacked {
             staging,
-            refused: unpacking.finish().remove(&name()),
+            refused: unpacking.finish().expect("made").remove(&name()),
         }
     }
 

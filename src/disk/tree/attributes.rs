@@ -1,10 +1,11 @@
-//! Owners, modes, times and extended attributes, given to what is open and to links.
+//! Owners, modes, times and extended attributes that this process may give, to what is open and to links.
 //!
 //! Set-id bits let whoever runs a file act as its owner, capabilities and `trusted.*` attributes act for root: they
 //! come back only if root restores them, and set-id bits only with the owner for whom they were meant. What does not
 //! come back for that reason is said by [`super::foresight`] before anything is tried.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     ffi::OsStr,
     fs::File,
@@ -12,13 +13,14 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use rustix::{
-    fs::{self as sys, AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags},
-    io::Errno,
-};
+use rustix::fs::{self as sys, AtFlags};
 
 use super::{
-    beneath::{ACLS, Look, NodeKind, is_carried, is_privileged},
+    beneath::{Look, is_carried, is_privileged},
+    given::{
+        GivenAttributes, NO_OWNER, NO_TIME, NewFile, ORDINARY_BITS, Refusals, new_owner,
+        not_restored, timestamps,
+    },
     owners::Owners,
     powers::Powers,
 };
@@ -26,7 +28,6 @@ use crate::model::{
     limits::MAX_OWNERS,
     manifest::FileRecord,
     plan,
-    relative::shown,
     tree::{FolderRecord, LinkRecord, Modified, Owner, Xattrs},
 };
 use crate::work::remark::RemarkKind;
@@ -40,10 +41,6 @@ pub enum Privilege {
     Ours,
 }
 
-/// The beginnings of their messages.
-const NO_OWNER: &str = "its owner cannot be";
-const NO_TIME: &str = "its time cannot be set";
-
 /// Returns the kind of a refusal, in the words of [`AttributeWriter`].
 pub fn kind_of(refused: &str) -> RemarkKind {
     match refused {
@@ -53,21 +50,8 @@ pub fn kind_of(refused: &str) -> RemarkKind {
     }
 }
 
-/// The text beside set-id bits that were meant for another owner.
-pub const OTHER_OWNER: &str = "its special bits are not restored: its owner is another";
-
-/// The ordinary permission bits: no set-uid, set-gid or sticky bit.
-pub const ORDINARY_BITS: u32 = 0o777;
 /// The bits that mean something for a folder: set-gid and sticky among them.
 pub const FOLDER_BITS: u32 = 0o3777;
-
-/// A file as it was made, before it got attributes: the next one that is made in the same way is the same.
-#[derive(Debug, Clone, Copy)]
-pub struct NewFile {
-    look: Look,
-    /// True if it inherited ACLs, or may have.
-    has_acls: bool,
-}
 
 /// Gives attributes; each function that does returns what the file system refuses, in words. What this process may not
 /// restore at all it leaves out without a word.
@@ -92,25 +76,6 @@ impl AttributeWriter {
     /// Returns the powers of this process.
     pub fn powers(&self) -> &Powers {
         self.owners.powers()
-    }
-
-    /// Takes the ACLs away that were inherited; returns true if there were any.
-    pub fn clear_acls(&self, fd: impl AsFd) -> io::Result<bool> {
-        // Most have no attributes at all, which one question tells.
-        if sys::flistxattr_query(&fd) == Ok(0) {
-            return Ok(false);
-        }
-        let mut had_any = false;
-        for name in ACLS {
-            match sys::fremovexattr(&fd, name) {
-                Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                result => {
-                    result?;
-                    had_any = true;
-                }
-            }
-        }
-        Ok(had_any)
     }
 
     /// Returns the mode with which a file is made: set-id bits come when it has its content and its owner.
@@ -180,32 +145,15 @@ impl AttributeWriter {
 
     /// Gives a file its attributes.
     pub fn set_file(&mut self, file: &File, record: &FileRecord) -> io::Result<Vec<String>> {
-        let (owner, mtime) = (record.owner(), record.modified());
-        let mode = record.mode.map(|mode| self.mode_of_file(mode, &owner));
-        self.set(file.as_fd(), mode, &owner, mtime, &record.xattrs)
+        let given = self.of_file(record);
+        self.set(file.as_fd(), &given)
     }
 
-    /// Does the same for a file that was just made, as `known` says that such files are made; looks at it if that is
-    /// nothing.
-    pub fn set_new_file(
-        &mut self,
-        file: &File,
-        record: &FileRecord,
-        known: &mut Option<NewFile>,
-    ) -> io::Result<Vec<String>> {
-        let made = match *known {
-            Some(made) => made,
-            None => {
-                let look = Look::of(file)?;
-                let has_acls = self.clear_acls(file)?;
-                let made = NewFile { look, has_acls };
-                *known = Some(made).filter(|made| !made.has_acls);
-                made
-            }
-        };
-        let (owner, mtime) = (record.owner(), record.modified());
+    /// Returns the attributes that a file gets.
+    pub fn of_file<'a>(&mut self, record: &'a FileRecord) -> GivenAttributes<'a> {
+        let owner = record.owner();
         let mode = record.mode.map(|mode| self.mode_of_file(mode, &owner));
-        self.give(file.as_fd(), made, mode, &owner, mtime, &record.xattrs)
+        self.given(mode, &owner, record.modified(), &record.xattrs)
     }
 
     /// Gives a single file its attributes, as an import planned them.
@@ -221,13 +169,8 @@ impl AttributeWriter {
             gid,
             ..Owner::default()
         };
-        self.set(
-            file.as_fd(),
-            Some(planned.mode),
-            &owner,
-            mtime,
-            &planned.xattrs,
-        )
+        let given = self.given(Some(planned.mode), &owner, mtime, &planned.xattrs);
+        self.set(file.as_fd(), &given)
     }
 
     /// Gives a folder its attributes.
@@ -237,79 +180,33 @@ impl AttributeWriter {
         record: &FolderRecord,
     ) -> io::Result<Vec<String>> {
         let mode = record.mode.map(AttributeWriter::mode_of_folder);
-        self.set(folder, mode, &record.owner, record.mtime, &record.xattrs)
+        let given = self.given(mode, &record.owner, record.mtime, &record.xattrs);
+        self.set(folder, &given)
     }
 
-    fn set(
+    fn set(&mut self, fd: BorrowedFd<'_>, given: &GivenAttributes<'_>) -> io::Result<Vec<String>> {
+        let refused = given.give(fd, NewFile::inspect(fd)?)?;
+        Ok(self.say(refused))
+    }
+
+    fn given<'a>(
         &mut self,
-        fd: BorrowedFd<'_>,
         mode: Option<u32>,
         owner: &Owner,
         mtime: Option<Modified>,
-        xattrs: &Xattrs,
-    ) -> io::Result<Vec<String>> {
-        let made = NewFile {
-            look: Look::of(fd)?,
-            has_acls: self.clear_acls(fd)?,
-        };
-        self.give(fd, made, mode, owner, mtime, xattrs)
-    }
-
-    /// Gives attributes to something that is as `made` says, and has no ACLs any more.
-    fn give(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        made: NewFile,
-        mode: Option<u32>,
-        owner: &Owner,
-        mtime: Option<Modified>,
-        xattrs: &Xattrs,
-    ) -> io::Result<Vec<String>> {
-        let mut refused = Vec::new();
-        let mut mode = mode;
-        // A new owner takes away bits of the mode, and a mode may keep us from setting attributes.
-        let look = made.look;
-        let mut is_mode_kept = xattrs.is_empty() && !made.has_acls;
-        if let Some((uid, gid)) = self.new_owner(&look, owner) {
-            is_mode_kept = false;
-            let given = sys::fchown(fd, Some(uid), Some(gid));
-            let is_refused = self.accept_owner(given, (uid, gid), &mut refused)?;
-            // Set-id bits were meant for another owner then.
-            if let Some(bits) = mode
-                && is_refused
-                && look.what == NodeKind::File
-                && bits & !ORDINARY_BITS != 0
-            {
-                mode = Some(bits & ORDINARY_BITS);
-                refused.push(OTHER_OWNER.to_owned());
-            }
+        xattrs: &'a Xattrs,
+    ) -> GivenAttributes<'a> {
+        let owner = self.owner(owner);
+        let mut xattrs = Cow::Borrowed(xattrs);
+        if !xattrs.keys().all(|name| self.may_set(name)) {
+            xattrs.to_mut().retain(|name, _| self.may_set(name));
         }
-        for (name, value) in xattrs {
-            if self.may_set(name) {
-                let given = sys::fsetxattr(fd, name.as_str(), value, XattrFlags::empty());
-                let count = refused.len();
-                accept(given, &mut refused, || not_restored(name))?;
-                // The bits of the group are the most that the ACL granted: without it the group would have them.
-                if let Some(bits) = mode
-                    && refused.len() > count
-                    && name == ACLS[0]
-                {
-                    is_mode_kept = false;
-                    mode = Some(without_acl(bits));
-                    refused.extend((bits & GROUP_BITS != 0).then(|| GROUP_CLOSED.to_owned()));
-                }
-            }
+        GivenAttributes {
+            mode,
+            owner,
+            mtime,
+            xattrs,
         }
-        if let Some(mode) = mode
-            && !(is_mode_kept && look.mode == mode)
-        {
-            sys::fchmod(fd, Mode::from_raw_mode(mode))?;
-        }
-        if let Some(mtime) = mtime {
-            let given = sys::futimens(fd, &timestamps(mtime));
-            accept(given, &mut refused, || NO_TIME.to_owned())?;
-        }
-        Ok(refused)
     }
 
     /// Gives a symbolic link its attributes.
@@ -319,133 +216,44 @@ impl AttributeWriter {
         name: &OsStr,
         record: &LinkRecord,
     ) -> io::Result<Vec<String>> {
-        let mut refused = Vec::new();
+        let mut refused = Refusals::default();
         let look = Look::at(parent, name)?;
-        if let Some((uid, gid)) = self.new_owner(&look, &record.owner) {
+        if let Some(owner) = new_owner(&look, self.owner(&record.owner)) {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
-            let given = sys::chownat(parent, name, Some(uid), Some(gid), flags);
-            self.accept_owner(given, (uid, gid), &mut refused)?;
+            refused.accept_owner(owner, |uid, gid| {
+                sys::chownat(parent, name, Some(uid), Some(gid), flags)
+            })?;
         }
         if let Some(mtime) = record.mtime {
             let times = timestamps(mtime);
             let given = sys::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW);
-            accept(given, &mut refused, || NO_TIME.to_owned())?;
+            refused.accept_time(given)?;
         }
-        Ok(refused)
+        Ok(self.say(refused))
     }
 
-    /// Returns true if an owner is refused, and says so of the first thing that it is refused for.
-    fn accept_owner(
-        &mut self,
-        given: Result<(), Errno>,
-        (uid, gid): (Uid, Gid),
-        refused: &mut Vec<String>,
-    ) -> io::Result<bool> {
-        let mut said = Vec::new();
-        let (uid, gid) = (uid.as_raw(), gid.as_raw());
-        accept(given, &mut said, || format!("{NO_OWNER} {uid}:{gid}"))?;
-        let is_refused = !said.is_empty();
+    /// Returns the sentences for refusals: an owner is named only for the first thing that it is refused for.
+    pub fn say(&mut self, refused: Refusals) -> Vec<String> {
+        let Refusals { owner, mut others } = refused;
         if self.refused.len() >= MAX_OWNERS {
             self.refused.clear();
         }
-        if is_refused && self.refused.insert((uid, gid)) {
-            refused.append(&mut said);
+        if let Some((ids, sentence)) = owner
+            && self.refused.insert(ids)
+        {
+            others.insert(0, sentence);
         }
-        Ok(is_refused)
+        others
     }
 
     /// Tries to give what is open to an owner, as [`AttributeWriter::set_file`] would, if it is not theirs already; `look`
     /// is from when it was made. Returns what the file system refuses, in the same words.
     pub fn try_owner(&mut self, fd: impl AsFd, look: &Look, owner: &Owner) -> Option<String> {
-        let (uid, gid) = self.new_owner(look, owner)?;
-        let mut refused = Vec::new();
-        let given = sys::fchown(fd, Some(uid), Some(gid));
-        let say = || format!("{NO_OWNER} {}:{}", uid.as_raw(), gid.as_raw());
+        let owner = new_owner(look, self.owner(owner))?;
+        let mut refused = Refusals::default();
+        let given = refused.accept_owner(owner, |uid, gid| sys::fchown(&fd, Some(uid), Some(gid)));
         // Any other error ends the restore itself.
-        accept(given, &mut refused, say).ok()?;
-        refused.pop()
-    }
-
-    /// Returns the owner that is to be given, if it is not the one that is there.
-    fn new_owner(&mut self, look: &Look, owner: &Owner) -> Option<(Uid, Gid)> {
-        if self.privilege == Privilege::Ours {
-            return None;
-        }
-        let (uid, gid) = self.owner(owner);
-        let (uid, gid) = (uid.unwrap_or(look.uid), gid.unwrap_or(look.gid));
-        let is_new = (uid, gid) != (look.uid, look.gid);
-        is_new.then(|| (Uid::from_raw(uid), Gid::from_raw(gid)))
-    }
-}
-
-fn not_restored(name: &str) -> String {
-    format!("its attribute {} is not restored", shown(name.as_bytes()))
-}
-
-/// Returns what a file system without attributes of this name refuses, in the words of [`AttributeWriter::set_file`].
-pub fn unsupported(name: &str) -> String {
-    let error = io::Error::from(Errno::OPNOTSUPP);
-    format!("{}: {error}", not_restored(name))
-}
-
-/// Returns what is said of an ACL that names users or groups which are not here.
-pub fn unknown_ids(name: &str) -> String {
-    format!(
-        "{}: it names a user or a group that this container does not have",
-        not_restored(name)
-    )
-}
-
-/// The permission bits of the group.
-const GROUP_BITS: u32 = 0o070;
-/// The text beside an ACL that is not restored.
-pub const GROUP_CLOSED: &str = "its group may do nothing with it, because its ACL is not restored";
-
-/// Returns the mode of something whose ACL is not restored: the bits of the group were the mask of the ACL, acl(5), and
-/// more than the group itself had.
-pub fn without_acl(mode: u32) -> u32 {
-    mode & !GROUP_BITS
-}
-
-/// Adds a message to `refused` if the file system, or our rights, cannot do it; returns any other error.
-fn accept(
-    result: Result<(), Errno>,
-    refused: &mut Vec<String>,
-    say: impl FnOnce() -> String,
-) -> io::Result<()> {
-    match result {
-        Err(
-            error @ (Errno::PERM
-            | Errno::ACCESS
-            | Errno::INVAL
-            | Errno::OPNOTSUPP
-            | Errno::NOSYS
-            | Errno::RANGE
-            | Errno::TOOBIG
-            | Errno::OVERFLOW),
-        ) => {
-            refused.push(format!("{}: {}", say(), io::Error::from(error)));
-            Ok(())
-        }
-        // No room for one more attribute looks the same as a full disk, but ends with it.
-        Err(Errno::NOSPC) => {
-            refused.push(format!("{}: the file system has no room for it", say()));
-            Ok(())
-        }
-        result => Ok(result?),
-    }
-}
-
-/// Returns the timestamps that set the time of the last change; that of the last access stays.
-pub fn timestamps(mtime: Modified) -> Timestamps {
-    Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: mtime.seconds,
-            tv_nsec: mtime.nanoseconds.into(),
-        },
+        given.ok()?;
+        refused.owner.map(|(_, sentence)| sentence)
     }
 }

@@ -4,11 +4,9 @@
 use std::{collections::HashMap, io, path::Path};
 
 use super::{
-    attributes::{
-        AttributeWriter, GROUP_CLOSED, ORDINARY_BITS, OTHER_OWNER, Privilege, unknown_ids,
-        unsupported, without_acl,
-    },
+    attributes::{AttributeWriter, Privilege},
     beneath::{ACLS, Look, Top, has_xattr_support},
+    given::{GROUP_CLOSED, ORDINARY_BITS, OTHER_OWNER, unknown_ids, unsupported, without_acl},
 };
 use crate::{
     disk::publish::Draft,

@@ -19,8 +19,9 @@ use rustix::{
 };
 
 use super::{
-    attributes::{AttributeWriter, Privilege, timestamps},
+    attributes::{AttributeWriter, Privilege},
     beneath::{Folders, Look, NodeKind, Top, is_gone, open_file, split, xattrs},
+    given::timestamps,
     holes::copy_file,
     walk::{Met, walk, walk_all},
 };

@@ -3,10 +3,12 @@
 pub mod attributes;
 pub mod beneath;
 pub mod foresight;
+pub mod given;
 mod holes;
 pub mod keep;
 pub mod links;
 pub mod listing;
+mod making;
 pub mod names;
 pub mod owners;
 pub mod powers;
@@ -32,6 +34,7 @@ use rustix::{
 use self::{
     attributes::AttributeWriter,
     beneath::{Folders, Look, Top, split},
+    given::clear_acls,
     holes::copy_file,
 };
 pub use self::{
@@ -203,7 +206,7 @@ fn build(
         warnings: Named::default(),
     };
     // A default ACL of the folder above would go down into everything.
-    building.attributes.clear_acls(&top)?;
+    clear_acls(&top)?;
     if let (Begun::Filled, Taking::Move { refused, .. }) = (begun, restoring.taking) {
         for refused in refused {
             building.warnings.add(|| refused.clone());

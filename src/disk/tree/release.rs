@@ -9,8 +9,8 @@ use rustix::{
 };
 
 use super::{
-    attributes::timestamps,
     beneath::{Folders, Look, NodeKind, Top, is_gone, split},
+    given::timestamps,
     keep::{is_gone_or_in_the_way, next_below},
     walk::{Met, walk, walk_all},
 };

@@ -22,7 +22,7 @@ use crate::{
     context::Context,
     disk::{
         NewFolders, folder_of, in_real_folder,
-        publish::{Draft, Existing},
+        publish::{ClosedDraft, Draft, Existing},
         staging::{self, EXTRACT, Staging},
         tree::{Privilege, unpack::Unpacking},
     },
@@ -37,6 +37,9 @@ use crate::{
     store::address::require_path,
     work::{space, stdout::Stdout},
 };
+
+/// The most drafts that are open at a time; those of further entries are closed until the archive is proven.
+const MOST_OPEN: usize = 100;
 
 /// Takes the entries and directories called `names` out of an archive.
 pub fn extract(
@@ -81,7 +84,8 @@ fn extract_from(
         bytes: 0,
         listed: BTreeSet::new(),
         drafts: BTreeMap::new(),
-        unpacking: Unpacking::new(Privilege::Ours),
+        closed: BTreeMap::new(),
+        unpacking: Unpacking::new(Privilege::Ours, context.threads),
         staging: None,
         folders: NewFolders::default(),
     };
@@ -96,10 +100,10 @@ fn extract_from(
         }
     };
     context.stop.check()?;
-    let mut drafts = sink.drafts;
+    let (mut drafts, mut closed) = (sink.drafts, sink.closed);
     // Folders that receive a file stay; empty ones go.
     let _folders = sink.folders;
-    let (directories, staging) = (sink.unpacking.finish(), sink.staging);
+    let (directories, staging) = (sink.unpacking.finish()?, sink.staging);
     let mut entries = Vec::new();
     let mut remarks = context.remarks();
     for name in names {
@@ -120,7 +124,15 @@ fn extract_from(
             )?);
             continue;
         }
-        let Some((mut draft, record)) = drafts.remove(name) else {
+        let open = |(draft, record): (ClosedDraft, FileRecord)| {
+            let draft = draft.open();
+            draft.map(|draft| (draft, record))
+        };
+        let draft = match drafts.remove(name) {
+            Some(draft) => Some(draft),
+            None => closed.remove(name).map(open).transpose()?,
+        };
+        let Some((mut draft, record)) = draft else {
             continue;
         };
         let path = match output {
@@ -191,7 +203,8 @@ struct Selected<'a> {
     /// The requested files that a listing has to name.
     listed: BTreeSet<EntryName>,
     drafts: BTreeMap<EntryName, (Draft, FileRecord)>,
-    /// Those of the names that are directories.
+    closed: BTreeMap<EntryName, (ClosedDraft, FileRecord)>,
+    /// Those of the names that are directories. It goes before the folder in which threads make files.
     unpacking: Unpacking,
     /// The place of the files of directories until all are there.
     staging: Option<Staging>,
@@ -303,6 +316,13 @@ impl Sink for Selected<'_> {
     }
 
     fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
+        if self.drafts.len() > MOST_OPEN
+            && let Some((draft, record)) = self.drafts.remove(name)
+        {
+            let closed = draft.close();
+            let closed = closed.with_context(|| format!("cannot keep a draft of {name}"))?;
+            self.closed.insert(name.clone(), (closed, record));
+        }
         self.unpacking.end(name, record)
     }
 

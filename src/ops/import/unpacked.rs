@@ -75,6 +75,7 @@ impl<'a> Unpacked<'a> {
         targets: &Targets,
     ) -> Result<Unpacked<'a>> {
         let mut sink = Unpack {
+            unpacking: Unpacking::new(context.privilege(), context.threads),
             settings,
             places,
             staging: None,
@@ -82,7 +83,6 @@ impl<'a> Unpacked<'a> {
             home: &settings.home(),
             selection: &request.selection,
             targets,
-            unpacking: Unpacking::new(context.privilege()),
             listings: BTreeSet::new(),
             largest: 0,
             steps: Vec::new(),
@@ -95,8 +95,8 @@ impl<'a> Unpacked<'a> {
         }
         let verified = request.archive.read(context, "unpacking", &mut sink)?;
         let bytes = sink.bytes;
+        let finished = sink.unpacking.finish()?;
         let staging = sink.staging.context("the archive has no manifest")?;
-        let finished = sink.unpacking.finish();
         let manifest = verified.manifest();
         context.tell(RestoreEvent::Unpacked {
             version: manifest.hookshot_version.clone(),

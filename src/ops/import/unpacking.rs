@@ -36,6 +36,8 @@ use crate::{
 
 /// The unpacking of the requested entries that have a target into staging; the rest is only verified.
 pub struct Unpack<'a> {
+    /// The files of directories. It goes before the folder in which threads make them.
+    pub unpacking: Unpacking,
     pub settings: &'a Settings,
     /// The folders that may hold it, in order of preference.
     pub places: &'a [PathBuf],
@@ -45,7 +47,6 @@ pub struct Unpack<'a> {
     pub home: &'a Path,
     pub selection: &'a Selection,
     pub targets: &'a Targets,
-    pub unpacking: Unpacking,
     /// True if nothing is put in place: files of directories, but for databases, are verified and not unpacked.
     pub is_rehearsed: bool,
     /// The listings among the entries.

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     disk::tree::{
-        attributes::without_acl,
         beneath::{ACLS, split},
+        given::without_acl,
     },
     model::{
         entry_name::EntryName,
@@ -346,4 +346,38 @@ fn is_acl(name: &str) -> bool {
 /// forbids, or it itself does.
 fn is_first(name: &str) -> bool {
     is_acl(name) || name == "security.capability"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{digest::Digest, relative::RelativeName};
+
+    fn file(name: &str) -> ListingLine {
+        let entry = EntryName::new(&format!("data/{name}")).expect("a name");
+        let mut record = FileRecord::new(entry, Digest::of(b""), 0);
+        record.mode = Some(0o676);
+        for name in ["user.a", ACLS[0]] {
+            record.xattrs.insert(name.to_owned(), vec![7]);
+        }
+        let name = RelativeName::new(name.as_bytes()).expect("a name");
+        ListingLine {
+            name,
+            node: ListedNode::File(Box::new(record)),
+        }
+    }
+
+    #[test]
+    fn an_acl_that_is_left_out_takes_the_permissions_of_its_mask_along() {
+        let kept = |is_kept: &dyn Fn(&str) -> bool| {
+            let mut line = file("a");
+            strip(&mut line, is_kept);
+            let record = line.file().expect("a file");
+            (record.xattrs.len(), record.mode)
+        };
+        assert_eq!(kept(&|_| true), (2, Some(0o676)));
+        assert_eq!(kept(&is_first), (1, Some(0o676)));
+        assert_eq!(kept(&|name| name == "user.a"), (1, Some(0o606)));
+        assert_eq!(kept(&|_| false), (0, Some(0o606)));
+    }
 }
