@@ -29,6 +29,8 @@ pub const MAX_LINK_BYTES: usize = 4095;
 pub const MAX_XATTR_BYTES: usize = 64 << 10;
 /// The most directory sources of an archive.
 pub const MAX_TREES: usize = 1000;
+/// The most bytes of the name of a user or a group: LOGIN_NAME_MAX of Linux, limits.h(0p).
+pub const MAX_OWNER_NAME_BYTES: usize = 256;
 /// The most owners and groups that are remembered: an archive may name others for each of its files.
 pub const MAX_OWNERS: usize = 10_000;
 /// The most JSON values of a manifest that are kept as they are: tags, snapshots, and the values of known keys.

@@ -1035,6 +1035,41 @@ fn extract_gives_single_entries_with_their_modes() {
 }
 
 #[test]
+fn extract_of_many_entries_has_few_files_open() {
+    let machine = Machine::empty();
+    let config = "[backup]\nprefix = \"x\"\n[[backup.sources]]\nname = \"data\"\nkind = \"directory\"\npath = \"../data\"\n";
+    machine.write("etc/config.toml", config, 0o600);
+    let names: Vec<String> = (0..400).map(|number| format!("data/{number}")).collect();
+    for name in &names {
+        machine.write(name, name, 0o640);
+    }
+    let archive = machine.export("a.tar.gz");
+    let plain = machine.command();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 200 && exec \"$@\"", "sh"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .args(["extract", &archive, "-o", "x"])
+        .args(&names)
+        .current_dir(plain.get_current_dir().expect("a folder"));
+    for (key, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    support::finish(command, b"").exits(0);
+    for name in &names {
+        let path = format!("out/x/{name}");
+        assert_eq!(machine.read(&path), name.as_bytes());
+        assert_eq!(machine.mode(&path), 0o640);
+    }
+    let folder = machine.path("out/x/data").read_dir().expect("a folder");
+    assert_eq!(folder.count(), names.len());
+}
+
+#[test]
 fn verify_names_every_archive_and_every_fault() {
     let machine = Machine::new();
     let archive = machine.export("a.tar.gz");

@@ -1123,6 +1123,47 @@ const CASES: &[Case] = &[
         18,
         &["no_space"],
     ),
+    Case(
+        "a database in a directory of many files, and a temporary folder without room for it",
+        "mkdir data; mk data directory data; (cd data; seq 10001 | split -l 1 -a 4 - n)
+        sqlite3 data/app.db 'create table t(a); insert into t values(randomblob(6000000))'; hs export o/; echo 2 > data/naaaa; mount -t tmpfs -o size=6m n tmp
+        both import o/*; [ $(cat data/naaaa) = 1 ] && [ -z \"$(find . -name '*.rehearsal*')\" ] || rm real.rc",
+        0,
+        &[],
+    ),
+    Case(
+        "an import that cannot begin unpacks no file, as its dry run",
+        "strace -V > /dev/null || leave no strace; mkdir data; mk data directory data; echo 1 > data/f; hs export o/; echo 2 > data/f; chattr +i etc || leave no immutable files
+        hs() { strace -f -qq -A -o trace -e trace=file hookshot -q --config $PWD/etc/config.toml \"$@\"; }
+        both import o/*; grep -q '[.]rehearsal' trace && ! grep -qE '[.](rehearsal|staging)/data' trace || rm real.rc",
+        11,
+        &["target"],
+    ),
+    Case(
+        "a disk that is full when folders of excluded files get their times",
+        "strace -V > /dev/null || leave no strace; mkdir -p data/a/b; mk data directory data; echo 'exclude = [\"*.x\"]' >> etc/config.toml; echo 1 > data/a/b/f; echo x > data/a/b/e.x
+        hs export o/; echo 2 > data/a/b/f; cp -a data before
+        for number in $(seq 12); do
+            strace -f -qq -o /dev/null -e inject=utimensat:error=ENOSPC:when=$number hookshot -q --config $PWD/etc/config.toml import o/* > said 2>&1; code=$?
+            case $code in
+                0|3) ;;
+                18) touch full; diff -r before data && [ -z \"$(find . -name '.hookshot-*')\" ] || exit ;;
+                *) exit ;;
+            esac
+            rm -rf data data.bak; cp -a before data
+        done
+        [ -e full ] || exit; both import o/*; [ $(cat data/a/b/f data/a/b/e.x | tr -d '\\n') = 1x ] || rm real.rc",
+        0,
+        &[],
+    ),
+    Case(
+        "a folder that may not be written in a directory that an extraction builds in part",
+        "strace -V > /dev/null || leave no strace; mkdir -p data/a x; mk data directory data; echo 1 > data/a/f; echo 2 > data/b; chmod 500 data/a; hs export o/; echo 3 > data/b; chmod 777 x
+        user 'strace -f -qq -o /dev/null -e inject=syncfs:error=EIO hookshot -q --config $PWD/etc/config.toml extract o/* data -o x > said 2>&1'; [ $? = 1 ] && grep -q 'cannot sync' said && [ -z \"$(ls -A x)\" ] || exit
+        both import o/*; [ $(cat data/b) = 2 ] || rm real.rc",
+        0,
+        &[],
+    ),
 ];
 
 #[test]

@@ -8,7 +8,10 @@ use std::{
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::powers::Powers;
-use crate::model::{limits::MAX_OWNERS, tree::Owner};
+use crate::model::{
+    limits::{MAX_OWNER_NAME_BYTES, MAX_OWNERS},
+    tree::Owner,
+};
 
 /// The users and groups of this machine, as far as they were asked for.
 #[derive(Debug, Default)]
@@ -30,13 +33,18 @@ impl Owners {
     pub fn describe(&mut self, uid: u32, gid: u32) -> Owner {
         forget(&mut self.users);
         forget(&mut self.groups);
+        // An archive cannot hold another name.
+        let is_short = |name: &String| name.len() <= MAX_OWNER_NAME_BYTES;
         let user = self.users.entry(uid).or_insert_with(|| {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-            user.map(|user| user.name.into())
+            user.map(|user| user.name).filter(is_short).map(Into::into)
         });
         let group = self.groups.entry(gid).or_insert_with(|| {
             let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-            group.map(|group| group.name.into())
+            group
+                .map(|group| group.name)
+                .filter(is_short)
+                .map(Into::into)
         });
         Owner {
             user: user.clone(),

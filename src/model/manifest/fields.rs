@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fault::ManifestFault;
+use crate::model::limits::MAX_OWNER_NAME_BYTES;
 
 /// A JSON object whose values are looked up.
 pub(super) trait KeyLookup {
@@ -70,6 +71,14 @@ pub(super) fn octal(text: &str) -> Option<u32> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| is_octal && *mode <= 0o7777)
+}
+
+/// The description of the name of a user or a group, for messages.
+pub(super) const OWNER_NAME: &str = "a string of at most 256 bytes";
+
+/// Returns true if `name` can be that of a user or a group. Names are remembered, so that long ones would cost memory.
+pub(super) fn is_owner_name(name: &str) -> bool {
+    name.len() <= MAX_OWNER_NAME_BYTES
 }
 
 pub(super) fn read_id(value: &Value) -> Option<u32> {

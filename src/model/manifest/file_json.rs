@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     FileRecord,
-    fields::{Fields, read_id, read_mode},
+    fields::{Fields, OWNER_NAME, is_owner_name, read_id, read_mode},
     record_json,
 };
 use crate::model::{
@@ -76,8 +76,12 @@ pub(super) fn read_file(
         "a number of bytes from 0 to 2^60",
     );
     let mode = fields.optional("mode", read_mode, "an octal string, as in \"0600\"");
-    let user = fields.optional("user", &mut share, "a string");
-    let group = fields.optional("group", &mut share, "a string");
+    let mut share_owner = |value: &Value| match value.as_str() {
+        Some(name) if is_owner_name(name) => share(value),
+        _ => None,
+    };
+    let user = fields.optional("user", &mut share_owner, OWNER_NAME);
+    let group = fields.optional("group", &mut share_owner, OWNER_NAME);
     let uid = fields.optional("uid", read_id, "a number from 0 to 2^32 - 2");
     let gid = fields.optional("gid", read_id, "a number from 0 to 2^32 - 2");
     let mtime = fields.optional("mtime", Value::as_i64, "a time in Unix seconds");

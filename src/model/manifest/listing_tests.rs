@@ -138,7 +138,7 @@ fn lines_in_the_order_of_a_walk_are_good_and_others_are_not() {
 
 #[test]
 fn each_fault_of_a_line_is_named() {
-    let digest = "0".repeat(64);
+    let (digest, long) = ("0".repeat(64), "u".repeat(257));
     for (line, expected) in [
         ("[]", "is not an object"),
         ("{", "is not JSON"),
@@ -167,6 +167,16 @@ fn each_fault_of_a_line_is_named() {
         (
             r#"{"path":"data/a","kind":"folder","mode":"9"}"#,
             "`mode` must be",
+        ),
+        (
+            &format!(r#"{{"path":"data/a","kind":"folder","group":"{long}"}}"#),
+            "`group` must be a string of at most 256 bytes",
+        ),
+        (
+            &format!(
+                r#"{{"path":"data/a","size":1,"checksum":"{digest}","kind":"file","user":"{long}"}}"#
+            ),
+            "`user` must be a string of at most 256 bytes",
         ),
         (
             &format!(r#"{{"path":"data/a","checksum":"{digest}","size":-1}}"#),
@@ -223,7 +233,7 @@ fn ordinary() -> ListingLine {
         record.kind = Some("file".into());
         (record.uid, record.gid) = (Some(8), Some(0));
         (record.mtime, record.mtime_ns) = (Some(1_738_252_822), Some(7));
-        record.group = Some("mail".into());
+        record.group = Some("g".repeat(256).into());
     }
     line
 }

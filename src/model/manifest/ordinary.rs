@@ -5,7 +5,7 @@ use memchr::memchr2;
 
 use super::{
     FileRecord,
-    fields::octal,
+    fields::{is_owner_name, octal},
     file_json::{Texts, entry_name},
 };
 use crate::model::{
@@ -29,8 +29,8 @@ pub(super) fn read_ordinary(
     let checksum = scan.string()?.parse::<Digest>().ok()?;
     let kind = scan.optional(",\"kind\":", Scan::string)?;
     let mode = scan.optional(",\"mode\":", |scan| octal(scan.string()?))?;
-    let user = scan.optional(",\"user\":", Scan::string)?;
-    let group = scan.optional(",\"group\":", Scan::string)?;
+    let user = scan.optional(",\"user\":", Scan::owner_name)?;
+    let group = scan.optional(",\"group\":", Scan::owner_name)?;
     let uid = scan.optional(",\"uid\":", Scan::id)?;
     let gid = scan.optional(",\"gid\":", Scan::id)?;
     let mtime = scan.optional(",\"mtime\":", |scan| i64::try_from(scan.number()?).ok())?;
@@ -90,6 +90,11 @@ impl<'a> Scan<'a> {
         // Without an early end this takes many bytes at a time.
         let is_control = |found: bool, byte: &u8| found | (*byte <= 0x1f);
         (!text.as_bytes().iter().fold(false, is_control)).then_some(text)
+    }
+
+    /// Reads the name of a user or a group.
+    fn owner_name(&mut self) -> Option<&'a str> {
+        self.string().filter(|name| is_owner_name(name))
     }
 
     /// Reads a whole number that is not negative.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    fields::{Fields, read_id, read_mode},
+    fields::{Fields, OWNER_NAME, is_owner_name, read_id, read_mode},
     record::{FolderRecord, LinkRecord, Modified, Owner, Xattrs},
 };
 use crate::model::{
@@ -177,10 +177,13 @@ pub(super) fn read_link(fields: &mut Fields<'_>) -> Option<LinkRecord> {
 }
 
 fn read_owner(fields: &mut Fields<'_>) -> Owner {
-    let is_string = |value: &Value| value.as_str().map(Arc::from);
+    let read_name = |value: &Value| {
+        let name = value.as_str().filter(|name| is_owner_name(name));
+        name.map(Arc::from)
+    };
     Owner {
-        user: fields.optional("user", is_string, "a string"),
-        group: fields.optional("group", is_string, "a string"),
+        user: fields.optional("user", read_name, OWNER_NAME),
+        group: fields.optional("group", read_name, OWNER_NAME),
         uid: fields.optional("uid", read_id, "a number from 0 to 2^32 - 2"),
         gid: fields.optional("gid", read_id, "a number from 0 to 2^32 - 2"),
     }
