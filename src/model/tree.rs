@@ -2,7 +2,6 @@
 //! (docs/format.md, "Directories").
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     ffi::OsStr,
     ops::Bound,
@@ -108,10 +107,8 @@ impl Tree {
 
     /// Returns the destination of a path below the top if links lead it out of the directory at `place`.
     pub fn way_out(&self, relative: &[u8], place: &Path) -> Option<PathBuf> {
-        way_out(relative, place, &mut |link| {
-            self.links
-                .get(link)
-                .map(|link| Cow::Borrowed(link.target.as_slice()))
+        way_out(relative, place, &mut |path| {
+            self.links.get(path).map(|link| link.target.clone())
         })
     }
 
@@ -161,10 +158,10 @@ impl Tree {
 ///
 /// Resolved by names alone, against the directory as it will be. A link to a missing file, or in a circle, does not lead
 /// outside.
-pub fn way_out<'t>(
+pub fn way_out(
     relative: &[u8],
     place: &Path,
-    target_of: &mut dyn FnMut(&[u8]) -> Option<Cow<'t, [u8]>>,
+    target_of: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
 ) -> Option<PathBuf> {
     // The kernel follows at most this many links in one path (path_resolution(7)).
     const MOST_LINKS: usize = 40;
@@ -198,7 +195,7 @@ pub fn way_out<'t>(
         if links > MOST_LINKS {
             return None;
         }
-        let mut target = &*target;
+        let mut target = target.as_slice();
         at.pop();
         if target.first() == Some(&b'/') {
             let place = place.as_os_str().as_bytes();

@@ -140,10 +140,13 @@ mod tests {
         fn new(is_blind: bool) -> Directory {
             let folder = tempfile::tempdir().expect("a folder");
             let (top, scratch) = (folder.path().join("top"), folder.path().join("scratch"));
-            std::fs::create_dir_all(&scratch).expect("made");
+            let make = |path: &Path| rustix::fs::mkdir(path, rustix::fs::Mode::RWXU);
+            for folder in [&top, &scratch] {
+                make(folder).expect("made");
+            }
             let mut inodes = BTreeMap::new();
             for number in 0..10 {
-                std::fs::create_dir_all(top.join(format!("f{number}"))).expect("made");
+                make(&top.join(format!("f{number}"))).expect("made");
                 for file in 0..40 {
                     let name = format!("f{number}/{file}");
                     let file = File::create_new(top.join(&name)).expect("made");

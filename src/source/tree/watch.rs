@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use anyhow::Result;
 use rustix::{
     fs::{
         fstatfs,
@@ -35,6 +36,9 @@ const LOCAL: [i128; 7] = [
     0xca45_1a4e,
     0x0102_1994,
 ];
+
+/// A function that is told of the folder and the name of a file.
+pub type TellFile<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
 /// Folders that are watched.
 #[derive(Debug)]
@@ -103,10 +107,7 @@ impl Watch {
 
     /// Tells `visit` of the folder and the name of each file that came since the last call. Returns false, and watches
     /// nothing any more, if some were lost.
-    pub fn each(
-        &mut self,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<bool> {
+    pub fn each(&mut self, visit: &mut TellFile<'_>) -> Result<bool> {
         let Some(inotify) = &self.inotify else {
             return Ok(true);
         };

@@ -1,7 +1,6 @@
 //! The symbolic links of a directory while it is put together: those that lead outside are named.
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     path::Path,
@@ -71,7 +70,7 @@ impl LinkTargets {
         Ok(outside.finish())
     }
 
-    fn target(&self, path: &[u8]) -> Result<Option<Cow<'static, [u8]>>> {
+    fn target(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(at) = self.places.get(&self.hasher.hash_one(path)) else {
             return Ok(None);
         };
@@ -79,6 +78,6 @@ impl LinkTargets {
         if link != path {
             return Ok(None);
         }
-        Ok(Some(Cow::Owned(self.tape.read(next)?)))
+        Ok(Some(self.tape.read(next)?))
     }
 }

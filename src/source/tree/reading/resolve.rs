@@ -388,7 +388,7 @@ mod tests {
                     3 if is_replaced => {
                         tick();
                         sys::unlink(&temporary).expect("removed");
-                        // It gets the inode, where those are used again at once.
+                        // It gets the inode on file systems that use them again at once.
                         File::create_new(top.join("b/x")).map(drop).expect("made");
                     }
                     3 => sys::rename(&temporary, top.join("b/x")).expect("renamed"),
