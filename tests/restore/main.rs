@@ -13,6 +13,7 @@ mod listed;
 mod own_config;
 mod places;
 mod rehearsal;
+mod room;
 mod running;
 mod undo;
 mod usable;

@@ -26,13 +26,30 @@ impl Mounted {
         Mounted(folder.to_owned())
     }
 
+    /// A fresh ext4 of 32 MiB with so many inodes, in the file `image`; says why where the machine has none.
+    pub fn ext4(image: &Path, folder: &Path, inodes: u32) -> Result<Mounted, String> {
+        let inodes = inodes.to_string();
+        Mounted::made(image, folder, 32 << 20, "ext4", &["-F", "-N", &inodes])
+    }
+
     /// A fresh one of a `kind` that shares blocks between files, in the file `image`; says why where the machine has
     /// none.
     pub fn image(kind: &str, image: &Path, folder: &Path) -> Result<Mounted, String> {
+        Mounted::made(image, folder, 320 << 20, kind, &[])
+    }
+
+    fn made(
+        image: &Path,
+        folder: &Path,
+        bytes: u64,
+        kind: &str,
+        options: &[&str],
+    ) -> Result<Mounted, String> {
         let file = fs::File::create(image).expect("a file");
-        file.set_len(320 << 20).expect("room");
+        file.set_len(bytes).expect("room");
         let made = Command::new(format!("mkfs.{kind}"))
             .arg("-q")
+            .args(options)
             .arg(image)
             .output();
         let made = made.map_err(|error| format!("mkfs.{kind}: {error}"))?;

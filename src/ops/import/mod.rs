@@ -9,6 +9,7 @@ mod directory;
 mod lost;
 mod planning;
 mod request;
+mod room;
 mod selection;
 mod targets;
 mod unpacked;

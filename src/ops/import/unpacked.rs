@@ -80,6 +80,7 @@ impl<'a> Unpacked<'a> {
             places,
             staging: None,
             bytes: 0,
+            rooms: None,
             home: &settings.home(),
             selection: &request.selection,
             targets,

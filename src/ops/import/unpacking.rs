@@ -1,7 +1,7 @@
 //! The unpacking of an archive into staging.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     ffi::OsStr,
     io::{self, Write},
     os::unix::ffi::OsStrExt as _,
@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     children::{MAX_CHILDREN, first_names},
+    room::Rooms,
     selection::Selection,
     targets::Targets,
 };
@@ -44,6 +45,8 @@ pub struct Unpack<'a> {
     /// The folder that holds it, once its size is known.
     pub staging: Option<Staging>,
     pub bytes: u64,
+    /// The room that the files take, once the manifest is known.
+    pub rooms: Option<Rooms>,
     pub home: &'a Path,
     pub selection: &'a Selection,
     pub targets: &'a Targets,
@@ -143,53 +146,40 @@ impl Sink for Unpack<'_> {
         self.selection.check(self.settings, manifest)?;
         contents::check_sizes(self.settings, manifest, |name| self.selection.has(name))?;
         self.require_files(manifest)?;
-        let entries = manifest.files.iter();
-        let entries = entries.map(|(name, record)| (name, record.size, record.stored_bytes()));
-        let listed = manifest.directories.iter();
-        let listed = listed.map(|(name, listed)| (name, listed.bytes, listed.bytes));
-        let wanted = entries
-            .chain(listed)
-            .filter(|(name, ..)| self.is_wanted(name));
-        // A directory is one target of many entries. Free pages of a database are holes where it is unpacked.
-        let mut placed: BTreeMap<&PathBuf, u64> = BTreeMap::new();
         let (mut total, mut staged) = (0u64, 0u64);
-        for (name, size, stored) in wanted {
-            let source = self.settings.source_of(name);
-            let target = source.and_then(|source| self.targets.paths.get(&source.name));
-            if let Some(target) = target {
-                let bytes = placed.entry(target).or_default();
-                *bytes = bytes.saturating_add(size);
-                total = total.saturating_add(stored);
-                let record = manifest.files.get(name);
-                // The databases of a listed directory are unpacked in a rehearsal as well, and not known yet.
-                if !record.is_some_and(|record| self.is_passed_over(name, record)) {
-                    staged = staged.saturating_add(stored);
-                }
+        let mut rooms = Rooms::new(self.home, &self.targets.paths)?;
+        for (name, record) in &manifest.files {
+            let source = self.settings.source_of(name).map(|source| &source.name);
+            let source = source.filter(|source| self.targets.paths.contains_key(*source));
+            let Some(source) = source.filter(|_| self.is_wanted(name)) else {
+                continue;
+            };
+            rooms.add_file(source, record);
+            total = total.saturating_add(record.stored_bytes());
+            if !self.is_passed_over(name, record) {
+                staged = staged.saturating_add(record.stored_bytes());
             }
         }
-        let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
+        for (name, target) in &self.targets.paths {
+            if let Some(tree) = manifest.trees.get(name) {
+                rooms.add_tree(name, target, tree);
+            }
+            if let Some(listed) = manifest.directories.get(name) {
+                rooms.await_listing(name, target, listed);
+                total = total.saturating_add(listed.bytes);
+                // The databases of a listed directory are unpacked in a rehearsal as well, and not known yet.
+                staged = staged.saturating_add(listed.bytes);
+            }
+        }
         self.bytes = total;
+        // A rehearsal stages elsewhere, and still tells whether there would be room.
+        rooms.require()?;
+        self.rooms = Some(rooms);
         self.staging = Some(Staging::with_room(
             self.places,
             staged,
             "the unpacked archive",
         )?);
-        // A rehearsal stages elsewhere, and still tells whether there would be room.
-        space::require(self.home, total, "the unpacked archive")?;
-        // On the file system where it is staged a file is moved; on another one it needs room as well.
-        for target in placed
-            .keys()
-            .filter(|target| !survey::share_file_system(target, self.home))
-        {
-            let beside = placed
-                .iter()
-                .filter(|(other, _)| anchor(other) == anchor(target));
-            space::require(
-                &anchor(target),
-                sum(&mut beside.map(|(_, bytes)| *bytes)),
-                "the new files",
-            )?;
-        }
         Ok(())
     }
 
@@ -217,12 +207,17 @@ impl Sink for Unpack<'_> {
     }
 
     fn listing(&mut self, directory: &EntryName, listing: &Listing) -> Result<()> {
-        let target = self.targets.paths.get(directory);
-        if let Some(target) = target.filter(|target| is_mount_point(target)) {
+        let Some(target) = self.targets.paths.get(directory) else {
+            return Ok(());
+        };
+        if is_mount_point(target) {
             add_children(listing.lines(), target, &mut self.steps)?;
             self.require_journal()?;
         }
-        Ok(())
+        match &mut self.rooms {
+            Some(rooms) => rooms.add_listing(directory, listing),
+            None => Ok(()),
+        }
     }
 
     fn end(&mut self, name: &EntryName, record: &FileRecord) -> Result<()> {
