@@ -8,9 +8,10 @@ use std::{
     io::{self, Write as _},
     os::{
         fd::AsRawFd as _,
-        unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, Result};
@@ -98,7 +99,8 @@ impl Draft {
     }
 
     /// Closes the draft until it is published. It has a name then, which stays after a kill.
-    pub fn close(self) -> io::Result<ClosedDraft> {
+    pub fn close(mut self) -> io::Result<ClosedDraft> {
+        let origin = Origin::of(self.file())?;
         let path = match self.kind {
             Kind::Nameless(file) => tempfile::Builder::new()
                 .prefix(PREFIX)
@@ -109,6 +111,7 @@ impl Draft {
         Ok(ClosedDraft {
             folder: self.folder,
             path,
+            origin,
         })
     }
 
@@ -171,15 +174,62 @@ impl Draft {
 pub struct ClosedDraft {
     folder: PathBuf,
     path: TempPath,
+    origin: Origin,
 }
 
 impl ClosedDraft {
-    /// Opens the draft again.
+    /// Opens the draft again. Refuses another file at its path: the content of that one was not proven.
     pub fn open(self) -> io::Result<Draft> {
-        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let file = match options.open(&self.path) {
+            Ok(file) if Origin::of(&file)? == self.origin => file,
+            Ok(_) => return Err(self.swapped().into()),
+            // A link, a folder, nothing at all.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ELOOP | libc::EISDIR | libc::ENOENT | libc::ENXIO)
+                ) =>
+            {
+                return Err(self.swapped().into());
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Draft {
             folder: self.folder,
             kind: Kind::Named(NamedTempFile::from_parts(file, self.path)),
+        })
+    }
+
+    fn swapped(&self) -> Failure {
+        let message = format!(
+            "{} is not the file that was written there: another process has replaced it",
+            self.path.display()
+        );
+        Failure::new(error::Kind::Failed, message)
+            .hint("use a folder to which no other user may write")
+    }
+}
+
+/// What tells a file from all others. The number of one that is gone may be given again, but not its time of birth.
+#[derive(Debug, PartialEq, Eq)]
+struct Origin {
+    device: u64,
+    inode: u64,
+    born: Option<SystemTime>,
+}
+
+impl Origin {
+    fn of(file: &File) -> io::Result<Origin> {
+        let metadata = file.metadata()?;
+        Ok(Origin {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            born: metadata.created().ok(),
         })
     }
 }
@@ -271,6 +321,36 @@ mod tests {
             assert_eq!(std::fs::read(&path).expect("the file"), b"content");
             assert_eq!(names(), ["file"]);
             std::fs::remove_file(&path).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_closed_draft_that_was_swapped_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let other = folder.path().join("other");
+        std::fs::write(&other, b"other").expect("written");
+        type Swap = fn(&Path, &Path) -> io::Result<()>;
+        let swaps: [Swap; 5] = [
+            |other, path| std::os::unix::fs::symlink(other, path),
+            |other, path| std::fs::rename(other, path),
+            // It may get the number of the one that is gone.
+            |_, path| std::fs::write(path, b"other"),
+            |_, path| std::fs::create_dir(path),
+            |_, _| Ok(()),
+        ];
+        for swap in swaps {
+            let mut draft = Draft::create(folder.path()).expect("a draft");
+            draft.file().write_all(b"content").expect("written");
+            let closed = draft.close().expect("closed");
+            // Births are told apart by the clock's ticks.
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            std::fs::remove_file(&closed.path).expect("removed");
+            swap(&other, &closed.path).expect("swapped");
+            let Err(refused) = closed.open() else {
+                panic!("opened");
+            };
+            let message = refused.to_string();
+            assert!(message.contains("another process"), "{message}");
         }
     }
 
