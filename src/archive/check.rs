@@ -230,7 +230,7 @@ impl<'a> ArchiveCheck<'a> {
             return Ok(());
         }
         self.files.end(&mut self.faults).map_err(Abort::Sink)?;
-        let mut incoming = self.incoming(name, record.size, &manifest)?;
+        let mut incoming = self.incoming(name, record.size.min(member.size), &manifest)?;
         let is_good = self.has_size(name, record, &member)?
             && match self.content(name, record, tar, incoming.as_mut()) {
                 Err(abort) => {

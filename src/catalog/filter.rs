@@ -3,12 +3,12 @@
 use std::{num::NonZeroUsize, str::FromStr};
 
 use anyhow::Result;
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Timelike as _, Utc};
 
 use super::{
     each::Hosts,
     input::{ArchiveInput, Candidates},
-    repository::{ArchiveListing, Manifests, OtherFile, Repository},
+    repository::{ArchiveListing, ListedArchive, Manifests, Naming, OtherFile, Repository},
     target::Target,
 };
 use crate::{
@@ -16,8 +16,12 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     model::{manifest::Manifest, quantity::TimeLimit},
+    store::is_cold,
     work::cancel::Stop,
 };
+
+/// The number of manifests in a row that a destination may refuse before no further one is asked for.
+const PATIENCE: usize = 3;
 
 /// A selection of archives. The default selects all.
 #[derive(Debug, Clone, Default)]
@@ -89,10 +93,11 @@ impl Moment {
                 next.map_or(DateTime::<Utc>::MAX_UTC, |next| next.begins(now))
             }
             Moment::Time(_) | Moment::Age(_) => {
-                let begins = self.begins(now);
-                begins
-                    .checked_add_signed(TimeDelta::seconds(1))
-                    .unwrap_or(begins)
+                // Archives have times of whole seconds.
+                let begins = self.begins(now).with_nanosecond(0);
+                let ends =
+                    begins.and_then(|begins| begins.checked_add_signed(TimeDelta::seconds(1)));
+                ends.unwrap_or(DateTime::<Utc>::MAX_UTC)
             }
         }
     }
@@ -108,8 +113,14 @@ impl ArchiveFilter {
         !self.tags.is_empty() || self.app.is_some() || self.host.is_some()
     }
 
-    fn is_in_time(&self, time: DateTime<Utc>) -> bool {
-        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
+    /// Returns true if the archive is of the wanted time. One of which only the day is known may be of any time of it.
+    fn is_in_time(&self, listed: &ListedArchive) -> bool {
+        let first = listed.time;
+        let last = match listed.naming == Naming::Day && listed.created.is_none() {
+            true => first + TimeDelta::hours(24) - TimeDelta::seconds(1),
+            false => first,
+        };
+        self.since.is_none_or(|since| last >= since) && self.until.is_none_or(|until| first < until)
     }
 
     fn fits(&self, manifest: &Manifest) -> bool {
@@ -134,27 +145,34 @@ impl ArchiveFilter {
             return Ok(0);
         }
         let all = listing.archives.len();
-        let (mut kept, mut unknown) = (Vec::new(), 0);
+        let (mut kept, mut unknown, mut failures) = (Vec::new(), 0, 0);
         for listed in std::mem::take(&mut listing.archives) {
             if self.last.is_some_and(|last| kept.len() >= last.get()) {
                 break;
             }
-            if !self.is_in_time(listed.time) {
+            if !self.is_in_time(&listed) {
                 continue;
             }
             if self.asks_manifest() {
                 stop.check()?;
                 let why = match repository.manifest(&listed.stored.name) {
                     Ok(Some(manifest)) if self.fits(&manifest) => None,
-                    Ok(Some(_)) => continue,
+                    Ok(Some(_)) => {
+                        failures = 0;
+                        continue;
+                    }
                     Ok(None) => Some("its manifest cannot be read without all of it".to_owned()),
-                    Err(error) => match Failure::of(&error) {
-                        Failure {
-                            kind: Kind::Interrupted(_),
-                            ..
-                        } => return Err(error),
-                        failure => Some(failure.message),
-                    },
+                    Err(error) => {
+                        let failure = Failure::of(&error);
+                        failures += 1;
+                        match failure.kind {
+                            // It was removed since it was listed.
+                            Kind::NotFound => continue,
+                            Kind::Interrupted(_) => return Err(error),
+                            _ if failures == PATIENCE && !is_cold(&failure) => return Err(error),
+                            _ => Some(failure.message),
+                        }
+                    }
                 };
                 if let Some(reason) = why {
                     unknown += 1;
@@ -179,7 +197,7 @@ impl ArchiveFilter {
 pub struct FilteredInputs {
     /// The archives, the newest first; at least one, or else a file in `other_files`.
     pub archives: Vec<ArchiveInput>,
-    /// Files of which it is not known if they are such archives, and those that are not archives.
+    /// Files of which it is not known if they are such archives.
     pub other_files: Vec<OtherFile>,
 }
 
@@ -195,9 +213,14 @@ pub fn filtered_inputs(
         return Err(one_archive(&target.shown()).into());
     };
     let repository = destination.repository;
-    let mut listing = repository.list(hosts.prefix(settings), Manifests::OfAll)?;
+    // Without filters, every archive of a folder is meant.
+    let prefix = match target {
+        Target::Path(_) | Target::Standard => None,
+        Target::Named(_) | Target::Url(_) => hosts.prefix(settings),
+    };
+    let mut listing = repository.list(prefix, Manifests::OfAll)?;
     let filtered = filter.apply(&context.stop, &*repository, &mut listing)?;
-    if listing.archives.is_empty() && listing.other_files.iter().all(|file| file.is_foreign) {
+    if listing.archives.is_empty() && listing.other_files.is_empty() {
         return Err(nothing_fits(&repository.shown(), filtered).into());
     }
     let archives = listing.archives.into_iter().map(|listed| {
@@ -250,6 +273,11 @@ mod tests {
         for wrong in ["", "2027", "7", "yesterday", "2027-1-31", "-7d", "7 days"] {
             assert!(wrong.parse::<Moment>().is_err(), "{wrong}");
         }
+        let ends = |text: &str| {
+            let moment: Moment = text.parse().expect(text);
+            moment.ends(now).to_rfc3339()
+        };
+        assert_eq!(ends("2027-01-31T03:00:00.5Z"), "2027-01-31T03:00:01+00:00");
         let day: Moment = "2027-01-31".parse().expect("a day");
         assert_eq!(day.ends(now).to_rfc3339(), "2027-02-01T00:00:00+00:00");
         let long: Moment = "99999999999d".parse().expect("an age");

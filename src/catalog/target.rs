@@ -134,7 +134,7 @@ impl Target {
         };
         let destination = place.open(context, settings)?;
         let archive = match archive {
-            Some(archive) => named(&destination, context, settings, archive)?,
+            Some(archive) => self.named(&destination, context, settings, archive)?,
             None => {
                 let prefix = &settings.schema.prefix;
                 destination
@@ -161,7 +161,7 @@ impl Target {
         let settings = settings()?;
         let destination = place.open(context, settings)?;
         let names = match archive {
-            Some(archive) => vec![named(&destination, context, settings, archive)?],
+            Some(archive) => vec![self.named(&destination, context, settings, archive)?],
             None => {
                 let prefix = &settings.schema.prefix;
                 destination
@@ -212,6 +212,26 @@ impl Target {
                 } => Err(error),
                 failure => Ok(ArchiveOutput::Unusable(word, failure)),
             },
+        }
+    }
+
+    /// Returns the name of an archive: of the newest one with a label for `@DESTINATION/KEY=VALUE`, else the name itself.
+    fn named(
+        &self,
+        destination: &Destination,
+        context: &Context,
+        settings: &Settings,
+        archive: String,
+    ) -> Result<String> {
+        match (self, archive.split_once('=')) {
+            (Target::Named(_), Some((key, value)))
+                if !key.is_empty() && !is_archive_file(&archive) =>
+            {
+                let prefix = &settings.schema.prefix;
+                let repository = &destination.repository;
+                repository.newest_with_tag(prefix, (key, value), context)
+            }
+            _ => Ok(archive),
         }
     }
 
@@ -283,24 +303,6 @@ impl NameOrAddress<'_> {
                 Destination::at(context, settings, address, read_back)
             }
         }
-    }
-}
-
-/// Returns the name of an archive: of the newest one with a label, for `KEY=VALUE`, else the name itself.
-fn named(
-    destination: &Destination,
-    context: &Context,
-    settings: &Settings,
-    archive: String,
-) -> Result<String> {
-    match archive.split_once('=') {
-        Some((key, value)) if !key.is_empty() && !is_archive_file(&archive) => {
-            let prefix = &settings.schema.prefix;
-            destination
-                .repository
-                .newest_with_tag(prefix, (key, value), context)
-        }
-        _ => Ok(archive),
     }
 }
 

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     model::{
-        entry_name::EntryName, manifest::MANIFEST_NAME, plan::Privacy, quantity::Size,
+        entry_name::EntryName,
+        manifest::{ListedDirectory, MANIFEST_NAME, MAX_LISTED_NAME_BYTES},
+        plan::Privacy,
+        quantity::Size,
         relative::is_tree_name,
     },
     source::{
@@ -48,6 +51,19 @@ pub(super) fn read(backup: &Section<'_>) -> Option<Vec<Source>> {
         if let Some(other) = sources[..at].iter().find(is_clash) {
             backup.refuse(format!(
                 "the sources {} and {} cannot both have their names",
+                other.name, one.name
+            ));
+        }
+        let listing = match &one.kind {
+            SourceKind::Directory(_) => ListedDirectory::listing_of(&one.name),
+            _ => None,
+        };
+        if let Some(other) = sources
+            .iter()
+            .find(|other| Some(&other.name) == listing.as_ref())
+        {
+            backup.refuse(format!(
+                "the source {} has the name that the list of files of the directory {} needs when it has many",
                 other.name, one.name
             ));
         }
@@ -141,6 +157,12 @@ fn entry_name(section: &Section<'_>, name: &str, kind: Option<&str>) -> Option<E
         }
         Ok(name) if kind == Some("directory") && !is_tree_name(&name) => {
             section.refuse(format!("the name of a directory has no slash: {name}"));
+            None
+        }
+        Ok(name) if kind == Some("directory") && ListedDirectory::listing_of(&name).is_none() => {
+            section.refuse(format!(
+                "the name of a directory has at most {MAX_LISTED_NAME_BYTES} bytes: {name}"
+            ));
             None
         }
         Ok(name) => Some(name),
@@ -248,6 +270,11 @@ active_command = "pgrep vacuum"
                 "name = \"{name}\"\nkind = \"file\"\npath = \"/x\""
             ))
         };
+        let directory = |name: &str| {
+            source(&format!(
+                "name = \"{name}\"\nkind = \"directory\"\npath = \"/y\""
+            ))
+        };
         for (text, says) in [
             (
                 "[backup]\nsources = 1".to_owned(),
@@ -296,6 +323,15 @@ active_command = "pgrep vacuum"
                 "no source may be called manifest.json",
             ),
             (file("a") + &file("a"), "cannot both have their names"),
+            (
+                file("a.files.jsonl") + &directory("a"),
+                "the list of files of the directory a needs",
+            ),
+            (
+                directory("a") + &directory("a.files.jsonl"),
+                "the list of files of the directory a needs",
+            ),
+            (directory(&"d".repeat(244)), "at most 243 bytes"),
             (file("a") + &file("a/b"), "cannot both have their names"),
             (
                 source("name = \"a/b\"\nkind = \"directory\"\npath = \"/x\""),

@@ -21,7 +21,7 @@ use semver::Version;
 pub use self::{
     fault::ManifestFault,
     file_json::MANIFEST_NAME,
-    listed::{LISTING_KIND, ListedDirectory},
+    listed::{LISTING_KIND, ListedDirectory, MAX_LISTED_NAME_BYTES},
     listing::{LineReader, ListingCheck, MAX_LISTING_FAULTS},
     record::{FileRecord, ListedNode, ListingLine},
 };

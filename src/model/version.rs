@@ -16,6 +16,8 @@ pub struct FormatVersion {
 impl FormatVersion {
     /// The newest version that this hookshot writes.
     pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 2 };
+    /// The first version with listings.
+    pub const LISTINGS: FormatVersion = FormatVersion { major: 1, minor: 2 };
     /// The version of archives without listings: older readers read them as well.
     pub const PLAIN: FormatVersion = FormatVersion { major: 1, minor: 1 };
 

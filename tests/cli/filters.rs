@@ -203,6 +203,31 @@ fn verify_and_copy_take_what_fits() {
 }
 
 #[test]
+fn a_damaged_archive_under_another_name_is_not_passed_over() {
+    let (machine, names) = shelf();
+    let shelf = machine.path("shelf");
+    let content = fs::read(shelf.join(&names[0])).expect("it");
+    let mut damaged = content.clone();
+    damaged[20..300].fill(0x55);
+    let folder = machine.path("other");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("before-upgrade.tar.gz"), damaged).expect("written");
+    let word = folder.to_str().expect("UTF-8");
+    machine.run(&["verify", word]).exits(13);
+    machine
+        .run(&["verify", word, "--since", "2024-01-01"])
+        .exits(3);
+    fs::write(folder.join(&names[0]), content).expect("written");
+    let run = machine.run(&["verify", word, "--since", "2024-01-01"]);
+    run.exits(3).says("before-upgrade.tar.gz is skipped");
+    // A folder may hold those of several machines.
+    let word = shelf.to_str().expect("UTF-8");
+    let json = machine.run(&["--json", "verify", word, "--since", "2025-01-10"]);
+    let json = json.exits(0).json();
+    assert_eq!(json["archives"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn a_label_names_the_newest_archive_that_has_it() {
     let (machine, names) = shelf();
     let archive = |word: &str| {

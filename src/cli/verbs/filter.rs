@@ -13,13 +13,13 @@ use crate::{
     context::Context,
 };
 
-/// Which archives.
+/// The options that select archives.
 #[derive(Debug, Args)]
 pub struct FilterArguments {
-    /// Only archives of this day (UTC) or time, and later ones; an age such as 7d or 12h
+    /// Only archives of this day (UTC) or time, and later ones; or an age: 7d, 12h, 30m (minutes)
     #[arg(long, value_name = "WHEN")]
     since: Option<Moment>,
-    /// Only archives of this day (UTC) or time, and earlier ones; an age such as 7d or 12h
+    /// Only archives of this day (UTC) or time, and earlier ones; or an age: 7d, 12h, 30m (minutes)
     #[arg(long, value_name = "WHEN")]
     until: Option<Moment>,
     /// Only archives with this label; may be given several times

@@ -8,8 +8,8 @@ use clap::Args;
 use super::filter::FilterArguments;
 use crate::{
     catalog::{
-        filter::filtered_inputs, input::ArchiveInput, tar_store::folder::archives_in,
-        target::Target,
+        filter::filtered_inputs, input::ArchiveInput, repository::OtherFile,
+        tar_store::folder::archives_in, target::Target,
     },
     cli::{
         app::{App, require_one_stdin},
@@ -44,7 +44,7 @@ pub struct VerifyArguments {
 impl VerifyArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         require_one_stdin(self.archives.iter())?;
-        let (mut locations, mut other_files) = (Vec::new(), Vec::new());
+        let (mut locations, mut other_files, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
         let filter = self.filter.filter(&app.context);
         for path in &self.archives {
             if !filter.is_everything() {
@@ -53,7 +53,7 @@ impl VerifyArguments {
                 let settings = app.settings()?;
                 let found = filtered_inputs(&app.context, settings, &target, hosts, &filter)?;
                 locations.extend(found.archives);
-                other_files.extend(found.other_files);
+                unknown.extend(found.other_files);
                 continue;
             }
             match app.input(path)? {
@@ -71,13 +71,16 @@ impl VerifyArguments {
             VerifyDepth::Bytes
         };
         let mut report = verify(&app.context, &locations, depth)?;
+        let skipped = |file: &OtherFile| format!("{} is skipped: {}", file.name, file.reason);
         for file in &other_files {
-            let message = format!("{} is skipped: {}", file.name, file.reason);
-            match file.is_unread {
-                true => report.remarks.undone(RemarkKind::Other, "", message),
-                false => report.remarks.warning(RemarkKind::Other, "", message),
-            }
+            let remarks = &mut report.remarks;
+            remarks.warning(RemarkKind::Other, "", skipped(file));
         }
+        for file in &unknown {
+            let remarks = &mut report.remarks;
+            remarks.undone(RemarkKind::Other, "", skipped(file));
+        }
+        other_files.extend(unknown);
         report.other_files = other_files;
         render::verify::show(&app.printer, &report, &app.context.scratch)
     }

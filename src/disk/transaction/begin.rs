@@ -2,7 +2,7 @@
 //! changes.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap, HashSet},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use super::{
     change::{Change, Names, New, PlacementMethod},
     copy::copy_private,
     home::Home,
-    journal::{Backup, FolderMarks, Identity, Journal, Phase, Replaces, TransactionStep},
+    journal::{FolderMarks, Identity, Journal, Phase, Replaces, TransactionStep},
     redo, swap,
 };
 use crate::disk::{
@@ -39,6 +39,8 @@ pub struct Transaction {
     journal: Journal,
     names: Names,
     folders: NewFolders,
+    /// The places of new files and folders, by their targets.
+    placed: HashMap<PathBuf, PathBuf>,
     committed: bool,
 }
 
@@ -73,6 +75,7 @@ impl Transaction {
             journal,
             names,
             folders,
+            placed: HashMap::new(),
             committed: false,
         };
         // If even this fails half-way, dropping the value cleans up.
@@ -127,29 +130,49 @@ impl Transaction {
                     Some(placed)
                 }
             };
+            if let Some(staged) = &staged {
+                self.placed.insert(change.target.clone(), staged.clone());
+            }
             let step = self.step(change, staged)?;
             self.journal.steps.push(step);
-            if let New::Backup { carry } = &change.new {
-                self.home.write(&self.journal)?;
-                let backup = change.backup();
-                carry(&backup).with_context(|| format!("cannot prepare {}", backup.display()))?;
-                let whole = survey::listing(&backup, &Rules::everything())?;
-                if let Some(folder) = last_folder(&mut self.journal) {
-                    folder.whole = whole;
-                }
+            if !matches!(change.new, New::Backup { .. }) {
+                self.mark(self.journal.steps.len() - 1)?;
             }
-            self.mark()?;
         }
+        self.carry(changes)?;
         let steps = self.journal.steps.iter();
         sync_folders(steps.map(|step| step.target.clone()))?;
         let steps = &self.journal.steps;
-        let is_replaced = |backup: &Backup| {
-            let mut steps = steps.iter().filter(|step| step.before.is_some());
-            steps.any(|step| step.backup == backup.path)
-        };
-        self.journal.backups.retain(|backup| !is_replaced(backup));
+        let replaced = steps.iter().filter(|step| step.before.is_some());
+        let replaced: HashSet<&PathBuf> = replaced.map(|step| &step.backup).collect();
+        self.journal
+            .backups
+            .retain(|backup| !replaced.contains(&backup.path));
         self.settle_folders(changes)?;
         Ok(refused)
+    }
+
+    /// Prepares the backups that a rollback brings back. The journal names all of them before the first one changes: a
+    /// mount point may have thousands.
+    fn carry(&mut self, changes: &[Change<'_>]) -> Result<()> {
+        let is_backup = |change: &Change<'_>| matches!(change.new, New::Backup { .. });
+        if changes.iter().any(is_backup) {
+            self.home.write(&self.journal)?;
+        }
+        for (at, change) in changes.iter().enumerate() {
+            let New::Backup { carry } = &change.new else {
+                continue;
+            };
+            let backup = change.backup();
+            carry(&backup).with_context(|| format!("cannot prepare {}", backup.display()))?;
+            let whole = survey::listing(&backup, &Rules::everything())?;
+            let step = self.journal.steps.get_mut(at);
+            if let Some(folder) = step.and_then(|step| step.folder.as_mut()) {
+                folder.whole = whole;
+            }
+            self.mark(at)?;
+        }
+        Ok(())
     }
 
     /// Gives the folders that were made owners and modes by what comes to lie in them.
@@ -216,10 +239,10 @@ impl Transaction {
         })
     }
 
-    /// Marks the new folder of the last step, if nothing else tells it from the old one.
-    fn mark(&mut self) -> Result<()> {
+    /// Marks the new folder of the step at this place, if nothing else tells it from the old one.
+    fn mark(&mut self, at: usize) -> Result<()> {
         let marker = self.names.marker();
-        let Some(step) = self.journal.steps.last_mut() else {
+        let Some(step) = self.journal.steps.get_mut(at) else {
             return Ok(());
         };
         let place = step.staged.as_ref().unwrap_or(&step.backup).clone();
@@ -264,12 +287,7 @@ impl Transaction {
 
     /// Returns the place of the new file for `target`, so that it can be locked before it gets its name.
     pub fn placed(&self, target: &Path) -> Option<&Path> {
-        let step = self
-            .journal
-            .steps
-            .iter()
-            .find(|step| step.target == target)?;
-        step.staged.as_deref()
+        self.placed.get(target).map(PathBuf::as_path)
     }
 
     /// Passes the commit point: from here on the work is finished, by us or by the next hookshot.
@@ -352,10 +370,6 @@ impl Refused {
             what,
         })
     }
-}
-
-fn last_folder(journal: &mut Journal) -> Option<&mut FolderMarks> {
-    journal.steps.last_mut()?.folder.as_mut()
 }
 
 /// Makes a change in the new folder that will be at `target` and lies at `placed`. Returns what was refused.

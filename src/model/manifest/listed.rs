@@ -23,6 +23,8 @@ use crate::model::{
 pub(super) const DIRECTORIES: &str = "directories";
 /// The end of the name of a listing, behind the name of its directory.
 const ENDING: &str = ".files.jsonl";
+/// The longest name, in bytes, of a directory that can have a listing.
+pub const MAX_LISTED_NAME_BYTES: usize = MAX_COMPONENT_BYTES - ENDING.len();
 /// The kind in the record of a listing.
 pub const LISTING_KIND: &str = "listing";
 

@@ -134,6 +134,12 @@ fn read_manifest(
     faults.extend(trees.faults);
     listed?;
     let directories = read_directories(&directories.unwrap_or_default(), faults);
+    if let Some(version) =
+        version.filter(|version| !directories.is_empty() && *version < FormatVersion::LISTINGS)
+    {
+        let fault = format!("has `{DIRECTORIES}`, which format {version} does not know");
+        faults.push(ManifestFault::Malformed(fault));
+    }
     if trees.records.len() + directories.len() > MAX_TREES {
         let fault = format!("lists more than {MAX_TREES} directories");
         faults.push(ManifestFault::Malformed(fault));

@@ -228,7 +228,10 @@ pub fn describe(
         let mut directory = listing.directory().clone();
         directory.secret = gathered.secret_listings.contains(name);
         let entry = directory.listing.clone();
-        if files.insert(entry, listing.record(created_at)).is_some() {
+        let is_taken = |other: &EntryName| {
+            gathered.trees.contains_key(other) || gathered.listings.contains_key(other)
+        };
+        if is_taken(&entry) || files.insert(entry, listing.record(created_at)).is_some() {
             return Err(taken(name, &directory.listing).into());
         }
         directories.insert(name.clone(), directory);

@@ -25,6 +25,7 @@ use crate::{
         limits::{BUFFER_BYTES, MAX_LINK_LINES_BYTES},
         manifest::{
             FileRecord, LISTING_KIND, LineReader, ListedDirectory, ListedNode, ListingLine,
+            MAX_LISTED_NAME_BYTES,
         },
         tree::FolderRecord,
     },
@@ -80,8 +81,11 @@ impl ListingSpool {
         let file = tempfile::tempfile_in(scratch)
             .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
         let directory = ListedDirectory::new(name, root);
-        let directory = directory.with_context(|| {
-            format!("the name of the source {name} is too long for a directory of many files")
+        let directory = directory.ok_or_else(|| {
+            let message =
+                format!("the name of the source {name} is too long for a directory of many files");
+            let hint = format!("give it a name of at most {MAX_LISTED_NAME_BYTES} bytes");
+            Failure::new(Kind::Usage, message).hint(hint)
         })?;
         Ok(ListingSpool {
             name: name.clone(),
