@@ -174,7 +174,10 @@ fn pack_members(bencher: Bencher, case: &(Kind, usize)) {
 fn unpack_members(bencher: Bencher, case: &(Kind, usize)) {
     let archive = case.0.archive();
     bencher.counter(BytesCount::new(ENTRY_BYTES)).bench(|| {
-        let input = Input::Seekable(Box::new(Cursor::new(archive)), tempfile::env::temp_dir());
+        let input = Input::Seekable(
+            Box::new(Cursor::new(archive)),
+            tempfile::env::temp_dir().into(),
+        );
         archive::read("archive", input, case.threads(), &mut Discard).expect("good")
     });
 }

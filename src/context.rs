@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use semver::Version;
 
 use crate::{
+    archive::scratch::ScratchFolders,
     disk::{life::Signs, tree::Privilege},
     model::limits::UNLISTED_FILES,
     source::behavior::SourceContext,
@@ -33,6 +34,8 @@ pub struct Context {
     pub version: Version,
     /// The folder for temporary copies.
     pub scratch: PathBuf,
+    /// The folder for listings of archives if that one lacks room for them; `None` if they have nowhere else to go.
+    pub spare: Option<PathBuf>,
     /// This program, for the helpers that it starts; `None` in a program that is not hookshot.
     pub program: Option<PathBuf>,
     /// Tells the files of this run apart from those of any other.
@@ -69,6 +72,7 @@ impl Context {
             hostname: None,
             version: Version::parse(env!("CARGO_PKG_VERSION"))?,
             scratch,
+            spare: None,
             program: None,
             unique: format!("{:x}-{nanoseconds:x}", std::process::id()),
             signs: Signs::default(),
@@ -102,6 +106,11 @@ impl Context {
             true => Privilege::Root,
             false => Privilege::Ours,
         }
+    }
+
+    /// Returns the folders for temporary files of a reader of archives.
+    pub fn scratch_folders(&self) -> ScratchFolders {
+        ScratchFolders::new(self.scratch.clone(), self.spare.clone())
     }
 
     /// Returns a reader that reports the bytes that pass, and ends when we are to stop.

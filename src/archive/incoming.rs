@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use memchr::memchr;
 
-use super::{fault::Fault, listing::Listing};
+use super::{fault::Fault, listing::Listing, scratch::ScratchFolders};
 use crate::{
     model::{
         entry_name::EntryName,
@@ -22,7 +22,9 @@ use crate::{
 
 /// The file of the listings of one archive, which has no name. It is made for the first of them.
 pub(super) struct ListingStore {
+    /// The folder of the file.
     scratch: PathBuf,
+    folders: ScratchFolders,
     file: Option<Arc<File>>,
     /// The end of the listings that are complete.
     end: u64,
@@ -31,10 +33,12 @@ pub(super) struct ListingStore {
 }
 
 impl ListingStore {
-    /// Makes a store in the folder `scratch`.
-    pub(super) fn new(scratch: PathBuf) -> ListingStore {
+    /// Makes a store in the first of `folders` that has room.
+    pub(super) fn new(folders: impl Into<ScratchFolders>) -> ListingStore {
+        let folders = folders.into();
         ListingStore {
-            scratch,
+            scratch: folders.first().to_owned(),
+            folders,
             file: None,
             end: 0,
             link_bytes: 0,
@@ -49,28 +53,12 @@ impl ListingStore {
         listed: &ListedDirectory,
         bytes: u64,
     ) -> Result<IncomingListing> {
-        let file = match &self.file {
-            Some(file) => file.clone(),
-            None => {
-                let shown = self.scratch.display();
-                let file = tempfile::tempfile_in(&self.scratch)
-                    .with_context(|| format!("cannot make a temporary file in {shown}"))?;
-                self.file.insert(Arc::new(file)).clone()
-            }
-        };
-        // A listing before it that was not good goes.
-        file.set_len(self.end)
-            .with_context(|| keeping(&self.scratch))?;
         // One line more than is promised ends it: a size that is a lie asks for no more room than the promise.
         let most = listed
             .lines()
             .saturating_add(1)
             .saturating_mul(MAX_LINE_BYTES as u64);
-        space::require(
-            &self.scratch,
-            bytes.min(most),
-            &format!("the listing of {name}"),
-        )?;
+        let file = self.file_with_room(name, bytes.min(most))?;
         Ok(IncomingListing {
             directory: name.clone(),
             files: listed.files,
@@ -84,6 +72,47 @@ impl ListingStore {
             faults: Vec::new(),
             is_hopeless: false,
         })
+    }
+
+    /// Returns the file, which has room for `bytes` more. If there is none in the first folder, the listings from this
+    /// one on are kept in another file, in the spare one.
+    fn file_with_room(&mut self, name: &EntryName, bytes: u64) -> Result<Arc<File>> {
+        let first = match self.file_here(name, bytes) {
+            Ok(file) => return Ok(file),
+            Err(error) => error,
+        };
+        let Some(spare) = self.folders.take_spare() else {
+            return Err(first);
+        };
+        let before = (
+            self.file.take(),
+            std::mem::replace(&mut self.scratch, spare),
+        );
+        let end = std::mem::replace(&mut self.end, 0);
+        // The folder that the user can choose is named if both lack room.
+        self.file_here(name, bytes).map_err(|_| {
+            (self.file, self.scratch) = before;
+            self.end = end;
+            first
+        })
+    }
+
+    /// Returns the file in the present folder, if it has room there.
+    fn file_here(&mut self, name: &EntryName, bytes: u64) -> Result<Arc<File>> {
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => {
+                let shown = self.scratch.display();
+                let file = tempfile::tempfile_in(&self.scratch)
+                    .with_context(|| format!("cannot make a temporary file in {shown}"))?;
+                self.file.insert(Arc::new(file)).clone()
+            }
+        };
+        // A listing before it that was not good goes.
+        file.set_len(self.end)
+            .with_context(|| keeping(&self.scratch))?;
+        space::require(&self.scratch, bytes, &format!("the listing of {name}"))?;
+        Ok(file)
     }
 
     /// Ends a listing that is complete; `None` if it has faults.
@@ -299,6 +328,18 @@ mod tests {
         assert_eq!(length(&store), Some(8));
         store.begin(&name("data"), &listed(0), 10).expect("room");
         assert_eq!(length(&store), Some(0));
+        // What does not fit is kept in the spare folder, from there on.
+        let spare = tempfile::tempdir().expect("a folder");
+        let missing = scratch.path().join("missing");
+        let folders = ScratchFolders::new(missing.clone(), Some(spare.path().to_owned()));
+        let mut spared = ListingStore::new(folders.clone());
+        let incoming = spared.begin(&name("data"), &listed(0), 10).expect("room");
+        assert_eq!(incoming.scratch, spare.path());
+        // If that has no room either, the first one is named.
+        let mut neither = ListingStore::new(folders);
+        let error = neither.begin(&name("data"), &listed(u64::MAX), 1 << 60);
+        let error = format!("{:#}", error.map(drop).expect_err("no room"));
+        assert!(error.contains(&missing.display().to_string()), "{error}");
         // So few lines end it long before, whatever its size is said to be.
         begin(&mut store, 3, 1 << 60).expect("room");
     }

@@ -17,6 +17,7 @@ mod members;
 pub mod reader;
 pub mod reuse;
 mod root;
+pub mod scratch;
 pub mod select;
 mod sink;
 mod survey;

@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, Cursor, Read, Seek},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context as _, Result};
@@ -13,18 +13,19 @@ use super::{
     check::ArchiveCheck,
     head::{Head, may_be_repacked, read_head, refuse_other},
     incoming::ListingStore,
+    scratch::ScratchFolders,
     sink::Sink,
     survey::survey,
     verified::Verified,
 };
 use crate::work::workers::Threads;
 
-/// The source of an archive, and a scratch folder: listings are kept there while the archive is read.
+/// The source of an archive, and the folders in which listings are kept while the archive is read.
 pub enum Input {
     /// A source that can be read again from its beginning.
-    Seekable(Box<dyn ReadSeek>, PathBuf),
+    Seekable(Box<dyn ReadSeek>, ScratchFolders),
     /// A source that can be read only once. A copy of it goes to the scratch folder if it has to be read twice.
-    Stream(Box<dyn Read>, PathBuf),
+    Stream(Box<dyn Read>, ScratchFolders),
 }
 
 /// A seekable reader.
@@ -51,7 +52,7 @@ pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) ->
             let is_odd = needs_survey(shown, head, &bytes)?;
             let whole = Cursor::new(bytes).chain(stream);
             if is_odd {
-                let whole = Box::new(spool(whole, &scratch)?);
+                let whole = Box::new(spool(whole, scratch.first())?);
                 return read(shown, Input::Seekable(whole, scratch), threads, sink);
             }
             ArchiveCheck::new(sink, None, ListingStore::new(scratch)).run(shown, whole, threads)

@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read, Write as _},
-    path::Path,
 };
 
 use anyhow::{Context as _, Result};
@@ -19,6 +18,7 @@ use super::{
     incoming::{IncomingListing, ListingStore},
     listing::Listing,
     members::{self, MemberTable, Members},
+    scratch::ScratchFolders,
     tar::{
         layout::MemberPlaces,
         stream::{MemberKind, TarStream},
@@ -71,12 +71,12 @@ pub fn select_manifest(source: &dyn ReadAt) -> Result<Option<Selected>> {
 }
 
 /// Passes the entries called `names`, or only the manifest if there are none, to `sink`. A directory that has a
-/// listing is passed with all its files. Listings are kept in the folder `scratch`. `None` if the archive has to be
+/// listing is passed with all its files. Listings are kept in the folders `scratch`. `None` if the archive has to be
 /// read through for that. If the manifest or a listing lacks a name, the sink has to report it.
 pub fn select(
     source: &dyn ReadAt,
     names: &[EntryName],
-    scratch: &Path,
+    scratch: &ScratchFolders,
     sink: &mut dyn Sink,
 ) -> Result<Option<Selected>> {
     let is_faulty = |cause: &(dyn std::error::Error + 'static)| {
@@ -96,7 +96,7 @@ fn is_fault(error: &io::Error) -> bool {
 fn try_select(
     source: &dyn ReadAt,
     names: &[EntryName],
-    scratch: &Path,
+    scratch: &ScratchFolders,
     sink: &mut dyn Sink,
 ) -> Result<Option<Selected>> {
     let Some(table) = MemberTable::load(source).context("cannot read the index")? else {
@@ -122,7 +122,7 @@ fn try_select(
         root: &root,
         places,
         wanted,
-        store: ListingStore::new(scratch.to_owned()),
+        store: ListingStore::new(scratch.clone()),
         listings: BTreeMap::new(),
         sink,
     };

@@ -206,7 +206,12 @@ impl ArchiveInput {
                     return Ok(None);
                 }
                 context.begin(what, None);
-                select(&context.watch(&file), names, &context.scratch, sink)
+                select(
+                    &context.watch(&file),
+                    names,
+                    &context.scratch_folders(),
+                    sink,
+                )
             }
             ArchiveInput::Stored(kept) => {
                 kept.repository
@@ -254,7 +259,7 @@ impl ArchiveInput {
                 let stdin = io::Cursor::new(first).chain(stdin);
                 read(
                     "-",
-                    Input::Stream(Box::new(stdin), context.scratch.clone()),
+                    Input::Stream(Box::new(stdin), context.scratch_folders()),
                     context.threads,
                     sink,
                 )
@@ -263,7 +268,8 @@ impl ArchiveInput {
                 let mut file = file.try_clone()?;
                 file.rewind()?;
                 context.begin(what, Some(file.metadata()?.len()));
-                let input = Input::Seekable(Box::new(context.watch(file)), context.scratch.clone());
+                let input =
+                    Input::Seekable(Box::new(context.watch(file)), context.scratch_folders());
                 read("-", input, context.threads, sink)
             }
             ArchiveInput::File(path) => {
@@ -271,11 +277,11 @@ impl ArchiveInput {
                 let metadata = file.metadata()?;
                 context.begin(what, Some(metadata.len()));
                 let input: Input = if metadata.is_file() {
-                    Input::Seekable(Box::new(context.watch(file)), context.scratch.clone())
+                    Input::Seekable(Box::new(context.watch(file)), context.scratch_folders())
                 } else {
                     Input::Stream(
                         Box::new(context.watch(Patient::new(file, &context.stop))),
-                        context.scratch.clone(),
+                        context.scratch_folders(),
                     )
                 };
                 read(&self.shown(), input, context.threads, sink)

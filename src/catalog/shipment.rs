@@ -332,7 +332,7 @@ impl Verifier {
                 piece: Arc::default(),
                 used: 0,
             };
-            let input = Input::Stream(Box::new(stream), scratch);
+            let input = Input::Stream(Box::new(stream), scratch.into());
             read(&name, input, threads, &mut Discard)
         });
         Ok(Verifier {

@@ -8,12 +8,16 @@ use crate::disk::staging;
 use crate::work::{events::RestoreEvent, space};
 
 /// Returns the context with a folder in which temporary files can be made: its own, else the state's `home`, in which
-/// an import stages anyway. If neither can be used, it stays as it is, and the error of the first use names it.
+/// an import stages anyway. If neither can be used, it stays as it is, and the error of the first use names it. A listing
+/// that does not fit in its own folder is kept in `home`.
 pub fn usable(context: &Context, home: &Path) -> Context {
-    let Err(error) = tempfile::tempfile_in(&context.scratch) else {
-        return context.clone();
-    };
     let beside = at_home(home);
+    let Err(error) = tempfile::tempfile_in(&context.scratch) else {
+        return Context {
+            spare: Some(beside),
+            ..context.clone()
+        };
+    };
     if tempfile::tempfile_in(&beside).is_err() {
         return context.clone();
     }

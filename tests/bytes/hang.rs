@@ -195,7 +195,7 @@ mod streams {
                     let result = in_time(&what, move || {
                         let bytes = Cursor::new(archive().to_vec());
                         let bytes = Box::new(Troubled::new(bytes, at, trouble));
-                        let input = Input::Stream(bytes, tempfile::env::temp_dir());
+                        let input = Input::Stream(bytes, tempfile::env::temp_dir().into());
                         archive::read("archive", input, threads(count), &mut Discard)
                     });
                     let failure = Failure::of(&result.expect_err(&what));
@@ -215,7 +215,7 @@ mod streams {
                 let written = write(out, count, open).expect("written").inner;
                 assert!(written == *archive());
                 let bytes = Troubled::new(Cursor::new(written), 0, Trouble::Hiccups);
-                let input = Input::Stream(Box::new(bytes), tempfile::env::temp_dir());
+                let input = Input::Stream(Box::new(bytes), tempfile::env::temp_dir().into());
                 archive::read("archive", input, threads(count), &mut Discard).expect("good");
             });
         }

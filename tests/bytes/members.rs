@@ -52,9 +52,9 @@ fn judge(label: &str, archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Failu
         for seekable in [true, false] {
             let bytes = Cursor::new(archive.to_vec());
             let input = if seekable {
-                Input::Seekable(Box::new(bytes), tempfile::env::temp_dir())
+                Input::Seekable(Box::new(bytes), tempfile::env::temp_dir().into())
             } else {
-                Input::Stream(Box::new(bytes), tempfile::env::temp_dir())
+                Input::Stream(Box::new(bytes), tempfile::env::temp_dir().into())
             };
             let mut sink = Collect::default();
             let result = match archive::read("archive", input, threads(count), &mut sink) {

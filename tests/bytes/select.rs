@@ -79,8 +79,13 @@ fn a_small_entry_of_a_large_archive_costs_little() {
     for (name, content) in contents.iter().filter(|(_, content)| content.len() < 4096) {
         source.read.set(0);
         let mut sink = Collect::default();
-        let selected =
-            select(&source, std::slice::from_ref(name), &temp_dir(), &mut sink).expect("readable");
+        let selected = select(
+            &source,
+            std::slice::from_ref(name),
+            &temp_dir().into(),
+            &mut sink,
+        )
+        .expect("readable");
         assert_eq!(
             selected.expect("an index").manifest.files.len(),
             contents.len()
@@ -91,7 +96,7 @@ fn a_small_entry_of_a_large_archive_costs_little() {
     }
     let mut sink = Collect::default();
     let all: Vec<_> = contents.keys().cloned().collect();
-    select(&source, &all, &temp_dir(), &mut sink)
+    select(&source, &all, &temp_dir().into(), &mut sink)
         .expect("readable")
         .expect("an index");
     assert!(
@@ -120,7 +125,13 @@ fn what_is_damaged_has_to_be_read_through() {
         source.bytes[at] ^= bit;
         let name = &names[number % names.len()];
         let mut sink = Collect::default();
-        match select(&source, std::slice::from_ref(name), &temp_dir(), &mut sink).expect("readable")
+        match select(
+            &source,
+            std::slice::from_ref(name),
+            &temp_dir().into(),
+            &mut sink,
+        )
+        .expect("readable")
         {
             None => through += 1,
             Some(_) => {
@@ -143,8 +154,13 @@ fn what_is_damaged_has_to_be_read_through() {
             bytes: source.bytes[..length].to_vec(),
             read: Cell::new(0),
         };
-        let found =
-            select(&cut, &names[..1], &temp_dir(), &mut Collect::default()).expect("readable");
+        let found = select(
+            &cut,
+            &names[..1],
+            &temp_dir().into(),
+            &mut Collect::default(),
+        )
+        .expect("readable");
         assert!(found.is_none(), "cut to {length}");
     }
 }
@@ -173,8 +189,13 @@ fn an_index_whose_members_overlap_is_none() {
         read: Cell::new(0),
     };
     let names: Vec<_> = contents.keys().cloned().collect();
-    let found =
-        select(&source, &names[..1], &temp_dir(), &mut Collect::default()).expect("readable");
+    let found = select(
+        &source,
+        &names[..1],
+        &temp_dir().into(),
+        &mut Collect::default(),
+    )
+    .expect("readable");
     assert!(found.is_none());
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use hookshot::{
-    archive::{self, Input, Sink},
+    archive::{self, Input, Sink, scratch::ScratchFolders},
     model::{
         digest::Digest,
         entry_name::EntryName,
@@ -37,7 +37,7 @@ pub type Accepted = (Manifest, BTreeMap<String, Vec<u8>>);
 
 /// Reads the archive as a file and as a stream, which must agree, and compares each content with its digest.
 pub fn read(bytes: &[u8]) -> Option<Accepted> {
-    let scratch = PathBuf::from("/dev/shm");
+    let scratch = ScratchFolders::from(PathBuf::from("/dev/shm"));
     let seekable = Box::new(Cursor::new(bytes.to_vec()));
     let file = judge(Input::Seekable(seekable, scratch.clone()));
     let stream = judge(Input::Stream(

@@ -3,7 +3,7 @@
 
 mod archive;
 
-use std::{io, path::Path, sync::LazyLock};
+use std::{io, path::PathBuf, sync::LazyLock};
 
 use hookshot::{archive::select::select, model::entry_name::EntryName, work::ReadAt};
 use libfuzzer_sys::fuzz_target;
@@ -36,7 +36,7 @@ fuzz_target!(|index: &[u8]| {
         assert_eq!(accepted, *ACCEPTED);
     }
     let mut found = archive::Collect::default();
-    let scratch = Path::new("/dev/shm");
+    let scratch = &PathBuf::from("/dev/shm").into();
     let selected = select(&InMemory(bytes), &NAMES, scratch, &mut found).expect("readable");
     if let Some(selected) = selected {
         assert_eq!(selected.manifest, ACCEPTED.0);

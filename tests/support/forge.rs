@@ -327,9 +327,9 @@ pub fn read(archive: &[u8], seekable: bool, sink: &mut dyn Sink) -> Result<Verif
     let input = || -> Input {
         let bytes = Cursor::new(archive.to_vec());
         if seekable {
-            Input::Seekable(Box::new(bytes), tempfile::env::temp_dir())
+            Input::Seekable(Box::new(bytes), tempfile::env::temp_dir().into())
         } else {
-            Input::Stream(Box::new(bytes), tempfile::env::temp_dir())
+            Input::Stream(Box::new(bytes), tempfile::env::temp_dir().into())
         }
     };
     let several = Threads::new(3).expect("some");

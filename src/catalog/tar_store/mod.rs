@@ -82,7 +82,7 @@ impl TarStore {
         sink: &mut dyn Sink,
     ) -> Result<Verified> {
         let pages = context.watch(Pages::new(source)?);
-        let input = Input::Stream(Box::new(pages), context.scratch.clone());
+        let input = Input::Stream(Box::new(pages), context.scratch_folders());
         read(&self.full_name(name), input, context.threads, sink)
     }
 
@@ -137,7 +137,12 @@ impl Repository for TarStore {
             return Ok(None);
         }
         context.begin(what, None);
-        select(&context.watch(&*source), entries, &context.scratch, sink)
+        select(
+            &context.watch(&*source),
+            entries,
+            &context.scratch_folders(),
+            sink,
+        )
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn ReadAt + Send + Sync>> {

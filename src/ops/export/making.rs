@@ -309,7 +309,7 @@ impl Making<'_> {
         let hashing = Rc::new(RefCell::new(reader));
         let verified = read(
             shown,
-            Input::Stream(Box::new(Shared(hashing.clone())), context.scratch.clone()),
+            Input::Stream(Box::new(Shared(hashing.clone())), context.scratch_folders()),
             context.threads,
             &mut Counted::new(&mut Discard, &context.events),
         )?;

@@ -106,7 +106,7 @@ fn counting(bytes: Vec<u8>) -> Counting {
 }
 
 fn selected(source: &Counting, names: &[EntryName], sink: &mut dyn Sink) -> Option<Selected> {
-    select(source, names, &std::env::temp_dir(), sink).expect("readable")
+    select(source, names, &std::env::temp_dir().into(), sink).expect("readable")
 }
 
 #[test]
