@@ -21,7 +21,7 @@ use super::{
 use crate::model::{
     digest::{Digest, Hashing},
     entry_name::EntryName,
-    limits::BUFFER_BYTES,
+    limits::{BUFFER_BYTES, MAX_MANIFEST_BYTES},
     manifest::{ListedDirectory, Manifest},
 };
 use crate::work::workers::Threads;
@@ -46,6 +46,10 @@ pub(super) fn survey(
     let Some(manifest) = find_manifest(shown, file, threads)? else {
         return Ok(None);
     };
+    // The full reading says so.
+    if manifest.len() as u64 > MAX_MANIFEST_BYTES {
+        return Ok(None);
+    }
     let mut survey = Survey {
         manifest,
         listings: BTreeMap::new(),

@@ -417,7 +417,7 @@ mod listings {
         let filler = "u".repeat(30_000);
         let line = |number: u64| {
             let line = file(&format!("{number:05}"), b"");
-            line.replace('}', &format!(r#","user":"{filler}"}}"#)) + "\n"
+            line.replace('}', &format!(r#","comment":"{filler}"}}"#)) + "\n"
         };
         let mut hashing = hookshot::model::digest::Hashing::new(std::io::sink());
         let mut text = GzEncoder::new(Vec::new(), Compression::fast());

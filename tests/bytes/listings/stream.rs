@@ -302,8 +302,8 @@ fn a_line_that_is_too_long_ends_the_reading() {
     let long = |bytes: usize| {
         let line = file("c", b"last\n");
         let mut forged = Forged::good();
-        let filler = bytes - line.len() - r#","user":"""#.len();
-        forged.lines[5] = line.replace('}', &format!(r#","user":"{}"}}"#, "u".repeat(filler)));
+        let filler = bytes - line.len() - r#","comment":"""#.len();
+        forged.lines[5] = line.replace('}', &format!(r#","comment":"{}"}}"#, "u".repeat(filler)));
         assert_eq!(forged.lines[5].len(), bytes);
         forged
     };
