@@ -7,7 +7,6 @@
 
 use std::{io, os::fd::BorrowedFd};
 
-use anyhow::Result;
 use rustix::{
     fs::{self as sys, FileType, RawDir, SeekFrom},
     io::Errno,
@@ -54,8 +53,8 @@ pub struct Name<'a> {
     pub what: Option<NodeKind>,
     /// The inode number.
     pub inode: u64,
-    /// The moment of the last change of the folder when it was read, by the clock of its file system: what the name
-    /// leads to was there then.
+    /// The moment of the last change of the folder after it was read, by the clock of its file system: what the name
+    /// led to was not made later. If the folder changed while it was read, the name may have gone before.
     pub existed: Modified,
 }
 
@@ -239,11 +238,11 @@ impl FolderNames {
     }
 }
 
-/// Tells `visit` of the names in the open `folder`, in the order in which it has them.
+/// Tells `visit` of the names in the open `folder`, in the order in which it has them, until it returns false.
 pub fn each_name(
     folder: BorrowedFd<'_>,
-    visit: &mut dyn FnMut(Name<'_>) -> Result<()>,
-) -> Result<()> {
+    visit: &mut dyn FnMut(Name<'_>) -> bool,
+) -> io::Result<()> {
     sys::seek(folder, SeekFrom::Start(0))?;
     let mut buffer = Vec::with_capacity(READ_BYTES);
     let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
@@ -254,14 +253,18 @@ pub fn each_name(
             entry => entry?,
         };
         let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            visit(Name {
-                bytes: name,
-                what: kind_of(number_of(entry.file_type())),
-                inode: entry.ino(),
-                // It is there right now, which no caller compares.
-                existed: Modified::LATEST,
-            })?;
+        if matches!(name, b"." | b"..") {
+            continue;
+        }
+        let goes_on = visit(Name {
+            bytes: name,
+            what: kind_of(number_of(entry.file_type())),
+            inode: entry.ino(),
+            // It is there right now, which no caller compares.
+            existed: Modified::LATEST,
+        });
+        if !goes_on {
+            break;
         }
     }
     Ok(())

@@ -93,7 +93,8 @@ impl ListedFolders {
         let mut changed = TapeWriter::new(scratch);
         let (mut is_empty, mut is_certain) = (true, false);
         self.each(&mut |path, then| {
-            let is_other = is_changed(&mut folders, top, path, &then);
+            let now = look_at(&mut folders, top, path);
+            let is_other = !now.is_ok_and(|now| is_as_seen(&now, &then));
             if is_other || then.ctime.is_after(settled) {
                 changed.push(path)?;
                 is_empty = false;
@@ -109,17 +110,19 @@ impl ListedFolders {
     }
 }
 
-/// Returns true if the folder at `path` is not as it was seen.
-pub fn is_changed(folders: &mut Folders<'_>, top: &Top, path: &[u8], then: &Seen) -> bool {
-    let now = match path {
+/// Inspects the folder at a path; the top for an empty one.
+pub fn look_at(folders: &mut Folders<'_>, top: &Top, path: &[u8]) -> io::Result<Look> {
+    match path {
         b"" => Look::of(top),
         path => folders
             .parent(path)
             .and_then(|(parent, name)| Look::at(parent, name)),
-    };
-    now.map_or(true, |now| {
-        (now.inode, now.mtime, now.ctime) != (then.inode, then.mtime, then.ctime)
-    })
+    }
+}
+
+/// Returns true if a folder is, `now`, as it was seen.
+pub fn is_as_seen(now: &Look, then: &Seen) -> bool {
+    (now.inode, now.mtime, now.ctime) == (then.inode, then.mtime, then.ctime)
 }
 
 /// A folder that is listed by itself, without what lies below it.

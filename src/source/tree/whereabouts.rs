@@ -2,6 +2,9 @@
 //!
 //! A folder in which names came or went is listed again, once, and watched from then on: so the time goes with the
 //! number of files and of new names, whatever the size of a folder. The places lie in files without names.
+//!
+//! Two kinds of folders are listed again in each search, if they changed: those beyond the first 8192, and those on file
+//! systems of which the kernel does not see each change (NFS, FUSE, overlayfs).
 
 use std::{
     collections::HashSet,
@@ -9,10 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{
-    folders::{FolderWriter, ListedFolders, is_changed},
+    folders::{FolderWriter, ListedFolders, is_as_seen, look_at},
     index::Index,
     seen::Seen,
     tape::TapeWriter,
@@ -20,8 +23,8 @@ use super::{
 };
 use crate::{
     disk::tree::{
-        beneath::{Folders, Look, NodeKind, Top, join, split},
-        names::each_name,
+        beneath::{Folders, Look, NodeKind, Top, is_gone, join, split},
+        names::{Name, each_name},
         walk::{Encounter, Met, meet, walk_from},
     },
     model::{relative::RelativeName, rules::Rules, tree::Modified},
@@ -79,7 +82,9 @@ impl KnownFolders {
 
     fn add(&mut self, path: &[u8], seen: &Seen) -> Result<()> {
         self.see(seen);
-        self.hashes.insert(self.hasher.hash_one(path), 0)
+        self.hashes.insert(self.hasher.hash_one(path), 0)?;
+        // Look-ups come in between, and go over all that are in memory.
+        self.hashes.settle()
     }
 
     fn see(&mut self, seen: &Seen) {
@@ -175,12 +180,13 @@ impl Whereabouts {
         self.listings
     }
 
-    /// Returns paths at which a file with this inode was, the last one first.
-    pub fn paths(&mut self, top: &Top, inode: (u64, u64)) -> Result<Vec<Vec<u8>>> {
+    /// Returns paths at which a file with this inode was, the last one first, and false if there may be more: folders
+    /// came or went, or names were lost.
+    pub fn paths(&mut self, top: &Top, inode: (u64, u64)) -> Result<(Vec<Vec<u8>>, bool)> {
         let places = &mut self.places;
         let mut folders = Folders::new(top);
         // If some were lost, no folder is watched any more, and all that changed are listed again.
-        self.watch.each(&mut |folder, name| {
+        let are_all = self.watch.each(&mut |folder, name| {
             let path = join(folder, name);
             let looked = folders
                 .parent(&path)
@@ -193,16 +199,17 @@ impl Whereabouts {
             }
         })?;
         self.places.names.settle()?;
-        self.places.paths(inode)
+        Ok((self.places.paths(inode)?, are_all))
     }
 
     /// Lists the files of one folder again, unless all that came into it are known.
     pub fn list_folder(&mut self, top: &Top, rules: &Rules, folder: &[u8]) -> Result<()> {
-        if self.watch.is_sure_of(folder) {
+        let mut folders = Folders::new(top);
+        let now = look_at(&mut folders, top, folder);
+        if now.is_ok_and(|now| self.watch.is_sure_of(folder, now.inode)) {
             return Ok(());
         }
         self.forget_if_many();
-        let mut folders = Folders::new(top);
         let listed = self.list(&mut folders, top, rules, folder, None)?;
         if listed.is_some_and(|(_, is_sure)| is_sure) {
             if self.listed_alone.len() >= REMEMBERED {
@@ -235,8 +242,11 @@ impl Whereabouts {
         let mut relisted = Relisted::Nothing;
         self.listed.clone().each(&mut |path, then| {
             let is_unsettled = then.ctime.is_after(settled);
-            let mut may_differ = || is_unsettled || is_changed(&mut folders, top, path, &then);
-            if self.watch.is_sure_of(path) || !may_differ() {
+            let is_known = look_at(&mut folders, top, path).is_ok_and(|now| {
+                let is_same = !is_unsettled && is_as_seen(&now, &then);
+                is_same || self.watch.is_sure_of(path, now.inode)
+            });
+            if is_known {
                 return next.push(path, &then);
             }
             let new = Some((&mut known, &mut next));
@@ -279,7 +289,10 @@ impl Whereabouts {
             hashes: Index::new(&self.scratch),
             last: None,
         };
-        self.listed.each(&mut |path, seen| known.add(path, &seen))?;
+        self.listed.each(&mut |path, seen| {
+            known.see(&seen);
+            known.hashes.insert(known.hasher.hash_one(path), 0)
+        })?;
         known.hashes.settle()?;
         Ok(known)
     }
@@ -304,14 +317,18 @@ impl Whereabouts {
         let Ok(fd) = folders.at(path) else {
             return Ok(None);
         };
-        let mut is_sure = self.watch.add(path, fd);
-        let look = Look::of(fd)?;
+        let reading = || format!("cannot read {}", top.shown(path));
+        let look = match Look::of(fd) {
+            Err(error) if is_gone(&error) => return Ok(None),
+            look => look.with_context(reading)?,
+        };
+        let mut is_sure = self.watch.add(path, look.inode, fd);
         #[cfg(test)]
         {
             self.listings += 1;
         }
         let (places, watch) = (&mut self.places, &mut self.watch);
-        each_name(fd, &mut |name| {
+        let mut visit = |name: Name<'_>| {
             let relative = join(path, name.bytes);
             match meet(rules, verdict, look.inode.0, fd, &relative, name) {
                 Some(Encounter::Met(Met::Leaf(leaf))) if leaf.what == NodeKind::File => {
@@ -332,7 +349,7 @@ impl Whereabouts {
                             }
                             Met::Folder(look, fd) | Met::Searched(look, fd) => {
                                 // Its names were read before.
-                                watch.add(relative, fd);
+                                watch.add(relative, look.inode, fd);
                                 watch.doubt(relative);
                                 is_sure = false;
                                 let seen = Seen::of(&look);
@@ -346,7 +363,20 @@ impl Whereabouts {
                 }
                 _ => Ok(()),
             }
-        })?;
+        };
+        let mut visited = Ok(());
+        let read = each_name(fd, &mut |name| {
+            visited = visit(name);
+            visited.is_ok()
+        });
+        visited?;
+        match read {
+            Err(error) if is_gone(&error) => {
+                self.watch.doubt(path);
+                return Ok(None);
+            }
+            read => read.with_context(reading)?,
+        }
         Ok(Some((Seen::of(&look), is_sure)))
     }
 }

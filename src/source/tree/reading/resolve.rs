@@ -106,20 +106,23 @@ impl Reading<'_> {
             // Some file systems give only numbers that are multiples.
             let spread = |inode: (u64, u64)| inode.1.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
             let is_in = |inode: (u64, u64)| spread(inode) % parts == part;
-            self.resolve_part(found, &is_in, &mut dropped, vanished)?;
+            let expected = (found.suspects / parts) as usize;
+            self.resolve_part(found, (&is_in, expected), &mut dropped, vanished)?;
         }
         Ok(dropped)
     }
 
+    /// Does so for the files that are in the part, about as many as expected.
     fn resolve_part(
         &self,
         found: &Round,
-        is_in: &dyn Fn((u64, u64)) -> bool,
+        (is_in, expected): (&dyn Fn((u64, u64)) -> bool, usize),
         dropped: &mut Dropped,
         vanished: &mut Named,
     ) -> Result<()> {
         let mut folders = Folders::new(&self.origin.top);
-        let mut all: HashMap<(u64, u64), Namesakes> = HashMap::new();
+        // One that grows would hold the old and the new at once.
+        let mut all: HashMap<(u64, u64), Namesakes> = HashMap::with_capacity(expected);
         let mut cursor = found.tape.cursor();
         while let Some(bytes) = cursor.next()? {
             match Finding::of_bytes(bytes)?.node {
@@ -146,7 +149,7 @@ impl Reading<'_> {
             {
                 namesakes.alive = namesakes.alive.saturating_add(1);
                 if namesakes.is_missed {
-                    let made = birth(&mut folders, path).unwrap_or_default();
+                    let made = birth(&mut folders, path, file.seen.inode).unwrap_or_default();
                     namesakes.made = namesakes.made.min(nanoseconds(made));
                 }
             }
@@ -259,12 +262,13 @@ fn nanoseconds(time: Modified) -> i64 {
     seconds.saturating_add(time.nanoseconds.into())
 }
 
-/// Returns the time when the file at a path was made, if it is there and the file system tells.
-fn birth(folders: &mut Folders<'_>, path: &[u8]) -> Option<Modified> {
+/// Returns the time when the file at a path was made, if it is there with this inode and the file system tells.
+fn birth(folders: &mut Folders<'_>, path: &[u8], inode: (u64, u64)) -> Option<Modified> {
     let (parent, name) = folders.parent(path).ok()?;
     let name = OsStr::from_bytes(name.as_bytes());
-    let found = sys::statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BTIME).ok()?;
-    let is_told = found.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let asked = StatxFlags::BTIME | StatxFlags::INO;
+    let found = sys::statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, asked).ok()?;
+    let is_told = found.stx_mask & StatxFlags::BTIME.bits() != 0 && found.stx_ino == inode.1;
     is_told.then_some(Modified {
         seconds: found.stx_btime.tv_sec,
         nanoseconds: found.stx_btime.tv_nsec,
