@@ -215,7 +215,7 @@ impl ClosedDraft {
     }
 }
 
-/// What tells a file from all others. The number of one that is gone may be given again, but not its time of birth.
+/// The data that tell a file from all others. The number of one that is gone may be given again, but not its time of birth.
 #[derive(Debug, PartialEq, Eq)]
 struct Origin {
     device: u64,
