@@ -215,7 +215,8 @@ impl ClosedDraft {
     }
 }
 
-/// The data that tell a file from all others. The number of one that is gone may be given again, but not its time of birth.
+/// The data that tell a file from all others. The number of one that is gone may be given again, but not its time of
+/// birth.
 #[derive(Debug, PartialEq, Eq)]
 struct Origin {
     device: u64,
