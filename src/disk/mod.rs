@@ -19,6 +19,7 @@ pub mod publish;
 pub mod range_lock;
 pub mod staging;
 pub mod survey;
+pub mod syncing;
 pub mod transaction;
 pub mod tree;
 pub mod volume;

@@ -106,10 +106,11 @@ impl Transaction {
                 .with_context(|| format!("cannot create {}", folder.display()))?;
             let placing = || format!("cannot place the new {}", change.target.display());
             let placed = self.names.beside(&change.target, "new");
+            let mut syncing = None;
             let staged = match &change.new {
                 New::Nothing | New::Backup { .. } => None,
                 New::Folder { build, within } => {
-                    build(&placed).with_context(placing)?;
+                    syncing = build(&placed).with_context(placing)?;
                     for inner in within {
                         let found =
                             place_within(inner, &change.target, &placed).with_context(placing)?;
@@ -133,8 +134,12 @@ impl Transaction {
             if let Some(staged) = &staged {
                 self.placed.insert(change.target.clone(), staged.clone());
             }
-            let step = self.step(change, staged)?;
-            self.journal.steps.push(step);
+            // The new folder is read while it is synced. If both fail, the sync has the reason.
+            let step = self.step(change, staged);
+            if let Some(syncing) = syncing {
+                syncing.finish().with_context(placing)?;
+            }
+            self.journal.steps.push(step?);
             if !matches!(change.new, New::Backup { .. }) {
                 self.mark(self.journal.steps.len() - 1)?;
             }

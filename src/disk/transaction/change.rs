@@ -10,6 +10,7 @@ use crate::{
         folder_of,
         staging::{LOCKED, REHEARSAL},
         survey::Stamp,
+        syncing::Syncing,
     },
     model::{
         digest::Digest, engine::Engine, entry_name::EntryName, plan::FileAttributes, rules::Rules,
@@ -109,7 +110,7 @@ pub enum New<'a> {
         /// Time of the last change.
         mtime: Option<Modified>,
     },
-    /// A folder, which `build` makes at the path that it is given, durable when it returns.
+    /// A folder, which `build` makes at the path that it is given, durable when the sync that it began has finished.
     Folder {
         /// Makes it.
         build: Build<'a>,
@@ -119,14 +120,17 @@ pub enum New<'a> {
     /// The folder that stays as the target's backup. What is excluded of the one at the target comes along.
     Backup {
         /// Brings it into the folder at the path that it is given, durable when it returns.
-        carry: Build<'a>,
+        carry: Carry<'a>,
     },
     /// Nothing.
     Nothing,
 }
 
-/// Makes a folder at a path that nothing has.
-pub type Build<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
+/// Makes a folder at a path that nothing has. It is complete when this returns; nothing if no sync is needed.
+pub type Build<'a> = Box<dyn Fn(&Path) -> Result<Option<Syncing>> + 'a>;
+
+/// Adds to the folder at a path.
+pub type Carry<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
 
 /// The fate of the file that a new one is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,6 @@ mod swap;
 
 pub use self::{
     begin::{Committed, Refused, Transaction},
-    change::{Build, Change, Form, Names, New, PlacementMethod},
+    change::{Build, Carry, Change, Form, Names, New, PlacementMethod},
     names::backup_path,
 };

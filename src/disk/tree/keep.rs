@@ -45,12 +45,26 @@ pub fn keep_excluded(
     rules: &Rules,
     privilege: Privilege,
 ) -> Result<Vec<String>> {
+    let open = || format!("cannot open {}", new.display());
+    let top = Top::open(new).with_context(open)?;
+    let left = carry_excluded(old, new, rules, privilege)?;
+    top.sync()?;
+    Ok(left)
+}
+
+/// Does the same, but nothing is durable before the file system of `new` is synced.
+pub fn carry_excluded(
+    old: &Path,
+    new: &Path,
+    rules: &Rules,
+    privilege: Privilege,
+) -> Result<Vec<String>> {
     carry_over(old, new, rules, privilege, &|_| true)
 }
 
-/// Does the same, but an excluded child of `old` does not come along, nor does anything below it: it stays where it is,
-/// because only the children of `old` are replaced.
-pub fn keep_excluded_in_children(
+/// Does as [`carry_excluded`], but an excluded child of `old` does not come along, nor does anything below it: it stays
+/// where it is, because only the children of `old` are replaced.
+pub fn carry_excluded_in_children(
     old: &Path,
     new: &Path,
     rules: &Rules,
@@ -91,7 +105,6 @@ fn carry_over(
         Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) => Ok(()),
     })?;
     keeping.leave_to(None)?;
-    new.sync()?;
     Ok(keeping.warnings.finish())
 }
 

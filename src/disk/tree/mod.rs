@@ -39,7 +39,7 @@ use self::{
 };
 pub use self::{
     attributes::Privilege,
-    keep::{keep_excluded, keep_excluded_in_children},
+    keep::{carry_excluded, carry_excluded_in_children, keep_excluded},
     listing::{listing, listing_and_whole, listing_of_one},
     release::release,
 };
@@ -112,9 +112,25 @@ pub fn restore(
     restoring: &Restoring<'_>,
     lines: &mut dyn Iterator<Item = Result<ListingLine>>,
 ) -> Result<Unrestored> {
+    let (unrestored, top) = restore_unsynced(restoring, lines)?;
+    let synced = top.sync();
+    if synced.is_err() {
+        remove_built(restoring.place);
+    }
+    synced.map(|()| unrestored)
+}
+
+/// Does the same, but nothing is durable before the file system of the returned top folder is synced.
+pub fn restore_unsynced(
+    restoring: &Restoring<'_>,
+    lines: &mut dyn Iterator<Item = Result<ListingLine>>,
+) -> Result<(Unrestored, Top)> {
     let place = restoring.place;
     let begun = begin(restoring).with_context(|| format!("cannot create {}", place.display()))?;
-    let built = build(restoring, begun, lines);
+    let top = Top::open(place)
+        .map(|top| top.shown_as(restoring.target))
+        .with_context(|| format!("cannot open {}", place.display()));
+    let built = top.and_then(|top| Ok((build(restoring, begun, &top, lines)?, top)));
     if built.is_err() {
         remove_built(place);
     }
@@ -188,16 +204,14 @@ fn begin(restoring: &Restoring<'_>) -> io::Result<Begun> {
 fn build(
     restoring: &Restoring<'_>,
     begun: Begun,
+    top: &Top,
     lines: &mut dyn Iterator<Item = Result<ListingLine>>,
 ) -> Result<Unrestored> {
-    let top = Top::open(restoring.place)
-        .with_context(|| format!("cannot open {}", restoring.place.display()))?
-        .shown_as(restoring.target);
     let mut building = Building {
         restoring,
         begun,
-        top: &top,
-        folders: Folders::new(&top),
+        top,
+        folders: Folders::new(top),
         attributes: AttributeWriter::new(restoring.privilege),
         entered: Vec::new(),
         at: Vec::new(),
@@ -206,7 +220,7 @@ fn build(
         warnings: Named::default(),
     };
     // A default ACL of the folder above would go down into everything.
-    clear_acls(&top)?;
+    clear_acls(top)?;
     if let (Begun::Filled, Taking::Move { refused, .. }) = (begun, restoring.taking) {
         for refused in refused {
             building.warnings.add(|| refused.clone());
@@ -225,7 +239,6 @@ fn build(
     building
         .finish_folder(b"", &restoring.tree.root)
         .with_context(|| format!("cannot restore {}", top.shown(b"")))?;
-    top.sync()?;
     Ok(Unrestored {
         links: building.links.finish(),
         attributes: building.warnings.finish(),

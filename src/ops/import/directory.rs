@@ -20,6 +20,7 @@ use crate::{
     context::Context,
     disk::{
         exists, survey,
+        syncing::Syncing,
         transaction::{Change, Form, New},
         tree::{
             self as built, Privilege, Restoring, Taking,
@@ -211,14 +212,20 @@ impl<'a> Directory<'a> {
         })
     }
 
-    /// Builds the new directory at `place`; what is `made` comes there by changes of its own.
-    fn build(&self, place: &Path, made: &[EntryName], rules: &Rules) -> Result<()> {
-        self.build_with(place, made, rules, built::keep_excluded)
+    /// Builds the new directory at `place`, and begins its sync; what is `made` comes there by changes of its own.
+    fn build(&self, place: &Path, made: &[EntryName], rules: &Rules) -> Result<Option<Syncing>> {
+        self.build_with(place, made, rules, built::carry_excluded)
+            .map(Some)
     }
 
     /// The same for a mount point, whose children are taken out of it: what is excluded of it directly stays there.
-    pub fn build_in_volume(&self, place: &Path, made: &[EntryName], rules: &Rules) -> Result<()> {
-        self.build_with(place, made, rules, built::keep_excluded_in_children)
+    pub fn build_in_volume(
+        &self,
+        place: &Path,
+        made: &[EntryName],
+        rules: &Rules,
+    ) -> Result<Syncing> {
+        self.build_with(place, made, rules, built::carry_excluded_in_children)
     }
 
     fn build_with(
@@ -227,7 +234,7 @@ impl<'a> Directory<'a> {
         made: &[EntryName],
         rules: &Rules,
         keep: impl Fn(&Path, &Path, &Rules, Privilege) -> Result<Vec<String>>,
-    ) -> Result<()> {
+    ) -> Result<Syncing> {
         let privilege = self.context.privilege();
         let staged = self.unpacked.staging.place(&self.source.name);
         let events = &self.context.events;
@@ -248,7 +255,7 @@ impl<'a> Directory<'a> {
         let is_file =
             |line: &Result<ListingLine>| line.as_ref().is_ok_and(|line| line.file().is_some());
         let mut lines = events.count(self.contents.lines()?, is_file);
-        let refused = built::restore(&restoring, &mut lines)?;
+        let (refused, top) = built::restore_unsynced(&restoring, &mut lines)?;
         let mut remarks = self.unpacked.unrestored.borrow_mut();
         let name = &self.source.name;
         for link in refused.links {
@@ -267,7 +274,7 @@ impl<'a> Directory<'a> {
                 remarks.warning(RemarkKind::Excluded, name, left);
             }
         }
-        Ok(())
+        Syncing::begin(top)
     }
 
     /// Returns what of the directory is replaced: what its rules keep, and the sources of their own in it that are

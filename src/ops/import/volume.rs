@@ -15,6 +15,7 @@ use super::{
 use crate::{
     disk::{
         survey,
+        syncing::Syncing,
         transaction::{
             Change, Form, Names, New,
             backup::{Known, replaced_at},
@@ -43,13 +44,16 @@ struct Whole<'a> {
 }
 
 impl Whole<'_> {
-    fn take(&self, name: &OsStr, place: &std::path::Path) -> Result<()> {
+    fn take(&self, name: &OsStr, place: &std::path::Path) -> Result<Option<Syncing>> {
         if !self.is_built.get() {
             self.directory
-                .build_in_volume(&self.place, &self.made, &self.rules)?;
+                .build_in_volume(&self.place, &self.made, &self.rules)?
+                .finish()?;
             self.is_built.set(true);
         }
-        take(&self.place, name, place).with_context(|| format!("cannot create {}", place.display()))
+        take(&self.place, name, place)
+            .with_context(|| format!("cannot create {}", place.display()))?;
+        Ok(None)
     }
 }
 

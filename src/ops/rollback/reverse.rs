@@ -9,7 +9,7 @@ use crate::{
     disk::{
         folder_of, in_real_folder, survey,
         transaction::{
-            Build, Change, Form, New, PlacementMethod,
+            Carry, Change, Form, New, PlacementMethod,
             backup::replaced_at,
             journal::{self, Identity, Replaces},
             names::volume_of,
@@ -193,7 +193,7 @@ fn is_folder(path: &Path) -> bool {
 }
 
 /// Brings what is excluded of the folder at `target`, as it is now, into the one that comes back.
-fn carry(context: &Context, target: &Path, rules: Option<Rules>) -> Build<'static> {
+fn carry(context: &Context, target: &Path, rules: Option<Rules>) -> Carry<'static> {
     let (target, privilege) = (target.to_owned(), context.privilege());
     let events = context.events.clone();
     Box::new(move |backup: &Path| {
