@@ -115,7 +115,7 @@ pub fn restore(
     let (unrestored, top) = restore_unsynced(restoring, lines)?;
     let synced = top.sync();
     if synced.is_err() {
-        remove_built(restoring.place);
+        let _ = remove_built(restoring.place);
     }
     synced.map(|()| unrestored)
 }
@@ -132,15 +132,15 @@ pub fn restore_unsynced(
         .with_context(|| format!("cannot open {}", place.display()));
     let built = top.and_then(|top| Ok((build(restoring, begun, &top, lines)?, top)));
     if built.is_err() {
-        remove_built(place);
+        let _ = remove_built(place);
     }
     built
 }
 
-/// Removes a directory that was built in part. Some of its folders may have modes already that forbid it.
-fn remove_built(place: &Path) {
+/// Removes a directory that was built, or a part of it. Some of its folders may have modes already that forbid it.
+pub fn remove_built(place: &Path) -> io::Result<()> {
     if std::fs::remove_dir_all(place).is_ok() {
-        return;
+        return Ok(());
     }
     let open = |path: &Path| {
         let _ = sys::chmod(path, Mode::RWXU);
@@ -152,7 +152,7 @@ fn remove_built(place: &Path) {
         }
         std::ops::ControlFlow::Continue(())
     });
-    let _ = std::fs::remove_dir_all(place);
+    std::fs::remove_dir_all(place)
 }
 
 /// Gives a directory that was built beside `target` its name, durable when this returns. What has the name already
