@@ -45,7 +45,9 @@ impl Mounted {
         kind: &str,
         options: &[&str],
     ) -> Result<Mounted, String> {
-        let file = fs::File::create(image).expect("a file");
+        // An earlier one may still be mounted elsewhere, in a mount namespace of another test.
+        let _ = fs::remove_file(image);
+        let file = fs::File::create_new(image).expect("a file");
         file.set_len(bytes).expect("room");
         let made = Command::new(format!("mkfs.{kind}"))
             .arg("-q")
