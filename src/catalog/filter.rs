@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The number of manifests in a row that a destination may refuse before no further one is asked for.
-const PATIENCE: usize = 3;
+const MOST_REFUSALS: usize = 3;
 
 /// A selection of archives. The default selects all.
 #[derive(Debug, Clone, Default)]
@@ -145,7 +145,7 @@ impl ArchiveFilter {
             return Ok(0);
         }
         let all = listing.archives.len();
-        let (mut kept, mut unknown, mut failures) = (Vec::new(), 0, 0);
+        let (mut kept, mut unknown, mut refusals) = (Vec::new(), 0, 0);
         for listed in std::mem::take(&mut listing.archives) {
             if self.last.is_some_and(|last| kept.len() >= last.get()) {
                 break;
@@ -155,22 +155,26 @@ impl ArchiveFilter {
             }
             if self.asks_manifest() {
                 stop.check()?;
-                let why = match repository.manifest(&listed.stored.name) {
+                let read = repository.manifest(&listed.stored.name);
+                refusals = if read.is_ok() { 0 } else { refusals };
+                let why = match read {
                     Ok(Some(manifest)) if self.fits(&manifest) => None,
-                    Ok(Some(_)) => {
-                        failures = 0;
-                        continue;
-                    }
+                    Ok(Some(_)) => continue,
                     Ok(None) => Some("its manifest cannot be read without all of it".to_owned()),
                     Err(error) => {
                         let failure = Failure::of(&error);
-                        failures += 1;
                         match failure.kind {
                             // It was removed since it was listed.
                             Kind::NotFound => continue,
                             Kind::Interrupted(_) => return Err(error),
-                            _ if failures == PATIENCE && !is_cold(&failure) => return Err(error),
-                            _ => Some(failure.message),
+                            _ if is_cold(&failure) => Some(failure.message),
+                            _ => {
+                                refusals += 1;
+                                if refusals >= MOST_REFUSALS {
+                                    return Err(error);
+                                }
+                                Some(failure.message)
+                            }
                         }
                     }
                 };

@@ -82,8 +82,9 @@ impl NewFolders {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    sync_folder(&folder_of(&folder))?;
+                    let above = folder_of(&folder);
                     self.created.push(folder);
+                    sync_folder(&above)?;
                 }
             }
         }

@@ -264,7 +264,7 @@ fn sweep_one(scratch: &Path, path: &Path, unique: &str, what: &str) {
     let pid = || u32::from_str_radix(unique.split_once('-')?.0, 16).ok();
     let is_dead = || pid().is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
     if is_told || is_dead() {
-        let _ = std::fs::remove_dir_all(path);
+        let _ = super::tree::remove_built(path);
     }
 }
 

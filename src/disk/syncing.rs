@@ -20,7 +20,7 @@ impl Syncing {
         let same = Arc::clone(&top);
         match Builder::new().spawn(move || same.sync()) {
             Ok(thread) => Ok(Syncing(Some(thread))),
-            // Without a thread it takes the time of the caller.
+            // If no thread can start, the caller syncs.
             Err(_) => top.sync().map(|()| Syncing(None)),
         }
     }

@@ -48,7 +48,7 @@ pub struct NewFiles {
 }
 
 impl NewFiles {
-    /// Returns none as yet, on the file system of `path`, or of the nearest folder above it that is there.
+    /// Creates an empty count for the file system of `path`, or of the nearest folder above it that is there.
     pub fn at(path: &Path) -> Result<NewFiles> {
         let folder = path
             .ancestors()

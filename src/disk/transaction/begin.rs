@@ -134,7 +134,7 @@ impl Transaction {
             if let Some(staged) = &staged {
                 self.placed.insert(change.target.clone(), staged.clone());
             }
-            // The new folder is read while it is synced. If both fail, the sync has the reason.
+            // The new folder is read while it is synced. If both fail, the error of the sync is the cause.
             let step = self.step(change, staged);
             if let Some(syncing) = syncing {
                 syncing.finish().with_context(placing)?;

@@ -8,13 +8,16 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::{fd::BorrowedFd, unix::ffi::OsStrExt as _},
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
 };
 
 use anyhow::{Context as _, Result};
 use rustix::{
-    fs::{self as sys, AtFlags, Mode, OFlags},
+    fs::{self as sys, Access, AtFlags, Mode, OFlags},
     io::Errno,
 };
 
@@ -95,7 +98,7 @@ fn carry_over(
         attributes: AttributeWriter::new(privilege),
         warnings: Named::default(),
     };
-    walk(&old, rules, &mut |relative, met| match met {
+    let walked = walk(&old, rules, &mut |relative, met| match met {
         Met::Excluded | Met::Own | Met::Special(_) if !comes_along(relative) => Ok(()),
         Met::Excluded | Met::Own | Met::Special(_) => keeping.carry(relative),
         Met::Failed(reason) => {
@@ -103,8 +106,11 @@ fn carry_over(
             Ok(())
         }
         Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) => Ok(()),
-    })?;
-    keeping.leave_to(None)?;
+    });
+    // After a failure, too: a folder with another mode would not be the one that a rollback knows.
+    let left = keeping.leave_to(None);
+    walked?;
+    left?;
     Ok(keeping.warnings.finish())
 }
 
@@ -230,10 +236,7 @@ impl Keeping<'_> {
             }
             fd => Look::of(fd?)?,
         };
-        if look.mode & 0o700 != 0o700 {
-            let mode = Mode::from_raw_mode(look.mode | 0o700);
-            sys::fchmod(self.to.at(path)?, mode)?;
-        }
+        allow_changes(self.to.at(path)?, &look)?;
         Ok(look)
     }
 
@@ -261,6 +264,16 @@ impl Keeping<'_> {
     }
 }
 
+/// Gives a folder a mode in which its names may be changed, unless they may be already, as by root: killed before the
+/// folder gets its mode back, the work leaves another one.
+pub(super) fn allow_changes(folder: BorrowedFd<'_>, look: &Look) -> io::Result<()> {
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    if look.mode & 0o700 == 0o700 || sys::accessat(folder, ".", all, AtFlags::EACCESS).is_ok() {
+        return Ok(());
+    }
+    Ok(sys::fchmod(folder, Mode::from_raw_mode(look.mode | 0o700))?)
+}
+
 /// Returns the path of the folder on the way to `folder` that lies in the one whose path has `done` bytes.
 pub(super) fn next_below(folder: &[u8], done: usize) -> &[u8] {
     let start = if done == 0 { 0 } else { done + 1 };
@@ -284,7 +297,7 @@ fn owner(look: &Look) -> Owner {
     }
 }
 
-/// Copies what cannot have a second name.
+/// Copies what cannot have a second name. A copy that fails leaves nothing.
 fn copy(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
@@ -292,7 +305,7 @@ fn copy(
     look: &Look,
     attributes: &mut AttributeWriter,
 ) -> io::Result<()> {
-    match look.what {
+    let completed = match look.what {
         NodeKind::Link => {
             let target = sys::readlinkat(from, name, Vec::new())?;
             sys::symlinkat(&target, to, name)?;
@@ -301,24 +314,63 @@ fn copy(
                 owner: owner(look),
                 mtime: Some(look.mtime),
             };
-            attributes.set_link(to, name, &record)?;
+            attributes.set_link(to, name, &record).map(drop)
         }
         NodeKind::File => {
             let original = open_file(from, name)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let copy = File::from(sys::openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
-            copy_file(&original, &copy, look.size, look.has_holes())?;
-            let record = FolderRecord {
-                mode: Some(look.mode),
-                owner: owner(look),
-                mtime: Some(look.mtime),
-                xattrs: xattrs(std::os::fd::AsFd::as_fd(&original))?,
-            };
-            attributes.set_folder(std::os::fd::AsFd::as_fd(&copy), &record)?;
+            copy_content(&original, &copy, look, attributes)
         }
         NodeKind::Folder | NodeKind::Special(_) => {
             return Err(io::Error::from(io::ErrorKind::PermissionDenied));
         }
+    };
+    if completed.is_err() {
+        // The first failure counts.
+        let _ = sys::unlinkat(to, name, AtFlags::empty());
     }
-    Ok(())
+    completed
+}
+
+fn copy_content(
+    original: &File,
+    copy: &File,
+    look: &Look,
+    attributes: &mut AttributeWriter,
+) -> io::Result<()> {
+    copy_file(original, copy, look.size, look.has_holes())?;
+    let record = FolderRecord {
+        mode: Some(look.mode),
+        owner: owner(look),
+        mtime: Some(look.mtime),
+        xattrs: xattrs(original.as_fd())?,
+    };
+    attributes.set_folder(copy.as_fd(), &record).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_keeps_its_mode_if_its_names_may_be_changed_already() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let top = folder.path().join("closed");
+        sys::mkdir(&top, Mode::RWXU).expect("made");
+        let open = File::open(&top).expect("open");
+        let mode = || Look::of(&open).expect("looked").mode;
+        sys::fchmod(&open, Mode::from_raw_mode(0o555)).expect("set");
+        let look = Look::of(&open).expect("looked");
+        allow_changes(open.as_fd(), &look).expect("allowed");
+        // Root writes in it as it is: a rollback knows the folder by its mode, after a kill as well.
+        let expected = if nix::unistd::geteuid().is_root() {
+            0o555
+        } else {
+            0o755
+        };
+        assert_eq!(mode(), expected);
+        File::create_new(top.join("new")).expect("made in it");
+        sys::fchmod(&open, Mode::RWXU).expect("set");
+    }
 }

@@ -25,7 +25,7 @@ use crate::{
 const BATCH_BYTES: usize = 256 << 10;
 /// The files that complete a batch.
 const BATCH_FILES: usize = 256;
-/// A batch of so many files is complete at the end of a folder: two threads in one folder wait for each other.
+/// From this number of files on, a batch ends with its folder: two threads in one folder wait for each other.
 const FEW_FILES: usize = 64;
 /// The most threads: each has batches in memory, and more would wait for the file system.
 const MOST_THREADS: usize = 4;

@@ -29,6 +29,7 @@ use anyhow::{Context as _, Result};
 use rustix::{
     fs::{self as sys, AtFlags, CWD, Mode, OFlags, RenameFlags},
     io::Errno,
+    process::geteuid,
 };
 
 use self::{
@@ -139,8 +140,10 @@ pub fn restore_unsynced(
 
 /// Removes a directory that was built, or a part of it. Some of its folders may have modes already that forbid it.
 pub fn remove_built(place: &Path) -> io::Result<()> {
-    if std::fs::remove_dir_all(place).is_ok() {
-        return Ok(());
+    let removed = std::fs::remove_dir_all(place);
+    // Modes do not hinder root, who must follow no link that another user puts there meanwhile.
+    if removed.is_ok() || geteuid().is_root() {
+        return removed;
     }
     let open = |path: &Path| {
         let _ = sys::chmod(path, Mode::RWXU);
@@ -160,7 +163,7 @@ pub fn remove_built(place: &Path) -> io::Result<()> {
 pub fn publish(place: &Path, target: &Path) -> io::Result<()> {
     match super::rename_to_nothing(place, target) {
         Err(error) => {
-            let _ = std::fs::remove_dir_all(place);
+            let _ = remove_built(place);
             Err(error)
         }
         Ok(()) => super::sync_folder(&super::folder_of(target)),

@@ -11,7 +11,7 @@ use rustix::{
 use super::{
     beneath::{Folders, Look, NodeKind, Top, is_gone, split},
     given::timestamps,
-    keep::{is_gone_or_in_the_way, next_below},
+    keep::{allow_changes, is_gone_or_in_the_way, next_below},
     walk::{Met, walk, walk_all},
 };
 use crate::model::{relative::is_at_or_above, rules::Rules};
@@ -33,11 +33,13 @@ pub fn release(kept: &Path, live: &Path, rules: &Rules) -> Result<()> {
         blocked: None,
         entered: Vec::new(),
     };
-    walk(&kept, rules, &mut |relative, met| match met {
+    let walked = walk(&kept, rules, &mut |relative, met| match met {
         Met::Excluded | Met::Own | Met::Special(_) => releasing.release(relative),
         Met::Failed(_) | Met::Folder(..) | Met::Searched(..) | Met::Leaf(_) => Ok(()),
-    })?;
-    Ok(releasing.leave_to(None)?)
+    });
+    let left = releasing.leave_to(None);
+    walked?;
+    Ok(left?)
 }
 
 struct Releasing<'a> {
@@ -166,9 +168,7 @@ impl Releasing<'_> {
             };
             let fd = self.from.at(path)?;
             let look = Look::of(fd)?;
-            if look.mode & 0o700 != 0o700 {
-                sys::fchmod(fd, Mode::from_raw_mode(look.mode | 0o700))?;
-            }
+            allow_changes(fd, &look)?;
             self.entered.push(EnteredFolder {
                 path: path.to_vec(),
                 look,

@@ -100,9 +100,9 @@ fn extract_from(
         }
     };
     context.stop.check()?;
-    let (mut drafts, mut closed) = (sink.drafts, sink.closed);
-    // Folders that receive a file stay; empty ones go.
+    // Folders that receive a file stay; empty ones go, after the drafts in them.
     let _folders = sink.folders;
+    let (mut drafts, mut closed) = (sink.drafts, sink.closed);
     let (directories, staging) = (sink.unpacking.finish()?, sink.staging);
     let mut entries = Vec::new();
     let mut remarks = context.remarks();

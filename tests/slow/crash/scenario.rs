@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use hookshot::model::digest::Digest;
+use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::injection::{Calls, traced};
@@ -31,6 +32,7 @@ const DIRECTORIES: &[&str] = &[
     "data/app/link",
     "data/app/state.redb",
     "data/app/cache/big",
+    "data/app/closed/own.tmp",
     "data/web/page",
     "data/web/stray",
     "data/web.bak/mine",
@@ -107,7 +109,7 @@ impl Scenario {
 name = "app"
 kind = "directory"
 path = "../data/app"
-exclude = ["/cache/"]
+exclude = ["/cache/", "*.tmp"]
 [[backup.sources]]
 name = "state.redb"
 kind = "redb"
@@ -127,6 +129,12 @@ path = "../data/web"
         machine.write("data/app/deep/two", "22", 0o600);
         machine.write("data/app/gone", "again", 0o600);
         machine.write("data/app/cache/big", "cached", 0o600);
+        // A folder whose mode forbids changes keeps something excluded, too. Only root removes it at the end.
+        fs::create_dir(machine.path("data/app/closed")).expect("a folder");
+        machine.write("data/app/closed/own.tmp", "excluded", 0o600);
+        let mode = if geteuid().is_root() { 0o555 } else { 0o755 };
+        let closed = fs::Permissions::from_mode(mode);
+        fs::set_permissions(machine.path("data/app/closed"), closed).expect("set");
         machine.write("data/web/page", "first", 0o644);
         std::os::unix::fs::symlink("one", machine.path("data/app/link")).expect("a link");
         let archive = export(&machine);
