@@ -141,7 +141,7 @@ pub fn restore_unsynced(
 /// Removes a directory that was built, or a part of it. Some of its folders may have modes already that forbid it.
 pub fn remove_built(place: &Path) -> io::Result<()> {
     let removed = std::fs::remove_dir_all(place);
-    // Modes do not hinder root, who must follow no link that another user puts there meanwhile.
+    // Modes do not hinder root, and root must follow no link that another user puts there meanwhile.
     if removed.is_ok() || geteuid().is_root() {
         return removed;
     }
