@@ -31,6 +31,8 @@ pub enum Kind {
     Unproven,
     /// Not enough space.
     Space,
+    /// A check of health did not hold: stale, a failed probe.
+    Unhealthy,
     /// An import failed after it began; the old state is back.
     RolledBack,
     /// A signal ended the work; the number is the signal's.
@@ -51,6 +53,7 @@ impl Kind {
             Kind::Snapshot => 15,
             Kind::Unproven => 17,
             Kind::Space => 18,
+            Kind::Unhealthy => 19,
             Kind::RolledBack => 20,
             // 128 + signal number, as shells report it.
             Kind::Interrupted(signal) => 128u8.saturating_add(signal),
@@ -71,6 +74,7 @@ impl Kind {
             Kind::Snapshot => "no_snapshot",
             Kind::Unproven => "not_proven",
             Kind::Space => "no_space",
+            Kind::Unhealthy => "not_healthy",
             Kind::RolledBack => "import_failed",
             Kind::Interrupted(_) => "interrupted",
         }

@@ -23,7 +23,7 @@
 //! docs/architecture.md has the invariants and why they hold:
 //!
 //! ```text
-//! cli > verbs > ops > machine, catalog > config > source, store > archive, disk > work > model, error
+//! cli > jobs > verbs > ops > machine, catalog > config > source, store > archive, disk > work > model, error
 //! ```
 
 pub mod error;
@@ -51,6 +51,9 @@ pub mod config;
 pub mod context;
 #[doc(hidden)]
 pub mod disk;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod jobs;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod machine;

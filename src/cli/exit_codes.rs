@@ -1,7 +1,7 @@
 //! The exit codes, for help and manual pages; docs/cli.md explains each.
 
 /// Every code with its meaning, the numbers of one meaning together.
-pub const ALL: [(&str, &str); 13] = [
+pub const ALL: [(&str, &str); 14] = [
     ("0", "done"),
     ("1", "failed (diff: something differs)"),
     ("2", "wrong usage or configuration"),
@@ -13,6 +13,7 @@ pub const ALL: [(&str, &str); 13] = [
     ("15", "no consistent snapshot"),
     ("17", "not proven by a destination"),
     ("18", "not enough space"),
+    ("19", "not healthy"),
     ("20", "import failed and the old state is back"),
     ("129, 130 and 143", "interrupted (SIGHUP, SIGINT, SIGTERM)"),
 ];

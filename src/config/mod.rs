@@ -9,6 +9,7 @@ pub mod destinations;
 pub mod elsewhere;
 mod foreign;
 pub mod globs;
+pub mod hooks;
 mod nearest;
 mod reader;
 pub mod retention;

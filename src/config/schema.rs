@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use super::{
     destinations::{self, DestinationSettings},
     foreign,
+    hooks::{self, COMMAND_TIMEOUT, Hook},
     reader::{self, Section},
     retention::{self, Retention},
     sources::Source,
@@ -15,7 +16,6 @@ use crate::{
     model::{
         archive_name::{DEFAULT_PREFIX, is_prefix},
         method::Method,
-        quantity::TimeLimit,
         version::VersionRule,
     },
 };
@@ -69,12 +69,11 @@ pub struct Schema {
     pub cleanup: Option<String>,
     /// `[backup] prepare_timeout`: the time limit of each command around an export.
     pub prepare_timeout: Duration,
+    /// `[[backup.hooks]]`: commands around jobs.
+    pub hooks: Vec<Hook>,
     /// True if there is a section `[backup]` at all.
     pub has_backup: bool,
 }
-
-/// The time limit of a command around an export, unless the configuration says otherwise.
-const PREPARE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The keys of the service that hookshot reads.
 #[derive(Default)]
@@ -134,6 +133,7 @@ impl Schema {
             prepare,
             cleanup,
             prepare_timeout,
+            hooks,
         ]
     }
 }
@@ -184,10 +184,7 @@ fn backup(section: &Section<'_>) -> Schema {
     section.check_patterns(&[], &exclude);
     let level = format!("a number from 0 to {}", Level::MAX);
     let level = section.number("level", &level, |level| Level::new(*level).is_some());
-    let time = "a time limit that is not zero, as in \"90s\" or \"1h30m\"";
-    let prepare_timeout = section.written("prepare_timeout", time, |time: &TimeLimit| {
-        !time.duration().is_zero()
-    });
+    let prepare_timeout = section.limit("prepare_timeout");
     Schema {
         data_dir: None,
         secrets_file: None,
@@ -216,7 +213,8 @@ fn backup(section: &Section<'_>) -> Schema {
         exclude,
         prepare: section.text("prepare"),
         cleanup: section.text("cleanup"),
-        prepare_timeout: prepare_timeout.map_or(PREPARE_TIMEOUT, TimeLimit::duration),
+        prepare_timeout: prepare_timeout.unwrap_or(COMMAND_TIMEOUT),
+        hooks: hooks::read(section),
     }
 }
 

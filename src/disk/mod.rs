@@ -9,6 +9,7 @@
 pub mod below;
 pub mod holder;
 pub mod life;
+pub mod line_file;
 pub mod lock;
 pub mod mounts;
 mod new_folders;

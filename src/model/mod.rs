@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cli")]
 pub mod archive_name;
+#[cfg(feature = "cli")]
+pub mod change_counts;
 pub mod digest;
 pub mod distinct;
 pub mod engine;
@@ -18,7 +20,11 @@ pub mod relative;
 #[cfg(feature = "cli")]
 pub mod retention;
 pub mod rules;
+#[cfg(feature = "cli")]
+pub mod run_record;
 pub mod tree;
+#[cfg(feature = "cli")]
+pub mod user_command;
 pub mod version;
 #[cfg(feature = "cli")]
 pub mod written;

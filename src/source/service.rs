@@ -59,8 +59,8 @@ pub fn is_unit(service: &str) -> bool {
 
 /// Asks whether a service runs: a unit if it has the name of one, else by a command that succeeds while it does.
 pub fn ask(runner: &Runner, service: Line<'_>, advance: &Advance<'_>) -> Result<State> {
-    match is_unit(service.text()) {
-        true => unit(runner, service.text(), advance),
+    match is_unit(&service.text()) {
+        true => unit(runner, &service.text(), advance),
         false => by_command(runner, service, advance),
     }
 }

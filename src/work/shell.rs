@@ -102,6 +102,47 @@ struct Call<'a, 'b> {
     limit: Option<Duration>,
     /// The value of [`MARK`].
     mark: Option<&'a str>,
+    /// Further variables of its environment.
+    variables: &'a [(&'a str, String)],
+}
+
+/// The surroundings of a command around the work.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The value of [`MARK`], by which the next hookshot finds the command if this process is killed meanwhile.
+    pub mark: &'a str,
+    /// The time limit.
+    pub limit: Duration,
+    /// Further variables of its environment.
+    pub variables: &'a [(&'a str, String)],
+}
+
+/// The way in which a command around the work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookEnd {
+    /// By itself.
+    Exited(ExitStatus),
+    /// Its time was over, and it was ended.
+    TookLonger,
+}
+
+impl HookEnd {
+    /// Returns the exit code; `None` if a signal ended the command.
+    pub fn code(self) -> Option<i32> {
+        match self {
+            HookEnd::Exited(status) => status.code(),
+            HookEnd::TookLonger => None,
+        }
+    }
+
+    /// Returns how the command failed; `None` if it succeeded. `limit` is the time that it had.
+    pub fn fault(self, limit: Duration) -> Option<String> {
+        match self {
+            HookEnd::Exited(status) if status.success() => None,
+            HookEnd::Exited(status) => Some(format!("it ended with {status}")),
+            HookEnd::TookLonger => Some(format!("it takes longer than {} s", limit.as_secs())),
+        }
+    }
 }
 
 /// The receiver of the output of a command.
@@ -137,6 +178,7 @@ impl Runner {
             output: Output::Data(take),
             limit: None,
             mark: None,
+            variables: &[],
         };
         match self.run(call, advance)? {
             (End::Exited(status), complaints) => Ok(Ended {
@@ -159,6 +201,7 @@ impl Runner {
             }),
             limit: Some(ANSWER_TIME),
             mark: None,
+            variables: &[],
         };
         match self.run(call, advance)?.0 {
             End::Exited(status) => Ok(CommandAnswer {
@@ -192,6 +235,7 @@ impl Runner {
             }),
             limit: Some(limit),
             mark: None,
+            variables: &[],
         };
         let (end, complaints) = self.run(call, advance)?;
         let masks = self.masks.with(&String::from_utf8_lossy(&secret));
@@ -205,37 +249,51 @@ impl Runner {
         Ok(Err(because(&why, &complaints)))
     }
 
-    /// Runs a command around the work to its end, within `limit`. `say` gets every line that it prints, on standard
-    /// output or standard error. Processes that it leaves in the background go on. It bears `mark`, by which the next
-    /// hookshot finds it if this process is killed meanwhile.
+    /// Runs a command around the work to its end. `say` gets every line that it prints, on standard output or standard
+    /// error. Processes that it leaves in the background go on.
     ///
-    /// Fails if the command fails, or takes longer, or `advance` ends the work.
-    pub fn hook(
+    /// Fails if it does not start, or if `advance` ends the work.
+    pub fn around(
         &self,
         command: Line<'_>,
-        mark: &str,
-        limit: Duration,
+        around: Around<'_>,
         say: &mut dyn FnMut(&str),
         advance: &Advance<'_>,
-    ) -> Result<()> {
+    ) -> Result<HookEnd> {
         let call = Call {
             command,
             input: Stdio::null(),
             output: Output::Lines(say),
-            limit: Some(limit),
-            mark: Some(mark),
+            limit: Some(around.limit),
+            mark: Some(around.mark),
+            variables: around.variables,
         };
-        let message = match self.run(call, advance)?.0 {
-            End::Exited(status) if status.success() => return Ok(()),
-            End::Exited(status) => format!("it ended with {status}"),
-            End::TookLonger => format!("it takes longer than {} s", limit.as_secs()),
-        };
-        Err(Failure::new(Kind::Failed, message).into())
+        Ok(match self.run(call, advance)?.0 {
+            End::Exited(status) => HookEnd::Exited(status),
+            End::TookLonger => HookEnd::TookLonger,
+        })
+    }
+
+    /// Runs a command as [`Runner::around`] does. Fails if the command fails, too, or takes longer than it may.
+    pub fn hook(
+        &self,
+        command: Line<'_>,
+        around: Around<'_>,
+        say: &mut dyn FnMut(&str),
+        advance: &Advance<'_>,
+    ) -> Result<()> {
+        match self
+            .around(command, around, say, advance)?
+            .fault(around.limit)
+        {
+            None => Ok(()),
+            Some(message) => Err(Failure::new(Kind::Failed, message).into()),
+        }
     }
 
     /// Returns a command for a message, without the secrets that this run knows.
     pub fn shown(&self, command: Line<'_>) -> String {
-        line::shortened(&self.masked(command.text()))
+        line::shortened(&self.masked(&command.text()))
     }
 
     /// Returns a text for a message, without the secrets that this run knows.
@@ -265,6 +323,9 @@ impl Runner {
             .stderr(errors_writer);
         if let Some(mark) = call.mark {
             process.env(MARK, mark);
+        }
+        for (name, value) in call.variables {
+            process.env(name, value);
         }
         let child = process.spawn();
         // It holds the writing ends of the pipes, which otherwise never reach their end.

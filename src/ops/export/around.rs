@@ -20,7 +20,12 @@ use crate::{
     error::{Failure, Kind},
     model::entry_name::EntryName,
     source::leftover,
-    work::{cancel::Advance, remark::RemarkKind, remarks::Remarks, shell::Line},
+    work::{
+        cancel::Advance,
+        remark::RemarkKind,
+        remarks::Remarks,
+        shell::{self, Line},
+    },
 };
 
 /// The commands around an export. When this value is dropped, every cleanup that is owed runs.
@@ -254,9 +259,13 @@ impl<'a> Around<'a> {
             });
         };
         let limit = self.settings.schema.prepare_timeout;
-        let mark = &self.context.unique;
+        let around = shell::Around {
+            mark: &self.context.unique,
+            limit,
+            variables: &[],
+        };
         let runner = &self.context.runner;
-        runner.hook(command, mark, limit, &mut say, advance)
+        runner.hook(command, around, &mut say, advance)
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 
 use crate::{
-    model::entry_name::printable,
+    model::{entry_name::printable, user_command::UserCommand},
     work::session::{self, SessionStarter},
 };
 
@@ -36,18 +36,37 @@ const PIPEFAIL: [&str; 2] = ["-o", "pipefail"];
 pub struct Line<'a> {
     text: &'a str,
     shell: Option<&'a str>,
+    /// The program and its arguments, if no shell runs it. `text` is then the program.
+    words: Option<&'a [String]>,
 }
 
 impl<'a> Line<'a> {
     /// Makes a command for the shell that `shell` names, options included; for the usual one if it names none.
     pub fn new(text: &'a str, shell: Option<&'a str>) -> Line<'a> {
         let shell = shell.filter(|shell| !shell.trim().is_empty());
-        Line { text, shell }
+        Line {
+            text,
+            shell,
+            words: None,
+        }
+    }
+
+    /// Makes a command of the user, which names no shell.
+    pub fn of(command: &'a UserCommand) -> Line<'a> {
+        match command {
+            UserCommand::Line(text) => Line::new(text, None),
+            UserCommand::Words(words) => Line {
+                text: words.first().map(String::as_str).unwrap_or_default(),
+                shell: None,
+                words: Some(words),
+            },
+        }
     }
 
     /// Returns the command as it is written.
-    pub fn text(self) -> &'a str {
-        self.text
+    pub fn text(self) -> String {
+        self.words
+            .map_or_else(|| self.text.to_owned(), |words| words.join(" "))
     }
 
     /// Returns the program that runs the command.
@@ -57,19 +76,31 @@ impl<'a> Line<'a> {
 
     /// Returns the process that runs the command, not started yet.
     pub fn command(self, starter: &SessionStarter) -> Command {
+        if let Some([program, arguments @ ..]) = self.words {
+            let mut command = starter.command(program);
+            command.args(arguments);
+            return command;
+        }
         let mut command = spoken(&self.words(starter), starter);
         command.arg(self.text);
         command
     }
 
-    /// Returns the error of starting its shell, if the shell does not start.
+    /// Returns the error of starting its shell, if the shell does not start. A program without a shell is not tried: it
+    /// may do its work a second time.
     pub fn start_error(self, starter: &SessionStarter) -> Option<io::Error> {
-        start_error(&self.program(starter))
+        match self.words {
+            Some(_) => None,
+            None => start_error(&self.program(starter)),
+        }
     }
 
     /// Returns the reason for which a failure of the command can go unnoticed: it has a pipe, and its shell lacks
     /// `pipefail`; or its shell does not run at all.
     pub fn pitfall(self, starter: &SessionStarter) -> Option<String> {
+        if self.words.is_some() {
+            return None;
+        }
         let words = self.words(starter);
         match probe(&words, ":", starter) {
             None => return Some(format!("its shell {} cannot be run", words[0])),
@@ -88,6 +119,9 @@ impl<'a> Line<'a> {
 
     /// Returns the shell and its options.
     fn words(self, starter: &SessionStarter) -> Vec<String> {
+        if let Some(words) = self.words {
+            return words.to_vec();
+        }
         let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let with_pipefail = |program: &str| own(&[&[program][..], &PIPEFAIL].concat());
         let is_piped = has_pipe(self.text);

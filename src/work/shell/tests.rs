@@ -50,12 +50,19 @@ fn a_command_that_never_stops_complaining_can_be_interrupted() {
     assert_eq!(error.to_string(), "stop");
 }
 
+fn around(limit: Duration) -> Around<'static> {
+    Around {
+        mark: "test",
+        limit,
+        variables: &[],
+    }
+}
+
 fn hooked(command: &str, limit: Duration) -> (Result<()>, Vec<String>) {
     let mut said = Vec::new();
     let result = Runner::default().hook(
         Line::new(command, None),
-        "test",
-        limit,
+        around(limit),
         &mut |line| said.push(line.to_owned()),
         &go,
     );
@@ -155,7 +162,7 @@ fn lines_of_commands_show_no_known_secret() {
     let command = Line::new("echo a hunter2; echo hunter2 >&2", None);
     let limit = Duration::from_secs(60);
     runner
-        .hook(command, "test", limit, &mut say, &go)
+        .hook(command, around(limit), &mut say, &go)
         .expect("good");
     assert_eq!(said, ["a ***", "***"]);
 }

@@ -1,0 +1,4 @@
+//! Verbs in sequence, unattended: the nightly job, what happens around it, and what is remembered of it.
+
+pub mod history;
+pub mod places;

@@ -1,0 +1,241 @@
+//! The record of a run: a line of the history, and the JSON of a webhook.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::change_counts::ChangeCounts;
+
+/// A kind of work that a schedule starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// The nightly job: export, deliver, prune.
+    Backup,
+    /// The removal of old archives alone.
+    Prune,
+    /// The verification of recent archives.
+    Verify,
+    /// The look at the health of destinations.
+    Status,
+    /// A rehearsed restore.
+    Drill,
+}
+
+impl Job {
+    /// All jobs, with their names in the configuration, in JSON and on the command line.
+    pub const NAMES: [(&'static str, Job); 5] = [
+        ("backup", Job::Backup),
+        ("prune", Job::Prune),
+        ("verify", Job::Verify),
+        ("status", Job::Status),
+        ("drill", Job::Drill),
+    ];
+
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Job::Backup => "backup",
+            Job::Prune => "prune",
+            Job::Verify => "verify",
+            Job::Status => "status",
+            Job::Drill => "drill",
+        }
+    }
+}
+
+/// The result of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunResult {
+    /// It has not ended, or was killed.
+    Running,
+    /// All of it was done.
+    Success,
+    /// There was nothing to do, or a hook said so.
+    Skipped,
+    /// Parts were left undone.
+    Partial,
+    /// It failed.
+    Failure,
+}
+
+impl RunResult {
+    /// Returns its name in JSON and in `HOOKSHOT_RESULT`.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunResult::Running => "running",
+            RunResult::Success => "success",
+            RunResult::Skipped => "skipped",
+            RunResult::Partial => "partial",
+            RunResult::Failure => "failure",
+        }
+    }
+}
+
+/// The reason why a run made no archive although nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The newest archives hold the present state.
+    Unchanged,
+    /// A `before` hook ended with exit code 75.
+    Hook,
+}
+
+/// The outcome of a run at one destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DestinationRecord {
+    /// Its name in the configuration, or its address.
+    pub name: String,
+    /// True if it is proven to hold the archive of the run; for a skipped run, the archive that still holds.
+    pub good: bool,
+    /// The proof: `checksum` or `read-back`.
+    pub proof: Option<String>,
+    /// The message of the failure.
+    pub error: Option<String>,
+    /// The archives that the run removed there.
+    pub removed: Vec<String>,
+    /// The archives of earlier runs that it holds now.
+    pub caught_up: Vec<String>,
+}
+
+/// One execution of a job. Every key is written; an unknown value is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// A UUID.
+    pub run_id: String,
+    /// The job.
+    pub job: Job,
+    /// The time at which the run began.
+    #[serde(with = "whole_seconds")]
+    pub started_at: DateTime<Utc>,
+    /// Its duration in seconds; `None` while it runs.
+    #[serde(default)]
+    pub duration_seconds: Option<f64>,
+    /// Its result.
+    pub result: RunResult,
+    /// The reason of a skipped run.
+    #[serde(default)]
+    pub skipped: Option<SkipReason>,
+    /// Its exit code; `None` while it runs, and after a kill.
+    #[serde(default)]
+    pub exit_code: Option<u8>,
+    /// The name of the archive. While the run lasts, the name that the archive is to have.
+    #[serde(default)]
+    pub archive: Option<String>,
+    /// The size of the archive in bytes.
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
+    /// SHA-256 of the whole archive.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// The destinations of the run.
+    #[serde(default)]
+    pub destinations: Vec<DestinationRecord>,
+    /// The message of the failure.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The advice about the failure.
+    #[serde(default)]
+    pub hint: Option<String>,
+    /// The name of the machine.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The name of the application.
+    #[serde(default)]
+    pub app: Option<String>,
+    /// The number of entries that differ from the archive before.
+    #[serde(default)]
+    pub entries: Option<ChangeCounts>,
+    /// The bytes of all entries together.
+    #[serde(default)]
+    pub content_bytes: Option<u64>,
+    /// The bytes of new and changed entries.
+    #[serde(default)]
+    pub added_bytes: Option<u64>,
+}
+
+impl RunRecord {
+    /// Returns the record of a run that begins.
+    pub fn begun(run_id: String, job: Job, started_at: DateTime<Utc>) -> RunRecord {
+        RunRecord {
+            run_id,
+            job,
+            started_at,
+            duration_seconds: None,
+            result: RunResult::Running,
+            skipped: None,
+            exit_code: None,
+            archive: None,
+            size_bytes: None,
+            sha256: None,
+            destinations: Vec::new(),
+            error: None,
+            hint: None,
+            host: None,
+            app: None,
+            entries: None,
+            content_bytes: None,
+            added_bytes: None,
+        }
+    }
+}
+
+/// Times as RFC 3339 in UTC with whole seconds.
+mod whole_seconds {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::written::rfc3339;
+
+    pub fn serialize<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&rfc3339(*time))
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+        DateTime::<Utc>::deserialize(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_every_key_and_is_read_with_few() {
+        let begun = RunRecord::begun("id".to_owned(), Job::Backup, DateTime::UNIX_EPOCH);
+        let text = serde_json::to_string(&begun).expect("JSON");
+        assert!(
+            text.starts_with(
+                "{\"run_id\":\"id\",\"job\":\"backup\",\"started_at\":\"1970-01-01T00:00:00Z\",\
+                \"duration_seconds\":null,\"result\":\"running\","
+            ),
+            "{text}"
+        );
+        assert_eq!(
+            serde_json::from_str::<RunRecord>(&text).expect("read"),
+            begun
+        );
+        let few = "{\"run_id\":\"id\",\"job\":\"backup\",\"started_at\":\"1970-01-01T00:00:00Z\",\
+            \"result\":\"running\",\"of_a_later_version\":1}";
+        assert_eq!(serde_json::from_str::<RunRecord>(few).expect("read"), begun);
+    }
+
+    #[test]
+    fn names_are_those_of_json() {
+        for (name, job) in Job::NAMES {
+            assert_eq!(job.name(), name);
+            assert_eq!(serde_json::to_value(job).expect("JSON"), name);
+        }
+        for result in [
+            RunResult::Running,
+            RunResult::Success,
+            RunResult::Skipped,
+            RunResult::Partial,
+            RunResult::Failure,
+        ] {
+            assert_eq!(serde_json::to_value(result).expect("JSON"), result.name());
+        }
+    }
+}
