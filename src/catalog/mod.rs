@@ -14,6 +14,7 @@ pub mod filter;
 pub mod input;
 mod listed_links;
 pub mod newest;
+pub mod notes;
 pub mod output;
 pub mod repository;
 pub mod shipment;

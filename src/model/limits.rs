@@ -81,6 +81,8 @@ pub const MAX_SIMULATED_DAYS: u32 = 36_525;
 pub const MIN_ARCHIVE_BYTES: u64 = 64;
 /// The most bytes that are read of the mark of an archive; `forever` and every date are shorter.
 pub const MAX_MARK_BYTES: u64 = 64;
+/// The most bytes that are read of a note beside the archives; one that is larger counts as none.
+pub const MAX_NOTE_BYTES: u64 = 4096;
 /// The most names that are listed in one destination: an hourly archive for a hundred years. A store that lists more
 /// invents them, or the destination does not hold archives.
 pub const MAX_STORED_NAMES: usize = 1_000_000;

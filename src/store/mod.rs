@@ -1,7 +1,8 @@
 //! Stores that hold archives: folders, object stores, SSH servers; by name, created once, verified on arrival.
 //!
 //! A [`Store`] holds archives side by side under plain names. An upload gets its final name only after all of it
-//! arrived and is proven. Names that begin with [`OWN`] are hookshot's own: unfinished uploads and their leftovers.
+//! arrived and is proven. Names that begin with [`OWN`] are hookshot's own: unfinished uploads, their leftovers, and
+//! notes ([`is_note`]), which stay.
 
 pub mod address;
 mod contract;
@@ -14,6 +15,7 @@ mod marker;
 mod names;
 #[cfg(feature = "_network")]
 mod network;
+pub mod note;
 #[cfg(feature = "_objects")]
 pub mod objects;
 pub mod options;
@@ -40,7 +42,7 @@ pub use self::{
     contract::{Proof, Store, Stored, Upload, require_room},
     environment::Environment,
     marker::Maker,
-    names::{OWN, is_name},
+    names::{OWN, is_name, is_note},
     options::{Options, OwnOptions, StopCheck, Transfer},
     pages::Pages,
     secret::Secret,

@@ -15,7 +15,7 @@ use crate::places::{
 use hookshot::{
     error::Kind,
     model::digest::Digest,
-    store::{Options, Pages, Proof, Store},
+    store::{Options, Pages, Proof, Store, note},
 };
 
 /// The proofs of a store.
@@ -35,6 +35,7 @@ pub fn conforms(place: &dyn Place, proofs: Proofs) {
     names_that_do_not_fit_are_refused(&*store);
     what_others_have_there_stays_out(place, &*store);
     only_what_dead_makers_left_is_swept(place, &*store);
+    notes_are_replaced_and_stay_out_of_sight(&*store);
     everything_can_be_read_back(place);
     for name in names(&*store) {
         store.remove(&name).expect("removed");
@@ -229,6 +230,35 @@ fn only_what_dead_makers_left_is_swept(place: &dyn Place, store: &dyn Store) {
     assert_eq!(everything(place), before);
 }
 
+fn notes_are_replaced_and_stay_out_of_sight(store: &dyn Store) {
+    let name = ".hookshot-unchanged-web1.example_com";
+    let read = || note::read(store, name).expect("an answer");
+    assert_eq!(read(), None);
+    let listed = names(store);
+    for (maker, text) in [
+        (dead("run-5"), "a first one\n"),
+        (alive("run-6"), "another\n"),
+        (alive("run-6"), ""),
+        (alive("run-7"), "the last of all\n"),
+    ] {
+        note::replace(store, name, text.as_bytes(), &maker).expect(text);
+        assert_eq!(read().as_deref(), Some(text.as_bytes()));
+    }
+    assert_eq!(names(store), listed);
+    assert_eq!(store.sweep(&later("sweeper")).expect("swept"), [""; 0]);
+    assert_eq!(read().as_deref(), Some(&b"the last of all\n"[..]));
+    // One of another kind is another note, and one that is too large counts as none.
+    let other = ".hookshot-accepted-web1.example_com";
+    let large = vec![b' '; 5000];
+    note::replace(store, other, &large, &alive("run-7")).expect("a large one");
+    assert_eq!(note::read(store, other).expect("an answer"), None);
+    assert!(read().is_some());
+    for name in [name, other] {
+        store.remove(name).expect("removed");
+        assert!(store.find(name).expect("an answer").is_none());
+    }
+}
+
 fn everything_can_be_read_back(place: &dyn Place) {
     let read_back = |options: &mut Options| options.transfer.read_back = true;
     let store = opened(place, "", &place.endpoint(), read_back, on());
@@ -395,12 +425,15 @@ fn files_of_this_machine_and_of_servers_are_private() {
         roots.push((sshd, sshd.files().join("archives")));
     }
     for (place, root) in roots {
-        export(&*direct(place, "host/app"), "one", b"1").expect("written");
+        let store = direct(place, "host/app");
+        export(&*store, "one", b"1").expect("written");
+        note::replace(&*store, ".hookshot-accepted-a", b"{}", &alive("x")).expect("a note");
         for (path, mode) in [
             ("", 0o700),
             ("host", 0o700),
             ("host/app", 0o700),
             ("host/app/one", 0o600),
+            ("host/app/.hookshot-accepted-a", 0o600),
         ] {
             let metadata = fs::metadata(root.join(path)).expect("it is there");
             assert_eq!(metadata.permissions().mode() & 0o7777, mode, "{path}");
@@ -423,7 +456,18 @@ fn tags_classes_and_encryption_are_asked_for() {
     for (name, size) in [("small", 10), ("large", 2 * PART_BYTES)] {
         drop(export_as(&*store, name, &bytes(size, 1), &alive("run")));
     }
+    // What is to be read at any time goes to no other class.
+    for name in ["a-20260101-000000.tar.gz.keep", ".hookshot-unchanged-a"] {
+        drop(export_as(&*store, name, b"forever", &alive("run")));
+    }
     let seen = proxy.seen();
+    let classless = seen.iter().filter(|seen| {
+        let path = seen.head.path();
+        let is_beside = path.ends_with(".keep") || path.ends_with(".hookshot-unchanged-a");
+        seen.head.method() == "PUT" && is_beside
+    });
+    let classes = classless.map(|seen| seen.head.header("x-amz-storage-class").is_some());
+    assert_eq!(classes.collect::<Vec<_>>(), [false, false]);
     let begins = seen.iter().filter(|seen| {
         let is_small = seen.head.method() == "PUT" && seen.head.path().ends_with("/small");
         is_small || seen.head.parameter("uploads").is_some()

@@ -16,7 +16,6 @@ use crate::{
             bucket::fresh,
             judge::{is_conflict, is_lost, is_refused, is_unknown},
             reading::OpenObject,
-            uploads::Uploads,
         },
         proof::{is_same, unproven},
     },
@@ -41,16 +40,14 @@ impl ObjectUpload {
                 return Err(taken(&self.inner.shown, &self.name).into());
             }
             let put = || {
-                let Uploads {
-                    attributes, tags, ..
-                } = self.inner.uploads.clone();
+                let uploads = &self.inner.uploads;
                 let options = PutOptions {
                     mode: match is_conditional {
                         true => PutMode::Create,
                         false => PutMode::Overwrite,
                     },
-                    attributes,
-                    tags,
+                    attributes: uploads.attributes_of(&self.name),
+                    tags: uploads.tags.clone(),
                     ..PutOptions::default()
                 };
                 self.inner
