@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             services: variable("HOOKSHOT_SERVICES"),
             secrets: variable("HOOKSHOT_SECRETS"),
             data_dir: variable("HOOKSHOT_DATA_DIR"),
+            to: std::env::var_os("HOOKSHOT_TO"),
             ..Choices::default()
         },
         variables: std::env::vars_os()

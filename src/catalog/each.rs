@@ -57,7 +57,7 @@ pub fn at_each<T>(
 ) -> Result<(Vec<T>, Vec<FailedDestination>)> {
     let configured: Vec<OsString>;
     let words = if words.is_empty() {
-        configured = Target::configured(settings);
+        configured = Target::configured(settings)?;
         &configured
     } else {
         words

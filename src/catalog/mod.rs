@@ -6,6 +6,7 @@
 //!                  newest, filter, input, output, shipment
 //! ```
 
+pub mod configured;
 pub mod counted;
 pub mod dates;
 pub mod destination;

@@ -8,7 +8,7 @@
 //! ```
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -71,12 +71,6 @@ impl Target {
             Word::Path => Target::Path(text.into()),
             Word::Url(url) => Target::Url(url.into_owned()),
         })
-    }
-
-    /// Returns the words for the destinations of `[backup] to`.
-    pub fn configured(settings: &Settings) -> Vec<OsString> {
-        let to = settings.schema.to.iter();
-        to.map(|name| format!("@{name}").into()).collect()
     }
 
     /// Opens the destination that the word names; sends no request yet.

@@ -26,22 +26,22 @@ pub struct GlobalArguments {
     /// Use the state.redb in this folder [env: HOOKSHOT_DATA_DIR] [default: [storage] data_dir, else /var/lib/hookshot]
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
-    /// Use this many threads to compress and inflate [default: one for each processor]
+    /// Use this many threads to compress and inflate [env: HOOKSHOT_THREADS] [default: one for each processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub threads: Option<u16>,
-    /// Print the result as JSON on standard output, errors too
+    /// Print the result as JSON on standard output, errors too [env: HOOKSHOT_JSON]
     #[arg(long, global = true, overrides_with = "json")]
     pub json: bool,
-    /// Show the progress of long work
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
-    pub progress: ProgressWhen,
-    /// Use colour in messages
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
-    pub color: ColorWhen,
-    /// Log more; given twice, log everything
+    /// Show the progress of long work [env: HOOKSHOT_PROGRESS] [default: auto]
+    #[arg(long, value_name = "WHEN", global = true)]
+    pub progress: Option<ProgressWhen>,
+    /// Use colour in messages [env: HOOKSHOT_COLOR] [default: auto]
+    #[arg(long, value_name = "WHEN", global = true)]
+    pub color: Option<ColorWhen>,
+    /// Log more; given twice, log everything [env: HOOKSHOT_VERBOSE]
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
-    /// Log warnings and errors only
+    /// Log warnings and errors only [env: HOOKSHOT_QUIET]
     #[arg(
         short,
         long,
@@ -50,7 +50,7 @@ pub struct GlobalArguments {
         overrides_with = "quiet"
     )]
     pub quiet: bool,
-    /// Write messages in this format [default: [logging] format, else text]
+    /// Write messages in this format [env: HOOKSHOT_LOG_FORMAT] [default: [logging] format, else text]
     #[arg(long, value_name = "FORMAT", global = true)]
     pub log_format: Option<LogFormat>,
 }
@@ -104,6 +104,7 @@ impl GlobalArguments {
             services: said(&self.services, &environment.services),
             secrets: said(&self.secrets, &environment.secrets),
             data_dir: said(&self.data_dir, &environment.data_dir),
+            to: environment.to.clone(),
             ..Choices::default()
         }
     }

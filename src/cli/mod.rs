@@ -15,6 +15,7 @@ mod signals;
 mod size;
 mod terminal;
 mod usage;
+mod variables;
 mod verbs;
 mod world;
 

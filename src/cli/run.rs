@@ -20,7 +20,7 @@ use super::{
         screen::Screen,
         streams::print,
     },
-    usage,
+    usage, variables,
     verbs::Verb,
     world::World,
 };
@@ -46,10 +46,15 @@ pub fn run(world: World) -> ExitCode {
     {
         return answer(&world, asked);
     }
-    let arguments = match CommandLine::try_parse_from(&world.arguments) {
+    let mut arguments = match CommandLine::try_parse_from(&world.arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return usage::show(&other_words::explained(error), &world.arguments),
+        Err(error) => {
+            let wants_json = variables::wants_json(&world.variables);
+            let error = other_words::explained(error);
+            return usage::show(&error, &world.arguments, wants_json);
+        }
     };
+    let completed = arguments.global.complete(&world.variables);
     let surroundings = Surroundings {
         variables: &world.variables,
         is_terminal: std::io::stderr().is_terminal(),
@@ -58,6 +63,9 @@ pub fn run(world: World) -> ExitCode {
     let screen = Screen::new(appearance);
     let format = log::start(&arguments.global, &screen, &world.environment);
     let printer = Printer::new(&arguments.global, screen.clone(), format, world.has_folder);
+    if let Err(failure) = completed {
+        return ExitCode::from(printer.failure(&failure));
+    }
     let scratch = world.scratch.clone();
     let code = match dispatch(arguments, screen.clone(), printer.clone(), world) {
         Ok(code) => code,

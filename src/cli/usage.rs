@@ -16,10 +16,11 @@ use crate::{
     store::address::masked,
 };
 
-/// Shows clap's answer: help and version on standard output, wrong usage on standard error or as JSON.
-pub fn show(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+/// Shows clap's answer: help and version on standard output, wrong usage on standard error or as JSON. `wants_json` is
+/// true if the environment asks for JSON.
+pub fn show(error: &clap::Error, arguments: &[OsString], wants_json: bool) -> ExitCode {
     let mut options = arguments.iter().take_while(|argument| *argument != "--");
-    let wants_json = options.any(|argument| argument == "--json");
+    let wants_json = wants_json || options.any(|argument| argument == "--json");
     if !error.use_stderr() {
         let printed = match error.kind() {
             ErrorKind::DisplayVersion if wants_json => print_json(&version::as_json()),

@@ -1,6 +1,9 @@
 //! The choices of flags and environment, before the configuration file is read.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -27,6 +30,8 @@ pub struct Choices {
     pub secrets: Option<PathBuf>,
     /// The folder of the state.
     pub data_dir: Option<PathBuf>,
+    /// The destinations in place of `[backup] to`, separated by commas or blanks.
+    pub to: Option<OsString>,
     /// The text of an archive's configuration file, if this machine has none.
     pub archived: Option<String>,
     /// The places to which an import puts things instead of those of the configuration.

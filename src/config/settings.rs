@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeSet,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -59,6 +60,8 @@ pub struct Settings {
     pub globs: Vec<Glob>,
     /// The places of things instead of those of the configuration.
     pub elsewhere: Elsewhere,
+    /// The destinations that the environment names in place of `[backup] to`.
+    pub to: Option<OsString>,
     /// The folder in which an import stages, if it was decided before links of an archive were followed.
     home: Option<PathBuf>,
 }
@@ -161,6 +164,7 @@ impl Settings {
             sources,
             globs,
             elsewhere: elsewhere.clone(),
+            to: choices.to.clone(),
             home: None,
         })
     }

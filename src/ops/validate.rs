@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
-    catalog::destination::Destination,
+    catalog::{destination::Destination, target::Target},
     config::{
         Choices, Settings, parse_toml, read_text,
         schema::Schema,
@@ -106,6 +106,8 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
             .collect::<Result<_>>()?;
         pipes(&settings, &context.runner.starter, &mut report);
         destinations(context, &settings, &mut report)?;
+        let to = Target::configured(&settings).err();
+        report.faults.extend(to.map(|failure| failure.message));
         archives_in_sources(&settings, &mut report);
     }
     report.good = report.faults.is_empty();

@@ -292,7 +292,7 @@ const VALUES: [&[u8]; 72] = [
 ];
 
 /// Variables that hookshot and its libraries read.
-const VARIABLES: [&str; 108] = [
+const VARIABLES: [&str; 116] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -380,6 +380,14 @@ const VARIABLES: [&str; 108] = [
     "HOOKSHOT_SERVICES",
     "HOOKSHOT_SECRETS",
     "HOOKSHOT_DATA_DIR",
+    "HOOKSHOT_TO",
+    "HOOKSHOT_JSON",
+    "HOOKSHOT_THREADS",
+    "HOOKSHOT_PROGRESS",
+    "HOOKSHOT_COLOR",
+    "HOOKSHOT_VERBOSE",
+    "HOOKSHOT_QUIET",
+    "HOOKSHOT_LOG_FORMAT",
     "CREDENTIALS_DIRECTORY",
     "HTTP_PROXY",
     "http_proxy",

@@ -26,3 +26,4 @@ mod options;
 mod recordings;
 mod refusals;
 mod terminal;
+mod variables;

@@ -148,10 +148,10 @@ fn table(command: &Command) -> String {
         default,
     } in rows
     {
-        let variable = if is_program {
-            format!(" {variable} |")
-        } else {
-            String::new()
+        let (variable, default) = match (is_program, variable.as_str()) {
+            (true, variable) => (format!(" {variable} |"), default),
+            (false, "") => (String::new(), default),
+            (false, variable) => (String::new(), format!("{variable}, else {default}")),
         };
         out.push_str(&format!("| {name} |{variable} {meaning} | {default} |\n"));
     }

@@ -233,6 +233,14 @@ impl Machine {
             "HOOKSHOT_SERVICES",
             "HOOKSHOT_SECRETS",
             "HOOKSHOT_DATA_DIR",
+            "HOOKSHOT_TO",
+            "HOOKSHOT_JSON",
+            "HOOKSHOT_THREADS",
+            "HOOKSHOT_PROGRESS",
+            "HOOKSHOT_COLOR",
+            "HOOKSHOT_VERBOSE",
+            "HOOKSHOT_QUIET",
+            "HOOKSHOT_LOG_FORMAT",
         ] {
             command.env_remove(variable);
         }

@@ -16,7 +16,7 @@ use crate::{
 /// The day of the manual's last change, which is that of the release in a release. It is the same in every build.
 const DATE: &str = "2026-11-29";
 
-const ENVIRONMENT: [(&str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str); 15] = [
     (
         "HOOKSHOT_CONFIG",
         "The service's configuration, unless --config names one.",
@@ -32,6 +32,21 @@ const ENVIRONMENT: [(&str, &str); 10] = [
     (
         "HOOKSHOT_DATA_DIR",
         "The folder of state.redb, unless --data-dir names one.",
+    ),
+    (
+        "HOOKSHOT_TO",
+        "Destinations in place of [backup] to, separated by commas or blanks: names, URLs, or paths with a slash. It \
+            counts if the command line names none.",
+    ),
+    (
+        "HOOKSHOT_JSON, HOOKSHOT_QUIET",
+        "true or false: --json and --quiet.",
+    ),
+    ("HOOKSHOT_VERBOSE", "A number: --verbose that many times."),
+    ("HOOKSHOT_THREADS", "The number of --threads."),
+    (
+        "HOOKSHOT_PROGRESS, HOOKSHOT_COLOR, HOOKSHOT_LOG_FORMAT",
+        "The words of --progress, --color and --log-format. An option of the command line wins over its variable.",
     ),
     (
         "TMPDIR",

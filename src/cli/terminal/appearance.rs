@@ -47,14 +47,14 @@ impl Appearance {
     /// Returns the look: options decide first, then variables, then the terminal.
     pub fn new(global: &GlobalArguments, surroundings: Surroundings<'_>) -> Appearance {
         let terminal = Terminal(surroundings);
-        let progress = match global.progress {
+        let progress = match global.progress.unwrap_or(ProgressWhen::Auto) {
             ProgressWhen::Never => ProgressDisplay::OnRequest,
             ProgressWhen::Auto if global.quiet => ProgressDisplay::OnRequest,
             ProgressWhen::Auto if terminal.is_capable() => ProgressDisplay::Bar(terminal.cells()),
             ProgressWhen::Auto => ProgressDisplay::Lines,
         };
         Appearance {
-            is_colored: match global.color {
+            is_colored: match global.color.unwrap_or(ColorWhen::Auto) {
                 ColorWhen::Always => true,
                 ColorWhen::Never => false,
                 ColorWhen::Auto => terminal.is_colored(),

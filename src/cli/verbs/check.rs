@@ -19,7 +19,7 @@ use crate::{
     after_help = "Examples:\n  hookshot check\n  hookshot check @offsite\n  hookshot check s3://bucket/host --json"
 )]
 pub struct CheckArguments {
-    /// @NAME, a URL or a folder [default: all of [backup] to]
+    /// @NAME, a URL or a folder [env: HOOKSHOT_TO] [default: all of [backup] to]
     destinations: Vec<OsString>,
 }
 

@@ -129,7 +129,8 @@ impl Story<'_> {
             .args(arguments)
             .env_remove("HOOKSHOT_SERVICES")
             .env_remove("HOOKSHOT_SECRETS")
-            .env_remove("HOOKSHOT_DATA_DIR");
+            .env_remove("HOOKSHOT_DATA_DIR")
+            .env_remove("HOOKSHOT_TO");
         if self.app.is_quiet {
             // Warnings belong to the story, too: they are shown only if a command fails.
             let output = command

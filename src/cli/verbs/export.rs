@@ -28,8 +28,8 @@ use crate::{
     hookshot export before-upgrade.tar.gz --tag why=upgrade\n  \
     hookshot export - | ssh backup 'cat > state.tar.gz'")]
 pub struct ExportArguments {
-    /// Files, folders (existing, or with a `/` at the end), URLs, `@DESTINATION`, or `-` for standard output [default:
-    /// [backup] to]
+    /// Files, folders (existing, or with a `/` at the end), URLs, `@DESTINATION`, or `-` for standard output
+    /// [env: HOOKSHOT_TO] [default: [backup] to]
     #[arg(value_name = "OUTPUT")]
     outputs: Vec<PathBuf>,
     /// Replace a file that is not an archive
@@ -106,7 +106,7 @@ impl ExportArguments {
             ReadBack::AsConfigured
         };
         let words: Vec<OsString> = match self.outputs.is_empty() {
-            true => Target::configured(app.settings()?),
+            true => Target::configured(app.settings()?)?,
             false => self.outputs.into_iter().map(OsString::from).collect(),
         };
         if words.is_empty() {

@@ -26,7 +26,7 @@ use crate::{
     hookshot list @offsite --json | jq -r '.archives[0].location'"
 )]
 pub struct ListArguments {
-    /// @NAME, URLs, or folders [default: [backup] to]
+    /// @NAME, URLs, or folders [env: HOOKSHOT_TO] [default: [backup] to]
     #[arg(value_name = "DESTINATION")]
     destinations: Vec<OsString>,
     /// Read the manifest of each archive, and say why the policy keeps it

@@ -30,7 +30,7 @@ use crate::{
 pub struct PruneArguments {
     #[command(subcommand)]
     verb: Option<PruneVerb>,
-    /// @NAME, a URL, or a folder [default: each of [backup] to]
+    /// @NAME, a URL, or a folder [env: HOOKSHOT_TO] [default: each of [backup] to]
     destination: Option<OsString>,
     /// Show which archives would be removed and why, and remove nothing
     #[arg(short = 'n', long)]
