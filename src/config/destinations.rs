@@ -8,7 +8,7 @@ use super::{
     foreign,
     reader::{Kinds, Section, did_you_mean},
     retention::{self, Retention},
-    secret::{SecretForm, WrittenSecret, is_reference},
+    secret::{SecretForm, WrittenSecret},
 };
 use crate::{
     model::{
@@ -16,13 +16,12 @@ use crate::{
         written::unexpanded,
     },
     store::{
-        Address, Options, OwnOptions, Secret, Transfer,
+        Address, Options, OwnOptions, Transfer,
         address::{Provider, ServerAddress, is_ssh_word},
         options::{
             AzureOptions, BucketOptions, Checksums, Encryption, GcsOptions, MAX_CHUNK_BYTES,
             MAX_PARALLEL_UPLOADS, MIN_CHUNK_BYTES, S3Options, SftpOptions,
         },
-        proxy::{self, Proxy},
         shape::Shape,
     },
 };
@@ -180,9 +179,9 @@ fn folder(section: &Section<'_>) -> Own {
 fn s3(section: &Section<'_>) -> Own {
     OwnOptions::S3(S3Options {
         bucket: bucket(section),
-        access_key_id: secret(section, "access_key_id", SecretForm::KeyName),
-        secret_access_key: secret(section, "secret_access_key", SecretForm::Key),
-        session_token: secret(section, "session_token", SecretForm::Key),
+        access_key_id: section.secret("access_key_id", SecretForm::KeyName),
+        secret_access_key: section.secret("secret_access_key", SecretForm::Key),
+        session_token: section.secret("session_token", SecretForm::Key),
         profile: section.text("profile"),
         region: shaped(section, "region", Shape::Name),
         path_style: section.flag("path_style"),
@@ -224,7 +223,7 @@ fn checksums(section: &Section<'_>) -> Checksums {
 fn gcs(section: &Section<'_>) -> Own {
     OwnOptions::Gcs(GcsOptions {
         bucket: bucket(section),
-        service_account_key: secret(section, "service_account_key", SecretForm::Json),
+        service_account_key: section.secret("service_account_key", SecretForm::Json),
     })
     .into()
 }
@@ -232,7 +231,7 @@ fn gcs(section: &Section<'_>) -> Own {
 fn azure(section: &Section<'_>) -> Own {
     OwnOptions::Azure(AzureOptions {
         bucket: bucket(section),
-        account_key: secret(section, "account_key", SecretForm::Key),
+        account_key: section.secret("account_key", SecretForm::Key),
         account: shaped(section, "account", Shape::Name),
         tags: section.strings("tags"),
     })
@@ -242,7 +241,7 @@ fn azure(section: &Section<'_>) -> Own {
 fn sftp(section: &Section<'_>) -> Own {
     section.foreign(&foreign::OF_SSH);
     let options = OwnOptions::Sftp(SftpOptions {
-        password: secret(section, "password", SecretForm::Line),
+        password: section.secret("password", SecretForm::Line),
         identity_file: section.path("identity_file"),
         known_hosts_file: section.path("known_hosts_file"),
         ssh_config: section.path("ssh_config"),
@@ -269,34 +268,8 @@ fn bucket(section: &Section<'_>) -> BucketOptions<WrittenSecret> {
         storage_class: shaped(section, "storage_class", Shape::Name),
         ca_file: section.path("ca_file"),
         allow_http: section.flag("allow_http").unwrap_or(false),
-        proxy: proxy(section, "proxy"),
+        proxy: section.proxy("proxy"),
     }
-}
-
-fn proxy(section: &Section<'_>, key: &'static str) -> Option<WrittenSecret> {
-    let url = section.text(key)?;
-    let is_elsewhere = is_reference(&url);
-    if !is_elsewhere
-        && url != proxy::NONE
-        && let Err(fault) = Proxy::parse(&url, "`proxy`")
-    {
-        section.fault(key, format!("cannot be used: {fault}"));
-    }
-    // With a password it is a secret like others.
-    let form = match is_elsewhere || url.contains('@') {
-        true => SecretForm::Key,
-        false => SecretForm::Plain,
-    };
-    Some(WrittenSecret {
-        key,
-        form,
-        text: Secret::new(url),
-    })
-}
-
-fn secret(section: &Section<'_>, key: &'static str, form: SecretForm) -> Option<WrittenSecret> {
-    let text = Secret::new(section.text(key)?);
-    Some(WrittenSecret { key, form, text })
 }
 
 fn shaped(section: &Section<'_>, key: &'static str, shape: Shape) -> Option<String> {

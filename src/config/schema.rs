@@ -6,6 +6,7 @@ use super::{
     destinations::{self, DestinationSettings},
     foreign,
     hooks::{self, COMMAND_TIMEOUT, Hook},
+    notify::{self, Notification},
     reader::{self, Section},
     retention::{self, Retention},
     sources::Source,
@@ -71,6 +72,8 @@ pub struct Schema {
     pub prepare_timeout: Duration,
     /// `[[backup.hooks]]`: commands around jobs.
     pub hooks: Vec<Hook>,
+    /// `[[backup.notify]]`: messages about runs.
+    pub notify: Vec<Notification>,
     /// True if there is a section `[backup]` at all.
     pub has_backup: bool,
 }
@@ -134,6 +137,7 @@ impl Schema {
             cleanup,
             prepare_timeout,
             hooks,
+            notify,
         ]
     }
 }
@@ -215,6 +219,7 @@ fn backup(section: &Section<'_>) -> Schema {
         cleanup: section.text("cleanup"),
         prepare_timeout: prepare_timeout.unwrap_or(COMMAND_TIMEOUT),
         hooks: hooks::read(section),
+        notify: notify::read(section),
     }
 }
 

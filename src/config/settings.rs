@@ -15,7 +15,7 @@ use super::{
     elsewhere::{self, Elsewhere},
     globs::Glob,
     schema::Schema,
-    secret::is_reference,
+    secret::{WrittenSecret, is_reference},
     sources::{self, Source, defaults},
     text::read_text,
 };
@@ -69,12 +69,17 @@ pub struct Settings {
 impl Settings {
     /// Adds the secrets that stand in the configuration itself to `masks`.
     pub fn mask_secrets(&self, masks: &Masks) {
-        let destinations = self.schema.destinations.values();
-        for secret in destinations.flat_map(|destination| destination.options.secrets()) {
+        let add = |secret: &WrittenSecret| {
             let text = secret.text.reveal();
             if secret.is_confidential() && !is_reference(text) {
                 masks.add(text);
             }
+        };
+        for destination in self.schema.destinations.values() {
+            destination.options.secrets().iter().for_each(add);
+        }
+        for notification in &self.schema.notify {
+            notification.secrets().into_iter().for_each(add);
         }
     }
 

@@ -1,4 +1,5 @@
 //! Verbs in sequence, unattended: the nightly job, what happens around it, and what is remembered of it.
 
 pub mod history;
+pub mod notify;
 pub mod places;

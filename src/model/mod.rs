@@ -13,6 +13,8 @@ pub mod manifest;
 pub mod method;
 pub mod named;
 mod nesting;
+#[cfg(feature = "cli")]
+pub mod occasion;
 pub mod pairs;
 pub mod plan;
 pub mod quantity;

@@ -5,7 +5,11 @@
 //! notes ([`is_note`]), which stay.
 
 pub mod address;
+#[cfg(any(feature = "_objects", feature = "notify"))]
+mod authorities;
 mod contract;
+#[cfg(any(feature = "_objects", feature = "notify"))]
+mod distrust;
 mod environment;
 mod failures;
 pub mod folder;
@@ -30,6 +34,10 @@ mod secret;
 #[cfg(feature = "sftp")]
 pub mod sftp;
 pub mod shape;
+#[cfg(any(feature = "_objects", feature = "notify"))]
+mod small_file;
+#[cfg(any(feature = "_objects", feature = "notify"))]
+mod text;
 
 use anyhow::Result;
 

@@ -3,6 +3,7 @@
 mod archives;
 mod catalog;
 mod export;
+mod notify;
 mod restore;
 
 use std::{fmt, sync::Arc};
@@ -11,6 +12,7 @@ pub use self::{
     archives::ArchiveEvent,
     catalog::{ArchiveFlaw, CatalogEvent, NextArchive},
     export::ExportEvent,
+    notify::NotifyEvent,
     restore::{Recovery, RestoreEvent},
 };
 use super::remark::Remark;
@@ -46,6 +48,8 @@ pub enum Event {
     Export(ExportEvent),
     /// A step of an import or a rollback, or of the recovery of one.
     Restore(RestoreEvent),
+    /// A step of a notification.
+    Notify(NotifyEvent),
 }
 
 impl From<ArchiveEvent> for Event {
@@ -69,6 +73,12 @@ impl From<ExportEvent> for Event {
 impl From<RestoreEvent> for Event {
     fn from(event: RestoreEvent) -> Event {
         Event::Restore(event)
+    }
+}
+
+impl From<NotifyEvent> for Event {
+    fn from(event: NotifyEvent) -> Event {
+        Event::Notify(event)
     }
 }
 

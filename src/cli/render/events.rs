@@ -10,8 +10,8 @@ use crate::{
     model::entry_name::EntryName,
     work::{
         events::{
-            ArchiveEvent, ArchiveFlaw, CatalogEvent, Event, ExportEvent, NextArchive, Receiver,
-            Recovery, RestoreEvent,
+            ArchiveEvent, ArchiveFlaw, CatalogEvent, Event, ExportEvent, NextArchive, NotifyEvent,
+            Receiver, Recovery, RestoreEvent,
         },
         remark::Remark,
     },
@@ -41,6 +41,7 @@ impl Receiver for LogLines {
             Event::Catalog(event) => of_catalog(event),
             Event::Export(event) => of_export(event),
             Event::Restore(event) => of_restore(event),
+            Event::Notify(event) => of_notifications(event),
         }
     }
 }
@@ -252,6 +253,18 @@ fn of_export(event: ExportEvent) {
             source,
             line,
         } => info!("{command} of {}: {line}", owner(&source)),
+    }
+}
+
+fn of_notifications(event: NotifyEvent) {
+    match event {
+        NotifyEvent::Sent { name } => info!("Sent the notification {name}"),
+        NotifyEvent::NotSent { name, reason } => {
+            warn!("The notification {name} was not sent: {reason}");
+        }
+        NotifyEvent::CommandSays { name, line } => {
+            info!("The command of the notification {name} says: {line}");
+        }
     }
 }
 

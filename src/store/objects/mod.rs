@@ -26,7 +26,6 @@ mod reading;
 mod s3;
 mod signature;
 mod single_delete;
-mod small_file;
 mod text;
 mod tls;
 mod upload;

@@ -19,9 +19,9 @@ use crate::store::{
     objects::{
         connection::Connection,
         fault::RequestFault,
-        small_file,
         text::{cause_of, element, quoted},
     },
+    small_file,
 };
 use chrono::DateTime;
 use object_store::{

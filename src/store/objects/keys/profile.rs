@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use crate::{
     error::{Failure, Kind},
-    store::{environment::Environment, objects::small_file, options::S3Options},
+    store::{environment::Environment, options::S3Options, small_file},
 };
 
 /// The values of one section; those that are indented below `s3 =` are named `s3.NAME`.

@@ -1,0 +1,416 @@
+//! `[[backup.notify]]`: messages about runs, and the ways on which they go.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+use toml::Value;
+
+use super::{
+    mail_server::{MailServer, MailTls},
+    reader::{Kinds, Section, did_you_mean},
+    secret::{SecretForm, WrittenSecret, is_reference},
+};
+use crate::{
+    model::{occasion::Occasion, user_command::UserCommand},
+    store::Secret,
+};
+
+/// The time in which a notification has to be sent, unless the configuration says otherwise.
+pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A notification as the file describes it; secrets are not resolved yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// Its name in messages and in the history.
+    pub name: String,
+    /// The way on which it goes.
+    pub way: Way,
+    /// The occasions on which it is sent.
+    pub on: Vec<Occasion>,
+    /// The time limit of everything, retries included.
+    pub timeout: Duration,
+    /// False if it is not sent.
+    pub enabled: bool,
+}
+
+/// The way on which a notification goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// A request of HTTP.
+    Web(Box<Web>),
+    /// A mail.
+    Email(Box<Email>),
+    /// A command of the user.
+    Command(UserCommand),
+}
+
+/// A request of HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// The service that takes it.
+    pub service: WebService,
+    /// The URL, which holds a secret.
+    pub url: WrittenSecret,
+    /// The token of ntfy and Gotify.
+    pub token: Option<WrittenSecret>,
+    /// Further headers of a webhook, each with a value that may be secret.
+    pub headers: BTreeMap<String, WrittenSecret>,
+    /// The priority of ntfy and Gotify, in place of one by the occasion.
+    pub priority: Option<u8>,
+    /// Tags of ntfy and Gotify, beside that of the occasion.
+    pub tags: Vec<String>,
+    /// The certificates of authorities to trust beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy in place of those of the environment.
+    pub proxy: Option<WrittenSecret>,
+}
+
+/// A service that takes notifications over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebService {
+    /// A server of the user, which gets the record of the run as JSON.
+    Webhook,
+    /// Slack, and others that take its incoming webhooks.
+    Slack,
+    /// Discord.
+    Discord,
+    /// ntfy.
+    Ntfy,
+    /// Gotify.
+    Gotify,
+    /// Healthchecks, which alarms if a ping is missing.
+    Healthchecks,
+}
+
+/// A mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    /// The server that takes it.
+    pub server: MailServer,
+    /// The user of the server.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<WrittenSecret>,
+    /// The sender.
+    pub from: String,
+    /// The recipients.
+    pub to: Vec<String>,
+    /// The certificates of authorities to trust beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The kinds of notifications; the keys of each are those that its function asks for.
+const KINDS: &Kinds<Option<Way>> = &[
+    ("webhook", webhook),
+    ("slack", |section| web(section, WebService::Slack)),
+    ("discord", |section| web(section, WebService::Discord)),
+    ("ntfy", |section| pushed(section, WebService::Ntfy)),
+    ("gotify", |section| pushed(section, WebService::Gotify)),
+    ("healthchecks", |section| {
+        web(section, WebService::Healthchecks)
+    }),
+    ("email", email),
+    ("command", command),
+];
+
+impl Notification {
+    /// Returns true if it is sent on `occasion`. `recovered` follows `stale`, and each is tried when the user asks.
+    pub fn is_for(&self, occasion: Occasion) -> bool {
+        let named = match occasion {
+            Occasion::Test => return true,
+            Occasion::Recovered => &[Occasion::Recovered, Occasion::Stale][..],
+            _ => &[occasion],
+        };
+        self.on.iter().any(|on| named.contains(on))
+    }
+
+    /// Returns every secret.
+    pub fn secrets(&self) -> Vec<&WrittenSecret> {
+        match &self.way {
+            Way::Web(web) => {
+                let optional = [&web.token, &web.proxy].into_iter().flatten();
+                let first = std::iter::once(&web.url).chain(optional);
+                first.chain(web.headers.values()).collect()
+            }
+            Way::Email(email) => email.password.iter().collect(),
+            Way::Command(_) => Vec::new(),
+        }
+    }
+}
+
+impl Way {
+    /// Returns the name of its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Way::Web(web) => match web.service {
+                WebService::Webhook => "webhook",
+                WebService::Slack => "slack",
+                WebService::Discord => "discord",
+                WebService::Ntfy => "ntfy",
+                WebService::Gotify => "gotify",
+                WebService::Healthchecks => "healthchecks",
+            },
+            Way::Email(_) => "email",
+            Way::Command(_) => "command",
+        }
+    }
+
+    /// Returns the occasions unless the configuration names some. Healthchecks alarms if no ping comes, so it gets
+    /// pings of good runs, too.
+    fn default_occasions(&self) -> Vec<Occasion> {
+        let mut occasions = vec![
+            Occasion::Failure,
+            Occasion::Partial,
+            Occasion::Stale,
+            Occasion::DrillFailed,
+        ];
+        if self.kind() == "healthchecks" {
+            occasions.extend([Occasion::Start, Occasion::Success, Occasion::Skipped]);
+        }
+        occasions
+    }
+}
+
+/// Reads `[[backup.notify]]`.
+pub(super) fn read(backup: &Section<'_>) -> Vec<Notification> {
+    let notifications = backup.repeated("notify", notification);
+    let notifications = notifications.unwrap_or_default();
+    let mut names = BTreeSet::new();
+    for notification in &notifications {
+        if !names.insert(&notification.name) {
+            let name = &notification.name;
+            backup.fault("notify", format!("has two sections of the name `{name}`"));
+        }
+    }
+    notifications
+}
+
+fn notification(section: &Section<'_>) -> Option<Notification> {
+    section.foreign(&[
+        ("events", "it is `on`"),
+        ("states", "it is `on`"),
+        ("type", "it is `kind`"),
+        ("webhook_url", "it is `url`"),
+        ("ping_url", "it is `url`"),
+        (
+            "topic",
+            "it is the end of `url`, as in https://ntfy.sh/TOPIC",
+        ),
+        ("host", "it is `smtp`, as in smtps://HOST:465"),
+        ("server", "it is `url`, and for mail `smtp`"),
+        ("username", "it is `user`"),
+        ("command", "it is `run`"),
+    ]);
+    let name = section.required("name").filter(|name| {
+        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_good = name.bytes().all(is_of_name);
+        if !is_good {
+            section.fault("name", "may have letters, digits, `.`, `_` and `-`");
+        }
+        is_good
+    });
+    section.require("kind");
+    let kinds: Vec<(&str, &str)> = KINDS.iter().map(|(kind, _)| (*kind, *kind)).collect();
+    let way = match section.word("kind", &kinds) {
+        Some(kind) => section.of_kind("notifications", kind, KINDS).flatten(),
+        None => {
+            section.of_any_kind(KINDS);
+            None
+        }
+    };
+    let on = occasions(section);
+    let timeout = section.limit("timeout");
+    let enabled = section.flag("enabled").unwrap_or(true);
+    let way = way?;
+    Some(Notification {
+        name: name?,
+        on: on.unwrap_or_else(|| way.default_occasions()),
+        way,
+        timeout: timeout.unwrap_or(NOTIFY_TIMEOUT),
+        enabled,
+    })
+}
+
+fn occasions(section: &Section<'_>) -> Option<Vec<Occasion>> {
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    if section.value("on").is_some_and(is_empty) {
+        section.fault("on", "names nothing: `enabled = false` turns it off");
+    }
+    let known: Vec<&str> = Occasion::NAMES.iter().map(|(name, _)| *name).collect();
+    let mut occasions = Vec::new();
+    for word in section.list("on") {
+        match Occasion::NAMES.iter().find(|(name, _)| *name == word) {
+            Some((_, occasion)) => occasions.push(*occasion),
+            None => {
+                let meant = did_you_mean(&word, &known);
+                let known = known.join(", ");
+                section.fault("on", format!("has words of {known}{meant}"));
+            }
+        }
+    }
+    section.value("on").map(|_| occasions)
+}
+
+fn web(section: &Section<'_>, service: WebService) -> Option<Way> {
+    request(section, service).map(|web| Way::Web(Box::new(web)))
+}
+
+fn webhook(section: &Section<'_>) -> Option<Way> {
+    let headers = headers(section);
+    let web = request(section, WebService::Webhook)?;
+    Some(Way::Web(Box::new(Web { headers, ..web })))
+}
+
+/// Reads a kind that has priorities.
+fn pushed(section: &Section<'_>, service: WebService) -> Option<Way> {
+    let token = section.secret("token", SecretForm::Key);
+    let tags = section.list("tags");
+    let is_plain = |tag: &String| {
+        !tag.is_empty() && !tag.contains(|letter: char| letter.is_control() || letter == ',')
+    };
+    if !tags.iter().all(is_plain) {
+        section.fault("tags", "has words without commas and control characters");
+    }
+    let (says, range) = match service {
+        WebService::Gotify => ("a number from 0 to 10", 0..=10),
+        _ => ("a number from 1 to 5", 1..=5),
+    };
+    let priority = section.number("priority", says, |number| range.contains(number));
+    let web = request(section, service)?;
+    Some(Way::Web(Box::new(Web {
+        token,
+        tags,
+        priority,
+        ..web
+    })))
+}
+
+fn request(section: &Section<'_>, service: WebService) -> Option<Web> {
+    section.require("url");
+    let url = section.secret("url", SecretForm::Key);
+    let proxy = section.proxy("proxy");
+    let ca_file = section.path("ca_file");
+    let url = url?;
+    let text = url.text.reveal();
+    let begin = text.get(..8).unwrap_or(text).to_ascii_lowercase();
+    let is_web = begin.starts_with("http://") || begin.starts_with("https://");
+    if !is_web && !is_reference(text) {
+        section.fault("url", "must begin with https:// or http://, or refer to a place, as in \"file:/etc/hookshot/url\"");
+        return None;
+    }
+    Some(Web {
+        service,
+        url,
+        token: None,
+        headers: BTreeMap::new(),
+        priority: None,
+        tags: Vec::new(),
+        ca_file,
+        proxy,
+    })
+}
+
+fn headers(section: &Section<'_>) -> BTreeMap<String, WrittenSecret> {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let mut headers = BTreeMap::new();
+    for (name, value) in section.strings("headers") {
+        if name.is_empty() || !name.bytes().all(is_of_name) {
+            section.fault("headers", "has a name that a header cannot have");
+            continue;
+        }
+        let value = WrittenSecret {
+            key: "headers",
+            form: SecretForm::Line,
+            text: Secret::new(value),
+        };
+        headers.insert(name, value);
+    }
+    headers
+}
+
+fn email(section: &Section<'_>) -> Option<Way> {
+    let server = section.required("smtp").and_then(|url| {
+        let refuse = |fault| section.fault("smtp", fault);
+        MailServer::parse(&url).map_err(refuse).ok()
+    });
+    let starttls = section.word("starttls", &MailTls::NAMES);
+    let user = section.text("user");
+    let password = section.secret("password", SecretForm::Line);
+    section.require("from");
+    section.require("to");
+    let mut from = mailboxes(section, "from");
+    let to = mailboxes(section, "to");
+    let ca_file = section.path("ca_file");
+    if let (Some(_), None) | (None, Some(_)) = (&user, &password) {
+        section.refuse(format!(
+            "`user` and `password` go together under [{}]",
+            section.name()
+        ));
+    }
+    if from.len() > 1 {
+        section.fault("from", "must be one address");
+    }
+    let mut server = server?;
+    match (server.tls, starttls) {
+        (MailTls::Wrapped, Some(_)) => {
+            section.fault("starttls", "goes with smtp://: smtps:// is TLS already");
+        }
+        (_, Some(starttls)) => server.tls = starttls,
+        // A password must not go out because an attacker hides the offer.
+        (MailTls::Offered, None) if password.is_some() && !server.is_here() => {
+            server.tls = MailTls::Required;
+        }
+        _ => {}
+    }
+    (!to.is_empty()).then_some(())?;
+    Some(Way::Email(Box::new(Email {
+        server,
+        user,
+        password,
+        from: from.pop()?,
+        to,
+        ca_file,
+    })))
+}
+
+/// Reads one address, or a list of addresses: `ops@example.org` or `Ops <ops@example.org>`.
+fn mailboxes(section: &Section<'_>, key: &'static str) -> Vec<String> {
+    let texts = match section.value(key) {
+        None => return Vec::new(),
+        Some(Value::String(text)) => Some(vec![text.as_str()]),
+        Some(Value::Array(values)) => values.iter().map(Value::as_str).collect(),
+        Some(_) => None,
+    };
+    let is_mailbox = |text: &&str| {
+        let address = match text.rsplit_once('<') {
+            Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
+            None => text,
+        };
+        let parts = address.rsplit_once('@');
+        let is_bad = |letter: char| letter.is_control() || letter.is_whitespace();
+        parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+            && !address.contains(is_bad)
+            && !text.contains(char::is_control)
+    };
+    match texts.filter(|texts| !texts.is_empty() && texts.iter().all(is_mailbox)) {
+        Some(texts) => texts.into_iter().map(str::to_owned).collect(),
+        None => {
+            section.fault(
+                key,
+                "must be an address, as in \"ops@example.org\", or a list of addresses",
+            );
+            Vec::new()
+        }
+    }
+}
+
+fn command(section: &Section<'_>) -> Option<Way> {
+    section.require("run");
+    section.command("run").map(Way::Command)
+}
+
+#[cfg(test)]
+mod tests;
