@@ -9,7 +9,7 @@ use semver::Version;
 use crate::{
     archive::scratch::ScratchFolders,
     disk::{life::Signs, tree::Privilege},
-    model::limits::UNLISTED_FILES,
+    model::{limits::UNLISTED_FILES, retention::Zone},
     source::behavior::SourceContext,
     store::{Environment, Maker},
     work::{
@@ -26,6 +26,8 @@ use crate::{
 pub struct Context {
     /// The time, once for the whole run.
     pub now: DateTime<Utc>,
+    /// The time zone of this machine.
+    pub zone: Zone,
     /// The time at which the run began, for durations in reports.
     pub begun: Instant,
     /// The name of this machine.
@@ -62,12 +64,13 @@ impl Context {
     /// Returns the facts for one run in a program that links this library. `scratch` is the folder for temporary
     /// copies.
     ///
-    /// The name of the machine and the variables of the environment are unknown, and events go nowhere. Set the
+    /// The name of the machine and the variables of the environment are unknown, the zone is UTC, and events go nowhere. Set the
     /// fields to change that.
     pub fn new(now: DateTime<Utc>, scratch: PathBuf) -> Result<Context> {
         let nanoseconds = now.timestamp_nanos_opt().unwrap_or_default();
         Ok(Context {
             now,
+            zone: Zone::UTC,
             begun: Instant::now(),
             hostname: None,
             version: Version::parse(env!("CARGO_PKG_VERSION"))?,

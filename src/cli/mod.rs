@@ -7,6 +7,7 @@ mod command_line;
 mod complete;
 mod exit_codes;
 mod global;
+mod local_zone;
 mod log;
 mod other_words;
 mod render;

@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Instant};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 
+use super::local_zone::local_zone;
 use crate::{
     config::Choices,
     context::Context,
@@ -50,6 +51,8 @@ impl World {
 
     /// Returns what a verb may know of the world.
     pub fn context(self, threads: Threads, stop: Stop, events: Events) -> Result<Context> {
+        let zone = self.variables.iter().find(|(name, _)| name == "TZ");
+        let zone = local_zone(zone.map(|(_, zone)| zone.as_str()));
         let starter = SessionStarter::new(self.executable.clone());
         let environment = Environment {
             starter: starter.clone(),
@@ -60,6 +63,7 @@ impl World {
             masks: Masks::default(),
         };
         let context = Context {
+            zone,
             begun: self.begun,
             hostname: nix::unistd::gethostname()
                 .ok()

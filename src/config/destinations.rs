@@ -1,6 +1,6 @@
 //! `[backup.destinations.NAME]`: the places of archives, and the options of their stores.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use toml::Value;
 
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     model::{
         quantity::{Rate, Size, TimeLimit},
+        schedule::Timetable,
         written::unexpanded,
     },
     store::{
@@ -39,6 +40,10 @@ pub struct DestinationSettings {
     pub mounted: bool,
     /// True if its folder has to be there already.
     pub exists: bool,
+    /// When it gets an archive: at the first run from such a moment on. `None` if each run delivers to it.
+    pub every: Option<Timetable>,
+    /// The age of its newest good archive from which it counts as stale.
+    pub max_age: Option<Duration>,
 }
 
 impl DestinationSettings {
@@ -50,6 +55,8 @@ impl DestinationSettings {
             retention: None,
             mounted: false,
             exists: false,
+            every: None,
+            max_age: None,
         }
     }
 }
@@ -142,6 +149,8 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
     };
     numbers(section, &mut transfer);
     let retention = section.section("retention", retention::read);
+    let every = section.timetable("every");
+    let max_age = section.limit("max_age");
     let Own {
         options: own,
         mounted,
@@ -155,6 +164,8 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
         retention,
         mounted,
         exists,
+        every,
+        max_age,
     })
 }
 

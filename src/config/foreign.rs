@@ -17,8 +17,9 @@ const RETRIES: &str = "it is `retry_attempts`";
 const PARALLEL: &str = "it is `parallel_uploads`";
 const CHUNK: &str = "it is `chunk_size`, with a unit: \"8MiB\"";
 const ENCRYPTION: &str = "hookshot does not encrypt archives; a bucket can, by `sse`";
-const SCHEDULE: &str = "hookshot has no schedule of its own: a timer of systemd (systemd-timer/) or cron runs \
-    `hookshot export`, as in `OnCalendar=Sun 02:00` for sunday@02:00, `weekly` or `daily`";
+const SCHEDULE: &str = "it is `backup` under [backup.schedule], such as \"02:00\", \"sun 03:00\", \"hourly\" or five \
+    fields of cron; `hookshot timer install` and `hookshot agent` start it";
+const EVERY: &str = "it is `every`, such as \"sun 03:00\": this destination gets an archive then";
 const DESTINATION: &str = "a place for archives is a section [backup.destinations.NAME] with `url`, such as \
     \"s3://BUCKET/PREFIX\", and `to` names it";
 const OPTION: &str = "it belongs into a section [backup.destinations.NAME]";
@@ -99,7 +100,7 @@ pub(super) const OF_STORES: [(&str, &str); 66] = [
 ];
 
 /// Keys of any destination, and what hookshot has instead.
-pub(super) const OF_DESTINATIONS: [(&str, &str); 28] = [
+pub(super) const OF_DESTINATIONS: [(&str, &str); 29] = [
     ("max_bandwidth", RATE),
     ("bandwidth", RATE),
     ("bwlimit", RATE),
@@ -120,7 +121,8 @@ pub(super) const OF_DESTINATIONS: [(&str, &str); 28] = [
     ("part_size", CHUNK),
     ("multipart_chunksize", CHUNK),
     ("multipart_chunk_size", CHUNK),
-    ("schedule", SCHEDULE),
+    ("schedule", EVERY),
+    ("interval", EVERY),
     ("encryption", ENCRYPTION),
     ("encryption_key", ENCRYPTION),
     ("compression", COMPRESSION),
@@ -134,7 +136,7 @@ pub(super) const OF_DESTINATIONS: [(&str, &str); 28] = [
 ];
 
 /// Keys under `[backup]`, and what hookshot has instead.
-pub(super) const OF_BACKUP: [(&str, &str); 34] = [
+pub(super) const OF_BACKUP: [(&str, &str); 33] = [
     ("provider", DESTINATION),
     ("bucket", DESTINATION),
     ("repository", DESTINATION),
@@ -152,7 +154,6 @@ pub(super) const OF_BACKUP: [(&str, &str); 34] = [
     ("timeout", OPTION),
     ("network", OPTION),
     ("performance", OPTION),
-    ("schedule", SCHEDULE),
     ("interval", SCHEDULE),
     ("time", SCHEDULE),
     ("triggers", SCHEDULE),

@@ -9,6 +9,7 @@ use super::{
     notify::{self, Notification},
     reader::{self, Section},
     retention::{self, Retention},
+    schedule::{self, AgentSettings, Schedule, TimerSettings},
     sources::Source,
     sources_section,
 };
@@ -74,6 +75,12 @@ pub struct Schema {
     pub hooks: Vec<Hook>,
     /// `[[backup.notify]]`: messages about runs.
     pub notify: Vec<Notification>,
+    /// `[backup.schedule]`: when jobs start.
+    pub schedule: Schedule,
+    /// `[backup.timer]`: the units of systemd that start them.
+    pub timer: TimerSettings,
+    /// `[backup.agent]`: the agent that starts them.
+    pub agent: AgentSettings,
     /// True if there is a section `[backup]` at all.
     pub has_backup: bool,
 }
@@ -138,6 +145,9 @@ impl Schema {
             prepare_timeout,
             hooks,
             notify,
+            schedule,
+            timer,
+            agent,
         ]
     }
 }
@@ -220,6 +230,9 @@ fn backup(section: &Section<'_>) -> Schema {
         prepare_timeout: prepare_timeout.unwrap_or(COMMAND_TIMEOUT),
         hooks: hooks::read(section),
         notify: notify::read(section),
+        schedule: (section.section("schedule", schedule::read)).unwrap_or_default(),
+        timer: (section.section("timer", schedule::read_timer)).unwrap_or_default(),
+        agent: (section.section("agent", schedule::read_agent)).unwrap_or_default(),
     }
 }
 

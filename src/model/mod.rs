@@ -24,6 +24,8 @@ pub mod retention;
 pub mod rules;
 #[cfg(feature = "cli")]
 pub mod run_record;
+#[cfg(feature = "cli")]
+pub mod schedule;
 pub mod tree;
 #[cfg(feature = "cli")]
 pub mod user_command;

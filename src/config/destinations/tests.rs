@@ -59,7 +59,7 @@ fn quantities_are_written_as_other_tools_write_them_and_0_is_no_limit() {
         ("bandwidth_limit = 999", "or 0 for no limit"),
         ("timeout = \"1h1s\"", "from 1 s to 1 h"),
         ("max_bandwidth = 10240", "it is `bandwidth_limit`"),
-        ("schedule = \"sunday@02:00\"", "no schedule of its own"),
+        ("schedule = \"sunday@02:00\"", "it is `every`"),
         ("retries = 3", "it is `retry_attempts`"),
     ] {
         let faults = one(line).expect_err(line);

@@ -1,0 +1,192 @@
+//! The things outside of hookshot that a configuration needs: commands, the network, credentials, variables.
+//!
+//! They decide how tight the sandbox of a unit can be. The text is searched as a whole, so that a section that a later
+//! version adds is not forgotten.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use toml::{Table, Value};
+
+use super::{schema::Schema, text::parse_toml};
+use crate::{source::service::is_unit, store::Address};
+
+/// Keys of which a text, or a list of words, is a command.
+const COMMANDS: [&str; 12] = [
+    "run",
+    "command",
+    "export",
+    "import",
+    "prepare",
+    "cleanup",
+    "app_version_command",
+    "active_command",
+    "stop",
+    "start",
+    "probe",
+    "health",
+];
+/// Sections in which no key is a command of the user.
+const PLAIN: [&str; 3] = ["tags", "retention", "schedule"];
+
+/// The things outside of hookshot that a configuration needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The keys with commands, as messages name them.
+    pub commands: BTreeSet<String>,
+    /// The keys for which the network is needed.
+    pub network: BTreeSet<String>,
+    /// The names of systemd's credentials.
+    pub credentials: BTreeSet<String>,
+    /// The variables of the environment that hold secrets.
+    pub variables: BTreeSet<String>,
+    /// Files that a job writes beside archives.
+    pub files: BTreeSet<PathBuf>,
+}
+
+impl Needs {
+    /// Returns the needs of a configuration; `schema` is the content of `text`.
+    pub fn of(schema: &Schema, text: &str) -> Needs {
+        let mut needs = Needs::default();
+        let table = parse_toml(text).unwrap_or_default();
+        if let Some(Value::Table(backup)) = table.get("backup") {
+            needs.search("backup", backup);
+        }
+        for (name, destination) in &schema.destinations {
+            if !matches!(destination.address, Address::Folder(_)) {
+                needs
+                    .network
+                    .insert(format!("[backup.destinations.{name}]"));
+            }
+        }
+        needs
+    }
+
+    fn search(&mut self, section: &str, table: &Table) {
+        if table.get("enabled") == Some(&Value::Boolean(false)) {
+            return;
+        }
+        if section == "backup.notify"
+            && table.get("kind").and_then(Value::as_str) != Some("command")
+        {
+            self.network.insert("[[backup.notify]]".to_owned());
+        }
+        for (key, value) in table {
+            let shown = format!("`{key}` under [{section}]");
+            match value {
+                Value::Table(below) if !PLAIN.contains(&key.as_str()) => {
+                    self.search(&format!("{section}.{key}"), below);
+                }
+                Value::Array(values) => {
+                    let below = values.iter().filter_map(Value::as_table);
+                    below.for_each(|below| self.search(&format!("{section}.{key}"), below));
+                    if COMMANDS.contains(&key.as_str()) && values.iter().any(Value::is_str) {
+                        self.commands.insert(shown);
+                    }
+                }
+                Value::String(text) => self.text(key, shown, text.trim()),
+                _ => {}
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str, shown: String, text: &str) {
+        let is_url = text.starts_with("http://") || text.starts_with("https://");
+        if let Some(name) = text.strip_prefix("credential:") {
+            self.credentials.insert(name.trim().to_owned());
+        } else if let Some(name) = text.strip_prefix("env:") {
+            self.variables.insert(name.trim().to_owned());
+        } else if text.starts_with("command:") {
+            self.commands.insert(shown);
+        } else if key == "prometheus_file" {
+            self.files.insert(PathBuf::from(text));
+        } else if key == "health" && is_url {
+            self.network.insert(shown);
+        } else if COMMANDS.contains(&key) || key == "service" && !is_unit(text) {
+            self.commands.insert(shown);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(text: &str) -> Needs {
+        Needs::of(&Schema::parse("").expect("good"), text)
+    }
+
+    fn commands(text: &str) -> Vec<String> {
+        needs(text).commands.into_iter().collect()
+    }
+
+    #[test]
+    fn every_command_of_a_configuration_is_found() {
+        for (text, key) in [
+            (
+                "[[backup.hooks]]\nstage = \"before\"\nrun = \"x\"\n",
+                "`run` under [backup.hooks]",
+            ),
+            (
+                "[[backup.hooks]]\nrun = [\"x\", \"y\"]\n",
+                "`run` under [backup.hooks]",
+            ),
+            ("[backup]\nprepare = \"x\"\n", "`prepare` under [backup]"),
+            (
+                "[backup]\nservice = \"pgrep app\"\n",
+                "`service` under [backup]",
+            ),
+            (
+                "[backup.import]\nstop = \"systemctl stop x\"\n",
+                "`stop` under [backup.import]",
+            ),
+            (
+                "[[backup.sources]]\nkind = \"command\"\nexport = \"x\"\n",
+                "`export` under [backup.sources]",
+            ),
+            (
+                "[backup.drill]\nprobe = \"x\"\n",
+                "`probe` under [backup.drill]",
+            ),
+            (
+                "[backup.destinations.a]\npassword = \"command:pass x\"\n",
+                "`password` under [backup.destinations.a]",
+            ),
+            (
+                "[[backup.notify]]\nkind = \"command\"\nrun = \"x\"\n",
+                "`run` under [backup.notify]",
+            ),
+        ] {
+            assert_eq!(commands(text), [key], "{text}");
+        }
+        for text in [
+            "[other]\nrun = \"x\"\n",
+            "[backup]\nservice = \"app.service\"\nto = [\"run\"]\n",
+            "[backup.tags]\nrun = \"x\"\n",
+            "[backup.import]\nhealth = \"http://127.0.0.1/\"\n",
+            "[[backup.hooks]]\nrun = \"x\"\nenabled = false\n",
+        ] {
+            assert_eq!(commands(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn network_credentials_and_variables_are_found() {
+        let text = "[backup]\nprometheus_file = \"/srv/a.prom\"\n[backup.destinations.a]\nurl = \"sftp://host/a\"\n\
+            password = \"credential:sftp\"\n[[backup.notify]]\nkind = \"ntfy\"\nurl = \"env:NTFY\"\n";
+        let needs = needs(text);
+        assert_eq!(
+            needs.network.into_iter().collect::<Vec<_>>(),
+            ["[[backup.notify]]"]
+        );
+        assert_eq!(needs.credentials.into_iter().collect::<Vec<_>>(), ["sftp"]);
+        assert_eq!(needs.variables.into_iter().collect::<Vec<_>>(), ["NTFY"]);
+        assert_eq!(needs.files.len(), 1);
+        let text =
+            "[backup.destinations.a]\nurl = \"s3://a/b\"\n[backup.destinations.b]\nurl = \"/b\"\n";
+        let needs = Needs::of(&Schema::parse(text).expect("good"), text);
+        assert_eq!(
+            needs.network.into_iter().collect::<Vec<_>>(),
+            ["[backup.destinations.a]"]
+        );
+    }
+}
