@@ -211,7 +211,8 @@ pub fn located(folder_escaped: Option<&str>, name: &str) -> Option<String> {
     Some(format!("{folder}/{}", percent_encoded(name.as_bytes())))
 }
 
-fn unknown(settings: &Settings, name: &str) -> Failure {
+/// Returns the failure of a destination that the configuration does not know.
+pub fn unknown(settings: &Settings, name: &str) -> Failure {
     let known: Vec<String> = settings
         .schema
         .destinations

@@ -5,6 +5,7 @@
 
 mod apart;
 mod choices;
+pub mod delivery;
 pub mod destinations;
 pub mod elsewhere;
 mod foreign;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
+    delivery::{self, Delivery},
     destinations::{self, DestinationSettings},
     foreign,
     hooks::{self, COMMAND_TIMEOUT, Hook},
@@ -81,6 +82,8 @@ pub struct Schema {
     pub timer: TimerSettings,
     /// `[backup.agent]`: the agent that starts them.
     pub agent: AgentSettings,
+    /// `[backup] deliver_within` and `max_unchanged`.
+    pub delivery: Delivery,
     /// True if there is a section `[backup]` at all.
     pub has_backup: bool,
 }
@@ -122,8 +125,8 @@ impl Schema {
                 vec![$((stringify!($key), *$key == other.$key)),*]
             }};
         }
-        compared![
-            but data_dir, secrets_file, log_level, log_format, has_backup;
+        let mut compared = compared![
+            but data_dir, secrets_file, log_level, log_format, has_backup, delivery;
             app,
             app_version,
             app_version_command,
@@ -148,7 +151,11 @@ impl Schema {
             schedule,
             timer,
             agent,
-        ]
+        ];
+        let (here, there) = (self.delivery, other.delivery);
+        compared.push(("deliver_within", here.within == there.within));
+        compared.push(("max_unchanged", here.max_unchanged == there.max_unchanged));
+        compared
     }
 }
 
@@ -233,6 +240,7 @@ fn backup(section: &Section<'_>) -> Schema {
         schedule: (section.section("schedule", schedule::read)).unwrap_or_default(),
         timer: (section.section("timer", schedule::read_timer)).unwrap_or_default(),
         agent: (section.section("agent", schedule::read_agent)).unwrap_or_default(),
+        delivery: delivery::read(section),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Verbs in sequence, unattended: the nightly job, what happens around it, and what is remembered of it.
 
+pub mod backup;
 pub mod history;
+pub mod hooks;
 pub mod notify;
 pub mod places;

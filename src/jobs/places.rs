@@ -82,11 +82,8 @@ impl JobPlaces {
         let written = self.writable()?.join(LOCKED);
         make(&written)?;
         // Another run may be unable to write this folder, and lock the next one.
-        let folders: Vec<PathBuf> = self
-            .folders
-            .iter()
-            .map(|folder| folder.join(LOCKED))
-            .collect();
+        let folders = self.folders.iter().map(|folder| folder.join(LOCKED));
+        let folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
         let begun = Instant::now();
         loop {
             context.stop.check()?;

@@ -26,7 +26,11 @@ pub mod rules;
 pub mod run_record;
 #[cfg(feature = "cli")]
 pub mod schedule;
+#[cfg(feature = "cli")]
+pub mod state_digest;
 pub mod tree;
+#[cfg(feature = "cli")]
+pub mod undelivered;
 #[cfg(feature = "cli")]
 pub mod user_command;
 pub mod version;

@@ -80,6 +80,8 @@ pub enum SkipReason {
     Unchanged,
     /// A `before` hook ended with exit code 75.
     Hook,
+    /// The time of no destination has come (`every`).
+    NotDue,
 }
 
 /// The outcome of a run at one destination.

@@ -3,6 +3,7 @@
 mod archives;
 mod catalog;
 mod export;
+mod job;
 mod notify;
 mod restore;
 
@@ -12,6 +13,7 @@ pub use self::{
     archives::ArchiveEvent,
     catalog::{ArchiveFlaw, CatalogEvent, NextArchive},
     export::ExportEvent,
+    job::JobEvent,
     notify::NotifyEvent,
     restore::{Recovery, RestoreEvent},
 };
@@ -50,6 +52,8 @@ pub enum Event {
     Restore(RestoreEvent),
     /// A step of a notification.
     Notify(NotifyEvent),
+    /// A step of an unattended job.
+    Job(JobEvent),
 }
 
 impl From<ArchiveEvent> for Event {
@@ -67,6 +71,12 @@ impl From<CatalogEvent> for Event {
 impl From<ExportEvent> for Event {
     fn from(event: ExportEvent) -> Event {
         Event::Export(event)
+    }
+}
+
+impl From<JobEvent> for Event {
+    fn from(event: JobEvent) -> Event {
+        Event::Job(event)
     }
 }
 

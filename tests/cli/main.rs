@@ -6,6 +6,7 @@
     reason = "tests may do what hookshot may not, and say what they leave out"
 )]
 
+mod backup;
 mod cli;
 mod completions;
 mod diff;

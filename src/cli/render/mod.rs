@@ -1,5 +1,6 @@
 //! Words for people and JSON for programs: one file for each verb's report, and what they share.
 
+pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod copy;
@@ -12,6 +13,7 @@ pub mod failure;
 pub mod import;
 pub mod init;
 pub mod inspect;
+mod job_events;
 pub mod keep;
 mod links;
 pub mod list;

@@ -1,5 +1,6 @@
 //! The verbs, one file each: its arguments, the call of its recipe in `ops`, and the call of its report in `render`.
 
+mod backup;
 mod check;
 mod completions;
 mod copy;
@@ -33,6 +34,7 @@ use super::app::App;
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Export(export::ExportArguments),
+    Backup(backup::BackupArguments),
     Import(import::ImportArguments),
     Rollback(rollback::RollbackArguments),
     Verify(verify::VerifyArguments),
@@ -57,14 +59,17 @@ pub enum Verb {
 impl Verb {
     /// Returns true if it works on the state of this machine.
     pub fn needs_state(&self) -> bool {
-        matches!(self, Verb::Export(_) | Verb::Import(_) | Verb::Rollback(_))
-            || matches!(self, Verb::Diff(diff) if diff.other.is_none())
+        matches!(
+            self,
+            Verb::Export(_) | Verb::Backup(_) | Verb::Import(_) | Verb::Rollback(_)
+        ) || matches!(self, Verb::Diff(diff) if diff.other.is_none())
     }
 
     /// Runs it, and returns the exit code.
     pub fn run(self, app: &App) -> Result<u8> {
         match self {
             Verb::Export(verb) => verb.run(app),
+            Verb::Backup(verb) => verb.run(app),
             Verb::Import(verb) => verb.run(app),
             Verb::Rollback(verb) => verb.run(app),
             Verb::Verify(verb) => verb.run(app),

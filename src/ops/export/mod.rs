@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use chrono::DateTime;
 use serde_json::Value;
 
@@ -37,14 +37,23 @@ use crate::{
     error::{Failure, Kind},
     machine::{app_version, enter::Entered},
     model::{
-        archive_name::ArchiveName, entry_name::EntryName, manifest::Manifest, written::rfc3339,
+        archive_name::ArchiveName, change_counts::Changes, digest::Digest, entry_name::EntryName,
+        manifest::Manifest, state_digest::state_digest, written::rfc3339,
     },
     source::{
         sqlite::verdict::CheckExtent,
         tree::{self, ContentChanged},
     },
-    work::events::ExportEvent,
+    work::{events::ExportEvent, remarks::Remarks},
 };
+
+/// The outcome of an export that may find nothing to do.
+pub enum Exported {
+    /// An archive.
+    Made(Box<ExportReport>),
+    /// No archive: the state has the digest that the caller named. The remarks are those about the state.
+    Unchanged(Remarks),
+}
 
 /// Exports the state that was entered.
 ///
@@ -55,6 +64,19 @@ pub fn export(
     entered: &Entered,
     request: ExportRequest,
 ) -> Result<ExportReport> {
+    match export_unless(context, entered, request, None)? {
+        Exported::Made(report) => Ok(*report),
+        Exported::Unchanged(_) => Err(anyhow!("no digest was named that the state could have")),
+    }
+}
+
+/// Exports the state that was entered, unless its digest ([`state_digest`]) is `same`: then no archive is made.
+pub fn export_unless(
+    context: &Context,
+    entered: &Entered,
+    request: ExportRequest,
+    same: Option<Digest>,
+) -> Result<Exported> {
     entered.settings.mask_secrets(&context.runner.masks);
     request.require_feasible(context, &entered.settings)?;
     if context.now < DateTime::UNIX_EPOCH {
@@ -80,9 +102,17 @@ pub fn export(
     around.prepare(None)?;
     let mut further = FURTHER_ATTEMPTS.into_iter();
     let mut quiet = tree::QUIET;
-    let (made, manifest, gathered) = loop {
+    let attempted = loop {
         let (started, app_version) = (Instant::now(), app_version.clone());
-        let made = once(&mut around, &request, &name, level, app_version, quiet);
+        let request = Attempt {
+            request: &request,
+            name: &name,
+            level,
+            app_version,
+            quiet,
+            same,
+        };
+        let made = once(&mut around, request);
         around.end_sources();
         match (made, further.next()) {
             (Err(error), Some(times)) if ContentChanged::of(&error).is_some() => {
@@ -94,9 +124,18 @@ pub fn export(
         }
     };
     around.end_all();
-    let mut remarks = gathered.remarks;
+    let Attempted {
+        made,
+        manifest,
+        mut gathered,
+        changes,
+    } = attempted;
+    let mut remarks = std::mem::replace(&mut gathered.remarks, context.remarks());
     remarks.extend(around.remarks.take());
     remarks.extend(about_version);
+    let Some(made) = made else {
+        return Ok(Exported::Unchanged(remarks));
+    };
     let named = |entries: &[EntryName]| entries.iter().map(ToString::to_string).collect();
     // The database of the service comes before those that lie in its directories.
     let snapshot_of = |is_apart: bool| {
@@ -117,7 +156,7 @@ pub fn export(
     let archive_escaped = arrived.and_then(|arrival| arrival.archive_escaped.clone());
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| nowhere(&made.outputs))?;
-    Ok(ExportReport {
+    Ok(Exported::Made(Box::new(ExportReport {
         archive,
         archive_escaped,
         verified: made.outputs.iter().all(|arrival| arrival.good),
@@ -132,24 +171,48 @@ pub fn export(
         databases: named(&gathered.databases),
         torn: named(&gathered.torn),
         remarks,
+        content_bytes: manifest.total_bytes(),
+        changes,
         duration_seconds: context.begun.elapsed().as_secs_f64(),
-    })
+    })))
 }
 
 /// Retry factors. If a file changes before it is packed, the export starts over. In each retry, files modified within
 /// this factor times the duration of the last attempt are first copied aside, because they may change again.
 const FURTHER_ATTEMPTS: [u32; 2] = [20, 400];
 
-/// Makes the archive of the present state. Fails with [`ContentChanged`] if a file of a directory is replaced or modified
-/// before it is packed. A file that was not modified for `quiet` is read in place.
-fn once(
-    around: &mut Around<'_>,
-    request: &ExportRequest,
-    name: &ArchiveName,
+/// One attempt to make the archive.
+struct Attempt<'a> {
+    request: &'a ExportRequest,
+    name: &'a ArchiveName,
     level: Level,
     app_version: Option<String>,
+    /// A file that was not modified for this long is read in place.
     quiet: Duration,
-) -> Result<(Made, Manifest, Gathered)> {
+    same: Option<Digest>,
+}
+
+/// The outcome of an attempt.
+struct Attempted {
+    /// The archive; `None` if none was to be made.
+    made: Option<Made>,
+    manifest: Manifest,
+    gathered: Gathered,
+    /// The difference from the archive before.
+    changes: Option<Changes>,
+}
+
+/// Makes the archive of the present state, unless it has the digest at which none is made. Fails with
+/// [`ContentChanged`] if a file of a directory is replaced or modified before it is packed.
+fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
+    let Attempt {
+        request,
+        name,
+        level,
+        app_version,
+        quiet,
+        same,
+    } = attempt;
     let (context, settings) = (around.context, around.settings);
     let Outputs { here, away, missed } = Outputs::find(settings, request)?;
     let prefix = &settings.schema.prefix;
@@ -174,6 +237,17 @@ fn once(
         &mut gathered,
         app_version,
     )?;
+    if same.is_some_and(|same| same == state_digest(&manifest)) {
+        gathered.contents.clear();
+        gathered.listings.clear();
+        return Ok(Attempted {
+            made: None,
+            manifest,
+            gathered,
+            changes: None,
+        });
+    }
+    let mut changes = newest.and_then(|newest| Changes::between(newest, &manifest));
     let making = Making {
         context,
         name,
@@ -186,12 +260,18 @@ fn once(
     let mut made = making.make(here, away)?;
     if let Some(before) = asked.and_then(|slot| place::manifest_before(&slot, prefix, &manifest)) {
         look_back(settings, request, &manifest, &before, &mut gathered.remarks);
+        changes = Changes::between(&before, &manifest);
     }
     made.outputs.extend(missed);
     // The copies are in the archive now.
     gathered.contents.clear();
     gathered.listings.clear();
-    Ok((made, manifest, gathered))
+    Ok(Attempted {
+        made: Some(made),
+        manifest,
+        gathered,
+        changes,
+    })
 }
 
 fn no_config(path: &Path) -> Failure {

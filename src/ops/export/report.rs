@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Failure, Kind},
-    model::entry_name::printable,
+    model::{change_counts::Changes, entry_name::printable},
     source::sqlite::verdict::CheckDepth,
     store::Proof,
     work::remarks::Remarks,
@@ -48,6 +48,11 @@ pub struct ExportReport {
     /// Remarks about what was left undone, and what is worth knowing.
     #[serde(flatten)]
     pub remarks: Remarks,
+    /// The bytes of all entries together.
+    pub content_bytes: u64,
+    /// The difference from the archive before, if that could be read and tells it.
+    #[serde(skip)]
+    pub changes: Option<Changes>,
     /// True if every output is proven to hold the archive. The archive itself is good: one that is not is an error.
     pub verified: bool,
     /// The duration of the export in seconds.

@@ -1,0 +1,80 @@
+//! `hookshot backup`.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::export::parse_tag;
+use crate::{
+    cli::{app::App, render},
+    jobs::backup::{BackupMode, BackupRequest, IfUnchanged, OldArchives, backup, plan},
+    model::quantity::TimeLimit,
+};
+
+/// Run the nightly job: export once, deliver everywhere, prune
+///
+/// Hooks run around it, archives that earlier runs did not deliver are delivered, and the policy is applied at each
+/// destination that proved to hold this run's archive. The run is recorded for `hookshot history` and `hookshot status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    hookshot backup                               # to every destination that [backup] to names\n  \
+    hookshot backup @offsite                      # to this one alone\n  \
+    hookshot backup --if-changed                  # no archive if nothing changed\n  \
+    hookshot backup --dry-run                     # what a run would do\n  \
+    hookshot backup --lock-wait 1h                # wait for a run that is at work")]
+pub struct BackupArguments {
+    /// `@DESTINATION`, URLs or folders [default: [backup] to]
+    #[arg(value_name = "DESTINATION")]
+    destinations: Vec<OsString>,
+    /// Make no archive if every destination holds the present state
+    #[arg(long)]
+    if_changed: bool,
+    /// Add a label to the manifest; may be given several times
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
+    tags: Vec<(String, String)>,
+    /// Remove no old archives
+    #[arg(long)]
+    no_prune: bool,
+    /// Show what a run would do, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait this long for a run of this configuration that is at work: 10m, 1h
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    lock_wait: TimeLimit,
+}
+
+impl BackupArguments {
+    pub fn run(self, app: &App) -> Result<u8> {
+        let request = BackupRequest {
+            destinations: self.destinations,
+            if_unchanged: if self.if_changed {
+                IfUnchanged::Skip
+            } else {
+                IfUnchanged::Export
+            },
+            tags: self.tags.into_iter().collect(),
+            old_archives: if self.no_prune {
+                OldArchives::Keep
+            } else {
+                OldArchives::Prune
+            },
+            mode: if self.dry_run {
+                BackupMode::Plan
+            } else {
+                BackupMode::Run
+            },
+            lock_wait: self.lock_wait.duration(),
+        };
+        match request.mode {
+            BackupMode::Plan => {
+                let plan = plan(&app.context, &app.choices, &request)?;
+                render::backup::show_plan(&app.printer, &plan)
+            }
+            BackupMode::Run => {
+                let report = backup(&app.context, &app.choices, &request)?;
+                render::backup::show(&app.printer, &report)
+            }
+        }
+    }
+}

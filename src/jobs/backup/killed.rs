@@ -1,0 +1,58 @@
+//! Ends the record of a run that was killed: its hooks run, and its archive counts as not delivered.
+
+use crate::{
+    config::{
+        Settings,
+        hooks::{Operation, Stage},
+    },
+    context::Context,
+    jobs::{
+        history::History,
+        hooks::{Hooks, WorkOutcome},
+        notify,
+    },
+    model::{
+        occasion::Occasion,
+        run_record::{Job, RunRecord, RunResult},
+        written::rfc3339,
+    },
+    work::events::JobEvent,
+};
+
+/// The exit code of a process that SIGKILL ended, as shells report it.
+const KILLED: u8 = 128 + 9;
+
+/// Ends the record of each run of the job that has no end. The caller holds the job's lock, so these runs are dead.
+///
+/// The `failure` and `finally` hooks of such a run are run now: what a `before` hook stopped has to start again.
+pub fn close(context: &Context, settings: &Settings, history: &History, runs: &mut [RunRecord]) {
+    let is_killed =
+        |run: &&mut RunRecord| run.job == Job::Backup && run.result == RunResult::Running;
+    for run in runs.iter_mut().filter(is_killed) {
+        context.tell(JobEvent::KilledRun {
+            run_id: run.run_id.clone(),
+            started_at: rfc3339(run.started_at),
+        });
+        run.result = RunResult::Failure;
+        run.error = Some("the run was killed before its end".to_owned());
+        run.hint = Some(
+            "the next run delivers what it made; look for a power cut, a full memory (`dmesg`), or a time limit of the unit"
+                .to_owned(),
+        );
+        let outcome = WorkOutcome {
+            result: Some(RunResult::Failure),
+            exit_code: KILLED,
+            archive: run.archive.clone(),
+            error: run.error.clone(),
+        };
+        let run_id = run.run_id.clone();
+        let mut hooks = Hooks::new(context, settings, Operation::Backup, &run_id);
+        hooks.after(Stage::Failure, &outcome);
+        hooks.after(Stage::Finally, &outcome);
+        if let Err(error) = history.append(run) {
+            let reason = format!("{error:#}");
+            context.tell(JobEvent::HistoryFails { reason });
+        }
+        notify::send(context, settings, Occasion::of(run), run);
+    }
+}

@@ -1,0 +1,403 @@
+//! One run of the nightly job, from its first record to its last notification.
+
+use anyhow::Result;
+use uuid::Uuid;
+
+use super::{
+    catch_up, killed,
+    place::{Place, records},
+    report::BackupReport,
+    request::{BackupRequest, IfUnchanged, OldArchives},
+    unchanged::{self, Held, held},
+};
+use crate::{
+    catalog::{destination::ReadBack, output::ArchiveOutput, target::Target},
+    config::{
+        Choices, Settings,
+        hooks::{Operation, Stage},
+    },
+    context::Context,
+    error::{Failure, Kind},
+    jobs::{
+        history::History,
+        hooks::{Begin, HookReport, Hooks, WorkOutcome},
+        notify::{self, NotificationOutcome},
+    },
+    machine::enter::{StateAccess, enter},
+    model::{
+        archive_name::ArchiveName,
+        digest::Digest,
+        occasion::Occasion,
+        run_record::{Job, RunRecord, RunResult, SkipReason},
+    },
+    ops::{
+        export::{ExportReport, ExportRequest, Exported, export_unless},
+        prune::{PruneMode, PruneRequest, prune},
+    },
+    work::{events::JobEvent, remarks::Remarks},
+};
+
+/// One run.
+pub struct Run<'a> {
+    pub context: &'a Context,
+    pub choices: &'a Choices,
+    pub settings: &'a Settings,
+    pub request: &'a BackupRequest,
+    /// The destinations of this run.
+    pub places: Vec<Place>,
+    /// These, and those whose time has not come: they may hold what one of these lacks.
+    pub holders: Vec<Place>,
+    pub history: History,
+}
+
+/// The outcome of the work between the hooks.
+#[derive(Default)]
+struct Work {
+    /// The failure that decides on the exit code.
+    failure: Option<Failure>,
+    /// The parts that are left undone although an archive is proven.
+    undone: Vec<String>,
+}
+
+impl Run<'_> {
+    /// Runs the job. Every failure after its beginning is in the report.
+    pub fn execute(&self) -> Result<BackupReport> {
+        let mut work = Work::default();
+        let mut runs = self
+            .noted(self.history.read(), &mut work)
+            .unwrap_or_default();
+        killed::close(self.context, self.settings, &self.history, &mut runs);
+        let mut record = self.begun()?;
+        self.noted(self.history.append(&record), &mut work);
+        let mut notifications = self.notify(&record);
+        let run_id = record.run_id.clone();
+        let mut hooks = Hooks::new(self.context, self.settings, Operation::Backup, &run_id);
+        match hooks.before() {
+            Begin::Go if self.places.is_empty() => record.skipped = Some(SkipReason::NotDue),
+            Begin::Go => self.work(&mut hooks, &runs, &mut record, &mut work),
+            Begin::Skip => record.skipped = Some(SkipReason::Hook),
+            Begin::Failed(failure) => work.failure = Some(failure),
+        }
+        work.undone.append(&mut hooks.faults);
+        self.settle(&mut record, &mut work);
+        match record.result {
+            RunResult::Success => hooks.after(Stage::Success, &outcome(&record)),
+            RunResult::Partial | RunResult::Failure => {
+                hooks.after(Stage::Failure, &outcome(&record));
+            }
+            RunResult::Running | RunResult::Skipped => {}
+        }
+        hooks.after(Stage::Finally, &outcome(&record));
+        work.undone.append(&mut hooks.faults);
+        self.settle(&mut record, &mut work);
+        if self
+            .noted(self.history.append(&record), &mut work)
+            .is_none()
+        {
+            self.settle(&mut record, &mut work);
+        }
+        let reports: Vec<HookReport> = std::mem::take(&mut hooks.reports);
+        notifications.extend(self.notify(&record));
+        Ok(BackupReport::of(
+            &record,
+            reports,
+            notifications,
+            work.failure,
+        ))
+    }
+
+    /// Sends the notifications of the run's beginning or end. Their failures change nothing else.
+    fn notify(&self, record: &RunRecord) -> Vec<NotificationOutcome> {
+        notify::send(self.context, self.settings, Occasion::of(record), record)
+    }
+
+    /// Returns the value of a step of the history. A failure leaves the run undone in part: the archives count more
+    /// than the record of them.
+    fn noted<T>(&self, value: Result<T>, work: &mut Work) -> Option<T> {
+        value
+            .inspect_err(|error| {
+                let reason = format!("{error:#}");
+                work.undone
+                    .push(format!("the history is not complete: {reason}"));
+                self.context.tell(JobEvent::HistoryFails { reason });
+            })
+            .ok()
+    }
+
+    /// Returns the record of this run at its beginning, with the name that its archive is to have.
+    fn begun(&self) -> Result<RunRecord> {
+        let (context, schema) = (self.context, &self.settings.schema);
+        let name = ArchiveName::new(&schema.prefix, context.now);
+        let name = name.map_err(|fault| Failure::new(Kind::Usage, fault))?;
+        Ok(RunRecord {
+            archive: Some(name.file_name(0)),
+            destinations: self.places.iter().map(Place::record).collect(),
+            host: context.hostname.clone(),
+            app: Some(schema.app.clone()),
+            ..RunRecord::begun(Uuid::new_v4().to_string(), Job::Backup, context.now)
+        })
+    }
+
+    /// Exports, and then does what depends on the archive.
+    fn work(
+        &self,
+        hooks: &mut Hooks<'_>,
+        runs: &[RunRecord],
+        record: &mut RunRecord,
+        work: &mut Work,
+    ) {
+        let exported = self.export(runs, record, work);
+        self.settle(record, work);
+        hooks.after(Stage::After, &outcome(record));
+        if let Err(error) = exported.and_then(|()| self.follow(runs, record, work)) {
+            let failure = Failure::of(&error);
+            // The failure of the export itself counts more, but for an interruption.
+            let is_interrupted = matches!(failure.kind, Kind::Interrupted(_));
+            if work.failure.is_none() || is_interrupted {
+                work.failure = Some(failure);
+            }
+        }
+    }
+
+    /// Exports to all places, unless all of them hold the present state. Fails if no place holds the archive.
+    fn export(&self, runs: &[RunRecord], record: &mut RunRecord, work: &mut Work) -> Result<()> {
+        let context = self.context;
+        let held = match self.request.if_unchanged {
+            IfUnchanged::Export => None,
+            IfUnchanged::Skip => held(context, self.settings, &self.places)?,
+        };
+        let result = self.exported(held.as_ref().map(|held| held.digest));
+        match (result, held) {
+            (Ok(Exported::Made(report)), _) => {
+                self.made(*report, record, work);
+                Ok(())
+            }
+            (Ok(Exported::Unchanged(remarks)), Some(held)) => {
+                self.unchanged(held, &remarks, runs, record, work)
+            }
+            (Ok(Exported::Unchanged(_)), None) => Ok(()),
+            (Err(error), _) => {
+                let message = Failure::of(&error).message;
+                for destination in &mut record.destinations {
+                    destination.error = Some(message.clone());
+                }
+                record.archive = None;
+                Err(error)
+            }
+        }
+    }
+
+    fn exported(&self, same: Option<Digest>) -> Result<Exported> {
+        let context = self.context;
+        let entered = enter(self.choices, StateAccess::Read, &context.events)?;
+        let output = |place: &Place| {
+            let target = Target::read(&place.word)?;
+            target.output(context, || Ok(&entered.settings), ReadBack::AsConfigured)
+        };
+        let outputs: Vec<ArchiveOutput> = self.places.iter().map(output).collect::<Result<_>>()?;
+        let request = ExportRequest {
+            tags: self.request.tags.clone(),
+            ..ExportRequest::new(outputs)
+        };
+        export_unless(context, &entered, request, same)
+    }
+
+    /// Notes an archive that was made.
+    fn made(&self, report: ExportReport, record: &mut RunRecord, work: &mut Work) {
+        let name = report.archive.rsplit('/').next().unwrap_or_default();
+        record.archive = Some(name.to_owned());
+        record.size_bytes = Some(report.size_bytes);
+        record.sha256 = Some(report.sha256.clone());
+        record.content_bytes = Some(report.content_bytes);
+        record.entries = report.changes.map(|changes| changes.counts);
+        record.added_bytes = report.changes.map(|changes| changes.added_bytes);
+        record.destinations = records(self.context, self.settings, &self.places, &report.outputs);
+        work.failure = report.failure();
+    }
+
+    /// Notes, here and at the places, that they hold the present state already.
+    fn unchanged(
+        &self,
+        held: Held,
+        remarks: &Remarks,
+        runs: &[RunRecord],
+        record: &mut RunRecord,
+        work: &mut Work,
+    ) -> Result<()> {
+        self.context.tell(JobEvent::Unchanged {
+            archive: held.archive.clone(),
+        });
+        record.skipped = Some(SkipReason::Unchanged);
+        record.archive = Some(held.archive);
+        work.failure = remarks.failure();
+        for (place, destination) in self.places.iter().zip(&mut record.destinations) {
+            destination.good = true;
+            let noted = unchanged::note(self.context, self.settings, place, &record.run_id, runs);
+            if let Err(error) = noted {
+                let failure = Failure::of(&error);
+                if matches!(failure.kind, Kind::Interrupted(_)) {
+                    return Err(error);
+                }
+                let reason = failure.message;
+                let name = &place.name;
+                work.undone
+                    .push(format!("{name} has no note that nothing changed: {reason}"));
+                self.context.tell(JobEvent::NoteFailed {
+                    destination: name.clone(),
+                    reason,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers what is owed to the places that proved to work, and prunes them.
+    fn follow(&self, runs: &[RunRecord], record: &mut RunRecord, work: &mut Work) -> Result<()> {
+        for (place, destination) in self.places.iter().zip(&mut record.destinations) {
+            if !destination.good {
+                continue;
+            }
+            let mut owed = catch_up::owed(self.context, self.settings, runs, &place.name);
+            owed.retain(|archive| record.archive.as_ref() != Some(archive));
+            let faults = catch_up::catch_up(
+                self.context,
+                self.settings,
+                &owed,
+                place,
+                &self.holders,
+                destination,
+            )?;
+            work.undone.extend(faults);
+        }
+        if self.request.old_archives == OldArchives::Keep {
+            return Ok(());
+        }
+        for (place, destination) in self.places.iter().zip(&mut record.destinations) {
+            if !destination.good {
+                continue;
+            }
+            self.context.stop.check()?;
+            match self.prune(place) {
+                Ok((removed, fault)) => {
+                    destination.removed = removed;
+                    work.undone.extend(fault);
+                }
+                Err(error) => {
+                    let failure = Failure::of(&error);
+                    if matches!(failure.kind, Kind::Interrupted(_)) {
+                        return Err(error);
+                    }
+                    let reason = failure.message;
+                    work.undone
+                        .push(format!("{} was not pruned: {reason}", place.name));
+                    self.context.tell(JobEvent::NotPruned {
+                        destination: place.name.clone(),
+                        reason,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the policy at one place. Returns the removed archives, and what was left undone.
+    fn prune(&self, place: &Place) -> Result<(Vec<String>, Option<String>)> {
+        let request = PruneRequest {
+            destination: Some(place.word.clone()),
+            mode: PruneMode::Apply,
+            ..PruneRequest::default()
+        };
+        let report = prune(self.context, self.settings, &request)?;
+        let mut removed = Vec::new();
+        for destination in &report.destinations {
+            let is_undone =
+                |name: &str| destination.undone.iter().any(|undone| undone.name == name);
+            let names = destination
+                .remove
+                .iter()
+                .map(|archive| archive.name.clone());
+            let names = names.filter(|name| !is_undone(name));
+            // The oldest goes first: after an interruption the newest are left.
+            let mut names: Vec<String> = names.collect();
+            names.reverse();
+            names.truncate(destination.removed);
+            removed.append(&mut names);
+        }
+        if !removed.is_empty() {
+            self.context.tell(JobEvent::Pruned {
+                destination: place.name.clone(),
+                count: removed.len(),
+            });
+        }
+        let fault = report.failure;
+        if let Some(failure) = fault
+            .as_ref()
+            .filter(|failure| matches!(failure.kind, Kind::Interrupted(_)))
+        {
+            return Err(failure.clone().into());
+        }
+        Ok((
+            removed,
+            fault.map(|failure| format!("{}: {}", place.name, failure.message)),
+        ))
+    }
+
+    /// Brings the record to what is known now.
+    fn settle(&self, record: &mut RunRecord, work: &mut Work) {
+        let holds = record
+            .destinations
+            .iter()
+            .any(|destination| destination.good);
+        if work.failure.is_none()
+            && let [first, ..] = &work.undone[..]
+        {
+            let message = match work.undone.len() {
+                1 => first.clone(),
+                count => format!("{count} parts were left undone: {first}"),
+            };
+            let failure = Failure::new(Kind::Partial, message)
+                .hint("the archive is proven; the next run tries again what can be tried again");
+            work.failure = Some(failure.faults(work.undone.clone()));
+        }
+        if matches!(record.skipped, Some(SkipReason::Hook | SkipReason::NotDue)) {
+            record.archive = None;
+        }
+        record.result = match &work.failure {
+            None if record.skipped.is_some() => RunResult::Skipped,
+            None => RunResult::Success,
+            Some(failure) => match failure.kind {
+                Kind::Partial => RunResult::Partial,
+                Kind::Unproven if holds => RunResult::Partial,
+                _ => RunResult::Failure,
+            },
+        };
+        record.exit_code = Some(
+            work.failure
+                .as_ref()
+                .map_or(0, |failure| failure.kind.code()),
+        );
+        record.error = work
+            .failure
+            .as_ref()
+            .map(|failure| self.masked(&failure.message));
+        record.hint = work
+            .failure
+            .as_ref()
+            .and_then(|failure| failure.hint.clone());
+        record.duration_seconds = Some(self.context.begun.elapsed().as_secs_f64());
+    }
+
+    fn masked(&self, text: &str) -> String {
+        self.context.runner.masked(text)
+    }
+}
+
+/// Returns the outcome that hooks are told.
+fn outcome(record: &RunRecord) -> WorkOutcome {
+    WorkOutcome {
+        result: Some(record.result),
+        exit_code: record.exit_code.unwrap_or_default(),
+        archive: record.archive.clone(),
+        error: record.error.clone(),
+    }
+}
