@@ -98,14 +98,26 @@ impl Draft {
         }
     }
 
-    /// Closes the draft until it is published. It has a name then, which stays after a kill.
-    pub fn close(mut self) -> io::Result<ClosedDraft> {
+    /// Closes the draft until it is published. It has a name in the folder `waiting` then, which stays after a kill; in
+    /// its own folder if no name can lead from one to the other. A draft that has a name already keeps it.
+    pub fn close(mut self, waiting: &Path) -> io::Result<ClosedDraft> {
         let origin = Origin::of(self.file())?;
         let path = match self.kind {
-            Kind::Nameless(file) => tempfile::Builder::new()
-                .prefix(PREFIX)
-                .make_in(&self.folder, |path| link(&file, path))?
-                .into_temp_path(),
+            Kind::Nameless(file) => {
+                let name_in = |folder: &Path| {
+                    let mut names = tempfile::Builder::new();
+                    let named = names
+                        .prefix(PREFIX)
+                        .make_in(folder, |path| link(&file, path));
+                    named.map(NamedTempFile::into_temp_path)
+                };
+                match name_in(waiting) {
+                    Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                        name_in(&self.folder)?
+                    }
+                    named => named?,
+                }
+            }
             Kind::Named(named) => named.into_temp_path(),
         };
         Ok(ClosedDraft {
@@ -302,16 +314,29 @@ mod tests {
             let names = entries.map(|entry| entry.expect("an entry").file_name());
             names.collect::<Vec<_>>()
         };
-        for named in [true, false] {
+        let other = tempfile::tempdir().expect("a folder");
+        for (named, waiting) in [
+            (true, folder.path()),
+            (false, folder.path()),
+            (false, other.path()),
+            // No name leads to another file system.
+            (false, Path::new("/dev")),
+        ] {
+            let device = |path: &Path| path.metadata().expect("a folder").dev();
+            if waiting == Path::new("/dev") && device(waiting) == device(folder.path()) {
+                continue;
+            }
             let draft = || {
                 let mut draft = Draft::create(folder.path()).expect("a draft");
                 if named {
                     draft.kind = Kind::Named(named_in(folder.path(), PREFIX).expect("a file"));
                 }
                 draft.file().write_all(b"content").expect("written");
-                draft.close().expect("closed")
+                draft.close(waiting).expect("closed")
             };
             let closed = draft();
+            let is_apart = closed.path.starts_with(other.path());
+            assert_eq!(is_apart, waiting == other.path());
             let mode = closed.path.metadata().expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
             drop(closed);
@@ -342,7 +367,7 @@ mod tests {
         for swap in swaps {
             let mut draft = Draft::create(folder.path()).expect("a draft");
             draft.file().write_all(b"content").expect("written");
-            let closed = draft.close().expect("closed");
+            let closed = draft.close(folder.path()).expect("closed");
             // Births are told apart by the clock's ticks.
             std::thread::sleep(std::time::Duration::from_millis(30));
             std::fs::remove_file(&closed.path).expect("removed");

@@ -7,8 +7,11 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs,
+    io::Write as _,
     os::unix::{ffi::OsStrExt as _, fs::symlink},
     path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
 };
 
 /// A machine with a directory of everything that there is, and its archive.
@@ -48,6 +51,18 @@ fn machine() -> (Machine, BTreeMap<Vec<u8>, State>) {
     machine.export("a.tar.gz");
     let snapshot = bench.snapshot(&machine.path("srv"));
     (machine, snapshot)
+}
+
+/// Returns bytes that do not shrink.
+fn noise(count: usize) -> Vec<u8> {
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let noise = (0..count / 8).flat_map(|_| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random.to_le_bytes()
+    });
+    noise.collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -162,14 +177,7 @@ fn nothing_of_a_directory_comes_out_of_an_archive_that_is_not_good() {
 #[test]
 fn a_large_archive_gives_its_directories_as_well() {
     let (machine, _) = machine();
-    let mut random = 0x9e37_79b9_7f4a_7c15u64;
-    let noise = (0..(17usize << 20) / 8).flat_map(|_| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random.to_le_bytes()
-    });
-    let noise: Vec<u8> = noise.collect();
+    let noise = noise(17 << 20);
     fs::write(machine.path("srv/large"), &noise).expect("written");
     machine.export("b.tar.gz");
     machine
@@ -177,4 +185,58 @@ fn a_large_archive_gives_its_directories_as_well() {
         .exits(3);
     assert!(machine.read("out/look/data/large") == noise);
     assert_eq!(names(&machine.path("out/look")), ["config.toml", "data"]);
+}
+
+/// The files that a killed run keeps until the archive is proven lie in a folder that the next run removes.
+#[test]
+fn what_a_killed_extraction_of_many_entries_left_goes_with_the_next_one() {
+    let machine = Machine::empty();
+    let config = "[backup]\ninclude_config = false\n[[backup.sources]]\nname = \"data\"\nkind = \"directory\"\n\
+        path = \"../srv\"\n";
+    machine.write("etc/config.toml", config, 0o600);
+    fs::create_dir(machine.path("srv")).expect("a folder");
+    let noise = noise(4_800_000);
+    for (number, content) in noise.chunks(16_000).enumerate() {
+        machine.write(&format!("srv/{number:03}"), content, 0o640);
+    }
+    machine.export("a.tar.gz");
+    let archive = machine.read("out/a.tar.gz");
+    let entries: Vec<String> = (0..300).map(|number| format!("data/{number:03}")).collect();
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let mut command = machine.command();
+    command
+        .args(["--threads", "1", "extract", "-"])
+        .args(&entries)
+        .args(["-o", "look"])
+        .stdin(Stdio::piped());
+    let mut child = command.spawn().expect("hookshot");
+    let mut input = child.stdin.take().expect("a pipe");
+    input
+        .write_all(&archive[..archive.len() - 300_000])
+        .expect("written");
+    let look = machine.path("out/look");
+    let staging = || {
+        let names = names(&look).into_iter();
+        let mut held = names.filter(|name| name.ends_with("-held.extract"));
+        held.next().map(|name| look.join(name))
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    while !look.exists() || staging().is_none_or(|staging| names(&staging).is_empty()) {
+        assert!(Instant::now() < end, "no file is kept in a folder");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    drop(input);
+    assert!(staging().is_some());
+    assert_eq!(names(&look.join("data")), [""; 0]);
+    let arguments = [&["extract", "a.tar.gz", "-o", "look"][..], &entries].concat();
+    machine.run(&arguments).exits(0);
+    assert_eq!(names(&look), ["data"]);
+    for (entry, content) in entries.iter().zip(noise.chunks(16_000)) {
+        assert!(
+            fs::read(look.join(entry)).expect("it") == content,
+            "{entry}"
+        );
+    }
 }

@@ -206,14 +206,14 @@ struct Selected<'a> {
     closed: BTreeMap<EntryName, (ClosedDraft, FileRecord)>,
     /// Those of the names that are directories. It goes before the folder in which threads make files.
     unpacking: Unpacking,
-    /// The place of the files of directories until all are there.
+    /// The place of the files of directories, and of closed drafts, until all are there.
     staging: Option<Staging>,
     folders: NewFolders,
 }
 
 impl Selected<'_> {
-    /// Makes the folder in which directories are built, when there is something for it.
-    fn stage(&mut self) -> Result<()> {
+    /// Returns the folder for directories and for drafts that are closed; makes it when there is something for it.
+    fn stage(&mut self) -> Result<&Staging> {
         if self.staging.is_none() {
             let folder = &self.folder;
             self.folders
@@ -222,7 +222,7 @@ impl Selected<'_> {
             staging::sweep(folder);
             self.staging = Some(Staging::scratch(folder, EXTRACT)?);
         }
-        Ok(())
+        self.staging.as_ref().context("no staging folder")
     }
 
     /// Notes that `name` is a directory; one that is there already is never replaced.
@@ -239,7 +239,7 @@ impl Selected<'_> {
         }
         let target = in_real_folder(&path);
         self.unpacking.add(name.clone(), target);
-        self.stage()
+        self.stage().map(drop)
     }
 
     /// Notes that `name` is a file; one that is there already is not replaced unless the caller says so.
@@ -319,7 +319,7 @@ impl Sink for Selected<'_> {
         if self.drafts.len() > MOST_OPEN
             && let Some((draft, record)) = self.drafts.remove(name)
         {
-            let closed = draft.close();
+            let closed = draft.close(self.stage()?.path());
             let closed = closed.with_context(|| format!("cannot keep a draft of {name}"))?;
             self.closed.insert(name.clone(), (closed, record));
         }
