@@ -240,3 +240,15 @@ fn what_a_killed_extraction_of_many_entries_left_goes_with_the_next_one() {
         );
     }
 }
+
+#[test]
+fn a_slash_behind_the_name_of_a_directory_changes_nothing() {
+    let (machine, _) = machine();
+    machine
+        .run(&["extract", "a.tar.gz", "data/", "-o", "look"])
+        .exits(3);
+    assert_eq!(machine.read("out/look/data/one"), b"1");
+    for (name, code) in [("data/deep//", 10), ("/", 2), ("/data/", 2)] {
+        machine.run(&["extract", "a.tar.gz", name]).exits(code);
+    }
+}

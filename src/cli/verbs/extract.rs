@@ -9,7 +9,7 @@ use crate::{
     cli::{app::App, render},
     disk::publish::Existing,
     error::{Failure, Kind},
-    model::entry_name::EntryName,
+    model::entry_name::{EntryName, NameFault},
     ops::extract::{ExtractOutput, extract},
     work::stdout::ensure_open,
 };
@@ -28,7 +28,7 @@ pub struct ExtractArguments {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,
     /// Names of entries, as `hookshot inspect` shows them, or of directories
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = parse_entry)]
     entries: Vec<EntryName>,
     /// Extract to this folder, or with `-` to standard output
     #[arg(short, long, value_name = "DIR", default_value = ".")]
@@ -77,4 +77,10 @@ impl ExtractArguments {
             ExtractOutput::Folder(_) => render::extract::show(&app.printer, &report),
         }
     }
+}
+
+/// Parses the name of an entry. A shell that completes the name of a directory ends it with a slash.
+fn parse_entry(text: &str) -> Result<EntryName, NameFault> {
+    let name = text.trim_end_matches('/');
+    EntryName::new(if name.is_empty() { text } else { name })
 }
