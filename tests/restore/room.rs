@@ -34,10 +34,15 @@ fn machine(config: &str) -> Machine {
 /// Fails unless the dry run and the import refuse, with the same words, and leave nothing behind.
 #[track_caller]
 fn is_refused(machine: &Machine, archive: &str, words: &[&str]) {
+    is_refused_with(machine, &["import", archive], words);
+}
+
+#[track_caller]
+fn is_refused_with(machine: &Machine, import: &[&str], words: &[&str]) {
     let srv = machine.path("srv");
     let place = format!("in {}: ", srv.display());
     let mut said = Vec::new();
-    for arguments in [&["import", archive, "--dry-run"][..], &["import", archive]] {
+    for arguments in [&[import, &["--dry-run"]].concat(), import] {
         let run = machine.run(arguments).exits(18);
         let text = format!("{}{}", run.text(), run.stderr);
         for word in [&["not enough space for", &place][..], words].concat() {
@@ -108,4 +113,35 @@ fn a_file_system_that_was_made_with_few_inodes_is_named() {
     drop(few);
     let _enough = Mounted::ext4(&image, &machine.path("srv"), 700).expect("an ext4");
     fits(&machine, &listed);
+}
+
+/// With `--keep-staging` files are copied from there, so that they take their room twice.
+#[test]
+fn an_archive_that_stays_unpacked_is_counted_twice() {
+    if !is_root("file systems of its own") {
+        return;
+    }
+    let machine = machine(AT_HOME);
+    let listed = export_listed(&machine, "listed.tar.gz", 3);
+    let plain = export_listed(&machine, "plain.tar.gz", 10_000);
+    fs::remove_dir_all(machine.path("srv/files")).expect("removed");
+    for archive in [&listed, &plain] {
+        let import = ["import", archive, "--keep-staging"];
+        let enough_once = Mounted::tmpfs(&machine.path("srv"), "4m");
+        is_refused_with(&machine, &import, &["5963776 bytes are needed"]);
+        drop(enough_once);
+        // The files, their folders and the folder of the directory once more.
+        let inodes = INODES_AT_HOME + 600 + 20 + 1;
+        let few = format!("50m,nr_inodes={inodes}");
+        let few = Mounted::tmpfs(&machine.path("srv"), &few);
+        is_refused_with(&machine, &import, &[&format!("{inodes} inodes are needed")]);
+        drop(few);
+        let enough = format!("5824k,nr_inodes={}", inodes + 1);
+        let enough = Mounted::tmpfs(&machine.path("srv"), &enough);
+        machine
+            .run(&[&import[..], &["--dry-run"]].concat())
+            .exits(0);
+        machine.run(&import).exits(0);
+        drop(enough);
+    }
 }

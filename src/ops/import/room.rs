@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Result;
 
+use super::request::KeepStaging;
 use crate::{
     archive::listing::Listing,
     disk::{
@@ -31,12 +32,19 @@ pub struct Rooms {
     places: BTreeMap<EntryName, usize>,
     /// The directories whose listings have not come yet.
     awaited: BTreeMap<EntryName, ListedDirectory>,
+    /// The unpacked files are copied if they are kept.
+    keep: KeepStaging,
 }
 
 impl Rooms {
     /// Returns rooms without files. The archive is unpacked at `home`, and put at `targets`.
-    pub fn new(home: &Path, targets: &BTreeMap<EntryName, PathBuf>) -> Result<Rooms> {
+    pub fn new(
+        home: &Path,
+        targets: &BTreeMap<EntryName, PathBuf>,
+        keep: KeepStaging,
+    ) -> Result<Rooms> {
         let mut rooms = Rooms {
+            keep,
             home: NewFiles::at(home)?,
             others: Vec::new(),
             places: BTreeMap::new(),
@@ -65,13 +73,17 @@ impl Rooms {
     /// Adds a file of the source called `source`. Free pages of a database are holes where it is unpacked.
     pub fn add_file(&mut self, source: &EntryName, record: &FileRecord) {
         self.home.add_file(record.stored_bytes());
-        if let Some(other) = self.other(source) {
-            other.add_file(record.size);
+        if let Some(copies) = self.copies(source) {
+            copies.add_file(record.size);
         }
     }
 
     /// Adds the folders and links of the directory called `name`, whose files are in the manifest.
     pub fn add_tree(&mut self, name: &EntryName, target: &Path, tree: &Tree) {
+        if self.copies(name).is_some() {
+            let staged = tree.folders.len() as u64 + 1;
+            (0..staged).for_each(|_| self.home.add_folder());
+        }
         let files = self.at_target(name);
         if !is_mount_point(target) {
             files.add_folder();
@@ -84,8 +96,10 @@ impl Rooms {
     /// Adds a directory of which only the sums are known before its [listing](Rooms::add_listing) comes.
     pub fn await_listing(&mut self, name: &EntryName, target: &Path, listed: &ListedDirectory) {
         self.home.add(listed.files, listed.bytes);
-        if let Some(other) = self.other(name) {
-            other.add(listed.files, listed.bytes);
+        if let Some(copies) = self.copies(name) {
+            copies.add(listed.files, listed.bytes);
+            self.home.add_folder();
+            self.home.add(listed.folders, 0);
         }
         let apart = listed.folders.saturating_add(listed.links);
         let files = self.at_target(name);
@@ -102,22 +116,30 @@ impl Rooms {
             return Ok(());
         };
         let apart = listed.folders.saturating_add(listed.links);
-        let most = listed.lines();
+        // Each at most twice on one file system.
+        let most = listed.lines().saturating_mul(2);
         // The lines of a million files take a second.
-        let is_roomy =
-            self.home.is_roomy(most) && self.other(name).is_none_or(|other| other.is_roomy(most));
+        let is_roomy = self.home.is_roomy(most)
+            && self.copies(name).is_none_or(|copies| copies.is_roomy(most));
         if is_roomy {
             return self.require();
         }
         self.home.subtract(listed.files, listed.bytes);
-        if let Some(other) = self.other(name) {
-            other.subtract(listed.files, listed.bytes);
+        if let Some(copies) = self.copies(name) {
+            copies.subtract(listed.files, listed.bytes);
+            self.home.subtract(listed.folders, 0);
         }
+        let is_copied = self.copies(name).is_some();
         self.at_target(name).subtract(apart, 0);
         for line in listing.lines() {
             match line?.node {
                 ListedNode::File(record) => self.add_file(name, &record),
-                ListedNode::Folder(_) => self.at_target(name).add_folder(),
+                ListedNode::Folder(_) => {
+                    if is_copied {
+                        self.home.add_folder();
+                    }
+                    self.at_target(name).add_folder();
+                }
                 ListedNode::Link(link) => self.at_target(name).add_link(&link.target),
             }
         }
@@ -133,9 +155,10 @@ impl Rooms {
         Ok(())
     }
 
-    fn other(&mut self, source: &EntryName) -> Option<&mut NewFiles> {
-        let place = *self.places.get(source)?;
-        self.others.get_mut(place).map(|(_, files)| files)
+    /// Returns the new files where those of a source are copied to; `None` if the unpacked ones are moved.
+    fn copies(&mut self, source: &EntryName) -> Option<&mut NewFiles> {
+        let is_apart = self.places.contains_key(source);
+        (is_apart || self.keep == KeepStaging::Yes).then(|| self.at_target(source))
     }
 
     /// Returns the new files where the target of a source lies.

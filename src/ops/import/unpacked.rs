@@ -87,6 +87,7 @@ impl<'a> Unpacked<'a> {
             listings: BTreeSet::new(),
             largest: 0,
             steps: Vec::new(),
+            keep: request.staging,
             is_rehearsed: false,
         };
         match (rehearsal, request.staging) {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     children::{MAX_CHILDREN, first_names},
+    request::KeepStaging,
     room::Rooms,
     selection::Selection,
     targets::Targets,
@@ -50,6 +51,8 @@ pub struct Unpack<'a> {
     pub home: &'a Path,
     pub selection: &'a Selection,
     pub targets: &'a Targets,
+    /// The fate of the unpacked files once they are in place.
+    pub keep: KeepStaging,
     /// True if nothing is put in place: files of directories, but for databases, are verified and not unpacked.
     pub is_rehearsed: bool,
     /// The listings among the entries.
@@ -147,7 +150,7 @@ impl Sink for Unpack<'_> {
         contents::check_sizes(self.settings, manifest, |name| self.selection.has(name))?;
         self.require_files(manifest)?;
         let (mut total, mut staged) = (0u64, 0u64);
-        let mut rooms = Rooms::new(self.home, &self.targets.paths)?;
+        let mut rooms = Rooms::new(self.home, &self.targets.paths, self.keep)?;
         for (name, record) in &manifest.files {
             let source = self.settings.source_of(name).map(|source| &source.name);
             let source = source.filter(|source| self.targets.paths.contains_key(*source));
