@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use super::Fault;
 use crate::model::{
-    limits::{TAR_OVERHEAD_BYTES, TAR_SLACK_BYTES},
+    limits::{MAX_DEFLATE_RATIO, TAR_OVERHEAD_BYTES, TAR_SLACK_BYTES},
     manifest::Manifest,
 };
 
@@ -14,6 +14,14 @@ pub fn promise(manifest: &Manifest, manifest_bytes: u64) -> u64 {
     let tar = manifest.total_bytes().saturating_add(overhead);
     tar.saturating_add(TAR_SLACK_BYTES)
         .saturating_add(manifest_bytes)
+}
+
+/// Returns the fault of an archive that promises more than a file of `length` bytes can hold, however well it shrinks.
+pub fn impossible(manifest: &Manifest, length: u64) -> Option<Fault> {
+    let promised = manifest.total_bytes();
+    let most = length.saturating_mul(MAX_DEFLATE_RATIO);
+    let reason = format!("promises {promised} bytes, more than a file of {length} bytes can hold");
+    (promised > most).then_some(Fault::Manifest(reason))
 }
 
 /// A reader that refuses to give more than it may.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    budget::{Budget, promise},
+    budget::{Budget, impossible, promise},
     fault::{Fault, fault_of, refusal},
     gzip::inflate::Inflated,
     incoming::{IncomingListing, ListingStore},
@@ -21,6 +21,7 @@ use super::{
     tar::stream::{HeaderAttributes, Member, MemberKind, TarStream},
     verified::Verified,
 };
+use crate::error::{Failure, Kind};
 use crate::model::{
     digest::Hashing,
     distinct::Distinct,
@@ -34,6 +35,8 @@ use crate::work::workers::Threads;
 pub(super) struct ArchiveCheck<'a> {
     sink: &'a mut dyn Sink,
     known: Option<Survey>,
+    /// The bytes of the whole archive, if they are known.
+    length: Option<u64>,
     manifest: Option<Rc<Manifest>>,
     manifest_seen: bool,
     root: RootFolder,
@@ -81,6 +84,7 @@ impl<'a> ArchiveCheck<'a> {
         ArchiveCheck {
             sink,
             known,
+            length: None,
             manifest: None,
             manifest_seen: false,
             root: RootFolder::default(),
@@ -92,6 +96,14 @@ impl<'a> ArchiveCheck<'a> {
             listings: BTreeMap::new(),
             files: ComingFiles::default(),
             faults: Vec::new(),
+        }
+    }
+
+    /// Tells the bytes of the whole archive.
+    pub(super) fn of_length(self, bytes: u64) -> ArchiveCheck<'a> {
+        ArchiveCheck {
+            length: Some(bytes),
+            ..self
         }
     }
 
@@ -395,7 +407,13 @@ impl<'a> ArchiveCheck<'a> {
             self.faults.extend(faults.into_iter().map(manifest_fault));
             Abort::Fault(last.map_or(Fault::NoManifest, manifest_fault))
         })?;
-        self.sink.begin(&manifest).map_err(Abort::Sink)?;
+        if let Err(error) = self.sink.begin(&manifest) {
+            // Room that the archive cannot need is not what it lacks.
+            let is_space = Failure::of(&error).kind == Kind::Space;
+            let lie = self.length.filter(|_| is_space);
+            let lie = lie.and_then(|length| impossible(&manifest, length));
+            return Err(lie.map_or(Abort::Sink(error), Abort::Fault));
+        }
         let directories = manifest.directories.iter();
         self.directories = directories
             .map(|(name, listed)| (listed.listing.clone(), name.clone()))

@@ -2,7 +2,7 @@
 //! single entries of a large archive, with its own checks.)
 
 use std::{
-    io::{self, Cursor, Read, Seek},
+    io::{self, Cursor, Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -43,8 +43,11 @@ pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) ->
             if needs_survey(shown, head, &bytes)? {
                 known = survey(shown, &mut file, threads, &mut store)?;
             }
+            let length = file.seek(SeekFrom::End(0)).with_context(reading)?;
             file.rewind().with_context(reading)?;
-            ArchiveCheck::new(sink, known, store).run(shown, file, threads)
+            ArchiveCheck::new(sink, known, store)
+                .of_length(length)
+                .run(shown, file, threads)
         }
         Input::Stream(mut stream, scratch) => {
             let (head, bytes) =

@@ -39,6 +39,8 @@ pub const MAX_FREE_VALUES: usize = 16 * MAX_ENTRIES;
 pub const LAST_SECOND: i64 = 253_402_300_799;
 /// The most bytes that one gzip member holds, inflated.
 pub const MEMBER_BYTES: usize = 512 << 10;
+/// The most bytes that one byte of a deflate stream holds (zlib, "Maximum Compression Factor": 1032).
+pub const MAX_DEFLATE_RATIO: u64 = 1032;
 /// The largest extra field of a gzip header that we write; BusyBox fails on 4 KiB and more.
 pub const MAX_EXTRA_BYTES: usize = 4095;
 /// The largest tar extension record (pax header, GNU long name) that is read.

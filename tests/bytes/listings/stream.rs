@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hookshot::model::entry_name::EntryName;
 
 use serde_json::{Value, json};
-use support::forge::digest;
+use support::{Machine, forge::digest};
 
 use super::forged::{
     Forged, LISTING,
@@ -295,6 +295,31 @@ fn counts_that_differ_are_named() {
             "{faults:?}"
         );
     }
+}
+
+/// No disk has room for the promise: an archive that can keep it is another matter than one that lies.
+#[test]
+fn a_promise_that_the_file_cannot_keep_is_a_fault_and_not_a_lack_of_room() {
+    let machine = Machine::empty();
+    let source =
+        "[[backup.sources]]\nname = \"data\"\nkind = \"directory\"\npath = \"../srv/data\"\n";
+    machine.write("etc/config.toml", machine.config_text(source), 0o644);
+    let mut forged = Forged::good();
+    forged.promise("bytes", 1u64 << 60);
+    let archive = forged.archive(Hookshot);
+    machine.write("out/a.tar.gz", &archive, 0o600);
+    for arguments in [
+        &["import", "a.tar.gz"][..],
+        &["import", "a.tar.gz", "--dry-run"],
+    ] {
+        let length = archive.len();
+        let run = machine.run(arguments).exits(13);
+        run.says("manifest.json promises 1152921504606")
+            .says(&format!("more than a file of {length} bytes can hold"));
+    }
+    assert!(!machine.path("srv").exists());
+    // The length of a stream is not known.
+    machine.run_with(&["import", "-"], &archive).exits(18);
 }
 
 #[test]
