@@ -113,6 +113,12 @@ fn a_list_shows_what_fits_all_filters() {
     ] {
         machine.run(&[&["list"], &wrong[..]].concat()).exits(2);
     }
+    for wrong in ["0", "-1", "few"] {
+        machine
+            .run(&["list", &format!("--last={wrong}")])
+            .exits(2)
+            .says("the number of archives is 1 or more");
+    }
 }
 
 #[test]

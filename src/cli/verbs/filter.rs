@@ -32,7 +32,7 @@ pub struct FilterArguments {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     /// Only the newest ones of each destination, this many
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse_count)]
     last: Option<NonZeroUsize>,
 }
 
@@ -53,4 +53,10 @@ impl FilterArguments {
     pub fn hosts(&self, all_hosts: bool) -> Hosts {
         hosts(all_hosts || self.app.is_some() || self.host.is_some())
     }
+}
+
+/// Parses a number of archives.
+fn parse_count(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse()
+        .map_err(|_| "the number of archives is 1 or more")
 }
