@@ -135,33 +135,25 @@ impl FolderNames {
         let mut is_rest = true;
         // The first name that is left to the next reading.
         let mut bound: Option<Vec<u8>> = None;
-        sys::seek(folder, SeekFrom::Start(0))?;
-        let mut buffer = Vec::with_capacity(READ_BYTES);
-        let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            let entry = match entry {
-                // The folder is gone.
-                Err(Errno::NOENT) => break,
-                entry => entry?,
-            };
-            let name = entry.file_name().to_bytes();
+        each_entry(folder, &mut |name, what, inode| {
             let is_given = !self.after.is_empty() && name <= self.after.as_slice();
             let is_later = |bound: &Option<Vec<u8>>| {
                 bound.as_ref().is_some_and(|bound| name >= bound.as_slice())
             };
-            if matches!(name, b"." | b"..") || is_given || is_later(&bound) {
-                continue;
+            if is_given || is_later(&bound) {
+                return true;
             }
             let is_full = self.bytes.len() + HEAD_BYTES + name.len() > self.most_bytes;
             if is_full && self.order.len() > 1 {
                 bound = Some(self.halve());
                 is_rest = false;
                 if is_later(&bound) {
-                    continue;
+                    return true;
                 }
             }
-            self.keep(name, entry.file_type(), entry.ino());
-        }
+            self.keep(name, what, inode);
+            true
+        })?;
         self.sort();
         // Vectors grow by doubling, and what they hold is counted.
         self.bytes.shrink_to_fit();
@@ -243,6 +235,22 @@ pub fn each_name(
     folder: BorrowedFd<'_>,
     visit: &mut dyn FnMut(Name<'_>) -> bool,
 ) -> io::Result<()> {
+    each_entry(folder, &mut |bytes, what, inode| {
+        visit(Name {
+            bytes,
+            what: kind_of(number_of(what)),
+            inode,
+            // It is there right now, which no caller compares.
+            existed: Modified::LATEST,
+        })
+    })
+}
+
+/// Tells `visit` of each name in the open `folder` with its kind and its inode number, until it returns false.
+fn each_entry(
+    folder: BorrowedFd<'_>,
+    visit: &mut dyn FnMut(&[u8], FileType, u64) -> bool,
+) -> io::Result<()> {
     sys::seek(folder, SeekFrom::Start(0))?;
     let mut buffer = Vec::with_capacity(READ_BYTES);
     let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
@@ -253,17 +261,8 @@ pub fn each_name(
             entry => entry?,
         };
         let name = entry.file_name().to_bytes();
-        if matches!(name, b"." | b"..") {
-            continue;
-        }
-        let goes_on = visit(Name {
-            bytes: name,
-            what: kind_of(number_of(entry.file_type())),
-            inode: entry.ino(),
-            // It is there right now, which no caller compares.
-            existed: Modified::LATEST,
-        });
-        if !goes_on {
+        let is_own = matches!(name, b"." | b"..");
+        if !is_own && !visit(name, entry.file_type(), entry.ino()) {
             break;
         }
     }
