@@ -54,8 +54,16 @@ pub struct ListedDirectory {
 impl ListedDirectory {
     /// Returns a directory without files; `None` if its name is too long for one with a listing.
     pub fn new(name: &EntryName, root: FolderRecord) -> Option<ListedDirectory> {
-        Some(ListedDirectory {
-            listing: ListedDirectory::listing_of(name)?,
+        Some(ListedDirectory::empty(
+            ListedDirectory::listing_of(name)?,
+            root,
+            false,
+        ))
+    }
+
+    fn empty(listing: EntryName, root: FolderRecord, secret: bool) -> ListedDirectory {
+        ListedDirectory {
+            listing,
             files: 0,
             folders: 0,
             links: 0,
@@ -63,21 +71,13 @@ impl ListedDirectory {
             torn: 0,
             torn_databases: 0,
             root,
-            secret: false,
-        })
+            secret,
+        }
     }
 
     /// Returns the same directory of which no line was counted.
     pub fn uncounted(&self) -> ListedDirectory {
-        ListedDirectory {
-            files: 0,
-            folders: 0,
-            links: 0,
-            bytes: 0,
-            torn: 0,
-            torn_databases: 0,
-            ..self.clone()
-        }
+        ListedDirectory::empty(self.listing.clone(), self.root.clone(), self.secret)
     }
 
     /// Counts a line of its listing.
