@@ -92,6 +92,37 @@ fn directories_whose_rollback_is_killed_at_any_call_are_the_old_or_the_new_ones(
     assert!(killed.points > 20 && killed.finished > 3, "{killed:?}");
 }
 
+/// Excluded files are copied then into the directory that comes back, while that is the backup.
+#[test]
+fn directories_whose_rollback_copies_what_is_excluded_are_the_old_or_the_new_ones() {
+    if !can_trace() {
+        return;
+    }
+    let scenario = Scenario::rollback(Scenario::directories()).without_links();
+    scenario.reset();
+    let (run, seen) = scenario.watched(&scenario.arguments(), "linkat", None);
+    run.exits(0);
+    let refused = seen.0.iter().filter(|call| call.is_injected);
+    assert!(refused.count() >= 2, "a file in each of two folders");
+    let calls = [
+        "openat",
+        "write",
+        "copy_file_range",
+        "fchmod",
+        "utimensat",
+        "unlinkat",
+        "fsync",
+    ];
+    let killed = kill_everywhere(&scenario, &["version"], &calls);
+    println!("without links, back: {killed:?}");
+    assert!(killed.points > 10, "{killed:?}");
+    for error in ["EIO", "ENOSPC"] {
+        let failed = fail_everywhere(&scenario, &FAILING, error);
+        println!("without links, back, {error}: {failed:?}");
+        assert!(failed.points > 3, "{failed:?}");
+    }
+}
+
 /// Between two renames the target is missing for a moment: the next hookshot puts a folder there.
 #[test]
 fn directories_that_cannot_change_places_are_the_old_or_the_new_ones_after_a_kill() {

@@ -71,11 +71,12 @@ impl Calls {
     }
 }
 
-/// Runs hookshot under strace, which injects `met`; the calls that are `watched` are told.
+/// Runs hookshot under strace, which injects `met` into calls that name one of `places`, or into all if there are none;
+/// the calls that are `watched` are told.
 pub fn traced(
     machine: &Machine,
     arguments: &[&str],
-    met: &[&str],
+    (met, places): (&[&str], &[&str]),
     watched: Option<&str>,
 ) -> (Run, Calls) {
     if met.is_empty() && watched.is_none() {
@@ -89,6 +90,9 @@ pub fn traced(
         Some(_) => command.arg(&log),
         None => command.arg("/dev/null"),
     };
+    for place in places {
+        command.arg("-P").arg(machine.path(place));
+    }
     for inject in met {
         command.args(["-e", &format!("inject={inject}")]);
     }

@@ -48,6 +48,8 @@ pub struct Scenario {
     pub new: Targets,
     /// Operations that this file system cannot do: strace(1) injects their errors into every run.
     weather: &'static [&'static str],
+    /// If there are any, nothing is injected into calls that name none of these paths.
+    places: &'static [&'static str],
 }
 
 impl Scenario {
@@ -70,6 +72,7 @@ impl Scenario {
             old,
             new: Targets::new(),
             weather: &[],
+            places: &[],
         };
         scenario.verb(None).exits(0);
         scenario.new = scenario.machine.files(files);
@@ -174,9 +177,26 @@ path = "../data/web"
         }
     }
 
+    /// The same, and excluded files cannot have a second name. Only calls that carry them along are met by anything.
+    pub fn without_links(self) -> Scenario {
+        Scenario {
+            weather: &["linkat:error=EPERM"],
+            places: &[
+                "data/app/cache",
+                "data/app/closed",
+                "data/app.bak",
+                "data/app.bak/cache",
+                "data/app.bak/cache/big",
+                "data/app.bak/closed",
+                "data/app.bak/closed/own.tmp",
+            ],
+            ..self
+        }
+    }
+
     /// Returns true if two folders can exchange places here.
     pub fn has_exchange(&self) -> bool {
-        self.weather.is_empty()
+        !self.weather.iter().any(|met| met.starts_with("renameat2"))
     }
 
     pub fn reset(&self) {
@@ -229,7 +249,7 @@ path = "../data/web"
     /// Runs hookshot, with one thing more that it meets.
     pub fn run(&self, arguments: &[&str], inject: Option<&str>) -> Run {
         let met: Vec<&str> = self.weather.iter().copied().chain(inject).collect();
-        traced(&self.machine, arguments, &met, None).0
+        traced(&self.machine, arguments, (&met, self.places), None).0
     }
 
     /// The verb.
@@ -245,7 +265,7 @@ path = "../data/web"
     /// Runs hookshot, with one thing more that it meets, and tells which calls of `kind` it made.
     pub fn watched(&self, arguments: &[&str], kind: &str, inject: Option<&str>) -> (Run, Calls) {
         let met: Vec<&str> = self.weather.iter().copied().chain(inject).collect();
-        traced(&self.machine, arguments, &met, Some(kind))
+        traced(&self.machine, arguments, (&met, self.places), Some(kind))
     }
 
     /// The verb as a command of its own.
