@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
+    jobs::scheduled::ScheduledRun,
     machine::enter::{self, Need},
     work::{Threads, cancel::Stop, events::Events, session},
 };
@@ -150,5 +151,15 @@ fn dispatch(
             &app.context.events,
         )?;
     }
-    arguments.verb.run(&app)
+    let scheduled = ScheduledRun::begin(&app.context, &app.choices)?;
+    let result = arguments.verb.run(&app);
+    if let Some(run) = scheduled {
+        let failure = result.as_ref().err().map(Failure::of);
+        let code = failure.as_ref().map(|failure| failure.kind.code());
+        run.end(
+            code.or(result.as_ref().ok().copied()).unwrap_or(1),
+            failure.as_ref(),
+        );
+    }
+    result
 }

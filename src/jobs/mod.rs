@@ -5,3 +5,4 @@ pub mod history;
 pub mod hooks;
 pub mod notify;
 pub mod places;
+pub mod scheduled;

@@ -16,6 +16,7 @@ mod environment;
 mod filters;
 mod full_scratch;
 mod inert;
+mod jobs;
 mod json;
 mod list;
 mod manual;

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::flags::{force, rehearsal, root};
+use super::{
+    flags::{force, rehearsal, root},
+    hooked::hooked,
+};
 use crate::{
     catalog::input::ArchiveInput,
     cli::{app::App, render},
-    config::{Choices, elsewhere::Elsewhere, read_text},
+    config::{Choices, elsewhere::Elsewhere, hooks::Operation, read_text},
     context::Context,
     error::{Failure, Kind},
     machine::{
@@ -72,6 +75,19 @@ pub struct ImportArguments {
 
 impl ImportArguments {
     pub fn run(self, app: &App) -> Result<u8> {
+        if self.dry_run {
+            return self.import(app);
+        }
+        // A killed import may still have to restore the configuration.
+        recover(
+            &app.choices.config_path()?,
+            Need::State,
+            &app.context.events,
+        )?;
+        hooked(app, Operation::Import, || self.import(app))
+    }
+
+    fn import(&self, app: &App) -> Result<u8> {
         let mut attempts = 0;
         let report = app
             .input(&self.archive)?

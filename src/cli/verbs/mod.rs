@@ -11,6 +11,7 @@ mod extract;
 mod filter;
 mod flags;
 mod guard;
+mod hooked;
 mod import;
 mod init;
 mod inspect;

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{flags::hosts, policy::PolicyFlags, simulate::SimulateArguments};
+use super::{flags::hosts, hooked::hooked, policy::PolicyFlags, simulate::SimulateArguments};
 use crate::{
     cli::{app::App, render},
+    config::hooks::Operation,
     model::retention::Share,
     ops::prune::{self, InspectFirst, PruneMode, RemovalLimit, prune},
 };
@@ -84,7 +85,13 @@ impl PruneArguments {
                 RemovalLimit::Held
             },
         };
-        let report = prune(&app.context, settings, &request)?;
-        render::prune::show(&app.printer, &report)
+        let apply = || {
+            let report = prune(&app.context, settings, &request)?;
+            render::prune::show(&app.printer, &report)
+        };
+        match request.mode {
+            PruneMode::Plan => apply(),
+            PruneMode::Apply => hooked(app, Operation::Prune, apply),
+        }
     }
 }

@@ -5,9 +5,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::flags::{force, rehearsal, root};
+use super::{
+    flags::{force, rehearsal, root},
+    hooked::hooked,
+};
 use crate::{
     cli::{app::App, render},
+    config::hooks::Operation,
+    machine::enter::{Need, recover},
     verbs,
 };
 
@@ -31,6 +36,15 @@ pub struct RollbackArguments {
 
 impl RollbackArguments {
     pub fn run(self, app: &App) -> Result<u8> {
+        if self.dry_run {
+            return self.roll_back(app);
+        }
+        let config = app.choices.config_path()?;
+        recover(&config, Need::State, &app.context.events)?;
+        hooked(app, Operation::Import, || self.roll_back(app))
+    }
+
+    fn roll_back(&self, app: &App) -> Result<u8> {
         let mut choices = app.choices.clone();
         choices.elsewhere.root = root(self.root.as_deref())?;
         let report = verbs::rollback(

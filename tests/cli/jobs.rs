@@ -1,0 +1,162 @@
+//! Hooks around verbs that are not jobs, and verbs that a schedule starts as jobs.
+
+use std::fs;
+
+use serde_json::Value;
+use support::service::{Service, write};
+
+/// A service with one file, a folder of archives, and these hooks: each a stage and an operation, with a command.
+fn service(hooks: &[(&str, &str, &str)]) -> Service {
+    let service = Service::with_config("shop", "");
+    let notes = service.folder.join("notes");
+    write(&notes, "first");
+    let mut text = format!(
+        "[backup]\nprefix = \"shop\"\nto = [\"one\"]\n[backup.destinations.one]\nurl = \"{}\"\n\
+        [backup.retention]\nkeep_last = 1\nmax_remove = \"100%\"\n\
+        [[backup.sources]]\nname = \"notes\"\nkind = \"file\"\npath = \"{}\"\n",
+        service.machine.path("one").display(),
+        notes.display()
+    );
+    for (stage, operation, run) in hooks {
+        let said = service.machine.path("said");
+        let run = run.replace("SAID", &said.display().to_string());
+        text.push_str(&format!(
+            "[[backup.hooks]]\nstage = \"{stage}\"\noperations = [\"{operation}\"]\nrun = '''{run}'''\n"
+        ));
+    }
+    fs::write(&service.config, text).expect("written");
+    service
+}
+
+fn archives(service: &Service) -> usize {
+    let entries = fs::read_dir(service.machine.path("one"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".tar.gz")).count()
+}
+
+fn said(service: &Service) -> String {
+    fs::read_to_string(service.machine.path("said")).unwrap_or_default()
+}
+
+fn history(service: &Service) -> Vec<Value> {
+    let folder = service.config.parent().expect("a folder");
+    let text = fs::read_to_string(folder.join(".hookshot/history.jsonl")).unwrap_or_default();
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+const SAYS: &str =
+    "echo $HOOKSHOT_STAGE $HOOKSHOT_OPERATION $HOOKSHOT_RESULT $HOOKSHOT_EXIT_CODE >> SAID";
+
+#[test]
+fn hooks_of_prune_run_around_it_and_may_skip_it() {
+    let service = service(&[
+        ("after", "prune", SAYS),
+        ("finally", "prune", SAYS),
+        ("finally", "backup", "false"),
+    ]);
+    for _ in 0..2 {
+        service.run(&["export"], 0);
+    }
+    service.run(&["prune", "--dry-run"], 0);
+    assert_eq!((archives(&service), said(&service).as_str()), (2, ""));
+    service.run(&["prune"], 0);
+    assert_eq!(archives(&service), 1);
+    assert_eq!(
+        said(&service),
+        "after prune success 0\nfinally prune success 0\n"
+    );
+    let service = self::service(&[("before", "prune", "exit 75"), ("finally", "prune", SAYS)]);
+    for _ in 0..2 {
+        service.run(&["export"], 0);
+    }
+    service.run(&["prune"], 0);
+    assert_eq!(archives(&service), 2);
+    assert_eq!(said(&service), "finally prune skipped 0\n");
+}
+
+#[test]
+fn hooks_of_import_run_around_import_and_rollback() {
+    let service = service(&[
+        ("before", "import", SAYS),
+        ("success", "import", SAYS),
+        ("failure", "import", SAYS),
+    ]);
+    service.run(&["export"], 0);
+    write(&service.folder.join("notes"), "second");
+    service.run(&["import", "@one", "--dry-run"], 0);
+    assert_eq!(said(&service), "");
+    service.run(&["import", "@one"], 0);
+    service.run(&["rollback"], 0);
+    service.run(&["import", "@one/none.tar.gz"], 10);
+    let before = "before import  \n";
+    let success = "success import success 0\n";
+    let failure = "failure import failure 10\n";
+    assert_eq!(
+        said(&service),
+        format!("{before}{success}{before}{success}{before}{failure}")
+    );
+    let service = self::service(&[("before", "import", "exit 1")]);
+    service.run(&["export"], 0);
+    write(&service.folder.join("notes"), "second");
+    service
+        .run(&["import", "@one"], 1)
+        .says("the before hook `exit 1` failed");
+    assert_eq!(
+        fs::read_to_string(service.folder.join("notes")).expect("read"),
+        "second"
+    );
+}
+
+#[test]
+fn a_hook_that_fails_after_an_import_leaves_it_undone_in_part() {
+    let service = service(&[("after", "import", "exit 4")]);
+    service.run(&["export"], 0);
+    service
+        .run(&["import", "@one"], 3)
+        .says("The after hook `exit 4` failed");
+}
+
+#[test]
+fn a_verb_that_a_schedule_starts_is_recorded_and_others_are_not() {
+    let mut service = service(&[]);
+    service.run(&["export"], 0);
+    service.run(&["verify", "@one", "--since", "7d"], 0);
+    assert!(history(&service).is_empty());
+    service.set("HOOKSHOT_JOB", "verify");
+    service.run(&["verify", "@one", "--since", "7d"], 0);
+    let folder = service.machine.path("one");
+    let archive = fs::read_dir(&folder)
+        .expect("a folder")
+        .flatten()
+        .next()
+        .expect("one")
+        .path();
+    let bytes = fs::read(&archive).expect("read");
+    fs::write(&archive, &bytes[..bytes.len() - 9]).expect("cut");
+    service.run(&["verify", "@one", "--since", "7d"], 13);
+    let history = history(&service);
+    let results: Vec<(&Value, &Value)> = history
+        .iter()
+        .map(|run| (&run["job"], &run["result"]))
+        .collect();
+    let expected = ["running", "success", "running", "failure"].map(Value::from);
+    let job = Value::from("verify");
+    assert_eq!(
+        results,
+        expected
+            .iter()
+            .map(|result| (&job, result))
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(history[3]["exit_code"], 13);
+    assert!(
+        history[3]["hint"]
+            .as_str()
+            .is_some_and(|hint| hint.contains("hookshot verify"))
+    );
+}
