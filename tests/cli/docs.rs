@@ -147,8 +147,7 @@ fn the_tables_list_every_key_that_the_configuration_may_have() {
         let document = match section.as_str() {
             "backup.destinations.NAME" => "docs/destinations.md",
             "backup.sources" => "docs/services.md",
-            "backup.hooks" | "backup.notify" | "backup.schedule" | "backup.timer"
-            | "backup.agent" | "backup.drill" => "docs/unattended.md",
+            "backup.hooks" | "backup.notify" => "docs/unattended.md",
             "backup.retention" | "backup.destinations.NAME.retention" => "docs/retention.md",
             _ => "docs/cli.md",
         };

@@ -50,7 +50,7 @@ fn history(service: &Service) -> Vec<Value> {
 }
 
 const SAYS: &str =
-    "echo $HOOKSHOT_STAGE $HOOKSHOT_OPERATION $HOOKSHOT_RESULT $HOOKSHOT_EXIT_CODE >> SAID";
+    "echo \"$HOOKSHOT_STAGE $HOOKSHOT_OPERATION $HOOKSHOT_RESULT $HOOKSHOT_EXIT_CODE\" >> SAID";
 
 #[test]
 fn hooks_of_prune_run_around_it_and_may_skip_it() {
