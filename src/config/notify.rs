@@ -14,8 +14,9 @@ use super::{
     secret::{SecretForm, WrittenSecret, is_reference},
 };
 use crate::{
-    model::{occasion::Occasion, user_command::UserCommand},
+    model::{occasion::Occasion, secret_url::secret_parts, user_command::UserCommand},
     store::Secret,
+    work::shell::Masks,
 };
 
 /// The time in which a notification has to be sent, unless the configuration says otherwise.
@@ -125,6 +126,16 @@ impl Notification {
             _ => &[occasion],
         };
         self.on.iter().any(|on| named.contains(on))
+    }
+
+    /// Adds the secret parts of a URL that stands in the configuration itself to `masks`.
+    pub(super) fn mask_url(&self, masks: &Masks) {
+        if let Way::Web(web) = &self.way
+            && !web.url.is_elsewhere()
+        {
+            let parts = secret_parts(web.url.text.reveal());
+            parts.iter().for_each(|part| masks.add(part));
+        }
     }
 
     /// Returns every secret.

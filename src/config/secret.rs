@@ -81,6 +81,11 @@ impl WrittenSecret {
         self.form == SecretForm::Plain || !self.text.reveal().starts_with("command:")
     }
 
+    /// Returns true if the configuration refers to another place.
+    pub fn is_elsewhere(&self) -> bool {
+        self.form != SecretForm::Plain && is_reference(self.text.reveal())
+    }
+
     /// Returns false for the name of a key, and for a text that holds no secret.
     pub(super) fn is_confidential(&self) -> bool {
         !matches!(self.form, SecretForm::KeyName | SecretForm::Plain)

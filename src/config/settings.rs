@@ -80,6 +80,7 @@ impl Settings {
         }
         for notification in &self.schema.notify {
             notification.secrets().into_iter().for_each(add);
+            notification.mask_url(masks);
         }
     }
 

@@ -18,6 +18,8 @@ pub mod occasion;
 pub mod pairs;
 pub mod plan;
 pub mod quantity;
+#[cfg(feature = "cli")]
+pub mod readable;
 pub mod relative;
 #[cfg(feature = "cli")]
 pub mod retention;
@@ -26,6 +28,8 @@ pub mod rules;
 pub mod run_record;
 #[cfg(feature = "cli")]
 pub mod schedule;
+#[cfg(feature = "cli")]
+pub mod secret_url;
 #[cfg(feature = "cli")]
 pub mod state_digest;
 pub mod tree;

@@ -6,10 +6,10 @@
 
 pub mod address;
 #[cfg(any(feature = "_objects", feature = "notify"))]
-mod authorities;
+pub(crate) mod authorities;
 mod contract;
 #[cfg(any(feature = "_objects", feature = "notify"))]
-mod distrust;
+pub(crate) mod distrust;
 mod environment;
 mod failures;
 pub mod folder;
@@ -30,6 +30,8 @@ mod pages;
 )]
 mod proof;
 pub mod proxy;
+#[cfg(any(feature = "_objects", feature = "notify"))]
+mod rest;
 mod secret;
 #[cfg(feature = "sftp")]
 pub mod sftp;
@@ -38,6 +40,8 @@ pub mod shape;
 mod small_file;
 #[cfg(any(feature = "_objects", feature = "notify"))]
 mod text;
+#[cfg(feature = "notify")]
+pub mod web;
 
 use anyhow::Result;
 

@@ -78,6 +78,21 @@ impl Proxy {
     pub fn words(&self) -> String {
         format!("the proxy {} ({})", self.shown, self.named_by)
     }
+
+    /// Returns the fault of a proxy that asks for a login, and the advice about it.
+    pub fn login_fault(&self) -> (String, &'static str) {
+        let words = self.words();
+        match self.has_login {
+            true => (
+                format!("{words} does not accept its user and password"),
+                "look at both; characters such as @ and : are written as %40 and %3A",
+            ),
+            false => (
+                format!("{words} wants a user and a password"),
+                "write them into its URL: http://USER:PASSWORD@HOST:PORT",
+            ),
+        }
+    }
 }
 
 /// The server of a request.

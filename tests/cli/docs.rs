@@ -130,6 +130,34 @@ fn the_destinations_that_the_document_shows_are_good_and_every_key_is_named() {
     assert!(count >= 6);
 }
 
+#[test]
+fn the_notifications_that_the_document_shows_are_good_and_every_kind_is_among_them() {
+    let document = text("docs/unattended.md");
+    let mut shown = String::new();
+    for example in document.split("```toml\n").skip(1) {
+        let example = example.split("```").next().expect("an end");
+        if !example.contains("[[backup.notify]]") {
+            continue;
+        }
+        let machine = Machine::new();
+        machine.write("etc/config.toml", machine.config_text(example), 0o600);
+        machine.run(&["validate"]).exits(0);
+        shown += example;
+    }
+    for kind in [
+        "webhook",
+        "slack",
+        "discord",
+        "ntfy",
+        "gotify",
+        "healthchecks",
+        "email",
+        "command",
+    ] {
+        assert!(shown.contains(&format!("kind = \"{kind}\"")), "{kind}");
+    }
+}
+
 /// Returns the words in backticks of the first columns of a document's tables.
 fn keys_of_tables(name: &str) -> BTreeSet<String> {
     let document = text(name);

@@ -988,6 +988,21 @@ fn keep() {
 }
 
 #[test]
+fn notify() {
+    let mut tape = Tape::new("notify");
+    tape.run(&["notify", "--test", "#none is configured"]);
+    tape.run(&["notify"]);
+    tape.configure(
+        "[[backup.notify]]\nname = \"own\"\nkind = \"command\"\nrun = \"true\"\n\
+        [[backup.notify]]\nname = \"off\"\nkind = \"command\"\nrun = \"true\"\nenabled = false\n",
+    );
+    tape.run(&["notify", "--test"]);
+    tape.run(&["notify", "--test", "off", "#it is disabled"]);
+    tape.run(&["notify", "--test", "other"]);
+    tape.compare();
+}
+
+#[test]
 fn validate_and_init() {
     let mut tape = Tape::new("validate_and_init");
     tape.run(&["validate"]);

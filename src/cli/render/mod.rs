@@ -18,6 +18,7 @@ pub mod keep;
 mod links;
 pub mod list;
 pub mod manual;
+pub mod notify;
 pub mod printer;
 pub mod prune;
 mod roff;

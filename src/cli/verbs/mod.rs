@@ -18,6 +18,7 @@ mod inspect;
 mod keep;
 mod list;
 mod man;
+mod notify;
 mod policy;
 mod prune;
 mod rollback;
@@ -47,6 +48,7 @@ pub enum Verb {
     List(list::ListArguments),
     Prune(prune::PruneArguments),
     Keep(keep::KeepArguments),
+    Notify(notify::NotifyArguments),
     Validate(validate::ValidateArguments),
     Init(init::InitArguments),
     Demo(demo::DemoArguments),
@@ -82,6 +84,7 @@ impl Verb {
             Verb::List(verb) => verb.run(app),
             Verb::Prune(verb) => verb.run(app),
             Verb::Keep(verb) => verb.run(app),
+            Verb::Notify(verb) => verb.run(app),
             Verb::Validate(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Demo(verb) => verb.run(app),

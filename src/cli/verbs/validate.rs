@@ -5,6 +5,7 @@ use clap::Args;
 
 use crate::{
     cli::{app::App, render},
+    jobs::notify::look_over,
     ops::validate::validate,
 };
 
@@ -17,7 +18,13 @@ pub struct ValidateArguments {}
 
 impl ValidateArguments {
     pub fn run(self, app: &App) -> Result<u8> {
-        let report = validate(&app.context, &app.choices)?;
+        let mut report = validate(&app.context, &app.choices)?;
+        if report.good {
+            let checked = look_over(&app.context, app.settings()?)?;
+            report.good = checked.faults.is_empty();
+            report.faults.extend(checked.faults);
+            report.warnings.extend(checked.warnings);
+        }
         render::validate::show(&app.printer, &report)
     }
 }

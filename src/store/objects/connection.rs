@@ -189,17 +189,8 @@ fn not_through(proxy: &Proxy, server: &Server, status: u16) -> HttpError {
 }
 
 fn no_login(proxy: &Proxy) -> RequestFault {
-    let words = proxy.words();
-    match proxy.has_login {
-        true => RequestFault::standing(
-            format!("{words} does not accept its user and password"),
-            "look at both; characters such as @ and : are written as %40 and %3A",
-        ),
-        false => RequestFault::standing(
-            format!("{words} wants a user and a password"),
-            "write them into its URL: http://USER:PASSWORD@HOST:PORT",
-        ),
-    }
+    let (what, hint) = proxy.login_fault();
+    RequestFault::standing(what, hint)
 }
 
 /// Translates a connection error about certificates or proxies into words that say more than the error.

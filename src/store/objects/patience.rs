@@ -14,13 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::DateTime;
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
 
 use super::{fault::RequestFault, text::cause_of};
 use crate::store::{
     network::{MOST_FIRST_ATTEMPTS, pause_after},
     options::Transfer,
+    rest::asked_rest,
 };
 
 /// The longest `Retry-After` that is obeyed: a longer one exceeds a single run.
@@ -169,21 +169,11 @@ fn may_pass(kind: HttpErrorKind) -> bool {
     )
 }
 
-/// Returns the pause that a store requests (RFC 9110, 10.2.3), in seconds or as a date. A date is compared with the
-/// store's own clock, which the answer tells: this machine's may differ.
+/// Returns the pause that a store requests, if it is too busy.
 fn rest(answer: &HttpResponse) -> Duration {
-    let header = |name: &str| answer.headers().get(name)?.to_str().ok().map(str::trim);
-    let date = |text: &str| DateTime::parse_from_rfc2822(text).ok();
-    let Some(told) =
-        header("retry-after").filter(|_| matches!(answer.status().as_u16(), 429 | 503))
-    else {
-        return Duration::ZERO;
-    };
-    let rest = match told.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => date(told)
-            .zip(header("date").and_then(date))
-            .and_then(|(end, now)| (end - now).to_std().ok()),
+    let rest = match answer.status().as_u16() {
+        429 | 503 => asked_rest(|name| answer.headers().get(name)?.to_str().ok()),
+        _ => None,
     };
     rest.unwrap_or_default().min(LONGEST_REST)
 }

@@ -1,0 +1,361 @@
+//! Notifications over HTTP: the request of each service, and its retries.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{
+    limit::Limit,
+    message::Message,
+    words::{Urgency, shortened},
+};
+use crate::{
+    config::{
+        notify::{Web, WebService},
+        secret::Lookup,
+    },
+    disk::folder_of,
+    error::{Failure, Kind},
+    model::{occasion::Occasion, run_record::RunResult},
+    store::{
+        Secret,
+        web::{self, WebAddress, WebAnswer, WebClient, WebFault, WebRequest},
+    },
+    work::shell::Runner,
+};
+
+/// The longest content of Discord (Discord's documentation, "Execute Webhook"), with some room for its own count.
+const MOST_OF_DISCORD: usize = 1900;
+/// The longest text of Slack that it shows whole.
+const MOST_OF_SLACK: usize = 3900;
+/// The longest quotation of a server's words, in characters.
+const MOST_QUOTED: usize = 160;
+
+/// The tries of a request, and the pauses between them.
+#[derive(Debug, Clone, Copy)]
+pub struct Tries {
+    /// The number of tries.
+    pub count: u32,
+    /// The first pause; each further one is four times as long.
+    pub first_pause: Duration,
+}
+
+impl Default for Tries {
+    fn default() -> Tries {
+        Tries {
+            count: 3,
+            first_pause: Duration::from_millis(250),
+        }
+    }
+}
+
+impl Tries {
+    /// Returns the pause after this many tries.
+    pub fn pause(self, tries: u32) -> Duration {
+        let factor = 4u32.saturating_pow(tries.saturating_sub(1));
+        self.first_pause.saturating_mul(factor)
+    }
+}
+
+/// A notification over HTTP with its secrets.
+pub struct WebWay {
+    service: WebService,
+    address: WebAddress,
+    headers: Vec<(String, Secret)>,
+    priority: Option<u8>,
+    tags: Vec<String>,
+    ca_file: Option<PathBuf>,
+    proxy: Option<Secret>,
+}
+
+impl WebWay {
+    /// Resolves the secrets of a notification.
+    pub fn resolve(web: &Web, lookup: &Lookup<'_>) -> Result<WebWay> {
+        let url = lookup.resolve(&web.url)?;
+        let address = address(&url)?;
+        for secret in address.secrets() {
+            lookup.runner.masks.add(&secret);
+        }
+        let proxy = web.proxy.as_ref().map(|proxy| lookup.resolve(proxy));
+        let token = web.token.as_ref().map(|token| lookup.resolve(token));
+        let mut headers = Vec::new();
+        for (name, value) in &web.headers {
+            headers.push((name.clone(), lookup.resolve(value)?));
+        }
+        if let Some(token) = token.transpose()? {
+            headers.push(match web.service {
+                WebService::Gotify => ("X-Gotify-Key".to_owned(), token),
+                _ => {
+                    let bearer = format!("Bearer {}", token.reveal());
+                    ("Authorization".to_owned(), Secret::new(bearer))
+                }
+            });
+        }
+        Ok(WebWay {
+            service: web.service,
+            address,
+            headers,
+            priority: web.priority,
+            tags: web.tags.clone(),
+            ca_file: ca_file(web.ca_file.as_deref(), lookup),
+            proxy: proxy.transpose()?,
+        })
+    }
+
+    /// Checks all that can be checked without a request.
+    pub fn look_over(&self, lookup: &Lookup<'_>) -> Result<()> {
+        let (ca_file, proxy) = (self.ca_file.as_deref(), self.proxy.as_ref());
+        web::look_over(&self.address, ca_file, proxy, lookup.environment)
+    }
+
+    /// Makes the client of the service.
+    pub fn client(&self, lookup: &Lookup<'_>) -> Result<WebClient> {
+        let (ca_file, proxy) = (self.ca_file.as_deref(), self.proxy.as_ref());
+        WebClient::new(&self.address, ca_file, proxy, lookup.environment)
+    }
+
+    /// Returns the request that sends a message.
+    pub fn request(&self, message: &Message) -> WebRequest {
+        let words = &message.words;
+        let mut headers = self.headers.clone();
+        let plain = |name: &str, value: &str| (name.to_owned(), Secret::new(value));
+        let mut address = self.address.clone();
+        let body = match self.service {
+            WebService::Webhook => Some(message.json.clone()),
+            WebService::Slack => {
+                let text = shortened(&words.text, MOST_OF_SLACK);
+                Some(json!({ "text": for_slack(&text) }))
+            }
+            WebService::Discord => Some(json!({
+                "content": shortened(&words.text, MOST_OF_DISCORD),
+                "allowed_mentions": { "parse": [] },
+            })),
+            WebService::Gotify => {
+                if address.last_segment() != "message" {
+                    address = address.below("message");
+                }
+                Some(self.for_gotify(message))
+            }
+            WebService::Ntfy | WebService::Healthchecks => None,
+        };
+        let body = match body {
+            Some(body) => {
+                headers.insert(0, plain("Content-Type", "application/json"));
+                body.to_string()
+            }
+            None => {
+                headers.insert(0, plain("Content-Type", "text/plain; charset=utf-8"));
+                words.text.clone()
+            }
+        };
+        match self.service {
+            WebService::Ntfy => {
+                let priority = self.priority.unwrap_or(match message.urgency {
+                    Urgency::Alarm => 5,
+                    Urgency::Warning => 4,
+                    Urgency::Notice => 3,
+                });
+                headers.push(plain("Title", &on_one_line(&words.title)));
+                headers.push(plain("Priority", &priority.to_string()));
+                headers.push(plain("Tags", &self.tags(message).join(",")));
+            }
+            WebService::Healthchecks => address = ping(&address, message),
+            _ => {}
+        }
+        WebRequest {
+            address,
+            headers,
+            body: Some(body.into_bytes()),
+        }
+    }
+
+    fn for_gotify(&self, message: &Message) -> Value {
+        let priority = self.priority.unwrap_or(match message.urgency {
+            Urgency::Alarm => 8,
+            Urgency::Warning => 6,
+            Urgency::Notice => 4,
+        });
+        json!({
+            "title": message.words.title,
+            "message": message.words.text,
+            "priority": priority,
+            "extras": {
+                "client::display": { "contentType": "text/plain" },
+                "hookshot::run": {
+                    "occasion": message.occasion.name(),
+                    "run_id": message.record.run_id,
+                    "tags": self.tags(message),
+                },
+            },
+        })
+    }
+
+    /// Returns the tag of the occasion, which ntfy shows as a picture, and those of the configuration.
+    fn tags(&self, message: &Message) -> Vec<String> {
+        let own = match message.occasion {
+            Occasion::Start => "hourglass_flowing_sand",
+            Occasion::Success | Occasion::Recovered => "white_check_mark",
+            Occasion::Skipped => "fast_forward",
+            Occasion::Partial => "warning",
+            Occasion::Failure | Occasion::Stale | Occasion::DrillFailed => "rotating_light",
+            Occasion::Test => "bell",
+        };
+        let tags = std::iter::once(own.to_owned());
+        tags.chain(self.tags.iter().cloned()).collect()
+    }
+}
+
+/// Returns the address of a URL. The failure repeats nothing of it.
+pub fn address(url: &Secret) -> Result<WebAddress, Failure> {
+    let refuse = |fault| Failure::new(Kind::Usage, format!("`url` {fault}"));
+    WebAddress::parse(url.reveal()).map_err(refuse)
+}
+
+/// Returns the file of authorities; it is relative to the configuration.
+pub fn ca_file(written: Option<&Path>, lookup: &Lookup<'_>) -> Option<PathBuf> {
+    Some(folder_of(lookup.config).join(written?))
+}
+
+/// Sends a request, until it succeeds, the tries are used up, or the time is over. The error holds no secret.
+pub fn send(
+    client: &WebClient,
+    request: &WebRequest,
+    tries: Tries,
+    limit: &Limit,
+    runner: &Runner,
+) -> Result<(), String> {
+    let mut count = 1;
+    loop {
+        let time = limit.left() / (tries.count - count + 1).max(1);
+        if time.is_zero() {
+            return Err(limit.reason());
+        }
+        let (fault, rest) = match client.send(request, time) {
+            Ok(answer) if (200..300).contains(&answer.status) => return Ok(()),
+            Ok(answer) => (refusal(client, request, &answer, runner), answer.rest),
+            Err(fault) => (fault, None),
+        };
+        let text = format!("{}; {}", fault.what, fault.hint);
+        if !fault.may_pass || count >= tries.count {
+            return Err(text);
+        }
+        let pause = tries.pause(count).max(rest.unwrap_or_default());
+        if !limit.rest(pause) {
+            return Err(match rest {
+                Some(rest) if rest == pause => {
+                    let seconds = rest.as_secs();
+                    format!(
+                        "{}; it asks for a pause of {seconds} s, which `timeout` does not permit",
+                        fault.what
+                    )
+                }
+                _ => text,
+            });
+        }
+        count += 1;
+    }
+}
+
+/// Explains an answer that is not a success.
+fn refusal(
+    client: &WebClient,
+    request: &WebRequest,
+    answer: &WebAnswer,
+    runner: &Runner,
+) -> WebFault {
+    if let Some(fault) = client.proxy_fault(answer) {
+        return fault;
+    }
+    let (shown, status) = (client.shown(), answer.status);
+    let fault = |what: String, hint: &str, may_pass: bool| WebFault {
+        what,
+        hint: hint.to_owned(),
+        may_pass,
+    };
+    if (300..400).contains(&status) {
+        let to = answer.leads_to.as_deref().unwrap_or("another address");
+        return fault(
+            format!(
+                "{shown} answers with status {status} and leads to {to}, which is not followed"
+            ),
+            "write the address to which it leads as `url`",
+            false,
+        );
+    }
+    // A server may repeat the whole path, of which the run masks the secret parts alone.
+    let mut masks = runner.masks.clone();
+    for part in request.address.parts() {
+        masks = masks.with(&part);
+    }
+    let words = masks.masked(answer.text.as_bytes());
+    let words = quoted(&String::from_utf8_lossy(&words));
+    let what = match words.is_empty() {
+        true => format!("{shown} answers with status {status}"),
+        false => format!("{shown} answers with status {status}: {words}"),
+    };
+    match status {
+        408 | 429 | 500.. => fault(what, "try again later, or look at the service", true),
+        401 | 403 => fault(
+            what,
+            "look at the secret: `url`, `token` or `headers`",
+            false,
+        ),
+        404 | 405 | 410 => fault(
+            what,
+            "look at `url`: the service does not know this address",
+            false,
+        ),
+        _ => fault(
+            what,
+            "look at `url` and at the kind of the notification",
+            false,
+        ),
+    }
+}
+
+/// Returns some words of a server, which are not a page: one line without URLs.
+fn quoted(text: &str) -> String {
+    if text.trim_start().starts_with('<') {
+        return String::new();
+    }
+    let words = text
+        .split_whitespace()
+        .map(|word| if word.contains("://") { "(URL)" } else { word });
+    let line = words.collect::<Vec<_>>().join(" ");
+    let line: String = line.chars().filter(|letter| !letter.is_control()).collect();
+    shortened(&line, MOST_QUOTED)
+}
+
+/// Escapes the letters with a meaning in Slack: `<!channel>` would ping everyone there.
+fn for_slack(text: &str) -> String {
+    let text = text.replace('&', "&amp;");
+    text.replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Returns the address of the ping: `/start` when a run begins, `/EXITCODE` if it did not end well.
+fn ping(address: &WebAddress, message: &Message) -> WebAddress {
+    let record = &message.record;
+    let code = match message.occasion {
+        Occasion::Start => return address.below("start").with("rid", &record.run_id),
+        Occasion::Success | Occasion::Skipped | Occasion::Recovered | Occasion::Test => 0,
+        // A run that was killed has no exit code.
+        _ => match record.exit_code {
+            Some(code) if code > 0 => code,
+            _ if record.result == RunResult::Partial => 3,
+            _ => 1,
+        },
+    };
+    let address = match code {
+        0 => address.clone(),
+        code => address.below(&code.to_string()),
+    };
+    address.with("rid", &record.run_id)
+}
+
+fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

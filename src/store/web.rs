@@ -1,0 +1,448 @@
+//! Requests of HTTP to servers that the configuration names: through our proxies, with our authorities, and without
+//! following redirects.
+//!
+//! A URL may hold a secret in its path or its query, so only scheme, host and port are ever shown. Not for callers
+//! inside an async runtime.
+
+use std::{
+    fmt,
+    io::Read as _,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use reqwest::{
+    Certificate, Method, Url,
+    blocking::{Client, Response},
+    header::{HeaderMap, HeaderName, HeaderValue, LOCATION},
+    redirect::Policy,
+};
+
+use super::{
+    authorities::{self, Authorities},
+    distrust::{KeyNames, distrust},
+    environment::Environment,
+    proxy::{self, Proxies, Proxy, Server},
+    rest::asked_rest,
+    secret::Secret,
+    text::{quoted, root, texts},
+};
+use crate::{
+    error::{Failure, Kind},
+    model::secret_url::secret_parts,
+    work::panics::caught,
+};
+
+/// The most bytes of an answer that are read.
+const MOST_BYTES: u64 = 4 << 10;
+/// The length from which a part of a URL is masked in the answer to it.
+const LEAST_PART_BYTES: usize = 3;
+
+const KEYS: KeyNames = KeyNames {
+    ca_file: "`ca_file`",
+    address: "`url`",
+    plain: "http://",
+};
+
+/// The address of a request.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebAddress(Url);
+
+impl WebAddress {
+    /// Reads a URL of HTTP. The fault repeats nothing of it.
+    pub fn parse(text: &str) -> Result<WebAddress, &'static str> {
+        let url = Url::parse(text.trim()).map_err(|_| "is not a URL")?;
+        if !["http", "https"].contains(&url.scheme()) {
+            return Err("must begin with https:// or http://");
+        }
+        match url.host_str() {
+            Some(host) if !host.is_empty() => Ok(WebAddress(url)),
+            _ => Err("names no host"),
+        }
+    }
+
+    /// Returns the address of something below this one, as `/start` is.
+    #[must_use]
+    pub fn below(&self, segment: &str) -> WebAddress {
+        let mut url = self.0.clone();
+        let path = format!("{}/{segment}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        WebAddress(url)
+    }
+
+    /// Returns the address with one more parameter.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> WebAddress {
+        let mut url = self.0.clone();
+        url.query_pairs_mut().append_pair(name, value);
+        WebAddress(url)
+    }
+
+    /// Returns the last part of its path.
+    pub fn last_segment(&self) -> &str {
+        let path = self.0.path().trim_end_matches('/');
+        path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Returns its server.
+    pub fn server(&self) -> Server {
+        Server {
+            is_tls: self.0.scheme() == "https",
+            host: self.0.host_str().unwrap_or_default().to_owned(),
+            port: self.0.port(),
+        }
+    }
+
+    /// Returns scheme, host and port, for messages.
+    pub fn shown(&self) -> String {
+        format!("{}://{}", self.0.scheme(), self.server().words())
+    }
+
+    /// Returns the parts that are secrets by themselves.
+    pub fn secrets(&self) -> Vec<String> {
+        secret_parts(self.0.as_str())
+    }
+
+    /// Returns every part of path and query, secret or not: a server may repeat them.
+    pub fn parts(&self) -> Vec<String> {
+        let whole = [self.0.path(), self.0.query().unwrap_or_default()];
+        let pieces = whole.iter().flat_map(|text| text.split(['/', '&', '=']));
+        let parts = whole.iter().copied().chain(pieces);
+        let parts = parts.filter(|part| part.len() >= LEAST_PART_BYTES);
+        parts.map(str::to_owned).collect()
+    }
+}
+
+impl fmt::Debug for WebAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct WebRequest {
+    /// Its address.
+    pub address: WebAddress,
+    /// Its headers, of which each value may be a secret.
+    pub headers: Vec<(String, Secret)>,
+    /// The content to post; without it, the request asks (GET).
+    pub body: Option<Vec<u8>>,
+}
+
+/// The answer of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebAnswer {
+    /// The status.
+    pub status: u16,
+    /// The beginning of its text, if it is not a success. It may repeat a secret.
+    pub text: String,
+    /// The pause that it asks for.
+    pub rest: Option<Duration>,
+    /// The server to which it redirects.
+    pub leads_to: Option<String>,
+}
+
+/// The reason why a request had no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebFault {
+    /// The failure, lower case, without a secret.
+    pub what: String,
+    /// The advice to the user.
+    pub hint: String,
+    /// True if a retry may end otherwise.
+    pub may_pass: bool,
+}
+
+/// A client of one server.
+pub struct WebClient {
+    client: Client,
+    server: Server,
+    proxy: Option<Proxy>,
+}
+
+/// Checks the file of authorities and the proxies of a server, without a request.
+pub fn look_over(
+    address: &WebAddress,
+    ca_file: Option<&Path>,
+    proxy: Option<&Secret>,
+    environment: &Environment,
+) -> Result<()> {
+    authorities::look_over(ca_file, parse)?;
+    proxy_of(&address.server(), proxy, environment).map(drop)
+}
+
+impl WebClient {
+    /// Makes a client of an address's server. `ca_file` names authorities to trust beside the system's, `proxy` takes
+    /// the place of the variables.
+    pub fn new(
+        address: &WebAddress,
+        ca_file: Option<&Path>,
+        proxy: Option<&Secret>,
+        environment: &Environment,
+    ) -> Result<WebClient> {
+        let server = address.server();
+        let proxy = proxy_of(&server, proxy, environment)?;
+        // Frames of HTTP/2 would be logged with the path.
+        let mut builder = Client::builder()
+            .user_agent(concat!("hookshot/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .http1_only()
+            .no_proxy();
+        let has_tls = |proxy: &Proxy| proxy.url().starts_with("https://");
+        if server.is_tls || proxy.as_ref().is_some_and(has_tls) {
+            let authorities = Authorities::read(ca_file, None, environment, parse)?;
+            builder = match authorities.has_system {
+                true => builder.tls_certs_only(authorities.named),
+                false => builder.tls_certs_merge(authorities.named),
+            };
+        } else {
+            // Nothing needs the authorities of the system, which may be missing.
+            builder = builder.tls_certs_only([]);
+        }
+        let made = caught(|| match &proxy {
+            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.url())?).build(),
+            None => builder.build(),
+        });
+        let client = made.context("no client can be made")?.map_err(|error| {
+            let why = quoted(&root(&error.without_url()));
+            Failure::new(Kind::Usage, format!("no client can be made: {why}"))
+        })?;
+        Ok(WebClient {
+            client,
+            server,
+            proxy,
+        })
+    }
+
+    /// Sends a request, and waits for the answer at most `limit`.
+    pub fn send(&self, request: &WebRequest, limit: Duration) -> Result<WebAnswer, WebFault> {
+        let begun = Instant::now();
+        let headers = headers(&request.headers).ok_or_else(|| WebFault {
+            what: "a header's value has characters that no header has".to_owned(),
+            hint: "look at `headers` and `token`".to_owned(),
+            may_pass: false,
+        })?;
+        let method = match request.body {
+            Some(_) => Method::POST,
+            None => Method::GET,
+        };
+        // The library panics at some hosts.
+        let sent = caught(|| {
+            let builder = self.client.request(method, request.address.0.clone());
+            let builder = builder.headers(headers).timeout(limit);
+            match &request.body {
+                Some(body) => builder.body(body.clone()).send(),
+                None => builder.send(),
+            }
+        });
+        let sent = sent.map_err(|caught| WebFault {
+            what: caught.to_string(),
+            hint: "look at `url`".to_owned(),
+            may_pass: false,
+        })?;
+        match sent {
+            Ok(answer) => Ok(self.read(request, answer, begun, limit)),
+            Err(error) => Err(self.fault(error)),
+        }
+    }
+
+    fn read(
+        &self,
+        request: &WebRequest,
+        mut answer: Response,
+        begun: Instant,
+        limit: Duration,
+    ) -> WebAnswer {
+        let status = answer.status();
+        let header = |name: &str| answer.headers().get(name)?.to_str().ok();
+        let rest = asked_rest(header);
+        let location = header(LOCATION.as_str());
+        let leads_to = location.and_then(|location| {
+            let url = request.address.0.join(location).ok()?;
+            url.host_str()?;
+            Some(WebAddress(url).shown())
+        });
+        let mut text = Vec::new();
+        while !status.is_success() && begun.elapsed() < limit && (text.len() as u64) < MOST_BYTES {
+            let mut piece = [0; 1024];
+            match answer.read(&mut piece) {
+                Ok(count) if count > 0 => text.extend_from_slice(&piece[..count]),
+                _ => break,
+            }
+        }
+        WebAnswer {
+            status: status.as_u16(),
+            text: String::from_utf8_lossy(&text).into_owned(),
+            rest,
+            leads_to: leads_to.filter(|_| status.is_redirection()),
+        }
+    }
+
+    /// Explains why no answer came.
+    fn fault(&self, error: reqwest::Error) -> WebFault {
+        let error = error.without_url();
+        let (text, shown) = (texts(&error), self.server.words());
+        let around = format!("NO_PROXY={} goes around it", self.server.host);
+        let fault = |what: String, hint: String, may_pass: bool| WebFault {
+            what,
+            hint,
+            may_pass,
+        };
+        if let Some((what, hint)) = distrust(&text, &shown, &KEYS) {
+            let hint = match &self.proxy {
+                Some(proxy) => format!("{hint}; requests go through {}", proxy.words()),
+                None => hint,
+            };
+            return fault(what, hint, false);
+        }
+        if text.contains("tls handshake eof") {
+            let what = format!("{shown} ended the connection while TLS began");
+            let hint = "a server without TLS is written http://; look at `url`";
+            return fault(what, hint.to_owned(), true);
+        }
+        let why = quoted(&root(&error));
+        if let Some(proxy) = &self.proxy {
+            let words = proxy.words();
+            if text.contains("proxy authorization required") {
+                return self.no_login(proxy);
+            }
+            if text.contains("tunnel error: unsuccessful") {
+                let hint = format!("ask for {shown} to be allowed there; {around}");
+                return fault(
+                    format!("{words} does not let us through to {shown}"),
+                    hint,
+                    true,
+                );
+            }
+            let hint = format!("look at the proxy; {around}");
+            return match error.is_timeout() {
+                true => fault(format!("no answer in time through {words}"), hint, true),
+                false if error.is_connect() => {
+                    fault(format!("no connection to {words}: {why}"), hint, true)
+                }
+                false => fault(
+                    format!("the connection through {words} broke: {why}"),
+                    hint,
+                    true,
+                ),
+            };
+        }
+        let hint = "look at `url` and at the network".to_owned();
+        match error.is_timeout() {
+            true => fault(format!("{shown} gave no answer in time"), hint, true),
+            false if error.is_connect() => {
+                fault(format!("no connection to {shown}: {why}"), hint, true)
+            }
+            false => fault(
+                format!("the connection to {shown} broke: {why}"),
+                hint,
+                !error.is_builder(),
+            ),
+        }
+    }
+
+    fn no_login(&self, proxy: &Proxy) -> WebFault {
+        let (what, hint) = proxy.login_fault();
+        WebFault {
+            what,
+            hint: hint.to_owned(),
+            may_pass: false,
+        }
+    }
+
+    /// Returns the fault of a proxy that asks for a login, if it sent an answer in place of the server.
+    pub fn proxy_fault(&self, answer: &WebAnswer) -> Option<WebFault> {
+        let proxy = self.proxy.as_ref()?;
+        (answer.status == 407).then(|| self.no_login(proxy))
+    }
+
+    /// Returns the server, for messages.
+    pub fn shown(&self) -> String {
+        self.server.words()
+    }
+}
+
+/// Returns the proxy of a server. An invalid one is refused.
+fn proxy_of(
+    server: &Server,
+    key: Option<&Secret>,
+    environment: &Environment,
+) -> Result<Option<Proxy>> {
+    if let Some(url) = key
+        && url.reveal() != proxy::NONE
+        && let Err(fault) = Proxy::parse(url.reveal(), "`proxy`")
+    {
+        let message = format!("`proxy` cannot be used: {fault}");
+        return Err(Failure::new(Kind::Usage, message).into());
+    }
+    let proxies = Proxies::new(key, environment);
+    match proxies.of(server) {
+        Ok(proxy) => Ok(proxy.cloned()),
+        Err(fault) => {
+            let message = format!("{} cannot be reached: {fault}", server.words());
+            Err(Failure::new(Kind::Usage, message)
+                .hint("mend it, or name the host in NO_PROXY, or set `proxy = \"none\"`")
+                .into())
+        }
+    }
+}
+
+fn headers(written: &[(String, Secret)]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in written {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let mut value = HeaderValue::from_bytes(value.reveal().as_bytes()).ok()?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Some(headers)
+}
+
+fn parse(pem: &[u8]) -> Option<Vec<Certificate>> {
+    Certificate::from_pem_bundle(pem).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_shows_its_server_alone() {
+        let hook = "https://me:hunter2@Hooks.example.org:8443/services/T0001/B0002/AbcDef123456?token=xyzXYZ123";
+        let address = WebAddress::parse(hook).expect("a URL");
+        assert_eq!(address.shown(), "https://hooks.example.org:8443");
+        assert_eq!(format!("{address:?}"), address.shown());
+        let secrets = address.secrets();
+        assert_eq!(address.secrets(), ["AbcDef123456", "xyzXYZ123", "hunter2"]);
+        assert!(address.parts().iter().any(|part| part == "T0001"));
+        assert_eq!(address.last_segment(), "AbcDef123456");
+        for wrong in [
+            "hunter2",
+            "ftp://hunter2",
+            "https://",
+            "https://hunter2 x/",
+            "mailto:hunter2",
+        ] {
+            let fault = WebAddress::parse(wrong).expect_err(wrong);
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_ping_keeps_the_parameters_of_its_address() {
+        let of = |url: &str| WebAddress::parse(url).expect("a URL");
+        for (url, ping) in [
+            ("https://h/uuid", "https://h/uuid/start?rid=r"),
+            ("https://h/uuid/", "https://h/uuid/start?rid=r"),
+            (
+                "https://h/key/slug?create=1",
+                "https://h/key/slug/start?create=1&rid=r",
+            ),
+        ] {
+            let address = of(url).below("start").with("rid", "r");
+            assert_eq!(address.0.as_str(), ping);
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! Notifications: what each service gets, on which occasion, and what is said of it.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use chrono::DateTime;
+use hookshot::{
+    config::{Choices, Settings},
+    context::Context,
+    jobs::notify::{NotificationOutcome, send},
+    model::{
+        occasion::Occasion,
+        run_record::{DestinationRecord, Job, RunRecord, RunResult},
+    },
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+use support::{
+    Machine, Run, finish,
+    servers::{Inbox, Reply, http::Request},
+};
+
+/// The end of each URL; no output may show it.
+pub const SECRET: &str = "XyZ7hunter2Correct";
+
+/// A machine with these notifications.
+pub fn machine(notify: &str) -> Machine {
+    let machine = Machine::new();
+    let text = machine.config_text(&format!("[backup]\napp = \"shop\"\n{notify}"));
+    machine.write("etc/config.toml", text, 0o600);
+    machine
+}
+
+/// A notification of a kind at a server.
+pub fn web(kind: &str, endpoint: &str, more: &str) -> String {
+    format!(
+        "[[backup.notify]]\nname = \"{kind}\"\nkind = \"{kind}\"\nurl = \"{endpoint}/services/T01/{SECRET}\"\n{more}\n"
+    )
+}
+
+/// A command in an environment without proxies and authorities of its own.
+pub fn hookshot(machine: &Machine, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = machine.command();
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("SSL_") || name.to_ascii_lowercase().ends_with("_proxy") {
+            command.env_remove(name);
+        }
+    }
+    command.envs(variables.iter().copied());
+    command
+}
+
+/// Runs `notify --test`, which must not show the secret.
+pub fn try_out(machine: &Machine, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+    let arguments = [&["notify", "--test"], arguments].concat();
+    let run = finish(hookshot(machine, &arguments, variables), b"");
+    shows_no_secret(&run);
+    run
+}
+
+#[track_caller]
+pub fn shows_no_secret(run: &Run) {
+    let shown = run.text() + &run.stderr;
+    assert!(!shown.contains(SECRET), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+fn json_of(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).expect("JSON")
+}
+
+fn text_of(request: &Request) -> String {
+    String::from_utf8(request.body.clone()).expect("UTF-8")
+}
+
+fn host() -> String {
+    let host = nix::unistd::gethostname().expect("a name");
+    host.to_string_lossy().into_owned()
+}
+
+#[test]
+fn each_service_gets_a_request_of_its_form_and_no_output_shows_the_url() {
+    let inbox = Inbox::start(&[Reply::Status(200)]);
+    let at = inbox.endpoint();
+    let all = [
+        web(
+            "webhook",
+            &at,
+            "headers = { X-Key = \"env:KEY\", Authorization = \"Basic hunter2\" }",
+        ),
+        web("slack", &at, ""),
+        web("discord", &at, ""),
+        web(
+            "ntfy",
+            &at,
+            "token = \"hunter2-token\"\ntags = [\"shop\"]\npriority = 2",
+        ),
+        web("gotify", &at, "token = \"env:KEY\""),
+        web("healthchecks", &at, ""),
+    ];
+    let machine = machine(&all.concat());
+    let variables = [("KEY", "hunter2-key")];
+    for arguments in [&["--json"][..], &["-vv"], &["-vv", "--log-format", "json"]] {
+        try_out(&machine, arguments, &variables).exits(0);
+    }
+    let run = try_out(&machine, &["--json"], &variables).exits(0);
+    let sent = |name| json!({ "name": name, "sent": true, "error": null });
+    let names = [
+        "webhook",
+        "slack",
+        "discord",
+        "ntfy",
+        "gotify",
+        "healthchecks",
+    ];
+    assert_eq!(run.json(), json!({ "notifications": names.map(sent) }));
+    // All are sent at the same time.
+    let seen = inbox.seen();
+    let path = format!("/services/T01/{SECRET}");
+    let is_last = |request: &&Request| request.head.path() == path;
+    let at_path: Vec<&Request> = seen.iter().filter(is_last).collect();
+    let with = |has: &dyn Fn(&Request) -> bool| -> Request {
+        let found = at_path.iter().rev().find(|request| has(request));
+        (**found.expect("a request")).clone()
+    };
+    for request in &seen {
+        assert_eq!(request.head.method(), "POST");
+        assert!(
+            request
+                .head
+                .header("user-agent")
+                .is_some_and(|agent| agent.starts_with("hookshot/"))
+        );
+    }
+    let webhook = with(&|request| request.head.header("x-key") == Some("hunter2-key"));
+    let record = json_of(&webhook);
+    assert_eq!(
+        webhook.head.header("content-type"),
+        Some("application/json")
+    );
+    assert_eq!(webhook.head.header("authorization"), Some("Basic hunter2"));
+    assert_eq!(
+        (
+            &record["occasion"],
+            &record["job"],
+            &record["result"],
+            &record["app"]
+        ),
+        (
+            &json!("test"),
+            &json!("backup"),
+            &json!("success"),
+            &json!("shop")
+        )
+    );
+    assert_eq!(record["host"], json!(host()));
+    let has_key = |key: &'static str| {
+        move |request: &Request| {
+            let body = serde_json::from_slice::<Value>(&request.body);
+            body.is_ok_and(|body| body.get(key).is_some())
+        }
+    };
+    let first_line = format!("Test of the notifications of shop on {}", host());
+    let slack = json_of(&with(&has_key("text")));
+    assert!(
+        slack["text"]
+            .as_str()
+            .expect("a text")
+            .starts_with(&first_line),
+        "{slack}"
+    );
+    let discord = json_of(&with(&has_key("content")));
+    assert!(
+        discord["content"]
+            .as_str()
+            .expect("a text")
+            .contains("What to do: ")
+    );
+    assert_eq!(discord["allowed_mentions"], json!({ "parse": [] }));
+    let ntfy = with(&|request| request.head.header("title").is_some());
+    assert_eq!(ntfy.head.header("title"), Some(&*first_line));
+    assert_eq!(ntfy.head.header("priority"), Some("2"));
+    assert_eq!(ntfy.head.header("tags"), Some("bell,shop"));
+    assert_eq!(
+        ntfy.head.header("authorization"),
+        Some("Bearer hunter2-token")
+    );
+    assert!(text_of(&ntfy).starts_with(&first_line));
+    let messages = seen
+        .iter()
+        .filter(|one| one.head.path() == format!("{path}/message"));
+    let gotify = messages.last().expect("a request");
+    assert_eq!(gotify.head.header("x-gotify-key"), Some("hunter2-key"));
+    let gotify = json_of(gotify);
+    assert_eq!(
+        (&gotify["title"], &gotify["priority"]),
+        (&json!(first_line), &json!(4))
+    );
+    let ping = with(&|request| request.head.parameter("rid").is_some());
+    let run_id = ping.head.parameter("rid").expect("a run");
+    assert_eq!(run_id.len(), 36, "a UUID: {run_id}");
+    assert!(text_of(&ping).contains(&run_id));
+}
+
+#[test]
+fn the_verb_tries_one_or_all_and_says_which_are_disabled() {
+    let inbox = Inbox::start(&[Reply::Status(204)]);
+    let at = inbox.endpoint();
+    let off = "enabled = false";
+    let both = machine(&[web("slack", &at, ""), web("discord", &at, off)].concat());
+    let run = try_out(&both, &[], &[]).exits(0);
+    let text = run.text();
+    assert!(text.contains("slack         yes"), "{text}");
+    assert!(
+        text.contains("discord       NO    it is disabled (`enabled = false`)"),
+        "{text}"
+    );
+    assert_eq!(inbox.seen().len(), 1);
+    try_out(&both, &["discord"], &[])
+        .exits(1)
+        .says("the notification discord was not sent");
+    try_out(&both, &["slack"], &[]).exits(0);
+    let run = try_out(&both, &["slak"], &[]).exits(10);
+    run.says("no notification is called slak")
+        .says("there are slack, discord");
+    try_out(&machine(&web("slack", &at, off)), &[], &[])
+        .exits(2)
+        .says("every notification is disabled");
+    let none = machine("");
+    try_out(&none, &[], &[])
+        .exits(2)
+        .says("names no notification");
+    try_out(&none, &["ops"], &[])
+        .exits(2)
+        .says("names no notification");
+    none.run(&["notify"]).exits(2).says("--test");
+    assert_eq!(inbox.seen().len(), 2);
+}
+
+#[test]
+fn a_command_gets_the_message_in_its_environment() {
+    let command = |run: &str, more: &str| {
+        machine(&format!(
+            "[[backup.notify]]\nname = \"own\"\nkind = \"command\"\nrun = {run}\n{more}\n\
+            [[backup.notify]]\nname = \"slack\"\nkind = \"slack\"\nenabled = false\nurl = \"https://h/{SECRET}\"\n"
+        ))
+    };
+    let good = command("\"env >../out/environment; echo said; cat\"", "");
+    let run = try_out(&good, &[], &[]).exits(0);
+    run.says("The command of the notification own says: said");
+    let environment = String::from_utf8(good.read("out/environment")).expect("UTF-8");
+    for line in [
+        "HOOKSHOT_OPERATION=backup",
+        "HOOKSHOT_STAGE=notify",
+        "HOOKSHOT_APP=shop",
+        "HOOKSHOT_RESULT=success",
+        "HOOKSHOT_EXIT_CODE=0",
+        "HOOKSHOT_ERROR=",
+        "HOOKSHOT_OCCASION=test",
+        &format!("HOOKSHOT_CONFIG={}", good.path("etc/config.toml").display()),
+        &format!(
+            "HOOKSHOT_TITLE=Test of the notifications of shop on {}",
+            host()
+        ),
+    ] {
+        assert!(
+            environment.lines().any(|known| known == line),
+            "{line}: {environment}"
+        );
+    }
+    assert!(
+        environment.contains("HOOKSHOT_ARCHIVE=hookshot-state-"),
+        "{environment}"
+    );
+    assert!(environment.contains("What to do: "), "{environment}");
+    let words = command("[\"sh\", \"-c\", \"exit 3\"]", "");
+    let run = try_out(&words, &["--json"], &[]).exits(1);
+    let error = run.json()["notifications"][0]["error"].to_string();
+    assert!(
+        error.contains("`sh -c exit 3` failed: it ended with exit status: 3"),
+        "{error}"
+    );
+    // What a command prints is masked, and one that hangs is ended with what it started.
+    let masked = command(
+        &format!("\"echo {SECRET}; sleep 600 & wait\""),
+        "timeout = \"1s\"",
+    );
+    let begun = Instant::now();
+    let run = try_out(&masked, &[], &[]).exits(1);
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    run.says("says: ***").says("takes longer than");
+}
+
+/// The facts for a run in this process, and the settings of a machine.
+fn facts(machine: &Machine) -> (Context, Settings) {
+    let now = DateTime::from_timestamp(1_764_381_600, 0).expect("a time");
+    let mut context = Context::new(now, machine.path("tmp")).expect("facts");
+    context.hostname = Some("web1".to_owned());
+    let choices = Choices {
+        config: Some(PathBuf::from(machine.path("etc/config.toml"))),
+        ..Choices::default()
+    };
+    (context, Settings::load(&choices).expect("good"))
+}
+
+fn record(job: Job, result: RunResult, exit_code: Option<u8>) -> RunRecord {
+    let now = DateTime::from_timestamp(1_764_381_600, 0).expect("a time");
+    RunRecord {
+        result,
+        exit_code,
+        ..RunRecord::begun("the-run".to_owned(), job, now)
+    }
+}
+
+#[test]
+fn each_occasion_goes_to_those_that_asked_for_it() {
+    let inbox = Inbox::start(&[Reply::Status(200)]);
+    let at = inbox.endpoint();
+    let command = |name: &str, on: &str| {
+        format!("[[backup.notify]]\nname = \"{name}\"\nkind = \"command\"\nrun = \"true\"\n{on}\n")
+    };
+    let machine = machine(
+        &[
+            command("default", ""),
+            command("good", "on = [\"success\", \"start\"]"),
+            command("off", "enabled = false"),
+            web("healthchecks", &at, ""),
+        ]
+        .concat(),
+    );
+    let (context, settings) = facts(&machine);
+    for (record, names, ping) in [
+        (
+            record(Job::Backup, RunResult::Running, None),
+            &["good"][..],
+            "/start",
+        ),
+        (
+            record(Job::Backup, RunResult::Success, Some(0)),
+            &["good"],
+            "",
+        ),
+        (record(Job::Backup, RunResult::Skipped, Some(0)), &[], ""),
+        (
+            record(Job::Backup, RunResult::Partial, Some(3)),
+            &["default"],
+            "/3",
+        ),
+        (
+            record(Job::Backup, RunResult::Failure, Some(17)),
+            &["default"],
+            "/17",
+        ),
+        (
+            record(Job::Drill, RunResult::Failure, Some(13)),
+            &["default"],
+            "/13",
+        ),
+        (
+            record(Job::Prune, RunResult::Failure, None),
+            &["default"],
+            "/1",
+        ),
+    ] {
+        let outcomes = send(&context, &settings, Occasion::of(&record), &record);
+        let sent = |name: &str| NotificationOutcome {
+            name: name.to_owned(),
+            sent: true,
+            error: None,
+        };
+        let mut expected: Vec<NotificationOutcome> = names.iter().map(|name| sent(name)).collect();
+        expected.push(sent("healthchecks"));
+        assert_eq!(outcomes, expected);
+        let last = inbox.seen().pop().expect("a ping");
+        let path = format!("/services/T01/{SECRET}{ping}");
+        assert_eq!(
+            (last.head.path(), last.head.parameter("rid").as_deref()),
+            (&*path, Some("the-run"))
+        );
+    }
+    let unwell = record(Job::Status, RunResult::Failure, Some(19));
+    for (occasion, ping) in [(Occasion::Stale, "/19"), (Occasion::Recovered, "")] {
+        let outcomes = send(&context, &settings, occasion, &unwell);
+        assert_eq!(outcomes.len(), 2, "{outcomes:?}");
+        let last = inbox.seen().pop().expect("a ping");
+        assert!(
+            last.head.path().ends_with(&format!("{SECRET}{ping}")),
+            "{:?}",
+            last.head
+        );
+    }
+}
+
+#[test]
+fn a_failure_says_what_happened_where_and_what_to_do() {
+    let inbox = Inbox::start(&[Reply::Status(200)]);
+    let machine = machine(
+        &[
+            web("webhook", &inbox.endpoint(), ""),
+            web("slack", &inbox.endpoint(), ""),
+        ]
+        .concat(),
+    );
+    let (context, settings) = facts(&machine);
+    let failed = RunRecord {
+        error: Some(format!("cannot reach <nas> & {SECRET}")),
+        hint: Some("start sshd there".to_owned()),
+        duration_seconds: Some(61.0),
+        archive: Some("shop-1.tar.gz".to_owned()),
+        size_bytes: Some(2048),
+        destinations: vec![DestinationRecord {
+            name: "nas".to_owned(),
+            ..DestinationRecord::default()
+        }],
+        ..record(Job::Backup, RunResult::Failure, Some(17))
+    };
+    let outcomes = send(&context, &settings, Occasion::Failure, &failed);
+    assert!(outcomes.iter().all(|one| one.sent), "{outcomes:?}");
+    let seen: Vec<Value> = inbox.seen().iter().map(json_of).collect();
+    let webhook = seen
+        .iter()
+        .find(|one| one.get("run_id").is_some())
+        .expect("a record");
+    // A message of a failure that holds a known secret does not spread it.
+    assert_eq!(webhook["error"], json!("cannot reach <nas> & ***"));
+    assert_eq!(webhook["destinations"][0]["name"], json!("nas"));
+    assert_eq!(webhook["occasion"], json!("failure"));
+    let slack = seen
+        .iter()
+        .find_map(|one| one.get("text")?.as_str())
+        .expect("a text");
+    assert_eq!(
+        slack,
+        "Backup of shop on web1 failed, after 1 min 1 s, with exit code 17.\n\
+        Reason: cannot reach &lt;nas&gt; &amp; ***\n\
+        Archive: shop-1.tar.gz, 2.0 KiB\n\
+        Not good: nas\n\
+        What to do: start sshd there\n\
+        Run the-run, begun at 2025-11-29T02:00:00Z"
+    );
+}
+
+#[test]
+fn a_long_message_fits_into_discord() {
+    let inbox = Inbox::start(&[Reply::Status(204)]);
+    let machine = machine(&web("discord", &inbox.endpoint(), ""));
+    let (context, settings) = facts(&machine);
+    let one = DestinationRecord {
+        name: "nas".repeat(100),
+        error: Some("ä".repeat(5000)),
+        ..DestinationRecord::default()
+    };
+    let failed = RunRecord {
+        destinations: vec![one; 50],
+        ..record(Job::Backup, RunResult::Failure, Some(17))
+    };
+    send(&context, &settings, Occasion::Failure, &failed);
+    let content = json_of(&inbox.seen()[0])["content"]
+        .as_str()
+        .expect("a text")
+        .to_owned();
+    assert!(
+        content.chars().count() <= 2000 && content.ends_with('…'),
+        "{content}"
+    );
+}
+
+#[test]
+fn a_signal_leaves_a_notification_a_short_time() {
+    let inbox = Inbox::start(&[Reply::Hang]);
+    let machine = machine(&web("slack", &inbox.endpoint(), "timeout = \"1h\""));
+    let mut child = hookshot(&machine, &["notify", "--test"], &[])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary");
+    let begun = Instant::now();
+    while inbox.seen().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no request came");
+        std::thread::yield_now();
+    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number"));
+    kill(pid, Signal::SIGTERM).expect("sent");
+    assert_eq!(child.wait().expect("an end").code(), Some(143));
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_cancelled_run_still_notifies() {
+    let inbox = Inbox::start(&[Reply::Status(200)]);
+    let own = "[[backup.notify]]\nname = \"own\"\nkind = \"command\"\nrun = \"true\"\n";
+    let secret = format!("{}/services/{SECRET}", inbox.endpoint());
+    let machine = machine(&format!(
+        "{own}[[backup.notify]]\nname = \"slack\"\nkind = \"slack\"\nurl = \"command:echo {secret}\"\n"
+    ));
+    let (context, settings) = facts(&machine);
+    context.stop.cancel();
+    let cancelled = record(Job::Backup, RunResult::Failure, Some(143));
+    let outcomes = send(&context, &settings, Occasion::Failure, &cancelled);
+    assert!(
+        outcomes.iter().all(|one| one.sent) && outcomes.len() == 2,
+        "{outcomes:?}"
+    );
+    assert_eq!(inbox.seen().len(), 1);
+}
