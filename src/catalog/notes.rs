@@ -1,44 +1,18 @@
 //! The notes of runs beside the archives of a destination, as JSON. What is promised of them stands in
 //! [`note`](crate::store::note).
 //!
-//! The right to write to the destination suffices to forge a note, as an archive. A missing note is the careful answer: the
-//! archive counts as old, and its size as fallen.
+//! The right to write to the destination suffices to forge a note, as an archive. A missing note is the careful
+//! answer: the archive counts as old, and its size as fallen.
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::destination::Destination;
+pub use crate::model::note::{Accepted, Unchanged};
 use crate::{
     context::Context,
     store::{OWN, note},
 };
-
-/// A run that made no archive, because the newest one holds the present state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unchanged {
-    /// The time of the run.
-    pub time: DateTime<Utc>,
-    /// The run.
-    pub run_id: String,
-    /// The name of the archive that still holds.
-    pub name: String,
-    /// SHA-256 of that archive in hexadecimal digits, if the run knew it.
-    #[serde(default)]
-    pub sha256: Option<String>,
-}
-
-/// The user's word that the newest archive may be as small as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Accepted {
-    /// The time of the acceptance.
-    pub time: DateTime<Utc>,
-    /// The name of the archive.
-    pub name: String,
-    /// The bytes of its entries, if its manifest could be read.
-    #[serde(default)]
-    pub content_bytes: Option<u64>,
-}
 
 /// Returns the name of the note about the last run that found the archives of `prefix` unchanged.
 pub fn unchanged_name(prefix: &str) -> String {

@@ -8,11 +8,15 @@ pub mod digest;
 pub mod distinct;
 pub mod engine;
 pub mod entry_name;
+#[cfg(feature = "cli")]
+pub mod health;
 pub mod limits;
 pub mod manifest;
 pub mod method;
 pub mod named;
 mod nesting;
+#[cfg(feature = "cli")]
+pub mod note;
 #[cfg(feature = "cli")]
 pub mod occasion;
 pub mod pairs;

@@ -32,6 +32,26 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Returns an age or a limit in its two largest units, as the configuration writes them: `3d 4h`, `2m 5s`, `40s`. A
+/// negative one counts as none.
+pub fn span(seconds: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let seconds = seconds.max(0);
+    let first = UNITS.iter().position(|(length, _)| seconds >= *length);
+    let Some(first) = first else {
+        return "0s".to_owned();
+    };
+    let (length, name) = UNITS[first];
+    let large = format!("{}{name}", seconds / length);
+    match UNITS
+        .get(first + 1)
+        .map(|(next, name)| (seconds % length / next, name))
+    {
+        Some((count, name)) if count > 0 => format!("{large} {count}{name}"),
+        _ => large,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +68,23 @@ mod tests {
             (100_000.0, "27 h 46 min"),
         ] {
             assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn ages_have_two_units_at_most() {
+        for (seconds, shown) in [
+            (-5, "0s"),
+            (0, "0s"),
+            (40, "40s"),
+            (60, "1m"),
+            (125, "2m 5s"),
+            (3600, "1h"),
+            (3659, "1h"),
+            (93_600, "1d 2h"),
+            (86_400 * 30 + 59, "30d"),
+        ] {
+            assert_eq!(span(seconds), shown, "{seconds}");
         }
     }
 }

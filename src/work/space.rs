@@ -73,6 +73,11 @@ impl NewFiles {
         })
     }
 
+    /// Returns the bytes that were free at first; `None` if the file system has no size.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.free
+    }
+
     /// Adds a file with so many bytes of content.
     pub fn add_file(&mut self, bytes: u64) {
         let blocks = bytes.div_ceil(self.block_bytes);

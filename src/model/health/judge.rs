@@ -1,0 +1,218 @@
+//! The rules by which a destination is healthy, and the runs of a configuration are.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    facts::{Facts, Health, INSPECTED, Limits, RunFacts, Seen},
+    problem::{Comparison, Measure, Problem},
+};
+use crate::model::{
+    archive_name::{ArchiveName, ArchiveOrder},
+    retention::{Standing, is_future},
+    run_record::{Job, RunRecord, RunResult},
+};
+
+/// Judges one destination.
+pub fn judge(facts: &Facts, limits: Limits) -> Health {
+    let now = limits.now;
+    let is_ahead = |seen: &&Seen| is_future(seen.order.time, now);
+    let mut health = Health::default();
+    let ahead: Vec<&Seen> = facts.archives.iter().filter(is_ahead).collect();
+    if let Some(first) = ahead.first() {
+        health.problems.push(Problem::Future {
+            name: first.name.clone(),
+            count: ahead.len(),
+            now,
+        });
+    }
+    let past: Vec<(usize, &Seen)> = facts
+        .archives
+        .iter()
+        .enumerate()
+        .filter(|(_, seen)| !is_ahead(seen))
+        .collect();
+    let Some(&(_, newest)) = past.first() else {
+        if ahead.is_empty() {
+            health.problems.push(Problem::Empty);
+        }
+        return health;
+    };
+    match newest.standing {
+        Standing::Damaged | Standing::Incomplete => health.problems.push(Problem::Damaged {
+            name: newest.name.clone(),
+            standing: newest.standing,
+        }),
+        Standing::Torn => health.remarks.push(Problem::Torn {
+            name: newest.name.clone(),
+        }),
+        Standing::Good | Standing::Unproven | Standing::Cold => {}
+    }
+    let inspected = &past[..past.len().min(INSPECTED)];
+    let good = inspected.iter().find(|(_, seen)| is_good(seen));
+    match good {
+        Some(&(at, good)) => {
+            health.newest_good = Some(at);
+            let fresh_at = fresh_at(facts, good, now);
+            health.fresh_at = Some(fresh_at);
+            let age = now.signed_duration_since(fresh_at);
+            if age > TimeDelta::from_std(limits.max_age).unwrap_or(TimeDelta::MAX) {
+                health.problems.push(Problem::Stale {
+                    name: good.name.clone(),
+                    age_seconds: age.num_seconds(),
+                    max_age: limits.max_age,
+                });
+            }
+        }
+        None => health.problems.push(Problem::NoneGood {
+            count: inspected.len(),
+        }),
+    }
+    compare(facts, &past, &mut health);
+    if let Some(room_bytes) = facts.room_bytes
+        && room_bytes < newest.size_bytes
+    {
+        health.problems.push(Problem::NoRoom {
+            room_bytes,
+            needed_bytes: newest.size_bytes,
+        });
+    }
+    health
+}
+
+/// Returns true if an archive counts as a good one. One that must be thawed was verified by its upload.
+fn is_good(seen: &Seen) -> bool {
+    matches!(
+        seen.standing,
+        Standing::Good | Standing::Unproven | Standing::Cold
+    )
+}
+
+/// Returns the last time at which the newest good archive was known to hold the present state.
+fn fresh_at(facts: &Facts, good: &Seen, now: DateTime<Utc>) -> DateTime<Utc> {
+    let still_holds = facts.unchanged.as_ref().filter(|note| {
+        let mut archives = facts.archives.iter();
+        !is_future(note.time, now)
+            && archives.any(|seen| seen.name == note.name && seen.standing.counts())
+    });
+    still_holds.map_or(good.order.time, |note| note.time.max(good.order.time))
+}
+
+/// Compares the size of the newest archive with the largest of the ten before it. Those before an accepted one do not
+/// count any more. A damaged one tells no size.
+fn compare(facts: &Facts, past: &[(usize, &Seen)], health: &mut Health) {
+    let Some((&(_, newest), earlier)) = past.split_first() else {
+        return;
+    };
+    if !newest.standing.counts() {
+        return;
+    }
+    let accepted = facts
+        .accepted
+        .as_ref()
+        .and_then(|note| order_of(facts, &note.name));
+    let earlier = earlier.iter().take(INSPECTED - 1).map(|(_, seen)| *seen);
+    let earlier = earlier.filter(|seen| {
+        seen.standing.counts() && accepted.is_none_or(|accepted| seen.order >= accepted)
+    });
+    let compared = earlier.map(|seen| Comparison::of(newest, seen));
+    let largest = compared.max_by(|one, other| one.share().total_cmp(&other.share()));
+    match largest {
+        Some(largest) if largest.bytes.saturating_mul(2) < largest.before_bytes => {
+            health.problems.push(Problem::Shrunk(largest));
+        }
+        Some(largest) if largest.bytes > largest.before_bytes.saturating_mul(2) => {
+            health.remarks.push(Problem::Doubled(largest));
+        }
+        _ => {}
+    }
+}
+
+impl Comparison {
+    /// Compares the bytes of the entries, or those that are stored if one of the archives does not tell the others.
+    fn of(newest: &Seen, before: &Seen) -> Comparison {
+        let (bytes, before_bytes, measure) = match (newest.content_bytes, before.content_bytes) {
+            (Some(bytes), Some(before)) => (bytes, before, Measure::Content),
+            _ => (newest.size_bytes, before.size_bytes, Measure::Stored),
+        };
+        Comparison {
+            name: newest.name.clone(),
+            bytes,
+            before: before.name.clone(),
+            before_bytes,
+            measure,
+        }
+    }
+
+    /// Returns the bytes of the entries of the newest archive, if they were compared.
+    pub fn content_bytes(&self) -> Option<u64> {
+        (self.measure == Measure::Content).then_some(self.bytes)
+    }
+
+    /// Returns the bytes before as a multiple of the present ones.
+    fn share(&self) -> f64 {
+        self.before_bytes as f64 / self.bytes.max(1) as f64
+    }
+}
+
+/// Returns the position of an archive that may be gone.
+fn order_of(facts: &Facts, name: &str) -> Option<ArchiveOrder> {
+    let listed = facts.archives.iter().find(|seen| seen.name == name);
+    let told = || ArchiveName::of_file(name).map(|name| name.order());
+    listed.map(|seen| seen.order).or_else(told)
+}
+
+/// Judges the runs of a configuration: problems first, then remarks.
+pub fn judge_runs(facts: &RunFacts<'_>) -> (Vec<Problem>, Vec<Problem>) {
+    let (mut problems, mut remarks) = (Vec::new(), Vec::new());
+    let now = facts.now;
+    if let Some(run) = facts
+        .runs
+        .iter()
+        .rfind(|run| is_future(run.started_at, now))
+    {
+        problems.push(Problem::ClockBack {
+            begun: run.started_at,
+            now,
+        });
+    }
+    for job in [Job::Backup, Job::Prune, Job::Verify, Job::Drill] {
+        let Some(run) = last(facts, job) else {
+            continue;
+        };
+        let (begun, error) = (run.started_at, run.error.clone());
+        match run.result {
+            RunResult::Running => problems.push(Problem::RunKilled { job, begun }),
+            RunResult::Failure => problems.push(Problem::RunFailed {
+                job,
+                begun,
+                error,
+                hint: run.hint.clone(),
+            }),
+            RunResult::Partial => remarks.push(Problem::RunPartial { job, begun, error }),
+            RunResult::Success | RunResult::Skipped => {}
+        }
+    }
+    if let Some(max_age) = facts.max_drill_age {
+        let is_good = |run: &&RunRecord| run.job == Job::Drill && run.result == RunResult::Success;
+        let good = facts.runs.iter().rfind(is_good);
+        let age = good.map(|run| now.signed_duration_since(run.started_at));
+        let most = TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
+        if age.is_none_or(|age| age > most) {
+            problems.push(Problem::DrillOverdue {
+                age_seconds: age.map(|age| age.num_seconds()),
+                max_age,
+            });
+        }
+    }
+    (problems, remarks)
+}
+
+/// Returns the last run of a job without the one that is at work.
+fn last<'a>(facts: &RunFacts<'a>, job: Job) -> Option<&'a RunRecord> {
+    let is_living = |run: &RunRecord| {
+        let living = facts.living;
+        living.is_some_and(|living| living.run_id == run.run_id)
+    };
+    let mut runs = facts.runs.iter().rev();
+    runs.find(|run| run.job == job && !is_living(run))
+}

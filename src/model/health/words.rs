@@ -1,0 +1,232 @@
+//! The words for problems: what is wrong, and what to do.
+
+use std::fmt;
+
+use super::problem::{Comparison, Measure, Problem};
+use crate::model::{
+    readable::{size, span},
+    run_record::Job,
+    written::rfc3339,
+};
+
+impl Problem {
+    /// Returns the word for its kind in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Problem::Unreachable { .. } => "unreachable",
+            Problem::Empty => "empty",
+            Problem::NoneGood { .. } => "none_good",
+            Problem::Stale { .. } => "stale",
+            Problem::Damaged { .. } => "damaged",
+            Problem::Shrunk(_) => "shrunk",
+            Problem::Future { .. } => "future",
+            Problem::ClockBack { .. } => "clock_back",
+            Problem::NoRoom { .. } => "no_room",
+            Problem::RunFailed {
+                job: Job::Drill, ..
+            } => "drill_failed",
+            Problem::RunFailed { .. } => "run_failed",
+            Problem::RunKilled { .. } => "run_killed",
+            Problem::DrillOverdue { .. } => "drill_overdue",
+            Problem::Doubled(_) => "doubled",
+            Problem::Torn { .. } => "torn",
+            Problem::NotDelivered { .. } => "not_delivered",
+            Problem::RunPartial { .. } => "run_partial",
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        let text = match self {
+            Problem::Unreachable { hint, .. } => {
+                return hint.clone().unwrap_or_else(|| {
+                    "`hookshot check` tries it, and says which step fails".to_owned()
+                });
+            }
+            Problem::Empty => "run `hookshot backup`, or look at `prefix` and at the address",
+            Problem::NoneGood { .. } => {
+                "`hookshot verify` says what is wrong with them; make a good one: `hookshot backup`"
+            }
+            Problem::Stale { .. } => {
+                "`hookshot history` shows the last runs; make a new archive: `hookshot backup`"
+            }
+            Problem::Damaged { .. } => {
+                "`hookshot verify` says what is wrong with it; make a good one: `hookshot backup`"
+            }
+            Problem::Shrunk(_) => {
+                "`hookshot diff` of the two shows what is gone; if that is as it should be: `hookshot prune --yes`"
+            }
+            Problem::Future { .. } => {
+                "set the clock, here or on the machine that made them; then delete archives with a wrong date"
+            }
+            Problem::ClockBack { .. } => "set this machine's clock",
+            Problem::NoRoom { .. } => "free some space there, or keep fewer archives",
+            Problem::RunFailed {
+                job: Job::Drill, ..
+            } => "rehearse it again by hand: `hookshot drill`",
+            Problem::RunFailed { hint, job, .. } => {
+                return hint
+                    .clone()
+                    .unwrap_or_else(|| format!("run it by hand: `hookshot {}`", job.name()));
+            }
+            Problem::RunKilled { job, .. } => {
+                return format!(
+                    "look at the log of the machine at that time; run it by hand: `hookshot {}`",
+                    job.name()
+                );
+            }
+            Problem::DrillOverdue { .. } => "rehearse a restore: `hookshot drill`",
+            Problem::Doubled(_) => "`hookshot diff` of the two shows what is new",
+            Problem::Torn { .. } => "export while the service pauses, or add `prepare`",
+            Problem::NotDelivered { .. } => "the next backup delivers it",
+            Problem::RunPartial { .. } => "`hookshot history --json` has the details",
+        };
+        text.to_owned()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |error: &Option<String>| match error {
+            Some(error) => format!(": {error}"),
+            None => String::new(),
+        };
+        match self {
+            Problem::Unreachable { message, .. } => write!(f, "it cannot be read: {message}"),
+            Problem::Empty => f.write_str("it holds no archive"),
+            Problem::NoneGood { count: 1 } => f.write_str("its only archive is not good"),
+            Problem::NoneGood { count } => {
+                write!(f, "none of its {count} newest archives is good")
+            }
+            Problem::Stale {
+                name,
+                age_seconds,
+                max_age,
+            } => write!(
+                f,
+                "the newest good archive, {name}, is too old: {}, and at most {} is allowed",
+                span(*age_seconds),
+                whole(max_age.as_secs())
+            ),
+            Problem::Damaged { name, standing } => {
+                write!(f, "the newest archive, {name}, is {standing}")
+            }
+            Problem::Shrunk(compared) => write!(
+                f,
+                "the newest archive, {}, holds less than half of what {} holds: {}",
+                compared.name,
+                compared.before,
+                Sizes(compared)
+            ),
+            Problem::Future { name, count, now } => {
+                let clock = rfc3339(*now);
+                match count {
+                    1 => write!(f, "{name} is dated in the future")?,
+                    count => write!(
+                        f,
+                        "{count} archives are dated in the future, the newest is {name}"
+                    )?,
+                }
+                write!(f, "; this machine's clock says {clock}")
+            }
+            Problem::ClockBack { begun, now } => write!(
+                f,
+                "the history has a run that began at {}, and this machine's clock says {}",
+                rfc3339(*begun),
+                rfc3339(*now)
+            ),
+            Problem::NoRoom {
+                room_bytes,
+                needed_bytes,
+            } => write!(
+                f,
+                "it has no room for the next archive: {} are free, and the newest takes {}",
+                size(*room_bytes),
+                size(*needed_bytes)
+            ),
+            Problem::RunFailed {
+                job, begun, error, ..
+            } => write!(
+                f,
+                "the last {} failed ({}){}",
+                job.name(),
+                rfc3339(*begun),
+                of(error)
+            ),
+            Problem::RunKilled { job, begun } => write!(
+                f,
+                "the last {} did not end: the one that began at {} was killed",
+                job.name(),
+                rfc3339(*begun)
+            ),
+            Problem::DrillOverdue {
+                age_seconds: None,
+                max_age,
+            } => write!(
+                f,
+                "no restore was rehearsed yet, and one is due every {}",
+                whole(max_age.as_secs())
+            ),
+            Problem::DrillOverdue {
+                age_seconds: Some(age),
+                max_age,
+            } => write!(
+                f,
+                "the last good drill is {} old, and one is due every {}",
+                span(*age),
+                whole(max_age.as_secs())
+            ),
+            Problem::Doubled(compared) => write!(
+                f,
+                "the newest archive, {}, holds more than twice of what {} holds: {}",
+                compared.name,
+                compared.before,
+                Sizes(compared)
+            ),
+            Problem::Torn { name } => write!(
+                f,
+                "the newest archive, {name}, holds a database that may be torn"
+            ),
+            Problem::NotDelivered { begun, error } => write!(
+                f,
+                "the last backup ({}) did not deliver to it: {error}",
+                rfc3339(*begun)
+            ),
+            Problem::RunPartial { job, begun, error } => write!(
+                f,
+                "the last {} left something undone ({}){}",
+                job.name(),
+                rfc3339(*begun),
+                of(error)
+            ),
+        }
+    }
+}
+
+/// Returns a limit as the configuration writes it.
+fn whole(seconds: u64) -> String {
+    match seconds {
+        // As people write it, although it is more than a day.
+        0..=259_200 if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ => crate::model::quantity::TimeLimit::new(seconds).to_string(),
+    }
+}
+
+/// The sizes of a comparison.
+struct Sizes<'a>(&'a Comparison);
+
+impl fmt::Display for Sizes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Comparison {
+            bytes,
+            before_bytes,
+            measure,
+            ..
+        } = self.0;
+        let (now, before) = (size(*bytes), size(*before_bytes));
+        match measure {
+            Measure::Content => write!(f, "{now} after {before}"),
+            Measure::Stored => write!(f, "{now} after {before}, as they are stored"),
+        }
+    }
+}
