@@ -214,7 +214,13 @@ fn a_damaged_archive_takes_nobodys_place() {
     let shelf = Shelf::new();
     shelf.put_nights(2);
     shelf.put_damaged(&night(3));
-    let report = shelf.prune(&["--keep-last", "1", "--json"]).exits(0);
+    // The newest one needs a look first.
+    let report = shelf.prune(&["--keep-last", "1", "--json"]).exits(3).json();
+    assert_eq!(report["blocked"][0]["prefix"], "hookshot-state");
+    assert_eq!(shelf.names(), nights(1..=3));
+    let report = shelf
+        .prune(&["--keep-last", "1", "--yes", "--json"])
+        .exits(0);
     assert!(
         report.stderr.contains("is damaged and does not count"),
         "{}",

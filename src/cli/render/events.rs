@@ -129,6 +129,12 @@ fn of_catalog(event: CatalogEvent) {
             destination: place,
             reason,
         } => warn!(%archive, %place, "The date of an archive is odd: {reason}"),
+        CatalogEvent::NotAccepted {
+            destination: place,
+            reason,
+        } => {
+            warn!(%place, "The accepted size could not be recorded; the next prune asks again: {reason}");
+        }
         CatalogEvent::UnreadableMark {
             mark,
             destination: place,

@@ -72,6 +72,13 @@ fn summary(place: &DestinationPrune) -> String {
             printable(&undone.message)
         ));
     }
+    for blocked in &place.blocked {
+        out.push_str(&format!(
+            "nothing of {} is removed: {}\n",
+            printable(&blocked.prefix),
+            printable(&blocked.message)
+        ));
+    }
     if !place.others.is_empty() {
         let count = place.others.len();
         let named = place.others.iter().take(MOST_NAMED);

@@ -36,7 +36,7 @@ pub struct PruneArguments {
     /// Show which archives would be removed and why, and remove nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Remove any number of archives
+    /// Remove any number of archives, and accept a size that fell
     #[arg(short, long)]
     yes: bool,
     /// Remove at most this part of a host's archives at once, such as 50% [default: that of the configuration]

@@ -13,13 +13,19 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use self::plan::PrunePlan;
+use self::plan::{BlockedHost, PrunePlan};
 pub use self::{
-    report::{ArchiveToRemove, DestinationPrune, KeptArchive, NotRemoved, OtherName, PruneReport},
+    report::{
+        ArchiveToRemove, BlockedRow, DestinationPrune, KeptArchive, NotRemoved, OtherName,
+        PruneReport,
+    },
     request::{InspectFirst, PruneMode, PruneRequest, RemovalLimit},
 };
 use crate::{
-    catalog::each::{at_each, failure_of},
+    catalog::{
+        each::{at_each, failure_of},
+        health,
+    },
     config::Settings,
     context::Context,
     error::{Failure, Kind},
@@ -27,6 +33,7 @@ use crate::{
         retention::{Judged, Mark, Verdict},
         written::rfc3339,
     },
+    work::events::CatalogEvent,
 };
 
 /// Plans for every destination, then removes.
@@ -64,6 +71,9 @@ pub fn prune(
     }
     if request.mode == PruneMode::Apply {
         for (plan, destination) in plans.iter().zip(&mut destinations) {
+            if request.limit == RemovalLimit::Waived {
+                accept(context, plan);
+            }
             if let Err(error) = remove::apply(context, plan, destination) {
                 // Only an interruption ends the rest.
                 failure = Some(Failure::of(&error));
@@ -72,11 +82,45 @@ pub fn prune(
         }
         failure = failure.or_else(|| undone(&destinations));
     }
+    failure = failure.or_else(|| blocked(&destinations));
     Ok(PruneReport {
         destinations,
         failed,
         failure,
     })
+}
+
+/// Records that the user accepts the sizes of the newest archives. Without the record, the next prune asks again.
+fn accept(context: &Context, plan: &PrunePlan) {
+    for host in &plan.blocked {
+        let destination = &plan.destination;
+        if let Err(error) = health::accept_size(context, destination, &host.prefix, &host.problem) {
+            context.tell(CatalogEvent::NotAccepted {
+                destination: destination.shown(),
+                reason: format!("{error:#}"),
+            });
+        }
+    }
+}
+
+/// Returns the failure of a run that removed nothing of some hosts, because the user is to look first.
+fn blocked(destinations: &[DestinationPrune]) -> Option<Failure> {
+    let each = destinations.iter().flat_map(|destination| {
+        let rows = destination.blocked.iter();
+        rows.map(|row| (&destination.destination, row))
+    });
+    let faults: Vec<String> = each
+        .map(|(destination, row)| format!("{destination}: {}: {}", row.prefix, row.message))
+        .collect();
+    let first = faults.first()?;
+    let message = format!("nothing is removed before you have looked: {first}");
+    let hint = "`hookshot verify` and `hookshot diff` say what is wrong; --yes removes archives anyway, and accepts \
+        a size that fell";
+    Some(
+        Failure::new(Kind::Partial, message)
+            .hint(hint)
+            .faults(faults),
+    )
 }
 
 /// Returns the failure of a run that left archives; `None` if it left none.
@@ -106,6 +150,12 @@ impl PrunePlan {
     /// Describes the plan, before anything is removed.
     fn describe(&self, mode: PruneMode) -> DestinationPrune {
         let (mut keep, mut remove) = (Vec::new(), Vec::new());
+        let row = |host: &BlockedHost| BlockedRow {
+            prefix: host.prefix.clone(),
+            message: host.problem.to_string(),
+            hint: host.problem.hint(),
+        };
+        let is_held = !self.spared.is_empty();
         for Judged { archive, verdict } in &self.judged {
             let (name, time) = (archive.name.clone(), rfc3339(archive.time));
             let size_bytes = self.size_bytes(&archive.name);
@@ -119,6 +169,16 @@ impl PrunePlan {
                     standing,
                     mark: archive.mark.map(Mark::text),
                 }),
+                Verdict::Remove(_) if self.spared.contains(&archive.name) => {
+                    keep.push(KeptArchive {
+                        name,
+                        time,
+                        reasons: vec!["the newest archive needs a look first".to_owned()],
+                        size_bytes,
+                        standing,
+                        mark: archive.mark.map(Mark::text),
+                    });
+                }
                 Verdict::Remove(removal) => remove.push(ArchiveToRemove {
                     name,
                     time,
@@ -140,6 +200,10 @@ impl PrunePlan {
             removed: 0,
             removed_bytes: 0,
             undone: Vec::new(),
+            blocked: match is_held {
+                true => self.blocked.iter().map(row).collect(),
+                false => Vec::new(),
+            },
             stray_marks: self.strays.clone(),
             others: self
                 .other_names

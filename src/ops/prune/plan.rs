@@ -1,15 +1,22 @@
 //! The archives to remove from one destination. They are judged, and judged again whenever an archive that would take
 //! the place of others turns out to be damaged.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anyhow::Result;
 
 use super::request::{InspectFirst, PruneRequest, RemovalLimit};
 use crate::{
-    catalog::{destination::Destination, repository::Manifests},
+    catalog::{
+        destination::Destination,
+        health,
+        repository::{ListedArchive, Manifests},
+    },
     context::Context,
-    model::retention::{Archive, Judged, Policy, Reason, Share, Verdict, judge},
+    model::{
+        health::Problem,
+        retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
+    },
     store::Stored,
     work::events::CatalogEvent,
 };
@@ -30,7 +37,19 @@ pub struct PrunePlan {
     pub other_names: Vec<Stored>,
     /// Hosts that would lose more than they may at once.
     pub too_many: Vec<String>,
+    /// Hosts whose newest archive needs a look of the user before anything of them is removed.
+    pub blocked: Vec<BlockedHost>,
+    /// The archives of blocked hosts that the policy would remove.
+    pub spared: HashSet<String>,
     sizes: HashMap<String, u64>,
+}
+
+/// A host whose newest archive is damaged, or holds much less than those before it.
+pub struct BlockedHost {
+    /// The prefix of its archives.
+    pub prefix: String,
+    /// The problem.
+    pub problem: Problem,
 }
 
 impl PrunePlan {
@@ -56,11 +75,10 @@ impl PrunePlan {
             .max_remove
             .unwrap_or(destination.retention.max_remove);
         let mut sizes = HashMap::new();
-        let mut hosts: BTreeMap<&str, Vec<Archive>> = BTreeMap::new();
+        let mut hosts: BTreeMap<&str, Vec<&ListedArchive>> = BTreeMap::new();
         for listed in &listing.archives {
             sizes.insert(listed.stored.name.clone(), listed.stored.size_bytes);
-            let host = hosts.entry(listed.prefix()).or_default();
-            host.push(listed.archive());
+            hosts.entry(listed.prefix()).or_default().push(listed);
         }
         if policy.is_empty() {
             context.tell(CatalogEvent::NoPolicy {
@@ -68,7 +86,9 @@ impl PrunePlan {
             });
         }
         let (mut judged, mut too_many) = (Vec::new(), Vec::new());
-        for (host, archives) in hosts {
+        let (mut blocked, mut spared) = (Vec::new(), HashSet::new());
+        for (host, listed) in hosts {
+            let archives = listed.iter().map(|listed| listed.archive()).collect();
             let judging = Judging {
                 context,
                 destination: &destination,
@@ -81,6 +101,21 @@ impl PrunePlan {
                 && let Err(refusal) = max_remove.permits(remove, verdicts.len())
             {
                 too_many.push(format!("{host} in {}: {refusal}", destination.shown()));
+            }
+            let looked = look_first(
+                context,
+                &destination,
+                host,
+                &listed,
+                &verdicts,
+                request.limit,
+            )?;
+            if let Some(block) = looked {
+                if request.limit == RemovalLimit::Held {
+                    let removed = verdicts.iter().filter(is_removed);
+                    spared.extend(removed.map(|judged| judged.archive.name.clone()));
+                }
+                blocked.push(block);
             }
             judged.extend(verdicts);
         }
@@ -97,6 +132,8 @@ impl PrunePlan {
             max_remove,
             judged,
             too_many,
+            blocked,
+            spared,
             sizes,
         })
     }
@@ -105,6 +142,30 @@ impl PrunePlan {
     pub fn size_bytes(&self, name: &str) -> u64 {
         self.sizes.get(name).copied().unwrap_or_default()
     }
+}
+
+/// Returns the host if its newest archive needs a look of the user before anything is removed. If the user agreed to
+/// everything, that word is recorded even if nothing is to be removed now.
+fn look_first(
+    context: &Context,
+    destination: &Destination,
+    host: &str,
+    listed: &[&ListedArchive],
+    verdicts: &[Judged],
+    limit: RemovalLimit,
+) -> Result<Option<BlockedHost>> {
+    let is_removed = |judged: &Judged| matches!(judged.verdict, Verdict::Remove(_));
+    if limit == RemovalLimit::Held && !verdicts.iter().any(is_removed) {
+        return Ok(None);
+    }
+    let is_damaged = |judged: &&Judged| judged.archive.standing == Standing::Damaged;
+    let damaged = verdicts.iter().filter(is_damaged);
+    let damaged = damaged.map(|judged| judged.archive.name.as_str()).collect();
+    let problem = health::obstacle(context, destination, host, listed, &damaged)?;
+    Ok(problem.map(|problem| BlockedHost {
+        prefix: host.to_owned(),
+        problem,
+    }))
 }
 
 /// The means to judge the archives of one host.

@@ -20,6 +20,7 @@ use crate::{
 /// follow. Only an interruption is an error; archives left then are not in the note.
 pub fn apply(context: &Context, plan: &PrunePlan, report: &mut DestinationPrune) -> Result<()> {
     let mut removals: Vec<(&Archive, &Removal)> = plan.judged.iter().filter_map(removal).collect();
+    removals.retain(|(archive, _)| !plan.spared.contains(&archive.name));
     removals.sort_by_key(|(archive, _)| (archive.order(), &archive.name));
     for (archive, removal) in removals {
         context.stop.check()?;

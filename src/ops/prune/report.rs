@@ -43,10 +43,23 @@ pub struct DestinationPrune {
     pub removed_bytes: u64,
     /// The archives that should have been removed and are still there, with the reasons.
     pub undone: Vec<NotRemoved>,
+    /// Hosts of which nothing is removed before the user has looked at the newest archive.
+    pub blocked: Vec<BlockedRow>,
     /// Archives that had a mark and are not there any more; with the run, the marks go.
     pub stray_marks: Vec<String>,
     /// Files under other names, archives or not: they use up no count and are never removed.
     pub others: Vec<OtherName>,
+}
+
+/// A host of which nothing is removed.
+#[derive(Debug, Serialize)]
+pub struct BlockedRow {
+    /// The prefix of its archives.
+    pub prefix: String,
+    /// The problem: the newest archive is damaged, or its size fell.
+    pub message: String,
+    /// The advice.
+    pub hint: String,
 }
 
 /// A file whose name is not that of an archive. No policy removes it.

@@ -60,6 +60,13 @@ pub enum CatalogEvent {
         /// The oddity.
         reason: String,
     },
+    /// The acceptance of a size could not be recorded; the next prune asks again.
+    NotAccepted {
+        /// The destination.
+        destination: String,
+        /// The reason.
+        reason: String,
+    },
     /// A mark cannot be read; its archive stays.
     UnreadableMark {
         /// The name of the mark.
