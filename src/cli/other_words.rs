@@ -23,9 +23,9 @@ const WORDS: [(&[&str], &str); 14] = [
         "`hookshot list` shows the archives of destinations",
     ),
     (
-        &["status", "health", "doctor", "ping"],
-        "`hookshot list` shows how old the newest archive is, `hookshot check` what a destination can do, and \
-            `hookshot validate` whether the configuration is good",
+        &["health", "monitor", "metrics", "doctor", "ping"],
+        "`hookshot status` says whether every destination holds a fresh, good archive (`--prometheus` for metrics), \
+            `hookshot check` what a destination can do, and `hookshot validate` whether the configuration is good",
     ),
     (
         &[
@@ -38,7 +38,7 @@ const WORDS: [(&[&str], &str); 14] = [
         "`hookshot rollback` undoes the last import",
     ),
     (
-        &["info", "stats", "stat", "describe", "contents"],
+        &["info", "stat", "describe", "contents"],
         "`hookshot inspect ARCHIVE` shows the manifest and the entries of an archive",
     ),
     (

@@ -10,6 +10,7 @@ pub mod destinations;
 pub mod elsewhere;
 mod foreign;
 pub mod globs;
+pub mod health;
 pub mod hooks;
 pub mod mail_server;
 mod nearest;

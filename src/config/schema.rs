@@ -6,6 +6,7 @@ use super::{
     delivery::{self, Delivery},
     destinations::{self, DestinationSettings},
     foreign,
+    health::{self, HealthSettings},
     hooks::{self, COMMAND_TIMEOUT, Hook},
     notify::{self, Notification},
     reader::{self, Section},
@@ -84,6 +85,8 @@ pub struct Schema {
     pub agent: AgentSettings,
     /// `[backup] deliver_within` and `max_unchanged`.
     pub delivery: Delivery,
+    /// `[backup] max_age` and `prometheus_file`, and `[backup.drill]`: the limits of health.
+    pub health: HealthSettings,
     /// True if there is a section `[backup]` at all.
     pub has_backup: bool,
 }
@@ -125,8 +128,9 @@ impl Schema {
                 vec![$((stringify!($key), *$key == other.$key)),*]
             }};
         }
+        let (here, there) = (&self.health, &other.health);
         let mut compared = compared![
-            but data_dir, secrets_file, log_level, log_format, has_backup, delivery;
+            but data_dir, secrets_file, log_level, log_format, has_backup, delivery, health;
             app,
             app_version,
             app_version_command,
@@ -152,6 +156,14 @@ impl Schema {
             timer,
             agent,
         ];
+        compared.extend([
+            ("max_age", here.max_age == there.max_age),
+            (
+                "prometheus_file",
+                here.prometheus_file == there.prometheus_file,
+            ),
+            ("drill", here.max_drill_age == there.max_drill_age),
+        ]);
         let (here, there) = (self.delivery, other.delivery);
         compared.push(("deliver_within", here.within == there.within));
         compared.push(("max_unchanged", here.max_unchanged == there.max_unchanged));
@@ -241,6 +253,7 @@ fn backup(section: &Section<'_>) -> Schema {
         timer: (section.section("timer", schedule::read_timer)).unwrap_or_default(),
         agent: (section.section("agent", schedule::read_agent)).unwrap_or_default(),
         delivery: delivery::read(section),
+        health: health::read(section),
     }
 }
 

@@ -4,7 +4,7 @@
 //! cut. Not promised: that a network file system keeps what it acknowledged.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, Permissions},
     io::{self, Write as _},
     os::{
         fd::AsRawFd as _,
@@ -248,7 +248,7 @@ impl Origin {
 }
 
 fn named_in(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
-    let private = std::fs::Permissions::from_mode(0o600);
+    let private = Permissions::from_mode(0o600);
     tempfile::Builder::new()
         .prefix(prefix)
         .permissions(private)
@@ -276,9 +276,22 @@ fn link(file: &File, path: &Path) -> io::Result<()> {
 
 /// Publishes `bytes` at `path`, 0600.
 pub fn publish(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
+    publish_with(path, bytes, existing, 0o600)
+}
+
+/// Publishes `bytes` at `path`, 0644 whatever the umask, in place of an earlier file. Only for what every user may read.
+pub fn publish_readable(path: &Path, bytes: &[u8]) -> Result<()> {
+    publish_with(path, bytes, Existing::Replace, 0o644)
+}
+
+fn publish_with(path: &Path, bytes: &[u8], existing: Existing, mode: u32) -> Result<()> {
     let write = || -> io::Result<()> {
         let mut draft = Draft::create(&folder_of(path))?;
-        draft.file().write_all(bytes)?;
+        let file = draft.file();
+        if mode != 0o600 {
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        file.write_all(bytes)?;
         draft.publish(path, existing)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
@@ -304,6 +317,20 @@ mod tests {
         );
         drop(draft);
         assert_eq!(folder.path().read_dir().expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn a_file_for_every_reader_is_readable_and_replaces_a_private_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        publish(&path, b"one", Existing::Keep).expect("published");
+        for _ in 0..2 {
+            publish_readable(&path, b"two").expect("published");
+            let mode = path.metadata().expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o644);
+        }
+        assert_eq!(std::fs::read(&path).expect("the file"), b"two");
+        assert_eq!(folder.path().read_dir().expect("a folder").count(), 1);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 pub mod backup;
 pub mod history;
 pub mod hooks;
+pub mod metrics;
 pub mod notify;
 pub mod places;
+pub mod runs;
 pub mod scheduled;
+pub mod status;

@@ -26,6 +26,8 @@ use crate::{
 const LOCKED: &str = "job";
 /// The time between two attempts to get the lock.
 const TICK: Duration = Duration::from_millis(100);
+/// The least time for which a run waits for the lock: a look at it ([`JobPlaces::is_locked`]) takes an instant.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The folders in which jobs keep their history and their lock, the preferred one first.
 #[derive(Debug, Clone)]
@@ -76,6 +78,16 @@ impl JobPlaces {
         Err(error.context("the history of runs cannot be kept anywhere"))
     }
 
+    /// Returns true if a run of this configuration's jobs is at work.
+    pub fn is_locked(&self) -> Result<bool> {
+        let folders: Vec<PathBuf> = self.existing().map(|folder| folder.join(LOCKED)).collect();
+        match StateLock::acquire(&folders, Hold::Shared) {
+            Ok(_) => Ok(false),
+            Err(error) if Failure::of(&error).kind == Kind::Blocked => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes the lock of this configuration's jobs. If another run has it, waits for it as long as `wait`; then fails
     /// with [`Kind::Blocked`], naming that run's process.
     pub fn lock(&self, context: &Context, wait: Duration) -> Result<JobLock> {
@@ -94,7 +106,7 @@ impl JobPlaces {
                     if failure.kind != Kind::Blocked {
                         return Err(error);
                     }
-                    if begun.elapsed() >= wait {
+                    if begun.elapsed() >= wait.max(LOOK) {
                         return Err(busy(&failure).into());
                     }
                 }

@@ -15,6 +15,7 @@ pub mod list;
 pub mod prune;
 pub mod rollback;
 pub mod simulate;
+pub mod stats;
 pub mod validate;
 pub mod verify;
 #[cfg(test)]

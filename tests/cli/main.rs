@@ -30,5 +30,6 @@ mod odd_bytes;
 mod options;
 mod recordings;
 mod refusals;
+mod status;
 mod terminal;
 mod variables;

@@ -134,7 +134,7 @@ fn verbs_of_other_programs_lead_to_ours() {
         ("backup", "hookshot export"),
         ("create", "hookshot export"),
         ("Snapshots", "hookshot list"),
-        ("status", "hookshot list"),
+        ("health", "hookshot status"),
         ("delete", "hookshot prune"),
         ("undo", "hookshot rollback"),
         ("sync", "hookshot copy"),

@@ -11,6 +11,7 @@ mod extract;
 mod filter;
 mod flags;
 mod guard;
+mod history;
 mod hooked;
 mod import;
 mod init;
@@ -23,6 +24,8 @@ mod policy;
 mod prune;
 mod rollback;
 mod simulate;
+mod stats;
+mod status;
 mod validate;
 mod verify;
 mod version;
@@ -48,6 +51,9 @@ pub enum Verb {
     List(list::ListArguments),
     Prune(prune::PruneArguments),
     Keep(keep::KeepArguments),
+    Status(status::StatusArguments),
+    Stats(stats::StatsArguments),
+    History(history::HistoryArguments),
     Notify(notify::NotifyArguments),
     Validate(validate::ValidateArguments),
     Init(init::InitArguments),
@@ -84,6 +90,9 @@ impl Verb {
             Verb::List(verb) => verb.run(app),
             Verb::Prune(verb) => verb.run(app),
             Verb::Keep(verb) => verb.run(app),
+            Verb::Status(verb) => verb.run(app),
+            Verb::Stats(verb) => verb.run(app),
+            Verb::History(verb) => verb.run(app),
             Verb::Notify(verb) => verb.run(app),
             Verb::Validate(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),

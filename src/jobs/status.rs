@@ -1,0 +1,382 @@
+//! `status`: the health of what the destinations hold, and of the runs of the configuration.
+//!
+//! The destinations are asked, not the history: it only tells of runs. One that cannot be read is unhealthy, and the
+//! others still follow.
+
+mod next;
+mod report;
+
+use std::{collections::BTreeMap, ffi::OsString, time::Duration};
+
+use anyhow::Result;
+
+use self::next::{longest_interval, next_runs};
+pub use self::{
+    next::NextRun,
+    report::{DestinationStatus, Detail, LastProof, NewestArchive, Said, StatusReport, Trend},
+};
+use super::runs::Runs;
+use crate::{
+    catalog::{
+        destination::Destination,
+        each::Hosts,
+        health::facts,
+        repository::{ArchiveListing, ListedArchive, Manifests},
+        target::Target,
+    },
+    config::Settings,
+    context::Context,
+    error::{Failure, Kind},
+    model::{
+        health::{
+            DEFAULT_MAX_AGE, Facts, Health, INSPECTED, Limits, Problem, RunFacts, judge, judge_runs,
+        },
+        run_record::Job,
+        written::rfc3339,
+    },
+};
+
+/// The request for a status.
+#[derive(Debug, Clone)]
+pub struct StatusRequest {
+    /// The destinations; none for every configured one.
+    pub destinations: Vec<OsString>,
+    /// The largest age in place of those that are configured.
+    pub max_age: Option<Duration>,
+    /// The hosts whose archives are judged; those of each prefix are judged apart.
+    pub hosts: Hosts,
+}
+
+impl StatusRequest {
+    /// Returns a request for our archives in every configured destination.
+    pub fn new() -> StatusRequest {
+        StatusRequest {
+            destinations: Vec::new(),
+            max_age: None,
+            hosts: Hosts::Ours,
+        }
+    }
+}
+
+impl Default for StatusRequest {
+    fn default() -> StatusRequest {
+        StatusRequest::new()
+    }
+}
+
+/// Looks at each destination, and at the history.
+pub fn status(
+    context: &Context,
+    settings: &Settings,
+    request: &StatusRequest,
+) -> Result<StatusReport> {
+    let runs = Runs::read(context, settings)?;
+    let look = Look {
+        context,
+        settings,
+        request,
+        runs: &runs,
+    };
+    let mut destinations = Vec::new();
+    for word in words(settings, request)? {
+        context.stop.check()?;
+        destinations.extend(look.at(&word)?);
+    }
+    let facts = RunFacts {
+        runs: runs.all(),
+        living: runs.living(),
+        max_drill_age: settings.schema.health.max_drill_age,
+        now: context.now,
+    };
+    let (problems, remarks) = judge_runs(&facts);
+    let said = Said::of(&problems, &remarks);
+    let next_runs = next_runs(context, settings);
+    let next = next_runs.iter().filter(|next| next.job != Job::Status);
+    let healthy = said.problems.is_empty() && destinations.iter().all(|one| one.healthy);
+    Ok(StatusReport {
+        healthy,
+        app: settings.schema.app.clone(),
+        version: context.version.to_string(),
+        time: context.time(),
+        now: context.now,
+        failure: failure(settings, &said, &destinations),
+        destinations,
+        said,
+        running: runs.living().cloned(),
+        last_run: runs.last(Job::Backup).map(|run| runs.shown(run)),
+        last_drill: runs.last(Job::Drill).map(|run| runs.shown(run)),
+        next_run: next.min_by_key(|next| next.time).cloned(),
+        next_runs,
+    })
+}
+
+/// Returns the words for the destinations of a request: those of `[backup] to` come first.
+fn words(settings: &Settings, request: &StatusRequest) -> Result<Vec<OsString>> {
+    if !request.destinations.is_empty() {
+        return Ok(request.destinations.clone());
+    }
+    let mut words = Target::configured(settings)?;
+    for name in settings.schema.destinations.keys() {
+        let word = OsString::from(format!("@{name}"));
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    if words.is_empty() {
+        let message = "no destination is named, and none configured";
+        let hint = "name a folder, a URL or an @destination, or add [backup.destinations.NAME]";
+        return Err(Failure::new(Kind::Usage, message).hint(hint).into());
+    }
+    Ok(words)
+}
+
+/// Returns the failure of a look that found a problem.
+fn failure(
+    settings: &Settings,
+    said: &Said,
+    destinations: &[DestinationStatus],
+) -> Option<Failure> {
+    let of_runs = said.details.iter().map(|detail| (None, detail));
+    let of_destinations = destinations.iter().flat_map(|one| {
+        let details = one.said.details.iter();
+        details.map(|detail| (Some(one.destination.as_str()), detail))
+    });
+    let unhealthy: Vec<(Option<&str>, &Detail)> = of_destinations
+        .chain(of_runs)
+        .filter(|(_, detail)| detail.unhealthy)
+        .collect();
+    let (_, first) = unhealthy.first()?;
+    let line = |(destination, detail): &(Option<&str>, &Detail)| match destination {
+        Some(destination) => format!("{destination}: {}", detail.message),
+        None => detail.message.clone(),
+    };
+    let faults: Vec<String> = unhealthy.iter().map(line).collect();
+    let app = &settings.schema.app;
+    let message = match &faults[..] {
+        [only] => format!("the backups of {app} are not healthy: {only}"),
+        [first, rest @ ..] => format!(
+            "the backups of {app} are not healthy: {first}; and {} more",
+            rest.len()
+        ),
+        [] => return None,
+    };
+    let failure = Failure::new(Kind::Unhealthy, message).hint(first.hint.clone());
+    Some(failure.faults(faults))
+}
+
+/// The means of a look at destinations.
+struct Look<'a> {
+    context: &'a Context,
+    settings: &'a Settings,
+    request: &'a StatusRequest,
+    runs: &'a Runs,
+}
+
+impl Look<'_> {
+    /// Looks at the destination that a word names: one row, or one for each prefix.
+    fn at(&self, word: &OsString) -> Result<Vec<DestinationStatus>> {
+        let target = Target::read(word)?;
+        if let Target::Named(name) = &target
+            && !self.settings.schema.destinations.contains_key(name)
+        {
+            // Not a destination that fails, but a wrong word.
+            return target
+                .destination(self.context, self.settings)
+                .map(|_| Vec::new());
+        }
+        let opened = target.destination(self.context, self.settings);
+        let looked = opened.and_then(|destination| self.within(&destination));
+        looked.or_else(|error| {
+            let failure = Failure::of(&error);
+            if matches!(failure.kind, Kind::Interrupted(_)) {
+                return Err(error);
+            }
+            Ok(vec![self.unreachable(&target, failure)])
+        })
+    }
+
+    fn within(&self, destination: &Destination) -> Result<Vec<DestinationStatus>> {
+        let prefix = self.request.hosts.prefix(self.settings);
+        let listing = match destination.repository.list(prefix, Manifests::OfAll) {
+            // The first backup makes the folder.
+            Err(error)
+                if Failure::of(&error).kind == Kind::NotFound
+                    && destination.folder().is_some_and(|folder| !folder.exists()) =>
+            {
+                ArchiveListing::default()
+            }
+            listing => listing?,
+        };
+        let mut hosts: BTreeMap<&str, Vec<&ListedArchive>> = BTreeMap::new();
+        if let Some(prefix) = prefix {
+            hosts.insert(prefix, Vec::new());
+        }
+        for listed in &listing.archives {
+            hosts.entry(listed.prefix()).or_default().push(listed);
+        }
+        if hosts.is_empty() {
+            hosts.insert(&self.settings.schema.prefix, Vec::new());
+        }
+        let row = |(prefix, archives): (&str, Vec<&ListedArchive>)| {
+            let facts = facts(self.context, destination, prefix, &archives)?;
+            let limits = Limits {
+                now: self.context.now,
+                max_age: self.max_age(destination.name.as_deref()),
+            };
+            let health = judge(&facts, limits);
+            Ok(self.row(destination, prefix, limits, &facts, health))
+        };
+        hosts.into_iter().map(row).collect()
+    }
+
+    /// Returns the largest age of the newest good archive of a destination. One that does not get an archive with each
+    /// run may be older, by the time between two of them.
+    fn max_age(&self, name: Option<&str>) -> Duration {
+        let settings = name.and_then(|name| self.settings.schema.destinations.get(name));
+        let own = settings.and_then(|settings| settings.max_age);
+        if let Some(age) = self.request.max_age.or(own) {
+            return age;
+        }
+        let general = self
+            .settings
+            .schema
+            .health
+            .max_age
+            .unwrap_or(DEFAULT_MAX_AGE);
+        let every = settings.and_then(|settings| settings.every.as_ref());
+        let interval = every.map(|every| longest_interval(self.context, self.settings, every));
+        general.saturating_add(interval.unwrap_or_default())
+    }
+
+    fn row(
+        &self,
+        destination: &Destination,
+        prefix: &str,
+        limits: Limits,
+        facts: &Facts,
+        mut health: Health,
+    ) -> DestinationStatus {
+        let name = match &destination.name {
+            Some(name) => name.clone(),
+            None => destination.repository.address(),
+        };
+        health.remarks.extend(self.not_delivered(&name));
+        let newest = health.newest_good.and_then(|at| facts.archives.get(at));
+        let now = self.context.now;
+        let checked = facts.unchanged.as_ref().filter(|note| {
+            let is_later = health.fresh_at == Some(note.time);
+            is_later && newest.is_some_and(|newest| newest.order.time != note.time)
+        });
+        let held = |name: &str| facts.archives.iter().find(|seen| seen.name == name);
+        let inspected = facts.archives.iter().take(INSPECTED);
+        let archives = facts.archives.iter();
+        DestinationStatus {
+            healthy: health.problems.is_empty(),
+            newest: newest.map(|seen| NewestArchive {
+                name: seen.name.clone(),
+                time: rfc3339(seen.order.time),
+                age_seconds: (now - seen.order.time).num_seconds().max(0),
+                size_bytes: seen.size_bytes,
+                content_bytes: seen.content_bytes,
+            }),
+            archives: Some(facts.archives.len()),
+            size_bytes: Some(archives.fold(0, |sum, seen| sum.saturating_add(seen.size_bytes))),
+            unchanged_since: checked
+                .and_then(|note| held(&note.name))
+                .map(|seen| rfc3339(seen.order.time)),
+            checked_at: checked.map(|note| rfc3339(note.time)),
+            trend: inspected
+                .map(|seen| Trend {
+                    name: seen.name.clone(),
+                    time: rfc3339(seen.order.time),
+                    size_bytes: seen.size_bytes,
+                    content_bytes: seen.content_bytes,
+                })
+                .collect(),
+            room_bytes: facts.room_bytes,
+            said: Said::of(&health.problems, &health.remarks),
+            fresh_at: health.fresh_at,
+            ..self.bare_row(name, destination.shown(), prefix, limits.max_age)
+        }
+    }
+
+    /// Returns the row of a destination that cannot be read.
+    fn unreachable(&self, target: &Target, failure: Failure) -> DestinationStatus {
+        let name = match target {
+            Target::Named(name) => name.clone(),
+            target => target.shown(),
+        };
+        let max_age = self.max_age(Some(&name));
+        let delivered = self.runs.all().iter().rev().find(|run| {
+            let mut destinations = run.destinations.iter();
+            run.job == Job::Backup && destinations.any(|one| one.name == name && one.good)
+        });
+        let problem = Problem::Unreachable {
+            message: failure.message,
+            hint: failure.hint,
+        };
+        let prefix = &self.settings.schema.prefix;
+        DestinationStatus {
+            said: Said::of(&[problem], &[]),
+            fresh_at: delivered.map(|run| run.started_at),
+            ..self.bare_row(name, target.shown(), prefix, max_age)
+        }
+    }
+
+    /// Returns a row with the facts that the history tells.
+    fn bare_row(
+        &self,
+        name: String,
+        destination: String,
+        prefix: &str,
+        max_age: Duration,
+    ) -> DestinationStatus {
+        let drilled_at = self.runs.all().iter().rev().find(|run| {
+            let mut destinations = run.destinations.iter();
+            run.job == Job::Drill && destinations.any(|one| one.name == name && one.good)
+        });
+        let drilled_at = drilled_at.map(|run| run.started_at);
+        DestinationStatus {
+            last_proof: self.last_proof(&name),
+            name,
+            destination,
+            prefix: prefix.to_owned(),
+            healthy: false,
+            newest: None,
+            archives: None,
+            size_bytes: None,
+            said: Said::default(),
+            max_age_seconds: max_age.as_secs(),
+            unchanged_since: None,
+            checked_at: None,
+            trend: Vec::new(),
+            room_bytes: None,
+            last_drill: drilled_at.map(rfc3339),
+            fresh_at: None,
+            drilled_at,
+        }
+    }
+
+    fn last_proof(&self, name: &str) -> Option<LastProof> {
+        self.runs.all().iter().rev().find_map(|run| {
+            let mut destinations = run.destinations.iter();
+            let proven = destinations.find(|one| one.name == name && one.good)?;
+            Some(LastProof {
+                time: rfc3339(run.started_at),
+                archive: run.archive.clone(),
+                proof: proven.proof.clone()?,
+            })
+        })
+    }
+
+    /// Returns the remark about a destination that the last backup did not deliver to.
+    fn not_delivered(&self, name: &str) -> Option<Problem> {
+        let run = self.runs.last(Job::Backup)?;
+        let one = run.destinations.iter().find(|one| one.name == name)?;
+        let error = one.error.clone().filter(|_| !one.good)?;
+        Some(Problem::NotDelivered {
+            begun: run.started_at,
+            error,
+        })
+    }
+}
