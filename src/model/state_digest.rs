@@ -116,7 +116,7 @@ mod tests {
             manifest(|_, tree| tree.root.mtime = Some(Default::default())),
             same
         );
-        let path = || RelativeName::new(b"x".to_vec()).expect("a path");
+        let path = || RelativeName::new(b"x").expect("a path");
         let link = |target: &[u8]| LinkRecord {
             target: target.to_vec(),
             owner: Owner::default(),
