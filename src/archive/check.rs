@@ -180,7 +180,7 @@ impl<'a> ArchiveCheck<'a> {
                 .listing(&directory, listing)
                 .map_err(Abort::Sink)?;
             self.files
-                .begin_any(&directory, listing)
+                .begin_any(&directory, listing, self.store.scratch())
                 .map_err(Abort::Sink)?;
         }
         self.listings = listings;

@@ -45,6 +45,11 @@ impl ListingStore {
         }
     }
 
+    /// Returns the folder in which listings are kept now.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
     /// Begins the listing of the directory called `name`, whose text has `bytes`. The listing before it has ended.
     /// Fails with [`Kind::Space`](crate::error::Kind::Space) if it does not fit there.
     pub(super) fn begin(

@@ -3,12 +3,13 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
-    hash::{BuildHasher as _, RandomState},
+    path::Path,
 };
 
 use anyhow::Result;
 
 use super::{
+    any_order::{FilesInAnyOrder, FoundFile},
     fault::Fault,
     listing::{Listing, ListingLines},
 };
@@ -62,8 +63,14 @@ impl ComingFiles {
     }
 
     /// Begins the files of a directory, which may come in any order.
-    pub(super) fn begin_any(&mut self, directory: &EntryName, listing: &Listing) -> Result<()> {
-        let files = FilesInAnyOrder::new(listing)?;
+    /// What has to be kept of them goes to the folder `scratch`.
+    pub(super) fn begin_any(
+        &mut self,
+        directory: &EntryName,
+        listing: &Listing,
+        scratch: &Path,
+    ) -> Result<()> {
+        let files = FilesInAnyOrder::new(listing, scratch)?;
         self.any.insert(directory.clone(), files);
         Ok(())
     }
@@ -100,7 +107,11 @@ impl ComingFiles {
         }
         let current = self.current.as_mut();
         let found = if let Some(files) = self.any.get_mut(directory) {
-            files.find(listing, inside)?
+            match files.find(inside)? {
+                FoundFile::First(record) => Ok(record),
+                FoundFile::Again => Err(Fault::Twice(inside.as_str().to_owned())),
+                FoundFile::Unlisted => Err(unlisted(inside.as_str(), Some(listing))),
+            }
         } else if let Some(files) = current.filter(|files| files.directory == *directory) {
             let found = files.advance(inside, faults)?;
             found.map_or_else(
@@ -119,7 +130,11 @@ impl ComingFiles {
     pub(super) fn end_all(&mut self, faults: &mut Vec<Fault>) -> Result<()> {
         self.end(faults)?;
         for (directory, files) in &self.any {
-            files.end(directory, faults)?;
+            let most = (MAX_FAULTS - 1).saturating_sub(faults.len());
+            let missing = files.missing(most)?;
+            let unnamed = files.left() - missing.len() as u64;
+            faults.extend(missing.into_iter().map(Fault::Missing));
+            more_missing(directory, unnamed, faults);
         }
         Ok(())
     }
@@ -284,93 +299,6 @@ fn more_missing(directory: &EntryName, count: u64, faults: &mut Vec<Fault>) {
             directory: directory.clone(),
             count,
         });
-    }
-}
-
-/// The files of one directory in any order: a table of their lines, 16 bytes each.
-struct FilesInAnyOrder {
-    listing: Listing,
-    /// Hashes of paths, and the places of their lines; in the order of the hashes.
-    table: Vec<(u64, u64)>,
-    /// The keys of the hashes: no archive can choose paths whose hashes are the same.
-    keys: RandomState,
-    left: u64,
-}
-
-/// The bit of a line's place that says that the file came.
-const CAME: u64 = 1 << 63;
-
-impl FilesInAnyOrder {
-    fn new(listing: &Listing) -> Result<FilesInAnyOrder> {
-        let keys = RandomState::new();
-        let mut table = Vec::new();
-        let mut lines = listing.lines();
-        loop {
-            let place = lines.end();
-            let Some(line) = lines.next().transpose()? else {
-                break;
-            };
-            if let Some(record) = line.file() {
-                table.push((keys.hash_one(record.path.as_str()), place));
-            }
-        }
-        table.shrink_to_fit();
-        table.sort_unstable();
-        Ok(FilesInAnyOrder {
-            listing: listing.clone(),
-            left: table.len() as u64,
-            table,
-            keys,
-        })
-    }
-
-    /// Returns the record of a file, or its fault.
-    fn find(
-        &mut self,
-        listing: &EntryName,
-        inside: &EntryName,
-    ) -> Result<Result<Box<FileRecord>, Fault>> {
-        let wanted = self.keys.hash_one(inside.as_str());
-        let first = self.table.partition_point(|(hash, _)| *hash < wanted);
-        let slots = self.table[first..].iter_mut();
-        for (_, place) in slots.take_while(|(hash, _)| *hash == wanted) {
-            let line = self.listing.line_at(*place & !CAME)?;
-            let ListedNode::File(record) = line.node else {
-                continue;
-            };
-            if record.path != *inside {
-                continue;
-            }
-            if *place & CAME != 0 {
-                return Ok(Err(Fault::Twice(inside.as_str().to_owned())));
-            }
-            *place |= CAME;
-            self.left -= 1;
-            return Ok(Ok(record));
-        }
-        Ok(Err(unlisted(inside.as_str(), Some(listing))))
-    }
-
-    fn end(&self, directory: &EntryName, faults: &mut Vec<Fault>) -> Result<()> {
-        let most = (MAX_FAULTS - 1).saturating_sub(faults.len());
-        let mut named = BTreeSet::new();
-        if self.left > 0 {
-            let places = self.table.iter().map(|(_, place)| *place);
-            for place in places.filter(|place| place & CAME == 0) {
-                named.insert(place);
-                if named.len() > most {
-                    named.pop_last();
-                }
-            }
-        }
-        let unnamed = self.left - named.len() as u64;
-        for place in named {
-            if let ListedNode::File(record) = self.listing.line_at(place)?.node {
-                faults.push(Fault::Missing(record.path));
-            }
-        }
-        more_missing(directory, unnamed, faults);
-        Ok(())
     }
 }
 

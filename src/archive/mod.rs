@@ -2,6 +2,7 @@
 //! guards the border.
 
 pub mod ahead;
+mod any_order;
 mod budget;
 mod check;
 pub mod contents;

@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod events;
+pub mod pair_index;
 pub mod panics;
 pub mod range;
 pub mod read_at;

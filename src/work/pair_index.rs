@@ -19,7 +19,7 @@ const READING: &str = "cannot read the places of files in the temporary folder";
 
 /// Numbers by keys; a key may have several. One look-up reads about one block of each run.
 #[derive(Debug)]
-pub struct Index {
+pub struct PairIndex {
     scratch: PathBuf,
     /// The pairs that no run has yet.
     pairs: Vec<(u64, u64)>,
@@ -40,10 +40,10 @@ struct Run {
     firsts: Vec<u64>,
 }
 
-impl Index {
+impl PairIndex {
     /// Creates an empty one; its file lies in the folder `scratch`.
-    pub fn new(scratch: &Path) -> Index {
-        Index {
+    pub fn new(scratch: &Path) -> PairIndex {
+        PairIndex {
             scratch: scratch.to_owned(),
             pairs: Vec::new(),
             runs: Vec::new(),
@@ -166,7 +166,7 @@ mod tests {
             run_pairs in prop_oneof![Just(1usize), 2..1000usize, Just(RUN_PAIRS)],
         ) {
             let scratch = tempfile::tempdir().expect("a folder");
-            let mut index = Index { run_pairs, ..Index::new(scratch.path()) };
+            let mut index = PairIndex { run_pairs, ..PairIndex::new(scratch.path()) };
             let keys = &keys[..keys.len().min(run_pairs.saturating_mul(50))];
             for (number, key) in keys.iter().enumerate() {
                 index.insert(*key, number as u64).expect("written");

@@ -11,7 +11,6 @@ mod folders;
 mod found;
 mod hash;
 mod hashed;
-mod index;
 pub mod listed;
 mod opened;
 mod reading;

@@ -16,7 +16,6 @@ use anyhow::{Context as _, Result};
 
 use super::{
     folders::{FolderWriter, ListedFolders, is_as_seen, look_at},
-    index::Index,
     seen::Seen,
     tape::TapeWriter,
     watch::Watch,
@@ -28,6 +27,7 @@ use crate::{
         walk::{Encounter, Met, meet, walk_from},
     },
     model::{relative::RelativeName, rules::Rules, tree::Modified},
+    work::pair_index::PairIndex,
 };
 
 /// The most folders of which only the files are known.
@@ -69,7 +69,7 @@ pub enum Relisted {
 #[derive(Debug)]
 struct KnownFolders {
     hasher: RandomState,
-    hashes: Index,
+    hashes: PairIndex,
     /// The last change of any of them.
     last: Option<Modified>,
 }
@@ -109,7 +109,7 @@ struct Places {
     /// The paths of folders, and names with the place of their folder's path.
     tape: TapeWriter<'static>,
     /// The names on the tape, by inode numbers.
-    names: Index,
+    names: PairIndex,
     /// The path of the last folder on the tape, and its place.
     last: Option<(Vec<u8>, u64)>,
 }
@@ -118,7 +118,7 @@ impl Places {
     fn new(scratch: &Path) -> Places {
         Places {
             tape: TapeWriter::owned(scratch.to_owned()),
-            names: Index::new(scratch),
+            names: PairIndex::new(scratch),
             last: None,
         }
     }
@@ -286,7 +286,7 @@ impl Whereabouts {
     fn know(&self) -> Result<KnownFolders> {
         let mut known = KnownFolders {
             hasher: RandomState::new(),
-            hashes: Index::new(&self.scratch),
+            hashes: PairIndex::new(&self.scratch),
             last: None,
         };
         self.listed.each(&mut |path, seen| {

@@ -136,6 +136,36 @@ fn in_any_order_many_missing_files_are_named_and_counted() {
     assert!(faults[99].contains("4891 more files"), "{}", faults[99]);
 }
 
+/// More than the reader keeps in memory.
+#[test]
+fn many_files_in_any_order_are_found_once_each() {
+    const FILES: usize = 16_500;
+    let paths: Vec<String> = (0..FILES).map(|number| format!("{number:05}")).collect();
+    let files: Vec<(&str, &[u8])> = paths
+        .iter()
+        .map(|path| (&path[..], &path.as_bytes()[..2]))
+        .collect();
+    let mut forged = Forged::of(&files);
+    forged.files.reverse();
+    let (verified, sink) = read(&forged.archive(Other)).expect("good");
+    assert_eq!(sink.given, FILES + 2);
+    assert_eq!(verified.manifest().count(), FILES as u64 + 2);
+    let again = forged.files[7_000].clone();
+    forged.files.insert(15_000, again);
+    forged.files.remove(17);
+    forged.files[3].0 = "data/other".to_owned();
+    let faults = faults(&forged.archive(Other));
+    assert_eq!(faults.len(), 4, "{faults:?}");
+    for (fault, part) in faults.iter().zip([
+        "data/other",
+        "duplicate: data/09499",
+        "the manifest lists data/16482,",
+        "the manifest lists data/16496,",
+    ]) {
+        assert!(fault.contains(part), "{fault}");
+    }
+}
+
 /// The bytes that this process has read so far, from files and from memory.
 fn bytes_read() -> u64 {
     let text = std::fs::read_to_string("/proc/self/io").expect("readable");
