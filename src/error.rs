@@ -11,6 +11,12 @@ use nix::libc::{EIO, EMFILE, ENFILE, ENOLCK, EOPNOTSUPP, EPERM};
 pub enum Kind {
     /// Not covered by another kind: an I/O error, say.
     Failed,
+    /// A file, a server or a store refuses this user: permissions, a key.
+    Forbidden,
+    /// No connection to a server or a store, or it broke.
+    Unreachable,
+    /// A program that is needed is not installed.
+    ToolMissing,
     /// Two things that were compared differ.
     Differs,
     /// Wrong usage or configuration.
@@ -44,6 +50,7 @@ impl Kind {
     pub fn code(self) -> u8 {
         match self {
             Kind::Failed | Kind::Differs => 1,
+            Kind::Forbidden | Kind::Unreachable | Kind::ToolMissing => 1,
             Kind::Usage => 2,
             Kind::Partial => 3,
             Kind::NotFound => 10,
@@ -60,10 +67,18 @@ impl Kind {
         }
     }
 
+    /// Returns true for [`Kind::Failed`] and the kinds that say more about such a failure.
+    pub fn is_failed(self) -> bool {
+        self.code() == Kind::Failed.code() && self != Kind::Differs
+    }
+
     /// Returns the name of this kind in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Failed => "failed",
+            Kind::Forbidden => "forbidden",
+            Kind::Unreachable => "unreachable",
+            Kind::ToolMissing => "tool_missing",
             Kind::Differs => "differs",
             Kind::Usage => "usage",
             Kind::Partial => "partial",
@@ -175,7 +190,7 @@ impl Failure {
                     ),
                 ),
                 io::ErrorKind::PermissionDenied => (
-                    Kind::Failed,
+                    Kind::Forbidden,
                     Some("run as the user that owns these files, or as root"),
                 ),
                 io::ErrorKind::ReadOnlyFilesystem => {
@@ -289,6 +304,9 @@ mod tests {
         }
         let error = anyhow::Error::new(rustix::io::Errno::IO);
         assert_eq!(Failure::of(&error).kind, Kind::Failed);
+        let error = anyhow::Error::new(rustix::io::Errno::ACCESS);
+        assert_eq!(Failure::of(&error).kind, Kind::Forbidden);
+        assert!(Kind::Forbidden.is_failed() && !Kind::Differs.is_failed());
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub use crate::{
     },
     ops::{
         copy::{CopiedArchive, CopyReport, CopyRequest, FailedCopy, SkippedArchive, copy},
-        export::{ExportReport, ExportRequest, OutputReport, Overwrite, Secrets, Since},
+        export::{ExportReport, ExportRequest, OutputReport, Overwrite, Reuse, Secrets},
         import::{Archived, ImportRequest, KeepStaging, Selection},
         list::{
             ArchiveRow, Archives, Detail, Direction, ListDepth, ListProof, ListReport, ListRequest,
@@ -173,8 +173,12 @@ pub(crate) fn import_archive(
     };
     let mut entered = enter(choices, access, &context.events)?;
     let context = &usable(context, &entered.settings.home());
+    let mut request = request;
+    request.selection.leave_disabled(&entered.settings);
     let archive =
         ops::import::find_places(context, &mut entered, &request.archive, &request.selection)?;
+    // Files that this machine has lost, and that match a pattern, are sources by now.
+    request.selection.leave_disabled(&entered.settings);
     let request = ImportRequest { archive, ..request };
     ops::import::import(context, &mut entered, &request)
 }

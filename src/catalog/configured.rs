@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Target {
-    /// Returns the words for the destinations of `HOOKSHOT_TO`, else those of `[backup] to`.
+    /// Returns the words for the destinations of `HOOKSHOT_TO`, else those of `[backup] to`, without disabled ones.
     ///
     /// Fails with [`Kind::Usage`] if the variable names something that is not a destination.
     pub fn configured(settings: &Settings) -> Result<Vec<OsString>, Failure> {
@@ -20,10 +20,29 @@ impl Target {
         let mut words = words.filter(|word| !word.is_empty()).peekable();
         if words.peek().is_none() {
             let to = settings.schema.to.iter();
+            let to = to.filter(|name| !is_disabled(settings, name));
             return Ok(to.map(|name| format!("@{name}").into()).collect());
         }
-        words.map(|word| of_variable(settings, word)).collect()
+        let words = words.map(|word| of_variable(settings, word));
+        let is_left_out = |word: &Result<OsString, Failure>| {
+            let word = word.as_ref().ok().and_then(|word| word.to_str());
+            let name = word.and_then(|word| word.strip_prefix('@'));
+            name.is_some_and(|name| is_disabled(settings, name))
+        };
+        words.filter(|word| !is_left_out(word)).collect()
     }
+
+    /// Returns the disabled destinations among those of `[backup] to`, as messages name them.
+    pub fn disabled(settings: &Settings) -> Vec<String> {
+        let to = settings.schema.to.iter();
+        let to = to.filter(|name| is_disabled(settings, name));
+        to.map(|name| format!("@{name}")).collect()
+    }
+}
+
+fn is_disabled(settings: &Settings, name: &str) -> bool {
+    let found = settings.schema.destinations.get(name);
+    found.is_some_and(|destination| !destination.enabled)
 }
 
 /// Reads a word of the variable. A path needs a slash, because a word without one is a name.

@@ -37,6 +37,7 @@ pub struct Destination {
     pub retention: Retention,
     mounted: bool,
     exists: bool,
+    enabled: bool,
 }
 
 impl Destination {
@@ -109,6 +110,7 @@ impl Destination {
             retention: written.retention.unwrap_or(settings.schema.retention),
             mounted: written.mounted,
             exists: written.exists,
+            enabled: written.enabled,
         })
     }
 
@@ -175,6 +177,14 @@ impl Destination {
             .into())
     }
 
+    /// Fails with [`Kind::Usage`] if the destination is disabled: it can be read, and nothing in it is changed.
+    pub fn require_enabled(&self) -> Result<(), Failure> {
+        match self.enabled {
+            true => Ok(()),
+            false => Err(disabled(&self.shown())),
+        }
+    }
+
     /// Returns `@NAME`, or the address, for messages.
     pub fn shown(&self) -> String {
         self.repository.shown()
@@ -209,6 +219,13 @@ impl Destination {
 pub fn located(folder_escaped: Option<&str>, name: &str) -> Option<String> {
     let folder = folder_escaped?.trim_end_matches('/');
     Some(format!("{folder}/{}", percent_encoded(name.as_bytes())))
+}
+
+/// Returns the failure of a write to a disabled destination.
+pub fn disabled(shown: &str) -> Failure {
+    let message = format!("{shown} is disabled: nothing is written to it or removed from it");
+    Failure::new(Kind::Usage, message)
+        .hint("set `enabled = true` for it, or name another destination; its archives can be read")
 }
 
 /// Returns the failure of a destination that the configuration does not know.

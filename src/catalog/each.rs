@@ -63,7 +63,16 @@ pub fn at_each<T>(
         words
     };
     if words.is_empty() {
-        let (message, hint) = if settings.config.exists() {
+        let disabled = Target::disabled(settings);
+        let (message, hint) = if !disabled.is_empty() {
+            (
+                format!(
+                    "no destination is named, and the configured ones are disabled: {}",
+                    disabled.join(", ")
+                ),
+                "name one, or set `enabled = true` for it",
+            )
+        } else if settings.config.exists() {
             (
                 "no destination is named, and none configured".to_owned(),
                 "name a folder, a URL or an @destination, or set `to` under [backup]",

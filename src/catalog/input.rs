@@ -347,7 +347,7 @@ fn open_archive(path: &Path) -> Result<File> {
 }
 
 /// A standard input whose reads end at a signal.
-struct Patient {
+pub struct Patient {
     inner: File,
     stop: Stop,
     /// True once the input ended: a terminal that was told of the end (Ctrl-D) would give more at the next read.
@@ -355,7 +355,8 @@ struct Patient {
 }
 
 impl Patient {
-    fn new(inner: File, stop: &Stop) -> Patient {
+    /// Returns a reader of `inner`.
+    pub fn new(inner: File, stop: &Stop) -> Patient {
         Patient {
             inner,
             stop: stop.clone(),

@@ -187,7 +187,11 @@ impl Target {
             let destination = place.open_with(context, settings, read_back)?;
             Ok((destination, archive))
         };
-        match opened() {
+        let opened = opened();
+        if let Ok((destination, _)) = &opened {
+            destination.require_enabled()?;
+        }
+        match opened {
             Ok((destination, name)) => Ok(match destination.ready() {
                 // The disk is not there: the others still have their turn.
                 Err(error) => ArchiveOutput::Unusable(word, Failure::of(&error)),

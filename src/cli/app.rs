@@ -29,6 +29,8 @@ pub struct App {
     pub printer: Printer,
     /// True if the user asked for warnings and errors only.
     pub is_quiet: bool,
+    /// True if the user asked for more than usual.
+    pub is_verbose: bool,
     /// The command line with every verb and option, for verbs that describe it.
     pub command: fn() -> clap::Command,
 }

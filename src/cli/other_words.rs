@@ -28,10 +28,8 @@ const WORDS: [(&[&str], &str); 14] = [
             `hookshot check` what a destination can do, and `hookshot validate` whether the configuration is good",
     ),
     (
-        &[
-            "delete", "remove", "rm", "purge", "expire", "clean", "cleanup", "gc",
-        ],
-        "`hookshot prune` removes what the retention policy does not keep",
+        &["remove", "rm", "purge", "expire", "clean", "cleanup", "gc"],
+        "`hookshot prune` removes what the retention policy does not keep, `hookshot delete ARCHIVE` single archives",
     ),
     (
         &["undo", "revert", "rewind"],

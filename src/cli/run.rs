@@ -137,6 +137,7 @@ fn dispatch(
         context: world.context(threads, stop, Events::new(LogLines::new(screen)))?,
         printer,
         is_quiet: arguments.global.quiet,
+        is_verbose: arguments.global.verbose > 0,
         command,
     };
     if arguments.verb.needs_state() {

@@ -44,6 +44,8 @@ pub struct DestinationSettings {
     pub every: Option<Timetable>,
     /// The age of its newest good archive from which it counts as stale.
     pub max_age: Option<Duration>,
+    /// False if it gets no archives.
+    pub enabled: bool,
 }
 
 impl DestinationSettings {
@@ -57,6 +59,7 @@ impl DestinationSettings {
             exists: false,
             every: None,
             max_age: None,
+            enabled: true,
         }
     }
 }
@@ -125,7 +128,7 @@ pub(super) fn read_to(
             // It may hold a password.
             backup.fault("to", "has names, such as \"NAME\", of sections [backup.destinations.NAME]: a URL or a path \
                 stands there as `url`");
-        } else if !known.contains(&name.as_str()) && !is_written(name) {
+        } else if !known.contains(&name.as_str()) && !is_written(name) && !backup.is_part() {
             let meant = did_you_mean(name, &known);
             backup.fault("to", format!("names no destination `{name}`{meant}"));
         }
@@ -151,6 +154,7 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
     let retention = section.section("retention", retention::read);
     let every = section.timetable("every");
     let max_age = section.limit("max_age");
+    let enabled = section.flag("enabled").unwrap_or(true);
     let Own {
         options: own,
         mounted,
@@ -166,6 +170,7 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
         exists,
         every,
         max_age,
+        enabled,
     })
 }
 

@@ -12,6 +12,7 @@ mod foreign;
 pub mod globs;
 pub mod health;
 pub mod hooks;
+pub mod include;
 pub mod mail_server;
 mod nearest;
 pub mod needs;

@@ -6,13 +6,13 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Display,
 };
 
 use toml::{Table, Value};
 
-use super::{nearest::nearest, text::parse_toml};
+use super::nearest::nearest;
 
 /// The faults of one configuration, or a survey of the keys that its reader asks for.
 #[derive(Default)]
@@ -20,6 +20,19 @@ struct Reader {
     faults: RefCell<Vec<String>>,
     /// In a survey nothing is there, every section is entered, and the keys are collected with their sections.
     survey: Option<RefCell<Vec<(String, &'static str)>>>,
+    /// The keys whose values are paths.
+    paths: RefCell<BTreeSet<&'static str>>,
+    completeness: Completeness,
+}
+
+/// The extent of the configuration that a table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Completeness {
+    /// All of it.
+    #[default]
+    Whole,
+    /// One file of several: what is missing may stand in another one.
+    Part,
 }
 
 /// A section that is being read.
@@ -51,14 +64,27 @@ struct OtherKinds {
     keys: Vec<(&'static str, Vec<&'static str>)>,
 }
 
-/// Reads the text of a configuration; returns what `read` makes of it, or every fault.
+/// Reads the text of a configuration, all of which is in one file; returns what `read` makes of it, or every fault.
+#[cfg(test)]
 pub(super) fn read<T>(
     text: &str,
     read: impl for<'a> FnOnce(&Section<'a>) -> T,
 ) -> Result<T, Vec<String>> {
-    let table = parse_toml(text).map_err(|fault| vec![fault])?;
-    let reader = Reader::default();
-    let value = Section::run(&reader, String::new(), Some(&table), read);
+    let table = super::text::parse_toml(text).map_err(|fault| vec![fault])?;
+    read_table(&table, Completeness::Whole, read)
+}
+
+/// Reads the table of a configuration; returns what `read` makes of it, or every fault.
+pub(super) fn read_table<T>(
+    table: &Table,
+    completeness: Completeness,
+    read: impl for<'a> FnOnce(&Section<'a>) -> T,
+) -> Result<T, Vec<String>> {
+    let reader = Reader {
+        completeness,
+        ..Reader::default()
+    };
+    let value = Section::run(&reader, String::new(), Some(table), read);
     match reader.faults.into_inner() {
         faults if faults.is_empty() => Ok(value),
         faults => Err(faults),
@@ -75,6 +101,16 @@ pub(super) fn survey<T>(
     };
     Section::run(&reader, String::new(), None, read);
     reader.survey.map(RefCell::into_inner).unwrap_or_default()
+}
+
+/// Returns every key that `read` asks for and whose value is a path.
+pub(super) fn paths<T>(read: impl for<'a> FnOnce(&Section<'a>) -> T) -> Vec<&'static str> {
+    let reader = Reader {
+        survey: Some(RefCell::default()),
+        ..Reader::default()
+    };
+    Section::run(&reader, String::new(), None, read);
+    reader.paths.into_inner().into_iter().collect()
 }
 
 impl<'a> Section<'a> {
@@ -138,9 +174,19 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Notes that the value of a key is a path.
+    pub(super) fn know_path(&self, key: &'static str) {
+        self.reader.paths.borrow_mut().insert(key);
+    }
+
+    /// Returns true if another file may say what this one does not.
+    pub(super) fn is_part(&self) -> bool {
+        self.reader.completeness == Completeness::Part
+    }
+
     /// Reports a key that is not there, and has to be.
     pub(super) fn require(&self, key: &'static str) {
-        if self.table.is_some_and(|table| !table.contains_key(key)) {
+        if !self.is_part() && self.table.is_some_and(|table| !table.contains_key(key)) {
             self.missing.borrow_mut().push(key);
         }
     }
@@ -281,7 +327,9 @@ impl<'a> Section<'a> {
         kinds: &Kinds<T>,
     ) -> Option<T> {
         let (own, read) = kinds.iter().find(|(name, _)| *name == kind)?;
-        let keys = kinds.iter().map(|(name, read)| (*name, keys_of(*read).0));
+        let keys = kinds
+            .iter()
+            .map(|(name, read)| (*name, keys_of(*read).keys));
         *self.kinds.borrow_mut() = Some(OtherKinds {
             sections,
             own,
@@ -293,9 +341,10 @@ impl<'a> Section<'a> {
     /// Knows the keys of every kind: the section does not say which one it is.
     pub(super) fn of_any_kind<T>(&self, kinds: &Kinds<T>) {
         for (_, read) in kinds {
-            let (keys, foreign) = keys_of(*read);
-            keys.into_iter().for_each(|key| self.know(key));
-            self.foreign.borrow_mut().extend(foreign);
+            let of_kind = keys_of(*read);
+            of_kind.keys.into_iter().for_each(|key| self.know(key));
+            self.foreign.borrow_mut().extend(of_kind.foreign);
+            self.reader.paths.borrow_mut().extend(of_kind.paths);
         }
     }
 
@@ -352,12 +401,26 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Returns the keys that a kind asks for, and the keys of other tools that it knows.
-fn keys_of<T>(read: fn(&Section<'_>) -> T) -> (Vec<&'static str>, Vec<&'static Foreign>) {
+/// The keys of a kind.
+struct OfKind {
+    /// The keys that it asks for.
+    keys: Vec<&'static str>,
+    /// The keys of other tools that it knows.
+    foreign: Vec<&'static Foreign>,
+    /// Those of its keys that are paths.
+    paths: BTreeSet<&'static str>,
+}
+
+/// Returns the keys of a kind.
+fn keys_of<T>(read: fn(&Section<'_>) -> T) -> OfKind {
     let reader = Reader::default();
     let section = Section::new(&reader, String::new(), None);
     read(&section);
-    (section.asked.into_inner(), section.foreign.into_inner())
+    OfKind {
+        keys: section.asked.into_inner(),
+        foreign: section.foreign.into_inner(),
+        paths: reader.paths.into_inner(),
+    }
 }
 
 /// Returns a question after the nearest word, if one is near.

@@ -6,10 +6,12 @@ use crate::model::retention::{Count, Counts, Policy, Share};
 /// A policy, and how much of what there is one run may remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// The archives that are kept.
+    /// The archives that are kept. A disabled policy is empty: it removes nothing.
     pub policy: Policy,
     /// The largest part of the archives that one run may remove.
     pub max_remove: Share,
+    /// True if the policy is disabled.
+    pub is_disabled: bool,
 }
 
 /// Reads a section of retention.
@@ -29,9 +31,14 @@ pub(super) fn read(section: &Section<'_>) -> Retention {
     };
     let within = section.parsed("keep_within");
     let zone = section.parsed("timezone").unwrap_or_default();
+    let is_disabled = section.flag("enabled") == Some(false);
     Retention {
-        policy: Policy::new(counts, within, zone),
+        policy: match is_disabled {
+            true => Policy::default(),
+            false => Policy::new(counts, within, zone),
+        },
         max_remove: section.parsed("max_remove").unwrap_or_default(),
+        is_disabled,
     }
 }
 
@@ -52,6 +59,8 @@ mod tests {
         assert!(!read.policy.is_empty());
         assert_eq!(read.max_remove.to_string(), "25%");
         assert!(retention("").expect("good").policy.is_empty());
+        let disabled = retention(&text.replace("]\n", "]\nenabled = false\n")).expect("good");
+        assert!(disabled.policy.is_empty() && disabled.is_disabled);
     }
 
     #[test]

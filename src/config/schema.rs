@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use toml::{Table, Value};
+
 use super::{
     delivery::{self, Delivery},
     destinations::{self, DestinationSettings},
@@ -9,11 +11,13 @@ use super::{
     health::{self, HealthSettings},
     hooks::{self, COMMAND_TIMEOUT, Hook},
     notify::{self, Notification},
-    reader::{self, Section},
+    reader::{self, Completeness, Section},
     retention::{self, Retention},
     schedule::{self, AgentSettings, Schedule, TimerSettings},
+    secret::{WrittenSecret, is_reference},
     sources::Source,
     sources_section,
+    text::parse_toml,
 };
 use crate::{
     archive::writer::Level,
@@ -22,6 +26,7 @@ use crate::{
         method::Method,
         version::VersionRule,
     },
+    work::shell::Masks,
 };
 
 /// The content of the file; what it does not say has its default.
@@ -87,6 +92,8 @@ pub struct Schema {
     pub delivery: Delivery,
     /// `[backup] max_age` and `prometheus_file`, and `[backup.drill]`: the limits of health.
     pub health: HealthSettings,
+    /// `[backup] include`: files of what several services share.
+    pub include: Vec<String>,
     /// True if there is a section `[backup]` at all.
     pub has_backup: bool,
 }
@@ -106,9 +113,28 @@ pub fn keys() -> Vec<(String, &'static str)> {
 }
 
 impl Schema {
-    /// Reads the text of a configuration file, or names every fault in it.
+    /// Reads the text of a configuration file, or names every fault in it. What it leaves to the files that it includes
+    /// is not missed.
     pub fn parse(text: &str) -> Result<Schema, Vec<String>> {
-        reader::read(text, read)
+        let table = parse_toml(text).map_err(|fault| vec![fault])?;
+        read_table(&table)
+    }
+
+    /// Adds the secrets that stand in the configuration itself to `masks`.
+    pub fn mask_secrets(&self, masks: &Masks) {
+        let add = |secret: &WrittenSecret| {
+            let text = secret.text.reveal();
+            if secret.is_confidential() && !is_reference(text) {
+                masks.add(text);
+            }
+        };
+        for destination in self.destinations.values() {
+            destination.options.secrets().iter().for_each(add);
+        }
+        for notification in &self.notify {
+            notification.secrets().into_iter().for_each(add);
+            notification.mask_url(masks);
+        }
     }
 
     /// Returns the keys under `[backup]` that say something else here than in `other`; `None` if all say the same.
@@ -155,6 +181,7 @@ impl Schema {
             schedule,
             timer,
             agent,
+            include,
         ];
         compared.extend([
             ("max_age", here.max_age == there.max_age),
@@ -171,7 +198,27 @@ impl Schema {
     }
 }
 
-fn read(root: &Section<'_>) -> Schema {
+/// Returns the files that a configuration includes. A fault of the list itself is found when it is read.
+pub(super) fn included_by(table: &Table) -> Vec<&str> {
+    let backup = table.get("backup").and_then(Value::as_table);
+    let names = backup.and_then(|backup| backup.get("include")?.as_array());
+    names
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+/// Reads one file. What it leaves to the files that it includes is not missed.
+pub(super) fn read_table(table: &Table) -> Result<Schema, Vec<String>> {
+    let completeness = match included_by(table).is_empty() {
+        true => Completeness::Whole,
+        false => Completeness::Part,
+    };
+    reader::read_table(table, completeness, read)
+}
+
+pub(super) fn read(root: &Section<'_>) -> Schema {
     // Every other section is the service's.
     root.share();
     let mut service = Service::default();
@@ -254,6 +301,7 @@ fn backup(section: &Section<'_>) -> Schema {
         agent: (section.section("agent", schedule::read_agent)).unwrap_or_default(),
         delivery: delivery::read(section),
         health: health::read(section),
+        include: section.list("include"),
     }
 }
 

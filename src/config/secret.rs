@@ -93,7 +93,7 @@ impl WrittenSecret {
 }
 
 /// Returns true if a value refers to another place.
-pub(super) fn is_reference(written: &str) -> bool {
+pub fn is_reference(written: &str) -> bool {
     REFERENCES.iter().any(|kind| written.starts_with(kind))
 }
 

@@ -14,8 +14,8 @@ use super::{
     choices::{Choices, DEFAULT_DATA_DIR, absolute},
     elsewhere::{self, Elsewhere},
     globs::Glob,
+    include::{Layers, Missing},
     schema::Schema,
-    secret::{WrittenSecret, is_reference},
     sources::{self, Source, defaults},
     text::read_text,
 };
@@ -52,8 +52,12 @@ pub struct Settings {
     pub secrets: PathBuf,
     /// The folder of the state.
     pub data_dir: PathBuf,
-    /// The content of the file.
+    /// The content of the file and of those that it includes.
     pub schema: Schema,
+    /// The content of the file alone.
+    pub written: Schema,
+    /// The files that it includes.
+    pub included: Vec<PathBuf>,
     /// The parts of the state, in the order in which they are exported.
     pub sources: Vec<Source>,
     /// Patterns, of each of which every file that matches is one of the sources.
@@ -69,19 +73,7 @@ pub struct Settings {
 impl Settings {
     /// Adds the secrets that stand in the configuration itself to `masks`.
     pub fn mask_secrets(&self, masks: &Masks) {
-        let add = |secret: &WrittenSecret| {
-            let text = secret.text.reveal();
-            if secret.is_confidential() && !is_reference(text) {
-                masks.add(text);
-            }
-        };
-        for destination in self.schema.destinations.values() {
-            destination.options.secrets().iter().for_each(add);
-        }
-        for notification in &self.schema.notify {
-            notification.secrets().into_iter().for_each(add);
-            notification.mask_url(masks);
-        }
+        self.schema.mask_secrets(masks);
     }
 
     /// Merges `choices` with the file that they name. A missing file counts as an empty one.
@@ -90,15 +82,24 @@ impl Settings {
         let text = read_text(&config)?;
         let config_exists = text.is_some();
         let elsewhere = &choices.elsewhere;
+        let missing = match (&text, &choices.archived) {
+            (None, Some(_)) => Missing::LeftOut,
+            _ => Missing::Refused,
+        };
         let mut text = text.or_else(|| choices.archived.clone());
         let said = choices.said_config()?;
+        let mut place: &dyn Fn(PathBuf) -> PathBuf = &|path| elsewhere.said(path);
         if text.is_none() && elsewhere.root.is_some() {
             // Nothing below the root describes the state: this machine's own configuration does.
             text = read_text(&said)?;
+            place = &|path| path;
         }
         let is_described = text.is_some();
-        let schema =
-            Schema::parse(&text.unwrap_or_default()).map_err(|faults| refused(&config, &faults))?;
+        let text = text.unwrap_or_default();
+        let refuse = |faults: Vec<String>| refused(&config, &faults);
+        let layers = Layers::read(&text, &folder_of(&said), place, missing)?.map_err(refuse)?;
+        let schema = layers.schema().map_err(refuse)?;
+        let file_alone = layers.written().map_err(refuse)?;
         let inside = elsewhere.inside(&said);
         let folder = folder_of(&inside);
         // A path of the command line is relative to the current folder, one of the file to the file's folder.
@@ -166,6 +167,8 @@ impl Settings {
             config,
             config_exists,
             is_described,
+            written: file_alone,
+            included: layers.paths(),
             schema,
             sources,
             globs,

@@ -50,6 +50,8 @@ pub struct Source {
     pub shell: Option<String>,
     /// The conditions under which an export believes that it is there.
     pub expected: Expected,
+    /// False if exports leave it out, and imports leave its place alone.
+    pub enabled: bool,
 }
 
 /// The conditions under which an export believes that a source is there: an empty mount point is not an empty source.
@@ -88,6 +90,7 @@ impl Source {
             cleanup: None,
             shell: None,
             expected: Expected::default(),
+            enabled: true,
         }
     }
 

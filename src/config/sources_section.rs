@@ -111,6 +111,7 @@ fn source(section: &Section<'_>) -> Option<Source> {
     let cleanup = section.text("cleanup");
     let shell = section.text("shell");
     let min_bytes = section.size("min_bytes");
+    let enabled = section.flag("enabled").unwrap_or(true);
     let name = name.and_then(|name| entry_name(section, &name, kind.as_deref()));
     let own = own?;
     let kind = own.kind?;
@@ -130,6 +131,7 @@ fn source(section: &Section<'_>) -> Option<Source> {
             min_bytes: min_bytes.map_or(0, Size::bytes),
             mounted: own.mounted,
         },
+        enabled,
     })
 }
 

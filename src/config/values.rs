@@ -30,6 +30,7 @@ impl Section<'_> {
 
     /// Returns a path, which no shell expands.
     pub(super) fn path(&self, key: &'static str) -> Option<PathBuf> {
+        self.know_path(key);
         let path = self.text(key)?;
         if let Some(fault) = unexpanded(&path, "in the configuration") {
             self.refuse(format!("{}: {fault}", self.shown(key)));

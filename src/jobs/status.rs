@@ -116,7 +116,8 @@ fn words(settings: &Settings, request: &StatusRequest) -> Result<Vec<OsString>> 
         return Ok(request.destinations.clone());
     }
     let mut words = Target::configured(settings)?;
-    for name in settings.schema.destinations.keys() {
+    let all = settings.schema.destinations.iter();
+    for (name, _) in all.filter(|(_, destination)| destination.enabled) {
         let word = OsString::from(format!("@{name}"));
         if !words.contains(&word) {
             words.push(word);

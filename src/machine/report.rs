@@ -33,6 +33,9 @@ pub struct ApplyReport {
     /// Remarks about what was left undone, and what is worth knowing.
     #[serde(flatten)]
     pub remarks: Remarks,
+    /// The reason why nothing was to be done: `present`, because the state is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<&'static str>,
     /// The archive of an import.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
@@ -116,6 +119,7 @@ impl ApplyReport {
             steps: steps.iter().map(step).collect(),
             blocked,
             remarks: context.remarks(),
+            skipped: None,
             archive: None,
             archive_escaped: None,
             staging: None,

@@ -47,7 +47,8 @@ pub fn keep(
     word: &OsStr,
     mark: Option<Mark>,
 ) -> Result<KeepReport> {
-    let (destination, name) = find(context, settings, word)?;
+    let (destination, name) = named_archive(context, settings, word)?;
+    destination.require_enabled()?;
     let archive = format!("{}/{name}", destination.shown());
     if !is_archive_file(&name) {
         let message = format!("{} is not the name of an archive", printable(&name));
@@ -89,7 +90,11 @@ pub fn keep(
 }
 
 /// Returns the destination and the name of the archive that a word names.
-fn find(context: &Context, settings: &Settings, word: &OsStr) -> Result<(Destination, String)> {
+pub(super) fn named_archive(
+    context: &Context,
+    settings: &Settings,
+    word: &OsStr,
+) -> Result<(Destination, String)> {
     if let Some(found) = Target::read(word)?.archive(context, settings)? {
         return Ok(found);
     }

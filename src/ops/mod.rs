@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod copy;
+pub mod delete;
 pub mod demo;
 pub mod diff;
 mod entries;
@@ -12,8 +13,10 @@ pub mod init;
 pub mod inspect;
 pub mod keep;
 pub mod list;
+pub mod patterns;
 pub mod prune;
 pub mod rollback;
+pub mod shown;
 pub mod simulate;
 pub mod stats;
 pub mod validate;

@@ -8,7 +8,10 @@ use serde::Serialize;
 use crate::{
     catalog::{destination::Destination, target::Target},
     config::{
-        Choices, Settings, parse_toml, read_text,
+        Choices, Settings,
+        destinations::DestinationSettings,
+        include::{Layers, Missing},
+        parse_toml, read_text,
         schema::Schema,
         sources::{SECRETS, Source},
     },
@@ -23,6 +26,7 @@ use crate::{
     error::{Failure, Kind},
     machine::contents,
     model::{plan::Privacy, written::escaped},
+    ops::shown::ShownSetting,
     source::behavior::TextRule,
     store::address::Address,
     work::{session::SessionStarter, shell::Line},
@@ -44,6 +48,11 @@ pub struct ValidateReport {
     pub warnings: Vec<String>,
     /// The sources that are not configuration files, and what they hold.
     pub sources: Vec<ValidatedSource>,
+    /// The parts of the configuration that are disabled.
+    pub disabled: Vec<String>,
+    /// Every setting in force, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Vec<ShownSetting>>,
 }
 
 /// The contents of a source.
@@ -79,6 +88,8 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         faults: Vec::new(),
         warnings: Vec::new(),
         sources: Vec::new(),
+        disabled: Vec::new(),
+        settings: None,
     };
     let config = choices.config_path()?;
     report.files.push(config.display().to_string());
@@ -88,7 +99,12 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
             .faults
             .push(format!("{} does not exist", config.display())),
         Some(text) => {
-            let faults = Schema::parse(&text).err().unwrap_or_default();
+            let place = |path| choices.elsewhere.said(path);
+            let folder = folder_of(&config);
+            let faults = match Layers::read(&text, &folder, &place, Missing::Refused)? {
+                Ok(layers) => layers.schema().err().unwrap_or_default(),
+                Err(faults) => faults,
+            };
             report.faults.extend(
                 faults
                     .into_iter()
@@ -98,9 +114,10 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
     }
     if report.faults.is_empty() {
         let settings = Settings::load(choices)?;
+        included(&settings, &mut report);
         places(&settings, &mut report)?;
         let sources = settings.sources.iter();
-        let held = sources.filter(|source| !contents::is_checked(source));
+        let held = sources.filter(|source| source.enabled && !contents::is_checked(source));
         report.sources = held
             .map(|source| held_by(&settings, source, &mut report.warnings))
             .collect::<Result<_>>()?;
@@ -109,9 +126,43 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         let to = Target::configured(&settings).err();
         report.faults.extend(to.map(|failure| failure.message));
         archives_in_sources(&settings, &mut report);
+        report.disabled = disabled(&settings.schema);
     }
     report.good = report.faults.is_empty();
     Ok(report)
+}
+
+/// Returns the parts of the configuration that are disabled.
+fn disabled(schema: &Schema) -> Vec<String> {
+    let mut found = Vec::new();
+    if schema.retention.is_disabled {
+        found.push("the policy of [backup.retention]".to_owned());
+    }
+    for (name, destination) in &schema.destinations {
+        if !destination.enabled {
+            found.push(format!("the destination @{name}"));
+        }
+        if destination
+            .retention
+            .is_some_and(|retention| retention.is_disabled)
+        {
+            found.push(format!("the policy of the destination @{name}"));
+        }
+    }
+    let sources = schema.sources.iter().flatten();
+    let sources = sources.filter(|source| !source.enabled);
+    found.extend(sources.map(|source| format!("the source {}", source.name)));
+    let notifications = schema.notify.iter().filter(|one| !one.enabled);
+    found.extend(notifications.map(|one| format!("the notification {}", one.name)));
+    if !schema.schedule.enabled {
+        found.push("the schedule".to_owned());
+    }
+    for (number, hook) in (1..).zip(&schema.hooks) {
+        if !hook.enabled {
+            found.push(format!("hook {number} ({})", hook.stage.name()));
+        }
+    }
+    found
 }
 
 /// Counts what a source holds. What cannot be read is a warning.
@@ -160,14 +211,29 @@ fn held_by(
     Ok(held)
 }
 
+/// Names the included files. Warns of those that no source has: an archive does not hold them.
+fn included(settings: &Settings, report: &mut ValidateReport) {
+    for path in &settings.included {
+        let shown = path.display();
+        report.files.push(shown.to_string());
+        report.files_escaped.extend(escaped(path));
+        let is_it = |source: &Source| source.path().is_some_and(|there| real(there) == real(path));
+        if !settings.sources.iter().any(is_it) {
+            report.warnings.push(format!(
+                "no archive holds the included file {shown}: make it a source, or keep it elsewhere"
+            ));
+        }
+    }
+}
+
 fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
-    for glob in &settings.globs {
+    for glob in settings.globs.iter().filter(|glob| glob.template.enabled) {
         if settings.matching(glob).next().is_none() {
             let path = glob.template.path().unwrap_or(Path::new("")).display();
             report.warnings.push(format!("nothing matches {path}"));
         }
     }
-    for source in &settings.sources {
+    for source in settings.sources.iter().filter(|source| source.enabled) {
         let Some(path) = source.path() else {
             continue;
         };
@@ -229,7 +295,8 @@ fn places(settings: &Settings, report: &mut ValidateReport) -> Result<()> {
 
 /// Looks at what is known of each destination before the first request.
 fn destinations(context: &Context, settings: &Settings, report: &mut ValidateReport) -> Result<()> {
-    for (name, written) in &settings.schema.destinations {
+    let enabled = |(_, written): &(&String, &DestinationSettings)| written.enabled;
+    for (name, written) in settings.schema.destinations.iter().filter(enabled) {
         let section = format!("[backup.destinations.{name}]");
         match Destination::look_over(context, settings, written) {
             Ok(unseen) => {

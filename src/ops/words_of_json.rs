@@ -39,6 +39,7 @@ fn remark(kind: RemarkKind) -> &'static str {
         RemarkKind::LargePages => "large_pages",
         RemarkKind::Link => "link",
         RemarkKind::Map => "map",
+        RemarkKind::Mark => "mark",
         RemarkKind::MountedElsewhere => "mounted_elsewhere",
         RemarkKind::Name => "name",
         RemarkKind::NoPlace => "no_place",
@@ -57,7 +58,7 @@ fn remark(kind: RemarkKind) -> &'static str {
     }
 }
 
-const REMARK_KINDS: [RemarkKind; 32] = [
+const REMARK_KINDS: [RemarkKind; 33] = [
     RemarkKind::Absent,
     RemarkKind::AppVersion,
     RemarkKind::Attribute,
@@ -75,6 +76,7 @@ const REMARK_KINDS: [RemarkKind; 32] = [
     RemarkKind::LargePages,
     RemarkKind::Link,
     RemarkKind::Map,
+    RemarkKind::Mark,
     RemarkKind::MountedElsewhere,
     RemarkKind::Name,
     RemarkKind::NoPlace,

@@ -43,6 +43,8 @@ pub enum RemarkKind {
     Link,
     /// A path that `--map` does not change.
     Map,
+    /// A mark that an archive did not get.
+    Mark,
     /// A container shows the old file or folder by itself.
     MountedElsewhere,
     /// A file whose name cannot be that of an entry.

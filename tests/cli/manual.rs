@@ -131,11 +131,10 @@ fn verbs_of_other_programs_lead_to_ours() {
     let machine = Machine::empty();
     for (word, ours) in [
         ("restore", "hookshot import"),
-        ("backup", "hookshot export"),
         ("create", "hookshot export"),
         ("Snapshots", "hookshot list"),
         ("health", "hookshot status"),
-        ("delete", "hookshot prune"),
+        ("remove", "hookshot delete"),
         ("undo", "hookshot rollback"),
         ("sync", "hookshot copy"),
         ("cat", "hookshot extract"),

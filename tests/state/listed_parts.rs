@@ -22,6 +22,7 @@ use hookshot::{
     ops::{
         diff::{DiffSide, DiffState, Text, diff},
         extract::{ExtractOutput, extract},
+        patterns::EntryPatterns,
     },
 };
 use proptest::prelude::*;
@@ -167,7 +168,8 @@ proptest! {
             let folder = machine.path(&format!("out/{number}"));
             let output = ExtractOutput::Folder(folder.clone());
             let name = entry(path);
-            let result = extract(&context, &archive, std::slice::from_ref(&name), &output, Existing::Keep);
+            let wanted = EntryPatterns::from(vec![name.clone()]);
+            let result = extract(&context, &archive, &wanted, &output, Existing::Keep);
             match there.get(path) {
                 Some(Part::File(content)) => {
                     result.expect("extracted");

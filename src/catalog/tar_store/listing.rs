@@ -191,7 +191,7 @@ fn inspect(store: &dyn Store, name: &str) -> Result<Found> {
             match failure.kind {
                 Kind::Interrupted(_) => Err(error),
                 Kind::NotFound => Ok(Found::Gone),
-                Kind::Failed => Ok(Found::Unread(failure.message)),
+                kind if kind.is_failed() => Ok(Found::Unread(failure.message)),
                 _ => other(failure.message, false),
             }
         }

@@ -4,20 +4,60 @@ use anyhow::Result;
 
 use super::{printer::Printer, table::table};
 use crate::{
+    cli::size::size,
     model::entry_name::printable,
-    ops::check::{Capability, CheckReport, DestinationCheck},
+    ops::check::{Capability, CheckReport, Connection, DestinationCheck},
 };
 
+/// The extent of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckDetail {
+    /// The results.
+    Results,
+    /// The connections, too.
+    Connections,
+}
+
 /// Shows the report, and returns the exit code.
-pub fn show(printer: &Printer, report: &CheckReport) -> Result<u8> {
-    printer.report_with(report, report.failure.as_ref(), || lines(report))
+pub fn show(printer: &Printer, report: &CheckReport, detail: CheckDetail) -> Result<u8> {
+    printer.report_with(report, report.failure.as_ref(), || lines(report, detail))
 }
 
-fn lines(report: &CheckReport) -> String {
-    report.destinations.iter().map(describe).collect()
+/// Returns the report in words.
+pub fn lines(report: &CheckReport, detail: CheckDetail) -> String {
+    let destinations = report.destinations.iter();
+    destinations.map(|one| describe(one, detail)).collect()
 }
 
-fn describe(checked: &DestinationCheck) -> String {
+/// Returns a line for each fact of a connection.
+fn connection(found: &Connection) -> String {
+    let rate = |rate: u64| format!("{} a second", size(rate));
+    let facts = [
+        ("kind", Some(found.kind.to_owned())),
+        ("server", found.server.clone()),
+        ("region", found.region.clone()),
+        (
+            "time limit",
+            Some(format!("{} s for each request", found.timeout_seconds)),
+        ),
+        ("retries", Some(found.retry_attempts.to_string())),
+        (
+            "uploads",
+            Some(format!(
+                "{} parts of {} at the same time",
+                found.parallel_uploads,
+                size(found.chunk_bytes as u64)
+            )),
+        ),
+        ("rate", found.bytes_per_second.map(rate)),
+        ("read back", found.read_back.then(|| "always".to_owned())),
+    ];
+    let facts = facts.into_iter();
+    let lines = facts.filter_map(|(name, fact)| Some(format!("  {name}: {}\n", printable(&fact?))));
+    lines.collect()
+}
+
+fn describe(checked: &DestinationCheck, detail: CheckDetail) -> String {
     let name = checked
         .name
         .as_ref()
@@ -28,6 +68,9 @@ fn describe(checked: &DestinationCheck) -> String {
         name.unwrap_or_default(),
         printable(&checked.location)
     );
+    if detail == CheckDetail::Connections {
+        out.extend(checked.connection.as_ref().map(connection));
+    }
     for name in &checked.swept {
         out.push_str(&format!("  removed leftovers of {}\n", printable(name)));
     }

@@ -191,6 +191,11 @@ fn of_catalog(event: CatalogEvent) {
 fn of_export(event: ExportEvent) {
     match event {
         ExportEvent::Begun => info!("Starting state export"),
+        ExportEvent::SourceDisabled { source } => info!("Left {source} out: it is disabled"),
+        ExportEvent::DestinationDisabled { destination } => {
+            info!("Left {destination} out: the destination is disabled");
+        }
+        ExportEvent::Marked { archive, mark } => info!(archive, "Kept {mark}"),
         ExportEvent::SecretLeftOut { source } => {
             info!("Left {source} out, as asked: it is secret");
         }
@@ -307,6 +312,11 @@ fn of_restore(event: RestoreEvent) {
             scratch.display(),
             instead.display()
         ),
+        RestoreEvent::Present => info!("The state is here already: nothing to import"),
+        RestoreEvent::Waiting { reason } => info!("Waiting: {reason}"),
+        RestoreEvent::SourceDisabled { source } => {
+            info!("{source} is disabled: what is there stays as it is");
+        }
         RestoreEvent::DefaultPlaces { config, data_dir } => {
             warn!(config = %config.display(), data_dir = %data_dir.display(), "This machine has no configuration yet: the default paths are used");
         }

@@ -24,7 +24,7 @@ pub fn explained(failure: &Failure) -> Failure {
         roots.into_iter().find(is_below)
     });
     match found {
-        Some(root) if is_writing && failure.kind == Kind::Failed => failure.clone().hint(format!(
+        Some(root) if is_writing && failure.kind.is_failed() => failure.clone().hint(format!(
             "{root} is a view of the kernel and takes no files; name a folder on a disk"
         )),
         _ => failure.clone(),
@@ -50,7 +50,7 @@ pub fn names_scratch(message: &str, scratch: &Path) -> bool {
 pub fn about_scratch(failure: Failure, scratch: &Path) -> Failure {
     let folder = scratch.display().to_string();
     let folder = folder.trim_end_matches('/');
-    let may_be = matches!(failure.kind, Kind::Failed | Kind::Space | Kind::NotFound);
+    let may_be = failure.kind.is_failed() || matches!(failure.kind, Kind::Space | Kind::NotFound);
     // Another folder takes no more open files than this one.
     let is_of_process = failure
         .hint

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod copy;
+pub mod delete;
 pub mod diff;
 pub mod events;
 pub mod explain;

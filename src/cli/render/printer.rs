@@ -138,6 +138,12 @@ impl Printer {
         result.map(|()| code)
     }
 
+    /// Asks a question on the terminal. The answer follows on the same line.
+    pub fn ask(&self, question: &str) {
+        self.screen.clear();
+        say(question);
+    }
+
     /// Shows a failure and returns its exit code.
     pub fn failure(&self, failure: &Failure) -> u8 {
         let failure = &explained(failure);
@@ -185,7 +191,7 @@ impl Printer {
         const LOST: &str = "the working folder was removed, so relative paths lead nowhere: change to a folder that \
             is there, or name absolute paths";
         match failure.kind {
-            Kind::Failed | Kind::NotFound if !self.has_folder => Some(LOST),
+            kind if !self.has_folder && (kind.is_failed() || kind == Kind::NotFound) => Some(LOST),
             _ => failure.hint.as_deref(),
         }
     }

@@ -2,12 +2,15 @@
 
 use anyhow::Result;
 
-use super::printer::Printer;
+use super::{printer::Printer, table::table};
 use crate::{
     cli::size::size,
     error::{Failure, Kind},
     model::entry_name::{printable, printable_line},
-    ops::validate::{ValidateReport, ValidatedSource},
+    ops::{
+        shown::ShownSetting,
+        validate::{ValidateReport, ValidatedSource},
+    },
 };
 
 /// Shows the report, and returns the exit code.
@@ -24,7 +27,7 @@ pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
             .faults(report.faults.clone())
     });
     printer.report_with(report, failure.as_ref(), || {
-        let mut out = String::new();
+        let mut out = report.settings.as_deref().map(in_force).unwrap_or_default();
         if report.good {
             out.extend(
                 report
@@ -34,6 +37,8 @@ pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
             );
             out.extend(report.sources.iter().map(held));
         }
+        let disabled = report.disabled.iter();
+        out.extend(disabled.map(|part| format!("disabled: {}\n", printable_line(part))));
         out.extend(
             report
                 .warnings
@@ -43,6 +48,24 @@ pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
         out
     })
 }
+
+/// Returns the table of the settings in force.
+fn in_force(settings: &[ShownSetting]) -> String {
+    let rows = settings.iter().map(|setting| {
+        let value = setting.value.as_ref().map(ToString::to_string);
+        let from = match &setting.place {
+            Some(place) => place.clone(),
+            None => setting.from.to_string(),
+        };
+        vec![
+            printable_line(&setting.key),
+            printable_line(&value.unwrap_or_else(|| "-".to_owned())),
+            printable_line(&from),
+        ]
+    });
+    table(&["SETTING", "VALUE", "FROM"], rows)
+}
+
 /// Returns the line of a source: where it is, and how much it holds.
 fn held(source: &ValidatedSource) -> String {
     let name = printable(&source.name);

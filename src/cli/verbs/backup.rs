@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
-use super::export::parse_tag;
+use super::export::{labels, parse_tag};
 use crate::{
+    catalog::target::Target,
     cli::{app::App, render},
     jobs::backup::{BackupMode, BackupRequest, IfUnchanged, OldArchives, backup, plan},
-    model::quantity::TimeLimit,
+    model::{quantity::TimeLimit, retention::Mark},
+    work::events::ExportEvent,
 };
 
 /// Run the nightly job: export once, deliver everywhere, prune
@@ -24,7 +26,7 @@ use crate::{
     hookshot backup --dry-run                     # what a run would do\n  \
     hookshot backup --lock-wait 1h                # wait for a run that is at work")]
 pub struct BackupArguments {
-    /// `@DESTINATION`, URLs or folders [default: [backup] to]
+    /// `@DESTINATION`, URLs or folders [env: HOOKSHOT_TO] [default: [backup] to]
     #[arg(value_name = "DESTINATION")]
     destinations: Vec<OsString>,
     /// Make no archive if every destination holds the present state
@@ -33,6 +35,15 @@ pub struct BackupArguments {
     /// Add a label to the manifest; may be given several times
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
     tags: Vec<(String, String)>,
+    /// Name the archive: the label `name`. `@DESTINATION/name=NAME` finds it again
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
+    /// Describe the archive: the label `description`
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    description: Option<String>,
+    /// Mark the archive at every destination, so that no policy removes it: for good, or until this day begins (UTC)
+    #[arg(long, value_name = "DATE", num_args = 0..=1, require_equals = true, default_missing_value = "forever")]
+    keep: Option<Mark>,
     /// Remove no old archives
     #[arg(long)]
     no_prune: bool,
@@ -46,6 +57,13 @@ pub struct BackupArguments {
 
 impl BackupArguments {
     pub fn run(self, app: &App) -> Result<u8> {
+        // The run itself says what is wrong with a configuration.
+        if let ([], Ok(settings)) = (&self.destinations[..], app.settings()) {
+            for destination in Target::disabled(settings) {
+                app.context
+                    .tell(ExportEvent::DestinationDisabled { destination });
+            }
+        }
         let request = BackupRequest {
             destinations: self.destinations,
             if_unchanged: if self.if_changed {
@@ -53,7 +71,11 @@ impl BackupArguments {
             } else {
                 IfUnchanged::Export
             },
-            tags: self.tags.into_iter().collect(),
+            tags: labels(
+                self.tags,
+                [("name", self.name), ("description", self.description)],
+            )?,
+            keep: self.keep,
             old_archives: if self.no_prune {
                 OldArchives::Keep
             } else {

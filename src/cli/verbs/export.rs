@@ -3,17 +3,17 @@
 use std::{collections::BTreeMap, ffi::OsString, io::IsTerminal as _, path::PathBuf};
 
 use anyhow::{Context as _, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
 use crate::{
     archive::writer::Level,
     catalog::{destination::ReadBack, output::ArchiveOutput, target::Target},
     cli::{app::App, render},
     error::{Failure, Kind},
-    model::{method::Method, quantity::TimeLimit},
-    ops::export::{ExportRequest, Overwrite, Secrets, Since},
+    model::{method::Method, quantity::TimeLimit, retention::Mark},
+    ops::export::{ExportRequest, Overwrite, Reuse, Secrets},
     verbs,
-    work::stdout::ensure_open,
+    work::{events::ExportEvent, stdout::ensure_open},
 };
 
 /// Make an archive of this machine's state
@@ -26,6 +26,7 @@ use crate::{
     hookshot export                                    # to every destination that [backup] to names\n  \
     hookshot export @offsite s3://bucket/prefix /mnt/usb/\n  \
     hookshot export before-upgrade.tar.gz --tag why=upgrade\n  \
+    hookshot export @offsite --name before-2.0 --keep=2027-12-31\n  \
     hookshot export - | ssh backup 'cat > state.tar.gz'")]
 pub struct ExportArguments {
     /// Files, folders (existing, or with a `/` at the end), URLs, `@DESTINATION`, or `-` for standard output
@@ -45,12 +46,26 @@ pub struct ExportArguments {
     /// 512 KiB]
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=i64::from(Level::MAX)))]
     level: Option<u8>,
+    /// Name the archive: the label `name`. `@DESTINATION/name=NAME` finds it again
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
+    /// Describe the archive: the label `description`
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    description: Option<String>,
+    /// Mark the archive at every destination, so that no policy removes it: for good, or until this day begins (UTC)
+    #[arg(long, value_name = "DATE", num_args = 0..=1, require_equals = true, default_missing_value = "forever")]
+    keep: Option<Mark>,
     /// Reuse what this earlier archive has already compressed [default: the newest one in the folder]
-    #[arg(long, value_name = "ARCHIVE", conflicts_with = "no_since")]
-    since: Option<PathBuf>,
+    #[arg(
+        long,
+        alias = "since",
+        value_name = "ARCHIVE",
+        conflicts_with = "no_reuse"
+    )]
+    reuse: Option<PathBuf>,
     /// Compress everything anew
-    #[arg(long)]
-    no_since: bool,
+    #[arg(long, alias = "no-since")]
+    no_reuse: bool,
     /// Read back what destinations hold, even if they tell a checksum of their own
     #[arg(long)]
     read_back: bool,
@@ -97,6 +112,22 @@ pub fn parse_tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Returns the labels of the archive: those of `--tag`, and the ones that have options of their own.
+pub fn labels<const N: usize>(
+    tags: Vec<(String, String)>,
+    named: [(&str, Option<String>); N],
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut labels: BTreeMap<String, String> = tags.into_iter().collect();
+    for (key, value) in named {
+        let Some(value) = value else { continue };
+        if labels.insert(key.to_owned(), value).is_some() {
+            let message = format!("the label `{key}` is given twice, by --{key} and by --tag");
+            return Err(Failure::new(Kind::Usage, message).hint("leave out one of them"));
+        }
+    }
+    Ok(labels)
+}
+
 impl ExportArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let context = &app.context;
@@ -106,7 +137,13 @@ impl ExportArguments {
             ReadBack::AsConfigured
         };
         let words: Vec<OsString> = match self.outputs.is_empty() {
-            true => Target::configured(app.settings()?)?,
+            true => {
+                let settings = app.settings()?;
+                for destination in Target::disabled(settings) {
+                    context.tell(ExportEvent::DestinationDisabled { destination });
+                }
+                Target::configured(settings)?
+            }
             false => self.outputs.into_iter().map(OsString::from).collect(),
         };
         if words.is_empty() {
@@ -152,12 +189,16 @@ impl ExportArguments {
             } else {
                 Secrets::Included
             },
-            since: match self.since {
-                _ if self.no_since => Since::Nothing,
-                Some(archive) => Since::Archive(archive),
-                None => Since::Newest,
+            reuse: match self.reuse {
+                _ if self.no_reuse => Reuse::Nothing,
+                Some(archive) => Reuse::Archive(archive),
+                None => Reuse::Newest,
             },
-            tags: self.tags.into_iter().collect::<BTreeMap<_, _>>(),
+            tags: labels(
+                self.tags,
+                [("name", self.name), ("description", self.description)],
+            )?,
+            keep: self.keep,
             level: self.level.and_then(Level::new),
             snapshot: self.snapshot.map(Snapshot::method),
             snapshot_timeout: self.snapshot_timeout.duration(),

@@ -9,8 +9,10 @@ use crate::{
     cli::{app::App, render},
     disk::publish::Existing,
     error::{Failure, Kind},
-    model::entry_name::{EntryName, NameFault},
-    ops::extract::{ExtractOutput, extract},
+    ops::{
+        extract::{ExtractOutput, extract},
+        patterns::EntryPatterns,
+    },
     work::stdout::ensure_open,
 };
 
@@ -23,13 +25,15 @@ use crate::{
 #[command(after_help = "Examples:\n  \
         hookshot extract state.tar.gz state.redb -o /tmp/look\n  \
         hookshot extract state.tar.gz config.toml -o - | less\n  \
-        hookshot extract state.tar.gz data -o /tmp/look")]
+        hookshot extract state.tar.gz data -o /tmp/look\n  \
+        hookshot extract state.tar.gz '*.toml' 'data/**/*.conf' -o /tmp/look\n  \
+        hookshot extract state.tar.gz -o /tmp/look           # everything")]
 pub struct ExtractArguments {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
     archive: PathBuf,
-    /// Names of entries, as `hookshot inspect` shows them, or of directories
-    #[arg(required = true, value_parser = parse_entry)]
-    entries: Vec<EntryName>,
+    /// Names of entries or directories, as `hookshot inspect` shows them, or patterns as in gitignore(5) [default: all]
+    #[arg(value_name = "ENTRY")]
+    entries: Vec<String>,
     /// Extract to this folder, or with `-` to standard output
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
@@ -65,7 +69,7 @@ impl ExtractArguments {
         let report = extract(
             &app.context,
             &app.input(&self.archive)?,
-            &self.entries,
+            &EntryPatterns::new(&self.entries)?,
             &output,
             existing,
         )?;
@@ -77,10 +81,4 @@ impl ExtractArguments {
             ExtractOutput::Folder(_) => render::extract::show(&app.printer, &report),
         }
     }
-}
-
-/// Parses the name of an entry. A shell that completes the name of a directory ends it with a slash.
-fn parse_entry(text: &str) -> Result<EntryName, NameFault> {
-    let name = text.trim_end_matches('/');
-    EntryName::new(if name.is_empty() { text } else { name })
 }

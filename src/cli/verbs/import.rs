@@ -1,6 +1,6 @@
 //! `hookshot import`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::Result;
 use clap::Args;
@@ -12,18 +12,24 @@ use super::{
 use crate::{
     catalog::input::ArchiveInput,
     cli::{app::App, render},
-    config::{Choices, elsewhere::Elsewhere, hooks::Operation, read_text},
+    config::{Choices, Settings, elsewhere::Elsewhere, hooks::Operation, read_text},
     context::Context,
     error::{Failure, Kind},
     machine::{
         enter::{Need, recover},
+        rehearsal::Rehearsal,
         report::ApplyReport,
     },
-    model::entry_name::EntryName,
-    ops::import::{
-        Archived, ImportRequest, KeepStaging, Selection, archived_config, damage, quoted,
+    model::quantity::TimeLimit,
+    ops::{
+        import::{
+            Archived, ImportRequest, KeepStaging, Selection, archived_config, damage, is_busy,
+            is_present, quoted, wait_until_idle,
+        },
+        patterns::{EntryPatterns, Parts},
     },
     verbs::{for_attempt, import_archive},
+    work::events::RestoreEvent,
 };
 
 /// Replace this machine's state with an archive's: all of it, or nothing
@@ -40,6 +46,7 @@ use crate::{
     hookshot import state.tar.gz --root /tmp/rehearsal\n  \
     hookshot import state.tar.gz --map /srv/app=/mnt/new/app --dry-run\n  \
     hookshot import state.tar.gz --use-archive-config  # on a machine that has nothing yet\n  \
+    hookshot import @offsite/latest --if-missing       # when a container starts\n  \
     ssh backup cat state.tar.gz | hookshot import -")]
 pub struct ImportArguments {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
@@ -50,12 +57,12 @@ pub struct ImportArguments {
     /// Replace the state even if deployments are active or the old database cannot be read
     #[arg(long)]
     force: bool,
-    /// Import this entry only; may be given several times
+    /// Import this entry only, a name or a pattern as in gitignore(5); may be given several times
     #[arg(long, value_name = "ENTRY")]
-    only: Vec<EntryName>,
-    /// Leave out this entry; may be given several times
+    only: Vec<String>,
+    /// Leave out this entry, a name or a pattern; may be given several times
     #[arg(long, value_name = "ENTRY")]
-    except: Vec<EntryName>,
+    except: Vec<String>,
     /// Import config.toml even if this machine's says something else under [backup]
     #[arg(long)]
     with_config: bool,
@@ -71,10 +78,21 @@ pub struct ImportArguments {
     /// Keep the folder with the unpacked archive
     #[arg(long)]
     keep_staging: bool,
+    /// Wait this long while deployments or another hookshot are at work: 90s, 5m; a number alone is seconds
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["dry_run", "force"])]
+    wait: Option<TimeLimit>,
+    /// Do nothing if the state is here already, as when a container starts
+    #[arg(long)]
+    if_missing: bool,
 }
 
 impl ImportArguments {
     pub fn run(self, app: &App) -> Result<u8> {
+        // No destination is asked if the state is here, and no hook runs.
+        if self.if_missing && self.is_present(app)? {
+            let report = nothing_to_do(&app.context, rehearsal(self.dry_run));
+            return render::import::show(&app.printer, &report, app.is_quiet);
+        }
         if self.dry_run {
             return self.import(app);
         }
@@ -101,12 +119,30 @@ impl ImportArguments {
 
     fn attempt(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<ApplyReport> {
         let choices = self.choices(app, context, archive)?;
-        let selection = Selection {
-            only: self.only.clone(),
-            except: self.except.clone(),
+        let (only, except) = (
+            EntryPatterns::new(&self.only)?,
+            EntryPatterns::new(&self.except)?,
+        );
+        let has_patterns = only.plain().is_none() || except.plain().is_none();
+        let archive = match has_patterns || self.wait.is_some() {
+            true => archive.repeatable(context)?,
+            false => archive.clone(),
         };
+        let named = |words: &EntryPatterns| match words.is_empty() {
+            true => Ok(Vec::new()),
+            false => words.resolve(context, &archive, Parts::Whole),
+        };
+        let selection = Selection {
+            only: named(&only)?,
+            except: named(&except)?,
+            ..Selection::default()
+        };
+        if self.if_missing && choices.archived.is_some() && is_present(&Settings::load(&choices)?)?
+        {
+            return Ok(nothing_to_do(context, rehearsal(self.dry_run)));
+        }
         let request = ImportRequest {
-            archive: archive.clone(),
+            archive,
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
             selection,
@@ -123,9 +159,42 @@ impl ImportArguments {
                 KeepStaging::No
             },
         };
-        let report = import_archive(context, &choices, request)?;
+        let report = self.import_when_idle(context, &choices, &request)?;
         render::import::log_import(&report);
         Ok(report)
+    }
+
+    /// Imports as soon as nothing is at work on the state, if the user gives time for that.
+    fn import_when_idle(
+        &self,
+        context: &Context,
+        choices: &Choices,
+        request: &ImportRequest,
+    ) -> Result<ApplyReport> {
+        let Some(limit) = self.wait else {
+            return import_archive(context, choices, request.clone());
+        };
+        let deadline = Instant::now() + limit.duration();
+        let mut attempts = 0;
+        loop {
+            wait_until_idle(context, choices, deadline)?;
+            let is_last = Instant::now() >= deadline;
+            let result = import_archive(&for_attempt(context, attempts), choices, request.clone());
+            if is_last || !is_busy(&result) {
+                return result;
+            }
+            attempts += 1;
+        }
+    }
+
+    /// Returns true if this machine's configuration describes a state that is here.
+    fn is_present(&self, app: &App) -> Result<bool> {
+        let mut choices = app.choices.clone();
+        choices.elsewhere.root = root(self.root.as_deref())?;
+        choices.elsewhere.maps.clone_from(&self.map);
+        recover(&choices.config_path()?, Need::State, &app.context.events)?;
+        let settings = Settings::load(&choices)?;
+        Ok(settings.is_described && is_present(&settings)?)
     }
 
     /// Returns the options that move targets elsewhere, quoted for a shell.
@@ -187,5 +256,14 @@ impl ImportArguments {
             }
         }
         Ok(choices)
+    }
+}
+
+/// Returns the report of an import that finds the state in place.
+fn nothing_to_do(context: &Context, rehearsal: Rehearsal) -> ApplyReport {
+    context.tell(RestoreEvent::Present);
+    ApplyReport {
+        skipped: Some("present"),
+        ..ApplyReport::new(context, rehearsal, &[], Vec::new())
     }
 }

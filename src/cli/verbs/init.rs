@@ -1,11 +1,17 @@
 //! `hookshot init`.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
     cli::{app::App, render},
-    ops::init::{apps, init},
+    ops::{
+        check::check,
+        import::quoted,
+        init::{Nightly, apps, init},
+    },
 };
 
 /// Write a starter configuration and an empty database
@@ -13,19 +19,45 @@ use crate::{
 #[command(after_help = "Examples:\n  \
         hookshot init\n  \
         hookshot init --config ./etc/config.toml --data-dir ./data\n  \
+        hookshot init --to s3://bucket/web1 --schedule 02:00\n  \
         hookshot init --app vaultwarden --config /etc/hookshot/vaultwarden/config.toml --data-dir /srv/vaultwarden")]
 pub struct InitArguments {
     /// Write the configuration of a well-known service instead; --data-dir says where its data is
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(apps::names()))]
     app: Option<String>,
+    /// Send archives to this URL or folder, keep 7 daily, 4 weekly and 6 monthly ones, and check it
+    #[arg(long, value_name = "URL")]
+    to: Option<OsString>,
+    /// Start the backup at this time, as [backup.schedule] has it [default: 02:00]
+    #[arg(long, value_name = "TIME", requires = "to")]
+    schedule: Option<String>,
 }
 
 impl InitArguments {
     pub fn run(self, app: &App) -> Result<u8> {
-        let report = match &self.app {
-            Some(name) => apps::init(&app.choices, name)?,
-            None => init(&app.choices)?,
+        let to = self.to.as_ref();
+        let nightly = to.map(|to| Nightly::new(to, self.schedule.as_deref()));
+        let nightly = nightly.transpose()?;
+        let mut report = match &self.app {
+            Some(name) => apps::init(&app.choices, name, nightly.as_ref())?,
+            None => init(&app.choices, nightly.as_ref())?,
         };
+        if let Some(nightly) = nightly {
+            let destination = format!("@{}", nightly.destination()).into();
+            report.check = Some(check(&app.context, app.settings()?, &[destination])?);
+            let config = app
+                .choices
+                .config
+                .as_ref()
+                .map(|_| app.choices.config_path());
+            let config = config.transpose()?;
+            let config =
+                config.map(|path| format!("--config {} ", quoted(&path.display().to_string())));
+            report.next = Some(format!(
+                "hookshot {}timer install",
+                config.unwrap_or_default()
+            ));
+        }
         render::init::show(&app.printer, &report)
     }
 }

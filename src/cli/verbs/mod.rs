@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod completions;
 mod copy;
+mod delete;
 mod demo;
 mod diff;
 mod export;
@@ -55,6 +56,7 @@ pub enum Verb {
     Stats(stats::StatsArguments),
     History(history::HistoryArguments),
     Notify(notify::NotifyArguments),
+    Delete(delete::DeleteArguments),
     Validate(validate::ValidateArguments),
     Init(init::InitArguments),
     Demo(demo::DemoArguments),
@@ -94,6 +96,7 @@ impl Verb {
             Verb::Stats(verb) => verb.run(app),
             Verb::History(verb) => verb.run(app),
             Verb::Notify(verb) => verb.run(app),
+            Verb::Delete(verb) => verb.run(app),
             Verb::Validate(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Demo(verb) => verb.run(app),

@@ -6,15 +6,19 @@ use clap::Args;
 use crate::{
     cli::{app::App, render},
     jobs::notify::look_over,
-    ops::validate::validate,
+    ops::{shown::settings_in_force, validate::validate},
 };
 
 /// Check the configuration
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hookshot validate\n  hookshot validate --config ./config.toml"
+    after_help = "Examples:\n  hookshot validate\n  hookshot validate --show\n  hookshot validate --config ./config.toml"
 )]
-pub struct ValidateArguments {}
+pub struct ValidateArguments {
+    /// Show every setting in force and where it comes from, with secrets masked
+    #[arg(long)]
+    show: bool,
+}
 
 impl ValidateArguments {
     pub fn run(self, app: &App) -> Result<u8> {
@@ -24,6 +28,9 @@ impl ValidateArguments {
             report.good = checked.faults.is_empty();
             report.faults.extend(checked.faults);
             report.warnings.extend(checked.warnings);
+        }
+        if self.show {
+            report.settings = Some(settings_in_force(&app.context, &app.choices)?);
         }
         render::validate::show(&app.printer, &report)
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     catalog::{
-        destination::{Destination, unknown},
+        destination::{Destination, disabled, unknown},
         target::Target,
     },
     config::Settings,
@@ -54,6 +54,12 @@ impl Place {
                 return Err(unknown(settings, name).into());
             }
             let shown = target.shown();
+            if let Target::Named(name) = &target
+                && let Some(found) = settings.schema.destinations.get(name)
+                && !found.enabled
+            {
+                return Err(disabled(&shown).into());
+            }
             Ok(Place {
                 word: word.clone(),
                 name: shown.strip_prefix('@').unwrap_or(&shown).to_owned(),

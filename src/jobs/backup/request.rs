@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ffi::OsString, time::Duration};
 
+use crate::model::retention::Mark;
+
 /// The request for a run of the nightly job.
 #[derive(Debug, Clone, Default)]
 pub struct BackupRequest {
@@ -11,6 +13,8 @@ pub struct BackupRequest {
     pub if_unchanged: IfUnchanged,
     /// Further labels of the archive.
     pub tags: BTreeMap<String, String>,
+    /// The mark that the archive gets at every destination.
+    pub keep: Option<Mark>,
     /// The rule for old archives.
     pub old_archives: OldArchives,
     /// The choice between a plan and a run.

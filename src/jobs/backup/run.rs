@@ -197,6 +197,7 @@ impl Run<'_> {
         let outputs: Vec<ArchiveOutput> = self.places.iter().map(output).collect::<Result<_>>()?;
         let request = ExportRequest {
             tags: self.request.tags.clone(),
+            keep: self.request.keep,
             ..ExportRequest::new(outputs)
         };
         export_unless(context, &entered, request, same)

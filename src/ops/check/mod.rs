@@ -1,6 +1,7 @@
 //! `check`: can a destination be reached, written, found in, read, listed, and deleted from? Tried with objects of its
 //! own.
 
+mod connection;
 mod parts;
 mod probe;
 mod report;
@@ -13,8 +14,11 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use self::probe::{PROBE, content, create_once, find, finish, list, reads};
-pub use self::report::{Ability, Capability, CheckReport, DestinationCheck};
+pub use self::report::{Ability, Capability, CheckReport, Connection, DestinationCheck};
+use self::{
+    connection::connection_of,
+    probe::{PROBE, content, create_once, find, finish, list, reads},
+};
 use crate::{
     catalog::target::Target,
     context::Context,
@@ -36,12 +40,7 @@ const UNWRITTEN: &str = "nothing could be written";
 
 /// Checks the destinations that `texts` name, or else all that the configuration sends archives to.
 pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Result<CheckReport> {
-    let configured: Vec<OsString> = settings
-        .schema
-        .to
-        .iter()
-        .map(|name| format!("@{name}").into())
-        .collect();
+    let configured = Target::configured(settings)?;
     let texts = if texts.is_empty() { &configured } else { texts };
     if texts.is_empty() {
         let config = settings.config.display();
@@ -119,9 +118,11 @@ fn examine(
     // A word that cannot be read as a destination may hold a password.
     let mut location = masked(&word.to_string_lossy()).into_owned();
     let mut location_escaped = None;
+    let mut connection = None;
     if let Some(destination) = opened {
         location = destination.store.shown();
         location_escaped = destination.path_escaped();
+        connection = Some(connection_of(settings, &destination));
         // Nothing was asked of the destination yet, so its opening is not reported.
         examination.capabilities.clear();
         let probe = format!("{PROBE}{}", context.unique);
@@ -136,6 +137,7 @@ fn examine(
         name: name.map(str::to_owned),
         location,
         location_escaped,
+        connection,
         good: examination.failure.is_none(),
         capabilities: examination.capabilities,
         swept: examination.swept,

@@ -24,12 +24,37 @@ pub struct DestinationCheck {
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location_escaped: Option<String>,
+    /// The means by which it is reached; none if it cannot be opened.
+    pub connection: Option<Connection>,
     /// True if the destination can do everything that it is there for.
     pub good: bool,
     /// Each thing that was tried.
     pub capabilities: Vec<Capability>,
     /// The leftovers of dead uploads and checks that were removed now.
     pub swept: Vec<String>,
+}
+
+/// The means by which a destination is reached.
+#[derive(Debug, Serialize)]
+pub struct Connection {
+    /// The kind of the store: `folder`, `s3`, `gs`, `az` or `sftp`.
+    pub kind: &'static str,
+    /// The server that the configuration names; none for that of the provider.
+    pub server: Option<String>,
+    /// The region of a bucket.
+    pub region: Option<String>,
+    /// The time limit of a request, in seconds.
+    pub timeout_seconds: u64,
+    /// The number of retries of a request.
+    pub retry_attempts: u32,
+    /// The number of parts that are sent at the same time.
+    pub parallel_uploads: usize,
+    /// The size of a part.
+    pub chunk_bytes: usize,
+    /// The most bytes that go out in a second.
+    pub bytes_per_second: Option<u64>,
+    /// True if every archive is read back.
+    pub read_back: bool,
 }
 
 /// The abilities of a destination. The names in JSON are part of the interface.

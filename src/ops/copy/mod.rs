@@ -112,6 +112,7 @@ pub struct FailedCopy {
 pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Result<CopyReport> {
     let (from, named) = source(context, settings, &request.from)?;
     let to = target(context, settings, &request.to)?;
+    to.require_enabled()?;
     let copying = Copying { context, from, to };
     copying.sweep()?;
     let mut report = CopyReport {

@@ -36,10 +36,15 @@ pub struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
+    /// Returns its sources, without disabled ones.
+    fn sources(&self) -> impl Iterator<Item = &'a Source> {
+        let sources = self.settings.sources.iter();
+        sources.filter(|source| source.enabled)
+    }
+
     /// Returns the names of its directories.
     pub fn directories(&self) -> impl Iterator<Item = &'a EntryName> {
-        let sources = self.settings.sources.iter();
-        let sources = sources.filter(|source| source.is_directory());
+        let sources = self.sources().filter(|source| source.is_directory());
         let there = sources.filter(|source| source.path().is_some_and(Path::is_dir));
         there.map(|source| &source.name)
     }
@@ -59,8 +64,7 @@ impl<'a> Machine<'a> {
 
     /// Returns the sources that are files, and their places.
     fn files(&self) -> impl Iterator<Item = (&'a Source, &'a Path)> {
-        let sources = self.settings.sources.iter();
-        let files = sources.filter(|source| !source.is_directory());
+        let files = self.sources().filter(|source| !source.is_directory());
         files.filter_map(|source| Some((source, source.path()?)))
     }
 
@@ -68,10 +72,10 @@ impl<'a> Machine<'a> {
         self.files().find(|(source, _)| source.name == *name)
     }
 
-    /// Returns true if `name` in an archive can be compared: no command makes it.
+    /// Returns true if `name` in an archive can be compared: no command makes it, and its source is not disabled.
     pub fn is_compared(&self, name: &EntryName) -> bool {
         let source = self.settings.source_of(name);
-        source.is_none_or(|source| source.path().is_some())
+        source.is_none_or(|source| source.path().is_some() && source.enabled)
     }
 
     /// Returns true if a command makes an entry in the folder called `directory`.
@@ -114,8 +118,9 @@ impl<'a> Machine<'a> {
 
     /// Reads the directory called `name`; `None` if there is none of that name.
     pub fn directory(&self, name: &EntryName) -> Result<Option<StagedTree>> {
-        let mut sources = self.settings.sources.iter();
-        let source = sources.find(|source| source.is_directory() && source.name == *name);
+        let source = self
+            .sources()
+            .find(|source| source.is_directory() && source.name == *name);
         let Some(source) = source else {
             return Ok(None);
         };
@@ -156,8 +161,9 @@ impl<'a> Machine<'a> {
 
     /// Returns the place of a part of the directory called `directory`.
     pub fn place(&self, directory: &EntryName, part: &SidePart) -> Option<PathBuf> {
-        let mut sources = self.settings.sources.iter();
-        let source = sources.find(|source| source.is_directory() && source.name == *directory);
+        let source = self
+            .sources()
+            .find(|source| source.is_directory() && source.name == *directory);
         match source {
             Some(source) => Some(source.path()?.join(OsStr::from_bytes(part.name.as_bytes()))),
             None => self.place_of(&part.entry),

@@ -11,6 +11,7 @@ mod request;
 mod stage;
 
 use std::{
+    ffi::OsStr,
     path::Path,
     time::{Duration, Instant},
 };
@@ -29,22 +30,24 @@ use self::{
 };
 pub use self::{
     report::{ExportReport, OutputReport},
-    request::{ExportRequest, Overwrite, Secrets, Since},
+    request::{ExportRequest, Overwrite, Reuse, Secrets},
 };
 use crate::{
     archive::writer::Level,
+    config::Settings,
     context::Context,
     error::{Failure, Kind},
     machine::{app_version, enter::Entered},
     model::{
         archive_name::ArchiveName, change_counts::Changes, digest::Digest, entry_name::EntryName,
-        manifest::Manifest, state_digest::state_digest, written::rfc3339,
+        manifest::Manifest, retention::Mark, state_digest::state_digest, written::rfc3339,
     },
+    ops::keep::keep,
     source::{
         sqlite::verdict::CheckExtent,
         tree::{self, ContentChanged},
     },
-    work::{events::ExportEvent, remarks::Remarks},
+    work::{events::ExportEvent, remark::RemarkKind, remarks::Remarks},
 };
 
 /// The outcome of an export that may find nothing to do.
@@ -156,6 +159,9 @@ pub fn export_unless(
     let archive_escaped = arrived.and_then(|arrival| arrival.archive_escaped.clone());
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| nowhere(&made.outputs))?;
+    if let Some(mark) = request.keep {
+        mark_everywhere(context, settings, &made.outputs, mark, &mut remarks);
+    }
     Ok(Exported::Made(Box::new(ExportReport {
         archive,
         archive_escaped,
@@ -173,8 +179,36 @@ pub fn export_unless(
         remarks,
         content_bytes: manifest.total_bytes(),
         changes,
+        mark: request.keep.map(Mark::text),
         duration_seconds: context.begun.elapsed().as_secs_f64(),
     })))
+}
+
+/// Marks the archive at each output that holds it. One at which this fails is left undone.
+fn mark_everywhere(
+    context: &Context,
+    settings: &Settings,
+    outputs: &[OutputReport],
+    mark: Mark,
+    remarks: &mut Remarks,
+) {
+    for output in outputs.iter().filter(|output| output.good) {
+        let marked = match output.archive_escaped {
+            None => keep(context, settings, OsStr::new(&output.archive), Some(mark)),
+            Some(_) => Err(anyhow!("its path is not UTF-8")),
+        };
+        match marked {
+            Ok(_) => context.tell(ExportEvent::Marked {
+                archive: output.archive.clone(),
+                mark: mark.to_string(),
+            }),
+            Err(error) => {
+                let reason = Failure::of(&error).message;
+                let message = format!("{} is not marked: {reason}", output.archive);
+                remarks.undone(RemarkKind::Mark, "", message);
+            }
+        }
+    }
 }
 
 /// Retry factors. If a file changes before it is packed, the export starts over. In each retry, files modified within
@@ -216,12 +250,12 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
     let (context, settings) = (around.context, around.settings);
     let Outputs { here, away, missed } = Outputs::find(settings, request)?;
     let prefix = &settings.schema.prefix;
-    let earlier = place::earlier(here.first(), context, &request.since, level, prefix)?;
+    let earlier = place::earlier(here.first(), context, &request.reuse, level, prefix)?;
     let read;
     let newest = match &earlier {
         Some(earlier) => Some(earlier.manifest()),
         None => {
-            read = place::newest_manifest(here.first(), &request.since, prefix);
+            read = place::newest_manifest(here.first(), &request.reuse, prefix);
             read.as_ref()
         }
     };

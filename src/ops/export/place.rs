@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     report::{OutputReport, failed_by},
-    request::{ExportRequest, Overwrite, Since},
+    request::{ExportRequest, Overwrite, Reuse},
 };
 use crate::{
     archive::{head::is_archive, reuse::Earlier, select::select_manifest, writer::Level},
@@ -92,7 +92,7 @@ impl Outputs {
 pub fn earlier(
     place: Option<&LocalPlace>,
     context: &Context,
-    since: &Since,
+    reuse: &Reuse,
     level: Level,
     prefix: &str,
 ) -> Result<Option<Earlier>> {
@@ -101,14 +101,14 @@ pub fn earlier(
             io::ErrorKind::NotFound => {
                 let message = format!("the archive {} does not exist", path.display());
                 let failure = Failure::new(Kind::NotFound, message);
-                anyhow::Error::new(failure.hint("leave out --since, or name an archive"))
+                anyhow::Error::new(failure.hint("leave out --reuse, or name an archive"))
             }
             _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
         })?;
         Ok(Earlier::open(file, &context.version, &level.name()))
     };
-    let folder = match (since, place) {
-        (Since::Archive(path), _) => {
+    let folder = match (reuse, place) {
+        (Reuse::Archive(path), _) => {
             let earlier = open(path)?;
             if earlier.is_none() {
                 context.tell(ExportEvent::NothingReusable {
@@ -117,9 +117,9 @@ pub fn earlier(
             }
             return Ok(earlier);
         }
-        (Since::Nothing, _) | (Since::Newest, None | Some(LocalPlace::Stdout)) => return Ok(None),
-        (Since::Newest, Some(LocalPlace::Folder(folder, _))) => folder.clone(),
-        (Since::Newest, Some(LocalPlace::File { path, .. })) => folder_of(path),
+        (Reuse::Nothing, _) | (Reuse::Newest, None | Some(LocalPlace::Stdout)) => return Ok(None),
+        (Reuse::Newest, Some(LocalPlace::Folder(folder, _))) => folder.clone(),
+        (Reuse::Newest, Some(LocalPlace::File { path, .. })) => folder_of(path),
     };
     let newest = newest_of_ours(&folder, prefix);
     Ok(newest.and_then(|path| open(&path).ok().flatten()))
@@ -129,7 +129,7 @@ pub fn earlier(
 /// archive; without a folder, that of the named archive.
 pub fn newest_manifest(
     place: Option<&LocalPlace>,
-    since: &Since,
+    reuse: &Reuse,
     prefix: &str,
 ) -> Option<Manifest> {
     let in_folder = match place {
@@ -137,9 +137,9 @@ pub fn newest_manifest(
         Some(LocalPlace::File { path, .. }) => newest_of_ours(&folder_of(path), prefix),
         Some(LocalPlace::Stdout) | None => None,
     };
-    let path = match since {
-        Since::Archive(path) => in_folder.or_else(|| Some(path.clone())),
-        Since::Newest | Since::Nothing => in_folder,
+    let path = match reuse {
+        Reuse::Archive(path) => in_folder.or_else(|| Some(path.clone())),
+        Reuse::Newest | Reuse::Nothing => in_folder,
     };
     let file = open_regular(&path?).ok()?;
     let selected = select_manifest(&file).ok()??;

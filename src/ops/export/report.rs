@@ -55,6 +55,9 @@ pub struct ExportReport {
     pub changes: Option<Changes>,
     /// True if every output is proven to hold the archive. The archive itself is good: one that is not is an error.
     pub verified: bool,
+    /// The mark of the archive: `forever`, or until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// The duration of the export in seconds.
     pub duration_seconds: f64,
 }

@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     context::Context,
     error::{Failure, Kind},
-    model::method::Method,
+    model::{method::Method, retention::Mark},
 };
 
 /// The request for an export.
@@ -22,7 +22,9 @@ pub struct ExportRequest {
     /// Further labels.
     pub tags: BTreeMap<String, String>,
     /// The earlier archive whose compressed content is reused for unchanged files.
-    pub since: Since,
+    pub reuse: Reuse,
+    /// The mark that the archive gets at every destination.
+    pub keep: Option<Mark>,
     /// The level of compression; `None` as configured.
     pub level: Option<Level>,
     /// The method that copies the database; `None` as configured.
@@ -39,7 +41,8 @@ impl ExportRequest {
             overwrite: Overwrite::Archives,
             secrets: Secrets::Included,
             tags: BTreeMap::new(),
-            since: Since::Newest,
+            reuse: Reuse::Newest,
+            keep: None,
             level: None,
             snapshot: None,
             snapshot_timeout: Duration::from_secs(60),
@@ -62,6 +65,16 @@ impl ExportRequest {
             )
         } else if self.outputs.iter().filter(is_stdout).count() > 1 {
             ("standard output is named twice", "name it once")
+        } else if self.keep.is_some() && self.outputs.iter().any(|one| is_stdout(&one)) {
+            (
+                "an archive on standard output cannot be marked",
+                "leave out --keep, or name a file, a folder or a destination",
+            )
+        } else if self.keep.is_some_and(|mark| !mark.holds(context.now)) {
+            (
+                "the mark of the archive would have ended already",
+                "name a later date",
+            )
         } else if method == Method::Pause && context.program.is_none() {
             (
                 "a service is paused by the program hookshot alone",
@@ -85,7 +98,7 @@ pub enum Overwrite {
 
 /// The earlier archive whose compressed content is reused for unchanged files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Since {
+pub enum Reuse {
     /// The newest one in the folder that the new one goes to.
     Newest,
     /// This one.

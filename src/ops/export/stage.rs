@@ -51,6 +51,12 @@ pub fn stage(
     sources.sort_by_key(turn);
     for source in sources {
         context.stop.check()?;
+        if !source.enabled {
+            context.tell(ExportEvent::SourceDisabled {
+                source: source.name.clone(),
+            });
+            continue;
+        }
         if source.privacy == Privacy::Private && request.secrets == Secrets::Excluded {
             context.tell(ExportEvent::SecretLeftOut {
                 source: source.name.clone(),
@@ -117,7 +123,7 @@ fn patterns(
     newest: Option<&Manifest>,
     remarks: &mut Remarks,
 ) -> Result<(), Failure> {
-    for glob in &settings.globs {
+    for glob in settings.globs.iter().filter(|glob| glob.template.enabled) {
         let source = &glob.template;
         let shown = source.path().unwrap_or(Path::new("")).display();
         let here: BTreeSet<&EntryName> = settings.matching(glob).map(|one| &one.name).collect();
@@ -153,7 +159,7 @@ fn patterns(
 
 /// Warns of the files of patterns that the `newest` archive has and this machine has not.
 fn warn_of_gone(settings: &Settings, newest: &Manifest, remarks: &mut Remarks) {
-    for glob in &settings.globs {
+    for glob in settings.globs.iter().filter(|glob| glob.template.enabled) {
         let here: BTreeSet<&EntryName> = settings.matching(glob).map(|one| &one.name).collect();
         let archived: Vec<&EntryName> = match glob.template.is_directory() {
             true => newest
@@ -185,8 +191,8 @@ pub fn look_back(
     remarks: &mut Remarks,
 ) {
     for source in &settings.sources {
-        let is_left_out =
-            source.privacy == Privacy::Private && request.secrets == Secrets::Excluded;
+        let is_left_out = !source.enabled
+            || source.privacy == Privacy::Private && request.secrets == Secrets::Excluded;
         let name = source.name.as_str();
         let mut said = remarks.warnings.iter();
         let is_said = said.any(|remark| remark.kind == RemarkKind::Empty && remark.entry == name);

@@ -14,7 +14,10 @@ use std::{
 use anyhow::{Context as _, Result};
 
 pub use self::report::{ExtractOutput, ExtractReport, Extracted};
-use super::entries::no_such_entry;
+use super::{
+    entries::no_such_entry,
+    patterns::{EntryPatterns, Parts},
+};
 use crate::{
     archive::{Sink, contents::DirectoryContents, listing::Listing},
     catalog::input::{ArchiveInput, damage},
@@ -41,27 +44,29 @@ use crate::{
 /// The most drafts that are open at a time; those of further entries are closed until the archive is proven.
 const MOST_OPEN: usize = 100;
 
-/// Takes the entries and directories called `names` out of an archive.
+/// Takes the entries and directories that `wanted` names or describes out of an archive; all of them without a word.
 pub fn extract(
     context: &Context,
     location: &ArchiveInput,
-    names: &[EntryName],
+    wanted: &EntryPatterns,
     output: &ExtractOutput,
     existing: Existing,
 ) -> Result<ExtractReport> {
     if let ExtractOutput::Folder(folder) = output {
         require_path(folder)?;
     }
-    // The same name twice is asked for once.
-    let mut unique: Vec<EntryName> = Vec::new();
-    for name in names {
-        if !unique.contains(name) {
-            unique.push(name.clone());
-        }
+    if let Some(names) = wanted.plain().filter(|names| !names.is_empty()) {
+        return location.first_good(context, damage, |location| {
+            extract_from(context, location, names, output, existing)
+        });
     }
-    location.first_good(context, damage, |location| {
-        extract_from(context, location, &unique, output, existing)
-    })
+    // Patterns need the manifest first, and the archive once more.
+    location
+        .repeatable(context)?
+        .first_good(context, damage, |location| {
+            let names = wanted.resolve(context, location, Parts::Files)?;
+            extract_from(context, location, &names, output, existing)
+        })
 }
 
 fn extract_from(

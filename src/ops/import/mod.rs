@@ -8,6 +8,7 @@ mod children;
 mod directory;
 mod lost;
 mod planning;
+mod present;
 mod request;
 mod room;
 mod selection;
@@ -15,6 +16,7 @@ mod targets;
 mod unpacked;
 mod unpacking;
 mod volume;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +25,10 @@ use anyhow::Result;
 use self::{archived_config::Laid, planning::plan, targets::Targets, unpacked::Unpacked};
 pub use self::{
     archived_config::{Archived, ArchivedConfig, archived_config, quoted},
+    present::is_present,
     request::{ImportRequest, KeepStaging},
     selection::Selection,
+    waiting::{is_busy, wait_until_idle},
 };
 use crate::{
     catalog::{
@@ -183,6 +187,10 @@ pub fn import(
         context.tell(RestoreEvent::DefaultDataDir {
             data_dir: settings.data_dir.clone(),
         });
+    }
+    for source in &request.selection.disabled {
+        let source = source.clone();
+        context.tell(RestoreEvent::SourceDisabled { source });
     }
     let targets = Targets::find(settings, &request.selection)?;
     if let Some(root) = &settings.elsewhere.root {

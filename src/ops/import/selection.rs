@@ -16,15 +16,24 @@ pub struct Selection {
     pub only: Vec<EntryName>,
     /// Not these, even if `only` names them.
     pub except: Vec<EntryName>,
+    /// The disabled sources of the configuration: their places are left alone.
+    pub disabled: Vec<EntryName>,
 }
 
 impl Selection {
+    /// Leaves the places of the disabled sources alone.
+    pub fn leave_disabled(&mut self, settings: &Settings) {
+        let sources = settings.sources.iter().filter(|source| !source.enabled);
+        self.disabled = sources.map(|source| source.name.clone()).collect();
+    }
+
     /// Returns true if an entry is requested.
     pub fn has(&self, name: &EntryName) -> bool {
         let directory = name.as_str().split_once('/').map(|(first, _)| first);
         let is_it = |wanted: &EntryName| wanted == name || Some(wanted.as_str()) == directory;
         let is_named = self.only.is_empty() || self.only.iter().any(is_it);
-        is_named && !self.except.iter().any(is_it)
+        let is_left_out = self.except.iter().chain(&self.disabled).any(is_it);
+        is_named && !is_left_out
     }
 
     /// Returns true if `--only` names this very entry.
@@ -34,6 +43,12 @@ impl Selection {
 
     /// Refuses a name that the archive does not have, and a part of a directory.
     pub fn check(&self, settings: &Settings, manifest: &Manifest) -> Result<()> {
+        if let Some(name) = self.only.iter().find(|name| self.disabled.contains(name)) {
+            let message = format!("the source {name} is disabled");
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("set `enabled = true` for it, or take it out with `hookshot extract`")
+                .into());
+        }
         for name in self.only.iter().chain(&self.except) {
             let source = settings.source_of(name);
             if let Some(directory) =

@@ -169,7 +169,7 @@ impl<'a> Unpacked<'a> {
         if let Some(target) = target
             && let Some(bytes) = self.config_bytes()?
         {
-            self.beside = Beside::find(target, &self.settings.schema, &bytes)?;
+            self.beside = Beside::find(target, &self.settings.written, &bytes)?;
         }
         Ok(())
     }

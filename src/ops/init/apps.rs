@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::InitReport;
+use super::{InitReport, Nightly, with_nightly};
 use crate::{
     config::Choices,
     disk::{
@@ -56,7 +56,7 @@ fn find(name: &str) -> Option<&'static App> {
 }
 
 /// Writes the configuration of the service called `name` if there is none yet.
-pub fn init(choices: &Choices, name: &str) -> Result<InitReport> {
+pub fn init(choices: &Choices, name: &str, nightly: Option<&Nightly>) -> Result<InitReport> {
     let app = find(name).ok_or_else(|| {
         Failure::new(
             Kind::Usage,
@@ -78,6 +78,7 @@ pub fn init(choices: &Choices, name: &str) -> Result<InitReport> {
         Some(folder) => placed(app, &std::path::absolute(folder)?)?,
         None => app.text.to_owned(),
     };
+    let text = with_nightly(text, nightly)?;
     let folder = folder_of(&config);
     create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     publish(&config, text.as_bytes(), Existing::Keep)?;

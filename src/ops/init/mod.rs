@@ -1,12 +1,15 @@
 //! `init`: a starter configuration and an empty database.
 
 pub mod apps;
+mod nightly;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+pub use self::nightly::Nightly;
+use super::check::CheckReport;
 use crate::{
     config::{Choices, DEFAULT_DATA_DIR, absolute},
     disk::{
@@ -26,6 +29,12 @@ pub struct InitReport {
     /// Those of them that are not UTF-8, percent-encoded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub created_escaped: Vec<String>,
+    /// The check of the destination, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckReport>,
+    /// The command that comes next, if a schedule was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 impl InitReport {
@@ -36,12 +45,14 @@ impl InitReport {
                 .map(|path| path.display().to_string())
                 .collect(),
             created_escaped: files.iter().filter_map(|path| escaped(path)).collect(),
+            check: None,
+            next: None,
         }
     }
 }
 
-/// Makes configuration, services file and database where none of them is yet.
-pub fn init(choices: &Choices) -> Result<InitReport> {
+/// Makes configuration, services file and database if none of them exists.
+pub fn init(choices: &Choices, nightly: Option<&Nightly>) -> Result<InitReport> {
     let config = choices.config_path()?;
     let services = choices
         .services
@@ -74,17 +85,22 @@ pub fn init(choices: &Choices) -> Result<InitReport> {
         );
         return Err(failure.hint("`init` is for a machine that has nothing yet; `hookshot validate` looks at what is there").into());
     }
+    let text = with_nightly(starter_config(&data_dir), nightly)?;
     for folder in [folder_of(&config), folder_of(&services), data_dir.clone()] {
         create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    publish(
-        &config,
-        starter_config(&data_dir).as_bytes(),
-        Existing::Keep,
-    )?;
+    publish(&config, text.as_bytes(), Existing::Keep)?;
     publish(&services, STARTER_SERVICES.as_bytes(), Existing::Keep)?;
     empty_database(&database)?;
     Ok(InitReport::of(&[config, services, database]))
+}
+
+/// Writes the nightly job into a starter configuration, if the user asks for it.
+fn with_nightly(starter: String, nightly: Option<&Nightly>) -> Result<String, Failure> {
+    match nightly {
+        Some(nightly) => nightly.written_into(&starter),
+        None => Ok(starter),
+    }
 }
 
 fn starter_config(data_dir: &Path) -> String {

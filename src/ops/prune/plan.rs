@@ -60,6 +60,7 @@ impl PrunePlan {
         prefix: Option<&str>,
         request: &PruneRequest,
     ) -> Result<PrunePlan> {
+        destination.require_enabled()?;
         let mut listing = destination.repository.list(prefix, Manifests::OfDays)?;
         let strays = listing.read_marks(&*destination.repository, prefix)?;
         if listing.archives.is_empty()

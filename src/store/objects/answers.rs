@@ -201,7 +201,7 @@ fn expired(end: DateTime<Utc>, answer: &HttpResponse) -> Option<RequestFault> {
     let date = answer.headers().get("date").filter(|_| is_refused)?;
     let now = DateTime::parse_from_rfc2822(date.to_str().ok()?).ok()?;
     (end <= now).then(|| {
-        RequestFault::standing(
+        RequestFault::refusal(
             format!(
                 "the shared access signature (SAS) expired at {}",
                 rfc3339(end)

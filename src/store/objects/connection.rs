@@ -190,7 +190,7 @@ fn not_through(proxy: &Proxy, server: &Server, status: u16) -> HttpError {
 
 fn no_login(proxy: &Proxy) -> RequestFault {
     let (what, hint) = proxy.login_fault();
-    RequestFault::standing(what, hint)
+    RequestFault::refusal(what, hint)
 }
 
 /// Translates a connection error about certificates or proxies into words that say more than the error.

@@ -64,8 +64,11 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     if let Some(RejectedAnswer::Foreign(what)) = http_error(error).and_then(RejectedAnswer::of) {
         return foreign(doing, what);
     }
-    if let Some(RequestFault { what, hint, .. }) = RequestFault::of(error) {
-        return Failure::new(Kind::Failed, format!("{doing}: {what}")).hint(hint.as_str());
+    if let Some(RequestFault {
+        what, hint, kind, ..
+    }) = RequestFault::of(error)
+    {
+        return Failure::new(*kind, format!("{doing}: {what}")).hint(hint.as_str());
     }
     let text = texts(error);
     let code = element(&text, "Code").unwrap_or_default();
@@ -86,6 +89,8 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     let fail_as =
         |kind, what: &str, hint: &str| Failure::new(kind, format!("{doing}: {what}")).hint(hint);
     let fail = |what: &str, hint: &str| fail_as(Kind::Failed, what, hint);
+    let forbidden = |what: &str, hint: &str| fail_as(Kind::Forbidden, what, hint);
+    let unreachable = |what: &str, hint: &str| fail_as(Kind::Unreachable, what, hint);
     if is_one_of(&NO_BUCKET) {
         let hint = "make the bucket, or look at its name, `endpoint` and `region`";
         return fail_as(Kind::NotFound, &named("no such bucket"), hint);
@@ -122,11 +127,11 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     }
     if is_one_of(&EXPIRED) || text.contains("not valid in the specified time frame") {
         let hint = "renew the key: `session_token` and the two that go with it, or the SAS token; look at the environment, too";
-        return fail(&named("the key's time is over"), hint);
+        return forbidden(&named("the key's time is over"), hint);
     }
     if is_one_of(&BAD_KEY) {
         let hint = "look at the destination's key and its secret, and at the environment";
-        return fail(&named("the store does not accept the key"), hint);
+        return forbidden(&named("the store does not accept the key"), hint);
     }
     let refused = KEYS.iter().find(|(part, _)| {
         code.contains(part) || said.as_ref().is_some_and(|said| said.contains(part))
@@ -142,7 +147,7 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     );
     if is_denied || matches!(status, Some(401 | 403)) {
         let hint = "look at the destination's key, and at what the bucket's policy allows it";
-        return fail(&named("the store refuses"), hint);
+        return forbidden(&named("the store refuses"), hint);
     }
     if text.contains("scheme is not allowed") || text.contains("BadScheme") {
         let hint = "use https, or set the destination's `allow_http = true`";
@@ -151,15 +156,15 @@ pub fn explain(error: &Error, doing: &str, timeout: Duration) -> Failure {
     if let Some(http) = http_error(error).filter(|http| RejectedAnswer::of(http).is_none()) {
         let cause = quoted(&root(http));
         return match http.kind() {
-            HttpErrorKind::Timeout => fail(
+            HttpErrorKind::Timeout => unreachable(
                 &format!("no answer within {timeout:?}"),
                 "look at the network; raise `timeout`, or take a smaller `chunk_size`",
             ),
-            HttpErrorKind::Connect => fail(
+            HttpErrorKind::Connect => unreachable(
                 &format!("no connection: {cause}"),
                 "look at `endpoint` and at the network",
             ),
-            _ => fail(
+            _ => unreachable(
                 &format!("the connection broke: {cause}"),
                 "look at the network, and try again",
             ),
@@ -258,6 +263,12 @@ mod tests {
         ] {
             let failure = told(text);
             assert!(failure.message.contains(what), "{}", failure.message);
+            let kind = match text.contains("403") {
+                true => Kind::Forbidden,
+                false if text.contains("404") => Kind::NotFound,
+                false => Kind::Failed,
+            };
+            assert_eq!(failure.kind, kind, "{text}");
             let told = failure.hint.unwrap_or_default();
             assert!(told.contains(hint), "{told}");
         }

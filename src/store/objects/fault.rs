@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt};
 
+use crate::error::Kind;
+
 /// A failure with advice. It passes through object_store as the cause of an error, and [`super::explain`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestFault {
@@ -9,6 +11,8 @@ pub struct RequestFault {
     pub what: String,
     /// The advice to the user.
     pub hint: String,
+    /// The kind of the failure.
+    pub kind: Kind,
     /// True if a retry would end the same way.
     pub is_final: bool,
     /// True if all permitted attempts failed.
@@ -21,14 +25,24 @@ impl RequestFault {
         RequestFault {
             what: what.into(),
             hint: hint.into(),
+            kind: Kind::Failed,
             is_final: true,
             is_spent: false,
         }
     }
 
-    /// Returns a fault that may pass.
+    /// Returns a refusal, which a retry would meet again.
+    pub fn refusal(what: impl Into<String>, hint: impl Into<String>) -> RequestFault {
+        RequestFault {
+            kind: Kind::Forbidden,
+            ..RequestFault::standing(what, hint)
+        }
+    }
+
+    /// Returns a fault of the network, which may pass.
     pub fn passing(what: impl Into<String>, hint: impl Into<String>) -> RequestFault {
         RequestFault {
+            kind: Kind::Unreachable,
             is_final: false,
             ..RequestFault::standing(what, hint)
         }

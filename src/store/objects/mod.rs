@@ -213,7 +213,7 @@ impl Store for Objects {
             match self.sweep_marker(&name, maker) {
                 Ok(archive) => swept.extend(archive),
                 // One that cannot be removed must not block the others.
-                Err(error) if Failure::of(&error).kind == Kind::Failed => {
+                Err(error) if Failure::of(&error).kind.is_failed() => {
                     failed.get_or_insert(error);
                 }
                 Err(error) => return Err(error),

@@ -46,6 +46,7 @@ impl ServerFolder {
         let message = format!("{doing}: {text}");
         let says = |word: &str| text.contains(word);
         let takes_passwords = says("password") || says("keyboard-interactive");
+        let kind = kind_of(fault);
         let hint = match fault {
             SftpFault::Full(_) => return full(message).into(),
             SftpFault::Unreached(_) if says("cannot start ssh") => {
@@ -85,7 +86,7 @@ impl ServerFolder {
             SftpFault::Replaced => "try again with what is there now",
             SftpFault::Refused(Refusal::Denied, _) | SftpFault::Unmade(..) => {
                 let hint = self.where_logins_begin();
-                return Failure::new(Kind::Failed, message).hint(hint).into();
+                return Failure::new(kind, message).hint(hint).into();
             }
             SftpFault::Unnamed(_) => {
                 "have the server let the account rename files: an archive gets its name only when it is proven"
@@ -94,7 +95,7 @@ impl ServerFolder {
                 "look at the folder on the server: its owner, its mode, its space, its quota"
             }
         };
-        Failure::new(Kind::Failed, message).hint(hint).into()
+        Failure::new(kind, message).hint(hint).into()
     }
 
     /// Returns a hint that a server may show other folders than its shell does, with the folder that `~/` stands for.
@@ -122,4 +123,57 @@ impl ServerFolder {
 fn full(message: String) -> Failure {
     Failure::new(Kind::Space, message)
         .hint("free some space there, or prune; nothing of this archive stays")
+}
+
+/// Returns the kind of the failure that a fault is.
+fn kind_of(fault: &SftpFault) -> Kind {
+    match fault {
+        SftpFault::Unreached(why) if why.contains("cannot start ssh") => Kind::ToolMissing,
+        SftpFault::Unreached(why) if why.contains("Permission denied") => Kind::Forbidden,
+        // The server answers, and is another one or offers something else.
+        SftpFault::Unreached(why)
+            if why.contains(CHANGED)
+                || why.contains("Host key verification failed")
+                || why.contains("subsystem request failed") =>
+        {
+            Kind::Failed
+        }
+        SftpFault::Unreached(_) | SftpFault::Broken(_) | SftpFault::Late(_) => Kind::Unreachable,
+        SftpFault::Refused(Refusal::Denied, _) => Kind::Forbidden,
+        SftpFault::Unmade(_, fault) | SftpFault::Unnamed(fault) => kind_of(fault),
+        _ => Kind::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_has_the_kind_that_programs_branch_on() {
+        let unreached = |why: &str| SftpFault::Unreached(why.to_owned());
+        let denied = SftpFault::Refused(Refusal::Denied, "no".to_owned());
+        for (fault, kind) in [
+            (
+                unreached("cannot start ssh: No such file"),
+                Kind::ToolMissing,
+            ),
+            (
+                unreached("me@host: Permission denied (publickey)."),
+                Kind::Forbidden,
+            ),
+            (unreached("Host key verification failed."), Kind::Failed),
+            (
+                unreached("connect to host h port 22: Connection refused"),
+                Kind::Unreachable,
+            ),
+            (
+                SftpFault::Unmade("a".to_owned(), Box::new(denied)),
+                Kind::Forbidden,
+            ),
+            (SftpFault::Missing, Kind::Failed),
+        ] {
+            assert_eq!(kind_of(&fault), kind, "{fault}");
+        }
+    }
 }

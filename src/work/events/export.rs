@@ -9,6 +9,16 @@ use crate::model::entry_name::EntryName;
 pub enum ExportEvent {
     /// The export begins.
     Begun,
+    /// A disabled source is left out.
+    SourceDisabled {
+        /// Its name.
+        source: EntryName,
+    },
+    /// A disabled destination of the configuration gets no archive.
+    DestinationDisabled {
+        /// Its name, as messages have it.
+        destination: String,
+    },
     /// A secret source is left out on request.
     SecretLeftOut {
         /// Its name.
@@ -71,6 +81,13 @@ pub enum ExportEvent {
     NotPaused {
         /// The reason.
         reason: String,
+    },
+    /// The archive has a mark at a destination.
+    Marked {
+        /// The archive there.
+        archive: String,
+        /// The mark, in words.
+        mark: String,
     },
     /// A file changed before it was packed: the export starts over.
     StartedOver {

@@ -47,6 +47,18 @@ pub enum RestoreEvent {
         /// The root.
         root: PathBuf,
     },
+    /// The state is here already: there is nothing to import.
+    Present,
+    /// The import waits until nothing is at work on the state.
+    Waiting {
+        /// The work.
+        reason: String,
+    },
+    /// A source is disabled: its place is left alone.
+    SourceDisabled {
+        /// Its name.
+        source: EntryName,
+    },
     /// The archive is unpacked and verified.
     Unpacked {
         /// The hookshot that made it.
