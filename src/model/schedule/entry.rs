@@ -193,7 +193,7 @@ fn clock(time: &str) -> Option<String> {
 fn weekdays(text: &str) -> Option<String> {
     let number = |name: &str| {
         let is_meant = |day: &&str| *name == **day || name == &day[..3];
-        DAYS.iter().position(|day| is_meant(&day))
+        DAYS.iter().position(is_meant)
     };
     let mut days = Vec::new();
     for part in text.split(',') {
