@@ -57,7 +57,7 @@ impl FilesInAnyOrder {
         places.settle()?;
         Ok(FilesInAnyOrder {
             listing: listing.clone(),
-            left: places.len(),
+            left: places.count(),
             places,
             keys,
             came: Marks::new(lines.end(), scratch)?,

@@ -54,7 +54,7 @@ impl PairIndex {
     }
 
     /// Returns the number of pairs.
-    pub fn len(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.stored + self.pairs.len() as u64
     }
 
@@ -174,7 +174,7 @@ mod tests {
                     index.settle().expect("written");
                 }
             }
-            prop_assert_eq!(index.len(), keys.len() as u64);
+            prop_assert_eq!(index.count(), keys.len() as u64);
             for key in (0..8).chain(keys.iter().copied().step_by(97)) {
                 let numbers = keys.iter().enumerate().rev().filter(|(_, other)| **other == key);
                 let numbers: Vec<u64> = numbers.map(|(number, _)| number as u64).collect();

@@ -266,7 +266,7 @@ impl Whereabouts {
         self.listed = next.finish()?;
         self.known = Some(known);
         if relisted != Relisted::Nothing {
-            let most = self.places.names.len().saturating_mul(2);
+            let most = self.places.names.count().saturating_mul(2);
             self.most_places = self.most_places.max(most);
         }
         Ok(relisted)
@@ -274,7 +274,7 @@ impl Whereabouts {
 
     /// Forgets all places if they are many: most of them are old. They are found again if they are needed.
     fn forget_if_many(&mut self) {
-        if self.places.names.len() > self.most_places {
+        if self.places.names.count() > self.most_places {
             self.places = Places::new(&self.scratch);
             self.listed = self.first.clone();
             self.listed_alone.clear();
