@@ -152,7 +152,7 @@ fn dispatch(
             &app.context.events,
         )?;
     }
-    let scheduled = ScheduledRun::begin(&app.context, &app.choices)?;
+    let scheduled = ScheduledRun::begin(&app.context, &app.choices, arguments.verb.job())?;
     let result = arguments.verb.run(&app);
     if let Some(run) = scheduled {
         let failure = result.as_ref().err().map(Failure::of);

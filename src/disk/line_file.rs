@@ -8,18 +8,26 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 
 use super::{
     folder_of, open_regular,
-    publish::{Existing, publish},
+    publish::{Draft, Existing},
     sync_folder,
 };
 
 /// The most bytes of a line that is read; a longer one is skipped.
 const MOST_LINE_BYTES: u64 = 4 << 20;
+
+/// The beginning of the name of a draft, on file systems that know no files without names.
+const DRAFT: &str = ".lines-";
+/// The longest time to wait for another process that appends.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The time between two attempts.
+const TICK: Duration = Duration::from_millis(5);
 
 /// A file of lines, 0600. It need not exist.
 #[derive(Debug, Clone)]
@@ -55,8 +63,7 @@ impl LineFile {
             kept.by_ref().for_each(|line| fresh.extend_from_slice(line));
             fresh.extend_from_slice(line.as_bytes());
             fresh.push(b'\n');
-            return publish(&self.path, &fresh, Existing::Replace)
-                .with_context(|| self.failing("write"));
+            return self.replace(&fresh).with_context(|| self.failing("write"));
         }
         let append = |file: &mut File| -> io::Result<()> {
             if whole < text.len() {
@@ -68,7 +75,7 @@ impl LineFile {
         };
         append(&mut file)
             .inspect_err(|_| {
-                // What was written of the line is not a line.
+                // A part of a line is removed.
                 let _ = file.set_len(whole as u64);
             })
             .with_context(|| self.failing("write"))
@@ -103,7 +110,7 @@ impl LineFile {
             let mut options = OpenOptions::new();
             options.read(true).write(true).mode(0o600);
             // A link is not followed: the file is ours, or it is refused.
-            options.custom_flags(nix::libc::O_NOFOLLOW);
+            options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
             let file = match options.open(&self.path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     match options.clone().create_new(true).open(&self.path) {
@@ -117,7 +124,10 @@ impl LineFile {
                 }
                 opened => opened?,
             };
-            fs2::FileExt::lock_exclusive(&file)?;
+            if !file.metadata()?.is_file() {
+                return Err(io::Error::other("it is not a regular file"));
+            }
+            hold(&file)?;
             // Another process may have replaced it since it was opened.
             let (held, named) = (file.metadata()?, self.path.symlink_metadata());
             if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
@@ -126,14 +136,36 @@ impl LineFile {
         }
     }
 
+    fn replace(&self, text: &[u8]) -> io::Result<()> {
+        let mut draft = Draft::create_as(&folder_of(&self.path), DRAFT)?;
+        draft.file().write_all(text)?;
+        draft.publish(&self.path, Existing::Replace)
+    }
+
     fn failing(&self, what: &str) -> String {
         format!("cannot {what} {}", self.path.display())
+    }
+}
+
+/// Takes the lock of the file, which other processes hold for a moment only.
+fn hold(file: &File) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match fs2::FileExt::try_lock_exclusive(file) {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock && begun.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(TICK);
+            }
+            held => return held,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::publish::publish;
 
     fn lines(file: &LineFile) -> Vec<String> {
         let mut lines = Vec::new();

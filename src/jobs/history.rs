@@ -45,23 +45,31 @@ impl History {
     pub fn read(&self) -> Result<Vec<RunRecord>> {
         let mut runs: Vec<RunRecord> = Vec::new();
         let mut known: HashMap<String, usize> = HashMap::new();
+        let mut failed = None;
         for folder in self.places.existing() {
-            LineFile::new(folder.join(FILE)).read(&mut |line| {
+            let read = LineFile::new(folder.join(FILE)).read(&mut |line| {
                 let Ok(record) = serde_json::from_slice::<RunRecord>(line) else {
                     return;
                 };
                 match known.get(&record.run_id) {
-                    Some(_) if record.result == RunResult::Running => {}
+                    // An end is an end, in whatever file it stands.
+                    Some(&at)
+                        if record.result == RunResult::Running
+                            && runs[at].result != RunResult::Running => {}
                     Some(&at) => runs[at] = record,
                     None => {
                         known.insert(record.run_id.clone(), runs.len());
                         runs.push(record);
                     }
                 }
-            })?;
+            });
+            failed = read.err().or(failed);
         }
         runs.sort_by_key(|run| run.started_at);
-        Ok(runs)
+        match failed {
+            Some(error) if runs.is_empty() => Err(error),
+            _ => Ok(runs),
+        }
     }
 
     /// Returns the newest run of a job that has ended, if there is one.

@@ -1,8 +1,10 @@
 //! Verbs in sequence, unattended: the nightly job, what happens around it, and what is remembered of it.
 
 pub mod backup;
+pub mod configs;
 pub mod history;
 pub mod hooks;
+pub mod lock;
 pub mod metrics;
 pub mod notify;
 pub mod places;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::{history::History, places::JobPlaces};
+use super::{history::History, lock::is_locked};
 use crate::{
     config::Settings,
     context::Context,
@@ -81,7 +81,7 @@ impl Runs {
         let is_open = |run: &RunRecord| run.result == RunResult::Running && run.job != Job::Status;
         let newest = all.iter().rposition(is_open);
         let living = match newest {
-            Some(at) if JobPlaces::of(context, settings).is_locked()? => Some(at),
+            Some(at) if is_locked(settings)? => Some(at),
             _ => None,
         };
         Ok(Runs { all, living })

@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::{
     history::History,
+    lock::{JobLock, lock},
     notify,
-    places::{JobLock, JobPlaces},
 };
 use crate::{
     config::{Choices, Settings},
@@ -24,10 +25,11 @@ use crate::{
     work::events::JobEvent,
 };
 
-/// The variable that names the job of a run that a schedule started.
-pub const VARIABLE: &str = "HOOKSHOT_JOB";
+pub use crate::work::shell::JOB as VARIABLE;
 /// The time to wait for another job of the same configuration.
 const WAIT: Duration = Duration::from_secs(3600);
+/// The longest time that a run which takes no lock may last.
+const DAY: TimeDelta = TimeDelta::days(1);
 /// Exit codes that leave parts undone.
 const PARTIAL: u8 = 3;
 
@@ -42,35 +44,41 @@ pub struct ScheduledRun<'a> {
 }
 
 impl<'a> ScheduledRun<'a> {
-    /// Begins the run of the job that the environment names; `None` if it names none that is recorded here.
-    pub fn begin(context: &'a Context, choices: &Choices) -> Result<Option<ScheduledRun<'a>>> {
-        let named = context.environment.get(VARIABLE).unwrap_or_default();
-        let job = Job::NAMES.iter().find(|(name, _)| *name == named);
-        let Some((_, job)) = job.filter(|(_, job)| !matches!(job, Job::Backup | Job::Drill)) else {
+    /// Begins a run of `verb`, which is a job, if the environment says that a schedule started it. `backup` records
+    /// itself.
+    pub fn begin(
+        context: &'a Context,
+        choices: &Choices,
+        verb: Option<Job>,
+    ) -> Result<Option<ScheduledRun<'a>>> {
+        let named = context.environment.get(VARIABLE);
+        let job = verb.filter(|job| named == Some(job.name()));
+        let Some(job) = job.filter(|job| !matches!(job, Job::Backup | Job::Drill)) else {
             return Ok(None);
         };
         let settings = Settings::load(choices)?;
-        // A look at the destinations changes nothing: it waits for no other job.
+        // What only reads keeps no other job waiting.
         let lock = match job {
-            Job::Status => None,
-            _ => Some(JobPlaces::of(context, &settings).lock(context, WAIT)?),
+            Job::Prune => Some(lock(context, &settings, WAIT)?),
+            _ => None,
         };
         let history = History::of(context, &settings);
         let runs = history.read().unwrap_or_default();
+        close(context, &history, &runs, job);
         let mut run = ScheduledRun {
             context,
             record: RunRecord {
                 host: context.hostname.clone(),
                 app: Some(settings.schema.app.clone()),
-                ..RunRecord::begun(Uuid::new_v4().to_string(), *job, context.now)
+                ..RunRecord::begun(Uuid::new_v4().to_string(), job, context.now)
             },
-            earlier: History::last(&runs, *job).map(|run| run.result),
+            earlier: History::last(&runs, job).map(|run| run.result),
             settings,
             history,
             _lock: lock,
         };
         run.append();
-        if *job != Job::Status {
+        if job != Job::Status {
             run.notify(Occasion::Start);
         }
         Ok(Some(run))
@@ -90,7 +98,8 @@ impl<'a> ScheduledRun<'a> {
             let message = failure.map(|failure| self.context.runner.masked(&failure.message));
             let message = message.unwrap_or_else(|| format!("{job} ended with exit code {code}"));
             self.record.error = Some(message);
-            let hint = failure.and_then(|failure| failure.hint.clone());
+            let hint = failure.and_then(|failure| failure.hint.as_deref());
+            let hint = hint.map(|hint| self.context.runner.masked(hint));
             let hint = hint.or_else(|| {
                 Some(format!(
                     "run `hookshot {job}` by hand: it says what is wrong"
@@ -122,5 +131,25 @@ impl<'a> ScheduledRun<'a> {
 
     fn notify(&self, occasion: Occasion) {
         notify::send(self.context, &self.settings, occasion, &self.record);
+    }
+}
+
+/// Ends the records of earlier runs of the job that were killed: the lock keeps living ones of `prune` out, and no other
+/// takes longer than a day.
+fn close(context: &Context, history: &History, runs: &[RunRecord], job: Job) {
+    let is_dead = |run: &&RunRecord| {
+        let age = context.now.signed_duration_since(run.started_at);
+        run.job == job && run.result == RunResult::Running && (job == Job::Prune || age > DAY)
+    };
+    for run in runs.iter().filter(is_dead) {
+        let ended = RunRecord {
+            result: RunResult::Failure,
+            error: Some("the run was killed before its end".to_owned()),
+            ..run.clone()
+        };
+        if let Err(error) = history.append(&ended) {
+            let reason = format!("{error:#}");
+            context.tell(JobEvent::HistoryFails { reason });
+        }
     }
 }

@@ -100,6 +100,8 @@ pub struct DestinationRecord {
     pub removed: Vec<String>,
     /// The archives of earlier runs that it holds now.
     pub caught_up: Vec<String>,
+    /// Archives that it did not get, and that no destination holds any more.
+    pub gone: Vec<String>,
 }
 
 /// One execution of a job. Every key is written; an unknown value is null.
@@ -123,7 +125,7 @@ pub struct RunRecord {
     /// Its exit code; `None` while it runs, and after a kill.
     #[serde(default)]
     pub exit_code: Option<u8>,
-    /// The name of the archive. While the run lasts, the name that the archive is to have.
+    /// The name of the archive. While the run lasts, and after an interruption, the name that it was to have.
     #[serde(default)]
     pub archive: Option<String>,
     /// The size of the archive in bytes.

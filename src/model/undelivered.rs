@@ -8,7 +8,7 @@ use super::run_record::{Job, RunRecord};
 
 /// Returns the archives that runs since `since` made and that `destination` did not get, the oldest first.
 ///
-/// A run that was killed is one that delivered nothing: whether its archive is there is for the caller to look up.
+/// Of a run that was killed, the caller looks up which destinations hold the archive.
 pub fn undelivered(runs: &[RunRecord], destination: &str, since: DateTime<Utc>) -> Vec<String> {
     let mut owed: Vec<&str> = Vec::new();
     let mut arrived: BTreeSet<&str> = BTreeSet::new();
@@ -17,7 +17,8 @@ pub fn undelivered(runs: &[RunRecord], destination: &str, since: DateTime<Utc>) 
         let Some(here) = here.find(|here| here.name == destination) else {
             continue;
         };
-        arrived.extend(here.caught_up.iter().map(String::as_str));
+        let settled = here.caught_up.iter().chain(&here.gone);
+        arrived.extend(settled.map(String::as_str));
         let Some(archive) = run.archive.as_deref() else {
             continue;
         };

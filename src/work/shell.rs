@@ -39,6 +39,8 @@ use crate::{
 
 /// The variable that marks a command around the work, and the processes that it starts.
 pub const MARK: &str = "HOOKSHOT_COMMAND";
+/// The variable that names the job of a run that a schedule started. Commands do not inherit it.
+pub const JOB: &str = "HOOKSHOT_JOB";
 /// The exit code of a command that a closed pipe ended, as a shell reports it.
 pub const BROKEN_PIPE: i32 = 128 + 13;
 /// The time limit of a command that answers a question: a version, or the state of a service.
@@ -317,6 +319,8 @@ impl Runner {
             }
         };
         let mut process = call.command.command(&self.starter);
+        // A command that calls hookshot is not the job itself.
+        process.env_remove(JOB);
         process
             .stdin(call.input)
             .stdout(output_writer)

@@ -120,8 +120,16 @@ fn archives(folder: &Path) -> Vec<String> {
 
 /// Replaces the folder of a destination by a file, so that nothing can be written there.
 fn break_down(folder: &Path) {
-    fs::rename(folder, folder.with_extension("away")).expect("moved");
+    let _ = fs::rename(folder, folder.with_extension("away"));
     fs::write(folder, "no folder").expect("written");
+}
+
+/// Puts the folder back, or an empty one.
+fn mend_or_make(folder: &Path) {
+    fs::remove_file(folder).expect("removed");
+    if fs::rename(folder.with_extension("away"), folder).is_err() {
+        fs::create_dir(folder).expect("a folder");
+    }
 }
 
 fn mend(folder: &Path) {
@@ -467,7 +475,7 @@ fn a_state_that_did_not_change_needs_no_archive() {
         );
         assert_eq!(note["sha256"], night.history()[1]["sha256"]);
     }
-    // A note says the digest of an archive that no run made, too.
+    // The note before knows the digest if the history is lost.
     fs::remove_file(
         night
             .service
@@ -604,4 +612,170 @@ fn a_destination_of_a_higher_tier_gets_an_archive_when_its_time_has_come() {
         2
     );
     assert_eq!(archives(&night.two).len(), 2);
+}
+
+#[test]
+fn an_after_hook_is_told_that_the_export_failed() {
+    let night = Night::new("", &[]);
+    let says = night.says("$HOOKSHOT_STAGE $HOOKSHOT_RESULT $HOOKSHOT_EXIT_CODE $HOOKSHOT_ERROR");
+    night.configure(
+        "",
+        &["after", "success", "failure"].map(|stage| (stage, says.as_str())),
+    );
+    fs::remove_file(night.notes()).expect("removed");
+    let report = night.json(&[], 10);
+    assert_eq!(
+        (&report["result"], &report["archive"]),
+        (&"failure".into(), &Value::Null)
+    );
+    let said = night.said();
+    assert!(
+        said.starts_with("after failure 10 notes is missing"),
+        "{said}"
+    );
+    assert!(
+        said.contains("\nfailure failure 10 ") && !said.contains("success"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_history_that_cannot_be_read_or_kept_does_not_hide_another_failure() {
+    let night = Night::new("", &[]);
+    let home = night
+        .service
+        .config
+        .parent()
+        .expect("a folder")
+        .join(".hookshot");
+    fs::create_dir(&home).expect("a folder");
+    // A pipe is not a history, and reading it would take for ever.
+    nix::unistd::mkfifo(&home.join("history.jsonl"), nix::sys::stat::Mode::S_IRWXU)
+        .expect("a pipe");
+    let report = night.json(&[], 3);
+    assert_eq!(report["result"], "partial");
+    assert_eq!(archives(&night.one).len(), 1);
+    let message = report["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("the history is not complete"), "{message}");
+    fs::remove_file(night.notes()).expect("removed");
+    assert_eq!(night.json(&[], 10)["result"], "failure");
+}
+
+#[test]
+fn a_run_without_a_destination_whose_time_has_come_stops_no_service() {
+    let night = Night::new("", &[]);
+    let says = night.says("$HOOKSHOT_STAGE $HOOKSHOT_RESULT");
+    night.configure(
+        "",
+        &[("before", &says), ("after", &says), ("finally", &says)],
+    );
+    let text = fs::read_to_string(&night.service.config).expect("read");
+    let every = |name: &str| format!("[backup.destinations.{name}]\nevery = \"0 0 29 2 *\"\n");
+    let mut text = text;
+    for name in ["one", "two"] {
+        text = text.replace(&format!("[backup.destinations.{name}]\n"), &every(name));
+    }
+    fs::write(&night.service.config, text).expect("written");
+    night.run(&[], 0);
+    fs::remove_file(night.service.machine.path("said")).expect("removed");
+    let report = night.json(&[], 0);
+    assert_eq!(
+        (&report["result"], &report["skipped"]),
+        (&"skipped".into(), &"not_due".into())
+    );
+    assert_eq!(night.said(), "finally skipped\n");
+    // An archive of a clock that was wrong does not keep the tier waiting.
+    for folder in [&night.one, &night.two] {
+        let archive = archives(folder).pop().expect("one");
+        fs::rename(
+            folder.join(archive),
+            folder.join("shop-20990101-000000.tar.gz"),
+        )
+        .expect("moved");
+    }
+    assert_eq!(
+        night.json(&[], 0)["destinations"]
+            .as_array()
+            .expect("two")
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_destination_is_a_folder_and_is_named_once() {
+    let night = Night::new("", &[]);
+    let missing = night.service.machine.path("missing");
+    let missing = missing.to_str().expect("UTF-8");
+    for _ in 0..2 {
+        night.run(&[missing], 0);
+    }
+    assert_eq!(archives(Path::new(missing)).len(), 2);
+    night.run(&["@one/"], 0);
+    night.run(&["@one/latest"], 2).says("names an archive");
+    night.run(&["/srv/x.tar.gz"], 2).says("names an archive");
+    night.run(&["@one", "@one"], 2).says("one is named twice");
+    let one = night.one.to_str().expect("UTF-8");
+    night
+        .run(&["@one", one], 2)
+        .says("are the same destination");
+}
+
+#[test]
+fn an_archive_that_was_stored_without_a_proof_is_verified_before_it_counts() {
+    let night = Night::new("", &[]);
+    break_down(&night.two);
+    let missed = night.json(&[], 17)["archive"].clone();
+    let missed = missed.as_str().expect("a name");
+    mend_or_make(&night.two);
+    // The same name and size, and other bytes.
+    let mut bytes = fs::read(night.one.join(missed)).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(night.two.join(missed), bytes).expect("written");
+    let report = night.json(&[], 3);
+    assert_eq!(
+        report["destinations"][1]["caught_up"],
+        Value::from(Vec::<Value>::new())
+    );
+    fs::remove_file(night.two.join(missed)).expect("removed");
+    let report = night.json(&[], 0);
+    assert_eq!(
+        report["destinations"][1]["caught_up"],
+        Value::from(vec![missed])
+    );
+}
+
+#[test]
+fn several_configurations_run_one_after_the_other_with_one_summary() {
+    let night = Night::new("", &[]);
+    let folder = night
+        .service
+        .config
+        .parent()
+        .and_then(Path::parent)
+        .expect("a folder");
+    let text = fs::read_to_string(&night.service.config).expect("read");
+    // One that fails, and one of another service, beside a file of another kind.
+    write(
+        &folder.join("broken/config.toml"),
+        &text.replace("notes", "missing"),
+    );
+    let other = text.replace("prefix = \"shop\"", "prefix = \"other\"");
+    write(&folder.join("other.toml"), &other);
+    write(&folder.join("services.toml"), "[services.x]\n");
+    let report = night.json(&["--all-configs", folder.to_str().expect("UTF-8")], 10);
+    let runs = report["runs"].as_array().expect("runs");
+    let codes: Vec<&Value> = runs.iter().map(|run| &run["exit_code"]).collect();
+    assert_eq!(codes, [10, 0, 0]);
+    assert!(runs[0]["error"].is_string() && runs[1]["report"]["archive"].is_string());
+    let message = report["error"]["message"].as_str().expect("a message");
+    assert!(
+        message.starts_with("1 of 3 configurations failed"),
+        "{message}"
+    );
+    assert_eq!(archives(&night.one).len(), 2);
+    let empty = night.service.machine.path("empty");
+    fs::create_dir(&empty).expect("a folder");
+    night.run(&["--all-configs", empty.to_str().expect("UTF-8")], 10);
 }

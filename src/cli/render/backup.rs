@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{printer::Printer, table::table};
 use crate::{
     cli::size::size,
-    jobs::backup::{BackupPlan, BackupReport},
+    jobs::backup::{BackupPlan, BackupReport, SeveralReport},
     model::{
         entry_name::printable,
         run_record::{RunResult, SkipReason},
@@ -15,6 +15,24 @@ use crate::{
 /// Shows the report, and returns the exit code.
 pub fn show(printer: &Printer, report: &BackupReport) -> Result<u8> {
     printer.report_with(report, report.failure.as_ref(), || lines(report))
+}
+
+/// Shows the runs of several configurations, and returns the exit code.
+pub fn show_all(printer: &Printer, report: &SeveralReport) -> Result<u8> {
+    printer.report_with(report, report.failure.as_ref(), || {
+        let mut out = String::new();
+        for run in &report.runs {
+            out.push_str(&format!("{}\n", printable(&run.config)));
+            match (&run.report, &run.error) {
+                (Some(report), _) => out.push_str(&lines(report)),
+                (None, error) => {
+                    let error = error.as_deref().unwrap_or_default();
+                    out.push_str(&format!("not begun: {}\n", printable(error)));
+                }
+            }
+        }
+        out
+    })
 }
 
 /// Shows the plan, and returns the exit code.
@@ -49,20 +67,20 @@ fn lines(report: &BackupReport) -> String {
     let archive = report.archive.as_deref().map(printable).unwrap_or_default();
     let bytes = report.size_bytes.map(size).unwrap_or_default();
     out.push_str(&match (report.result, report.skipped) {
-        (_, Some(SkipReason::Unchanged)) => {
+        (RunResult::Skipped, Some(SkipReason::Unchanged)) => {
             format!("skipped in {seconds:.1} s: nothing changed since {archive}\n")
         }
-        (_, Some(SkipReason::Hook)) => {
+        (RunResult::Skipped, Some(SkipReason::Hook)) => {
             format!("skipped in {seconds:.1} s: a before hook asked for it\n")
         }
-        (_, Some(SkipReason::NotDue)) => {
+        (RunResult::Skipped, Some(SkipReason::NotDue)) => {
             format!("skipped in {seconds:.1} s: the time of no destination has come\n")
         }
-        (RunResult::Success, None) => format!("success in {seconds:.1} s: {archive}, {bytes}\n"),
-        (RunResult::Partial, None) => {
+        (RunResult::Success, _) => format!("success in {seconds:.1} s: {archive}, {bytes}\n"),
+        (RunResult::Partial, _) => {
             format!("partial in {seconds:.1} s: {archive}, {bytes}; parts were left undone\n")
         }
-        (RunResult::Failure | RunResult::Running | RunResult::Skipped, None) => {
+        (RunResult::Failure | RunResult::Running | RunResult::Skipped, _) => {
             format!("failure in {seconds:.1} s\n")
         }
     });
@@ -87,6 +105,12 @@ fn plan_lines(plan: &BackupPlan) -> String {
             out.push_str(&format!(
                 "{name}: would get {} of an earlier run\n",
                 printable(archive)
+            ));
+        }
+        if let Some(reason) = &destination.not_pruned {
+            out.push_str(&format!(
+                "{name}: nothing would be removed: {}\n",
+                printable(reason)
             ));
         }
         for archive in &destination.remove {

@@ -1,6 +1,6 @@
 //! `hookshot backup`.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::Result;
 use clap::{Args, builder::NonEmptyStringValueParser};
@@ -9,7 +9,10 @@ use super::export::{labels, parse_tag};
 use crate::{
     catalog::target::Target,
     cli::{app::App, render},
-    jobs::backup::{BackupMode, BackupRequest, IfUnchanged, OldArchives, backup, plan},
+    jobs::{
+        backup::{BackupMode, BackupRequest, IfUnchanged, OldArchives, backup, backup_all, plan},
+        configs,
+    },
     model::{quantity::TimeLimit, retention::Mark},
     work::events::ExportEvent,
 };
@@ -24,7 +27,8 @@ use crate::{
     hookshot backup @offsite                      # to this one alone\n  \
     hookshot backup --if-changed                  # no archive if nothing changed\n  \
     hookshot backup --dry-run                     # what a run would do\n  \
-    hookshot backup --lock-wait 1h                # wait for a run that is at work")]
+    hookshot backup --lock-wait 1h                # wait for a run that is at work\n  \
+    hookshot backup --all-configs /etc/hookshot   # several services, with one summary")]
 pub struct BackupArguments {
     /// `@DESTINATION`, URLs or folders [env: HOOKSHOT_TO] [default: [backup] to]
     #[arg(value_name = "DESTINATION")]
@@ -50,6 +54,10 @@ pub struct BackupArguments {
     /// Show what a run would do, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Run the job of each configuration in this folder, one after the other: *.toml with a section [backup], and
+    /// */config.toml
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "destinations"])]
+    all_configs: Option<PathBuf>,
     /// Wait this long for a run of this configuration that is at work: 10m, 1h
     #[arg(long, value_name = "TIME", default_value = "0s")]
     lock_wait: TimeLimit,
@@ -88,6 +96,11 @@ impl BackupArguments {
             },
             lock_wait: self.lock_wait.duration(),
         };
+        if let Some(folder) = &self.all_configs {
+            let configs = configs::find(std::slice::from_ref(folder))?;
+            let report = backup_all(&app.context, &app.choices, &configs, &request)?;
+            return render::backup::show_all(&app.printer, &report);
+        }
         match request.mode {
             BackupMode::Plan => {
                 let plan = plan(&app.context, &app.choices, &request)?;

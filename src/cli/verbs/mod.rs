@@ -35,6 +35,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::app::App;
+use crate::model::run_record::Job;
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -74,6 +75,17 @@ impl Verb {
             self,
             Verb::Export(_) | Verb::Backup(_) | Verb::Import(_) | Verb::Rollback(_)
         ) || matches!(self, Verb::Diff(diff) if diff.other.is_none())
+    }
+
+    /// Returns the job that it is if a schedule starts it.
+    pub fn job(&self) -> Option<Job> {
+        match self {
+            Verb::Backup(_) => Some(Job::Backup),
+            Verb::Prune(_) => Some(Job::Prune),
+            Verb::Verify(_) => Some(Job::Verify),
+            Verb::Status(_) => Some(Job::Status),
+            _ => None,
+        }
     }
 
     /// Runs it, and returns the exit code.

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 
 use super::place::Place;
 use crate::{
+    archive::reader::Discard,
     catalog::{each::Hosts, filter::ArchiveFilter},
     config::Settings,
     context::Context,
@@ -24,8 +25,8 @@ pub fn owed(context: &Context, settings: &Settings, runs: &[RunRecord], name: &s
     undelivered(runs, name, since)
 }
 
-/// Brings the archives that `place` is owed from the places that hold them, and notes what arrived in `record`. An
-/// archive that no other place holds is owed no longer. Returns the failures.
+/// Brings the archives that `place` is owed from the places that hold them, and notes in `record` what arrived and what is
+/// gone everywhere. Returns the failures.
 pub fn catch_up(
     context: &Context,
     settings: &Settings,
@@ -39,7 +40,7 @@ pub fn catch_up(
         context.stop.check()?;
         match bring(context, settings, archive, place, others) {
             Ok(true) => record.caught_up.push(archive.clone()),
-            Ok(false) => {}
+            Ok(false) => record.gone.push(archive.clone()),
             Err(error) => {
                 let failure = Failure::of(&error);
                 if matches!(failure.kind, Kind::Interrupted(_)) {
@@ -61,7 +62,7 @@ pub fn catch_up(
     Ok(faults)
 }
 
-/// Brings one archive; returns false if no other place holds it.
+/// Brings one archive, or verifies the one that is there already; returns false if no place holds it.
 fn bring(
     context: &Context,
     settings: &Settings,
@@ -69,24 +70,23 @@ fn bring(
     place: &Place,
     others: &[Place],
 ) -> Result<bool> {
-    let size = |place: &Place| -> Result<Option<u64>> {
-        let found = place.open(context, settings)?.repository.find(archive)?;
-        Ok(found.map(|stored| stored.size_bytes))
-    };
-    let here = size(place)?;
+    let destination = place.open(context, settings)?;
+    if destination.repository.find(archive)?.is_some() {
+        // A run that was killed may have stored it, and one that failed may have left it without a proof.
+        let repository = &destination.repository;
+        repository.read(context, "verifying", archive, &mut Discard)?;
+        return Ok(true);
+    }
     let mut last = None;
     for other in others.iter().filter(|other| other.name != place.name) {
-        let there = match size(other) {
-            Ok(Some(there)) => there,
+        let found = other.open(context, settings);
+        match found.and_then(|other| other.repository.find(archive)) {
+            Ok(Some(_)) => {}
             Ok(None) => continue,
             Err(error) => {
                 last = Some(error);
                 continue;
             }
-        };
-        if here == Some(there) {
-            // A run that was killed had delivered it.
-            return Ok(true);
         }
         context.tell(JobEvent::CatchesUp {
             archive: archive.to_owned(),
@@ -106,9 +106,5 @@ fn bring(
             Err(error) => last = Some(error),
         }
     }
-    match last {
-        Some(error) => Err(error),
-        // No other place has it.
-        None => Ok(here.is_some()),
-    }
+    last.map_or(Ok(false), Err)
 }

@@ -24,7 +24,8 @@ const KILLED: u8 = 128 + 9;
 
 /// Ends the record of each run of the job that has no end. The caller holds the job's lock, so these runs are dead.
 ///
-/// The `failure` and `finally` hooks of such a run are run now: what a `before` hook stopped has to start again.
+/// Its hooks `after`, `failure` and `finally` run now, even if they ran before the kill: what a `before` hook stopped has
+/// to start again.
 pub fn close(context: &Context, settings: &Settings, history: &History, runs: &mut [RunRecord]) {
     let is_killed =
         |run: &&mut RunRecord| run.job == Job::Backup && run.result == RunResult::Running;
@@ -45,13 +46,16 @@ pub fn close(context: &Context, settings: &Settings, history: &History, runs: &m
             archive: run.archive.clone(),
             error: run.error.clone(),
         };
-        let run_id = run.run_id.clone();
-        let mut hooks = Hooks::new(context, settings, Operation::Backup, &run_id);
-        hooks.after(Stage::Failure, &outcome);
-        hooks.after(Stage::Finally, &outcome);
+        // What cannot be recorded would be done again by each run.
         if let Err(error) = history.append(run) {
             let reason = format!("{error:#}");
             context.tell(JobEvent::HistoryFails { reason });
+            continue;
+        }
+        let run_id = run.run_id.clone();
+        let mut hooks = Hooks::new(context, settings, Operation::Backup, &run_id);
+        for stage in [Stage::After, Stage::Failure, Stage::Finally] {
+            hooks.after(stage, &outcome);
         }
         notify::send(context, settings, Occasion::of(run), run);
     }

@@ -1,6 +1,9 @@
 //! The destinations of a run, each with the words that name it.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 
@@ -9,32 +12,32 @@ use crate::{
         destination::{Destination, disabled, unknown},
         target::Target,
     },
-    config::Settings,
+    config::{Settings, elsewhere::tidy},
     context::Context,
+    disk::folder_of,
     error::{Failure, Kind},
-    model::{entry_name::printable, run_record::DestinationRecord},
+    model::{archive_name::is_archive_file, entry_name::printable, run_record::DestinationRecord},
     ops::export::OutputReport,
+    store::Address,
 };
 
 /// A destination of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The word that names it: `@NAME`, a URL or a path.
+    /// The word that names it: `@NAME`, a URL, or a path with a slash at its end.
     pub word: OsString,
     /// Its name in the configuration, or its address.
     pub name: String,
+    /// Its address.
+    address: Address,
 }
 
 impl Place {
-    /// Returns the places that `words` name, or else those of `[backup] to`; at least one.
+    /// Returns the places that `words` name, or else those of `[backup] to`; at least one, each once.
     pub fn find(settings: &Settings, words: &[OsString]) -> Result<Vec<Place>> {
-        let configured: Vec<OsString>;
         let words = match words {
-            [] => {
-                configured = Target::configured(settings)?;
-                &configured
-            }
-            words => words,
+            [] => Target::configured(settings)?,
+            words => words.to_vec(),
         };
         if words.is_empty() {
             let failure = Failure::new(Kind::Usage, "no destination is named, and none configured");
@@ -42,30 +45,94 @@ impl Place {
                 .hint("name a folder, a URL or an @destination, or set `to` under [backup]")
                 .into());
         }
-        let place = |word: &OsString| {
-            let target = Target::read(word)?;
-            if matches!(target, Target::Standard) {
-                let failure = Failure::new(Kind::Usage, "a backup does not go to standard output");
-                return Err(failure.hint("`hookshot export -` does that").into());
+        let mut places: Vec<Place> = Vec::new();
+        for word in &words {
+            let place = Place::of(settings, word)?;
+            if let Some(other) = places.iter().find(|other| other.address == place.address) {
+                let message = match other.name == place.name {
+                    true => format!("{} is named twice", place.name),
+                    false => format!("{} and {} are the same destination", other.name, place.name),
+                };
+                let failure = Failure::new(Kind::Usage, message);
+                return Err(failure.hint("name each destination once").into());
             }
-            if let Target::Named(name) = &target
-                && !settings.schema.destinations.contains_key(name)
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    /// Returns `places` and the configured ones beside them: each may hold what another one lacks.
+    pub fn holders(settings: &Settings, places: &[Place]) -> Vec<Place> {
+        let mut holders = places.to_vec();
+        for word in Target::configured(settings).unwrap_or_default() {
+            if let Ok(place) = Place::of(settings, &word)
+                && !holders.iter().any(|known| known.address == place.address)
             {
-                return Err(unknown(settings, name).into());
+                holders.push(place);
             }
-            let shown = target.shown();
-            if let Target::Named(name) = &target
-                && let Some(found) = settings.schema.destinations.get(name)
-                && !found.enabled
-            {
-                return Err(disabled(&shown).into());
-            }
-            Ok(Place {
-                word: word.clone(),
-                name: shown.strip_prefix('@').unwrap_or(&shown).to_owned(),
-            })
+        }
+        holders
+    }
+
+    fn of(settings: &Settings, word: &OsStr) -> Result<Place> {
+        let names_an_archive = || {
+            let message = format!(
+                "{} names an archive, not a destination",
+                word.to_string_lossy()
+            );
+            Failure::new(Kind::Usage, message).hint("name a folder, a URL or an @destination")
         };
-        words.iter().map(place).collect()
+        if word.to_str().is_some_and(is_archive_file) {
+            return Err(names_an_archive().into());
+        }
+        match Target::read(word)? {
+            Target::Standard => {
+                let failure = Failure::new(Kind::Usage, "a backup does not go to standard output");
+                Err(failure.hint("`hookshot export -` does that").into())
+            }
+            Target::Named(named) => {
+                let name = named.trim_end_matches('/');
+                if name.contains('/') {
+                    return Err(names_an_archive().into());
+                }
+                let found = settings.schema.destinations.get(name);
+                let found = found.ok_or_else(|| unknown(settings, name))?;
+                if !found.enabled {
+                    return Err(disabled(&format!("@{name}")).into());
+                }
+                let address = match &found.address {
+                    Address::Folder(path) => Address::Folder(folder(settings, path)),
+                    other => other.clone(),
+                };
+                Ok(Place {
+                    word: format!("@{name}").into(),
+                    name: name.to_owned(),
+                    address,
+                })
+            }
+            Target::Url(url) => {
+                let address =
+                    Address::parse(&url).map_err(|fault| Failure::new(Kind::Usage, fault))?;
+                Ok(Place {
+                    word: word.to_owned(),
+                    name: address.to_string(),
+                    address,
+                })
+            }
+            Target::Path(path) => {
+                // With the slash it is a folder even if it does not exist yet.
+                let mut word = path.clone().into_os_string();
+                if !word.as_encoded_bytes().ends_with(b"/") {
+                    word.push("/");
+                }
+                let address = Address::Folder(tidy(&std::path::absolute(&path)?));
+                Ok(Place {
+                    word,
+                    name: printable(&path.to_string_lossy()),
+                    address,
+                })
+            }
+        }
     }
 
     /// Opens the destination; sends no request yet.
@@ -114,22 +181,15 @@ impl Place {
 }
 
 /// Returns the record of each place, from the outputs of an export to all of them.
-pub fn records(
-    context: &Context,
-    settings: &Settings,
-    places: &[Place],
-    outputs: &[OutputReport],
-) -> Vec<DestinationRecord> {
+pub fn records(places: &[Place], outputs: &[OutputReport]) -> Vec<DestinationRecord> {
     let mut outputs: Vec<&OutputReport> = outputs.iter().collect();
     let record = |place: &Place| {
-        let mut names = vec![printable(&place.word.to_string_lossy())];
-        if let Ok(destination) = place.open(context, settings) {
-            names.push(destination.shown());
-            names.extend(
-                destination
-                    .folder()
-                    .map(|folder| folder.display().to_string()),
-            );
+        let mut names = vec![
+            place.word.to_string_lossy().into_owned(),
+            place.address.to_string(),
+        ];
+        if let Address::Folder(folder) = &place.address {
+            names.push(folder.display().to_string());
         }
         let is_here =
             |output: &&OutputReport| names.iter().any(|name| lies_at(&output.archive, name));
@@ -145,6 +205,11 @@ pub fn records(
         }
     };
     places.iter().map(record).collect()
+}
+
+/// Returns the path of a configured folder, which is relative to the folder of the configuration.
+fn folder(settings: &Settings, path: &Path) -> PathBuf {
+    tidy(&folder_of(&settings.config).join(path))
 }
 
 /// Returns true if an archive lies directly at a place, or is the place itself: so a failed output is named.

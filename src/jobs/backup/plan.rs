@@ -7,6 +7,7 @@ use super::{
     catch_up,
     place::Place,
     request::{BackupRequest, OldArchives},
+    tiers,
 };
 use crate::{
     config::{Choices, Settings, hooks::Operation},
@@ -15,6 +16,7 @@ use crate::{
     jobs::{history::History, hooks::Hooks},
     model::run_record::RunRecord,
     ops::prune::{PruneRequest, prune},
+    work::events::JobEvent,
 };
 
 /// The plan of a run.
@@ -40,7 +42,9 @@ pub struct PlannedDestination {
     pub catch_up: Vec<String>,
     /// The archives that the policy would remove if the new one were not there.
     pub remove: Vec<String>,
-    /// The reason why it cannot be used, or is not pruned.
+    /// The reason why nothing would be removed.
+    pub not_pruned: Option<String>,
+    /// The reason why it cannot be used.
     pub error: Option<String>,
 }
 
@@ -57,8 +61,16 @@ pub struct PlannedHook {
 pub fn plan(context: &Context, choices: &Choices, request: &BackupRequest) -> Result<BackupPlan> {
     let settings = Settings::load(choices)?;
     settings.mask_secrets(&context.runner.masks);
-    let places = Place::find(&settings, &request.destinations)?;
-    let runs = History::of(context, &settings).read()?;
+    let mut places = Place::find(&settings, &request.destinations)?;
+    if request.destinations.is_empty() {
+        places = tiers::due(context, &settings, context.zone, &places)?;
+    }
+    let runs = History::of(context, &settings).read();
+    let runs = runs.unwrap_or_else(|error| {
+        let reason = format!("{error:#}");
+        context.tell(JobEvent::HistoryFails { reason });
+        Vec::new()
+    });
     let mut destinations = Vec::new();
     for place in &places {
         context.stop.check()?;
@@ -124,15 +136,22 @@ fn failure(destinations: &[PlannedDestination]) -> Option<Failure> {
         Some(format!("{}: {error}", destination.name))
     });
     let faults: Vec<String> = faults.collect();
-    let first = faults.first()?;
-    let message = format!(
-        "{} of {} destinations would fail: {first}",
-        faults.len(),
-        destinations.len()
-    );
-    Some(
-        Failure::new(Kind::Unproven, message)
-            .hint("`hookshot check` tells what a destination can do")
-            .faults(faults),
-    )
+    if let Some(first) = faults.first() {
+        let message = format!(
+            "{} of {} destinations would fail: {first}",
+            faults.len(),
+            destinations.len()
+        );
+        return Some(
+            Failure::new(Kind::Unproven, message)
+                .hint("`hookshot check` tells what a destination can do")
+                .faults(faults),
+        );
+    }
+    let mut unpruned = destinations.iter().filter_map(|destination| {
+        let reason = destination.not_pruned.as_ref()?;
+        Some(format!("{}: {reason}", destination.name))
+    });
+    let message = format!("nothing would be removed: {}", unpruned.next()?);
+    Some(Failure::new(Kind::Partial, message).hint("`hookshot prune --dry-run` shows why"))
 }

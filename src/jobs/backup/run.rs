@@ -17,11 +17,14 @@ use crate::{
         hooks::{Operation, Stage},
     },
     context::Context,
+    disk::folder_of,
     error::{Failure, Kind},
     jobs::{
         history::History,
         hooks::{Begin, HookReport, Hooks, WorkOutcome},
+        metrics,
         notify::{self, NotificationOutcome},
+        status::{StatusRequest, status},
     },
     machine::enter::{StateAccess, enter},
     model::{
@@ -50,13 +53,39 @@ pub struct Run<'a> {
     pub history: History,
 }
 
-/// The outcome of the work between the hooks.
+/// The outcome of the work, collected while the run goes on.
 #[derive(Default)]
 struct Work {
-    /// The failure that decides on the exit code.
+    /// The failure of the export, of a `before` hook, or of an interruption.
     failure: Option<Failure>,
-    /// The parts that are left undone although an archive is proven.
+    /// The parts that are left undone beside it.
     undone: Vec<String>,
+}
+
+impl Work {
+    /// Returns the failure that decides on result and exit code, if there is one.
+    fn verdict(&self) -> Option<Failure> {
+        if let Some(failure) = &self.failure {
+            let mut failure = failure.clone();
+            if !self.undone.is_empty() {
+                if failure.faults.is_empty() {
+                    failure.faults.push(failure.message.clone());
+                }
+                failure.faults.extend(self.undone.iter().cloned());
+            }
+            return Some(failure);
+        }
+        let first = self.undone.first()?;
+        let message = match self.undone.len() {
+            1 => first.clone(),
+            count => format!("{count} parts were left undone: {first}"),
+        };
+        Some(
+            Failure::new(Kind::Partial, message)
+                .hint("the archive is proven; the next run tries again what can be tried again")
+                .faults(self.undone.clone()),
+        )
+    }
 }
 
 impl Run<'_> {
@@ -72,14 +101,20 @@ impl Run<'_> {
         let mut notifications = self.notify(&record);
         let run_id = record.run_id.clone();
         let mut hooks = Hooks::new(self.context, self.settings, Operation::Backup, &run_id);
-        match hooks.before() {
-            Begin::Go if self.places.is_empty() => record.skipped = Some(SkipReason::NotDue),
-            Begin::Go => self.work(&mut hooks, &runs, &mut record, &mut work),
-            Begin::Skip => record.skipped = Some(SkipReason::Hook),
-            Begin::Failed(failure) => work.failure = Some(failure),
+        if self.places.is_empty() {
+            record.skipped = Some(SkipReason::NotDue);
+        } else {
+            match hooks.before() {
+                Begin::Go => self.work(&mut hooks, &runs, &mut record, &mut work),
+                Begin::Skip => record.skipped = Some(SkipReason::Hook),
+                Begin::Failed(failure) => {
+                    record.archive = None;
+                    work.failure = Some(failure);
+                }
+            }
         }
         work.undone.append(&mut hooks.faults);
-        self.settle(&mut record, &mut work);
+        self.settle(&mut record, &work);
         match record.result {
             RunResult::Success => hooks.after(Stage::Success, &outcome(&record)),
             RunResult::Partial | RunResult::Failure => {
@@ -89,21 +124,38 @@ impl Run<'_> {
         }
         hooks.after(Stage::Finally, &outcome(&record));
         work.undone.append(&mut hooks.faults);
-        self.settle(&mut record, &mut work);
+        self.settle(&mut record, &work);
         if self
             .noted(self.history.append(&record), &mut work)
             .is_none()
         {
-            self.settle(&mut record, &mut work);
+            self.settle(&mut record, &work);
         }
         let reports: Vec<HookReport> = std::mem::take(&mut hooks.reports);
         notifications.extend(self.notify(&record));
-        Ok(BackupReport::of(
-            &record,
-            reports,
-            notifications,
-            work.failure,
-        ))
+        self.write_metrics(&mut work);
+        self.settle(&mut record, &work);
+        let failure = work.verdict().map(|failure| self.masked_failure(failure));
+        Ok(BackupReport::of(&record, reports, notifications, failure))
+    }
+
+    /// Writes the metrics to `prometheus_file`, if the configuration names one. They tell of this run, so they come after
+    /// its record.
+    fn write_metrics(&self, work: &mut Work) {
+        let Some(file) = &self.settings.schema.health.prometheus_file else {
+            return;
+        };
+        let file = folder_of(&self.settings.config).join(file);
+        let written = || -> Result<()> {
+            let report = status(self.context, self.settings, &StatusRequest::new())?;
+            metrics::write(&file, &report, &self.history.read()?)
+        };
+        if let Err(error) = written() {
+            let (file, reason) = (file.display().to_string(), format!("{error:#}"));
+            work.undone
+                .push(format!("{file} was not written: {reason}"));
+            self.context.tell(JobEvent::MetricsFail { file, reason });
+        }
     }
 
     /// Sends the notifications of the run's beginning or end. Their failures change nothing else.
@@ -147,9 +199,14 @@ impl Run<'_> {
         work: &mut Work,
     ) {
         let exported = self.export(runs, record, work);
+        let is_exported = exported.is_ok();
+        work.failure = exported
+            .err()
+            .map(|error| Failure::of(&error))
+            .or(work.failure.take());
         self.settle(record, work);
         hooks.after(Stage::After, &outcome(record));
-        if let Err(error) = exported.and_then(|()| self.follow(runs, record, work)) {
+        if is_exported && let Err(error) = self.follow(runs, record, work) {
             let failure = Failure::of(&error);
             // The failure of the export itself counts more, but for an interruption.
             let is_interrupted = matches!(failure.kind, Kind::Interrupted(_));
@@ -163,8 +220,11 @@ impl Run<'_> {
     fn export(&self, runs: &[RunRecord], record: &mut RunRecord, work: &mut Work) -> Result<()> {
         let context = self.context;
         let held = match self.request.if_unchanged {
-            IfUnchanged::Export => None,
-            IfUnchanged::Skip => held(context, self.settings, &self.places)?,
+            // A label asks for an archive that has it.
+            IfUnchanged::Skip if self.request.tags.is_empty() => {
+                held(context, self.settings, &self.places)?
+            }
+            _ => None,
         };
         let result = self.exported(held.as_ref().map(|held| held.digest));
         match (result, held) {
@@ -177,11 +237,14 @@ impl Run<'_> {
             }
             (Ok(Exported::Unchanged(_)), None) => Ok(()),
             (Err(error), _) => {
-                let message = Failure::of(&error).message;
+                let failure = Failure::of(&error);
                 for destination in &mut record.destinations {
-                    destination.error = Some(message.clone());
+                    destination.error = Some(self.masked(&failure.message));
                 }
-                record.archive = None;
+                // A run that was interrupted may have stored it somewhere: the next run looks.
+                if !matches!(failure.kind, Kind::Interrupted(_)) {
+                    record.archive = None;
+                }
                 Err(error)
             }
         }
@@ -212,7 +275,10 @@ impl Run<'_> {
         record.content_bytes = Some(report.content_bytes);
         record.entries = report.changes.map(|changes| changes.counts);
         record.added_bytes = report.changes.map(|changes| changes.added_bytes);
-        record.destinations = records(self.context, self.settings, &self.places, &report.outputs);
+        record.destinations = records(&self.places, &report.outputs);
+        for destination in &mut record.destinations {
+            destination.error = destination.error.as_ref().map(|error| self.masked(error));
+        }
         work.failure = report.failure();
     }
 
@@ -229,11 +295,18 @@ impl Run<'_> {
             archive: held.archive.clone(),
         });
         record.skipped = Some(SkipReason::Unchanged);
-        record.archive = Some(held.archive);
+        record.archive = Some(held.archive.clone());
         work.failure = remarks.failure();
         for (place, destination) in self.places.iter().zip(&mut record.destinations) {
             destination.good = true;
-            let noted = unchanged::note(self.context, self.settings, place, &record.run_id, runs);
+            let noted = unchanged::note(
+                self.context,
+                self.settings,
+                place,
+                &held,
+                &record.run_id,
+                runs,
+            );
             if let Err(error) = noted {
                 let failure = Failure::of(&error);
                 if matches!(failure.kind, Kind::Interrupted(_)) {
@@ -343,27 +416,14 @@ impl Run<'_> {
         ))
     }
 
-    /// Brings the record to what is known now.
-    fn settle(&self, record: &mut RunRecord, work: &mut Work) {
-        let holds = record
-            .destinations
-            .iter()
-            .any(|destination| destination.good);
-        if work.failure.is_none()
-            && let [first, ..] = &work.undone[..]
-        {
-            let message = match work.undone.len() {
-                1 => first.clone(),
-                count => format!("{count} parts were left undone: {first}"),
-            };
-            let failure = Failure::new(Kind::Partial, message)
-                .hint("the archive is proven; the next run tries again what can be tried again");
-            work.failure = Some(failure.faults(work.undone.clone()));
-        }
+    /// Writes the present outcome into the record.
+    fn settle(&self, record: &mut RunRecord, work: &Work) {
+        let holds = (record.destinations.iter()).any(|destination| destination.good);
         if matches!(record.skipped, Some(SkipReason::Hook | SkipReason::NotDue)) {
             record.archive = None;
         }
-        record.result = match &work.failure {
+        let failure = work.verdict().map(|failure| self.masked_failure(failure));
+        record.result = match &failure {
             None if record.skipped.is_some() => RunResult::Skipped,
             None => RunResult::Success,
             Some(failure) => match failure.kind {
@@ -372,20 +432,21 @@ impl Run<'_> {
                 _ => RunResult::Failure,
             },
         };
-        record.exit_code = Some(
-            work.failure
-                .as_ref()
-                .map_or(0, |failure| failure.kind.code()),
-        );
-        record.error = work
-            .failure
-            .as_ref()
-            .map(|failure| self.masked(&failure.message));
-        record.hint = work
-            .failure
-            .as_ref()
-            .and_then(|failure| failure.hint.clone());
+        record.exit_code = Some(failure.as_ref().map_or(0, |failure| failure.kind.code()));
+        record.error = failure.as_ref().map(|failure| failure.message.clone());
+        record.hint = failure.and_then(|failure| failure.hint);
         record.duration_seconds = Some(self.context.begun.elapsed().as_secs_f64());
+    }
+
+    fn masked_failure(&self, failure: Failure) -> Failure {
+        Failure {
+            kind: failure.kind,
+            message: self.masked(&failure.message),
+            hint: failure.hint.map(|hint| self.masked(&hint)),
+            faults: (failure.faults.iter())
+                .map(|fault| self.masked(fault))
+                .collect(),
+        }
     }
 
     fn masked(&self, text: &str) -> String {

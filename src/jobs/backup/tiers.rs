@@ -4,9 +4,14 @@ use anyhow::Result;
 
 use super::place::Place;
 use crate::{
+    catalog::repository::ListedArchive,
     config::Settings,
     context::Context,
-    model::{archive_name::ArchiveName, retention::Zone, written::rfc3339},
+    model::{
+        archive_name::ArchiveName,
+        retention::{Zone, is_future},
+        written::rfc3339,
+    },
     work::events::JobEvent,
 };
 
@@ -46,6 +51,10 @@ pub fn due(
 fn newest(context: &Context, settings: &Settings, place: &Place) -> Result<Option<ArchiveName>> {
     let destination = place.open(context, settings)?;
     let prefix = &settings.schema.prefix;
-    let newest = destination.repository.newest_named(prefix, |_| true)?;
+    // An archive of a wrong clock, or a part of one, tells nothing.
+    let counts = |listed: &ListedArchive| {
+        !is_future(listed.time, context.now) && listed.archive().standing.counts()
+    };
+    let newest = destination.repository.newest_named(prefix, counts)?;
     Ok(newest.and_then(|name| ArchiveName::of_file(&name)))
 }

@@ -1,24 +1,19 @@
 //! `--if-changed`: no archive is made if the newest ones hold the present state.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::place::Place;
 use crate::{
-    catalog::{
-        destination::Destination,
-        notes::{Unchanged, write_unchanged},
-    },
+    catalog::notes::{Unchanged, read_unchanged, write_unchanged},
     config::Settings,
     context::Context,
     model::{
         archive_name::ArchiveName, digest::Digest, manifest::Manifest, run_record::RunRecord,
         state_digest::state_digest,
     },
-    store::Pages,
-    work::events::Events,
 };
 
 /// The state that the newest good archive of every destination holds.
@@ -27,12 +22,15 @@ pub struct Held {
     pub digest: Digest,
     /// The newest of these archives.
     pub archive: String,
+    /// The newest good archive of each place, by the place's name.
+    pub archives: BTreeMap<String, String>,
 }
 
 /// Returns the state that every place holds; `None` if one of them cannot tell, holds another, or if the newest archive
 /// of one is older than `max_unchanged`. Then an archive is made.
 pub fn held(context: &Context, settings: &Settings, places: &[Place]) -> Result<Option<Held>> {
     let mut held: Option<Held> = None;
+    let mut archives = BTreeMap::new();
     for place in places {
         context.stop.check()?;
         let Ok(Some((archive, manifest))) = newest(context, settings, place) else {
@@ -42,7 +40,12 @@ pub fn held(context: &Context, settings: &Settings, places: &[Place]) -> Result<
         if is_older(&manifest, context.now, max_age) {
             return Ok(None);
         }
+        // What changed while it was read may be no state at all.
+        if manifest.torn_count() > 0 {
+            return Ok(None);
+        }
         let digest = state_digest(&manifest);
+        archives.insert(place.name.clone(), archive.clone());
         match &mut held {
             Some(held) if held.digest != digest => return Ok(None),
             Some(held) => {
@@ -51,44 +54,47 @@ pub fn held(context: &Context, settings: &Settings, places: &[Place]) -> Result<
                     held.archive = archive;
                 }
             }
-            None => held = Some(Held { digest, archive }),
+            None => {
+                held = Some(Held {
+                    digest,
+                    archive,
+                    archives: BTreeMap::new(),
+                });
+            }
         }
     }
-    Ok(held)
+    Ok(held.map(|held| Held { archives, ..held }))
 }
 
-/// Writes to a place that its newest good archive still holds the present state.
+/// Writes to a place that the archive which was compared still holds the present state. Its SHA-256 comes from the run
+/// that made it, else from the note before; it is left out if neither knows it.
 pub fn note(
     context: &Context,
     settings: &Settings,
     place: &Place,
+    held: &Held,
     run_id: &str,
     runs: &[RunRecord],
 ) -> Result<()> {
     let destination = place.open(context, settings)?;
     let prefix = &settings.schema.prefix;
-    let repository = &destination.repository;
-    let name = repository.newest_good(prefix, context.now, &Events::default())?;
-    let is_it = |run: &&RunRecord| run.archive.as_deref() == Some(&name);
-    let made = runs.iter().rev().filter(is_it);
+    let name = held.archives.get(&place.name).unwrap_or(&held.archive);
+    let made = runs
+        .iter()
+        .rev()
+        .filter(|run| run.archive.as_ref() == Some(name));
     let sha256 = made.filter_map(|run| run.sha256.clone()).next();
+    let before = match sha256 {
+        Some(_) => None,
+        None => read_unchanged(&destination, prefix)?.filter(|note| note.name == *name),
+    };
     let note = Unchanged {
         time: context.now,
         run_id: run_id.to_owned(),
-        sha256: match sha256 {
-            Some(sha256) => Some(sha256),
-            None => Some(sha256_of(context, &destination, &name)?),
-        },
-        name,
+        name: name.clone(),
+        sha256: sha256.or(before.and_then(|note| note.sha256)),
     };
     write_unchanged(context, &destination, prefix, &note)
-}
-
-/// Reads an archive that no run in the history made, and returns its SHA-256.
-fn sha256_of(context: &Context, destination: &Destination, archive: &str) -> Result<String> {
-    let pages = Pages::new(destination.repository.open(archive)?)?;
-    let (digest, _) = Digest::of_reader(context.watch(pages))?;
-    Ok(digest.to_string())
 }
 
 /// Returns the newest good archive of a place, with its manifest.

@@ -271,7 +271,8 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
         &mut gathered,
         app_version,
     )?;
-    if same.is_some_and(|same| same == state_digest(&manifest)) {
+    let is_torn = manifest.torn_count() > 0;
+    if !is_torn && same.is_some_and(|same| same == state_digest(&manifest)) {
         gathered.contents.clear();
         gathered.listings.clear();
         return Ok(Attempted {

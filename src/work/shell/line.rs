@@ -78,7 +78,7 @@ impl<'a> Line<'a> {
     pub fn command(self, starter: &SessionStarter) -> Command {
         if let Some([program, arguments @ ..]) = self.words {
             let mut command = starter.command(program);
-            command.args(arguments);
+            command.args(arguments).env_remove("BASH_ENV");
             return command;
         }
         let mut command = spoken(&self.words(starter), starter);

@@ -1,0 +1,93 @@
+//! The beginning of a run: its lock, its time and its destinations.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use uuid::Uuid;
+
+use super::{place::Place, report::BackupReport, request::BackupRequest, run::Run, tiers};
+use crate::{
+    config::{Choices, Settings},
+    context::Context,
+    error::Failure,
+    jobs::{history::History, lock::lock, notify, scheduled::VARIABLE},
+    model::{
+        occasion::Occasion,
+        run_record::{Job, RunRecord, RunResult},
+    },
+    work::events::JobEvent,
+};
+
+/// Runs the nightly job once. Fails if it could not begin: then nothing was done, and nothing is recorded. Every other
+/// failure is in the report.
+pub fn backup(
+    context: &Context,
+    choices: &Choices,
+    request: &BackupRequest,
+) -> Result<BackupReport> {
+    let settings = Settings::load(choices)?;
+    settings.mask_secrets(&context.runner.masks);
+    let places = Place::find(&settings, &request.destinations)?;
+    let _lock = match lock(context, &settings, request.lock_wait) {
+        Ok(lock) => lock,
+        Err(error) => {
+            missed(context, &settings, &places, &Failure::of(&error));
+            return Err(error);
+        }
+    };
+    // Another run may have been waited for.
+    let context = &later(context);
+    let due = match request.destinations.is_empty() {
+        true => tiers::due(context, &settings, context.zone, &places)?,
+        false => places.clone(),
+    };
+    let run = Run {
+        context,
+        choices,
+        settings: &settings,
+        request,
+        places: due,
+        holders: Place::holders(&settings, &places),
+        history: History::of(context, &settings),
+    };
+    run.execute()
+}
+
+/// Returns the same facts with the time that it is by now.
+pub fn later(context: &Context) -> Context {
+    let passed = chrono::TimeDelta::from_std(context.begun.elapsed()).unwrap_or_default();
+    Context {
+        now: context
+            .now
+            .checked_add_signed(passed)
+            .unwrap_or(context.now),
+        begun: Instant::now(),
+        ..context.clone()
+    }
+}
+
+/// Records and notifies a run that a schedule started and that could not begin. A run by hand says so itself.
+fn missed(context: &Context, settings: &Settings, places: &[Place], failure: &Failure) {
+    if context.environment.get(VARIABLE) != Some(Job::Backup.name()) {
+        return;
+    }
+    let record = RunRecord {
+        result: RunResult::Failure,
+        exit_code: Some(failure.kind.code()),
+        duration_seconds: Some(context.begun.elapsed().as_secs_f64()),
+        destinations: places
+            .iter()
+            .map(|place| place.failed(&failure.message))
+            .collect(),
+        error: Some(failure.message.clone()),
+        hint: failure.hint.clone(),
+        host: context.hostname.clone(),
+        app: Some(settings.schema.app.clone()),
+        ..RunRecord::begun(Uuid::new_v4().to_string(), Job::Backup, context.now)
+    };
+    if let Err(error) = History::of(context, settings).append(&record) {
+        let reason = format!("{error:#}");
+        context.tell(JobEvent::HistoryFails { reason });
+    }
+    notify::send(context, settings, Occasion::of(&record), &record);
+}
