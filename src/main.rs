@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             .collect(),
         arguments: std::env::args_os().collect(),
         now,
+        clock: || chrono::DateTime::from(std::time::SystemTime::now()),
         begun: Instant::now(),
         scratch: std::env::temp_dir(),
         has_folder: std::env::current_dir().is_ok(),

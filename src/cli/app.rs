@@ -1,12 +1,14 @@
 //! Everything that a verb works with.
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
+    ffi::OsString,
     io::IsTerminal as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use super::render::printer::Printer;
@@ -15,6 +17,7 @@ use crate::{
     config::{Choices, Settings},
     context::Context,
     error::{Failure, Kind},
+    work::wake::Wake,
 };
 
 /// Everything that a verb works with.
@@ -33,6 +36,12 @@ pub struct App {
     pub is_verbose: bool,
     /// The command line with every verb and option, for verbs that describe it.
     pub command: fn() -> clap::Command,
+    /// The clock, for a verb that works on and on.
+    pub clock: fn() -> DateTime<Utc>,
+    /// Ends the sleep of the agent when a signal comes; no other verb has one.
+    pub wake: RefCell<Option<Wake>>,
+    /// The global options that the agent's jobs get.
+    pub job_options: Vec<OsString>,
 }
 
 impl App {

@@ -1,7 +1,7 @@
 //! The options that all verbs share.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -89,6 +89,26 @@ impl GlobalArguments {
     pub fn threads(&self) -> Threads {
         let asked = self.threads.and_then(|count| Threads::new(count.into()));
         asked.unwrap_or_else(Threads::available)
+    }
+
+    /// Returns the options that the processes of the agent's jobs get, too; variables they have anyway.
+    pub fn for_jobs(&self) -> Vec<OsString> {
+        let mut options: Vec<OsString> = Vec::new();
+        options.extend((0..self.verbose).map(|_| "--verbose".into()));
+        if self.quiet {
+            options.push("--quiet".into());
+        }
+        if let Some(threads) = self.threads {
+            options.extend(["--threads".into(), threads.to_string().into()]);
+        }
+        if let Some(format) = self.log_format {
+            let format = match format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            };
+            options.extend(["--log-format".into(), format.into()]);
+        }
+        options
     }
 
     /// Returns the paths of the state that the command line names, else those of `environment`. An empty path counts as

@@ -1,7 +1,12 @@
 //! A run: reads the command line, runs its verb, and returns the exit code.
 
 use std::{
-    cell::OnceCell, ffi::OsString, io::IsTerminal as _, path::Path, process::ExitCode, sync::Arc,
+    cell::{OnceCell, RefCell},
+    ffi::OsString,
+    io::IsTerminal as _,
+    path::Path,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::Result;
@@ -14,7 +19,7 @@ use super::{
     command_line::{CommandLine, command},
     complete, log, other_words,
     render::{events::LogLines, explain::about_scratch, printer::Printer},
-    signals,
+    signals::{self, Hangup},
     terminal::{
         appearance::{Appearance, Surroundings},
         screen::Screen,
@@ -28,7 +33,7 @@ use crate::{
     error::{Failure, Kind},
     jobs::scheduled::ScheduledRun,
     machine::enter::{self, Need},
-    work::{Threads, cancel::Stop, events::Events, session},
+    work::{Threads, cancel::Stop, events::Events, session, wake::Wake},
 };
 
 /// Runs the command line and returns the exit code.
@@ -124,7 +129,14 @@ fn dispatch(
     world: World,
 ) -> Result<u8> {
     let stop = Stop::default();
-    let asked = signals::watch(&stop)?;
+    let reload = Arc::new(AtomicBool::new(false));
+    let is_agent = matches!(arguments.verb, Verb::Agent(_));
+    let hangup = if is_agent {
+        Hangup::Reloads(&reload)
+    } else {
+        Hangup::Cancels
+    };
+    let asked = signals::watch(&stop, hangup)?;
     if let Verb::Guard(verb) = arguments.verb {
         return verb.run();
     }
@@ -134,18 +146,24 @@ fn dispatch(
     let app = App {
         choices,
         settings: OnceCell::new(),
-        context: world.context(threads, stop, Events::new(LogLines::new(screen)))?,
         printer,
         is_quiet: arguments.global.quiet,
         is_verbose: arguments.global.verbose > 0,
         command,
+        clock: world.clock,
+        wake: RefCell::new(match is_agent {
+            true => Some(Wake::new(signals::wake()?, reload)?),
+            false => None,
+        }),
+        job_options: arguments.global.for_jobs(),
+        context: world.context(threads, stop, Events::new(LogLines::new(screen)))?,
     };
     if arguments.verb.needs_state() {
         has_processes()?;
     }
     // A verb that needs the state finishes an interrupted import itself, and fails if it cannot. For others it is only
-    // tried.
-    if !arguments.verb.needs_state() {
+    // tried. The agent leaves it to its jobs.
+    if !arguments.verb.needs_state() && !is_agent {
         enter::recover(
             &app.choices.config_path()?,
             Need::Nothing,

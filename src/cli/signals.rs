@@ -18,16 +18,44 @@ use signal_hook::{
 
 use crate::work::cancel::Stop;
 
+/// The consequence of SIGHUP.
+#[derive(Debug, Clone, Copy)]
+pub enum Hangup<'a> {
+    /// It cancels the work, as SIGTERM does.
+    Cancels,
+    /// The configuration is read again.
+    Reloads(&'a Arc<AtomicBool>),
+}
+
+/// Returns a stream that becomes readable when a signal comes that the agent waits for: one that ends it, SIGHUP, and
+/// the end of a job.
+pub fn wake() -> Result<UnixStream> {
+    let ignored = ignored();
+    let (stream, writer) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGCHLD] {
+        // A signal that is ignored stays so, but the end of a job has to be seen.
+        if signal == SIGCHLD || ignored >> (signal - 1) & 1 == 0 {
+            pipe::register(signal, writer.try_clone()?)?;
+        }
+    }
+    Ok(stream)
+}
+
 /// Lets signals cancel the work, which then removes its leftovers. Returns a stream that becomes readable when SIGUSR1
 /// asks for a line of progress.
-pub fn watch(stop: &Stop) -> Result<UnixStream> {
+pub fn watch(stop: &Stop, hangup: Hangup<'_>) -> Result<UnixStream> {
     let ignored = ignored();
     let is_ignored = |signal: i32| ignored >> (signal - 1) & 1 == 1;
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        if !is_ignored(signal) {
-            let number = usize::try_from(signal).unwrap_or_default();
-            flag::register_usize(signal, stop.signal(), number)?;
+        if is_ignored(signal) {
+            continue;
         }
+        if let (SIGHUP, Hangup::Reloads(reload)) = (signal, hangup) {
+            flag::register(signal, reload.clone())?;
+            continue;
+        }
+        let number = usize::try_from(signal).unwrap_or_default();
+        flag::register_usize(signal, stop.signal(), number)?;
     }
     // Beyond a file size limit the write fails, and the process goes on (setrlimit(2)).
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;

@@ -30,6 +30,8 @@ pub struct World {
     pub variables: Vec<(String, String)>,
     /// The time.
     pub now: DateTime<Utc>,
+    /// Tells the time at any moment.
+    pub clock: fn() -> DateTime<Utc>,
     /// The start of the process.
     pub begun: Instant,
     /// The folder for temporary files.

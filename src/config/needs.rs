@@ -3,12 +3,20 @@
 //! They decide how tight the sandbox of a unit can be. The text is searched as a whole, so that a section that a later
 //! version adds is not forgotten.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
+use anyhow::Result;
 use toml::{Table, Value};
 
-use super::{schema::Schema, text::parse_toml};
-use crate::{source::service::is_unit, store::Address};
+use super::{
+    schema::Schema,
+    settings::Settings,
+    text::{parse_toml, read_text},
+};
+use crate::{disk::folder_of, source::service::is_unit, store::Address};
 
 /// Keys of which a text, or a list of words, is a command.
 const COMMANDS: [&str; 12] = [
@@ -44,21 +52,46 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Returns the needs of a configuration; `schema` is the content of `text`.
-    pub fn of(schema: &Schema, text: &str) -> Needs {
-        let mut needs = Needs::default();
-        let table = parse_toml(text).unwrap_or_default();
-        if let Some(Value::Table(backup)) = table.get("backup") {
-            needs.search("backup", backup);
+    /// Reads the needs of a configuration, with those of the files that it includes.
+    pub fn read(settings: &Settings) -> Result<Needs> {
+        let text = read_text(&settings.config)?.unwrap_or_default();
+        let folder = folder_of(&settings.config);
+        let mut needs = Needs::of(&settings.schema, &text, &folder);
+        let table = parse_toml(&text).unwrap_or_default();
+        let backup = table.get("backup").and_then(Value::as_table);
+        let included = backup.and_then(|backup| backup.get("include")?.as_array());
+        for name in included.into_iter().flatten().filter_map(Value::as_str) {
+            let path = folder.join(name);
+            if let Some(text) = read_text(&path)? {
+                needs.add(&text, &folder_of(&path));
+            }
         }
+        Ok(needs)
+    }
+
+    /// Returns the needs of the text of a configuration in `folder`; `schema` is its content.
+    fn of(schema: &Schema, text: &str, folder: &Path) -> Needs {
+        let mut needs = Needs::default();
+        needs.add(text, folder);
         for (name, destination) in &schema.destinations {
-            if !matches!(destination.address, Address::Folder(_)) {
+            let is_folder = matches!(destination.address, Address::Folder(_));
+            if destination.enabled && !is_folder {
                 needs
                     .network
                     .insert(format!("[backup.destinations.{name}]"));
             }
         }
         needs
+    }
+
+    /// Adds the needs that a file in `folder` names.
+    fn add(&mut self, text: &str, folder: &Path) {
+        let table = parse_toml(text).unwrap_or_default();
+        if let Some(Value::Table(backup)) = table.get("backup") {
+            self.search("backup", backup);
+        }
+        let files = std::mem::take(&mut self.files).into_iter();
+        self.files = files.map(|file| folder.join(file)).collect();
     }
 
     fn search(&mut self, section: &str, table: &Table) {
@@ -112,7 +145,7 @@ mod tests {
     use super::*;
 
     fn needs(text: &str) -> Needs {
-        Needs::of(&Schema::parse("").expect("good"), text)
+        Needs::of(&Schema::parse("").expect("good"), text, Path::new("/etc"))
     }
 
     fn commands(text: &str) -> Vec<String> {
@@ -183,7 +216,7 @@ mod tests {
         assert_eq!(needs.files.len(), 1);
         let text =
             "[backup.destinations.a]\nurl = \"s3://a/b\"\n[backup.destinations.b]\nurl = \"/b\"\n";
-        let needs = Needs::of(&Schema::parse(text).expect("good"), text);
+        let needs = Needs::of(&Schema::parse(text).expect("good"), text, Path::new("/etc"));
         assert_eq!(
             needs.network.into_iter().collect::<Vec<_>>(),
             ["[backup.destinations.a]"]

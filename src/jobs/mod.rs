@@ -1,5 +1,6 @@
 //! Verbs in sequence, unattended: the nightly job, what happens around it, and what is remembered of it.
 
+pub mod agent;
 pub mod backup;
 pub mod configs;
 pub mod history;
@@ -8,6 +9,9 @@ pub mod lock;
 pub mod metrics;
 pub mod notify;
 pub mod places;
+pub mod planned;
 pub mod runs;
+pub mod schedule;
 pub mod scheduled;
 pub mod status;
+pub mod timer;

@@ -80,21 +80,21 @@ impl Timetable {
         self.next(zone, started.max(now))
     }
 
-    /// Returns the delay of the moment `occasion`: the same each time for the same host, job and moment, at most
+    /// Returns the delay of the moment `moment`: the same each time for the same host, job and moment, at most
     /// `jitter`, and less than the time until the next moment.
     pub fn delay(
         &self,
         zone: Zone,
-        occasion: DateTime<Utc>,
+        moment: DateTime<Utc>,
         jitter: Duration,
         spread: &Spread<'_>,
     ) -> Duration {
-        let until_next = self.next(zone, occasion).map(|next| next - occasion);
+        let until_next = self.next(zone, moment).map(|next| next - moment);
         let until_next = until_next.and_then(|time| time.to_std().ok());
         let most = until_next.map_or(jitter, |time| {
             jitter.min(time.saturating_sub(Duration::from_secs(1)))
         });
-        spread.delay(occasion, most)
+        spread.delay(moment, most)
     }
 
     /// Returns the moments as systemd.time(7) writes calendar events, each with `suffix` (the zone). `zone` and `now`

@@ -1,5 +1,6 @@
 //! Events: what a verb tells while it works. They are facts, and a face turns them into words, a bar or log lines.
 
+mod agent;
 mod archives;
 mod catalog;
 mod export;
@@ -10,6 +11,7 @@ mod restore;
 use std::{fmt, sync::Arc};
 
 pub use self::{
+    agent::{AgentEvent, AgentRun},
     archives::ArchiveEvent,
     catalog::{ArchiveFlaw, CatalogEvent, NextArchive},
     export::ExportEvent,
@@ -50,10 +52,18 @@ pub enum Event {
     Export(ExportEvent),
     /// A step of an import or a rollback, or of the recovery of one.
     Restore(RestoreEvent),
+    /// An event of the agent.
+    Agent(AgentEvent),
     /// A step of a notification.
     Notify(NotifyEvent),
     /// A step of an unattended job.
     Job(JobEvent),
+}
+
+impl From<AgentEvent> for Event {
+    fn from(event: AgentEvent) -> Event {
+        Event::Agent(event)
+    }
 }
 
 impl From<ArchiveEvent> for Event {

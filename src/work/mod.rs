@@ -14,6 +14,8 @@ pub mod session;
 pub mod shell;
 pub mod space;
 pub mod stdout;
+#[cfg(feature = "cli")]
+pub mod wake;
 pub mod workers;
 
 pub use cancel::Advance;

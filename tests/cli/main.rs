@@ -37,6 +37,7 @@ mod options;
 mod patterns;
 mod recordings;
 mod refusals;
+mod schedules;
 mod shown;
 mod status;
 mod terminal;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use super::agent_events::of_agent;
 use super::job_events;
 use crate::{
     cli::terminal::screen::Screen,
@@ -42,6 +43,7 @@ impl Receiver for LogLines {
             Event::Catalog(event) => of_catalog(event),
             Event::Export(event) => of_export(event),
             Event::Restore(event) => of_restore(event),
+            Event::Agent(event) => of_agent(event),
             Event::Notify(event) => of_notifications(event),
             Event::Job(event) => job_events::log(event),
         }

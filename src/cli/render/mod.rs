@@ -1,5 +1,6 @@
 //! Words for people and JSON for programs: one file for each verb's report, and what they share.
 
+mod agent_events;
 pub mod backup;
 pub mod check;
 pub mod completions;
@@ -24,10 +25,12 @@ pub mod notify;
 pub mod printer;
 pub mod prune;
 mod roff;
+pub mod schedule;
 pub mod simulate;
 pub mod stats;
 pub mod status;
 mod table;
+pub mod timer;
 pub mod validate;
 pub mod verify;
 pub mod version;

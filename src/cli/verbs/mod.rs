@@ -1,5 +1,6 @@
 //! The verbs, one file each: its arguments, the call of its recipe in `ops`, and the call of its report in `render`.
 
+mod agent;
 mod backup;
 mod check;
 mod completions;
@@ -24,9 +25,11 @@ mod notify;
 mod policy;
 mod prune;
 mod rollback;
+mod schedule;
 mod simulate;
 mod stats;
 mod status;
+mod timer;
 mod validate;
 mod verify;
 mod version;
@@ -58,6 +61,9 @@ pub enum Verb {
     History(history::HistoryArguments),
     Notify(notify::NotifyArguments),
     Delete(delete::DeleteArguments),
+    Schedule(schedule::ScheduleArguments),
+    Timer(timer::TimerArguments),
+    Agent(agent::AgentArguments),
     Validate(validate::ValidateArguments),
     Init(init::InitArguments),
     Demo(demo::DemoArguments),
@@ -109,6 +115,9 @@ impl Verb {
             Verb::History(verb) => verb.run(app),
             Verb::Notify(verb) => verb.run(app),
             Verb::Delete(verb) => verb.run(app),
+            Verb::Schedule(verb) => verb.run(app),
+            Verb::Timer(verb) => verb.run(app),
+            Verb::Agent(verb) => verb.run(app),
             Verb::Validate(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Demo(verb) => verb.run(app),

@@ -19,9 +19,9 @@ pub struct Spread<'a> {
 
 impl Spread<'_> {
     /// Returns a delay of whole seconds, at most `most`, that the facts and the moment alone decide.
-    pub(super) fn delay(&self, occasion: DateTime<Utc>, most: Duration) -> Duration {
+    pub(super) fn delay(&self, moment: DateTime<Utc>, most: Duration) -> Duration {
         let facts = [self.host, self.app, self.job.name()].join("\0");
-        let facts = format!("{facts}\0{}", occasion.timestamp());
+        let facts = format!("{facts}\0{}", moment.timestamp());
         let digest = Digest::of(facts.as_bytes()).to_string();
         // The first 15 hexadecimal digits are 60 bits.
         let number = u64::from_str_radix(&digest[..15], 16).unwrap_or_default();

@@ -111,8 +111,8 @@ proptest! {
         for step in steps {
             // The clock is set back now and then.
             now += TimeDelta::seconds(step);
-            if let Some(occasion) = timetable.due(zone, started, now) {
-                starts.push(occasion);
+            if let Some(moment) = timetable.due(zone, started, now) {
+                starts.push(moment);
                 started = now;
             }
         }
@@ -128,12 +128,12 @@ proptest! {
         let timetable: Timetable = text.parse().expect("a timetable");
         let jitter = Duration::from_secs(jitter);
         let spread = Spread { host: &host, app: "app", job: Job::Backup };
-        let occasion = timetable.next(zone, from).expect("a moment");
-        let delay = timetable.delay(zone, occasion, jitter, &spread);
+        let moment = timetable.next(zone, from).expect("a moment");
+        let delay = timetable.delay(zone, moment, jitter, &spread);
         prop_assert!(delay <= jitter);
-        let start = occasion + TimeDelta::from_std(delay).expect("a time");
-        prop_assert!(start < timetable.next(zone, occasion).expect("a moment"));
-        prop_assert_eq!(delay, timetable.delay(zone, occasion, jitter, &spread));
+        let start = moment + TimeDelta::from_std(delay).expect("a time");
+        prop_assert!(start < timetable.next(zone, moment).expect("a moment"));
+        prop_assert_eq!(delay, timetable.delay(zone, moment, jitter, &spread));
     }
 }
 

@@ -1,0 +1,158 @@
+//! The reports of `timer`.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{printer::Printer, table::table};
+use crate::{
+    error::{Failure, Kind},
+    jobs::timer::{
+        TimerUnits,
+        report::{InstallReport, RemoveReport, StatusReport, TimerRow, UnitAction, UnitRow},
+        sandbox::Sandbox,
+    },
+};
+
+/// Shows the report of `timer install`, and returns the exit code.
+pub fn installed(printer: &Printer, report: &InstallReport) -> Result<u8> {
+    let failure = (!report.to_run.is_empty()).then(|| {
+        let message = "systemd does not run here: the timers are installed and not started";
+        Failure::new(Kind::Partial, message).hint(format!(
+            "they start with the machine, or now by: {}",
+            report.to_run.join(" && ")
+        ))
+    });
+    printer.report_with(report, failure.as_ref(), || {
+        let mut text = match report.units.is_empty() {
+            true => "nothing is scheduled\n".to_owned(),
+            false => rows(&report.units),
+        };
+        text.push_str(&format!("\nfolder: {}\n", report.folder.display()));
+        text.push_str(&format!("sandbox: {}\n", sandbox(report)));
+        if report.is_default {
+            text.push_str("the backup starts at 02:00, as [backup.schedule] does not say it\n");
+        }
+        for variable in &report.missing_variables {
+            text.push_str(&format!(
+                "the units do not have the variable {variable}: give the secret as \"file:PATH\" or \
+                \"credential:NAME\", or set it by `systemctl edit`\n"
+            ));
+        }
+        for timer in &report.old_timers {
+            text.push_str(&format!(
+                "{timer} is enabled and exports as well: systemctl disable --now '{timer}'\n"
+            ));
+        }
+        text
+    })
+}
+
+fn sandbox(report: &InstallReport) -> String {
+    match report.sandbox {
+        Sandbox::Local => "tight, without the network".to_owned(),
+        Sandbox::Network => "tight, with the network".to_owned(),
+        Sandbox::User => "that of a user's units".to_owned(),
+        Sandbox::Open => {
+            let commands: Vec<&str> = report.commands.iter().map(String::as_str).collect();
+            format!(
+                "none but NoNewPrivileges and PrivateTmp, as the configuration runs commands: {}; `sandbox = \"strict\"` \
+                under [backup.timer] makes one",
+                commands.join(", ")
+            )
+        }
+    }
+}
+
+/// Shows the units, and returns the exit code.
+pub fn units(printer: &Printer, units: &TimerUnits) -> Result<u8> {
+    let all = || {
+        units
+            .jobs
+            .iter()
+            .flat_map(|job| [&job.service, &job.timer].map(|unit| (job.job, unit)))
+    };
+    let as_json = || {
+        let path = |name: &str| units.folder.path.join(name);
+        let units = all().map(|(job, unit)| {
+            json!({"unit": unit.name, "job": job, "path": path(&unit.name), "text": unit.text})
+        });
+        units.collect::<Vec<_>>()
+    };
+    let report = json!({
+        "folder": units.folder.path,
+        "scope": units.folder.scope,
+        "sandbox": units.sandbox,
+        "commands": units.needs.commands,
+        "units": as_json(),
+    });
+    printer.report(&report, || {
+        let units = all().map(|(_, unit)| {
+            format!(
+                "# {}\n{}",
+                units.folder.path.join(&unit.name).display(),
+                unit.text
+            )
+        });
+        units.collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// Shows the report of `timer remove`, and returns the exit code.
+pub fn removed(printer: &Printer, report: &RemoveReport) -> Result<u8> {
+    printer.report(report, || match report.units.is_empty() {
+        true => "no timer is installed\n".to_owned(),
+        false => rows(&report.units),
+    })
+}
+
+fn rows(units: &[UnitRow]) -> String {
+    let row = |row: &UnitRow| {
+        let action = match row.action {
+            UnitAction::Written => "written",
+            UnitAction::Unchanged => "unchanged",
+            UnitAction::Removed => "removed",
+        };
+        vec![row.unit.clone(), action.to_owned()]
+    };
+    table(&["UNIT", "ACTION"], units.iter().map(row))
+}
+
+/// Shows the report of `timer status`, and returns the exit code.
+pub fn status(printer: &Printer, report: &StatusReport) -> Result<u8> {
+    printer.report_with(report, report.failure.as_ref(), || {
+        if report.failure.is_some() {
+            return String::new();
+        }
+        let none = || "-".to_owned();
+        let row = |timer: &TimerRow| {
+            let state = match (timer.installed, timer.enabled, timer.current) {
+                (false, ..) => "not installed",
+                (true, false, _) => "disabled",
+                (true, true, false) => "enabled, outdated",
+                (true, true, true) => "enabled",
+            };
+            vec![
+                timer.job.name().to_owned(),
+                timer.timer.clone(),
+                state.to_owned(),
+                timer.state.active.clone().unwrap_or_else(none),
+                timer.state.last.clone().unwrap_or_else(none),
+                (timer.state.next.clone())
+                    .or_else(|| timer.next_scheduled.clone())
+                    .unwrap_or_else(none),
+                timer.state.result.clone().unwrap_or_else(none),
+            ]
+        };
+        let header = ["JOB", "TIMER", "STATE", "ACTIVE", "LAST", "NEXT", "RESULT"];
+        let mut text = table(&header, report.timers.iter().map(row));
+        if report.timers.iter().any(|timer| !timer.current) {
+            text.push_str(
+                "\nthe configuration says something else than the units: hookshot timer install\n",
+            );
+        }
+        if !report.running {
+            text.push_str("\nsystemd does not run here: no timer starts anything\n");
+        }
+        text
+    })
+}

@@ -1,0 +1,194 @@
+//! The text of units: a service and a timer for each job.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    names::{argument, plain, quoted, unit_name},
+    sandbox::{Sandbox, settings_of},
+};
+use crate::{
+    config::{Settings, needs::Needs},
+    jobs::{
+        planned::{Planned, command_line},
+        scheduled::VARIABLE,
+    },
+    model::{run_record::Job, schedule::Timetable},
+};
+
+/// The section of a unit that systemd ignores, in which hookshot finds its own units again (systemd.unit(5)).
+pub const SECTION: &str = "[X-Hookshot]";
+/// The names under which credentials are encrypted (systemd.exec(5)).
+const ENCRYPTED: &str = "/etc/credstore.encrypted";
+
+/// A unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// The name of its file.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// The units of one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobUnits {
+    /// The job.
+    pub job: Job,
+    /// The service, which runs it.
+    pub service: Unit,
+    /// The timer, which starts the service.
+    pub timer: Unit,
+    /// The calendar events of the timer.
+    pub events: Vec<String>,
+}
+
+/// The facts from which units are written.
+pub struct Blueprint<'a> {
+    /// The configuration.
+    pub settings: &'a Settings,
+    /// Its needs.
+    pub needs: &'a Needs,
+    /// Its schedule.
+    pub planned: &'a Planned,
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// This program.
+    pub program: &'a Path,
+    /// The time, from which the gaps of the clock are looked up.
+    pub now: DateTime<Utc>,
+    /// True if the folder beside the configuration cannot be written.
+    pub needs_state_folder: bool,
+}
+
+impl Blueprint<'_> {
+    /// Returns the units of every job that is scheduled.
+    pub fn units(&self) -> Vec<JobUnits> {
+        let jobs = self.planned.jobs.iter();
+        jobs.map(|(job, timetable)| self.job(*job, timetable))
+            .collect()
+    }
+
+    fn job(&self, job: Job, timetable: &Timetable) -> JobUnits {
+        let name = unit_name(&self.planned.app, job);
+        // Without a zone, systemd takes the machine's, and follows it if it changes.
+        let zone = self.planned.written_zone.map_or("", |zone| zone.name());
+        let events = timetable.on_calendar(self.planned.zone, self.now, zone);
+        JobUnits {
+            job,
+            service: Unit {
+                name: format!("{name}.service"),
+                text: self.service(&name, job),
+            },
+            timer: Unit {
+                name: format!("{name}.timer"),
+                text: self.timer(&name, job, timetable, &events),
+            },
+            events,
+        }
+    }
+
+    fn service(&self, name: &str, job: Job) -> String {
+        let config = self.settings.config.to_string_lossy();
+        let mut unit = head(&format!("{name}.service"), &self.description(job));
+        // A configuration that is gone is a failure, not a reason to skip the job.
+        unit.push_str(&format!("AssertPathExists={}\n", plain(&config)));
+        if self.sandbox != Sandbox::User && self.sandbox != Sandbox::Local {
+            unit.push_str("Wants=network-online.target\nAfter=network-online.target\n");
+        }
+        if let Some(on_failure) = &self.settings.schema.timer.on_failure {
+            unit.push_str(&format!("OnFailure={on_failure}\n"));
+        }
+        let mut words = vec![
+            self.program.to_string_lossy().into_owned(),
+            "--config".to_owned(),
+            config.into_owned(),
+            "--progress".to_owned(),
+            "never".to_owned(),
+        ];
+        words.extend(command_line(job, self.settings));
+        let words: Vec<String> = words.iter().map(|word| argument(word)).collect();
+        unit.push_str(&format!(
+            "\n[Service]\nType=oneshot\nExecStart={}\nTimeoutStartSec=12h\nTimeoutStopSec=10min\n\
+            Nice=10\nIOSchedulingClass=idle\n# Archives hold secrets.\nUMask=0077\n\
+            # The copy of a database lies here for a moment.\nEnvironment=TMPDIR=/var/tmp\n\
+            # The run is recorded, and notified.\nEnvironment={VARIABLE}={}\n",
+            words.join(" "),
+            job.name()
+        ));
+        if self.needs_state_folder && self.sandbox != Sandbox::User {
+            unit.push_str(&format!(
+                "# Nothing can be written beside the configuration: history and lock lie in /var/lib.\n\
+                StateDirectory={}\nStateDirectoryMode=0700\n",
+                quoted(&format!("hookshot/{}", super::names::escaped(&self.planned.app)))
+            ));
+        }
+        for credential in &self.needs.credentials {
+            let is_encrypted = Path::new(ENCRYPTED).join(credential).exists();
+            let key = match is_encrypted {
+                true => "LoadCredentialEncrypted",
+                false => "LoadCredential",
+            };
+            unit.push_str(&format!("{key}={}\n", quoted(credential)));
+        }
+        unit.push('\n');
+        unit.push_str(&settings_of(self.sandbox, job, self.settings, self.needs));
+        unit.push_str(&self.mark(job));
+        unit
+    }
+
+    fn timer(&self, name: &str, job: Job, timetable: &Timetable, events: &[String]) -> String {
+        let mut unit = head(&format!("{name}.timer"), &self.description(job));
+        unit.push_str("\n[Timer]\n");
+        for event in events {
+            unit.push_str(&format!("OnCalendar={event}\n"));
+        }
+        unit.push_str(&format!(
+            "AccuracySec=1s\nPersistent={}\n",
+            self.planned.persistent
+        ));
+        let jitter = self.jitter(timetable);
+        if jitter > 0 {
+            unit.push_str(&format!(
+                "# Not every machine at once, and the same delay on each day.\n\
+                RandomizedDelaySec={jitter}\nFixedRandomDelay=true\n"
+            ));
+        }
+        unit.push_str("\n[Install]\nWantedBy=timers.target\n");
+        unit.push_str(&self.mark(job));
+        unit
+    }
+
+    /// Returns the longest delay in seconds, shorter than the time between any two of the next starts.
+    fn jitter(&self, timetable: &Timetable) -> u64 {
+        let times: Vec<_> = timetable
+            .after(self.planned.zone, self.now)
+            .take(100)
+            .collect();
+        let shortest = times.windows(2).map(|pair| pair[1] - pair[0]).min();
+        let shortest = shortest.and_then(|time| u64::try_from(time.num_seconds()).ok());
+        let most = shortest.map_or(u64::MAX, |seconds| seconds.saturating_sub(1));
+        self.planned.jitter.as_secs().min(most)
+    }
+
+    fn description(&self, job: Job) -> String {
+        plain(&format!("hookshot: {} of {}", job.name(), self.planned.app))
+    }
+
+    fn mark(&self, job: Job) -> String {
+        let config = self.settings.config.to_string_lossy();
+        format!(
+            "\n{SECTION}\nConfig={}\nJob={}\n",
+            plain(&config),
+            job.name()
+        )
+    }
+}
+
+fn head(name: &str, description: &str) -> String {
+    format!(
+        "# Written by `hookshot timer install`, which replaces it. Changes: systemctl edit '{name}'\n\
+        [Unit]\nDescription={description}\n"
+    )
+}

@@ -1,0 +1,173 @@
+//! `hookshot agent`: the real program with signals, a manager, and several configurations.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::net::UnixDatagram,
+    process::{Child, ChildStderr, Command, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use support::service::Service;
+
+use super::service;
+
+/// An agent that runs, and what it says.
+struct Agent {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Agent {
+    fn start(service: &Service, words: &[&str], variables: &[(&str, &str)]) -> Agent {
+        let mut child = Command::new(support::program())
+            .args(words)
+            .envs(variables.iter().copied())
+            .env("TMPDIR", service.machine.path("tmp"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let lines = BufReader::new(child.stderr.take().expect("a pipe"));
+        Agent {
+            child,
+            lines,
+            said: String::new(),
+        }
+    }
+
+    /// Reads until a line has all the words.
+    fn until(&mut self, words: &[&str]) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.lines.read_line(&mut line).expect("text");
+            assert!(read > 0, "{words:?} was not said: {}", self.said);
+            self.said.push_str(&line);
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a number"));
+        kill(pid, signal).expect("sent");
+    }
+
+    fn ends(mut self, code: i32) -> String {
+        std::io::Read::read_to_string(&mut self.lines, &mut self.said).expect("text");
+        let output = self.child.wait_with_output().expect("ended");
+        assert_eq!(output.status.code(), Some(code), "{}", self.said);
+        self.said + &String::from_utf8_lossy(&output.stdout)
+    }
+}
+
+const EVERY_SECOND: &str = "[backup.schedule]\nbackup = []\nprune = \"* * * * * *\"\n";
+
+#[test]
+fn signals_read_the_configuration_again_and_end_the_agent() {
+    let service = service("shop", EVERY_SECOND);
+    let config = service.config.to_str().expect("UTF-8");
+    let mut agent = Agent::start(&service, &["--config", config, "agent"], &[]);
+    agent.until(&["The agent follows the schedule", "jobs=1"]);
+    agent.until(&["Starts", "app=shop", "job=prune"]);
+    agent.until(&["Ended well", "exit_code=0"]);
+    let good = fs::read_to_string(&service.config).expect("there");
+    fs::write(&service.config, good.replace("* * * * * *", "at times")).expect("written");
+    agent.signal(Signal::SIGHUP);
+    agent.until(&["the old one stays in force", "a time of a schedule is"]);
+    agent.until(&["The agent follows the schedule", "jobs=1"]);
+    agent.until(&["Starts"]);
+    fs::write(&service.config, format!("{good}verify = \"weekly\"\n")).expect("written");
+    agent.signal(Signal::SIGHUP);
+    agent.until(&["The agent follows the schedule", "jobs=2"]);
+    agent.signal(Signal::SIGTERM);
+    agent.until(&["The agent ends"]);
+    agent.ends(0);
+}
+
+#[test]
+fn a_manager_hears_that_the_agent_is_ready_lives_and_ends() {
+    let service = service("shop", EVERY_SECOND);
+    let path = service.machine.path("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("set");
+    let config = service.config.to_str().expect("UTF-8");
+    let variables = [
+        ("NOTIFY_SOCKET", path.to_str().expect("UTF-8")),
+        ("WATCHDOG_USEC", "3000000"),
+    ];
+    let agent = Agent::start(&service, &["agent", "--config", config], &variables);
+    let mut heard = String::new();
+    let mut until = |text: &str| {
+        while !heard.contains(text) {
+            let mut bytes = [0; 4096];
+            let length = manager
+                .recv(&mut bytes)
+                .unwrap_or_else(|_| panic!("{text} was not heard: {heard}"));
+            heard.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+        heard.clear();
+    };
+    until("READY=1");
+    until("STATUS=");
+    until("WATCHDOG=1");
+    agent.signal(Signal::SIGHUP);
+    until("RELOADING=1");
+    until("READY=1");
+    agent.signal(Signal::SIGINT);
+    until("STOPPING=1");
+    agent.ends(0);
+}
+
+#[test]
+fn a_folder_of_configurations_is_followed_and_a_bad_one_is_named() {
+    let (shop, wiki) = (service("shop", EVERY_SECOND), service("wiki", EVERY_SECOND));
+    let folder = shop.machine.path("all");
+    fs::create_dir_all(folder.join("broken")).expect("a folder");
+    fs::copy(&shop.config, folder.join("shop.toml")).expect("copied");
+    fs::copy(&wiki.config, folder.join("wiki.toml")).expect("copied");
+    fs::write(folder.join("broken/config.toml"), "[backup]\nto = 1\n").expect("written");
+    fs::write(folder.join("services.toml"), "[other]\n").expect("written");
+    let words = [
+        "agent",
+        "--config",
+        folder.to_str().expect("UTF-8"),
+        "--parallel",
+        "2",
+    ];
+    let mut agent = Agent::start(&shop, &words, &[]);
+    agent.until(&["its jobs are not started", "broken/config.toml"]);
+    agent.until(&[
+        "The agent follows the schedule",
+        "configurations=2",
+        "jobs=2",
+    ]);
+    agent.until(&["Ended well", "app=shop"]);
+    agent.until(&["Ended well", "app=wiki"]);
+    agent.signal(Signal::SIGTERM);
+    agent.ends(0);
+}
+
+#[test]
+fn a_missing_or_empty_configuration_is_not_followed() {
+    let service = service("shop", "[backup.schedule]\nenabled = false\n");
+    let config = service.config.to_str().expect("UTF-8");
+    Agent::start(&service, &["agent", "-c", config], &[]).ends(2);
+    Agent::start(&service, &["agent", "-c", "/nowhere/config.toml"], &[]).ends(10);
+    let folder = service.machine.path("out");
+    Agent::start(
+        &service,
+        &["agent", "-c", folder.to_str().expect("UTF-8")],
+        &[],
+    )
+    .ends(10);
+}
