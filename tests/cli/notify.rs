@@ -511,3 +511,121 @@ fn a_cancelled_run_still_notifies() {
     );
     assert_eq!(inbox.seen().len(), 1);
 }
+
+/// A machine whose backups go to the folder `out/archives`.
+fn backed_up(notify: &str) -> Machine {
+    let machine = Machine::new();
+    let text = format!(
+        "[backup]\napp = \"shop\"\nto = [\"here\"]\n{notify}[backup.destinations.here]\nurl = \"{}\"\n",
+        machine.path("out/archives").display()
+    );
+    machine.write("etc/config.toml", machine.config_text(&text), 0o600);
+    machine
+}
+
+#[test]
+fn a_backup_tells_how_it_ended_once_its_history_is_written() {
+    let (good, bad) = (
+        Inbox::start(&[Reply::Status(200)]),
+        Inbox::start(&[Reply::Status(400)]),
+    );
+    let machine = backed_up(
+        &[
+            web("webhook", &good.endpoint(), "on = [\"start\", \"success\", \"failure\"]"),
+            web("slack", &bad.endpoint(), "on = [\"success\", \"failure\"]"),
+            "[[backup.notify]]\nname = \"own\"\nkind = \"command\"\non = [\"success\"]\n\
+            run = \"cp ../etc/.hookshot/history.jsonl ../out/seen; echo $HOOKSHOT_ARCHIVE >../out/name\"\n"
+                .to_owned(),
+        ]
+        .concat(),
+    );
+    let run = finish(hookshot(&machine, &["backup", "--json", "-vv"], &[]), b"").exits(0);
+    shows_no_secret(&run);
+    let report = run.json();
+    assert_eq!(report["result"], json!("success"));
+    let records: Vec<Value> = good.seen().iter().map(json_of).collect();
+    let occasions: Vec<&Value> = records.iter().map(|record| &record["occasion"]).collect();
+    assert_eq!(occasions, ["start", "success"]);
+    for key in ["run_id", "archive", "size_bytes", "result"] {
+        assert_eq!(records[1][key], report[key], "{key}");
+    }
+    assert_eq!(records[1]["destinations"][0]["good"], json!(true));
+    // The history has the end of the run before anything is sent.
+    let history = String::from_utf8(machine.read("out/seen")).expect("UTF-8");
+    let last: Value = serde_json::from_str(history.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(
+        (&last["run_id"], &last["result"]),
+        (&report["run_id"], &json!("success"))
+    );
+    let name = String::from_utf8(machine.read("out/name")).expect("UTF-8");
+    assert_eq!(json!(name.trim()), report["archive"]);
+    let outcomes = report["notifications"].as_array().expect("outcomes");
+    let of = |name: &str| {
+        outcomes
+            .iter()
+            .rfind(|one| one["name"] == name)
+            .expect("one")
+    };
+    assert_eq!(
+        (&of("webhook")["sent"], &of("own")["sent"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(of("slack")["sent"], json!(false));
+    run.says("The notification slack was not sent");
+}
+
+#[test]
+fn a_backup_that_fails_tells_why_and_keeps_its_exit_code() {
+    let (good, bad) = (
+        Inbox::start(&[Reply::Status(200)]),
+        Inbox::start(&[Reply::Reset]),
+    );
+    let machine = backed_up(
+        &[
+            web("webhook", &good.endpoint(), ""),
+            web("healthchecks", &good.endpoint(), "on = [\"failure\"]"),
+            web("slack", &bad.endpoint(), ""),
+        ]
+        .concat(),
+    );
+    let failing = |machine: &Machine| {
+        // A file stands in the place of the folder.
+        machine.write("out/archives", "", 0o600);
+        finish(hookshot(machine, &["backup", "-vv"], &[]), b"")
+    };
+    let code = failing(&backed_up("")).code;
+    assert_ne!(code, 0);
+    let run = failing(&machine).exits(code);
+    shows_no_secret(&run);
+    let seen = good.seen();
+    let record = seen.iter().find(|one| one.head.parameter("rid").is_none());
+    let record = json_of(record.expect("a record"));
+    assert_eq!(
+        (&record["result"], &record["exit_code"]),
+        (&json!("failure"), &json!(code))
+    );
+    let message = record["message"].as_str().expect("words");
+    assert!(
+        message.starts_with(&format!("Backup of shop on {} failed, after ", host())),
+        "{message}"
+    );
+    for says in [
+        &*format!("with exit code {code}.\n"),
+        "\nReason: ",
+        "\nNot good: here: ",
+        "\nWhat to do: ",
+    ] {
+        assert!(message.contains(says), "{says:?}: {message}");
+    }
+    let ping = seen
+        .iter()
+        .find(|one| one.head.parameter("rid").is_some())
+        .expect("a ping");
+    assert!(
+        ping.head.path().ends_with(&format!("/{code}")),
+        "{:?}",
+        ping.head
+    );
+    assert_eq!(json!(ping.head.parameter("rid")), record["run_id"]);
+    run.says("The notification slack was not sent");
+}

@@ -27,6 +27,7 @@ pub fn backup(
 ) -> Result<BackupReport> {
     let settings = Settings::load(choices)?;
     settings.mask_secrets(&context.runner.masks);
+    notify::require_built(&settings)?;
     let places = Place::find(&settings, &request.destinations)?;
     let _lock = match lock(context, &settings, request.lock_wait) {
         Ok(lock) => lock,

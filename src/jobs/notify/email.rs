@@ -19,9 +19,10 @@ use lettre::{
 };
 
 use super::{
-    http::{Tries, ca_file},
+    http::ca_file,
     limit::Limit,
     message::Message,
+    tries::{Tries, rest},
     words::shortened,
 };
 use crate::{
@@ -212,7 +213,7 @@ impl ReadyMail {
                 return Ok(());
             };
             let fault = self.fault(&error, to, runner);
-            if !fault.may_pass || count >= tries.count || !limit.rest(tries.pause(count)) {
+            if !fault.may_pass || count >= tries.count || !rest(limit, tries.pause(count)) {
                 return Err(fault.text);
             }
             count += 1;

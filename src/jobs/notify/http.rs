@@ -1,9 +1,6 @@
 //! Notifications over HTTP: the request of each service, and its retries.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -11,7 +8,9 @@ use serde_json::{Value, json};
 use super::{
     limit::Limit,
     message::Message,
-    words::{Urgency, shortened},
+    tries::{Tries, rest},
+    urgency::Urgency,
+    words::shortened,
 };
 use crate::{
     config::{
@@ -34,32 +33,6 @@ const MOST_OF_DISCORD: usize = 1900;
 const MOST_OF_SLACK: usize = 3900;
 /// The longest quotation of a server's words, in characters.
 const MOST_QUOTED: usize = 160;
-
-/// The tries of a request, and the pauses between them.
-#[derive(Debug, Clone, Copy)]
-pub struct Tries {
-    /// The number of tries.
-    pub count: u32,
-    /// The first pause; each further one is four times as long.
-    pub first_pause: Duration,
-}
-
-impl Default for Tries {
-    fn default() -> Tries {
-        Tries {
-            count: 3,
-            first_pause: Duration::from_millis(250),
-        }
-    }
-}
-
-impl Tries {
-    /// Returns the pause after this many tries.
-    pub fn pause(self, tries: u32) -> Duration {
-        let factor = 4u32.saturating_pow(tries.saturating_sub(1));
-        self.first_pause.saturating_mul(factor)
-    }
-}
 
 /// A notification over HTTP with its secrets.
 pub struct WebWay {
@@ -154,11 +127,13 @@ impl WebWay {
         };
         match self.service {
             WebService::Ntfy => {
-                let priority = self.priority.unwrap_or(match message.urgency {
-                    Urgency::Alarm => 5,
-                    Urgency::Warning => 4,
-                    Urgency::Notice => 3,
-                });
+                let priority = self
+                    .priority
+                    .unwrap_or(match Urgency::of(message.occasion) {
+                        Urgency::Alarm => 5,
+                        Urgency::Warning => 4,
+                        Urgency::Notice => 3,
+                    });
                 headers.push(plain("Title", &on_one_line(&words.title)));
                 headers.push(plain("Priority", &priority.to_string()));
                 headers.push(plain("Tags", &self.tags(message).join(",")));
@@ -174,11 +149,13 @@ impl WebWay {
     }
 
     fn for_gotify(&self, message: &Message) -> Value {
-        let priority = self.priority.unwrap_or(match message.urgency {
-            Urgency::Alarm => 8,
-            Urgency::Warning => 6,
-            Urgency::Notice => 4,
-        });
+        let priority = self
+            .priority
+            .unwrap_or(match Urgency::of(message.occasion) {
+                Urgency::Alarm => 8,
+                Urgency::Warning => 6,
+                Urgency::Notice => 4,
+            });
         json!({
             "title": message.words.title,
             "message": message.words.text,
@@ -234,7 +211,7 @@ pub fn send(
         if time.is_zero() {
             return Err(limit.reason());
         }
-        let (fault, rest) = match client.send(request, time) {
+        let (fault, asked) = match client.send(request, time) {
             Ok(answer) if (200..300).contains(&answer.status) => return Ok(()),
             Ok(answer) => (refusal(client, request, &answer, runner), answer.rest),
             Err(fault) => (fault, None),
@@ -243,11 +220,11 @@ pub fn send(
         if !fault.may_pass || count >= tries.count {
             return Err(text);
         }
-        let pause = tries.pause(count).max(rest.unwrap_or_default());
-        if !limit.rest(pause) {
-            return Err(match rest {
-                Some(rest) if rest == pause => {
-                    let seconds = rest.as_secs();
+        let pause = tries.pause(count).max(asked.unwrap_or_default());
+        if !rest(limit, pause) {
+            return Err(match asked {
+                Some(asked) if asked == pause => {
+                    let seconds = asked.as_secs();
                     format!(
                         "{}; it asks for a pause of {seconds} s, which `timeout` does not permit",
                         fault.what

@@ -2,7 +2,6 @@
 
 use std::{
     sync::{Arc, OnceLock},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -15,8 +14,6 @@ use crate::{
 
 /// The time that is left when the run is cancelled.
 pub const WHEN_CANCELLED: Duration = Duration::from_secs(5);
-/// The time after which a pause looks for a signal.
-const TICK: Duration = Duration::from_millis(50);
 
 /// The time limit of one notification. Clones share it.
 #[derive(Debug, Clone)]
@@ -78,21 +75,6 @@ impl Limit {
             false => Ok(()),
         }
     }
-
-    /// Waits for `pause`. Returns false at once if less time is left.
-    pub fn rest(&self, pause: Duration) -> bool {
-        let begun = Instant::now();
-        loop {
-            let missing = pause.saturating_sub(begun.elapsed());
-            if missing.is_zero() {
-                return true;
-            }
-            if self.left() <= missing {
-                return false;
-            }
-            thread::sleep(missing.min(TICK));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -112,12 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_that_does_not_fit_is_not_begun() {
+    fn nothing_is_left_at_the_end() {
         let limit = Limit::new(Duration::from_secs(60), Stop::default());
-        let begun = Instant::now();
-        assert!(!limit.rest(Duration::from_secs(61)));
-        assert!(begun.elapsed() < Duration::from_secs(10));
-        assert!(limit.rest(Duration::from_millis(1)));
         let over = Limit::new(Duration::ZERO, Stop::default());
         assert!(over.is_over() && over.check().is_err());
         assert_eq!(over.reason(), "it takes longer than 0 s");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::words::{Urgency, Words, compose};
+use super::words::{Words, compose};
 use crate::{
     config::Settings,
     context::Context,
@@ -15,8 +15,6 @@ use crate::{
 pub struct Message {
     /// The occasion.
     pub occasion: Occasion,
-    /// Its urgency.
-    pub urgency: Urgency,
     /// Title and text.
     pub words: Words,
     /// The record of the run.
@@ -49,7 +47,6 @@ impl Message {
         }
         Message {
             occasion,
-            urgency: Urgency::of(occasion),
             words,
             record: record.clone(),
             json,

@@ -12,6 +12,10 @@ mod http;
 mod limit;
 mod message;
 mod trial;
+#[cfg(feature = "notify")]
+mod tries;
+#[cfg(feature = "notify")]
+mod urgency;
 mod way;
 mod words;
 

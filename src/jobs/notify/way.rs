@@ -7,7 +7,8 @@ use super::{command::CommandWay, limit::Limit, message::Message};
 #[cfg(feature = "notify")]
 use super::{
     email::MailWay,
-    http::{self, Tries, WebWay},
+    http::{self, WebWay},
+    tries::Tries,
 };
 #[cfg(feature = "notify")]
 use crate::store::web::WebClient;

@@ -12,28 +12,6 @@ const MOST_REASON: usize = 600;
 /// The most destinations that are named one by one.
 const MOST_DESTINATIONS: usize = 8;
 
-/// The urgency of a notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// Nothing has to be done.
-    Notice,
-    /// Something is incomplete.
-    Warning,
-    /// There may be no good archive.
-    Alarm,
-}
-
-impl Urgency {
-    /// Returns the urgency of an occasion.
-    pub fn of(occasion: Occasion) -> Urgency {
-        match occasion {
-            Occasion::Failure | Occasion::Stale | Occasion::DrillFailed => Urgency::Alarm,
-            Occasion::Partial => Urgency::Warning,
-            _ => Urgency::Notice,
-        }
-    }
-}
-
 /// The words of a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words {
@@ -102,10 +80,13 @@ fn title(occasion: Occasion, job: Job, service: &str, host: &str) -> String {
 /// Returns the end of the first sentence: how long it took, and how it ended.
 fn details(occasion: Occasion, record: &RunRecord) -> String {
     let mut details = String::new();
-    if let (Some(SkipReason::Unchanged), Occasion::Skipped) = (record.skipped, occasion) {
-        details += ": nothing has changed since the newest archive";
-    } else if let (Some(SkipReason::Hook), Occasion::Skipped) = (record.skipped, occasion) {
-        details += ": a hook asked for it";
+    if occasion == Occasion::Skipped {
+        details += match record.skipped {
+            Some(SkipReason::Unchanged) => ": nothing has changed since the newest archive",
+            Some(SkipReason::Hook) => ": a hook asked for it",
+            Some(SkipReason::NotDue) => ": no destination is due",
+            None => "",
+        };
     }
     if let Some(seconds) = record.duration_seconds {
         details += &format!(", after {}", duration(seconds));
@@ -288,62 +269,44 @@ mod tests {
             skipped: Some(SkipReason::Unchanged),
             ..begun.clone()
         };
-        for (occasion, record, says, urgency) in [
-            (
-                Occasion::Start,
-                &begun,
-                "Backup of s on h began.",
-                Urgency::Notice,
-            ),
-            (
-                Occasion::Success,
-                &begun,
-                "Backup of s on h succeeded.",
-                Urgency::Notice,
-            ),
+        for (occasion, record, says) in [
+            (Occasion::Start, &begun, "Backup of s on h began."),
+            (Occasion::Success, &begun, "Backup of s on h succeeded."),
             (
                 Occasion::Skipped,
                 &skipped,
                 "Backup of s on h was skipped: nothing has changed since the newest archive.",
-                Urgency::Notice,
             ),
-            (
-                Occasion::Partial,
-                &begun,
-                "Backup of s on h is incomplete.",
-                Urgency::Warning,
-            ),
+            (Occasion::Partial, &begun, "Backup of s on h is incomplete."),
             (
                 Occasion::Stale,
                 &begun,
                 "Backups of s on h are not healthy.",
-                Urgency::Alarm,
             ),
             (
                 Occasion::Recovered,
                 &begun,
                 "Backups of s on h are healthy again.",
-                Urgency::Notice,
             ),
             (
                 Occasion::DrillFailed,
                 &begun,
                 "Restore drill of s on h failed.",
-                Urgency::Alarm,
             ),
             (
                 Occasion::Test,
                 &begun,
                 "Test of the notifications of s on h.",
-                Urgency::Notice,
             ),
         ] {
             let text = compose(occasion, record, "s", "h").text;
             assert_eq!(text.lines().next(), Some(says));
-            assert_eq!(Urgency::of(occasion), urgency, "{occasion:?}");
             let has_advice = text.contains("What to do: ");
-            let is_test = occasion == Occasion::Test;
-            assert_eq!(has_advice, urgency > Urgency::Notice || is_test, "{text}");
+            let is_told = matches!(
+                occasion,
+                Occasion::Partial | Occasion::Stale | Occasion::DrillFailed | Occasion::Test
+            );
+            assert_eq!(has_advice, is_told, "{text}");
         }
     }
 
