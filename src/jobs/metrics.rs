@@ -1,14 +1,24 @@
 //! The status as metrics for Prometheus: its text format, version 0.0.4, for node_exporter's textfile collector.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 
-use super::status::{DestinationStatus, StatusReport};
+use super::{
+    runs::Runs,
+    status::{DestinationStatus, StatusReport, StatusRequest, status},
+};
 use crate::{
-    disk::publish::publish_readable,
+    config::{Settings, elsewhere::tidy},
+    context::Context,
+    disk::{folder_of, publish::publish_readable},
     model::run_record::{Job, RunRecord, RunResult},
+    work::events::JobEvent,
 };
 
 /// The results of a run that ended.
@@ -18,6 +28,31 @@ const RESULTS: [RunResult; 4] = [
     RunResult::Partial,
     RunResult::Failure,
 ];
+
+/// Looks at every destination and writes the file that `[backup] prometheus_file` names, if it names one. A failure is
+/// an event, and changes nothing else.
+pub fn publish(context: &Context, settings: &Settings) {
+    let Some(path) = configured(settings) else {
+        return;
+    };
+    let publish = || -> Result<()> {
+        let report = status(context, settings, &StatusRequest::new())?;
+        let runs = Runs::read(context, settings)?;
+        write(&path, &report, runs.all())
+    };
+    if let Err(error) = publish() {
+        context.tell(JobEvent::MetricsFail {
+            file: path.display().to_string(),
+            reason: format!("{error:#}"),
+        });
+    }
+}
+
+/// Returns the path that `[backup] prometheus_file` names; a relative one counts from the configuration's folder.
+pub fn configured(settings: &Settings) -> Option<PathBuf> {
+    let file = settings.schema.health.prometheus_file.as_ref()?;
+    Some(tidy(&folder_of(&settings.config).join(file)))
+}
 
 /// Writes the metrics to a file, 0644 and in one step: a reader finds the old ones or the new ones.
 pub fn write(path: &Path, report: &StatusReport, runs: &[RunRecord]) -> Result<()> {

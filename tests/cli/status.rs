@@ -488,6 +488,24 @@ fn metrics_are_those_that_prometheus_reads() {
     shop.service.run(&["--json", "status", "--prometheus"], 2);
 }
 
+#[test]
+fn a_look_of_the_schedule_writes_the_configured_file_of_metrics() {
+    let mut shop = Watched::with("prometheus_file = \"metrics/hookshot.prom\"");
+    shop.archive(9, 100).is(&[]);
+    let file = shop.service.config.with_file_name("metrics/hookshot.prom");
+    fs::create_dir(file.with_file_name("")).expect("a folder");
+    shop.is(&[]);
+    assert!(!file.exists(), "a look of a user writes nothing");
+    shop.service.set("HOOKSHOT_JOB", "status");
+    shop.service.run(&["status"], 0);
+    let metrics = fs::read_to_string(&file).expect("it");
+    assert!(metrics.contains("hookshot_healthy{app=\"shop\",destination=\"local\"} 1\n"));
+    check(&metrics);
+    let runs = shop.service.run(&["--json", "history"], 0).json();
+    assert_eq!(runs["runs"][0]["job"], "status");
+    assert_eq!(runs["runs"][0]["killed"], false);
+}
+
 /// Asks Prometheus itself.
 fn check(metrics: &str) {
     let promtool = Command::new("promtool")

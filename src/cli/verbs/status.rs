@@ -12,9 +12,10 @@ use crate::{
     jobs::{
         metrics,
         runs::Runs,
+        scheduled::VARIABLE,
         status::{StatusRequest, status},
     },
-    model::quantity::TimeLimit,
+    model::{quantity::TimeLimit, run_record::Job},
 };
 
 /// Say whether destinations hold a fresh, good archive
@@ -51,10 +52,16 @@ impl StatusArguments {
             hosts: hosts(self.all_hosts),
         };
         let report = status(&app.context, settings, &request)?;
+        let runs = Runs::read(&app.context, settings)?;
         let Some(file) = self.prometheus else {
+            // A look of the schedule keeps the file fresh between backups.
+            if app.context.environment.get(VARIABLE) == Some(Job::Status.name())
+                && let Some(file) = metrics::configured(settings)
+            {
+                metrics::write(&file, &report, runs.all())?;
+            }
             return render::status::show(&app.printer, &report);
         };
-        let runs = Runs::read(&app.context, settings)?;
         match file {
             Some(file) => {
                 metrics::write(&file, &report, runs.all())?;
