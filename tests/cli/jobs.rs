@@ -160,3 +160,27 @@ fn a_verb_that_a_schedule_starts_is_recorded_and_others_are_not() {
             .is_some_and(|hint| hint.contains("hookshot verify"))
     );
 }
+
+#[test]
+fn a_look_at_the_health_notifies_of_a_change_once() {
+    let mut service = service(&[]);
+    let said = service.machine.path("said");
+    let mut text = fs::read_to_string(&service.config).expect("read");
+    text.push_str(&format!(
+        "[[backup.notify]]\nname = \"ops\"\nkind = \"command\"\nrun = '''echo $HOOKSHOT_OCCASION >> {}'''\n",
+        said.display()
+    ));
+    fs::write(&service.config, text).expect("written");
+    let read = || fs::read_to_string(&said).unwrap_or_default();
+    // A look by hand sends nothing.
+    service.run(&["status"], 19);
+    assert_eq!(read(), "");
+    service.set("HOOKSHOT_JOB", "status");
+    service.run(&["status"], 19);
+    service.run(&["status"], 19);
+    assert_eq!(read(), "stale\n");
+    service.run(&["export"], 0);
+    service.run(&["status"], 0);
+    service.run(&["status"], 0);
+    assert_eq!(read(), "stale\nrecovered\n");
+}

@@ -16,6 +16,7 @@ mod docs;
 mod embed;
 mod enabled;
 mod environment;
+mod examples;
 mod filters;
 mod full_scratch;
 mod import_when;
