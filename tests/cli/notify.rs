@@ -1,7 +1,6 @@
 //! Notifications: what each service gets, on which occasion, and what is said of it.
 
 use std::{
-    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -194,10 +193,10 @@ fn each_service_gets_a_request_of_its_form_and_no_output_shows_the_url() {
         Some("Bearer hunter2-token")
     );
     assert!(text_of(&ntfy).starts_with(&first_line));
-    let messages = seen
+    let mut messages = seen
         .iter()
         .filter(|one| one.head.path() == format!("{path}/message"));
-    let gotify = messages.last().expect("a request");
+    let gotify = messages.next_back().expect("a request");
     assert_eq!(gotify.head.header("x-gotify-key"), Some("hunter2-key"));
     let gotify = json_of(gotify);
     assert_eq!(
@@ -305,7 +304,7 @@ fn facts(machine: &Machine) -> (Context, Settings) {
     let mut context = Context::new(now, machine.path("tmp")).expect("facts");
     context.hostname = Some("web1".to_owned());
     let choices = Choices {
-        config: Some(PathBuf::from(machine.path("etc/config.toml"))),
+        config: Some(machine.path("etc/config.toml")),
         ..Choices::default()
     };
     (context, Settings::load(&choices).expect("good"))

@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
+    slice,
     time::{Duration, Instant},
 };
 
@@ -38,7 +39,7 @@ fn a_failure_that_may_pass_is_tried_three_times() {
     ] {
         let replies = [passing.clone(), passing.clone(), good.clone()];
         assert_eq!(tried(&replies, ""), (None, 3), "{passing:?}");
-        let (error, count) = tried(&[passing.clone()], "");
+        let (error, count) = tried(slice::from_ref(&passing), "");
         assert!(error.is_some(), "{passing:?}");
         assert_eq!(count, 3, "{passing:?}");
     }
