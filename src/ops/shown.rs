@@ -110,7 +110,7 @@ fn overrides(context: &Context, choices: &Choices) -> Vec<ShownSetting> {
     let origin = |variable: &str, value: &str| {
         let mut variables = context.environment.variables.iter();
         let is_it = |(name, said): &(String, String)| name == variable && said.trim() == value;
-        match variables.any(|one| is_it(one)) {
+        match variables.any(is_it) {
             true => (Origin::Environment, Some(variable.to_owned())),
             false => (Origin::Flag, None),
         }
@@ -307,7 +307,7 @@ fn default_of(section: &str, key: &str) -> Option<Value> {
             text(&format!("{}s", transfer.timeout.as_secs()))
         }
         ("backup.destinations.NAME", "retry_attempts") => {
-            Some(Value::Integer(i64::try_from(transfer.retry_attempts).ok()?))
+            Some(Value::Integer(transfer.retry_attempts.into()))
         }
         ("backup.destinations.NAME", "parallel_uploads") => number(transfer.parallel_uploads),
         ("backup.destinations.NAME", "chunk_size") => {
