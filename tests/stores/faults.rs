@@ -158,7 +158,7 @@ fn what_a_store_refuses_is_asked_once() {
         for (size, method) in [(SMALL, "PUT"), (LARGE, "POST"), (SMALL, "HEAD")] {
             let before = broken.proxy.count(method);
             let rule = Rule::on(method, Fault::Answer(403)).always();
-            let failure = broken.fails(Kind::Failed, broken.export(size, vec![rule]));
+            let failure = broken.fails(Kind::Forbidden, broken.export(size, vec![rule]));
             assert_eq!(broken.proxy.count(method) - before, 1, "{method}");
             assert!(failure.message.contains("the store refuses"), "{failure:?}");
             let hint = failure.hint.expect("what to do");
@@ -175,7 +175,7 @@ fn a_connection_that_breaks_is_tried_again() {
             let result = broken.export(size, vec![archive(reset(50_000))]);
             broken.holds(size, result);
             let result = broken.export(size, vec![archive(reset(50_000).always())]);
-            let failure = broken.fails(Kind::Failed, result);
+            let failure = broken.fails(Kind::Unreachable, result);
             assert!(failure.message.contains("connection"), "{failure:?}");
         }
     }
@@ -343,7 +343,7 @@ fn a_store_that_does_not_answer_is_not_waited_for() {
             let begun = Instant::now();
             let always = archive(Rule::on("PUT", Fault::Hang).always());
             let result = broken.export_with(size, vec![always], short);
-            let failure = broken.fails(Kind::Failed, result);
+            let failure = broken.fails(Kind::Unreachable, result);
             assert!(
                 failure.message.contains("no answer within 1s"),
                 "{failure:?}"
@@ -423,7 +423,7 @@ fn what_could_not_be_ended_is_ended_by_a_later_run() {
             Rule::on("DELETE", Fault::Answer(503)).always(),
         ];
         let error = broken.export(LARGE, rules).expect_err("refused");
-        assert_eq!(kind(&error), Kind::Failed, "{error:#}");
+        assert_eq!(kind(&error), Kind::Forbidden, "{error:#}");
         assert!(
             broken.place.everything().len() > 1,
             "the upload and its marker"

@@ -57,7 +57,7 @@ fn expected(quirk: Quirk) -> [Comes; 3] {
         // The first page is one; only a reader that continues sees that it never ends.
         Quirk::SameToken | Quirk::SamePage => [Good, Good, endpoint],
         Quirk::Skew => [Fails(Kind::Failed, "the clocks differ (RequestTimeTooSkewed)"); 3],
-        Quirk::Expired => [Fails(Kind::Failed, "the key's time is over (ExpiredToken)"); 3],
+        Quirk::Expired => [Fails(Kind::Forbidden, "the key's time is over (ExpiredToken)"); 3],
         Quirk::Sum400 => {
             let sum = Fails(Kind::Failed, "`checksums = \"none\"`");
             [sum, sum, Good]
@@ -306,7 +306,7 @@ fn the_reason_of_a_refused_look_is_asked_for() {
     fails(
         Quirk::Expired,
         &error,
-        Kind::Failed,
+        Kind::Forbidden,
         "the key's time is over",
     );
     // Azure and MinIO say in a header what HEAD has no room for.
@@ -327,7 +327,7 @@ fn the_reason_of_a_refused_look_is_asked_for() {
         fails(
             Quirk::Expired,
             &error,
-            Kind::Failed,
+            Kind::Forbidden,
             "the key's time is over",
         );
     }

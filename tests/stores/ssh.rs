@@ -102,7 +102,7 @@ fn an_upload_whose_connection_breaks_leaves_nothing() {
         }
     };
     let failure = Failure::of(&result.expect_err("broken"));
-    assert_eq!(failure.kind, Kind::Failed, "{failure:?}");
+    assert_eq!(failure.kind, Kind::Unreachable, "{failure:?}");
     assert!(failure.message.contains("connection broke"), "{failure:?}");
     assert_eq!(place.everything(), ["before"]);
     // The store itself goes on.
