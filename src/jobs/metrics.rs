@@ -17,6 +17,7 @@ use crate::{
     config::{Settings, elsewhere::tidy},
     context::Context,
     disk::{folder_of, publish::publish_readable},
+    error::{Failure, Kind},
     model::run_record::{Job, RunRecord, RunResult},
     work::events::JobEvent,
 };
@@ -30,22 +31,22 @@ const RESULTS: [RunResult; 4] = [
 ];
 
 /// Looks at every destination and writes the file that `[backup] prometheus_file` names, if it names one. A failure is
-/// an event, and changes nothing else.
-pub fn publish(context: &Context, settings: &Settings) {
+/// an event, too.
+pub fn publish(context: &Context, settings: &Settings) -> Result<(), Failure> {
     let Some(path) = configured(settings) else {
-        return;
+        return Ok(());
     };
     let publish = || -> Result<()> {
         let report = status(context, settings, &StatusRequest::new())?;
         let runs = Runs::read(context, settings)?;
         write(&path, &report, runs.all())
     };
-    if let Err(error) = publish() {
-        context.tell(JobEvent::MetricsFail {
-            file: path.display().to_string(),
-            reason: format!("{error:#}"),
-        });
-    }
+    publish().map_err(|error| {
+        let (file, reason) = (path.display().to_string(), format!("{error:#}"));
+        let failure = Failure::new(Kind::Partial, format!("{file} was not written: {reason}"));
+        context.tell(JobEvent::MetricsFail { file, reason });
+        failure
+    })
 }
 
 /// Returns the path that `[backup] prometheus_file` names; a relative one counts from the configuration's folder.

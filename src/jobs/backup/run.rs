@@ -17,14 +17,12 @@ use crate::{
         hooks::{Operation, Stage},
     },
     context::Context,
-    disk::folder_of,
     error::{Failure, Kind},
     jobs::{
         history::History,
         hooks::{Begin, HookReport, Hooks, WorkOutcome},
         metrics,
         notify::{self, NotificationOutcome},
-        status::{StatusRequest, status},
     },
     machine::enter::{StateAccess, enter},
     model::{
@@ -142,19 +140,8 @@ impl Run<'_> {
     /// Writes the metrics to `prometheus_file`, if the configuration names one. They tell of this run, so they come after
     /// its record.
     fn write_metrics(&self, work: &mut Work) {
-        let Some(file) = &self.settings.schema.health.prometheus_file else {
-            return;
-        };
-        let file = folder_of(&self.settings.config).join(file);
-        let written = || -> Result<()> {
-            let report = status(self.context, self.settings, &StatusRequest::new())?;
-            metrics::write(&file, &report, &self.history.read()?)
-        };
-        if let Err(error) = written() {
-            let (file, reason) = (file.display().to_string(), format!("{error:#}"));
-            work.undone
-                .push(format!("{file} was not written: {reason}"));
-            self.context.tell(JobEvent::MetricsFail { file, reason });
+        if let Err(failure) = metrics::publish(self.context, self.settings) {
+            work.undone.push(failure.message);
         }
     }
 
