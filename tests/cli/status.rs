@@ -381,9 +381,7 @@ fn the_last_run_counts_and_one_at_work_is_said() {
 
     shop.run("backup", 1, "running", Value::Null)
         .is(&["run_killed"]);
-    let job = shop.service.config.with_file_name(".hookshot/job");
-    fs::create_dir(&job).expect("a folder");
-    let lock = fs::File::open(&job).expect("a folder");
+    let lock = fs::File::open(&shop.service.config).expect("the configuration");
     lock.lock().expect("locked");
     let report = shop.is(&["run_failed"]);
     assert_eq!(report["running"]["run_id"], "backup-1");
