@@ -138,13 +138,19 @@ fn a_job_is_this_program_with_the_configuration() {
         }
     });
     let report = report.expect("good");
-    assert_eq!((report.runs, report.failed, report.interrupted), (3, 0, 0));
+    // Another run may have begun when the third one had ended.
+    assert!(report.runs >= 3, "{report:?}");
+    assert_eq!((report.failed, report.interrupted), (0, 0));
     let config = stage.folder.path().join("config.toml");
     let line = format!(
         "--config {} --progress never --quiet prune as prune",
         config.display()
     );
-    assert_eq!(stage.lines(), vec![line; 3]);
+    let runs = stage.lines();
+    assert!(
+        runs.len() >= 3 && runs.iter().all(|run| *run == line),
+        "{runs:?}"
+    );
     let next = stage.events().into_iter().find_map(|event| match event {
         AgentEvent::Ready { next, .. } => next,
         _ => None,
