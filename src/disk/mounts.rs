@@ -276,11 +276,25 @@ pub fn is_same_mount(one: &Path, other: &Path) -> bool {
     id_of(one).is_some_and(|id| id_of(other) == Some(id))
 }
 
-/// Returns true if `path`, or the folder that would hold it, lies on another mount than `/`.
+/// Returns true if `path`, or the folder that would hold it, lies on another mount than `/`. A folder of the root's file
+/// system that is bound onto itself, as by a sandbox of systemd, counts as not mounted.
 pub fn is_mounted(path: &Path) -> bool {
     let path = super::real(path);
+    let root = Path::new("/");
     let there = path.ancestors().find(|ancestor| ancestor.exists());
-    there.is_some_and(|there| !is_same_mount(there, Path::new("/")))
+    let Some(there) = there.filter(|there| !is_same_mount(there, root)) else {
+        return false;
+    };
+    let Ok(mounts) = Mounts::ours() else {
+        return true;
+    };
+    match (mounts.inner(there), mounts.inner(root)) {
+        (Some(inner), Some(top)) => {
+            let below = there.strip_prefix("/").unwrap_or(there);
+            inner.device != top.device || inner.path != top.path.join(below)
+        }
+        _ => true,
+    }
 }
 
 /// Reads a line: `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`

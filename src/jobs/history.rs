@@ -24,6 +24,8 @@ const MOST_LINES: usize = 10_000;
 #[derive(Debug, Clone)]
 pub struct History {
     places: JobPlaces,
+    /// The configuration, as records name it.
+    config: String,
 }
 
 impl History {
@@ -31,16 +33,21 @@ impl History {
     pub fn of(context: &Context, settings: &Settings) -> History {
         History {
             places: JobPlaces::of(context, settings),
+            config: settings.config.display().to_string(),
         }
     }
 
     /// Appends the record of a run, whole and synced. Of more than 10,000 lines, the newest stay.
     pub fn append(&self, record: &RunRecord) -> Result<()> {
         let file = LineFile::new(self.places.writable()?.join(FILE));
-        file.append(&serde_json::to_string(record)?, MOST_LINES)
+        let record = RunRecord {
+            config: Some(self.config.clone()),
+            ..record.clone()
+        };
+        file.append(&serde_json::to_string(&record)?, MOST_LINES)
     }
 
-    /// Reads the runs, the one that began first comes first. Of a run that has ended, returns the record of its end.
+    /// Reads the runs of this configuration, the one that began first comes first. Of a run that has ended, returns the record of its end.
     /// Skips lines that are not records.
     pub fn read(&self) -> Result<Vec<RunRecord>> {
         let mut runs: Vec<RunRecord> = Vec::new();
@@ -51,6 +58,13 @@ impl History {
                 let Ok(record) = serde_json::from_slice::<RunRecord>(line) else {
                     return;
                 };
+                if record
+                    .config
+                    .as_ref()
+                    .is_some_and(|config| *config != self.config)
+                {
+                    return;
+                }
                 match known.get(&record.run_id) {
                     // An end is an end, in whatever file it stands.
                     Some(&at)
@@ -76,5 +90,54 @@ impl History {
     pub fn last(runs: &[RunRecord], job: Job) -> Option<&RunRecord> {
         let mut runs = runs.iter().rev();
         runs.find(|run| run.job == job && run.result != RunResult::Running)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+    use crate::config::Choices;
+
+    #[test]
+    fn configurations_in_one_folder_read_their_own_runs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let context = Context::new(DateTime::UNIX_EPOCH, folder.path().to_owned()).expect("facts");
+        let history = |name: &str| {
+            let choices = Choices {
+                config: Some(folder.path().join(name)),
+                ..Choices::default()
+            };
+            History::of(&context, &Settings::load(&choices).expect("settings"))
+        };
+        let (one, other) = (history("one.toml"), history("other.toml"));
+        let begun = |id: &str, hour| {
+            let time = DateTime::UNIX_EPOCH + TimeDelta::hours(hour);
+            RunRecord::begun(id.to_owned(), Job::Backup, time)
+        };
+        one.append(&begun("a", 2)).expect("appended");
+        other.append(&begun("b", 1)).expect("appended");
+        let ended = RunRecord {
+            result: RunResult::Success,
+            ..begun("a", 2)
+        };
+        one.append(&ended).expect("appended");
+        one.append(&begun("c", 1)).expect("appended");
+        let read = |history: &History| {
+            let runs = history.read().expect("read").into_iter();
+            runs.map(|run| (run.run_id, run.result)).collect::<Vec<_>>()
+        };
+        let running = |id: &str| (id.to_owned(), RunResult::Running);
+        assert_eq!(
+            read(&one),
+            [running("c"), ("a".to_owned(), RunResult::Success)]
+        );
+        assert_eq!(read(&other), [running("b")]);
+        let runs = one.read().expect("read");
+        assert_eq!(
+            History::last(&runs, Job::Backup).map(|run| run.run_id.as_str()),
+            Some("a")
+        );
     }
 }

@@ -1,11 +1,11 @@
 //! The jobs that the schedule of a configuration starts, when, and by which command line.
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    config::{Settings, schedule::Schedule},
+    config::{Choices, Settings, absolute, schedule::Schedule},
     context::Context,
     model::{
         retention::Zone,
@@ -59,7 +59,10 @@ impl Planned {
             jitter: schedule.jitter(),
             persistent: schedule.persistent,
             is_default: schedule.enabled && !schedule.is_written(Job::Backup),
-            jobs: Job::NAMES.into_iter().filter_map(timetable).collect(),
+            jobs: (Job::NAMES.into_iter().filter_map(timetable))
+                // Nothing is verified if every destination is turned off.
+                .filter(|(job, _)| *job != Job::Verify || destinations(settings).next().is_some())
+                .collect(),
         }
     }
 
@@ -89,7 +92,8 @@ impl Planned {
 /// Returns the arguments of hookshot that run a job, without global options.
 pub fn command_line(job: Job, settings: &Settings) -> Vec<String> {
     let words: &[&str] = match job {
-        Job::Backup => &["backup"],
+        // A prune of the same configuration may be at work.
+        Job::Backup => &["backup", "--lock-wait", "1h"],
         Job::Prune => &["prune"],
         Job::Verify => &["verify", "--since", "7d"],
         Job::Status => &["status"],
@@ -100,6 +104,24 @@ pub fn command_line(job: Job, settings: &Settings) -> Vec<String> {
         words.extend(destinations(settings).map(|name| format!("@{name}")));
     }
     words
+}
+
+/// Returns the options for the places of the state that the command line names, as absolute paths.
+pub fn places(said: &Choices) -> Vec<OsString> {
+    let places = [
+        ("--services", &said.services),
+        ("--secrets", &said.secrets),
+        ("--data-dir", &said.data_dir),
+    ];
+    let named = places
+        .into_iter()
+        .filter_map(|(option, path)| Some((option, path.as_ref()?)));
+    named
+        .flat_map(|(option, path)| {
+            let path = absolute(path).unwrap_or_else(|_| path.clone());
+            [option.into(), path.into()]
+        })
+        .collect()
 }
 
 /// Returns the names of the destinations of `[backup] to`, without those that are turned off; all if it names none.

@@ -149,6 +149,9 @@ pub struct RunRecord {
     /// The name of the application.
     #[serde(default)]
     pub app: Option<String>,
+    /// The configuration file: several in one folder share a history.
+    #[serde(default)]
+    pub config: Option<String>,
     /// The number of entries that differ from the archive before.
     #[serde(default)]
     pub entries: Option<ChangeCounts>,
@@ -179,6 +182,7 @@ impl RunRecord {
             hint: None,
             host: None,
             app: None,
+            config: None,
             entries: None,
             content_bytes: None,
             added_bytes: None,

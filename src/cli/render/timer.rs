@@ -38,6 +38,12 @@ pub fn installed(printer: &Printer, report: &InstallReport) -> Result<u8> {
                 \"credential:NAME\", or set it by `systemctl edit`\n"
             ));
         }
+        for path in &report.hidden {
+            text.push_str(&format!(
+                "the units do not see {}, as they have a /tmp of their own: move it, for example below /var/backups\n",
+                path.display()
+            ));
+        }
         for timer in &report.old_timers {
             text.push_str(&format!(
                 "{timer} is enabled and exports as well: systemctl disable --now '{timer}'\n"

@@ -58,7 +58,13 @@ impl TimerFlags {
             true => Scope::User,
             false => Scope::System,
         };
-        TimerUnits::of(&app.context, app.settings()?, scope, self.root.as_deref())
+        TimerUnits::of(
+            &app.context,
+            &app.choices,
+            app.settings()?,
+            scope,
+            self.root.as_deref(),
+        )
     }
 }
 

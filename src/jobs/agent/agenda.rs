@@ -79,16 +79,26 @@ impl Agenda {
             let key = (config, *job);
             let earlier = self.entries.remove(&key);
             let started = last_started(*job).filter(|_| planned.persistent);
+            let waiting = earlier.as_ref().and_then(|entry| entry.waiting);
+            // A job of a configuration that was gone for a while is scheduled again.
             let done = earlier.as_ref().map(|entry| entry.done);
+            let done = done.filter(|done| *done < DateTime::<Utc>::MAX_UTC);
             let entry = Entry {
                 planned: planned.clone(),
                 timetable: timetable.clone(),
                 // Without a history nothing was missed.
                 done: done.or(started).unwrap_or(now),
                 is_running: earlier.is_some_and(|entry| entry.is_running),
-                waiting: None,
+                waiting,
             };
             self.entries.insert(key, entry);
+        }
+        for ((number, job), entry) in &mut self.entries {
+            let is_planned = planned.jobs.iter().any(|(other, _)| other == job);
+            if *number == config && !is_planned {
+                // It runs, and does not start again.
+                entry.done = DateTime::<Utc>::MAX_UTC;
+            }
         }
     }
 

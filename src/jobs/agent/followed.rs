@@ -203,6 +203,8 @@ fn last_started(runs: &[RunRecord], app: &str, job: Job) -> Option<DateTime<Utc>
     let mut runs = runs.iter().rev();
     // Configurations in one folder share a history.
     let is_own = |run: &RunRecord| run.app.as_deref().is_none_or(|other| other == app);
-    runs.find(|run| run.job == job && is_own(run))
+    // A run that a signal ended, by a reboot for example, is made up for.
+    let is_cut = |run: &RunRecord| matches!(run.exit_code, Some(129 | 130 | 143));
+    runs.find(|run| run.job == job && is_own(run) && !is_cut(run))
         .map(|run| run.started_at)
 }

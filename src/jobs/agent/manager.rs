@@ -36,9 +36,14 @@ impl Manager {
         }
     }
 
-    /// Reports that the agent ends, and may take this long.
+    /// Reports that the agent ends.
     pub fn stopping(&self) {
         send(&[NotifyState::Stopping]);
+    }
+
+    /// Asks for another minute to end: hooks may have to start a service again.
+    pub fn ending(&self) {
+        send(&[NotifyState::ExtendTimeoutUsec(60_000_000)]);
     }
 
     /// Reports what the agent does, if that is new.

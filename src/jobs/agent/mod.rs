@@ -28,7 +28,11 @@ use self::{
     manager::Manager,
     run::Run,
 };
-use super::{configs, planned::command_line};
+use super::{
+    configs,
+    planned::{command_line, places},
+    timer::timed_jobs,
+};
 use crate::{
     config::Choices,
     context::Context,
@@ -43,6 +47,8 @@ use crate::{
 pub const GRACE: Duration = Duration::from_secs(30);
 /// The longest sleep: a clock that was set is noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// The longest time that a job may run, as in the units of systemd; then it is interrupted.
+const LONGEST_RUN: Duration = Duration::from_secs(12 * 3600);
 /// The time from which a start counts as made up for.
 const LATE_SECONDS: i64 = 60;
 
@@ -189,6 +195,13 @@ impl Agent<'_> {
         }
         for due in dues.start {
             let run = self.followed.run_of(due.config, due.job);
+            // A timer may have been installed since the configuration was read.
+            if timed_jobs(self.context, &run.config).contains(&due.job) {
+                self.agenda.ended(due.config, due.job);
+                let (config, job) = (run.config, run.job);
+                self.context.tell(AgentEvent::LeftOut { config, job });
+                continue;
+            }
             self.context.tell(AgentEvent::Starts {
                 run: run.clone(),
                 moment: self.followed.shown(due.config, due.start.moment),
@@ -230,6 +243,11 @@ impl Agent<'_> {
         let mut running = Vec::new();
         for mut run in std::mem::take(&mut self.runs) {
             let Some(exit_code) = run.ended() else {
+                if run.seconds() > LONGEST_RUN.as_secs() && !run.is_interrupted {
+                    let run_of = run.run.clone();
+                    self.context.tell(AgentEvent::Interrupts { run: run_of });
+                    run.interrupt();
+                }
                 running.push(run);
                 continue;
             };
@@ -302,6 +320,7 @@ impl Agent<'_> {
                 }
             }
             self.manager.alive();
+            self.manager.ending();
             let left = self.request.grace.saturating_sub(begun.elapsed());
             let limit = if is_over { LONGEST_SLEEP } else { left };
             self.request
@@ -318,19 +337,4 @@ impl Agent<'_> {
             .hint("nothing half-done stays; the agent makes up for them when it starts again")
             .into())
     }
-}
-
-/// Returns the options for the places of the state that the command line names.
-fn places(said: &Choices) -> Vec<OsString> {
-    let places = [
-        ("--services", &said.services),
-        ("--secrets", &said.secrets),
-        ("--data-dir", &said.data_dir),
-    ];
-    let named = places
-        .into_iter()
-        .filter_map(|(option, path)| Some((option, path.as_ref()?)));
-    named
-        .flat_map(|(option, path)| [option.into(), path.clone().into()])
-        .collect()
 }

@@ -82,6 +82,8 @@ impl UnitFolder {
     /// Returns true if the manager runs, so that systemctl(1) can be asked.
     pub fn is_running(&self, context: &Context) -> bool {
         match self.scope {
+            // The user's manager of this machine is not that of another root.
+            Scope::User if self.root != Path::new("/") => false,
             Scope::System => self.root.join("run/systemd/system").is_dir(),
             Scope::User => {
                 let folder = context.environment.get("XDG_RUNTIME_DIR");

@@ -11,7 +11,10 @@ pub mod sandbox;
 pub mod systemctl;
 pub mod unit;
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{AccessFlags, access};
@@ -19,13 +22,16 @@ use nix::unistd::{AccessFlags, access};
 use self::{
     installed::{Scope, UnitFolder},
     report::{InstallReport, RemoveReport, StatusReport, TimerRow, UnitAction, UnitRow},
-    sandbox::{Sandbox, home},
+    sandbox::{Sandbox, home, writable},
     systemctl::UnitState,
     unit::{Blueprint, JobUnits},
 };
-use super::{planned::Planned, schedule::local};
+use super::{
+    planned::{Planned, places},
+    schedule::local,
+};
 use crate::{
-    config::{Settings, needs::Needs},
+    config::{Choices, Settings, elsewhere::tidy, needs::Needs},
     context::Context,
     disk::create_folders,
     error::{Failure, Kind},
@@ -33,7 +39,7 @@ use crate::{
     store::Address,
 };
 
-/// The units of a configuration, and where they belong.
+/// The units of a configuration, and their folder.
 pub struct TimerUnits {
     /// The folder of units.
     pub folder: UnitFolder,
@@ -47,9 +53,11 @@ pub struct TimerUnits {
 }
 
 impl TimerUnits {
-    /// Returns the units of a configuration. `root` stands for `/` if it is named.
+    /// Returns the units of a configuration, with the places of the state that `choices` name. `root` stands for `/` if it
+    /// is named.
     pub fn of(
         context: &Context,
+        choices: &Choices,
         settings: &Settings,
         scope: Scope,
         root: Option<&Path>,
@@ -72,6 +80,9 @@ impl TimerUnits {
             planned: &planned,
             sandbox,
             program: &program,
+            places: (places(choices).into_iter())
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect(),
             now: context.now,
             needs_state_folder: !can_be_made(&home(settings)),
         };
@@ -103,11 +114,9 @@ impl TimerUnits {
         self.refuse_those_of_others(settings)?;
         self.make_folders(settings)?;
         let mut units = Vec::new();
-        let mut is_changed = false;
         for job in &self.jobs {
             for unit in [&job.service, &job.timer] {
                 let is_written = self.folder.write(&unit.name, &unit.text)?;
-                is_changed |= is_written;
                 units.push(UnitRow {
                     unit: unit.name.clone(),
                     job: job.job,
@@ -124,7 +133,6 @@ impl TimerUnits {
         for old in self.folder.units_of(&settings.config)? {
             if !names.contains(&old.name.as_str()) {
                 self.take_away(context, &old.name, is_running)?;
-                is_changed = true;
                 units.push(UnitRow {
                     unit: old.name,
                     job: old.job,
@@ -140,13 +148,11 @@ impl TimerUnits {
         let scope = self.folder.scope;
         let to_run = match is_running {
             true => {
-                if is_changed {
-                    systemctl::call(context, scope, &["daemon-reload"])?;
-                }
+                // An earlier install may have written units that the manager did not read.
+                systemctl::call(context, scope, &["daemon-reload"])?;
                 if !timers.is_empty() {
                     // A timer that waits already takes new times only if it is started anew.
-                    let verb = if is_changed { "restart" } else { "start" };
-                    systemctl::call(context, scope, &[&[verb], &timers[..]].concat())?;
+                    systemctl::call(context, scope, &[&["restart"], &timers[..]].concat())?;
                 }
                 Vec::new()
             }
@@ -162,6 +168,7 @@ impl TimerUnits {
             to_run,
             old_timers: self.folder.old_timers(),
             missing_variables: self.needs.variables.clone(),
+            hidden: self.hidden(settings),
             is_default: self.planned.is_default,
         })
     }
@@ -192,6 +199,18 @@ impl TimerUnits {
         Ok(())
     }
 
+    /// Returns the paths that the services do not see, because they have a /tmp of their own.
+    fn hidden(&self, settings: &Settings) -> Vec<PathBuf> {
+        let mut paths = writable(settings, &self.needs);
+        paths.insert(settings.config.clone());
+        let is_hidden = |path: &PathBuf| {
+            let folders = ["/tmp", "/var/tmp"];
+            self.folder.scope == Scope::System
+                && folders.iter().any(|folder| path.starts_with(folder))
+        };
+        paths.into_iter().filter(is_hidden).collect()
+    }
+
     /// Makes the folders that a sandboxed job cannot make: that of the history, and those of archives.
     fn make_folders(&self, settings: &Settings) -> Result<()> {
         if !matches!(self.sandbox, Sandbox::Local | Sandbox::Network) {
@@ -209,7 +228,7 @@ impl TimerUnits {
                 && !destination.exists
                 && !destination.mounted
             {
-                let folder = beside.join(folder);
+                let folder = tidy(&beside.join(folder));
                 create_folders(&folder)
                     .with_context(|| format!("cannot create {}", folder.display()))?;
             }

@@ -28,6 +28,8 @@ pub struct InstallReport {
     pub old_timers: Vec<String>,
     /// The variables of the environment with secrets that the units lack.
     pub missing_variables: BTreeSet<String>,
+    /// Paths below /tmp and /var/tmp, which the services do not see.
+    pub hidden: Vec<PathBuf>,
     /// True if the configuration does not say when the backup starts.
     pub is_default: bool,
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::names::quoted;
 use crate::{
-    config::{Settings, needs::Needs},
+    config::{Settings, elsewhere::tidy, needs::Needs},
     disk::{folder_of, transaction::home::Home},
     model::run_record::Job,
     store::Address,
@@ -142,18 +142,18 @@ pub fn home(settings: &Settings) -> PathBuf {
     Home::beside(&settings.config).folder().to_owned()
 }
 
-/// Returns the folders that a job of the configuration writes.
+/// Returns the folders that a job of the configuration writes, without `.` and `..`: systemd takes no others.
 pub fn writable(settings: &Settings, needs: &Needs) -> BTreeSet<PathBuf> {
     let beside = folder_of(&settings.config);
-    let mut paths = BTreeSet::from([home(settings)]);
+    let mut paths = BTreeSet::from([tidy(&home(settings))]);
     for destination in settings.schema.destinations.values() {
         if let Address::Folder(folder) = &destination.address
             && destination.enabled
         {
-            paths.insert(beside.join(folder));
+            paths.insert(tidy(&beside.join(folder)));
         }
     }
-    let files = needs.files.iter().map(|file| beside.join(file));
+    let files = needs.files.iter().map(|file| tidy(&beside.join(file)));
     paths.extend(files.filter_map(|file| file.parent().map(Path::to_owned)));
     paths
 }

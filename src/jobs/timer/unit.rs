@@ -56,6 +56,8 @@ pub struct Blueprint<'a> {
     pub sandbox: Sandbox,
     /// This program.
     pub program: &'a Path,
+    /// The options for places of the state that the user named.
+    pub places: Vec<String>,
     /// The time, from which the gaps of the clock are looked up.
     pub now: DateTime<Utc>,
     /// True if the folder beside the configuration cannot be written.
@@ -107,6 +109,7 @@ impl Blueprint<'_> {
             "--progress".to_owned(),
             "never".to_owned(),
         ];
+        words.extend(self.places.iter().cloned());
         words.extend(command_line(job, self.settings));
         let words: Vec<String> = words.iter().map(|word| argument(word)).collect();
         unit.push_str(&format!(

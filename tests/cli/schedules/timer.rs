@@ -172,7 +172,9 @@ fn systemd_accepts_the_units_of_five_kinds_of_configuration() {
         }
         let config = service.config.display();
         assert!(
-            backup.contains(&format!(" --config {config} --progress never backup\n")),
+            backup.contains(&format!(
+                " --config {config} --progress never backup --lock-wait 1h\n"
+            )),
             "{backup}"
         );
         assert!(
