@@ -75,14 +75,18 @@ fn is_configuration(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::{
+        create_folders,
+        publish::{Existing, publish},
+    };
 
     #[test]
     fn a_folder_is_its_configurations() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            fs::write(&path, text).expect("written");
+            create_folders(path.parent().expect("a folder")).expect("made");
+            publish(&path, text.as_bytes(), Existing::Keep).expect("written");
             path
         };
         assert!(find(&[folder.path().to_owned()]).is_err());

@@ -83,7 +83,7 @@ mod tests {
     fn entries_are_counted_by_name_and_digest() {
         let manifest = |entries: &[(&str, &str)]| {
             let files = entries.iter().map(|(name, text)| {
-                let name = EntryName::new(*name).expect("a name");
+                let name = EntryName::new(name).expect("a name");
                 let digest = Digest::of(text.as_bytes());
                 let record = FileRecord::new(name.clone(), digest, text.len() as u64);
                 (name, record)

@@ -414,7 +414,6 @@ mod tests {
         let address = WebAddress::parse(hook).expect("a URL");
         assert_eq!(address.shown(), "https://hooks.example.org:8443");
         assert_eq!(format!("{address:?}"), address.shown());
-        let secrets = address.secrets();
         assert_eq!(address.secrets(), ["AbcDef123456", "xyzXYZ123", "hunter2"]);
         assert!(address.parts().iter().any(|part| part == "T0001"));
         assert_eq!(address.last_segment(), "AbcDef123456");

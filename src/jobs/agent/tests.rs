@@ -1,4 +1,8 @@
 //! The agent with a made-up clock and real processes: a script takes the place of this program.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test makes the files that the agent meets"
+)]
 
 use std::{
     cell::{Cell, RefCell},

@@ -72,6 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "a test says what it leaves out")]
     fn names_are_escaped_as_systemd_does() {
         for text in [
             "app", "my-app", "a/b", ".hidden", "a b", "é", "a.b:c_d", "x@y", "50%",
