@@ -10,6 +10,7 @@ pub mod engine;
 pub mod entry_name;
 #[cfg(feature = "cli")]
 pub mod health;
+pub mod job;
 pub mod limits;
 pub mod manifest;
 pub mod method;

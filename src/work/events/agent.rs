@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::run_record::Job;
+use crate::model::job::Job;
 
 /// An event of the agent. Times are those of the schedule's zone, as RFC 3339 writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
