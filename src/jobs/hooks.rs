@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::known_secrets;
 use crate::{
     config::{
         Settings,
@@ -77,6 +78,7 @@ impl<'a> Hooks<'a> {
         operation: Operation,
         run_id: &'a str,
     ) -> Hooks<'a> {
+        known_secrets::mask(context, settings);
         Hooks {
             context,
             settings,

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod configs;
 pub mod history;
 pub mod hooks;
+mod known_secrets;
 pub mod lock;
 pub mod metrics;
 pub mod notify;

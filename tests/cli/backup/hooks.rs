@@ -1,8 +1,9 @@
 //! Hooks of the nightly job that fail, skip, hang and print secrets.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::Value;
+use support::service::write;
 
 use super::{Night, archives};
 
@@ -87,6 +88,34 @@ fn a_hook_that_hangs_is_ended_and_one_that_prints_a_secret_is_masked() {
     let run = night.run(&["--json"], 3);
     assert!(!run.text().contains(secret) && !run.stderr.contains(secret));
     assert_eq!(run.json()["hooks"][1]["exit_code"], Value::Null);
+}
+
+#[test]
+fn a_secret_that_only_a_notification_needs_is_masked_from_the_first_hook_on() {
+    let token = "tk_of-a-notification";
+    let mut night = Night::new("", &[]);
+    let file = night.service.machine.path("token");
+    write(&file, token);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("private");
+    let notify = format!(
+        "[[backup.notify]]\nname = \"ops\"\nkind = \"ntfy\"\nurl = \"env:NTFY_URL\"\ntoken = \"file:{}\"\non = [\"drill_failed\"]\n",
+        file.display()
+    );
+    let print = format!(
+        "run = 'cat {}; echo; echo $NTFY_URL; true http://u:p4ssw0rd@h; exit 1'",
+        file.display()
+    );
+    night.configure(&notify, &[("before", &print)]);
+    let url = "http://127.0.0.1:9/a-topic-not-to-be-guessed";
+    night.service.set("NTFY_URL", url);
+    let run = night.run(&["-vv", "--json"], 1);
+    let history = format!("{:?}", night.history());
+    for secret in [token, "a-topic-not-to-be-guessed", "p4ssw0rd"] {
+        let shown = [&run.text(), &run.stderr, &history];
+        let is_shown = shown.iter().any(|text| text.contains(secret));
+        assert!(!is_shown, "{secret}: {run:?}");
+    }
+    assert!(run.stderr.contains("before hook: ***"), "{}", run.stderr);
 }
 
 #[test]
