@@ -299,7 +299,6 @@ fn default_of(section: &str, key: &str) -> Option<Value> {
         ("backup", "include_config") => Some(Value::Boolean(true)),
         ("backup", "prepare_timeout") => text("10m"),
         ("backup", "deliver_within" | "max_unchanged") => text("7d"),
-        ("backup", "max_age") => text("26h"),
         ("backup.schedule", "persistent" | "enabled") => Some(Value::Boolean(true)),
         ("backup", "to" | "exclude" | "include") => Some(Value::Array(Vec::new())),
         ("backup.retention", "timezone") => text("UTC"),

@@ -337,7 +337,7 @@ fn missed_runs_are_made_up_for_once_by_the_history() {
         }
     });
     assert_eq!(report.expect("good").runs, 1, "{:?}", stage.events());
-    assert!(stage.lines()[0].ends_with(" backup as backup"));
+    assert!(stage.lines()[0].ends_with(" backup --lock-wait 1h as backup"));
     assert_eq!(
         stage.count(|event| matches!(event, AgentEvent::Starts { is_late: true, .. })),
         1
