@@ -516,19 +516,19 @@ const CASES: &[Case] = &[
         "a user without permission to read the file",
         "mk f file f; echo 1 > f; chmod 600 f; hs export o/; echo 2 > f; user 'both import o/*'",
         1,
-        &["failed"],
+        &["forbidden"],
     ),
     Case(
         "a user without permission to open the folder",
         "mkdir data; mk data directory data; echo 1 > data/f; hs export o/; echo 2 > data/f; chmod 700 data; user 'both import o/*'",
         1,
-        &["failed"],
+        &["forbidden"],
     ),
     Case(
         "a user's rollback of what root has imported",
         "mkdir data; mk data directory data; echo 1 > data/f; hs export o/; echo 2 > data/f; hs import o/*; KEEP=1 user 'both rollback'; [ $(cat data/f) = 1 ] || rm real.rc",
         1,
-        &["failed"],
+        &["forbidden"],
     ),
     Case(
         "a database in WAL mode that a process of another PID namespace has open",
