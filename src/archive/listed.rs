@@ -63,7 +63,7 @@ impl ComingFiles {
     }
 
     /// Begins the files of a directory, which may come in any order.
-    /// What has to be kept of them goes to the folder `scratch`.
+    /// It keeps what it needs of them in the folder `scratch`.
     pub(super) fn begin_any(
         &mut self,
         directory: &EntryName,
