@@ -27,6 +27,8 @@ pub enum Kind {
     NotFound,
     /// An active deployment, a process that holds the database, another hookshot at work.
     Blocked,
+    /// No key opens the archive, or no key is given.
+    Key,
     /// The archive is damaged, truncated, hostile, or does not match its manifest.
     Refused,
     /// The archive's version and this hookshot's do not go together.
@@ -55,6 +57,7 @@ impl Kind {
             Kind::Partial => 3,
             Kind::NotFound => 10,
             Kind::Blocked => 11,
+            Kind::Key => 12,
             Kind::Refused => 13,
             Kind::Version => 14,
             Kind::Snapshot => 15,
@@ -84,6 +87,7 @@ impl Kind {
             Kind::Partial => "partial",
             Kind::NotFound => "not_found",
             Kind::Blocked => "blocked",
+            Kind::Key => "wrong_key",
             Kind::Refused => "archive_refused",
             Kind::Version => "version_incompatible",
             Kind::Snapshot => "no_snapshot",

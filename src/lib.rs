@@ -23,7 +23,7 @@
 //! docs/architecture.md has the invariants and why they hold:
 //!
 //! ```text
-//! cli > jobs > verbs > ops > machine, catalog > config > source, store > archive, disk > work > model, error
+//! cli > jobs > verbs > ops > machine, catalog > config > source, store > archive, crypt, disk > work > model, error
 //! ```
 
 pub mod error;
@@ -49,6 +49,9 @@ pub mod config;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod context;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod crypt;
 #[doc(hidden)]
 pub mod disk;
 #[cfg(feature = "cli")]

@@ -1,13 +1,14 @@
 //! The exit codes, for help and manual pages; docs/cli.md explains each.
 
 /// Every code with its meaning, the numbers of one meaning together.
-pub const ALL: [(&str, &str); 14] = [
+pub const ALL: [(&str, &str); 15] = [
     ("0", "done"),
     ("1", "failed (diff: something differs)"),
     ("2", "wrong usage or configuration"),
     ("3", "done in part (what is left undone is named)"),
     ("10", "not found"),
     ("11", "blocked"),
+    ("12", "wrong or missing key"),
     ("13", "archive refused"),
     ("14", "version incompatible"),
     ("15", "no consistent snapshot"),

@@ -1,0 +1,243 @@
+//! Private keys, read from identity files of age, from OpenSSH's files, and from files of age that a passphrase seals.
+
+use std::{
+    io::Read as _,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use age::{
+    DecryptError, Decryptor, Identity,
+    secrecy::{ExposeSecret as _, SecretString},
+    ssh, x25519,
+};
+use age_core::format::{FileKey, Stanza};
+use zeroize::Zeroizing;
+
+use super::header::form_of;
+use crate::error::{Failure, Kind};
+
+/// Asks the user for a passphrase; `None` without a terminal, or if the user gives none.
+pub type Ask = Arc<dyn Fn(&str) -> Option<SecretString> + Send + Sync>;
+
+/// The largest identity file, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// The largest work factor of a passphrase that is read: scrypt with N = 2^22 takes 4 GiB.
+const MAX_WORK_FACTOR: u8 = 22;
+
+const SECRET_KEY: &str = "AGE-SECRET-KEY-";
+const OPENSSH: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
+
+/// A private key, and its public key if that is known.
+pub(super) type Found = (Option<String>, Box<dyn Identity + Send + Sync>);
+
+/// A new key pair.
+pub struct KeyPair {
+    /// The public key, with which archives are sealed.
+    pub public: String,
+    /// The private key, which opens them.
+    pub secret: SecretString,
+}
+
+/// Makes a new key pair.
+pub fn generate() -> KeyPair {
+    let key = x25519::Identity::generate();
+    KeyPair {
+        public: key.to_public().to_string(),
+        secret: key.to_string(),
+    }
+}
+
+/// Reads the content of an identity file. `shown` is the file, for messages; nothing of its content is in one.
+pub(super) fn read(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Vec<Found>, Failure> {
+    if content.starts_with(OPENSSH) {
+        return Ok(vec![read_ssh(shown, content, ask)?]);
+    }
+    if form_of(content).is_some() {
+        let text = unlocked(shown, content, ask)?;
+        return read_lines(shown, &text);
+    }
+    let text = std::str::from_utf8(content)
+        .map_err(|_| refused(shown, "is not an identity file: it is not text"))?;
+    if text.starts_with("-----BEGIN ") {
+        let what = "is a private key of a kind that opens no archive: AGE-SECRET-KEY-1... and ssh-ed25519 keys do";
+        return Err(refused(shown, what));
+    }
+    read_lines(shown, text)
+}
+
+fn read_lines(shown: &str, text: &str) -> Result<Vec<Found>, Failure> {
+    let mut found: Vec<Found> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let number = index + 1;
+        let key: x25519::Identity = line.parse().map_err(|_| {
+            let begins = line.get(..SECRET_KEY.len()).unwrap_or_default();
+            refused(
+                shown,
+                &match begins.eq_ignore_ascii_case(SECRET_KEY) {
+                    true => format!("has a damaged private key in line {number}"),
+                    false => format!("has something else than a private key in line {number}"),
+                },
+            )
+        })?;
+        found.push((Some(key.to_public().to_string()), Box::new(key)));
+    }
+    match found.is_empty() {
+        true => Err(refused(shown, "has no private key")),
+        false => Ok(found),
+    }
+}
+
+fn read_ssh(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Found, Failure> {
+    let key = ssh::Identity::from_buffer(content, None)
+        .map_err(|_| refused(shown, "is a damaged private key of OpenSSH"))?;
+    let public = ssh::Recipient::try_from(key.clone());
+    let Ok(public @ ssh::Recipient::SshEd25519(..)) = public else {
+        let what = "is a private key of a kind that opens no archive: of OpenSSH's keys, ssh-ed25519 ones do";
+        return Err(refused(shown, what));
+    };
+    let identity: Box<dyn Identity + Send + Sync> = match key {
+        ssh::Identity::Encrypted(key) => Box::new(LockedKey {
+            key,
+            prompt: format!("Passphrase of {shown}"),
+            ask: ask.cloned(),
+            unlocked: Mutex::default(),
+        }),
+        key => Box::new(key),
+    };
+    Ok((Some(public.to_string()), identity))
+}
+
+/// Opens an identity file that a passphrase seals.
+fn unlocked(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Zeroizing<String>, Failure> {
+    let damaged = || refused(shown, "is a damaged file of age");
+    let decryptor = Decryptor::new_buffered(age::armor::ArmoredReader::new(content));
+    let decryptor = decryptor.map_err(|_| damaged())?;
+    if !decryptor.is_scrypt() {
+        return Err(refused(
+            shown,
+            "is a sealed archive or file, not an identity file",
+        ));
+    }
+    let passphrase = ask.and_then(|ask| ask(&format!("Passphrase of {shown}")));
+    let passphrase = passphrase.ok_or_else(|| {
+        refused(
+            shown,
+            "is sealed by a passphrase, and no terminal is there to ask for it",
+        )
+    })?;
+    let identity = of_passphrase(passphrase);
+    let opened = decryptor.decrypt(std::iter::once(&identity as &dyn Identity));
+    let mut text = Zeroizing::new(String::new());
+    let opened = opened.map_err(|_| refused(shown, "is sealed by another passphrase"))?;
+    let mut opened = opened.take(MAX_FILE_BYTES);
+    opened.read_to_string(&mut text).map_err(|_| damaged())?;
+    Ok(text)
+}
+
+/// Returns the identity of whoever knows a passphrase.
+pub(super) fn of_passphrase(passphrase: SecretString) -> age::scrypt::Identity {
+    let mut identity = age::scrypt::Identity::new(passphrase);
+    identity.set_max_work_factor(MAX_WORK_FACTOR);
+    identity
+}
+
+fn refused(shown: &str, what: &str) -> Failure {
+    Failure::new(Kind::Key, format!("the identity file {shown} {what}"))
+        .hint("`hookshot key generate -o FILE` makes one, and `hookshot key show FILE` prints its public key")
+}
+
+/// A private key of OpenSSH that a passphrase locks. The user is asked once, when a file may be for this key.
+struct LockedKey {
+    key: ssh::EncryptedKey,
+    prompt: String,
+    ask: Option<Ask>,
+    unlocked: Mutex<Option<Option<ssh::Identity>>>,
+}
+
+impl Identity for LockedKey {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        if stanza.tag != "ssh-ed25519" {
+            return None;
+        }
+        let mut unlocked = self.unlocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = unlocked.get_or_insert_with(|| {
+            let passphrase = self.ask.as_ref()?(&self.prompt)?;
+            Some(self.key.decrypt(passphrase).ok()?.into())
+        });
+        key.as_ref()?.unwrap_stanza(stanza)
+    }
+}
+
+/// A passphrase that the user is asked for once, when a file is sealed by one.
+pub(super) struct AskedPassphrase {
+    ask: Ask,
+    given: Mutex<Option<Option<SecretString>>>,
+}
+
+impl AskedPassphrase {
+    pub(super) fn new(ask: Ask) -> AskedPassphrase {
+        AskedPassphrase {
+            ask,
+            given: Mutex::default(),
+        }
+    }
+}
+
+impl Identity for AskedPassphrase {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        if stanza.tag != "scrypt" {
+            return None;
+        }
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = given.get_or_insert_with(|| (self.ask)("Passphrase of the archive"));
+        let passphrase = SecretString::from(given.as_ref()?.expose_secret().to_owned());
+        of_passphrase(passphrase).unwrap_stanza(stanza)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_file_is_read_and_a_fault_names_its_line_and_no_secret() {
+        let pair = generate();
+        let secret = pair.secret.expose_secret();
+        let file = format!("# a comment\n\n{secret}\n");
+        let found = read("key.txt", file.as_bytes(), None).expect("an identity file");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0.as_deref(), Some(pair.public.as_str()));
+        let changed = format!("# a comment\n{}Q\n", &secret[..secret.len() - 1]);
+        for (content, expected) in [
+            (changed.as_bytes(), "has a damaged private key in line 2"),
+            (b"# nothing\n", "has no private key"),
+            (
+                pair.public.as_bytes(),
+                "something else than a private key in line 1",
+            ),
+            (b"\xff\xfe", "is not text"),
+            (
+                b"-----BEGIN RSA PRIVATE KEY-----\n",
+                "of a kind that opens no archive",
+            ),
+            (
+                b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n",
+                "damaged private key of OpenSSH",
+            ),
+            (b"age-encryption.org/v1\n", "a damaged file of age"),
+        ] {
+            let refused = read("key.txt", content, None).err().expect("refused");
+            assert_eq!(refused.kind, Kind::Key);
+            assert!(refused.message.contains(expected), "{}", refused.message);
+            assert!(
+                !refused.message.contains(&secret[20..40]),
+                "{}",
+                refused.message
+            );
+        }
+    }
+}

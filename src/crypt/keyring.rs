@@ -1,0 +1,189 @@
+//! The private keys of a run, and what is opened with them.
+
+use std::{cell::RefCell, io::Read};
+
+use age::{DecryptError, Decryptor, Identity, secrecy::SecretString};
+use age_core::format::{FileKey, Stanza};
+use anyhow::Result;
+
+use super::{
+    bounded::Bounded,
+    header::{Form, kind_of},
+    identity::{self, Ask, AskedPassphrase},
+    key_name::KeyName,
+    opened::{Opened, Source, damaged, is_fault},
+    remembered::Remembering,
+};
+use crate::error::{Failure, Kind};
+
+/// Private keys; each may open a sealed file.
+#[derive(Default)]
+pub struct Keyring(Vec<Entry>);
+
+struct Entry {
+    name: KeyName,
+    identity: Box<dyn Identity + Send + Sync>,
+}
+
+impl Keyring {
+    /// Returns the keyring of a file that this run seals.
+    pub(super) fn of_one_file(memory: Remembering) -> Keyring {
+        let mut ring = Keyring::default();
+        ring.add("this run", None, Box::new(memory));
+        ring
+    }
+
+    /// Adds the keys of an identity file. `shown` is the file, for messages.
+    ///
+    /// Errors: [`Kind::Key`] if it holds anything else.
+    pub fn add_file(
+        &mut self,
+        shown: &str,
+        content: &[u8],
+        ask: Option<&Ask>,
+    ) -> Result<(), Failure> {
+        for (public, identity) in identity::read(shown, content, ask)? {
+            self.add(shown, public, identity);
+        }
+        Ok(())
+    }
+
+    /// Adds a passphrase, which `shown` names in messages.
+    pub fn add_passphrase(&mut self, shown: &str, passphrase: SecretString) {
+        self.add(shown, None, Box::new(identity::of_passphrase(passphrase)));
+    }
+
+    /// Adds the passphrase that the user is asked for when a file is sealed by one.
+    pub fn add_asked(&mut self, ask: Ask) {
+        self.add("a passphrase", None, Box::new(AskedPassphrase::new(ask)));
+    }
+
+    fn add(
+        &mut self,
+        shown: &str,
+        public: Option<String>,
+        identity: Box<dyn Identity + Send + Sync>,
+    ) {
+        let shown = shown.to_owned();
+        self.0.push(Entry {
+            name: KeyName { shown, public },
+            identity,
+        });
+    }
+
+    /// Returns the names of the keys.
+    pub fn names(&self) -> impl Iterator<Item = &KeyName> {
+        self.0.iter().map(|entry| &entry.name)
+    }
+
+    /// Opens the sealed file called `shown`, from its first byte on.
+    ///
+    /// Errors: [`Kind::Key`] if no key opens it, after its header is read; [`Kind::Refused`] if the header is damaged.
+    /// Reads fail with [`Kind::Refused`] if the content is damaged or ends too early.
+    pub fn open<R: Read>(&self, shown: &str, form: Form, input: R) -> Result<Opened<R>> {
+        let (bounded, allowance) = Bounded::new(input);
+        let source = Source::new(form, bounded);
+        let decryptor = match Decryptor::new_buffered(source) {
+            Ok(decryptor) => decryptor,
+            Err(error) => return Err(unread(shown, error)),
+        };
+        allowance.lift();
+        let log = RefCell::new(Log::default());
+        let entries = self.0.iter().enumerate();
+        let trying: Vec<Trying> = entries
+            .map(|(at, entry)| Trying {
+                at,
+                entry,
+                log: &log,
+            })
+            .collect();
+        let identities = trying.iter().map(|trying| trying as &dyn Identity);
+        let note = Note(&log);
+        let opened = decryptor.decrypt(std::iter::once(&note as &dyn Identity).chain(identities));
+        let log = log.into_inner();
+        let key = log.opened.and_then(|at| self.0.get(at));
+        match (opened, key) {
+            (Ok(reader), Some(key)) => Ok(Opened::new(reader, shown, key.name.clone())),
+            (Ok(_), None) | (Err(DecryptError::NoMatchingKeys), _) => {
+                Err(self.fits_none(shown, &log).into())
+            }
+            (Err(error), _) => Err(unread(shown, error)),
+        }
+    }
+
+    fn fits_none(&self, shown: &str, log: &Log) -> Failure {
+        let recipients = log.recipients.join(", ");
+        let message = match self.0.is_empty() {
+            true => format!("{shown} is sealed (for {recipients}), and no key is given"),
+            false => format!("{shown} is sealed (for {recipients}), and no given key opens it"),
+        };
+        let tried = self.names().map(|name| format!("tried {name}"));
+        let faults = tried.chain(log.faults.iter().cloned()).collect();
+        Failure::new(Kind::Key, message)
+            .hint(
+                "name the file of the private key with --identity FILE (or HOOKSHOT_IDENTITY, or `identity_file` under \
+                [backup.encryption]); `hookshot key test` tells which key opens which archive",
+            )
+            .faults(faults)
+    }
+}
+
+/// The findings of a trial of keys.
+#[derive(Default)]
+struct Log {
+    /// The kinds of its recipients.
+    recipients: Vec<String>,
+    /// The index of the key that opens it.
+    opened: Option<usize>,
+    /// The reasons why keys that seemed to fit do not.
+    faults: Vec<String>,
+}
+
+/// An identity that opens nothing, and notes the kinds of the recipients.
+struct Note<'a>(&'a RefCell<Log>);
+
+impl Identity for Note<'_> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        self.0.borrow_mut().recipients.extend(kind_of(stanza));
+        None
+    }
+}
+
+/// A key on trial: its errors are noted, and the next key is tried.
+struct Trying<'a> {
+    at: usize,
+    entry: &'a Entry,
+    log: &'a RefCell<Log>,
+}
+
+impl Identity for Trying<'_> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        match self.entry.identity.unwrap_stanza(stanza)? {
+            Ok(key) => {
+                self.log.borrow_mut().opened = Some(self.at);
+                Some(Ok(key))
+            }
+            Err(error) => {
+                let why = match error {
+                    DecryptError::ExcessiveWork { required, .. } => format!(
+                        "its passphrase takes the work of 2^{required}, which is more than is done for one archive"
+                    ),
+                    _ => "it does not open this archive".to_owned(),
+                };
+                let mut log = self.log.borrow_mut();
+                log.faults.push(format!("{}: {why}", self.entry.name));
+                None
+            }
+        }
+    }
+}
+
+/// Returns the failure of a header that cannot be read.
+fn unread(shown: &str, error: DecryptError) -> anyhow::Error {
+    match error {
+        DecryptError::Io(error) if !is_fault(&error) => {
+            anyhow::Error::new(error).context(format!("cannot read {shown}"))
+        }
+        error => damaged(shown, &error).into(),
+    }
+}

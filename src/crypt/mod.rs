@@ -1,0 +1,36 @@
+//! Sealed archives: encrypted to public keys, opened by private ones, in the format age (age-encryption.org/v1).
+//!
+//! ```text
+//! Recipients --seal--> Sealing (Write)   + the Keyring of this one file, which opens what was written
+//! Keyring ----open---> Opened (Read, Seek)
+//!         ----open_at> OpenedAt (ReadAt)
+//! ```
+//!
+//! The age crate does all of the cryptography. Here is what hookshot asks of it, and what a failure means.
+
+mod bounded;
+pub mod header;
+mod identity;
+mod key_name;
+mod keyring;
+mod keys;
+mod opened;
+mod ranged;
+mod recipients;
+mod remembered;
+mod sealing;
+
+pub use self::{
+    identity::{Ask, KeyPair, generate},
+    key_name::KeyName,
+    keyring::Keyring,
+    keys::Keys,
+    opened::Opened,
+    ranged::OpenedAt,
+    recipients::{PublicKey, Recipients},
+    sealing::Sealing,
+};
+pub use age::secrecy::{ExposeSecret, SecretString};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! For whom an archive is sealed: public keys, or a passphrase.
+
+use std::{fmt, sync::Arc};
+
+use age::{Encryptor, Recipient, secrecy::SecretString};
+
+use super::remembered::Remembering;
+use crate::error::{Failure, Kind};
+
+/// The work factor of a passphrase: scrypt with N = 2^18 takes 256 MiB (age-encryption.org/v1, "scrypt").
+const WORK_FACTOR: u8 = 18;
+
+/// For whom archives are sealed.
+#[derive(Clone)]
+pub struct Recipients(Arc<Who>);
+
+enum Who {
+    Keys(Vec<PublicKey>),
+    Passphrase(SecretString),
+}
+
+/// A public key, with which archives are sealed.
+#[derive(Clone)]
+pub struct PublicKey {
+    text: String,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    X25519(age::x25519::Recipient),
+    Ssh(age::ssh::Recipient),
+}
+
+impl PublicKey {
+    /// Reads a public key: `age1...`, or `ssh-ed25519 ...` with or without a comment. The error completes "the key ...".
+    pub fn parse(text: &str) -> Result<PublicKey, String> {
+        let text = text.trim();
+        let mut words = text.split_ascii_whitespace();
+        let kind = words.next().unwrap_or_default();
+        if kind == "ssh-ed25519" {
+            let text = format!("{kind} {}", words.next().unwrap_or_default());
+            let key = text.parse().map_err(|_| damaged(kind))?;
+            let way = Way::Ssh(key);
+            return Ok(PublicKey { text, way });
+        }
+        if kind
+            .get(..15)
+            .is_some_and(|start| start.eq_ignore_ascii_case("age-secret-key-"))
+        {
+            return Err("is a private key: it opens archives, and stays secret; name its public key, which `hookshot key \
+                show FILE` prints".to_owned());
+        }
+        if kind.starts_with("ssh-") || kind.starts_with("ecdsa-") {
+            return Err(format!(
+                "is of the kind {kind}: archives are sealed for age1... and ssh-ed25519 keys"
+            ));
+        }
+        if !kind.starts_with("age1") || words.next().is_some() {
+            return Err("is not a public key: those begin with age1 or ssh-ed25519".to_owned());
+        }
+        let key = kind.parse().map_err(|_| match kind.len() {
+            62 => damaged("age1"),
+            _ => format!(
+                "{}, and its length is {} instead of 62",
+                damaged("age1"),
+                kind.len()
+            ),
+        })?;
+        let (text, way) = (kind.to_owned(), Way::X25519(key));
+        Ok(PublicKey { text, way })
+    }
+
+    /// Returns its text, without a comment.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn recipient(&self) -> &dyn Recipient {
+        match &self.way {
+            Way::X25519(key) => key,
+            Way::Ssh(key) => key,
+        }
+    }
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &PublicKey) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn damaged(kind: &str) -> String {
+    format!("is damaged: it begins like {kind} and does not match its own checksum or form")
+}
+
+impl Recipients {
+    /// Returns the owners of these keys; each of them can open what is sealed for all. At least one is needed.
+    pub fn keys(keys: Vec<PublicKey>) -> Result<Recipients, Failure> {
+        match keys.is_empty() {
+            true => Err(Failure::new(Kind::Usage, "no recipient is named")),
+            false => Ok(Recipients(Arc::new(Who::Keys(keys)))),
+        }
+    }
+
+    /// Returns whoever knows the passphrase.
+    pub fn passphrase(passphrase: SecretString) -> Recipients {
+        Recipients(Arc::new(Who::Passphrase(passphrase)))
+    }
+
+    /// Returns the public keys; none for a passphrase.
+    pub fn public_keys(&self) -> &[PublicKey] {
+        match &*self.0 {
+            Who::Keys(keys) => keys,
+            Who::Passphrase(_) => &[],
+        }
+    }
+
+    /// Returns the number of keys that open what is sealed.
+    pub fn count(&self) -> usize {
+        self.public_keys().len().max(1)
+    }
+
+    /// Returns true if both name the same keys, in any order. Two passphrases count as different.
+    pub fn are_same(&self, other: &Recipients) -> bool {
+        let texts = |recipients: &Recipients| {
+            let keys = recipients.public_keys().iter();
+            let mut texts: Vec<String> = keys.map(|key| key.text.clone()).collect();
+            texts.sort();
+            texts.dedup();
+            texts
+        };
+        Arc::ptr_eq(&self.0, &other.0)
+            || (!self.public_keys().is_empty() && texts(self) == texts(other))
+    }
+
+    /// Returns an encryptor of one file, and the memory of that file's key.
+    pub(super) fn encryptor(&self) -> Result<(Encryptor, Remembering), Failure> {
+        let memory = Remembering::default();
+        let begun = match &*self.0 {
+            Who::Keys(keys) => {
+                let own: &dyn Recipient = &memory;
+                let keys = keys.iter().map(PublicKey::recipient);
+                Encryptor::with_recipients(keys.chain([own]))
+            }
+            Who::Passphrase(passphrase) => {
+                let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
+                recipient.set_work_factor(WORK_FACTOR);
+                let recipient = memory.beside(&recipient);
+                Encryptor::with_recipients(std::iter::once(&recipient as &dyn Recipient))
+            }
+        };
+        let encryptor = begun.map_err(|error| {
+            Failure::new(
+                Kind::Failed,
+                format!("the archive cannot be sealed: {error}"),
+            )
+        })?;
+        Ok((encryptor, memory))
+    }
+}
+
+impl fmt::Debug for Recipients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Who::Keys(keys) => f.debug_list().entries(keys).finish(),
+            Who::Passphrase(_) => f.write_str("***"),
+        }
+    }
+}
