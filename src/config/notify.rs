@@ -138,6 +138,12 @@ impl Notification {
         }
     }
 
+    /// Returns true if it runs a command: its way, or the lookup of a secret.
+    pub fn runs_command(&self) -> bool {
+        let is_command = matches!(self.way, Way::Command(_));
+        is_command || self.secrets().iter().any(|secret| !secret.is_at_hand())
+    }
+
     /// Returns every secret.
     pub fn secrets(&self) -> Vec<&WrittenSecret> {
         match &self.way {

@@ -151,7 +151,7 @@ pub struct WebFault {
     pub what: String,
     /// The advice to the user.
     pub hint: String,
-    /// True if a retry may end otherwise.
+    /// True if a retry may end otherwise, and does not give the server the content twice.
     pub may_pass: bool,
 }
 
@@ -174,13 +174,14 @@ pub fn look_over(
 }
 
 impl WebClient {
-    /// Makes a client of an address's server. `ca_file` names authorities to trust beside the system's, `proxy` takes
-    /// the place of the variables.
+    /// Makes a client of an address's server, which waits for a connection at most `patience`. `ca_file` names
+    /// authorities to trust beside the system's, `proxy` takes the place of the variables.
     pub fn new(
         address: &WebAddress,
         ca_file: Option<&Path>,
         proxy: Option<&Secret>,
         environment: &Environment,
+        patience: Duration,
     ) -> Result<WebClient> {
         let server = address.server();
         let proxy = proxy_of(&server, proxy, environment)?;
@@ -188,6 +189,7 @@ impl WebClient {
         let mut builder = Client::builder()
             .user_agent(concat!("hookshot/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
+            .connect_timeout(patience)
             .http1_only()
             .no_proxy();
         let has_tls = |proxy: &Proxy| proxy.url().starts_with("https://");
@@ -318,7 +320,11 @@ impl WebClient {
             }
             let hint = format!("look at the proxy; {around}");
             return match error.is_timeout() {
-                true => fault(format!("no answer in time through {words}"), hint, true),
+                true => fault(
+                    format!("no answer in time through {words}"),
+                    hint,
+                    error.is_connect(),
+                ),
                 false if error.is_connect() => {
                     fault(format!("no connection to {words}: {why}"), hint, true)
                 }
@@ -331,7 +337,12 @@ impl WebClient {
         }
         let hint = "look at `url` and at the network".to_owned();
         match error.is_timeout() {
-            true => fault(format!("{shown} gave no answer in time"), hint, true),
+            // The content may have arrived.
+            true => fault(
+                format!("{shown} gave no answer in time"),
+                hint,
+                error.is_connect(),
+            ),
             false if error.is_connect() => {
                 fault(format!("no connection to {shown}: {why}"), hint, true)
             }

@@ -117,6 +117,45 @@ fn a_server_that_hangs_or_never_ends_takes_the_time_limit_at_most() {
 }
 
 #[test]
+fn a_message_that_may_have_arrived_is_not_sent_twice() {
+    let (error, count) = tried(&[Reply::Hang, Reply::Status(200)], "timeout = \"2s\"");
+    let error = error.expect("a reason");
+    assert!(
+        error.contains("gave no answer in time") || error.contains("takes longer than 2 s"),
+        "{error}"
+    );
+    assert_eq!(count, 1);
+}
+
+#[test]
+fn a_secret_that_hangs_keeps_no_other_back() {
+    let inbox = Inbox::start(&[Reply::Status(200)]);
+    let hanging = |name: &str| {
+        format!(
+            "[[backup.notify]]\nname = \"{name}\"\nkind = \"ntfy\"\nurl = \"command:sleep 600\"\ntimeout = \"1s\"\n"
+        )
+    };
+    // Its own second does not pass while the secrets of the others are waited for.
+    let machine = machine(
+        &[
+            web("slack", &inbox.endpoint(), "timeout = \"1s\""),
+            hanging("one"),
+            hanging("two"),
+            "[[backup.notify]]\nname = \"own\"\nkind = \"command\"\nrun = \"true\"\ntimeout = \"1s\"\n"
+                .to_owned(),
+        ]
+        .concat(),
+    );
+    let run = try_out(&machine, &[], &[]).exits(1);
+    let text = run.text();
+    assert!(text.contains("slack         yes"), "{text}");
+    assert!(text.contains("own           yes"), "{text}");
+    run.says("2 of 4 notifications were not sent: one, two")
+        .says("takes longer than 1 s");
+    assert_eq!(inbox.seen().len(), 1);
+}
+
+#[test]
 fn one_that_fails_keeps_no_other_back() {
     let (good, bad) = (
         Inbox::start(&[Reply::Status(200)]),

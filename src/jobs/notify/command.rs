@@ -70,7 +70,10 @@ impl CommandWay {
     }
 
     /// Runs the command to its end.
-    pub fn run(self, limit: &Limit, runner: &Runner, events: &Events) -> Result<(), String> {
+    pub fn run(&self, limit: &Limit, runner: &Runner, events: &Events) -> Result<(), String> {
+        if limit.is_over() {
+            return Err(limit.reason());
+        }
         let time = limit.left();
         let around = Around {
             mark: &self.mark,
@@ -106,4 +109,32 @@ fn fit(text: &str) -> String {
         text.truncate(end.unwrap_or_default());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::jobs::notify::limit::Cancellation;
+
+    #[test]
+    fn a_command_without_time_is_not_begun() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = folder.path().join("made");
+        let line = format!("touch '{}'", made.display());
+        let way = CommandWay {
+            name: "own".to_owned(),
+            command: UserCommand::Line(line),
+            variables: Vec::new(),
+            mark: "mark".to_owned(),
+        };
+        let run = |time: u64| {
+            let limit = Limit::new(Duration::from_secs(time), &Cancellation::default());
+            way.run(&limit, &Runner::default(), &Events::default())
+        };
+        assert_eq!(run(0), Err("it takes longer than 0 s".to_owned()));
+        assert!(!made.exists());
+        assert_eq!((run(60), made.exists()), (Ok(()), true));
+    }
 }

@@ -1,10 +1,13 @@
 //! The delivery of a message: by all ways at the same time, each within its limit.
 //!
-//! Each way has a thread, which is left alone when its time is over: a name server that does not answer cannot be
-//! interrupted.
+//! Each notification has a thread, which is abandoned when its time is over: a name server that does not answer cannot
+//! be interrupted.
 
 use std::{
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::Duration,
 };
@@ -12,7 +15,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    limit::Limit,
+    gathering::{self, Gathering},
+    limit::{Cancellation, Limit},
     message::Message,
     way::{self, ReadyWay, Task},
 };
@@ -43,9 +47,19 @@ pub struct NotificationOutcome {
 /// A notification that is being sent.
 struct Underway {
     limit: Limit,
-    /// The time after the limit at which it is left alone.
+    /// The time after the limit at which it is abandoned.
     grace: Duration,
     result: Option<Result<(), String>>,
+}
+
+/// The things that the threads of one delivery share.
+struct Delivery {
+    context: Context,
+    settings: Settings,
+    occasion: Occasion,
+    record: RunRecord,
+    gathering: Gathering,
+    cancellation: Cancellation,
 }
 
 /// Sends the record of a run to each notification of the configuration that is for `occasion`, and returns what became
@@ -60,13 +74,8 @@ pub fn send(
 ) -> Vec<NotificationOutcome> {
     let notifications = settings.schema.notify.iter();
     let chosen = notifications.filter(|one| one.enabled && one.is_for(occasion));
-    deliver(
-        context,
-        settings,
-        &chosen.collect::<Vec<_>>(),
-        occasion,
-        record,
-    )
+    let chosen: Vec<&Notification> = chosen.collect();
+    send_to(context, settings, &chosen, occasion, record)
 }
 
 /// Refuses a configuration with a notification that this program is built without.
@@ -75,8 +84,8 @@ pub fn require_built(settings: &Settings) -> Result<(), Failure> {
     enabled.try_for_each(way::require_built)
 }
 
-/// Sends the record to these notifications.
-pub(super) fn deliver(
+/// Sends the record of a run to these notifications, as [`send`] does.
+pub fn send_to(
     context: &Context,
     settings: &Settings,
     chosen: &[&Notification],
@@ -87,33 +96,32 @@ pub(super) fn deliver(
         return Vec::new();
     }
     settings.mask_secrets(&context.runner.masks);
-    // Every secret is known before a message is composed.
-    let ready: Vec<_> = (chosen.iter())
-        .map(|notification| {
-            let limit = Limit::new(notification.timeout, context.stop.clone());
-            let way = ReadyWay::resolve(context, settings, notification, &limit);
-            (limit, way)
-        })
-        .collect();
-    let message = Message::new(context, settings, occasion, record);
+    let delivery = Arc::new(Delivery {
+        context: context.clone(),
+        settings: settings.clone(),
+        occasion,
+        record: record.clone(),
+        gathering: Gathering::new(chosen.len()),
+        cancellation: Cancellation::new(context.stop.clone()),
+    });
     let (sender, receiver) = mpsc::channel();
-    let mut underway = Vec::new();
-    for (number, (limit, way)) in ready.into_iter().enumerate() {
-        let name = &chosen[number].name;
-        let grace = match &way {
-            Ok(way) if way.ends_by_itself() => GRACE + GRACE,
-            _ => LAST_WORDS,
-        };
-        let task = way.and_then(|way| way.task(context, settings, name, &message));
-        let started = task
-            .map_err(|error| reason(&Failure::of(&error)))
-            .and_then(|task| start(task, limit.clone(), number, sender.clone()));
-        underway.push(Underway {
+    let begin = |(number, notification): (usize, &&Notification)| {
+        let limit = Limit::new(notification.timeout, &delivery.cancellation);
+        let job = delivery.job_of(notification, limit.clone());
+        let started = start(job, number, sender.clone());
+        if started.is_err() {
+            delivery.gathering.come();
+        }
+        Underway {
             limit,
-            grace,
+            grace: match notification.runs_command() {
+                true => GRACE + GRACE,
+                false => LAST_WORDS,
+            },
             result: started.err().map(Err),
-        });
-    }
+        }
+    };
+    let mut underway: Vec<Underway> = chosen.iter().enumerate().map(begin).collect();
     drop(sender);
     wait(&mut underway, &receiver);
     let outcomes = chosen.iter().zip(underway).map(|(notification, underway)| {
@@ -133,17 +141,46 @@ pub(super) fn deliver(
     outcomes.collect()
 }
 
-/// Begins a task in a thread of its own, which sends its result.
+impl Delivery {
+    /// Returns the job of one notification's thread: to resolve its secrets, to wait until those of the others are
+    /// known, and to send the message.
+    fn job_of(
+        self: &Arc<Delivery>,
+        notification: &Notification,
+        limit: Limit,
+    ) -> impl FnOnce(&mut Option<Task>) -> Result<(), String> + Send + use<> {
+        let (delivery, notification) = (Arc::clone(self), notification.clone());
+        move |task| {
+            let (context, settings) = (&delivery.context, &delivery.settings);
+            let way = ReadyWay::resolve(context, settings, &notification, &limit);
+            delivery.gathering.come();
+            let ready = way.map_err(|error| reason(&Failure::of(&error)))?;
+            limit.standing_still(|| {
+                delivery
+                    .gathering
+                    .wait(gathering::LONGEST, &delivery.cancellation);
+            });
+            let message = Message::new(context, settings, delivery.occasion, &delivery.record);
+            let made = ready.task(context, settings, &notification.name, &message);
+            let made = made.map_err(|error| reason(&Failure::of(&error)))?;
+            task.insert(made)(&limit)
+        }
+    }
+}
+
+/// Begins a job in a thread of its own, which sends its result.
 fn start(
-    task: Task,
-    limit: Limit,
+    job: impl FnOnce(&mut Option<Task>) -> Result<(), String> + Send + 'static,
     number: usize,
     sender: mpsc::Sender<(usize, Result<(), String>)>,
 ) -> Result<(), String> {
     let work = move || {
-        let result = caught(|| task(&limit)).unwrap_or_else(|caught| Err(caught.to_string()));
+        let mut task = None;
+        let result = caught(|| job(&mut task)).unwrap_or_else(|caught| Err(caught.to_string()));
         // The receiver is gone if the time is over.
         drop(sender.send((number, result)));
+        // A client waits for a name server that does not answer when it is dropped.
+        drop(task);
     };
     let thread = thread::Builder::new().name("notify".to_owned()).spawn(work);
     match thread {
@@ -180,5 +217,38 @@ pub(super) fn reason(failure: &Failure) -> String {
     match &failure.hint {
         Some(hint) => format!("{}; {hint}", failure.message),
         None => failure.message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lives until the test says so, as a client does that waits for a name server.
+    struct Lingering(mpsc::Receiver<()>);
+
+    impl Drop for Lingering {
+        fn drop(&mut self) {
+            drop(self.0.recv());
+        }
+    }
+
+    #[test]
+    fn a_client_that_lingers_does_not_keep_the_result_back() {
+        let (sender, receiver) = mpsc::channel();
+        let (end, lingers) = mpsc::channel();
+        let job = |task: &mut Option<Task>| {
+            let client = Lingering(lingers);
+            let send: Task = Box::new(move |_| {
+                let _ = &client;
+                Ok(())
+            });
+            let limit = Limit::new(Duration::from_secs(60), &Cancellation::default());
+            task.insert(send)(&limit)
+        };
+        start(job, 7, sender).expect("a thread");
+        let result = receiver.recv_timeout(Duration::from_secs(60));
+        assert_eq!(result, Ok((7, Ok(()))));
+        drop(end);
     }
 }

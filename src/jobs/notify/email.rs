@@ -168,7 +168,7 @@ impl MailWay {
 
 impl ReadyMail {
     /// Sends a mail to each recipient. The error names those that did not get it, and holds no secret.
-    pub fn send(self, tries: Tries, limit: &Limit, runner: &Runner) -> Result<(), String> {
+    pub fn send(&self, tries: Tries, limit: &Limit, runner: &Runner) -> Result<(), String> {
         let mut faults: Vec<String> = Vec::new();
         for to in &self.way.to {
             if let Err(fault) = self.send_to(to, tries, limit, runner)

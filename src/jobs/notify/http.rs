@@ -1,6 +1,9 @@
 //! Notifications over HTTP: the request of each service, and its retries.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -85,10 +88,10 @@ impl WebWay {
         web::look_over(&self.address, ca_file, proxy, lookup.environment)
     }
 
-    /// Makes the client of the service.
-    pub fn client(&self, lookup: &Lookup<'_>) -> Result<WebClient> {
+    /// Makes the client of the service, which waits for a connection at most `patience`.
+    pub fn client(&self, lookup: &Lookup<'_>, patience: Duration) -> Result<WebClient> {
         let (ca_file, proxy) = (self.ca_file.as_deref(), self.proxy.as_ref());
-        WebClient::new(&self.address, ca_file, proxy, lookup.environment)
+        WebClient::new(&self.address, ca_file, proxy, lookup.environment, patience)
     }
 
     /// Returns the request that sends a message.
@@ -198,6 +201,9 @@ pub fn ca_file(written: Option<&Path>, lookup: &Lookup<'_>) -> Option<PathBuf> {
 }
 
 /// Sends a request, until it succeeds, the tries are used up, or the time is over. The error holds no secret.
+///
+/// The first answer may take all of the time. A request that had no answer in time is not repeated: the message may have
+/// arrived.
 pub fn send(
     client: &WebClient,
     request: &WebRequest,
@@ -207,7 +213,7 @@ pub fn send(
 ) -> Result<(), String> {
     let mut count = 1;
     loop {
-        let time = limit.left() / (tries.count - count + 1).max(1);
+        let time = limit.left();
         if time.is_zero() {
             return Err(limit.reason());
         }

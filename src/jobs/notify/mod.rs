@@ -7,6 +7,7 @@ mod command;
 mod delivery;
 #[cfg(feature = "notify")]
 mod email;
+mod gathering;
 #[cfg(feature = "notify")]
 mod http;
 mod limit;
@@ -21,6 +22,6 @@ mod words;
 
 pub use self::{
     check::{Checked, look_over},
-    delivery::{NotificationOutcome, require_built, send},
+    delivery::{NotificationOutcome, require_built, send, send_to},
     trial::{NotifyReport, try_out},
 };

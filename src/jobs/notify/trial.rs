@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::delivery::{NotificationOutcome, deliver, require_built};
+use super::delivery::{NotificationOutcome, require_built, send_to};
 use crate::{
     config::{Settings, notify::Notification},
     context::Context,
@@ -46,7 +46,7 @@ pub fn try_out(context: &Context, settings: &Settings, name: Option<&str>) -> Re
             .into());
     }
     let record = made_up(context, settings);
-    let sent = deliver(context, settings, &enabled, Occasion::Test, &record);
+    let sent = send_to(context, settings, &enabled, Occasion::Test, &record);
     let mut sent = sent.into_iter();
     context.stop.check()?;
     let outcomes = named.iter().filter_map(|one| match one.enabled {

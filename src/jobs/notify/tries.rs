@@ -54,11 +54,11 @@ pub fn rest(limit: &Limit, pause: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::cancel::Stop;
+    use crate::jobs::notify::limit::Cancellation;
 
     #[test]
     fn a_pause_that_does_not_fit_is_not_begun() {
-        let limit = Limit::new(Duration::from_secs(60), Stop::default());
+        let limit = Limit::new(Duration::from_secs(60), &Cancellation::default());
         let begun = Instant::now();
         assert!(!rest(&limit, Duration::from_secs(61)));
         assert!(begun.elapsed() < Duration::from_secs(10));

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A task that sends one message. Its error holds no secret.
-pub type Task = Box<dyn FnOnce(&Limit) -> Result<(), String> + Send>;
+pub type Task = Box<dyn FnMut(&Limit) -> Result<(), String> + Send>;
 
 /// A way with its secrets.
 pub enum ReadyWay {
@@ -80,7 +80,7 @@ impl ReadyWay {
             #[cfg(feature = "notify")]
             Way::Web(web) => {
                 let way = WebWay::resolve(web, &lookup)?;
-                let client = way.client(&lookup)?;
+                let client = way.client(&lookup, limit.left() / Tries::default().count)?;
                 Ok(ReadyWay::Web(Box::new(way), Box::new(client)))
             }
             #[cfg(feature = "notify")]
@@ -92,11 +92,6 @@ impl ReadyWay {
             }
             Way::Command(command) => Ok(ReadyWay::Command(command.clone())),
         }
-    }
-
-    /// Returns true if the task ends by itself when the time is over, though some seconds later.
-    pub fn ends_by_itself(&self) -> bool {
-        matches!(self, ReadyWay::Command(_))
     }
 
     /// Returns the task that sends a message.
