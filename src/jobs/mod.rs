@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod backup;
 pub mod configs;
+mod health_news;
 pub mod history;
 pub mod hooks;
 mod known_secrets;

@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::{
+    health_news::{Health, News},
     history::History,
     lock::{JobLock, lock},
     notify,
@@ -39,7 +40,6 @@ pub struct ScheduledRun<'a> {
     settings: Settings,
     history: History,
     record: RunRecord,
-    earlier: Option<RunResult>,
     _lock: Option<JobLock>,
 }
 
@@ -65,14 +65,15 @@ impl<'a> ScheduledRun<'a> {
         let history = History::of(context, &settings);
         let runs = history.read().unwrap_or_default();
         close(context, &history, &runs, job);
+        let earlier = History::last(&runs, job);
         let mut run = ScheduledRun {
             context,
             record: RunRecord {
+                told: earlier.map(|run| run.told.clone()).unwrap_or_default(),
                 host: context.hostname.clone(),
                 app: Some(settings.schema.app.clone()),
                 ..RunRecord::begun(Uuid::new_v4().to_string(), job, context.now)
             },
-            earlier: History::last(&runs, job).map(|run| run.result),
             settings,
             history,
             _lock: lock,
@@ -109,16 +110,23 @@ impl<'a> ScheduledRun<'a> {
         }
         self.append();
         match self.record.job {
-            Job::Status => {
-                let was_unhealthy =
-                    matches!(self.earlier, Some(RunResult::Failure | RunResult::Partial));
-                match (code != 0, was_unhealthy) {
-                    (true, false) => self.notify(Occasion::Stale),
-                    (false, true) => self.notify(Occasion::Recovered),
-                    _ => {}
-                }
-            }
+            Job::Status => self.tell_of_health(Health::of(code, failure)),
             _ => self.notify(Occasion::of(&self.record)),
+        }
+    }
+
+    /// Sends the news of a check of the health, and records which notifications got them.
+    fn tell_of_health(&mut self, health: Health) {
+        let notifications = &self.settings.schema.notify;
+        let Some(news) = News::of(health, notifications, &self.record.told) else {
+            return;
+        };
+        let (context, settings) = (self.context, &self.settings);
+        let outcomes = notify::send_to(context, settings, &news.to, news.occasion, &self.record);
+        let told = news.told(&outcomes);
+        if told != self.record.told {
+            self.record.told = told;
+            self.append();
         }
     }
 

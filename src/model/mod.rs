@@ -37,6 +37,8 @@ pub mod schedule;
 pub mod secret_url;
 #[cfg(feature = "cli")]
 pub mod state_digest;
+#[cfg(feature = "cli")]
+pub mod told;
 pub mod tree;
 #[cfg(feature = "cli")]
 pub mod undelivered;

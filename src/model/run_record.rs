@@ -1,10 +1,12 @@
 //! The record of a run: a line of the history, and the JSON of a webhook.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::change_counts::ChangeCounts;
-pub use super::job::Job;
+pub use super::{job::Job, told::Told};
 
 /// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,6 +126,10 @@ pub struct RunRecord {
     /// The bytes of new and changed entries.
     #[serde(default)]
     pub added_bytes: Option<u64>,
+    /// Of a check of the health: the notifications that got bad news last, and which. They get no such news again, and
+    /// the good news when there are some.
+    #[serde(default)]
+    pub told: BTreeMap<String, Told>,
 }
 
 impl RunRecord {
@@ -149,6 +155,7 @@ impl RunRecord {
             entries: None,
             content_bytes: None,
             added_bytes: None,
+            told: BTreeMap::new(),
         }
     }
 }

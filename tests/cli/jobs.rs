@@ -161,26 +161,79 @@ fn a_verb_that_a_schedule_starts_is_recorded_and_others_are_not() {
     );
 }
 
-#[test]
-fn a_look_at_the_health_notifies_of_a_change_once() {
-    let mut service = service(&[]);
+/// Adds a notification whose command is `run`, with the file SAID.
+fn notified(service: &Service, on: &str, run: &str) {
     let said = service.machine.path("said");
+    let run = run.replace("SAID", &said.display().to_string());
     let mut text = fs::read_to_string(&service.config).expect("read");
     text.push_str(&format!(
-        "[[backup.notify]]\nname = \"ops\"\nkind = \"command\"\nrun = '''echo $HOOKSHOT_OCCASION >> {}'''\n",
-        said.display()
+        "[[backup.notify]]\nname = \"ops\"\nkind = \"command\"\n{on}run = \'\'\'{run}\'\'\'\n"
     ));
     fs::write(&service.config, text).expect("written");
-    let read = || fs::read_to_string(&said).unwrap_or_default();
-    // A look by hand sends nothing.
+}
+
+const TELLS: &str = "echo $HOOKSHOT_OCCASION >> SAID";
+
+#[test]
+fn a_check_of_the_health_notifies_of_a_change_once() {
+    let mut service = service(&[]);
+    notified(&service, "", TELLS);
+    // One by hand sends nothing.
     service.run(&["status"], 19);
-    assert_eq!(read(), "");
+    assert_eq!(said(&service), "");
     service.set("HOOKSHOT_JOB", "status");
     service.run(&["status"], 19);
     service.run(&["status"], 19);
-    assert_eq!(read(), "stale\n");
+    assert_eq!(said(&service), "stale\n");
     service.run(&["export"], 0);
     service.run(&["status"], 0);
     service.run(&["status"], 0);
-    assert_eq!(read(), "stale\nrecovered\n");
+    assert_eq!(said(&service), "stale\nrecovered\n");
+}
+
+#[test]
+fn bad_news_that_did_not_arrive_are_sent_again() {
+    let mut service = service(&[]);
+    notified(
+        &service,
+        "",
+        "echo $HOOKSHOT_OCCASION >> SAID; ! grep -q lost SAID",
+    );
+    let lose = || write(&service.machine.path("said"), "lost\n");
+    lose();
+    service.set("HOOKSHOT_JOB", "status");
+    service.run(&["status"], 19);
+    service.run(&["status"], 19);
+    assert_eq!(said(&service), "lost\nstale\nstale\n");
+    write(&service.machine.path("said"), "");
+    service.run(&["status"], 19);
+    service.run(&["status"], 19);
+    assert_eq!(said(&service), "stale\n");
+    let last = history(&service).pop().expect("a run");
+    assert_eq!(last["told"], serde_json::json!({ "ops": "stale" }));
+    service.run(&["export"], 0);
+    write(&service.machine.path("said"), "lost\n");
+    service.run(&["status"], 0);
+    write(&service.machine.path("said"), "");
+    service.run(&["status"], 0);
+    service.run(&["status"], 0);
+    assert_eq!(said(&service), "recovered\n");
+}
+
+#[test]
+fn a_check_that_failed_is_not_told_as_bad_health() {
+    let mut service = service(&[]);
+    notified(&service, "", TELLS);
+    service.set("HOOKSHOT_JOB", "status");
+    service.run(&["export"], 0);
+    service.run(&["status"], 0);
+    service.run(&["status", "@none"], 10);
+    service.run(&["status", "@none"], 10);
+    assert_eq!(said(&service), "failure\n");
+    fs::remove_dir_all(service.machine.path("one")).expect("removed");
+    service.run(&["status"], 19);
+    // It knows already that something is wrong.
+    service.run(&["status", "@none"], 10);
+    service.run(&["status"], 19);
+    assert_eq!(said(&service), "failure\nstale\n");
 }
