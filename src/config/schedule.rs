@@ -16,6 +16,8 @@ const DEFAULT_BACKUP: &str = "02:00";
 const DEFAULT_JITTER: Duration = Duration::from_secs(30 * 60);
 /// The look at the destinations if something is notified.
 const DEFAULT_STATUS: &str = "hourly";
+/// The jobs that a file may schedule, and that this version has no verb for.
+const WITHOUT_VERB: [Job; 1] = [Job::Drill];
 /// The most jobs that the agent runs at once.
 const MOST_PARALLEL: usize = 64;
 
@@ -70,7 +72,7 @@ impl Schedule {
     /// Returns the moments at which a job starts. A backup that the file does not name starts at 02:00. If something
     /// is notified (`is_notified`), the destinations are looked at every hour.
     pub fn timetable(&self, job: Job, is_notified: bool) -> Option<Timetable> {
-        if !self.enabled {
+        if !self.enabled || WITHOUT_VERB.contains(&job) {
             return None;
         }
         if let Some(written) = self.written.get(&job) {
@@ -82,6 +84,13 @@ impl Schedule {
             _ => return None,
         };
         default.parse().ok()
+    }
+
+    /// Returns the jobs that the file schedules, and that this version cannot start.
+    pub fn without_verb(&self) -> Vec<Job> {
+        let is_written = |job: &Job| matches!(self.written.get(job), Some(Some(_)));
+        let jobs = WITHOUT_VERB.into_iter().filter(|_| self.enabled);
+        jobs.filter(is_written).collect()
     }
 
     /// Returns true if the file names the moments of a job.
@@ -200,7 +209,9 @@ mod tests {
         let read = schedule(text).expect("good");
         let backup = shown(&read, Job::Backup, true);
         assert_eq!(backup.as_deref(), Some("02:00, sun 14:00"));
-        assert_eq!(shown(&read, Job::Drill, true).as_deref(), Some("0 5 * * 0"));
+        // It comes with the verb.
+        assert_eq!(shown(&read, Job::Drill, true), None);
+        assert_eq!(read.without_verb(), [Job::Drill]);
         assert_eq!(shown(&read, Job::Status, true), None);
         assert_eq!(shown(&read, Job::Verify, true), None);
         assert_eq!(read.jitter(), Duration::from_secs(600));
@@ -208,6 +219,7 @@ mod tests {
         assert!(!read.persistent && read.enabled);
         let off = schedule("[schedule]\nbackup = \"02:00\"\nenabled = false\n").expect("good");
         assert_eq!(shown(&off, Job::Backup, true), None);
+        assert_eq!(off.without_verb(), []);
     }
 
     #[test]

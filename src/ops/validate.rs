@@ -126,10 +126,22 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         let to = Target::configured(&settings).err();
         report.faults.extend(to.map(|failure| failure.message));
         archives_in_sources(&settings, &mut report);
+        jobs_without_verb(&settings, &mut report);
         report.disabled = disabled(&settings.schema);
     }
     report.good = report.faults.is_empty();
     Ok(report)
+}
+
+/// Names the jobs of the schedule that this version cannot start: their absence would be noticed too late.
+fn jobs_without_verb(settings: &Settings, report: &mut ValidateReport) {
+    let config = settings.config.display();
+    for job in settings.schema.schedule.without_verb() {
+        let job = job.name();
+        report.faults.push(format!(
+            "{config}: `{job}` under [backup.schedule] starts nothing, as this version has no `hookshot {job}`: remove the line"
+        ));
+    }
 }
 
 /// Returns the parts of the configuration that are disabled.

@@ -283,7 +283,7 @@ fn a_bad_configuration_leaves_the_old_one_in_force() {
             before if before > 0 && before < 100 && ends >= before + 2 => {
                 moment
                     .stage
-                    .configure("[backup.schedule]\nbackup = []\ndrill = \"*/2 * * * * *\"\n");
+                    .configure("[backup.schedule]\nbackup = []\nstatus = \"*/2 * * * * *\"\n");
                 moment.reload.store(true, Ordering::Relaxed);
                 phase.set(100);
             }
@@ -291,7 +291,7 @@ fn a_bad_configuration_leaves_the_old_one_in_force() {
                 .stage
                 .lines()
                 .iter()
-                .any(|line| line.ends_with(" drill as drill")) =>
+                .any(|line| line.ends_with(" status as status")) =>
             {
                 moment.context.stop.cancel();
             }
