@@ -55,8 +55,17 @@ pub fn configured(settings: &Settings) -> Option<PathBuf> {
     Some(tidy(&folder_of(&settings.config).join(file)))
 }
 
-/// Writes the metrics to a file, 0644 and in one step: a reader finds the old ones or the new ones.
+/// Writes the metrics to a file, 0644 and in one step: a reader finds the old ones or the new ones. A missing folder is
+/// not made: that of node_exporter belongs to its package.
 pub fn write(path: &Path, report: &StatusReport, runs: &[RunRecord]) -> Result<()> {
+    let folder = folder_of(path);
+    if !folder.exists() {
+        let folder = folder.display();
+        let message = format!("the folder of the metrics does not exist: {folder}");
+        return Err(Failure::new(Kind::Failed, message)
+            .hint(format!("make it (`mkdir -p {folder}`), or correct the path; `timer install` makes that of `prometheus_file`"))
+            .into());
+    }
     publish_readable(path, text(report, runs).as_bytes())
 }
 
