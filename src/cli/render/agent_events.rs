@@ -77,6 +77,10 @@ pub fn of_agent(event: AgentEvent) {
             let (app, job, config) = parts(&run);
             warn!(app, job, %config, "Interrupted: the agent ends");
         }
+        AgentEvent::Kills { run } => {
+            let (app, job, config) = parts(&run);
+            error!(app, job, %config, "Killed: it did not end after the second signal; the next run removes its leftovers");
+        }
     }
 }
 

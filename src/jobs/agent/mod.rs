@@ -5,6 +5,7 @@
 //! nothing in memory that a verb needs; what was missed is read from the history.
 
 mod agenda;
+mod ending;
 mod followed;
 mod manager;
 mod run;
@@ -24,6 +25,7 @@ use serde::Serialize;
 
 use self::{
     agenda::{Agenda, Due},
+    ending::Ending,
     followed::Followed,
     manager::Manager,
     run::Run,
@@ -300,7 +302,8 @@ impl Agent<'_> {
         })
     }
 
-    /// Ends the agent: after the jobs that run, or after the time of grace by interrupting them. A second signal does so at once.
+    /// Ends the agent: after the jobs that run, or after the time of grace by interrupting them. A second signal does so
+    /// at once, and kills a job that hangs.
     fn end(mut self) -> Result<AgentReport> {
         let first = self.context.stop.signal().swap(0, Ordering::Relaxed);
         self.manager.stopping();
@@ -308,21 +311,25 @@ impl Agent<'_> {
         self.context.tell(AgentEvent::Ending {
             running: self.runs.len(),
         });
-        let begun = Instant::now();
+        let mut ending = Ending::new(Instant::now(), self.request.grace);
         while !self.runs.is_empty() {
-            let is_over =
-                begun.elapsed() >= self.request.grace || self.context.stop.check().is_err();
-            for run in self.runs.iter_mut().filter(|_| is_over) {
-                if !run.is_interrupted {
-                    let run_of = run.run.clone();
+            let now = Instant::now();
+            if self.context.stop.signal().swap(0, Ordering::Relaxed) != 0 {
+                ending.hurry(now);
+            }
+            for run in &mut self.runs {
+                let run_of = run.run.clone();
+                if ending.kills(now) && !run.is_killed {
+                    self.context.tell(AgentEvent::Kills { run: run_of });
+                    run.kill();
+                } else if ending.interrupts(now) && !run.is_interrupted {
                     self.context.tell(AgentEvent::Interrupts { run: run_of });
                     run.interrupt();
                 }
             }
             self.manager.alive();
             self.manager.ending();
-            let left = self.request.grace.saturating_sub(begun.elapsed());
-            let limit = if is_over { LONGEST_SLEEP } else { left };
+            let limit = ending.rest(now).unwrap_or(LONGEST_SLEEP);
             self.request
                 .wake
                 .sleep(limit.min(self.manager.longest_sleep()))?;

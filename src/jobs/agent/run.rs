@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -28,6 +28,8 @@ pub struct Run {
     pub run: AgentRun,
     /// True if it was interrupted.
     pub is_interrupted: bool,
+    /// True if it was killed.
+    pub is_killed: bool,
     child: Child,
     begun: Instant,
 }
@@ -56,6 +58,7 @@ impl Run {
             config,
             run,
             is_interrupted: false,
+            is_killed: false,
             child: child.context("the process of the job does not start")?,
             begun: Instant::now(),
         })
@@ -81,8 +84,19 @@ impl Run {
     /// Asks the process to end, as Ctrl-C does: nothing half-done stays.
     pub fn interrupt(&mut self) {
         self.is_interrupted = true;
-        let pid = i32::try_from(self.child.id()).unwrap_or_default();
         // A process that has just ended is not an error.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let _ = kill(self.pid(), Signal::SIGTERM);
+    }
+
+    /// Kills the process and its group. A command of the user that it runs has a group of its own, and is left to the
+    /// next run.
+    pub fn kill(&mut self) {
+        self.is_interrupted = true;
+        self.is_killed = true;
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap_or_default())
     }
 }

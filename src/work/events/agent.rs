@@ -81,6 +81,11 @@ pub enum AgentEvent {
         /// The run.
         run: AgentRun,
     },
+    /// A job did not end after that, and is killed because the agent was asked to end once more.
+    Kills {
+        /// The run.
+        run: AgentRun,
+    },
 }
 
 /// A run of the agent.

@@ -171,3 +171,31 @@ fn a_missing_or_empty_configuration_is_not_followed() {
     )
     .ends(10);
 }
+
+#[test]
+fn a_further_signal_kills_a_job_that_hangs() {
+    let schedule = "[backup.schedule]\nbackup = \"* * * * * *\"\n";
+    let service = service("shop", schedule);
+    let alive = service.machine.path("alive");
+    fs::write(&alive, "").expect("written");
+    // The hook goes on after SIGTERM, and so hookshot waits for it. It ends with this test.
+    let hook = format!(
+        "trap '' TERM; echo hangs; while [ -e {} ]; do sleep 0.1; done",
+        alive.display()
+    );
+    let text = fs::read_to_string(&service.config).expect("there");
+    let hook = format!("[[backup.hooks]]\nstage = \"before\"\nrun = \"{hook}\"\n");
+    fs::write(&service.config, text + &hook).expect("written");
+    let config = service.config.to_str().expect("UTF-8");
+    let mut agent = Agent::start(&service, &["--config", config, "agent"], &[]);
+    agent.until(&["hangs"]);
+    agent.signal(Signal::SIGTERM);
+    agent.until(&["The agent ends as soon as its jobs have ended"]);
+    agent.signal(Signal::SIGTERM);
+    agent.until(&["Interrupted: the agent ends", "job=backup"]);
+    agent.signal(Signal::SIGTERM);
+    agent.until(&["Killed: it did not end", "job=backup"]);
+    let said = agent.ends(143);
+    assert!(said.contains("exit_code=137"), "{said}");
+    fs::remove_file(&alive).expect("removed");
+}
