@@ -28,7 +28,7 @@ mod written_path;
 
 use self::paths::{rename_to_nothing, sync_folders};
 pub use self::{
-    new_folders::{NewFolders, NewItem, create_folders},
+    new_folders::{NewFolders, NewItem, create_folders, create_readable_folders},
     paths::{
         dangling, exists, folder_of, in_real_folder, open_regular, real, remove_file, sync_folder,
     },

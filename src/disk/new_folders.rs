@@ -16,6 +16,18 @@ pub fn create_folders(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Creates `folder` and those above it that are missing, 0755 and durable: for what everybody may read.
+pub fn create_readable_folders(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut new = NewFolders::default();
+    new.create(folder)?;
+    for made in &new.created {
+        std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o755))?;
+    }
+    new.keep();
+    Ok(())
+}
+
 /// Something that comes to lie somewhere, with its owner and mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewItem {

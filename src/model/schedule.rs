@@ -22,6 +22,9 @@ use super::retention::Zone;
 /// comes from a clock that was wrong.
 const MOST_SET_BACK: TimeDelta = TimeDelta::days(1);
 
+/// The moments among which the shortest interval is found: those of a year with one each day, and more.
+const INTERVALS: usize = 500;
+
 /// The moments at which a job starts: local times of the calendar, in any zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timetable {
@@ -95,6 +98,17 @@ impl Timetable {
             jitter.min(time.saturating_sub(Duration::from_secs(1)))
         });
         spread.delay(moment, most)
+    }
+
+    /// Returns the shortest time between two moments, as in a zone that never sets its clock; `None` if only one moment
+    /// comes. It is the same at any time.
+    pub fn shortest_interval(&self) -> Option<Duration> {
+        let times: Vec<_> = self
+            .after(Zone::UTC, DateTime::<Utc>::UNIX_EPOCH)
+            .take(INTERVALS)
+            .collect();
+        let shortest = times.windows(2).map(|pair| pair[1] - pair[0]).min();
+        shortest.and_then(|time| time.to_std().ok())
     }
 
     /// Returns the moments as systemd.time(7) writes calendar events, each with `suffix` (the zone). `zone` and `now`
@@ -314,6 +328,24 @@ mod tests {
         );
         assert_eq!(Timetable::of(&[""; 0]), Ok(None));
         assert!(Timetable::of(&["02:00", "never"]).is_err());
+    }
+
+    #[test]
+    fn the_shortest_interval_is_that_of_every_year() {
+        for (texts, hours) in [
+            (&["02:00"][..], Some(24.0)),
+            (&["hourly"], Some(1.0)),
+            (&["01:30", "03:00"], Some(1.5)),
+            (&["sun 03:00", "monthly"], Some(3.0)),
+            (&["0 0 29 2 *"], Some(4.0 * 365.25 * 24.0)),
+            (&["* * * * * *"], Some(1.0 / 3600.0)),
+        ] {
+            let timetable = Timetable::of(texts).expect("good").expect("some");
+            let shortest = timetable.shortest_interval();
+            let expected =
+                hours.map(|hours: f64| Duration::from_secs_f64(hours * 3600.0).as_secs());
+            assert_eq!(shortest.map(|time| time.as_secs()), expected, "{texts:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Schedules through the program: `schedule`, `timer` with systemd's own judgement, and `agent` with signals.
 
 mod agent;
+mod lacks;
+mod links;
+mod removal;
+mod root;
 mod timer;
 
 use support::{Run, service::Service};
@@ -31,7 +35,7 @@ fn shows(run: &Run, words: &[&str]) {
 
 #[test]
 fn the_next_starts_are_shown_in_both_zones() {
-    let schedule = "[backup.schedule]\nbackup = \"02:00\"\ndrill = [\"sun 05:00\", \"0 5 1 * *\"]\n\
+    let schedule = "[backup.schedule]\nbackup = \"02:00\"\nverify = [\"sun 05:00\", \"0 5 1 * *\"]\n\
         timezone = \"Asia/Kathmandu\"\njitter = \"10m\"\n";
     let service = service("shop", schedule);
     let shown = service
@@ -47,7 +51,7 @@ fn the_next_starts_are_shown_in_both_zones() {
         .iter()
         .map(|job| job["job"].as_str().expect("a name"))
         .collect();
-    assert_eq!(names, ["backup", "drill"]);
+    assert_eq!(names, ["backup", "verify"]);
     assert_eq!(jobs[1]["timetable"], "sun 05:00, 0 5 1 * *");
     let runs = jobs[0]["runs"].as_array().expect("runs");
     assert_eq!(runs.len(), 5);

@@ -8,6 +8,7 @@ use crate::{
     error::{Failure, Kind},
     jobs::timer::{
         TimerUnits,
+        lacks::Lingering,
         report::{InstallReport, RemoveReport, StatusReport, TimerRow, UnitAction, UnitRow},
         sandbox::Sandbox,
     },
@@ -32,6 +33,25 @@ pub fn installed(printer: &Printer, report: &InstallReport) -> Result<u8> {
         if report.is_default {
             text.push_str("the backup starts at 02:00, as [backup.schedule] does not say it\n");
         }
+        if let Some(root) = &report.root {
+            text.push_str(&format!(
+                "the timers start with the machine that has {} as its /\n",
+                root.display()
+            ));
+        }
+        text.push_str(&lingering(report.lingering.as_ref()));
+        for job in &report.jobs_without_verb {
+            text.push_str(&format!(
+                "`{0}` under [backup.schedule] has no unit: this version has no `hookshot {0}`\n",
+                job.name()
+            ));
+        }
+        text.push_str(&unused(&report.unused_variables));
+        for (name, advice) in &report.missing_credentials {
+            text.push_str(&format!(
+                "the units do not find the credential {name}: {advice}; then run `timer install` again\n"
+            ));
+        }
         for variable in &report.missing_variables {
             text.push_str(&format!(
                 "the units do not have the variable {variable}: give the secret as \"file:PATH\" or \
@@ -51,6 +71,41 @@ pub fn installed(printer: &Printer, report: &InstallReport) -> Result<u8> {
         }
         text
     })
+}
+
+/// Says that a user's timers wait only in a session.
+fn lingering(lingering: Option<&Lingering>) -> String {
+    match lingering {
+        Some(Lingering {
+            user,
+            enabled: false,
+        }) => format!(
+            "lingering is off for {user}: its timers wait only while {user} is logged in; \
+            `loginctl enable-linger {user}` turns it on\n"
+        ),
+        _ => String::new(),
+    }
+}
+
+/// Says which variables of this environment the units do not have.
+fn unused(variables: &[String]) -> String {
+    let (to, others): (Vec<&str>, Vec<&str>) = variables
+        .iter()
+        .map(String::as_str)
+        .partition(|name| *name == "HOOKSHOT_TO");
+    let mut text = String::new();
+    if !to.is_empty() {
+        text.push_str(
+            "the units do not have HOOKSHOT_TO of this environment: `to` under [backup] names the destinations\n",
+        );
+    }
+    if !others.is_empty() {
+        text.push_str(&format!(
+            "the units do not have {} of this environment: `systemctl edit` sets what they need\n",
+            others.join(", ")
+        ));
+    }
+    text
 }
 
 fn sandbox(report: &InstallReport) -> String {
@@ -156,9 +211,15 @@ pub fn status(printer: &Printer, report: &StatusReport) -> Result<u8> {
                 "\nthe configuration says something else than the units: hookshot timer install\n",
             );
         }
-        if !report.running {
+        if let Some(root) = &report.root {
+            let root = root.display();
+            text.push_str(&format!(
+                "\nthe timers start with the machine that has {root} as its /\n"
+            ));
+        } else if !report.running {
             text.push_str("\nsystemd does not run here: no timer starts anything\n");
         }
+        text.push_str(&lingering(report.lingering.as_ref()));
         text
     })
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     cli::{app::App, render},
-    jobs::timer::{TimerUnits, installed::Scope},
+    jobs::timer::{TimerUnits, installed::Scope, remove},
 };
 
 /// Let systemd start the jobs of [backup.schedule]
@@ -37,7 +37,7 @@ enum TimerVerb {
     Show(TimerFlags),
     /// Show for each job whether its timer is installed, when it started last and when it starts next
     Status(TimerFlags),
-    /// Stop the timers and remove the units
+    /// Stop the timers and remove the units, even if the configuration is gone
     Remove(TimerFlags),
 }
 
@@ -53,16 +53,19 @@ struct TimerFlags {
 }
 
 impl TimerFlags {
-    fn units(&self, app: &App) -> Result<TimerUnits> {
-        let scope = match self.user {
+    fn scope(&self) -> Scope {
+        match self.user {
             true => Scope::User,
             false => Scope::System,
-        };
+        }
+    }
+
+    fn units(&self, app: &App) -> Result<TimerUnits> {
         TimerUnits::of(
             &app.context,
             &app.choices,
             app.settings()?,
-            scope,
+            self.scope(),
             self.root.as_deref(),
         )
     }
@@ -71,19 +74,20 @@ impl TimerFlags {
 impl TimerArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let (printer, context) = (&app.printer, &app.context);
-        let settings = app.settings()?;
         match self.verb {
             TimerVerb::Install(flags) => {
-                let report = flags.units(app)?.install(context, settings)?;
+                let report = flags.units(app)?.install(context, app.settings()?)?;
                 render::timer::installed(printer, &report)
             }
             TimerVerb::Show(flags) => render::timer::units(printer, &flags.units(app)?),
             TimerVerb::Status(flags) => {
-                let report = flags.units(app)?.status(context, settings)?;
+                let report = flags.units(app)?.status(context)?;
                 render::timer::status(printer, &report)
             }
             TimerVerb::Remove(flags) => {
-                let report = flags.units(app)?.remove(context, settings)?;
+                // The configuration may be bad or gone.
+                let config = app.choices.config_path()?;
+                let report = remove(context, flags.scope(), flags.root.as_deref(), &config)?;
                 render::timer::removed(printer, &report)
             }
         }

@@ -2,16 +2,16 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
-use super::{names::plain, unit::SECTION};
+use super::names::{SECTION, plain};
 use crate::{
+    config::{absolute, elsewhere::tidy},
     context::Context,
-    disk::{create_folders, publish::publish_readable, remove_file, sync_folder},
+    disk::{create_readable_folders, publish::publish_readable, real, remove_file, sync_folder},
     error::{Failure, Kind},
     model::run_record::Job,
 };
@@ -58,7 +58,7 @@ pub struct InstalledUnit {
 impl UnitFolder {
     /// Returns the folder of a manager, below `root` instead of `/` if that is named.
     pub fn of(context: &Context, scope: Scope, root: Option<&Path>) -> Result<UnitFolder> {
-        let root = root.unwrap_or(Path::new("/")).to_owned();
+        let root = tidy(&absolute(root.unwrap_or(Path::new("/")))?);
         let below = |path: &str| root.join(path.trim_start_matches('/'));
         let path = match scope {
             Scope::System => below("etc/systemd/system"),
@@ -79,11 +79,36 @@ impl UnitFolder {
         Ok(UnitFolder { scope, path, root })
     }
 
+    /// Returns the folder that stands for `/`, if it is not that of this machine.
+    pub fn elsewhere(&self) -> Option<&Path> {
+        (self.root != Path::new("/")).then_some(&self.root)
+    }
+
+    /// Returns the path on this machine of a path by which the units know it.
+    pub fn below(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Returns the path by which the units know a path of this machine. What is not below the root keeps its path.
+    pub fn inside(&self, path: &Path) -> PathBuf {
+        let path = tidy(path);
+        match path.strip_prefix(&self.root) {
+            Ok(rest) => Path::new("/").join(rest),
+            Err(_) => path,
+        }
+    }
+
+    /// Returns the folder of the configuration of a user's programs.
+    pub fn user_folder(&self) -> &Path {
+        let folder = self.path.parent().and_then(Path::parent);
+        folder.unwrap_or(&self.path)
+    }
+
     /// Returns true if the manager runs, so that systemctl(1) can be asked.
     pub fn is_running(&self, context: &Context) -> bool {
         match self.scope {
             // The user's manager of this machine is not that of another root.
-            Scope::User if self.root != Path::new("/") => false,
+            Scope::User if self.elsewhere().is_some() => false,
             Scope::System => self.root.join("run/systemd/system").is_dir(),
             Scope::User => {
                 let folder = context.environment.get("XDG_RUNTIME_DIR");
@@ -117,11 +142,15 @@ impl UnitFolder {
         Ok(units)
     }
 
-    /// Returns the units of a configuration.
+    /// Returns the units of a configuration, by whatever path they name it. It need not be there any more.
     pub fn units_of(&self, config: &Path) -> Result<Vec<InstalledUnit>> {
-        let config = plain(&config.to_string_lossy());
+        let config = self.inside(config);
+        let (name, path) = (plain(&config.to_string_lossy()), real(&self.below(&config)));
         let mut units = self.units()?;
-        units.retain(|unit| unit.config == config);
+        units.retain(|unit| {
+            let other = unit.config.replace("%%", "%");
+            unit.config == name || real(&self.below(Path::new(&other))) == path
+        });
         Ok(units)
     }
 
@@ -131,7 +160,8 @@ impl UnitFolder {
         if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(false);
         }
-        make(&self.path).with_context(|| format!("cannot create {}", self.path.display()))?;
+        create_readable_folders(&self.path)
+            .with_context(|| format!("cannot create {}", self.path.display()))?;
         publish_readable(&path, text.as_bytes())?;
         Ok(true)
     }
@@ -148,8 +178,8 @@ impl UnitFolder {
     pub fn enable(&self, timer: &str) -> Result<()> {
         let link = self.link(timer);
         let folder = self.path.join(WANTS);
-        let linked =
-            make(&folder).and_then(|()| std::os::unix::fs::symlink(format!("../{timer}"), &link));
+        let linked = create_readable_folders(&folder)
+            .and_then(|()| std::os::unix::fs::symlink(format!("../{timer}"), &link));
         match linked {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             linked => linked
@@ -185,15 +215,6 @@ impl UnitFolder {
         names.sort();
         names
     }
-}
-
-/// Makes a folder of units, which everybody may read.
-fn make(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    create_folders(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
 /// Returns the unit, if hookshot wrote the text.

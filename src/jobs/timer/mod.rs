@@ -5,38 +5,36 @@
 //! stays as it is.
 
 pub mod installed;
+pub mod lacks;
 mod names;
+mod paths;
 pub mod report;
 pub mod sandbox;
+mod state;
 pub mod systemctl;
 pub mod unit;
 
 use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
 };
 
-use anyhow::{Context as _, Result};
-use nix::unistd::{AccessFlags, access};
+use anyhow::Result;
 
 use self::{
     installed::{Scope, UnitFolder},
-    report::{InstallReport, RemoveReport, StatusReport, TimerRow, UnitAction, UnitRow},
-    sandbox::{Sandbox, home, writable},
-    systemctl::UnitState,
+    lacks::{Credential, Lingering},
+    paths::{UnitPaths, can_be_made},
+    report::{InstallReport, RemoveReport, UnitAction, UnitRow},
+    sandbox::Sandbox,
     unit::{Blueprint, JobUnits},
 };
-use super::{
-    planned::{Planned, places},
-    schedule::local,
-};
+use super::planned::{Planned, places};
 use crate::{
-    config::{Choices, Settings, elsewhere::tidy, needs::Needs},
+    config::{Choices, Settings, needs::Needs},
     context::Context,
-    disk::create_folders,
     error::{Failure, Kind},
     model::run_record::Job,
-    store::Address,
 };
 
 /// The units of a configuration, and their folder.
@@ -49,12 +47,15 @@ pub struct TimerUnits {
     pub sandbox: Sandbox,
     /// The units of each job.
     pub jobs: Vec<JobUnits>,
+    paths: UnitPaths,
     planned: Planned,
+    /// The credentials that the units lack: name and advice.
+    missing_credentials: BTreeMap<String, String>,
 }
 
 impl TimerUnits {
     /// Returns the units of a configuration, with the places of the state that `choices` name. `root` stands for `/` if it
-    /// is named.
+    /// is named: units name paths below it as the machine does that starts there.
     pub fn of(
         context: &Context,
         choices: &Choices,
@@ -69,6 +70,17 @@ impl TimerUnits {
             Scope::System => Sandbox::of(&needs, settings.schema.timer.is_strict),
             Scope::User => Sandbox::User,
         };
+        let paths = UnitPaths::of(settings, &needs, &folder);
+        let names = needs.credentials.iter();
+        let credentials: BTreeMap<&String, Credential> = names
+            .map(|name| (name, Credential::find(name, &folder)))
+            .collect();
+        let missing = credentials.iter().filter_map(|(name, credential)| {
+            let advice = credential.fault.clone()?;
+            Some(((*name).clone(), advice))
+        });
+        let missing_credentials = missing.collect();
+        let credentials: Vec<Credential> = credentials.into_values().collect();
         let program = context
             .program
             .as_deref()
@@ -76,15 +88,21 @@ impl TimerUnits {
         let program = program.read_link().unwrap_or_else(|_| program.to_owned());
         let blueprint = Blueprint {
             settings,
-            needs: &needs,
+            folder: &folder,
+            paths: &paths,
+            credentials: &credentials,
             planned: &planned,
             sandbox,
-            program: &program,
+            program: &folder.inside(&program),
             places: (places(choices).into_iter())
+                .map(|word| match Path::new(&word).is_absolute() {
+                    true => folder.inside(Path::new(&word)).into_os_string(),
+                    false => word,
+                })
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect(),
             now: context.now,
-            needs_state_folder: !can_be_made(&home(settings)),
+            needs_state_folder: !can_be_made(&folder.below(&paths.home)),
         };
         let jobs = blueprint.units();
         Ok(TimerUnits {
@@ -92,7 +110,9 @@ impl TimerUnits {
             needs,
             sandbox,
             jobs,
+            paths,
             planned,
+            missing_credentials,
         })
     }
 
@@ -111,8 +131,11 @@ impl TimerUnits {
                 .hint("run it as root, or use --user for units of your own")
                 .into());
         }
-        self.refuse_those_of_others(settings)?;
-        self.make_folders(settings)?;
+        self.refuse_those_of_others()?;
+        self.paths.make_metrics(&self.folder)?;
+        if matches!(self.sandbox, Sandbox::Local | Sandbox::Network) {
+            self.paths.make_writable(&self.folder)?;
+        }
         let mut units = Vec::new();
         for job in &self.jobs {
             for unit in [&job.service, &job.timer] {
@@ -130,9 +153,9 @@ impl TimerUnits {
         }
         let names: Vec<&str> = self.names().collect();
         let is_running = self.folder.is_running(context);
-        for old in self.folder.units_of(&settings.config)? {
+        for old in self.folder.units_of(&self.paths.config)? {
             if !names.contains(&old.name.as_str()) {
-                self.take_away(context, &old.name, is_running)?;
+                take_away(context, &self.folder, &old.name, is_running)?;
                 units.push(UnitRow {
                     unit: old.name,
                     job: old.job,
@@ -156,11 +179,15 @@ impl TimerUnits {
                 }
                 Vec::new()
             }
+            // The machine that starts from there starts them.
+            false if self.folder.elsewhere().is_some() => Vec::new(),
             false => commands_to_start(scope, &timers),
         };
         Ok(InstallReport {
             folder: self.folder.path.clone(),
+            root: self.folder.elsewhere().map(Path::to_owned),
             scope,
+            lingering: Lingering::of(&self.folder),
             units,
             sandbox: self.sandbox,
             commands: self.needs.commands.clone(),
@@ -168,7 +195,10 @@ impl TimerUnits {
             to_run,
             old_timers: self.folder.old_timers(),
             missing_variables: self.needs.variables.clone(),
-            hidden: self.hidden(settings),
+            unused_variables: lacks::variables(context, &self.needs),
+            missing_credentials: self.missing_credentials.clone(),
+            jobs_without_verb: settings.schema.schedule.without_verb(),
+            hidden: self.paths.hidden(&self.folder),
             is_default: self.planned.is_default,
         })
     }
@@ -179,8 +209,8 @@ impl TimerUnits {
     }
 
     /// Fails if a unit of such a name belongs to another configuration, or to the user.
-    fn refuse_those_of_others(&self, settings: &Settings) -> Result<()> {
-        let own = self.folder.units_of(&settings.config)?;
+    fn refuse_those_of_others(&self) -> Result<()> {
+        let own = self.folder.units_of(&self.paths.config)?;
         for name in self.names() {
             if own.iter().any(|unit| unit.name == name) || !self.folder.path.join(name).exists() {
                 continue;
@@ -198,129 +228,40 @@ impl TimerUnits {
         }
         Ok(())
     }
+}
 
-    /// Returns the paths that the services do not see, because they have a /tmp of their own.
-    fn hidden(&self, settings: &Settings) -> Vec<PathBuf> {
-        let mut paths = writable(settings, &self.needs);
-        paths.insert(settings.config.clone());
-        let is_hidden = |path: &PathBuf| {
-            let folders = ["/tmp", "/var/tmp"];
-            self.folder.scope == Scope::System
-                && folders.iter().any(|folder| path.starts_with(folder))
-        };
-        paths.into_iter().filter(is_hidden).collect()
-    }
-
-    /// Makes the folders that a sandboxed job cannot make: that of the history, and those of archives.
-    fn make_folders(&self, settings: &Settings) -> Result<()> {
-        if !matches!(self.sandbox, Sandbox::Local | Sandbox::Network) {
-            return Ok(());
-        }
-        // If it cannot be made, the units have a folder of their own (`needs_state_folder`).
-        let home = home(settings);
-        if can_be_made(&home) {
-            create_folders(&home).with_context(|| format!("cannot create {}", home.display()))?;
-        }
-        let beside = settings.config.parent().unwrap_or(Path::new("/"));
-        for destination in settings.schema.destinations.values() {
-            if let Address::Folder(folder) = &destination.address
-                && destination.enabled
-                && !destination.exists
-                && !destination.mounted
-            {
-                let folder = tidy(&beside.join(folder));
-                create_folders(&folder)
-                    .with_context(|| format!("cannot create {}", folder.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn take_away(&self, context: &Context, name: &str, is_running: bool) -> Result<()> {
-        if is_running && name.ends_with(".timer") {
-            systemctl::call(context, self.folder.scope, &["stop", name])?;
-        }
-        self.folder.remove(name)
-    }
-
-    /// Removes every unit of the configuration. A job that runs goes on.
-    pub fn remove(&self, context: &Context, settings: &Settings) -> Result<RemoveReport> {
-        let is_running = self.folder.is_running(context);
-        let mut units = Vec::new();
-        for unit in self.folder.units_of(&settings.config)? {
-            self.take_away(context, &unit.name, is_running)?;
-            units.push(UnitRow {
-                unit: unit.name,
-                job: unit.job,
-                action: UnitAction::Removed,
-            });
-        }
-        if is_running && !units.is_empty() {
-            systemctl::call(context, self.folder.scope, &["daemon-reload"])?;
-        }
-        Ok(RemoveReport {
-            folder: self.folder.path.clone(),
-            units,
-        })
-    }
-
-    /// Returns the state of the timer of each job that is scheduled or installed.
-    pub fn status(&self, context: &Context, settings: &Settings) -> Result<StatusReport> {
-        let installed = self.folder.units_of(&settings.config)?;
-        let running = self.folder.is_running(context);
-        let mut timers = Vec::new();
-        for (_, job) in Job::NAMES {
-            let wanted = self.jobs.iter().find(|units| units.job == job);
-            let there = installed
-                .iter()
-                .find(|unit| unit.job == job && unit.name.ends_with(".timer"));
-            let Some(timer) = wanted
-                .map(|units| units.timer.name.clone())
-                .filter(|_| there.is_none())
-                .or_else(|| there.map(|unit| unit.name.clone()))
-            else {
-                continue;
-            };
-            let service = timer.replace(".timer", ".service");
-            let is_same = |name: &str, text: &str| {
-                let mut units = installed.iter();
-                units.any(|unit| {
-                    unit.name == name && without_dates(&unit.text).eq(without_dates(text))
-                })
-            };
-            let current = wanted.is_some_and(|units| {
-                is_same(&units.service.name, &units.service.text)
-                    && is_same(&units.timer.name, &units.timer.text)
-            });
-            let state = match running && there.is_some() {
-                true => systemctl::state(context, self.folder.scope, &timer, &service)?,
-                false => UnitState::default(),
-            };
-            let zone = self.planned.zone;
-            let next = self.planned.next(job, context.now);
-            timers.push(TimerRow {
-                job,
-                installed: there.is_some(),
-                enabled: self.folder.is_enabled(&timer),
-                current,
-                state,
-                next_scheduled: next.map(|start| local(zone, start.moment)),
-                timer,
-            });
-        }
-        let is_there = timers.iter().any(|timer| timer.installed);
-        let failure = (!is_there).then(|| {
-            let message = format!("no timer of {} is installed", settings.config.display());
-            Failure::new(Kind::NotFound, message).hint("`hookshot timer install` installs them")
+/// Removes every unit of a configuration, which need not be good or there any more. A job that runs goes on.
+pub fn remove(
+    context: &Context,
+    scope: Scope,
+    root: Option<&Path>,
+    config: &Path,
+) -> Result<RemoveReport> {
+    let folder = UnitFolder::of(context, scope, root)?;
+    let is_running = folder.is_running(context);
+    let mut units = Vec::new();
+    for unit in folder.units_of(config)? {
+        take_away(context, &folder, &unit.name, is_running)?;
+        units.push(UnitRow {
+            unit: unit.name,
+            job: unit.job,
+            action: UnitAction::Removed,
         });
-        Ok(StatusReport {
-            folder: self.folder.path.clone(),
-            scope: self.folder.scope,
-            running,
-            timers,
-            failure,
-        })
     }
+    if is_running && !units.is_empty() {
+        systemctl::call(context, scope, &["daemon-reload"])?;
+    }
+    Ok(RemoveReport {
+        folder: folder.path,
+        units,
+    })
+}
+
+fn take_away(context: &Context, folder: &UnitFolder, name: &str, is_running: bool) -> Result<()> {
+    if is_running && name.ends_with(".timer") {
+        systemctl::call(context, folder.scope, &["stop", name])?;
+    }
+    folder.remove(name)
 }
 
 /// Returns the jobs of a configuration that an enabled timer of this machine starts.
@@ -356,16 +297,4 @@ fn commands_to_start(scope: Scope, timers: &[&str]) -> Vec<String> {
         format!("systemctl {user}daemon-reload"),
         format!("systemctl {user}start {}", timers.join(" ")),
     ]
-}
-
-/// Returns the lines of a unit but the single dates, which change as years go by.
-fn without_dates(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .filter(|line| !line.starts_with("OnCalendar=2"))
-}
-
-/// Returns true if a folder is there and can be written, or can be made.
-fn can_be_made(folder: &Path) -> bool {
-    let existing = folder.ancestors().find(|folder| folder.exists());
-    existing.is_some_and(|folder| access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok())
 }

@@ -4,10 +4,15 @@ use crate::model::run_record::Job;
 
 /// The beginning of the names of units.
 const PREFIX: &str = "hookshot";
+/// The section of a unit that systemd ignores, in which hookshot finds its own units again (systemd.unit(5)).
+pub const SECTION: &str = "[X-Hookshot]";
 
-/// Returns the name of the units of a job, without the ending.
+/// Returns the name of the units of a job, without the ending. An application of our own name is not named twice.
 pub fn unit_name(app: &str, job: Job) -> String {
-    format!("{PREFIX}-{}-{}", escaped(app), job.name())
+    match app {
+        PREFIX => format!("{PREFIX}-{}", job.name()),
+        app => format!("{PREFIX}-{}-{}", escaped(app), job.name()),
+    }
 }
 
 /// Returns a text as systemd-escape(1) writes it: `/` is `-`, and what is not a letter, a digit, `:`, `_` or `.` is
@@ -88,6 +93,7 @@ mod tests {
             unit_name("my-app", Job::Backup),
             "hookshot-my\\x2dapp-backup"
         );
+        assert_eq!(unit_name("hookshot", Job::Prune), "hookshot-prune");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The reports of `timer`.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde::Serialize;
 
-use super::{installed::Scope, sandbox::Sandbox, systemctl::UnitState};
+use super::{installed::Scope, lacks::Lingering, sandbox::Sandbox, systemctl::UnitState};
 use crate::{error::Failure, model::run_record::Job};
 
 /// The results of `timer install`.
@@ -12,6 +15,8 @@ use crate::{error::Failure, model::run_record::Job};
 pub struct InstallReport {
     /// The folder of the units.
     pub folder: PathBuf,
+    /// The folder that stands for `/`, if it is not that of this machine.
+    pub root: Option<PathBuf>,
     /// The manager.
     pub scope: Scope,
     /// The units.
@@ -22,12 +27,20 @@ pub struct InstallReport {
     pub commands: BTreeSet<String>,
     /// True if the timers wait already; false if systemd does not run here.
     pub started: bool,
-    /// The commands that start the timers, if they do not wait yet.
+    /// The user whose timers they are, unless they are the system's.
+    pub lingering: Option<Lingering>,
+    /// The commands that start the timers, if they do not wait yet; none for another root.
     pub to_run: Vec<String>,
     /// The enabled timers of earlier versions, which export as well.
     pub old_timers: Vec<String>,
     /// The variables of the environment with secrets that the units lack.
     pub missing_variables: BTreeSet<String>,
+    /// The variables of this environment that change what hookshot does, and that the units lack.
+    pub unused_variables: Vec<String>,
+    /// The credentials that the units lack, and how to give them: name and advice.
+    pub missing_credentials: BTreeMap<String, String>,
+    /// The scheduled jobs for which this version has no verb, and so no unit.
+    pub jobs_without_verb: Vec<Job>,
     /// Paths below /tmp and /var/tmp, which the services do not see.
     pub hidden: Vec<PathBuf>,
     /// True if the configuration does not say when the backup starts.
@@ -71,10 +84,14 @@ pub struct RemoveReport {
 pub struct StatusReport {
     /// The folder of the units.
     pub folder: PathBuf,
+    /// The folder that stands for `/`, if it is not that of this machine.
+    pub root: Option<PathBuf>,
     /// The manager.
     pub scope: Scope,
     /// True if the manager runs.
     pub running: bool,
+    /// The user whose timers they are, unless they are the system's.
+    pub lingering: Option<Lingering>,
     /// The jobs that are scheduled or installed.
     pub timers: Vec<TimerRow>,
     /// The failure, if there is one.

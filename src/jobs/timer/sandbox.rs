@@ -1,20 +1,11 @@
 //! The sandbox of a unit: as tight as the configuration permits.
 
-use std::{
-    collections::BTreeSet,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-};
+use std::{os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use serde::Serialize;
 
-use super::names::quoted;
-use crate::{
-    config::{Settings, elsewhere::tidy, needs::Needs},
-    disk::{folder_of, transaction::home::Home},
-    model::run_record::Job,
-    store::Address,
-};
+use super::{installed::UnitFolder, names::quoted, paths::UnitPaths};
+use crate::{config::needs::Needs, model::run_record::Job};
 
 /// The sandbox of the units of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -108,7 +99,7 @@ SystemCallArchitectures=native
 ";
 
 /// Returns the settings of the sandbox of the unit of a job.
-pub fn settings_of(sandbox: Sandbox, job: Job, settings: &Settings, needs: &Needs) -> String {
+pub fn settings_of(sandbox: Sandbox, job: Job, paths: &UnitPaths, folder: &UnitFolder) -> String {
     match sandbox {
         Sandbox::Open => return OPEN.to_owned(),
         Sandbox::User => return USER.to_owned(),
@@ -119,41 +110,20 @@ pub fn settings_of(sandbox: Sandbox, job: Job, settings: &Settings, needs: &Need
         Sandbox::Local => LOCAL,
         _ => NETWORK,
     });
-    let writable = writable(settings, needs);
     let is_of_another = |path: &PathBuf| {
+        let path = folder.below(path);
         let existing = path.ancestors().find_map(|path| path.metadata().ok());
         existing.is_some_and(|metadata| metadata.uid() != 0)
     };
     text.push_str(match job {
         Job::Drill => RESTORES,
-        _ if writable.iter().any(is_of_another) => WRITES,
+        _ if paths.writable.iter().any(is_of_another) => WRITES,
         _ => LOOKS,
     });
-    for path in writable {
+    for path in &paths.writable {
         // A path that is missing is not an error of the unit: hookshot names it.
         let path = quoted(&format!("-{}", path.to_string_lossy()));
         text.push_str(&format!("ReadWritePaths={path}\n"));
     }
     text
-}
-
-/// Returns the folder beside the configuration with the history, the lock and the journal.
-pub fn home(settings: &Settings) -> PathBuf {
-    Home::beside(&settings.config).folder().to_owned()
-}
-
-/// Returns the folders that a job of the configuration writes, without `.` and `..`: systemd takes no others.
-pub fn writable(settings: &Settings, needs: &Needs) -> BTreeSet<PathBuf> {
-    let beside = folder_of(&settings.config);
-    let mut paths = BTreeSet::from([tidy(&home(settings))]);
-    for destination in settings.schema.destinations.values() {
-        if let Address::Folder(folder) = &destination.address
-            && destination.enabled
-        {
-            paths.insert(tidy(&beside.join(folder)));
-        }
-    }
-    let files = needs.files.iter().map(|file| tidy(&beside.join(file)));
-    paths.extend(files.filter_map(|file| file.parent().map(Path::to_owned)));
-    paths
 }

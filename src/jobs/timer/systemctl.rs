@@ -64,7 +64,10 @@ fn read(of_timer: &str, of_service: &str) -> UnitState {
         .find_map(|line| line.strip_prefix("ExecMainStatus="));
     UnitState {
         active: value(of_timer, "ActiveState"),
-        last: value(of_timer, "LastTriggerUSec").and_then(|text| time(&text)),
+        // A persistent timer calls its installation its last start, until it starts something.
+        last: value(of_service, "ExecMainStartTimestamp")
+            .or_else(|| value(of_timer, "LastTriggerUSec"))
+            .and_then(|text| time(&text)),
         next: value(of_timer, "NextElapseUSecRealtime").and_then(|text| time(&text)),
         result: value(of_service, "Result").filter(|_| has_run),
         exit_code: code
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_state_of_units_is_read() {
-        let timer = "ActiveState=active\nLastTriggerUSec=Sun 2026-11-29 02:00:11 UTC\n\
+        let timer = "ActiveState=active\nLastTriggerUSec=Sun 2026-11-29 01:30:00 UTC\n\
             NextElapseUSecRealtime=Mon 2026-11-30 02:00:00 UTC\n";
         let service = "Result=exit-code\nExecMainStatus=17\nExecMainStartTimestamp=Sun 2026-11-29 02:00:11 UTC\n";
         let state = read(timer, service);

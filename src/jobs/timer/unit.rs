@@ -5,22 +5,20 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::{
-    names::{argument, plain, quoted, unit_name},
+    installed::UnitFolder,
+    lacks::Credential,
+    names::{SECTION, argument, escaped, plain, quoted, unit_name},
+    paths::UnitPaths,
     sandbox::{Sandbox, settings_of},
 };
 use crate::{
-    config::{Settings, needs::Needs},
+    config::Settings,
     jobs::{
         planned::{Planned, command_line},
         scheduled::VARIABLE,
     },
     model::{run_record::Job, schedule::Timetable},
 };
-
-/// The section of a unit that systemd ignores, in which hookshot finds its own units again (systemd.unit(5)).
-pub const SECTION: &str = "[X-Hookshot]";
-/// The names under which credentials are encrypted (systemd.exec(5)).
-const ENCRYPTED: &str = "/etc/credstore.encrypted";
 
 /// A unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +46,12 @@ pub struct JobUnits {
 pub struct Blueprint<'a> {
     /// The configuration.
     pub settings: &'a Settings,
-    /// Its needs.
-    pub needs: &'a Needs,
+    /// The folder of the units.
+    pub folder: &'a UnitFolder,
+    /// The paths that units name.
+    pub paths: &'a UnitPaths,
+    /// The credentials of its secrets.
+    pub credentials: &'a [Credential],
     /// Its schedule.
     pub planned: &'a Planned,
     /// The sandbox.
@@ -92,7 +94,7 @@ impl Blueprint<'_> {
     }
 
     fn service(&self, name: &str, job: Job) -> String {
-        let config = self.settings.config.to_string_lossy();
+        let config = self.paths.config.to_string_lossy();
         let mut unit = head(&format!("{name}.service"), &self.description(job));
         // A configuration that is gone is a failure, not a reason to skip the job.
         unit.push_str(&format!("AssertPathExists={}\n", plain(&config)));
@@ -124,19 +126,14 @@ impl Blueprint<'_> {
             unit.push_str(&format!(
                 "# Nothing can be written beside the configuration: history and lock lie in /var/lib.\n\
                 StateDirectory={}\nStateDirectoryMode=0700\n",
-                quoted(&format!("hookshot/{}", super::names::escaped(&self.planned.app)))
+                quoted(&format!("hookshot/{}", escaped(&self.planned.app)))
             ));
         }
-        for credential in &self.needs.credentials {
-            let is_encrypted = Path::new(ENCRYPTED).join(credential).exists();
-            let key = match is_encrypted {
-                true => "LoadCredentialEncrypted",
-                false => "LoadCredential",
-            };
-            unit.push_str(&format!("{key}={}\n", quoted(credential)));
+        for credential in self.credentials {
+            unit.push_str(&format!("{}\n", credential.line));
         }
         unit.push('\n');
-        unit.push_str(&settings_of(self.sandbox, job, self.settings, self.needs));
+        unit.push_str(&settings_of(self.sandbox, job, self.paths, self.folder));
         unit.push_str(&self.mark(job));
         unit
     }
@@ -163,15 +160,10 @@ impl Blueprint<'_> {
         unit
     }
 
-    /// Returns the longest delay in seconds, shorter than the time between any two of the next starts.
+    /// Returns the longest delay in seconds, shorter than the time between any two starts.
     fn jitter(&self, timetable: &Timetable) -> u64 {
-        let times: Vec<_> = timetable
-            .after(self.planned.zone, self.now)
-            .take(100)
-            .collect();
-        let shortest = times.windows(2).map(|pair| pair[1] - pair[0]).min();
-        let shortest = shortest.and_then(|time| u64::try_from(time.num_seconds()).ok());
-        let most = shortest.map_or(u64::MAX, |seconds| seconds.saturating_sub(1));
+        let shortest = timetable.shortest_interval();
+        let most = shortest.map_or(u64::MAX, |time| time.as_secs().saturating_sub(1));
         self.planned.jitter.as_secs().min(most)
     }
 
@@ -180,7 +172,7 @@ impl Blueprint<'_> {
     }
 
     fn mark(&self, job: Job) -> String {
-        let config = self.settings.config.to_string_lossy();
+        let config = self.paths.config.to_string_lossy();
         format!(
             "\n{SECTION}\nConfig={}\nJob={}\n",
             plain(&config),

@@ -1,53 +1,10 @@
 //! `hookshot timer`: units that systemd accepts, as tight as the configuration permits.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use support::service::Service;
 
-use super::{service, shows};
-
-/// A folder that stands for `/`, and its units.
-struct Root(PathBuf);
-
-impl Root {
-    fn of(service: &Service) -> Root {
-        let root = service.machine.path("root");
-        fs::create_dir_all(&root).expect("a folder");
-        Root(root)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("UTF-8")
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.0.join("etc/systemd/system")
-    }
-
-    /// The names of the units, and of the links that enable them.
-    fn names(&self) -> (Vec<String>, Vec<String>) {
-        let of = |folder: &Path| {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            let names = entries.map(|entry| entry.file_name().into_string().expect("UTF-8"));
-            let mut names: Vec<String> = names.filter(|name| !name.ends_with(".wants")).collect();
-            names.sort();
-            names
-        };
-        (
-            of(&self.folder()),
-            of(&self.folder().join("timers.target.wants")),
-        )
-    }
-
-    fn text(&self, unit: &str) -> String {
-        fs::read_to_string(self.folder().join(unit)).expect(unit)
-    }
-}
+use super::{root::Root, service, shows};
 
 fn has_systemd() -> bool {
     let found = Command::new("systemd-analyze")
@@ -151,13 +108,13 @@ fn systemd_accepts_the_units_of_five_kinds_of_configuration() {
         return;
     }
     for (app, further, most, lines) in KINDS {
-        let schedule = "[backup.schedule]\nbackup = [\"02:00\", \"sun 14:30\"]\nprune = \"04:00\"\ndrill = \"monthly\"\n\
+        let schedule = "[backup.schedule]\nbackup = [\"02:00\", \"sun 14:30\"]\nprune = \"04:00\"\n\
             verify = \"0 5 13 * fri\"\nstatus = \"hourly\"\njitter = \"30m\"\ntimezone = \"Europe/Madrid\"\n";
         let service = service(app, &format!("{further}{schedule}"));
         let root = Root::of(&service);
-        service.run(&["timer", "install", "--root", root.path()], 3);
+        service.run(&["timer", "install", "--root", root.path()], 0);
         let (units, enabled) = root.names();
-        assert_eq!((units.len(), enabled.len()), (10, 5), "{units:?}");
+        assert_eq!((units.len(), enabled.len()), (8, 4), "{units:?}");
         verify(&root);
         for unit in units.iter().filter(|unit| unit.ends_with(".service")) {
             let found = exposure(&root.folder().join(unit));
@@ -202,19 +159,35 @@ fn systemd_accepts_the_units_of_five_kinds_of_configuration() {
 #[test]
 fn folders_that_a_sandbox_cannot_make_are_made_at_the_installation() {
     let service = service("shop", "");
-    fs::remove_dir(service.machine.path("archives")).expect("removed");
+    let file = service.machine.path("node/collector/shop.prom");
+    let text = fs::read_to_string(&service.config).expect("there");
+    let key = format!("[backup]\nprometheus_file = \"{}\"\n", file.display());
+    fs::write(&service.config, text.replace("[backup]\n", &key)).expect("written");
     let root = Root::of(&service);
-    let run = service.run(&["timer", "install", "--root", root.path()], 3);
+    let run = service.run(&["timer", "install", "--root", root.path()], 0);
     shows(&run, &["tight, without the network"]);
     let home = service.config.with_file_name(".hookshot");
     let text = root.text("hookshot-shop-backup.service");
-    for folder in [home, service.machine.path("archives")] {
-        assert!(folder.is_dir(), "{folder:?}");
-        assert!(
-            text.contains(&format!("ReadWritePaths=-{}\n", folder.display())),
-            "{text}"
-        );
+    let collector = service.machine.path("node/collector");
+    let mode = |path: &Path| {
+        let path = root.0.join(path.strip_prefix("/").expect("absolute"));
+        let metadata = fs::metadata(&path).unwrap_or_else(|_| panic!("{path:?}"));
+        metadata.permissions().mode() & 0o777
+    };
+    for (folder, expected) in [
+        (&home, 0o700),
+        (&service.machine.path("archives"), 0o700),
+        (&collector, 0o755),
+        (&service.machine.path("node"), 0o755),
+    ] {
+        assert_eq!(mode(folder), expected, "{folder:?}");
     }
+    for folder in [&home, &service.machine.path("archives"), &collector] {
+        let line = format!("ReadWritePaths=-{}\n", folder.display());
+        assert!(text.contains(&line), "{text}");
+    }
+    // Those of this machine are not those of the other.
+    assert!(!collector.exists() && !home.exists());
     // Without a zone in the configuration, systemd follows the machine's.
     assert!(
         root.text("hookshot-shop-backup.timer")
@@ -235,9 +208,11 @@ fn an_installation_is_repeated_changed_and_removed_without_leftovers() {
         service.run(&words, code).json()
     };
     assert_eq!(run(&service, "status", 10)["error"]["kind"], "not_found");
-    let first = run(&service, "install", 3);
+    let first = run(&service, "install", 0);
     assert_eq!(first["started"], false);
-    assert!(first["to_run"][0] == "systemctl daemon-reload", "{first}");
+    // Nothing is started that belongs to another machine.
+    assert_eq!(first["to_run"], serde_json::json!([]));
+    assert_eq!(first["root"], root.path());
     let actions = |report: &serde_json::Value| {
         let units = report["units"].as_array().expect("units").iter();
         units
@@ -245,7 +220,7 @@ fn an_installation_is_repeated_changed_and_removed_without_leftovers() {
             .collect::<Vec<_>>()
     };
     assert_eq!(actions(&first), ["written"; 4]);
-    assert_eq!(actions(&run(&service, "install", 3)), ["unchanged"; 4]);
+    assert_eq!(actions(&run(&service, "install", 0)), ["unchanged"; 4]);
     let names = root.names();
     assert_eq!(
         names.1,
@@ -272,7 +247,7 @@ fn an_installation_is_repeated_changed_and_removed_without_leftovers() {
     let text = fs::read_to_string(&service.config).expect("there");
     fs::write(
         &service.config,
-        text.replace("prune = \"04:00\"", "drill = \"weekly\""),
+        text.replace("prune = \"04:00\"", "verify = \"weekly\""),
     )
     .expect("written");
     service.set("TZ", "UTC");
@@ -294,10 +269,10 @@ fn an_installation_is_repeated_changed_and_removed_without_leftovers() {
         [
             ("backup", true, true),
             ("prune", true, false),
-            ("drill", false, false)
+            ("verify", false, false)
         ]
     );
-    let changed = run(&service, "install", 3);
+    let changed = run(&service, "install", 0);
     let mut all = actions(&changed);
     all.sort();
     assert_eq!(
@@ -324,7 +299,7 @@ fn an_installation_is_repeated_changed_and_removed_without_leftovers() {
 fn two_configurations_of_one_name_do_not_share_units() {
     let (one, other) = (service("shop", ""), service("shop", ""));
     let root = Root::of(&one);
-    one.run(&["timer", "install", "--root", root.path()], 3);
+    one.run(&["timer", "install", "--root", root.path()], 0);
     other
         .run(&["timer", "install", "--root", root.path()], 2)
         .says("belongs to")
@@ -345,7 +320,7 @@ fn what_stands_in_the_way_is_said() {
     let wants = root.folder().join("timers.target.wants");
     fs::create_dir_all(&wants).expect("a folder");
     fs::write(wants.join("hookshot-export.timer"), "").expect("written");
-    let run = service.run(&["timer", "install", "--root", root.path()], 3);
+    let run = service.run(&["timer", "install", "--root", root.path()], 0);
     shows(
         &run,
         &[
@@ -431,9 +406,9 @@ fn the_user_has_units_of_its_own() {
         .json();
     assert_eq!(shown["scope"], "user");
     assert!(!home.exists(), "nothing is written");
-    service
-        .run(&["timer", "install", "--user"], 3)
-        .says("systemctl --user daemon-reload");
+    let run = service.run(&["timer", "install", "--user"], 3);
+    shows(&run, &["lingering is off for", "`loginctl enable-linger"]);
+    run.says("systemctl --user daemon-reload");
     let unit = home.join(".config/systemd/user/hookshot-shop-backup.service");
     assert!(unit.exists());
     if has_systemd() {
