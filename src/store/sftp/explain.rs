@@ -1,8 +1,8 @@
 //! Explanations of faults of SFTP: what failed and what to do.
 
 use super::{
+    fault::{Refusal, SftpFault},
     server_folder::ServerFolder,
-    session::{Refusal, SftpFault},
     ssh::CHANGED,
 };
 use crate::error::{Caught, Failure, Kind};

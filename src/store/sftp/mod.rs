@@ -8,6 +8,7 @@
 //! keeps a file that got the name in the same moment. Nor files whose names are not UTF-8.
 
 mod explain;
+mod fault;
 mod reading;
 mod server_folder;
 mod session;

@@ -9,8 +9,9 @@ use anyhow::Result;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::{
+    fault::SftpFault,
     server_folder::ServerFolder,
-    session::{About, Handle, Session, SftpFault, WINDOW_BYTES},
+    session::{About, Handle, Session, WINDOW_BYTES},
 };
 use crate::{store::proof::io_error, work::ReadAt};
 

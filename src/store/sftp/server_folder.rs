@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::Result;
 
-use super::session::{About, Session, SftpFault};
+use super::{
+    fault::SftpFault,
+    session::{About, Session},
+};
 use crate::{
     store::{
         address::ServerAddress,

@@ -9,9 +9,10 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 
 use super::{
+    fault::{Refusal, SftpFault},
     reading::RemoteFile,
     server_folder::ServerFolder,
-    session::{Handle, Refusal, Session, SftpFault, WINDOW_BYTES},
+    session::{Handle, Session, WINDOW_BYTES},
 };
 use crate::{
     model::digest::Digest,
