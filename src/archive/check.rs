@@ -1,5 +1,8 @@
 //! One reading of an archive, from its first member to its last: every check that an archive must pass.
 
+mod listings;
+mod manifest;
+
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
@@ -9,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    budget::{Budget, impossible, promise},
+    budget::Budget,
     fault::{Fault, fault_of, refusal},
     gzip::inflate::Inflated,
     incoming::{IncomingListing, ListingStore},
@@ -21,13 +24,12 @@ use super::{
     tar::stream::{HeaderAttributes, Member, MemberKind, TarStream},
     verified::Verified,
 };
-use crate::error::{Failure, Kind};
 use crate::model::{
     digest::Hashing,
     distinct::Distinct,
     entry_name::EntryName,
     limits::{BUFFER_BYTES, MAX_FAULTS, MAX_MANIFEST_BYTES, TAR_SLACK_BYTES},
-    manifest::{FileRecord, MANIFEST_NAME, Manifest, ManifestFault},
+    manifest::{FileRecord, MANIFEST_NAME, Manifest},
 };
 use crate::work::workers::Threads;
 
@@ -168,37 +170,6 @@ impl<'a> ArchiveCheck<'a> {
         Ok(())
     }
 
-    /// Takes the listings that are known before any member comes.
-    fn take_listings(&mut self, listings: BTreeMap<EntryName, Listing>) -> Result<(), Abort> {
-        let directories = self.directories.values().cloned();
-        for directory in directories {
-            let Some(listing) = listings.get(&directory) else {
-                self.files.refuse(directory);
-                continue;
-            };
-            self.sink
-                .listing(&directory, listing)
-                .map_err(Abort::Sink)?;
-            self.files
-                .begin_any(&directory, listing, self.store.scratch())
-                .map_err(Abort::Sink)?;
-        }
-        self.listings = listings;
-        Ok(())
-    }
-
-    /// Takes the record of the file that comes next in the listing, if the member is that file.
-    fn next_listed(&mut self, member: &Member) -> Result<Option<Box<FileRecord>>, Abort> {
-        let root = self.root.name();
-        let below = root.and_then(|root| member.path.strip_prefix(root));
-        match below.and_then(|below| below.strip_prefix('/')) {
-            Some(inside) if member.what == MemberKind::File => {
-                self.files.take_next(inside).map_err(Abort::Sink)
-            }
-            _ => Ok(None),
-        }
-    }
-
     fn member<R: Read>(&mut self, member: Member, tar: &mut Tar<R>) -> Result<(), Abort> {
         if let MemberKind::Special(what) = member.what {
             self.faults.push(Fault::Special {
@@ -326,110 +297,6 @@ impl<'a> ArchiveCheck<'a> {
         Ok(false)
     }
 
-    /// Reads a file of a listed directory.
-    fn listed_file<R: Read>(
-        &mut self,
-        record: &FileRecord,
-        member: &Member,
-        tar: &mut Tar<R>,
-    ) -> Result<(), Abort> {
-        if self.has_size(&record.path, record, member)? {
-            self.content(&record.path, record, tar, None)?;
-        }
-        self.files.count_one();
-        Ok(())
-    }
-
-    /// Begins a listing if the entry called `name`, which has `bytes`, is one.
-    fn incoming(
-        &mut self,
-        name: &EntryName,
-        bytes: u64,
-        manifest: &Manifest,
-    ) -> Result<Option<IncomingListing>, Abort> {
-        let directory = self.directories.get(name);
-        let directory = directory.filter(|name| !self.listings.contains_key(*name));
-        let listed = directory.and_then(|name| manifest.directories.get_key_value(name));
-        let incoming = listed.map(|(name, listed)| self.store.begin(name, listed, bytes));
-        incoming.transpose().map_err(Abort::Sink)
-    }
-
-    /// Ends a listing; `is_good` if its bytes match the manifest.
-    fn listing(&mut self, mut incoming: IncomingListing, is_good: bool) -> Result<(), Abort> {
-        let directory = incoming.directory().clone();
-        if !is_good {
-            self.files.refuse(directory);
-            return Ok(());
-        }
-        let Some(listing) = self.store.finish(&mut incoming) else {
-            self.faults.append(&mut incoming.faults());
-            self.files.refuse(directory);
-            return Ok(());
-        };
-        if self.files.has_refused(&directory) {
-            // Its files were not checked against it.
-            let reason = format!("listing of {directory}: it was not found when it was searched");
-            self.faults.push(Fault::Listing(reason));
-            return Ok(());
-        }
-        self.sink
-            .listing(&directory, &listing)
-            .map_err(Abort::Sink)?;
-        self.files.begin(&directory, incoming.files(), &listing);
-        self.listings.insert(directory, listing);
-        Ok(())
-    }
-
-    fn manifest_member<R: Read>(&mut self, member: &Member, tar: &mut Tar<R>) -> Result<(), Abort> {
-        if std::mem::replace(&mut self.manifest_seen, true) {
-            self.faults.push(Fault::Twice(member.path.clone()));
-            return Ok(());
-        }
-        if member.size > MAX_MANIFEST_BYTES {
-            return Err(Abort::Fault(Fault::Manifest(format!(
-                "is larger than {MAX_MANIFEST_BYTES} bytes"
-            ))));
-        }
-        let mut bytes = Vec::new();
-        tar.read_to_end(&mut bytes)?;
-        match &self.known {
-            None => self.take_manifest(&bytes, tar),
-            Some(known) if known.manifest == bytes => Ok(()),
-            Some(_) => Err(Abort::Fault(Fault::Manifest(
-                "changed while it was read".into(),
-            ))),
-        }
-    }
-
-    fn take_manifest<R: Read>(&mut self, bytes: &[u8], tar: &mut Tar<R>) -> Result<(), Abort> {
-        let manifest = Manifest::parse(bytes).map_err(|mut faults| {
-            let last = faults.pop();
-            self.faults.extend(faults.into_iter().map(manifest_fault));
-            Abort::Fault(last.map_or(Fault::NoManifest, manifest_fault))
-        })?;
-        if let Err(error) = self.sink.begin(&manifest) {
-            // Room that the archive cannot need is not what it lacks.
-            let is_space = Failure::of(&error).kind == Kind::Space;
-            let lie = self.length.filter(|_| is_space);
-            let lie = lie.and_then(|length| impossible(&manifest, length));
-            return Err(lie.map_or(Abort::Sink(error), Abort::Fault));
-        }
-        let directories = manifest.directories.iter();
-        self.directories = directories
-            .map(|(name, listed)| (listed.listing.clone(), name.clone()))
-            .collect();
-        let files = manifest.files.iter();
-        self.by_path = files
-            .filter(|(name, record)| record.path != **name)
-            .map(|(name, record)| (record.path.clone(), name.clone()))
-            .collect();
-        let before = self.known.as_ref().map_or(0, |_| bytes.len() as u64);
-        let most = promise(&manifest, before);
-        tar.inner().allow(manifest.total_bytes(), most);
-        self.manifest = Some(Rc::new(manifest));
-        Ok(())
-    }
-
     /// Adds the faults that are known only at the end.
     fn complete<R: Read>(&mut self, tar: &mut Tar<R>) -> Result<(), Abort> {
         self.files.end_all(&mut self.faults).map_err(Abort::Sink)?;
@@ -448,13 +315,6 @@ impl<'a> ArchiveCheck<'a> {
             self.faults.push(Fault::NoIndex);
         }
         Ok(())
-    }
-}
-
-fn manifest_fault(fault: ManifestFault) -> Fault {
-    match fault {
-        ManifestFault::Malformed(reason) => Fault::Manifest(reason),
-        ManifestFault::Version(reason) => Fault::Version(reason),
     }
 }
 
