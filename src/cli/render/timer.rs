@@ -8,6 +8,7 @@ use crate::{
     error::{Failure, Kind},
     jobs::timer::{
         TimerUnits,
+        installed::Scope,
         lacks::Lingering,
         report::{InstallReport, RemoveReport, StatusReport, TimerRow, UnitAction, UnitRow},
         sandbox::Sandbox,
@@ -18,10 +19,12 @@ use crate::{
 pub fn installed(printer: &Printer, report: &InstallReport) -> Result<u8> {
     let failure = (!report.to_run.is_empty()).then(|| {
         let message = "systemd does not run here: the timers are installed and not started";
-        Failure::new(Kind::Partial, message).hint(format!(
-            "they start with the machine, or now by: {}",
-            report.to_run.join(" && ")
-        ))
+        let when = match report.scope {
+            Scope::System => "with the machine",
+            Scope::User => "with your next session",
+        };
+        let now = report.to_run.join(" && ");
+        Failure::new(Kind::Partial, message).hint(format!("they start {when}, or now by: {now}"))
     });
     printer.report_with(report, failure.as_ref(), || {
         let mut text = match report.units.is_empty() {
@@ -49,7 +52,7 @@ pub fn installed(printer: &Printer, report: &InstallReport) -> Result<u8> {
         text.push_str(&unused(&report.unused_variables));
         for (name, advice) in &report.missing_credentials {
             text.push_str(&format!(
-                "the units do not find the credential {name}: {advice}; then run `timer install` again\n"
+                "the units do not find the credential {name}: {advice}; then install them again\n"
             ));
         }
         for variable in &report.missing_variables {

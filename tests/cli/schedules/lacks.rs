@@ -78,7 +78,7 @@ fn credentials_are_found_where_each_manager_looks() {
         &run,
         &[
             "credential s3-id: a user's systemd cannot decrypt /etc/credstore.encrypted/s3-id",
-            "home/ada/.config/credstore/s3-key, 0600; then run",
+            "home/ada/.config/credstore/s3-key, 0600; then install",
         ],
     );
     touch(&root.0.join("home/ada/.config/credstore/s3-id"));

@@ -408,7 +408,7 @@ fn the_user_has_units_of_its_own() {
     assert!(!home.exists(), "nothing is written");
     let run = service.run(&["timer", "install", "--user"], 3);
     shows(&run, &["lingering is off for", "`loginctl enable-linger"]);
-    run.says("systemctl --user daemon-reload");
+    run.says("with your next session, or now by: systemctl --user daemon-reload");
     let unit = home.join(".config/systemd/user/hookshot-shop-backup.service");
     assert!(unit.exists());
     if has_systemd() {
