@@ -7,6 +7,7 @@
 //! started get SIGTERM, and SIGKILL 10 s later. Secrets that this run knows ([`masks`]) are masked in every line that
 //! is logged or shown; data and answers on standard output stay as they are.
 
+mod ends;
 pub mod line;
 pub mod masks;
 mod output;
@@ -23,9 +24,16 @@ use std::{
 use anyhow::{Context as _, Result};
 use nix::poll::PollTimeout;
 
-pub use self::{line::Line, masks::Masks, output::LineCutter, process::GRACE};
+pub use self::{
+    ends::{CommandAnswer, Ended, HookEnd},
+    line::Line,
+    masks::Masks,
+    output::LineCutter,
+    process::GRACE,
+};
 use self::{
-    output::{Complaints, MOST_LINE_BYTES, MOST_LINES, MOST_PIECES, is_ready},
+    ends::because,
+    output::{Complaints, MOST_LINE_BYTES, MOST_PIECES, is_ready},
     process::{Running, TICK},
 };
 use super::{
@@ -34,7 +42,7 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
-    model::{entry_name::printable, limits::BUFFER_BYTES},
+    model::limits::BUFFER_BYTES,
 };
 
 /// The variable that marks a command around the work, and the processes that it starts.
@@ -63,39 +71,6 @@ pub struct Runner {
 /// The receiver of data on the standard output of a command.
 pub type TakeData<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
-/// The end of a command that had as much time as it needed.
-pub struct Ended {
-    /// The exit status.
-    pub status: ExitStatus,
-    /// The last lines of its standard error.
-    pub complaints: Vec<String>,
-}
-
-impl Ended {
-    /// Returns `why`, with the last line of the command.
-    pub fn because(&self, why: &str) -> String {
-        because(why, &self.complaints)
-    }
-}
-
-/// The answer of a command to a question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandAnswer {
-    /// The exit status.
-    pub status: ExitStatus,
-    /// The beginning of its output, as it is: mask it before it is shown.
-    pub text: String,
-}
-
-impl CommandAnswer {
-    /// Returns the first lines that are not empty, fit for a terminal, but not masked.
-    pub fn lines(&self) -> Vec<String> {
-        let lines = self.text.lines().map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty());
-        lines.take(MOST_LINES).map(printable).collect()
-    }
-}
-
 /// A call of one command.
 struct Call<'a, 'b> {
     command: Line<'a>,
@@ -117,34 +92,6 @@ pub struct Around<'a> {
     pub limit: Duration,
     /// Further variables of its environment.
     pub variables: &'a [(&'a str, String)],
-}
-
-/// The way in which a command around the work ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HookEnd {
-    /// By itself.
-    Exited(ExitStatus),
-    /// Its time was over, and it was ended.
-    TookLonger,
-}
-
-impl HookEnd {
-    /// Returns the exit code; `None` if a signal ended the command.
-    pub fn code(self) -> Option<i32> {
-        match self {
-            HookEnd::Exited(status) => status.code(),
-            HookEnd::TookLonger => None,
-        }
-    }
-
-    /// Returns how the command failed; `None` if it succeeded. `limit` is the time that it had.
-    pub fn fault(self, limit: Duration) -> Option<String> {
-        match self {
-            HookEnd::Exited(status) if status.success() => None,
-            HookEnd::Exited(status) => Some(format!("it ended with {status}")),
-            HookEnd::TookLonger => Some(format!("it takes longer than {} s", limit.as_secs())),
-        }
-    }
 }
 
 /// The receiver of the output of a command.
@@ -447,13 +394,6 @@ impl Runner {
         );
         Failure::new(Kind::Usage, message)
             .hint("`shell` of the source names the shell; /bin/sh runs what names none")
-    }
-}
-
-fn because(why: &str, complaints: &[String]) -> String {
-    match complaints.last() {
-        Some(last) => format!("{why}: {last}"),
-        None => why.to_owned(),
     }
 }
 
