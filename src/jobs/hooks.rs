@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::known_secrets;
+pub use super::variables::WorkOutcome;
+use super::{known_secrets, variables::RunFacts};
 use crate::{
     config::{
         Settings,
@@ -10,7 +11,6 @@ use crate::{
     },
     context::Context,
     error::{Failure, Kind},
-    model::run_record::RunResult,
     work::{
         cancel::Advance,
         events::JobEvent,
@@ -43,19 +43,6 @@ pub enum Begin {
     Skip,
     /// A hook failed.
     Failed(Failure),
-}
-
-/// The outcome of the work, for hooks that run after it.
-#[derive(Debug, Clone, Default)]
-pub struct WorkOutcome {
-    /// The result, as far as it is known.
-    pub result: Option<RunResult>,
-    /// The exit code of the work.
-    pub exit_code: u8,
-    /// The name of the archive.
-    pub archive: Option<String>,
-    /// The message of the failure.
-    pub error: Option<String>,
 }
 
 /// The hooks of one run, and their outcomes.
@@ -172,7 +159,13 @@ impl<'a> Hooks<'a> {
             stage,
             command: command.clone(),
         });
-        let variables = self.variables(hook.stage, outcome);
+        let facts = RunFacts {
+            operation: self.operation.name(),
+            stage,
+            run_id: self.run_id,
+            outcome,
+        };
+        let variables = facts.variables(self.settings);
         let around = Around {
             mark: &context.unique,
             limit: hook.timeout,
@@ -204,27 +197,6 @@ impl<'a> Hooks<'a> {
             });
         }
         end
-    }
-
-    fn variables(&self, stage: Stage, outcome: &WorkOutcome) -> Vec<(&'static str, String)> {
-        let settings = self.settings;
-        let mut variables = vec![
-            ("HOOKSHOT_OPERATION", self.operation.name().to_owned()),
-            ("HOOKSHOT_STAGE", stage.name().to_owned()),
-            ("HOOKSHOT_RUN_ID", self.run_id.to_owned()),
-            ("HOOKSHOT_CONFIG", settings.config.display().to_string()),
-            ("HOOKSHOT_APP", settings.schema.app.clone()),
-        ];
-        if let Some(result) = outcome.result {
-            let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            variables.extend([
-                ("HOOKSHOT_RESULT", result.name().to_owned()),
-                ("HOOKSHOT_EXIT_CODE", outcome.exit_code.to_string()),
-                ("HOOKSHOT_ARCHIVE", text(&outcome.archive)),
-                ("HOOKSHOT_ERROR", text(&outcome.error)),
-            ]);
-        }
-        variables
     }
 }
 

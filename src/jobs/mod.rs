@@ -17,3 +17,4 @@ pub mod schedule;
 pub mod scheduled;
 pub mod status;
 pub mod timer;
+mod variables;

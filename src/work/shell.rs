@@ -8,6 +8,7 @@
 //! is logged or shown; data and answers on standard output stay as they are.
 
 mod ends;
+mod fitting;
 pub mod line;
 pub mod masks;
 mod output;
@@ -24,17 +25,19 @@ use std::{
 use anyhow::{Context as _, Result};
 use nix::poll::PollTimeout;
 
+use self::{
+    ends::because,
+    fitting::fit,
+    output::{Complaints, MOST_LINE_BYTES, MOST_PIECES, is_ready},
+    process::{Running, TICK},
+};
 pub use self::{
     ends::{CommandAnswer, Ended, HookEnd},
+    fitting::MOST_VARIABLE_BYTES,
     line::Line,
     masks::Masks,
     output::LineCutter,
     process::GRACE,
-};
-use self::{
-    ends::because,
-    output::{Complaints, MOST_LINE_BYTES, MOST_PIECES, is_ready},
-    process::{Running, TICK},
 };
 use super::{
     cancel::Advance,
@@ -79,7 +82,7 @@ struct Call<'a, 'b> {
     limit: Option<Duration>,
     /// The value of [`MARK`].
     mark: Option<&'a str>,
-    /// Further variables of its environment.
+    /// Further variables of its environment; long values are cut ([`MOST_VARIABLE_BYTES`]).
     variables: &'a [(&'a str, String)],
 }
 
@@ -90,7 +93,7 @@ pub struct Around<'a> {
     pub mark: &'a str,
     /// The time limit.
     pub limit: Duration,
-    /// Further variables of its environment.
+    /// Further variables of its environment; long values are cut ([`MOST_VARIABLE_BYTES`]).
     pub variables: &'a [(&'a str, String)],
 }
 
@@ -276,7 +279,7 @@ impl Runner {
             process.env(MARK, mark);
         }
         for (name, value) in call.variables {
-            process.env(name, value);
+            process.env(name, fit(value));
         }
         let child = process.spawn();
         // It holds the writing ends of the pipes, which otherwise never reach their end.

@@ -44,7 +44,7 @@ pub fn hooked(app: &App, operation: Operation, work: impl FnOnce() -> Result<u8>
             code if code == Kind::Partial.code() => RunResult::Partial,
             _ => RunResult::Failure,
         }),
-        exit_code: code,
+        exit_code: Some(code),
         archive: None,
         error: failure.map(|failure| app.context.runner.masked(&failure.message)),
     };

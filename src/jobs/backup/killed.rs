@@ -42,7 +42,7 @@ pub fn close(context: &Context, settings: &Settings, history: &History, runs: &m
         );
         let outcome = WorkOutcome {
             result: Some(RunResult::Failure),
-            exit_code: KILLED,
+            exit_code: Some(KILLED),
             archive: run.archive.clone(),
             error: run.error.clone(),
         };

@@ -76,6 +76,18 @@ pub enum JobEvent {
         /// The reason.
         reason: String,
     },
+    /// Such an archive is not copied, because the policy of the destination would remove it at once.
+    NotNeeded {
+        /// The archive.
+        archive: String,
+        /// The destination.
+        destination: String,
+    },
+    /// Another machine or application made the archive before this run's own.
+    SharedPrefix {
+        /// The words that say it.
+        message: String,
+    },
     /// A destination is not pruned.
     NotPruned {
         /// The destination.

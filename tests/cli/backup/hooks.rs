@@ -158,3 +158,22 @@ fn an_after_hook_is_told_that_the_export_failed() {
         "{said}"
     );
 }
+
+#[test]
+fn a_hook_starts_however_long_or_odd_its_variables_are() {
+    let night = Night::new("", &[]);
+    let says = night.says("$HOOKSHOT_STAGE ${#HOOKSHOT_APP} ${#HOOKSHOT_ERROR}");
+    let configure = |app: &str, hooks: &[(&str, &str)]| {
+        night.configure("", hooks);
+        let text = fs::read_to_string(&night.service.config).expect("read");
+        let text = text.replace("app = \"shop\"", &format!("app = \"{app}\""));
+        fs::write(&night.service.config, text).expect("written");
+    };
+    // A name of 1 MB: one variable of a process has 128 KiB at most.
+    configure(&"x".repeat(1_000_000), &[("before", &says)]);
+    night.run(&[], 0);
+    assert_eq!(night.said(), "before 8192 0\n");
+    configure("a\\u0000b", &[("before", &says)]);
+    night.run(&[], 0);
+    assert_eq!(night.said(), "before 8192 0\nbefore 2 0\n");
+}
