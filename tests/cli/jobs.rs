@@ -1,6 +1,6 @@
 //! Hooks around verbs that are not jobs, and verbs that a schedule starts as jobs.
 
-use std::fs;
+use std::{fs, io::Write as _};
 
 use serde_json::Value;
 use support::service::{Service, write};
@@ -236,4 +236,46 @@ fn a_check_that_failed_is_not_told_as_bad_health() {
     service.run(&["status", "@none"], 10);
     service.run(&["status"], 19);
     assert_eq!(said(&service), "failure\nstale\n");
+}
+
+#[test]
+fn a_look_at_the_health_that_was_killed_tells_nothing() {
+    let mut service = service(&[]);
+    let said = service.machine.path("said");
+    let mut text = fs::read_to_string(&service.config).expect("read");
+    text.push_str(&format!(
+        "[[backup.notify]]\nname = \"ops\"\nkind = \"command\"\nrun = '''echo $HOOKSHOT_OCCASION >> {}'''\n",
+        said.display()
+    ));
+    fs::write(&service.config, text).expect("written");
+    let read = || fs::read_to_string(&said).unwrap_or_default();
+    service.run(&["export"], 0);
+    service.set("HOOKSHOT_JOB", "status");
+    // Killed, and ended as a failure by one that was killed itself.
+    let killed = |service: &Service| {
+        let folder = service.config.parent().expect("a folder").join(".hookshot");
+        fs::create_dir_all(&folder).expect("a folder");
+        let run = serde_json::json!({
+            "run_id": format!("killed-{}", history(service).len()),
+            "job": "status", "started_at": "2020-01-01T00:00:00Z",
+            "result": "failure", "exit_code": null, "error": "the run was killed before its end",
+            "config": service.config.to_str(),
+        });
+        let mut file = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("history.jsonl"))
+            .expect("open");
+        writeln!(file, "{run}").expect("written");
+    };
+    killed(&service);
+    service.run(&["status"], 0);
+    assert_eq!(read(), "");
+    let archives = service.machine.path("one");
+    fs::rename(&archives, service.machine.path("away")).expect("moved");
+    service.run(&["status"], 19);
+    assert_eq!(read(), "stale\n");
+    fs::rename(service.machine.path("away"), &archives).expect("moved");
+    service.run(&["status"], 0);
+    assert_eq!(read(), "stale\nrecovered\n");
 }
