@@ -111,7 +111,7 @@ fn each_service_gets_a_request_of_its_form_and_no_output_shows_the_url() {
         try_out(&machine, arguments, &variables).exits(0);
     }
     let run = try_out(&machine, &["--json"], &variables).exits(0);
-    let sent = |name| json!({ "name": name, "sent": true, "error": null });
+    let sent = |name| json!({ "name": name, "occasion": "test", "sent": true, "error": null });
     let names = [
         "webhook",
         "slack",
@@ -371,6 +371,7 @@ fn each_occasion_goes_to_those_that_asked_for_it() {
     ] {
         let outcomes = send(&context, &settings, Occasion::of(&record), &record);
         let sent = |name: &str| NotificationOutcome {
+            occasion: Occasion::of(&record).name(),
             name: name.to_owned(),
             sent: true,
             error: None,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use support::servers::{Authority, Gate, HttpProxy, Inbox, Made, Reply, Tls};
+use support::service::{Service, write};
 
 use crate::notify::{SECRET, hookshot, machine, shows_no_secret, try_out, web};
 
@@ -344,4 +345,29 @@ fn validate_finds_what_can_be_found_without_sending() {
     shows_no_secret(&run);
     run.says("h cannot be reached: HTTPS_PROXY: it names a SOCKS proxy");
     assert_eq!(inbox.seen().len(), 0);
+}
+
+#[test]
+fn the_beginning_of_a_run_does_not_wait_for_a_server_that_hangs() {
+    let inbox = Inbox::start(&[Reply::Hang]);
+    let service = Service::with_config("shop", "");
+    let notes = service.folder.join("notes");
+    write(&notes, "first");
+    let text = format!(
+        "[backup]\nto = [\"one\"]\n[backup.destinations.one]\nurl = \"{}\"\n\
+        [[backup.sources]]\nname = \"notes\"\nkind = \"file\"\npath = \"{}\"\n\
+        [[backup.notify]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"{}\"\non = [\"start\"]\ntimeout = \"1h\"\n",
+        service.machine.path("one").display(),
+        notes.display(),
+        inbox.endpoint()
+    );
+    fs::write(&service.config, text).expect("written");
+    let report = service.run(&["--json", "backup"], 0).json();
+    let outcome = &report["notifications"][0];
+    assert_eq!(outcome["occasion"], "start");
+    let error = outcome["error"].as_str().expect("an error");
+    assert!(
+        error.contains("gave no answer in time") || error.contains("takes longer than 5 s"),
+        "{error}"
+    );
 }

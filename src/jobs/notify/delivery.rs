@@ -30,6 +30,8 @@ use crate::{
 
 /// The time after which the wait for a notification looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
+/// The longest time for which the beginning of a run waits for its notifications.
+const AT_START: Duration = Duration::from_secs(5);
 /// The time after its limit in which a notification may still tell how it ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -38,6 +40,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub struct NotificationOutcome {
     /// Its name in the configuration.
     pub name: String,
+    /// The occasion: the beginning of a run has one of its own.
+    pub occasion: &'static str,
     /// True if it was sent.
     pub sent: bool,
     /// The reason why it was not sent.
@@ -106,7 +110,11 @@ pub fn send_to(
     });
     let (sender, receiver) = mpsc::channel();
     let begin = |(number, notification): (usize, &&Notification)| {
-        let limit = Limit::new(notification.timeout, &delivery.cancellation);
+        let time = match occasion {
+            Occasion::Start => notification.timeout.min(AT_START),
+            _ => notification.timeout,
+        };
+        let limit = Limit::new(time, &delivery.cancellation);
         let job = delivery.job_of(notification, limit.clone());
         let started = start(job, number, sender.clone());
         if started.is_err() {
@@ -132,6 +140,7 @@ pub fn send_to(
         let error = result.err().map(|error| context.runner.masked(&error));
         let outcome = NotificationOutcome {
             name: notification.name.clone(),
+            occasion: occasion.name(),
             sent: error.is_none(),
             error: error.map(|error| printable_line(&error)),
         };

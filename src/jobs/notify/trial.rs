@@ -53,6 +53,7 @@ pub fn try_out(context: &Context, settings: &Settings, name: Option<&str>) -> Re
         true => sent.next(),
         false => Some(NotificationOutcome {
             name: one.name.clone(),
+            occasion: Occasion::Test.name(),
             sent: false,
             error: Some(DISABLED.to_owned()),
         }),
