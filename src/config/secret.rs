@@ -160,8 +160,10 @@ impl Lookup<'_> {
                 .output_of(written, rest)?
                 .map_err(|why| refused(written, why))?,
             _ => {
-                if written.is_confidential() {
+                let place = format!("{} {}", self.config.display(), written.key);
+                if written.is_confidential() && self.environment.said.is_new(place) {
                     warn!(
+                        file = %self.config.display(),
                         key = written.key,
                         "A secret stands in the configuration itself; file:, credential:, env: or command: would keep it apart"
                     );

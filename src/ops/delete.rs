@@ -3,7 +3,7 @@
 //! Everything is planned before anything is removed. An archive that a user or a restore may need is an obstacle: the
 //! newest good archive of its host, and one with a mark.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, fmt};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -18,7 +18,10 @@ use crate::{
     config::Settings,
     context::Context,
     error::{Failure, Kind},
-    model::archive_name::{ArchiveName, is_archive_file},
+    model::{
+        archive_name::{ArchiveName, is_archive_file},
+        retention::Mark,
+    },
     work::events::CatalogEvent,
 };
 
@@ -42,6 +45,34 @@ struct PlannedRemoval {
     destination: Destination,
     name: String,
     size_bytes: u64,
+}
+
+/// The reason why an archive must stay.
+enum Obstacle {
+    /// It has this mark.
+    Marked(Mark),
+    /// It is the newest good archive of its prefix.
+    Newest,
+}
+
+impl Obstacle {
+    fn hint(&self) -> &'static str {
+        match self {
+            Obstacle::Marked(_) => "`hookshot keep ARCHIVE --remove` takes a mark away",
+            Obstacle::Newest => {
+                "the newest good archive can be deleted once a newer one is there: make one with `hookshot export`"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Obstacle::Marked(mark) => write!(f, "is marked ({})", mark.text()),
+            Obstacle::Newest => f.write_str("is the newest good archive"),
+        }
+    }
 }
 
 /// The results of a deletion.
@@ -189,20 +220,22 @@ impl Deletion {
 
     /// Refuses archives that must stay.
     fn require_free(&self, context: &Context, settings: &Settings) -> Result<()> {
-        let mut obstacles = Vec::new();
+        let (mut obstacles, mut hints) = (Vec::new(), Vec::new());
         for one in &self.archives {
             context.stop.check()?;
-            if let Some(reason) = one.obstacle(context, settings)? {
+            if let Some(obstacle) = one.obstacle(context, settings)? {
                 let shown = one.destination.shown();
-                obstacles.push(format!("{shown}/{} {reason}", one.name));
+                obstacles.push(format!("{shown}/{} {obstacle}", one.name));
+                hints.push(obstacle.hint());
             }
         }
         let Some(first) = obstacles.first() else {
             return Ok(());
         };
         let message = format!("nothing is deleted: {first}");
+        hints.dedup();
         Err(Failure::new(Kind::Blocked, message)
-            .hint("`hookshot keep ARCHIVE --remove` takes a mark away; the newest good archive goes when a newer one is there")
+            .hint(hints.join("; "))
             .faults(obstacles)
             .into())
     }
@@ -210,13 +243,13 @@ impl Deletion {
 
 impl PlannedRemoval {
     /// Returns the reason why the archive must stay.
-    fn obstacle(&self, context: &Context, settings: &Settings) -> Result<Option<String>> {
+    fn obstacle(&self, context: &Context, settings: &Settings) -> Result<Option<Obstacle>> {
         let repository = &*self.destination.repository;
         if let Some(mark) = repository
             .mark(&self.name)?
             .filter(|mark| mark.holds(context.now))
         {
-            return Ok(Some(format!("is marked ({})", mark.text())));
+            return Ok(Some(Obstacle::Marked(mark)));
         }
         let name = ArchiveName::of_file(&self.name).or_else(|| {
             let manifest = repository.manifest(&self.name).ok()??;
@@ -228,7 +261,7 @@ impl PlannedRemoval {
         };
         let newest = repository.newest_good(prefix, context.now, &context.events);
         match newest {
-            Ok(newest) if newest == self.name => Ok(Some("is the newest good archive".to_owned())),
+            Ok(newest) if newest == self.name => Ok(Some(Obstacle::Newest)),
             Ok(_) => Ok(None),
             Err(error) => match Failure::of(&error).kind {
                 // No archive is good: none is needed.

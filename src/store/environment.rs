@@ -2,6 +2,7 @@
 //! the way to start helpers.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -32,6 +33,8 @@ pub struct Environment {
     pub variables: Vec<(String, String)>,
     /// The services of this machine that had no key.
     pub absent: AbsentServices,
+    /// The warnings that this run gave already.
+    pub said: SaidWarnings,
     /// Begins the session of ssh.
     pub starter: SessionStarter,
 }
@@ -68,6 +71,17 @@ impl Environment {
                 masks.add_password_of(value);
             }
         }
+    }
+}
+
+/// The warnings that a run gave: each is given once, however often its cause is met.
+#[derive(Debug, Clone, Default)]
+pub struct SaidWarnings(Arc<Mutex<BTreeSet<String>>>);
+
+impl SaidWarnings {
+    /// Returns true if a warning was not given yet, and remembers it.
+    pub fn is_new(&self, warning: String) -> bool {
+        self.0.lock().is_ok_and(|mut said| said.insert(warning))
     }
 }
 

@@ -87,7 +87,9 @@ fn the_newest_good_archive_and_a_marked_one_never_go() {
         "damaged",
         0o600,
     );
-    machine.run(&["delete", &newest, "--yes"]).exits(11);
+    let run = machine.run(&["delete", &newest, "--yes"]).exits(11);
+    let run = run.says("the newest good archive can be deleted once a newer one is there");
+    assert!(!run.stderr.contains("mark"), "{}", run.stderr);
     machine
         .run(&[
             "delete",

@@ -30,6 +30,7 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     model::{
+        entry_name::printable,
         retention::{Judged, Mark, Verdict},
         written::rfc3339,
     },
@@ -60,8 +61,13 @@ pub fn prune(
         .map(|plan| plan.describe(request.mode))
         .collect();
     if let Some(first) = too_many.first() {
+        let word = request.destination.as_ref();
+        let word = word.map(|word| format!(" {}", printable(&word.to_string_lossy())));
+        let prune = format!("hookshot prune{}", word.unwrap_or_default());
         let refusal = Failure::new(Kind::Usage, format!("nothing is removed: {first}"))
-            .hint("--dry-run shows what would be removed; --yes removes it anyway")
+            .hint(format!(
+                "`{prune} --dry-run` shows what would be removed; `{prune} --yes` removes it anyway"
+            ))
             .faults(too_many);
         return Ok(PruneReport {
             destinations,

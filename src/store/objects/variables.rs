@@ -119,6 +119,7 @@ fn of_environment<P: ObjectProvider>(
     Environment {
         variables,
         absent: environment.absent.clone(),
+        said: environment.said.clone(),
         starter: environment.starter.clone(),
     }
 }
