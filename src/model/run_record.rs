@@ -55,6 +55,8 @@ pub enum SkipReason {
 pub struct DestinationRecord {
     /// Its name in the configuration, or its address.
     pub name: String,
+    /// The name of that archive there. Another archive may have the name that the run gave it.
+    pub archive: Option<String>,
     /// True if it is proven to hold the archive of the run; for a skipped run, the archive that still holds.
     pub good: bool,
     /// The proof: `checksum` or `read-back`.
@@ -65,8 +67,26 @@ pub struct DestinationRecord {
     pub removed: Vec<String>,
     /// The archives of earlier runs that it holds now.
     pub caught_up: Vec<String>,
+    /// Those of them that have another name there, because another archive had theirs: their name, and the name there.
+    pub renamed: BTreeMap<String, String>,
     /// Archives that it did not get, and that no destination holds any more.
     pub gone: Vec<String>,
+    /// Archives that it did not get, and that its policy would remove at once.
+    pub not_needed: Vec<String>,
+    /// The archive before, if another machine or application made it.
+    pub foreign: Option<ForeignArchive>,
+}
+
+/// An archive of our prefix that another machine or application made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForeignArchive {
+    /// Its name.
+    pub archive: String,
+    /// The name of the machine that made it.
+    pub host: Option<String>,
+    /// The name of the application.
+    pub app: Option<String>,
 }
 
 /// One execution of a job. Every key is written; an unknown value is null.
@@ -133,6 +153,14 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Returns the name under which a destination holds the archive of this run; `None` if it is not proven to.
+    pub fn archive_at(&self, destination: &str) -> Option<&str> {
+        let mut destinations = self.destinations.iter();
+        let here = destinations.find(|here| here.name == destination)?;
+        let name = here.archive.as_deref().or(self.archive.as_deref());
+        name.filter(|_| here.good)
+    }
+
     /// Returns the record of a run that begins.
     pub fn begun(run_id: String, job: Job, started_at: DateTime<Utc>) -> RunRecord {
         RunRecord {

@@ -14,6 +14,7 @@ mod endless;
 mod faults;
 mod latest;
 mod leftovers;
+mod machines;
 mod malformed;
 mod names;
 mod offsite;

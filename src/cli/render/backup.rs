@@ -95,15 +95,39 @@ fn plan_lines(plan: &BackupPlan) -> String {
             hook.stage, hook.command
         ));
     }
+    let is_unchanged = plan.if_changed.as_ref().and_then(|one| one.unchanged);
+    if let Some(comparison) = &plan.if_changed {
+        out.push_str(&format!(
+            "{}: {}\n",
+            match comparison.unchanged {
+                Some(true) => "would make no archive",
+                Some(false) => "would make an archive",
+                None => "may make an archive",
+            },
+            printable(&comparison.reason)
+        ));
+    }
     for destination in &plan.destinations {
         let name = printable(&destination.name);
         match &destination.error {
             Some(error) => out.push_str(&format!("{name}: {}\n", printable(error))),
+            None if is_unchanged == Some(true) => {
+                out.push_str(&format!("{name}: holds this state\n"));
+            }
+            None if plan.if_changed.is_some() && is_unchanged.is_none() => {
+                out.push_str(&format!("{name}: may get an archive\n"));
+            }
             None => out.push_str(&format!("{name}: would get an archive\n")),
         }
         for archive in &destination.catch_up {
             out.push_str(&format!(
                 "{name}: would get {} of an earlier run\n",
+                printable(archive)
+            ));
+        }
+        for archive in &destination.not_needed {
+            out.push_str(&format!(
+                "{name}: would not get {} of an earlier run: the policy would remove it at once\n",
                 printable(archive)
             ));
         }

@@ -52,6 +52,13 @@ pub fn log(event: JobEvent) {
         } => {
             warn!(%archive, %destination, "Not delivered, the next run tries again: {reason}");
         }
+        JobEvent::NotNeeded {
+            archive,
+            destination,
+        } => {
+            info!(%archive, %destination, "Not delivered later: the policy would remove it at once");
+        }
+        JobEvent::SharedPrefix { message } => warn!("{message}"),
         JobEvent::NotPruned {
             destination,
             reason,

@@ -38,6 +38,7 @@ impl CopyArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let settings = app.settings()?;
         let request = CopyRequest {
+            name: None,
             from: self.from,
             to: self.to,
             hosts: self.filter.hosts(self.all_hosts),

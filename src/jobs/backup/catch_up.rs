@@ -1,110 +1,303 @@
 //! Copies the archives of earlier runs to destinations that did not get them.
 
+use std::collections::{BTreeSet, HashMap};
+
 use anyhow::Result;
 use chrono::TimeDelta;
 
-use super::place::Place;
+use super::{identity, needed::not_needed, place::Place};
 use crate::{
-    archive::reader::Discard,
-    catalog::{each::Hosts, filter::ArchiveFilter},
+    catalog::{
+        destination::Destination,
+        each::Hosts,
+        filter::ArchiveFilter,
+        repository::{ListedArchive, Manifests},
+    },
     config::Settings,
     context::Context,
     error::{Failure, Kind},
     model::{
+        archive_name::{ArchiveName, MOST_NUMBER},
         run_record::{DestinationRecord, RunRecord},
-        undelivered::undelivered,
+        undelivered::{OwedArchive, known_at, undelivered},
     },
     ops::copy::{CopyRequest, copy},
+    store::is_taken,
     work::events::JobEvent,
 };
 
+/// The most names that another machine may take while an archive is delivered.
+const MOST_OUTRUN: usize = 20;
+
 /// Returns the archives that a destination is owed, the oldest first.
-pub fn owed(context: &Context, settings: &Settings, runs: &[RunRecord], name: &str) -> Vec<String> {
+pub fn owed(
+    context: &Context,
+    settings: &Settings,
+    runs: &[RunRecord],
+    name: &str,
+) -> Vec<OwedArchive> {
     let within = TimeDelta::from_std(settings.schema.delivery.within).unwrap_or(TimeDelta::MAX);
     let since = context.now.checked_sub_signed(within).unwrap_or_default();
     undelivered(runs, name, since)
 }
 
-/// Brings the archives that `place` is owed from the places that hold them, and notes in `record` what arrived and what is
-/// gone everywhere. Returns the failures.
-pub fn catch_up(
-    context: &Context,
-    settings: &Settings,
-    owed: &[String],
-    place: &Place,
-    others: &[Place],
-    record: &mut DestinationRecord,
-) -> Result<Vec<String>> {
-    let mut faults = Vec::new();
-    for archive in owed {
-        context.stop.check()?;
-        match bring(context, settings, archive, place, others) {
-            Ok(true) => record.caught_up.push(archive.clone()),
-            Ok(false) => record.gone.push(archive.clone()),
-            Err(error) => {
-                let failure = Failure::of(&error);
-                if matches!(failure.kind, Kind::Interrupted(_)) {
-                    return Err(error);
-                }
-                context.tell(JobEvent::NotCaughtUp {
-                    archive: archive.clone(),
-                    destination: place.name.clone(),
-                    reason: failure.message.clone(),
-                });
-                let message = failure.message;
-                faults.push(format!(
-                    "{archive} was not delivered to {}: {message}",
-                    place.name
-                ));
-            }
-        }
+/// Returns the archives of our prefix at a destination, by their names alone. A folder that does not exist has none.
+pub fn listed(destination: &Destination, settings: &Settings) -> Result<Vec<ListedArchive>> {
+    let prefix = Some(settings.schema.prefix.as_str());
+    match destination.repository.list(prefix, Manifests::OfNone) {
+        Ok(listing) => Ok(listing.archives),
+        Err(error) if Failure::of(&error).kind == Kind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
-    Ok(faults)
 }
 
-/// Brings one archive, or verifies the one that is there already; returns false if no place holds it.
-fn bring(
-    context: &Context,
-    settings: &Settings,
-    archive: &str,
-    place: &Place,
-    others: &[Place],
-) -> Result<bool> {
-    let destination = place.open(context, settings)?;
-    if destination.repository.find(archive)?.is_some() {
-        // A run that was killed may have stored it, and one that failed may have left it without a proof.
-        let repository = &destination.repository;
-        repository.read(context, "verifying", archive, &mut Discard)?;
-        return Ok(true);
+/// The later deliveries of a run.
+pub struct CatchUp<'a> {
+    context: &'a Context,
+    settings: &'a Settings,
+    runs: &'a [RunRecord],
+    /// The places that may hold what another one lacks.
+    holders: &'a [Place],
+    /// The names of archives, by the names of the places.
+    names: HashMap<String, Vec<String>>,
+}
+
+/// The outcome for one archive.
+enum Brought {
+    /// The destination holds it, under this name.
+    There(String),
+    /// No destination holds it.
+    Gone,
+    /// The policy of the destination would remove it at once.
+    NotNeeded,
+}
+
+impl<'a> CatchUp<'a> {
+    /// Returns the deliveries of a run with this history.
+    pub fn new(
+        context: &'a Context,
+        settings: &'a Settings,
+        runs: &'a [RunRecord],
+        holders: &'a [Place],
+    ) -> CatchUp<'a> {
+        CatchUp {
+            context,
+            settings,
+            runs,
+            holders,
+            names: HashMap::new(),
+        }
     }
-    let mut last = None;
-    for other in others.iter().filter(|other| other.name != place.name) {
-        let found = other.open(context, settings);
-        match found.and_then(|other| other.repository.find(archive)) {
-            Ok(Some(_)) => {}
-            Ok(None) => continue,
-            Err(error) => {
-                last = Some(error);
+
+    /// Brings the archives that `place` is owed from the places that hold them, and notes in `record` what became of
+    /// each. Returns the failures.
+    pub fn bring_all(
+        &mut self,
+        owed: &[OwedArchive],
+        place: &Place,
+        record: &mut DestinationRecord,
+    ) -> Result<Vec<String>> {
+        let mut faults = Vec::new();
+        if owed.is_empty() {
+            return Ok(faults);
+        }
+        let superfluous = match self.superfluous(owed, place) {
+            Err(error) if is_interruption(&error) => return Err(error),
+            // The delivery itself says what is wrong with the destination.
+            superfluous => superfluous.unwrap_or_default(),
+        };
+        for archive in owed {
+            self.context.stop.check()?;
+            let is_needed = !superfluous.contains(&archive.name);
+            match self.bring(archive, is_needed, place, record) {
+                Ok(Brought::There(name)) => {
+                    record.caught_up.push(archive.name.clone());
+                    if name != archive.name {
+                        record.renamed.insert(archive.name.clone(), name);
+                    }
+                }
+                Ok(Brought::Gone) => record.gone.push(archive.name.clone()),
+                Ok(Brought::NotNeeded) => {
+                    self.context.tell(JobEvent::NotNeeded {
+                        archive: archive.name.clone(),
+                        destination: place.name.clone(),
+                    });
+                    record.not_needed.push(archive.name.clone());
+                }
+                Err(error) if is_interruption(&error) => return Err(error),
+                Err(error) => {
+                    let message = Failure::of(&error).message;
+                    self.context.tell(JobEvent::NotCaughtUp {
+                        archive: archive.name.clone(),
+                        destination: place.name.clone(),
+                        reason: message.clone(),
+                    });
+                    let (archive, place) = (&archive.name, &place.name);
+                    faults.push(format!("{archive} was not delivered to {place}: {message}"));
+                }
+            }
+        }
+        Ok(faults)
+    }
+
+    /// Brings one archive, or verifies the one that is there already.
+    fn bring(
+        &mut self,
+        archive: &OwedArchive,
+        is_needed: bool,
+        place: &Place,
+        record: &DestinationRecord,
+    ) -> Result<Brought> {
+        let destination = place.open(self.context, self.settings)?;
+        let repository = &*destination.repository;
+        let names = self.names(place)?.to_vec();
+        let mut known = known_at(self.runs, &place.name);
+        if let Some(own) = &record.archive {
+            known.insert(own, own);
+        }
+        for before in &record.caught_up {
+            known.insert(record.renamed.get(before).unwrap_or(before), before);
+        }
+        // A run that was killed may have stored it, and one that failed may have left it without a proof.
+        if let Some(there) = identity::find(repository, &names, &known, archive)?
+            && identity::verify(self.context, repository, &there, archive)?
+        {
+            return Ok(Brought::There(there));
+        }
+        if !is_needed {
+            return Ok(Brought::NotNeeded);
+        }
+        let mut last = None;
+        for other in self.holders {
+            if other.name == place.name {
                 continue;
             }
+            match self.name_at(other, archive) {
+                Ok(Some(name)) => match self.deliver(archive, other, &name, place) {
+                    Ok(there) => return Ok(Brought::There(there)),
+                    Err(error) if is_interruption(&error) => return Err(error),
+                    Err(error) => last = Some(error),
+                },
+                Ok(None) => {}
+                Err(error) => last = Some(error),
+            }
         }
-        context.tell(JobEvent::CatchesUp {
-            archive: archive.to_owned(),
+        last.map_or(Ok(Brought::Gone), Err)
+    }
+
+    /// Returns the name of an archive at a place, if that holds it.
+    fn name_at(&mut self, place: &Place, archive: &OwedArchive) -> Result<Option<String>> {
+        let destination = place.open(self.context, self.settings)?;
+        let names = self.names(place)?;
+        let recorded = archive.held.get(&place.name);
+        if let Some(recorded) = recorded.filter(|name| names.contains(name)) {
+            return Ok(Some(recorded.clone()));
+        }
+        let known = known_at(self.runs, &place.name);
+        identity::find(
+            &*destination.repository,
+            self.names(place)?,
+            &known,
+            archive,
+        )
+    }
+
+    /// Copies the archive called `name` at `other` to `place`, under its own name or the next one that is free. Returns
+    /// the name there.
+    fn deliver(
+        &mut self,
+        archive: &OwedArchive,
+        other: &Place,
+        name: &str,
+        place: &Place,
+    ) -> Result<String> {
+        self.context.tell(JobEvent::CatchesUp {
+            archive: archive.name.clone(),
             destination: place.name.clone(),
         });
-        let request = CopyRequest {
-            from: other.archive_word(archive),
-            to: place.word.clone(),
-            hosts: Hosts::Ours,
-            filter: ArchiveFilter::default(),
-        };
-        match copy(context, settings, &request) {
-            Ok(_) => return Ok(true),
-            Err(error) if matches!(Failure::of(&error).kind, Kind::Interrupted(_)) => {
-                return Err(error);
+        for _ in 0..MOST_OUTRUN {
+            let there = free_name(&archive.name, self.names(place)?);
+            let request = CopyRequest {
+                from: other.archive_word(name),
+                to: place.word.clone(),
+                name: Some(there.clone()),
+                hosts: Hosts::Ours,
+                filter: ArchiveFilter::default(),
+            };
+            let copied = copy(self.context, self.settings, &request);
+            self.names
+                .entry(place.name.clone())
+                .or_default()
+                .push(there.clone());
+            match copied {
+                // Another machine was faster: that is another archive, even if it has the same size.
+                Ok(report) if report.copied.is_empty() => {}
+                Ok(_) => return Ok(there),
+                Err(error) if is_taken(&Failure::of(&error)) => {}
+                Err(error) => return Err(error),
             }
-            Err(error) => last = Some(error),
         }
+        let message = format!("other archives take every name of {}", archive.name);
+        Err(Failure::new(Kind::Failed, message).into())
     }
-    last.map_or(Ok(false), Err)
+
+    /// Returns the names of the archives at a place, which are listed once.
+    fn names(&mut self, place: &Place) -> Result<&[String]> {
+        if !self.names.contains_key(&place.name) {
+            let destination = place.open(self.context, self.settings)?;
+            let archives = listed(&destination, self.settings)?.into_iter();
+            let names = archives.map(|listed| listed.stored.name).collect();
+            self.names.insert(place.name.clone(), names);
+        }
+        Ok(self.names.get(&place.name).map_or(&[], Vec::as_slice))
+    }
+
+    /// Returns the names of the owed archives that the policy of `place` would remove at once.
+    fn superfluous(&mut self, owed: &[OwedArchive], place: &Place) -> Result<BTreeSet<String>> {
+        let destination = place.open(self.context, self.settings)?;
+        let archives = listed(&destination, self.settings)?;
+        let names = archives.iter().map(|listed| listed.stored.name.clone());
+        self.names.insert(place.name.clone(), names.collect());
+        let owed: Vec<&str> = owed.iter().map(|owed| owed.name.as_str()).collect();
+        let policy = &destination.retention.policy;
+        Ok(not_needed(&archives, policy, &owed, None, self.context.now))
+    }
+}
+
+/// Returns the name of an archive if it is free, else the first one of the same second that is.
+fn free_name(wanted: &str, names: &[String]) -> String {
+    let is_free = |name: &String| !names.contains(name);
+    let second = ArchiveName::of_file(wanted);
+    let numbered = second.iter().flat_map(|name| {
+        let numbers = name.number()..=MOST_NUMBER;
+        numbers.map(|number| name.file_name(number))
+    });
+    let mut candidates = std::iter::once(wanted.to_owned()).chain(numbered);
+    candidates
+        .find(is_free)
+        .unwrap_or_else(|| wanted.to_owned())
+}
+
+fn is_interruption(error: &anyhow::Error) -> bool {
+    matches!(Failure::of(error).kind, Kind::Interrupted(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_whose_name_is_taken_gets_the_next_number() {
+        let name = "a-20261129-030000.tar.gz";
+        let taken = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            free_name(name, &names)
+        };
+        assert_eq!(taken(&["a-20261128-030000.tar.gz"]), name);
+        assert_eq!(taken(&[name]), "a-20261129-030000.1.tar.gz");
+        assert_eq!(
+            taken(&[name, "a-20261129-030000.1.tar.gz"]),
+            "a-20261129-030000.2.tar.gz"
+        );
+    }
 }

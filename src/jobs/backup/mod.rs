@@ -10,7 +10,11 @@
 
 mod begin;
 mod catch_up;
+mod follow;
+mod foreign;
+mod identity;
 mod killed;
+mod needed;
 mod place;
 mod plan;
 mod report;
@@ -19,10 +23,11 @@ mod run;
 mod several;
 mod tiers;
 mod unchanged;
+mod undone;
 
 pub use self::{
     begin::backup,
-    plan::{BackupPlan, PlannedDestination, plan},
+    plan::{BackupPlan, Comparison, PlannedDestination, plan},
     report::BackupReport,
     request::{BackupMode, BackupRequest, IfUnchanged, OldArchives},
     several::{ConfigRun, SeveralReport, backup_all},

@@ -197,7 +197,9 @@ pub fn records(places: &[Place], outputs: &[OutputReport]) -> Vec<DestinationRec
             return place.failed("nothing is known of this destination");
         };
         let output = outputs.remove(at);
+        let name = output.archive.rsplit('/').next();
         DestinationRecord {
+            archive: name.filter(|_| output.good).map(str::to_owned),
             good: output.good,
             proof: output.proof.map(|proof| proof.name().to_owned()),
             error: output.error.clone(),

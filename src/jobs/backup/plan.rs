@@ -5,17 +5,28 @@ use serde::Serialize;
 
 use super::{
     catch_up,
+    needed::not_needed,
     place::Place,
-    request::{BackupRequest, OldArchives},
+    request::{BackupRequest, IfUnchanged, OldArchives},
     tiers,
+    unchanged::held,
 };
 use crate::{
-    config::{Choices, Settings, hooks::Operation},
+    catalog::destination::Destination,
+    config::{
+        Choices, Settings,
+        hooks::{Operation, Stage},
+        sources::Source,
+    },
     context::Context,
     error::{Failure, Kind},
     jobs::{history::History, hooks::Hooks},
-    model::run_record::RunRecord,
-    ops::prune::{PruneRequest, prune},
+    machine::enter::{StateAccess, enter},
+    model::{archive_name::ArchiveName, run_record::RunRecord},
+    ops::{
+        export::present_state,
+        prune::{PruneRequest, prune},
+    },
     work::events::JobEvent,
 };
 
@@ -26,6 +37,8 @@ pub struct BackupPlan {
     pub dry_run: bool,
     /// The destinations.
     pub destinations: Vec<PlannedDestination>,
+    /// The comparison with the newest archives; `None` without `--if-changed`.
+    pub if_changed: Option<Comparison>,
     /// The hooks that would run.
     pub hooks: Vec<PlannedHook>,
     /// The failure that is known already.
@@ -40,12 +53,23 @@ pub struct PlannedDestination {
     pub name: String,
     /// The archives of earlier runs that would be copied there.
     pub catch_up: Vec<String>,
+    /// Those that would not be copied, because the policy would remove them at once.
+    pub not_needed: Vec<String>,
     /// The archives that the policy would remove if the new one were not there.
     pub remove: Vec<String>,
     /// The reason why nothing would be removed.
     pub not_pruned: Option<String>,
     /// The reason why it cannot be used.
     pub error: Option<String>,
+}
+
+/// The comparison of the present state with the newest archives.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    /// True if no archive would be made; `None` if it was not compared.
+    pub unchanged: Option<bool>,
+    /// The reason.
+    pub reason: String,
 }
 
 /// A hook that would run.
@@ -57,7 +81,7 @@ pub struct PlannedHook {
     pub command: String,
 }
 
-/// Returns the plan of a run. Nothing is locked, run or written; destinations are only read.
+/// Returns the plan of a run. No hook is run, and nothing is written; destinations are only read.
 pub fn plan(context: &Context, choices: &Choices, request: &BackupRequest) -> Result<BackupPlan> {
     let settings = Settings::load(choices)?;
     settings.mask_secrets(&context.runner.masks);
@@ -71,17 +95,34 @@ pub fn plan(context: &Context, choices: &Choices, request: &BackupRequest) -> Re
         context.tell(JobEvent::HistoryFails { reason });
         Vec::new()
     });
+    let hooks = Hooks::new(context, &settings, Operation::Backup, "").planned();
+    let if_changed = match request.if_unchanged {
+        IfUnchanged::Skip => Some(compared(context, choices, request, &hooks, &places, &runs)?),
+        IfUnchanged::Export => None,
+    };
+    let makes_one = if_changed.as_ref().and_then(|one| one.unchanged) != Some(true);
+    let coming = ArchiveName::new(&settings.schema.prefix, context.now).ok();
+    let coming = coming.filter(|_| makes_one);
     let mut destinations = Vec::new();
     for place in &places {
         context.stop.check()?;
-        destinations.push(planned(context, &settings, request, &runs, place)?);
+        let owed = catch_up::owed(context, &settings, &runs, &place.name);
+        let owed = owed.into_iter().map(|owed| owed.name).collect();
+        destinations.push(planned(
+            context,
+            &settings,
+            request,
+            owed,
+            coming.as_ref(),
+            place,
+        )?);
     }
-    let hooks = Hooks::new(context, &settings, Operation::Backup, "");
-    let hooks = hooks.planned().into_iter();
+    let hooks = hooks.into_iter();
     let failure = failure(&destinations);
     Ok(BackupPlan {
         dry_run: true,
         destinations,
+        if_changed,
         hooks: hooks
             .map(|(stage, command)| PlannedHook { stage, command })
             .collect(),
@@ -93,15 +134,19 @@ fn planned(
     context: &Context,
     settings: &Settings,
     request: &BackupRequest,
-    runs: &[RunRecord],
+    owed: Vec<String>,
+    coming: Option<&ArchiveName>,
     place: &Place,
 ) -> Result<PlannedDestination> {
     let mut planned = PlannedDestination {
         name: place.name.clone(),
-        catch_up: catch_up::owed(context, settings, runs, &place.name),
+        catch_up: owed,
         ..PlannedDestination::default()
     };
     let looked = place.open(context, settings).and_then(|destination| {
+        if !planned.catch_up.is_empty() {
+            planned.split(context, settings, &destination, coming)?;
+        }
         match request.old_archives {
             // The destination has to answer, whether it is pruned or not.
             OldArchives::Keep => destination.repository.find("hookshot").map(drop),
@@ -127,6 +172,78 @@ fn planned(
         }
     }
     Ok(planned)
+}
+
+impl PlannedDestination {
+    /// Tells the owed archives that the policy would remove at once from those that would be copied.
+    fn split(
+        &mut self,
+        context: &Context,
+        settings: &Settings,
+        destination: &Destination,
+        coming: Option<&ArchiveName>,
+    ) -> Result<()> {
+        let listed = catch_up::listed(destination, settings)?;
+        let owed: Vec<&str> = self.catch_up.iter().map(String::as_str).collect();
+        let policy = &destination.retention.policy;
+        let superfluous = not_needed(&listed, policy, &owed, coming, context.now);
+        let is_superfluous = |name: &String| superfluous.contains(name);
+        let (not_needed, catch_up) = std::mem::take(&mut self.catch_up)
+            .into_iter()
+            .partition(is_superfluous);
+        (self.not_needed, self.catch_up) = (not_needed, catch_up);
+        Ok(())
+    }
+}
+
+/// Compares the present state with the newest archives, unless a command is to run before it is read.
+fn compared(
+    context: &Context,
+    choices: &Choices,
+    request: &BackupRequest,
+    hooks: &[(&'static str, String)],
+    places: &[Place],
+    runs: &[RunRecord],
+) -> Result<Comparison> {
+    let told = |unchanged: Option<bool>, reason: &str| Comparison {
+        unchanged,
+        reason: reason.to_owned(),
+    };
+    if !request.tags.is_empty() {
+        return Ok(told(Some(false), "a label asks for an archive"));
+    }
+    let entered = enter(choices, StateAccess::Read, &context.events)?;
+    let settings = &entered.settings;
+    let Some(held) = held(context, settings, places, runs)? else {
+        let reason = "no newest archive of this machine that all destinations hold, and that is young enough, can be compared";
+        return Ok(told(Some(false), reason));
+    };
+    let is_before = |(stage, _): &(&'static str, String)| *stage == Stage::Before.name();
+    let mut sources = settings.sources.iter().filter(|source| source.enabled);
+    let has_command = |source: &Source| {
+        let runs = ["export", "prepare"];
+        source.commands().iter().any(|(key, _)| runs.contains(key))
+    };
+    if hooks.iter().any(is_before) || settings.schema.prepare.is_some() || sources.any(has_command)
+    {
+        let reason =
+            "not compared: a dry run does not run the commands that come before the export";
+        return Ok(told(None, reason));
+    }
+    match present_state(context, &entered) {
+        Ok(Some(state)) if state == held.digest => Ok(told(
+            Some(true),
+            &format!("nothing changed since {}", held.archive),
+        )),
+        Ok(_) => Ok(told(
+            Some(false),
+            &format!("the state differs from {}", held.archive),
+        )),
+        Err(error) => match Failure::of(&error) {
+            failure if matches!(failure.kind, Kind::Interrupted(_)) => Err(error),
+            failure => Ok(told(None, &format!("not compared: {}", failure.message))),
+        },
+    }
 }
 
 /// Returns the failure that a run would end in.

@@ -4,11 +4,12 @@ use anyhow::Result;
 use uuid::Uuid;
 
 use super::{
-    catch_up, killed,
+    killed,
     place::{Place, records},
     report::BackupReport,
-    request::{BackupRequest, IfUnchanged, OldArchives},
+    request::{BackupRequest, IfUnchanged},
     unchanged::{self, Held, held},
+    undone::Work,
 };
 use crate::{
     catalog::{destination::ReadBack, output::ArchiveOutput, target::Target},
@@ -31,10 +32,7 @@ use crate::{
         occasion::Occasion,
         run_record::{Job, RunRecord, RunResult, SkipReason},
     },
-    ops::{
-        export::{ExportReport, ExportRequest, Exported, export_unless},
-        prune::{PruneMode, PruneRequest, prune},
-    },
+    ops::export::{ExportReport, ExportRequest, Exported, export_unless},
     work::{events::JobEvent, remarks::Remarks},
 };
 
@@ -49,41 +47,6 @@ pub struct Run<'a> {
     /// These, and those whose time has not come: they may hold what one of these lacks.
     pub holders: Vec<Place>,
     pub history: History,
-}
-
-/// The outcome of the work, collected while the run goes on.
-#[derive(Default)]
-struct Work {
-    /// The failure of the export, of a `before` hook, or of an interruption.
-    failure: Option<Failure>,
-    /// The parts that are left undone beside it.
-    undone: Vec<String>,
-}
-
-impl Work {
-    /// Returns the failure that decides on result and exit code, if there is one.
-    fn verdict(&self) -> Option<Failure> {
-        if let Some(failure) = &self.failure {
-            let mut failure = failure.clone();
-            if !self.undone.is_empty() {
-                if failure.faults.is_empty() {
-                    failure.faults.push(failure.message.clone());
-                }
-                failure.faults.extend(self.undone.iter().cloned());
-            }
-            return Some(failure);
-        }
-        let first = self.undone.first()?;
-        let message = match self.undone.len() {
-            1 => first.clone(),
-            count => format!("{count} parts were left undone: {first}"),
-        };
-        Some(
-            Failure::new(Kind::Partial, message)
-                .hint("the archive is proven; the next run tries again what can be tried again")
-                .faults(self.undone.clone()),
-        )
-    }
 }
 
 impl Run<'_> {
@@ -111,7 +74,7 @@ impl Run<'_> {
                 }
             }
         }
-        work.undone.append(&mut hooks.faults);
+        work.leave(hooks.faults.drain(..));
         self.settle(&mut record, &work);
         match record.result {
             RunResult::Success => hooks.after(Stage::Success, &outcome(&record)),
@@ -121,7 +84,7 @@ impl Run<'_> {
             RunResult::Running | RunResult::Skipped => {}
         }
         hooks.after(Stage::Finally, &outcome(&record));
-        work.undone.append(&mut hooks.faults);
+        work.leave(hooks.faults.drain(..));
         self.settle(&mut record, &work);
         if self
             .noted(self.history.append(&record), &mut work)
@@ -141,7 +104,7 @@ impl Run<'_> {
     /// its record.
     fn write_metrics(&self, work: &mut Work) {
         if let Err(failure) = metrics::publish(self.context, self.settings) {
-            work.undone.push(failure.message);
+            work.leave([failure.message]);
         }
     }
 
@@ -156,8 +119,7 @@ impl Run<'_> {
         value
             .inspect_err(|error| {
                 let reason = format!("{error:#}");
-                work.undone
-                    .push(format!("the history is not complete: {reason}"));
+                work.leave([format!("the history is not complete: {reason}")]);
                 self.context.tell(JobEvent::HistoryFails { reason });
             })
             .ok()
@@ -209,7 +171,7 @@ impl Run<'_> {
         let held = match self.request.if_unchanged {
             // A label asks for an archive that has it.
             IfUnchanged::Skip if self.request.tags.is_empty() => {
-                held(context, self.settings, &self.places)?
+                held(context, self.settings, &self.places, runs)?
             }
             _ => None,
         };
@@ -286,6 +248,7 @@ impl Run<'_> {
         work.failure = remarks.failure();
         for (place, destination) in self.places.iter().zip(&mut record.destinations) {
             destination.good = true;
+            destination.archive = held.archives.get(&place.name).cloned();
             let noted = unchanged::note(
                 self.context,
                 self.settings,
@@ -301,8 +264,7 @@ impl Run<'_> {
                 }
                 let reason = failure.message;
                 let name = &place.name;
-                work.undone
-                    .push(format!("{name} has no note that nothing changed: {reason}"));
+                work.leave([format!("{name} has no note that nothing changed: {reason}")]);
                 self.context.tell(JobEvent::NoteFailed {
                     destination: name.clone(),
                     reason,
@@ -310,97 +272,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Delivers what is owed to the places that proved to work, and prunes them.
-    fn follow(&self, runs: &[RunRecord], record: &mut RunRecord, work: &mut Work) -> Result<()> {
-        for (place, destination) in self.places.iter().zip(&mut record.destinations) {
-            if !destination.good {
-                continue;
-            }
-            let mut owed = catch_up::owed(self.context, self.settings, runs, &place.name);
-            owed.retain(|archive| record.archive.as_ref() != Some(archive));
-            let faults = catch_up::catch_up(
-                self.context,
-                self.settings,
-                &owed,
-                place,
-                &self.holders,
-                destination,
-            )?;
-            work.undone.extend(faults);
-        }
-        if self.request.old_archives == OldArchives::Keep {
-            return Ok(());
-        }
-        for (place, destination) in self.places.iter().zip(&mut record.destinations) {
-            if !destination.good {
-                continue;
-            }
-            self.context.stop.check()?;
-            match self.prune(place) {
-                Ok((removed, fault)) => {
-                    destination.removed = removed;
-                    work.undone.extend(fault);
-                }
-                Err(error) => {
-                    let failure = Failure::of(&error);
-                    if matches!(failure.kind, Kind::Interrupted(_)) {
-                        return Err(error);
-                    }
-                    let reason = failure.message;
-                    work.undone
-                        .push(format!("{} was not pruned: {reason}", place.name));
-                    self.context.tell(JobEvent::NotPruned {
-                        destination: place.name.clone(),
-                        reason,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies the policy at one place. Returns the removed archives, and what was left undone.
-    fn prune(&self, place: &Place) -> Result<(Vec<String>, Option<String>)> {
-        let request = PruneRequest {
-            destination: Some(place.word.clone()),
-            mode: PruneMode::Apply,
-            ..PruneRequest::default()
-        };
-        let report = prune(self.context, self.settings, &request)?;
-        let mut removed = Vec::new();
-        for destination in &report.destinations {
-            let is_undone =
-                |name: &str| destination.undone.iter().any(|undone| undone.name == name);
-            let names = destination
-                .remove
-                .iter()
-                .map(|archive| archive.name.clone());
-            let names = names.filter(|name| !is_undone(name));
-            // The oldest goes first: after an interruption the newest are left.
-            let mut names: Vec<String> = names.collect();
-            names.reverse();
-            names.truncate(destination.removed);
-            removed.append(&mut names);
-        }
-        if !removed.is_empty() {
-            self.context.tell(JobEvent::Pruned {
-                destination: place.name.clone(),
-                count: removed.len(),
-            });
-        }
-        let fault = report.failure;
-        if let Some(failure) = fault
-            .as_ref()
-            .filter(|failure| matches!(failure.kind, Kind::Interrupted(_)))
-        {
-            return Err(failure.clone().into());
-        }
-        Ok((
-            removed,
-            fault.map(|failure| format!("{}: {}", place.name, failure.message)),
-        ))
     }
 
     /// Writes the present outcome into the record.
@@ -445,7 +316,7 @@ impl Run<'_> {
 fn outcome(record: &RunRecord) -> WorkOutcome {
     WorkOutcome {
         result: Some(record.result),
-        exit_code: record.exit_code.unwrap_or_default(),
+        exit_code: Some(record.exit_code.unwrap_or_default()),
         archive: record.archive.clone(),
         error: record.error.clone(),
     }

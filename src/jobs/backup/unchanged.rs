@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::place::Place;
+use super::{identity::is_of_this_machine, place::Place};
 use crate::{
     catalog::notes::{Unchanged, read_unchanged, write_unchanged},
     config::Settings,
     context::Context,
     model::{
         archive_name::ArchiveName, digest::Digest, manifest::Manifest, run_record::RunRecord,
-        state_digest::state_digest,
+        state_digest::state_digest, undelivered::known_at,
     },
 };
 
@@ -27,8 +27,13 @@ pub struct Held {
 }
 
 /// Returns the state that every place holds; `None` if one of them cannot tell, holds another, or if the newest archive
-/// of one is older than `max_unchanged`. Then an archive is made.
-pub fn held(context: &Context, settings: &Settings, places: &[Place]) -> Result<Option<Held>> {
+/// of one is older than `max_unchanged`, or of another machine. Then an archive is made. `runs` is the history.
+pub fn held(
+    context: &Context,
+    settings: &Settings,
+    places: &[Place],
+    runs: &[RunRecord],
+) -> Result<Option<Held>> {
     let mut held: Option<Held> = None;
     let mut archives = BTreeMap::new();
     for place in places {
@@ -38,6 +43,10 @@ pub fn held(context: &Context, settings: &Settings, places: &[Place]) -> Result<
         };
         let max_age = settings.schema.delivery.max_unchanged;
         if is_older(&manifest, context.now, max_age) {
+            return Ok(None);
+        }
+        let known = known_at(runs, &place.name);
+        if !is_of_this_machine(context, settings, &known, &archive, &manifest) {
             return Ok(None);
         }
         // What changed while it was read may be no state at all.
@@ -79,10 +88,13 @@ pub fn note(
     let destination = place.open(context, settings)?;
     let prefix = &settings.schema.prefix;
     let name = held.archives.get(&place.name).unwrap_or(&held.archive);
+    // Another machine's archive may have the name at another place.
+    let known = known_at(runs, &place.name);
+    let known = known.get(name.as_str());
     let made = runs
         .iter()
         .rev()
-        .filter(|run| run.archive.as_ref() == Some(name));
+        .filter(|run| run.archive.as_deref() == known.copied());
     let sha256 = made.filter_map(|run| run.sha256.clone()).next();
     let before = match sha256 {
         Some(_) => None,

@@ -40,6 +40,8 @@ pub struct CopyRequest {
     pub from: OsString,
     /// A destination.
     pub to: OsString,
+    /// The name of the copy of a single archive; `None` if it keeps its name.
+    pub name: Option<String>,
     /// The hosts whose archives are copied, if `from` is a destination.
     pub hosts: Hosts,
     /// The selection among them.
@@ -126,13 +128,14 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
             return Err(one_archive(&name).into());
         }
         Some(name) => {
-            let there = copying.to.repository.find(&name)?;
+            let copy = request.name.as_ref().unwrap_or(&name);
+            let there = copying.to.repository.find(copy)?;
             let there = there.map(|stored| stored.size_bytes);
             copying
-                .copy_archive(&name, there, &mut report)
+                .copy_archive(&name, copy, there, &mut report)
                 .map_err(Trouble::cause)?;
-            if ArchiveName::of_file(&name).is_none() {
-                let archive = name.clone();
+            if ArchiveName::of_file(copy).is_none() {
+                let archive = copy.clone();
                 context.tell(CatalogEvent::NameTellsNoTime { archive });
             }
         }
@@ -244,7 +247,7 @@ impl Copying<'_> {
             }
             let failure = match failures.last() {
                 Some(last) if refusals == PATIENCE => self.untried(last.kind),
-                _ => match self.copy_archive(name, there, report) {
+                _ => match self.copy_archive(name, name, there, report) {
                     Ok(()) => {
                         refusals = 0;
                         continue;
@@ -320,10 +323,11 @@ impl Copying<'_> {
         });
     }
 
-    /// Copies one archive, unless the other destination holds one of the same name and size.
+    /// Copies one archive under the name `copy`, unless the other destination holds one of that name and the same size.
     fn copy_archive(
         &self,
         name: &str,
+        copy: &str,
         there: Option<u64>,
         report: &mut CopyReport,
     ) -> Result<(), Trouble> {
@@ -334,10 +338,10 @@ impl Copying<'_> {
             .with_context(|| format!("cannot read {from}"))
             .map_err(Trouble::Source)?;
         if there == Some(size_bytes) {
-            self.skip(name, size_bytes, report);
+            self.skip(copy, size_bytes, report);
             return Ok(());
         }
-        let to = location(&self.to, name);
+        let to = location(&self.to, copy);
         self.context.begin("copying", Some(size_bytes));
         let maker = self.context.maker();
         let room = self.to.repository.require_room(size_bytes);
@@ -348,7 +352,7 @@ impl Copying<'_> {
         });
         let upload = room.and_then(|()| {
             let bytes = size_bytes..=size_bytes;
-            self.to.repository.put(name, bytes, &maker)
+            self.to.repository.put(copy, bytes, &maker)
         });
         let uploads = [(self.to.shown(), upload)];
         let mut shipment =
@@ -362,17 +366,17 @@ impl Copying<'_> {
         for arrival in proven.deliver() {
             let proof = arrival.result.map_err(Trouble::Target)?;
             self.context.tell(CatalogEvent::Copied {
-                archive: name.to_owned(),
+                archive: copy.to_owned(),
                 to: to.clone(),
                 size_bytes,
                 proof: proof.name(),
             });
             report.copied.push(CopiedArchive {
-                name: name.to_owned(),
+                name: copy.to_owned(),
                 from: from.clone(),
                 from_escaped: located(self.from.path_escaped().as_deref(), name),
                 to: to.clone(),
-                to_escaped: located(self.to.path_escaped().as_deref(), name),
+                to_escaped: located(self.to.path_escaped().as_deref(), copy),
                 size_bytes,
                 sha256: sha256.clone(),
                 proof,

@@ -113,7 +113,7 @@ pub fn export_unless(
             level,
             app_version,
             quiet,
-            same,
+            goal: same.map_or(Goal::Archive, Goal::ArchiveUnless),
         };
         let made = once(&mut around, request);
         around.end_sources();
@@ -184,6 +184,34 @@ pub fn export_unless(
     })))
 }
 
+/// Returns the digest of the present state ([`state_digest`]), read as an export reads it; `None` if a file changes each
+/// time it is read. Nothing but temporary copies is written, but commands of sources run.
+pub fn present_state(context: &Context, entered: &Entered) -> Result<Option<Digest>> {
+    let settings = &entered.settings;
+    let name = ArchiveName::new(&settings.schema.prefix, context.now)
+        .map_err(|fault| Failure::new(Kind::Usage, fault))?;
+    let mut around = Around::enter(context, settings)?;
+    around.prepare(None)?;
+    let request = ExportRequest {
+        reuse: Reuse::Nothing,
+        ..ExportRequest::new(Vec::new())
+    };
+    let read = once(
+        &mut around,
+        Attempt {
+            request: &request,
+            name: &name,
+            level: settings.schema.level,
+            app_version: None,
+            quiet: tree::QUIET,
+            goal: Goal::Manifest,
+        },
+    );
+    around.end_all();
+    let manifest = read?.manifest;
+    Ok((manifest.torn_count() == 0).then(|| state_digest(&manifest)))
+}
+
 /// Marks the archive at each output that holds it. One at which this fails is left undone.
 fn mark_everywhere(
     context: &Context,
@@ -223,7 +251,18 @@ struct Attempt<'a> {
     app_version: Option<String>,
     /// A file that was not modified for this long is read in place.
     quiet: Duration,
-    same: Option<Digest>,
+    goal: Goal,
+}
+
+/// The goal of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// An archive.
+    Archive,
+    /// An archive, unless the state has this digest.
+    ArchiveUnless(Digest),
+    /// The description of the state alone.
+    Manifest,
 }
 
 /// The outcome of an attempt.
@@ -245,7 +284,7 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
         level,
         app_version,
         quiet,
-        same,
+        goal,
     } = attempt;
     let (context, settings) = (around.context, around.settings);
     let Outputs { here, away, missed } = Outputs::find(settings, request)?;
@@ -272,7 +311,12 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
         app_version,
     )?;
     let is_torn = manifest.torn_count() > 0;
-    if !is_torn && same.is_some_and(|same| same == state_digest(&manifest)) {
+    let is_enough = match goal {
+        Goal::Archive => false,
+        Goal::ArchiveUnless(same) => !is_torn && same == state_digest(&manifest),
+        Goal::Manifest => true,
+    };
+    if is_enough {
         gathered.contents.clear();
         gathered.listings.clear();
         return Ok(Attempted {

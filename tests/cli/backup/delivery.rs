@@ -9,11 +9,11 @@ use super::{Night, archives, break_down, mend, mend_or_make};
 #[test]
 fn a_destination_that_was_away_gets_what_it_missed_and_is_not_pruned_before() {
     let night = Night::new("", &[]);
-    let first = night.json(&[], 0);
+    let first = night.run_before(3, 0).json();
     break_down(&night.two);
     let mut missed = Vec::new();
-    for _ in 0..2 {
-        let report = night.json(&[], 17);
+    for hours in [2, 1] {
+        let report = night.run_before(hours, 17).json();
         assert_eq!(report["result"], "partial");
         assert_eq!(report["destinations"][0]["good"], true);
         assert_eq!(report["destinations"][1]["good"], false);
@@ -27,12 +27,15 @@ fn a_destination_that_was_away_gets_what_it_missed_and_is_not_pruned_before() {
         [first["archive"].as_str().expect("a name")]
     );
     let plan = night.json(&["--dry-run"], 0);
-    assert_eq!(
-        plan["destinations"][1]["catch_up"],
-        Value::from(missed.clone())
-    );
-    let report = night.json(&[], 0);
-    assert_eq!(report["destinations"][1]["caught_up"], Value::from(missed));
+    // Two archives are kept: this run's, and the last of those that were missed.
+    let planned = &plan["destinations"][1];
+    assert_eq!(planned["catch_up"], Value::from(&missed[1..]));
+    assert_eq!(planned["not_needed"], Value::from(&missed[..1]));
+    let run = night.run(&["--json"], 0);
+    let report = run.says("the policy would remove it at once").json();
+    let two = &report["destinations"][1];
+    assert_eq!(two["caught_up"], Value::from(&missed[1..]));
+    assert_eq!(two["not_needed"], Value::from(&missed[..1]));
     assert_eq!(archives(&night.one), archives(&night.two));
     let report = night.json(&[], 0);
     assert_eq!(

@@ -3,6 +3,7 @@
 mod delivery;
 mod endings;
 mod hooks;
+mod shared;
 
 use std::{
     fs,
@@ -13,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 use support::{
-    Run, program,
+    Run, finish, program,
     service::{Service, write},
 };
 
@@ -85,6 +86,17 @@ impl Night {
         let mut command = Command::new("faketime");
         command.args(["-f", "-3600s"]).arg(program());
         self.spawn(command, &[])
+    }
+
+    /// Runs with a clock that is some hours late.
+    #[track_caller]
+    fn run_before(&self, hours: u32, code: i32) -> Run {
+        let mut command = Command::new("faketime");
+        command.args(["-f", &format!("-{}s", hours * 3600)]);
+        command.arg(program()).args(["--json", "--config"]);
+        command.arg(&self.service.config).arg("backup");
+        command.env("TMPDIR", self.service.machine.path("tmp"));
+        finish(command, b"").exits(code)
     }
 
     fn spawn(&self, mut command: Command, arguments: &[&str]) -> Child {
@@ -275,6 +287,56 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
         "{}",
         run.text()
     );
+}
+
+#[test]
+fn a_dry_run_compares_the_state_unless_a_command_comes_before() {
+    let night = Night::new("", &[]);
+    let says = night.says("$HOOKSHOT_STAGE");
+    let compared = |arguments: &[&str]| {
+        let plan = night.json(&[&["--dry-run", "--if-changed"], arguments].concat(), 0);
+        plan["if_changed"].clone()
+    };
+    assert_eq!(compared(&[])["unchanged"], false);
+    let made = night.json(&[], 0)["archive"].clone();
+    let is_held = compared(&[]);
+    assert_eq!(is_held["unchanged"], true);
+    let reason = is_held["reason"].as_str().expect("a reason");
+    assert!(reason.contains(made.as_str().expect("a name")), "{reason}");
+    assert_eq!(compared(&["--tag", "a=b"])["unchanged"], false);
+    let run = night.run(&["--dry-run", "--if-changed"], 0);
+    assert!(
+        run.text().contains("would make no archive"),
+        "{}",
+        run.text()
+    );
+    fs::write(night.notes(), "other").expect("written");
+    assert_eq!(compared(&[])["unchanged"], false);
+    night.configure("", &[("before", &says)]);
+    assert_eq!(compared(&[])["unchanged"], Value::Null);
+    assert_eq!(
+        (night.said(), archives(&night.one).len()),
+        (String::new(), 1)
+    );
+    assert_eq!(night.json(&["--dry-run"], 0)["if_changed"], Value::Null);
+}
+
+#[test]
+fn a_policy_that_may_not_remove_as_much_says_how_to_go_on() {
+    let night = Night::new("", &[]);
+    for _ in 0..2 {
+        night.run(&[], 0);
+    }
+    let text = fs::read_to_string(&night.service.config).expect("read");
+    let text = text.replace("keep_last = 2", "keep_last = 1");
+    let text = text.replace("max_remove = \"100%\"", "max_remove = \"10%\"");
+    fs::write(&night.service.config, text).expect("written");
+    let report = night.json(&[], 3);
+    let hint = report["error"]["hint"].as_str().expect("a hint");
+    assert!(hint.contains("`hookshot prune @one --yes`"), "{hint}");
+    assert_eq!(archives(&night.one).len(), 3);
+    night.service.run(&["prune", "@one", "--yes"], 0);
+    assert_eq!(archives(&night.one).len(), 1);
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! The archive before a run's own, if another machine or application made it: then they share a prefix, and each counts
+//! the other's archives as its own.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{identity::is_of_this_machine, place::Place};
+use crate::{
+    catalog::repository::ListedArchive,
+    config::Settings,
+    context::Context,
+    model::{entry_name::printable, retention::is_future, run_record::ForeignArchive},
+};
+
+/// The advice about a prefix that two machines share.
+pub const HINT: &str = "give each machine and application a `[backup] prefix` of its own: retention, `latest`, `status` and \
+    --if-changed take all archives of a prefix for those of one";
+
+/// Returns the newest archive of the prefix at a place beside `own`, if another machine or application made it. `known`
+/// are the archives there that this history knows.
+pub fn newest_foreign(
+    context: &Context,
+    settings: &Settings,
+    place: &Place,
+    own: Option<&str>,
+    known: &BTreeMap<&str, &str>,
+) -> Result<Option<ForeignArchive>> {
+    let destination = place.open(context, settings)?;
+    let is_before = |listed: &ListedArchive| {
+        own != Some(listed.stored.name.as_str())
+            && !is_future(listed.time, context.now)
+            && listed.archive().standing.counts()
+    };
+    let prefix = &settings.schema.prefix;
+    let Some(name) = destination.repository.newest_named(prefix, is_before)? else {
+        return Ok(None);
+    };
+    let Some(manifest) = destination.repository.manifest(&name)? else {
+        return Ok(None);
+    };
+    if is_of_this_machine(context, settings, known, &name, &manifest) {
+        return Ok(None);
+    }
+    Ok(Some(ForeignArchive {
+        archive: name,
+        host: manifest.hostname,
+        app: manifest.app,
+    }))
+}
+
+/// Returns what is wrong with a place that has such an archive.
+pub fn fault(place: &Place, foreign: &ForeignArchive, prefix: &str) -> String {
+    let shown = |name: &Option<String>| name.as_deref().map_or("unknown".to_owned(), printable);
+    format!(
+        "{} has archives of another machine or application with the prefix {prefix}: {} is of the host {} and the app {}",
+        place.name,
+        foreign.archive,
+        shown(&foreign.host),
+        shown(&foreign.app)
+    )
+}
