@@ -14,13 +14,37 @@ use super::{
     secret::{SecretForm, WrittenSecret, is_reference},
 };
 use crate::{
-    model::{occasion::Occasion, secret_url::secret_parts, user_command::UserCommand},
+    model::{occasion::Occasion, user_command::UserCommand},
     store::Secret,
-    work::shell::Masks,
 };
 
 /// The time in which a notification has to be sent, unless the configuration says otherwise.
 pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Headers that the connection sets itself.
+const OF_THE_WIRE: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Parts of the names of headers whose values are secrets.
+const SECRET_NAMES: [&str; 8] = [
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "password",
+    "secret",
+    "signature",
+    "token",
+];
 
 /// A notification as the file describes it; secrets are not resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +81,7 @@ pub struct Web {
     pub url: WrittenSecret,
     /// The token of ntfy and Gotify.
     pub token: Option<WrittenSecret>,
-    /// Further headers of a webhook, each with a value that may be secret.
+    /// Further headers of a webhook: those whose names tell of a secret, and references, have secret values.
     pub headers: BTreeMap<String, WrittenSecret>,
     /// The priority of ntfy and Gotify, in place of one by the occasion.
     pub priority: Option<u8>,
@@ -126,16 +150,6 @@ impl Notification {
             _ => &[occasion],
         };
         self.on.iter().any(|on| named.contains(on))
-    }
-
-    /// Adds the secret parts of a URL that stands in the configuration itself to `masks`.
-    pub(super) fn mask_url(&self, masks: &Masks) {
-        if let Way::Web(web) = &self.way
-            && !web.url.is_elsewhere()
-        {
-            let parts = secret_parts(web.url.text.reveal());
-            parts.iter().for_each(|part| masks.add(part));
-        }
     }
 
     /// Returns true if it runs a command: its way, or the lookup of a secret.
@@ -307,7 +321,7 @@ fn pushed(section: &Section<'_>, service: WebService) -> Option<Way> {
 
 fn request(section: &Section<'_>, service: WebService) -> Option<Web> {
     section.require("url");
-    let url = section.secret("url", SecretForm::Key);
+    let url = section.secret("url", SecretForm::Url);
     let proxy = section.proxy("proxy");
     let ca_file = section.path("ca_file");
     let url = url?;
@@ -330,20 +344,38 @@ fn request(section: &Section<'_>, service: WebService) -> Option<Web> {
     })
 }
 
+/// Reads the further headers of a webhook.
 fn headers(section: &Section<'_>) -> BTreeMap<String, WrittenSecret> {
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let mut headers = BTreeMap::new();
+    let mut headers: BTreeMap<String, WrittenSecret> = BTreeMap::new();
     for (name, value) in section.strings("headers") {
+        let lower = name.to_ascii_lowercase();
         if name.is_empty() || !name.bytes().all(is_of_name) {
             section.fault("headers", "has a name that a header cannot have");
-            continue;
+        } else if OF_THE_WIRE.contains(&lower.as_str()) {
+            section.fault(
+                "headers",
+                format!("has `{lower}`, which belongs to the connection"),
+            );
+        } else if headers
+            .keys()
+            .any(|known| known.eq_ignore_ascii_case(&name))
+        {
+            section.fault("headers", format!("has `{lower}` twice"));
+        } else {
+            // Any other literal is as open as the rest of the configuration.
+            let is_secret = SECRET_NAMES.iter().any(|part| lower.contains(part));
+            let form = match is_secret || is_reference(&value) {
+                true => SecretForm::Header,
+                false => SecretForm::Plain,
+            };
+            if value.contains(char::is_control) {
+                section.fault("headers", "has a value that a header cannot have");
+            }
+            let text = Secret::new(value);
+            let key = "headers";
+            headers.insert(name, WrittenSecret { key, form, text });
         }
-        let value = WrittenSecret {
-            key: "headers",
-            form: SecretForm::Line,
-            text: Secret::new(value),
-        };
-        headers.insert(name, value);
     }
     headers
 }

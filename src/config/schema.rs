@@ -10,7 +10,7 @@ use super::{
     foreign,
     health::{self, HealthSettings},
     hooks::{self, COMMAND_TIMEOUT, Hook},
-    notify::{self, Notification},
+    notify::{self, Notification, Way},
     reader::{self, Completeness, Section},
     retention::{self, Retention},
     schedule::{self, AgentSettings, Schedule, TimerSettings},
@@ -24,6 +24,7 @@ use crate::{
     model::{
         archive_name::{DEFAULT_PREFIX, is_prefix},
         method::Method,
+        secret_url::{secret_parts, urls_in},
         version::VersionRule,
     },
     work::shell::Masks,
@@ -120,12 +121,12 @@ impl Schema {
         read_table(&table)
     }
 
-    /// Adds the secrets that stand in the configuration itself to `masks`.
+    /// Adds the secrets that stand in the configuration itself to `masks`, and those in URLs of commands.
     pub fn mask_secrets(&self, masks: &Masks) {
         let add = |secret: &WrittenSecret| {
             let text = secret.text.reveal();
-            if secret.is_confidential() && !is_reference(text) {
-                masks.add(text);
+            if !is_reference(text) {
+                secret.mask(text, masks);
             }
         };
         for destination in self.destinations.values() {
@@ -133,7 +134,15 @@ impl Schema {
         }
         for notification in &self.notify {
             notification.secrets().into_iter().for_each(add);
-            notification.mask_url(masks);
+        }
+        let hooks = self.hooks.iter().map(|hook| hook.run.text());
+        let sent = self.notify.iter().filter_map(|one| match &one.way {
+            Way::Command(command) => Some(command.text()),
+            _ => None,
+        });
+        let around = [&self.prepare, &self.cleanup].into_iter().flatten();
+        for command in hooks.chain(sent).chain(around.cloned()) {
+            mask_command(&command, masks);
         }
     }
 
@@ -195,6 +204,17 @@ impl Schema {
         compared.push(("deliver_within", here.within == there.within));
         compared.push(("max_unchanged", here.max_unchanged == there.max_unchanged));
         compared
+    }
+}
+
+/// Masks what is secret in the URLs of a command.
+fn mask_command(command: &str, masks: &Masks) {
+    for url in urls_in(command) {
+        secret_parts(url).iter().for_each(|part| masks.add(part));
+    }
+    // Those of other protocols may have a password.
+    for word in command.split_whitespace() {
+        masks.add_password_of(word.trim_matches(['"', '\'']));
     }
 }
 
@@ -271,7 +291,7 @@ fn backup(section: &Section<'_>) -> Schema {
         log_level: None,
         log_format: None,
         has_backup: true,
-        app: section.text("app").unwrap_or_else(|| "hookshot".to_owned()),
+        app: app(section),
         app_version: section.text("app_version"),
         app_version_command: section.text("app_version_command"),
         version_rule: section
@@ -303,6 +323,17 @@ fn backup(section: &Section<'_>) -> Schema {
         health: health::read(section),
         include: section.list("include"),
     }
+}
+
+fn app(section: &Section<'_>) -> String {
+    let app = section.text("app");
+    if app
+        .as_ref()
+        .is_some_and(|app| app.contains(char::is_control))
+    {
+        section.fault("app", "holds a line break or a control character");
+    }
+    app.unwrap_or_else(|| "hookshot".to_owned())
 }
 
 fn prefix(section: &Section<'_>) -> String {
@@ -359,6 +390,28 @@ mod tests {
             here.backup_differences(&schema(other)),
             Some(vec!["prefix", "destinations", "to"])
         );
+    }
+
+    #[test]
+    fn keys_in_the_urls_of_commands_are_masked() {
+        let schema = Schema::parse(
+            "[backup]\nprepare = \"curl 'https://h/a/PrePare123456'\"\n\
+            [[backup.hooks]]\nstage = \"before\"\nrun = \"curl https://h/a/Hook123456; pg_dump postgres://u:p4ssw0rd@h\"\n\
+            [[backup.notify]]\nname = \"a\"\nkind = \"command\"\nrun = [\"curl\", \"https://h/a?t=Notify123456\"]\n",
+        );
+        let masks = Masks::default();
+        schema.expect("good").mask_secrets(&masks);
+        let masked = masks.masked(b"PrePare123456 Hook123456 p4ssw0rd Notify123456 curl u");
+        assert_eq!(masked, b"*** *** *** *** curl u");
+    }
+
+    #[test]
+    fn an_app_is_one_line() {
+        for app in ["a\\nb", "a\\u0007b", "a\\u0000b"] {
+            let faults = Schema::parse(&format!("[backup]\napp = \"{app}\"\n"));
+            let faults = faults.expect_err("bad");
+            assert!(faults[0].contains("`app` under [backup] holds a line break"));
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::text::read_text;
 use crate::{
     disk::{folder_of, open_regular},
     error::{Failure, Kind},
+    model::{secret_forms::of_header, secret_url::secret_parts},
     store::{
         Environment, Secret,
         shape::{NOT_UTF8, Shape},
@@ -22,7 +23,7 @@ use crate::{
     work::{
         cancel::Advance,
         session,
-        shell::{Line, Runner},
+        shell::{Line, Masks, Runner},
     },
 };
 
@@ -65,6 +66,10 @@ pub struct WrittenSecret {
 pub enum SecretForm {
     /// A key, a token, or a URL with a password.
     Key,
+    /// A URL with a key in its path or its query, or with a login.
+    Url,
+    /// The value of a header of HTTP.
+    Header,
     /// The name of a key, which is in every log of its provider.
     KeyName,
     /// One line of any characters.
@@ -86,8 +91,22 @@ impl WrittenSecret {
         self.form != SecretForm::Plain && is_reference(self.text.reveal())
     }
 
+    /// Adds the value to `masks`, and the parts of it that are secrets by themselves.
+    pub(super) fn mask(&self, value: &str, masks: &Masks) {
+        if !self.is_confidential() {
+            return;
+        }
+        masks.add(value);
+        let parts = match self.form {
+            SecretForm::Url => secret_parts(value),
+            SecretForm::Header => of_header(value),
+            _ => Vec::new(),
+        };
+        parts.iter().for_each(|part| masks.add(part));
+    }
+
     /// Returns false for the name of a key, and for a text that holds no secret.
-    pub(super) fn is_confidential(&self) -> bool {
+    fn is_confidential(&self) -> bool {
         !matches!(self.form, SecretForm::KeyName | SecretForm::Plain)
     }
 }
@@ -102,12 +121,12 @@ pub fn read(written: &WrittenSecret, value: &str) -> Result<Option<Secret>, Fail
     let value = match written.form {
         SecretForm::Plain => Ok(Some(value.to_owned())),
         // It may begin and end with anything but line breaks.
-        SecretForm::Line => line(value),
+        SecretForm::Line | SecretForm::Header => line(value),
         SecretForm::Json => match serde_json::from_str::<serde_json::Value>(value) {
             Err(_) if !value.trim().is_empty() => Err("is not JSON".to_owned()),
             _ => Shape::Lines.read(value),
         },
-        SecretForm::Key | SecretForm::KeyName => Shape::Key.read(value),
+        SecretForm::Key | SecretForm::Url | SecretForm::KeyName => Shape::Key.read(value),
     };
     let refuse = |fault| Failure::new(Kind::Usage, format!("`{}` {fault}", written.key));
     Ok(value.map_err(refuse)?.map(Secret::new))
@@ -171,9 +190,7 @@ impl Lookup<'_> {
                 text.to_owned()
             }
         };
-        if written.is_confidential() {
-            self.runner.masks.add(&value);
-        }
+        written.mask(&value, &self.runner.masks);
         Ok(value)
     }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     health_news::{Health, News},
     history::History,
+    known_secrets,
     lock::{JobLock, lock},
     notify,
 };
@@ -57,6 +58,7 @@ impl<'a> ScheduledRun<'a> {
             return Ok(None);
         };
         let settings = Settings::load(choices)?;
+        known_secrets::mask(context, &settings);
         // What only reads keeps no other job waiting.
         let lock = match job {
             Job::Prune => Some(lock(context, &settings, WAIT)?),

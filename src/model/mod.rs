@@ -34,6 +34,8 @@ pub mod run_record;
 #[cfg(feature = "cli")]
 pub mod schedule;
 #[cfg(feature = "cli")]
+pub mod secret_forms;
+#[cfg(feature = "cli")]
 pub mod secret_url;
 #[cfg(feature = "cli")]
 pub mod state_digest;

@@ -2,13 +2,20 @@
 
 use std::path::PathBuf;
 
+use hookshot::{
+    jobs::notify::send,
+    model::{
+        occasion::Occasion,
+        run_record::{Job, RunRecord, RunResult},
+    },
+};
 use serde_json::Value;
 use support::{
     Machine, Run,
     servers::{Authority, Inbox, Made, Reply, Smtp, SmtpOptions, SmtpTls},
 };
 
-use crate::notify::{machine, try_out};
+use crate::notify::{facts, machine, record, try_out};
 
 const USER: &str = "backup@example.org";
 const PASSWORD: &str = "hunter2 mit Umlaut ä";
@@ -107,14 +114,14 @@ fn no_name_can_add_a_header() {
     };
     let url = format!("smtp://{}", smtp.address());
     let machine = mailing(&url, &to(&["ops@example.org"]));
-    let text = String::from_utf8(machine.read("etc/config.toml")).expect("UTF-8");
-    let odd = text.replace(
-        "app = \"shop\"",
-        "app = \"shop\\r\\nBcc: evil@example.org\\r\\n\\r\\nähm\"",
-    );
-    assert_ne!(odd, text);
-    machine.write("etc/config.toml", odd, 0o600);
-    tried(&machine).exits(0);
+    let (context, settings) = facts(&machine);
+    let failed = RunRecord {
+        app: Some("shop\r\nBcc: evil@example.org\r\n\r\nähm\u{7}".to_owned()),
+        host: Some("web1\nX: y".to_owned()),
+        ..record(Job::Backup, RunResult::Failure, Some(1))
+    };
+    let outcomes = send(&context, &settings, Occasion::Failure, &failed);
+    assert!(outcomes[0].sent, "{outcomes:?}");
     let mail = one(&smtp);
     let names = mail["names"].to_string().to_ascii_lowercase();
     assert!(!names.contains("bcc"), "{names}");
@@ -124,7 +131,12 @@ fn no_name_can_add_a_header() {
         subject.contains("shop") && subject.contains("Bcc: evil@example.org"),
         "{subject}"
     );
-    assert!(subject.contains("ähm"), "{subject}");
+    assert!(subject.contains("ähm  on web1 X: y"), "{subject}");
+    let text = mail["text"].as_str().expect("a text");
+    assert!(
+        !text.contains('\u{7}') && text.starts_with(subject),
+        "{text}"
+    );
 }
 
 fn secure(made: Made) -> Option<(Authority, (PathBuf, PathBuf))> {
@@ -173,6 +185,28 @@ fn login_and_tls_of_both_kinds() {
         let none = ca_file.clone() + &to(&["ops@example.org"]);
         refused(&tried(&mailing(&url, &none)), "set `user` and `password`");
         assert_eq!(smtp.mails().len(), 1);
+    }
+}
+
+#[test]
+fn a_login_that_a_server_repeats_is_masked() {
+    for mechanism in ["PLAIN", "LOGIN"] {
+        let options = SmtpOptions {
+            repeats: Some(mechanism),
+            ..SmtpOptions::default()
+        };
+        let Some(smtp) = Smtp::start(&options) else {
+            return;
+        };
+        let url = format!("smtp://{}", smtp.address());
+        let run = tried(&mailing(&url, &(to(&["ops@example.org"]) + LOGIN)));
+        refused(&run, "does not accept the login of backup@example.org");
+        refused(&run, "I do not know ***");
+        let shown = run.text() + &run.stderr;
+        // The user, and both together.
+        for sent in ["YmFja3VwQGV4YW1wbGUub3Jn", "AGJhY2t1cEBleGFtcGxlLm9yZ"] {
+            assert!(!shown.contains(sent), "{shown}");
+        }
     }
 }
 

@@ -299,7 +299,7 @@ fn a_command_gets_the_message_in_its_environment() {
 }
 
 /// The facts for a run in this process, and the settings of a machine.
-fn facts(machine: &Machine) -> (Context, Settings) {
+pub fn facts(machine: &Machine) -> (Context, Settings) {
     let now = DateTime::from_timestamp(1_764_381_600, 0).expect("a time");
     let mut context = Context::new(now, machine.path("tmp")).expect("facts");
     context.hostname = Some("web1".to_owned());
@@ -310,7 +310,7 @@ fn facts(machine: &Machine) -> (Context, Settings) {
     (context, Settings::load(&choices).expect("good"))
 }
 
-fn record(job: Job, result: RunResult, exit_code: Option<u8>) -> RunRecord {
+pub fn record(job: Job, result: RunResult, exit_code: Option<u8>) -> RunRecord {
     let now = DateTime::from_timestamp(1_764_381_600, 0).expect("a time");
     RunRecord {
         result,
@@ -446,6 +446,85 @@ fn a_failure_says_what_happened_where_and_what_to_do() {
         What to do: start sshd there\n\
         Run the-run, begun at 2025-11-29T02:00:00Z"
     );
+}
+
+#[test]
+fn a_literal_header_masks_nothing_and_a_secret_one_masks_sentences_alone() {
+    let inbox = Inbox::start(&[Reply::Status(200)]);
+    let headers =
+        "headers = { X-Priority = \"1\", X-App = \"shop\", X-Key = \"web1\", X-Token = \"11\" }";
+    let machine = machine(&web("webhook", &inbox.endpoint(), headers));
+    let (context, settings) = facts(&machine);
+    let failed = RunRecord {
+        run_id: "1111-run".to_owned(),
+        archive: Some("shop-web1.tar.gz".to_owned()),
+        error: Some("shop on web1 failed 1 time".to_owned()),
+        host: Some("web1".to_owned()),
+        ..record(Job::Backup, RunResult::Failure, Some(17))
+    };
+    let outcomes = send(&context, &settings, Occasion::Failure, &failed);
+    assert!(outcomes[0].sent, "{outcomes:?}");
+    let sent = inbox.seen().remove(0);
+    assert_eq!(sent.head.header("x-priority"), Some("1"));
+    let json = json_of(&sent);
+    for (key, value) in [
+        ("run_id", "1111-run"),
+        ("archive", "shop-web1.tar.gz"),
+        ("host", "web1"),
+        ("result", "failure"),
+        ("error", "shop on *** failed 1 time"),
+    ] {
+        assert_eq!(json[key], json!(value));
+    }
+}
+
+#[test]
+fn a_secret_is_masked_before_a_reason_is_cut() {
+    let inbox = Inbox::start(&[Reply::Status(200)]);
+    let machine = machine(&web("slack", &inbox.endpoint(), ""));
+    let (context, settings) = facts(&machine);
+    let failed = RunRecord {
+        // The longest reason ends in the middle of it.
+        error: Some(format!("{}{SECRET}", "x".repeat(590))),
+        ..record(Job::Backup, RunResult::Failure, Some(17))
+    };
+    send(&context, &settings, Occasion::Failure, &failed);
+    let slack = json_of(&inbox.seen()[0]).to_string();
+    assert!(
+        slack.contains("xxx***") && !slack.contains("XyZ7"),
+        "{slack}"
+    );
+}
+
+#[test]
+fn the_key_in_the_url_of_a_command_is_masked() {
+    let machine = machine(&format!(
+        "[[backup.notify]]\nname = \"own\"\nkind = \"command\"\n\
+        run = \"false && curl https://hooks.example.org/services/T01/{SECRET}\"\n"
+    ));
+    let run = try_out(&machine, &["--json", "-vv"], &[]).exits(1);
+    let error = run.json()["notifications"][0]["error"].to_string();
+    let says = "`false && curl https://hooks.example.org/services/T01/***` failed";
+    assert!(error.contains(says), "{error}");
+}
+
+#[test]
+fn secrets_are_masked_before_the_first_message_of_a_run() {
+    // One reads the secret of the other when the run begins.
+    let machine = backed_up(
+        "[[backup.notify]]\nname = \"own\"\nkind = \"command\"\non = [\"start\"]\nrun = \"cat ../etc/url\"\n\
+        [[backup.notify]]\nname = \"slack\"\nkind = \"slack\"\non = [\"drill_failed\"]\nurl = \"file:url\"\n",
+    );
+    machine.write("etc/url", format!("https://h/services/{SECRET}\n"), 0o600);
+    for (job, arguments) in [
+        ("backup", &["backup"][..]),
+        ("verify", &["verify", "@here"]),
+    ] {
+        let variables = [("HOOKSHOT_JOB", job)];
+        let run = finish(hookshot(&machine, arguments, &variables), b"").exits(0);
+        shows_no_secret(&run);
+        run.says("The command of the notification own says: ***");
+    }
 }
 
 #[test]

@@ -84,6 +84,44 @@ fn an_answer_that_stays_is_said_with_the_words_of_the_server() {
 }
 
 #[test]
+fn no_form_of_a_secret_is_shown_that_a_server_repeats() {
+    let keys = [
+        (
+            "url = \"URL/a\"\nheaders = { Authorization = \"Bearer hunter2abc\" }",
+            "hunter2abc",
+        ),
+        (
+            "url = \"URL/a\"\nheaders = { X-Api-Key = \"env:KEY\" }",
+            "hunter2def",
+        ),
+        // me:hunter2
+        ("url = \"LOGIN/a\"", "Basic bWU6aHVudGVyMg=="),
+        (
+            "url = \"URL/a\"\nheaders = { Authorization = \"Basic bWU6aHVudGVyMg==\" }",
+            "hunter2",
+        ),
+        ("url = \"USER/a\"", "TokenOfHunter2"),
+        ("url = \"URL/key%20of%20hunter2\"", "key of hunter2"),
+    ];
+    for (keys, repeated) in keys {
+        let words = format!("invalid token {repeated} of mine");
+        let inbox = Inbox::start(&[Reply::With(401, Vec::new(), words)]);
+        let at = |login: &str| inbox.endpoint().replace("http://", login);
+        let keys = keys.replace("URL", &inbox.endpoint());
+        let keys = keys.replace("LOGIN", &at("http://me:hunter2@"));
+        let keys = keys.replace("USER", &at("http://TokenOfHunter2@"));
+        let text = format!("[[backup.notify]]\nname = \"web\"\nkind = \"webhook\"\n{keys}\n");
+        let variables = [("KEY", "Scheme hunter2def")];
+        let run = try_out(&machine(&text), &["--json", "-vv"], &variables).exits(1);
+        let error = run.json()["notifications"][0]["error"].to_string();
+        assert!(error.contains("invalid token"), "{error}");
+        assert!(error.contains("*** of mine"), "{repeated}: {error}");
+        let shown = run.text() + &run.stderr;
+        assert!(!shown.contains(repeated), "{shown}");
+    }
+}
+
+#[test]
 fn a_redirect_is_not_followed_and_its_server_is_named() {
     let other = Inbox::start(&[Reply::Status(200)]);
     for status in [301, 302, 303, 307, 308] {

@@ -114,3 +114,49 @@ fn every_fault_of_a_notification_is_named_and_no_value_repeated() {
     let faults = notifications(&twice.repeat(2)).expect_err("bad");
     assert_eq!(faults, ["`notify` has two sections of the name `c`"]);
 }
+
+#[test]
+fn headers_of_the_connection_are_refused_and_those_of_secrets_are_secrets() {
+    let headers = |headers: &str| {
+        let text = format!(
+            "[[notify]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"https://h\"\nheaders = {{ {headers} }}\n"
+        );
+        notifications(&text)
+    };
+    for (written, says) in [
+        (
+            "Content-Length = \"1\"",
+            "`content-length`, which belongs to the connection",
+        ),
+        ("host = \"x\"", "`host`, which belongs"),
+        (
+            "Transfer-Encoding = \"chunked\"",
+            "`transfer-encoding`, which belongs",
+        ),
+        ("X-A = \"1\", x-a = \"2\"", "`x-a` twice"),
+        ("X-A = \"hunter2\\nb\"", "a value that a header cannot have"),
+    ] {
+        let faults = headers(written).expect_err(written).join("\n");
+        assert!(
+            faults.contains(says) && !faults.contains("hunter2"),
+            "{faults}"
+        );
+    }
+    let good = "Authorization = \"a\", X-Api-Key = \"b\", X-Priority = \"c\", X-A = \"env:D\", Content-Type = \"e\"";
+    let mut read = headers(good).expect("good");
+    let Way::Web(web) = read.remove(0).way else {
+        panic!("a webhook");
+    };
+    let forms = web
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.form));
+    let expected = [
+        ("Authorization", SecretForm::Header),
+        ("Content-Type", SecretForm::Plain),
+        ("X-A", SecretForm::Header),
+        ("X-Api-Key", SecretForm::Header),
+        ("X-Priority", SecretForm::Plain),
+    ];
+    assert_eq!(forms.collect::<Vec<_>>(), expected);
+}

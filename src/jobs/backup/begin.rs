@@ -10,7 +10,7 @@ use crate::{
     config::{Choices, Settings},
     context::Context,
     error::Failure,
-    jobs::{history::History, lock::lock, notify, scheduled::VARIABLE},
+    jobs::{history::History, known_secrets, lock::lock, notify, scheduled::VARIABLE},
     model::{
         occasion::Occasion,
         run_record::{Job, RunRecord, RunResult},
@@ -26,7 +26,7 @@ pub fn backup(
     request: &BackupRequest,
 ) -> Result<BackupReport> {
     let settings = Settings::load(choices)?;
-    settings.mask_secrets(&context.runner.masks);
+    known_secrets::mask(context, &settings);
     notify::require_built(&settings)?;
     let places = Place::find(&settings, &request.destinations)?;
     let _lock = match lock(context, &settings, request.lock_wait) {
@@ -80,8 +80,11 @@ fn missed(context: &Context, settings: &Settings, places: &[Place], failure: &Fa
             .iter()
             .map(|place| place.failed(&failure.message))
             .collect(),
-        error: Some(failure.message.clone()),
-        hint: failure.hint.clone(),
+        error: Some(context.runner.masked(&failure.message)),
+        hint: failure
+            .hint
+            .as_deref()
+            .map(|hint| context.runner.masked(hint)),
         host: context.hostname.clone(),
         app: Some(settings.schema.app.clone()),
         ..RunRecord::begun(Uuid::new_v4().to_string(), Job::Backup, context.now)

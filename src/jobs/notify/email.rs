@@ -33,6 +33,7 @@ use crate::{
     },
     context::Context,
     error::{Failure, Kind},
+    model::secret_forms::base64,
     store::{
         Secret,
         authorities::{self, Authorities},
@@ -85,6 +86,14 @@ impl MailWay {
             (Some(user), Some(password)) => Some((user.clone(), lookup.resolve(password)?)),
             _ => None,
         };
+        if let Some((user, password)) = &login {
+            let password = password.reveal();
+            // A server may repeat the login as it was sent (RFC 4616; `AUTH LOGIN`).
+            let plain = format!("\0{user}\0{password}");
+            for sent in [&plain, user, password] {
+                lookup.runner.masks.add(&base64(sent.as_bytes()));
+            }
+        }
         Ok(MailWay {
             server: email.server.clone(),
             login,
@@ -120,8 +129,6 @@ impl MailWay {
     }
 
     fn content(&self, context: &Context, message: &Message) -> Result<Vec<u8>> {
-        let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
-        let subject: String = message.words.title.chars().map(plain).collect();
         let now = context.now + context.begun.elapsed();
         let (run, occasion) = (&message.record.run_id, message.occasion.name());
         let is_of_id = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '-';
@@ -130,7 +137,7 @@ impl MailWay {
         let id = format!("<{run}.{occasion}.{seconds}@{}>", self.from.email.domain());
         let mut mail = Mail::builder()
             .from(self.from.clone())
-            .subject(shortened(&subject, MOST_OF_SUBJECT))
+            .subject(shortened(&message.words.title, MOST_OF_SUBJECT))
             .date(SystemTime::from(now))
             .message_id(Some(id))
             .header(ContentType::TEXT_PLAIN);

@@ -32,15 +32,17 @@ impl Message {
         record: &RunRecord,
     ) -> Message {
         let runner = &context.runner;
+        let record = masked(record, runner);
         let service = record.app.as_deref().unwrap_or(&settings.schema.app);
         let host = record.host.as_deref().or(context.hostname.as_deref());
-        let words = compose(occasion, record, service, host.unwrap_or("this machine"));
+        let (service, host) = (plain(service), plain(host.unwrap_or("this machine")));
+        let words = compose(occasion, &record, &service, &host);
+        // The names that are composed with it may hold a secret, too.
         let words = Words {
             title: runner.masked(&words.title),
             text: runner.masked(&words.text),
         };
-        let mut json = serde_json::to_value(record).unwrap_or_default();
-        mask(&mut json, runner);
+        let mut json = serde_json::to_value(&record).unwrap_or_default();
         if let Some(keys) = json.as_object_mut() {
             keys.insert("occasion".to_owned(), occasion.name().into());
             keys.insert("message".to_owned(), words.text.clone().into());
@@ -48,17 +50,27 @@ impl Message {
         Message {
             occasion,
             words,
-            record: record.clone(),
+            record,
             json,
         }
     }
 }
 
-fn mask(value: &mut Value, runner: &Runner) {
-    match value {
-        Value::String(text) => *text = runner.masked(text),
-        Value::Array(values) => values.iter_mut().for_each(|value| mask(value, runner)),
-        Value::Object(keys) => keys.values_mut().for_each(|value| mask(value, runner)),
-        _ => {}
+/// Returns a record without the secrets that the run knows. Only its sentences may repeat one; a secret that equals a
+/// name or a number spoils neither.
+fn masked(record: &RunRecord, runner: &Runner) -> RunRecord {
+    let mut record = record.clone();
+    let of_run = [&mut record.error, &mut record.hint];
+    let of_destinations = record.destinations.iter_mut();
+    let of_destinations = of_destinations.map(|destination| &mut destination.error);
+    for text in of_run.into_iter().chain(of_destinations).flatten() {
+        *text = runner.masked(text);
     }
+    record
+}
+
+/// Returns a name without control characters: it stands in titles and headers.
+fn plain(name: &str) -> String {
+    let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+    name.chars().map(plain).collect()
 }

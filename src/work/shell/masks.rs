@@ -8,8 +8,12 @@ use std::{
 
 use serde_json::Value;
 
+use crate::model::secret_url::login_secrets;
+
 /// The text in place of a secret.
 const MASK: &[u8] = b"***";
+/// The length from which a text is masked: a shorter one stands in too many words.
+const LEAST_BYTES: usize = 4;
 /// The length from which one line of a secret is a secret by itself, as in a private key of several lines.
 const LEAST_LINE_BYTES: usize = 8;
 
@@ -24,19 +28,24 @@ impl fmt::Debug for Masks {
 }
 
 impl Masks {
-    /// Adds a secret: its text, its lines, the password if it is a URL, and the keys if it is JSON.
+    /// Adds a secret: its text, its lines, the password if it is a URL, and the keys if it is JSON. Texts of less than
+    /// 4 bytes are not masked.
     pub fn add(&self, secret: &str) {
+        self.learn(secret, LEAST_BYTES);
+    }
+
+    fn learn(&self, secret: &str, least_bytes: usize) {
         let mut pieces = vec![secret.trim().to_owned()];
         if pieces[0].contains('\n') {
             pieces.extend(long_lines(secret));
         }
-        pieces.extend(password(secret).map(str::to_owned));
+        pieces.extend(login_secrets(secret));
         if let Ok(value @ Value::Object(_)) = serde_json::from_str(secret) {
             add_keys("", &value, &mut pieces);
         }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in pieces.into_iter().map(String::into_bytes) {
-            if !piece.is_empty() && !known.contains(&piece) {
+            if piece.len() >= least_bytes && !known.contains(&piece) {
                 known.push(piece);
             }
         }
@@ -44,17 +53,17 @@ impl Masks {
 
     /// Adds the password of a URL; any other text is not a secret.
     pub fn add_password_of(&self, url: &str) {
-        if let Some(password) = password(url) {
-            self.add(password);
+        for secret in login_secrets(url) {
+            self.add(&secret);
         }
     }
 
-    /// Returns these secrets and one more, which stays unknown to others.
+    /// Returns these secrets and one more of any length, which stays unknown to others.
     pub fn with(&self, secret: &str) -> Masks {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let masks = Masks(Arc::new(Mutex::new(known.clone())));
         drop(known);
-        masks.add(secret);
+        masks.learn(secret, 1);
         masks
     }
 
@@ -111,15 +120,6 @@ fn long_lines(text: &str) -> impl Iterator<Item = String> {
     long.map(str::to_owned)
 }
 
-/// Returns the password of a URL.
-fn password(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (user, _) = authority.rsplit_once('@')?;
-    let (_, password) = user.split_once(':')?;
-    Some(password)
-}
-
 /// Adds the texts below keys that are named for keys, secrets and tokens.
 fn add_keys(key: &str, value: &Value, pieces: &mut Vec<String>) {
     let is_secret = |key: &str| {
@@ -156,7 +156,7 @@ mod tests {
     fn a_secret_is_masked_however_it_is_repeated() {
         for (secrets, text, shown) in [
             (&[][..], "hunter2", "hunter2"),
-            (&["", " \n"], "a b", "a b"),
+            (&["", " \n", "1", "abc"], "a b 1 abc", "a b 1 abc"),
             (&["hunter2\n"], "+ echo hunter2", "+ echo ***"),
             (&["hunter2"], "hunter2hunter22", "******2"),
             // Overlaps and prefixes.
@@ -169,8 +169,8 @@ mod tests {
             ),
             (
                 &["http://me:hunter2@proxy:1"],
-                "password hunter2 of me",
-                "password *** of me",
+                "password hunter2 of me, Basic bWU6aHVudGVyMg==",
+                "password *** of me, Basic ***",
             ),
             (
                 &["{\"private_key\": \"-----BEGIN\\nc2VjcmV0\\n\", \"token_uri\": \"https://x\"}"],
@@ -191,6 +191,7 @@ mod tests {
         assert_eq!(masks.cut(b"a hunter2 b", 9), 9);
         assert_eq!(masks.longest(), 7);
         assert_eq!(masks.with("longer than 7").longest(), 13);
+        assert_eq!(masks.with("T01").masked(b"T01"), b"***");
         assert_eq!(masks.longest(), 7);
     }
 }

@@ -46,8 +46,27 @@ class Handler:
         return "250 OK"
 
 
+class Repeating(SMTP):
+    """Refuses each login, and repeats it."""
+
+    async def smtp_EHLO(self, hostname):
+        self.session.extended_smtp = True
+        await self.push("250-mail.example.org")
+        await self.push(f"250 AUTH {options['repeats']}")
+        self.session.host_name = hostname
+
+    async def smtp_AUTH(self, arg):
+        words = arg.split()[1:]
+        if not words:
+            await self.push("334 VXNlcm5hbWU6")
+            words.append((await self._reader.readline()).strip().decode())
+            await self.push("334 UGFzc3dvcmQ6")
+            words.append((await self._reader.readline()).strip().decode())
+        await self.push("535 5.7.8 I do not know " + " ".join(words))
+
+
 def server():
-    return SMTP(
+    return (Repeating if options["repeats"] else SMTP)(
         Handler(),
         hostname="mail.example.org",
         authenticator=authenticate if options["login"] else None,

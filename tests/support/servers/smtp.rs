@@ -35,6 +35,8 @@ pub struct SmtpOptions {
     pub refused: Vec<&'static str>,
     /// The recipients that it takes at the second attempt.
     pub later: Vec<&'static str>,
+    /// The mechanism of logins that it refuses, with their words.
+    pub repeats: Option<&'static str>,
 }
 
 /// A mail server on 127.0.0.1.
@@ -70,6 +72,7 @@ impl Smtp {
                 "login": options.login.map(|(user, password)| [user, password]),
                 "refused": options.refused,
                 "later": options.later,
+                "repeats": options.repeats,
             });
             let mut command = Command::new(&python);
             command.arg(&script).arg(options.to_string());
