@@ -100,12 +100,22 @@ fn hooks_of_import_run_around_import_and_rollback() {
         said(&service),
         format!("{before}{success}{before}{success}{before}{failure}")
     );
-    let service = self::service(&[("before", "import", "exit 1")]);
+    let service = self::service(&[
+        ("before", "import", "exit 1"),
+        ("after", "import", SAYS),
+        ("failure", "import", SAYS),
+        ("finally", "import", SAYS),
+    ]);
     service.run(&["export"], 0);
     write(&service.folder.join("notes"), "second");
     service
         .run(&["import", "@one"], 1)
         .says("the before hook `exit 1` failed");
+    // Nothing was begun that `after` could follow.
+    assert_eq!(
+        said(&service),
+        "failure import failure 1\nfinally import failure 1\n"
+    );
     assert_eq!(
         fs::read_to_string(service.folder.join("notes")).expect("read"),
         "second"

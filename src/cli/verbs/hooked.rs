@@ -27,10 +27,12 @@ pub fn hooked(app: &App, operation: Operation, work: impl FnOnce() -> Result<u8>
         return work();
     }
     settings.mask_secrets(&app.context.runner.masks);
-    let (result, is_skipped) = match hooks.before() {
-        Begin::Go => (work(), false),
-        Begin::Skip => (Ok(0), true),
-        Begin::Failed(failure) => (Err(failure.into()), false),
+    let begin = hooks.before();
+    let (is_begun, is_skipped) = (matches!(begin, Begin::Go), matches!(begin, Begin::Skip));
+    let result = match begin {
+        Begin::Go => work(),
+        Begin::Skip => Ok(0),
+        Begin::Failed(failure) => Err(failure.into()),
     };
     let failure = result.as_ref().err().map(Failure::of);
     let code = match (&result, &failure) {
@@ -48,8 +50,10 @@ pub fn hooked(app: &App, operation: Operation, work: impl FnOnce() -> Result<u8>
         archive: None,
         error: failure.map(|failure| app.context.runner.masked(&failure.message)),
     };
-    if !is_skipped {
+    if is_begun {
         hooks.after(Stage::After, &outcome);
+    }
+    if !is_skipped {
         let last = match code {
             0 => Stage::Success,
             _ => Stage::Failure,
