@@ -14,7 +14,7 @@ use super::{
     secret::{SecretForm, WrittenSecret, is_reference},
 };
 use crate::{
-    model::{occasion::Occasion, user_command::UserCommand},
+    model::{occasion::Occasion, run_record::Job, user_command::UserCommand},
     store::Secret,
 };
 
@@ -152,6 +152,17 @@ impl Notification {
         self.on.iter().any(|on| named.contains(on))
     }
 
+    /// Returns true if it is sent on `occasion` of a run of `job`. A monitor that waits for good runs must not take that
+    /// of another job for a backup.
+    pub fn is_for_run(&self, occasion: Occasion, job: Job) -> bool {
+        let is_good = matches!(
+            occasion,
+            Occasion::Start | Occasion::Success | Occasion::Skipped
+        );
+        let is_of_backup = job == Job::Backup || !is_good || !self.way.waits_for_good_runs();
+        self.is_for(occasion) && is_of_backup
+    }
+
     /// Returns true if it runs a command: its way, or the lookup of a secret.
     pub fn runs_command(&self) -> bool {
         let is_command = matches!(self.way, Way::Command(_));
@@ -189,8 +200,15 @@ impl Way {
         }
     }
 
-    /// Returns the occasions unless the configuration names some. Healthchecks alarms if no ping comes, so it gets
-    /// pings of good runs, too.
+    /// Returns true if its service alarms when no good run is told.
+    fn waits_for_good_runs(&self) -> bool {
+        match self {
+            Way::Web(web) => web.service == WebService::Healthchecks,
+            Way::Email(_) | Way::Command(_) => false,
+        }
+    }
+
+    /// Returns the occasions unless the configuration names some.
     fn default_occasions(&self) -> Vec<Occasion> {
         let mut occasions = vec![
             Occasion::Failure,
@@ -198,7 +216,7 @@ impl Way {
             Occasion::Stale,
             Occasion::DrillFailed,
         ];
-        if self.kind() == "healthchecks" {
+        if self.waits_for_good_runs() {
             occasions.extend([Occasion::Start, Occasion::Success, Occasion::Skipped]);
         }
         occasions

@@ -129,6 +129,17 @@ pub struct WebRequest {
     pub headers: Vec<(String, Secret)>,
     /// The content to post; without it, the request asks (GET).
     pub body: Option<Vec<u8>>,
+    /// The answers whose text is read.
+    pub reads: Reads,
+}
+
+/// The answers whose text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Those that are not a success.
+    Refusals,
+    /// Successes, too: the service says in their text what became of the request.
+    Successes,
 }
 
 /// The answer of a server.
@@ -136,7 +147,7 @@ pub struct WebRequest {
 pub struct WebAnswer {
     /// The status.
     pub status: u16,
-    /// The beginning of its text, if it is not a success. It may repeat a secret.
+    /// The beginning of its text, if that is read. It may repeat a secret.
     pub text: String,
     /// The pause that it asks for.
     pub rest: Option<Duration>,
@@ -267,12 +278,17 @@ impl WebClient {
             Some(WebAddress(url).shown())
         });
         let mut text = Vec::new();
-        while !status.is_success() && begun.elapsed() < limit && (text.len() as u64) < MOST_BYTES {
+        while is_read && begun.elapsed() < limit && (text.len() as u64) < MOST_BYTES {
             let mut piece = [0; 1024];
             match answer.read(&mut piece) {
                 Ok(count) if count > 0 => text.extend_from_slice(&piece[..count]),
                 _ => break,
             }
+        let is_read = match request.reads {
+            Reads::Refusals => !status.is_success(),
+            Reads::Successes => true,
+        };
+        let is_read = is_read && !status.is_redirection();
         }
         WebAnswer {
             status: status.as_u16(),

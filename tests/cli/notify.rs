@@ -12,7 +12,7 @@ use hookshot::{
     jobs::notify::{NotificationOutcome, send},
     model::{
         occasion::Occasion,
-        run_record::{DestinationRecord, Job, RunRecord, RunResult},
+        run_record::{DestinationRecord, Job, RunRecord, RunResult, SkipReason},
     },
 };
 use nix::{
@@ -203,7 +203,10 @@ fn each_service_gets_a_request_of_its_form_and_no_output_shows_the_url() {
         (&gotify["title"], &gotify["priority"]),
         (&json!(first_line), &json!(4))
     );
-    let ping = with(&|request| request.head.parameter("rid").is_some());
+    let mut pings = seen
+        .iter()
+        .filter(|one| one.head.path() == format!("{path}/log"));
+    let ping = pings.next_back().expect("a ping");
     let run_id = ping.head.parameter("rid").expect("a run");
     assert_eq!(run_id.len(), 36, "a UUID: {run_id}");
     assert!(text_of(&ping).contains(&run_id));
@@ -349,6 +352,14 @@ fn each_occasion_goes_to_those_that_asked_for_it() {
         ),
         (record(Job::Backup, RunResult::Skipped, Some(0)), &[], ""),
         (
+            RunRecord {
+                skipped: Some(SkipReason::Hook),
+                ..record(Job::Backup, RunResult::Skipped, Some(0))
+            },
+            &[],
+            "/log",
+        ),
+        (
             record(Job::Backup, RunResult::Partial, Some(3)),
             &["default"],
             "/3",
@@ -386,6 +397,17 @@ fn each_occasion_goes_to_those_that_asked_for_it() {
             (&*path, Some("the-run"))
         );
     }
+    // A good run of another job is not a backup.
+    let count = inbox.seen().len();
+    for job in [Job::Prune, Job::Verify, Job::Drill] {
+        for (result, code) in [(RunResult::Running, None), (RunResult::Success, Some(0))] {
+            let record = record(job, result, code);
+            let outcomes = send(&context, &settings, Occasion::of(&record), &record);
+            let names: Vec<&str> = outcomes.iter().map(|one| one.name.as_str()).collect();
+            assert_eq!(names, ["good"]);
+        }
+    }
+    assert_eq!(inbox.seen().len(), count);
     let unwell = record(Job::Status, RunResult::Failure, Some(19));
     for (occasion, ping) in [(Occasion::Stale, "/19"), (Occasion::Recovered, "")] {
         let outcomes = send(&context, &settings, occasion, &unwell);

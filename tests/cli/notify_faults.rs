@@ -122,6 +122,57 @@ fn no_form_of_a_secret_is_shown_that_a_server_repeats() {
 }
 
 #[test]
+fn a_ping_that_healthchecks_did_not_take_is_not_sent() {
+    for (words, hint) in [
+        ("OK", None),
+        ("Created", None),
+        ("", None),
+        (
+            "OK (not found)",
+            Some("look at `url`: the service has no such check"),
+        ),
+        (
+            "OK (rate limited)",
+            Some("the check gets too many pings a minute"),
+        ),
+    ] {
+        let replies = [Reply::With(200, Vec::new(), words.to_owned())];
+        let inbox = Inbox::start(&replies);
+        let machine = machine(&web("healthchecks", &inbox.endpoint(), ""));
+        let run = try_out(&machine, &["--json"], &[]);
+        let outcome = run.json()["notifications"][0].clone();
+        assert_eq!(outcome["sent"], hint.is_none(), "{words}");
+        if let Some(hint) = hint {
+            let error = outcome["error"].as_str().expect("a reason");
+            assert!(error.contains(words) && error.contains(hint), "{error}");
+        }
+        assert_eq!(inbox.seen().len(), 1);
+    }
+    // Other services say what they like.
+    let (error, _) = tried(
+        &[Reply::With(200, Vec::new(), "OK (not found)".to_owned())],
+        "",
+    );
+    assert_eq!(error, None);
+}
+
+#[test]
+fn the_text_of_a_redirect_is_not_waited_for() {
+    let begun = Instant::now();
+    let (error, count) = tried(&[Reply::Endless(302)], "");
+    assert!(error.is_some() && count == 1);
+    let to = "http://127.0.0.1:1/".to_owned();
+    let halting = Reply::Halting(302, vec![("Location", to)]);
+    let (error, count) = tried(&[halting], "timeout = \"1h\"");
+    let error = error.expect("a reason");
+    assert!(
+        error.contains("leads to http://127.0.0.1:1") && count == 1,
+        "{error}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
 fn a_redirect_is_not_followed_and_its_server_is_named() {
     let other = Inbox::start(&[Reply::Status(200)]);
     for status in [301, 302, 303, 307, 308] {

@@ -30,7 +30,10 @@ fn every_kind_is_read() {
         let is_told_all = kind == "healthchecks";
         for occasion in [Occasion::Start, Occasion::Success, Occasion::Skipped] {
             assert_eq!(read.is_for(occasion), is_told_all, "{kind}");
+            assert_eq!(read.is_for_run(occasion, Job::Backup), is_told_all);
+            assert!(!read.is_for_run(occasion, Job::Prune));
         }
+        assert!(read.is_for_run(Occasion::Failure, Job::Prune));
     }
     let read =
         one("kind = \"command\"\nrun = [\"logger\", \"x\"]\non = [\"success\"]\nenabled = false\n");

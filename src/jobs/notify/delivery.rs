@@ -77,7 +77,8 @@ pub fn send(
     record: &RunRecord,
 ) -> Vec<NotificationOutcome> {
     let notifications = settings.schema.notify.iter();
-    let chosen = notifications.filter(|one| one.enabled && one.is_for(occasion));
+    let is_for = |one: &&Notification| one.enabled && one.is_for_run(occasion, record.job);
+    let chosen = notifications.filter(is_for);
     let chosen: Vec<&Notification> = chosen.collect();
     send_to(context, settings, &chosen, occasion, record)
 }

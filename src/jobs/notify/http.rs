@@ -22,10 +22,13 @@ use crate::{
     },
     disk::folder_of,
     error::{Failure, Kind},
-    model::{occasion::Occasion, run_record::RunResult},
+    model::{
+        occasion::Occasion,
+        run_record::{RunResult, SkipReason},
+    },
     store::{
         Secret,
-        web::{self, WebAddress, WebAnswer, WebClient, WebFault, WebRequest},
+        web::{Reads, WebAddress, WebAnswer, WebClient, WebFault, WebRequest},
     },
     work::shell::Runner,
 };
@@ -142,6 +145,10 @@ impl WebWay {
                 headers.push(plain("Tags", &self.tags(message).join(",")));
             }
             WebService::Healthchecks => address = ping(&address, message),
+            reads: match self.service {
+                WebService::Healthchecks => Reads::Successes,
+                _ => Reads::Refusals,
+            },
             _ => {}
         }
         WebRequest {
@@ -218,7 +225,10 @@ pub fn send(
             return Err(limit.reason());
         }
         let (fault, asked) = match client.send(request, time) {
-            Ok(answer) if (200..300).contains(&answer.status) => return Ok(()),
+            Ok(answer) if (200..300).contains(&answer.status) => match lost_ping(client, &answer) {
+                None => return Ok(()),
+                Some(fault) => (fault, None),
+            },
             Ok(answer) => (refusal(client, request, &answer, runner), answer.rest),
             Err(fault) => (fault, None),
         };
@@ -232,6 +242,24 @@ pub fn send(
                 Some(asked) if asked == pause => {
                     let seconds = asked.as_secs();
                     format!(
+/// Explains a success by which Healthchecks says that it did not take the ping (its documentation, "Pinging API").
+fn lost_ping(client: &WebClient, answer: &WebAnswer) -> Option<WebFault> {
+    let text = answer.text.to_ascii_lowercase();
+    let hint = match &text {
+        text if text.contains("not found") => "look at `url`: the service has no such check",
+        text if text.contains("rate limited") => {
+            "look at `url`: the check gets too many pings a minute"
+        }
+        _ => return None,
+    };
+    let shown = client.shown();
+    Some(WebFault {
+        what: format!("{shown} did not take the ping: {}", quoted(&answer.text)),
+        hint: hint.to_owned(),
+        may_pass: false,
+    })
+}
+
                         "{}; it asks for a pause of {seconds} s, which `timeout` does not permit",
                         fault.what
                     )
@@ -317,14 +345,18 @@ fn quoted(text: &str) -> String {
 fn for_slack(text: &str) -> String {
     let text = text.replace('&', "&amp;");
     text.replace('<', "&lt;").replace('>', "&gt;")
+    let below = |segment: &str| address.below(segment).with("rid", &record.run_id);
 }
 
-/// Returns the address of the ping: `/start` when a run begins, `/EXITCODE` if it did not end well.
+/// Returns the address of the ping: `/start` when a run begins, `/EXITCODE` if it did not end well, and `/log` for what
+/// says nothing about the backups.
 fn ping(address: &WebAddress, message: &Message) -> WebAddress {
     let record = &message.record;
     let code = match message.occasion {
-        Occasion::Start => return address.below("start").with("rid", &record.run_id),
-        Occasion::Success | Occasion::Skipped | Occasion::Recovered | Occasion::Test => 0,
+        Occasion::Start => return below("start"),
+        Occasion::Test => return below("log"),
+        Occasion::Skipped if record.skipped == Some(SkipReason::Hook) => return below("log"),
+        Occasion::Success | Occasion::Skipped | Occasion::Recovered => 0,
         // A run that was killed has no exit code.
         _ => match record.exit_code {
             Some(code) if code > 0 => code,
@@ -332,11 +364,10 @@ fn ping(address: &WebAddress, message: &Message) -> WebAddress {
             _ => 1,
         },
     };
-    let address = match code {
-        0 => address.clone(),
-        code => address.below(&code.to_string()),
-    };
-    address.with("rid", &record.run_id)
+    match code {
+        0 => address.with("rid", &record.run_id),
+        code => below(&code.to_string()),
+    }
 }
 
 fn on_one_line(text: &str) -> String {

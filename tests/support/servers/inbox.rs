@@ -25,6 +25,8 @@ pub enum Reply {
     Reset,
     /// A status, and then a body without an end.
     Endless(u16),
+    /// A status with headers, and then a body that never comes.
+    Halting(u16, Vec<(&'static str, String)>),
 }
 
 /// A server that takes notifications.
@@ -80,12 +82,13 @@ impl Inbox {
 fn answer(mut stream: &TcpStream, open: &Open, reply: &Reply) -> io::Result<()> {
     let (mut head, text) = match reply {
         Reply::Status(status) | Reply::Endless(status) => (Head::answer(*status), String::new()),
-        Reply::With(status, headers, text) => {
-            let mut head = Head::answer(*status);
-            for (name, value) in headers {
-                head.set(name, value);
-            }
-            (head, text.clone())
+        Reply::With(status, headers, text) => (with(*status, headers), text.clone()),
+        Reply::Halting(status, headers) => {
+            let mut head = with(*status, headers);
+            head.set("Content-Length", 9);
+            head.write(&mut stream)?;
+            open.rest(Duration::from_secs(600));
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Reply::Hang | Reply::Reset => {
             open.rest(Duration::from_secs(600));
@@ -104,4 +107,12 @@ fn answer(mut stream: &TcpStream, open: &Open, reply: &Reply) -> io::Result<()> 
     head.write(&mut message)?;
     message.extend(text.as_bytes());
     stream.write_all(&message)
+}
+
+fn with(status: u16, headers: &[(&'static str, String)]) -> Head {
+    let mut head = Head::answer(status);
+    for (name, value) in headers {
+        head.set(name, value);
+    }
+    head
 }
