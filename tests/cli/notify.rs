@@ -550,9 +550,10 @@ fn secrets_are_masked_before_the_first_message_of_a_run() {
 }
 
 #[test]
-fn a_long_message_fits_into_discord() {
+fn a_long_message_is_cut_to_the_length_of_its_service_and_says_what_to_do() {
     let inbox = Inbox::start(&[Reply::Status(204)]);
-    let machine = machine(&web("discord", &inbox.endpoint(), ""));
+    let at = inbox.endpoint();
+    let machine = machine(&[web("discord", &at, ""), web("ntfy", &at, "")].concat());
     let (context, settings) = facts(&machine);
     let one = DestinationRecord {
         name: "nas".repeat(100),
@@ -564,14 +565,25 @@ fn a_long_message_fits_into_discord() {
         ..record(Job::Backup, RunResult::Failure, Some(17))
     };
     send(&context, &settings, Occasion::Failure, &failed);
-    let content = json_of(&inbox.seen()[0])["content"]
+    let (ntfy, discord): (Vec<Request>, Vec<Request>) = inbox
+        .seen()
+        .into_iter()
+        .partition(|one| one.head.header("title").is_some());
+    let content = json_of(&discord[0])["content"]
         .as_str()
         .expect("a text")
         .to_owned();
-    assert!(
-        content.chars().count() <= 2000 && content.ends_with('…'),
-        "{content}"
-    );
+    assert!(content.chars().count() <= 2000, "{content}");
+    let text = text_of(&ntfy[0]);
+    assert!((3990..=4000).contains(&text.len()), "{}", text.len());
+    for text in [text, content] {
+        let mut lines = text.lines().rev();
+        let last = lines.next().expect("a line");
+        assert_eq!(last, "Run the-run, begun at 2025-11-29T02:00:00Z");
+        let advice = lines.next().expect("a line");
+        assert!(advice.starts_with("What to do: fix the cause"), "{advice}");
+        assert!(lines.next().expect("a line").ends_with('…'), "{text}");
+    }
 }
 
 #[test]

@@ -19,11 +19,10 @@ use lettre::{
 };
 
 use super::{
-    http::ca_file,
+    fitted::shortened,
     limit::Limit,
     message::Message,
     tries::{Tries, rest},
-    words::shortened,
 };
 use crate::{
     config::{

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
+    fitted::{fitted, shortened},
 use serde_json::{Value, json};
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
     message::Message,
     tries::{Tries, rest},
     urgency::Urgency,
-    words::shortened,
 };
 use crate::{
     config::{
@@ -33,6 +33,9 @@ use crate::{
     work::shell::Runner,
 };
 
+/// The longest text of ntfy in bytes: of 4,096 bytes and more it makes a file (ntfy's documentation, "Limitations").
+/// Healthchecks keeps as much and more.
+const MOST_OF_TEXT: usize = 4000;
 /// The longest content of Discord (Discord's documentation, "Execute Webhook"), with some room for its own count.
 const MOST_OF_DISCORD: usize = 1900;
 /// The longest text of Slack that it shows whole.
@@ -90,6 +93,7 @@ impl WebWay {
         let (ca_file, proxy) = (self.ca_file.as_deref(), self.proxy.as_ref());
         web::look_over(&self.address, ca_file, proxy, lookup.environment)
     }
+        let letters = |text: &str| text.chars().count();
 
     /// Makes the client of the service, which waits for a connection at most `patience`.
     pub fn client(&self, lookup: &Lookup<'_>, patience: Duration) -> Result<WebClient> {
@@ -106,11 +110,11 @@ impl WebWay {
         let body = match self.service {
             WebService::Webhook => Some(message.json.clone()),
             WebService::Slack => {
-                let text = shortened(&words.text, MOST_OF_SLACK);
+                let text = fitted(&words.text, MOST_OF_SLACK, letters);
                 Some(json!({ "text": for_slack(&text) }))
             }
             WebService::Discord => Some(json!({
-                "content": shortened(&words.text, MOST_OF_DISCORD),
+                "content": fitted(&words.text, MOST_OF_DISCORD, letters),
                 "allowed_mentions": { "parse": [] },
             })),
             WebService::Gotify => {
@@ -128,7 +132,7 @@ impl WebWay {
             }
             None => {
                 headers.insert(0, plain("Content-Type", "text/plain; charset=utf-8"));
-                words.text.clone()
+                fitted(&words.text, MOST_OF_TEXT, str::len)
             }
         };
         match self.service {

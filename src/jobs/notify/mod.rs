@@ -7,6 +7,7 @@ mod command;
 mod delivery;
 #[cfg(feature = "notify")]
 mod email;
+mod fitted;
 mod gathering;
 #[cfg(feature = "notify")]
 mod http;

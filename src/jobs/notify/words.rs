@@ -1,5 +1,6 @@
 //! The words of notifications: some lines of plain text that say what happened, and what to do.
 
+use super::fitted::shortened;
 use crate::model::{
     occasion::Occasion,
     readable::{duration, size},
@@ -46,15 +47,6 @@ pub fn compose(occasion: Occasion, record: &RunRecord, service: &str, host: &str
     }
 }
 
-/// Shortens a text to a number of characters.
-pub fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let kept = text.chars().take(most.saturating_sub(1));
-    kept.chain(['…']).collect()
-}
-
 fn title(occasion: Occasion, job: Job, service: &str, host: &str) -> String {
     let of = format!("of {service} on {host}");
     let work = match job {
@@ -88,7 +80,12 @@ fn details(occasion: Occasion, record: &RunRecord) -> String {
             None => "",
         };
     }
-    if let Some(seconds) = record.duration_seconds {
+    // The check of the health took as long, not the change of it.
+    let is_of_run = !matches!(
+        occasion,
+        Occasion::Stale | Occasion::Recovered | Occasion::Test
+    );
+    if let Some(seconds) = record.duration_seconds.filter(|_| is_of_run) {
         details += &format!(", after {}", duration(seconds));
     }
     match record.exit_code {
@@ -166,9 +163,9 @@ fn advice(occasion: Occasion, record: &RunRecord) -> Option<String> {
     let general = match occasion {
         Occasion::Failure | Occasion::Partial => match record.job {
             Job::Backup => {
-                "mend the cause, then run `hookshot backup`; `hookshot status` tells what the destinations hold"
+                "fix the cause, then run `hookshot backup`; `hookshot status` tells what the destinations hold"
             }
-            Job::Prune => "mend the cause, then run `hookshot prune`",
+            Job::Prune => "fix the cause, then run `hookshot prune`",
             Job::Verify => {
                 "find the damaged archives with `hookshot verify`, then make a new one with `hookshot backup`"
             }
@@ -251,7 +248,7 @@ mod tests {
             Held by: local\n\
             Not good: nas: no connection to nas:22\n\
             Old archives removed: 2\n\
-            What to do: mend the cause, then run `hookshot backup`; `hookshot status` tells what the destinations hold\n\
+            What to do: fix the cause, then run `hookshot backup`; `hookshot status` tells what the destinations hold\n\
             Run the-id, begun at 1970-01-01T00:00:00Z"
         );
         let hinted = RunRecord {
@@ -269,6 +266,10 @@ mod tests {
             skipped: Some(SkipReason::Unchanged),
             ..begun.clone()
         };
+        let timed = RunRecord {
+            duration_seconds: Some(3.1),
+            ..begun.clone()
+        };
         for (occasion, record, says) in [
             (Occasion::Start, &begun, "Backup of s on h began."),
             (Occasion::Success, &begun, "Backup of s on h succeeded."),
@@ -280,12 +281,12 @@ mod tests {
             (Occasion::Partial, &begun, "Backup of s on h is incomplete."),
             (
                 Occasion::Stale,
-                &begun,
+                &timed,
                 "Backups of s on h are not healthy.",
             ),
             (
                 Occasion::Recovered,
-                &begun,
+                &timed,
                 "Backups of s on h are healthy again.",
             ),
             (
@@ -295,7 +296,7 @@ mod tests {
             ),
             (
                 Occasion::Test,
-                &begun,
+                &timed,
                 "Test of the notifications of s on h.",
             ),
         ] {
@@ -320,7 +321,5 @@ mod tests {
         assert!(text.contains("; and 93 more\n"), "{text}");
         assert!(text.chars().count() < 1500, "{}", text.len());
         assert!(text.lines().count() <= 9);
-        assert_eq!(shortened("äöü", 3), "äöü");
-        assert_eq!(shortened("äöüß", 3), "äö…");
     }
 }
