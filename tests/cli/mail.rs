@@ -240,14 +240,19 @@ fn each_recipient_gets_a_mail_of_its_own_and_a_refused_one_is_named() {
     let url = format!("smtp://{}", smtp.address());
     let all = to(&["gone@example.org", "grey@example.org", "ops@example.org"]);
     let run = tried(&mailing(&url, &all));
-    refused(
-        &run,
-        "refuses the mail to gone@example.org with status 550: ",
-    );
+    refused(&run, "sent to 2 of 3; gone@example.org: 127.0.0.1:");
+    refused(&run, " refuses the mail with status 550: ");
     refused(&run, "no such user here");
     let mails = smtp.mails();
     let recipients: Vec<&Value> = mails.iter().map(|mail| &mail["to"][0]).collect();
     assert_eq!(recipients, ["grey@example.org", "ops@example.org"]);
+    // Recipients with the same fault are named together.
+    let two = to(&["ops@example.org", "owner@example.org"]);
+    let run = tried(&mailing("smtp://127.0.0.1:1", &two));
+    refused(
+        &run,
+        "sent to 0 of 2; ops@example.org, owner@example.org: no mail could be given to 127.0.0.1:1: ",
+    );
 }
 
 #[test]

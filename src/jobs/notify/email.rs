@@ -175,17 +175,29 @@ impl MailWay {
 impl ReadyMail {
     /// Sends a mail to each recipient. The error names those that did not get it, and holds no secret.
     pub fn send(&self, tries: Tries, limit: &Limit, runner: &Runner) -> Result<(), String> {
-        let mut faults: Vec<String> = Vec::new();
+        let mut faults: Vec<(String, Vec<String>)> = Vec::new();
+        let mut missed = 0;
         for to in &self.way.to {
-            if let Err(fault) = self.send_to(to, tries, limit, runner)
-                && !faults.contains(&fault)
-            {
-                faults.push(fault);
+            let Err(fault) = self.send_to(to, tries, limit, runner) else {
+                continue;
+            };
+            missed += 1;
+            let address = to.email.to_string();
+            match faults.iter_mut().find(|(known, _)| *known == fault) {
+                Some((_, addresses)) => addresses.push(address),
+                None => faults.push((fault, vec![address])),
             }
         }
-        match faults.is_empty() {
-            true => Ok(()),
-            false => Err(faults.join("; ")),
+        let all = self.way.to.len();
+        let said = |(fault, to): &(String, Vec<String>)| format!("{}: {fault}", to.join(", "));
+        match &faults[..] {
+            [] => Ok(()),
+            [(fault, _)] if all == 1 => Err(fault.clone()),
+            _ => {
+                let faults: Vec<String> = faults.iter().map(said).collect();
+                let faults = faults.join("; ");
+                Err(format!("sent to {} of {all}; {faults}", all - missed))
+            }
         }
     }
 
@@ -218,7 +230,7 @@ impl ReadyMail {
             let Err(error) = transport.build().send_raw(&envelope, &self.content) else {
                 return Ok(());
             };
-            let fault = self.fault(&error, to, runner);
+            let fault = self.fault(&error, runner);
             if !fault.may_pass || count >= tries.count || !rest(limit, tries.pause(count)) {
                 return Err(fault.text);
             }
@@ -227,7 +239,7 @@ impl ReadyMail {
     }
 
     /// Explains why a mail was not taken.
-    fn fault(&self, error: &Error, to: &Mailbox, runner: &Runner) -> MailFault {
+    fn fault(&self, error: &Error, runner: &Runner) -> MailFault {
         let shown = self.way.server.words();
         // Connections end in a chain of causes, answers of the server in its words.
         let mut chain = vec![error.to_string()];
@@ -264,8 +276,7 @@ impl ReadyMail {
             (Some(code), _) => {
                 return MailFault {
                     text: format!(
-                        "{shown} refuses the mail to {} with status {code}: {words}; look at `from` and `to`",
-                        to.email
+                        "{shown} refuses the mail with status {code}: {words}; look at `from` and `to`"
                     ),
                     may_pass: error.is_transient(),
                 };
