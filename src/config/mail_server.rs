@@ -52,7 +52,7 @@ impl MailServer {
             None if rest.is_empty() => port,
             None => return Err(FORM),
             Some(digits) => match digits.parse() {
-                Ok(port) if port > 0 => port,
+                Ok(port) if port > 0 && !digits.starts_with('+') => port,
                 _ => return Err(FORM),
             },
         };
@@ -114,6 +114,7 @@ mod tests {
             "smtp://",
             "smtp://h:0",
             "smtp://h:99999",
+            "smtp://h:+25",
             "smtp://me:hunter2@h",
             "smtp://h/hunter2",
             "smtp://h hunter2",

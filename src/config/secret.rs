@@ -4,7 +4,7 @@
 use std::{
     cell::Cell,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -132,13 +132,23 @@ pub fn read(written: &WrittenSecret, value: &str) -> Result<Option<Secret>, Fail
     Ok(value.map_err(refuse)?.map(Secret::new))
 }
 
+/// Reads a value as [`read`] does. An empty one is refused.
+pub fn read_required(written: &WrittenSecret, value: &str) -> Result<Secret, Failure> {
+    read(written, value)?.ok_or_else(|| refused(written, "it is empty"))
+}
+
 impl Lookup<'_> {
     /// Resolves a value: `file:PATH`, `credential:NAME`, `env:NAME`, `command:...`, or the value itself.
     ///
     /// Errors name the place and never the value.
     pub fn resolve(&self, written: &WrittenSecret) -> Result<Secret> {
         let value = self.find(written)?;
-        Ok(read(written, &value)?.ok_or_else(|| refused(written, "it is empty"))?)
+        Ok(read_required(written, &value)?)
+    }
+
+    /// Returns the path of a file that the configuration names, relative to its folder.
+    pub fn path(&self, written: Option<&Path>) -> Option<PathBuf> {
+        Some(folder_of(self.config).join(written?))
     }
 
     /// Returns a value as it is found, unchecked.

@@ -173,15 +173,22 @@ pub struct WebClient {
     proxy: Option<Proxy>,
 }
 
-/// Checks the file of authorities and the proxies of a server, without a request.
-pub fn look_over(
-    address: &WebAddress,
-    ca_file: Option<&Path>,
+/// Checks the file of authorities, without a request.
+pub fn check_authorities(ca_file: Option<&Path>) -> Result<()> {
+    authorities::look_over(ca_file, parse)
+}
+
+/// Checks the proxy of a server, or the key `proxy` alone if the server is unknown, without a request.
+pub fn check_proxy(
+    address: Option<&WebAddress>,
     proxy: Option<&Secret>,
     environment: &Environment,
 ) -> Result<()> {
-    authorities::look_over(ca_file, parse)?;
-    proxy_of(&address.server(), proxy, environment).map(drop)
+    require_proxy(proxy)?;
+    match address {
+        Some(address) => proxy_of(&address.server(), proxy, environment).map(drop),
+        None => Ok(()),
+    }
 }
 
 impl WebClient {
@@ -277,6 +284,11 @@ impl WebClient {
             url.host_str()?;
             Some(WebAddress(url).shown())
         });
+        let is_read = match request.reads {
+            Reads::Refusals => !status.is_success(),
+            Reads::Successes => true,
+        };
+        let is_read = is_read && !status.is_redirection();
         let mut text = Vec::new();
         while is_read && begun.elapsed() < limit && (text.len() as u64) < MOST_BYTES {
             let mut piece = [0; 1024];
@@ -284,11 +296,6 @@ impl WebClient {
                 Ok(count) if count > 0 => text.extend_from_slice(&piece[..count]),
                 _ => break,
             }
-        let is_read = match request.reads {
-            Reads::Refusals => !status.is_success(),
-            Reads::Successes => true,
-        };
-        let is_read = is_read && !status.is_redirection();
         }
         WebAnswer {
             status: status.as_u16(),
@@ -389,6 +396,29 @@ impl WebClient {
     pub fn shown(&self) -> String {
         self.server.words()
     }
+
+    /// Returns the server or the proxy that may have answered in its place, for messages.
+    pub fn answering(&self) -> String {
+        match &self.proxy {
+            // Through a tunnel the server itself answers.
+            Some(proxy) if !self.server.is_tls => {
+                format!("{}, or {}", self.shown(), proxy.words())
+            }
+            _ => self.shown(),
+        }
+    }
+}
+
+/// Refuses a value of the key `proxy` that names none.
+fn require_proxy(key: Option<&Secret>) -> Result<(), Failure> {
+    if let Some(url) = key
+        && url.reveal() != proxy::NONE
+        && let Err(fault) = Proxy::parse(url.reveal(), "`proxy`")
+    {
+        let message = format!("`proxy` cannot be used: {fault}");
+        return Err(Failure::new(Kind::Usage, message));
+    }
+    Ok(())
 }
 
 /// Returns the proxy of a server. An invalid one is refused.
@@ -397,20 +427,14 @@ fn proxy_of(
     key: Option<&Secret>,
     environment: &Environment,
 ) -> Result<Option<Proxy>> {
-    if let Some(url) = key
-        && url.reveal() != proxy::NONE
-        && let Err(fault) = Proxy::parse(url.reveal(), "`proxy`")
-    {
-        let message = format!("`proxy` cannot be used: {fault}");
-        return Err(Failure::new(Kind::Usage, message).into());
-    }
+    require_proxy(key)?;
     let proxies = Proxies::new(key, environment);
     match proxies.of(server) {
         Ok(proxy) => Ok(proxy.cloned()),
         Err(fault) => {
             let message = format!("{} cannot be reached: {fault}", server.words());
             Err(Failure::new(Kind::Usage, message)
-                .hint("mend it, or name the host in NO_PROXY, or set `proxy = \"none\"`")
+                .hint("fix it, or name the host in NO_PROXY, or set `proxy = \"none\"`")
                 .into())
         }
     }

@@ -320,6 +320,15 @@ fn proxies_of_the_variables_and_of_the_key_are_used() {
     let none = machine(&web("slack", &inbox.endpoint(), "proxy = \"none\""));
     try_out(&none, &[], &[("HTTP_PROXY", &open.url())]).exits(0);
     assert_eq!((open.seen().len(), inbox.seen().len()), (2, 4));
+    // A proxy that does not reach the server answers in its place.
+    let nowhere = machine(&web("slack", "http://nowhere.invalid", ""));
+    let run = try_out(&nowhere, &["--json"], &[("HTTP_PROXY", &open.url())]).exits(1);
+    let says = format!(
+        "nowhere.invalid, or the proxy {} (HTTP_PROXY) answers with status 502",
+        open.url()
+    );
+    let error = run.json()["notifications"][0]["error"].to_string();
+    assert!(error.contains(&says), "{error}");
     let closed = HttpProxy::start(Gate::Login("bWU6b3RoZXI="));
     let run = try_out(&bare, &[], &[("HTTP_PROXY", &closed.url())]).exits(1);
     assert!(
@@ -428,6 +437,38 @@ fn validate_finds_what_can_be_found_without_sending() {
     let certificates = self::machine(&web("slack", "https://h", "ca_file = \"/nowhere/ca.pem\""));
     let run = support::finish(hookshot(&certificates, &["validate"], &[]), b"").exits(2);
     run.says("`ca_file` names /nowhere/ca.pem");
+    // One that cannot be read here hides no other fault.
+    let unseen = self::machine(
+        "[[backup.notify]]\nname = \"web\"\nkind = \"webhook\"\nurl = \"file:nowhere\"\nca_file = \"/nowhere/ca.pem\"\n\
+        proxy = \"env:PROXY\"\nheaders = { X-Key = \"command:exit 1\" }\n\
+        [[backup.notify]]\nname = \"mail\"\nkind = \"email\"\nsmtp = \"smtps://h\"\nuser = \"u\"\npassword = \"file:nowhere\"\n\
+        from = \"a@b.c\"\nto = \"a@b..c\"\nca_file = \"/nowhere/mail.pem\"\n\
+        [[backup.notify]]\nname = \"slack\"\nkind = \"slack\"\nurl = \"https://h\"\nproxy = \"file:nowhere\"\n",
+    );
+    let variables = [
+        ("PROXY", "socks5://me:hunter2@h:1"),
+        ("HTTPS_PROXY", "socks5://h:1"),
+    ];
+    let run = support::finish(hookshot(&unseen, &["validate", "--json"], &variables), b"").exits(2);
+    shows_no_secret(&run);
+    let faults = run.json()["faults"].to_string();
+    for says in [
+        "web: `ca_file` names /nowhere/ca.pem",
+        "web: `proxy` cannot be used: it names a SOCKS proxy",
+        "mail: `ca_file` names /nowhere/mail.pem",
+        "mail: `to` holds an address that a mail cannot have",
+    ] {
+        assert!(faults.contains(says), "{says}: {faults}");
+    }
+    assert!(!faults.contains("HTTPS_PROXY"), "{faults}");
+    let warnings = run.json()["warnings"].to_string();
+    for says in [
+        "web: `url` cannot",
+        "mail: `password` cannot",
+        "slack: `proxy` cannot",
+    ] {
+        assert!(warnings.contains(says), "{says}: {warnings}");
+    }
     let proxy = self::machine(&web("slack", "https://h", ""));
     let variables = [("HTTPS_PROXY", "socks5://me:hunter2@h:1")];
     let run = support::finish(hookshot(&proxy, &["validate"], &variables), b"").exits(2);

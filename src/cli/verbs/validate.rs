@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::{
     cli::{app::App, render},
-    jobs::notify::look_over,
+    jobs::notify,
     ops::{shown::settings_in_force, validate::validate},
 };
 
@@ -24,7 +24,7 @@ impl ValidateArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let mut report = validate(&app.context, &app.choices)?;
         if report.good {
-            let checked = look_over(&app.context, app.settings()?)?;
+            let checked = notify::check(&app.context, app.settings()?)?;
             report.good = checked.faults.is_empty();
             report.faults.extend(checked.faults);
             report.warnings.extend(checked.warnings);

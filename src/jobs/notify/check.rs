@@ -4,15 +4,21 @@ use anyhow::Result;
 
 use super::{delivery::reason, way};
 #[cfg(feature = "notify")]
-use super::{email::MailWay, http::WebWay};
+use super::{email, http};
+#[cfg(feature = "notify")]
+use crate::{
+    config::notify::{Email, Way, Web},
+    store::web,
+};
 use crate::{
     config::{
         Settings,
-        notify::{Notification, Way},
-        secret::{self, Lookup},
+        notify::Notification,
+        secret::{Lookup, WrittenSecret, read_required},
     },
     context::Context,
     error::{Failure, Kind},
+    store::Secret,
 };
 
 /// The results of the check.
@@ -25,7 +31,7 @@ pub struct Checked {
 }
 
 /// Checks each notification that is enabled. Runs no command, and sends nothing.
-pub fn look_over(context: &Context, settings: &Settings) -> Result<Checked> {
+pub fn check(context: &Context, settings: &Settings) -> Result<Checked> {
     settings.mask_secrets(&context.runner.masks);
     let mut checked = Checked::default();
     for notification in &settings.schema.notify {
@@ -36,63 +42,116 @@ pub fn look_over(context: &Context, settings: &Settings) -> Result<Checked> {
             continue;
         }
         let step = context.step();
-        let lookup = way::lookup(context, settings, notification, &step);
-        match check(notification, &lookup) {
-            Ok(unseen) => checked
-                .warnings
-                .extend(unseen.iter().map(|unseen| format!("{section}: {unseen}"))),
-            Err(error) => {
-                let failure = Failure::of(&error);
-                if let Kind::Interrupted(_) = failure.kind {
-                    return Err(error);
-                }
-                let fault = context.runner.masked(&reason(&failure));
-                let config = settings.config.display();
-                checked.faults.push(format!("{config}: {section}: {fault}"));
-            }
+        let mut findings = Findings {
+            lookup: &way::lookup(context, settings, notification, &step),
+            faults: Vec::new(),
+            unseen: Vec::new(),
+        };
+        findings.check(notification)?;
+        let unseen = findings.unseen.iter();
+        checked
+            .warnings
+            .extend(unseen.map(|unseen| format!("{section}: {unseen}")));
+        let config = settings.config.display();
+        for fault in &findings.faults {
+            let fault = context.runner.masked(fault);
+            checked.faults.push(format!("{config}: {section}: {fault}"));
         }
     }
     Ok(checked)
 }
 
-/// Checks one notification. Returns the secrets that cannot be read here.
-fn check(notification: &Notification, lookup: &Lookup<'_>) -> Result<Vec<String>> {
-    way::require_built(notification)?;
-    let (mut is_complete, mut unseen) = (true, Vec::new());
-    for written in notification.secrets() {
+/// The findings about one notification. Each check is made, even if a secret that another one needs cannot be read here.
+struct Findings<'a> {
+    lookup: &'a Lookup<'a>,
+    /// The faults.
+    faults: Vec<String>,
+    /// The secrets that cannot be read here.
+    unseen: Vec<String>,
+}
+
+impl Findings<'_> {
+    fn check(&mut self, notification: &Notification) -> Result<()> {
+        let built = way::require_built(notification);
+        if self.note(built.map_err(Into::into))?.is_none() {
+            return Ok(());
+        }
+        #[cfg(feature = "notify")]
+        match &notification.way {
+            Way::Web(web) => self.check_web(web),
+            Way::Email(email) => self.check_mail(email),
+            Way::Command(_) => Ok(()),
+        }
+        #[cfg(not(feature = "notify"))]
+        for secret in notification.secrets() {
+            self.value(secret)?;
+        }
+        #[cfg(not(feature = "notify"))]
+        Ok(())
+    }
+
+    #[cfg(feature = "notify")]
+    fn check_web(&mut self, web: &Web) -> Result<()> {
+        let url = self.value(&web.url)?;
+        for secret in web.token.iter().chain(web.headers.values()) {
+            self.value(secret)?;
+        }
+        let ca_file = self.lookup.path(web.ca_file.as_deref());
+        self.note(web::check_authorities(ca_file.as_deref()))?;
+        let address = match url {
+            Some(url) => self.note(http::address(&url).map_err(Into::into))?,
+            None => None,
+        };
+        let proxy = match &web.proxy {
+            Some(written) => match self.value(written)? {
+                Some(proxy) => Some(proxy),
+                // The variables do not count.
+                None => return Ok(()),
+            },
+            None => None,
+        };
+        let environment = self.lookup.environment;
+        let checked = web::check_proxy(address.as_ref(), proxy.as_ref(), environment);
+        self.note(checked).map(drop)
+    }
+
+    #[cfg(feature = "notify")]
+    fn check_mail(&mut self, mail: &Email) -> Result<()> {
+        if let Some(password) = &mail.password {
+            self.value(password)?;
+        }
+        let ca_file = self.lookup.path(mail.ca_file.as_deref());
+        self.note(email::check_authorities(ca_file.as_deref()))?;
+        self.note(email::addresses(mail).map_err(Into::into))
+            .map(drop)
+    }
+
+    /// Returns the value of a secret if it can be read here without a command.
+    fn value(&mut self, written: &WrittenSecret) -> Result<Option<Secret>> {
         if !written.is_at_hand() {
-            is_complete = false;
+            return Ok(None);
         }
-        // One that stands in the configuration itself is read below.
-        if !written.is_at_hand() || !written.is_elsewhere() {
-            continue;
-        }
-        match lookup.find(written) {
-            Ok(value) => drop(secret::read(written, &value)?),
+        match self.lookup.find(written) {
+            Ok(value) => self.note(read_required(written, &value).map_err(Into::into)),
             Err(error) => {
-                is_complete = false;
-                unseen.push(format!("{error:#}"));
+                self.unseen.push(format!("{error:#}"));
+                Ok(None)
             }
         }
     }
-    if is_complete {
-        look_at_way(notification, lookup)?;
-    }
-    Ok(unseen)
-}
 
-#[cfg(feature = "notify")]
-fn look_at_way(notification: &Notification, lookup: &Lookup<'_>) -> Result<()> {
-    match &notification.way {
-        Way::Web(web) => WebWay::resolve(web, lookup)?.look_over(lookup),
-        Way::Email(email) => MailWay::resolve(email, lookup)?.look_over(),
-        Way::Command(_) => Ok(()),
-    }
-}
-
-#[cfg(not(feature = "notify"))]
-fn look_at_way(notification: &Notification, _lookup: &Lookup<'_>) -> Result<()> {
-    match &notification.way {
-        Way::Web(_) | Way::Email(_) | Way::Command(_) => Ok(()),
+    /// Returns the result of a check that held, and notes the fault of another one. Fails if the check was interrupted.
+    fn note<T>(&mut self, checked: Result<T>) -> Result<Option<T>> {
+        match checked {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                let failure = Failure::of(&error);
+                if let Kind::Interrupted(_) = failure.kind {
+                    return Err(error);
+                }
+                self.faults.push(reason(&failure));
+                Ok(None)
+            }
+        }
     }
 }

@@ -239,7 +239,7 @@ mod tests {
 
     impl Drop for Lingering {
         fn drop(&mut self) {
-            drop(self.0.recv());
+            assert_eq!(self.0.recv(), Err(mpsc::RecvError));
         }
     }
 

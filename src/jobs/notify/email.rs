@@ -1,6 +1,9 @@
 //! Notifications by mail: the message, and its way to the server of the configuration.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use anyhow::Result;
 use lettre::{
@@ -78,9 +81,7 @@ struct MailFault {
 impl MailWay {
     /// Resolves the password, and reads the addresses.
     pub fn resolve(email: &Email, lookup: &Lookup<'_>) -> Result<MailWay> {
-        let from = mailbox("from", &email.from)?;
-        let to = email.to.iter().map(|to| mailbox("to", to));
-        let to = to.collect::<Result<Vec<_>, _>>()?;
+        let (from, to) = addresses(email)?;
         let login = match (&email.user, &email.password) {
             (Some(user), Some(password)) => Some((user.clone(), lookup.resolve(password)?)),
             _ => None,
@@ -98,13 +99,8 @@ impl MailWay {
             login,
             from,
             to,
-            ca_file: ca_file(email.ca_file.as_deref(), lookup),
+            ca_file: lookup.path(email.ca_file.as_deref()),
         })
-    }
-
-    /// Checks all that can be checked without a connection.
-    pub fn look_over(&self) -> Result<()> {
-        authorities::look_over(self.ca_file.as_deref(), parse)
     }
 
     /// Makes the mail of a message.
@@ -309,6 +305,17 @@ impl ReadyMail {
             },
         }
     }
+}
+
+/// Checks the file of authorities, without a connection.
+pub fn check_authorities(ca_file: Option<&Path>) -> Result<()> {
+    authorities::look_over(ca_file, parse)
+}
+
+/// Reads the sender and the recipients of a mail.
+pub fn addresses(email: &Email) -> Result<(Mailbox, Vec<Mailbox>), Failure> {
+    let to = email.to.iter().map(|to| mailbox("to", to));
+    Ok((mailbox("from", &email.from)?, to.collect::<Result<_, _>>()?))
 }
 
 /// Reads an address.

@@ -1,15 +1,12 @@
 //! Notifications over HTTP: the request of each service, and its retries.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
-    fitted::{fitted, shortened},
 use serde_json::{Value, json};
 
 use super::{
+    fitted::{fitted, shortened},
     limit::Limit,
     message::Message,
     tries::{Tries, rest},
@@ -20,7 +17,6 @@ use crate::{
         notify::{Web, WebService},
         secret::Lookup,
     },
-    disk::folder_of,
     error::{Failure, Kind},
     model::{
         occasion::Occasion,
@@ -33,13 +29,13 @@ use crate::{
     work::shell::Runner,
 };
 
-/// The longest text of ntfy in bytes: of 4,096 bytes and more it makes a file (ntfy's documentation, "Limitations").
-/// Healthchecks keeps as much and more.
-const MOST_OF_TEXT: usize = 4000;
 /// The longest content of Discord (Discord's documentation, "Execute Webhook"), with some room for its own count.
 const MOST_OF_DISCORD: usize = 1900;
 /// The longest text of Slack that it shows whole.
 const MOST_OF_SLACK: usize = 3900;
+/// The longest text of ntfy in bytes: of 4,096 bytes and more it makes a file (ntfy's documentation, "Limitations").
+/// Healthchecks keeps as much and more.
+const MOST_OF_TEXT: usize = 4000;
 /// The longest quotation of a server's words, in characters.
 const MOST_QUOTED: usize = 160;
 
@@ -83,17 +79,10 @@ impl WebWay {
             headers,
             priority: web.priority,
             tags: web.tags.clone(),
-            ca_file: ca_file(web.ca_file.as_deref(), lookup),
+            ca_file: lookup.path(web.ca_file.as_deref()),
             proxy: proxy.transpose()?,
         })
     }
-
-    /// Checks all that can be checked without a request.
-    pub fn look_over(&self, lookup: &Lookup<'_>) -> Result<()> {
-        let (ca_file, proxy) = (self.ca_file.as_deref(), self.proxy.as_ref());
-        web::look_over(&self.address, ca_file, proxy, lookup.environment)
-    }
-        let letters = |text: &str| text.chars().count();
 
     /// Makes the client of the service, which waits for a connection at most `patience`.
     pub fn client(&self, lookup: &Lookup<'_>, patience: Duration) -> Result<WebClient> {
@@ -104,6 +93,7 @@ impl WebWay {
     /// Returns the request that sends a message.
     pub fn request(&self, message: &Message) -> WebRequest {
         let words = &message.words;
+        let letters = |text: &str| text.chars().count();
         let mut headers = self.headers.clone();
         let plain = |name: &str, value: &str| (name.to_owned(), Secret::new(value));
         let mut address = self.address.clone();
@@ -149,16 +139,16 @@ impl WebWay {
                 headers.push(plain("Tags", &self.tags(message).join(",")));
             }
             WebService::Healthchecks => address = ping(&address, message),
-            reads: match self.service {
-                WebService::Healthchecks => Reads::Successes,
-                _ => Reads::Refusals,
-            },
             _ => {}
         }
         WebRequest {
             address,
             headers,
             body: Some(body.into_bytes()),
+            reads: match self.service {
+                WebService::Healthchecks => Reads::Successes,
+                _ => Reads::Refusals,
+            },
         }
     }
 
@@ -206,11 +196,6 @@ pub fn address(url: &Secret) -> Result<WebAddress, Failure> {
     WebAddress::parse(url.reveal()).map_err(refuse)
 }
 
-/// Returns the file of authorities; it is relative to the configuration.
-pub fn ca_file(written: Option<&Path>, lookup: &Lookup<'_>) -> Option<PathBuf> {
-    Some(folder_of(lookup.config).join(written?))
-}
-
 /// Sends a request, until it succeeds, the tries are used up, or the time is over. The error holds no secret.
 ///
 /// The first answer may take all of the time. A request that had no answer in time is not repeated: the message may have
@@ -246,6 +231,17 @@ pub fn send(
                 Some(asked) if asked == pause => {
                     let seconds = asked.as_secs();
                     format!(
+                        "{}; it asks for a pause of {seconds} s, which `timeout` does not permit",
+                        fault.what
+                    )
+                }
+                _ => text,
+            });
+        }
+        count += 1;
+    }
+}
+
 /// Explains a success by which Healthchecks says that it did not take the ping (its documentation, "Pinging API").
 fn lost_ping(client: &WebClient, answer: &WebAnswer) -> Option<WebFault> {
     let text = answer.text.to_ascii_lowercase();
@@ -262,17 +258,6 @@ fn lost_ping(client: &WebClient, answer: &WebAnswer) -> Option<WebFault> {
         hint: hint.to_owned(),
         may_pass: false,
     })
-}
-
-                        "{}; it asks for a pause of {seconds} s, which `timeout` does not permit",
-                        fault.what
-                    )
-                }
-                _ => text,
-            });
-        }
-        count += 1;
-    }
 }
 
 /// Explains an answer that is not a success.
@@ -308,9 +293,14 @@ fn refusal(
     }
     let words = masks.masked(answer.text.as_bytes());
     let words = quoted(&String::from_utf8_lossy(&words));
+    // A proxy that does not reach the server answers itself.
+    let by = match status {
+        502..=504 => client.answering(),
+        _ => shown,
+    };
     let what = match words.is_empty() {
-        true => format!("{shown} answers with status {status}"),
-        false => format!("{shown} answers with status {status}: {words}"),
+        true => format!("{by} answers with status {status}"),
+        false => format!("{by} answers with status {status}: {words}"),
     };
     match status {
         408 | 429 | 500.. => fault(what, "try again later, or look at the service", true),
@@ -349,13 +339,13 @@ fn quoted(text: &str) -> String {
 fn for_slack(text: &str) -> String {
     let text = text.replace('&', "&amp;");
     text.replace('<', "&lt;").replace('>', "&gt;")
-    let below = |segment: &str| address.below(segment).with("rid", &record.run_id);
 }
 
 /// Returns the address of the ping: `/start` when a run begins, `/EXITCODE` if it did not end well, and `/log` for what
 /// says nothing about the backups.
 fn ping(address: &WebAddress, message: &Message) -> WebAddress {
     let record = &message.record;
+    let below = |segment: &str| address.below(segment).with("rid", &record.run_id);
     let code = match message.occasion {
         Occasion::Start => return below("start"),
         Occasion::Test => return below("log"),

@@ -22,7 +22,7 @@ mod way;
 mod words;
 
 pub use self::{
-    check::{Checked, look_over},
+    check::{Checked, check},
     delivery::{NotificationOutcome, require_built, send, send_to},
     trial::{NotifyReport, try_out},
 };
