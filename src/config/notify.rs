@@ -49,7 +49,7 @@ const SECRET_NAMES: [&str; 8] = [
 /// A notification as the file describes it; secrets are not resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// Its name in messages and in the history.
+    /// Its name in messages, and in `told` of the history.
     pub name: String,
     /// The way on which it goes.
     pub way: Way,
