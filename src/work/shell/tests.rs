@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::*;
+use super::{output::MOST_LINES, *};
 
 fn go(_: u64) -> Result<()> {
     Ok(())
