@@ -19,8 +19,8 @@ use std::{
 use anyhow::{Result, ensure};
 use hookshot::verbs::{
     self, ArchiveInput, ArchiveOutput, Choices, Context, Elsewhere, Event, Events, ExportRequest,
-    Failure, ImportRequest, Kind, ListRequest, PruneMode, PruneRequest, Receiver, Settings,
-    VerifyDepth,
+    Failure, ImportRequest, Kind, ListRequest, PruneMode, PruneRequest, Receiver, SealedFor,
+    Settings, VerifyDepth,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
 
     // Each run has a context of its own.
     let yesterday = context(now - DAY, &folder)?;
-    let to = || vec![ArchiveOutput::Path(archives.clone())];
+    let to = || vec![ArchiveOutput::Path(archives.clone(), SealedFor::Shared)];
     let report = verbs::export(&yesterday, &choices, ExportRequest::new(to()))?;
     println!("exported {} entries yesterday", report.files);
     fs::write(notes.join("second"), "another note\n")?;

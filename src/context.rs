@@ -8,6 +8,7 @@ use semver::Version;
 
 use crate::{
     archive::scratch::ScratchFolders,
+    crypt::Keys,
     disk::{life::Signs, tree::Privilege},
     model::{limits::UNLISTED_FILES, retention::Zone},
     source::behavior::SourceContext,
@@ -54,6 +55,8 @@ pub struct Context {
     pub unlisted_files: u64,
     /// The request to stop.
     pub stop: Stop,
+    /// The private keys that open sealed archives.
+    pub keys: Keys,
     /// The runner of the user's commands.
     pub runner: Runner,
     /// The receiver of our events.
@@ -84,6 +87,7 @@ impl Context {
             threads: Threads::available(),
             unlisted_files: UNLISTED_FILES,
             stop: Stop::default(),
+            keys: Keys::default(),
             runner: Runner::default(),
             events: Events::default(),
         })

@@ -24,6 +24,10 @@ fn main() -> ExitCode {
             secrets: variable("HOOKSHOT_SECRETS"),
             data_dir: variable("HOOKSHOT_DATA_DIR"),
             to: std::env::var_os("HOOKSHOT_TO"),
+            identities: variable("HOOKSHOT_IDENTITY")
+                .filter(|path| !path.as_os_str().is_empty())
+                .into_iter()
+                .collect(),
             ..Choices::default()
         },
         variables: std::env::vars_os()

@@ -50,7 +50,7 @@ pub use crate::{
         destination::ReadBack,
         each::{FailedDestination, Hosts},
         input::ArchiveInput,
-        output::ArchiveOutput,
+        output::{ArchiveOutput, SealedFor},
     },
     config::{Choices, Settings, elsewhere::Elsewhere},
     context::Context,

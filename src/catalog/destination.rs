@@ -1,13 +1,20 @@
 //! Destinations of archives: the configured ones, and those at an address of the command line.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 
 use super::{repository::Repository, tar_store::TarStore};
 use crate::{
-    config::{Settings, destinations, elsewhere::tidy, retention::Retention, secret},
+    config::{
+        Settings, destinations,
+        elsewhere::tidy,
+        encryption::{DestinationEncryption, EncryptionSettings},
+        retention::Retention,
+        secret,
+    },
     context::Context,
+    crypt::Recipients,
     disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
     model::written::{escaped, percent_encoded},
@@ -33,6 +40,8 @@ pub struct Destination {
     pub store: Arc<dyn Store>,
     /// Its archives.
     pub repository: Arc<dyn Repository>,
+    /// The encryption of its archives.
+    pub encryption: EncryptionSettings,
     /// The rules that say which archives it keeps.
     pub retention: Retention,
     mounted: bool,
@@ -103,8 +112,14 @@ impl Destination {
                 store.clone(),
                 shown,
                 is_here,
+                context.keys.clone(),
                 context.events.clone(),
             )),
+            encryption: match written.encryption {
+                DestinationEncryption::Shared => settings.schema.encryption.clone(),
+                DestinationEncryption::Off => EncryptionSettings::default(),
+                DestinationEncryption::Own(own) => own,
+            },
             address: written.address,
             store,
             retention: written.retention.unwrap_or(settings.schema.retention),
@@ -185,6 +200,11 @@ impl Destination {
         }
     }
 
+    /// Returns the recipients for whom archives there are sealed; `None` if they are not.
+    pub fn recipients(&self, context: &Context, settings: &Settings) -> Result<Option<Recipients>> {
+        recipients(context, settings, &self.encryption)
+    }
+
     /// Returns `@NAME`, or the address, for messages.
     pub fn shown(&self) -> String {
         self.repository.shown()
@@ -213,6 +233,22 @@ impl Destination {
             _ => None,
         }
     }
+}
+
+/// Returns the recipients that `encryption` names; `None` if archives are not sealed.
+pub fn recipients(
+    context: &Context,
+    settings: &Settings,
+    encryption: &EncryptionSettings,
+) -> Result<Option<Recipients>> {
+    let advance = context.step();
+    encryption.resolve(&secret::Lookup {
+        config: &settings.config,
+        environment: &context.environment,
+        runner: &context.runner,
+        limit: Duration::from_secs(60),
+        advance: &advance,
+    })
 }
 
 /// Returns the location of an archive in a folder, with the name percent-encoded as the folder is.

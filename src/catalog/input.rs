@@ -14,7 +14,11 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use super::{counted::Counted, repository::Repository};
+use super::{
+    counted::Counted,
+    opening::{opened_at, opened_file, opened_stream},
+    repository::Repository,
+};
 use crate::{
     archive::{
         Input, Sink, Verified, read,
@@ -206,8 +210,9 @@ impl ArchiveInput {
                     return Ok(None);
                 }
                 context.begin(what, None);
+                let source = opened_at(&context.keys, &self.shown(), Arc::new(file))?;
                 select(
-                    &context.watch(&file),
+                    &context.watch(&*source),
                     names,
                     &context.scratch_folders(),
                     sink,
@@ -257,9 +262,10 @@ impl ArchiveInput {
                     return Err(nothing_came().into());
                 }
                 let stdin = io::Cursor::new(first).chain(stdin);
+                let stdin = opened_stream(&context.keys, "-", stdin)?;
                 read(
                     "-",
-                    Input::Stream(Box::new(stdin), context.scratch_folders()),
+                    Input::Stream(stdin, context.scratch_folders()),
                     context.threads,
                     sink,
                 )
@@ -268,23 +274,24 @@ impl ArchiveInput {
                 let mut file = file.try_clone()?;
                 file.rewind()?;
                 context.begin(what, Some(file.metadata()?.len()));
-                let input =
-                    Input::Seekable(Box::new(context.watch(file)), context.scratch_folders());
+                let file = opened_file(&context.keys, "-", context.watch(file))?;
+                let input = Input::Seekable(file, context.scratch_folders());
                 read("-", input, context.threads, sink)
             }
             ArchiveInput::File(path) => {
                 let file = open_archive(path)?;
                 let metadata = file.metadata()?;
                 context.begin(what, Some(metadata.len()));
+                let (keys, shown) = (&context.keys, self.shown());
                 let input: Input = if metadata.is_file() {
-                    Input::Seekable(Box::new(context.watch(file)), context.scratch_folders())
+                    let file = opened_file(keys, &shown, context.watch(file))?;
+                    Input::Seekable(file, context.scratch_folders())
                 } else {
-                    Input::Stream(
-                        Box::new(context.watch(Patient::new(file, &context.stop))),
-                        context.scratch_folders(),
-                    )
+                    let stream = context.watch(Patient::new(file, &context.stop));
+                    let stream = opened_stream(keys, &shown, stream)?;
+                    Input::Stream(stream, context.scratch_folders())
                 };
-                read(&self.shown(), input, context.threads, sink)
+                read(&shown, input, context.threads, sink)
             }
             ArchiveInput::Stored(kept) => kept.repository.read(context, what, kept.name(), sink),
         }

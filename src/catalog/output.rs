@@ -4,12 +4,13 @@ use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
 
-use super::repository::Repository;
+use super::{outgoing::Outgoing, repository::Repository};
 use crate::{
     context::Context,
+    crypt::{Recipients, header::sealed_bytes},
     error::{Failure, Kind},
-    model::archive_name::{ArchiveName, MOST_NUMBER},
-    store::{Upload, is_taken},
+    model::archive_name::{ArchiveName, Ending, MOST_NUMBER},
+    store::is_taken,
     work::events::CatalogEvent,
 };
 
@@ -18,11 +19,20 @@ pub enum ArchiveOutput {
     /// Standard output.
     Stdout,
     /// A file, or a folder in which it gets its default name.
-    Path(PathBuf),
+    Path(PathBuf, SealedFor),
     /// A repository, under this name or its default one.
     Stored(UploadSlot),
     /// A destination that cannot be used, and the reason.
     Unusable(String, Failure),
+}
+
+/// For whom the archive at an output is sealed.
+#[derive(Clone)]
+pub enum SealedFor {
+    /// For those of `[backup.encryption]`.
+    Shared,
+    /// For these; `None` if it is not sealed.
+    These(Option<Recipients>),
 }
 
 /// A destination and a name in it, for an archive that is to be uploaded.
@@ -32,16 +42,39 @@ pub struct UploadSlot {
     pub repository: Arc<dyn Repository>,
     /// The name in it. Without one, the upload gets the first of the default names that is free.
     pub name: Option<String>,
+    /// The recipients for whom it is sealed; `None` if it is not.
+    pub seal: Option<Recipients>,
 }
 
 impl UploadSlot {
     /// Returns destination and name, for messages and reports. `default` is the archive's default name.
     pub fn shown(&self, default: &ArchiveName) -> String {
-        self.shown_as(self.name.as_deref().unwrap_or(&default.file_name(0)))
+        let default = default.file_name(0, ending(self.seal.as_ref()));
+        self.shown_as(self.name.as_deref().unwrap_or(&default))
     }
 
     fn shown_as(&self, name: &str) -> String {
         format!("{}/{name}", self.repository.shown())
+    }
+
+    /// Begins an upload of `bytes` bytes under this name, if there is room.
+    pub fn put(&self, context: &Context, name: &str, bytes: u64) -> Result<Outgoing> {
+        let most = self
+            .seal
+            .as_ref()
+            .map_or(bytes, |seal| sealed_bytes(bytes, seal.count()));
+        match self.repository.require_room(bytes) {
+            Err(error)
+                if matches!(Failure::of(&error).kind, Kind::Space | Kind::Interrupted(_)) =>
+            {
+                return Err(error);
+            }
+            // The upload itself reports any other error.
+            _ => {}
+        }
+        let upload = self.repository.put(name, bytes..=most, &context.maker())?;
+        let seal = self.seal.clone();
+        Ok(Outgoing { upload, seal })
     }
 
     /// Removes the leftovers of dead uploads, then begins an upload of a size in `bytes`. Returns the full name for
@@ -51,8 +84,12 @@ impl UploadSlot {
         context: &Context,
         default: &ArchiveName,
         bytes: RangeInclusive<u64>,
-    ) -> (String, Result<Box<dyn Upload>>) {
+    ) -> (String, Result<Outgoing>) {
         let maker = context.maker();
+        let bytes = match &self.seal {
+            None => bytes,
+            Some(seal) => *bytes.start()..=sealed_bytes(*bytes.end(), seal.count()),
+        };
         match self.repository.sweep(&maker) {
             Ok(swept) => {
                 for archive in swept {
@@ -81,7 +118,8 @@ impl UploadSlot {
         let mut number = 0;
         loop {
             let name = self.name.clone();
-            let name = name.unwrap_or_else(|| default.file_name(number));
+            let name =
+                name.unwrap_or_else(|| default.file_name(number, ending(self.seal.as_ref())));
             let begun = self.repository.put(&name, bytes.clone(), &maker);
             // Two archives of the same second get two names.
             let is_taken = |error| {
@@ -92,7 +130,36 @@ impl UploadSlot {
                 number += 1;
                 continue;
             }
-            return (self.shown_as(&name), begun);
+            let seal = self.seal.clone();
+            let outgoing = begun.map(|upload| Outgoing { upload, seal });
+            return (self.shown_as(&name), outgoing);
         }
     }
+}
+
+/// Returns the ending of the name of an archive that is sealed for `recipients`, or is not sealed.
+pub fn ending(recipients: Option<&Recipients>) -> Ending {
+    match recipients {
+        Some(_) => Ending::Sealed,
+        None => Ending::Plain,
+    }
+}
+
+/// Refuses a name whose ending says something else than what is written: programs and people go by it.
+///
+/// Errors: [`Kind::Usage`].
+pub fn require_ending(name: &str, recipients: Option<&Recipients>) -> Result<(), Failure> {
+    let (message, hint) = match (Ending::of_file(name), recipients) {
+        (Some(Ending::Plain), Some(_)) => (
+            format!("{name} is the name of an archive that is not sealed, and this one is sealed"),
+            format!("name it {name}.age, or give --no-encrypt"),
+        ),
+        (Some(Ending::Sealed), None) => (
+            format!("{name} is the name of a sealed archive, and this one is not sealed"),
+            "write recipients under [backup.encryption], give --recipient, or leave out .age"
+                .to_owned(),
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Kind::Usage, message).hint(hint))
 }

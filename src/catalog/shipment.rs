@@ -8,11 +8,11 @@
 //! ```
 //!
 //! No destination gives the archive its name before all of it is verified: by a reader, or by the digest
-//! of an archive that was verified before. If a destination fails, the others continue. Memory: a few pieces for each
+//! of an archive that was verified before. An upload may seal the archive on its way ([`Outgoing`]). If a destination fails, the others continue. Memory: a few pieces for each
 //! destination, beside the buffers of the upload itself.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Write},
     mem,
     sync::{
         Arc,
@@ -23,6 +23,11 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::{
+    opening::opened_stream,
+    outgoing::{Delivered, Outgoing},
+    pipe::{AHEAD, Pipe, joined},
+};
 use crate::context::Context;
 use crate::{
     archive::{
@@ -35,11 +40,7 @@ use crate::{
         digest::{Digest, Hashing},
         limits::BUFFER_BYTES,
     },
-    store::{Proof, Upload},
 };
-
-/// The number of pieces of [`BUFFER_BYTES`] that wait for each reader and each upload.
-const AHEAD: usize = 4;
 
 /// An archive that is being written. If it is dropped before delivery, no destination keeps any of it.
 #[must_use = "nothing arrives before it is proven and delivered"]
@@ -64,8 +65,8 @@ pub struct Proven {
 pub struct Arrival {
     /// The destination, for messages.
     pub place: String,
-    /// The proof that it holds the archive, or the reason why it does not.
-    pub result: Result<Proof>,
+    /// The file that it holds, or the reason why it has none.
+    pub result: Result<Delivered>,
 }
 
 impl Shipment {
@@ -74,7 +75,7 @@ impl Shipment {
     pub fn begin(
         context: &Context,
         shown: &str,
-        uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
+        uploads: impl IntoIterator<Item = (String, Result<Outgoing>)>,
     ) -> Result<Shipment> {
         Shipment::verified_by(
             Verification::ByReader(Verifier::open(context, shown)?),
@@ -85,14 +86,21 @@ impl Shipment {
     /// Begins to send an archive that was verified before, and whose digest is therefore known.
     pub fn of_known(
         digest: Digest,
-        uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
+        uploads: impl IntoIterator<Item = (String, Result<Outgoing>)>,
     ) -> Result<Shipment> {
         Shipment::verified_by(Verification::ByDigest(digest), uploads)
     }
 
+    /// Begins to send a sealed archive that no key opens: only its arrival is proven.
+    pub fn unopened(
+        uploads: impl IntoIterator<Item = (String, Result<Outgoing>)>,
+    ) -> Result<Shipment> {
+        Shipment::verified_by(Verification::Outside, uploads)
+    }
+
     fn verified_by(
         verification: Verification,
-        uploads: impl IntoIterator<Item = (String, Result<Box<dyn Upload>>)>,
+        uploads: impl IntoIterator<Item = (String, Result<Outgoing>)>,
     ) -> Result<Shipment> {
         let uploads = uploads
             .into_iter()
@@ -115,6 +123,7 @@ impl Shipment {
         let verified = match &mut self.verification {
             Verification::ByReader(verifier) => Some(verifier.close()?),
             Verification::ByDigest(known) if *known == digest => None,
+            Verification::Outside => None,
             Verification::ByDigest(_) => {
                 let message = "its bytes changed after it was verified";
                 return Err(Failure::new(Kind::Unproven, message).into());
@@ -187,7 +196,7 @@ impl Write for Shipment {
 }
 
 impl Proven {
-    /// Returns the result of the verification; `None` if the digest was known before.
+    /// Returns the result of the verification; `None` if the digest was known before, or if no key opens the archive.
     pub fn verified(&self) -> Option<&Verified> {
         self.verified.as_ref()
     }
@@ -216,7 +225,7 @@ impl Proven {
 struct UploadThread {
     place: String,
     steps: Option<SyncSender<UploadStep>>,
-    work: Option<JoinHandle<Result<Proof>>>,
+    work: Option<JoinHandle<Result<Delivered>>>,
     failure: Option<anyhow::Error>,
 }
 
@@ -226,7 +235,7 @@ enum UploadStep {
 }
 
 impl UploadThread {
-    fn begin(place: String, upload: Result<Box<dyn Upload>>) -> UploadThread {
+    fn begin(place: String, upload: Result<Outgoing>) -> UploadThread {
         let begun = upload.and_then(|upload| {
             let (steps, taken) = sync_channel(AHEAD);
             let thread = thread::Builder::new().name("upload".to_owned());
@@ -261,7 +270,7 @@ impl UploadThread {
     }
 
     /// Waits for the end of the thread.
-    fn end(&mut self) -> Option<Result<Proof>> {
+    fn end(&mut self) -> Option<Result<Delivered>> {
         self.steps = None;
         Some(joined(self.work.take()?))
     }
@@ -286,7 +295,8 @@ impl Drop for UploadThread {
     }
 }
 
-fn carry(mut upload: Box<dyn Upload>, steps: Receiver<UploadStep>) -> Result<Proof> {
+fn carry(outgoing: Outgoing, steps: Receiver<UploadStep>) -> Result<Delivered> {
+    let mut upload = outgoing.begin()?;
     for step in steps {
         match step {
             UploadStep::Piece(piece) => upload.write_all(&piece)?,
@@ -300,17 +310,14 @@ fn given_up() -> anyhow::Error {
     anyhow!("it was cancelled before its end")
 }
 
-fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {
-    work.join()
-        .unwrap_or_else(|_| Err(anyhow!("a thread failed; this is a defect of hookshot")))
-}
-
 /// The check that an archive is good.
 enum Verification {
     /// A reader finds no fault in it.
     ByReader(Verifier),
     /// The archive must have this digest, which is that of a good archive.
     ByDigest(Digest),
+    /// None: what the archive holds is not seen.
+    Outside,
 }
 
 /// A thread that reads and verifies the archive as any reader would.
@@ -325,14 +332,11 @@ impl Verifier {
     fn open(context: &Context, shown: &str) -> Result<Verifier> {
         let (pieces, taken) = sync_channel(AHEAD);
         let (name, scratch, threads) = (shown.to_owned(), context.scratch.clone(), context.threads);
+        let keys = context.keys.clone();
         let thread = thread::Builder::new().name("verifier".to_owned());
         let work = thread.spawn(move || {
-            let stream = Pipe {
-                pieces: taken,
-                piece: Arc::default(),
-                used: 0,
-            };
-            let input = Input::Stream(Box::new(stream), scratch.into());
+            let stream = opened_stream(&keys, &name, Pipe::new(taken))?;
+            let input = Input::Stream(stream, scratch.into());
             read(&name, input, threads, &mut Discard)
         });
         Ok(Verifier {
@@ -377,27 +381,6 @@ impl Drop for Verifier {
         if let Some(work) = self.work.take() {
             drop(work.join());
         }
-    }
-}
-
-/// The pieces of a shipment as a reader; it ends when no sender is left.
-struct Pipe {
-    pieces: Receiver<Arc<Vec<u8>>>,
-    piece: Arc<Vec<u8>>,
-    used: usize,
-}
-
-impl Read for Pipe {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.used == self.piece.len() {
-            match self.pieces.recv() {
-                Ok(piece) => (self.piece, self.used) = (piece, 0),
-                Err(_) => return Ok(0),
-            }
-        }
-        let count = (&self.piece[self.used..]).read(buffer)?;
-        self.used += count;
-        Ok(count)
     }
 }
 

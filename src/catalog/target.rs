@@ -18,7 +18,7 @@ use anyhow::Result;
 use super::{
     destination::{Destination, ReadBack},
     input::{ArchiveInput, Candidates},
-    output::{ArchiveOutput, UploadSlot},
+    output::{ArchiveOutput, SealedFor, UploadSlot},
 };
 use crate::{
     config::Settings,
@@ -177,29 +177,34 @@ impl Target {
     ) -> Result<ArchiveOutput> {
         let word = match self {
             Target::Standard => return Ok(ArchiveOutput::Stdout),
-            Target::Path(path) => return Ok(ArchiveOutput::Path(path.clone())),
+            Target::Path(path) => return Ok(ArchiveOutput::Path(path.clone(), SealedFor::Shared)),
             Target::Named(name) => format!("@{name}"),
             Target::Url(url) => url.clone(),
         };
         let settings = settings()?;
-        let opened = || -> Result<(Destination, Option<String>)> {
+        let opened = || -> Result<_> {
             let (place, archive) = self.output_and_archive()?;
             let destination = place.open_with(context, settings, read_back)?;
-            Ok((destination, archive))
+            let seal = destination.recipients(context, settings)?;
+            Ok((destination, archive, seal))
         };
         let opened = opened();
-        if let Ok((destination, _)) = &opened {
+        if let Ok((destination, ..)) = &opened {
             destination.require_enabled()?;
         }
         match opened {
-            Ok((destination, name)) => Ok(match destination.ready() {
+            Ok((destination, name, seal)) => Ok(match destination.ready() {
                 // The disk is not there: the others still have their turn.
                 Err(error) => ArchiveOutput::Unusable(word, Failure::of(&error)),
                 Ok(destination) => match destination.folder() {
-                    Some(folder) => ArchiveOutput::Path(folder.join(name.unwrap_or_default())),
+                    Some(folder) => {
+                        let path = folder.join(name.unwrap_or_default());
+                        ArchiveOutput::Path(path, SealedFor::These(seal))
+                    }
                     None => ArchiveOutput::Stored(UploadSlot {
                         repository: destination.repository,
                         name,
+                        seal,
                     }),
                 },
             }),

@@ -26,6 +26,10 @@ pub struct GlobalArguments {
     /// Use the state.redb in this folder [env: HOOKSHOT_DATA_DIR] [default: [storage] data_dir, else /var/lib/hookshot]
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
+    /// Open sealed archives with the private keys in this file; may be given several times [env: HOOKSHOT_IDENTITY]
+    /// [default: `identity_file` under [backup.encryption]]
+    #[arg(long = "identity", value_name = "FILE", global = true)]
+    pub identities: Vec<PathBuf>,
     /// Use this many threads to compress and inflate [env: HOOKSHOT_THREADS] [default: one for each processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub threads: Option<u16>,
@@ -125,6 +129,10 @@ impl GlobalArguments {
             secrets: said(&self.secrets, &environment.secrets),
             data_dir: said(&self.data_dir, &environment.data_dir),
             to: environment.to.clone(),
+            identities: match self.identities.is_empty() {
+                true => environment.identities.clone(),
+                false => self.identities.clone(),
+            },
             ..Choices::default()
         }
     }

@@ -22,6 +22,7 @@ use super::{
     signals::{self, Hangup},
     terminal::{
         appearance::{Appearance, Surroundings},
+        passphrase,
         screen::Screen,
         streams::print,
     },
@@ -30,6 +31,7 @@ use super::{
     world::World,
 };
 use crate::{
+    catalog::keys::keys,
     error::{Failure, Kind},
     jobs::scheduled::ScheduledRun,
     machine::enter::{self, Need},
@@ -141,8 +143,12 @@ fn dispatch(
         return verb.run();
     }
     let choices = arguments.global.choices(&world.environment);
+    let clock = world.clock;
     let threads = arguments.global.threads();
     screen.watch(asked);
+    let ask = passphrase::asker(&screen, &stop);
+    let mut context = world.context(threads, stop, Events::new(LogLines::new(screen)))?;
+    context.keys = keys(&context, &choices, ask);
     let app = App {
         choices,
         settings: OnceCell::new(),
@@ -150,13 +156,13 @@ fn dispatch(
         is_quiet: arguments.global.quiet,
         is_verbose: arguments.global.verbose > 0,
         command,
-        clock: world.clock,
+        clock,
         wake: RefCell::new(match is_agent {
             true => Some(Wake::new(signals::wake()?, reload)?),
             false => None,
         }),
         job_options: arguments.global.for_jobs(),
-        context: world.context(threads, stop, Events::new(LogLines::new(screen)))?,
+        context,
     };
     if arguments.verb.needs_state() {
         has_processes()?;

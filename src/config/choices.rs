@@ -32,6 +32,8 @@ pub struct Choices {
     pub data_dir: Option<PathBuf>,
     /// The destinations in place of `[backup] to`, separated by commas or blanks.
     pub to: Option<OsString>,
+    /// The files of private keys that open archives.
+    pub identities: Vec<PathBuf>,
     /// The text of an archive's configuration file, if this machine has none.
     pub archived: Option<String>,
     /// The places to which an import puts things instead of those of the configuration.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use toml::Value;
 
 use super::{
+    encryption::{self, DestinationEncryption},
     foreign,
     reader::{Kinds, Section, did_you_mean},
     retention::{self, Retention},
@@ -34,6 +35,8 @@ pub struct DestinationSettings {
     pub address: Address,
     /// The options of its store, with secrets as they are written: values, or references.
     pub options: Options<WrittenSecret>,
+    /// The recipients of its archives.
+    pub encryption: DestinationEncryption,
     /// Its own retention, if it has one.
     pub retention: Option<Retention>,
     /// True if its folder has to lie on another mount than `/`.
@@ -54,6 +57,7 @@ impl DestinationSettings {
         DestinationSettings {
             options: Options::of(&address),
             address,
+            encryption: DestinationEncryption::Shared,
             retention: None,
             mounted: false,
             exists: false,
@@ -151,6 +155,7 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
         ..Transfer::default()
     };
     numbers(section, &mut transfer);
+    let encryption = encryption::of_destination(section);
     let retention = section.section("retention", retention::read);
     let every = section.timetable("every");
     let max_age = section.limit("max_age");
@@ -165,6 +170,7 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
     Some(DestinationSettings {
         address: with_login(section, address?, user, port),
         options: Options { transfer, own },
+        encryption,
         retention,
         mounted,
         exists,

@@ -16,7 +16,8 @@ const RATE: &str =
 const RETRIES: &str = "it is `retry_attempts`";
 const PARALLEL: &str = "it is `parallel_uploads`";
 const CHUNK: &str = "it is `chunk_size`, with a unit: \"8MiB\"";
-const ENCRYPTION: &str = "hookshot does not encrypt archives; a bucket can, by `sse`";
+const ENCRYPTION: &str =
+    "archives are sealed for the keys that `recipients` under [backup.encryption] names";
 const SCHEDULE: &str = "it is `backup` under [backup.schedule], such as \"02:00\", \"sun 03:00\", \"hourly\" or five \
     fields of cron; `hookshot timer install` and `hookshot agent` start it";
 const EVERY: &str = "it is `every`, such as \"sun 03:00\": this destination gets an archive then";
@@ -100,7 +101,7 @@ pub(super) const OF_STORES: [(&str, &str); 66] = [
 ];
 
 /// Keys of any destination, and what hookshot has instead.
-pub(super) const OF_DESTINATIONS: [(&str, &str); 29] = [
+pub(super) const OF_DESTINATIONS: [(&str, &str); 28] = [
     ("max_bandwidth", RATE),
     ("bandwidth", RATE),
     ("bwlimit", RATE),
@@ -123,7 +124,6 @@ pub(super) const OF_DESTINATIONS: [(&str, &str); 29] = [
     ("multipart_chunk_size", CHUNK),
     ("schedule", EVERY),
     ("interval", EVERY),
-    ("encryption", ENCRYPTION),
     ("encryption_key", ENCRYPTION),
     ("compression", COMPRESSION),
     ("compression_level", COMPRESSION),
@@ -136,7 +136,7 @@ pub(super) const OF_DESTINATIONS: [(&str, &str); 29] = [
 ];
 
 /// Keys under `[backup]`, and what hookshot has instead.
-pub(super) const OF_BACKUP: [(&str, &str); 33] = [
+pub(super) const OF_BACKUP: [(&str, &str); 32] = [
     ("provider", DESTINATION),
     ("bucket", DESTINATION),
     ("repository", DESTINATION),
@@ -161,7 +161,6 @@ pub(super) const OF_BACKUP: [(&str, &str); 33] = [
     ("daily", SCHEDULE),
     ("weekly", SCHEDULE),
     ("monthly", SCHEDULE),
-    ("encryption", ENCRYPTION),
     ("encryption_key", ENCRYPTION),
     ("compression", COMPRESSION),
     ("compression_level", COMPRESSION),

@@ -8,6 +8,7 @@ mod choices;
 pub mod delivery;
 pub mod destinations;
 pub mod elsewhere;
+pub mod encryption;
 mod foreign;
 pub mod globs;
 pub mod health;

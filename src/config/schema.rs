@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::{
     delivery::{self, Delivery},
     destinations::{self, DestinationSettings},
+    encryption::{self, DestinationEncryption, EncryptionSettings},
     foreign,
     health::{self, HealthSettings},
     hooks::{self, COMMAND_TIMEOUT, Hook},
@@ -63,6 +64,8 @@ pub struct Schema {
     pub tags: BTreeMap<String, String>,
     /// `[backup.destinations.NAME]`: the destinations of archives.
     pub destinations: BTreeMap<String, DestinationSettings>,
+    /// `[backup.encryption]`: the recipients of archives, and the keys that open them.
+    pub encryption: EncryptionSettings,
     /// `[backup.retention]`: the policy of destinations without one of their own.
     pub retention: Retention,
     /// `[[backup.sources]]`: the parts of the state; `None` if it is that of a hookshot service.
@@ -131,7 +134,11 @@ impl Schema {
         };
         for destination in self.destinations.values() {
             destination.options.secrets().iter().for_each(add);
+            if let DestinationEncryption::Own(own) = &destination.encryption {
+                own.passphrase.iter().for_each(add);
+            }
         }
+        self.encryption.passphrase.iter().for_each(add);
         for notification in &self.notify {
             notification.secrets().into_iter().for_each(add);
         }
@@ -177,6 +184,7 @@ impl Schema {
             compact,
             tags,
             destinations,
+            encryption,
             retention,
             sources,
             include_config,
@@ -308,6 +316,7 @@ fn backup(section: &Section<'_>) -> Schema {
         sources: sources_section::read(section),
         include_config: section.flag("include_config").unwrap_or(true),
         destinations,
+        encryption: (section.section("encryption", encryption::read)).unwrap_or_default(),
         retention: retention.unwrap_or_default(),
         to,
         exclude,

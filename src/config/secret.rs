@@ -248,7 +248,7 @@ fn line(value: &str) -> Result<Option<String>, String> {
 }
 
 /// Refuses a file that others can read.
-fn private(path: &Path) -> Result<(), String> {
+pub fn private(path: &Path) -> Result<(), String> {
     let file = open_regular(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mode = file
         .metadata()

@@ -58,6 +58,16 @@ pub fn content_bytes(sealed_bytes: u64) -> Option<u64> {
     (last >= least).then(|| sealed_bytes - chunks * TAG_BYTES)
 }
 
+/// Returns the most bytes of a sealed file with so many bytes of content, for so many recipients.
+pub fn sealed_bytes(content_bytes: u64, recipients: usize) -> u64 {
+    let chunks = content_bytes / CHUNK_BYTES + 1;
+    // A recipient takes some 150 bytes, and the rest of a header far less than 1 KiB.
+    let header = 2048 + 256 * recipients as u64;
+    content_bytes
+        .saturating_add(chunks * TAG_BYTES)
+        .saturating_add(header)
+}
+
 /// Reads the header of a sealed file of binary form, and returns the kinds of its recipients. Returns `None` if it is not
 /// a header of this format.
 pub fn recipients_of(beginning: impl BufRead) -> Option<Vec<String>> {

@@ -76,6 +76,11 @@ impl Keyring {
         self.0.iter().map(|entry| &entry.name)
     }
 
+    /// Returns true if nothing can be opened: there is neither a key nor a passphrase, nor a terminal to ask on.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Opens the sealed file called `shown`, from its first byte on.
     ///
     /// Errors: [`Kind::Key`] if no key opens it, after its header is read; [`Kind::Refused`] if the header is damaged.

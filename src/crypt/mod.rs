@@ -9,6 +9,7 @@
 //! The age crate does all of the cryptography. Here is what hookshot asks of it, and what a failure means.
 
 mod bounded;
+mod guard;
 pub mod header;
 mod identity;
 mod key_name;
@@ -21,6 +22,7 @@ mod remembered;
 mod sealing;
 
 pub use self::{
+    guard::forbid_core_dumps,
     identity::{Ask, KeyPair, generate},
     key_name::KeyName,
     keyring::Keyring,

@@ -136,7 +136,6 @@ mod tests {
             let says = format!("{} {}", news.occasion.name(), names.join(","));
             let outcomes = names.iter().map(|name| NotificationOutcome {
                 name: (*name).to_owned(),
-                occasion: news.occasion.name(),
                 sent: name != lost,
                 error: None,
             });

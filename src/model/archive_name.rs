@@ -6,9 +6,6 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 /// The beginning of the default name of an archive.
 pub const DEFAULT_PREFIX: &str = "hookshot-state";
-/// The ending of an archive's file name. Another compression (`.tar.zst`) or encryption (`.age`, behind either) adds
-/// endings here, in [`is_archive_file`] and in [`ArchiveName::of_file`].
-pub const SUFFIX: &str = ".tar.gz";
 /// The ending of the name of a mark, after the name of its archive. A signature (`.sig`) is a file of the same kind.
 const MARK_SUFFIX: &str = ".keep";
 /// The highest number that distinguishes archives of the same second.
@@ -29,6 +26,39 @@ pub struct ArchiveName {
     time: DateTime<Utc>,
     precision: Precision,
     number: u32,
+}
+
+/// The ending of an archive's file name. Another compression (`.tar.zst`) adds its own here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// `.tar.gz`.
+    Plain,
+    /// `.tar.gz.age`: encrypted.
+    Sealed,
+}
+
+impl Ending {
+    /// Returns its text.
+    pub fn text(self) -> &'static str {
+        match self {
+            Ending::Plain => ".tar.gz",
+            Ending::Sealed => ".tar.gz.age",
+        }
+    }
+
+    /// Returns the ending of a file's name; `None` if it is not that of an archive.
+    pub fn of_file(name: impl AsRef<[u8]>) -> Option<Ending> {
+        let name = name.as_ref();
+        [Ending::Plain, Ending::Sealed]
+            .into_iter()
+            .find(|ending| name.ends_with(ending.text().as_bytes()))
+    }
+}
+
+/// Returns the name of an archive's file without its ending: what identifies the archive at every destination.
+pub fn stem_of(file: &str) -> &str {
+    let ending = Ending::of_file(file).map_or("", Ending::text);
+    file.strip_suffix(ending).unwrap_or(file)
 }
 
 /// The position of an archive in the order of archives: the greater one is the newer archive.
@@ -66,9 +96,9 @@ impl ArchiveName {
         }
     }
 
-    /// Reads a name, with or without the ending `.tar.gz`.
+    /// Reads a name, with or without an ending.
     pub fn parse(text: &str) -> Option<ArchiveName> {
-        let stem = text.strip_suffix(SUFFIX).unwrap_or(text);
+        let stem = stem_of(text);
         let numbered = stem.rsplit_once('.').and_then(|(stem, number)| {
             let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
             let number = number.parse().ok().filter(|_| is_number)?;
@@ -102,7 +132,8 @@ impl ArchiveName {
 
     /// Reads the name of a file, which must have the ending.
     pub fn of_file(file: &str) -> Option<ArchiveName> {
-        ArchiveName::parse(file.strip_suffix(SUFFIX)?)
+        Ending::of_file(file)?;
+        ArchiveName::parse(stem_of(file))
     }
 
     /// Returns its prefix.
@@ -153,12 +184,12 @@ impl ArchiveName {
     }
 
     /// Returns the default file name; a `number` above zero distinguishes archives of the same second.
-    pub fn file_name(&self, number: u32) -> String {
+    pub fn file_name(&self, number: u32, ending: Ending) -> String {
         let name = ArchiveName {
             number,
             ..self.clone()
         };
-        format!("{name}{SUFFIX}")
+        format!("{name}{}", ending.text())
     }
 }
 
@@ -188,7 +219,7 @@ pub fn is_prefix(text: &str) -> bool {
 
 /// Returns true if the name of a file ends like that of an archive, whatever comes before the ending.
 pub fn is_archive_file(name: impl AsRef<[u8]>) -> bool {
-    name.as_ref().ends_with(SUFFIX.as_bytes())
+    Ending::of_file(name).is_some()
 }
 
 /// Returns the name of the file that marks an archive.
@@ -214,9 +245,18 @@ mod tests {
     fn a_name_tells_prefix_and_time_and_reads_back() {
         let time = DateTime::from_timestamp(1_738_247_422, 0).expect("in range");
         let name = ArchiveName::new("hookshot-state", time).expect("a good prefix");
-        assert_eq!(name.file_name(0), "hookshot-state-20250130-143022.tar.gz");
-        assert_eq!(name.file_name(2), "hookshot-state-20250130-143022.2.tar.gz");
-        assert_eq!(ArchiveName::parse(&name.file_name(0)), Some(name));
+        assert_eq!(
+            name.file_name(0, Ending::Plain),
+            "hookshot-state-20250130-143022.tar.gz"
+        );
+        assert_eq!(
+            name.file_name(2, Ending::Sealed),
+            "hookshot-state-20250130-143022.2.tar.gz.age"
+        );
+        assert_eq!(
+            ArchiveName::parse(&name.file_name(0, Ending::Sealed)),
+            Some(name)
+        );
         for (file, prefix, time, number) in [
             ("a-20261121-030000.tar.gz", "a", "2026-11-21T03:00:00Z", 0),
             ("a-20261121-030000.2.tar.gz", "a", "2026-11-21T03:00:00Z", 2),
@@ -232,7 +272,11 @@ mod tests {
             let name = ArchiveName::of_file(file).expect(file);
             assert_eq!((name.prefix(), name.number()), (prefix, number), "{file}");
             assert_eq!(name.time(), at(time), "{file}");
-            assert_eq!(format!("{name}{SUFFIX}"), file);
+            assert_eq!(format!("{name}{}", Ending::Plain.text()), file);
+            let sealed = format!("{file}.age");
+            assert_eq!(ArchiveName::of_file(&sealed), Some(name), "{sealed}");
+            assert_eq!(stem_of(&sealed), stem_of(file));
+            assert_eq!(marked_by(&mark_of(&sealed)), Some(&*sealed));
             assert_eq!(marked_by(&mark_of(file)), Some(file));
         }
         assert_eq!(marked_by("a-20261121-030000.keep"), None);

@@ -39,6 +39,7 @@ mod patterns;
 mod recordings;
 mod refusals;
 mod schedules;
+mod sealed;
 mod shown;
 mod status;
 mod terminal;

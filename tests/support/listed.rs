@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use hookshot::verbs::{self, ArchiveOutput, Choices, Context, ExportRequest};
+use hookshot::verbs::{self, ArchiveOutput, Choices, Context, ExportRequest, SealedFor};
 
 use super::Machine;
 
@@ -26,7 +26,7 @@ pub fn context(machine: &Machine, most: u64) -> Context {
 /// Exports a machine to `out/NAME`; directories of more than `most` files have listings.
 pub fn export_listed(machine: &Machine, name: &str, most: u64) -> String {
     let path = machine.path("out").join(name);
-    let request = ExportRequest::new(vec![ArchiveOutput::Path(path.clone())]);
+    let request = ExportRequest::new(vec![ArchiveOutput::Path(path.clone(), SealedFor::Shared)]);
     let report = verbs::export(&context(machine, most), &choices(machine), request);
     let failure = report.expect("exported").failure();
     assert!(failure.is_none(), "{failure:?}");

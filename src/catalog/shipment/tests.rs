@@ -11,8 +11,10 @@ use std::{
 use super::*;
 use crate::{
     archive::writer::{self, Level},
+    crypt::{ExposeSecret as _, Keyring, PublicKey, Recipients, generate, header::Form},
     error::Kind,
     model::manifest::{FileRecord, Manifest},
+    store::{Proof, Upload},
     work::Threads,
 };
 
@@ -74,7 +76,12 @@ struct Double {
 }
 
 impl Place {
-    fn upload(&self, fails: Fails) -> Result<Box<dyn Upload>> {
+    fn upload(&self, fails: Fails) -> Result<Outgoing> {
+        let upload = self.double(fails)?;
+        Ok(Outgoing { upload, seal: None })
+    }
+
+    fn double(&self, fails: Fails) -> Result<Box<dyn Upload>> {
         self.open.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(Double {
             place: self.clone(),
@@ -149,7 +156,8 @@ fn send(bytes: &[u8], places: [(&Place, Fails); 2]) -> Result<Proven> {
 fn results(proven: Proven) -> Vec<Result<Proof, Kind>> {
     let arrivals = proven.deliver().into_iter();
     arrivals
-        .map(|arrival| arrival.result.map_err(|error| Failure::of(&error).kind))
+        .map(|arrival| arrival.result.map(|held| held.proof))
+        .map(|result| result.map_err(|error| Failure::of(&error).kind))
         .collect()
 }
 
@@ -208,7 +216,7 @@ fn nothing_goes_on_where_no_destination_is_left() {
     assert_eq!(failure.kind, Kind::Space);
     assert_eq!(failure.faults.len(), 2, "{failure:?}");
     assert_eq!((one.open(), two.open()), (0, 0));
-    let none: [(String, Result<Box<dyn Upload>>); 1] = [(
+    let none: [(String, Result<Outgoing>); 1] = [(
         "x".to_owned(),
         Err(Failure::new(Kind::NotFound, "no bucket").into()),
     )];
@@ -266,6 +274,53 @@ fn an_archive_that_is_known_has_to_have_its_digest() {
 }
 
 #[test]
+fn a_sealed_upload_arrives_sealed_and_its_digest_is_that_of_the_sealed_bytes() {
+    let (bytes, plain, sealed) = (archive(), Place::default(), Place::default());
+    let pair = generate();
+    let key = PublicKey::parse(&pair.public).expect("a key");
+    let seal = Some(Recipients::keys(vec![key]).expect("recipients"));
+    let outgoing = |seal: &Option<Recipients>| Outgoing {
+        upload: sealed.double(Fails::Never).expect("begun"),
+        seal: seal.clone(),
+    };
+    let uploads = [
+        ("plain".to_owned(), plain.upload(Fails::Never)),
+        ("sealed".to_owned(), Ok(outgoing(&seal))),
+    ];
+    let mut shipment = Shipment::begin(&context(), "a.tar.gz", uploads).expect("begun");
+    shipment.write_all(&bytes).expect("taken");
+    let arrivals = shipment.prove().expect("good").deliver();
+    let held: Vec<Delivered> = arrivals
+        .into_iter()
+        .map(|one| one.result.expect("held"))
+        .collect();
+    assert!(plain.bytes() == bytes);
+    let there = sealed.bytes();
+    assert_eq!(held[1].digest, Digest::of(&there));
+    assert_eq!(held[1].size_bytes, there.len() as u64);
+    assert_eq!(sealed.named(), Some(held[1].digest));
+    let mut ring = Keyring::default();
+    let secret = pair.secret.expose_secret().as_bytes();
+    ring.add_file("key", secret, None).expect("a key");
+    let mut opened = Vec::new();
+    let reader = ring.open("a", Form::Binary, &there[..]);
+    io::Read::read_to_end(&mut reader.expect("it opens"), &mut opened).expect("read");
+    assert!(opened == bytes);
+    // One that fails in the middle keeps nothing, and the other arrives.
+    let (full, whole) = (Place::default(), Place::default());
+    let upload = full.double(Fails::AtByte(1_000_000)).expect("begun");
+    let uploads = [
+        ("full".to_owned(), Ok(Outgoing { upload, seal })),
+        ("whole".to_owned(), whole.upload(Fails::Never)),
+    ];
+    let mut shipment = Shipment::begin(&context(), "a.tar.gz", uploads).expect("begun");
+    shipment.write_all(&bytes).expect("taken");
+    let proven = shipment.prove().expect("good");
+    assert_eq!(results(proven), [Err(Kind::Space), Ok(Proof::Checksum)]);
+    assert_eq!((full.named(), full.open()), (None, 0));
+}
+
+#[test]
 fn what_is_given_up_is_gone_everywhere_when_that_returns() {
     let (bytes, place) = (archive(), Place::default());
     let upload = [("x".to_owned(), place.upload(Fails::Never))];
@@ -300,7 +355,7 @@ fn a_slow_destination_is_waited_for_and_memory_stays_bounded() {
     }
     let (bytes, go) = (archive(), Arc::new(AtomicBool::new(false)));
     let upload: Box<dyn Upload> = Box::new(Slow(go.clone()));
-    let uploads = [("slow".to_owned(), Ok(upload))];
+    let uploads = [("slow".to_owned(), Ok(Outgoing { upload, seal: None }))];
     let mut shipment = Shipment::begin(&context(), "a.tar.gz", uploads).expect("begun");
     let sent = Arc::new(AtomicUsize::new(0));
     let most = (AHEAD + 3) * BUFFER_BYTES;
@@ -323,5 +378,5 @@ fn a_slow_destination_is_waited_for_and_memory_stays_bounded() {
     assert!(sent.load(Ordering::SeqCst) <= most);
     go.store(true, Ordering::SeqCst);
     let result = writer.join().expect("no panic");
-    assert_eq!(result.expect("delivered"), Proof::ReadBack);
+    assert_eq!(result.expect("delivered").proof, Proof::ReadBack);
 }

@@ -15,7 +15,7 @@ use crate::{
     disk::open_regular,
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, SUFFIX, is_archive_file},
+        archive_name::{ArchiveName, Ending, is_archive_file},
         limits::HEAD_BYTES,
         written::escaped,
     },
@@ -77,7 +77,10 @@ pub fn archives_in(context: &Context, folder: &Path) -> Result<FolderArchives> {
         let message = format!("{} has no archive", folder.display());
         let others = match found.other_files.len() {
             0 => String::new(),
-            count => format!(", but {count} other files that end with {SUFFIX}"),
+            count => format!(
+                ", but {count} other files that end with {}",
+                Ending::Plain.text()
+            ),
         };
         return Err(Failure::new(Kind::NotFound, format!("{message}{others}"))
             .hint("name the folder that the archives are in")

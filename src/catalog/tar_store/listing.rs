@@ -4,7 +4,7 @@
 //! A name `PREFIX-YYYYMMDD-HHMMSS[.N].tar.gz` tells prefix and time. For another name, hookshot reads the manifest,
 //! which costs requests: in a store at most [`MAX_LOOKS`] manifests, the newest first.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -14,13 +14,18 @@ use crate::{
         head::{Head, kind_of, opening},
         select::select_manifest,
     },
-    catalog::repository::{ArchiveListing, ListedArchive, Manifests, OtherFile},
+    catalog::{
+        opening::opened_at,
+        repository::{ArchiveListing, ListedArchive, Manifests, OtherFile},
+    },
+    crypt::Keys,
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, Precision, is_archive_file, marked_by},
+        archive_name::{ArchiveName, Ending, Precision, is_archive_file, marked_by},
         limits::{HEAD_BYTES, MAX_LOOKS},
     },
     store::{Store, Stored},
+    work::ReadAt,
 };
 
 /// Prefix and time of an archive, from its content.
@@ -52,6 +57,7 @@ enum Unclear {
 /// Lists the archives of `prefix`, or all, in a store. A store on this machine (`is_here`) costs no requests.
 pub fn list(
     store: &dyn Store,
+    keys: &Keys,
     is_here: bool,
     prefix: Option<&str>,
     manifests: Manifests,
@@ -82,7 +88,13 @@ pub fn list(
     unclear.sort_by_key(|(modified, _)| Reverse(*modified));
     let most = if is_here { usize::MAX } else { MAX_LOOKS };
     for (count, (_, unclear)) in unclear.into_iter().enumerate() {
-        read_details(&mut listing, store, unclear, count < most, &is_meant)?;
+        read_details(
+            &mut listing,
+            (store, keys),
+            unclear,
+            count < most,
+            &is_meant,
+        )?;
     }
     listing.sort();
     Ok(listing)
@@ -91,7 +103,7 @@ pub fn list(
 /// Reads the details that a name does not tell, if the manifest may be read.
 fn read_details(
     listing: &mut ArchiveListing,
-    store: &dyn Store,
+    (store, keys): (&dyn Store, &Keys),
     unclear: Unclear,
     may_read: bool,
     is_meant: &dyn Fn(&str) -> bool,
@@ -101,7 +113,7 @@ fn read_details(
             let Some(listed) = listing.archives.get_mut(place).filter(|_| may_read) else {
                 return Ok(());
             };
-            let Found::Archive(dated) = inspect(store, &listed.stored.name)? else {
+            let Found::Archive(dated) = inspect(store, keys, &listed.stored.name)? else {
                 return Ok(());
             };
             listed.created = Some(dated.created);
@@ -112,7 +124,7 @@ fn read_details(
         }
         Unclear::File(stored) => {
             let found = match may_read {
-                true => inspect(store, &stored.name)?,
+                true => inspect(store, keys, &stored.name)?,
                 false => Found::Other {
                     reason: format!(
                         "not read: its name tells no time, and {MAX_LOOKS} newer ones were read"
@@ -149,18 +161,21 @@ fn read_details(
 }
 
 /// Returns the time in the manifest of an archive, if the beginning of the archive can be read.
-pub fn created(store: &dyn Store, name: &str) -> Result<Option<DateTime<Utc>>> {
-    match inspect(store, name)? {
+pub fn created(store: &dyn Store, keys: &Keys, name: &str) -> Result<Option<DateTime<Utc>>> {
+    match inspect(store, keys, name)? {
         Found::Archive(dated) => Ok(Some(dated.created)),
         Found::Other { .. } | Found::Unread(_) | Found::Gone => Ok(None),
     }
 }
 
 /// Reads prefix and time from a file: through its index, or else from its beginning.
-fn inspect(store: &dyn Store, name: &str) -> Result<Found> {
+fn inspect(store: &dyn Store, keys: &Keys, name: &str) -> Result<Found> {
     let other = |reason: String, is_foreign| Ok(Found::Other { reason, is_foreign });
     let read = || -> Result<Found> {
-        let source = store.open(name)?;
+        let mut source: Arc<dyn ReadAt + Send + Sync> = Arc::from(store.open(name)?);
+        if Ending::of_file(name) == Some(Ending::Sealed) {
+            source = opened_at(keys, name, source)?;
+        }
         if let Some(selected) = select_manifest(&*source)? {
             let root = selected.manifest.root.unwrap_or(selected.root);
             return Ok(by_manifest(&root, selected.manifest.created_at));
@@ -191,6 +206,8 @@ fn inspect(store: &dyn Store, name: &str) -> Result<Found> {
             match failure.kind {
                 Kind::Interrupted(_) => Err(error),
                 Kind::NotFound => Ok(Found::Gone),
+                // Its name tells no time, and without a key nothing does.
+                Kind::Key => other("sealed, and no given key opens it".to_owned(), false),
                 kind if kind.is_failed() => Ok(Found::Unread(failure.message)),
                 _ => other(failure.message, false),
             }

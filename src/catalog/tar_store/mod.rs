@@ -8,7 +8,10 @@ use std::{io::Write as _, ops::RangeInclusive, sync::Arc};
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 
-use super::repository::{ArchiveListing, Manifests, Repository};
+use super::{
+    opening::{opened_at, opened_stream},
+    repository::{ArchiveListing, Manifests, Repository},
+};
 use crate::{
     archive::{
         Input, Sink, Verified, read,
@@ -16,9 +19,10 @@ use crate::{
         select::{Selected, select, select_manifest},
     },
     context::Context,
+    crypt::Keys,
     error::{Failure, Kind},
     model::{
-        archive_name::mark_of,
+        archive_name::{Ending, mark_of},
         digest::Digest,
         entry_name::EntryName,
         limits::MAX_MARK_BYTES,
@@ -43,6 +47,7 @@ pub struct TarStore {
     name: Option<String>,
     /// True if the store is on this machine, so that its files cost no requests.
     is_here: bool,
+    keys: Keys,
     events: Events,
 }
 
@@ -52,12 +57,14 @@ impl TarStore {
         store: Arc<dyn Store>,
         name: Option<String>,
         is_here: bool,
+        keys: Keys,
         events: Events,
     ) -> TarStore {
         TarStore {
             store,
             name,
             is_here,
+            keys,
             events,
         }
     }
@@ -81,9 +88,20 @@ impl TarStore {
         name: &str,
         sink: &mut dyn Sink,
     ) -> Result<Verified> {
+        let shown = self.full_name(name);
         let pages = context.watch(Pages::new(source)?);
-        let input = Input::Stream(Box::new(pages), context.scratch_folders());
-        read(&self.full_name(name), input, context.threads, sink)
+        let stream = opened_stream(&context.keys, &shown, pages)?;
+        let input = Input::Stream(stream, context.scratch_folders());
+        read(&shown, input, context.threads, sink)
+    }
+
+    /// Opens the archive, decrypted if its name says that it is sealed: for others this costs no request.
+    fn opened(&self, name: &str) -> Result<Arc<dyn ReadAt + Send + Sync>> {
+        let source = Arc::from(self.store.open(name)?);
+        match Ending::of_file(name) {
+            Some(Ending::Sealed) => opened_at(&self.keys, &self.full_name(name), source),
+            _ => Ok(source),
+        }
     }
 
     fn full_name(&self, name: &str) -> String {
@@ -101,7 +119,7 @@ impl Repository for TarStore {
     }
 
     fn list(&self, prefix: Option<&str>, manifests: Manifests) -> Result<ArchiveListing> {
-        listing::list(&*self.store, self.is_here, prefix, manifests)
+        listing::list(&*self.store, &self.keys, self.is_here, prefix, manifests)
     }
 
     fn folders(&self) -> Vec<String> {
@@ -132,10 +150,11 @@ impl Repository for TarStore {
         entries: &[EntryName],
         sink: &mut dyn Sink,
     ) -> Result<Option<Selected>> {
-        let source = self.store.open(name)?;
-        if source.length()? < LARGE_ARCHIVE_BYTES {
+        let stored = self.store.open(name)?;
+        if stored.length()? < LARGE_ARCHIVE_BYTES {
             return Ok(None);
         }
+        let source = self.opened(name)?;
         context.begin(what, None);
         select(
             &context.watch(&*source),
@@ -150,12 +169,12 @@ impl Repository for TarStore {
     }
 
     fn manifest(&self, name: &str) -> Result<Option<Manifest>> {
-        let source = self.store.open(name)?;
+        let source = self.opened(name)?;
         Ok(select_manifest(&*source)?.map(|selected| selected.manifest))
     }
 
     fn created(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
-        listing::created(&*self.store, name)
+        listing::created(&*self.store, &self.keys, name)
     }
 
     fn standing(&self, context: &Context, name: &str) -> Result<Option<Standing>> {

@@ -2,5 +2,6 @@
 
 pub mod appearance;
 pub mod bar;
+pub mod passphrase;
 pub mod screen;
 pub mod streams;

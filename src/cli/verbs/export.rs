@@ -9,9 +9,10 @@ use crate::{
     archive::writer::Level,
     catalog::{destination::ReadBack, output::ArchiveOutput, target::Target},
     cli::{app::App, render},
+    crypt::{PublicKey, Recipients},
     error::{Failure, Kind},
     model::{method::Method, quantity::TimeLimit, retention::Mark},
-    ops::export::{ExportRequest, Overwrite, Reuse, Secrets},
+    ops::export::{Encryption, ExportRequest, Overwrite, Reuse, Secrets},
     verbs,
     work::{events::ExportEvent, stdout::ensure_open},
 };
@@ -55,6 +56,13 @@ pub struct ExportArguments {
     /// Mark the archive at every destination, so that no policy removes it: for good, or until this day begins (UTC)
     #[arg(long, value_name = "DATE", num_args = 0..=1, require_equals = true, default_missing_value = "forever")]
     keep: Option<Mark>,
+    /// Seal the archive for this public key (age1... or ssh-ed25519 ...); may be given several times
+    /// [default: `recipients` under [backup.encryption]]
+    #[arg(long = "recipient", value_name = "KEY", value_parser = PublicKey::parse, conflicts_with = "no_encrypt")]
+    recipients: Vec<PublicKey>,
+    /// Do not seal the archive, whatever the configuration says
+    #[arg(long)]
+    no_encrypt: bool,
     /// Reuse what this earlier archive has already compressed [default: the newest one in the folder]
     #[arg(
         long,
@@ -199,6 +207,11 @@ impl ExportArguments {
                 [("name", self.name), ("description", self.description)],
             )?,
             keep: self.keep,
+            encryption: match self.recipients.is_empty() {
+                _ if self.no_encrypt => Encryption::Never,
+                true => Encryption::AsConfigured,
+                false => Encryption::For(Recipients::keys(self.recipients)?),
+            },
             level: self.level.and_then(Level::new),
             snapshot: self.snapshot.map(Snapshot::method),
             snapshot_timeout: self.snapshot_timeout.duration(),

@@ -17,8 +17,7 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, MOST_NUMBER},
-        retention::Mark,
+        archive_name::{ArchiveName, Ending, MOST_NUMBER, stem_of},
         run_record::{DestinationRecord, RunRecord},
         undelivered::{OwedArchive, known_at, undelivered},
     },
@@ -165,61 +164,51 @@ impl<'a> CatchUp<'a> {
         {
             return Ok(Brought::There(there));
         }
+        if !is_needed {
+            return Ok(Brought::NotNeeded);
+        }
         let mut last = None;
         for other in self.holders {
             if other.name == place.name {
                 continue;
             }
             match self.name_at(other, archive) {
-                Ok(Some((name, mark))) if is_needed || mark.is_some() => {
-                    match self.deliver(archive, other, &name, mark, place) {
-                        Ok(there) => return Ok(Brought::There(there)),
-                        Err(error) if is_interruption(&error) => return Err(error),
-                        Err(error) => last = Some(error),
-                    }
-                }
-                Ok(_) => {}
+                Ok(Some(name)) => match self.deliver(archive, other, &name, place) {
+                    Ok(there) => return Ok(Brought::There(there)),
+                    Err(error) if is_interruption(&error) => return Err(error),
+                    Err(error) => last = Some(error),
+                },
+                Ok(None) => {}
                 Err(error) => last = Some(error),
             }
         }
-        match last {
-            _ if !is_needed => Ok(Brought::NotNeeded),
-            Some(error) => Err(error),
-            None => Ok(Brought::Gone),
-        }
+        last.map_or(Ok(Brought::Gone), Err)
     }
 
-    /// Returns the name of an archive at a place, and the mark that it has there, if the place holds it.
-    fn name_at(
-        &mut self,
-        place: &Place,
-        archive: &OwedArchive,
-    ) -> Result<Option<(String, Option<Mark>)>> {
+    /// Returns the name of an archive at a place, if that holds it.
+    fn name_at(&mut self, place: &Place, archive: &OwedArchive) -> Result<Option<String>> {
         let destination = place.open(self.context, self.settings)?;
         let names = self.names(place)?;
         let recorded = archive.held.get(&place.name);
-        let repository = &*destination.repository;
-        let name = match recorded.filter(|name| names.contains(name)) {
-            Some(recorded) => Some(recorded.clone()),
-            None => {
-                let known = known_at(self.runs, &place.name);
-                identity::find(repository, self.names(place)?, &known, archive)?
-            }
-        };
-        let Some(name) = name else { return Ok(None) };
-        let mark = repository.mark(&name)?;
-        let mark = mark.filter(|mark| mark.holds(self.context.now));
-        Ok(Some((name, mark)))
+        if let Some(recorded) = recorded.filter(|name| names.contains(name)) {
+            return Ok(Some(recorded.clone()));
+        }
+        let known = known_at(self.runs, &place.name);
+        identity::find(
+            &*destination.repository,
+            self.names(place)?,
+            &known,
+            archive,
+        )
     }
 
-    /// Copies the archive called `name` at `other` to `place`, under its own name or the next one that is free, and marks
-    /// it as it is there. Returns the name at `place`.
+    /// Copies the archive called `name` at `other` to `place`, under its own name or the next one that is free. Returns
+    /// the name there.
     fn deliver(
         &mut self,
         archive: &OwedArchive,
         other: &Place,
         name: &str,
-        mark: Option<Mark>,
         place: &Place,
     ) -> Result<String> {
         self.context.tell(JobEvent::CatchesUp {
@@ -243,14 +232,7 @@ impl<'a> CatchUp<'a> {
             match copied {
                 // Another machine was faster: that is another archive, even if it has the same size.
                 Ok(report) if report.copied.is_empty() => {}
-                Ok(_) => {
-                    if let Some(mark) = mark {
-                        let destination = place.open(self.context, self.settings)?;
-                        let repository = destination.repository;
-                        repository.put_mark(&there, mark, &self.context.maker())?;
-                    }
-                    return Ok(there);
-                }
+                Ok(_) => return Ok(there),
                 Err(error) if is_taken(&Failure::of(&error)) => {}
                 Err(error) => return Err(error),
             }
@@ -284,11 +266,13 @@ impl<'a> CatchUp<'a> {
 
 /// Returns the name of an archive if it is free, else the first one of the same second that is.
 fn free_name(wanted: &str, names: &[String]) -> String {
-    let is_free = |name: &String| !names.contains(name);
+    let ending = Ending::of_file(wanted).unwrap_or(Ending::Plain);
+    // Sealed or not, it is the same archive.
+    let is_free = |name: &String| !names.iter().any(|taken| stem_of(taken) == stem_of(name));
     let second = ArchiveName::of_file(wanted);
     let numbered = second.iter().flat_map(|name| {
         let numbers = name.number()..=MOST_NUMBER;
-        numbers.map(|number| name.file_name(number))
+        numbers.map(move |number| name.file_name(number, ending))
     });
     let mut candidates = std::iter::once(wanted.to_owned()).chain(numbered);
     candidates

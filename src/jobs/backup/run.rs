@@ -27,7 +27,7 @@ use crate::{
     },
     machine::enter::{StateAccess, enter},
     model::{
-        archive_name::ArchiveName,
+        archive_name::{ArchiveName, Ending},
         digest::Digest,
         occasion::Occasion,
         run_record::{Job, RunRecord, RunResult, SkipReason},
@@ -131,7 +131,7 @@ impl Run<'_> {
         let name = ArchiveName::new(&schema.prefix, context.now);
         let name = name.map_err(|fault| Failure::new(Kind::Usage, fault))?;
         Ok(RunRecord {
-            archive: Some(name.file_name(0)),
+            archive: Some(name.file_name(0, Ending::Plain)),
             destinations: self.places.iter().map(Place::record).collect(),
             host: context.hostname.clone(),
             app: Some(schema.app.clone()),

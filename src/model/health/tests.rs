@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::model::{
-    archive_name::ArchiveName,
+    archive_name::{ArchiveName, Ending},
     note::{Accepted, Unchanged},
     retention::Standing,
     run_record::{Job, RunRecord, RunResult},
@@ -23,7 +23,7 @@ fn name(hours: i64) -> ArchiveName {
 /// Returns an archive that is so many hours old, of so many bytes of content, which shrink to a tenth.
 fn seen(hours: i64, content_bytes: u64) -> Seen {
     Seen {
-        name: name(hours).file_name(0),
+        name: name(hours).file_name(0, Ending::Plain),
         order: name(hours).order(),
         size_bytes: content_bytes / 10,
         content_bytes: Some(content_bytes),
@@ -61,7 +61,7 @@ fn unchanged(hours: i64, name: &ArchiveName) -> Option<Unchanged> {
     Some(Unchanged {
         time: now() - TimeDelta::hours(hours),
         run_id: "r".to_owned(),
-        name: name.file_name(0),
+        name: name.file_name(0, Ending::Plain),
         sha256: None,
     })
 }
@@ -69,7 +69,7 @@ fn unchanged(hours: i64, name: &ArchiveName) -> Option<Unchanged> {
 fn accepted(hours: i64) -> Option<Accepted> {
     Some(Accepted {
         time: now(),
-        name: name(hours).file_name(0),
+        name: name(hours).file_name(0, Ending::Plain),
         content_bytes: None,
     })
 }
@@ -115,7 +115,7 @@ fn an_old_one_is_stale_unless_a_run_says_that_it_still_holds() {
     let said = health.problems[0].to_string();
     let expected = format!(
         "the newest good archive, {}, is too old: 20d 20h, and at most 26h is allowed",
-        name(500).file_name(0)
+        name(500).file_name(0, Ending::Plain)
     );
     assert_eq!(said, expected);
     // Unchanged for weeks.

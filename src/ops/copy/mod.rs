@@ -1,5 +1,7 @@
 //! `copy`: archives from one destination to another, verified on the way and proven on arrival.
 
+mod passage;
+mod report;
 mod words;
 
 use std::{
@@ -10,14 +12,19 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 
-use self::words::{source, target};
+pub use self::report::{CopiedArchive, CopyReport, FailedCopy, SkippedArchive};
+use self::{
+    passage::{Check, Ends},
+    report::{summary, unopened},
+    words::{source, target},
+};
 use crate::{
     catalog::{
         destination::{Destination, located},
         each::Hosts,
         filter::{ArchiveFilter, nothing_fits, one_archive},
+        output::UploadSlot,
         repository::{Manifests, OtherFile},
         shipment::Shipment,
     },
@@ -27,7 +34,7 @@ use crate::{
     config::Settings,
     error::{Failure, Kind},
     model::{archive_name::ArchiveName, limits::BUFFER_BYTES},
-    store::{Pages, Proof},
+    store::Pages,
     work::{ReadAt, events::CatalogEvent},
 };
 
@@ -48,74 +55,21 @@ pub struct CopyRequest {
     pub filter: ArchiveFilter,
 }
 
-/// The results of a copy.
-#[derive(Debug, Serialize)]
-pub struct CopyReport {
-    /// The archives that were copied to the destination.
-    pub copied: Vec<CopiedArchive>,
-    /// The archives that the destination held already.
-    pub skipped: Vec<SkippedArchive>,
-    /// The archives that the destination does not hold.
-    pub failed: Vec<FailedCopy>,
-    /// The summary of the failures, if an archive failed.
-    #[serde(skip)]
-    pub failure: Option<Failure>,
-}
-
-/// An archive that was copied.
-#[derive(Debug, Serialize)]
-pub struct CopiedArchive {
-    /// Its name.
-    pub name: String,
-    /// The location that it was read from.
-    pub from: String,
-    /// The same, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_escaped: Option<String>,
-    /// The location of the copy.
-    pub to: String,
-    /// The same, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to_escaped: Option<String>,
-    /// Its size.
-    pub size_bytes: u64,
-    /// SHA-256 of the whole file.
-    pub sha256: String,
-    /// The proof that the destination holds it.
-    pub proof: Proof,
-}
-
-/// An archive that the destination held already, by name and size.
-#[derive(Debug, Serialize)]
-pub struct SkippedArchive {
-    /// Its name.
-    pub name: String,
-    /// The location of the archive.
-    pub to: String,
-    /// The same, percent-encoded, if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to_escaped: Option<String>,
-    /// Its size.
-    pub size_bytes: u64,
-}
-
-/// An archive that was not copied.
-#[derive(Debug, Serialize)]
-pub struct FailedCopy {
-    /// Its name.
-    pub name: String,
-    /// The kind of the failure.
-    pub kind: &'static str,
-    /// The message of the failure.
-    pub message: String,
-}
-
 /// Copies an archive, or all archives that the other destination does not hold.
 pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Result<CopyReport> {
     let (from, named) = source(context, settings, &request.from)?;
     let to = target(context, settings, &request.to)?;
     to.require_enabled()?;
-    let copying = Copying { context, from, to };
+    let ends = Ends {
+        from: from.recipients(context, settings)?,
+        to: to.recipients(context, settings)?,
+    };
+    let copying = Copying {
+        context,
+        from,
+        to,
+        ends,
+    };
     copying.sweep()?;
     let mut report = CopyReport {
         copied: Vec::new(),
@@ -129,18 +83,20 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
         }
         Some(name) => {
             let copy = request.name.as_ref().unwrap_or(&name);
-            let there = copying.to.repository.find(copy)?;
+            let copy = copying.ends.name_there(copy);
+            let there = copying.to.repository.find(&copy)?;
             let there = there.map(|stored| stored.size_bytes);
             copying
-                .copy_archive(&name, copy, there, &mut report)
+                .copy_archive(&name, &copy, there, &mut report)
                 .map_err(Trouble::cause)?;
-            if ArchiveName::of_file(copy).is_none() {
+            if ArchiveName::of_file(&copy).is_none() {
                 let archive = copy.clone();
                 context.tell(CatalogEvent::NameTellsNoTime { archive });
             }
         }
         None => copying.copy_all(request.hosts.prefix(settings), &request.filter, &mut report)?,
     }
+    report.failure = report.failure.take().or_else(|| unopened(&report.copied));
     Ok(report)
 }
 
@@ -172,6 +128,7 @@ struct Copying<'a> {
     context: &'a Context,
     from: Destination,
     to: Destination,
+    ends: Ends,
 }
 
 impl Copying<'_> {
@@ -239,15 +196,16 @@ impl Copying<'_> {
         for stored in archives.iter().map(|listed| &listed.stored) {
             let name = &stored.name;
             self.context.stop.check()?;
-            let there = there.get(name).copied();
-            if there == Some(stored.size_bytes) {
+            let copy = self.ends.name_there(name);
+            let there = there.get(&copy).copied();
+            if there.is_some_and(|there| self.ends.may_be_copy(name, stored.size_bytes, there)) {
                 // The destination already holds this archive, even if it refused others: skip it.
-                self.skip(name, stored.size_bytes, report);
+                self.skip(&copy, stored.size_bytes, report);
                 continue;
             }
             let failure = match failures.last() {
                 Some(last) if refusals == PATIENCE => self.untried(last.kind),
-                _ => match self.copy_archive(name, name, there, report) {
+                _ => match self.copy_archive(name, &copy, there, report) {
                     Ok(()) => {
                         refusals = 0;
                         continue;
@@ -337,34 +295,37 @@ impl Copying<'_> {
             .length()
             .with_context(|| format!("cannot read {from}"))
             .map_err(Trouble::Source)?;
-        if there == Some(size_bytes) {
+        if there.is_some_and(|there| self.ends.may_be_copy(name, size_bytes, there)) {
             self.skip(copy, size_bytes, report);
             return Ok(());
         }
+        let passage = self.ends.passage(self.context, name, &from, source);
+        let passage = passage.map_err(Trouble::Source)?;
         let to = location(&self.to, copy);
-        self.context.begin("copying", Some(size_bytes));
-        let maker = self.context.maker();
-        let room = self.to.repository.require_room(size_bytes);
-        let room = room.or_else(|error| match Failure::of(&error).kind {
-            Kind::Space | Kind::Interrupted(_) => Err(error),
-            // The upload itself reports any other error.
-            _ => Ok(()),
-        });
-        let upload = room.and_then(|()| {
-            let bytes = size_bytes..=size_bytes;
-            self.to.repository.put(copy, bytes, &maker)
-        });
-        let uploads = [(self.to.shown(), upload)];
-        let mut shipment =
-            Shipment::begin(self.context, &from, uploads).map_err(Trouble::Target)?;
+        let sent_bytes = passage.source.length();
+        let sent_bytes = sent_bytes.with_context(|| format!("cannot read {from}"));
+        let sent_bytes = sent_bytes.map_err(Trouble::Source)?;
+        self.context.begin("copying", Some(sent_bytes));
+        let slot = UploadSlot {
+            repository: self.to.repository.clone(),
+            name: None,
+            seal: passage.seal,
+        };
+        let uploads = [(self.to.shown(), slot.put(self.context, copy, sent_bytes))];
+        let shipment = match passage.check {
+            Check::Inside => Shipment::begin(self.context, &from, uploads),
+            Check::Outside => Shipment::unopened(uploads),
+        };
+        let mut shipment = shipment.map_err(Trouble::Target)?;
+        let source = passage.source;
         self.send(source, &from, &mut shipment)?;
         let proven = shipment.prove().map_err(Trouble::on_the_way)?;
         let stopped = self.context.stop.check();
         stopped.map_err(|stopped| Trouble::Source(stopped.into()))?;
         self.context.begin("proving", None);
-        let (sha256, size_bytes) = (proven.digest().to_string(), proven.size_bytes());
         for arrival in proven.deliver() {
-            let proof = arrival.result.map_err(Trouble::Target)?;
+            let delivered = arrival.result.map_err(Trouble::Target)?;
+            let (proof, size_bytes) = (delivered.proof, delivered.size_bytes);
             self.context.tell(CatalogEvent::Copied {
                 archive: copy.to_owned(),
                 to: to.clone(),
@@ -378,8 +339,9 @@ impl Copying<'_> {
                 to: to.clone(),
                 to_escaped: located(self.to.path_escaped().as_deref(), copy),
                 size_bytes,
-                sha256: sha256.clone(),
+                sha256: delivered.digest.to_string(),
                 proof,
+                proven: (passage.check == Check::Outside).then_some("outside"),
             });
         }
         Ok(())
@@ -415,31 +377,5 @@ fn location(place: &Destination, name: &str) -> String {
     format!(
         "{}/{name}",
         place.repository.address().trim_end_matches('/')
-    )
-}
-
-/// Returns the summary of the failures of some of `all` archives.
-fn summary(failures: &[Failure], all: usize) -> Option<Failure> {
-    let (first, others) = failures.split_first()?;
-    if others.is_empty() && all == 1 {
-        return Some(first.clone());
-    }
-    let count = failures.len();
-    let kind = if count == all {
-        first.kind
-    } else {
-        Kind::Partial
-    };
-    let message = format!("{count} of {all} archives were not copied");
-    let hint = "the copied archives are proven; copy again for the others";
-    Some(
-        Failure::new(kind, message)
-            .hint(first.hint.as_deref().unwrap_or(hint))
-            .faults(
-                failures
-                    .iter()
-                    .map(|failure| failure.message.clone())
-                    .collect(),
-            ),
     )
 }

@@ -30,7 +30,7 @@ use self::{
 };
 pub use self::{
     report::{ExportReport, OutputReport},
-    request::{ExportRequest, Overwrite, Reuse, Secrets},
+    request::{Encryption, ExportRequest, Overwrite, Reuse, Secrets},
 };
 use crate::{
     archive::writer::Level,
@@ -157,6 +157,8 @@ pub fn export_unless(
     let checks = checks.collect();
     let arrived = made.outputs.iter().find(|arrival| arrival.good);
     let archive_escaped = arrived.and_then(|arrival| arrival.archive_escaped.clone());
+    let size_bytes = arrived.and_then(|arrival| arrival.size_bytes);
+    let sha256 = arrived.and_then(|arrival| arrival.sha256.clone());
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| nowhere(&made.outputs))?;
     if let Some(mark) = request.keep {
@@ -168,8 +170,8 @@ pub fn export_unless(
         verified: made.outputs.iter().all(|arrival| arrival.good),
         outputs: made.outputs,
         files: usize::try_from(manifest.count()).unwrap_or(usize::MAX),
-        size_bytes: made.size_bytes,
-        sha256: made.digest.to_string(),
+        size_bytes: size_bytes.unwrap_or_default(),
+        sha256: sha256.unwrap_or_default(),
         root: name.to_string(),
         reused_bytes: made.reused_bytes,
         snapshot: snapshot.unwrap_or(Value::Null),
@@ -287,7 +289,7 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
         goal,
     } = attempt;
     let (context, settings) = (around.context, around.settings);
-    let Outputs { here, away, missed } = Outputs::find(settings, request)?;
+    let Outputs { here, away, missed } = Outputs::find(context, settings, request)?;
     let prefix = &settings.schema.prefix;
     let earlier = place::earlier(here.first(), context, &request.reuse, level, prefix)?;
     let read;

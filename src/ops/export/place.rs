@@ -1,6 +1,7 @@
 //! The destinations of an archive on this machine, checked before any work is done.
 
 use std::{
+    cell::LazyCell,
     fs::File,
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::MetadataExt as _,
@@ -11,17 +12,19 @@ use anyhow::{Context as _, Result};
 
 use super::{
     report::{OutputReport, failed_by},
-    request::{ExportRequest, Overwrite, Reuse},
+    request::{Encryption, ExportRequest, Overwrite, Reuse},
 };
 use crate::{
     archive::{head::is_archive, reuse::Earlier, select::select_manifest, writer::Level},
     catalog::{
-        output::{ArchiveOutput, UploadSlot},
+        destination::recipients,
+        output::{ArchiveOutput, SealedFor, UploadSlot, ending, require_ending},
         repository::ListedArchive,
         tar_store::folder::newest_of_ours,
     },
     config::{Settings, sources::Source},
     context::Context,
+    crypt::{Recipients, header::form_of},
     disk::{
         NewFolders, folder_of, in_real_folder, open_regular,
         publish::{Draft, Existing},
@@ -29,7 +32,7 @@ use crate::{
     },
     error::{Failure, Kind},
     model::{
-        archive_name::{ArchiveName, MOST_NUMBER},
+        archive_name::{ArchiveName, MOST_NUMBER, is_archive_file},
         limits::HEAD_BYTES,
         manifest::Manifest,
         written::{ShownPath, unexpanded},
@@ -48,7 +51,23 @@ pub struct Outputs {
 impl Outputs {
     /// Finds the destinations of the archive. Wrong usage is an error; another failure is one only if no destination is
     /// left.
-    pub fn find(settings: &Settings, request: &ExportRequest) -> Result<Outputs> {
+    pub fn find(
+        context: &Context,
+        settings: &Settings,
+        request: &ExportRequest,
+    ) -> Result<Outputs> {
+        let shared = LazyCell::new(|| recipients(context, settings, &settings.schema.encryption));
+        let sealed_for = |own: &SealedFor| -> Result<Option<Recipients>> {
+            match (&request.encryption, own) {
+                (Encryption::Never, _) => Ok(None),
+                (Encryption::For(recipients), _) => Ok(Some(recipients.clone())),
+                (Encryption::AsConfigured, SealedFor::These(recipients)) => Ok(recipients.clone()),
+                (Encryption::AsConfigured, SealedFor::Shared) => match &*shared {
+                    Ok(recipients) => Ok(recipients.clone()),
+                    Err(error) => Err(Failure::of(error).into()),
+                },
+            }
+        };
         let mut outputs = Outputs {
             here: Vec::new(),
             away: Vec::new(),
@@ -58,11 +77,16 @@ impl Outputs {
         for output in &request.outputs {
             let (shown, error) = match output {
                 ArchiveOutput::Stdout => {
-                    outputs.here.push(LocalPlace::Stdout);
+                    let seal = sealed_for(&SealedFor::Shared)?;
+                    let spot = Spot::Stdout;
+                    outputs.here.push(LocalPlace { spot, seal });
                     continue;
                 }
-                ArchiveOutput::Path(path) => {
-                    match LocalPlace::find(path, settings, request.overwrite) {
+                ArchiveOutput::Path(path, own) => {
+                    let found = sealed_for(own);
+                    let found = found
+                        .and_then(|seal| LocalPlace::find(path, seal, settings, request.overwrite));
+                    match found {
                         Ok(place) => {
                             outputs.here.push(place);
                             continue;
@@ -72,7 +96,14 @@ impl Outputs {
                     }
                 }
                 ArchiveOutput::Stored(slot) => {
-                    outputs.away.push(slot.clone());
+                    let seal = sealed_for(&SealedFor::These(slot.seal.clone()))?;
+                    if let Some(name) = &slot.name {
+                        require_ending(name, seal.as_ref())?;
+                    }
+                    outputs.away.push(UploadSlot {
+                        seal,
+                        ..slot.clone()
+                    });
                     continue;
                 }
                 ArchiveOutput::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
@@ -117,9 +148,11 @@ pub fn earlier(
             }
             return Ok(earlier);
         }
-        (Reuse::Nothing, _) | (Reuse::Newest, None | Some(LocalPlace::Stdout)) => return Ok(None),
-        (Reuse::Newest, Some(LocalPlace::Folder(folder, _))) => folder.clone(),
-        (Reuse::Newest, Some(LocalPlace::File { path, .. })) => folder_of(path),
+        (Reuse::Nothing, _) => return Ok(None),
+        (Reuse::Newest, place) => match place.and_then(LocalPlace::folder) {
+            Some(folder) => folder,
+            None => return Ok(None),
+        },
     };
     let newest = newest_of_ours(&folder, prefix);
     Ok(newest.and_then(|path| open(&path).ok().flatten()))
@@ -132,11 +165,8 @@ pub fn newest_manifest(
     reuse: &Reuse,
     prefix: &str,
 ) -> Option<Manifest> {
-    let in_folder = match place {
-        Some(LocalPlace::Folder(folder, _)) => newest_of_ours(folder, prefix),
-        Some(LocalPlace::File { path, .. }) => newest_of_ours(&folder_of(path), prefix),
-        Some(LocalPlace::Stdout) | None => None,
-    };
+    let folder = place.and_then(LocalPlace::folder);
+    let in_folder = folder.and_then(|folder| newest_of_ours(&folder, prefix));
     let path = match reuse {
         Reuse::Archive(path) => in_folder.or_else(|| Some(path.clone())),
         Reuse::Newest | Reuse::Nothing => in_folder,
@@ -158,8 +188,13 @@ pub fn manifest_before(slot: &UploadSlot, prefix: &str, made: &Manifest) -> Opti
     slot.repository.manifest(&newest).ok()?
 }
 
-/// A place on this machine.
-pub enum LocalPlace {
+/// A place on this machine, and for whom the archive there is sealed.
+pub struct LocalPlace {
+    spot: Spot,
+    pub seal: Option<Recipients>,
+}
+
+enum Spot {
     Stdout,
     /// A folder, and what was made of it.
     Folder(PathBuf, NewFolders),
@@ -171,66 +206,37 @@ pub enum LocalPlace {
 
 impl LocalPlace {
     /// Looks whether the archive may go there; folders that it names are made.
-    pub fn find(path: &Path, settings: &Settings, overwrite: Overwrite) -> Result<LocalPlace> {
-        if let Some(fault) = unexpanded(&path.to_string_lossy(), "there") {
-            return Err(Failure::new(Kind::Usage, fault)
-                .hint("a shell expands it only where it stands without quotes")
-                .into());
-        }
-        belongs_to_state(path, settings)?;
-        let wants_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        if path.is_dir() {
-            return Ok(LocalPlace::Folder(path.to_owned(), NewFolders::default()));
-        }
-        if wants_folder {
-            let mut folders = NewFolders::default();
-            folders
-                .create(path)
-                .with_context(|| format!("cannot create {}", path.display()))?;
-            return Ok(LocalPlace::Folder(path.to_owned(), folders));
-        }
-        let folder = folder_of(path);
-        if !folder.is_dir() {
-            let failure = Failure::new(
-                Kind::NotFound,
-                format!("the archive's folder {} does not exist", folder.display()),
-            );
-            return Err(failure
-                .hint(format!("create it first: mkdir -p {}", folder.display()))
-                .into());
-        }
-        let existing = match path.symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Existing::Keep,
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot look at {}", path.display()));
-            }
-            Ok(metadata) => {
-                may_replace(path, &metadata, settings, overwrite)?;
-                Existing::Replace
-            }
-        };
-        Ok(LocalPlace::File {
-            path: path.to_owned(),
-            existing,
-        })
+    pub fn find(
+        path: &Path,
+        seal: Option<Recipients>,
+        settings: &Settings,
+        overwrite: Overwrite,
+    ) -> Result<LocalPlace> {
+        let spot = Spot::find(path, seal.as_ref(), settings, overwrite)?;
+        Ok(LocalPlace { spot, seal })
     }
 
     /// The place for messages.
     pub fn shown(&self) -> String {
-        match self {
-            LocalPlace::Stdout => "-".to_owned(),
-            LocalPlace::Folder(folder, _) => folder.display().to_string(),
-            LocalPlace::File { path, .. } => path.display().to_string(),
+        match &self.spot {
+            Spot::Stdout => "-".to_owned(),
+            Spot::Folder(folder, _) => folder.display().to_string(),
+            Spot::File { path, .. } => path.display().to_string(),
+        }
+    }
+
+    /// The folder in which the archive will be; standard output has none.
+    fn folder(&self) -> Option<PathBuf> {
+        match &self.spot {
+            Spot::Stdout => None,
+            Spot::Folder(folder, _) => Some(folder.clone()),
+            Spot::File { path, .. } => Some(folder_of(path)),
         }
     }
 
     /// A draft of the archive, on the file system where it will be.
     pub fn draft(&self, context: &Context) -> Result<Draft> {
-        let folder = match self {
-            LocalPlace::Stdout => context.scratch.clone(),
-            LocalPlace::Folder(folder, _) => folder.clone(),
-            LocalPlace::File { path, .. } => folder_of(path),
-        };
+        let folder = self.folder().unwrap_or_else(|| context.scratch.clone());
         Draft::create(&folder).with_context(|| format!("cannot write in {}", folder.display()))
     }
 
@@ -244,8 +250,9 @@ impl LocalPlace {
         context.stop.check()?;
         let shown = self.shown();
         let publishing = || format!("cannot write {shown}");
-        match self {
-            LocalPlace::Stdout => {
+        let ending = ending(self.seal.as_ref());
+        match self.spot {
+            Spot::Stdout => {
                 let file = draft.file();
                 file.rewind()?;
                 let mut out = Stdout::open(&context.stop)?;
@@ -254,7 +261,7 @@ impl LocalPlace {
                 out.flush().with_context(publishing)?;
                 Ok(ShownPath::path(Path::new(&shown)))
             }
-            LocalPlace::File { path, existing } => {
+            Spot::File { path, existing } => {
                 draft.publish(&path, existing).map_err(|error| match error.kind() {
                     io::ErrorKind::AlreadyExists => {
                         let failure = Failure::new(Kind::Blocked, format!("{shown} has appeared meanwhile"));
@@ -264,13 +271,66 @@ impl LocalPlace {
                 })?;
                 Ok(ShownPath::path(&path))
             }
-            LocalPlace::Folder(folder, _made) => {
+            Spot::Folder(folder, _made) => {
                 // Two archives of one second are two archives, even if both are given their names at once.
-                let names = (0..=MOST_NUMBER).map(|number| folder.join(name.file_name(number)));
+                let names =
+                    (0..=MOST_NUMBER).map(|number| folder.join(name.file_name(number, ending)));
                 let path = draft.publish_first(names).with_context(publishing)?;
                 Ok(ShownPath::path(&path))
             }
         }
+    }
+}
+
+impl Spot {
+    fn find(
+        path: &Path,
+        seal: Option<&Recipients>,
+        settings: &Settings,
+        overwrite: Overwrite,
+    ) -> Result<Spot> {
+        if let Some(fault) = unexpanded(&path.to_string_lossy(), "there") {
+            return Err(Failure::new(Kind::Usage, fault)
+                .hint("a shell expands it only where it stands without quotes")
+                .into());
+        }
+        belongs_to_state(path, settings)?;
+        let wants_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if path.is_dir() {
+            return Ok(Spot::Folder(path.to_owned(), NewFolders::default()));
+        }
+        if wants_folder {
+            let mut folders = NewFolders::default();
+            folders
+                .create(path)
+                .with_context(|| format!("cannot create {}", path.display()))?;
+            return Ok(Spot::Folder(path.to_owned(), folders));
+        }
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            let failure = Failure::new(
+                Kind::NotFound,
+                format!("the archive's folder {} does not exist", folder.display()),
+            );
+            return Err(failure
+                .hint(format!("create it first: mkdir -p {}", folder.display()))
+                .into());
+        }
+        require_ending(&path.to_string_lossy(), seal)?;
+        let existing = match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Existing::Keep,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot look at {}", path.display()));
+            }
+            Ok(metadata) => {
+                may_replace(path, &metadata, settings, overwrite)?;
+                Existing::Replace
+            }
+        };
+        Ok(Spot::File {
+            path: path.to_owned(),
+            existing,
+        })
     }
 }
 
@@ -342,7 +402,10 @@ fn may_replace(
     file.take(HEAD_BYTES as u64)
         .read_to_end(&mut head)
         .with_context(|| format!("cannot read {}", path.display()))?;
-    if !is_archive(&head) {
+    // What a sealed file holds is not seen: its name has to say that it is an archive.
+    let is_sealed =
+        form_of(&head).is_some() && is_archive_file(path.as_os_str().as_encoded_bytes());
+    if !is_archive(&head) && !is_sealed {
         return refuse(
             format!("{} exists and is not a hookshot archive", path.display()),
             "name another output, or replace it with --overwrite",

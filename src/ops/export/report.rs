@@ -74,6 +74,14 @@ pub struct OutputReport {
     pub good: bool,
     /// The proof.
     pub proof: Option<Proof>,
+    /// SHA-256 of the file there, if it is proven to be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The size of the file there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// True if it is sealed.
+    pub sealed: bool,
     /// The message of the failure.
     pub error: Option<String>,
     /// The advice to the user.
@@ -166,6 +174,9 @@ pub fn failed(archive: String, message: String) -> OutputReport {
         archive_escaped: None,
         good: false,
         proof: None,
+        sha256: None,
+        size_bytes: None,
+        sealed: false,
         error,
         hint: None,
         outrun: false,

@@ -7,6 +7,7 @@ use crate::{
     catalog::output::ArchiveOutput,
     config::Settings,
     context::Context,
+    crypt::Recipients,
     error::{Failure, Kind},
     model::{method::Method, retention::Mark},
 };
@@ -25,6 +26,8 @@ pub struct ExportRequest {
     pub reuse: Reuse,
     /// The mark that the archive gets at every destination.
     pub keep: Option<Mark>,
+    /// For whom the archive is sealed.
+    pub encryption: Encryption,
     /// The level of compression; `None` as configured.
     pub level: Option<Level>,
     /// The method that copies the database; `None` as configured.
@@ -43,6 +46,7 @@ impl ExportRequest {
             tags: BTreeMap::new(),
             reuse: Reuse::Newest,
             keep: None,
+            encryption: Encryption::AsConfigured,
             level: None,
             snapshot: None,
             snapshot_timeout: Duration::from_secs(60),
@@ -94,6 +98,17 @@ pub enum Overwrite {
     Archives,
     /// Any regular file is replaced.
     AnyFile,
+}
+
+/// For whom the archive is sealed.
+#[derive(Debug, Clone)]
+pub enum Encryption {
+    /// For those that the configuration names for each output.
+    AsConfigured,
+    /// For these at every output.
+    For(Recipients),
+    /// The archive is not sealed.
+    Never,
 }
 
 /// The earlier archive whose compressed content is reused for unchanged files.

@@ -1,0 +1,69 @@
+//! Opening what may be a sealed archive: its content comes out as if it were not sealed.
+
+use std::{
+    io::{Cursor, Read},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    archive::reader::ReadSeek,
+    crypt::{
+        Keys,
+        header::{MAGIC_BYTES, beginning, form_of},
+    },
+    work::ReadAt,
+};
+
+/// Returns the archive called `shown`, decrypted if it is sealed.
+///
+/// Errors: [`Kind::Key`](crate::error::Kind::Key) if no key opens it.
+pub fn opened_stream(
+    keys: &Keys,
+    shown: &str,
+    mut input: impl Read + 'static,
+) -> Result<Box<dyn Read>> {
+    let first = beginning(&mut input).with_context(|| format!("cannot read {shown}"))?;
+    let form = form_of(&first);
+    let whole = Cursor::new(first).chain(input);
+    Ok(match form {
+        None => Box::new(whole),
+        Some(form) => Box::new(keys.ring()?.open(shown, form, whole)?),
+    })
+}
+
+/// Returns the archive called `shown`, decrypted if it is sealed. Errors: as [`opened_stream`].
+pub fn opened_file(
+    keys: &Keys,
+    shown: &str,
+    mut input: impl ReadSeek + 'static,
+) -> Result<Box<dyn ReadSeek>> {
+    let reading = || format!("cannot read {shown}");
+    let first = beginning(&mut input).with_context(reading)?;
+    input.rewind().with_context(reading)?;
+    Ok(match form_of(&first) {
+        None => Box::new(input),
+        Some(form) => Box::new(keys.ring()?.open(shown, form, input)?),
+    })
+}
+
+/// Returns the archive called `shown`, decrypted if it is sealed, to read any part of it. Errors: as [`opened_stream`].
+pub fn opened_at(
+    keys: &Keys,
+    shown: &str,
+    source: Arc<dyn ReadAt + Send + Sync>,
+) -> Result<Arc<dyn ReadAt + Send + Sync>> {
+    let reading = || format!("cannot read {shown}");
+    let length = source.length().with_context(reading)?;
+    let mut first = [0; MAGIC_BYTES];
+    let first = match usize::try_from(length) {
+        Ok(length) if length < MAGIC_BYTES => &mut first[..length],
+        _ => &mut first[..],
+    };
+    source.read_exact_at(first, 0).with_context(reading)?;
+    Ok(match form_of(first) {
+        None => source,
+        Some(form) => Arc::new(keys.ring()?.open_at(shown, form, source)?),
+    })
+}

@@ -1,0 +1,162 @@
+//! One upload of an archive: as it is, or sealed on its way.
+//!
+//! ```text
+//! archive --> Sealing --> Outlet --> Upload, the SHA-256 of the sealed bytes
+//!                            +-----> a thread that decrypts them --> must be the archive
+//! ```
+
+use std::{
+    io::{self, BufWriter, Write},
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::pipe::{AHEAD, Pipe, joined};
+use crate::{
+    crypt::{Keyring, Recipients, Sealing, header::Form},
+    error::{Failure, Kind},
+    model::{
+        digest::{Digest, Hashing, HashingReader},
+        limits::BUFFER_BYTES,
+    },
+    store::{Proof, Upload},
+};
+
+/// An upload that has not begun to get bytes, and the recipients for whom these are sealed.
+pub struct Outgoing {
+    /// The upload.
+    pub upload: Box<dyn Upload>,
+    /// The recipients; `None` if the archive goes as it is.
+    pub seal: Option<Recipients>,
+}
+
+/// The file that a destination holds at the end of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// The proof that it holds it.
+    pub proof: Proof,
+    /// SHA-256 of the file there.
+    pub digest: Digest,
+    /// The size of the file there in bytes.
+    pub size_bytes: u64,
+}
+
+impl Outgoing {
+    /// Begins to write.
+    pub(super) fn begin(self) -> Result<OpenUpload> {
+        Ok(match self.seal {
+            None => OpenUpload::Plain(Hashing::new(self.upload)),
+            Some(recipients) => OpenUpload::Sealed(SealedUpload::begin(self.upload, &recipients)?),
+        })
+    }
+}
+
+/// An upload that takes the bytes of an archive.
+pub(super) enum OpenUpload {
+    Plain(Hashing<Box<dyn Upload>>),
+    Sealed(SealedUpload),
+}
+
+impl OpenUpload {
+    /// Writes the next bytes of the archive.
+    pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            OpenUpload::Plain(upload) => upload.write_all(bytes),
+            OpenUpload::Sealed(upload) => upload.sealing.write_all(bytes),
+        }
+    }
+
+    /// Gives the upload its name. `digest` is that of the archive; the sealed bytes must decrypt to it.
+    pub(super) fn finish(self, digest: &Digest) -> Result<Delivered> {
+        let (sealed, size_bytes, upload) = match self {
+            OpenUpload::Plain(upload) => {
+                let (_, size_bytes, upload) = upload.into_parts();
+                (*digest, size_bytes, upload)
+            }
+            OpenUpload::Sealed(upload) => upload.end(digest)?,
+        };
+        let proof = upload.finish(&sealed)?;
+        Ok(Delivered {
+            proof,
+            digest: sealed,
+            size_bytes,
+        })
+    }
+}
+
+/// An upload whose bytes are sealed, and decrypted again to prove that.
+pub(super) struct SealedUpload {
+    sealing: Sealing<BufWriter<Outlet>>,
+    check: JoinHandle<Result<Digest>>,
+}
+
+impl SealedUpload {
+    fn begin(upload: Box<dyn Upload>, recipients: &Recipients) -> Result<SealedUpload> {
+        let (pieces, taken) = sync_channel(AHEAD);
+        let outlet = Outlet {
+            upload: Hashing::new(upload),
+            pieces: Some(pieces),
+        };
+        // The header is shorter than the buffer: it waits there until the thread takes pieces.
+        let outlet = BufWriter::with_capacity(BUFFER_BYTES, outlet);
+        let (sealing, ring) = recipients.seal(outlet)?;
+        let thread = thread::Builder::new().name("decrypt".to_owned());
+        let check = thread.spawn(move || content_of(&ring, Pipe::new(taken)));
+        let check = check.context("cannot start a thread")?;
+        Ok(SealedUpload { sealing, check })
+    }
+
+    /// Writes the end; returns digest and size of the sealed bytes, and the upload.
+    fn end(self, digest: &Digest) -> Result<(Digest, u64, Box<dyn Upload>)> {
+        let outlet = self.sealing.finish()?.into_inner();
+        let mut outlet = outlet.map_err(io::IntoInnerError::into_error)?;
+        outlet.pieces = None;
+        if joined(self.check)? != *digest {
+            return Err(undecryptable("it decrypts to something else").into());
+        }
+        Ok(outlet.upload.into_parts())
+    }
+}
+
+/// Decrypts what was sealed a moment before, and returns the digest of its content.
+fn content_of(ring: &Keyring, pieces: Pipe) -> Result<Digest> {
+    let read = || -> Result<Digest> {
+        let opened = ring.open("the sealed archive", Form::Binary, pieces)?;
+        let mut reader = HashingReader::new(opened);
+        io::copy(&mut reader, &mut io::sink())?;
+        Ok(reader.finish().0)
+    };
+    read().map_err(|error| undecryptable(&Failure::of(&error).message).into())
+}
+
+fn undecryptable(why: &str) -> Failure {
+    let message = format!("the archive was sealed, and does not open again: {why}");
+    Failure::new(Kind::Unproven, message).hint(
+        "this machine's memory may fail; export again, and test the memory if this happens twice",
+    )
+}
+
+/// The way of sealed bytes: to the upload, and to the thread that decrypts them.
+struct Outlet {
+    upload: Hashing<Box<dyn Upload>>,
+    pieces: Option<SyncSender<Arc<Vec<u8>>>>,
+}
+
+impl Write for Outlet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.upload.write_all(bytes)?;
+        let pieces = self.pieces.as_ref();
+        // A thread that ended has the reason.
+        pieces.map(|pieces| pieces.send(Arc::new(bytes.to_vec())));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.upload.flush()
+    }
+}

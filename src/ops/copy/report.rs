@@ -1,0 +1,126 @@
+//! The report of a copy.
+
+use serde::Serialize;
+
+use crate::{
+    error::{Failure, Kind},
+    store::Proof,
+};
+
+/// The results of a copy.
+#[derive(Debug, Serialize)]
+pub struct CopyReport {
+    /// The archives that were copied to the destination.
+    pub copied: Vec<CopiedArchive>,
+    /// The archives that the destination held already.
+    pub skipped: Vec<SkippedArchive>,
+    /// The archives that the destination does not hold.
+    pub failed: Vec<FailedCopy>,
+    /// The summary of the failures, if an archive failed.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+}
+
+/// An archive that was copied.
+#[derive(Debug, Serialize)]
+pub struct CopiedArchive {
+    /// Its name.
+    pub name: String,
+    /// The location that it was read from.
+    pub from: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_escaped: Option<String>,
+    /// The location of the copy.
+    pub to: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_escaped: Option<String>,
+    /// Its size.
+    pub size_bytes: u64,
+    /// SHA-256 of the whole file.
+    pub sha256: String,
+    /// The proof that the destination holds it.
+    pub proof: Proof,
+    /// `outside` if no key opens it: it arrived as it was, and what it holds is not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proven: Option<&'static str>,
+}
+
+/// An archive that the destination held already, by name and size.
+#[derive(Debug, Serialize)]
+pub struct SkippedArchive {
+    /// Its name.
+    pub name: String,
+    /// The location of the archive.
+    pub to: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_escaped: Option<String>,
+    /// Its size.
+    pub size_bytes: u64,
+}
+
+/// An archive that was not copied.
+#[derive(Debug, Serialize)]
+pub struct FailedCopy {
+    /// Its name.
+    pub name: String,
+    /// The kind of the failure.
+    pub kind: &'static str,
+    /// The message of the failure.
+    pub message: String,
+}
+
+/// Returns the failure if some archives were copied that no key opens; it says what that means.
+pub(super) fn unopened(copied: &[CopiedArchive]) -> Option<Failure> {
+    let unopened = copied.iter().filter(|copied| copied.proven.is_some());
+    let faults: Vec<String> = unopened
+        .map(|copied| {
+            format!(
+                "{} arrived as it was, and what it holds is not seen",
+                copied.to
+            )
+        })
+        .collect();
+    if faults.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "{} of {} copied archives are sealed, and no given key opens them",
+        faults.len(),
+        copied.len()
+    );
+    let hint = "they are proven to have arrived; `hookshot verify` with a key (--identity FILE) proves what they hold";
+    Some(
+        Failure::new(Kind::Partial, message)
+            .hint(hint)
+            .faults(faults),
+    )
+}
+
+/// Returns the summary of the failures of some of `all` archives.
+pub(super) fn summary(failures: &[Failure], all: usize) -> Option<Failure> {
+    let (first, others) = failures.split_first()?;
+    if others.is_empty() && all == 1 {
+        return Some(first.clone());
+    }
+    let count = failures.len();
+    let kind = if count == all {
+        first.kind
+    } else {
+        Kind::Partial
+    };
+    let message = format!("{count} of {all} archives were not copied");
+    let hint = "the copied archives are proven; copy again for the others";
+    Some(
+        Failure::new(kind, message)
+            .hint(first.hint.as_deref().unwrap_or(hint))
+            .faults(
+                failures
+                    .iter()
+                    .map(|failure| failure.message.clone())
+                    .collect(),
+            ),
+    )
+}
