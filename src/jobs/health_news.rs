@@ -135,6 +135,7 @@ mod tests {
             let names: Vec<&str> = news.to.iter().map(|one| one.name.as_str()).collect();
             let says = format!("{} {}", news.occasion.name(), names.join(","));
             let outcomes = names.iter().map(|name| NotificationOutcome {
+                occasion: "stale",
                 name: (*name).to_owned(),
                 sent: name != lost,
                 error: None,

@@ -209,7 +209,7 @@ fn each_service_gets_a_request_of_its_form_and_no_output_shows_the_url() {
     let ping = pings.next_back().expect("a ping");
     let run_id = ping.head.parameter("rid").expect("a run");
     assert_eq!(run_id.len(), 36, "a UUID: {run_id}");
-    assert!(text_of(&ping).contains(&run_id));
+    assert!(text_of(ping).contains(&run_id));
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn the_planned_name_of_a_killed_run_may_be_that_of_another_service() {
     assert_eq!(night.history().len(), 1, "it was killed");
     night.configure("", &[]);
     run_at(&night, &other, &moment, &[]).exits(0);
-    assert_eq!(archives(&night.one), [name.clone()]);
+    assert_eq!(archives(&night.one), std::slice::from_ref(&name));
     let report = night.json(&["--no-prune"], 3);
     for destination in report["destinations"].as_array().expect("two") {
         assert_eq!(destination["gone"], Value::from(vec![name.clone()]));
