@@ -13,8 +13,8 @@ use crate::{
     config::{Choices, Settings},
     context::Context,
     error::{Failure, Kind},
-    jobs::{history::History, planned::Planned, schedule::local, timer::timed_jobs},
-    model::run_record::{Job, RunRecord},
+    jobs::{planned::Planned, runs::Runs, schedule::local, timer::timed_jobs},
+    model::run_record::{Job, RunRecord, RunResult},
     work::events::{AgentEvent, AgentRun},
 };
 
@@ -106,9 +106,9 @@ impl Followed {
             }
             one.left_out = left_out;
             // A history that cannot be read says nothing: the job itself will fail on it.
-            let runs = History::of(context, settings).read().unwrap_or_default();
+            let runs = Runs::read(context, settings).ok();
             agenda.set(number, &own, now, |job| {
-                last_started(&runs, &planned.app, job)
+                last_started(runs.as_ref()?, &planned.app, job)
             });
         }
         parallel
@@ -198,13 +198,24 @@ fn reasons(failure: &Failure) -> String {
     all.join("; ")
 }
 
-/// Returns the time at which a job last started, whatever became of it.
-fn last_started(runs: &[RunRecord], app: &str, job: Job) -> Option<DateTime<Utc>> {
-    let mut runs = runs.iter().rev();
+/// Returns the time at which a job last started, but for a run that is to be made up for: one that a signal ended, by a
+/// reboot for example, or that was killed, by a power cut. Of runs that were killed one after the other the last is not
+/// made up for: they may be the cause of their end.
+fn last_started(runs: &Runs, app: &str, job: Job) -> Option<DateTime<Utc>> {
     // Configurations in one folder share a history.
     let is_own = |run: &RunRecord| run.app.as_deref().is_none_or(|other| other == app);
-    // A run that a signal ended, by a reboot for example, is made up for.
     let is_cut = |run: &RunRecord| matches!(run.exit_code, Some(129 | 130 | 143));
-    runs.find(|run| run.job == job && is_own(run) && !is_cut(run))
-        .map(|run| run.started_at)
+    let own = runs.all().iter().rev();
+    let mut own = own.filter(|run| run.job == job && is_own(run) && !is_cut(run));
+    // A run that did not end itself has no exit code.
+    let is_killed = |run: &RunRecord| {
+        run.exit_code.is_none() && (run.result != RunResult::Running || runs.is_killed(run))
+    };
+    let newest = own.next()?;
+    let before = own.next();
+    let counts = match is_killed(newest) && !before.is_some_and(is_killed) {
+        true => before,
+        false => Some(newest),
+    };
+    counts.map(|run| run.started_at)
 }

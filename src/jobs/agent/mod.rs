@@ -339,7 +339,10 @@ impl Agent<'_> {
             return Ok(self.report);
         }
         let signal = u8::try_from(first).unwrap_or(15);
-        let message = format!("{} jobs were interrupted", self.report.interrupted);
+        let message = match self.report.interrupted {
+            1 => "1 job was interrupted".to_owned(),
+            jobs => format!("{jobs} jobs were interrupted"),
+        };
         Err(Failure::new(Kind::Interrupted(signal), message)
             .hint("nothing half-done stays; the agent makes up for them when it starts again")
             .into())

@@ -18,6 +18,7 @@ use crate::{
     error::{Failure, Kind},
     model::{
         archive_name::{ArchiveName, Ending, MOST_NUMBER, stem_of},
+        retention::Mark,
         run_record::{DestinationRecord, RunRecord},
         undelivered::{OwedArchive, known_at, undelivered},
     },
@@ -164,51 +165,61 @@ impl<'a> CatchUp<'a> {
         {
             return Ok(Brought::There(there));
         }
-        if !is_needed {
-            return Ok(Brought::NotNeeded);
-        }
         let mut last = None;
         for other in self.holders {
             if other.name == place.name {
                 continue;
             }
             match self.name_at(other, archive) {
-                Ok(Some(name)) => match self.deliver(archive, other, &name, place) {
-                    Ok(there) => return Ok(Brought::There(there)),
-                    Err(error) if is_interruption(&error) => return Err(error),
-                    Err(error) => last = Some(error),
-                },
-                Ok(None) => {}
+                Ok(Some((name, mark))) if is_needed || mark.is_some() => {
+                    match self.deliver(archive, other, &name, mark, place) {
+                        Ok(there) => return Ok(Brought::There(there)),
+                        Err(error) if is_interruption(&error) => return Err(error),
+                        Err(error) => last = Some(error),
+                    }
+                }
+                Ok(_) => {}
                 Err(error) => last = Some(error),
             }
         }
-        last.map_or(Ok(Brought::Gone), Err)
+        match last {
+            _ if !is_needed => Ok(Brought::NotNeeded),
+            Some(error) => Err(error),
+            None => Ok(Brought::Gone),
+        }
     }
 
-    /// Returns the name of an archive at a place, if that holds it.
-    fn name_at(&mut self, place: &Place, archive: &OwedArchive) -> Result<Option<String>> {
+    /// Returns the name of an archive at a place, and the mark that it has there, if the place holds it.
+    fn name_at(
+        &mut self,
+        place: &Place,
+        archive: &OwedArchive,
+    ) -> Result<Option<(String, Option<Mark>)>> {
         let destination = place.open(self.context, self.settings)?;
         let names = self.names(place)?;
         let recorded = archive.held.get(&place.name);
-        if let Some(recorded) = recorded.filter(|name| names.contains(name)) {
-            return Ok(Some(recorded.clone()));
-        }
-        let known = known_at(self.runs, &place.name);
-        identity::find(
-            &*destination.repository,
-            self.names(place)?,
-            &known,
-            archive,
-        )
+        let repository = &*destination.repository;
+        let name = match recorded.filter(|name| names.contains(name)) {
+            Some(recorded) => Some(recorded.clone()),
+            None => {
+                let known = known_at(self.runs, &place.name);
+                identity::find(repository, self.names(place)?, &known, archive)?
+            }
+        };
+        let Some(name) = name else { return Ok(None) };
+        let mark = repository.mark(&name)?;
+        let mark = mark.filter(|mark| mark.holds(self.context.now));
+        Ok(Some((name, mark)))
     }
 
-    /// Copies the archive called `name` at `other` to `place`, under its own name or the next one that is free. Returns
-    /// the name there.
+    /// Copies the archive called `name` at `other` to `place`, under its own name or the next one that is free, and marks
+    /// it as it is there. Returns the name at `place`.
     fn deliver(
         &mut self,
         archive: &OwedArchive,
         other: &Place,
         name: &str,
+        mark: Option<Mark>,
         place: &Place,
     ) -> Result<String> {
         self.context.tell(JobEvent::CatchesUp {
@@ -232,7 +243,14 @@ impl<'a> CatchUp<'a> {
             match copied {
                 // Another machine was faster: that is another archive, even if it has the same size.
                 Ok(report) if report.copied.is_empty() => {}
-                Ok(_) => return Ok(there),
+                Ok(_) => {
+                    if let Some(mark) = mark {
+                        let destination = place.open(self.context, self.settings)?;
+                        let repository = destination.repository;
+                        repository.put_mark(&there, mark, &self.context.maker())?;
+                    }
+                    return Ok(there);
+                }
                 Err(error) if is_taken(&Failure::of(&error)) => {}
                 Err(error) => return Err(error),
             }

@@ -108,8 +108,8 @@ fn of_system(name: &str, folder: &UnitFolder) -> Credential {
     }
 }
 
-/// Finds a credential of a user's manager. One before version 257 does not look into the user's own folders, and the
-/// user cannot decrypt what is encrypted for the system: the unit names the file (systemd.exec(5), systemd-creds(1)).
+/// Finds a credential of a user's manager. That of systemd 252 does not look into the user's own folders, and none can
+/// decrypt what is encrypted for the system: the unit names the file (systemd.exec(5), systemd-creds(1)).
 fn of_user(name: &str, folder: &UnitFolder) -> Credential {
     let own = |kind: &str| -> PathBuf { folder.user_folder().join(kind).join(name) };
     let line = |key: &str, path: &Path| {

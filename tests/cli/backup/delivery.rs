@@ -9,11 +9,11 @@ use super::{Night, archives, break_down, mend, mend_or_make};
 #[test]
 fn a_destination_that_was_away_gets_what_it_missed_and_is_not_pruned_before() {
     let night = Night::new("", &[]);
-    let first = night.run_before(3, 0).json();
+    let first = night.run_before(3, &[], 0).json();
     break_down(&night.two);
     let mut missed = Vec::new();
     for hours in [2, 1] {
-        let report = night.run_before(hours, 17).json();
+        let report = night.run_before(hours, &[], 17).json();
         assert_eq!(report["result"], "partial");
         assert_eq!(report["destinations"][0]["good"], true);
         assert_eq!(report["destinations"][1]["good"], false);
@@ -188,4 +188,24 @@ fn an_archive_that_was_stored_without_a_proof_is_verified_before_it_counts() {
         report["destinations"][1]["caught_up"],
         Value::from(vec![missed])
     );
+}
+
+#[test]
+fn a_marked_archive_is_delivered_later_with_its_mark() {
+    let night = Night::new("", &[]);
+    break_down(&night.two);
+    let missed = night.run_before(9, &["--keep"], 17).json()["archive"].clone();
+    for hours in [3, 2, 1] {
+        night.run_before(hours, &[], 17);
+    }
+    mend_or_make(&night.two);
+    let report = night.json(&[], 0);
+    let two = &report["destinations"][1];
+    let caught_up = two["caught_up"].as_array().expect("names");
+    assert!(caught_up.len() == 2 && caught_up[0] == missed, "{two}");
+    assert_eq!(two["not_needed"].as_array().map(Vec::len), Some(2));
+    let missed = missed.as_str().expect("a name");
+    let mark = fs::read_to_string(night.two.join(format!("{missed}.keep"))).expect("a mark");
+    assert_eq!(mark, "forever\n");
+    assert_eq!(archives(&night.one), archives(&night.two));
 }

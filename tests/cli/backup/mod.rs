@@ -90,11 +90,14 @@ impl Night {
 
     /// Runs with a clock that is some hours late.
     #[track_caller]
-    fn run_before(&self, hours: u32, code: i32) -> Run {
+    fn run_before(&self, hours: u32, arguments: &[&str], code: i32) -> Run {
         let mut command = Command::new("faketime");
         command.args(["-f", &format!("-{}s", hours * 3600)]);
         command.arg(program()).args(["--json", "--config"]);
-        command.arg(&self.service.config).arg("backup");
+        command
+            .arg(&self.service.config)
+            .arg("backup")
+            .args(arguments);
         command.env("TMPDIR", self.service.machine.path("tmp"));
         finish(command, b"").exits(code)
     }

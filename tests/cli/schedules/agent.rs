@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::net::UnixDatagram,
     process::{Child, ChildStderr, Command, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use nix::{
@@ -198,4 +198,52 @@ fn a_further_signal_kills_a_job_that_hangs() {
     let said = agent.ends(143);
     assert!(said.contains("exit_code=137"), "{said}");
     fs::remove_file(&alive).expect("removed");
+}
+
+/// Writes a history of backups, each begun at 02:00 some days before the last one, with its result and exit code.
+fn write_history(service: &Service, runs: &[(i64, &str, Option<u8>)]) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("now");
+    let now = i64::try_from(since.as_secs()).expect("a number");
+    let day = 24 * 3600;
+    let last = (now - 2 * 3600).div_euclid(day) * day + 2 * 3600;
+    let folder = service.config.parent().expect("a folder").join(".hookshot");
+    fs::create_dir_all(&folder).expect("a folder");
+    let mut text = String::new();
+    for (days, result, exit_code) in runs {
+        let time = chrono::DateTime::from_timestamp(last - days * day, 0).expect("a time");
+        let run = serde_json::json!({
+            "run_id": format!("{days}-{result}"), "job": "backup", "app": "shop",
+            "started_at": time.format("%FT%TZ").to_string(), "result": result,
+            "exit_code": exit_code, "config": service.config.to_str(),
+        });
+        text.push_str(&format!("{run}\n"));
+    }
+    fs::write(folder.join("history.jsonl"), text).expect("written");
+}
+
+#[test]
+fn a_run_that_was_killed_is_made_up_for_once() {
+    let schedule = "[backup.schedule]\nbackup = \"02:00\"\njitter = \"0s\"\ntimezone = \"UTC\"\n\
+        prune = \"* * * * * *\"\n";
+    let killed = (0, "running", None);
+    let good = (1, "success", Some(0));
+    for (runs, first) in [
+        (vec![good, killed], "job=backup"),
+        (vec![good, (0, "success", Some(0))], "job=prune"),
+        // The run that made up for it was killed, too.
+        (
+            vec![(2, "success", Some(0)), (1, "failure", None), killed],
+            "job=prune",
+        ),
+    ] {
+        let service = service("shop", schedule);
+        write_history(&service, &runs);
+        let config = service.config.to_str().expect("UTF-8");
+        let mut agent = Agent::start(&service, &["--config", config, "agent"], &[]);
+        agent.until(&["Starts", first]);
+        let starts = agent.said.matches("Starts").count();
+        assert_eq!(starts, 1, "{}", agent.said);
+        agent.signal(Signal::SIGTERM);
+        agent.ends(0);
+    }
 }
