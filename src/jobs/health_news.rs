@@ -137,6 +137,7 @@ mod tests {
             let outcomes = names.iter().map(|name| NotificationOutcome {
                 occasion: "stale",
                 name: (*name).to_owned(),
+                occasion: news.occasion.name(),
                 sent: name != lost,
                 error: None,
             });

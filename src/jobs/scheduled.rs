@@ -22,7 +22,7 @@ use crate::{
     error::Failure,
     model::{
         occasion::Occasion,
-        run_record::{Job, RunRecord, RunResult},
+        run_record::{Job, KILLED, RunRecord, RunResult},
     },
     work::events::JobEvent,
 };
@@ -66,7 +66,7 @@ impl<'a> ScheduledRun<'a> {
         };
         let history = History::of(context, &settings);
         let runs = history.read().unwrap_or_default();
-        close(context, &history, &runs, job);
+        close(context, &settings, &history, &runs, job);
         let earlier = History::last(&runs, job);
         let mut run = ScheduledRun {
             context,
@@ -145,8 +145,14 @@ impl<'a> ScheduledRun<'a> {
 }
 
 /// Ends the records of earlier runs of the job that were killed: the lock keeps living ones of `prune` out, and no other
-/// takes longer than a day.
-fn close(context: &Context, history: &History, runs: &[RunRecord], job: Job) {
+/// takes longer than a day. They are notified, but for `status`: this run tells the health.
+fn close(
+    context: &Context,
+    settings: &Settings,
+    history: &History,
+    runs: &[RunRecord],
+    job: Job,
+) {
     let is_dead = |run: &&RunRecord| {
         let age = context.now.signed_duration_since(run.started_at);
         run.job == job && run.result == RunResult::Running && (job == Job::Prune || age > DAY)
@@ -154,12 +160,20 @@ fn close(context: &Context, history: &History, runs: &[RunRecord], job: Job) {
     for run in runs.iter().filter(is_dead) {
         let ended = RunRecord {
             result: RunResult::Failure,
+            exit_code: Some(KILLED),
             error: Some("the run was killed before its end".to_owned()),
+            hint: Some(
+                "look for a power cut, a full memory (`dmesg`), or a time limit of the unit"
+                    .to_owned(),
+            ),
             ..run.clone()
         };
+        // What cannot be recorded would be told again by each run.
         if let Err(error) = history.append(&ended) {
             let reason = format!("{error:#}");
             context.tell(JobEvent::HistoryFails { reason });
+        } else if job != Job::Status {
+            notify::send(context, settings, Occasion::of(&ended), &ended);
         }
     }
 }

@@ -107,7 +107,7 @@ pub struct RunRecord {
     /// The reason of a skipped run.
     #[serde(default)]
     pub skipped: Option<SkipReason>,
-    /// Its exit code; `None` while it runs, and after a kill.
+    /// Its exit code; `None` while it runs. A run that the next one found killed has [`KILLED`].
     #[serde(default)]
     pub exit_code: Option<u8>,
     /// The name of the archive. While the run lasts, and after an interruption, the name that it was to have.
@@ -151,6 +151,9 @@ pub struct RunRecord {
     #[serde(default)]
     pub told: BTreeMap<String, Told>,
 }
+
+/// The exit code of a run that SIGKILL ended, as shells report it.
+pub const KILLED: u8 = 128 + 9;
 
 impl RunRecord {
     /// Returns the name under which a destination holds the archive of this run; `None` if it is not proven to.

@@ -289,3 +289,36 @@ fn a_look_at_the_health_that_was_killed_tells_nothing() {
     service.run(&["status"], 0);
     assert_eq!(read(), "stale\nrecovered\n");
 }
+
+#[test]
+fn a_killed_prune_is_recorded_and_notified_by_the_next_one() {
+    let mut service = service(&[]);
+    notified(&service, "", "echo $HOOKSHOT_RUN_ID $HOOKSHOT_OCCASION $HOOKSHOT_EXIT_CODE >> SAID");
+    service.run(&["export"], 0);
+    for job in ["prune", "status"] {
+        let run = serde_json::json!({
+            "run_id": format!("killed-{job}"), "job": job, "started_at": "2020-01-01T00:00:00Z",
+            "result": "running", "config": service.config.to_str(),
+        });
+        let file = service.config.parent().expect("a folder").join(".hookshot/history.jsonl");
+        let known = fs::read_to_string(&file).unwrap_or_default();
+        write(&file, &format!("{known}{run}\n"));
+    }
+    service.set("HOOKSHOT_JOB", "prune");
+    service.run(&["prune"], 0);
+    assert_eq!(said(&service), "killed-prune failure 137\n");
+    let killed = history(&service)
+        .into_iter()
+        .rfind(|run| run["run_id"] == "killed-prune")
+        .expect("a run");
+    assert_eq!(
+        (&killed["result"], &killed["exit_code"]),
+        (&Value::from("failure"), &Value::from(137))
+    );
+    service.run(&["prune"], 0);
+    assert_eq!(said(&service), "killed-prune failure 137\n");
+    // The health is told by the run that ends the record of a killed one.
+    service.set("HOOKSHOT_JOB", "status");
+    service.run(&["status"], 0);
+    assert_eq!(said(&service), "killed-prune failure 137\n");
+}

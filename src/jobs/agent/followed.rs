@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     jobs::{planned::Planned, runs::Runs, schedule::local, timer::timed_jobs},
-    model::run_record::{Job, RunRecord, RunResult},
+    model::run_record::{Job, KILLED, RunRecord, RunResult},
     work::events::{AgentEvent, AgentRun},
 };
 
@@ -207,9 +207,10 @@ fn last_started(runs: &Runs, app: &str, job: Job) -> Option<DateTime<Utc>> {
     let is_cut = |run: &RunRecord| matches!(run.exit_code, Some(129 | 130 | 143));
     let own = runs.all().iter().rev();
     let mut own = own.filter(|run| run.job == job && is_own(run) && !is_cut(run));
-    // A run that did not end itself has no exit code.
-    let is_killed = |run: &RunRecord| {
-        run.exit_code.is_none() && (run.result != RunResult::Running || runs.is_killed(run))
+    let is_killed = |run: &RunRecord| match run.exit_code {
+        // The next run of the job found it killed.
+        Some(code) => code == KILLED,
+        None => run.result != RunResult::Running || runs.is_killed(run),
     };
     let newest = own.next()?;
     let before = own.next();

@@ -13,14 +13,11 @@ use crate::{
     },
     model::{
         occasion::Occasion,
-        run_record::{Job, RunRecord, RunResult},
+        run_record::{Job, KILLED, RunRecord, RunResult},
         written::rfc3339,
     },
     work::events::JobEvent,
 };
-
-/// The exit code of a process that SIGKILL ended, as shells report it.
-const KILLED: u8 = 128 + 9;
 
 /// Ends the record of each run of the job that has no end. The caller holds the job's lock, so these runs are dead.
 ///
@@ -35,6 +32,7 @@ pub fn close(context: &Context, settings: &Settings, history: &History, runs: &m
             started_at: rfc3339(run.started_at),
         });
         run.result = RunResult::Failure;
+        run.exit_code = Some(KILLED);
         run.error = Some("the run was killed before its end".to_owned());
         run.hint = Some(
             "the next run delivers what it made; look for a power cut, a full memory (`dmesg`), or a time limit of the unit"

@@ -4,7 +4,7 @@ use super::fitted::shortened;
 use crate::model::{
     occasion::Occasion,
     readable::{duration, size},
-    run_record::{Job, RunRecord, SkipReason},
+    run_record::{Job, KILLED, RunRecord, SkipReason},
     written::rfc3339,
 };
 
@@ -121,8 +121,9 @@ fn destinations(record: &RunRecord) -> Vec<String> {
         lines.push(format!("Held by: {}", listed(good, ", ")));
     }
     let bad = record.destinations.iter().filter(|one| !one.good);
-    // Those of a run that only began are not known yet.
-    let bad = bad.filter(|one| one.error.is_some() || record.exit_code.is_some());
+    // Those of a run that only began, or was killed, are not known yet.
+    let is_known = record.exit_code.is_some_and(|code| code != KILLED);
+    let bad = bad.filter(|one| one.error.is_some() || is_known);
     let bad: Vec<String> = bad
         .map(|one| match &one.error {
             None => one.name.clone(),
@@ -251,6 +252,13 @@ mod tests {
             What to do: fix the cause, then run `hookshot backup`; `hookshot status` tells what the destinations hold\n\
             Run the-id, begun at 1970-01-01T00:00:00Z"
         );
+        let killed = RunRecord {
+            exit_code: Some(KILLED),
+            destinations: vec![DestinationRecord::default()],
+            ..record()
+        };
+        let words = compose(Occasion::Failure, &killed, "shop", "web1");
+        assert!(words.text.contains("with exit code 137.") && !words.text.contains("Not good"));
         let hinted = RunRecord {
             hint: Some("start sshd".to_owned()),
             ..record()

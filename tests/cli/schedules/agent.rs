@@ -229,10 +229,15 @@ fn a_run_that_was_killed_is_made_up_for_once() {
     let good = (1, "success", Some(0));
     for (runs, first) in [
         (vec![good, killed], "job=backup"),
+        (vec![good, (0, "failure", Some(137))], "job=backup"),
         (vec![good, (0, "success", Some(0))], "job=prune"),
         // The run that made up for it was killed, too.
         (
             vec![(2, "success", Some(0)), (1, "failure", None), killed],
+            "job=prune",
+        ),
+        (
+            vec![(2, "success", Some(0)), (1, "failure", Some(137)), killed],
             "job=prune",
         ),
     ] {
