@@ -1,4 +1,4 @@
-//! `[[backup.notify]]`: messages about runs, and the ways on which they go.
+//! `[[backup.notify]]`: messages about runs, and the channels over which they go.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,8 +51,8 @@ const SECRET_NAMES: [&str; 8] = [
 pub struct Notification {
     /// Its name in messages, and in `told` of the history.
     pub name: String,
-    /// The way on which it goes.
-    pub way: Way,
+    /// The channel over which it goes.
+    pub channel: Channel,
     /// The occasions on which it is sent.
     pub on: Vec<Occasion>,
     /// The time limit of everything, retries included.
@@ -61,9 +61,9 @@ pub struct Notification {
     pub enabled: bool,
 }
 
-/// The way on which a notification goes.
+/// The channel over which a notification goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum Channel {
     /// A request of HTTP.
     Web(Box<Web>),
     /// A mail.
@@ -128,7 +128,7 @@ pub struct Email {
 }
 
 /// The kinds of notifications; the keys of each are those that its function asks for.
-const KINDS: &Kinds<Option<Way>> = &[
+const KINDS: &Kinds<Option<Channel>> = &[
     ("webhook", webhook),
     ("slack", |section| web(section, WebService::Slack)),
     ("discord", |section| web(section, WebService::Discord)),
@@ -159,35 +159,35 @@ impl Notification {
             occasion,
             Occasion::Start | Occasion::Success | Occasion::Skipped
         );
-        let is_of_backup = job == Job::Backup || !is_good || !self.way.waits_for_good_runs();
+        let is_of_backup = job == Job::Backup || !is_good || !self.channel.waits_for_good_runs();
         self.is_for(occasion) && is_of_backup
     }
 
-    /// Returns true if it runs a command: its way, or the lookup of a secret.
+    /// Returns true if it runs a command: its channel, or the lookup of a secret.
     pub fn runs_command(&self) -> bool {
-        let is_command = matches!(self.way, Way::Command(_));
+        let is_command = matches!(self.channel, Channel::Command(_));
         is_command || self.secrets().iter().any(|secret| !secret.is_at_hand())
     }
 
     /// Returns every secret.
     pub fn secrets(&self) -> Vec<&WrittenSecret> {
-        match &self.way {
-            Way::Web(web) => {
+        match &self.channel {
+            Channel::Web(web) => {
                 let optional = [&web.token, &web.proxy].into_iter().flatten();
                 let first = std::iter::once(&web.url).chain(optional);
                 first.chain(web.headers.values()).collect()
             }
-            Way::Email(email) => email.password.iter().collect(),
-            Way::Command(_) => Vec::new(),
+            Channel::Email(email) => email.password.iter().collect(),
+            Channel::Command(_) => Vec::new(),
         }
     }
 }
 
-impl Way {
+impl Channel {
     /// Returns the name of its kind.
     pub fn kind(&self) -> &'static str {
         match self {
-            Way::Web(web) => match web.service {
+            Channel::Web(web) => match web.service {
                 WebService::Webhook => "webhook",
                 WebService::Slack => "slack",
                 WebService::Discord => "discord",
@@ -195,16 +195,16 @@ impl Way {
                 WebService::Gotify => "gotify",
                 WebService::Healthchecks => "healthchecks",
             },
-            Way::Email(_) => "email",
-            Way::Command(_) => "command",
+            Channel::Email(_) => "email",
+            Channel::Command(_) => "command",
         }
     }
 
     /// Returns true if its service alarms when no good run is told.
     fn waits_for_good_runs(&self) -> bool {
         match self {
-            Way::Web(web) => web.service == WebService::Healthchecks,
-            Way::Email(_) | Way::Command(_) => false,
+            Channel::Web(web) => web.service == WebService::Healthchecks,
+            Channel::Email(_) | Channel::Command(_) => false,
         }
     }
 
@@ -263,7 +263,7 @@ fn notification(section: &Section<'_>) -> Option<Notification> {
     });
     section.require("kind");
     let kinds: Vec<(&str, &str)> = KINDS.iter().map(|(kind, _)| (*kind, *kind)).collect();
-    let way = match section.word("kind", &kinds) {
+    let channel = match section.word("kind", &kinds) {
         Some(kind) => section.of_kind("notifications", kind, KINDS).flatten(),
         None => {
             section.of_any_kind(KINDS);
@@ -273,11 +273,11 @@ fn notification(section: &Section<'_>) -> Option<Notification> {
     let on = occasions(section);
     let timeout = section.limit("timeout");
     let enabled = section.flag("enabled").unwrap_or(true);
-    let way = way?;
+    let channel = channel?;
     Some(Notification {
         name: name?,
-        on: on.unwrap_or_else(|| way.default_occasions()),
-        way,
+        on: on.unwrap_or_else(|| channel.default_occasions()),
+        channel,
         timeout: timeout.unwrap_or(NOTIFY_TIMEOUT),
         enabled,
     })
@@ -303,18 +303,18 @@ fn occasions(section: &Section<'_>) -> Option<Vec<Occasion>> {
     section.value("on").map(|_| occasions)
 }
 
-fn web(section: &Section<'_>, service: WebService) -> Option<Way> {
-    request(section, service).map(|web| Way::Web(Box::new(web)))
+fn web(section: &Section<'_>, service: WebService) -> Option<Channel> {
+    request(section, service).map(|web| Channel::Web(Box::new(web)))
 }
 
-fn webhook(section: &Section<'_>) -> Option<Way> {
+fn webhook(section: &Section<'_>) -> Option<Channel> {
     let headers = headers(section);
     let web = request(section, WebService::Webhook)?;
-    Some(Way::Web(Box::new(Web { headers, ..web })))
+    Some(Channel::Web(Box::new(Web { headers, ..web })))
 }
 
 /// Reads a kind that has priorities.
-fn pushed(section: &Section<'_>, service: WebService) -> Option<Way> {
+fn pushed(section: &Section<'_>, service: WebService) -> Option<Channel> {
     let token = section.secret("token", SecretForm::Key);
     let tags = section.list("tags");
     let is_plain = |tag: &String| {
@@ -329,7 +329,7 @@ fn pushed(section: &Section<'_>, service: WebService) -> Option<Way> {
     };
     let priority = section.number("priority", says, |number| range.contains(number));
     let web = request(section, service)?;
-    Some(Way::Web(Box::new(Web {
+    Some(Channel::Web(Box::new(Web {
         token,
         tags,
         priority,
@@ -398,7 +398,7 @@ fn headers(section: &Section<'_>) -> BTreeMap<String, WrittenSecret> {
     headers
 }
 
-fn email(section: &Section<'_>) -> Option<Way> {
+fn email(section: &Section<'_>) -> Option<Channel> {
     let server = section.required("smtp").and_then(|url| {
         let refuse = |fault| section.fault("smtp", fault);
         MailServer::parse(&url).map_err(refuse).ok()
@@ -433,7 +433,7 @@ fn email(section: &Section<'_>) -> Option<Way> {
         _ => {}
     }
     (!to.is_empty()).then_some(())?;
-    Some(Way::Email(Box::new(Email {
+    Some(Channel::Email(Box::new(Email {
         server,
         user,
         password,
@@ -474,9 +474,9 @@ fn mailboxes(section: &Section<'_>, key: &'static str) -> Vec<String> {
     }
 }
 
-fn command(section: &Section<'_>) -> Option<Way> {
+fn command(section: &Section<'_>) -> Option<Channel> {
     section.require("run");
-    section.command("run").map(Way::Command)
+    section.command("run").map(Channel::Command)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
     foreign,
     health::{self, HealthSettings},
     hooks::{self, COMMAND_TIMEOUT, Hook},
-    notify::{self, Notification, Way},
+    notify::{self, Channel, Notification},
     reader::{self, Completeness, Section},
     retention::{self, Retention},
     schedule::{self, AgentSettings, Schedule, TimerSettings},
@@ -143,8 +143,8 @@ impl Schema {
             notification.secrets().into_iter().for_each(add);
         }
         let hooks = self.hooks.iter().map(|hook| hook.run.text());
-        let sent = self.notify.iter().filter_map(|one| match &one.way {
-            Way::Command(command) => Some(command.text()),
+        let sent = self.notify.iter().filter_map(|one| match &one.channel {
+            Channel::Command(command) => Some(command.text()),
             _ => None,
         });
         let around = [&self.prepare, &self.cleanup].into_iter().flatten();

@@ -113,12 +113,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{config::notify::Way, model::user_command::UserCommand};
+    use crate::{config::notify::Channel, model::user_command::UserCommand};
 
     fn for_occasions(name: &str, on: &[Occasion]) -> Notification {
         Notification {
             name: name.to_owned(),
-            way: Way::Command(UserCommand::Line("true".to_owned())),
+            channel: Channel::Command(UserCommand::Line("true".to_owned())),
             on: on.to_vec(),
             timeout: Duration::from_secs(1),
             enabled: name != "off",
@@ -135,7 +135,6 @@ mod tests {
             let names: Vec<&str> = news.to.iter().map(|one| one.name.as_str()).collect();
             let says = format!("{} {}", news.occasion.name(), names.join(","));
             let outcomes = names.iter().map(|name| NotificationOutcome {
-                occasion: "stale",
                 name: (*name).to_owned(),
                 occasion: news.occasion.name(),
                 sent: name != lost,

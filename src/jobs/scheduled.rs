@@ -146,13 +146,7 @@ impl<'a> ScheduledRun<'a> {
 
 /// Ends the records of earlier runs of the job that were killed: the lock keeps living ones of `prune` out, and no other
 /// takes longer than a day. They are notified, but for `status`: this run tells the health.
-fn close(
-    context: &Context,
-    settings: &Settings,
-    history: &History,
-    runs: &[RunRecord],
-    job: Job,
-) {
+fn close(context: &Context, settings: &Settings, history: &History, runs: &[RunRecord], job: Job) {
     let is_dead = |run: &&RunRecord| {
         let age = context.now.signed_duration_since(run.started_at);
         run.job == job && run.result == RunResult::Running && (job == Job::Prune || age > DAY)

@@ -293,14 +293,22 @@ fn a_look_at_the_health_that_was_killed_tells_nothing() {
 #[test]
 fn a_killed_prune_is_recorded_and_notified_by_the_next_one() {
     let mut service = service(&[]);
-    notified(&service, "", "echo $HOOKSHOT_RUN_ID $HOOKSHOT_OCCASION $HOOKSHOT_EXIT_CODE >> SAID");
+    notified(
+        &service,
+        "",
+        "echo $HOOKSHOT_RUN_ID $HOOKSHOT_OCCASION $HOOKSHOT_EXIT_CODE >> SAID",
+    );
     service.run(&["export"], 0);
     for job in ["prune", "status"] {
         let run = serde_json::json!({
             "run_id": format!("killed-{job}"), "job": job, "started_at": "2020-01-01T00:00:00Z",
             "result": "running", "config": service.config.to_str(),
         });
-        let file = service.config.parent().expect("a folder").join(".hookshot/history.jsonl");
+        let file = service
+            .config
+            .parent()
+            .expect("a folder")
+            .join(".hookshot/history.jsonl");
         let known = fs::read_to_string(&file).unwrap_or_default();
         write(&file, &format!("{known}{run}\n"));
     }

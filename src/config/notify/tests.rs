@@ -24,7 +24,7 @@ fn every_kind_is_read() {
         "healthchecks",
     ] {
         let read = one(&format!("kind = \"{kind}\"\nurl = \"https://h/x\"\n"));
-        assert_eq!(read.way.kind(), kind);
+        assert_eq!(read.channel.kind(), kind);
         assert_eq!(read.timeout, NOTIFY_TIMEOUT);
         assert!(read.enabled && read.is_for(Occasion::Failure) && read.is_for(Occasion::Stale));
         let is_told_all = kind == "healthchecks";
@@ -52,9 +52,9 @@ fn a_mail_without_tls_carries_no_password_to_another_machine() {
         let text = format!(
             "kind = \"email\"\nsmtp = \"{smtp}\"\nfrom = \"Shop <a@b.c>\"\nto = [\"a@b.c\", \"d@e\"]\n{more}"
         );
-        match one(&text).way {
-            Way::Email(email) => *email,
-            way => panic!("{way:?}"),
+        match one(&text).channel {
+            Channel::Email(email) => *email,
+            channel => panic!("{channel:?}"),
         }
     };
     let login = "user = \"u\"\npassword = \"file:p\"\n";
@@ -147,7 +147,7 @@ fn headers_of_the_connection_are_refused_and_those_of_secrets_are_secrets() {
     }
     let good = "Authorization = \"a\", X-Api-Key = \"b\", X-Priority = \"c\", X-A = \"env:D\", Content-Type = \"e\"";
     let mut read = headers(good).expect("good");
-    let Way::Web(web) = read.remove(0).way else {
+    let Channel::Web(web) = read.remove(0).channel else {
         panic!("a webhook");
     };
     let forms = web

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use super::{delivery::reason, way};
+use super::{channel, delivery::reason};
 #[cfg(feature = "notify")]
 use super::{email, http};
 #[cfg(feature = "notify")]
 use crate::{
-    config::notify::{Email, Way, Web},
+    config::notify::{Channel, Email, Web},
     store::web,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub fn check(context: &Context, settings: &Settings) -> Result<Checked> {
         }
         let step = context.step();
         let mut findings = Findings {
-            lookup: &way::lookup(context, settings, notification, &step),
+            lookup: &channel::lookup(context, settings, notification, &step),
             faults: Vec::new(),
             unseen: Vec::new(),
         };
@@ -72,15 +72,15 @@ struct Findings<'a> {
 
 impl Findings<'_> {
     fn check(&mut self, notification: &Notification) -> Result<()> {
-        let built = way::require_built(notification);
+        let built = channel::require_built(notification);
         if self.note(built.map_err(Into::into))?.is_none() {
             return Ok(());
         }
         #[cfg(feature = "notify")]
-        match &notification.way {
-            Way::Web(web) => self.check_web(web),
-            Way::Email(email) => self.check_mail(email),
-            Way::Command(_) => Ok(()),
+        match &notification.channel {
+            Channel::Web(web) => self.check_web(web),
+            Channel::Email(email) => self.check_mail(email),
+            Channel::Command(_) => Ok(()),
         }
         #[cfg(not(feature = "notify"))]
         for secret in notification.secrets() {

@@ -14,14 +14,14 @@ use crate::{
 };
 
 /// A command with its environment.
-pub struct CommandWay {
+pub struct CommandChannel {
     name: String,
     command: UserCommand,
     variables: Vec<(&'static str, String)>,
     mark: String,
 }
 
-impl CommandWay {
+impl CommandChannel {
     /// Returns the command that sends a message. `mark` tells its processes apart.
     pub fn new(
         name: &str,
@@ -29,7 +29,7 @@ impl CommandWay {
         settings: &Settings,
         message: &Message,
         mark: &str,
-    ) -> CommandWay {
+    ) -> CommandChannel {
         let record = &message.record;
         let operation = match record.job {
             Job::Backup | Job::Status => "backup",
@@ -59,7 +59,7 @@ impl CommandWay {
             ("HOOKSHOT_TITLE", message.words.title.clone()),
             ("HOOKSHOT_MESSAGE", message.words.text.clone()),
         ]);
-        CommandWay {
+        CommandChannel {
             name: name.to_owned(),
             command: command.clone(),
             variables,

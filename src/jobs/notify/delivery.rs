@@ -1,4 +1,4 @@
-//! The delivery of a message: by all ways at the same time, each within its limit.
+//! The delivery of a message: over all channels at the same time, each within its limit.
 //!
 //! Each notification has a thread, which is abandoned when its time is over: a name server that does not answer cannot
 //! be interrupted.
@@ -15,10 +15,10 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    channel::{self, ReadyChannel, Task},
     gathering::{self, Gathering},
     limit::{Cancellation, Limit},
     message::Message,
-    way::{self, ReadyWay, Task},
 };
 use crate::{
     config::{Settings, notify::Notification},
@@ -86,7 +86,7 @@ pub fn send(
 /// Refuses a configuration with a notification that this program is built without.
 pub fn require_built(settings: &Settings) -> Result<(), Failure> {
     let mut enabled = settings.schema.notify.iter().filter(|one| one.enabled);
-    enabled.try_for_each(way::require_built)
+    enabled.try_for_each(channel::require_built)
 }
 
 /// Sends the record of a run to these notifications, as [`send`] does.
@@ -162,9 +162,9 @@ impl Delivery {
         let (delivery, notification) = (Arc::clone(self), notification.clone());
         move |task| {
             let (context, settings) = (&delivery.context, &delivery.settings);
-            let way = ReadyWay::resolve(context, settings, &notification, &limit);
+            let channel = ReadyChannel::resolve(context, settings, &notification, &limit);
             delivery.gathering.come();
-            let ready = way.map_err(|error| reason(&Failure::of(&error)))?;
+            let ready = channel.map_err(|error| reason(&Failure::of(&error)))?;
             limit.standing_still(|| {
                 delivery
                     .gathering

@@ -1,4 +1,4 @@
-//! Notifications by mail: the message, and its way to the server of the configuration.
+//! Notifications by mail: the message, and its delivery to the server of the configuration.
 
 use std::{
     path::{Path, PathBuf},
@@ -55,8 +55,8 @@ const KEYS: KeyNames = KeyNames {
     plain: "smtp://",
 };
 
-/// A mail's way, with its secrets.
-pub struct MailWay {
+/// The channel of mails, with its secrets.
+pub struct MailChannel {
     server: MailServer,
     login: Option<(String, Secret)>,
     from: Mailbox,
@@ -66,21 +66,21 @@ pub struct MailWay {
 
 /// A mail that is ready to be sent.
 pub struct ReadyMail {
-    way: MailWay,
+    channel: MailChannel,
     tls: Tls,
     client: ClientId,
     content: Vec<u8>,
 }
 
-/// A fault of the way.
+/// A fault of the channel.
 struct MailFault {
     text: String,
     may_pass: bool,
 }
 
-impl MailWay {
+impl MailChannel {
     /// Resolves the password, and reads the addresses.
-    pub fn resolve(email: &Email, lookup: &Lookup<'_>) -> Result<MailWay> {
+    pub fn resolve(email: &Email, lookup: &Lookup<'_>) -> Result<MailChannel> {
         let (from, to) = addresses(email)?;
         let login = match (&email.user, &email.password) {
             (Some(user), Some(password)) => Some((user.clone(), lookup.resolve(password)?)),
@@ -94,7 +94,7 @@ impl MailWay {
                 lookup.runner.masks.add(&base64(sent.as_bytes()));
             }
         }
-        Ok(MailWay {
+        Ok(MailChannel {
             server: email.server.clone(),
             login,
             from,
@@ -116,7 +116,7 @@ impl MailWay {
         };
         let content = self.content(context, message)?;
         Ok(ReadyMail {
-            way: self,
+            channel: self,
             tls,
             client,
             content,
@@ -173,7 +173,7 @@ impl ReadyMail {
     pub fn send(&self, tries: Tries, limit: &Limit, runner: &Runner) -> Result<(), String> {
         let mut faults: Vec<(String, Vec<String>)> = Vec::new();
         let mut missed = 0;
-        for to in &self.way.to {
+        for to in &self.channel.to {
             let Err(fault) = self.send_to(to, tries, limit, runner) else {
                 continue;
             };
@@ -184,7 +184,7 @@ impl ReadyMail {
                 None => faults.push((fault, vec![address])),
             }
         }
-        let all = self.way.to.len();
+        let all = self.channel.to.len();
         let said = |(fault, to): &(String, Vec<String>)| format!("{}: {fault}", to.join(", "));
         match &faults[..] {
             [] => Ok(()),
@@ -204,7 +204,7 @@ impl ReadyMail {
         limit: &Limit,
         runner: &Runner,
     ) -> Result<(), String> {
-        let from = Some(self.way.from.email.clone());
+        let from = Some(self.channel.from.email.clone());
         let envelope = Envelope::new(from, vec![to.email.clone()]);
         let envelope = envelope.map_err(|error| error.to_string())?;
         let mut count = 1;
@@ -213,13 +213,13 @@ impl ReadyMail {
             if time.is_zero() {
                 return Err(limit.reason());
             }
-            let server = &self.way.server;
+            let server = &self.channel.server;
             let mut transport = SmtpTransport::builder_dangerous(server.host.clone())
                 .port(server.port)
                 .tls(self.tls.clone())
                 .hello_name(self.client.clone())
                 .timeout(Some(time));
-            if let Some((user, password)) = &self.way.login {
+            if let Some((user, password)) = &self.channel.login {
                 let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
                 transport = transport.credentials(credentials);
             }
@@ -236,7 +236,7 @@ impl ReadyMail {
 
     /// Explains why a mail was not taken.
     fn fault(&self, error: &Error, runner: &Runner) -> MailFault {
-        let shown = self.way.server.words();
+        let shown = self.channel.server.words();
         // Connections end in a chain of causes, answers of the server in its words.
         let mut chain = vec![error.to_string()];
         let mut cause = std::error::Error::source(error);
@@ -255,7 +255,7 @@ impl ReadyMail {
             return lasting(format!("{what}; {hint}"));
         }
         let code = error.status().map(u16::from);
-        let user = self.way.login.as_ref().map(|(user, _)| user.as_str());
+        let user = self.channel.login.as_ref().map(|(user, _)| user.as_str());
         match (code, user) {
             (Some(534 | 535), Some(user)) => {
                 return lasting(format!(

@@ -40,7 +40,7 @@ const MOST_OF_TEXT: usize = 4000;
 const MOST_QUOTED: usize = 160;
 
 /// A notification over HTTP with its secrets.
-pub struct WebWay {
+pub struct WebChannel {
     service: WebService,
     address: WebAddress,
     headers: Vec<(String, Secret)>,
@@ -50,9 +50,9 @@ pub struct WebWay {
     proxy: Option<Secret>,
 }
 
-impl WebWay {
+impl WebChannel {
     /// Resolves the secrets of a notification.
-    pub fn resolve(web: &Web, lookup: &Lookup<'_>) -> Result<WebWay> {
+    pub fn resolve(web: &Web, lookup: &Lookup<'_>) -> Result<WebChannel> {
         let url = lookup.resolve(&web.url)?;
         let address = address(&url)?;
         for secret in address.secrets() {
@@ -73,7 +73,7 @@ impl WebWay {
                 }
             });
         }
-        Ok(WebWay {
+        Ok(WebChannel {
             service: web.service,
             address,
             headers,

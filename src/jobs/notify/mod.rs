@@ -1,7 +1,8 @@
-//! Notifications: messages about a run, each by its way, after the history is written.
+//! Notifications: messages about a run, each over its channel, after the history is written.
 //!
 //! A notification that fails is a warning, and changes nothing else.
 
+mod channel;
 mod check;
 mod command;
 mod delivery;
@@ -18,7 +19,6 @@ mod trial;
 mod tries;
 #[cfg(feature = "notify")]
 mod urgency;
-mod way;
 mod words;
 
 pub use self::{

@@ -1,13 +1,13 @@
-//! The ways of notifications, with their secrets: what is needed before a message is composed, and the task that sends
-//! it.
+//! The channels of notifications, with their secrets: the values that are needed before a message is composed, and the
+//! task that sends it.
 
 use anyhow::Result;
 
-use super::{command::CommandWay, limit::Limit, message::Message};
+use super::{command::CommandChannel, limit::Limit, message::Message};
 #[cfg(feature = "notify")]
 use super::{
-    email::MailWay,
-    http::{self, WebWay},
+    email::MailChannel,
+    http::{self, WebChannel},
     tries::Tries,
 };
 #[cfg(feature = "notify")]
@@ -15,7 +15,7 @@ use crate::store::web::WebClient;
 use crate::{
     config::{
         Settings,
-        notify::{Notification, Way},
+        notify::{Channel, Notification},
         secret::Lookup,
     },
     context::Context,
@@ -26,14 +26,14 @@ use crate::{
 /// A task that sends one message. Its error holds no secret.
 pub type Task = Box<dyn FnMut(&Limit) -> Result<(), String> + Send>;
 
-/// A way with its secrets.
-pub enum ReadyWay {
+/// A channel with its secrets.
+pub enum ReadyChannel {
     /// Over HTTP.
     #[cfg(feature = "notify")]
-    Web(Box<WebWay>, Box<WebClient>),
+    Web(Box<WebChannel>, Box<WebClient>),
     /// By mail.
     #[cfg(feature = "notify")]
-    Mail(Box<MailWay>),
+    Mail(Box<MailChannel>),
     /// By a command.
     Command(UserCommand),
 }
@@ -56,41 +56,43 @@ pub fn lookup<'a>(
 
 /// Refuses a notification that this program is built without.
 pub fn require_built(notification: &Notification) -> Result<(), Failure> {
-    let is_command = matches!(notification.way, Way::Command(_));
+    let is_command = matches!(notification.channel, Channel::Command(_));
     if is_command || cfg!(feature = "notify") {
         return Ok(());
     }
-    let (name, kind) = (&notification.name, notification.way.kind());
+    let (name, kind) = (&notification.name, notification.channel.kind());
     let what = format!("the notification {name} of the kind `{kind}` cannot be sent");
     Err(Failure::without("notify", &what))
 }
 
-impl ReadyWay {
+impl ReadyChannel {
     /// Resolves the secrets of a notification, and makes its client.
     pub fn resolve(
         context: &Context,
         settings: &Settings,
         notification: &Notification,
         limit: &Limit,
-    ) -> Result<ReadyWay> {
+    ) -> Result<ReadyChannel> {
         require_built(notification)?;
         let advance = |_: u64| limit.check();
         let lookup = lookup(context, settings, notification, &advance);
-        match &notification.way {
+        match &notification.channel {
             #[cfg(feature = "notify")]
-            Way::Web(web) => {
-                let way = WebWay::resolve(web, &lookup)?;
-                let client = way.client(&lookup, limit.left() / Tries::default().count)?;
-                Ok(ReadyWay::Web(Box::new(way), Box::new(client)))
+            Channel::Web(web) => {
+                let channel = WebChannel::resolve(web, &lookup)?;
+                let client = channel.client(&lookup, limit.left() / Tries::default().count)?;
+                Ok(ReadyChannel::Web(Box::new(channel), Box::new(client)))
             }
             #[cfg(feature = "notify")]
-            Way::Email(email) => Ok(ReadyWay::Mail(Box::new(MailWay::resolve(email, &lookup)?))),
+            Channel::Email(email) => Ok(ReadyChannel::Mail(Box::new(MailChannel::resolve(
+                email, &lookup,
+            )?))),
             #[cfg(not(feature = "notify"))]
-            Way::Web(_) | Way::Email(_) => {
+            Channel::Web(_) | Channel::Email(_) => {
                 let _ = lookup;
                 Err(Failure::without("notify", "nothing can be sent").into())
             }
-            Way::Command(command) => Ok(ReadyWay::Command(command.clone())),
+            Channel::Command(command) => Ok(ReadyChannel::Command(command.clone())),
         }
     }
 
@@ -105,24 +107,24 @@ impl ReadyWay {
         let runner = context.runner.clone();
         match self {
             #[cfg(feature = "notify")]
-            ReadyWay::Web(way, client) => {
-                let request = way.request(message);
+            ReadyChannel::Web(channel, client) => {
+                let request = channel.request(message);
                 Ok(Box::new(move |limit| {
                     http::send(&client, &request, Tries::default(), limit, &runner)
                 }))
             }
             #[cfg(feature = "notify")]
-            ReadyWay::Mail(way) => {
-                let mail = way.mail(context, message)?;
+            ReadyChannel::Mail(channel) => {
+                let mail = channel.mail(context, message)?;
                 Ok(Box::new(move |limit| {
                     mail.send(Tries::default(), limit, &runner)
                 }))
             }
-            ReadyWay::Command(command) => {
+            ReadyChannel::Command(command) => {
                 let events = context.events.clone();
                 let mark = &context.unique;
-                let way = CommandWay::new(name, &command, settings, message, mark);
-                Ok(Box::new(move |limit| way.run(limit, &runner, &events)))
+                let channel = CommandChannel::new(name, &command, settings, message, mark);
+                Ok(Box::new(move |limit| channel.run(limit, &runner, &events)))
             }
         }
     }
