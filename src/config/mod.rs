@@ -18,6 +18,7 @@ pub mod mail_server;
 mod nearest;
 pub mod needs;
 pub mod notify;
+mod open_secrets;
 mod reader;
 pub mod retention;
 pub mod schedule;

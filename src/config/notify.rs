@@ -1,5 +1,8 @@
 //! `[[backup.notify]]`: messages about runs, and the channels over which they go.
 
+mod headers;
+mod mail;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -8,43 +11,15 @@ use std::{
 
 use toml::Value;
 
+pub use self::mail::Email;
 use super::{
-    mail_server::{MailServer, MailTls},
     reader::{Kinds, Section, did_you_mean},
     secret::{SecretForm, WrittenSecret, is_reference},
 };
-use crate::{
-    model::{occasion::Occasion, run_record::Job, user_command::UserCommand},
-    store::Secret,
-};
+use crate::model::{occasion::Occasion, run_record::Job, user_command::UserCommand};
 
 /// The time in which a notification has to be sent, unless the configuration says otherwise.
 pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Headers that the connection sets itself.
-const OF_THE_WIRE: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-/// Parts of the names of headers whose values are secrets.
-const SECRET_NAMES: [&str; 8] = [
-    "auth",
-    "cookie",
-    "credential",
-    "key",
-    "password",
-    "secret",
-    "signature",
-    "token",
-];
 
 /// A notification as the file describes it; secrets are not resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,23 +85,6 @@ pub enum WebService {
     Healthchecks,
 }
 
-/// A mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Email {
-    /// The server that takes it.
-    pub server: MailServer,
-    /// The user of the server.
-    pub user: Option<String>,
-    /// The user's password.
-    pub password: Option<WrittenSecret>,
-    /// The sender.
-    pub from: String,
-    /// The recipients.
-    pub to: Vec<String>,
-    /// The certificates of authorities to trust beside the system's, PEM.
-    pub ca_file: Option<PathBuf>,
-}
-
 /// The kinds of notifications; the keys of each are those that its function asks for.
 const KINDS: &Kinds<Option<Channel>> = &[
     ("webhook", webhook),
@@ -137,7 +95,9 @@ const KINDS: &Kinds<Option<Channel>> = &[
     ("healthchecks", |section| {
         web(section, WebService::Healthchecks)
     }),
-    ("email", email),
+    ("email", |section| {
+        mail::email(section).map(|email| Channel::Email(Box::new(email)))
+    }),
     ("command", command),
 ];
 
@@ -308,7 +268,7 @@ fn web(section: &Section<'_>, service: WebService) -> Option<Channel> {
 }
 
 fn webhook(section: &Section<'_>) -> Option<Channel> {
-    let headers = headers(section);
+    let headers = headers::headers(section);
     let web = request(section, WebService::Webhook)?;
     Some(Channel::Web(Box::new(Web { headers, ..web })))
 }
@@ -360,118 +320,6 @@ fn request(section: &Section<'_>, service: WebService) -> Option<Web> {
         ca_file,
         proxy,
     })
-}
-
-/// Reads the further headers of a webhook.
-fn headers(section: &Section<'_>) -> BTreeMap<String, WrittenSecret> {
-    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let mut headers: BTreeMap<String, WrittenSecret> = BTreeMap::new();
-    for (name, value) in section.strings("headers") {
-        let lower = name.to_ascii_lowercase();
-        if name.is_empty() || !name.bytes().all(is_of_name) {
-            section.fault("headers", "has a name that a header cannot have");
-        } else if OF_THE_WIRE.contains(&lower.as_str()) {
-            section.fault(
-                "headers",
-                format!("has `{lower}`, which belongs to the connection"),
-            );
-        } else if headers
-            .keys()
-            .any(|known| known.eq_ignore_ascii_case(&name))
-        {
-            section.fault("headers", format!("has `{lower}` twice"));
-        } else {
-            // Any other literal is as open as the rest of the configuration.
-            let is_secret = SECRET_NAMES.iter().any(|part| lower.contains(part));
-            let form = match is_secret || is_reference(&value) {
-                true => SecretForm::Header,
-                false => SecretForm::Plain,
-            };
-            if value.contains(char::is_control) {
-                section.fault("headers", "has a value that a header cannot have");
-            }
-            let text = Secret::new(value);
-            let key = "headers";
-            headers.insert(name, WrittenSecret { key, form, text });
-        }
-    }
-    headers
-}
-
-fn email(section: &Section<'_>) -> Option<Channel> {
-    let server = section.required("smtp").and_then(|url| {
-        let refuse = |fault| section.fault("smtp", fault);
-        MailServer::parse(&url).map_err(refuse).ok()
-    });
-    let starttls = section.word("starttls", &MailTls::NAMES);
-    let user = section.text("user");
-    let password = section.secret("password", SecretForm::Line);
-    section.require("from");
-    section.require("to");
-    let mut from = mailboxes(section, "from");
-    let to = mailboxes(section, "to");
-    let ca_file = section.path("ca_file");
-    if let (Some(_), None) | (None, Some(_)) = (&user, &password) {
-        section.refuse(format!(
-            "`user` and `password` go together under [{}]",
-            section.name()
-        ));
-    }
-    if from.len() > 1 {
-        section.fault("from", "must be one address");
-    }
-    let mut server = server?;
-    match (server.tls, starttls) {
-        (MailTls::Wrapped, Some(_)) => {
-            section.fault("starttls", "goes with smtp://: smtps:// is TLS already");
-        }
-        (_, Some(starttls)) => server.tls = starttls,
-        // A password must not go out because an attacker hides the offer.
-        (MailTls::Offered, None) if password.is_some() && !server.is_here() => {
-            server.tls = MailTls::Required;
-        }
-        _ => {}
-    }
-    (!to.is_empty()).then_some(())?;
-    Some(Channel::Email(Box::new(Email {
-        server,
-        user,
-        password,
-        from: from.pop()?,
-        to,
-        ca_file,
-    })))
-}
-
-/// Reads one address, or a list of addresses: `ops@example.org` or `Ops <ops@example.org>`.
-fn mailboxes(section: &Section<'_>, key: &'static str) -> Vec<String> {
-    let texts = match section.value(key) {
-        None => return Vec::new(),
-        Some(Value::String(text)) => Some(vec![text.as_str()]),
-        Some(Value::Array(values)) => values.iter().map(Value::as_str).collect(),
-        Some(_) => None,
-    };
-    let is_mailbox = |text: &&str| {
-        let address = match text.rsplit_once('<') {
-            Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
-            None => text,
-        };
-        let parts = address.rsplit_once('@');
-        let is_bad = |letter: char| letter.is_control() || letter.is_whitespace();
-        parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-            && !address.contains(is_bad)
-            && !text.contains(char::is_control)
-    };
-    match texts.filter(|texts| !texts.is_empty() && texts.iter().all(is_mailbox)) {
-        Some(texts) => texts.into_iter().map(str::to_owned).collect(),
-        None => {
-            section.fault(
-                key,
-                "must be an address, as in \"ops@example.org\", or a list of addresses",
-            );
-            Vec::new()
-        }
-    }
 }
 
 fn command(section: &Section<'_>) -> Option<Channel> {

@@ -7,15 +7,14 @@ use toml::{Table, Value};
 use super::{
     delivery::{self, Delivery},
     destinations::{self, DestinationSettings},
-    encryption::{self, DestinationEncryption, EncryptionSettings},
+    encryption::{self, EncryptionSettings},
     foreign,
     health::{self, HealthSettings},
     hooks::{self, COMMAND_TIMEOUT, Hook},
-    notify::{self, Channel, Notification},
+    notify::{self, Notification},
     reader::{self, Completeness, Section},
     retention::{self, Retention},
     schedule::{self, AgentSettings, Schedule, TimerSettings},
-    secret::{WrittenSecret, is_reference},
     sources::Source,
     sources_section,
     text::parse_toml,
@@ -25,10 +24,8 @@ use crate::{
     model::{
         archive_name::{DEFAULT_PREFIX, is_prefix},
         method::Method,
-        secret_url::{secret_parts, urls_in},
         version::VersionRule,
     },
-    work::shell::Masks,
 };
 
 /// The content of the file; what it does not say has its default.
@@ -124,35 +121,6 @@ impl Schema {
         read_table(&table)
     }
 
-    /// Adds the secrets that stand in the configuration itself to `masks`, and those in URLs of commands.
-    pub fn mask_secrets(&self, masks: &Masks) {
-        let add = |secret: &WrittenSecret| {
-            let text = secret.text.reveal();
-            if !is_reference(text) {
-                secret.mask(text, masks);
-            }
-        };
-        for destination in self.destinations.values() {
-            destination.options.secrets().iter().for_each(add);
-            if let DestinationEncryption::Own(own) = &destination.encryption {
-                own.passphrase.iter().for_each(add);
-            }
-        }
-        self.encryption.passphrase.iter().for_each(add);
-        for notification in &self.notify {
-            notification.secrets().into_iter().for_each(add);
-        }
-        let hooks = self.hooks.iter().map(|hook| hook.run.text());
-        let sent = self.notify.iter().filter_map(|one| match &one.channel {
-            Channel::Command(command) => Some(command.text()),
-            _ => None,
-        });
-        let around = [&self.prepare, &self.cleanup].into_iter().flatten();
-        for command in hooks.chain(sent).chain(around.cloned()) {
-            mask_command(&command, masks);
-        }
-    }
-
     /// Returns the keys under `[backup]` that say something else here than in `other`; `None` if all say the same.
     pub fn backup_differences(&self, other: &Schema) -> Option<Vec<&'static str>> {
         let keys = self.compared(other).into_iter();
@@ -212,17 +180,6 @@ impl Schema {
         compared.push(("deliver_within", here.within == there.within));
         compared.push(("max_unchanged", here.max_unchanged == there.max_unchanged));
         compared
-    }
-}
-
-/// Masks what is secret in the URLs of a command.
-fn mask_command(command: &str, masks: &Masks) {
-    for url in urls_in(command) {
-        secret_parts(url).iter().for_each(|part| masks.add(part));
-    }
-    // Those of other protocols may have a password.
-    for word in command.split_whitespace() {
-        masks.add_password_of(word.trim_matches(['"', '\'']));
     }
 }
 
@@ -399,19 +356,6 @@ mod tests {
             here.backup_differences(&schema(other)),
             Some(vec!["prefix", "destinations", "to"])
         );
-    }
-
-    #[test]
-    fn keys_in_the_urls_of_commands_are_masked() {
-        let schema = Schema::parse(
-            "[backup]\nprepare = \"curl 'https://h/a/PrePare123456'\"\n\
-            [[backup.hooks]]\nstage = \"before\"\nrun = \"curl https://h/a/Hook123456; pg_dump postgres://u:p4ssw0rd@h\"\n\
-            [[backup.notify]]\nname = \"a\"\nkind = \"command\"\nrun = [\"curl\", \"https://h/a?t=Notify123456\"]\n",
-        );
-        let masks = Masks::default();
-        schema.expect("good").mask_secrets(&masks);
-        let masked = masks.masked(b"PrePare123456 Hook123456 p4ssw0rd Notify123456 curl u");
-        assert_eq!(masked, b"*** *** *** *** curl u");
     }
 
     #[test]

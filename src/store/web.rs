@@ -4,8 +4,9 @@
 //! A URL may hold a secret in its path or its query, so only scheme, host and port are ever shown. Not for callers
 //! inside an async runtime.
 
+mod address;
+
 use std::{
-    fmt,
     io::Read as _,
     path::Path,
     time::{Duration, Instant},
@@ -13,12 +14,13 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use reqwest::{
-    Certificate, Method, Url,
+    Certificate, Method,
     blocking::{Client, Response},
     header::{HeaderMap, HeaderName, HeaderValue, LOCATION},
     redirect::Policy,
 };
 
+pub use self::address::WebAddress;
 use super::{
     authorities::{self, Authorities},
     distrust::{KeyNames, distrust},
@@ -30,95 +32,17 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
-    model::secret_url::secret_parts,
     work::panics::caught,
 };
 
 /// The most bytes of an answer that are read.
 const MOST_BYTES: u64 = 4 << 10;
-/// The length from which a part of a URL is masked in the answer to it.
-const LEAST_PART_BYTES: usize = 3;
 
 const KEYS: KeyNames = KeyNames {
     ca_file: "`ca_file`",
     address: "`url`",
     plain: "http://",
 };
-
-/// The address of a request.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebAddress(Url);
-
-impl WebAddress {
-    /// Reads a URL of HTTP. The fault repeats nothing of it.
-    pub fn parse(text: &str) -> Result<WebAddress, &'static str> {
-        let url = Url::parse(text.trim()).map_err(|_| "is not a URL")?;
-        if !["http", "https"].contains(&url.scheme()) {
-            return Err("must begin with https:// or http://");
-        }
-        match url.host_str() {
-            Some(host) if !host.is_empty() => Ok(WebAddress(url)),
-            _ => Err("names no host"),
-        }
-    }
-
-    /// Returns the address of something below this one, as `/start` is.
-    #[must_use]
-    pub fn below(&self, segment: &str) -> WebAddress {
-        let mut url = self.0.clone();
-        let path = format!("{}/{segment}", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        WebAddress(url)
-    }
-
-    /// Returns the address with one more parameter.
-    #[must_use]
-    pub fn with(&self, name: &str, value: &str) -> WebAddress {
-        let mut url = self.0.clone();
-        url.query_pairs_mut().append_pair(name, value);
-        WebAddress(url)
-    }
-
-    /// Returns the last part of its path.
-    pub fn last_segment(&self) -> &str {
-        let path = self.0.path().trim_end_matches('/');
-        path.rsplit('/').next().unwrap_or_default()
-    }
-
-    /// Returns its server.
-    pub fn server(&self) -> Server {
-        Server {
-            is_tls: self.0.scheme() == "https",
-            host: self.0.host_str().unwrap_or_default().to_owned(),
-            port: self.0.port(),
-        }
-    }
-
-    /// Returns scheme, host and port, for messages.
-    pub fn shown(&self) -> String {
-        format!("{}://{}", self.0.scheme(), self.server().words())
-    }
-
-    /// Returns the parts that are secrets by themselves.
-    pub fn secrets(&self) -> Vec<String> {
-        secret_parts(self.0.as_str())
-    }
-
-    /// Returns every part of path and query, secret or not: a server may repeat them.
-    pub fn parts(&self) -> Vec<String> {
-        let whole = [self.0.path(), self.0.query().unwrap_or_default()];
-        let pieces = whole.iter().flat_map(|text| text.split(['/', '&', '=']));
-        let parts = whole.iter().copied().chain(pieces);
-        let parts = parts.filter(|part| part.len() >= LEAST_PART_BYTES);
-        parts.map(str::to_owned).collect()
-    }
-}
-
-impl fmt::Debug for WebAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown())
-    }
-}
 
 /// A request.
 #[derive(Debug, Clone)]
@@ -250,7 +174,7 @@ impl WebClient {
         };
         // The library panics at some hosts.
         let sent = caught(|| {
-            let builder = self.client.request(method, request.address.0.clone());
+            let builder = self.client.request(method, request.address.url());
             let builder = builder.headers(headers).timeout(limit);
             match &request.body {
                 Some(body) => builder.body(body.clone()).send(),
@@ -279,11 +203,8 @@ impl WebClient {
         let header = |name: &str| answer.headers().get(name)?.to_str().ok();
         let rest = asked_rest(header);
         let location = header(LOCATION.as_str());
-        let leads_to = location.and_then(|location| {
-            let url = request.address.0.join(location).ok()?;
-            url.host_str()?;
-            Some(WebAddress(url).shown())
-        });
+        let leads_to =
+            location.and_then(|location| Some(request.address.leading_to(location)?.shown()));
         let is_read = match request.reads {
             Reads::Refusals => !status.is_success(),
             Reads::Successes => true,
@@ -453,46 +374,4 @@ fn headers(written: &[(String, Secret)]) -> Option<HeaderMap> {
 
 fn parse(pem: &[u8]) -> Option<Vec<Certificate>> {
     Certificate::from_pem_bundle(pem).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_shows_its_server_alone() {
-        let hook = "https://me:hunter2@Hooks.example.org:8443/services/T0001/B0002/AbcDef123456?token=xyzXYZ123";
-        let address = WebAddress::parse(hook).expect("a URL");
-        assert_eq!(address.shown(), "https://hooks.example.org:8443");
-        assert_eq!(format!("{address:?}"), address.shown());
-        assert_eq!(address.secrets(), ["AbcDef123456", "xyzXYZ123", "hunter2"]);
-        assert!(address.parts().iter().any(|part| part == "T0001"));
-        assert_eq!(address.last_segment(), "AbcDef123456");
-        for wrong in [
-            "hunter2",
-            "ftp://hunter2",
-            "https://",
-            "https://hunter2 x/",
-            "mailto:hunter2",
-        ] {
-            let fault = WebAddress::parse(wrong).expect_err(wrong);
-            assert!(!fault.contains("hunter2"), "{fault}");
-        }
-    }
-
-    #[test]
-    fn a_ping_keeps_the_parameters_of_its_address() {
-        let of = |url: &str| WebAddress::parse(url).expect("a URL");
-        for (url, ping) in [
-            ("https://h/uuid", "https://h/uuid/start?rid=r"),
-            ("https://h/uuid/", "https://h/uuid/start?rid=r"),
-            (
-                "https://h/key/slug?create=1",
-                "https://h/key/slug/start?create=1&rid=r",
-            ),
-        ] {
-            let address = of(url).below("start").with("rid", "r");
-            assert_eq!(address.0.as_str(), ping);
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Notifications as people write them, and the faults in them.
 
 use super::*;
-use crate::config::reader;
+use crate::config::{mail_server::MailTls, reader};
 
 fn notifications(text: &str) -> Result<Vec<Notification>, Vec<String>> {
     reader::read(text, read)
