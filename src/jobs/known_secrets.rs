@@ -13,7 +13,7 @@ use crate::{
 /// The time limit of a lookup. No command is run, so none takes as long.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Masks the secrets of destinations and notifications that can be read without a command, and those that stand in the
+/// Masks the secrets of destinations, notifications and encryption that can be read without a command, and those that stand in the
 /// configuration. One that cannot be read is a failure of the work that needs it.
 pub fn mask(context: &Context, settings: &Settings) {
     settings.mask_secrets(&context.runner.masks);
@@ -32,6 +32,7 @@ pub fn mask(context: &Context, settings: &Settings) {
         }
     };
     let schema = &settings.schema;
+    schema.encryption.passphrase.iter().for_each(&learn);
     for destination in schema.destinations.values().filter(|one| one.enabled) {
         destination.options.secrets().iter().for_each(&learn);
     }
