@@ -29,7 +29,7 @@ pub struct HookReport {
     pub stage: &'static str,
     /// The command, shortened and masked.
     pub command: String,
-    /// Its exit code; `None` if a signal or its time limit ended it.
+    /// Its exit code; `None` if a signal or its time limit ended it, or if it did not start.
     pub exit_code: Option<i32>,
     /// Its duration in seconds.
     pub duration_seconds: f64,
@@ -76,7 +76,7 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Returns the commands of a stage, for a dry run.
+    /// Returns the stages and commands of the hooks that would run, for a dry run.
     pub fn planned(&self) -> Vec<(&'static str, String)> {
         let hooks = self.of_operation().filter(|hook| hook.enabled);
         let shown = |hook: &Hook| self.context.runner.shown(Line::of(&hook.run));

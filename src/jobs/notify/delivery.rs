@@ -165,11 +165,12 @@ impl Delivery {
             let channel = ReadyChannel::resolve(context, settings, &notification, &limit);
             delivery.gathering.come();
             let ready = channel.map_err(|error| reason(&Failure::of(&error)))?;
-            limit.standing_still(|| {
-                delivery
-                    .gathering
-                    .wait(gathering::LONGEST, &delivery.cancellation);
-            });
+            let wait = |longest| delivery.gathering.wait(longest, &delivery.cancellation);
+            match delivery.occasion {
+                // The run waits for this one.
+                Occasion::Start => wait(limit.left() / 5),
+                _ => limit.standing_still(|| wait(gathering::LONGEST)),
+            }
             let message = Message::new(context, settings, delivery.occasion, &delivery.record);
             let made = ready.task(context, settings, &notification.name, &message);
             let made = made.map_err(|error| reason(&Failure::of(&error)))?;

@@ -175,7 +175,7 @@ impl Gathered {
         for (entry, reason) in staged.unproven {
             let message = format!(
                 "{entry} begins like a database, and no consistent copy of it could be made: the archive has it as a \
-                plain file, marked as torn ({reason}); mend it, or exclude it if it is not a database"
+                plain file, marked as torn ({reason}); fix it, or exclude it if it is not a database"
             );
             self.remarks.undone(RemarkKind::Database, entry, message);
         }

@@ -25,7 +25,7 @@ const NO_PROXY: &str = "http://127.0.0.1:9";
 
 /// The advice about a variable that contains an invalid proxy.
 pub const BAD_PROXY: &str =
-    "mend it, or name the store's host in NO_PROXY, or set the destination's `proxy = \"none\"`";
+    "fix it, or name the store's host in NO_PROXY, or set the destination's `proxy = \"none\"`";
 
 /// The maker of clients that connect to each server directly or through its proxy.
 #[derive(Debug, Clone, Default)]
