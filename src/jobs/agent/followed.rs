@@ -206,17 +206,19 @@ fn last_started(runs: &Runs, app: &str, job: Job) -> Option<DateTime<Utc>> {
     let is_own = |run: &RunRecord| run.app.as_deref().is_none_or(|other| other == app);
     let is_cut = |run: &RunRecord| matches!(run.exit_code, Some(129 | 130 | 143));
     let own = runs.all().iter().rev();
-    let mut own = own.filter(|run| run.job == job && is_own(run) && !is_cut(run));
+    let own = own.filter(|run| run.job == job && is_own(run));
+    let first = own.clone().last()?;
+    let mut whole = own.filter(|run| !is_cut(run));
     let is_killed = |run: &RunRecord| match run.exit_code {
         // The next run of the job found it killed.
         Some(code) => code == KILLED,
         None => run.result != RunResult::Running || runs.is_killed(run),
     };
-    let newest = own.next()?;
-    let before = own.next();
-    let counts = match is_killed(newest) && !before.is_some_and(is_killed) {
+    let (newest, before) = (whole.next(), whole.next());
+    let counts = match newest.is_some_and(is_killed) && !before.is_some_and(is_killed) {
         true => before,
-        false => Some(newest),
+        false => newest,
     };
-    counts.map(|run| run.started_at)
+    // What came before the first run is not known to be missed.
+    Some(counts.unwrap_or(first).started_at)
 }
