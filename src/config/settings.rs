@@ -291,6 +291,14 @@ impl Settings {
         sources.find(|source| source.name == *entry || is_in(source))
     }
 
+    /// Returns the secrets file of this machine: that of the source `secrets` if it is a file, else that of `[secrets]`.
+    pub fn secrets_file(&self) -> &Path {
+        let mut sources = self.sources.iter();
+        let source = sources.find(|source| source.name.as_str() == sources::SECRETS);
+        let path = source.filter(|source| !source.is_directory());
+        path.and_then(Source::path).unwrap_or(&self.secrets)
+    }
+
     /// Returns the sources that lie in a directory and are not a part of it, with their paths in it.
     pub fn within<'a>(&'a self, directory: &Source) -> Vec<(&'a Source, PathBuf)> {
         let top = directory.path().map(real).unwrap_or_default();

@@ -25,7 +25,10 @@ pub use self::{
     listing::{LineReader, ListingCheck, MAX_LISTING_FAULTS},
     record::{FileRecord, ListedNode, ListingLine},
 };
-use super::{entry_name::EntryName, tree::Tree, version::FormatVersion};
+use super::{
+    entry_name::EntryName, secrets_fingerprint::SecretsFingerprint, tree::Tree,
+    version::FormatVersion,
+};
 
 /// An archive's table of contents.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +51,9 @@ pub struct Manifest {
     pub app_version: Option<String>,
     /// The method that compressed its blocks. The same hookshot with the same method writes the same bytes.
     pub compression: Option<String>,
+    /// The fingerprint of the secrets file of the machine, whether the archive holds that file or not. It counts only
+    /// with the name of the root folder.
+    pub secrets_fingerprint: Option<SecretsFingerprint>,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
     /// Directory sources by name; their files are entries.
@@ -74,6 +80,7 @@ impl Manifest {
             app: None,
             app_version: None,
             compression: None,
+            secrets_fingerprint: None,
             tags: BTreeMap::new(),
             trees: BTreeMap::new(),
             directories: BTreeMap::new(),

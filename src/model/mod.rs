@@ -37,6 +37,7 @@ pub mod schedule;
 pub mod secret_forms;
 #[cfg(feature = "cli")]
 pub mod secret_url;
+pub mod secrets_fingerprint;
 #[cfg(feature = "cli")]
 pub mod state_digest;
 #[cfg(feature = "cli")]

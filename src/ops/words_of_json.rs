@@ -47,6 +47,7 @@ fn remark(kind: RemarkKind) -> &'static str {
         RemarkKind::Other => "other",
         RemarkKind::Owner => "owner",
         RemarkKind::Pipe => "pipe",
+        RemarkKind::Secrets => "secrets",
         RemarkKind::Service => "service",
         RemarkKind::Special => "special",
         RemarkKind::Stray => "stray",
@@ -58,7 +59,7 @@ fn remark(kind: RemarkKind) -> &'static str {
     }
 }
 
-const REMARK_KINDS: [RemarkKind; 33] = [
+const REMARK_KINDS: [RemarkKind; 34] = [
     RemarkKind::Absent,
     RemarkKind::AppVersion,
     RemarkKind::Attribute,
@@ -84,6 +85,7 @@ const REMARK_KINDS: [RemarkKind; 33] = [
     RemarkKind::Other,
     RemarkKind::Owner,
     RemarkKind::Pipe,
+    RemarkKind::Secrets,
     RemarkKind::Service,
     RemarkKind::Special,
     RemarkKind::Stray,

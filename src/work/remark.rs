@@ -59,6 +59,8 @@ pub enum RemarkKind {
     Owner,
     /// A command with a pipe whose failure would pass unseen.
     Pipe,
+    /// Secrets of this machine that are not those of the archived database.
+    Secrets,
     /// A unit that systemd does not have.
     Service,
     /// Sockets, fifos and devices.

@@ -15,6 +15,7 @@ mod places;
 mod rehearsal;
 mod room;
 mod running;
+mod secrets_fit;
 mod undo;
 mod usable;
 mod versions;

@@ -22,6 +22,9 @@ use crate::model::{
     version::FormatVersion,
 };
 
+/// The key of the fingerprint of the secrets file.
+pub(super) const SECRETS_FINGERPRINT: &str = "secrets_fingerprint";
+
 /// The known keys.
 const KEYS: json::KnownKeys = json::KnownKeys {
     top: &[
@@ -35,6 +38,7 @@ const KEYS: json::KnownKeys = json::KnownKeys {
         "app_version",
         "compression",
         "tags",
+        SECRETS_FINGERPRINT,
         DIRECTORIES,
     ],
     entries: "files",
@@ -118,6 +122,11 @@ fn read_manifest(
     let app = fields.optional("app", read_string, "a string");
     let app_version = fields.optional("app_version", read_string, "a string");
     let compression = fields.optional("compression", read_string, "a string");
+    let secrets_fingerprint = fields.optional(
+        SECRETS_FINGERPRINT,
+        |value| value.as_str()?.parse().ok(),
+        "32 hex characters (HMAC-SHA-256)",
+    );
     let tags = fields
         .optional("tags", read_tags, "an object of strings")
         .unwrap_or_default();
@@ -158,6 +167,7 @@ fn read_manifest(
         app,
         app_version,
         compression,
+        secrets_fingerprint,
         tags,
         trees: trees.records,
         directories,

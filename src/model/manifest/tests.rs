@@ -45,6 +45,21 @@ fn each_broken_value_is_named() {
         ("\"1.0\"", "\"one\"", "`version` must be"),
         ("\"0.0.1\"", "\"latest\"", "`hookshot_version` must be"),
         ("1738252822", "-1", "`created_at` must be"),
+        (
+            "1738252822",
+            "1,\"secrets_fingerprint\":\"ab5523de3e5f8089c222d7d5dba9c8c\"",
+            "`secrets_fingerprint` must be",
+        ),
+        (
+            "1738252822",
+            "1,\"secrets_fingerprint\":7",
+            "`secrets_fingerprint` must be",
+        ),
+        (
+            "1738252822",
+            "1,\"secrets_fingerprint\":{\"sha256\":\"ab5523de3e5f8089c222d7d5dba9c8cb\"}",
+            "`secrets_fingerprint` must be",
+        ),
         ("1738252822", "1e300", "`created_at` must be"),
         ("98304", "-98304", "`size` must be"),
         ("98304", "98304.5", "`size` must be"),
@@ -181,6 +196,7 @@ proptest! {
         files in proptest::collection::btree_map("[a-z\\\\ \"é\n]{1,12}", record(), 0..8),
         tags in proptest::collection::btree_map("\\PC{0,8}", "\\PC{0,8}", 0..4),
         root in proptest::option::of("[a-z]{1,8}"),
+        secrets in proptest::option::of("[0-9a-f]{32}"),
     ) {
         let files = files.into_iter().filter_map(|(name, mut file)| {
             let name = EntryName::new(&name).ok()?;
@@ -189,7 +205,7 @@ proptest! {
         });
         let manifest = Manifest {
             root, hostname: Some("here".into()), app: Some("shop".into()), app_version: Some("1".into()), compression: Some("none".into()),
-            tags, trees: BTreeMap::from([(EntryName::new("tree").expect("a good name"), Tree::default())]),
+            secrets_fingerprint: secrets.map(|text| text.parse().expect("32 hex characters")), tags, trees: BTreeMap::from([(EntryName::new("tree").expect("a good name"), Tree::default())]),
             ..Manifest::new(created_at, Version::new(0, 1, 0), files.collect())
         };
         let text = manifest.to_bytes();

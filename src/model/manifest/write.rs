@@ -12,6 +12,7 @@ use super::{
     FileRecord, Manifest,
     file_json::{WrittenFile, put},
     listed::DIRECTORIES,
+    read::SECRETS_FINGERPRINT,
     record_json,
 };
 use crate::model::{entry_name::EntryName, tree::Tree};
@@ -55,6 +56,8 @@ impl Serialize for Written<'_> {
         top.serialize_entry("hookshot_version", &writer)?;
         put(&mut top, "hostname", &manifest.hostname)?;
         put(&mut top, "root", &manifest.root)?;
+        let fingerprint = manifest.secrets_fingerprint.map(|found| found.to_string());
+        put(&mut top, SECRETS_FINGERPRINT, &fingerprint)?;
         if !manifest.tags.is_empty() {
             top.serialize_entry("tags", &manifest.tags)?;
         }

@@ -12,7 +12,10 @@ use crate::{
     archive::writer::Level,
     config::{Settings, sources::Source},
     context::Context,
-    disk::holder::{self, Holder, OpenMode},
+    disk::{
+        holder::{self, Holder, OpenMode},
+        open_regular,
+    },
     error::{Failure, Kind},
     machine::contents,
     model::{
@@ -20,6 +23,7 @@ use crate::{
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
         plan::Privacy,
+        secrets_fingerprint::SecretsFingerprint,
         tree::Tree,
         version::FormatVersion,
     },
@@ -89,6 +93,22 @@ impl Gathered {
             if let Some(record) = self.records.get_mut(&source.name) {
                 record.secret = true;
             }
+        }
+    }
+
+    /// Returns the fingerprint of the machine's secrets file, also if the archive does not hold it. `None` if there is
+    /// none that can be read.
+    fn fingerprint(&self, settings: &Settings, root: &str) -> Option<SecretsFingerprint> {
+        let path = settings.secrets_file();
+        let source = settings
+            .sources
+            .iter()
+            .find(|source| source.path() == Some(path));
+        // The content that the archive gets counts, whatever the file becomes meanwhile.
+        let staged = source.and_then(|source| self.contents.get(&source.name));
+        match staged {
+            Some(staged) => SecretsFingerprint::of(root, staged.open().ok()?).ok(),
+            None => SecretsFingerprint::of(root, open_regular(path).ok()?).ok(),
         }
     }
 
@@ -240,10 +260,12 @@ pub fn describe(
         true => FormatVersion::PLAIN,
         false => FormatVersion::CURRENT,
     };
+    let root = name.to_string();
     Ok(Manifest {
         version,
         directories,
-        root: Some(name.to_string()),
+        secrets_fingerprint: gathered.fingerprint(settings, &root),
+        root: Some(root),
         hostname: context.hostname.clone(),
         app: Some(settings.schema.app.clone()),
         app_version,

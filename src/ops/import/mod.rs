@@ -11,6 +11,7 @@ mod planning;
 mod present;
 mod request;
 mod room;
+mod secrets;
 mod selection;
 mod targets;
 mod unpacked;
@@ -253,6 +254,7 @@ pub fn import(
     }
     warn_of_strays(settings, &unpacked, &request.selection, &mut remarks);
     name_absent(settings, &unpacked, &request.selection, &mut remarks);
+    secrets::warn_of_others(settings, &unpacked, &mut remarks);
     blocked.extend(unpacked.faults(context, &mut remarks)?);
     let locks = if transaction.is_some() {
         Locking::Held
