@@ -9,6 +9,8 @@ use std::{
     io::{self, BufRead, Read as _},
 };
 
+use super::set_stanza;
+
 /// The bytes from which a sealed file is recognized.
 pub const MAGIC_BYTES: usize = 34;
 /// The most bytes of a header: those of thousands of recipients.
@@ -96,11 +98,12 @@ impl Identity for Kinds {
     }
 }
 
-/// Returns the kind of a recipient; `None` for the stanzas that programs add so that readers ignore unknown ones.
+/// Returns the kind of a recipient; `None` for stanzas that are none: the one that names the set, and those that programs
+/// add so that readers ignore unknown ones.
 pub(super) fn kind_of(stanza: &Stanza) -> Option<String> {
     let tag = &stanza.tag;
     let kind = if tag == "scrypt" { "passphrase" } else { tag };
-    (!tag.ends_with("-grease")).then(|| kind.to_owned())
+    (!tag.ends_with("-grease") && tag != set_stanza::TAG).then(|| kind.to_owned())
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use super::{
     identity::{self, Ask, AskedPassphrase},
     key_name::KeyName,
     opened::{Opened, Source, damaged, is_fault},
+    recipients::Recipients,
     remembered::Remembering,
+    set_stanza::{RecipientSet, TAG},
 };
 use crate::error::{Failure, Kind};
 
@@ -86,6 +88,18 @@ impl Keyring {
     /// Errors: [`Kind::Key`] if no key opens it, after its header is read; [`Kind::Refused`] if the header is damaged.
     /// Reads fail with [`Kind::Refused`] if the content is damaged or ends too early.
     pub fn open<R: Read>(&self, shown: &str, form: Form, input: R) -> Result<Opened<R>> {
+        self.try_all(shown, form, input, None, &mut Log::default())
+    }
+
+    /// Opens the sealed file, and notes in `found` if it is for exactly this set of recipients.
+    fn try_all<R: Read>(
+        &self,
+        shown: &str,
+        form: Form,
+        input: R,
+        set: Option<&RecipientSet>,
+        found: &mut Log,
+    ) -> Result<Opened<R>> {
         let (bounded, allowance) = Bounded::new(input);
         let source = Source::new(form, bounded);
         let decryptor = match Decryptor::new_buffered(source) {
@@ -99,21 +113,50 @@ impl Keyring {
             .map(|(at, entry)| Trying {
                 at,
                 entry,
+                set,
                 log: &log,
             })
             .collect();
         let identities = trying.iter().map(|trying| trying as &dyn Identity);
         let note = Note(&log);
         let opened = decryptor.decrypt(std::iter::once(&note as &dyn Identity).chain(identities));
-        let log = log.into_inner();
+        *found = log.into_inner();
+        let log = &*found;
         let key = log.opened.and_then(|at| self.0.get(at));
         match (opened, key) {
             (Ok(reader), Some(key)) => Ok(Opened::new(reader, shown, key.name.clone())),
             (Ok(_), None) | (Err(DecryptError::NoMatchingKeys), _) => {
-                Err(self.fits_none(shown, &log).into())
+                Err(self.fits_none(shown, log).into())
             }
             (Err(error), _) => Err(unread(shown, error)),
         }
+    }
+
+    /// Returns true if the sealed file called `shown` is for exactly these recipients, as its header says to each of them.
+    /// False as well if another program sealed it, and its header does not say for whom.
+    ///
+    /// Reads the header alone. Errors: as [`open`](Keyring::open).
+    pub fn opens_for<R: Read>(
+        &self,
+        shown: &str,
+        form: Form,
+        input: R,
+        recipients: &Recipients,
+    ) -> Result<bool> {
+        if let Some(passphrase) = recipients.secret_words() {
+            // A passphrase stands alone: what it opens is sealed by it.
+            let mut ring = Keyring::default();
+            ring.add_passphrase("the passphrase", passphrase.clone());
+            return match ring.open(shown, form, input) {
+                Ok(_) => Ok(true),
+                Err(error) if Failure::of(&error).kind == Kind::Key => Ok(false),
+                Err(error) => Err(error),
+            };
+        }
+        let mut log = Log::default();
+        let set = recipients.set();
+        self.try_all(shown, form, input, Some(&set), &mut log)?;
+        Ok(log.is_for_all)
     }
 
     fn fits_none(&self, shown: &str, log: &Log) -> Failure {
@@ -142,6 +185,10 @@ struct Log {
     opened: Option<usize>,
     /// The reasons why keys that seemed to fit do not.
     faults: Vec<String>,
+    /// The bodies of the stanzas that may name the set of recipients.
+    sets: Vec<Vec<u8>>,
+    /// True if one of them names exactly the expected recipients.
+    is_for_all: bool,
 }
 
 /// An identity that opens nothing, and notes the kinds of the recipients.
@@ -149,7 +196,11 @@ struct Note<'a>(&'a RefCell<Log>);
 
 impl Identity for Note<'_> {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
-        self.0.borrow_mut().recipients.extend(kind_of(stanza));
+        let mut log = self.0.borrow_mut();
+        log.recipients.extend(kind_of(stanza));
+        if stanza.tag == TAG {
+            log.sets.push(stanza.body.clone());
+        }
         None
     }
 }
@@ -158,6 +209,7 @@ impl Identity for Note<'_> {
 struct Trying<'a> {
     at: usize,
     entry: &'a Entry,
+    set: Option<&'a RecipientSet>,
     log: &'a RefCell<Log>,
 }
 
@@ -165,7 +217,12 @@ impl Identity for Trying<'_> {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
         match self.entry.identity.unwrap_stanza(stanza)? {
             Ok(key) => {
-                self.log.borrow_mut().opened = Some(self.at);
+                let mut log = self.log.borrow_mut();
+                log.opened = Some(self.at);
+                log.is_for_all = self.set.is_some_and(|set| {
+                    let mut found = log.sets.iter();
+                    found.any(|found| set.is_named(found, &key))
+                });
                 Some(Ok(key))
             }
             Err(error) => {

@@ -20,6 +20,7 @@ mod ranged;
 mod recipients;
 mod remembered;
 mod sealing;
+mod set_stanza;
 
 pub use self::{
     guard::forbid_core_dumps,

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use age::{Encryptor, Recipient, secrecy::SecretString};
 
-use super::remembered::Remembering;
+use super::{remembered::Remembering, set_stanza::RecipientSet};
 use crate::error::{Failure, Kind};
 
 /// The work factor of a passphrase: scrypt with N = 2^18 takes 256 MiB (age-encryption.org/v1, "scrypt").
@@ -142,12 +142,26 @@ impl Recipients {
             || (!self.public_keys().is_empty() && texts(self) == texts(other))
     }
 
+    /// Returns the passphrase, if that seals.
+    pub(super) fn secret_words(&self) -> Option<&SecretString> {
+        match &*self.0 {
+            Who::Keys(_) => None,
+            Who::Passphrase(passphrase) => Some(passphrase),
+        }
+    }
+
+    /// Returns the set of the public keys.
+    pub(super) fn set(&self) -> RecipientSet {
+        RecipientSet::of(self.public_keys().iter().map(PublicKey::text))
+    }
+
     /// Returns an encryptor of one file, and the memory of that file's key.
     pub(super) fn encryptor(&self) -> Result<(Encryptor, Remembering), Failure> {
         let memory = Remembering::default();
         let begun = match &*self.0 {
             Who::Keys(keys) => {
-                let own: &dyn Recipient = &memory;
+                let set = memory.with_set(self.set());
+                let own: &dyn Recipient = &set;
                 let keys = keys.iter().map(PublicKey::recipient);
                 Encryptor::with_recipients(keys.chain([own]))
             }

@@ -8,13 +8,23 @@ use std::{
 use age::{DecryptError, EncryptError, Identity, Recipient, secrecy::ExposeSecret as _};
 use age_core::format::{FileKey, Stanza};
 
-/// A memory of one file's key: as a recipient it takes note, as an identity it returns the key. It clears itself.
+use super::set_stanza::RecipientSet;
+
+/// A memory of one file's key: recipients take note in it, and as an identity it returns the key. It clears itself.
 #[derive(Clone, Default)]
 pub struct Remembering(Arc<Mutex<Option<FileKey>>>);
 
 impl Remembering {
     fn note(&self, key: &FileKey) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy(key));
+    }
+
+    /// Returns a recipient that takes note of the key, and adds the stanza that names `set`.
+    pub fn with_set(&self, set: RecipientSet) -> WithSet {
+        WithSet {
+            set,
+            memory: self.clone(),
+        }
     }
 
     /// Returns `recipient`, which takes note of the key as well.
@@ -26,10 +36,16 @@ impl Remembering {
     }
 }
 
-impl Recipient for Remembering {
+/// A recipient beside others: it names them all, and is a memory of the file's key.
+pub struct WithSet {
+    set: RecipientSet,
+    memory: Remembering,
+}
+
+impl Recipient for WithSet {
     fn wrap_file_key(&self, key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), EncryptError> {
-        self.note(key);
-        Ok((Vec::new(), HashSet::new()))
+        self.memory.note(key);
+        Ok((vec![self.set.stanza(key)], HashSet::new()))
     }
 }
 

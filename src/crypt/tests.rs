@@ -96,6 +96,50 @@ fn each_recipient_opens_it_and_others_learn_for_what_kinds_it_is() {
 }
 
 #[test]
+fn a_header_says_to_those_who_open_it_for_which_set_of_recipients_it_is() {
+    let (one, two, other) = (generate(), generate(), generate());
+    let is_for = |ring: &Keyring, file: &[u8], wanted: &Recipients| {
+        ring.opens_for("a.age", Form::Binary, file, wanted)
+    };
+    let (file, _) = sealed(&recipients(&[&one, &two]), b"content");
+    for ring in [&ring(&[&one]), &ring(&[&other, &two])] {
+        for (wanted, expected) in [
+            (&[&one, &two][..], true),
+            (&[&two, &one], true),
+            (&[&two, &one, &two], true),
+            (&[&one], false),
+            (&[&one, &two, &other], false),
+            (&[&one, &other], false),
+        ] {
+            let found = is_for(ring, &file, &recipients(wanted)).expect("it opens");
+            assert_eq!(found, expected, "{} recipients", wanted.len());
+        }
+    }
+    let refused = is_for(&ring(&[&other]), &file, &recipients(&[&one, &two]));
+    assert_eq!(Failure::of(&refused.expect_err("refused")).kind, Kind::Key);
+    // The stanza of one file says nothing in another, and nothing is said of a file of another program.
+    let stanza = |file: &[u8]| {
+        let text = String::from_utf8_lossy(file).into_owned();
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let at = lines.iter().position(|line| line.contains("hookshot-rec"));
+        lines[at.expect("a stanza") + 1].clone()
+    };
+    let (another, _) = sealed(&recipients(&[&one, &two]), b"content");
+    assert_ne!(stanza(&file), stanza(&another));
+    let by_age = age::encrypt(
+        &one.public.parse::<age::x25519::Recipient>().expect("a key"),
+        b"content",
+    );
+    let by_age = by_age.expect("sealed");
+    assert!(!is_for(&ring(&[&one]), &by_age, &recipients(&[&one])).expect("it opens"));
+    let passphrase = |text: &str| Recipients::passphrase(SecretString::from(text.to_owned()));
+    let (file, _) = sealed(&passphrase("correct"), b"content");
+    let none = Keyring::default();
+    assert!(is_for(&none, &file, &passphrase("correct")).expect("it opens"));
+    assert!(!is_for(&none, &file, &passphrase("wrong")).expect("it does not open"));
+}
+
+#[test]
 fn every_changed_byte_of_a_header_is_refused() {
     let pair = generate();
     let (file, own) = sealed(&recipients(&[&pair]), b"content");
