@@ -1,6 +1,6 @@
 //! The private keys of a run: those that options, the environment and the configuration name.
 
-use std::{io::Read as _, time::Duration};
+use std::{io::Read as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use zeroize::Zeroizing;
@@ -13,8 +13,10 @@ use crate::{
         secret::{Lookup, WrittenSecret, is_reference, private},
     },
     context::Context,
-    crypt::{Ask, Keyring, Keys, SecretString, forbid_core_dumps},
-    disk::{folder_of, open_regular},
+    crypt::{
+        Ask, Keyring, Keys, PublicKey, SecretString, forbid_core_dumps, is_secret, private_texts,
+    },
+    disk::{exists, folder_of, open_regular},
     error::{Failure, Kind},
 };
 
@@ -31,63 +33,142 @@ pub fn keys(context: &Context, choices: &Choices, ask: Option<Ask>) -> Keys {
 }
 
 fn load(context: &Context, choices: &Choices, ask: Option<&Ask>) -> Result<Keyring> {
-    forbid_core_dumps();
-    let words = choices.identities.iter().map(|path| match path.to_str() {
-        Some(word) if is_reference(word) => Ok(identity(word)),
-        _ => Ok(identity(&absolute(path)?.to_string_lossy())),
-    });
-    let mut words: Vec<WrittenSecret> = words.collect::<Result<_>>()?;
-    let schema = match Settings::load(choices) {
-        Ok(settings) => Some(settings.schema),
-        // The command line names the keys, even if the configuration is not usable.
-        Err(_) if !words.is_empty() => None,
-        Err(error) => return Err(error),
-    };
-    let encryption = schema.as_ref().map(|schema| &schema.encryption);
-    if let Some(encryption) = encryption.filter(|_| words.is_empty()) {
-        words.clone_from(&encryption.identity_files);
+    let named = Named::read(choices)?;
+    with_lookup(context, choices, |lookup| {
+        let mut ring = Keyring::default();
+        for word in &named.files {
+            let (shown, content) = found_at(context, lookup, word)?;
+            ring.add_file(&shown, &content, ask)?;
+        }
+        for passphrase in &named.passphrases {
+            match lookup.resolve(passphrase) {
+                Ok(found) => {
+                    let found = SecretString::from(found.reveal().to_owned());
+                    ring.add_passphrase("the passphrase of the configuration", found);
+                }
+                // A machine that is being restored has a key, and not every secret of its configuration yet.
+                Err(error) if is_bearable(&error, choices) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(ask) = ask.filter(|_| named.passphrases.is_empty()) {
+            ring.add_asked(ask.clone());
+        }
+        Ok(ring)
+    })
+}
+
+/// A private key in full, for a recovery kit.
+pub struct PrivateKey {
+    /// Its file, for messages.
+    pub shown: String,
+    /// Its public key.
+    pub public: Option<PublicKey>,
+    /// Its text, as an identity file has it.
+    pub text: Zeroizing<String>,
+}
+
+/// Returns the text of every private key, and every passphrase, that `choices` and their configuration name.
+///
+/// Errors: [`Kind::Key`] for a file that a passphrase locks.
+pub fn private_keys(
+    context: &Context,
+    choices: &Choices,
+) -> Result<(Vec<PrivateKey>, Vec<Zeroizing<String>>)> {
+    let named = Named::read(choices)?;
+    with_lookup(context, choices, |lookup| {
+        let (mut keys, mut passphrases) = (Vec::new(), Vec::new());
+        for word in &named.files {
+            let (shown, content) = found_at(context, lookup, word)?;
+            for (public, text) in private_texts(&shown, &content)? {
+                let shown = shown.clone();
+                keys.push(PrivateKey {
+                    shown,
+                    public,
+                    text,
+                });
+            }
+        }
+        for passphrase in &named.passphrases {
+            let found = lookup.resolve(passphrase)?;
+            passphrases.push(Zeroizing::new(found.reveal().to_owned()));
+        }
+        Ok((keys, passphrases))
+    })
+    .map_err(|error| unusable(&error).into())
+}
+
+/// The files of private keys, and the passphrases, that the user names.
+struct Named {
+    files: Vec<WrittenSecret>,
+    passphrases: Vec<WrittenSecret>,
+}
+
+impl Named {
+    fn read(choices: &Choices) -> Result<Named> {
+        let words = choices.identities.iter().map(|path| match path.to_str() {
+            Some(word) if is_reference(word) => Ok(identity(word)),
+            _ => Ok(identity(&absolute(path)?.to_string_lossy())),
+        });
+        let mut files: Vec<WrittenSecret> = words.collect::<Result<_>>()?;
+        let schema = match Settings::load(choices) {
+            Ok(settings) => Some(settings.schema),
+            // The command line names the keys, even if the configuration is not usable.
+            Err(_) if !files.is_empty() => None,
+            Err(error) => return Err(error),
+        };
+        let encryption = schema.as_ref().map(|schema| &schema.encryption);
+        if let Some(encryption) = encryption.filter(|_| files.is_empty()) {
+            files.clone_from(&encryption.identity_files);
+        }
+        let own = |destination: &DestinationSettings| match &destination.encryption {
+            DestinationEncryption::Own(own) => own.passphrase.clone(),
+            _ => None,
+        };
+        let destinations = schema
+            .iter()
+            .flat_map(|schema| schema.destinations.values());
+        let shared = encryption.and_then(|encryption| encryption.passphrase.clone());
+        let mut passphrases: Vec<WrittenSecret> = Vec::new();
+        for passphrase in destinations.filter_map(own).chain(shared) {
+            if !passphrases.contains(&passphrase) {
+                passphrases.push(passphrase);
+            }
+        }
+        Ok(Named { files, passphrases })
     }
+}
+
+/// Does `work` with the way to find what the configuration refers to.
+fn with_lookup<T>(
+    context: &Context,
+    choices: &Choices,
+    work: impl FnOnce(&Lookup<'_>) -> Result<T>,
+) -> Result<T> {
+    forbid_core_dumps();
     let advance = context.step();
-    let lookup = Lookup {
+    work(&Lookup {
         config: &choices.config_path()?,
         environment: &context.environment,
         runner: &context.runner,
         limit: TIME_LIMIT,
         advance: &advance,
-    };
-    let mut ring = Keyring::default();
-    for word in &words {
-        let (shown, content) = content(&lookup, word)?;
-        for line in String::from_utf8_lossy(&content).lines() {
-            if line.starts_with("AGE-SECRET-KEY-") {
-                context.runner.masks.add(line);
-            }
+    })
+}
+
+/// Returns the name of an identity file and its content, whose private keys are masked from now on.
+fn found_at(
+    context: &Context,
+    lookup: &Lookup<'_>,
+    word: &WrittenSecret,
+) -> Result<(String, Zeroizing<Vec<u8>>)> {
+    let (shown, content) = content(lookup, word)?;
+    for line in String::from_utf8_lossy(&content).lines() {
+        if line.starts_with("AGE-SECRET-KEY-") {
+            context.runner.masks.add(line);
         }
-        ring.add_file(&shown, &content, ask)?;
     }
-    let own = |destination: &DestinationSettings| match &destination.encryption {
-        DestinationEncryption::Own(own) => own.passphrase.clone(),
-        _ => None,
-    };
-    let destinations = schema
-        .iter()
-        .flat_map(|schema| schema.destinations.values());
-    let shared = encryption.and_then(|encryption| encryption.passphrase.clone());
-    let passphrases = destinations.filter_map(own).chain(shared);
-    let mut known: Vec<WrittenSecret> = Vec::new();
-    for passphrase in passphrases {
-        if known.contains(&passphrase) {
-            continue;
-        }
-        let found = lookup.resolve(&passphrase)?;
-        let found = SecretString::from(found.reveal().to_owned());
-        ring.add_passphrase("the passphrase of the configuration", found);
-        known.push(passphrase);
-    }
-    if let Some(ask) = ask.filter(|_| known.is_empty()) {
-        ring.add_asked(ask.clone());
-    }
-    Ok(ring)
+    Ok((shown, content))
 }
 
 /// Returns the name of an identity file for messages, and its content.
@@ -106,22 +187,51 @@ fn content(lookup: &Lookup<'_>, word: &WrittenSecret) -> Result<(String, Zeroizi
     };
     let path = folder_of(lookup.config).join(path);
     let shown = path.display().to_string();
-    let refuse = |why: String| {
-        let message = format!("the identity file cannot be used: {why}");
-        Failure::new(Kind::Key, message)
-            .hint("`hookshot key generate -o FILE` makes one with the right permissions")
-    };
-    private(&path).map_err(refuse)?;
+    private(&path).map_err(refused)?;
+    let found = bounded(&path)?;
+    Ok((shown, found))
+}
+
+/// Reads a file of public or private keys. One with a private key is refused if others can read it.
+pub fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    forbid_core_dumps();
+    if !exists(path) {
+        let message = format!("the key file {} does not exist", path.display());
+        return Err(Failure::new(Kind::NotFound, message)
+            .hint("look at the path; `hookshot key generate -o FILE` makes a key")
+            .into());
+    }
+    let content = bounded(path)?;
+    if is_secret(&content) {
+        private(path).map_err(refused)?;
+    }
+    Ok(content)
+}
+
+fn bounded(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let shown = path.display();
     let reading = || format!("cannot read the identity file {shown}");
     let mut found = Zeroizing::new(Vec::new());
-    let file = open_regular(&path).with_context(reading)?;
+    let file = open_regular(path).with_context(reading)?;
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut found)
         .with_context(reading)?;
     if found.len() as u64 > MAX_FILE_BYTES {
-        return Err(refuse(format!("{shown} is larger than 1 MiB")).into());
+        return Err(refused(format!("{shown} is larger than 1 MiB")).into());
     }
-    Ok((shown, found))
+    Ok(found)
+}
+
+fn refused(why: String) -> Failure {
+    let message = format!("the identity file cannot be used: {why}");
+    Failure::new(Kind::Key, message)
+        .hint("`hookshot key generate -o FILE` makes one with the right permissions")
+}
+
+/// Returns true for the failure of a passphrase if the command line names other keys.
+fn is_bearable(error: &anyhow::Error, choices: &Choices) -> bool {
+    let is_interrupted = matches!(Failure::of(error).kind, Kind::Interrupted(_));
+    !choices.identities.is_empty() && !is_interrupted
 }
 
 /// Returns the failure of keys that cannot be loaded.

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use crate::{
     archive::reader::ReadSeek,
     crypt::{
-        Keys,
-        header::{MAGIC_BYTES, beginning, form_of},
+        Keyring, Keys, Trial,
+        header::{Form, MAGIC_BYTES, beginning, form_of},
     },
     work::ReadAt,
 };
@@ -54,6 +54,25 @@ pub fn opened_at(
     shown: &str,
     source: Arc<dyn ReadAt + Send + Sync>,
 ) -> Result<Arc<dyn ReadAt + Send + Sync>> {
+    Ok(match form_at(shown, &*source)? {
+        None => source,
+        Some(form) => Arc::new(keys.ring()?.open_at(shown, form, source)?),
+    })
+}
+
+/// Tries each key on the header of the archive called `shown`; `None` if it is not sealed.
+pub fn try_keys(
+    ring: &Keyring,
+    shown: &str,
+    source: Arc<dyn ReadAt + Send + Sync>,
+) -> Result<Option<Trial>> {
+    let form = form_at(shown, &*source)?;
+    let trial = form.map(|form| ring.try_header(shown, form, source));
+    trial.transpose()
+}
+
+/// Returns the form of the archive called `shown`; `None` if it is not sealed.
+fn form_at(shown: &str, source: &(dyn ReadAt + Send + Sync)) -> Result<Option<Form>> {
     let reading = || format!("cannot read {shown}");
     let length = source.length().with_context(reading)?;
     let mut first = [0; MAGIC_BYTES];
@@ -62,8 +81,5 @@ pub fn opened_at(
         _ => &mut first[..],
     };
     source.read_exact_at(first, 0).with_context(reading)?;
-    Ok(match form_of(first) {
-        None => source,
-        Some(form) => Arc::new(keys.ring()?.open_at(shown, form, source)?),
-    })
+    Ok(form_of(first))
 }

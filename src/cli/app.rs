@@ -16,6 +16,7 @@ use crate::{
     catalog::{input::ArchiveInput, target::Target},
     config::{Choices, Settings},
     context::Context,
+    crypt::Ask,
     error::{Failure, Kind},
     work::wake::Wake,
 };
@@ -30,6 +31,8 @@ pub struct App {
     pub context: Context,
     /// The way to show a report.
     pub printer: Printer,
+    /// The way to ask the user for a passphrase; `None` without a terminal.
+    pub ask: Option<Ask>,
     /// True if the user asked for warnings and errors only.
     pub is_quiet: bool,
     /// True if the user asked for more than usual.

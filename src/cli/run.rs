@@ -148,11 +148,12 @@ fn dispatch(
     screen.watch(asked);
     let ask = passphrase::asker(&screen, &stop);
     let mut context = world.context(threads, stop, Events::new(LogLines::new(screen)))?;
-    context.keys = keys(&context, &choices, ask);
+    context.keys = keys(&context, &choices, ask.clone());
     let app = App {
         choices,
         settings: OnceCell::new(),
         printer,
+        ask,
         is_quiet: arguments.global.quiet,
         is_verbose: arguments.global.verbose > 0,
         command,

@@ -20,6 +20,7 @@ pub mod needs;
 pub mod notify;
 mod open_secrets;
 mod reader;
+pub mod references;
 pub mod retention;
 pub mod schedule;
 pub mod schema;

@@ -1,11 +1,6 @@
 //! The secrets that stand in the configuration itself.
 
-use super::{
-    encryption::DestinationEncryption,
-    notify::Channel,
-    schema::Schema,
-    secret::{WrittenSecret, is_reference},
-};
+use super::{notify::Channel, references::PlacedSecret, schema::Schema, secret::is_reference};
 use crate::{
     model::secret_url::{secret_parts, urls_in},
     work::shell::Masks,
@@ -14,21 +9,11 @@ use crate::{
 impl Schema {
     /// Adds the secrets that stand in the configuration itself to `masks`, and those in URLs of commands.
     pub fn mask_secrets(&self, masks: &Masks) {
-        let add = |secret: &WrittenSecret| {
+        for PlacedSecret { secret, .. } in self.secrets() {
             let text = secret.text.reveal();
             if !is_reference(text) {
                 secret.mask(text, masks);
             }
-        };
-        for destination in self.destinations.values() {
-            destination.options.secrets().iter().for_each(add);
-            if let DestinationEncryption::Own(own) = &destination.encryption {
-                own.passphrase.iter().for_each(add);
-            }
-        }
-        self.encryption.passphrase.iter().for_each(add);
-        for notification in &self.notify {
-            notification.secrets().into_iter().for_each(add);
         }
         let hooks = self.hooks.iter().map(|hook| hook.run.text());
         let sent = self.notify.iter().filter_map(|one| match &one.channel {

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Result;
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use super::text::read_text;
 use crate::{
@@ -142,7 +143,7 @@ impl Lookup<'_> {
     ///
     /// Errors name the place and never the value.
     pub fn resolve(&self, written: &WrittenSecret) -> Result<Secret> {
-        let value = self.find(written)?;
+        let value = Zeroizing::new(self.find(written)?);
         Ok(read_required(written, &value)?)
     }
 

@@ -13,7 +13,7 @@ use age::{
 use age_core::format::{FileKey, Stanza};
 use zeroize::Zeroizing;
 
-use super::header::form_of;
+use super::{guard::forbid_core_dumps, header::form_of, recipients::PublicKey};
 use crate::error::{Failure, Kind};
 
 /// Asks the user for a passphrase; `None` without a terminal, or if the user gives none.
@@ -38,8 +38,18 @@ pub struct KeyPair {
     pub secret: SecretString,
 }
 
+impl KeyPair {
+    /// Returns the text of its identity file, as age-keygen(1) writes it. `time` is now, in RFC 3339.
+    pub fn file(&self, time: &str) -> Zeroizing<String> {
+        let (public, secret) = (&self.public, self.secret.expose_secret());
+        let text = format!("# created: {time}\n# public key: {public}\n{secret}\n");
+        Zeroizing::new(text)
+    }
+}
+
 /// Makes a new key pair.
 pub fn generate() -> KeyPair {
+    forbid_core_dumps();
     let key = x25519::Identity::generate();
     KeyPair {
         public: key.to_public().to_string(),
@@ -63,6 +73,77 @@ pub(super) fn read(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Vec
         return Err(refused(shown, what));
     }
     read_lines(shown, text)
+}
+
+/// Returns the public keys of a file: of private keys, or those that stand in it themselves (age(1), `-R`).
+///
+/// Errors: [`Kind::Key`] if it holds neither.
+pub fn public_keys(
+    shown: &str,
+    content: &[u8],
+    ask: Option<&Ask>,
+) -> Result<Vec<PublicKey>, Failure> {
+    let text = String::from_utf8_lossy(content);
+    let lines = text.lines().map(str::trim);
+    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    if lines.clone().next().is_some_and(is_public) {
+        let read = |line: &str| {
+            PublicKey::parse(line).map_err(|fault| {
+                let message = format!("the file of public keys {shown} has a key that {fault}");
+                Failure::new(Kind::Key, message)
+                    .hint("it has a public key on each line: age1... or ssh-ed25519 ...")
+            })
+        };
+        return lines.try_fold(Vec::new(), |mut keys, line| {
+            keys.push(read(line)?);
+            Ok(keys)
+        });
+    }
+    let found = read(shown, content, ask)?;
+    let texts = found.iter().filter_map(|(public, _)| public.as_deref());
+    Ok(texts
+        .filter_map(|text| PublicKey::parse(text).ok())
+        .collect())
+}
+
+/// Returns the text of each private key of an identity file, with its public key.
+///
+/// Errors: [`Kind::Key`] for a file that a passphrase locks, and for one that holds anything else.
+pub fn private_texts(
+    shown: &str,
+    content: &[u8],
+) -> Result<Vec<(Option<PublicKey>, Zeroizing<String>)>, Failure> {
+    if form_of(content).is_some() {
+        return Err(refused(
+            shown,
+            "is locked by a passphrase, so its private key is not printed",
+        )
+        .hint("`age -d FILE` unlocks it; print the locked file itself if that is what you want"));
+    }
+    let found = read(shown, content, None)?;
+    let publics = found.iter().map(|(public, _)| public.as_deref());
+    let publics = publics.map(|public| PublicKey::parse(public?).ok());
+    let text = String::from_utf8_lossy(content);
+    if content.starts_with(OPENSSH) {
+        let texts = std::iter::once(Zeroizing::new(text.into_owned()));
+        return Ok(publics.zip(texts).collect());
+    }
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = lines.map(|line| Zeroizing::new(line.to_owned()));
+    Ok(publics.zip(lines).collect())
+}
+
+/// Returns true if a file that begins with this line has public keys, which every user may read.
+fn is_public(line: &str) -> bool {
+    line.starts_with("age1") || line.starts_with("ssh-")
+}
+
+/// Returns true if the content of a file is secret: it has anything but public keys.
+pub fn is_secret(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let mut lines = text.lines().map(str::trim);
+    lines.any(|line| !line.is_empty() && !line.starts_with('#') && !is_public(line))
 }
 
 fn read_lines(shown: &str, text: &str) -> Result<Vec<Found>, Failure> {
@@ -202,6 +283,31 @@ impl Identity for AskedPassphrase {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_public_keys_of_a_file_are_those_of_its_private_keys_or_stand_there() {
+        let (one, two) = (generate(), generate());
+        let texts = |content: &str| {
+            let keys = public_keys("key.txt", content.as_bytes(), None)?;
+            let texts = keys.iter().map(|key| key.text().to_owned());
+            Ok::<Vec<String>, Failure>(texts.collect())
+        };
+        let file = format!("{}{}", &*one.file("now"), &*two.file("now"));
+        let both = [one.public.clone(), two.public.clone()];
+        assert_eq!(texts(&file).expect("private keys"), both);
+        assert!(is_secret(file.as_bytes()));
+        let public = format!("# both\n{}\n\n{}\n", one.public, two.public);
+        assert_eq!(texts(&public).expect("public keys"), both);
+        assert!(!is_secret(public.as_bytes()));
+        let mixed = format!("{}\n{}\n", one.public, two.secret.expose_secret());
+        let refused = texts(&mixed).expect_err("a private key");
+        assert!(
+            refused.message.contains("is a private key"),
+            "{}",
+            refused.message
+        );
+        assert!(is_secret(mixed.as_bytes()));
+    }
 
     #[test]
     fn an_identity_file_is_read_and_a_fault_names_its_line_and_no_secret() {

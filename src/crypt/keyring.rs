@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::{
     bounded::Bounded,
+    guard::forbid_core_dumps,
     header::{Form, kind_of},
     identity::{self, Ask, AskedPassphrase},
     key_name::KeyName,
@@ -21,6 +22,17 @@ use crate::error::{Failure, Kind};
 /// Private keys; each may open a sealed file.
 #[derive(Default)]
 pub struct Keyring(Vec<Entry>);
+
+/// The keys that open a sealed file, as its header tells.
+#[derive(Debug)]
+pub struct Trial {
+    /// The kinds of its recipients.
+    pub recipients: Vec<String>,
+    /// The keys that open it.
+    pub opened_by: Vec<KeyName>,
+    /// The reasons why keys that seemed to fit do not.
+    pub faults: Vec<String>,
+}
 
 struct Entry {
     name: KeyName,
@@ -66,6 +78,7 @@ impl Keyring {
         public: Option<String>,
         identity: Box<dyn Identity + Send + Sync>,
     ) {
+        forbid_core_dumps();
         let shown = shown.to_owned();
         self.0.push(Entry {
             name: KeyName { shown, public },
@@ -157,6 +170,46 @@ impl Keyring {
         let set = recipients.set();
         self.try_all(shown, form, input, Some(&set), &mut log)?;
         Ok(log.is_for_all)
+    }
+
+    /// Tries each key on the header of a sealed file called `shown`. `input` returns the file from its beginning on.
+    ///
+    /// Errors: [`Kind::Refused`] if the header is damaged.
+    pub(super) fn try_each<R: Read>(
+        &self,
+        shown: &str,
+        form: Form,
+        input: impl Fn() -> R,
+    ) -> Result<Trial> {
+        let begin = || {
+            let (bounded, _) = Bounded::new(input());
+            let begun = Decryptor::new_buffered(Source::new(form, bounded));
+            begun.map_err(|error| unread(shown, error))
+        };
+        let log = RefCell::new(Log::default());
+        let note = Note(&log);
+        // No recipient fits: their kinds are noted.
+        drop(begin()?.decrypt(std::iter::once(&note as &dyn Identity)));
+        let mut opened_by = Vec::new();
+        for (at, entry) in self.0.iter().enumerate() {
+            let trying = Trying {
+                at,
+                entry,
+                set: None,
+                log: &log,
+            };
+            match begin()?.decrypt(std::iter::once(&trying as &dyn Identity)) {
+                Ok(_) => opened_by.push(entry.name.clone()),
+                Err(DecryptError::NoMatchingKeys) => {}
+                Err(error) => return Err(unread(shown, error)),
+            }
+        }
+        let log = log.into_inner();
+        Ok(Trial {
+            recipients: log.recipients,
+            opened_by,
+            faults: log.faults,
+        })
     }
 
     fn fits_none(&self, shown: &str, log: &Log) -> Failure {

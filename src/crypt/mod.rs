@@ -24,9 +24,9 @@ mod set_stanza;
 
 pub use self::{
     guard::forbid_core_dumps,
-    identity::{Ask, KeyPair, generate},
+    identity::{Ask, KeyPair, generate, is_secret, private_texts, public_keys},
     key_name::KeyName,
-    keyring::Keyring,
+    keyring::{Keyring, Trial},
     keys::Keys,
     opened::Opened,
     ranged::OpenedAt,

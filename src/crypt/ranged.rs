@@ -8,9 +8,9 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    header::{CHUNK_BYTES, Form, TAG_BYTES, content_offset},
+    header::{CHUNK_BYTES, Form, MAX_HEADER_BYTES, TAG_BYTES, content_offset},
     key_name::KeyName,
-    keyring::Keyring,
+    keyring::{Keyring, Trial},
     opened::Opened,
 };
 use crate::work::ReadAt;
@@ -41,6 +41,21 @@ impl Keyring {
     /// or damaged.
     pub fn open_at(&self, shown: &str, form: Form, source: Shared) -> Result<OpenedAt> {
         OpenedAt::new(self, shown, form, source)
+    }
+
+    /// Tries each key on the header of the sealed source called `shown`. Reads at most 64 KiB, and as a rule 8.
+    ///
+    /// Errors: [`Kind::Refused`](crate::error::Kind::Refused) if the header is damaged.
+    pub fn try_header(&self, shown: &str, form: Form, source: Shared) -> Result<Trial> {
+        let reading = || format!("cannot read {shown}");
+        let mut bytes = Bytes::of(source).with_context(reading)?;
+        bytes.fetch(0, FIRST_BYTES).with_context(reading)?;
+        if bytes.length > FIRST_BYTES && content_offset(&bytes.held).is_none() {
+            let most = MAX_HEADER_BYTES - FIRST_BYTES;
+            bytes.fetch(0, most).with_context(reading)?;
+        }
+        // The trial sees no byte after these.
+        self.try_each(shown, form, || &bytes.held[..])
     }
 }
 

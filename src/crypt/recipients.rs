@@ -4,8 +4,11 @@ use std::{fmt, sync::Arc};
 
 use age::{Encryptor, Recipient, secrecy::SecretString};
 
-use super::{remembered::Remembering, set_stanza::RecipientSet};
-use crate::error::{Failure, Kind};
+use super::{guard::forbid_core_dumps, remembered::Remembering, set_stanza::RecipientSet};
+use crate::{
+    error::{Failure, Kind},
+    model::digest::Digest,
+};
 
 /// The work factor of a passphrase: scrypt with N = 2^18 takes 256 MiB (age-encryption.org/v1, "scrypt").
 const WORK_FACTOR: u8 = 18;
@@ -74,6 +77,22 @@ impl PublicKey {
     /// Returns its text, without a comment.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Returns its kind, as the header of a sealed file names it.
+    pub fn kind(&self) -> &'static str {
+        match self.way {
+            Way::X25519(_) => "X25519",
+            Way::Ssh(_) => "ssh-ed25519",
+        }
+    }
+
+    /// Returns its fingerprint, for people to compare: the first 16 digits of its text's SHA-256, in groups of 4.
+    pub fn fingerprint(&self) -> String {
+        let digits = Digest::of(self.text.as_bytes()).to_string();
+        let groups = digits.as_bytes()[..16].chunks(4);
+        let groups = groups.map(|group| String::from_utf8_lossy(group));
+        groups.collect::<Vec<_>>().join(" ")
     }
 
     fn recipient(&self) -> &dyn Recipient {
@@ -157,6 +176,8 @@ impl Recipients {
 
     /// Returns an encryptor of one file, and the memory of that file's key.
     pub(super) fn encryptor(&self) -> Result<(Encryptor, Remembering), Failure> {
+        // The key of the file, and a passphrase, are in memory from now on.
+        forbid_core_dumps();
         let memory = Remembering::default();
         let begun = match &*self.0 {
             Who::Keys(keys) => {

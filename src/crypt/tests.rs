@@ -303,6 +303,32 @@ fn a_part_is_read_without_the_rest() {
 }
 
 #[test]
+fn each_key_is_tried_on_the_header_alone() {
+    let pairs: Vec<KeyPair> = (0..400).map(|_| generate()).collect();
+    let [one, two, other] = &pairs[..3] else {
+        unreachable!("three of many");
+    };
+    let content = text(1 << 20);
+    let many: Vec<&KeyPair> = pairs.iter().skip(3).chain([two]).collect();
+    for (sealed_for, opened_by, most_bytes) in [
+        (vec![one], vec!["key0"], 8 << 10),
+        (vec![two, one], vec!["key0", "key1"], 8 << 10),
+        (vec![other], vec![], 8 << 10),
+        (many, vec!["key1"], 64 << 10),
+    ] {
+        let (file, _) = sealed(&recipients(&sealed_for), &content);
+        let source = Arc::new(Bytes::of(file));
+        let trial = ring(&[one, two])
+            .try_header("a.age", Form::Binary, source.clone())
+            .expect("a header");
+        let opens: Vec<&str> = trial.opened_by.iter().map(|name| &*name.shown).collect();
+        assert_eq!(opens, opened_by);
+        assert_eq!(trial.recipients.len(), sealed_for.len());
+        assert!(source.count.load(Ordering::Relaxed) <= most_bytes);
+    }
+}
+
+#[test]
 fn an_armored_file_is_read_whole_and_in_parts() {
     let pair = generate();
     let content = text(150_000);

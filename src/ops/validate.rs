@@ -1,10 +1,13 @@
 //! `validate`: is the configuration good?
 
+mod cautions;
+
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::Result;
 use serde::Serialize;
 
+use self::cautions::Cautions;
 use crate::{
     catalog::{destination::Destination, target::Target},
     config::{
@@ -26,10 +29,8 @@ use crate::{
     error::{Failure, Kind},
     machine::contents,
     model::{plan::Privacy, written::escaped},
-    ops::shown::ShownSetting,
+    ops::{references::unresolved, shown::ShownSetting},
     source::behavior::TextRule,
-    store::address::Address,
-    work::{session::SessionStarter, shell::Line},
 };
 
 /// The results of the validation.
@@ -121,11 +122,17 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         report.sources = held
             .map(|source| held_by(&settings, source, &mut report.warnings))
             .collect::<Result<_>>()?;
-        pipes(&settings, &context.runner.starter, &mut report);
+        let mut found = Cautions::default();
+        cautions::pipes(&settings, &context.runner.starter, &mut found);
+        cautions::archives_in_sources(&settings, &mut found);
+        cautions::of_encryption(context, &settings, &mut found);
+        report.warnings.extend(found.warnings);
+        report.faults.extend(found.faults);
         destinations(context, &settings, &mut report)?;
+        let unresolved = unresolved(context, &settings.config, &settings.schema);
+        report.warnings.extend(unresolved);
         let to = Target::configured(&settings).err();
         report.faults.extend(to.map(|failure| failure.message));
-        archives_in_sources(&settings, &mut report);
         jobs_without_verb(&settings, &mut report);
         report.disabled = disabled(&settings.schema);
     }
@@ -335,65 +342,10 @@ fn destinations(context: &Context, settings: &Settings, report: &mut ValidateRep
     Ok(())
 }
 
-/// Warns of folders for archives that lie in a directory which is exported: each archive would hold those before it.
-fn archives_in_sources(settings: &Settings, report: &mut ValidateReport) {
-    let directories = settings.sources.iter();
-    let directories = directories.filter(|source| source.is_directory());
-    for (name, destination) in &settings.schema.destinations {
-        let Address::Folder(folder) = &destination.address else {
-            continue;
-        };
-        let folder = real(&folder_of(&settings.config).join(folder));
-        for source in directories.clone() {
-            let top = source.path().map(real).unwrap_or_default();
-            let Ok(inside) = folder.strip_prefix(&top) else {
-                continue;
-            };
-            let is_kept = settings.rules(source).map_or(true, |rules| {
-                let archive = inside.join("archive.tar.gz");
-                rules.keeps(archive.as_os_str().as_encoded_bytes(), false)
-            });
-            if is_kept {
-                report.warnings.push(format!(
-                    "the destination {name}, {}, lies in the directory {}: each archive holds those before it, and an \
-                    import replaces the folder with them; choose another folder, or exclude it",
-                    folder.display(),
-                    source.name
-                ));
-            }
-        }
-    }
-}
-
 /// Says that nothing is at a path, or that a link there leads to nothing.
 fn missing(what: &str, path: &Path) -> String {
     match dangling(path) {
         Some(failure) => failure.message,
         None => format!("{what} {} does not exist", path.display()),
-    }
-}
-
-/// Warns of commands whose failure can pass unseen.
-fn pipes(settings: &Settings, starter: &SessionStarter, report: &mut ValidateReport) {
-    let version = settings.schema.app_version_command.as_deref();
-    let version = version.and_then(|command| Line::new(command, None).pitfall(starter));
-    let version = version.map(|pitfall| format!("`app_version_command` under [backup]: {pitfall}"));
-    report.warnings.extend(version);
-    for (key, command) in [
-        ("prepare", &settings.schema.prepare),
-        ("cleanup", &settings.schema.cleanup),
-    ] {
-        let pitfall = command
-            .as_deref()
-            .and_then(|command| Line::new(command, None).pitfall(starter));
-        let warning = pitfall.map(|pitfall| format!("`{key}` under [backup]: {pitfall}"));
-        report.warnings.extend(warning);
-    }
-    for source in &settings.sources {
-        for (key, line) in source.commands() {
-            let pitfall = line.pitfall(starter);
-            let warning = pitfall.map(|pitfall| format!("`{key}` of {}: {pitfall}", source.name));
-            report.warnings.extend(warning);
-        }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-/// A value that must never be shown.
+use zeroize::Zeroize as _;
+
+/// A value that must never be shown. Its memory is cleared when it is dropped.
+///
+/// Not promised: that copies are cleared which other crates make, such as a client of HTTP of its headers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -15,6 +19,12 @@ impl Secret {
     /// Returns the value, for the code that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -61,6 +61,8 @@ pub enum RemarkKind {
     Pipe,
     /// Secrets of this machine that are not those of the archived database.
     Secrets,
+    /// A reference to a secret that leads nowhere on this machine.
+    Reference,
     /// A unit that systemd does not have.
     Service,
     /// Sockets, fifos and devices.

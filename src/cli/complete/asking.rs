@@ -278,7 +278,7 @@ impl Asking<'_> {
 }
 
 fn is_archive(name: &str) -> bool {
-    [".tar.gz", ".tgz", ".tar"]
+    [".tar.gz", ".tar.gz.age", ".tgz", ".tar"]
         .iter()
         .any(|end| name.ends_with(end))
 }

@@ -19,6 +19,7 @@ mod import;
 mod init;
 mod inspect;
 mod keep;
+mod key;
 mod list;
 mod man;
 mod notify;
@@ -56,6 +57,7 @@ pub enum Verb {
     List(list::ListArguments),
     Prune(prune::PruneArguments),
     Keep(keep::KeepArguments),
+    Key(key::KeyArguments),
     Status(status::StatusArguments),
     Stats(stats::StatsArguments),
     History(history::HistoryArguments),
@@ -110,6 +112,7 @@ impl Verb {
             Verb::List(verb) => verb.run(app),
             Verb::Prune(verb) => verb.run(app),
             Verb::Keep(verb) => verb.run(app),
+            Verb::Key(verb) => verb.run(app),
             Verb::Status(verb) => verb.run(app),
             Verb::Stats(verb) => verb.run(app),
             Verb::History(verb) => verb.run(app),

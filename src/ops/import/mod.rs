@@ -16,6 +16,7 @@ mod selection;
 mod targets;
 mod unpacked;
 mod unpacking;
+mod unresolved;
 mod volume;
 mod waiting;
 
@@ -23,7 +24,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use self::{archived_config::Laid, planning::plan, targets::Targets, unpacked::Unpacked};
+use self::{
+    archived_config::Laid, planning::plan, targets::Targets, unpacked::Unpacked,
+    unresolved::name_unresolved,
+};
 pub use self::{
     archived_config::{Archived, ArchivedConfig, archived_config, quoted},
     present::is_present,
@@ -366,6 +370,7 @@ pub fn import(
             .remarks
             .extend(unpacked.unrestored.borrow_mut().take());
     }
+    name_unresolved(context, settings, &mut report)?;
     Ok(report)
 }
 

@@ -95,12 +95,13 @@ pub fn init(choices: &Choices, nightly: Option<&Nightly>) -> Result<InitReport> 
     Ok(InitReport::of(&[config, services, database]))
 }
 
-/// Writes the nightly job into a starter configuration, if the user asks for it.
+/// Writes the nightly job into a starter configuration, if the user asks for it, and at its end a comment on encryption.
 fn with_nightly(starter: String, nightly: Option<&Nightly>) -> Result<String, Failure> {
-    match nightly {
-        Some(nightly) => nightly.written_into(&starter),
-        None => Ok(starter),
-    }
+    let text = match nightly {
+        Some(nightly) => nightly.written_into(&starter)?,
+        None => starter,
+    };
+    Ok(text + COMMENT_ON_ENCRYPTION)
 }
 
 fn starter_config(data_dir: &Path) -> String {
@@ -134,6 +135,15 @@ fn starter_config(data_dir: &Path) -> String {
          url = \"/var/backups/hookshot\"\n"
     )
 }
+
+/// The end of a starter configuration. Only a comment is safe there: sections would take the keys of others.
+const COMMENT_ON_ENCRYPTION: &str = "\n\
+    # Archives that only the owners of these keys can read. Two commands make a key for this service and one for\n\
+    # recovery, and print the public keys; keep both files off this machine (docs/encryption.md):\n\
+    #   hookshot key generate -o /root/hookshot.key\n\
+    #   hookshot key generate -o /media/usb/recovery.key\n\
+    # [backup.encryption]\n\
+    # recipients = [\"age1...\", \"age1...\"]\n";
 
 const STARTER_SERVICES: &str = "# One section for each service that is deployed.\n\
     #\n\

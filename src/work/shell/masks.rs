@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::model::secret_url::login_secrets;
 
@@ -17,9 +18,9 @@ const LEAST_BYTES: usize = 4;
 /// The length from which one line of a secret is a secret by itself, as in a private key of several lines.
 const LEAST_LINE_BYTES: usize = 8;
 
-/// Secrets that no line of a command may show. Clones share them.
+/// Secrets that no line of a command may show. Clones share them. Their memory is cleared with the last clone.
 #[derive(Clone, Default)]
-pub struct Masks(Arc<Mutex<Vec<Vec<u8>>>>);
+pub struct Masks(Arc<Mutex<Vec<Zeroizing<Vec<u8>>>>>);
 
 impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,7 +45,8 @@ impl Masks {
             add_keys("", &value, &mut pieces);
         }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for piece in pieces.into_iter().map(String::into_bytes) {
+        let pieces = pieces.into_iter().map(String::into_bytes);
+        for piece in pieces.map(Zeroizing::new) {
             if piece.len() >= least_bytes && !known.contains(&piece) {
                 known.push(piece);
             }
@@ -83,7 +85,7 @@ impl Masks {
     /// Returns the length of the longest secret in bytes.
     pub(super) fn longest(&self) -> usize {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().map(Vec::len).max().unwrap_or(0)
+        known.iter().map(|secret| secret.len()).max().unwrap_or(0)
     }
 
     /// Returns the first place from `at` on at which `bytes` can be cut without cutting a secret.
@@ -99,7 +101,7 @@ impl Masks {
         let mut found: Vec<Range<usize>> = Vec::new();
         for secret in &*known {
             let places = bytes.windows(secret.len()).enumerate();
-            let places = places.filter(|(_, window)| window == secret);
+            let places = places.filter(|(_, window)| *window == &***secret);
             found.extend(places.map(|(start, _)| start..start + secret.len()));
         }
         found.sort_by_key(|place| place.start);

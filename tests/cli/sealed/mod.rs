@@ -1,7 +1,10 @@
 //! Sealed archives: exported for public keys, read with private ones, refused without.
 
 mod interchange;
+mod keys;
+mod kit;
 mod reading;
+mod secrecy;
 mod writing;
 
 use hookshot::crypt::{ExposeSecret as _, KeyPair, generate};
