@@ -23,6 +23,7 @@ pub mod outgoing;
 pub mod output;
 mod pipe;
 pub mod repository;
+pub mod sending;
 pub mod shipment;
 pub mod tar_store;
 pub mod target;

@@ -1,7 +1,7 @@
 //! Opening what may be a sealed archive: its content comes out as if it were not sealed.
 
 use std::{
-    io::{Cursor, Read},
+    io::{self, BufReader, Cursor, Read},
     sync::Arc,
 };
 
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     archive::reader::ReadSeek,
     crypt::{
-        Keyring, Keys, Trial,
+        Keyring, Keys, Recipients, Trial,
         header::{Form, MAGIC_BYTES, beginning, form_of},
     },
     work::ReadAt,
@@ -82,4 +82,52 @@ fn form_at(shown: &str, source: &(dyn ReadAt + Send + Sync)) -> Result<Option<Fo
     };
     source.read_exact_at(first, 0).with_context(reading)?;
     Ok(form_of(first))
+}
+
+/// Returns true if the archive called `shown` is sealed for exactly these recipients, as far as its header tells
+/// ([`Keyring::opens_for`](crate::crypt::Keyring::opens_for)). Reads the header alone.
+///
+/// Errors: as [`opened_stream`].
+pub fn is_sealed_for(
+    keys: &Keys,
+    shown: &str,
+    source: Arc<dyn ReadAt + Send + Sync>,
+    recipients: &Recipients,
+) -> Result<bool> {
+    let reading = || format!("cannot read {shown}");
+    let length = source.length().with_context(reading)?;
+    let offset = 0;
+    let mut input = BufReader::new(InOrder {
+        source,
+        offset,
+        length,
+    });
+    let first = beginning(&mut input).with_context(reading)?;
+    match form_of(&first) {
+        None => Ok(false),
+        Some(form) => {
+            let whole = Cursor::new(first).chain(input);
+            keys.ring()?.opens_for(shown, form, whole, recipients)
+        }
+    }
+}
+
+/// A reader of a source that asks for no more than what is read of it.
+struct InOrder {
+    source: Arc<dyn ReadAt + Send + Sync>,
+    offset: u64,
+    length: u64,
+}
+
+impl Read for InOrder {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.length - self.offset;
+        let count = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        self.source
+            .read_exact_at(&mut buffer[..count], self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
 }

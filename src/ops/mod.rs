@@ -17,6 +17,7 @@ pub mod list;
 pub mod patterns;
 pub mod prune;
 mod references;
+pub mod rekey;
 pub mod rollback;
 pub mod shown;
 pub mod simulate;

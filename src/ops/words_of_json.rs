@@ -47,6 +47,7 @@ fn remark(kind: RemarkKind) -> &'static str {
         RemarkKind::Other => "other",
         RemarkKind::Owner => "owner",
         RemarkKind::Pipe => "pipe",
+        RemarkKind::Recipients => "recipients",
         RemarkKind::Secrets => "secrets",
         RemarkKind::Service => "service",
         RemarkKind::Special => "special",
@@ -59,7 +60,7 @@ fn remark(kind: RemarkKind) -> &'static str {
     }
 }
 
-const REMARK_KINDS: [RemarkKind; 34] = [
+const REMARK_KINDS: [RemarkKind; 35] = [
     RemarkKind::Absent,
     RemarkKind::AppVersion,
     RemarkKind::Attribute,
@@ -85,6 +86,7 @@ const REMARK_KINDS: [RemarkKind; 34] = [
     RemarkKind::Other,
     RemarkKind::Owner,
     RemarkKind::Pipe,
+    RemarkKind::Recipients,
     RemarkKind::Secrets,
     RemarkKind::Service,
     RemarkKind::Special,

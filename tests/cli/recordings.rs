@@ -100,6 +100,7 @@ impl Mask {
             {
                 json!("<size>")
             }
+            ("secrets_fingerprint", Value::String(_)) => json!("<digest>"),
             ("hostname" | "host", Value::String(name)) if *name == self.host => json!("<host>"),
             ("version" | "hookshot_version", Value::String(version))
                 if version == env!("CARGO_PKG_VERSION") =>

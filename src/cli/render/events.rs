@@ -181,6 +181,12 @@ fn of_catalog(event: CatalogEvent) {
         } => {
             info!(archive, %place, "Skipped: the destination holds an archive of this name and size");
         }
+        CatalogEvent::SealedAnew {
+            archive,
+            new,
+            size_bytes,
+            proof,
+        } => info!(archive, new, size_bytes, proof, "Sealed anew"),
         CatalogEvent::Copied {
             archive,
             to,

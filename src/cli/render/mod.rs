@@ -27,6 +27,7 @@ pub mod paper;
 pub mod printer;
 pub mod prune;
 mod qr;
+pub mod rekey;
 mod roff;
 pub mod schedule;
 pub mod simulate;

@@ -1,17 +1,12 @@
 //! `hookshot delete`.
 
-use std::{
-    ffi::OsString,
-    fs::File,
-    io::{self, BufRead as _, BufReader, IsTerminal as _},
-    os::fd::AsFd as _,
-};
+use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::Args;
 
+use super::consent;
 use crate::{
-    catalog::input::Patient,
     cli::{app::App, render},
     error::{Failure, Kind},
     ops::delete::{Deletion, Reach},
@@ -57,22 +52,13 @@ impl DeleteArguments {
 /// Asks the user on the terminal. Fails if the answer is not yes.
 fn agree(app: &App, deletion: &Deletion) -> Result<()> {
     let archives = deletion.described();
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        let message = format!(
-            "nothing is deleted without --yes: {} would go",
-            archives.join(", ")
-        );
-        return Err(Failure::new(Kind::Usage, message)
-            .hint("without a terminal the user cannot be asked; --yes deletes them")
-            .faults(archives)
-            .into());
-    }
-    app.printer.ask(&render::delete::question(&archives));
-    let mut answer = String::new();
-    let terminal = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    BufReader::new(Patient::new(terminal, &app.context.stop)).read_line(&mut answer)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Kind::Usage, "nothing is deleted").into()),
-    }
+    let message = format!(
+        "nothing is deleted without --yes: {} would go",
+        archives.join(", ")
+    );
+    let question = render::delete::question(&archives);
+    let failure = Failure::new(Kind::Usage, message)
+        .hint("without a terminal the user cannot be asked; --yes deletes them")
+        .faults(archives);
+    consent::ask(app, &question, failure, "nothing is deleted")
 }

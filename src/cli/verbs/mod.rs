@@ -4,6 +4,7 @@ mod agent;
 mod backup;
 mod check;
 mod completions;
+mod consent;
 mod copy;
 mod delete;
 mod demo;
@@ -25,6 +26,7 @@ mod man;
 mod notify;
 mod policy;
 mod prune;
+mod rekey;
 mod rollback;
 mod schedule;
 mod simulate;
@@ -63,6 +65,7 @@ pub enum Verb {
     History(history::HistoryArguments),
     Notify(notify::NotifyArguments),
     Delete(delete::DeleteArguments),
+    Rekey(rekey::RekeyArguments),
     Schedule(schedule::ScheduleArguments),
     Timer(timer::TimerArguments),
     Agent(agent::AgentArguments),
@@ -118,6 +121,7 @@ impl Verb {
             Verb::History(verb) => verb.run(app),
             Verb::Notify(verb) => verb.run(app),
             Verb::Delete(verb) => verb.run(app),
+            Verb::Rekey(verb) => verb.run(app),
             Verb::Schedule(verb) => verb.run(app),
             Verb::Timer(verb) => verb.run(app),
             Verb::Agent(verb) => verb.run(app),

@@ -4,12 +4,7 @@ mod passage;
 mod report;
 mod words;
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    io::{self, Read as _, Write},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ffi::OsString};
 
 use anyhow::{Context as _, Result};
 
@@ -26,6 +21,7 @@ use crate::{
         filter::{ArchiveFilter, nothing_fits, one_archive},
         output::UploadSlot,
         repository::{Manifests, OtherFile},
+        sending::{Trouble, send},
         shipment::Shipment,
     },
     context::Context,
@@ -33,9 +29,8 @@ use crate::{
 use crate::{
     config::Settings,
     error::{Failure, Kind},
-    model::{archive_name::ArchiveName, limits::BUFFER_BYTES},
-    store::Pages,
-    work::{ReadAt, events::CatalogEvent},
+    model::archive_name::ArchiveName,
+    work::events::CatalogEvent,
 };
 
 /// The number of archives in a row that the other destination may refuse before no further one is tried.
@@ -98,30 +93,6 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
     }
     report.failure = report.failure.take().or_else(|| unopened(&report.copied));
     Ok(report)
-}
-
-/// The failure that kept an archive from being copied, and its location.
-enum Trouble {
-    /// The archive is damaged, or cannot be read.
-    Source(anyhow::Error),
-    /// The other destination does not take it.
-    Target(anyhow::Error),
-}
-
-impl Trouble {
-    fn cause(self) -> anyhow::Error {
-        match self {
-            Trouble::Source(error) | Trouble::Target(error) => error,
-        }
-    }
-
-    /// Returns the trouble of a shipment, which reads the archive on its way.
-    fn on_the_way(error: anyhow::Error) -> Trouble {
-        match Failure::of(&error).kind {
-            Kind::Refused | Kind::Version => Trouble::Source(error),
-            _ => Trouble::Target(error),
-        }
-    }
 }
 
 struct Copying<'a> {
@@ -318,7 +289,7 @@ impl Copying<'_> {
         };
         let mut shipment = shipment.map_err(Trouble::Target)?;
         let source = passage.source;
-        self.send(source, &from, &mut shipment)?;
+        send(self.context, source, &from, &mut shipment)?;
         let proven = shipment.prove().map_err(Trouble::on_the_way)?;
         let stopped = self.context.stop.check();
         stopped.map_err(|stopped| Trouble::Source(stopped.into()))?;
@@ -345,30 +316,6 @@ impl Copying<'_> {
             });
         }
         Ok(())
-    }
-
-    /// Writes the bytes of the archive to `to`.
-    fn send(
-        &self,
-        source: Arc<dyn ReadAt + Send + Sync>,
-        from: &str,
-        to: &mut dyn Write,
-    ) -> Result<(), Trouble> {
-        let unread = |error: io::Error| {
-            Trouble::Source(anyhow::Error::new(error).context(format!("cannot read {from}")))
-        };
-        let mut pages = self.context.watch(Pages::new(source).map_err(unread)?);
-        let mut buffer = vec![0; BUFFER_BYTES];
-        loop {
-            let count = match pages.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unread(error)),
-            };
-            let sent = to.write_all(&buffer[..count]);
-            sent.map_err(|error| Trouble::on_the_way(error.into()))?;
-        }
     }
 }
 

@@ -133,6 +133,17 @@ pub enum CatalogEvent {
         /// The destination.
         destination: String,
     },
+    /// An archive was sealed for other recipients, beside the old one.
+    SealedAnew {
+        /// The old archive.
+        archive: String,
+        /// The name of the new one.
+        new: String,
+        /// Its size.
+        size_bytes: u64,
+        /// The word for the proof that the destination holds it.
+        proof: &'static str,
+    },
     /// An archive was copied.
     Copied {
         /// The archive.

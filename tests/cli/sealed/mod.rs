@@ -4,6 +4,7 @@ mod interchange;
 mod keys;
 mod kit;
 mod reading;
+mod rekey;
 mod secrecy;
 mod writing;
 
