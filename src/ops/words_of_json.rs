@@ -48,6 +48,7 @@ fn remark(kind: RemarkKind) -> &'static str {
         RemarkKind::Owner => "owner",
         RemarkKind::Pipe => "pipe",
         RemarkKind::Recipients => "recipients",
+        RemarkKind::Reference => "reference",
         RemarkKind::Secrets => "secrets",
         RemarkKind::Service => "service",
         RemarkKind::Special => "special",
@@ -60,7 +61,7 @@ fn remark(kind: RemarkKind) -> &'static str {
     }
 }
 
-const REMARK_KINDS: [RemarkKind; 35] = [
+const REMARK_KINDS: [RemarkKind; 36] = [
     RemarkKind::Absent,
     RemarkKind::AppVersion,
     RemarkKind::Attribute,
@@ -87,6 +88,7 @@ const REMARK_KINDS: [RemarkKind; 35] = [
     RemarkKind::Owner,
     RemarkKind::Pipe,
     RemarkKind::Recipients,
+    RemarkKind::Reference,
     RemarkKind::Secrets,
     RemarkKind::Service,
     RemarkKind::Special,

@@ -325,7 +325,11 @@ fn files_that_others_packed_are_named_as_what_they_are() {
         ("echo '<!DOCTYPE html><html>' > b", 13, "HTML"),
         ("echo '{\"error\":1}' > b", 13, "JSON"),
         ("head -c 5000 /dev/zero > b", 13, "zeros"),
-        ("printf 'age-encryption.org/v1\\n' > b", 13, "`age -d"),
+        (
+            "printf 'age-encryption.org/v1\\n' > b",
+            13,
+            "cannot be decrypted",
+        ),
         ("printf 'PK\\003\\004xxxx' > b", 13, "a zip"),
         (
             "mkdir v && tar xzf a.tar.gz -C v && cd v/* && tar czf ../../b .",
