@@ -2,6 +2,7 @@
 //! single entries of a large archive, with its own checks.)
 
 use std::{
+    fmt,
     io::{self, Cursor, Read, Seek, SeekFrom},
     path::Path,
 };
@@ -26,7 +27,21 @@ pub enum Input {
     Seekable(Box<dyn ReadSeek>, ScratchFolders),
     /// A source that can be read only once. A copy of it goes to the scratch folder if it has to be read twice.
     Stream(Box<dyn Read>, ScratchFolders),
+    /// The same, of which no copy may lie on a disk: [`ReadTwice`] if it has to be read twice.
+    Secret(Box<dyn Read>, ScratchFolders),
 }
+
+/// The error of a secret stream that has to be read twice: another program packed it, and its manifest comes late.
+#[derive(Debug)]
+pub struct ReadTwice;
+
+impl fmt::Display for ReadTwice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it has to be read twice")
+    }
+}
+
+impl std::error::Error for ReadTwice {}
 
 /// A seekable reader.
 pub trait ReadSeek: Read + Seek {}
@@ -34,7 +49,9 @@ impl<T: Read + Seek> ReadSeek for T {}
 
 /// Reads the archive called `shown` to its very end, passes its entries to `sink`, and names every fault.
 pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) -> Result<Verified> {
-    match input {
+    let (mut stream, scratch, is_secret) = match input {
+        Input::Stream(stream, scratch) => (stream, scratch, false),
+        Input::Secret(stream, scratch) => (stream, scratch, true),
         Input::Seekable(mut file, scratch) => {
             let reading = || format!("cannot read {shown}");
             let (head, bytes) = read_head(&mut file).with_context(reading)?;
@@ -45,22 +62,23 @@ pub fn read(shown: &str, input: Input, threads: Threads, sink: &mut dyn Sink) ->
             }
             let length = file.seek(SeekFrom::End(0)).with_context(reading)?;
             file.rewind().with_context(reading)?;
-            ArchiveCheck::new(sink, known, store)
+            return ArchiveCheck::new(sink, known, store)
                 .of_length(length)
-                .run(shown, file, threads)
+                .run(shown, file, threads);
         }
-        Input::Stream(mut stream, scratch) => {
-            let (head, bytes) =
-                read_head(&mut stream).with_context(|| format!("cannot read {shown}"))?;
-            let is_odd = needs_survey(shown, head, &bytes)?;
-            let whole = Cursor::new(bytes).chain(stream);
-            if is_odd {
-                let whole = Box::new(spool(whole, scratch.first())?);
-                return read(shown, Input::Seekable(whole, scratch), threads, sink);
-            }
-            ArchiveCheck::new(sink, None, ListingStore::new(scratch)).run(shown, whole, threads)
-        }
+    };
+    let read_head = read_head(&mut stream);
+    let (head, bytes) = read_head.with_context(|| format!("cannot read {shown}"))?;
+    let is_odd = needs_survey(shown, head, &bytes)?;
+    let whole = Cursor::new(bytes).chain(stream);
+    if is_odd && is_secret {
+        return Err(ReadTwice.into());
     }
+    if is_odd {
+        let whole = Box::new(spool(whole, scratch.first())?);
+        return read(shown, Input::Seekable(whole, scratch), threads, sink);
+    }
+    ArchiveCheck::new(sink, None, ListingStore::new(scratch)).run(shown, whole, threads)
 }
 
 /// Returns true if the archive has to be read twice, because its members may come in any order. Refuses a file of

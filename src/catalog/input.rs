@@ -16,7 +16,7 @@ use nix::{
 
 use super::{
     counted::Counted,
-    opening::{opened_at, opened_file, opened_stream},
+    opening::{as_file, opened_at, opened_file, opened_stream},
     repository::Repository,
 };
 use crate::{
@@ -210,7 +210,9 @@ impl ArchiveInput {
                     return Ok(None);
                 }
                 context.begin(what, None);
-                let source = opened_at(&context.keys, &self.shown(), Arc::new(file))?;
+                let Some(source) = opened_at(&context.keys, &self.shown(), Arc::new(file))? else {
+                    return Ok(None);
+                };
                 select(
                     &context.watch(&*source),
                     names,
@@ -262,13 +264,8 @@ impl ArchiveInput {
                     return Err(nothing_came().into());
                 }
                 let stdin = io::Cursor::new(first).chain(stdin);
-                let stdin = opened_stream(&context.keys, "-", stdin)?;
-                read(
-                    "-",
-                    Input::Stream(stdin, context.scratch_folders()),
-                    context.threads,
-                    sink,
-                )
+                let input = opened_stream(&context.keys, "-", stdin, context.scratch_folders())?;
+                read("-", input, context.threads, sink).map_err(|error| as_file("-", error))
             }
             ArchiveInput::Copied(file) => {
                 let mut file = file.try_clone()?;
@@ -288,10 +285,9 @@ impl ArchiveInput {
                     Input::Seekable(file, context.scratch_folders())
                 } else {
                     let stream = context.watch(Patient::new(file, &context.stop));
-                    let stream = opened_stream(keys, &shown, stream)?;
-                    Input::Stream(stream, context.scratch_folders())
+                    opened_stream(keys, &shown, stream, context.scratch_folders())?
                 };
-                read(&shown, input, context.threads, sink)
+                read(&shown, input, context.threads, sink).map_err(|error| as_file(&shown, error))
             }
             ArchiveInput::Stored(kept) => kept.repository.read(context, what, kept.name(), sink),
         }

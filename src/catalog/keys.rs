@@ -1,6 +1,6 @@
 //! The private keys of a run: those that options, the environment and the configuration name.
 
-use std::{io::Read as _, path::Path, time::Duration};
+use std::{io::Read as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use zeroize::Zeroizing;
@@ -36,20 +36,14 @@ fn load(context: &Context, choices: &Choices, ask: Option<&Ask>) -> Result<Keyri
     let named = Named::read(choices)?;
     with_lookup(context, choices, |lookup| {
         let mut ring = Keyring::default();
+        let mask = |key: &str| context.runner.masks.add(key);
         for word in &named.files {
-            let (shown, content) = found_at(context, lookup, word)?;
-            ring.add_file(&shown, &content, ask)?;
+            let (shown, content) = content(lookup, word)?;
+            ring.add_file(&shown, &content, ask, &mask)?;
         }
         for passphrase in &named.passphrases {
-            match lookup.resolve(passphrase) {
-                Ok(found) => {
-                    let found = SecretString::from(found.reveal().to_owned());
-                    ring.add_passphrase("the passphrase of the configuration", found);
-                }
-                // A machine that is being restored has a key, and not every secret of its configuration yet.
-                Err(error) if is_bearable(&error, choices) => {}
-                Err(error) => return Err(error),
-            }
+            let find = found_by(context, choices, passphrase)?;
+            ring.add_passphrase("the passphrase of the configuration", find);
         }
         if let Some(ask) = ask.filter(|_| named.passphrases.is_empty()) {
             ring.add_asked(ask.clone());
@@ -111,12 +105,8 @@ impl Named {
             _ => Ok(identity(&absolute(path)?.to_string_lossy())),
         });
         let mut files: Vec<WrittenSecret> = words.collect::<Result<_>>()?;
-        let schema = match Settings::load(choices) {
-            Ok(settings) => Some(settings.schema),
-            // The command line names the keys, even if the configuration is not usable.
-            Err(_) if !files.is_empty() => None,
-            Err(error) => return Err(error),
-        };
+        // An unusable configuration is reported by whatever needs more of it than keys.
+        let schema = Settings::load(choices).ok().map(|settings| settings.schema);
         let encryption = schema.as_ref().map(|schema| &schema.encryption);
         if let Some(encryption) = encryption.filter(|_| files.is_empty()) {
             files.clone_from(&encryption.identity_files);
@@ -169,6 +159,25 @@ fn found_at(
         }
     }
     Ok((shown, content))
+}
+
+/// Returns the way to a passphrase of the configuration, which is found when it is needed.
+fn found_by(context: &Context, choices: &Choices, passphrase: &WrittenSecret) -> Result<Ask> {
+    let (context, passphrase) = (context.clone(), passphrase.clone());
+    let config = choices.config_path()?;
+    Ok(Arc::new(move |_| {
+        let advance = context.step();
+        let lookup = Lookup {
+            config: &config,
+            environment: &context.environment,
+            runner: &context.runner,
+            limit: TIME_LIMIT,
+            advance: &advance,
+        };
+        let found = lookup.resolve(&passphrase);
+        let found = found.map_err(|error| Failure::of(&error))?;
+        Ok(Some(SecretString::from(found.reveal().to_owned())))
+    }))
 }
 
 /// Returns the name of an identity file for messages, and its content.

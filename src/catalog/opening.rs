@@ -8,29 +8,47 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    archive::reader::ReadSeek,
+    archive::{
+        Input,
+        reader::{ReadSeek, ReadTwice},
+        scratch::ScratchFolders,
+    },
     crypt::{
         Keyring, Keys, Recipients, Trial,
         header::{Form, MAGIC_BYTES, beginning, form_of},
     },
+    error::{Failure, Kind},
     work::ReadAt,
 };
 
-/// Returns the archive called `shown`, decrypted if it is sealed.
+/// Returns the archive called `shown` for its reader, decrypted if it is sealed: then no copy of it lies on a disk.
 ///
-/// Errors: [`Kind::Key`](crate::error::Kind::Key) if no key opens it.
+/// Errors: [`Kind::Key`] if no key opens it.
 pub fn opened_stream(
     keys: &Keys,
     shown: &str,
     mut input: impl Read + 'static,
-) -> Result<Box<dyn Read>> {
+    scratch: ScratchFolders,
+) -> Result<Input> {
     let first = beginning(&mut input).with_context(|| format!("cannot read {shown}"))?;
     let form = form_of(&first);
     let whole = Cursor::new(first).chain(input);
     Ok(match form {
-        None => Box::new(whole),
-        Some(form) => Box::new(keys.ring()?.open(shown, form, whole)?),
+        None => Input::Stream(Box::new(whole), scratch),
+        Some(form) => Input::Secret(Box::new(keys.ring()?.open(shown, form, whole)?), scratch),
     })
+}
+
+/// Says what to do about a sealed stream that has to be read twice; leaves any other error as it is.
+pub fn as_file(shown: &str, error: anyhow::Error) -> anyhow::Error {
+    if !error.is::<ReadTwice>() {
+        return error;
+    }
+    let message =
+        format!("{shown} is sealed, and another program packed it: it has to be read twice");
+    Failure::new(Kind::Failed, message)
+        .hint("write it to a file and name that file: its content is not copied to a disk, so a stream does not do")
+        .into()
 }
 
 /// Returns the archive called `shown`, decrypted if it is sealed. Errors: as [`opened_stream`].
@@ -48,15 +66,17 @@ pub fn opened_file(
     })
 }
 
-/// Returns the archive called `shown`, decrypted if it is sealed, to read any part of it. Errors: as [`opened_stream`].
+/// Returns the archive called `shown`, decrypted if it is sealed, to read any part of it; `None` if it is armored,
+/// which is read from its first byte on only. Errors: as [`opened_stream`].
 pub fn opened_at(
     keys: &Keys,
     shown: &str,
     source: Arc<dyn ReadAt + Send + Sync>,
-) -> Result<Arc<dyn ReadAt + Send + Sync>> {
+) -> Result<Option<Arc<dyn ReadAt + Send + Sync>>> {
     Ok(match form_at(shown, &*source)? {
-        None => source,
-        Some(form) => Arc::new(keys.ring()?.open_at(shown, form, source)?),
+        None => Some(source),
+        Some(Form::Armored) => None,
+        Some(form) => Some(Arc::new(keys.ring()?.open_at(shown, form, source)?)),
     })
 }
 

@@ -6,7 +6,8 @@
 //! ```
 
 use std::{
-    io::{self, BufWriter, Write},
+    io::{self, Write},
+    mem,
     sync::{
         Arc,
         mpsc::{SyncSender, sync_channel},
@@ -91,7 +92,7 @@ impl OpenUpload {
 
 /// An upload whose bytes are sealed, and decrypted again to prove that.
 pub(super) struct SealedUpload {
-    sealing: Sealing<BufWriter<Outlet>>,
+    sealing: Sealing<Outlet>,
     check: JoinHandle<Result<Digest>>,
 }
 
@@ -100,10 +101,10 @@ impl SealedUpload {
         let (pieces, taken) = sync_channel(AHEAD);
         let outlet = Outlet {
             upload: Hashing::new(upload),
-            pieces: Some(pieces),
+            piece: Vec::with_capacity(BUFFER_BYTES),
+            pieces,
         };
-        // The header is shorter than the buffer: it waits there until the thread takes pieces.
-        let outlet = BufWriter::with_capacity(BUFFER_BYTES, outlet);
+        // The header is shorter than a few pieces: it waits until the thread takes them.
         let (sealing, ring) = recipients.seal(outlet)?;
         let thread = thread::Builder::new().name("decrypt".to_owned());
         let check = thread.spawn(move || content_of(&ring, Pipe::new(taken)));
@@ -113,13 +114,14 @@ impl SealedUpload {
 
     /// Writes the end; returns digest and size of the sealed bytes, and the upload.
     fn end(self, digest: &Digest) -> Result<(Digest, u64, Box<dyn Upload>)> {
-        let outlet = self.sealing.finish()?.into_inner();
-        let mut outlet = outlet.map_err(io::IntoInnerError::into_error)?;
-        outlet.pieces = None;
+        let mut outlet = self.sealing.finish()?;
+        outlet.pass()?;
+        let Outlet { upload, pieces, .. } = outlet;
+        drop(pieces);
         if joined(self.check)? != *digest {
             return Err(undecryptable("it decrypts to something else").into());
         }
-        Ok(outlet.upload.into_parts())
+        Ok(upload.into_parts())
     }
 }
 
@@ -141,22 +143,34 @@ fn undecryptable(why: &str) -> Failure {
     )
 }
 
-/// The way of sealed bytes: to the upload, and to the thread that decrypts them.
+/// Sends sealed bytes to the upload, and to the thread that decrypts them. What waits when this is dropped goes nowhere.
 struct Outlet {
     upload: Hashing<Box<dyn Upload>>,
-    pieces: Option<SyncSender<Arc<Vec<u8>>>>,
+    piece: Vec<u8>,
+    pieces: SyncSender<Arc<Vec<u8>>>,
+}
+
+impl Outlet {
+    fn pass(&mut self) -> io::Result<()> {
+        let next = Vec::with_capacity(BUFFER_BYTES);
+        let piece = Arc::new(mem::replace(&mut self.piece, next));
+        self.upload.write_all(&piece)?;
+        // A thread that ended has the reason.
+        drop(self.pieces.send(piece));
+        Ok(())
+    }
 }
 
 impl Write for Outlet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.upload.write_all(bytes)?;
-        let pieces = self.pieces.as_ref();
-        // A thread that ended has the reason.
-        pieces.map(|pieces| pieces.send(Arc::new(bytes.to_vec())));
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= BUFFER_BYTES {
+            self.pass()?;
+        }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.upload.flush()
+        self.pass()
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{outgoing::Outgoing, repository::Repository};
 use crate::{
+    config::encryption::EncryptionSettings,
     context::Context,
     crypt::{Recipients, header::sealed_bytes},
     error::{Failure, Kind},
@@ -21,7 +22,7 @@ pub enum ArchiveOutput {
     /// A file, or a folder in which it gets its default name.
     Path(PathBuf, SealedFor),
     /// A repository, under this name or its default one.
-    Stored(UploadSlot),
+    Stored(UploadSlot, EncryptionSettings),
     /// A destination that cannot be used, and the reason.
     Unusable(String, Failure),
 }
@@ -29,10 +30,10 @@ pub enum ArchiveOutput {
 /// For whom the archive at an output is sealed.
 #[derive(Clone)]
 pub enum SealedFor {
-    /// For those of `[backup.encryption]`.
+    /// For the recipients of `[backup.encryption]`.
     Shared,
-    /// For these; `None` if it is not sealed.
-    These(Option<Recipients>),
+    /// For those of a destination.
+    By(EncryptionSettings),
 }
 
 /// A destination and a name in it, for an archive that is to be uploaded.

@@ -7,9 +7,9 @@
 //!  (Write)      +-> Upload (a thread)                ---+
 //! ```
 //!
-//! No destination gives the archive its name before all of it is verified: by a reader, or by the digest
-//! of an archive that was verified before. An upload may seal the archive on its way ([`Outgoing`]). If a destination fails, the others continue. Memory: a few pieces for each
-//! destination, beside the buffers of the upload itself.
+//! No destination gives the archive its name before all of it is verified: by a reader, or by the digest of an archive that
+//! was verified before. An upload may seal the archive on its way ([`Outgoing`]). If a destination fails, the others
+//! continue. Memory: a few pieces for each destination, beside the buffers of the upload itself.
 
 use std::{
     io::{self, Write},
@@ -31,7 +31,7 @@ use super::{
 use crate::context::Context;
 use crate::{
     archive::{
-        Fault, Input, Verified,
+        Fault, Verified,
         fault::refusal,
         reader::{Discard, read},
     },
@@ -335,8 +335,7 @@ impl Verifier {
         let keys = context.keys.clone();
         let thread = thread::Builder::new().name("verifier".to_owned());
         let work = thread.spawn(move || {
-            let stream = opened_stream(&keys, &name, Pipe::new(taken))?;
-            let input = Input::Stream(stream, scratch.into());
+            let input = opened_stream(&keys, &name, Pipe::new(taken), scratch.into())?;
             read(&name, input, threads, &mut Discard)
         });
         Ok(Verifier {

@@ -185,27 +185,29 @@ impl Target {
         let opened = || -> Result<_> {
             let (place, archive) = self.output_and_archive()?;
             let destination = place.open_with(context, settings, read_back)?;
-            let seal = destination.recipients(context, settings)?;
-            Ok((destination, archive, seal))
+            Ok((destination, archive))
         };
         let opened = opened();
-        if let Ok((destination, ..)) = &opened {
+        if let Ok((destination, _)) = &opened {
             destination.require_enabled()?;
         }
         match opened {
-            Ok((destination, name, seal)) => Ok(match destination.ready() {
+            Ok((destination, name)) => Ok(match destination.ready() {
                 // The disk is not there: the others still have their turn.
                 Err(error) => ArchiveOutput::Unusable(word, Failure::of(&error)),
                 Ok(destination) => match destination.folder() {
                     Some(folder) => {
                         let path = folder.join(name.unwrap_or_default());
-                        ArchiveOutput::Path(path, SealedFor::These(seal))
+                        ArchiveOutput::Path(path, SealedFor::By(destination.encryption))
                     }
-                    None => ArchiveOutput::Stored(UploadSlot {
-                        repository: destination.repository,
-                        name,
-                        seal,
-                    }),
+                    None => {
+                        let slot = UploadSlot {
+                            repository: destination.repository,
+                            name,
+                            seal: None,
+                        };
+                        ArchiveOutput::Stored(slot, destination.encryption)
+                    }
                 },
             }),
             Err(error) => match Failure::of(&error) {

@@ -102,6 +102,9 @@ impl GlobalArguments {
         if self.quiet {
             options.push("--quiet".into());
         }
+        for identity in &self.identities {
+            options.extend(["--identity".into(), identity.into()]);
+        }
         if let Some(threads) = self.threads {
             options.extend(["--threads".into(), threads.to_string().into()]);
         }
@@ -130,7 +133,10 @@ impl GlobalArguments {
             data_dir: said(&self.data_dir, &environment.data_dir),
             to: environment.to.clone(),
             identities: match self.identities.is_empty() {
-                true => environment.identities.clone(),
+                true => {
+                    let paths = environment.identities.iter().map(|path| trimmed(path));
+                    paths.filter(|path| !path.as_os_str().is_empty()).collect()
+                }
                 false => self.identities.clone(),
             },
             ..Choices::default()

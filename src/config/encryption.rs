@@ -68,8 +68,16 @@ pub(super) fn of_destination(destination: &Section<'_>) -> DestinationEncryption
         }
         Some(Value::Boolean(false)) => DestinationEncryption::Off,
         Some(Value::Table(_)) => {
-            let own = destination.section("encryption", recipients);
-            DestinationEncryption::Own(own.unwrap_or_default())
+            let own = destination
+                .section("encryption", recipients)
+                .unwrap_or_default();
+            if !own.seals() {
+                destination.fault(
+                    "encryption",
+                    "names no recipients; `encryption = false` leaves archives unsealed",
+                );
+            }
+            DestinationEncryption::Own(own)
         }
         Some(_) => {
             destination.fault(
@@ -246,6 +254,10 @@ mod tests {
         );
         let own = read_in(&format!("[encryption]\nrecipients = [\"{key}\"]")).expect("good");
         assert!(matches!(own, DestinationEncryption::Own(own) if own.seals()));
+        for text in ["encryption = {}", "[encryption]"] {
+            let faults = read_in(text).expect_err(text);
+            assert!(faults[0].contains("names no recipients"), "{faults:?}");
+        }
         for text in ["encryption = true", "encryption = \"aws:kms\""] {
             let faults = read_in(text).expect_err(text);
             assert!(faults[0].contains("`sse`"), "{faults:?}");

@@ -13,6 +13,8 @@ use super::set_stanza;
 
 /// The bytes from which a sealed file is recognized.
 pub const MAGIC_BYTES: usize = 34;
+/// The kind of recipient that is a passphrase.
+pub const PASSPHRASE: &str = "passphrase";
 /// The most bytes of a header: those of thousands of recipients.
 pub const MAX_HEADER_BYTES: u64 = 64 << 10;
 /// The size of a piece of content that is sealed at once.
@@ -21,6 +23,8 @@ pub const CHUNK_BYTES: u64 = 64 << 10;
 pub const TAG_BYTES: u64 = 16;
 
 const BINARY: &[u8] = b"age-encryption.org/";
+/// The first line of the version that is known.
+pub(super) const VERSION_1: &[u8] = b"age-encryption.org/v1\n";
 const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// The beginning of a header's last line, which has a MAC of 43 characters.
 const LAST_LINE: &[u8] = b"\n--- ";
@@ -102,7 +106,7 @@ impl Identity for Kinds {
 /// add so that readers ignore unknown ones.
 pub(super) fn kind_of(stanza: &Stanza) -> Option<String> {
     let tag = &stanza.tag;
-    let kind = if tag == "scrypt" { "passphrase" } else { tag };
+    let kind = if tag == "scrypt" { PASSPHRASE } else { tag };
     (!tag.ends_with("-grease") && tag != set_stanza::TAG).then(|| kind.to_owned())
 }
 

@@ -2,33 +2,34 @@
 
 use std::{
     io::Read as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
-use age::{
-    DecryptError, Decryptor, Identity,
-    secrecy::{ExposeSecret as _, SecretString},
-    ssh, x25519,
-};
+use age::{DecryptError, Decryptor, Identity, secrecy::SecretString, ssh, x25519};
 use age_core::format::{FileKey, Stanza};
 use zeroize::Zeroizing;
 
-use super::{guard::forbid_core_dumps, header::form_of, recipients::PublicKey};
+use super::{
+    guard::forbid_core_dumps,
+    header::form_of,
+    passphrase::{Ask, Passphrase, Trouble, of_passphrase},
+    recipients::PublicKey,
+};
 use crate::error::{Failure, Kind};
-
-/// Asks the user for a passphrase; `None` without a terminal, or if the user gives none.
-pub type Ask = Arc<dyn Fn(&str) -> Option<SecretString> + Send + Sync>;
 
 /// The largest identity file, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// The largest work factor of a passphrase that is read: scrypt with N = 2^22 takes 4 GiB.
-const MAX_WORK_FACTOR: u8 = 22;
-
 const SECRET_KEY: &str = "AGE-SECRET-KEY-";
 const OPENSSH: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
 
-/// A private key, and its public key if that is known.
-pub(super) type Found = (Option<String>, Box<dyn Identity + Send + Sync>);
+/// A private key.
+pub(super) struct Found {
+    /// Its public key, if it has one that is known.
+    pub public: Option<String>,
+    pub identity: Box<dyn Identity + Send + Sync>,
+    /// The reason why its passphrase could not be had, once it was needed.
+    pub trouble: Trouble,
+}
 
 /// A new key pair.
 pub struct KeyPair {
@@ -57,14 +58,20 @@ pub fn generate() -> KeyPair {
     }
 }
 
-/// Reads the content of an identity file. `shown` is the file, for messages; nothing of its content is in one.
-pub(super) fn read(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Vec<Found>, Failure> {
+/// Reads the content of an identity file. `shown` is the file, for messages; nothing of its content is in one. Each key is
+/// given to `mask`.
+pub(super) fn read(
+    shown: &str,
+    content: &[u8],
+    ask: Option<&Ask>,
+    mask: &dyn Fn(&str),
+) -> Result<Vec<Found>, Failure> {
     if content.starts_with(OPENSSH) {
         return Ok(vec![read_ssh(shown, content, ask)?]);
     }
     if form_of(content).is_some() {
         let text = unlocked(shown, content, ask)?;
-        return read_lines(shown, &text);
+        return read_lines(shown, &text, mask);
     }
     let text = std::str::from_utf8(content)
         .map_err(|_| refused(shown, "is not an identity file: it is not text"))?;
@@ -72,7 +79,7 @@ pub(super) fn read(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Vec
         let what = "is a private key of a kind that opens no archive: AGE-SECRET-KEY-1... and ssh-ed25519 keys do";
         return Err(refused(shown, what));
     }
-    read_lines(shown, text)
+    read_lines(shown, text, mask)
 }
 
 /// Returns the public keys of a file: of private keys, or those that stand in it themselves (age(1), `-R`).
@@ -99,8 +106,8 @@ pub fn public_keys(
             Ok(keys)
         });
     }
-    let found = read(shown, content, ask)?;
-    let texts = found.iter().filter_map(|(public, _)| public.as_deref());
+    let found = read(shown, content, ask, &|_| ())?;
+    let texts = found.iter().filter_map(|found| found.public.as_deref());
     Ok(texts
         .filter_map(|text| PublicKey::parse(text).ok())
         .collect())
@@ -120,8 +127,8 @@ pub fn private_texts(
         )
         .hint("`age -d FILE` unlocks it; print the locked file itself if that is what you want"));
     }
-    let found = read(shown, content, None)?;
-    let publics = found.iter().map(|(public, _)| public.as_deref());
+    let found = read(shown, content, None, &|_| ())?;
+    let publics = found.iter().map(|found| found.public.as_deref());
     let publics = publics.map(|public| PublicKey::parse(public?).ok());
     let text = String::from_utf8_lossy(content);
     if content.starts_with(OPENSSH) {
@@ -146,7 +153,7 @@ pub fn is_secret(content: &[u8]) -> bool {
     lines.any(|line| !line.is_empty() && !line.starts_with('#') && !is_public(line))
 }
 
-fn read_lines(shown: &str, text: &str) -> Result<Vec<Found>, Failure> {
+fn read_lines(shown: &str, text: &str, mask: &dyn Fn(&str)) -> Result<Vec<Found>, Failure> {
     let mut found: Vec<Found> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -164,7 +171,12 @@ fn read_lines(shown: &str, text: &str) -> Result<Vec<Found>, Failure> {
                 },
             )
         })?;
-        found.push((Some(key.to_public().to_string()), Box::new(key)));
+        mask(line);
+        found.push(Found {
+            public: Some(key.to_public().to_string()),
+            identity: Box::new(key),
+            trouble: Trouble::default(),
+        });
     }
     match found.is_empty() {
         true => Err(refused(shown, "has no private key")),
@@ -180,16 +192,20 @@ fn read_ssh(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Found, Fai
         let what = "is a private key of a kind that opens no archive: of OpenSSH's keys, ssh-ed25519 ones do";
         return Err(refused(shown, what));
     };
+    let trouble = Trouble::default();
     let identity: Box<dyn Identity + Send + Sync> = match key {
         ssh::Identity::Encrypted(key) => Box::new(LockedKey {
             key,
-            prompt: format!("Passphrase of {shown}"),
-            ask: ask.cloned(),
+            passphrase: Passphrase::new(format!("Passphrase of {shown}"), ask.cloned(), &trouble),
             unlocked: Mutex::default(),
         }),
         key => Box::new(key),
     };
-    Ok((Some(public.to_string()), identity))
+    Ok(Found {
+        public: Some(public.to_string()),
+        identity,
+        trouble,
+    })
 }
 
 /// Opens an identity file that a passphrase seals.
@@ -203,13 +219,13 @@ fn unlocked(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Zeroizing<
             "is a sealed archive or file, not an identity file",
         ));
     }
-    let passphrase = ask.and_then(|ask| ask(&format!("Passphrase of {shown}")));
-    let passphrase = passphrase.ok_or_else(|| {
-        refused(
-            shown,
-            "is sealed by a passphrase, and no terminal is there to ask for it",
-        )
-    })?;
+    let Some(ask) = ask else {
+        let what = "is sealed by a passphrase, and no terminal is there to ask for it";
+        return Err(refused(shown, what));
+    };
+    let passphrase = ask(&format!("Passphrase of {shown}"))?;
+    let passphrase = passphrase
+        .ok_or_else(|| refused(shown, "is sealed by a passphrase, and none was given"))?;
     let identity = of_passphrase(passphrase);
     let opened = decryptor.decrypt(std::iter::once(&identity as &dyn Identity));
     let mut text = Zeroizing::new(String::new());
@@ -219,23 +235,15 @@ fn unlocked(shown: &str, content: &[u8], ask: Option<&Ask>) -> Result<Zeroizing<
     Ok(text)
 }
 
-/// Returns the identity of whoever knows a passphrase.
-pub(super) fn of_passphrase(passphrase: SecretString) -> age::scrypt::Identity {
-    let mut identity = age::scrypt::Identity::new(passphrase);
-    identity.set_max_work_factor(MAX_WORK_FACTOR);
-    identity
-}
-
 fn refused(shown: &str, what: &str) -> Failure {
     Failure::new(Kind::Key, format!("the identity file {shown} {what}"))
         .hint("`hookshot key generate -o FILE` makes one, and `hookshot key show FILE` prints its public key")
 }
 
-/// A private key of OpenSSH that a passphrase locks. The user is asked once, when a file may be for this key.
+/// A private key of OpenSSH that a passphrase locks. The passphrase is needed when a file is sealed for a key of its kind.
 struct LockedKey {
     key: ssh::EncryptedKey,
-    prompt: String,
-    ask: Option<Ask>,
+    passphrase: Passphrase,
     unlocked: Mutex<Option<Option<ssh::Identity>>>,
 }
 
@@ -246,42 +254,23 @@ impl Identity for LockedKey {
         }
         let mut unlocked = self.unlocked.lock().unwrap_or_else(PoisonError::into_inner);
         let key = unlocked.get_or_insert_with(|| {
-            let passphrase = self.ask.as_ref()?(&self.prompt)?;
-            Some(self.key.decrypt(passphrase).ok()?.into())
+            let passphrase = self.passphrase.get()?;
+            match self.key.decrypt(passphrase) {
+                Ok(key) => Some(key.into()),
+                Err(_) => {
+                    self.passphrase.fails("another passphrase locks it");
+                    None
+                }
+            }
         });
         key.as_ref()?.unwrap_stanza(stanza)
     }
 }
 
-/// A passphrase that the user is asked for once, when a file is sealed by one.
-pub(super) struct AskedPassphrase {
-    ask: Ask,
-    given: Mutex<Option<Option<SecretString>>>,
-}
-
-impl AskedPassphrase {
-    pub(super) fn new(ask: Ask) -> AskedPassphrase {
-        AskedPassphrase {
-            ask,
-            given: Mutex::default(),
-        }
-    }
-}
-
-impl Identity for AskedPassphrase {
-    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
-        if stanza.tag != "scrypt" {
-            return None;
-        }
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let given = given.get_or_insert_with(|| (self.ask)("Passphrase of the archive"));
-        let passphrase = SecretString::from(given.as_ref()?.expose_secret().to_owned());
-        of_passphrase(passphrase).unwrap_stanza(stanza)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use age::secrecy::ExposeSecret as _;
+
     use super::*;
 
     #[test]
@@ -314,9 +303,12 @@ mod tests {
         let pair = generate();
         let secret = pair.secret.expose_secret();
         let file = format!("# a comment\n\n{secret}\n");
-        let found = read("key.txt", file.as_bytes(), None).expect("an identity file");
+        let masked = std::cell::RefCell::new(Vec::new());
+        let mask = |key: &str| masked.borrow_mut().push(key.to_owned());
+        let found = read("key.txt", file.as_bytes(), None, &mask).expect("an identity file");
+        assert_eq!(*masked.borrow(), [secret.to_owned()]);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].0.as_deref(), Some(pair.public.as_str()));
+        assert_eq!(found[0].public.as_deref(), Some(pair.public.as_str()));
         let changed = format!("# a comment\n{}Q\n", &secret[..secret.len() - 1]);
         for (content, expected) in [
             (changed.as_bytes(), "has a damaged private key in line 2"),
@@ -336,7 +328,9 @@ mod tests {
             ),
             (b"age-encryption.org/v1\n", "a damaged file of age"),
         ] {
-            let refused = read("key.txt", content, None).err().expect("refused");
+            let refused = read("key.txt", content, None, &|_| ())
+                .err()
+                .expect("refused");
             assert_eq!(refused.kind, Kind::Key);
             assert!(refused.message.contains(expected), "{}", refused.message);
             assert!(

@@ -1,18 +1,23 @@
 //! The private keys of a run, and what is opened with them.
 
-use std::{cell::RefCell, io::Read};
+use std::{
+    cell::RefCell,
+    io::{BufRead as _, Read},
+    sync::{Arc, PoisonError},
+};
 
-use age::{DecryptError, Decryptor, Identity, secrecy::SecretString};
+use age::{DecryptError, Decryptor, Identity};
 use age_core::format::{FileKey, Stanza};
 use anyhow::Result;
 
 use super::{
     bounded::Bounded,
     guard::forbid_core_dumps,
-    header::{Form, kind_of},
-    identity::{self, Ask, AskedPassphrase},
+    header::{Form, PASSPHRASE, VERSION_1, kind_of},
+    identity::{self, Found},
     key_name::KeyName,
     opened::{Opened, Source, damaged, is_fault},
+    passphrase::{Ask, Passphrase, Trouble},
     recipients::Recipients,
     remembered::Remembering,
     set_stanza::{RecipientSet, TAG},
@@ -36,18 +41,32 @@ pub struct Trial {
 
 struct Entry {
     name: KeyName,
+    kind: Use,
     identity: Box<dyn Identity + Send + Sync>,
+    trouble: Trouble,
+}
+
+/// The files that a key may open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Those that are sealed for keys.
+    Key,
+    /// Those that are sealed by a passphrase.
+    Passphrase,
+    /// The same; the user is asked.
+    Asked,
 }
 
 impl Keyring {
     /// Returns the keyring of a file that this run seals.
     pub(super) fn of_one_file(memory: Remembering) -> Keyring {
         let mut ring = Keyring::default();
-        ring.add("this run", None, Box::new(memory));
+        ring.add("this run", Use::Key, found(Box::new(memory)));
         ring
     }
 
-    /// Adds the keys of an identity file. `shown` is the file, for messages.
+    /// Adds the keys of an identity file, and gives each to `mask`. `shown` is the file, for messages; `ask` gets its
+    /// passphrase if it has one.
     ///
     /// Errors: [`Kind::Key`] if it holds anything else.
     pub fn add_file(
@@ -55,45 +74,60 @@ impl Keyring {
         shown: &str,
         content: &[u8],
         ask: Option<&Ask>,
+        mask: &dyn Fn(&str),
     ) -> Result<(), Failure> {
-        for (public, identity) in identity::read(shown, content, ask)? {
-            self.add(shown, public, identity);
+        for found in identity::read(shown, content, ask, mask)? {
+            self.add(shown, Use::Key, found);
         }
         Ok(())
     }
 
-    /// Adds a passphrase, which `shown` names in messages.
-    pub fn add_passphrase(&mut self, shown: &str, passphrase: SecretString) {
-        self.add(shown, None, Box::new(identity::of_passphrase(passphrase)));
+    /// Adds a passphrase that `ask` gets when a file is sealed by one. `shown` names it in messages.
+    pub fn add_passphrase(&mut self, shown: &str, ask: Ask) {
+        self.add_passphrase_as(shown, Use::Passphrase, ask);
     }
 
     /// Adds the passphrase that the user is asked for when a file is sealed by one.
     pub fn add_asked(&mut self, ask: Ask) {
-        self.add("a passphrase", None, Box::new(AskedPassphrase::new(ask)));
+        self.add_passphrase_as("the passphrase that was typed", Use::Asked, ask);
     }
 
-    fn add(
-        &mut self,
-        shown: &str,
-        public: Option<String>,
-        identity: Box<dyn Identity + Send + Sync>,
-    ) {
+    fn add_passphrase_as(&mut self, shown: &str, kind: Use, ask: Ask) {
+        let trouble = Trouble::default();
+        let prompt = "Passphrase of the archive".to_owned();
+        let passphrase = Passphrase::new(prompt, Some(ask), &trouble);
+        let found = Found {
+            trouble,
+            ..found(Box::new(passphrase))
+        };
+        self.add(shown, kind, found);
+    }
+
+    fn add(&mut self, shown: &str, kind: Use, found: Found) {
         forbid_core_dumps();
+        let Found {
+            public,
+            identity,
+            trouble,
+        } = found;
         let shown = shown.to_owned();
         self.0.push(Entry {
             name: KeyName { shown, public },
+            kind,
             identity,
+            trouble,
         });
     }
 
-    /// Returns the names of the keys.
+    /// Returns the names of the keys and passphrases that the user named.
     pub fn names(&self) -> impl Iterator<Item = &KeyName> {
-        self.0.iter().map(|entry| &entry.name)
+        let named = self.0.iter().filter(|entry| entry.kind != Use::Asked);
+        named.map(|entry| &entry.name)
     }
 
-    /// Returns true if nothing can be opened: there is neither a key nor a passphrase, nor a terminal to ask on.
+    /// Returns true if the user named neither a key nor a passphrase.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.names().next().is_none()
     }
 
     /// Opens the sealed file called `shown`, from its first byte on.
@@ -114,9 +148,15 @@ impl Keyring {
         found: &mut Log,
     ) -> Result<Opened<R>> {
         let (bounded, allowance) = Bounded::new(input);
-        let source = Source::new(form, bounded);
+        let mut source = Source::new(form, bounded);
+        // A damaged header looks to the library like one of another version.
+        let is_newer = source.fill_buf().is_ok_and(|first| {
+            let count = first.len().min(VERSION_1.len());
+            form == Form::Binary && first[..count] != VERSION_1[..count]
+        });
         let decryptor = match Decryptor::new_buffered(source) {
             Ok(decryptor) => decryptor,
+            Err(DecryptError::UnknownFormat) if is_newer => return Err(newer(shown).into()),
             Err(error) => return Err(unread(shown, error)),
         };
         allowance.lift();
@@ -159,7 +199,9 @@ impl Keyring {
         if let Some(passphrase) = recipients.secret_words() {
             // A passphrase stands alone: what it opens is sealed by it.
             let mut ring = Keyring::default();
-            ring.add_passphrase("the passphrase", passphrase.clone());
+            let passphrase = passphrase.clone();
+            let known: Ask = Arc::new(move |_| Ok(Some(passphrase.clone())));
+            ring.add_passphrase("the passphrase", known);
             return match ring.open(shown, form, input) {
                 Ok(_) => Ok(true),
                 Err(error) if Failure::of(&error).kind == Kind::Key => Ok(false),
@@ -212,20 +254,53 @@ impl Keyring {
         })
     }
 
+    /// Returns the failure if no key opens a file: the reason why a passphrase could not be had, or the keys that were
+    /// tried.
     fn fits_none(&self, shown: &str, log: &Log) -> Failure {
+        let by_passphrase = log.recipients.iter().any(|kind| kind == PASSPHRASE);
+        let tried: Vec<&Entry> = (self.0.iter())
+            .filter(|entry| (entry.kind != Use::Key) == by_passphrase)
+            .collect();
+        let mut faults = Vec::new();
+        for entry in &tried {
+            let trouble = entry.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*trouble {
+                Some(failure) if matches!(failure.kind, Kind::Interrupted(_)) => {
+                    return failure.clone();
+                }
+                Some(failure) => faults.push(format!("{}: {}", entry.name, failure.message)),
+                None => faults.push(format!("tried {}", entry.name)),
+            }
+        }
+        faults.extend(log.faults.iter().cloned());
         let recipients = log.recipients.join(", ");
-        let message = match self.0.is_empty() {
-            true => format!("{shown} is sealed (for {recipients}), and no key is given"),
-            false => format!("{shown} is sealed (for {recipients}), and no given key opens it"),
+        let message = match (tried.is_empty(), by_passphrase) {
+            (true, _) => format!("{shown} is sealed (for {recipients}), and no key is given"),
+            (false, false) => {
+                format!("{shown} is sealed (for {recipients}), and no given key opens it")
+            }
+            (false, true) => {
+                format!("{shown} is sealed by a passphrase, and no given one opens it")
+            }
         };
-        let tried = self.names().map(|name| format!("tried {name}"));
-        let faults = tried.chain(log.faults.iter().cloned()).collect();
-        Failure::new(Kind::Key, message)
-            .hint(
+        let hint = match by_passphrase {
+            true => {
+                "give the right one on a terminal, or by `passphrase` under [backup.encryption]"
+            }
+            false => {
                 "name the file of the private key with --identity FILE (or HOOKSHOT_IDENTITY, or `identity_file` under \
-                [backup.encryption]); `hookshot key test` tells which key opens which archive",
-            )
-            .faults(faults)
+                [backup.encryption]); `hookshot key test` tells which key opens which archive"
+            }
+        };
+        Failure::new(Kind::Key, message).hint(hint).faults(faults)
+    }
+}
+
+fn found(identity: Box<dyn Identity + Send + Sync>) -> Found {
+    Found {
+        public: None,
+        identity,
+        trouble: Trouble::default(),
     }
 }
 
@@ -301,4 +376,11 @@ fn unread(shown: &str, error: DecryptError) -> anyhow::Error {
         }
         error => damaged(shown, &error).into(),
     }
+}
+
+/// Returns the failure of a file of a later version of the format.
+fn newer(shown: &str) -> Failure {
+    let message =
+        format!("{shown} is sealed in a newer version of the format age than hookshot knows");
+    Failure::new(Kind::Version, message).hint("open it with a newer hookshot, or with age")
 }

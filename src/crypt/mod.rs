@@ -16,6 +16,7 @@ mod key_name;
 mod keyring;
 mod keys;
 mod opened;
+mod passphrase;
 mod ranged;
 mod recipients;
 mod remembered;
@@ -24,11 +25,12 @@ mod set_stanza;
 
 pub use self::{
     guard::forbid_core_dumps,
-    identity::{Ask, KeyPair, generate, is_secret, private_texts, public_keys},
+    identity::{KeyPair, generate, is_secret, private_texts, public_keys},
     key_name::KeyName,
     keyring::{Keyring, Trial},
     keys::Keys,
     opened::Opened,
+    passphrase::Ask,
     ranged::OpenedAt,
     recipients::{PublicKey, Recipients},
     sealing::Sealing,

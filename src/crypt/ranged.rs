@@ -13,7 +13,7 @@ use super::{
     keyring::{Keyring, Trial},
     opened::Opened,
 };
-use crate::work::ReadAt;
+use crate::{error::Failure, work::ReadAt};
 
 /// The bytes that are read for a header; those of tens of recipients.
 const FIRST_BYTES: u64 = 8 << 10;
@@ -25,7 +25,8 @@ pub type Shared = Arc<dyn ReadAt + Send + Sync>;
 
 /// The content of a sealed file, which can be read at any offset.
 pub struct OpenedAt {
-    reader: Mutex<Opened<Window>>,
+    /// The reader; after an error, that error: where it stands then is not known.
+    reader: Mutex<Result<Opened<Window>, Failure>>,
     /// The bytes that were read last, which the reader uses.
     bytes: Arc<Mutex<Bytes>>,
     /// The offset of the first piece, if pieces lie one after the other.
@@ -63,18 +64,29 @@ impl OpenedAt {
     fn new(ring: &Keyring, shown: &str, form: Form, source: Shared) -> Result<OpenedAt> {
         let reading = || format!("cannot read {shown}");
         let bytes = Bytes::of(source).with_context(reading)?;
+        let length = bytes.length;
         let bytes = Arc::new(Mutex::new(bytes));
-        locked(&bytes).fetch(0, FIRST_BYTES).with_context(reading)?;
-        let first = content_offset(&locked(&bytes).held).filter(|_| form == Form::Binary);
+        let mut first = None;
+        for count in [FIRST_BYTES, MAX_HEADER_BYTES] {
+            if form == Form::Binary && first.is_none() {
+                locked(&bytes).require(0, count).with_context(reading)?;
+                first = content_offset(&locked(&bytes).held);
+            }
+        }
         let window = Window {
             bytes: bytes.clone(),
             position: 0,
         };
         let mut reader = ring.open(shown, form, window)?;
         let key = reader.key().clone();
+        if let Some(first) = first {
+            let sealed = CHUNK_BYTES + TAG_BYTES;
+            let last = first + length.saturating_sub(first + 1) / sealed * sealed;
+            locked(&bytes).require(last, length).with_context(reading)?;
+        }
         // The end proves that nothing is missing: a piece in the middle does not tell.
         let length = reader.seek(SeekFrom::End(0)).with_context(reading)?;
-        let reader = Mutex::new(reader);
+        let reader = Mutex::new(Ok(reader));
         Ok(OpenedAt {
             reader,
             bytes,
@@ -107,15 +119,20 @@ impl ReadAt for OpenedAt {
         if end.is_none_or(|end| end > self.length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut reader = locked(&self.reader);
+        let mut held = locked(&self.reader);
+        let reader = held.as_mut().map_err(|failure| failure.clone())?;
         let mut offset = offset;
-        for part in buffer.chunks_mut(MOST_BYTES) {
-            self.fetch(offset, part.len())?;
-            reader.seek(SeekFrom::Start(offset))?;
-            reader.read_exact(part)?;
-            offset += part.len() as u64;
-        }
-        Ok(())
+        let mut read = || -> io::Result<()> {
+            for part in buffer.chunks_mut(MOST_BYTES) {
+                self.fetch(offset, part.len())?;
+                reader.seek(SeekFrom::Start(offset))?;
+                reader.read_exact(part)?;
+                offset += part.len() as u64;
+            }
+            Ok(())
+        };
+        let read = read().map_err(|error| Failure::of(&error.into()));
+        Ok(read.inspect_err(|failure| *held = Err(failure.clone()))?)
     }
 
     fn length(&self) -> io::Result<u64> {

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use age::{Encryptor, Recipient, secrecy::SecretString};
+use age::{
+    Encryptor, Recipient,
+    secrecy::{ExposeSecret as _, SecretString},
+};
 
 use super::{guard::forbid_core_dumps, remembered::Remembering, set_stanza::RecipientSet};
 use crate::{
@@ -12,6 +15,9 @@ use crate::{
 
 /// The work factor of a passphrase: scrypt with N = 2^18 takes 256 MiB (age-encryption.org/v1, "scrypt").
 const WORK_FACTOR: u8 = 18;
+
+/// The most recipients: their header is far shorter than what a reader takes.
+const MAX_RECIPIENTS: usize = 256;
 
 /// For whom archives are sealed.
 #[derive(Clone)]
@@ -124,14 +130,22 @@ fn damaged(kind: &str) -> String {
 impl Recipients {
     /// Returns the owners of these keys; each of them can open what is sealed for all. At least one is needed.
     pub fn keys(keys: Vec<PublicKey>) -> Result<Recipients, Failure> {
-        match keys.is_empty() {
-            true => Err(Failure::new(Kind::Usage, "no recipient is named")),
-            false => Ok(Recipients(Arc::new(Who::Keys(keys)))),
+        match keys.len() {
+            0 => Err(Failure::new(Kind::Usage, "no recipient is named")),
+            1..=MAX_RECIPIENTS => Ok(Recipients(Arc::new(Who::Keys(keys)))),
+            count => {
+                let message = format!(
+                    "{count} recipients are named, and an archive has at most {MAX_RECIPIENTS}"
+                );
+                Err(Failure::new(Kind::Usage, message)
+                    .hint("seal for a key that several people share"))
+            }
         }
     }
 
     /// Returns whoever knows the passphrase.
     pub fn passphrase(passphrase: SecretString) -> Recipients {
+        forbid_core_dumps();
         Recipients(Arc::new(Who::Passphrase(passphrase)))
     }
 
@@ -148,7 +162,7 @@ impl Recipients {
         self.public_keys().len().max(1)
     }
 
-    /// Returns true if both name the same keys, in any order. Two passphrases count as different.
+    /// Returns true if both name the same keys, in any order, or the same passphrase.
     pub fn are_same(&self, other: &Recipients) -> bool {
         let texts = |recipients: &Recipients| {
             let keys = recipients.public_keys().iter();
@@ -157,8 +171,13 @@ impl Recipients {
             texts.dedup();
             texts
         };
-        Arc::ptr_eq(&self.0, &other.0)
-            || (!self.public_keys().is_empty() && texts(self) == texts(other))
+        match (&*self.0, &*other.0) {
+            (Who::Keys(_), Who::Keys(_)) => texts(self) == texts(other),
+            (Who::Passphrase(one), Who::Passphrase(two)) => {
+                one.expose_secret() == two.expose_secret()
+            }
+            _ => false,
+        }
     }
 
     /// Returns the passphrase, if that seals.

@@ -301,7 +301,7 @@ fn a_sealed_upload_arrives_sealed_and_its_digest_is_that_of_the_sealed_bytes() {
     assert_eq!(sealed.named(), Some(held[1].digest));
     let mut ring = Keyring::default();
     let secret = pair.secret.expose_secret().as_bytes();
-    ring.add_file("key", secret, None).expect("a key");
+    ring.add_file("key", secret, None, &|_| ()).expect("a key");
     let mut opened = Vec::new();
     let reader = ring.open("a", Form::Binary, &there[..]);
     io::Read::read_to_end(&mut reader.expect("it opens"), &mut opened).expect("read");

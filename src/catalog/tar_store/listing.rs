@@ -1,7 +1,7 @@
 //! The listing of a store of archives: the archives with their prefixes and times, the marks beside them, and the other
 //! files.
 //!
-//! A name `PREFIX-YYYYMMDD-HHMMSS[.N].tar.gz` tells prefix and time. For another name, hookshot reads the manifest,
+//! A name `PREFIX-YYYYMMDD-HHMMSS[.N].tar.gz`, or with `.age` behind it, tells prefix and time. For another name, hookshot reads the manifest,
 //! which costs requests: in a store at most [`MAX_LOOKS`] manifests, the newest first.
 
 use std::{cmp::Reverse, sync::Arc};
@@ -174,7 +174,10 @@ fn inspect(store: &dyn Store, keys: &Keys, name: &str) -> Result<Found> {
     let read = || -> Result<Found> {
         let mut source: Arc<dyn ReadAt + Send + Sync> = Arc::from(store.open(name)?);
         if Ending::of_file(name) == Some(Ending::Sealed) {
-            source = opened_at(keys, name, source)?;
+            match opened_at(keys, name, source)? {
+                Some(opened) => source = opened,
+                None => return other("sealed, and its name tells no time".to_owned(), false),
+            }
         }
         if let Some(selected) = select_manifest(&*source)? {
             let root = selected.manifest.root.unwrap_or(selected.root);

@@ -1,4 +1,4 @@
-//! Archives as objects of a store: each is one `tar.gz` under its own name, and a mark is a small object beside it.
+//! Archives as objects of a store: each is one `tar.gz`, or a sealed one, under its own name, and a mark is a small object beside it.
 
 pub mod folder;
 mod listing;
@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 
 use super::{
-    opening::{opened_at, opened_stream},
+    opening::{as_file, opened_at, opened_stream},
     repository::{ArchiveListing, Manifests, Repository},
 };
 use crate::{
     archive::{
-        Input, Sink, Verified, read,
+        Sink, Verified, read,
         reader::Discard,
         select::{Selected, select, select_manifest},
     },
@@ -90,17 +90,17 @@ impl TarStore {
     ) -> Result<Verified> {
         let shown = self.full_name(name);
         let pages = context.watch(Pages::new(source)?);
-        let stream = opened_stream(&context.keys, &shown, pages)?;
-        let input = Input::Stream(stream, context.scratch_folders());
-        read(&shown, input, context.threads, sink)
+        let input = opened_stream(&context.keys, &shown, pages, context.scratch_folders())?;
+        read(&shown, input, context.threads, sink).map_err(|error| as_file(&shown, error))
     }
 
     /// Opens the archive, decrypted if its name says that it is sealed: for others this costs no request.
-    fn opened(&self, name: &str) -> Result<Arc<dyn ReadAt + Send + Sync>> {
+    /// `None` if it cannot be read in parts.
+    fn opened(&self, name: &str) -> Result<Option<Arc<dyn ReadAt + Send + Sync>>> {
         let source = Arc::from(self.store.open(name)?);
         match Ending::of_file(name) {
             Some(Ending::Sealed) => opened_at(&self.keys, &self.full_name(name), source),
-            _ => Ok(source),
+            _ => Ok(Some(source)),
         }
     }
 
@@ -154,7 +154,9 @@ impl Repository for TarStore {
         if stored.length()? < LARGE_ARCHIVE_BYTES {
             return Ok(None);
         }
-        let source = self.opened(name)?;
+        let Some(source) = self.opened(name)? else {
+            return Ok(None);
+        };
         context.begin(what, None);
         select(
             &context.watch(&*source),
@@ -169,7 +171,9 @@ impl Repository for TarStore {
     }
 
     fn manifest(&self, name: &str) -> Result<Option<Manifest>> {
-        let source = self.opened(name)?;
+        let Some(source) = self.opened(name)? else {
+            return Ok(None);
+        };
         Ok(select_manifest(&*source)?.map(|selected| selected.manifest))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, Read as _, Write as _},
     os::{fd::AsFd, unix::fs::OpenOptionsExt as _},
     sync::Arc,
 };
@@ -15,23 +15,27 @@ use super::screen::Screen;
 use crate::{
     catalog::input::Patient,
     crypt::{Ask, SecretString},
+    error::Failure,
     work::cancel::Stop,
 };
 
 /// The terminal of this process, whatever standard input is (tty(4)).
 const TERMINAL: &str = "/dev/tty";
+/// The longest passphrase, in bytes; a terminal gives no longer line.
+const MOST_BYTES: usize = 4096;
 
 /// Returns the way to ask for passphrases; `None` without a terminal.
 pub fn asker(screen: &Arc<Screen>, stop: &Stop) -> Option<Ask> {
-    open()?;
+    open().ok()?;
     let (screen, stop) = (screen.clone(), stop.clone());
     Some(Arc::new(move |prompt| {
         screen.clear();
-        ask(prompt, &stop)
+        let asked = ask(prompt, &stop);
+        asked.map_err(|error| Failure::of(&error.into()))
     }))
 }
 
-fn open() -> Option<File> {
+fn open() -> io::Result<File> {
     let flags = O_NOCTTY | O_CLOEXEC;
     let mut options = File::options();
     options
@@ -39,22 +43,34 @@ fn open() -> Option<File> {
         .write(true)
         .custom_flags(flags)
         .open(TERMINAL)
-        .ok()
 }
 
-/// Asks once; `None` if the user gives nothing, or if the run is cancelled.
-fn ask(prompt: &str, stop: &Stop) -> Option<SecretString> {
+/// Asks once; `None` if the user gives nothing.
+fn ask(prompt: &str, stop: &Stop) -> io::Result<Option<SecretString>> {
     let mut terminal = open()?;
-    let echo = Silent::begin(terminal.try_clone().ok()?)?;
-    write!(terminal, "{prompt}: ").ok()?;
-    terminal.flush().ok()?;
-    let mut line = Zeroizing::new(String::with_capacity(1 << 10));
-    let read = BufReader::new(Patient::new(terminal.try_clone().ok()?, stop)).read_line(&mut line);
+    let echo = Silent::begin(terminal.try_clone()?)?;
+    write!(terminal, "{prompt}: ")?;
+    terminal.flush()?;
+    let line = read_line(&mut Patient::new(terminal.try_clone()?, stop));
     drop(echo);
-    writeln!(terminal).ok()?;
-    read.ok()?;
-    let passphrase = line.trim_end_matches(['\n', '\r']);
-    (!passphrase.is_empty()).then(|| SecretString::from(passphrase.to_owned()))
+    writeln!(terminal)?;
+    let line = line?;
+    let text = str::from_utf8(&line).map_err(io::Error::other)?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    Ok((!text.is_empty()).then(|| SecretString::from(text.to_owned())))
+}
+
+/// Reads a line into memory that clears itself, and that never moves.
+fn read_line(terminal: &mut Patient) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(MOST_BYTES));
+    let mut next = Zeroizing::new([0; 1]);
+    while line.len() < MOST_BYTES && terminal.read(&mut *next)? == 1 {
+        line.push(next[0]);
+        if next[0] == b'\n' {
+            break;
+        }
+    }
+    Ok(line)
 }
 
 /// A terminal that does not show what is typed, until this is dropped.
@@ -64,13 +80,13 @@ struct Silent<T: AsFd> {
 }
 
 impl<T: AsFd> Silent<T> {
-    fn begin(terminal: T) -> Option<Silent<T>> {
-        let before = tcgetattr(&terminal).ok()?;
+    fn begin(terminal: T) -> io::Result<Silent<T>> {
+        let before = tcgetattr(&terminal)?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
         silent.local_modes.insert(LocalModes::ICANON);
-        tcsetattr(&terminal, OptionalActions::Flush, &silent).ok()?;
-        Some(Silent { terminal, before })
+        tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+        Ok(Silent { terminal, before })
     }
 }
 

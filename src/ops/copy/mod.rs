@@ -1,6 +1,6 @@
 //! `copy`: archives from one destination to another, verified on the way and proven on arrival.
 
-mod passage;
+mod decision;
 mod report;
 mod words;
 
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 pub use self::report::{CopiedArchive, CopyReport, FailedCopy, SkippedArchive};
 use self::{
-    passage::{Check, Ends},
+    decision::{Check, Ends, content_size},
     report::{summary, unopened},
     words::{source, target},
 };
@@ -29,7 +29,7 @@ use crate::{
 use crate::{
     config::Settings,
     error::{Failure, Kind},
-    model::archive_name::ArchiveName,
+    model::archive_name::{ArchiveName, Ending},
     work::events::CatalogEvent,
 };
 
@@ -55,10 +55,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
     let (from, named) = source(context, settings, &request.from)?;
     let to = target(context, settings, &request.to)?;
     to.require_enabled()?;
-    let ends = Ends {
-        from: from.recipients(context, settings)?,
-        to: to.recipients(context, settings)?,
-    };
+    let ends = Ends::new(context, settings, &from, &to)?;
     let copying = Copying {
         context,
         from,
@@ -79,6 +76,9 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
         Some(name) => {
             let copy = request.name.as_ref().unwrap_or(&name);
             let copy = copying.ends.name_there(copy);
+            if Ending::of_file(&copy) != Ending::of_file(&copying.ends.name_there(&name)) {
+                return Err(odd_name(&copy).into());
+            }
             let there = copying.to.repository.find(&copy)?;
             let there = there.map(|stored| stored.size_bytes);
             copying
@@ -169,7 +169,7 @@ impl Copying<'_> {
             self.context.stop.check()?;
             let copy = self.ends.name_there(name);
             let there = there.get(&copy).copied();
-            if there.is_some_and(|there| self.ends.may_be_copy(name, stored.size_bytes, there)) {
+            if self.is_copy(name, stored.size_bytes, &copy, there)? {
                 // The destination already holds this archive, even if it refused others: skip it.
                 self.skip(&copy, stored.size_bytes, report);
                 continue;
@@ -252,6 +252,23 @@ impl Copying<'_> {
         });
     }
 
+    /// Returns true if the other destination holds a file called `copy` of `there` bytes that may be the copy of an archive
+    /// of `size_bytes`: they have the same size, or had before they were sealed.
+    fn is_copy(&self, name: &str, size_bytes: u64, copy: &str, there: Option<u64>) -> Result<bool> {
+        let Some(there) = there else {
+            return Ok(false);
+        };
+        if self
+            .ends
+            .keeps_bytes(Ending::of_file(name) == Some(Ending::Sealed))
+        {
+            return Ok(there == size_bytes);
+        }
+        let there = content_size(&*self.to.repository.open(copy)?)?;
+        let here = content_size(&*self.from.repository.open(name)?)?;
+        Ok(there.is_some() && there == here)
+    }
+
     /// Copies one archive under the name `copy`, unless the other destination holds one of that name and the same size.
     fn copy_archive(
         &self,
@@ -266,29 +283,30 @@ impl Copying<'_> {
             .length()
             .with_context(|| format!("cannot read {from}"))
             .map_err(Trouble::Source)?;
-        if there.is_some_and(|there| self.ends.may_be_copy(name, size_bytes, there)) {
+        let is_there = self.is_copy(name, size_bytes, copy, there);
+        if is_there.map_err(Trouble::Target)? {
             self.skip(copy, size_bytes, report);
             return Ok(());
         }
-        let passage = self.ends.passage(self.context, name, &from, source);
-        let passage = passage.map_err(Trouble::Source)?;
+        let decision = self.ends.decide(self.context, name, &from, source);
+        let decision = decision.map_err(Trouble::Source)?;
         let to = location(&self.to, copy);
-        let sent_bytes = passage.source.length();
+        let sent_bytes = decision.source.length();
         let sent_bytes = sent_bytes.with_context(|| format!("cannot read {from}"));
         let sent_bytes = sent_bytes.map_err(Trouble::Source)?;
         self.context.begin("copying", Some(sent_bytes));
         let slot = UploadSlot {
             repository: self.to.repository.clone(),
             name: None,
-            seal: passage.seal,
+            seal: decision.seal,
         };
         let uploads = [(self.to.shown(), slot.put(self.context, copy, sent_bytes))];
-        let shipment = match passage.check {
+        let shipment = match decision.check {
             Check::Inside => Shipment::begin(self.context, &from, uploads),
             Check::Outside => Shipment::unopened(uploads),
         };
         let mut shipment = shipment.map_err(Trouble::Target)?;
-        let source = passage.source;
+        let source = decision.source;
         send(self.context, source, &from, &mut shipment)?;
         let proven = shipment.prove().map_err(Trouble::on_the_way)?;
         let stopped = self.context.stop.check();
@@ -312,7 +330,7 @@ impl Copying<'_> {
                 size_bytes,
                 sha256: delivered.digest.to_string(),
                 proof,
-                proven: (passage.check == Check::Outside).then_some("outside"),
+                proven: (decision.check == Check::Outside).then_some("outside"),
             });
         }
         Ok(())
@@ -325,4 +343,13 @@ fn location(place: &Destination, name: &str) -> String {
         "{}/{name}",
         place.repository.address().trim_end_matches('/')
     )
+}
+
+/// Returns the failure of a name for the copy that says something else than what is copied.
+fn odd_name(copy: &str) -> Failure {
+    let message = format!(
+        "{copy} is not a name for this copy: its ending says something else than what is copied"
+    );
+    Failure::new(Kind::Usage, message)
+        .hint("a sealed archive ends with .tar.gz.age, and only a sealed one does")
 }

@@ -2,6 +2,7 @@
 
 mod amount;
 mod around;
+mod earlier;
 mod gathered;
 mod making;
 mod packing;
@@ -291,12 +292,12 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
     let (context, settings) = (around.context, around.settings);
     let Outputs { here, away, missed } = Outputs::find(context, settings, request)?;
     let prefix = &settings.schema.prefix;
-    let earlier = place::earlier(here.first(), context, &request.reuse, level, prefix)?;
+    let earlier = earlier::earlier(here.first(), context, &request.reuse, level, prefix)?;
     let read;
     let newest = match &earlier {
         Some(earlier) => Some(earlier.manifest()),
         None => {
-            read = place::newest_manifest(here.first(), &request.reuse, prefix);
+            read = earlier::newest_manifest(here.first(), &request.reuse, prefix);
             read.as_ref()
         }
     };
@@ -339,7 +340,8 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
         earlier,
     };
     let mut made = making.make(here, away)?;
-    if let Some(before) = asked.and_then(|slot| place::manifest_before(&slot, prefix, &manifest)) {
+    if let Some(before) = asked.and_then(|slot| earlier::manifest_before(&slot, prefix, &manifest))
+    {
         look_back(settings, request, &manifest, &before, &mut gathered.remarks);
         changes = Changes::between(&before, &manifest);
     }

@@ -1,7 +1,6 @@
 //! The destinations of an archive on this machine, checked before any work is done.
 
 use std::{
-    cell::LazyCell,
     fs::File,
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::MetadataExt as _,
@@ -12,21 +11,19 @@ use anyhow::{Context as _, Result};
 
 use super::{
     report::{OutputReport, failed_by},
-    request::{Encryption, ExportRequest, Overwrite, Reuse},
+    request::{Encryption, ExportRequest, Overwrite},
 };
 use crate::{
-    archive::{head::is_archive, reuse::Earlier, select::select_manifest, writer::Level},
+    archive::head::is_archive,
     catalog::{
         destination::recipients,
         output::{ArchiveOutput, SealedFor, UploadSlot, ending, require_ending},
-        repository::ListedArchive,
-        tar_store::folder::newest_of_ours,
     },
-    config::{Settings, sources::Source},
+    config::{Settings, encryption::EncryptionSettings, sources::Source},
     context::Context,
     crypt::{Recipients, header::form_of},
     disk::{
-        NewFolders, folder_of, in_real_folder, open_regular,
+        NewFolders, folder_of, in_real_folder,
         publish::{Draft, Existing},
         transaction::{backup_path, home::Home},
     },
@@ -34,10 +31,9 @@ use crate::{
     model::{
         archive_name::{ArchiveName, MOST_NUMBER, is_archive_file},
         limits::HEAD_BYTES,
-        manifest::Manifest,
         written::{ShownPath, unexpanded},
     },
-    work::{events::ExportEvent, stdout::Stdout},
+    work::stdout::Stdout,
 };
 
 /// The destinations of the archive, on this machine and elsewhere.
@@ -56,17 +52,11 @@ impl Outputs {
         settings: &Settings,
         request: &ExportRequest,
     ) -> Result<Outputs> {
-        let shared = LazyCell::new(|| recipients(context, settings, &settings.schema.encryption));
-        let sealed_for = |own: &SealedFor| -> Result<Option<Recipients>> {
-            match (&request.encryption, own) {
-                (Encryption::Never, _) => Ok(None),
-                (Encryption::For(recipients), _) => Ok(Some(recipients.clone())),
-                (Encryption::AsConfigured, SealedFor::These(recipients)) => Ok(recipients.clone()),
-                (Encryption::AsConfigured, SealedFor::Shared) => match &*shared {
-                    Ok(recipients) => Ok(recipients.clone()),
-                    Err(error) => Err(Failure::of(error).into()),
-                },
-            }
+        let mut known = Vec::new();
+        let mut recipients_of = |encryption: &EncryptionSettings| match &request.encryption {
+            Encryption::Never => Ok(None),
+            Encryption::For(recipients) => Ok(Some(recipients.clone())),
+            Encryption::AsConfigured => resolved(context, settings, encryption, &mut known),
         };
         let mut outputs = Outputs {
             here: Vec::new(),
@@ -77,13 +67,16 @@ impl Outputs {
         for output in &request.outputs {
             let (shown, error) = match output {
                 ArchiveOutput::Stdout => {
-                    let seal = sealed_for(&SealedFor::Shared)?;
+                    let seal = recipients_of(&settings.schema.encryption)?;
                     let spot = Spot::Stdout;
                     outputs.here.push(LocalPlace { spot, seal });
                     continue;
                 }
                 ArchiveOutput::Path(path, own) => {
-                    let found = sealed_for(own);
+                    let found = recipients_of(match own {
+                        SealedFor::Shared => &settings.schema.encryption,
+                        SealedFor::By(encryption) => encryption,
+                    });
                     let found = found
                         .and_then(|seal| LocalPlace::find(path, seal, settings, request.overwrite));
                     match found {
@@ -95,17 +88,17 @@ impl Outputs {
                         Err(error) => (path.display().to_string(), error),
                     }
                 }
-                ArchiveOutput::Stored(slot) => {
-                    let seal = sealed_for(&SealedFor::These(slot.seal.clone()))?;
-                    if let Some(name) = &slot.name {
-                        require_ending(name, seal.as_ref())?;
+                ArchiveOutput::Stored(slot, encryption) => match recipients_of(encryption) {
+                    Ok(seal) => {
+                        if let Some(name) = &slot.name {
+                            require_ending(name, seal.as_ref())?;
+                        }
+                        let slot = slot.clone();
+                        outputs.away.push(UploadSlot { seal, ..slot });
+                        continue;
                     }
-                    outputs.away.push(UploadSlot {
-                        seal,
-                        ..slot.clone()
-                    });
-                    continue;
-                }
+                    Err(error) => (slot.repository.shown(), error),
+                },
                 ArchiveOutput::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
             };
             outputs.missed.push(failed_by(shown, &error));
@@ -118,74 +111,19 @@ impl Outputs {
     }
 }
 
-/// Returns the earlier archive whose members may be reused, if there is one: the named one, or the newest in the folder
-/// of the output.
-pub fn earlier(
-    place: Option<&LocalPlace>,
+/// Returns the recipients that `encryption` names. Each is resolved once in an export: it may take a command.
+fn resolved(
     context: &Context,
-    reuse: &Reuse,
-    level: Level,
-    prefix: &str,
-) -> Result<Option<Earlier>> {
-    let open = |path: &Path| -> Result<Option<Earlier>> {
-        let file = open_regular(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                let message = format!("the archive {} does not exist", path.display());
-                let failure = Failure::new(Kind::NotFound, message);
-                anyhow::Error::new(failure.hint("leave out --reuse, or name an archive"))
-            }
-            _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
-        })?;
-        Ok(Earlier::open(file, &context.version, &level.name()))
-    };
-    let folder = match (reuse, place) {
-        (Reuse::Archive(path), _) => {
-            let earlier = open(path)?;
-            if earlier.is_none() {
-                context.tell(ExportEvent::NothingReusable {
-                    archive: path.clone(),
-                });
-            }
-            return Ok(earlier);
-        }
-        (Reuse::Nothing, _) => return Ok(None),
-        (Reuse::Newest, place) => match place.and_then(LocalPlace::folder) {
-            Some(folder) => folder,
-            None => return Ok(None),
-        },
-    };
-    let newest = newest_of_ours(&folder, prefix);
-    Ok(newest.and_then(|path| open(&path).ok().flatten()))
-}
-
-/// Returns the manifest of the newest archive in the folder of the output, if it can be read without reading all of the
-/// archive; without a folder, that of the named archive.
-pub fn newest_manifest(
-    place: Option<&LocalPlace>,
-    reuse: &Reuse,
-    prefix: &str,
-) -> Option<Manifest> {
-    let folder = place.and_then(LocalPlace::folder);
-    let in_folder = folder.and_then(|folder| newest_of_ours(&folder, prefix));
-    let path = match reuse {
-        Reuse::Archive(path) => in_folder.or_else(|| Some(path.clone())),
-        Reuse::Newest | Reuse::Nothing => in_folder,
-    };
-    let file = open_regular(&path?).ok()?;
-    let selected = select_manifest(&file).ok()??;
-    Some(selected.manifest)
-}
-
-/// Returns the manifest of the newest archive at another destination beside the one that was `made`, if it can be read
-/// without reading all of the archive.
-pub fn manifest_before(slot: &UploadSlot, prefix: &str, made: &Manifest) -> Option<Manifest> {
-    let is_other = |listed: &ListedArchive| {
-        let name = &listed.stored.name;
-        let root = ArchiveName::of_file(name).map(|name| name.root());
-        slot.name.as_ref() != Some(name) && made.root != root
-    };
-    let newest = slot.repository.newest_named(prefix, is_other).ok()??;
-    slot.repository.manifest(&newest).ok()?
+    settings: &Settings,
+    encryption: &EncryptionSettings,
+    known: &mut Vec<(EncryptionSettings, Option<Recipients>)>,
+) -> Result<Option<Recipients>> {
+    if let Some((_, found)) = known.iter().find(|(written, _)| written == encryption) {
+        return Ok(found.clone());
+    }
+    let found = recipients(context, settings, encryption)?;
+    known.push((encryption.clone(), found.clone()));
+    Ok(found)
 }
 
 /// A place on this machine, and for whom the archive there is sealed.
@@ -226,7 +164,7 @@ impl LocalPlace {
     }
 
     /// The folder in which the archive will be; standard output has none.
-    fn folder(&self) -> Option<PathBuf> {
+    pub fn folder(&self) -> Option<PathBuf> {
         match &self.spot {
             Spot::Stdout => None,
             Spot::Folder(folder, _) => Some(folder.clone()),

@@ -1,5 +1,6 @@
 //! Sealed archives: exported for public keys, read with private ones, refused without.
 
+mod copying;
 mod interchange;
 mod keys;
 mod kit;

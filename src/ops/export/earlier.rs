@@ -1,0 +1,86 @@
+//! Earlier archives: what is reused of one, and what the manifest of the newest one tells.
+
+use std::{io, path::Path};
+
+use anyhow::Result;
+
+use super::{place::LocalPlace, request::Reuse};
+use crate::{
+    archive::{reuse::Earlier, select::select_manifest, writer::Level},
+    catalog::{output::UploadSlot, repository::ListedArchive, tar_store::folder::newest_of_ours},
+    context::Context,
+    disk::open_regular,
+    error::{Failure, Kind},
+    model::{archive_name::ArchiveName, manifest::Manifest},
+    work::events::ExportEvent,
+};
+
+/// Returns the earlier archive whose members may be reused, if there is one: the named one, or the newest in the folder
+/// of the output.
+pub fn earlier(
+    place: Option<&LocalPlace>,
+    context: &Context,
+    reuse: &Reuse,
+    level: Level,
+    prefix: &str,
+) -> Result<Option<Earlier>> {
+    let open = |path: &Path| -> Result<Option<Earlier>> {
+        let file = open_regular(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                let message = format!("the archive {} does not exist", path.display());
+                let failure = Failure::new(Kind::NotFound, message);
+                anyhow::Error::new(failure.hint("leave out --reuse, or name an archive"))
+            }
+            _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+        })?;
+        Ok(Earlier::open(file, &context.version, &level.name()))
+    };
+    let folder = match (reuse, place) {
+        (Reuse::Archive(path), _) => {
+            let earlier = open(path)?;
+            if earlier.is_none() {
+                context.tell(ExportEvent::NothingReusable {
+                    archive: path.clone(),
+                });
+            }
+            return Ok(earlier);
+        }
+        (Reuse::Nothing, _) => return Ok(None),
+        (Reuse::Newest, place) => match place.and_then(LocalPlace::folder) {
+            Some(folder) => folder,
+            None => return Ok(None),
+        },
+    };
+    let newest = newest_of_ours(&folder, prefix);
+    Ok(newest.and_then(|path| open(&path).ok().flatten()))
+}
+
+/// Returns the manifest of the newest archive in the folder of the output, if it can be read without reading all of the
+/// archive; without a folder, that of the named archive.
+pub fn newest_manifest(
+    place: Option<&LocalPlace>,
+    reuse: &Reuse,
+    prefix: &str,
+) -> Option<Manifest> {
+    let folder = place.and_then(LocalPlace::folder);
+    let in_folder = folder.and_then(|folder| newest_of_ours(&folder, prefix));
+    let path = match reuse {
+        Reuse::Archive(path) => in_folder.or_else(|| Some(path.clone())),
+        Reuse::Newest | Reuse::Nothing => in_folder,
+    };
+    let file = open_regular(&path?).ok()?;
+    let selected = select_manifest(&file).ok()??;
+    Some(selected.manifest)
+}
+
+/// Returns the manifest of the newest archive at another destination beside the one that was `made`, if it can be read
+/// without reading all of the archive.
+pub fn manifest_before(slot: &UploadSlot, prefix: &str, made: &Manifest) -> Option<Manifest> {
+    let is_other = |listed: &ListedArchive| {
+        let name = &listed.stored.name;
+        let root = ArchiveName::of_file(name).map(|name| name.root());
+        slot.name.as_ref() != Some(name) && made.root != root
+    };
+    let newest = slot.repository.newest_named(prefix, is_other).ok()??;
+    slot.repository.manifest(&newest).ok()?
+}
