@@ -207,7 +207,7 @@ fn last_started(runs: &Runs, app: &str, job: Job) -> Option<DateTime<Utc>> {
     let is_cut = |run: &RunRecord| matches!(run.exit_code, Some(129 | 130 | 143));
     let own = runs.all().iter().rev();
     let own = own.filter(|run| run.job == job && is_own(run));
-    let first = own.clone().last()?;
+    let first = own.clone().next_back()?;
     let mut whole = own.filter(|run| !is_cut(run));
     let is_killed = |run: &RunRecord| match run.exit_code {
         // The next run of the job found it killed.
