@@ -237,12 +237,6 @@ fn refused(why: String) -> Failure {
         .hint("`hookshot key generate -o FILE` makes one with the right permissions")
 }
 
-/// Returns true for the failure of a passphrase if the command line names other keys.
-fn is_bearable(error: &anyhow::Error, choices: &Choices) -> bool {
-    let is_interrupted = matches!(Failure::of(error).kind, Kind::Interrupted(_));
-    !choices.identities.is_empty() && !is_interrupted
-}
-
 /// Returns the failure of keys that cannot be loaded.
 fn unusable(error: &anyhow::Error) -> Failure {
     let failure = Failure::of(error);

@@ -5,7 +5,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use age::{DecryptError, Decryptor, Identity, secrecy::SecretString, ssh, x25519};
+use age::{
+    DecryptError, Decryptor, Identity,
+    secrecy::{ExposeSecret as _, SecretString},
+    ssh, x25519,
+};
 use age_core::format::{FileKey, Stanza};
 use zeroize::Zeroizing;
 
@@ -269,8 +273,6 @@ impl Identity for LockedKey {
 
 #[cfg(test)]
 mod tests {
-    use age::secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]
