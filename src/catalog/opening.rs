@@ -80,6 +80,19 @@ pub fn opened_at(
     })
 }
 
+/// Returns the archive called `shown`, decrypted if it is sealed, to read it from its first byte on. Errors: as
+/// [`opened_stream`].
+pub fn opened_whole(
+    keys: &Keys,
+    shown: &str,
+    source: Arc<dyn ReadAt + Send + Sync>,
+) -> Result<Arc<dyn ReadAt + Send + Sync>> {
+    Ok(match form_at(shown, &*source)? {
+        None => source,
+        Some(form) => Arc::new(keys.ring()?.open_at(shown, form, source)?),
+    })
+}
+
 /// Tries each key on the header of the archive called `shown`; `None` if it is not sealed.
 pub fn try_keys(
     ring: &Keyring,

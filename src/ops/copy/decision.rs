@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use crate::{
-    catalog::{destination::Destination, opening::opened_at},
+    catalog::{destination::Destination, opening::opened_whole},
     config::Settings,
     context::Context,
     crypt::{
@@ -120,7 +120,7 @@ impl Ends {
                 check,
             });
         }
-        let opened = opened(context, shown, form, source.clone());
+        let opened = opened_whole(&context.keys, shown, source.clone());
         if self.keeps_bytes(true) {
             let check = match opened {
                 Ok(_) => Check::Inside,
@@ -152,16 +152,6 @@ impl Ends {
             check,
         })
     }
-}
-
-/// Opens a sealed source.
-fn opened(context: &Context, shown: &str, form: Option<Form>, source: Source) -> Result<Source> {
-    if let Some(opened) = opened_at(&context.keys, shown, source.clone())? {
-        return Ok(opened);
-    }
-    // An armored one is read from its first byte on here, too.
-    let form = form.context("a sealed archive without a form")?;
-    Ok(Arc::new(context.keys.ring()?.open_at(shown, form, source)?))
 }
 
 /// Returns the size of an archive before it was sealed; `None` if that is not told.

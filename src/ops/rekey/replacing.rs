@@ -11,7 +11,7 @@ use super::{
 use crate::{
     archive::reader::Discard,
     catalog::{
-        opening::opened_at,
+        opening::opened_whole,
         outgoing::Delivered,
         output::UploadSlot,
         repository::Repository,
@@ -92,7 +92,7 @@ impl Replacing<'_> {
         let from = self.shown(&planned.name);
         let opened = || -> Result<_> {
             let source = repository.open(&planned.name)?;
-            let opened = opened_at(&context.keys, &from, source)?;
+            let opened = opened_whole(&context.keys, &from, source)?;
             let bytes = opened.length();
             let bytes = bytes.with_context(|| format!("cannot read {from}"))?;
             Ok((opened, bytes))
