@@ -7,6 +7,7 @@ use std::{
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::Path,
     process::{Command, Stdio},
+    thread,
 };
 
 use hookshot::crypt::{ExposeSecret as _, generate};
@@ -260,6 +261,12 @@ fn is_dumped(sealing: &Sealing, archive: &[u8]) -> bool {
         let mut told = String::new();
         let mut fifo = fs::File::open(&ready).expect("a fifo");
         fifo.read_to_string(&mut told).expect("told");
+    }
+    // Before that it is prlimit, without the limit perhaps.
+    let exe = format!("/proc/{}/exe", child.id());
+    let started = program().canonicalize().expect("the program");
+    while fs::read_link(&exe).expect("a process") != started {
+        thread::yield_now();
     }
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number"));
     kill(pid, Signal::SIGABRT).expect("a signal");
