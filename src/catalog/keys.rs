@@ -191,7 +191,7 @@ fn content(lookup: &Lookup<'_>, word: &WrittenSecret) -> Result<(String, Zeroizi
         } else {
             format!("{kind}:{name}")
         };
-        let found = Zeroizing::new(lookup.find(word)?.into_bytes());
+        let found = Zeroizing::new(std::mem::take(&mut *lookup.find(word)?).into_bytes());
         return Ok((shown, found));
     };
     let path = folder_of(lookup.config).join(path);

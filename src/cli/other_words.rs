@@ -7,7 +7,7 @@ use clap::{
 };
 
 /// Words of other programs for backups, each with a sentence about the verb that does it here.
-const WORDS: [(&[&str], &str); 14] = [
+const WORDS: [(&[&str], &str); 15] = [
     (
         &["restore", "recover", "load", "apply"],
         "`hookshot import ARCHIVE` replaces this machine's state with an archive's; `hookshot extract` extracts single files",
@@ -67,6 +67,10 @@ const WORDS: [(&[&str], &str); 14] = [
     (
         &["pin", "lock", "protect", "hold", "mark", "tag"],
         "`hookshot keep ARCHIVE` marks an archive, so that no policy removes it",
+    ),
+    (
+        &["keygen", "keys", "encrypt", "decrypt"],
+        "`hookshot key generate` makes a key pair, `[backup.encryption]` seals archives, and `--identity FILE` opens them",
     ),
     (
         &["unlock", "break-lock"],

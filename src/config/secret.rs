@@ -143,7 +143,7 @@ impl Lookup<'_> {
     ///
     /// Errors name the place and never the value.
     pub fn resolve(&self, written: &WrittenSecret) -> Result<Secret> {
-        let value = Zeroizing::new(self.find(written)?);
+        let value = self.find(written)?;
         Ok(read_required(written, &value)?)
     }
 
@@ -153,10 +153,10 @@ impl Lookup<'_> {
     }
 
     /// Returns a value as it is found, unchecked.
-    pub fn find(&self, written: &WrittenSecret) -> Result<String> {
+    pub fn find(&self, written: &WrittenSecret) -> Result<Zeroizing<String>> {
         let text = written.text.reveal();
         if written.form == SecretForm::Plain {
-            return Ok(text.to_owned());
+            return Ok(Zeroizing::new(text.to_owned()));
         }
         let variable = |wanted: &str| {
             let mut variables = self.environment.variables.iter();
@@ -201,6 +201,7 @@ impl Lookup<'_> {
                 text.to_owned()
             }
         };
+        let value = Zeroizing::new(value);
         written.mask(&value, &self.runner.masks);
         Ok(value)
     }

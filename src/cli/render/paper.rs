@@ -1,6 +1,7 @@
 //! The recovery kit as a page of text, 80 columns wide.
 
 use anyhow::Result;
+use zeroize::Zeroizing;
 
 use super::{printer::Printer, qr};
 use crate::{
@@ -16,7 +17,7 @@ const FURTHER: &str = "      ";
 /// Shows a recovery kit, and returns the exit code.
 pub fn show(printer: &Printer, kit: &RecoveryKit) -> Result<u8> {
     if !printer.is_json() {
-        printer.tell(&page(kit))?;
+        printer.tell(&Zeroizing::new(page(kit)))?;
         return Ok(0);
     }
     printer.report(kit, String::new)

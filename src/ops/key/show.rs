@@ -9,6 +9,7 @@ use crate::{
     catalog::keys::key_file,
     config::absolute,
     crypt::{Ask, PublicKey, public_keys},
+    model::written::escaped,
 };
 
 /// The public keys of a file.
@@ -16,6 +17,9 @@ use crate::{
 pub struct ShowReport {
     /// The file.
     pub file: String,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_escaped: Option<String>,
     /// Its keys, in its order.
     pub keys: Vec<ShownKey>,
 }
@@ -50,6 +54,7 @@ pub fn show(file: &Path, ask: Option<&Ask>) -> Result<ShowReport> {
     let content = key_file(&file)?;
     let keys = public_keys(&shown, &content, ask)?;
     Ok(ShowReport {
+        file_escaped: escaped(&file),
         file: shown,
         keys: keys.iter().map(ShownKey::of).collect(),
     })
