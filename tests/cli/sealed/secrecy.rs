@@ -151,6 +151,11 @@ fn no_verb_shows_or_stores_a_private_key_or_a_passphrase() {
     guarded.run(&["rollback"], &[0, 10, 3]);
     guarded.run(&["keep", &keyed], &[0]);
     guarded.run(&["keep", &keyed, "--remove"], &[0]);
+    let (own, added) = (sealing.path("key.txt"), generate().public);
+    let rekey = ["rekey", "@keyed", "--identity", &own, "--add", &added];
+    guarded.run(&[&rekey[..], &["--dry-run"]].concat(), &[0, 3]);
+    guarded.run(&[&rekey[..], &["--yes"]].concat(), &[0, 3]);
+    let keyed = format!("@keyed/{}", newest(&sealing.machine.path("keyed")));
     guarded.run(&["delete", &locked], &[0, 2, 3, 10, 11]);
     guarded.run(&["prune", "--keep-last", "1", "--dry-run"], &[0, 2, 3]);
     let show = sealing.path("two.key");
@@ -207,7 +212,7 @@ fn no_verb_shows_or_stores_a_private_key_or_a_passphrase() {
         .map(|verb| verb.get_name())
         // One has a state of its own, the other starts these verbs.
         .filter(|name| !["agent", "demo", "help"].contains(name))
-        .filter(|name| !known.contains(&format!("&[\"{name}\"")))
+        .filter(|name| !known.contains(&format!("[\"{name}\"")))
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
