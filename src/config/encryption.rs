@@ -18,6 +18,9 @@ use crate::{
     store::Secret,
 };
 
+/// The key that names private keys.
+pub const IDENTITY_FILE: &str = "identity_file";
+
 /// The recipients of archives, as the file names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EncryptionSettings {
@@ -125,7 +128,7 @@ fn recipients(section: &Section<'_>) -> EncryptionSettings {
 }
 
 fn identity_files(section: &Section<'_>) -> Vec<WrittenSecret> {
-    let key = "identity_file";
+    let key = IDENTITY_FILE;
     section.know_path(key);
     let words: Vec<String> = match section.value(key) {
         None => Vec::new(),
@@ -142,7 +145,7 @@ pub fn identity(word: &str) -> WrittenSecret {
         false => format!("file:{word}"),
     };
     WrittenSecret {
-        key: "identity_file",
+        key: IDENTITY_FILE,
         form: SecretForm::Key,
         text: Secret::new(text),
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::{
     config::{
         Settings,
-        secret::{Lookup, WrittenSecret, is_reference},
+        encryption::IDENTITY_FILE,
+        references::PlacedSecret,
+        secret::{Lookup, is_reference},
     },
     context::Context,
 };
@@ -25,18 +27,13 @@ pub fn mask(context: &Context, settings: &Settings) {
         limit: LIMIT,
         advance: &advance,
     };
-    let learn = |secret: &WrittenSecret| {
-        if is_reference(secret.text.reveal()) && secret.is_at_hand() {
+    let secrets = settings.schema.secrets().into_iter();
+    for PlacedSecret { secret, .. } in secrets.filter(|placed| placed.is_enabled) {
+        // The private keys of a run are read when it needs them.
+        let is_known = secret.key != IDENTITY_FILE && secret.is_at_hand();
+        if is_known && is_reference(secret.text.reveal()) {
             // It masks what it finds.
-            drop(lookup.find(secret));
+            drop(lookup.find(&secret));
         }
-    };
-    let schema = &settings.schema;
-    schema.encryption.passphrase.iter().for_each(&learn);
-    for destination in schema.destinations.values().filter(|one| one.enabled) {
-        destination.options.secrets().iter().for_each(&learn);
-    }
-    for notification in schema.notify.iter().filter(|one| one.enabled) {
-        notification.secrets().into_iter().for_each(&learn);
     }
 }
