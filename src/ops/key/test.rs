@@ -83,6 +83,8 @@ struct Test<'a> {
     context: &'a Context,
     hosts: Hosts,
     ring: Arc<Keyring>,
+    /// The keys that the user named, then those that the user typed.
+    names: Vec<KeyName>,
     found: Vec<TestedArchive>,
 }
 
@@ -98,10 +100,12 @@ pub fn test<'a>(
         true => configured(settings()?)?,
         false => words.to_vec(),
     };
+    let ring = context.keys.ring()?;
     let mut test = Test {
         context,
         hosts,
-        ring: context.keys.ring()?,
+        names: ring.names().cloned().collect(),
+        ring,
         found: Vec::new(),
     };
     let mut failed = Vec::new();
@@ -230,8 +234,13 @@ impl Test<'_> {
         Ok(())
     }
 
-    fn positions(&self, trial: &Trial) -> Vec<usize> {
-        let names = self.ring.names().enumerate();
+    fn positions(&mut self, trial: &Trial) -> Vec<usize> {
+        for name in &trial.opened_by {
+            if !self.names.contains(name) {
+                self.names.push(name.clone());
+            }
+        }
+        let names = self.names.iter().enumerate();
         let opens = names.filter(|(_, name)| trial.opened_by.contains(name));
         opens.map(|(at, _)| at).collect()
     }
@@ -251,9 +260,9 @@ impl Test<'_> {
             .into_iter()
             .filter(|one| one.failure.is_none())
             .collect();
-        let failure = none_opens(&shut, self.ring.is_empty(), self.found.len());
+        let failure = none_opens(&shut, self.names.is_empty(), self.found.len());
         TestReport {
-            keys: self.ring.names().enumerate().map(key).collect(),
+            keys: self.names.iter().enumerate().map(key).collect(),
             unopened: shut.len(),
             failure: failure.or(unread).or_else(|| failure_of(&failed, words)),
             archives: self.found,
