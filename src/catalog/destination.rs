@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 
-use super::{repository::Repository, tar_store::TarStore};
+use super::{known::KnownArchives, repository::Repository, tar_store::TarStore};
 use crate::{
     config::{
         Settings, destinations,
@@ -104,6 +104,7 @@ impl Destination {
             &context.environment,
             Arc::new(move || Ok(stop.check()?)),
         )?);
+        let known = KnownArchives::of(context, settings).at(&written.address, &options);
         let shown = name.as_ref().map(|name| format!("@{name}"));
         let is_here = matches!(written.address, Address::Folder(_));
         Ok(Destination {
@@ -112,7 +113,7 @@ impl Destination {
                 store.clone(),
                 shown,
                 is_here,
-                context.keys.clone(),
+                (context.keys.clone(), known),
                 context.events.clone(),
             )),
             encryption: match written.encryption {

@@ -1,6 +1,6 @@
 //! The selection of archives by their times and by what their manifests say.
 
-use std::{num::NonZeroUsize, str::FromStr};
+use std::{collections::BTreeMap, num::NonZeroUsize, str::FromStr};
 
 use anyhow::Result;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Timelike as _, Utc};
@@ -8,6 +8,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Timelike as _, Utc
 use super::{
     each::Hosts,
     input::{ArchiveInput, Candidates},
+    outside::Inside,
     repository::{ArchiveListing, ListedArchive, Manifests, Naming, OtherFile, Repository},
     target::Target,
 };
@@ -15,9 +16,8 @@ use crate::{
     config::Settings,
     context::Context,
     error::{Failure, Kind},
-    model::{manifest::Manifest, quantity::TimeLimit},
+    model::{known_archive::Maker, quantity::TimeLimit},
     store::is_cold,
-    work::cancel::Stop,
 };
 
 /// The number of manifests in a row that a destination may refuse before no further one is asked for.
@@ -123,21 +123,19 @@ impl ArchiveFilter {
         self.since.is_none_or(|since| last >= since) && self.until.is_none_or(|until| first < until)
     }
 
-    fn fits(&self, manifest: &Manifest) -> bool {
-        let has = |(key, value): &(String, String)| manifest.tags.get(key) == Some(value);
+    fn fits(&self, tags: &BTreeMap<String, String>, maker: &Maker) -> bool {
+        let has = |(key, value): &(String, String)| tags.get(key) == Some(value);
         let is = |wanted: &Option<String>, said: &Option<String>| {
             wanted.is_none() || wanted.as_deref() == said.as_deref()
         };
-        self.tags.iter().all(has)
-            && is(&self.app, &manifest.app)
-            && is(&self.host, &manifest.hostname)
+        self.tags.iter().all(has) && is(&self.app, &maker.app) && is(&self.host, &maker.host)
     }
 
     /// Leaves the selected archives of a listing, and returns the number of the others. An archive whose manifest
     /// cannot be read is one of the files of which it is not known.
     pub fn apply(
         &self,
-        stop: &Stop,
+        context: &Context,
         repository: &dyn Repository,
         listing: &mut ArchiveListing,
     ) -> Result<usize> {
@@ -154,13 +152,16 @@ impl ArchiveFilter {
                 continue;
             }
             if self.asks_manifest() {
-                stop.check()?;
-                let read = repository.manifest(&listed.stored.name);
+                context.stop.check()?;
+                let read = repository.inside(context, &listed.stored);
                 refusals = if read.is_ok() { 0 } else { refusals };
                 let why = match read {
-                    Ok(Some(manifest)) if self.fits(&manifest) => None,
-                    Ok(Some(_)) => continue,
-                    Ok(None) => Some("its manifest cannot be read without all of it".to_owned()),
+                    Ok(Inside::Closed(failure)) => Some(failure.message),
+                    Ok(inside) => match inside.tags().zip(inside.maker()) {
+                        Some((tags, maker)) if self.fits(tags, &maker) => None,
+                        Some(_) => continue,
+                        None => Some("its manifest cannot be read without all of it".to_owned()),
+                    },
                     Err(error) => {
                         let failure = Failure::of(&error);
                         match failure.kind {
@@ -223,7 +224,7 @@ pub fn filtered_inputs(
         Target::Named(_) | Target::Url(_) => hosts.prefix(settings),
     };
     let mut listing = repository.list(prefix, Manifests::OfAll)?;
-    let filtered = filter.apply(&context.stop, &*repository, &mut listing)?;
+    let filtered = filter.apply(context, &*repository, &mut listing)?;
     if listing.archives.is_empty() && listing.other_files.is_empty() {
         return Err(nothing_fits(&repository.shown(), filtered).into());
     }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{
     destination::Destination,
     notes::{Accepted, read_accepted, read_unchanged, write_accepted},
+    outside::{Inside, standing_of},
     repository::{ListedArchive, Manifests, Repository},
 };
 use crate::{
@@ -156,8 +157,8 @@ fn inspect(
     if seen.standing == Standing::Incomplete {
         return Ok(Some(seen));
     }
-    let manifest = match repository.manifest(&seen.name) {
-        Ok(manifest) => manifest,
+    let inside = match repository.inside(context, &listed.stored) {
+        Ok(inside) => inside,
         Err(error) => match Failure::of(&error) {
             failure if failure.kind == Kind::NotFound => return Ok(None),
             failure if is_cold(&failure) => {
@@ -167,13 +168,20 @@ fn inspect(
             _ => return Err(error),
         },
     };
-    if let Some(manifest) = manifest {
+    let content_bytes = inside.content_bytes();
+    let told = match inside {
+        Inside::Manifest(manifest) if manifest.has_torn_database() => Some(Standing::Torn),
+        Inside::Manifest(_) => Some(Standing::Good),
+        Inside::Known(known) => Some(standing_of(&known)),
+        // Its form is asked below.
+        Inside::Closed(_) if is_newest => None,
+        Inside::Closed(_) => Some(Standing::Sealed),
+        Inside::Unread => None,
+    };
+    if let Some(standing) = told {
         return Ok(Some(Seen {
-            standing: match manifest.has_torn_database() {
-                true => Standing::Torn,
-                false => Standing::Good,
-            },
-            content_bytes: Some(manifest.total_bytes()),
+            standing,
+            content_bytes,
             ..seen
         }));
     }

@@ -16,6 +16,7 @@ use nix::{
 
 use super::{
     counted::Counted,
+    known::KnownArchives,
     opening::{as_file, opened_at, opened_file, opened_stream},
     repository::Repository,
 };
@@ -25,13 +26,17 @@ use crate::{
         reader::Discard,
         select::{Selected, select},
     },
+    disk::folder_of,
     error::{Failure, Kind},
-    model::{entry_name::EntryName, manifest::Manifest, written::escaped},
-    store::is_cold,
+    model::{
+        entry_name::EntryName, known_archive::KnownArchive, manifest::Manifest, written::escaped,
+    },
+    store::{Address, Options, is_cold},
 };
 use crate::{
     context::Context,
     work::{
+        ReadAt,
         cancel::Stop,
         events::{ArchiveFlaw, CatalogEvent, NextArchive},
     },
@@ -189,6 +194,28 @@ impl ArchiveInput {
             ArchiveInput::Stdin | ArchiveInput::Copied(_) => None,
             ArchiveInput::File(path) => path.file_name()?.to_str(),
             ArchiveInput::Stored(kept) => Some(kept.name()),
+        }
+    }
+
+    /// Returns its bytes as they are stored; `None` for standard input.
+    pub fn bytes(&self) -> Result<Option<Arc<dyn ReadAt + Send + Sync>>> {
+        Ok(match self {
+            ArchiveInput::Stdin | ArchiveInput::Copied(_) => None,
+            ArchiveInput::File(path) => Some(Arc::new(open_archive(path)?)),
+            ArchiveInput::Stored(kept) => Some(kept.repository.open(kept.name())?),
+        })
+    }
+
+    /// Returns the record of the archive if this machine proved it. Those of files are among `known`.
+    pub fn record(&self, known: Option<&KnownArchives>) -> Option<KnownArchive> {
+        match self {
+            ArchiveInput::Stdin | ArchiveInput::Copied(_) => None,
+            ArchiveInput::File(path) => {
+                let folder = Address::Folder(folder_of(path));
+                let records = known?.at(&folder, &Options::<()>::of(&folder));
+                records.get(self.file_name()?).cloned()
+            }
+            ArchiveInput::Stored(kept) => kept.repository.records()?.get(kept.name()).cloned(),
         }
     }
 

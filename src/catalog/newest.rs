@@ -3,46 +3,99 @@
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 
-use super::repository::{ListedArchive, Manifests, Repository};
+use super::{
+    outside::Inside,
+    repository::{ListedArchive, Manifests, Repository},
+};
 use crate::{
     context::Context,
     error::{Failure, Kind},
     model::{retention::is_future, written::rfc3339},
-    store::is_cold,
+    store::{Stored, is_cold},
     work::events::{ArchiveFlaw, CatalogEvent, Events, NextArchive},
 };
 
 /// The most folders that a message names.
 const MOST_NAMED: usize = 10;
 
-impl dyn Repository {
+/// The archives that a user may need most.
+#[derive(Debug, Default)]
+pub struct Needed {
+    /// The newest good one.
+    pub good: Option<String>,
+    /// The newest one that is sealed, if it is newer and may be good.
+    pub sealed: Option<String>,
+}
+
+impl dyn Repository + '_ {
     /// Returns the newest archive of `prefix` whose end and manifest are good. It prefers one without a torn database.
-    /// The caller verifies the rest. An archive that must be thawed is the last choice.
-    pub fn newest_good(&self, prefix: &str, now: DateTime<Utc>, events: &Events) -> Result<String> {
-        let passed =
-            |archive: &str, flaw| events.send(passed_over(archive, flaw, NextArchive::Older));
+    /// The caller verifies the rest. An archive that must be thawed is the last choice. One that no key opens is not
+    /// passed over.
+    pub fn newest_good(&self, context: &Context, prefix: &str) -> Result<String> {
+        let (name, _) = self.newest_inside(context, prefix)?;
+        Ok(name)
+    }
+
+    /// Returns the same archive, and what is known of what it holds.
+    pub fn newest_inside(&self, context: &Context, prefix: &str) -> Result<(String, Inside)> {
+        let passed = |archive: &str, flaw| {
+            let event = passed_over(archive, flaw, NextArchive::Older);
+            context.tell(event);
+        };
         let (mut torn, mut cold) = (None, None);
-        for name in self.newest_first(prefix, now, events)? {
-            let manifest = match self.manifest(&name) {
+        for stored in self.newest_first(prefix, context.now, &context.events)? {
+            let inside = match self.inside(context, &stored) {
                 Err(error) if is_cold(&Failure::of(&error)) => {
-                    passed(&name, ArchiveFlaw::Cold);
-                    cold.get_or_insert(name);
+                    passed(&stored.name, ArchiveFlaw::Cold);
+                    cold.get_or_insert((stored.name, Inside::Unread));
                     continue;
                 }
-                manifest => manifest?,
+                inside => inside?,
             };
-            if let Some(manifest) = manifest {
-                if !manifest.has_torn_database() {
-                    return Ok(name);
+            let is_torn = match &inside {
+                Inside::Manifest(manifest) => manifest.has_torn_database(),
+                Inside::Known(known) => known.torn_database,
+                Inside::Closed(_) => false,
+                Inside::Unread => {
+                    passed(&stored.name, ArchiveFlaw::Unreadable);
+                    continue;
                 }
-                passed(&name, ArchiveFlaw::Torn);
-                torn.get_or_insert(name);
-                continue;
+            };
+            if !is_torn {
+                return Ok((stored.name, inside));
             }
-            passed(&name, ArchiveFlaw::Unreadable);
+            passed(&stored.name, ArchiveFlaw::Torn);
+            torn.get_or_insert((stored.name, inside));
         }
         torn.or(cold)
             .ok_or_else(|| self.has_none("good archive", prefix).into())
+    }
+
+    /// Returns the archives of `prefix` that a user may need most: the newest good one, and if a newer one is sealed and
+    /// may be good, the newest of these.
+    pub fn needed(&self, context: &Context, prefix: &str) -> Result<Needed> {
+        let mut needed = Needed::default();
+        for stored in self.newest_first(prefix, context.now, &context.events)? {
+            match self.inside(context, &stored) {
+                Ok(Inside::Closed(_)) => drop(needed.sealed.get_or_insert(stored.name)),
+                Ok(Inside::Manifest(manifest)) if !manifest.has_torn_database() => {
+                    needed.good = Some(stored.name);
+                    return Ok(needed);
+                }
+                Ok(Inside::Known(known)) if !known.torn_database => {
+                    needed.good = Some(stored.name);
+                    return Ok(needed);
+                }
+                Ok(_) => {}
+                Err(error) if is_cold(&Failure::of(&error)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // None is known to be good: one with a flaw is the best that is left.
+        if needed.sealed.is_none() {
+            needed.good = Some(self.newest_good(context, prefix)?);
+        }
+        Ok(needed)
     }
 
     /// Returns the archives of `prefix`, the newest first, for a caller that verifies them itself; at least one. An
@@ -53,7 +106,8 @@ impl dyn Repository {
         now: DateTime<Utc>,
         events: &Events,
     ) -> Result<Vec<String>> {
-        let mut names = self.newest_first(prefix, now, events)?;
+        let archives = self.newest_first(prefix, now, events)?.into_iter();
+        let mut names: Vec<String> = archives.map(|stored| stored.name).collect();
         // An archive that cannot be inspected keeps its position: its reader will report the fault.
         let weakness = |name: &String| match self.manifest(name) {
             Ok(manifest) => manifest?.has_torn_database().then_some(ArchiveFlaw::Torn),
@@ -80,20 +134,23 @@ impl dyn Repository {
         (key, value): (&str, &str),
         context: &Context,
     ) -> Result<String> {
-        for name in self.newest_first(prefix, context.now, &context.events)? {
+        for stored in self.newest_first(prefix, context.now, &context.events)? {
             context.stop.check()?;
-            let flaw = match self.manifest(&name) {
-                Ok(Some(manifest)) if manifest.tags.get(key).is_some_and(|said| said == value) => {
-                    return Ok(name);
-                }
-                Ok(Some(_)) => continue,
-                Ok(None) => ArchiveFlaw::Unreadable,
+            let flaw = match self.inside(context, &stored) {
+                Ok(Inside::Closed(failure)) => return Err(failure.into()),
+                Ok(inside) => match inside.tags() {
+                    Some(tags) if tags.get(key).is_some_and(|said| said == value) => {
+                        return Ok(stored.name);
+                    }
+                    Some(_) => continue,
+                    None => ArchiveFlaw::Unreadable,
+                },
                 Err(error) => match Failure::of(&error) {
                     failure if is_cold(&failure) => ArchiveFlaw::Cold,
                     _ => return Err(error),
                 },
             };
-            context.tell(passed_over(&name, flaw, NextArchive::Older));
+            context.tell(passed_over(&stored.name, flaw, NextArchive::Older));
         }
         let what = format!("archive with the label {key}={value}");
         Err(self.has_none(&what, prefix).into())
@@ -103,14 +160,24 @@ impl dyn Repository {
     pub fn newest_named(
         &self,
         prefix: &str,
-        mut is_wanted: impl FnMut(&ListedArchive) -> bool,
+        is_wanted: impl FnMut(&ListedArchive) -> bool,
     ) -> Result<Option<String>> {
+        let newest = self.newest_listed(prefix, is_wanted)?;
+        Ok(newest.map(|stored| stored.name))
+    }
+
+    /// Returns the same archive as the destination lists it.
+    pub fn newest_listed(
+        &self,
+        prefix: &str,
+        mut is_wanted: impl FnMut(&ListedArchive) -> bool,
+    ) -> Result<Option<Stored>> {
         let listing = self.list(Some(prefix), Manifests::OfNone)?;
         let newest = listing
             .archives
             .into_iter()
             .find(|listed| is_wanted(listed));
-        Ok(newest.map(|listed| listed.stored.name))
+        Ok(newest.map(|listed| listed.stored))
     }
 
     /// Returns the number of folders that the last listing skipped, and the first of their names.
@@ -125,14 +192,13 @@ impl dyn Repository {
         }
     }
 
-    /// Returns the names of the archives of `prefix`, the newest first, without those dated in the future; at least
-    /// one.
+    /// Returns the archives of `prefix`, the newest first, without those dated in the future; at least one.
     fn newest_first(
         &self,
         prefix: &str,
         now: DateTime<Utc>,
         events: &Events,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<Stored>> {
         let listing = self.list(Some(prefix), Manifests::OfAll)?;
         let is_ahead = |listed: &ListedArchive| is_future(listed.time, now);
         let (ahead, archives): (Vec<ListedArchive>, Vec<ListedArchive>) =
@@ -145,8 +211,8 @@ impl dyn Repository {
             });
         }
         let names = |archives: Vec<ListedArchive>| {
-            let names = archives.into_iter().map(|listed| listed.stored.name);
-            names.collect()
+            let archives = archives.into_iter();
+            archives.map(|listed| listed.stored).collect()
         };
         let Some(latest) = ahead.first() else {
             if archives.is_empty() {

@@ -6,6 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::known::KnownHere;
 use crate::{
     archive::{Sink, Verified, select::Selected},
     context::Context,
@@ -69,9 +70,12 @@ pub trait Repository: Send + Sync {
     /// Returns the time in the manifest of the archive, if the beginning of the archive can be read.
     fn created(&self, name: &str) -> Result<Option<DateTime<Utc>>>;
 
-    /// Reads the end and the manifest of the archive; all of it if they do not suffice. Returns `None` if it does not
-    /// exist.
+    /// Reads the end and the manifest of the archive; all of it if they do not suffice. If no key opens it, goes by the
+    /// record of this machine, else by the form of the file. Returns `None` if it does not exist.
     fn standing(&self, context: &Context, name: &str) -> Result<Option<Standing>>;
+
+    /// Returns the records of this machine about the archives there, if it keeps any.
+    fn records(&self) -> Option<&KnownHere>;
 
     /// Removes the leftovers of uploads whose makers are gone, and returns their names.
     fn sweep(&self, maker: &Maker) -> Result<Vec<String>>;

@@ -131,9 +131,7 @@ impl Target {
             Some(archive) => self.named(&destination, context, settings, archive)?,
             None => {
                 let prefix = &settings.schema.prefix;
-                destination
-                    .repository
-                    .newest_good(prefix, context.now, &context.events)?
+                destination.repository.newest_good(context, prefix)?
             }
         };
         Ok(Some((destination, archive)))

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    folder_of, open_regular,
+    exists, folder_of, open_regular,
     publish::{Draft, Existing},
     sync_folder,
 };
@@ -79,6 +79,28 @@ impl LineFile {
                 let _ = file.set_len(whole as u64);
             })
             .with_context(|| self.failing("write"))
+    }
+
+    /// Drops the lines that are not `wanted`, and a torn last line. A missing file has none.
+    pub fn retain(&self, wanted: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
+        if !exists(&self.path) {
+            return Ok(());
+        }
+        let mut file = self.lock().with_context(|| self.failing("write"))?;
+        let mut text = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut text)
+            .with_context(|| self.failing("read"))?;
+        let mut kept = Vec::with_capacity(text.len());
+        for line in text.split_inclusive(|&byte| byte == b'\n') {
+            if line.strip_suffix(b"\n").is_some_and(&mut *wanted) {
+                kept.extend_from_slice(line);
+            }
+        }
+        match kept.len() == text.len() {
+            true => Ok(()),
+            false => self.replace(&kept).with_context(|| self.failing("write")),
+        }
     }
 
     /// Passes each whole line to `take`, without its line break. A missing file has none.
@@ -201,6 +223,20 @@ mod tests {
         assert_eq!(lines(&file), ["one"]);
         file.append("three", 10).expect("appended");
         assert_eq!(lines(&file), ["one", "three"]);
+    }
+
+    #[test]
+    fn lines_that_are_not_wanted_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lines");
+        let file = LineFile::new(path.clone());
+        file.retain(&mut |_| false).expect("nothing to do");
+        assert!(!path.exists());
+        publish(&path, b"one\ntwo\nthree\nto", Existing::Keep).expect("written");
+        file.retain(&mut |line| line != b"two").expect("dropped");
+        assert_eq!(lines(&file), ["one", "three"]);
+        file.append("four", 10).expect("appended");
+        assert_eq!(lines(&file), ["one", "three", "four"]);
     }
 
     #[test]

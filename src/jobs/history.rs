@@ -1,14 +1,14 @@
 //! The history of runs: one JSON object a line, for people, for `status`, and for jq(1).
 //!
-//! A run has a line when it begins and one when it ends; the later one holds. [`JobPlaces`] says in which folder the
+//! A run has a line when it begins and one when it ends; the later one holds. [`RecordFolders`] says in which folder the
 //! file lies.
 
 use std::collections::HashMap;
 
 use anyhow::Result;
 
-use super::places::JobPlaces;
 use crate::{
+    catalog::record_folders::RecordFolders,
     config::Settings,
     context::Context,
     disk::line_file::LineFile,
@@ -23,7 +23,7 @@ const MOST_LINES: usize = 10_000;
 /// The history of the runs of one configuration.
 #[derive(Debug, Clone)]
 pub struct History {
-    places: JobPlaces,
+    places: RecordFolders,
     /// The configuration, as records name it.
     config: String,
 }
@@ -32,7 +32,7 @@ impl History {
     /// Returns the history of the configuration's runs.
     pub fn of(context: &Context, settings: &Settings) -> History {
         History {
-            places: JobPlaces::of(context, settings),
+            places: RecordFolders::of(context, settings),
             config: settings.config.display().to_string(),
         }
     }

@@ -10,7 +10,6 @@ mod known_secrets;
 pub mod lock;
 pub mod metrics;
 pub mod notify;
-pub mod places;
 pub mod planned;
 pub mod runs;
 pub mod schedule;

@@ -61,6 +61,10 @@ pub struct DestinationRecord {
     pub good: bool,
     /// The proof: `checksum` or `read-back`.
     pub proof: Option<String>,
+    /// SHA-256 of the archive of the run there: sealed archives differ from destination to destination.
+    pub sha256: Option<String>,
+    /// Its size there in bytes.
+    pub size_bytes: Option<u64>,
     /// The message of the failure.
     pub error: Option<String>,
     /// The archives that the run removed there.

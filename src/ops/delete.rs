@@ -53,12 +53,17 @@ enum Obstacle {
     Marked(Mark),
     /// It is the newest good archive of its prefix.
     Newest,
+    /// It is the newest archive, sealed, and may be good: no key opens it.
+    NewestSealed,
 }
 
 impl Obstacle {
     fn hint(&self) -> &'static str {
         match self {
             Obstacle::Marked(_) => "`hookshot keep ARCHIVE --remove` takes a mark away",
+            Obstacle::NewestSealed => {
+                "a key (--identity FILE) tells if it is good; it can be deleted once a newer good one is there"
+            }
             Obstacle::Newest => {
                 "the newest good archive can be deleted once a newer one is there: make one with `hookshot export`"
             }
@@ -71,6 +76,9 @@ impl fmt::Display for Obstacle {
         match self {
             Obstacle::Marked(mark) => write!(f, "is marked ({})", mark.text()),
             Obstacle::Newest => f.write_str("is the newest good archive"),
+            Obstacle::NewestSealed => f.write_str(
+                "is the newest archive, and may be good: it is sealed, and no key opens it",
+            ),
         }
     }
 }
@@ -259,9 +267,11 @@ impl PlannedRemoval {
             Some(name) => name.prefix(),
             None => &settings.schema.prefix,
         };
-        let newest = repository.newest_good(prefix, context.now, &context.events);
-        match newest {
-            Ok(newest) if newest == self.name => Ok(Some(Obstacle::Newest)),
+        match repository.needed(context, prefix) {
+            Ok(needed) if needed.good.as_ref() == Some(&self.name) => Ok(Some(Obstacle::Newest)),
+            Ok(needed) if needed.sealed.as_ref() == Some(&self.name) => {
+                Ok(Some(Obstacle::NewestSealed))
+            }
             Ok(_) => Ok(None),
             Err(error) => match Failure::of(&error).kind {
                 // No archive is good: none is needed.

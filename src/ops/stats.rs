@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     model::{limits::MAX_LOOKS, written::rfc3339},
-    store::is_cold,
+    store::{Stored, is_cold},
 };
 
 /// The days over which the present growth is measured.
@@ -134,7 +134,7 @@ fn count(
     let (mut content_bytes, mut stored_bytes, mut measured) = (0u64, 0u64, 0);
     for listed in archives.iter().take(most) {
         context.stop.check()?;
-        if let Some(bytes) = content_of(destination, &listed.stored.name)? {
+        if let Some(bytes) = content_of(context, destination, &listed.stored)? {
             content_bytes = content_bytes.saturating_add(bytes);
             stored_bytes = stored_bytes.saturating_add(listed.stored.size_bytes);
             measured += 1;
@@ -167,10 +167,15 @@ fn count(
     })
 }
 
-/// Returns the bytes of the entries of an archive; `None` if its manifest cannot be read.
-fn content_of(destination: &Destination, name: &str) -> Result<Option<u64>> {
-    match destination.repository.manifest(name) {
-        Ok(manifest) => Ok(manifest.map(|manifest| manifest.total_bytes())),
+/// Returns the bytes of the entries of an archive; `None` if its manifest cannot be read, and this machine does not know
+/// it.
+fn content_of(
+    context: &Context,
+    destination: &Destination,
+    stored: &Stored,
+) -> Result<Option<u64>> {
+    match destination.repository.inside(context, stored) {
+        Ok(inside) => Ok(inside.content_bytes()),
         Err(error) => match Failure::of(&error) {
             failure if failure.kind == Kind::NotFound || is_cold(&failure) => Ok(None),
             _ => Err(error),

@@ -145,6 +145,7 @@ fn the_words_of_json_do_not_change() {
         (Standing::Unproven, "unproven"),
         (Standing::Torn, "torn"),
         (Standing::Cold, "cold"),
+        (Standing::Sealed, "sealed"),
         (Standing::Damaged, "damaged"),
         (Standing::Incomplete, "incomplete"),
     ]);
@@ -169,7 +170,11 @@ fn the_words_of_json_do_not_change() {
         (DiffState::OnlyThere, "only_there"),
     ]);
     are(&[(TimeFrom::Name, "name"), (TimeFrom::Manifest, "manifest")]);
-    are(&[(ListProof::Manifest, "manifest"), (ListProof::No, "no")]);
+    are(&[
+        (ListProof::Manifest, "manifest"),
+        (ListProof::Known, "known"),
+        (ListProof::No, "no"),
+    ]);
     are(&[(ListVerdict::Keep, "keep"), (ListVerdict::Remove, "remove")]);
     are(&[
         (Ability::Open, "open"),

@@ -22,6 +22,8 @@ pub struct Stored {
     pub size_bytes: u64,
     /// The time at which the store says that it was written.
     pub modified: Option<DateTime<Utc>>,
+    /// The tag of its content (RFC 9110, 8.8.3) without quotation marks, if it is sealed and the store tells one.
+    pub etag: Option<Box<str>>,
 }
 
 /// The evidence that a store holds an upload. The names in JSON are part of the interface.

@@ -211,6 +211,7 @@ fn stored(name: &str, metadata: &fs::Metadata) -> Stored {
         name: name.to_owned(),
         size_bytes: metadata.len(),
         modified: metadata.modified().ok().map(DateTime::from),
+        etag: None,
     }
 }
 

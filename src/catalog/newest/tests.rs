@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use super::*;
 use crate::{
     archive::{Sink, Verified, select::Selected},
-    catalog::repository::ArchiveListing,
+    catalog::{known::KnownHere, repository::ArchiveListing},
     context::Context,
     model::{
         archive_name::ArchiveName,
@@ -58,6 +58,7 @@ impl Repository for Memory {
                 name: (*name).to_owned(),
                 size_bytes: 0,
                 modified: None,
+                etag: None,
             };
             if prefix.is_none_or(|prefix| prefix == parsed.prefix()) {
                 listing.archives.push(ListedArchive::named(&parsed, stored));
@@ -108,6 +109,10 @@ impl Repository for Memory {
 
     fn standing(&self, _: &Context, name: &str) -> Result<Option<Standing>> {
         Ok(self.0.get(name).copied())
+    }
+
+    fn records(&self) -> Option<&KnownHere> {
+        None
     }
 
     fn sweep(&self, _: &Maker) -> Result<Vec<String>> {
@@ -162,6 +167,11 @@ fn now() -> DateTime<Utc> {
     "2026-11-21T12:00:00Z".parse().expect("a time")
 }
 
+fn context(events: Events) -> Context {
+    let context = Context::new(now(), std::env::temp_dir()).expect("facts");
+    Context { events, ..context }
+}
+
 fn memory(archives: &[(&'static str, Standing)]) -> Box<dyn Repository> {
     Box::new(Memory(archives.iter().copied().collect()))
 }
@@ -172,7 +182,7 @@ fn the_newest_is_the_one_of_the_highest_number_and_not_of_the_future() {
     let repository = memory(&all);
     assert_eq!(
         repository
-            .newest_good("a", now(), &Events::default())
+            .newest_good(&context(Events::default()), "a")
             .expect("one"),
         TENTH
     );
@@ -191,7 +201,7 @@ fn the_newest_is_the_one_of_the_highest_number_and_not_of_the_future() {
     let only_ahead = memory(&[(AHEAD, Standing::Good)]);
     let failure = Failure::of(
         &only_ahead
-            .newest_good("a", now(), &Events::default())
+            .newest_good(&context(Events::default()), "a")
             .expect_err("none"),
     );
     assert!(
@@ -207,7 +217,7 @@ fn a_torn_archive_is_the_newest_only_without_another() {
     let repository = memory(&[(OLD, Good), (FIRST, Damaged), (SECOND, Torn), (TENTH, Torn)]);
     assert_eq!(
         repository
-            .newest_good("a", now(), &Events::default())
+            .newest_good(&context(Events::default()), "a")
             .expect("one"),
         OLD
     );
@@ -218,7 +228,7 @@ fn a_torn_archive_is_the_newest_only_without_another() {
     assert_eq!(candidates, [FIRST, OLD, TENTH, SECOND]);
     let torn = memory(&[(FIRST, Damaged), (SECOND, Torn), (TENTH, Torn)]);
     let seen = Seen::default();
-    let newest = torn.newest_good("a", now(), &Events::new(seen.clone()));
+    let newest = torn.newest_good(&context(Events::new(seen.clone())), "a");
     assert_eq!(newest.expect("one"), TENTH);
     let expected = [
         (TENTH, ArchiveFlaw::Torn),
@@ -233,7 +243,7 @@ fn a_torn_archive_is_the_newest_only_without_another() {
 fn without_an_archive_the_failure_names_the_repository_and_its_folders() {
     for archives in [&[][..], &[(FIRST, Standing::Damaged)]] {
         let failure = memory(archives)
-            .newest_good("a", now(), &Events::default())
+            .newest_good(&context(Events::default()), "a")
             .expect_err("none");
         let failure = Failure::of(&failure);
         assert_eq!(failure.kind, Kind::NotFound);

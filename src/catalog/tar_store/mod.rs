@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     opening::{as_file, opened_at, opened_stream},
+    outside::standing_of,
     repository::{ArchiveListing, Manifests, Repository},
 };
 use crate::{
@@ -18,8 +19,9 @@ use crate::{
         reader::Discard,
         select::{Selected, select, select_manifest},
     },
+    catalog::known::KnownHere,
     context::Context,
-    crypt::Keys,
+    crypt::{Keys, header::has_whole_pieces},
     error::{Failure, Kind},
     model::{
         archive_name::{Ending, mark_of},
@@ -48,16 +50,18 @@ pub struct TarStore {
     /// True if the store is on this machine, so that its files cost no requests.
     is_here: bool,
     keys: Keys,
+    known: KnownHere,
     events: Events,
 }
 
 impl TarStore {
-    /// Takes the objects of `store` for archives. `name` is the destination as messages name it, if that is not its address.
+    /// Takes the objects of `store` for archives. `name` is the destination as messages name it, if that is not its
+    /// address. Without a key that opens an archive, the records of what this machine proved are asked.
     pub fn new(
         store: Arc<dyn Store>,
         name: Option<String>,
         is_here: bool,
-        keys: Keys,
+        (keys, known): (Keys, KnownHere),
         events: Events,
     ) -> TarStore {
         TarStore {
@@ -65,6 +69,7 @@ impl TarStore {
             name,
             is_here,
             keys,
+            known,
             events,
         }
     }
@@ -79,6 +84,35 @@ impl TarStore {
             }
             false => Standing::Good,
         }
+    }
+
+    fn damaged(&self, name: &str, reason: String) -> Standing {
+        let archive = self.full_name(name);
+        self.events
+            .send(CatalogEvent::DamagedArchive { archive, reason });
+        Standing::Damaged
+    }
+
+    /// Judges a sealed archive that no key opens, whose header was read: by the record of this machine, else by the
+    /// size of the file.
+    fn outside(&self, source: &(dyn ReadAt + Send + Sync), name: &str) -> Result<Option<Standing>> {
+        let Some(stored) = self.store.find(name)? else {
+            return Ok(None);
+        };
+        if let Some(known) = (self as &dyn Repository).known(&stored) {
+            return Ok(Some(standing_of(&known.content)));
+        }
+        let reading = || format!("cannot read {}", self.full_name(name));
+        Ok(Some(
+            match has_whole_pieces(source).with_context(reading)? {
+                true => Standing::Sealed,
+                false => {
+                    let reason = "its size is not that of a whole sealed file: its end is missing"
+                        .to_owned();
+                    self.damaged(name, reason)
+                }
+            },
+        ))
     }
 
     fn read_through(
@@ -182,34 +216,55 @@ impl Repository for TarStore {
     }
 
     fn standing(&self, context: &Context, name: &str) -> Result<Option<Standing>> {
-        let source = match self.store.open(name) {
+        let source: Arc<dyn ReadAt + Send + Sync> = match self.store.open(name) {
             Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(None),
-            source => source?,
+            source => Arc::from(source?),
         };
-        match select_manifest(&*source) {
+        let shown = self.full_name(name);
+        let opened = match Ending::of_file(name) {
+            Some(Ending::Sealed) => opened_at(&self.keys, &shown, source.clone()),
+            _ => Ok(Some(source.clone())),
+        };
+        let selected = opened.and_then(|opened| match opened {
+            Some(opened) => select_manifest(&*opened),
+            None => Ok(None),
+        });
+        match selected {
             Ok(Some(selected)) => return Ok(Some(self.standing_by(&selected.manifest, name))),
             Ok(None) => {}
             // It was verified when it was uploaded.
             Err(error) if is_cold(&Failure::of(&error)) => return Ok(Some(Standing::Cold)),
-            Err(error) => return Err(error),
+            Err(error) => match Failure::of(&error).kind {
+                Kind::Key => {
+                    // A key that cannot be loaded is not one that does not fit.
+                    self.keys.ring()?;
+                    return self.outside(&*source, name);
+                }
+                // A sealed piece of it: reading all of it gives the reason.
+                Kind::Refused => {}
+                _ => return Err(error),
+            },
         }
         // Damaged, or without an index: format 1.0, or repacked by another program.
-        let error = match self.read_through(context, Arc::from(source), name, &mut Discard) {
+        let error = match self.read_through(context, source.clone(), name, &mut Discard) {
             Ok(verified) => return Ok(Some(self.standing_by(verified.manifest(), name))),
             Err(error) => error,
         };
         let failure = Failure::of(&error);
         match failure.kind {
-            Kind::Refused => {
-                self.events.send(CatalogEvent::DamagedArchive {
-                    archive: self.full_name(name),
-                    reason: failure.message,
-                });
-                Ok(Some(Standing::Damaged))
-            }
+            Kind::Refused => Ok(Some(self.damaged(name, failure.message))),
             Kind::Version => Ok(Some(Standing::Unproven)),
+            // Armored ones are opened here.
+            Kind::Key => {
+                self.keys.ring()?;
+                self.outside(&*source, name)
+            }
             _ => Err(error),
         }
+    }
+
+    fn records(&self) -> Option<&KnownHere> {
+        Some(&self.known)
     }
 
     fn sweep(&self, maker: &Maker) -> Result<Vec<String>> {

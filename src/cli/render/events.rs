@@ -131,6 +131,22 @@ fn of_catalog(event: CatalogEvent) {
             destination: place,
             reason,
         } => warn!(%archive, %place, "The date of an archive is odd: {reason}"),
+        CatalogEvent::SealedArchives {
+            destination: place,
+            count,
+        } => {
+            warn!(%place, "{count} archives are sealed, no key opens them, and this machine does not know them: they use up slots of the policy, and no other archive is removed in their favour");
+        }
+        CatalogEvent::NotNoted {
+            archive,
+            destination: place,
+            reason,
+        } => {
+            warn!(%place, %archive, "This machine cannot note that the archive is good; without a key it will count as sealed: {reason}");
+        }
+        CatalogEvent::RecordsStay { reason } => {
+            warn!("The records of archives that are gone cannot be dropped: {reason}");
+        }
         CatalogEvent::NotAccepted {
             destination: place,
             reason,

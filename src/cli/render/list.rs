@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{printer::Printer, table::write_table};
 use crate::{
     cli::size::size,
-    model::entry_name::printable,
+    model::{entry_name::printable, retention::Standing},
     ops::list::{ArchiveRow, Detail, ListReport},
 };
 
@@ -48,6 +48,7 @@ fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<(
         return other_files(out, report);
     }
     let is_long = report.archives.iter().any(|one| one.detail.is_some());
+    let is_sealed = report.archives.iter().any(|one| one.sealed);
     let is_marked = report.archives.iter().any(|one| one.mark.is_some());
     let mut header = vec!["NAME", "TIME", "SIZE", "AGE"];
     if report.destinations > 1 {
@@ -55,6 +56,9 @@ fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<(
     }
     if is_marked {
         header.push("MARK");
+    }
+    if is_sealed {
+        header.push("SEALED");
     }
     if is_long {
         header.extend(["ENTRIES", "VERSION", "HOST", "VERIFIED", "POLICY"]);
@@ -71,6 +75,13 @@ fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<(
         }
         if is_marked {
             row.push(one.mark.unwrap_or_else(none));
+        }
+        if is_sealed {
+            row.push(match (one.sealed, one.standing) {
+                (false, _) => none(),
+                (true, Standing::Good | Standing::Torn) => "yes".to_owned(),
+                (true, standing) => format!("yes ({standing})"),
+            });
         }
         row.extend(one.detail.map(detail).into_iter().flatten());
         row

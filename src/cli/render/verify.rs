@@ -38,6 +38,10 @@ pub fn show(printer: &Printer, report: &VerifyReport, scratch: &Path) -> Result<
         .count();
     let message = match (report.archives.len(), unread) {
         (1, _) => worst.message.clone(),
+        (all, _) if bad == 0 => format!(
+            "{} of {all} archives have the bytes that this machine proved; no key is given that opens them",
+            outside(report)
+        ),
         (all, 0) => format!("{bad} of {all} archives cannot be trusted"),
         (all, unread) if unread == bad => {
             format!("{unread} of {all} archives cannot be read")
@@ -53,6 +57,12 @@ pub fn show(printer: &Printer, report: &VerifyReport, scratch: &Path) -> Result<
         ..worst.clone()
     };
     printer.report_with(report, Some(&failure), || lines(report, scratch))
+}
+
+/// Returns the number of archives that no key opened.
+fn outside(report: &VerifyReport) -> usize {
+    let archives = report.archives.iter();
+    archives.filter(|archive| archive.proven.is_some()).count()
 }
 
 fn lines(report: &VerifyReport, scratch: &Path) -> String {
@@ -87,8 +97,12 @@ fn lines(report: &VerifyReport, scratch: &Path) -> String {
             let links: String = link_lines(&archive.links)
                 .map(|line| format!("  - link {line}\n"))
                 .collect();
+            let unopened = match archive.proven {
+                Some(_) => " (not opened: no key is given)",
+                None => "",
+            };
             format!(
-                "{}: good, {} files of {}\n{looked}{torn}{more}{links}",
+                "{}: good{unopened}, {} files of {}\n{looked}{torn}{more}{links}",
                 printable_line(&archive.archive),
                 archive.files.unwrap_or_default(),
                 printable(root.unwrap_or_default())

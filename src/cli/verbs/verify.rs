@@ -8,14 +8,14 @@ use clap::Args;
 use super::filter::FilterArguments;
 use crate::{
     catalog::{
-        filter::filtered_inputs, input::ArchiveInput, repository::OtherFile,
+        filter::filtered_inputs, input::ArchiveInput, known::KnownArchives, repository::OtherFile,
         tar_store::folder::archives_in, target::Target,
     },
     cli::{
         app::{App, require_one_stdin},
         render,
     },
-    ops::verify::{VerifyDepth, verify},
+    ops::verify::{VerifyDepth, verify_known},
     work::remark::RemarkKind,
 };
 
@@ -70,7 +70,10 @@ impl VerifyArguments {
         } else {
             VerifyDepth::Bytes
         };
-        let mut report = verify(&app.context, &locations, depth)?;
+        // Without a configuration nothing is known.
+        let settings = app.settings().ok();
+        let known = settings.map(|settings| KnownArchives::of(&app.context, settings));
+        let mut report = verify_known(&app.context, known.as_ref(), &locations, depth)?;
         let skipped = |file: &OtherFile| format!("{} is skipped: {}", file.name, file.reason);
         for file in &other_files {
             let remarks = &mut report.remarks;

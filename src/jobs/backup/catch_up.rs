@@ -11,6 +11,7 @@ use crate::{
         destination::Destination,
         each::Hosts,
         filter::ArchiveFilter,
+        output::ending,
         repository::{ListedArchive, Manifests},
     },
     config::Settings,
@@ -160,7 +161,7 @@ impl<'a> CatchUp<'a> {
             known.insert(record.renamed.get(before).unwrap_or(before), before);
         }
         // A run that was killed may have stored it, and one that failed may have left it without a proof.
-        if let Some(there) = identity::find(repository, &names, &known, archive)?
+        if let Some(there) = identity::find(self.context, repository, &names, &known, archive)?
             && identity::verify(self.context, repository, &there, archive)?
         {
             return Ok(Brought::There(there));
@@ -203,7 +204,13 @@ impl<'a> CatchUp<'a> {
             Some(recorded) => Some(recorded.clone()),
             None => {
                 let known = known_at(self.runs, &place.name);
-                identity::find(repository, self.names(place)?, &known, archive)?
+                identity::find(
+                    self.context,
+                    repository,
+                    self.names(place)?,
+                    &known,
+                    archive,
+                )?
             }
         };
         let Some(name) = name else { return Ok(None) };
@@ -226,8 +233,17 @@ impl<'a> CatchUp<'a> {
             archive: archive.name.clone(),
             destination: place.name.clone(),
         });
+        let destination = place.open(self.context, self.settings)?;
+        let ending = match Ending::of_file(name) {
+            Some(Ending::Sealed) => Ending::Sealed,
+            _ => ending(
+                destination
+                    .recipients(self.context, self.settings)?
+                    .as_ref(),
+            ),
+        };
         for _ in 0..MOST_OUTRUN {
-            let there = free_name(&archive.name, self.names(place)?);
+            let there = free_name(&archive.name, ending, self.names(place)?);
             let request = CopyRequest {
                 from: other.archive_word(name),
                 to: place.word.clone(),
@@ -282,20 +298,19 @@ impl<'a> CatchUp<'a> {
     }
 }
 
-/// Returns the name of an archive if it is free, else the first one of the same second that is.
-fn free_name(wanted: &str, names: &[String]) -> String {
-    let ending = Ending::of_file(wanted).unwrap_or(Ending::Plain);
+/// Returns the name of an archive, with the ending that it has there, if it is free; else the first one of the same second
+/// that is.
+fn free_name(archive: &str, ending: Ending, names: &[String]) -> String {
+    let wanted = format!("{}{}", stem_of(archive), ending.text());
     // Sealed or not, it is the same archive.
     let is_free = |name: &String| !names.iter().any(|taken| stem_of(taken) == stem_of(name));
-    let second = ArchiveName::of_file(wanted);
+    let second = ArchiveName::of_file(&wanted);
     let numbered = second.iter().flat_map(|name| {
         let numbers = name.number()..=MOST_NUMBER;
         numbers.map(move |number| name.file_name(number, ending))
     });
-    let mut candidates = std::iter::once(wanted.to_owned()).chain(numbered);
-    candidates
-        .find(is_free)
-        .unwrap_or_else(|| wanted.to_owned())
+    let mut candidates = std::iter::once(wanted.clone()).chain(numbered);
+    candidates.find(is_free).unwrap_or(wanted)
 }
 
 fn is_interruption(error: &anyhow::Error) -> bool {
@@ -311,7 +326,7 @@ mod tests {
         let name = "a-20261129-030000.tar.gz";
         let taken = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-            free_name(name, &names)
+            free_name(name, Ending::Plain, &names)
         };
         assert_eq!(taken(&["a-20261128-030000.tar.gz"]), name);
         assert_eq!(taken(&[name]), "a-20261129-030000.1.tar.gz");
@@ -319,5 +334,11 @@ mod tests {
             taken(&[name, "a-20261129-030000.1.tar.gz"]),
             "a-20261129-030000.2.tar.gz"
         );
+        let sealed = [name.to_owned()];
+        assert_eq!(
+            free_name(name, Ending::Sealed, &sealed),
+            "a-20261129-030000.1.tar.gz.age"
+        );
+        assert_eq!(free_name(name, Ending::Sealed, &[]), format!("{name}.age"));
     }
 }

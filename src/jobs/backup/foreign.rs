@@ -33,19 +33,21 @@ pub fn newest_foreign(
             && listed.archive().standing.counts()
     };
     let prefix = &settings.schema.prefix;
-    let Some(name) = destination.repository.newest_named(prefix, is_before)? else {
+    let repository = &destination.repository;
+    let Some(stored) = repository.newest_listed(prefix, is_before)? else {
         return Ok(None);
     };
-    let Some(manifest) = destination.repository.manifest(&name)? else {
+    // Without a key, nothing is known of one that this machine did not make.
+    let Some(maker) = repository.inside(context, &stored)?.maker() else {
         return Ok(None);
     };
-    if is_of_this_machine(context, settings, known, &name, &manifest) {
+    if is_of_this_machine(context, settings, known, &stored.name, &maker) {
         return Ok(None);
     }
     Ok(Some(ForeignArchive {
-        archive: name,
-        host: manifest.hostname,
-        app: manifest.app,
+        archive: stored.name,
+        host: maker.host,
+        app: maker.app,
     }))
 }
 

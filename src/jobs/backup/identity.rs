@@ -9,27 +9,29 @@ use anyhow::Result;
 
 use crate::{
     archive::reader::Discard,
-    catalog::repository::Repository,
+    catalog::{outside::Inside, repository::Repository},
     config::Settings,
     context::Context,
     model::{
-        archive_name::ArchiveName, digest::Digest, manifest::Manifest, undelivered::OwedArchive,
+        archive_name::{ArchiveName, Ending, stem_of},
+        digest::Digest,
+        known_archive::Maker,
+        undelivered::OwedArchive,
     },
     store::Pages,
 };
 
-/// Returns true if this machine made an archive for this application, or if the history knows the archive at its
+/// Returns true if this machine made an archive of `maker` for this application, or if the history knows the archive at its
 /// destination: machines and applications may change their names.
 pub fn is_of_this_machine(
     context: &Context,
     settings: &Settings,
     known: &BTreeMap<&str, &str>,
     name: &str,
-    manifest: &Manifest,
+    maker: &Maker,
 ) -> bool {
     known.contains_key(name)
-        || manifest.hostname == context.hostname
-            && manifest.app.as_ref() == Some(&settings.schema.app)
+        || maker.host == context.hostname && maker.app.as_ref() == Some(&settings.schema.app)
 }
 
 /// Returns the name of an owed archive at a destination that has archives of these `names`, if it holds it. Those that
@@ -37,6 +39,7 @@ pub fn is_of_this_machine(
 ///
 /// Its manifest tells machine, application and second. If the history knows its size, that has to be the same.
 pub fn find(
+    context: &Context,
     repository: &dyn Repository,
     names: &[String],
     known: &BTreeMap<&str, &str>,
@@ -55,12 +58,12 @@ pub fn find(
     };
     let mut candidates: Vec<&String> = names.iter().filter(is_of_second).collect();
     candidates.retain(|name| !is_other(name));
-    candidates.sort_by_key(|name| **name != owed.name);
+    candidates.sort_by_key(|name| stem_of(name) != stem_of(&owed.name));
     for name in candidates {
-        match is_owed(repository, name, wanted.time().timestamp(), owed) {
+        match is_owed(context, repository, name, wanted.time().timestamp(), owed) {
             Ok(true) => return Ok(Some(name.clone())),
             // One that cannot be read under another name is not looked for.
-            Err(error) if *name == owed.name => return Err(error),
+            Err(error) if stem_of(name) == stem_of(&owed.name) => return Err(error),
             Ok(false) | Err(_) => {}
         }
     }
@@ -68,23 +71,32 @@ pub fn find(
 }
 
 fn is_owed(
+    context: &Context,
     repository: &dyn Repository,
     name: &str,
     second: i64,
     owed: &OwedArchive,
 ) -> Result<bool> {
-    let Some(manifest) = repository.manifest(name)? else {
+    let Some(found) = repository.find(name)? else {
+        return Ok(false);
+    };
+    let inside = match repository.inside(context, &found)? {
+        // Nothing is known of what it holds: it is not the one that is owed.
+        Inside::Closed(_) => return Ok(false),
         // Whoever reads it says what is wrong with it.
-        return Ok(name == owed.name);
+        Inside::Unread => return Ok(stem_of(name) == stem_of(&owed.name)),
+        inside => inside,
     };
-    let found = repository.find(name)?;
-    let has_size = match (found, owed.size_bytes) {
-        (Some(found), Some(size_bytes)) => found.size_bytes == size_bytes,
-        (found, None) => found.is_some(),
-        (None, Some(_)) => false,
+    // Sealed for others, the same archive has another size.
+    let is_sealed = Ending::of_file(name) == Some(Ending::Sealed);
+    let size_bytes = owed.size_bytes.filter(|_| !is_sealed);
+    let has_size = size_bytes.is_none_or(|size_bytes| found.size_bytes == size_bytes);
+    let maker = Maker {
+        host: owed.host.clone(),
+        app: owed.app.clone(),
     };
-    let is_made_by = manifest.hostname == owed.host && manifest.app == owed.app;
-    Ok(has_size && is_made_by && manifest.created_at == second)
+    let is_made_by = inside.maker() == Some(maker);
+    Ok(has_size && is_made_by && inside.created_at() == Some(second))
 }
 
 /// Verifies an archive that is there already: its digest if the history knows it, else everything in it. Returns false
@@ -95,7 +107,15 @@ pub fn verify(
     name: &str,
     owed: &OwedArchive,
 ) -> Result<bool> {
-    if let Some(sha256) = &owed.sha256 {
+    let found = repository.find(name)?;
+    let known = found.as_ref().and_then(|found| repository.known(found));
+    let is_sealed = Ending::of_file(name) == Some(Ending::Sealed);
+    // Each destination has its own sealed bytes.
+    let sha256 = match is_sealed {
+        true => known.map(|known| known.sha256.clone()),
+        false => owed.sha256.clone(),
+    };
+    if let Some(sha256) = &sha256 {
         let source = repository.open(name)?;
         context.begin("verifying", Some(source.length()?));
         let (digest, _) = Digest::of_reader(context.watch(Pages::new(source)?))?;
@@ -104,5 +124,5 @@ pub fn verify(
         }
     }
     repository.read(context, "verifying", name, &mut Discard)?;
-    Ok(owed.sha256.is_none())
+    Ok(is_sealed || owed.sha256.is_none())
 }

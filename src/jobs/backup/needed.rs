@@ -61,6 +61,7 @@ mod tests {
             name: file.to_owned(),
             size_bytes: 10_000,
             modified: None,
+            etag: None,
         };
         ListedArchive::named(&name, stored)
     }

@@ -202,6 +202,8 @@ pub fn records(places: &[Place], outputs: &[OutputReport]) -> Vec<DestinationRec
             archive: name.filter(|_| output.good).map(str::to_owned),
             good: output.good,
             proof: output.proof.map(|proof| proof.name().to_owned()),
+            sha256: output.sha256.clone(),
+            size_bytes: output.size_bytes,
             error: output.error.clone(),
             ..place.record()
         }

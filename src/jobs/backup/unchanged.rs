@@ -11,8 +11,8 @@ use crate::{
     config::Settings,
     context::Context,
     model::{
-        archive_name::ArchiveName, digest::Digest, manifest::Manifest, run_record::RunRecord,
-        state_digest::state_digest, undelivered::known_at,
+        archive_name::ArchiveName, digest::Digest, known_archive::KnownContent,
+        run_record::RunRecord, undelivered::known_at,
     },
 };
 
@@ -38,22 +38,25 @@ pub fn held(
     let mut archives = BTreeMap::new();
     for place in places {
         context.stop.check()?;
-        let Ok(Some((archive, manifest))) = newest(context, settings, place) else {
+        let Ok(Some((archive, content))) = newest(context, settings, place) else {
             return Ok(None);
         };
         let max_age = settings.schema.delivery.max_unchanged;
-        if is_older(&manifest, context.now, max_age) {
+        if is_older(&content, context.now, max_age) {
             return Ok(None);
         }
         let known = known_at(runs, &place.name);
-        if !is_of_this_machine(context, settings, &known, &archive, &manifest) {
+        let maker = content.maker();
+        if !is_of_this_machine(context, settings, &known, &archive, &maker) {
             return Ok(None);
         }
         // What changed while it was read may be no state at all.
-        if manifest.torn_count() > 0 {
+        if content.torn > 0 {
             return Ok(None);
         }
-        let digest = state_digest(&manifest);
+        let Ok(digest) = content.state_sha256.parse() else {
+            return Ok(None);
+        };
         archives.insert(place.name.clone(), archive.clone());
         match &mut held {
             Some(held) if held.digest != digest => return Ok(None),
@@ -95,7 +98,13 @@ pub fn note(
         .iter()
         .rev()
         .filter(|run| run.archive.as_deref() == known.copied());
-    let sha256 = made.filter_map(|run| run.sha256.clone()).next();
+    let sha256_there = |run: &RunRecord| {
+        let mut there = run.destinations.iter();
+        let there = there.find(|there| there.name == place.name);
+        let there = there.and_then(|there| there.sha256.clone());
+        there.or_else(|| run.sha256.clone())
+    };
+    let sha256 = made.filter_map(sha256_there).next();
     let before = match sha256 {
         Some(_) => None,
         None => read_unchanged(&destination, prefix)?.filter(|note| note.name == *name),
@@ -109,21 +118,20 @@ pub fn note(
     write_unchanged(context, &destination, prefix, &note)
 }
 
-/// Returns the newest good archive of a place, with its manifest.
+/// Returns the newest good archive of a place, and what it holds; `None` if that is not known.
 fn newest(
     context: &Context,
     settings: &Settings,
     place: &Place,
-) -> Result<Option<(String, Manifest)>> {
+) -> Result<Option<(String, KnownContent)>> {
     let destination = place.open(context, settings)?;
     let repository = &destination.repository;
-    let name = repository.newest_good(&settings.schema.prefix, context.now, &context.events)?;
-    let manifest = repository.manifest(&name)?;
-    Ok(manifest.map(|manifest| (name, manifest)))
+    let (name, inside) = repository.newest_inside(context, &settings.schema.prefix)?;
+    Ok(inside.content().map(|content| (name, content)))
 }
 
-fn is_older(manifest: &Manifest, now: DateTime<Utc>, age: Duration) -> bool {
+fn is_older(content: &KnownContent, now: DateTime<Utc>, age: Duration) -> bool {
     let age = TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX);
-    let made = DateTime::from_timestamp(manifest.created_at, 0);
+    let made = DateTime::from_timestamp(content.created_at, 0);
     made.is_none_or(|made| now.signed_duration_since(made) >= age)
 }

@@ -45,10 +45,15 @@ pub fn judge(facts: &Facts, limits: Limits) -> Health {
         Standing::Torn => health.remarks.push(Problem::Torn {
             name: newest.name.clone(),
         }),
+        Standing::Sealed => health.remarks.push(Problem::Sealed {
+            name: newest.name.clone(),
+        }),
         Standing::Good | Standing::Unproven | Standing::Cold => {}
     }
     let inspected = &past[..past.len().min(INSPECTED)];
+    // A sealed archive may be good; it counts on a machine that knows no better one.
     let good = inspected.iter().find(|(_, seen)| is_good(seen));
+    let good = good.or_else(|| inspected.iter().find(|(_, seen)| may_be_good(seen)));
     match good {
         Some(&(at, good)) => {
             health.newest_good = Some(at);
@@ -85,6 +90,11 @@ fn is_good(seen: &Seen) -> bool {
         seen.standing,
         Standing::Good | Standing::Unproven | Standing::Cold
     )
+}
+
+/// Returns true if no key opens an archive, and nothing speaks against it.
+fn may_be_good(seen: &Seen) -> bool {
+    seen.standing == Standing::Sealed
 }
 
 /// Returns the last time at which the newest good archive was known to hold the present state.

@@ -120,6 +120,11 @@ pub enum Problem {
         /// The archive.
         name: String,
     },
+    /// A remark: the newest archive is sealed, no key opens it, and this machine did not prove it.
+    Sealed {
+        /// The archive.
+        name: String,
+    },
     /// A remark: the last run did not deliver to this destination.
     NotDelivered {
         /// The begin of the run.

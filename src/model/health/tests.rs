@@ -305,3 +305,22 @@ fn a_drill_is_due_only_where_a_limit_says_so() {
         );
     }
 }
+
+#[test]
+fn an_archive_that_no_key_opens_counts_only_without_a_known_one() {
+    let closed = |hours| with(Standing::Sealed, sealed(seen(hours, 100)));
+    let health = is(
+        &holding(vec![closed(1), seen(2, 100), closed(3)]),
+        &[],
+        &["sealed"],
+    );
+    assert_eq!(health.newest_good, Some(1));
+    let health = is(&holding(vec![closed(1), closed(2)]), &[], &["sealed"]);
+    assert_eq!(health.newest_good, Some(0));
+    // It hides nothing of an own archive that is too old.
+    is(
+        &holding(vec![closed(1), seen(100, 100)]),
+        &["stale"],
+        &["sealed"],
+    );
+}

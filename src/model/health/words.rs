@@ -30,6 +30,7 @@ impl Problem {
             Problem::DrillOverdue { .. } => "drill_overdue",
             Problem::Doubled(_) => "doubled",
             Problem::Torn { .. } => "torn",
+            Problem::Sealed { .. } => "sealed",
             Problem::NotDelivered { .. } => "not_delivered",
             Problem::RunPartial { .. } => "run_partial",
         }
@@ -78,6 +79,9 @@ impl Problem {
             Problem::DrillOverdue { .. } => "rehearse a restore: `hookshot drill`",
             Problem::Doubled(_) => "`hookshot diff` of the two shows what is new",
             Problem::Torn { .. } => "export while the service pauses, or add `prepare`",
+            Problem::Sealed { .. } => {
+                "`hookshot verify` with a key (--identity FILE) proves what it holds"
+            }
             Problem::NotDelivered { .. } => "the next backup delivers it",
             Problem::RunPartial { .. } => "`hookshot history --json` has the details",
         };
@@ -186,6 +190,10 @@ impl fmt::Display for Problem {
             Problem::Torn { name } => write!(
                 f,
                 "the newest archive, {name}, holds a database that may be torn"
+            ),
+            Problem::Sealed { name } => write!(
+                f,
+                "the newest archive, {name}, is sealed, no key opens it, and this machine does not know it"
             ),
             Problem::NotDelivered { begun, error } => write!(
                 f,

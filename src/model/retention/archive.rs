@@ -30,6 +30,9 @@ pub enum Standing {
     /// Present, in storage that has to be thawed before it can be read. The upload verified it; it counts like one that
     /// was not inspected.
     Cold,
+    /// Sealed, and no key opens it; this machine did not prove it, or it changed since. It may be good, so it counts, but
+    /// for itself: the verdicts on other archives are the same without it.
+    Sealed,
     /// Read and refused.
     Damaged,
     /// Known to be incomplete: an upload that ended early, for example.
@@ -41,7 +44,11 @@ impl Standing {
     pub fn counts(self) -> bool {
         matches!(
             self,
-            Standing::Good | Standing::Unproven | Standing::Torn | Standing::Cold
+            Standing::Good
+                | Standing::Unproven
+                | Standing::Torn
+                | Standing::Cold
+                | Standing::Sealed
         )
     }
 
@@ -52,6 +59,7 @@ impl Standing {
             Standing::Unproven => "unproven",
             Standing::Torn => "torn",
             Standing::Cold => "cold",
+            Standing::Sealed => "sealed",
             Standing::Damaged => "damaged",
             Standing::Incomplete => "incomplete",
         }

@@ -56,6 +56,8 @@ pub enum Reason {
     NewestGood,
     /// The newest archive that may be good, newer than every one that is known to be good.
     NewestUnproven,
+    /// The newest archive; it is sealed, no key opens it, and it is newer than every one that is known to be good.
+    NewestSealed,
     /// The newest archive, although a database in it is torn.
     NewestTorn,
     /// Damaged or incomplete, and no archive that counts is as new.
@@ -95,6 +97,9 @@ pub enum Cause {
 /// counted from them. Without them the verdicts on the others are the same. Those dated in the future stay. The damaged
 /// and the incomplete are removed as soon as an archive that counts is as new: until then nothing else is left.
 ///
+/// A sealed archive that may be good ([`Standing::Sealed`]) uses up counts among all archives, but only for itself: the
+/// verdicts on the others are those without it. So a sealed archive of unknown origin pushes out no other one.
+///
 /// Promised for every policy that has a rule: the newest good archive stays, so does the newest of all that count, and
 /// so does every archive with a mark that holds. Not promised: that an archive which was never inspected is good.
 pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) -> Vec<Judged> {
@@ -110,11 +115,30 @@ pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) ->
         };
         archives.iter().map(keep).collect()
     } else {
-        Court::new(&archives, policy, now).verdicts()
+        verdicts(&archives, policy, now)
     };
     let judged = archives.into_iter().zip(verdicts);
     judged
         .map(|(archive, verdict)| Judged { archive, verdict })
+        .collect()
+}
+
+/// Returns the verdicts on archives in their order, for a policy that has a rule.
+fn verdicts(archives: &[Archive], policy: &Policy, now: DateTime<Utc>) -> Vec<Verdict> {
+    let among_all = Court::new(archives, policy, now).verdicts();
+    let is_sealed = |archive: &Archive| archive.standing == Standing::Sealed;
+    if !archives.iter().any(is_sealed) {
+        return among_all;
+    }
+    let others = archives.iter().filter(|archive| !is_sealed(archive));
+    let others: Vec<Archive> = others.cloned().collect();
+    let mut without = Court::new(&others, policy, now).verdicts().into_iter();
+    let of_each = archives.iter().zip(among_all);
+    of_each
+        .map(|(archive, verdict)| match is_sealed(archive) {
+            true => verdict,
+            false => without.next().unwrap_or(verdict),
+        })
         .collect()
 }
 
@@ -190,25 +214,34 @@ impl<'a> Court<'a> {
         let newest_unproven = counting
             .iter()
             .position(|(archive, _)| {
-                matches!(archive.standing, Standing::Unproven | Standing::Cold)
+                matches!(
+                    archive.standing,
+                    Standing::Unproven | Standing::Cold | Standing::Sealed
+                )
             })
             .filter(|place| first_good.is_none_or(|good| *place < good));
+        let is_sealed = |place: usize| counting[place].0.standing == Standing::Sealed;
         let crown = |place| match place {
             _ if first_good == Some(place) => Some(Reason::NewestGood),
-            _ if newest_unproven == Some(place) => Some(Reason::NewestUnproven),
+            _ if newest_unproven == Some(place) => Some(match is_sealed(place) {
+                true => Reason::NewestSealed,
+                false => Reason::NewestUnproven,
+            }),
             0 => Some(Reason::NewestTorn),
             _ => None,
         };
+        let crowns: Vec<Option<Reason>> = (0..counting.len()).map(crown).collect();
         let counting: Vec<Counting> = counting
             .into_iter()
             .zip(grounds)
+            .zip(crowns)
             .enumerate()
-            .map(|(place, ((archive, placed), grounds))| Counting {
+            .map(|(place, (((archive, placed), grounds), crown))| Counting {
                 archive,
                 placed,
                 grounds,
                 position: place + 1,
-                crown: crown(place),
+                crown,
             })
             .collect();
         let mut keepers = HashMap::new();
@@ -295,6 +328,7 @@ impl fmt::Display for Reason {
             Reason::Within(span) => write!(f, "within {span}"),
             Reason::NewestGood => f.write_str("newest good archive"),
             Reason::NewestUnproven => f.write_str("newest archive, unproven"),
+            Reason::NewestSealed => f.write_str("newest archive, sealed"),
             Reason::NewestTorn => f.write_str("newest archive, with a torn database"),
             Reason::NothingBetter(standing) => {
                 write!(f, "{standing}, but no good archive is as new")

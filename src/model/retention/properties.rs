@@ -333,6 +333,39 @@ proptest! {
     }
 
     #[test]
+    fn sealed_archives_change_no_other_verdict_and_are_judged_among_all(
+        question in question(),
+        which in prop::collection::vec(prop::bool::ANY, 60),
+    ) {
+        // Some of those that may be good are sealed.
+        let mut sealed = question.clone();
+        let mut unproven = question.clone();
+        for (at, is_sealed) in which.into_iter().enumerate().take(question.archives.len()) {
+            if is_sealed && question.archives[at].standing != Standing::Damaged {
+                sealed.archives[at].standing = Standing::Sealed;
+                unproven.archives[at].standing = Standing::Unproven;
+            }
+        }
+        let is_sealed = |one: &Judged| one.archive.standing == Standing::Sealed;
+        let judged = sealed.judged();
+        let mut without = sealed.clone();
+        without.archives.retain(|archive| archive.standing != Standing::Sealed);
+        if !question.policy.is_empty() {
+            let others: Vec<Judged> = judged.iter().filter(|one| !is_sealed(one)).cloned().collect();
+            prop_assert_eq!(others, without.judged());
+        }
+        let among_all = kept(&unproven.judged());
+        let stays = kept(&judged);
+        for one in judged.iter().filter(|one| is_sealed(one)) {
+            let name = &one.archive.name;
+            prop_assert_eq!(stays.contains(name), among_all.contains(name));
+            if let Verdict::Remove(removal) = &one.verdict {
+                prop_assert!(stays.contains(&removal.replacement));
+            }
+        }
+    }
+
+    #[test]
     fn no_archive_goes_in_favour_of_a_torn_one_of_its_bucket(question in question()) {
         for one in question.judged() {
             let Verdict::Remove(removal) = &one.verdict else {

@@ -81,6 +81,7 @@ impl Store for Double {
                 name: name.clone(),
                 size_bytes: bytes.len() as u64,
                 modified: Some(DateTime::UNIX_EPOCH),
+                etag: None,
             })?;
         }
         Ok(())
@@ -92,6 +93,7 @@ impl Store for Double {
             name: name.to_owned(),
             size_bytes: bytes.len() as u64,
             modified: None,
+            etag: None,
         }))
     }
 

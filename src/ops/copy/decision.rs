@@ -13,7 +13,10 @@ use crate::{
         header::{Form, MAGIC_BYTES, MAX_HEADER_BYTES, content_bytes, content_offset, form_of},
     },
     error::{Failure, Kind},
-    model::archive_name::{Ending, stem_of},
+    model::{
+        archive_name::{Ending, stem_of},
+        digest::Digest,
+    },
     work::ReadAt,
 };
 
@@ -42,6 +45,8 @@ pub struct Decision {
 pub enum Check {
     /// A reader reads the archive as it passes.
     Inside,
+    /// No key opens it, and this machine proved bytes of this digest.
+    Known(Digest),
     /// No key opens it: it arrives as it was, and what it holds is not seen.
     Outside,
 }
@@ -85,7 +90,8 @@ impl Ends {
         }
     }
 
-    /// Decides how the archive that is called `shown`, and whose bytes are `source`, goes to the other destination.
+    /// Decides how the archive that is called `shown`, and whose bytes are `source`, goes to the other destination. `known`
+    /// is their digest, if this machine proved them.
     ///
     /// Errors: [`Kind::Key`] if it has to be sealed for other recipients, and no key opens it; [`Kind::Refused`] if its
     /// name says something else than its bytes.
@@ -94,7 +100,7 @@ impl Ends {
         context: &Context,
         name: &str,
         shown: &str,
-        source: Source,
+        (source, known): (Source, Option<Digest>),
     ) -> Result<Decision> {
         let form = form(&*source).with_context(|| format!("cannot read {shown}"))?;
         let says = match (Ending::of_file(name), form) {
@@ -124,7 +130,9 @@ impl Ends {
         if self.keeps_bytes(true) {
             let check = match opened {
                 Ok(_) => Check::Inside,
-                Err(error) if Failure::of(&error).kind == Kind::Key => Check::Outside,
+                Err(error) if Failure::of(&error).kind == Kind::Key => {
+                    known.map_or(Check::Outside, Check::Known)
+                }
                 Err(error) => return Err(error),
             };
             let seal = None;

@@ -15,6 +15,16 @@ use self::{
     words::{source, target},
 };
 use crate::{
+    archive::Verified,
+    config::Settings,
+    error::{Failure, Kind},
+    model::{
+        archive_name::{ArchiveName, Ending},
+        known_archive::KnownContent,
+    },
+    work::events::CatalogEvent,
+};
+use crate::{
     catalog::{
         destination::{Destination, located},
         each::Hosts,
@@ -25,12 +35,6 @@ use crate::{
         shipment::Shipment,
     },
     context::Context,
-};
-use crate::{
-    config::Settings,
-    error::{Failure, Kind},
-    model::archive_name::{ArchiveName, Ending},
-    work::events::CatalogEvent,
 };
 
 /// The number of archives in a row that the other destination may refuse before no further one is tried.
@@ -141,7 +145,7 @@ impl Copying<'_> {
     ) -> Result<()> {
         let mut listing = self.from.repository.list(prefix, Manifests::OfAll)?;
         let repository = &*self.from.repository;
-        let filtered = filter.apply(&self.context.stop, repository, &mut listing)?;
+        let filtered = filter.apply(self.context, repository, &mut listing)?;
         let archives = listing.archives;
         let unread = listing
             .other_files
@@ -288,7 +292,12 @@ impl Copying<'_> {
             self.skip(copy, size_bytes, report);
             return Ok(());
         }
-        let decision = self.ends.decide(self.context, name, &from, source);
+        let known = self.from.repository.records();
+        let known = known.and_then(|records| records.get(name)).cloned();
+        let known = known.filter(|known| known.size_bytes == size_bytes);
+        let digest = known.as_ref().and_then(|known| known.sha256.parse().ok());
+        let bytes = (source, digest);
+        let decision = self.ends.decide(self.context, name, &from, bytes);
         let decision = decision.map_err(Trouble::Source)?;
         let to = location(&self.to, copy);
         let sent_bytes = decision.source.length();
@@ -303,6 +312,7 @@ impl Copying<'_> {
         let uploads = [(self.to.shown(), slot.put(self.context, copy, sent_bytes))];
         let shipment = match decision.check {
             Check::Inside => Shipment::begin(self.context, &from, uploads),
+            Check::Known(digest) => Shipment::of_known(digest, uploads),
             Check::Outside => Shipment::unopened(uploads),
         };
         let mut shipment = shipment.map_err(Trouble::Target)?;
@@ -311,6 +321,12 @@ impl Copying<'_> {
         let proven = shipment.prove().map_err(Trouble::on_the_way)?;
         let stopped = self.context.stop.check();
         stopped.map_err(|stopped| Trouble::Source(stopped.into()))?;
+        let verified = proven.verified().map(Verified::manifest);
+        let content = match (verified, decision.check, known) {
+            (Some(manifest), ..) => Some(KnownContent::of(manifest)),
+            (None, Check::Known(_), Some(known)) => Some(known.content),
+            _ => None,
+        };
         self.context.begin("proving", None);
         for arrival in proven.deliver() {
             let delivered = arrival.result.map_err(Trouble::Target)?;
@@ -321,6 +337,10 @@ impl Copying<'_> {
                 size_bytes,
                 proof: proof.name(),
             });
+            if let Some(content) = &content {
+                let proven = (delivered.digest.to_string(), size_bytes);
+                (self.to.repository).note_proven(self.context, copy, proven, content);
+            }
             report.copied.push(CopiedArchive {
                 name: copy.to_owned(),
                 from: from.clone(),

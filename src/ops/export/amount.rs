@@ -9,9 +9,8 @@ use crate::{
     error::{Failure, Kind},
     machine::contents,
     model::{
-        entry_name::EntryName,
-        manifest::{FileRecord, ListedDirectory, Manifest},
-        tree::files_of,
+        known_archive::ArchivedSources,
+        manifest::{FileRecord, ListedDirectory},
     },
 };
 
@@ -41,17 +40,12 @@ impl Amount {
     }
 
     /// Returns what an archive has of a source; nothing if it does not know the source.
-    pub fn archived(source: &Source, manifest: &Manifest) -> Option<Amount> {
-        let name: &EntryName = &source.name;
-        if source.is_directory() {
-            if let Some(directory) = manifest.directories.get(name) {
-                return Some(Amount::listed(directory));
-            }
-            manifest.trees.get(name)?;
-            let files = files_of(name, &manifest.files);
-            return Some(Amount::of(files.map(|(_, _, record)| record)));
-        }
-        Some(Amount::of(manifest.files.get(name).into_iter())).filter(|amount| amount.files > 0)
+    pub fn archived(source: &Source, sources: &ArchivedSources) -> Option<Amount> {
+        let archived = sources.get(source.name.as_str())?;
+        (archived.is_directory == source.is_directory()).then_some(Amount {
+            files: archived.files,
+            bytes: archived.bytes,
+        })
     }
 
     /// Fails if the source has less than the configuration expects of it.

@@ -7,11 +7,19 @@ use anyhow::Result;
 use super::{place::LocalPlace, request::Reuse};
 use crate::{
     archive::{reuse::Earlier, select::select_manifest, writer::Level},
-    catalog::{output::UploadSlot, repository::ListedArchive, tar_store::folder::newest_of_ours},
+    catalog::{
+        output::UploadSlot, outside::Inside, repository::ListedArchive,
+        tar_store::folder::newest_of_ours, target::folder_around,
+    },
+    config::Settings,
     context::Context,
     disk::open_regular,
     error::{Failure, Kind},
-    model::{archive_name::ArchiveName, manifest::Manifest},
+    model::{
+        archive_name::{ArchiveName, Ending},
+        known_archive::ArchivedSources,
+        manifest::Manifest,
+    },
     work::events::ExportEvent,
 };
 
@@ -73,14 +81,38 @@ pub fn newest_manifest(
     Some(selected.manifest)
 }
 
-/// Returns the manifest of the newest archive at another destination beside the one that was `made`, if it can be read
-/// without reading all of the archive.
-pub fn manifest_before(slot: &UploadSlot, prefix: &str, made: &Manifest) -> Option<Manifest> {
+/// Returns the sources in the newest archive in the folder of the output, if that is sealed, and a key opens it or this
+/// machine knows it.
+pub fn newest_sealed(
+    place: Option<&LocalPlace>,
+    context: &Context,
+    settings: &Settings,
+) -> Option<ArchivedSources> {
+    let folder = place.and_then(LocalPlace::folder)?;
+    let path = newest_of_ours(&folder, &settings.schema.prefix)?;
+    let name = path.file_name()?.to_str()?;
+    if Ending::of_file(name) != Some(Ending::Sealed) {
+        return None;
+    }
+    let destination = folder_around(context, settings, &path).ok()?;
+    let stored = destination.repository.find(name).ok()??;
+    let inside = destination.repository.inside(context, &stored);
+    inside.ok()?.sources()
+}
+
+/// Returns what is known of the newest archive at another destination beside the one that was `made`, without reading all
+/// of it.
+pub fn archive_before(
+    context: &Context,
+    slot: &UploadSlot,
+    prefix: &str,
+    made: &Manifest,
+) -> Option<Inside> {
     let is_other = |listed: &ListedArchive| {
         let name = &listed.stored.name;
         let root = ArchiveName::of_file(name).map(|name| name.root());
         slot.name.as_ref() != Some(name) && made.root != root
     };
-    let newest = slot.repository.newest_named(prefix, is_other).ok()??;
-    slot.repository.manifest(&newest).ok()?
+    let newest = slot.repository.newest_listed(prefix, is_other).ok()??;
+    slot.repository.inside(context, &newest).ok()
 }

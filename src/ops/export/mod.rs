@@ -4,6 +4,7 @@ mod amount;
 mod around;
 mod earlier;
 mod gathered;
+mod held;
 mod making;
 mod packing;
 mod place;
@@ -12,7 +13,6 @@ mod request;
 mod stage;
 
 use std::{
-    ffi::OsStr,
     path::Path,
     time::{Duration, Instant},
 };
@@ -24,6 +24,7 @@ use serde_json::Value;
 use self::{
     around::Around,
     gathered::{Gathered, describe},
+    held::{mark_everywhere, note_sealed},
     making::{Made, Making},
     place::Outputs,
     report::nowhere,
@@ -35,20 +36,20 @@ pub use self::{
 };
 use crate::{
     archive::writer::Level,
-    config::Settings,
+    catalog::outside::Inside,
     context::Context,
     error::{Failure, Kind},
     machine::{app_version, enter::Entered},
     model::{
         archive_name::ArchiveName, change_counts::Changes, digest::Digest, entry_name::EntryName,
-        manifest::Manifest, retention::Mark, state_digest::state_digest, written::rfc3339,
+        known_archive::sources_of, manifest::Manifest, retention::Mark, state_digest::state_digest,
+        written::rfc3339,
     },
-    ops::keep::keep,
     source::{
         sqlite::verdict::CheckExtent,
         tree::{self, ContentChanged},
     },
-    work::{events::ExportEvent, remark::RemarkKind, remarks::Remarks},
+    work::{events::ExportEvent, remarks::Remarks},
 };
 
 /// The outcome of an export that may find nothing to do.
@@ -162,6 +163,7 @@ pub fn export_unless(
     let sha256 = arrived.and_then(|arrival| arrival.sha256.clone());
     let archive = arrived.map(|arrival| arrival.archive.clone());
     let archive = archive.ok_or_else(|| nowhere(&made.outputs))?;
+    note_sealed(context, settings, &made.outputs, &manifest);
     if let Some(mark) = request.keep {
         mark_everywhere(context, settings, &made.outputs, mark, &mut remarks);
     }
@@ -213,33 +215,6 @@ pub fn present_state(context: &Context, entered: &Entered) -> Result<Option<Dige
     around.end_all();
     let manifest = read?.manifest;
     Ok((manifest.torn_count() == 0).then(|| state_digest(&manifest)))
-}
-
-/// Marks the archive at each output that holds it. One at which this fails is left undone.
-fn mark_everywhere(
-    context: &Context,
-    settings: &Settings,
-    outputs: &[OutputReport],
-    mark: Mark,
-    remarks: &mut Remarks,
-) {
-    for output in outputs.iter().filter(|output| output.good) {
-        let marked = match output.archive_escaped {
-            None => keep(context, settings, OsStr::new(&output.archive), Some(mark)),
-            Some(_) => Err(anyhow!("its path is not UTF-8")),
-        };
-        match marked {
-            Ok(_) => context.tell(ExportEvent::Marked {
-                archive: output.archive.clone(),
-                mark: mark.to_string(),
-            }),
-            Err(error) => {
-                let reason = Failure::of(&error).message;
-                let message = format!("{} is not marked: {reason}", output.archive);
-                remarks.undone(RemarkKind::Mark, "", message);
-            }
-        }
-    }
 }
 
 /// Retry factors. If a file changes before it is packed, the export starts over. In each retry, files modified within
@@ -301,9 +276,13 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
             read.as_ref()
         }
     };
-    let mut gathered = stage(context, settings, request, quiet, newest, around)?;
+    let sources = match newest {
+        Some(newest) => Some(sources_of(newest)),
+        None => earlier::newest_sealed(here.first(), context, settings),
+    };
+    let mut gathered = stage(context, settings, request, quiet, sources.as_ref(), around)?;
     // Other destinations are asked when they have proven that they can be: nothing waits for one that cannot.
-    let asked = away.first().filter(|_| newest.is_none()).cloned();
+    let asked = away.first().filter(|_| sources.is_none()).cloned();
     let manifest = describe(
         context,
         settings,
@@ -340,10 +319,18 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
         earlier,
     };
     let mut made = making.make(here, away)?;
-    if let Some(before) = asked.and_then(|slot| earlier::manifest_before(&slot, prefix, &manifest))
-    {
-        look_back(settings, request, &manifest, &before, &mut gathered.remarks);
-        changes = Changes::between(&before, &manifest);
+    let before = asked.and_then(|slot| earlier::archive_before(context, &slot, prefix, &manifest));
+    if let Some(sources) = before.as_ref().and_then(Inside::sources) {
+        look_back(
+            settings,
+            request,
+            &manifest,
+            &sources,
+            &mut gathered.remarks,
+        );
+    }
+    if let Some(Inside::Manifest(before)) = &before {
+        changes = Changes::between(before, &manifest);
     }
     made.outputs.extend(missed);
     // The copies are in the archive now.

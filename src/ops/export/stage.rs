@@ -19,7 +19,12 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     machine::contents,
-    model::{entry_name::EntryName, manifest::Manifest, plan::Privacy},
+    model::{
+        entry_name::EntryName,
+        known_archive::{ArchivedSources, sources_of},
+        manifest::Manifest,
+        plan::Privacy,
+    },
     source::{
         behavior::{StageRequest, StagedSource},
         files,
@@ -41,7 +46,7 @@ pub fn stage(
     settings: &Settings,
     request: &ExportRequest,
     quiet: Duration,
-    newest: Option<&Manifest>,
+    newest: Option<&ArchivedSources>,
     around: &mut Around<'_>,
 ) -> Result<Gathered> {
     let mut gathered = Gathered::new(&context.events);
@@ -120,7 +125,7 @@ pub fn stage(
 /// of.
 fn patterns(
     settings: &Settings,
-    newest: Option<&Manifest>,
+    newest: Option<&ArchivedSources>,
     remarks: &mut Remarks,
 ) -> Result<(), Failure> {
     for glob in settings.globs.iter().filter(|glob| glob.template.enabled) {
@@ -158,24 +163,21 @@ fn patterns(
 }
 
 /// Warns of the files of patterns that the `newest` archive has and this machine has not.
-fn warn_of_gone(settings: &Settings, newest: &Manifest, remarks: &mut Remarks) {
+fn warn_of_gone(settings: &Settings, newest: &ArchivedSources, remarks: &mut Remarks) {
     for glob in settings.globs.iter().filter(|glob| glob.template.enabled) {
         let here: BTreeSet<&EntryName> = settings.matching(glob).map(|one| &one.name).collect();
-        let archived: Vec<&EntryName> = match glob.template.is_directory() {
-            true => newest
-                .trees
-                .keys()
-                .chain(newest.directories.keys())
-                .collect(),
-            false => newest.files.keys().collect(),
-        };
-        for name in archived.into_iter().filter(|name| !here.contains(name)) {
-            if let Some(path) = glob.path_of(name) {
+        let is_directory = glob.template.is_directory();
+        let archived = newest
+            .iter()
+            .filter(|(_, one)| one.is_directory == is_directory);
+        let archived = archived.filter_map(|(name, _)| name.parse::<EntryName>().ok());
+        for name in archived.filter(|name| !here.contains(name)) {
+            if let Some(path) = glob.path_of(&name) {
                 let message = format!(
                     "{name} is gone: the newest archive has it, and {} does not exist",
                     path.display()
                 );
-                remarks.warning(RemarkKind::Gone, name, message);
+                remarks.warning(RemarkKind::Gone, &name, message);
             }
         }
     }
@@ -187,9 +189,10 @@ pub fn look_back(
     settings: &Settings,
     request: &ExportRequest,
     made: &Manifest,
-    newest: &Manifest,
+    newest: &ArchivedSources,
     remarks: &mut Remarks,
 ) {
+    let made = sources_of(made);
     for source in &settings.sources {
         let is_left_out = !source.enabled
             || source.privacy == Privacy::Private && request.secrets == Secrets::Excluded;
@@ -200,7 +203,7 @@ pub fn look_back(
         if is_left_out || is_said || before.is_none() {
             continue;
         }
-        let message = match Amount::archived(source, made) {
+        let message = match Amount::archived(source, &made) {
             Some(amount) => amount.is_odd(source, before),
             None => Some(gone(source)),
         };

@@ -16,16 +16,14 @@ use crate::{
         destination::{Destination, located},
         each::{Hosts, at_each, failure_of},
         filter::ArchiveFilter,
+        outside::{Inside, standing_of},
         repository::{ArchiveListing, Manifests, Naming},
     },
     config::Settings,
     context::Context,
     error::{Failure, Kind},
-    model::{
-        manifest::Manifest,
-        retention::{self, Policy, Standing, Verdict, judge},
-    },
-    store::is_cold,
+    model::retention::{self, Policy, Standing, Verdict, judge},
+    store::{Stored, is_cold},
     work::events::CatalogEvent,
 };
 
@@ -105,9 +103,7 @@ pub fn list(context: &Context, settings: &Settings, request: &ListRequest) -> Re
             ListDepth::Listing => HashMap::new(),
             ListDepth::Manifests => details(context, &destination, &listing)?,
         };
-        filtered += request
-            .filter
-            .apply(&context.stop, repository, &mut listing)?;
+        filtered += request.filter.apply(context, repository, &mut listing)?;
         let shown: Arc<str> = destination.shown().into();
         let shown_escaped: Option<Arc<str>> = destination.shown_escaped().map(Arc::from);
         if is_empty {
@@ -128,6 +124,7 @@ pub fn list(context: &Context, settings: &Settings, request: &ListRequest) -> Re
         }));
         rows.extend(listing.archives.into_iter().map(|listed| Row {
             detail: details.remove(&listed.stored.name).map(Box::new),
+            is_known: repository.known(&listed.stored).is_some(),
             destination: shown.clone(),
             destination_escaped: shown_escaped.clone(),
             listed,
@@ -202,8 +199,27 @@ fn details(
     for listed in &listing.archives {
         context.stop.check()?;
         let mut archive = listed.archive();
-        let detail = match manifest(destination, &archive) {
-            Ok(manifest) => {
+        let inside = inside(context, destination, &archive, &listed.stored);
+        if let Ok(Inside::Known(known)) = &inside {
+            archive.standing = standing_of(known);
+        }
+        let mut detail = match inside {
+            Ok(Inside::Known(known)) => Detail::of_known(&known),
+            Ok(Inside::Closed(failure)) => {
+                // One that is gone by now stays what it was.
+                if let Some(found) = destination.repository.standing(context, &archive.name)? {
+                    archive.standing = found;
+                }
+                Detail {
+                    fault: Some(failure.message),
+                    ..Detail::of_manifest(None)
+                }
+            }
+            Ok(inside) => {
+                let manifest = match inside {
+                    Inside::Manifest(manifest) => Some(*manifest),
+                    _ => None,
+                };
                 // The others were warned of when they were listed.
                 let created = match &manifest {
                     _ if listed.created.is_some() => None,
@@ -234,6 +250,7 @@ fn details(
                 false => Standing::Good,
             };
         }
+        detail.standing = archive.standing;
         details.insert(archive.name.clone(), detail);
         if listed.naming != Naming::Other {
             hosts.entry(listed.prefix()).or_default().push(archive);
@@ -261,10 +278,15 @@ fn details(
 /// The reason why no policy removes an archive whose name is not one that hookshot gives.
 const UNDER_ANOTHER_NAME: &str = "under another name, which no policy removes";
 
-/// Returns the manifest of an archive; `None` if it cannot be read without reading all of the archive.
-fn manifest(destination: &Destination, archive: &retention::Archive) -> Result<Option<Manifest>> {
-    if !archive.standing.counts() {
-        return Ok(None);
+/// Returns what is known of what an archive holds.
+fn inside(
+    context: &Context,
+    destination: &Destination,
+    archive: &retention::Archive,
+    stored: &Stored,
+) -> Result<Inside> {
+    match archive.standing.counts() {
+        true => destination.repository.inside(context, stored),
+        false => Ok(Inside::Unread),
     }
-    destination.repository.manifest(&archive.name)
 }

@@ -15,7 +15,13 @@ use crate::{
         repository::{ListedArchive, Naming, OtherFile},
     },
     error::Failure,
-    model::{manifest::Manifest, retention::Mark, written::rfc3339},
+    model::{
+        archive_name::Ending,
+        known_archive::KnownContent,
+        manifest::Manifest,
+        retention::{Mark, Standing},
+        written::rfc3339,
+    },
 };
 
 /// The archives found.
@@ -81,6 +87,8 @@ pub(super) struct Row {
     pub(super) destination: Arc<str>,
     pub(super) destination_escaped: Option<Arc<str>>,
     pub(super) detail: Option<Box<Detail>>,
+    /// True if it is sealed, and this machine proved it.
+    pub(super) is_known: bool,
 }
 
 impl Archives {
@@ -141,6 +149,11 @@ pub struct ArchiveRow<'a> {
     pub modified: Option<String>,
     /// Its mark: `forever`, or until when.
     pub mark: Option<String>,
+    /// True if it is sealed.
+    pub sealed: bool,
+    /// Its standing: `good` if it is sealed and this machine proved it, `sealed` if it did not; with the statements
+    /// of manifests, the result of reading them.
+    pub standing: Standing,
     /// The statements of its manifest, if they were requested.
     #[serde(flatten)]
     pub detail: Option<&'a Detail>,
@@ -162,6 +175,8 @@ pub enum TimeFrom {
 pub enum ListProof {
     /// Its end and its manifest were read, and fit its size.
     Manifest,
+    /// No key opens it; its name and its size are those of one that this machine proved.
+    Known,
     /// Not at all.
     No,
 }
@@ -171,6 +186,7 @@ impl ListProof {
     pub fn name(self) -> &'static str {
         match self {
             ListProof::Manifest => "manifest",
+            ListProof::Known => "known",
             ListProof::No => "no",
         }
     }
@@ -199,7 +215,8 @@ impl ListVerdict {
 /// The statements of an archive's manifest, and the verdict of the policy.
 #[derive(Debug, Serialize)]
 pub struct Detail {
-    /// The extent of the proof: `manifest` if its end and its manifest were read and fit its size, `no` if not.
+    /// The extent of the proof: `manifest` if its end and its manifest were read and fit its size, `known` if no key
+    /// opens it and this machine proved it, `no` if neither.
     pub verified: ListProof,
     /// The reason why it could not be read, if the destination gave one.
     pub fault: Option<String>,
@@ -220,6 +237,9 @@ pub struct Detail {
     pub hostname: Option<String>,
     /// The hookshot that made it.
     pub hookshot_version: Option<String>,
+    /// The result of the inspection.
+    #[serde(skip)]
+    pub(super) standing: Standing,
     /// The verdict of the destination's policy: `keep` or `remove`.
     pub verdict: ListVerdict,
     /// The reasons for the verdict.
@@ -227,6 +247,19 @@ pub struct Detail {
 }
 
 impl Row {
+    fn is_sealed(&self) -> bool {
+        Ending::of_file(&self.listed.stored.name) == Some(Ending::Sealed)
+    }
+
+    /// Returns the standing of an archive that was not read.
+    fn standing(&self) -> Standing {
+        match self.listed.archive().standing {
+            Standing::Unproven if self.is_known => Standing::Good,
+            Standing::Unproven if self.is_sealed() => Standing::Sealed,
+            standing => standing,
+        }
+    }
+
     fn archive(&self, now: DateTime<Utc>) -> ArchiveRow<'_> {
         let ListedArchive { stored, mark, .. } = &self.listed;
         let (name, destination) = (stored.name.as_str(), &*self.destination);
@@ -247,12 +280,33 @@ impl Row {
             size_bytes: stored.size_bytes,
             modified: stored.modified.map(rfc3339),
             mark: mark.map(Mark::text),
+            sealed: self.is_sealed(),
+            standing: match &self.detail {
+                Some(detail) => detail.standing,
+                None => self.standing(),
+            },
             detail: self.detail.as_deref(),
         }
     }
 }
 
 impl Detail {
+    /// Describes a sealed archive that this machine proved.
+    pub(super) fn of_known(known: &KnownContent) -> Detail {
+        Detail {
+            verified: ListProof::Known,
+            entries: Some(known.files),
+            content_bytes: Some(known.content_bytes),
+            torn: Some(known.torn),
+            torn_database: known.torn_database,
+            hookshot_version: Some(known.hookshot_version.clone()),
+            app: known.app.clone(),
+            app_version: known.app_version.clone(),
+            hostname: known.host.clone(),
+            ..Detail::of_manifest(None)
+        }
+    }
+
     /// Describes an archive by its manifest; without one, nothing is known of it.
     pub(super) fn of_manifest(manifest: Option<Manifest>) -> Detail {
         let (verdict, reasons) = (ListVerdict::Keep, Vec::new());
@@ -268,6 +322,7 @@ impl Detail {
                 app_version: None,
                 hostname: None,
                 hookshot_version: None,
+                standing: Standing::Unproven,
                 verdict,
                 reasons,
             },
@@ -282,6 +337,7 @@ impl Detail {
                 app: manifest.app,
                 app_version: manifest.app_version,
                 hostname: manifest.hostname,
+                standing: Standing::Unproven,
                 verdict,
                 reasons,
             },

@@ -14,6 +14,7 @@ use crate::{
     },
     context::Context,
     model::{
+        archive_name::Ending,
         health::Problem,
         retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
     },
@@ -41,6 +42,8 @@ pub struct PrunePlan {
     pub blocked: Vec<BlockedHost>,
     /// The archives of blocked hosts that the policy would remove.
     pub spared: HashSet<String>,
+    /// The prefix of the archives that were listed; `None` if all were.
+    pub prefix: Option<String>,
     sizes: HashMap<String, u64>,
 }
 
@@ -89,7 +92,11 @@ impl PrunePlan {
         let (mut judged, mut too_many) = (Vec::new(), Vec::new());
         let (mut blocked, mut spared) = (Vec::new(), HashSet::new());
         for (host, listed) in hosts {
-            let archives = listed.iter().map(|listed| listed.archive()).collect();
+            let known = |listed: &&ListedArchive| {
+                let archive = listed.archive();
+                (destination.repository).unread(context, archive, &listed.stored)
+            };
+            let archives = listed.iter().map(known).collect::<Result<_, _>>()?;
             let judging = Judging {
                 context,
                 destination: &destination,
@@ -120,6 +127,14 @@ impl PrunePlan {
             }
             judged.extend(verdicts);
         }
+        let is_sealed = |judged: &&Judged| judged.archive.standing == Standing::Sealed;
+        let sealed = judged.iter().filter(is_sealed).count();
+        if sealed > 0 && !policy.is_empty() {
+            context.tell(CatalogEvent::SealedArchives {
+                destination: destination.shown(),
+                count: sealed,
+            });
+        }
         Ok(PrunePlan {
             // A policy that removes nothing leaves the marks, too.
             strays: if policy.is_empty() {
@@ -135,8 +150,14 @@ impl PrunePlan {
             too_many,
             blocked,
             spared,
+            prefix: prefix.map(str::to_owned),
             sizes,
         })
+    }
+
+    /// Returns true if the destination listed an archive of this name.
+    pub fn is_listed(&self, name: &str) -> bool {
+        self.sizes.contains_key(name)
     }
 
     /// Returns the size of an archive when the destination was listed.
@@ -180,7 +201,10 @@ impl Judging<'_> {
     /// Judges the archives, inspects those that removals rest on, and judges again until no removal rests on an
     /// uninspected archive. Each is inspected once, so this ends.
     fn judge(&self, mut archives: Vec<Archive>, first: InspectFirst) -> Result<Vec<Judged>> {
-        let mut inspected = BTreeSet::new();
+        // Without a key: those that this machine proved.
+        let is_known = |archive: &&Archive| archive.standing == Standing::Good;
+        let known = archives.iter().filter(is_known);
+        let mut inspected: BTreeSet<String> = known.map(|archive| archive.name.clone()).collect();
         if first == InspectFirst::All {
             let all = archives
                 .iter()
@@ -191,6 +215,16 @@ impl Judging<'_> {
         loop {
             let judged = judge(archives.clone(), self.policy, self.context.now);
             let mut wanted = rests_on(&judged);
+            let is_sealed = |archive: &Archive| archive.standing == Standing::Sealed;
+            if archives.iter().any(is_sealed) {
+                // If the keys do not open one, they may not open others, which take no slots of good ones.
+                let may_be = |archive: &&Archive| {
+                    archive.standing == Standing::Unproven
+                        && Ending::of_file(&archive.name) == Some(Ending::Sealed)
+                };
+                let others = archives.iter().filter(may_be);
+                wanted.extend(others.map(|archive| archive.name.clone()));
+            }
             wanted.retain(|name| !inspected.contains(name));
             if wanted.is_empty() {
                 return Ok(judged);
@@ -236,7 +270,10 @@ fn rests_on(judged: &[Judged]) -> BTreeSet<String> {
             Verdict::Keep(reasons) => reasons.iter().any(|reason| {
                 matches!(
                     reason,
-                    Reason::NewestGood | Reason::NewestUnproven | Reason::NewestTorn
+                    Reason::NewestGood
+                        | Reason::NewestUnproven
+                        | Reason::NewestSealed
+                        | Reason::NewestTorn
                 )
             }),
             Verdict::Remove(_) => false,

@@ -42,6 +42,7 @@ pub fn apply(context: &Context, plan: &PrunePlan, report: &mut DestinationPrune)
             Err(error) => report.undone.push(undone(error, &archive.name)?),
         }
     }
+    forget(context, plan);
     for archive in &plan.strays {
         context.stop.check()?;
         if let Err(error) = remove_stray_mark(plan, archive) {
@@ -49,6 +50,21 @@ pub fn apply(context: &Context, plan: &PrunePlan, report: &mut DestinationPrune)
         }
     }
     Ok(())
+}
+
+/// Drops the records of archives that are gone. A folder without archives may be that of a disk that is not mounted.
+fn forget(context: &Context, plan: &PrunePlan) {
+    let Some(records) = plan.destination.repository.records() else {
+        return;
+    };
+    if plan.judged.is_empty() {
+        return;
+    }
+    let prefix = plan.prefix.as_deref();
+    if let Err(error) = records.forget(context, prefix, |name| plan.is_listed(name)) {
+        let reason = format!("{error:#}");
+        context.tell(CatalogEvent::RecordsStay { reason });
+    }
 }
 
 fn removal(judged: &Judged) -> Option<(&Archive, &Removal)> {

@@ -21,6 +21,7 @@ use crate::{
     context::Context,
     crypt::Recipients,
     error::{Failure, Kind},
+    model::known_archive::KnownContent,
     store::is_taken,
     work::events::CatalogEvent,
 };
@@ -109,6 +110,9 @@ impl Replacing<'_> {
         let mut shipment = shipment.map_err(Trouble::Target)?;
         send(context, source, &from, &mut shipment)?;
         let proven = shipment.prove().map_err(Trouble::on_the_way)?;
+        let content = proven
+            .verified()
+            .map(|verified| KnownContent::of(verified.manifest()));
         let stopped = context.stop.check();
         stopped.map_err(|stopped| Trouble::Source(stopped.into()))?;
         context.begin("proving", None);
@@ -118,6 +122,10 @@ impl Replacing<'_> {
             |arrival| arrival.result,
         );
         let delivered = delivered.map_err(Trouble::Target)?;
+        if let Some(content) = &content {
+            let proven = (delivered.digest.to_string(), delivered.size_bytes);
+            repository.note_proven(context, name, proven, content);
+        }
         context.tell(CatalogEvent::SealedAnew {
             archive: planned.name.clone(),
             new: name.to_owned(),

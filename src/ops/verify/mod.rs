@@ -1,6 +1,7 @@
 //! `verify`: proves archives good, and names every fault of those that are not.
 
 mod deep;
+mod outside;
 mod torn;
 
 use serde::Serialize;
@@ -13,7 +14,7 @@ use self::{
 use super::inspect::{OutsideLink, outside_links};
 use crate::{
     archive::{Verified, reader::Discard},
-    catalog::{dates, input::ArchiveInput, repository::OtherFile},
+    catalog::{dates, input::ArchiveInput, known::KnownArchives, repository::OtherFile},
     context::Context,
     error::{Failure, Kind},
     model::entry_name::EntryName,
@@ -59,6 +60,9 @@ pub struct ArchiveReport {
     pub good: bool,
     /// True if it could be read at all; if not, nothing is known of it.
     pub read: bool,
+    /// `outside` if no key opens it, and its bytes are those that this machine proved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proven: Option<&'static str>,
     /// Everything that is wrong with it.
     pub faults: Vec<String>,
     /// Its root folder, if it is good.
@@ -81,10 +85,21 @@ pub struct ArchiveReport {
     pub looked_into: Option<Vec<Looked>>,
 }
 
-/// Reads every archive to its end. If the newest of a place is requested and is damaged, the next older one is read as
-/// well, until one is good. Each of them is reported.
+/// Reads every archive to its end, as [`verify_known`] does without records.
 pub fn verify(
     context: &Context,
+    locations: &[ArchiveInput],
+    depth: VerifyDepth,
+) -> Result<VerifyReport, Failure> {
+    verify_known(context, None, locations, depth)
+}
+
+/// Reads every archive to its end. One that is sealed, and that no key opens, is compared with the record that this
+/// machine has of it. If the newest of a place is requested and is damaged, the next older one is read as
+/// well, until one is good. Each of them is reported.
+pub fn verify_known(
+    context: &Context,
+    known: Option<&KnownArchives>,
     locations: &[ArchiveInput],
     depth: VerifyDepth,
 ) -> Result<VerifyReport, Failure> {
@@ -97,7 +112,13 @@ pub fn verify(
     let mut waiting: Vec<ArchiveInput> = locations.iter().rev().cloned().collect();
     while let Some(location) = waiting.pop() {
         context.stop.check()?;
-        let (archive, failure) = verify_archive(context, &location, depth, &mut report.remarks);
+        let (archive, failure) =
+            match verify_archive(context, &location, depth, &mut report.remarks) {
+                (archive, Some(failure)) if failure.kind == Kind::Key => {
+                    verify_outside(context, known, &location, (archive, failure))
+                }
+                verified => verified,
+            };
         if matches!(
             &failure,
             Some(Failure {
@@ -126,10 +147,51 @@ pub fn verify(
 /// A damaged archive says more than one of another version, and that more than a missing one.
 fn rank(failure: &Failure) -> u8 {
     match failure.kind {
-        Kind::Refused => 3,
-        Kind::Version => 2,
-        Kind::NotFound => 0,
-        _ => 1,
+        Kind::Refused => 4,
+        Kind::Version => 3,
+        Kind::NotFound => 1,
+        Kind::Partial => 0,
+        _ => 2,
+    }
+}
+
+/// Returns the report on an archive that no key opens, if this machine has a record of it; else what was found.
+fn verify_outside(
+    context: &Context,
+    known: Option<&KnownArchives>,
+    location: &ArchiveInput,
+    found: (ArchiveReport, Failure),
+) -> (ArchiveReport, Option<Failure>) {
+    let (archive, failure) = found;
+    // A key that was named and does not fit, or cannot be loaded, is the answer.
+    if context.keys.ring().is_ok_and(|ring| !ring.is_empty()) || context.keys.ring().is_err() {
+        return (archive, Some(failure));
+    }
+    match outside::compare(context, known, location) {
+        Ok(None) => (archive, Some(failure)),
+        Ok(Some(content)) => {
+            let archive = ArchiveReport {
+                good: true,
+                read: true,
+                faults: Vec::new(),
+                proven: Some("outside"),
+                root: content.root,
+                files: Some(content.files),
+                content_bytes: Some(content.content_bytes),
+                ..archive
+            };
+            (archive, Some(outside::unopened(&location.shown())))
+        }
+        Err(error) => {
+            let failure = Failure::of(&error);
+            let read = failure.kind == Kind::Refused;
+            let faults = vec![failure.message.clone()];
+            let archive = ArchiveReport {
+                read,
+                ..bad(location, faults)
+            };
+            (archive, Some(failure))
+        }
     }
 }
 
@@ -220,6 +282,7 @@ fn described(
         archive_escaped: location.escaped(),
         good: true,
         read: true,
+        proven: None,
         faults,
         root: Some(verified.root().to_owned()),
         files: Some(manifest.count()),
@@ -237,6 +300,7 @@ fn bad(location: &ArchiveInput, faults: Vec<String>) -> ArchiveReport {
         archive_escaped: location.escaped(),
         good: false,
         read: true,
+        proven: None,
         faults,
         root: None,
         files: None,

@@ -29,6 +29,8 @@ pub struct ListedObject {
     pub size_bytes: u64,
     /// The time of its last change, if the server sends a readable one.
     pub modified: Option<DateTime<Utc>>,
+    /// Its tag, if the server sends one.
+    pub etag: Option<String>,
 }
 
 impl Page {
@@ -102,6 +104,8 @@ struct S3Object {
     key: String,
     size: u64,
     last_modified: Option<String>,
+    #[serde(rename = "ETag")]
+    etag: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -179,6 +183,7 @@ impl S3Object {
                 .last_modified
                 .and_then(time)
                 .map(|time| time.with_timezone(&Utc)),
+            etag: self.etag,
         }
     }
 }
@@ -218,6 +223,8 @@ struct AzureProperties {
     modified: Option<String>,
     #[serde(rename = "Content-Length")]
     size_bytes: u64,
+    #[serde(rename = "Etag")]
+    etag: Option<String>,
     #[serde(rename = "ResourceType")]
     resource_type: Option<String>,
 }
@@ -231,6 +238,7 @@ fn of_azure(text: &str) -> Result<Page, String> {
         modified: (blob.properties.modified)
             .and_then(|text| DateTime::parse_from_rfc2822(text.trim()).ok())
             .map(|time| time.with_timezone(&Utc)),
+        etag: blob.properties.etag,
     };
     let folders = page.blobs.blob_prefix.into_iter();
     Ok(Page {

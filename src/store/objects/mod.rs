@@ -67,6 +67,7 @@ use super::{
 };
 use crate::{
     error::{Failure, Kind},
+    model::archive_name::Ending,
     work::ReadAt,
 };
 
@@ -160,6 +161,7 @@ impl Store for Objects {
             name: name.to_owned(),
             size_bytes: meta.size,
             modified: Some(meta.last_modified),
+            etag: tag(name, meta.e_tag.as_deref()),
         }))
     }
 
@@ -223,6 +225,13 @@ impl Store for Objects {
     }
 }
 
+/// Returns the tag of a sealed archive. Weak tags, which proxies make, tell nothing about the bytes.
+fn tag(name: &str, written: Option<&str>) -> Option<Box<str>> {
+    let written = written.filter(|_| Ending::of_file(name) == Some(Ending::Sealed))?;
+    let tag = written.trim().trim_matches('"');
+    (!tag.is_empty() && !tag.starts_with("W/")).then(|| tag.into())
+}
+
 impl Objects {
     /// Passes on every object directly below the prefix. A listing that repeats itself or never ends is an error; a
     /// long one ends if the process must stop.
@@ -245,6 +254,7 @@ impl Objects {
                         name: name.to_owned(),
                         size_bytes: object.size_bytes,
                         modified: object.modified,
+                        etag: tag(name, object.etag.as_deref()),
                     })?;
                 }
             }

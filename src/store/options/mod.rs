@@ -92,6 +92,17 @@ impl Default for Transfer {
 }
 
 impl<S> Options<S> {
+    /// Returns the endpoint of a bucket, if one is configured.
+    pub fn endpoint(&self) -> Option<&str> {
+        let bucket = match &self.own {
+            OwnOptions::S3(own) => &own.bucket,
+            OwnOptions::Gcs(own) => &own.bucket,
+            OwnOptions::Azure(own) => &own.bucket,
+            OwnOptions::None | OwnOptions::Sftp(_) => return None,
+        };
+        bucket.endpoint.as_deref()
+    }
+
     /// Returns the options of a destination of which only the address is known.
     pub fn of(address: &Address) -> Options<S> {
         let own = match address {

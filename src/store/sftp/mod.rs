@@ -190,5 +190,6 @@ fn stored(name: &str, about: About) -> Stored {
         modified: about
             .modified
             .and_then(|seconds| DateTime::from_timestamp(seconds.into(), 0)),
+        etag: None,
     }
 }

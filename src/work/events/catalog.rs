@@ -60,6 +60,27 @@ pub enum CatalogEvent {
         /// The oddity.
         reason: String,
     },
+    /// Archives are sealed, no key opens them, and this machine does not know them.
+    SealedArchives {
+        /// The destination.
+        destination: String,
+        /// Their number.
+        count: usize,
+    },
+    /// An archive was proven, and its record could not be kept.
+    NotNoted {
+        /// The archive.
+        archive: String,
+        /// The destination.
+        destination: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The records of archives that are gone could not be dropped.
+    RecordsStay {
+        /// The reason.
+        reason: String,
+    },
     /// The acceptance of a size could not be recorded; the next prune asks again.
     NotAccepted {
         /// The destination.

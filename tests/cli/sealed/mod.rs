@@ -4,6 +4,8 @@ mod copying;
 mod interchange;
 mod keys;
 mod kit;
+mod known;
+mod nights;
 mod reading;
 mod rekey;
 mod secrecy;

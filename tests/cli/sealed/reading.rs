@@ -52,11 +52,7 @@ fn the_key_comes_from_an_option_a_variable_or_the_configuration() {
     let sealing = Sealing::new();
     let sealed = sealing.export("a.tar.gz.age");
     let verify = &["verify", &*sealed];
-    sealing
-        .machine
-        .run(verify)
-        .exits(12)
-        .says("no key is given");
+    sealing.machine.run(verify).exits(3).says("no key is given");
     let mut command = sealing.machine.command();
     command
         .args(verify)

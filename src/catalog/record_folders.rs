@@ -1,4 +1,4 @@
-//! The folders in which jobs keep their history.
+//! The folders in which hookshot keeps records of what it did: the history of runs, and the archives that it proved.
 //!
 //! It lies in `.hookshot` beside the journal. If that cannot be written, as with a read-only /etc, the folder that systemd
 //! gives to the service (`$STATE_DIRECTORY`) takes its place, else `.hookshot` in the folder of the state.
@@ -18,15 +18,15 @@ use crate::{
     error::{Failure, Kind},
 };
 
-/// The folders in which jobs keep their history, the preferred one first.
+/// The folders in which hookshot keeps records, the preferred one first.
 #[derive(Debug, Clone)]
-pub struct JobPlaces {
+pub struct RecordFolders {
     folders: Vec<PathBuf>,
 }
 
-impl JobPlaces {
-    /// Returns the places of the configuration's jobs.
-    pub fn of(context: &Context, settings: &Settings) -> JobPlaces {
+impl RecordFolders {
+    /// Returns the folders of a configuration.
+    pub fn of(context: &Context, settings: &Settings) -> RecordFolders {
         let given = context.environment.get("STATE_DIRECTORY");
         // Several folders are separated by colons (systemd.exec(5)).
         let given = given.and_then(|folders| folders.split(':').find(|folder| !folder.is_empty()));
@@ -42,7 +42,7 @@ impl JobPlaces {
                 folders.push(folder);
             }
         }
-        JobPlaces { folders }
+        RecordFolders { folders }
     }
 
     /// Returns the folders that exist and are ours or root's.
@@ -62,8 +62,8 @@ impl JobPlaces {
                 }
             }
         }
-        let error = first.context("no folder is known for the history")?;
-        Err(error.context("the history of runs cannot be kept anywhere"))
+        let error = first.context("no folder is known for records")?;
+        Err(error.context("the records of hookshot cannot be kept anywhere"))
     }
 }
 
@@ -74,7 +74,7 @@ fn is_ours(folder: &Path) -> bool {
     metadata.is_ok_and(|metadata| metadata.is_dir() && owners.contains(&metadata.uid()))
 }
 
-/// Makes a folder for the files of jobs, if it is missing. Fails if it cannot be written.
+/// Makes a folder for records, if it is missing. Fails if it cannot be written.
 fn make(folder: &Path) -> Result<()> {
     let mut made = NewFolders::default();
     made.create(folder)
