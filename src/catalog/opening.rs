@@ -1,7 +1,7 @@
 //! Opening what may be a sealed archive: its content comes out as if it were not sealed.
 
 use std::{
-    io::{self, BufReader, Cursor, Read},
+    io::{Cursor, Read},
     sync::Arc,
 };
 
@@ -118,7 +118,7 @@ fn form_at(shown: &str, source: &(dyn ReadAt + Send + Sync)) -> Result<Option<Fo
 }
 
 /// Returns true if the archive called `shown` is sealed for exactly these recipients, as far as its header tells
-/// ([`Keyring::opens_for`](crate::crypt::Keyring::opens_for)). Reads the header alone.
+/// ([`Keyring::is_for`]). Reads the header alone.
 ///
 /// Errors: as [`opened_stream`].
 pub fn is_sealed_for(
@@ -127,40 +127,8 @@ pub fn is_sealed_for(
     source: Arc<dyn ReadAt + Send + Sync>,
     recipients: &Recipients,
 ) -> Result<bool> {
-    let reading = || format!("cannot read {shown}");
-    let length = source.length().with_context(reading)?;
-    let offset = 0;
-    let mut input = BufReader::new(InOrder {
-        source,
-        offset,
-        length,
-    });
-    let first = beginning(&mut input).with_context(reading)?;
-    match form_of(&first) {
+    match form_at(shown, &*source)? {
         None => Ok(false),
-        Some(form) => {
-            let whole = Cursor::new(first).chain(input);
-            keys.ring()?.opens_for(shown, form, whole, recipients)
-        }
-    }
-}
-
-/// A reader of a source that asks for no more than what is read of it.
-struct InOrder {
-    source: Arc<dyn ReadAt + Send + Sync>,
-    offset: u64,
-    length: u64,
-}
-
-impl Read for InOrder {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.length - self.offset;
-        let count = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        self.source
-            .read_exact_at(&mut buffer[..count], self.offset)?;
-        self.offset += count as u64;
-        Ok(count)
+        Some(form) => keys.ring()?.is_for(shown, form, source, recipients),
     }
 }

@@ -185,15 +185,12 @@ impl Keyring {
         }
     }
 
-    /// Returns true if the sealed file called `shown` is for exactly these recipients, as its header says to each of them.
-    /// False as well if another program sealed it, and its header does not say for whom.
-    ///
-    /// Reads the header alone. Errors: as [`open`](Keyring::open).
-    pub fn opens_for<R: Read>(
+    /// Returns true if the sealed file called `shown`, which begins with `header`, is for exactly these recipients.
+    pub(super) fn opens_for(
         &self,
         shown: &str,
         form: Form,
-        input: R,
+        header: &[u8],
         recipients: &Recipients,
     ) -> Result<bool> {
         if let Some(passphrase) = recipients.secret_words() {
@@ -202,15 +199,17 @@ impl Keyring {
             let passphrase = passphrase.clone();
             let known: Ask = Arc::new(move |_| Ok(Some(passphrase.clone())));
             ring.add_passphrase("the passphrase", known);
-            return match ring.open(shown, form, input) {
+            return match ring.open(shown, form, header) {
                 Ok(_) => Ok(true),
-                Err(error) if Failure::of(&error).kind == Kind::Key => Ok(false),
+                Err(error) if Failure::of(&error).kind == Kind::Key => {
+                    self.open(shown, form, header).map(|_| false)
+                }
                 Err(error) => Err(error),
             };
         }
         let mut log = Log::default();
         let set = recipients.set();
-        self.try_all(shown, form, input, Some(&set), &mut log)?;
+        self.try_all(shown, form, header, Some(&set), &mut log)?;
         Ok(log.is_for_all)
     }
 

@@ -12,6 +12,7 @@ use super::{
     key_name::KeyName,
     keyring::{Keyring, Trial},
     opened::Opened,
+    recipients::Recipients,
 };
 use crate::{error::Failure, work::ReadAt};
 
@@ -48,16 +49,37 @@ impl Keyring {
     ///
     /// Errors: [`Kind::Refused`](crate::error::Kind::Refused) if the header is damaged.
     pub fn try_header(&self, shown: &str, form: Form, source: Shared) -> Result<Trial> {
-        let reading = || format!("cannot read {shown}");
-        let mut bytes = Bytes::of(source).with_context(reading)?;
-        bytes.fetch(0, FIRST_BYTES).with_context(reading)?;
-        if bytes.length > FIRST_BYTES && content_offset(&bytes.held).is_none() {
-            let most = MAX_HEADER_BYTES - FIRST_BYTES;
-            bytes.fetch(0, most).with_context(reading)?;
-        }
-        // The trial sees no byte after these.
-        self.try_each(shown, form, || &bytes.held[..])
+        let header = header_of(shown, source)?;
+        self.try_each(shown, form, || &header[..])
     }
+
+    /// Returns true if the sealed source called `shown` is for exactly these recipients, as its header says to each of
+    /// them. False as well if another program sealed it, and its header does not say for whom. Reads as much as
+    /// [`try_header`](Keyring::try_header).
+    ///
+    /// Errors: as [`open`](Keyring::open).
+    pub fn is_for(
+        &self,
+        shown: &str,
+        form: Form,
+        source: Shared,
+        recipients: &Recipients,
+    ) -> Result<bool> {
+        let header = header_of(shown, source)?;
+        self.opens_for(shown, form, &header, recipients)
+    }
+}
+
+/// Reads the beginning of the source called `shown`: all of its header.
+fn header_of(shown: &str, source: Shared) -> Result<Vec<u8>> {
+    let reading = || format!("cannot read {shown}");
+    let mut bytes = Bytes::of(source).with_context(reading)?;
+    bytes.fetch(0, FIRST_BYTES).with_context(reading)?;
+    if bytes.length > FIRST_BYTES && content_offset(&bytes.held).is_none() {
+        let most = MAX_HEADER_BYTES - FIRST_BYTES;
+        bytes.fetch(0, most).with_context(reading)?;
+    }
+    Ok(bytes.held)
 }
 
 impl OpenedAt {

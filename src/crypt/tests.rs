@@ -137,7 +137,9 @@ fn a_header_says_to_those_who_open_it_for_which_set_of_recipients_it_is() {
     let (file, _) = sealed(&passphrase("correct"), b"content");
     let none = Keyring::default();
     assert!(is_for(&none, &file, &passphrase("correct")).expect("it opens"));
-    assert!(!is_for(&none, &file, &passphrase("wrong")).expect("it does not open"));
+    let refused = is_for(&none, &file, &passphrase("wrong"));
+    assert_eq!(Failure::of(&refused.expect_err("refused")).kind, Kind::Key);
+    assert!(!is_for(&ring(&[&one]), &by_age, &passphrase("correct")).expect("it opens"));
 }
 
 #[test]
