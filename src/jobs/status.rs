@@ -3,6 +3,7 @@
 //! The destinations are asked, not the history: it only tells of runs. One that cannot be read is unhealthy, and the
 //! others still follow.
 
+mod canary;
 mod next;
 mod report;
 
@@ -10,7 +11,10 @@ use std::{collections::BTreeMap, ffi::OsString, time::Duration};
 
 use anyhow::Result;
 
-use self::next::{longest_interval, next_runs};
+use self::{
+    canary::canary,
+    next::{longest_interval, next_runs},
+};
 pub use self::{
     next::NextRun,
     report::{DestinationStatus, Detail, LastProof, NewestArchive, Said, StatusReport, Trend},
@@ -224,8 +228,15 @@ impl Look<'_> {
                 now: self.context.now,
                 max_age: self.max_age(destination.name.as_deref()),
             };
-            let health = judge(&facts, limits);
-            Ok(self.row(destination, prefix, limits, &facts, health))
+            let mut health = judge(&facts, limits);
+            let canary = canary(self.context, destination, &archives)?;
+            health.problems.extend(canary.problem);
+            health.remarks.extend(canary.remark);
+            let row = self.row(destination, prefix, limits, &facts, health);
+            Ok(DestinationStatus {
+                opened_by: canary.opened_by,
+                ..row
+            })
         };
         hosts.into_iter().map(row).collect()
     }
@@ -352,6 +363,7 @@ impl Look<'_> {
             checked_at: None,
             trend: Vec::new(),
             room_bytes: None,
+            opened_by: None,
             last_drill: drilled_at.map(rfc3339),
             fresh_at: None,
             drilled_at,

@@ -120,6 +120,8 @@ pub struct DestinationStatus {
     pub trend: Vec<Trend>,
     /// The free space, if the destination tells it.
     pub room_bytes: Option<u64>,
+    /// The private keys of this machine that open the newest archive; null without such a key, and if it is not sealed.
+    pub opened_by: Option<Vec<String>>,
     /// The last proof that an archive arrived.
     pub last_proof: Option<LastProof>,
     /// The time of the last drill that was good.

@@ -88,6 +88,11 @@ pub enum Problem {
         /// The size of the newest archive.
         needed_bytes: u64,
     },
+    /// No private key of this machine opens the newest archive.
+    NoKeyOpens {
+        /// The archive.
+        name: String,
+    },
     /// The last run of a job failed.
     RunFailed {
         /// The job.
@@ -124,6 +129,11 @@ pub enum Problem {
     Sealed {
         /// The archive.
         name: String,
+    },
+    /// A remark: the private keys of this machine could not be tried on the newest archive.
+    KeysUntried {
+        /// The reason.
+        message: String,
     },
     /// A remark: the last run did not deliver to this destination.
     NotDelivered {

@@ -31,6 +31,8 @@ impl Problem {
             Problem::Doubled(_) => "doubled",
             Problem::Torn { .. } => "torn",
             Problem::Sealed { .. } => "sealed",
+            Problem::NoKeyOpens { .. } => "no_key_opens",
+            Problem::KeysUntried { .. } => "keys_untried",
             Problem::NotDelivered { .. } => "not_delivered",
             Problem::RunPartial { .. } => "run_partial",
         }
@@ -83,6 +85,9 @@ impl Problem {
                 "`hookshot verify` with a key (--identity FILE) proves what it holds"
             }
             Problem::NotDelivered { .. } => "the next backup delivers it",
+            Problem::NoKeyOpens { .. } | Problem::KeysUntried { .. } => {
+                "`hookshot key test` says which key opens which archive; compare `recipients` and `identity_file` under [backup.encryption]"
+            }
             Problem::RunPartial { .. } => "`hookshot history --json` has the details",
         };
         text.to_owned()
@@ -195,6 +200,15 @@ impl fmt::Display for Problem {
                 f,
                 "the newest archive, {name}, is sealed, no key opens it, and this machine does not know it"
             ),
+            Problem::NoKeyOpens { name } => {
+                write!(f, "no private key opens the newest archive, {name}")
+            }
+            Problem::KeysUntried { message } => {
+                write!(
+                    f,
+                    "the private keys were not tried on the newest archive: {message}"
+                )
+            }
             Problem::NotDelivered { begun, error } => write!(
                 f,
                 "the last backup ({}) did not deliver to it: {error}",

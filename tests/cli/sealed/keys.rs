@@ -182,6 +182,14 @@ fn a_test_says_which_key_opens_which_archive() {
     test(&[named], &[]).exits(12).says("no key is given");
     let path = format!("{folder}/hookshot-state-20261101-030000.tar.gz.age");
     test(&[&path], &keys[..2]).exits(0);
+    let plain = format!("{folder}/hookshot-state-20261104-030000.tar.gz");
+    let armored = sealing.path("out/armored.age");
+    let made = Command::new("age")
+        .args(["-a", "-r", own, "-o", &armored, &plain])
+        .status();
+    assert!(made.expect("age (the package `age`)").success());
+    test(&[&armored], &keys[..2]).exits(0);
+    test(&[&armored], &keys[2..]).exits(12);
     test(&["@none"], &keys).exits(10);
     test(&["-"], &keys).exits(2);
     // A damaged header says nothing of keys, and hides no other archive.
@@ -191,4 +199,33 @@ fn a_test_says_which_key_opens_which_archive() {
     let json = test(&[&path, named, "--json"], &keys).exits(13).json();
     assert_eq!(json["archives"][1]["opened_by"][0], 1, "{json}");
     assert_eq!(json["unopened"], 0);
+}
+
+#[test]
+fn status_says_if_a_key_is_there_and_does_not_open_the_newest_archive() {
+    let sealing = Sealing::new();
+    let other = generate();
+    sealing
+        .machine
+        .write("other.key", other.file("now").as_bytes(), 0o600);
+    let folder = sealing.path("offsite");
+    let (own, others) = (sealing.path("key.txt"), sealing.path("other.key"));
+    let configure = |identity: &str| {
+        sealing.configure(&format!(
+            "{identity}[backup]\nto = [\"offsite\"]\n[backup.destinations.offsite]\nurl = \"{folder}\"\n"
+        ));
+    };
+    configure("");
+    sealing.machine.run(&["export"]).exits(0);
+    let status = |code: i32| {
+        let run = sealing.machine.run(&["status", "--json"]).exits(code);
+        let json = run.json();
+        let one = json["destinations"][0].clone();
+        (one["opened_by"].to_string(), one["details"].to_string())
+    };
+    configure(&format!("identity_file = [\"{others}\", \"{own}\"]\n"));
+    assert_eq!(status(0).0, format!("[\"{own}\"]"));
+    configure(&format!("identity_file = \"{others}\"\n"));
+    let (_, details) = status(19);
+    assert!(details.contains(" key opens "), "{details}");
 }
