@@ -117,13 +117,13 @@ pub fn public_keys(
         .collect())
 }
 
-/// Returns the text of each private key of an identity file, with its public key.
+/// The text of a private key, and its public key if that is known.
+pub type PrivateText = (Option<PublicKey>, Zeroizing<String>);
+
+/// Returns the text of each private key of an identity file.
 ///
 /// Errors: [`Kind::Key`] for a file that a passphrase locks, and for one that holds anything else.
-pub fn private_texts(
-    shown: &str,
-    content: &[u8],
-) -> Result<Vec<(Option<PublicKey>, Zeroizing<String>)>, Failure> {
+pub fn private_texts(shown: &str, content: &[u8]) -> Result<Vec<PrivateText>, Failure> {
     if form_of(content).is_some() {
         return Err(refused(
             shown,

@@ -80,6 +80,17 @@ impl PublicKey {
         Ok(PublicKey { text, way })
     }
 
+    /// Reads the public keys that an option gives. A text that is not one is not repeated: it may be a private key.
+    ///
+    /// Errors: [`Kind::Usage`].
+    pub fn parse_all(option: &str, texts: &[String]) -> Result<Vec<PublicKey>, Failure> {
+        let parse = |text: &String| {
+            PublicKey::parse(text)
+                .map_err(|fault| Failure::new(Kind::Usage, format!("the key of {option} {fault}")))
+        };
+        texts.iter().map(parse).collect()
+    }
+
     /// Returns its text, without a comment.
     pub fn text(&self) -> &str {
         &self.text

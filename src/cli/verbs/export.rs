@@ -58,8 +58,8 @@ pub struct ExportArguments {
     keep: Option<Mark>,
     /// Seal the archive for this public key (age1... or ssh-ed25519 ...); may be given several times
     /// [default: `recipients` under [backup.encryption]]
-    #[arg(long = "recipient", value_name = "KEY", value_parser = PublicKey::parse, conflicts_with = "no_encrypt")]
-    recipients: Vec<PublicKey>,
+    #[arg(long = "recipient", value_name = "KEY", conflicts_with = "no_encrypt")]
+    recipients: Vec<String>,
     /// Do not seal the archive, whatever the configuration says
     #[arg(long)]
     no_encrypt: bool,
@@ -210,7 +210,10 @@ impl ExportArguments {
             encryption: match self.recipients.is_empty() {
                 _ if self.no_encrypt => Encryption::Never,
                 true => Encryption::AsConfigured,
-                false => Encryption::For(Recipients::keys(self.recipients)?),
+                false => {
+                    let keys = PublicKey::parse_all("--recipient", &self.recipients)?;
+                    Encryption::For(Recipients::keys(keys)?)
+                }
             },
             level: self.level.and_then(Level::new),
             snapshot: self.snapshot.map(Snapshot::method),

@@ -45,8 +45,8 @@ impl RekeyArguments {
         let (context, settings) = (&app.context, app.settings()?);
         let request = RekeyRequest {
             destination: self.destination,
-            add: keys("--add", &self.add)?,
-            remove: keys("--remove", &self.remove)?,
+            add: PublicKey::parse_all("--add", &self.add)?,
+            remove: PublicKey::parse_all("--remove", &self.remove)?,
         };
         let rekeying = Rekeying::plan(context, settings, &request)?;
         let report = if self.dry_run {
@@ -59,15 +59,6 @@ impl RekeyArguments {
         };
         render::rekey::show(&app.printer, &report)
     }
-}
-
-/// Reads public keys. A text that is none is not repeated: it may be a private key.
-fn keys(option: &str, texts: &[String]) -> Result<Vec<PublicKey>, Failure> {
-    let read = |text: &String| {
-        PublicKey::parse(text)
-            .map_err(|fault| Failure::new(Kind::Usage, format!("the key of {option} {fault}")))
-    };
-    texts.iter().map(read).collect()
 }
 
 /// Asks the user on the terminal. Fails if the answer is not yes.

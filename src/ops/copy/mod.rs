@@ -80,7 +80,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
         Some(name) => {
             let copy = request.name.as_ref().unwrap_or(&name);
             let copy = copying.ends.name_there(copy);
-            if Ending::of_file(&copy) != Ending::of_file(&copying.ends.name_there(&name)) {
+            if Ending::of_file(&copy) != Ending::of_file(copying.ends.name_there(&name)) {
                 return Err(odd_name(&copy).into());
             }
             let there = copying.to.repository.find(&copy)?;

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use hookshot::{crypt::generate, model::digest::Digest};
+use hookshot::{
+    crypt::{ExposeSecret as _, generate},
+    model::digest::Digest,
+};
 
 use super::Sealing;
 
@@ -102,6 +105,12 @@ fn a_name_says_if_the_archive_is_sealed() {
         .machine
         .run(&["export", &sealed, "--recipient", "age1"]);
     run.exits(2).says("is damaged");
+    let secret = sealing.pair.secret.expose_secret();
+    let run = sealing
+        .machine
+        .run(&["export", &sealed, "--recipient", secret]);
+    let run = run.exits(2).says("is a private key");
+    assert!(!run.text().contains(&secret[20..40]), "it is not repeated");
 }
 
 #[test]
