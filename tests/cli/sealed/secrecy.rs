@@ -72,12 +72,20 @@ impl Guarded {
     }
 
     fn run(&self, arguments: &[&str], codes: &[i32]) {
-        for more in [
-            &[][..],
-            &["-vv"],
+        const ALL: [&[&str]; 4] = [
             &["--json", "-vv"],
+            &[],
+            &["-vv"],
             &["--log-format", "json", "-v"],
-        ] {
+        ];
+        // A passphrase takes seconds each time.
+        let is_slow =
+            |word: &&str| word.starts_with("@locked") || ["export", "backup"].contains(word);
+        let modes = match arguments.iter().any(is_slow) {
+            true => &ALL[..1],
+            false => &ALL[..],
+        };
+        for &more in modes {
             let all: Vec<&str> = arguments.iter().chain(more).copied().collect();
             let run = self.sealing.machine.run(&all);
             let what = format!("{all:?}");
