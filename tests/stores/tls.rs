@@ -115,7 +115,7 @@ fn a_file_of_authorities_that_is_not_there_is_named_before_the_first_request() {
     let validated = named.run(&["validate"]).exits(2);
     let said = validated.text() + &validated.stderr;
     assert!(
-        !said.contains("warning: [backup.destinations.offsite]"),
+        !said.contains("warning: [backup.destinations.offsite]: `ca_file`"),
         "{said}"
     );
     assert!(said.contains("`ca_file` names /nowhere/ca.pem"), "{said}");
