@@ -132,6 +132,7 @@ fn pack(kind: Kind, threads: Threads) -> Vec<u8> {
         tags: BTreeMap::new(),
         trees: BTreeMap::new(),
         directories: BTreeMap::new(),
+        secrets_fingerprint: None,
     };
     let open = |_: &EntryName| Ok(content);
     writer::write(Vec::new(), &manifest, Level::DEFAULT, threads, None, open)
