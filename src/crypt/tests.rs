@@ -460,7 +460,7 @@ fn a_public_key_is_checked() {
     }
     let many = vec![key; 257];
     assert_eq!(
-        Recipients::keys(many).err().expect("too many").kind,
+        Recipients::keys(many).expect_err("too many").kind,
         Kind::Usage
     );
     let (one, two) = (generate(), generate());
