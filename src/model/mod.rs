@@ -11,6 +11,7 @@ pub mod entry_name;
 #[cfg(feature = "cli")]
 pub mod health;
 pub mod job;
+#[cfg(feature = "cli")]
 pub mod known_archive;
 pub mod limits;
 pub mod manifest;
