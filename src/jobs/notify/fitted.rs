@@ -1,6 +1,10 @@
 //! Cuts messages to the length that a service takes.
 
 /// Cuts a message to `most`, as `length` counts it. Its last lines stay: what to do, and the run.
+#[cfg_attr(
+    not(feature = "notify"),
+    expect(dead_code, reason = "services are told over the network")
+)]
 pub fn fitted(text: &str, most: usize, length: impl Fn(&str) -> usize) -> String {
     if length(text) <= most {
         return text.to_owned();
