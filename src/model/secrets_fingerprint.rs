@@ -13,9 +13,7 @@ pub struct SecretsFingerprint([u8; 16]);
 impl SecretsFingerprint {
     /// Returns the fingerprint of what `content` gives, in an archive with the root folder `root`.
     ///
-    /// # Errors
-    ///
-    /// What `content` fails with.
+    /// Errors: those of reading `content`.
     pub fn of(root: &str, mut content: impl std::io::Read) -> std::io::Result<SecretsFingerprint> {
         use hmac::{Hmac, KeyInit as _, Mac as _};
 
