@@ -136,7 +136,8 @@ fn content_of(ring: &Keyring, pieces: Pipe) -> Result<Digest> {
     read().map_err(|error| undecryptable(&Failure::of(&error).message).into())
 }
 
-fn undecryptable(why: &str) -> Failure {
+/// Returns the failure of an archive that this run sealed, and that it cannot open again.
+pub fn undecryptable(why: &str) -> Failure {
     let message = format!("the archive was sealed, and does not open again: {why}");
     Failure::new(Kind::Unproven, message).hint(
         "this machine's memory may fail; export again, and test the memory if this happens twice",
@@ -172,5 +173,49 @@ impl Write for Outlet {
 
     fn flush(&mut self) -> io::Result<()> {
         self.pass()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypt::{PublicKey, generate};
+
+    /// Decrypts sealed bytes in pieces, as the thread of an upload does.
+    fn opened(ring: Keyring, sealed: &[u8]) -> Result<Digest> {
+        let (pieces, taken) = sync_channel(AHEAD);
+        let check = thread::spawn(move || content_of(&ring, Pipe::new(taken)));
+        for piece in sealed.chunks(10_000) {
+            // A thread that ended has the reason.
+            drop(pieces.send(Arc::new(piece.to_vec())));
+        }
+        drop(pieces);
+        joined(check)
+    }
+
+    #[test]
+    fn a_bit_that_flips_after_encryption_is_found_before_the_upload_ends() {
+        let key = PublicKey::parse(&generate().public).expect("a key");
+        let recipients = Recipients::keys(vec![key]).expect("recipients");
+        let content: Vec<u8> = (0..150_000_u32).map(|n| (n % 251) as u8).collect();
+        let seal = || {
+            let (mut sealing, ring) = recipients.seal(Vec::new()).expect("a header");
+            sealing.write_all(&content).expect("sealed");
+            (sealing.finish().expect("an end"), ring)
+        };
+        let (sealed, ring) = seal();
+        let digest = opened(ring, &sealed).expect("opened");
+        assert_eq!(digest, Digest::of(&content));
+        let (middle, end) = (sealed.len() / 2, sealed.len() - 1);
+        for at in [100, 70_000, middle, end] {
+            for bit in [0, 7] {
+                let (mut sealed, ring) = seal();
+                sealed[at] ^= 1 << bit;
+                let error = opened(ring, &sealed).expect_err("damaged");
+                let failure = Failure::of(&error);
+                assert_eq!(failure.kind, Kind::Unproven, "byte {at}: {failure:?}");
+                assert!(failure.message.contains("does not open again"));
+            }
+        }
     }
 }

@@ -140,7 +140,13 @@ fn damaged(kind: &str) -> String {
 
 impl Recipients {
     /// Returns the owners of these keys; each of them can open what is sealed for all. At least one is needed.
-    pub fn keys(keys: Vec<PublicKey>) -> Result<Recipients, Failure> {
+    pub fn keys(named: Vec<PublicKey>) -> Result<Recipients, Failure> {
+        let mut keys: Vec<PublicKey> = Vec::new();
+        for key in named {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
         match keys.len() {
             0 => Err(Failure::new(Kind::Usage, "no recipient is named")),
             1..=MAX_RECIPIENTS => Ok(Recipients(Arc::new(Who::Keys(keys)))),

@@ -1,13 +1,15 @@
 //! `hookshot key`: keys are made, shown and tested, and no private key is seen that was not asked for.
 
-use std::{fs, process::Command};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use hookshot::{
     crypt::{ExposeSecret as _, PublicKey, generate},
     model::digest::Digest,
 };
 
-use super::Sealing;
+use support::servers::{Faults, Moto};
+
+use super::{Sealing, noise};
 
 #[test]
 fn a_generated_key_is_private_from_its_first_byte_and_never_overwritten() {
@@ -228,4 +230,45 @@ fn status_says_if_a_key_is_there_and_does_not_open_the_newest_archive() {
     configure(&format!("identity_file = \"{others}\"\n"));
     let (_, details) = status(19);
     assert!(details.contains(" key opens "), "{details}");
+}
+
+#[test]
+fn a_test_of_a_store_reads_headers_alone() {
+    const MOST_BYTES: u64 = 64 << 10;
+    let Some(moto) = Moto::start() else { return };
+    let faults = Faults::in_front_of(&moto.endpoint());
+    let sealing = Sealing::new();
+    let (other, lines) = (generate(), moto.destination());
+    let lines = lines.replace(&moto.endpoint(), &faults.endpoint());
+    sealing.machine.write("etc/secrets", noise(400_000), 0o600);
+    sealing.configure(&format!("[backup.destinations.store]\n{lines}\n"));
+    for day in 1..=4 {
+        let name = format!("@store/hookshot-state-2026110{day}-030000.tar.gz.age");
+        let public = match day {
+            4 => &other.public,
+            _ => &sealing.pair.public,
+        };
+        let export = ["export", &name, "--recipient", public];
+        sealing.machine.run(&export).exits(0);
+    }
+    let before = faults.seen().len();
+    let json = sealing.run(&["key", "test", "--json"]).exits(12).json();
+    assert_eq!(json["keys"][0]["opens"], 3, "{json}");
+    assert_eq!(json["unopened"], 1, "{json}");
+    let mut read: BTreeMap<String, u64> = BTreeMap::new();
+    for seen in &faults.seen()[before..] {
+        let head = &seen.head;
+        if head.method() != "GET" || !head.path().ends_with(".age") {
+            continue;
+        }
+        let range = head.header("range").expect("a part of the archive");
+        let (from, to) = range
+            .strip_prefix("bytes=")
+            .and_then(|range| range.split_once('-'))
+            .expect("from and to");
+        let number = |text: &str| text.parse::<u64>().expect("a number");
+        *read.entry(head.path().to_owned()).or_default() += number(to) - number(from) + 1;
+    }
+    assert_eq!(read.len(), 4, "{read:?}");
+    assert!(read.values().all(|bytes| *bytes < MOST_BYTES), "{read:?}");
 }

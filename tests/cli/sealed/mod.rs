@@ -1,6 +1,8 @@
 //! Sealed archives: exported for public keys, read with private ones, refused without.
 
 mod copying;
+mod flipped;
+mod hints;
 mod interchange;
 mod keys;
 mod kit;
@@ -9,10 +11,13 @@ mod nights;
 mod reading;
 mod rekey;
 mod secrecy;
+mod tags;
 mod writing;
 
+use std::process::{Command, Stdio};
+
 use hookshot::crypt::{ExposeSecret as _, KeyPair, generate};
-use support::Machine;
+use support::{Machine, Run, finish};
 
 /// A machine with a key pair, whose identity file is `key.txt`.
 struct Sealing {
@@ -61,9 +66,59 @@ impl Sealing {
     }
 
     /// Runs a command with the identity.
-    fn run(&self, arguments: &[&str]) -> support::Run {
+    fn run(&self, arguments: &[&str]) -> Run {
         let [option, file] = self.identity();
         let arguments = arguments.iter().copied().chain([&*option, &*file]);
         self.machine.run(&arguments.collect::<Vec<_>>())
     }
+}
+
+/// Returns true if strace can be used here, else says that the test is left out. A complete run insists.
+fn can_trace() -> bool {
+    let works = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let works = works.is_ok_and(|status| status.success());
+    assert!(
+        works || std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_none(),
+        "strace is missing, or may not trace"
+    );
+    if !works {
+        println!("skipped: strace is missing, or may not trace");
+    }
+    works
+}
+
+/// Runs hookshot under strace(1) with these options.
+fn traced(machine: &Machine, options: &[&str], arguments: &[&str]) -> Run {
+    let plain = machine.command();
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq"])
+        .args(options)
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .args(arguments)
+        .current_dir(plain.get_current_dir().expect("a folder"));
+    for (key, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    finish(command, b"")
+}
+
+/// Bytes that do not shrink when they are compressed.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.flatten().take(bytes).collect()
 }

@@ -15,7 +15,7 @@ use crate::{
         Input,
         reader::{Discard, read},
     },
-    catalog::counted::Counted,
+    catalog::{counted::Counted, outgoing::undecryptable},
     crypt::{Keyring, Recipients, header::Form},
     disk::publish::Draft,
     error::{Failure, Kind},
@@ -92,7 +92,8 @@ impl Making<'_> {
                 sealed(draft.file(), seal, |out| self.pack(out, None)).with_context(writing)?;
             proof = self.prove(&shown, draft.file(), ring.as_ref());
         }
-        let (stored, archive) = proof?;
+        let (stored, archive) =
+            proof.map_err(|error| reason(draft.file(), ring.as_ref(), error))?;
         Ok(ProvenDraft {
             content: ProvenContent {
                 file: draft.file().try_clone().with_context(writing)?,
@@ -139,6 +140,7 @@ impl Making<'_> {
                 .open(&place.shown(), Form::Binary, stored.clone())
                 .and_then(Measured::of),
         };
+        let found = found.map_err(|error| reason(draft.file(), ring.as_ref(), error));
         if found.with_context(writing)? != expected {
             let message = "what was read back is not what was written";
             return Err(Failure::new(Kind::Unproven, message).into());
@@ -196,6 +198,24 @@ fn sealed<T>(
     let file = sealing.finish()?.into_inner();
     file.map_err(io::IntoInnerError::into_error)?;
     Ok((written, Some(ring)))
+}
+
+/// Returns the failure of a sealed archive that does not open again: not its content is to blame, but memory or disk.
+/// Returns another error as it is.
+fn reason(file: &mut File, ring: Option<&Keyring>, error: anyhow::Error) -> anyhow::Error {
+    let is_of_the_seal = matches!(Failure::of(&error).kind, Kind::Refused | Kind::Key);
+    let Some(ring) = ring.filter(|_| is_of_the_seal) else {
+        return error;
+    };
+    let opened = file
+        .rewind()
+        .map_err(anyhow::Error::from)
+        .and_then(|()| ring.open("the archive", Form::Binary, file))
+        .and_then(Measured::of);
+    match opened {
+        Ok(_) => error,
+        Err(error) => undecryptable(&Failure::of(&error).message).into(),
+    }
 }
 
 impl Measured {

@@ -1,20 +1,17 @@
 //! `rekey`: archives are sealed anew for other recipients, keep their marks, and are never lost on the way.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    process::{Command, Stdio},
-};
+mod killed;
+mod room;
+mod stores;
+
+use std::{collections::BTreeSet, fs, process::Command};
 
 use hookshot::{
     crypt::{ExposeSecret as _, KeyPair, generate},
     model::digest::Digest,
 };
 use serde_json::Value;
-use support::{
-    Machine, Run, finish,
-    servers::{Moto, Sshd},
-};
+use support::{Machine, Run, finish};
 
 const ONE: &str = "hookshot-state-20250101-030000";
 const TWO: &str = "hookshot-state-20250102-030000";
@@ -369,168 +366,4 @@ fn a_new_archive_that_is_damaged_does_not_cost_the_old_one() {
         vault.run(&["stays"], &["verify", &word]).code == 0
     };
     assert!(vault.names().iter().any(|name| is_good(name)));
-}
-
-/// Returns true if strace can be used here. A complete run insists.
-fn can_trace() -> bool {
-    let works = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let works = works.is_ok_and(|status| status.success());
-    assert!(
-        works || std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_none(),
-        "strace is missing, or may not trace"
-    );
-    works
-}
-
-/// The calls that give a file its name, or take it away.
-const NAMING: &str = "link,linkat,unlink,unlinkat,rename,renameat,renameat2";
-
-/// Runs hookshot under strace(1), which kills it right before it names or removes this file of the destination.
-fn killed(vault: &Vault, arguments: &[&str], file: &str) -> Run {
-    let plain = vault.machine.command();
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-qq", "-o", "/dev/null"])
-        .args(["-P", &vault.path(&format!("vault/{file}"))])
-        .args(["-e", &format!("trace={NAMING}")])
-        .args(["-e", &format!("inject={NAMING}:signal=KILL")])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .args(arguments)
-        .arg("--identity")
-        .arg(vault.path("stays.key"))
-        .current_dir(plain.get_current_dir().expect("a folder"));
-    for (key, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
-    }
-    finish(command, b"")
-}
-
-#[test]
-fn a_run_that_is_killed_at_any_step_leaves_every_archive_readable_and_the_next_one_ends_it() {
-    if !can_trace() {
-        println!("skipped: strace is missing, or may not trace");
-        return;
-    }
-    let vault = Vault::new();
-    vault.export(ONE, "one");
-    vault.export(TWO, "two");
-    vault
-        .machine
-        .run(&["keep", &format!("@vault/{ONE}.tar.gz.age")])
-        .exits(0);
-    let names = vault.names();
-    let kept = names.iter().map(|name| {
-        let content = vault.machine.read(&format!("vault/{name}"));
-        (name.clone(), content)
-    });
-    let kept: Vec<(String, Vec<u8>)> = kept.collect();
-    let reset = || {
-        fs::remove_dir_all(vault.machine.path("vault")).expect("removed");
-        fs::create_dir(vault.machine.path("vault")).expect("a folder");
-        for (name, content) in &kept {
-            vault
-                .machine
-                .write(&format!("vault/{name}"), content, 0o600);
-        }
-    };
-    let labels = |keys: &[&str]| -> BTreeSet<String> {
-        let names = vault.names().into_iter();
-        let archives = names.filter(|name| name.ends_with(".age") && !name.starts_with('.'));
-        // A small archive is read and verified completely.
-        let label = |name: String| {
-            let word = format!("@vault/{name}");
-            let run = vault.run(keys, &["inspect", &word, "--json"]);
-            let told = run.json()["manifest"]["tags"]["n"].as_str()?.to_owned();
-            (run.code == 0).then_some(told)
-        };
-        archives.filter_map(label).collect()
-    };
-    let arguments = vault.replace(&["--yes"]);
-    let steps = [
-        format!("{ONE}.1.tar.gz.age"),
-        format!("{ONE}.1.tar.gz.age.keep"),
-        format!("{ONE}.tar.gz.age"),
-        format!("{ONE}.tar.gz.age.keep"),
-        format!("{TWO}.1.tar.gz.age"),
-        format!("{TWO}.tar.gz.age"),
-    ];
-    for at in &steps {
-        reset();
-        killed(&vault, &arguments, at).exits(-1);
-        // The key that stays opens all of it, whatever it is sealed for.
-        assert_eq!(labels(&["stays"]), set(&["one", "two"]), "{at}");
-        let left = vault.names();
-        let is_old = |name: &str| left.contains(&format!("{name}.tar.gz.age"));
-        let is_new = |name: &str| left.contains(&format!("{name}.1.tar.gz.age"));
-        assert!(is_old(ONE) || is_new(ONE), "{at}: {left:?}");
-        let marked = [ONE, &format!("{ONE}.1")].map(|name| format!("{name}.tar.gz.age.keep"));
-        let is_kept = |name: &String| left.contains(name.trim_end_matches(".keep"));
-        let mut marks = marked.iter().filter(|name| left.contains(*name));
-        assert!(marks.any(is_kept), "{at}: {left:?}");
-        vault.run(&["stays"], &arguments).exits(0);
-        assert_eq!(labels(&["comes"]), set(&["one", "two"]), "{at}");
-        let names = vault.names();
-        let archives: Vec<&String> = names.iter().filter(|name| name.ends_with(".age")).collect();
-        assert_eq!(archives.len(), 2, "{at}: {names:?}");
-        assert!(names.contains(&steps[1]), "{at}: {names:?}");
-        assert!(
-            !names.iter().any(|name| name.starts_with('.')),
-            "{at}: {names:?}"
-        );
-    }
-    assert_eq!(labels(&["leaves"]), set(&[]));
-}
-
-/// Seals archives anew at a destination of these lines; `proof` is the proof that it gives.
-fn serves(lines: &str, proof: &str) {
-    let vault = Vault::new();
-    vault.export(ONE, "one");
-    vault.export(TWO, "two");
-    let folder = vault.path("vault") + "/";
-    vault.configure(&format!("{lines}\ntimeout = \"20s\""));
-    vault.run(&["stays"], &["copy", &folder, "@vault"]).exits(0);
-    let first = format!("@vault/{ONE}.tar.gz.age");
-    vault.machine.run(&["keep", &first]).exits(0);
-    let report = vault.run(&["stays"], &vault.replace(&["--yes"]));
-    let report = report.exits(0).json();
-    assert_eq!(report["resealed"][0]["proof"], proof, "{report}");
-    let listed = vault
-        .run(&["comes"], &["list", "@vault", "--json"])
-        .exits(0);
-    let listed = listed.json();
-    let mut names: Vec<&str> = list(&listed, "archives")
-        .iter()
-        .filter_map(|archive| archive["name"].as_str())
-        .collect();
-    names.sort_unstable();
-    assert_eq!(
-        names,
-        [ONE, TWO].map(|name| format!("{name}.1.tar.gz.age")),
-        "{listed}"
-    );
-    for name in [ONE, TWO] {
-        vault.is_for_the_new(&format!("{name}.1"));
-    }
-    let again = vault.run(&["stays"], &vault.replace(&["--yes"])).exits(0);
-    assert_eq!(list(&again.json(), "unchanged").len(), 2);
-}
-
-#[test]
-fn an_object_store_serves() {
-    let Some(server) = Moto::start() else { return };
-    serves(&server.destination(), "checksum");
-}
-
-#[test]
-fn an_ssh_server_serves() {
-    let Some(server) = Sshd::start() else { return };
-    serves(&server.destination(), "read-back");
 }
